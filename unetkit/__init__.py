@@ -1,0 +1,39 @@
+"""unetkit: train a U-Net with a ResNet encoder on microscopy images, and run it over images of any size.
+
+The public names are resolved when they are first used, so that importing unetkit imports no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unetkit.errors import UnetkitError
+    from unetkit.evaluation import evaluate
+    from unetkit.inference.segment import predict_tiled, segment
+    from unetkit.models.segmenter import Segmenter, load_model
+
+__version__ = version("unetkit")
+
+_HOMES = {
+    "Segmenter": "unetkit.models.segmenter",
+    "UnetkitError": "unetkit.errors",
+    "evaluate": "unetkit.evaluation",
+    "load_model": "unetkit.models.segmenter",
+    "predict_tiled": "unetkit.inference.segment",
+    "segment": "unetkit.inference.segment",
+}
+
+__all__ = ["Segmenter", "UnetkitError", "evaluate", "load_model", "predict_tiled", "segment"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'unetkit' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
