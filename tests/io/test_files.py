@@ -1,0 +1,113 @@
+"""Which files are images, and which reader or writer takes them."""
+
+import os
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from unetkit.errors import ImageError, OutputError
+from unetkit.io.files import create_sink, find_images, image_stem, open_image
+from unetkit.io.image import OutputSpec
+from unetkit.io.raster import PngSink
+from unetkit.io.tiff_sink import TiffSink
+
+MASK = OutputSpec(8, 9, np.dtype("uint8"))
+
+
+def test_the_content_decides_how_an_image_is_read(tmp_path):
+    pixels = np.arange(72, dtype=np.uint8).reshape(8, 9)
+    tifffile.imwrite(tmp_path / "tiff.png", pixels)
+    Image.fromarray(pixels).save(tmp_path / "png.tif", format="PNG")
+    Image.fromarray(pixels).save(tmp_path / "c.JPG", format="JPEG")
+    tifffile.imwrite(tmp_path / "big.tif", pixels, bigtiff=True, byteorder=">")
+    formats = {path.name: open_image(path).info.format for path in tmp_path.iterdir()}
+    assert formats == {"tiff.png": "TIFF", "png.tif": "PNG", "c.JPG": "JPEG", "big.tif": "TIFF"}
+    assert open_image(str(tmp_path / "big.tif"), axes="XY").info.height == 9
+
+
+def test_what_is_no_image_is_named_with_a_remedy(tmp_path):
+    (tmp_path / "empty.tif").touch()
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "short.tif").write_bytes(b"II*\0")
+    (tmp_path / "short.png").write_bytes(b"\x89PNG")
+    for name, problem in [
+        ("missing.tif", "does not exist"),
+        ("empty.tif", "empty"),
+        ("text.png", "not a TIFF, PNG or JPEG"),
+        ("short.tif", "cannot be decoded"),
+        ("short.png", "cannot be decoded"),
+        ("", "is a folder"),
+    ]:
+        with pytest.raises(ImageError, match=problem) as caught:
+            open_image(tmp_path / name)
+        assert str(tmp_path / name) in caught.value.problem
+        assert caught.value.remedy.endswith(".") or caught.value.remedy.endswith(").")
+
+
+def test_the_suffix_decides_how_an_output_is_written(tmp_path):
+    assert isinstance(create_sink(tmp_path / "a.tif", MASK), TiffSink)
+    assert isinstance(create_sink(tmp_path / "a.ome.TIFF", MASK), TiffSink)
+    assert isinstance(create_sink(str(tmp_path / "a.png"), MASK), PngSink)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "problem"),
+    [
+        ("there.tif", MASK, "exists"),
+        ("folder", MASK, "is a folder"),
+        ("no/a.tif", MASK, "does not exist"),
+        ("a.jpg", MASK, "'.jpg'"),
+        ("a", MASK, "''"),
+        ("a.png", OutputSpec(8, 9, np.dtype("float32")), "PNG"),
+        ("a.png", OutputSpec(8, 9, np.dtype("uint8"), plane_axes="Z", plane_shape=(2,)), "PNG"),
+        ("a.png", OutputSpec(8, 9, np.dtype("uint8"), channels=2), "PNG"),
+        ("a.tif", OutputSpec(8, 9, np.dtype("float16")), "float16"),
+    ],
+)
+def test_outputs_that_cannot_be_written_are_refused_at_once(tmp_path, name, spec, problem):
+    (tmp_path / "there.tif").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match=problem):
+        create_sink(tmp_path / name, spec)
+
+
+def test_overwrite_replaces_only_when_the_new_file_is_whole(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_text("old")
+    sink = create_sink(path, MASK, overwrite=True)
+    assert path.read_text() == "old"
+    sink.write([np.ones((1, 8, 9), np.uint8)])
+    assert open_image(path).read(0, slice(0, 8), slice(0, 9)).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_refused_at_once(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            create_sink(tmp_path / "a.tif", MASK)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_images_of_a_folder_are_sorted_and_hidden_files_left_out(tmp_path):
+    for name in ["b.TIF", "a.png", ".hidden.tif", "notes.txt", "c.jpeg", "._b.tif", "d.jpg", "e.ome.tiff"]:
+        (tmp_path / name).touch()
+    (tmp_path / "folder.tif").mkdir()
+    assert [path.name for path in find_images(tmp_path)] == ["a.png", "b.TIF", "c.jpeg", "d.jpg", "e.ome.tiff"]
+
+
+def test_folders_without_images_are_image_errors(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    for name, problem in [("", "no images"), ("missing", "does not exist"), ("notes.txt", "not a folder")]:
+        with pytest.raises(ImageError, match=problem):
+            find_images(tmp_path / name)
+
+
+def test_stems_lose_suffixes_and_ome(tmp_path):
+    assert image_stem(tmp_path / "cell.1.ome.tif") == "cell.1"
+    assert image_stem("cell.OME.TIFF") == "cell"
+    assert image_stem("some.png") == "some"

@@ -1,0 +1,173 @@
+"""The OME-TIFF sink: what tifffile reads back, and what is left after a fault."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from unetkit.errors import OutputError
+from unetkit.io.image import OutputSpec
+from unetkit.io.tiff import TiffSource
+from unetkit.io.tiff_sink import TiffSink, ome_axes
+
+
+def make_output(plane_shape, channels, height, width, dtype):
+    rng = np.random.default_rng(0)
+    planes = int(np.prod(plane_shape))
+    return (rng.random((planes, channels, height, width)) * 255).astype(dtype)
+
+
+def cut(pixels, step):
+    """Yield `pixels` (planes, C, height, width) as blocks of up to `step` rows."""
+    for plane in pixels:
+        for top in range(0, plane.shape[1], step):
+            yield plane[:, top : top + step]
+
+
+@pytest.mark.parametrize("step", [1, 100, 512, 5000])
+@pytest.mark.parametrize("size", [(1, 1), (1, 600), (513, 2), (700, 1100), (512, 1024)])
+@pytest.mark.parametrize(("channels", "dtype"), [(1, "uint8"), (1, "float32"), (3, "float32"), (2, "uint8")])
+def test_rows_come_back_as_they_were_written(tmp_path, size, channels, dtype, step):
+    pixels = make_output((), channels, *size, dtype)
+    path = tmp_path / "out.tif"
+    TiffSink(path, OutputSpec(*size, np.dtype(dtype), channels)).write(cut(pixels, step))
+    expected = pixels[0, 0] if channels == 1 else pixels[0].transpose(1, 2, 0)
+    stored = tifffile.imread(path)
+    assert stored.dtype == dtype
+    np.testing.assert_array_equal(stored, expected)
+    source = TiffSource(path)
+    np.testing.assert_array_equal(source.read(0, slice(0, size[0]), slice(0, size[1])), pixels[0])
+    assert (source.info.channels, source.info.planes) == (channels, 1)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "stored"),
+    [("T", (3,), "TYX"), ("TZ", (2, 3), "TZYX"), ("ZT", (3, 2), "ZTYX"), ("Q", (4,), "ZYX"), ("QZ", (2, 2), "TZYX")],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_planes_keep_axes_that_ome_knows(tmp_path, axes, shape, stored, channels):
+    pixels = make_output(shape, channels, 40, 530, "uint8")
+    path = tmp_path / "out.ome.tif"
+    TiffSink(path, OutputSpec(40, 530, np.dtype("uint8"), channels, axes, shape)).write(cut(pixels, 13))
+    expected = pixels.reshape(*shape, channels, 40, 530)
+    expected = expected[..., 0, :, :] if channels == 1 else np.moveaxis(expected, -3, -1)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.is_ome
+        assert tiff.series[0].axes == stored + ("S" if channels == 3 else "")
+    np.testing.assert_array_equal(tifffile.imread(path), expected)
+
+
+def test_many_or_unknown_axes_are_renamed_or_flattened():
+    assert ome_axes("", ()) == ("", ())
+    assert ome_axes("QT", (2, 3)) == ("ZT", (2, 3))
+    assert ome_axes("QI", (2, 3)) == ("ZT", (2, 3))
+    assert ome_axes("TPZ", (2, 3, 4)) == ("Z", (24,))
+
+
+def test_metadata_says_size_and_origin(tmp_path):
+    notes = (("model", "nuclei ä <1>"), ("hash", "abc"))
+    spec = OutputSpec(20, 30, np.dtype("uint8"), pixel_size_um=(0.25, 0.5), notes=notes)
+    path = tmp_path / "out.tif"
+    TiffSink(path, spec).write([np.zeros((1, 20, 30), np.uint8)])
+    assert TiffSource(path).info.pixel_size_um == pytest.approx((0.25, 0.5))
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        assert page.software == "unetkit"
+        assert page.get_resolution("MICROMETER") == pytest.approx((2.0, 4.0))
+        annotation = tifffile.xml2dict(tiff.ome_metadata)["OME"]["StructuredAnnotations"]["MapAnnotation"]
+        values = annotation["Value"]["M"]
+        assert {value["K"]: value["value"] for value in values} == dict(notes)
+
+
+def test_outputs_are_tiled_compressed_and_big_only_where_they_must_be(tmp_path, monkeypatch):
+    path = tmp_path / "out.tif"
+    for limit, big in [(2**32, False), (1, True)]:
+        monkeypatch.setattr("unetkit.io.tiff_sink.CLASSIC_BYTES", limit)
+        TiffSink(path, OutputSpec(600, 100, np.dtype("uint8"))).write([np.zeros((1, 600, 100), np.uint8)])
+        with tifffile.TiffFile(path) as tiff:
+            assert tiff.is_bigtiff == big
+            assert tiff.pages.first.tile == (512, 112)
+            assert tiff.pages.first.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+
+
+class RowsError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [RowsError("rows"), OSError("rows"), KeyboardInterrupt(), ValueError("rows")])
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_an_error_of_the_rows_passes_and_leaves_nothing_new(tmp_path, error, after):
+    path = tmp_path / "out.tif"
+    path.write_text("what was there")
+
+    def rows():
+        for _ in range(after):
+            yield np.zeros((1, 512, 700), np.uint8)
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        TiffSink(path, OutputSpec(2048, 700, np.dtype("uint8"))).write(rows())
+    assert caught.value is error
+    assert path.read_text() == "what was there"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("height", [0, 100, 1500])
+def test_too_few_or_too_many_rows_are_a_fault(tmp_path, height):
+    path = tmp_path / "out.tif"
+    with pytest.raises(ValueError, match="rows"):
+        TiffSink(path, OutputSpec(1000, 20, np.dtype("uint8"))).write(
+            np.zeros((1, 1, 20), np.uint8) for _ in range(height)
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_are_run_to_their_end(tmp_path):
+    steps = []
+
+    def rows():
+        yield np.zeros((1, 600, 20), np.uint8)
+        steps.append("done")
+
+    TiffSink(tmp_path / "out.tif", OutputSpec(600, 20, np.dtype("uint8"))).write(rows())
+    assert steps == ["done"]
+
+
+def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path, monkeypatch):
+    write = tifffile.FileHandle.write
+
+    def full(self, *args, **kwargs):
+        if self.tell() > 2000:
+            raise OSError(28, "No space left on device")
+        return write(self, *args, **kwargs)
+
+    monkeypatch.setattr(tifffile.FileHandle, "write", full)
+    pixels = make_output((), 1, 2000, 700, "uint8")
+    with pytest.raises(OutputError, match=r"out\.tif cannot be written: No space left"):
+        TiffSink(tmp_path / "out.tif", OutputSpec(2000, 700, np.dtype("uint8"))).write(cut(pixels, 100))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_is_an_output_error(tmp_path):
+    with pytest.raises(OutputError, match="cannot be written"):
+        TiffSink(tmp_path / "no" / "out.tif", OutputSpec(5, 5, np.dtype("uint8"))).write(
+            [np.zeros((1, 5, 5), np.uint8)]
+        )
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_an_output_error(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            TiffSink(tmp_path / "out.tif", OutputSpec(5, 5, np.dtype("uint8"))).write([np.zeros((1, 5, 5), np.uint8)])
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_dtypes_that_ome_lacks_are_refused_at_once():
+    with pytest.raises(OutputError, match="float16"):
+        TiffSink(Path("out.tif"), OutputSpec(5, 5, np.dtype("float16")))

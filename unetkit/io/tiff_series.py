@@ -1,0 +1,196 @@
+"""A series of TIFF pages as an array that is sliced: nothing is read but what a slice needs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tifffile import TiffFrame, TiffPage, TiffPageSeries
+
+from unetkit.errors import ImageError
+from unetkit.io.tiff_segments import CACHE_BYTES, SegmentReader, damaged
+
+
+class SeriesArray:
+    """The pixels of a series, sliced like an array with steps of one.
+
+    A series is a stack of images (h, w, samples): pages, in them separate samples, in them depths. The dimensions of
+    the series are those of the stack, then those of an image, some of size one left out.
+
+    Args:
+        series: The pages.
+        name: Path of the file, for messages.
+        cache_bytes: Bound of the decoded bytes that are kept between reads.
+
+    Attributes:
+        shape: Sizes along the axes of the series.
+        dtype: Type of the pixels, in native byte order.
+
+    Raises:
+        ImageError: The series is not made of such images.
+    """
+
+    def __init__(self, series: TiffPageSeries, name: str, cache_bytes: int = CACHE_BYTES) -> None:
+        page = series.keyframe
+        self.shape = tuple(int(size) for size in series.shape)
+        self.dtype = np.dtype(page.dtype)
+        self._series = series
+        self._name = name
+        self._images_per_page = page.shaped[0] * page.shaped[1]
+        self._image_shape = page.shaped[2:]
+        self._places = place_in_image(self.shape, self._image_shape)
+        self._stack_shape = self.shape[: len(self.shape) - len(self._places)]
+        if prod(self._stack_shape) * prod(self._image_shape) != prod(self.shape):
+            raise damaged(name, f"pages of {page.shape} do not make a series of {self.shape}")
+        self._stored_dtype = self.dtype.newbyteorder(page.parent.byteorder)
+        self._offset: int | None = None if series.is_multifile else series.dataoffset
+        self._segments = SegmentReader(series, name, cache_bytes)
+
+    def block(self, axes: str) -> tuple[int, int]:
+        """Return the height and width of what is decoded at once, Y and X being where `axes` has them."""
+        page = self._series.keyframe
+        segment = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+        sizes = dict.fromkeys(axes, 1)
+        for axis, place in zip(axes[len(self._stack_shape) :], self._places, strict=True):
+            if place is not None:
+                sizes[axis] = min((*segment, self._image_shape[2])[place], self._image_shape[place])
+        return sizes["Y"], sizes["X"]
+
+    def close(self) -> None:
+        """Stop the decoding threads."""
+        self._segments.close()
+
+    def __getitem__(self, index: tuple[int | slice, ...]) -> NDArray[Any]:
+        """Return the pixels at one integer or slice for each dimension, in the file's dtype.
+
+        Raises:
+            ImageError: The file is truncated or cannot be decoded.
+        """
+        box = [
+            slice(part, part + 1) if isinstance(part, int) else slice(*part.indices(size)[:2])
+            for part, size in zip(index, self.shape, strict=True)
+        ]
+        pixels = self._read(box)
+        return pixels[tuple(0 if isinstance(part, int) else slice(None) for part in index)]
+
+    def _read(self, box: Sequence[slice]) -> NDArray[Any]:
+        path = Path(self._series.keyframe.parent.filehandle.path)
+        if self._offset is not None:
+            return self._read_box(path, self._offset, self.shape, box)
+        split = len(self._stack_shape)
+        image_box = [slice(0, size) for size in self._image_shape]
+        for part, place in zip(box[split:], self._places, strict=True):
+            if place is not None:
+                image_box[place] = part
+        window = np.empty([part.stop - part.start for part in box], self.dtype)
+        stack = window.reshape(-1, *(part.stop - part.start for part in image_box))
+        positions = itertools.product(*(range(part.start, part.stop) for part in box[:split]))
+        for pixels, position in zip(stack, positions, strict=True):
+            image = int(np.ravel_multi_index(position, self._stack_shape)) if position else 0
+            pixels[...] = self._read_image(image, image_box)
+        return window
+
+    def _read_image(self, image: int, box: Sequence[slice]) -> NDArray[Any]:
+        number, within = divmod(image, self._images_per_page)
+        page = self._segments.page(number)
+        if page is None or not is_run(page, self._series.keyframe):
+            return self._segments.read(image, box[0], box[1])[:, :, box[2]]
+        offset = page.dataoffsets[0] + within * prod(self._image_shape) * self.dtype.itemsize
+        return self._read_box(Path(page.parent.filehandle.path), offset, self._image_shape, box)
+
+    def _read_box(self, path: Path, offset: int, shape: tuple[int, ...], box: Sequence[slice]) -> NDArray[Any]:
+        """Read uncompressed pixels; the samples of a pixel (up to 16) are read together and cut afterwards."""
+        whole = [*box[:-1], slice(0, shape[-1]) if shape[-1] <= 16 else box[-1]]
+        try:
+            pixels = read_box(path, offset, shape, self._stored_dtype, whole)
+        except (EOFError, ValueError) as error:  # ValueError: an offset beyond what the system can address
+            raise damaged(self._name, error) from error
+        except OSError as error:
+            raise ImageError(
+                f"{self._name} cannot be read: {error.strerror}.", "Check the disk and the permissions."
+            ) from error
+        return pixels if whole[-1] is box[-1] else pixels[..., box[-1]]
+
+
+def place_in_image(shape: tuple[int, ...], image_shape: tuple[int, ...]) -> list[int | None]:
+    """Return, for each of the last dimensions of a series, which of (h, w, samples) it is.
+
+    >>> place_in_image((5, 512, 300), (512, 300, 1))
+    [0, 1]
+    >>> place_in_image((5, 1, 512, 300, 3), (512, 300, 3))
+    [0, 1, 2]
+
+    A dimension of size one that is none of them is None.
+    """
+    places: list[int | None] = []
+    sizes = list(shape)
+    wanted = [place for place, size in enumerate(image_shape) if size > 1]
+    while wanted and sizes:
+        size = sizes.pop()
+        place = wanted[-1]
+        if size == image_shape[place]:
+            wanted.pop()
+            places.append(place)
+        elif size == 1:
+            places.append(None)
+        else:
+            break
+    return places[::-1]
+
+
+def is_run(page: TiffPage | TiffFrame, keyframe: TiffPage) -> bool:
+    """Return whether the pixels of a page lie uncompressed and without gaps in the file.
+
+    tifffile takes it from the first page for all others.
+    """
+    if not keyframe.is_final or not page.dataoffsets:
+        return False
+    if page is keyframe or len(page.dataoffsets) == 1:
+        return True
+    gaps = np.diff(np.asarray(page.dataoffsets, np.int64))
+    return bool((gaps == np.asarray(keyframe.databytecounts, np.int64)[:-1]).all())
+
+
+def read_box(
+    path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], box: Sequence[slice]
+) -> NDArray[Any]:
+    """Return one box of an uncompressed array in a file, reading little more than its bytes.
+
+    Not a memory map: a file on a failing disk or one that is cut off while it is read would kill the process.
+
+    Args:
+        path: The file.
+        offset: Bytes before the array.
+        shape: Shape of the array, in C order.
+        dtype: Stored type, with its byte order.
+        box: One slice for each dimension.
+
+    Raises:
+        OSError: The file cannot be read.
+        EOFError: The file ends within the box.
+    """
+    result = np.empty([part.stop - part.start for part in box], dtype)
+    if not result.size:
+        return result
+    strides = [prod(shape[i + 1 :]) * dtype.itemsize for i in range(len(shape))]
+    split = len(shape) - 1  # whole dimensions at the end are read with the last one before them that is not whole
+    while split > 0 and result.shape[split] == shape[split]:
+        split -= 1
+    pixels = result.reshape(-1).view(np.uint8).data
+    run = prod(result.shape[split:]) * dtype.itemsize
+    with path.open("rb", buffering=0) as file:
+        for i, position in enumerate(itertools.product(*(range(part.start, part.stop) for part in box[:split]))):
+            start = (*position, box[split].start)
+            file.seek(offset + sum(index * stride for index, stride in zip(start, strides, strict=False)))
+            done = i * run
+            while done < (i + 1) * run:
+                read = file.readinto(pixels[done : (i + 1) * run])
+                if not read:
+                    raise EOFError("the file ends before its pixels do")
+                done += read
+    return result.astype(dtype.newbyteorder("="), copy=False)
