@@ -1,0 +1,49 @@
+"""Normalizer: the first layer of every model. Raw pixels in, network input out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unetkit.models.spec import Normalization
+from unetkit.models.statistics import Statistics, measure_statistics
+
+
+class Normalizer(nn.Module):
+    """Computes `(pixels - center) / scale`, on whatever device the pixels are.
+
+    Args:
+        normalization: How the values are measured. With scope "dataset" its `center` and `scale` are used.
+    """
+
+    def __init__(self, normalization: Normalization) -> None:
+        super().__init__()
+        self.normalization = normalization
+
+    def statistics(self, sample: NDArray[Any]) -> Statistics:
+        """Return the values for one image.
+
+        Args:
+            sample: (C, n) raw pixels that stand for the image (see `sample_pixels`).
+        """
+        fixed = self.normalization
+        if fixed.scope == "dataset" and fixed.center is not None and fixed.scale is not None:
+            return Statistics(np.asarray(fixed.center, np.float32), np.asarray(fixed.scale, np.float32))
+        return measure_statistics(sample, fixed)
+
+    def forward(self, pixels: Tensor, center: Tensor, scale: Tensor) -> Tensor:
+        """Normalise a batch.
+
+        Args:
+            pixels: (N, C, h, w) raw values of any real dtype.
+            center: (N, C) float32.
+            scale: (N, C) float32.
+
+        Returns:
+            (N, C, h, w) float32.
+        """
+        return (pixels.to(torch.float32) - center[:, :, None, None]) / scale[:, :, None, None]

@@ -1,0 +1,118 @@
+"""Segmenter: a network plus everything needed to use it again, in one file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from unetkit.errors import ModelError
+from unetkit.io.partial import partial_file
+from unetkit.models.normalizer import Normalizer
+from unetkit.models.spec import ModelSpec
+from unetkit.models.unet import build_network
+
+METADATA_KEY = "unetkit"
+"""Key of the spec's JSON in the metadata of a model file."""
+
+
+class Segmenter(nn.Module):
+    """Raw pixels in, probabilities out.
+
+    Args:
+        spec: What the model is.
+        network: The network that `spec` describes; a new one with random weights by default.
+
+    Attributes:
+        name: Where the model was loaded from; used in messages and in the metadata of outputs.
+        sha256: Hash of the file that the model was loaded from; "" for one that never was a file.
+    """
+
+    def __init__(self, spec: ModelSpec, network: nn.Module | None = None) -> None:
+        super().__init__()
+        self.spec = spec
+        self.network = build_network(spec) if network is None else network
+        self.normalizer = Normalizer(spec.normalization)
+        self.name = "model"
+        self.sha256 = ""
+
+    def forward(self, pixels: Tensor, center: Tensor, scale: Tensor) -> Tensor:
+        """Predict the probability of each class for a batch.
+
+        Args:
+            pixels: (N, C, h, w) raw values; h and w are multiples of `spec.stride`.
+            center: (N, C) normalisation values, see `Normalizer`.
+            scale: (N, C) normalisation values.
+
+        Returns:
+            (N, out_channels, h, w) float32, 0 to 1: of the foreground, or of each class.
+        """
+        logits: Tensor = self.network(self.normalizer(pixels, center, scale)).float()
+        return logits.sigmoid() if self.spec.out_channels == 1 else logits.softmax(1)
+
+
+def save_model(segmenter: Segmenter, path: Path) -> None:
+    """Write a model to one `.safetensors` file, which appears whole or not at all.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    spec = replace(segmenter.spec, unetkit_version=version("unetkit"))
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in segmenter.state_dict().items()}
+    with partial_file(path) as partial:
+        partial.write_bytes(save(state, metadata={METADATA_KEY: spec.to_json()}))
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """Read the description of a model file without its weights.
+
+    Raises:
+        ModelError: The file is missing, is not a unetkit model, or comes from a newer version.
+    """
+    remedy = "Give a model.safetensors that `unetkit fit` wrote."
+    if not path.is_file():
+        raise ModelError(f"There is no model file {path}.", remedy)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a unetkit model ({error}).", remedy) from error
+    if METADATA_KEY not in metadata:
+        raise ModelError(f"{path} holds weights, but not a unetkit model's description.", remedy)
+    return ModelSpec.from_json(metadata[METADATA_KEY], str(path))
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmenter:
+    """Load a model that `unetkit fit` wrote, ready to predict.
+
+    Args:
+        path: The `.safetensors` file.
+        device: Where to put it.
+
+    Raises:
+        ModelError: The file is missing, is not a unetkit model, is damaged, or comes from a newer version.
+    """
+    path = Path(path)
+    segmenter = Segmenter(read_spec(path))
+    try:
+        with safe_open(path, framework="pt") as file:
+            segmenter.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise ModelError(
+            f"The weights in {path} do not fit its description; the file is damaged.", "Copy or train it again."
+        ) from error
+    segmenter.name = str(path)
+    segmenter.sha256 = hash_file(path)
+    return segmenter.to(device).eval()
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,159 @@
+"""ModelSpec: everything about a model but its weights, as plain data that goes to JSON and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from unetkit.errors import ConfigError, ModelError, closest
+
+FORMAT_VERSION = 1
+"""Version of the JSON in a model file; raised when an older unetkit could misread it."""
+
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+"""Encoders that the contracting path can be."""
+
+DECODER_CHANNELS = (256, 128, 64, 32, 16)
+"""Channels of the expanding path from the deepest block up, for depth 5."""
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How raw pixels become network input: `(pixels - center) / scale`, per channel.
+
+    Args:
+        method: "percentile" maps the `low` percentile to 0 and the `high` percentile to 1; "mean_std" maps the mean to
+            0 and one standard deviation to 1.
+        scope: "image" measures every image by itself (a huge one from a fixed sample of it); "dataset" measures the
+            training images once and stores the values in the model file.
+        low: Lower percentile, 0 to 100.
+        high: Upper percentile, 0 to 100.
+        channelwise: Whether each channel has values of its own. By default the 3 channels of a colour image share
+            theirs, which keeps the colours, and any other number of channels does not.
+        center: Value of each channel that becomes 0; filled in by `fit` for scope "dataset".
+        scale: Difference of each channel that becomes 1; filled in by `fit` for scope "dataset".
+    """
+
+    method: Literal["percentile", "mean_std"] = "percentile"
+    scope: Literal["image", "dataset"] = "image"
+    low: float = 1.0
+    high: float = 99.8
+    channelwise: bool | None = None
+    center: tuple[float, ...] | None = None
+    scale: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low < self.high <= 100:
+            raise ConfigError(
+                f"The normalization percentiles low={self.low:g} and high={self.high:g} are out of order.",
+                "Use 0 <= low < high <= 100.",
+            )
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model without its weights.
+
+    Attributes:
+        encoder: Name of the ResNet in the contracting path.
+        in_channels: Channels of the images that the model takes.
+        classes: Number of mask values, the background included: 2 is foreground/background and has one output channel.
+        depth: Number of times that the encoder halves the resolution, 3 to 5.
+        decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
+        normalization: How raw pixels become network input.
+        threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
+        halo: Context around a tile, in pixels, at which tiling changes fewer than 1 mask pixel in 10,000.
+        halo_error: Share of mask pixels that the halo was measured to change; None if it was not measured.
+        channel_names: Names of the input channels, if known.
+        class_names: Names of the mask values, if given.
+        pixel_size_um: Size of a pixel (y, x) of the training images in micrometres, if known.
+        training: What the model was trained on, with which settings and result; free form, for people.
+        unetkit_version: Version that wrote the file.
+    """
+
+    encoder: str = "resnet34"
+    in_channels: int = 1
+    classes: int = 2
+    depth: int = 5
+    decoder_channels: tuple[int, ...] = DECODER_CHANNELS
+    normalization: Normalization = field(default_factory=Normalization)
+    threshold: float = 0.5
+    halo: int = 128
+    halo_error: float | None = None
+    channel_names: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    pixel_size_um: tuple[float, float] | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    unetkit_version: str = ""
+
+    def __post_init__(self) -> None:
+        if self.encoder not in RESNETS:
+            raise ConfigError(f"There is no encoder '{self.encoder}'.", closest(self.encoder, RESNETS))
+        if not 3 <= self.depth <= 5:
+            raise ConfigError(f"An encoder depth of {self.depth} is not possible.", "Use a depth of 3, 4 or 5.")
+        if len(self.decoder_channels) != self.depth:
+            raise ConfigError(
+                f"{len(self.decoder_channels)} decoder_channels do not fit an encoder depth of {self.depth}.",
+                f"Give {self.depth} numbers, for example {list(DECODER_CHANNELS[-self.depth :])}.",
+            )
+        if self.in_channels < 1:
+            raise ConfigError(f"in_channels: {self.in_channels} is not possible.", "Use 1 or more, or 'auto'.")
+        if self.classes < 2:
+            raise ConfigError(
+                f"classes: {self.classes} is not possible.",
+                "Count the background too: classes: 2 is foreground and background.",
+            )
+        if not 0 < self.threshold < 1:
+            raise ConfigError(f"threshold: {self.threshold:g} is not possible.", "Use a number between 0 and 1.")
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the input for one pixel of the deepest features: tiles and crops are multiples of it."""
+        return int(2**self.depth)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the network's output: one for foreground/background, else one for each class."""
+        return 1 if self.classes == 2 else self.classes
+
+    def to_json(self) -> str:
+        """Return the spec as JSON, its format version included."""
+        return json.dumps({"format_version": FORMAT_VERSION, **dataclasses.asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str, name: str) -> ModelSpec:
+        """Read a spec written by `to_json`.
+
+        Args:
+            text: The JSON.
+            name: Where it comes from, for messages.
+
+        Raises:
+            ModelError: It is not a spec, or one that a newer unetkit wrote.
+        """
+        remedy = "Give a model.safetensors that `unetkit fit` wrote."
+        try:
+            values = json.loads(text)
+            version = values.pop("format_version")
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ModelError(f"{name} is not a unetkit model: its description cannot be read.", remedy) from error
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise ModelError(
+                f"{name} was written by a newer unetkit ({values.get('unetkit_version', 'unknown')}): its format is "
+                f"{version}, this version reads up to {FORMAT_VERSION}.",
+                "Upgrade with `pip install --upgrade unetkit`.",
+            )
+        try:
+            values["normalization"] = Normalization(**_tuples(values["normalization"]))
+            return cls(**_tuples(values))
+        except (KeyError, TypeError) as error:
+            raise ModelError(
+                f"{name} is not a unetkit model: its description is incomplete ({error}).", remedy
+            ) from error
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no tuples: turn its lists back into them."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

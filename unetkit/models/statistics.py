@@ -1,0 +1,98 @@
+"""The values that normalise an image, measured on the whole of it or on a fixed sample, never on a tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.errors import ImageError
+from unetkit.io.image import ImageSource
+from unetkit.models.spec import Normalization
+
+WHOLE_PLANE_PIXELS = 2048 * 2048
+"""Planes up to this size are measured whole."""
+
+SAMPLE_GRID = 12
+"""A larger plane is measured on this many windows along each axis ..."""
+
+SAMPLE_WINDOW = 128
+"""... each of this many pixels along each axis."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What `network input = (pixels - center) / scale` needs.
+
+    Attributes:
+        center: (C,) float32, in the units of the pixels.
+        scale: (C,) float32, positive, in the units of the pixels.
+    """
+
+    center: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+
+def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> Statistics:
+    """Measure the normalisation values of an image, or of a sample of its pixels.
+
+    Args:
+        pixels: (C, n) or (C, h, w), any real dtype, raw values.
+        normalization: What to measure.
+
+    Returns:
+        Values for each channel; a channel that is all one value has scale 1.
+    """
+    channels = pixels.shape[0]
+    flat = pixels.reshape(channels, -1)
+    together = channels == 3 if normalization.channelwise is None else not normalization.channelwise
+    groups = flat.reshape(1, -1) if together else flat
+    if normalization.method == "percentile":
+        low, high = np.percentile(groups, (normalization.low, normalization.high), axis=1)
+        if np.any(low == high):  # sparse objects on an even background: the percentiles fall together
+            flat_groups = low == high
+            low, high = np.where(flat_groups, groups.min(1), low), np.where(flat_groups, groups.max(1), high)
+        center, scale = low, high - low
+    else:
+        center, scale = groups.mean(1, dtype=np.float64), groups.std(1, dtype=np.float64)
+    scale = np.where(scale > 0, scale, 1.0)
+    return Statistics(
+        np.broadcast_to(center, channels).astype(np.float32), np.broadcast_to(scale, channels).astype(np.float32)
+    )
+
+
+def sample_pixels(source: ImageSource, plane: int) -> NDArray[Any]:
+    """Read the pixels (C, n) that stand for a plane: all of them, or a fixed grid of windows of a large plane.
+
+    The sample depends on the size of the plane only, so it is the same on every run and for every tile size.
+
+    Raises:
+        ImageError: Some pixels are NaN or infinite.
+    """
+    height, width = source.info.height, source.info.width
+    if height * width <= WHOLE_PLANE_PIXELS:
+        pixels = source.read(plane, slice(0, height), slice(0, width)).reshape(source.info.channels, -1)
+    else:
+        windows = [source.read(plane, y, x) for y in _spread(height) for x in _spread(width)]
+        pixels = np.concatenate([window.reshape(source.info.channels, -1) for window in windows], axis=1)
+    check_finite(pixels, source.info.name)
+    return pixels
+
+
+def check_finite(pixels: NDArray[Any], name: str) -> None:
+    """Raise an ImageError if a pixel is NaN or infinite."""
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise ImageError(
+            f"{name} has NaN or infinite pixels.",
+            "Replace them before segmenting or training, for example with numpy.nan_to_num.",
+        )
+
+
+def _spread(length: int) -> list[slice]:
+    """Evenly spread windows along an axis, or the whole of a short one."""
+    if length <= SAMPLE_GRID * SAMPLE_WINDOW:
+        return [slice(0, length)]
+    starts = np.linspace(0, length - SAMPLE_WINDOW, SAMPLE_GRID).round().astype(int)
+    return [slice(int(start), int(start) + SAMPLE_WINDOW) for start in starts]
