@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from unetkit.data.datamodule import SegmentationData, check_crop
+from unetkit.errors import ConfigError, DataError, ImageError
+from unetkit.models.spec import Normalization
+
+SHARED = Path(__file__).parents[2] / "../shared/data"
+NUCLEI, EM = SHARED / "nuclei/train", SHARED / "em"
+
+
+def _data(train: Path, **changes: Any) -> SegmentationData:
+    settings: dict[str, Any] = {"crop": 64, "batch_size": 4, "workers": 0, "crops_per_epoch": 10}
+    data = SegmentationData(str(train), **(settings | changes))
+    data.setup("fit")
+    return data
+
+
+def _add(folder: Path, name: str, image: np.ndarray, mask: np.ndarray | None = None) -> None:
+    tifffile.imwrite(folder / "images" / f"{name}.tif", image)
+    if mask is None:
+        mask = np.zeros(image.shape[:2], np.uint8)
+        mask[5:20, 5:20] = 1
+    tifffile.imwrite(folder / "masks" / f"{name}.tif", mask)
+
+
+def test_batches(cells: Path) -> None:
+    data = _data(cells)
+    data.prepare_for(3, 2, 32)
+    batches = list(data.train_dataloader())
+    assert [len(batch["image"]) for batch in batches] == [4, 4, 2]
+    assert batches[0]["image"].shape == (4, 3, 64, 64)
+    assert batches[0]["center"].shape == (4, 3)
+    (item,) = data.val_dataloader()
+    assert item["image"].shape[0] == 3
+    assert item["name"] in {f"cell{number}" for number in range(6)}
+
+
+def test_workers_do_not_change_the_crops(cells: Path) -> None:
+    results = []
+    for workers in (0, 1, 2):
+        loader = _data(cells, workers=workers).train_dataloader()
+        loader.sampler.set_epoch(2)
+        results.append([torch.cat([batch[name] for batch in loader]) for name in ("image", "mask")])
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_epoch_can_be_set_after_the_iterator_is_made(cells: Path, workers: int) -> None:
+    loader = _data(cells, workers=workers).train_dataloader()
+    iterator = iter(loader)
+    loader.sampler.set_epoch(3)
+    batch = next(iterator)
+    assert torch.equal(batch["image"][1], loader.dataset[3, 1]["image"])
+
+
+def test_validation_images_are_set_aside_by_the_seed(cells: Path) -> None:
+    names = [tuple(_data(cells, val=0.34, seed=seed).describe()["val_images"]) for seed in (0, 0, 1, 2)]
+    assert all(len(chosen) == 2 for chosen in names)
+    assert names[0] == names[1]
+    assert len(set(names)) > 1
+
+
+def test_no_validation(cells: Path) -> None:
+    data = _data(cells, val=0)
+    assert data.val_dataloader() == []
+    assert data.describe()["train_images"] == 6
+
+
+def test_validation_folder(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("val")
+    for folder in ("images", "masks"):
+        (other / folder).mkdir()
+        (cells / folder / "cell3.tif").rename(other / folder / "cell3.tif")
+    data = _data(cells, val=str(other))
+    assert data.describe()["val_images"] == ["cell3"]
+    with pytest.raises(DataError, match=r"5 of the images .* are also trained on: cell0, cell1, cell2 and 2"):
+        _data(cells, val=str(cells))
+
+
+@pytest.mark.skipif(not EM.exists(), reason="no ../shared/data/em")
+def test_stack_with_pages_to_validate_on() -> None:
+    stack, masks = EM / "train-volume.tif", str(EM / "train-labels.tif")
+    data = _data(stack, masks=masks, pages="0-3", val_pages="25,26")
+    assert data.describe()["val_images"] == ["train-volume[25]", "train-volume[26]"]
+    assert data.describe()["train_images"] == 4
+    batch = next(iter(data.train_dataloader()))
+    assert 0.6 < batch["mask"].float().mean() < 0.9
+    assert [tuple(item["image"].shape) for item in data.val_items()] == [(1, 512, 512)] * 2
+    with pytest.raises(DataError, match=r"also trained on: train-volume\[3\]\. Take them out"):
+        _data(stack, masks=masks, pages="0-3", val_pages="3-4")
+
+
+@pytest.mark.skipif(not NUCLEI.exists(), reason="no ../shared/data/nuclei")
+def test_real_images_of_mixed_kinds(tmp_path: Path) -> None:
+    kinds: dict[str, Path] = {}
+    for path in sorted((NUCLEI / "images").iterdir()):
+        with Image.open(path) as image:
+            if kinds.setdefault(f"{image.mode} {image.size}", path) == path and len(kinds) >= 6:
+                break
+    listing = tmp_path / "list.csv"
+    rows = [f"{path.resolve()},{(NUCLEI / 'masks' / path.stem).resolve()}.tif" for path in kinds.values()]
+    listing.write_text("\n".join(["image,mask", *rows]))
+    data = _data(listing, crop=128, crops_per_epoch=12)
+    assert data.channels == 3
+    data.prepare_for(3, 2, 32)
+    for batch in data.train_dataloader():
+        normalized = (batch["image"] - batch["center"][..., None, None]) / batch["scale"][..., None, None]
+        assert normalized.shape[1:] == (3, 128, 128)
+        assert normalized.abs().mean() < 3
+        assert batch["mask"].max() == 1
+
+
+def test_one_image_cannot_be_split(cells: Path) -> None:
+    image, mask = str(cells / "images/cell0.tif"), str(cells / "masks/cell0.tif")
+    with pytest.raises(DataError, match=r"cell0.tif is the only image.* or set data.val: 0"):
+        _data(Path(image), masks=mask)
+    assert _data(Path(image), masks=mask, val=0.0).describe()["train_images"] == 1
+
+
+def test_setup_reads_once_and_ignores_other_stages(cells: Path) -> None:
+    data = SegmentationData(str(cells), crop=64, workers=0)
+    data.setup("predict")
+    assert data.channels == 0
+    data.setup("validate")
+    store = data._store
+    data.setup("fit")
+    assert data._store is store
+    assert store is not None
+
+
+def test_description_is_plain_json(cells: Path) -> None:
+    described = json.loads(json.dumps(_data(cells).describe()))
+    assert described["train_images"] == 5
+    assert described["dtypes"] == ["uint16"]
+    assert (described["smallest_image"], described["largest_image"]) == ([96, 128], [150, 100])
+
+
+def test_number_of_crops_covers_the_images_between_64_and_1000_batches(cells: Path) -> None:
+    def crops(**settings: Any) -> int:
+        return len(_data(cells, crops_per_epoch=None, val=0, **settings).train_dataloader().dataset)
+
+    assert crops(crop=64, batch_size=4) == 256
+    assert crops(crop=8, batch_size=4) == 3 * math.ceil(96 * 128 / 64) + 3 * math.ceil(150 * 100 / 64)
+    assert crops(crop=2, batch_size=1) == 1000
+
+
+@pytest.mark.parametrize("method", ["percentile", "mean_std"])
+def test_normalization_of_the_data_set_is_measured_on_training_images(cells: Path, method: Any) -> None:
+    _add(cells, "outlier", np.full((96, 96), 60000, np.uint16))
+    data = _data(cells, val=1 / 7, seed=0, normalization=Normalization(method, "dataset"))
+    seed = 0
+    while data.describe()["val_images"] != ["outlier"]:
+        seed += 1
+        data = _data(cells, val=1 / 7, seed=seed, normalization=Normalization(method, "dataset"))
+    assert data.normalization.center is not None
+    assert data.normalization.scale is not None
+    assert 800 < data.normalization.center[0] < 1200
+    assert data.normalization.scale[0] < 5000
+    data.prepare_for(3, 2, 32)
+    assert len(data.normalization.center) == 3
+    assert data.val_items()[0]["center"].tolist() == pytest.approx(list(data.normalization.center))
+    again = _data(cells, val=1 / 7, seed=seed, normalization=Normalization(method, "dataset"))
+    again.prepare_for(3, 2, 32)
+    assert again.normalization == data.normalization
+
+
+def test_what_the_files_agree_on_is_kept(cells: Path) -> None:
+    for path in (cells / "images").iterdir():
+        image = tifffile.imread(path)
+        tifffile.imwrite(path, image, imagej=True, resolution=(4.0, 2.0), metadata={"unit": "um"})
+    assert _data(cells).pixel_size_um == pytest.approx((0.5, 0.25))
+    tifffile.imwrite(path, image, imagej=True, resolution=(5.0, 2.0), metadata={"unit": "um"})
+    assert _data(cells).pixel_size_um is None
+
+
+def test_grey_mixes_with_one_other_kind_only(cells: Path) -> None:
+    _add(cells, "rgb", np.zeros((70, 70, 3), np.uint8))
+    assert _data(cells).channels == 3
+    tifffile.imwrite(cells / "images/five.tif", np.zeros((5, 70, 70), np.uint16), photometric="minisblack")
+    tifffile.imwrite(cells / "masks/five.tif", np.zeros((70, 70), np.uint8))
+    with pytest.raises(DataError, match=r"differ .*: 3 channels \(rgb.tif\) and 5 channels \(five.tif\)"):
+        _data(cells)
+
+
+def test_data_that_do_not_fit_the_model(cells: Path) -> None:
+    data = _data(cells)
+    with pytest.raises(DataError, match=r"cell5.tif has the value 6, but the model has 3 classes \(0 to 2\)\. Set mod"):
+        data.prepare_for(1, 3, 32)
+    data.prepare_for(1, 7, 32)
+    with pytest.raises(ConfigError, match=r"crop: 64 is not divisible by 48\. Use 48 \(or 96\)\."):
+        data.prepare_for(1, 2, 48)
+    _add(cells, "rgb", np.zeros((70, 70, 3), np.uint8))
+    with pytest.raises(DataError, match=r"The model takes 1 channel, but .*rgb.tif has 3\. Set model.in_channels: 3"):
+        _data(cells).prepare_for(1, 2, 32)
+
+
+def test_crop_names_the_nearest_sizes() -> None:
+    check_crop(256, 32)
+    for crop, remedy in ((250, r"Use 256 \(or 224\)"), (230, r"Use 224 \(or 256\)"), (20, r"Use 32\.")):
+        with pytest.raises(ConfigError, match=remedy):
+            check_crop(crop, 32)
+
+
+@pytest.mark.parametrize(("value", "word"), [(0, "background"), (3, "foreground")])
+def test_masks_of_one_value(cells: Path, value: int, word: str) -> None:
+    for path in (cells / "masks").iterdir():
+        tifffile.imwrite(path, np.full(tifffile.imread(path).shape, value, np.uint8))
+    with pytest.raises(DataError, match=rf"Every pixel of all 5 masks is {word}.*Check that"):
+        _data(cells)
+
+
+def test_infinite_pixels_name_the_file(cells: Path) -> None:
+    image = np.ones((70, 70), np.float32)
+    image[3, 4] = np.inf
+    _add(cells, "broken", image)
+    with pytest.raises(ImageError, match=r"broken.tif has NaN or infinite pixels"):
+        _data(cells)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"crop": 0}, r"data.crop: 0 is not possible\. Use 1 or more"),
+        ({"batch_size": 0}, "data.batch_size"),
+        ({"crops_per_epoch": 0}, "data.crops_per_epoch"),
+        ({"workers": -1}, "data.workers"),
+        ({"seed": -1}, "data.seed"),
+        ({"foreground_share": 1.5}, "data.foreground_share: 1.5"),
+        ({"val": 1.0}, r"data.val: 1 is not possible\. Use a fraction below 1"),
+        ({"augment": "stron"}, "Did you mean 'strong'"),
+    ],
+)
+def test_settings_that_have_no_meaning(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SegmentationData("anywhere", **settings)
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"There is no .*nothing\. Check the path"):
+        _data(tmp_path / "nothing")

@@ -1,0 +1,314 @@
+"""SegmentationData: from a folder of images and masks to the batches that training takes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset
+from unetkit.data.pairs import Pair, find_pairs
+from unetkit.data.split import check_apart, split_fraction
+from unetkit.data.store import ImageStore, Record, check_foreground, check_labels, common_channels, measure_dataset
+from unetkit.data.transforms import resolve_augmentation
+from unetkit.errors import ConfigError, DataError
+from unetkit.models.spec import Normalization
+
+BATCHES_PER_EPOCH = (64, 1000)
+"""Least and most batches in an epoch whose number of crops is left to unetkit."""
+
+
+class SegmentationData(LightningDataModule):
+    """Images and masks for `unetkit fit`.
+
+    Images and masks can be TIFF, PNG or JPEG, 8-bit, 16-bit or float, of any sizes. An alpha channel is dropped; where
+    grey and colour images mix, the grey ones are repeated. In masks 0 is background; any other value is foreground, or
+    the number of the class when the model has more than 2 classes.
+
+    Args:
+        train: A folder with `images` and `masks` in it (files pair by name), a multi-page TIFF or an image (with
+            `masks`), a folder of images (with `masks`), or a CSV with the columns image and mask.
+        masks: Folder, stack or file of the masks, where `train` does not have them.
+        pages: Pages of the stack `train` to use, from 0: "0-20,24". All by default.
+        val: Images to validate on: a fraction of the images of `train` (0 for none), or any of the forms of `train`. Of
+            a stack, the fraction is a run of neighbouring pages, since pages side by side are almost the same.
+        val_masks: Masks of `val`.
+        val_pages: Pages of the stack to validate on; of `val`, or of `train` where `val` is a fraction.
+        crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5).
+        batch_size: Crops in a batch.
+        crops_per_epoch: Crops in an epoch. By default as many as cover the training images once, but from 64 to 1000
+            batches.
+        foreground_share: Share of the crops, 0 to 1, placed around a random object (or class) of their image; the
+            others are placed evenly.
+        augment: Level of augmentation: none, light, standard or strong.
+        augment_options: Single parameters of the augmentation, over those of the level; see `Augmentation`.
+        normalization: How raw pixels become network input.
+        workers: Processes that prepare crops. By default up to 8 with a GPU, else 1 or 2; 0 for none.
+        cache_gb: Memory for decoded images, in GiB; images beyond it are read from disk for each crop.
+        seed: Decides the validation images and all crops.
+    """
+
+    def __init__(
+        self,
+        train: str,
+        masks: str | None = None,
+        pages: str | None = None,
+        val: float | str = 0.1,
+        val_masks: str | None = None,
+        val_pages: str | None = None,
+        crop: int = 256,
+        batch_size: int = 8,
+        crops_per_epoch: int | None = None,
+        foreground_share: float = 0.5,
+        augment: str = "standard",
+        augment_options: dict[str, Any] | None = None,
+        normalization: Normalization = Normalization(),  # noqa: B008  # frozen
+        workers: int | None = None,
+        cache_gb: float = 2.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.train = train
+        self.masks = masks
+        self.pages = pages
+        self.val = val
+        self.val_masks = val_masks
+        self.val_pages = val_pages
+        self.crop = crop
+        self.batch_size = batch_size
+        self.crops_per_epoch = crops_per_epoch
+        self.foreground_share = foreground_share
+        self.augment = augment
+        self.augmentation = resolve_augmentation(augment, augment_options)
+        self.normalization = normalization
+        self.workers = _default_workers() if workers is None else workers
+        self.cache_gb = cache_gb
+        self.seed = seed
+        self.channels = 0
+        self.classes = 2
+        self.channel_names: tuple[str, ...] = ()
+        self.pixel_size_um: tuple[float, float] | None = None
+        self._store: ImageStore | None = None
+        self._train_indices: list[int] = []
+        self._val_indices: list[int] = []
+        self._check_settings()
+
+    def setup(self, stage: str = "fit") -> None:
+        """Find, read, check and measure all images, once.
+
+        Args:
+            stage: "fit" or "validate"; for any other there is nothing to do.
+
+        Raises:
+            DataError: The images and masks cannot be trained on.
+            ImageError: A file that cannot be read.
+        """
+        if self._store is not None or stage not in ("fit", "validate"):
+            return
+        train, val = self._find()
+        store = ImageStore([*train, *val], self.normalization, round(self.cache_gb * 2**30))
+        check_foreground(store.records[: len(train)])
+        self._train_indices = list(range(len(train)))
+        self._val_indices = list(range(len(train), len(store.records)))
+        self._store = store
+        self._set_channels(common_channels(store.records))
+        names = {r.info.channel_names for r in store.records if r.channels == self.channels}
+        self.channel_names = names.pop() if len(names) == 1 else ()
+        self.pixel_size_um = _common_pixel_size(store.records)
+
+    def prepare_for(self, channels: int, classes: int, stride: int) -> None:
+        """Fit the data to a model, after `setup` and before the loaders are made.
+
+        Args:
+            channels: Channels that the model takes.
+            classes: Number of mask values, the background included.
+            stride: Number of pixels that crops have to be a multiple of.
+
+        Raises:
+            ConfigError: The crop is not a multiple of the stride.
+            DataError: The images have other channels, or masks have values that are no class.
+        """
+        check_crop(self.crop, stride)
+        records = self._loaded().records
+        unfit = [record for record in records if record.channels not in (1, channels)]
+        if unfit:
+            raise DataError(
+                f"The model takes {channels} channel{'s' * (channels > 1)}, but {unfit[0].pair.image} has "
+                f"{unfit[0].channels}.",
+                f"Set model.in_channels: {unfit[0].channels} or auto.",
+            )
+        check_labels(records, classes)
+        self.classes = classes
+        self._set_channels(channels)
+
+    def train_dataloader(self) -> CropLoader:
+        """Return the loader of crops; each item is an `Item`, collated along a new first axis."""
+        store = self._loaded()
+        count = self._crops_per_epoch()
+        crops = CropDataset(
+            store,
+            self._train_indices,
+            crop=self.crop,
+            crops_per_epoch=count,
+            augmentation=self.augmentation,
+            channels=self.channels,
+            classes=self.classes,
+            normalization=self.normalization,
+            foreground_share=self.foreground_share,
+            seed=self.seed,
+        )
+        return CropLoader(
+            crops,
+            batch_size=self.batch_size,
+            sampler=CropSampler(count),
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_start_worker,
+        )
+
+    def val_dataloader(self) -> DataLoader[NamedItem] | list[Any]:
+        """Return the loader of whole images, one `NamedItem` at a time and not collated; [] without validation."""
+        if not self._val_indices:
+            return []
+        workers = min(self.workers, 1)
+        return DataLoader(
+            self.val_items(),
+            batch_size=1,
+            collate_fn=_take_single,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_start_worker,
+        )
+
+    def val_items(self) -> WholeImageDataset:
+        """Return the validation images."""
+        return WholeImageDataset(
+            self._loaded(),
+            self._val_indices,
+            channels=self.channels,
+            classes=self.classes,
+            normalization=self.normalization,
+        )
+
+    def example_image(self) -> Path:
+        """Return an image to try a model on: one to validate on if there are any."""
+        return self._loaded().records[(self._val_indices or self._train_indices)[0]].pair.image
+
+    def describe(self) -> dict[str, Any]:
+        """Summarise the data as plain values that go to JSON: counts, kinds, settings."""
+        records = self._loaded().records
+        return {
+            "train": self.train,
+            "train_images": len(self._train_indices),
+            "val_images": [records[index].pair.name for index in self._val_indices],
+            "channels": self.channels,
+            "dtypes": sorted({str(record.info.dtype) for record in records}),
+            "smallest_image": min((record.height, record.width) for record in records),
+            "largest_image": max((record.height, record.width) for record in records),
+            "pixel_size_um": self.pixel_size_um,
+            "crop": self.crop,
+            "batch_size": self.batch_size,
+            "crops_per_epoch": self._crops_per_epoch(),
+            "foreground_share": self.foreground_share,
+            "augment": self.augment,
+            "seed": self.seed,
+        }
+
+    def _check_settings(self) -> None:
+        least = {"crop": 1, "batch_size": 1, "crops_per_epoch": 1, "workers": 0, "cache_gb": 0, "seed": 0}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise ConfigError(f"data.{name}: {value} is not possible.", f"Use {bound} or more.")
+        if not 0 <= self.foreground_share <= 1:
+            raise ConfigError(
+                f"data.foreground_share: {self.foreground_share:g} is not possible.", "Use a number from 0 to 1."
+            )
+        if not isinstance(self.val, str) and not 0 <= self.val < 1:
+            raise ConfigError(
+                f"data.val: {self.val:g} is not possible.", "Use a fraction below 1, 0 for none, or a folder."
+            )
+
+    def _find(self) -> tuple[list[Pair], list[Pair]]:
+        """Find the pairs to train on and those to validate on."""
+        pairs = find_pairs(Path(self.train), _path(self.masks), self.pages)
+        if isinstance(self.val, str):
+            val = find_pairs(Path(self.val), _path(self.val_masks), self.val_pages)
+        elif self.val_pages is not None:
+            val = find_pairs(Path(self.train), _path(self.masks), self.val_pages)
+        else:
+            return split_fraction(pairs, self.val, self.seed)
+        check_apart(pairs, val)
+        return pairs, val
+
+    def _loaded(self) -> ImageStore:
+        if self._store is None:
+            self.setup("fit")
+        assert self._store is not None
+        return self._store
+
+    def _set_channels(self, channels: int) -> None:
+        self.channels = channels
+        given = self.normalization.center
+        if self.normalization.scope == "dataset" and (given is None or len(given) != channels):
+            records = self._loaded().records
+            train = [records[index] for index in self._train_indices]
+            self.normalization = measure_dataset(train, self.normalization, channels)
+
+    def _crops_per_epoch(self) -> int:
+        if self.crops_per_epoch is not None:
+            return self.crops_per_epoch
+        records = self._loaded().records
+        cover = sum(ceil(records[i].height * records[i].width / self.crop**2) for i in self._train_indices)
+        least, most = (batches * self.batch_size for batches in BATCHES_PER_EPOCH)
+        return min(max(cover, least), most)
+
+
+def check_crop(crop: int, stride: int) -> None:
+    """Raise a ConfigError that names the nearest sizes unless `crop` is a multiple of `stride`."""
+    if crop % stride:
+        below, above = crop // stride * stride, ceil(crop / stride) * stride
+        nearest, other = (above, below) if above - crop <= crop - below or not below else (below, above)
+        alternative = f" (or {other})" if other else ""
+        raise ConfigError(f"crop: {crop} is not divisible by {stride}.", f"Use {nearest}{alternative}.")
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def _common_pixel_size(records: Sequence[Record]) -> tuple[float, float] | None:
+    """Return the pixel size that all files give, within 1 percent; None if one differs or does not say."""
+    sizes = [record.info.pixel_size_um for record in records]
+    first = sizes[0]
+    if first is None or any(size is None or not np.allclose(size, first, rtol=0.01) for size in sizes):
+        return None
+    return first
+
+
+def _default_workers() -> int:
+    """Processes that keep the device busy: augmenting a crop takes milliseconds, a step on a CPU most of a second."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not torch.cuda.is_available():
+        return 1 if cores <= 4 else 2
+    # Outside Linux each worker gets a copy of the cached images of its own.
+    return min(cores, 8 if sys.platform == "linux" else 2)
+
+
+def _start_worker(worker: int) -> None:  # noqa: ARG001  # the loader passes it
+    cv2.setNumThreads(0)  # the workers share the cores already
+
+
+def _take_single(items: list[NamedItem]) -> NamedItem:
+    return items[0]

@@ -1,0 +1,254 @@
+"""Crops to train on, and whole images to validate on, as PyTorch data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from math import exp, log
+from typing import Any, TypedDict
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from unetkit.data.store import ImageStore, Record, to_channels
+from unetkit.data.transforms import PRESETS, Augmentation, Transform
+from unetkit.models.spec import Normalization
+
+
+class Item(TypedDict):
+    """What the network is trained or validated on.
+
+    Attributes:
+        image: (C, h, w) float32, in the units of the file.
+        mask: (h, w) int64 class of each pixel.
+        center: (C,) float32: network input is `(image - center) / scale`.
+        scale: (C,) float32.
+    """
+
+    image: Tensor
+    mask: Tensor
+    center: Tensor
+    scale: Tensor
+
+
+class NamedItem(Item):
+    """An item with the name of its image."""
+
+    name: str
+
+
+class CropDataset(Dataset[Item]):
+    """Crops at random places of the images, varied; the key (epoch, index) decides everything.
+
+    So neither the number of workers nor an interruption changes what is trained on. Every image is visited before any
+    is visited again. Images smaller than a crop are extended by reflection.
+
+    Args:
+        store: The images.
+        indices: Those of them to train on.
+        crop: Side of a crop in pixels.
+        crops_per_epoch: Number of crops in an epoch.
+        augmentation: How to vary them.
+        channels: Channels that the network takes; grey images are repeated.
+        classes: Number of mask values; for 2, every label above zero is 1.
+        normalization: Its center and scale are used for scope "dataset"; else each image's own.
+        foreground_share: Share of the crops, 0 to 1, that are placed around a foreground position. All labels of an
+            image (objects or classes) are equally likely to be the one.
+        seed: Another seed gives other crops.
+    """
+
+    def __init__(
+        self,
+        store: ImageStore,
+        indices: Sequence[int],
+        *,
+        crop: int,
+        crops_per_epoch: int,
+        augmentation: Augmentation,
+        channels: int,
+        classes: int,
+        normalization: Normalization,
+        foreground_share: float,
+        seed: int,
+    ) -> None:
+        self._store = store
+        self._indices = list(indices)
+        self._crop = crop
+        self._crops_per_epoch = crops_per_epoch
+        self._scale_logs = log(augmentation.scale[0]), log(augmentation.scale[1])
+        self._channels = channels
+        self._classes = classes
+        self._normalization = normalization
+        self._foreground_share = foreground_share
+        self._seed = seed
+        self._transforms: dict[int, Transform] = {}
+        if augmentation != PRESETS["none"]:
+            kinds = {store.records[index].channels for index in self._indices}
+            self._transforms = {kind: Transform(augmentation, kind) for kind in kinds}
+
+    def __len__(self) -> int:
+        """Number of crops in an epoch."""
+        return self._crops_per_epoch
+
+    def __getitem__(self, key: tuple[int, int]) -> Item:
+        """Return the crop that (epoch, index) stands for."""
+        epoch, index = key
+        position = epoch * self._crops_per_epoch + index
+        visit, place = divmod(position, len(self._indices))
+        chosen = self._indices[_order(self._seed, visit, len(self._indices))[place]]
+        record = self._store.records[chosen]
+        rng = np.random.default_rng((self._seed, epoch, index))
+        pixels, labels = self._cut(chosen, record, rng)
+        pixels, classes = resize(pixels, self._crop), resize_nearest(to_classes(labels, self._classes), self._crop)
+        if self._transforms:
+            low, width = record.range.center[:, None, None], record.range.scale[:, None, None]
+            unit, classes = self._transforms[record.channels]((pixels - low) / width, classes, rng)
+            pixels = unit * width + low
+        return make_item(record, pixels, classes, self._channels, self._normalization)
+
+    def _cut(self, index: int, record: Record, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Cut a square of the image that is the crop once it is resized: (C, side, side) and (side, side)."""
+        side = max(1, round(self._crop / exp(rng.uniform(*self._scale_logs))))
+        focus: NDArray[np.int32] | None = None
+        if rng.random() < self._foreground_share and len(record.foreground):
+            focus = record.foreground[rng.integers(len(record.foreground))]
+        starts = [
+            _start(length, side, None if focus is None else int(focus[axis]), rng)
+            for axis, length in enumerate((record.height, record.width))
+        ]
+        inside = [
+            slice(max(start, 0), min(start + side, length))
+            for start, length in zip(starts, (record.height, record.width), strict=True)
+        ]
+        pixels, labels = self._store.read(index, (inside[0], inside[1]))
+        pixels = pixels.astype(np.float32)
+        padding = [(part.start - start, start + side - part.stop) for start, part in zip(starts, inside, strict=True)]
+        if any(sum(both) for both in padding):
+            pixels = np.pad(pixels, [(0, 0), *padding], mode="reflect")
+            labels = np.pad(labels, padding, mode="reflect")
+        return pixels, labels
+
+
+class CropSampler(Sampler[tuple[int, int]]):
+    """Yields the keys (epoch, index) of an epoch's crops; the training loop says which epoch it is."""
+
+    def __init__(self, crops_per_epoch: int) -> None:
+        self._crops_per_epoch = crops_per_epoch
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration that of an epoch, counted from 0."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Iterate over the keys of the epoch."""
+        epoch = self._epoch
+        return ((epoch, index) for index in range(self._crops_per_epoch))
+
+    def __len__(self) -> int:
+        """Number of crops in an epoch."""
+        return self._crops_per_epoch
+
+
+class CropLoader(DataLoader[Item]):
+    """Starts when the first batch is asked for.
+
+    Lightning makes the iterator of a resumed run before it tells the sampler which epoch it is.
+    """
+
+    def __iter__(self) -> Any:
+        """Iterate over the batches of the epoch that the sampler is at when the first one is taken."""
+        yield from super().__iter__()
+
+
+class WholeImageDataset(Dataset[NamedItem]):
+    """Whole images, as they are.
+
+    Args:
+        store: The images.
+        indices: Those of them to use.
+        channels: Channels that the network takes; grey images are repeated.
+        classes: Number of mask values; for 2, every label above zero is 1.
+        normalization: Its center and scale are used for scope "dataset"; else each image's own.
+    """
+
+    def __init__(
+        self, store: ImageStore, indices: Sequence[int], *, channels: int, classes: int, normalization: Normalization
+    ) -> None:
+        self._store = store
+        self._indices = list(indices)
+        self._channels = channels
+        self._classes = classes
+        self._normalization = normalization
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> NamedItem:
+        """Return an image."""
+        chosen = self._indices[index]
+        record = self._store.records[chosen]
+        pixels, labels = self._store.read(chosen)
+        classes = to_classes(labels, self._classes)
+        item = make_item(record, pixels.astype(np.float32), classes, self._channels, self._normalization)
+        return {**item, "name": record.pair.name}
+
+
+def make_item(
+    record: Record, pixels: NDArray[np.float32], classes: NDArray[Any], channels: int, normalization: Normalization
+) -> Item:
+    """Put pixels (C, h, w) and classes (h, w) of an image into tensors, with the values that normalise it."""
+    center, scale = record.statistics.center, record.statistics.scale
+    if normalization.center is not None and normalization.scale is not None:
+        center, scale = np.array(normalization.center, np.float32), np.array(normalization.scale, np.float32)
+    return {
+        "image": torch.from_numpy(to_channels(pixels, channels)),
+        "mask": torch.from_numpy(classes.astype(np.int64)),
+        "center": torch.from_numpy(to_channels(center, channels).copy()),
+        "scale": torch.from_numpy(to_channels(scale, channels).copy()),
+    }
+
+
+def to_classes(labels: NDArray[Any], classes: int) -> NDArray[Any]:
+    """Turn labels into class numbers, uint8 or int16 (OpenCV takes no others)."""
+    if classes == 2:
+        return (labels > 0).astype(np.uint8)
+    return labels.astype(np.uint8 if classes <= 256 else np.int16)
+
+
+def resize(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Resize (C, h, w) to (C, side, side): by area where it shrinks, linearly where it grows."""
+    if pixels.shape[1:] == (side, side):
+        return pixels
+    method = cv2.INTER_AREA if pixels.shape[1] > side else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(channel, (side, side), interpolation=method) for channel in pixels])
+
+
+def resize_nearest(classes: NDArray[Any], side: int) -> NDArray[Any]:
+    """Resize (h, w) to (side, side) by the nearest pixel, centred as `resize` is (OpenCV's is half a pixel off)."""
+    rows, columns = (((np.arange(side) + 0.5) * length / side).astype(np.int64) for length in classes.shape)
+    return classes[np.ix_(rows, columns)]
+
+
+def _start(length: int, side: int, focus: int | None, rng: np.random.Generator) -> int:
+    """Place a window of `side` on an axis of `length`; a focus falls into its middle half where the image allows.
+
+    A window larger than the axis begins before it, by a random part of what it is too large.
+    """
+    if length <= side:
+        return -int(rng.integers(side - length + 1))
+    if focus is None:
+        return int(rng.integers(length - side + 1))
+    start = focus - round(side * rng.uniform(0.25, 0.75))
+    return min(max(start, 0), length - side)
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, visit: int, images: int) -> tuple[int, ...]:
+    """Order in which the images are visited for the nth time."""
+    return tuple(np.random.default_rng((seed, visit)).permutation(images).tolist())

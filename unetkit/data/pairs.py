@@ -1,0 +1,261 @@
+"""Find images and their masks: in folders, in stacks of pages, in a CSV list. Only headers are read here."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unetkit.errors import DataError
+from unetkit.io.files import find_images, image_stem, open_image
+from unetkit.io.image import UNNAMED_AXES, ImageInfo
+
+MASK_SUFFIXES = ("_masks", "_mask", "_labels", "_label", "_seg")
+"""Endings that a mask's stem may have after the stem of its image."""
+
+LAYOUT = "Put the images in {0}/images and their masks, with the same names, in {0}/masks"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One plane to train on or to score.
+
+    Attributes:
+        name: Stem of the image file; of a stack with the page, as in "stem[12]".
+        image: File of the image.
+        mask: File of the mask.
+        image_plane: Plane of the image in its file; None if the file is one plane.
+        mask_plane: Plane of the mask in its file; None if the file is one plane.
+        image_axes: Axes to open the image with, where its own do not fit its mask; see `open_image`.
+    """
+
+    name: str
+    image: Path
+    mask: Path
+    image_plane: int | None = None
+    mask_plane: int | None = None
+    image_axes: str | None = None
+
+
+def find_pairs(images: Path, masks: Path | None = None, pages: str | None = None) -> list[Pair]:
+    """Find the pairs of image and mask, and check that their sizes agree.
+
+    Args:
+        images: A folder with `images` and `masks` in it, whose files pair by stem (a mask may end in "_mask", "_label"
+            or "_seg"); or a folder of images, an image or a stack, with `masks` given; or a CSV with the columns
+            `image` and `mask`, whose paths are relative to it.
+        masks: Folder, file or stack of the masks.
+        pages: Pages of a stack to use, counted from 0, both ends included: "0-20,24". None for all.
+
+    Returns:
+        Pairs in the order of names and planes. An image of several planes (Z, T, pages) with a mask of as many gives a
+        pair for each. With a mask of one plane, axes of the image that the file does not name are its channels.
+
+    Raises:
+        DataError: Paths that do not exist, images and masks that do not pair or differ in size, wrong pages.
+        ImageError: A file that cannot be read.
+    """
+    _check_exists(images)
+    if masks is not None:
+        _check_exists(masks)
+    if pages is not None and (images.is_dir() or images.suffix.lower() == ".csv"):
+        raise DataError(
+            f"pages: {pages} was given, but {images} is not a stack.",
+            "Leave pages out, or give one multi-page TIFF and its stack of masks.",
+        )
+    if images.is_dir():
+        files = _pair_by_stem(*_folders(images, masks))
+    elif images.suffix.lower() == ".csv":
+        files = _read_list(images)
+    elif masks is None or masks.is_dir():
+        raise DataError(f"{images} is one file, but its mask is not given.", "Give the file of its masks (data.masks).")
+    else:
+        files = [(image_stem(images), images, masks)]
+    pairs: list[Pair] = []
+    sizes: list[str] = []
+    for name, image, mask in files:
+        found, problem = _match_planes(name, image, mask)
+        pairs += found
+        sizes += [problem] if problem else []
+    if sizes:
+        raise DataError(
+            f"{_count(sizes, 'mask differs', 'masks differ')} in size from the image: {_some(sizes)}.",
+            "Give masks of the same height and width as their images.",
+        )
+    return pairs if pages is None else [pairs[page] for page in parse_pages(pages, len(pairs), images)]
+
+
+def parse_pages(pages: str, count: int, stack: Path) -> list[int]:
+    """Return the pages that "0-20,24" stands for, each once, in the order given.
+
+    Raises:
+        DataError: The text cannot be read, or a page lies outside the stack.
+    """
+    remedy = f"{stack} has the pages 0-{count - 1}; write for example '0-{max(count - 2, 0)},{count - 1}'."
+    selected: dict[int, None] = {}
+    for part in pages.split(","):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        if not first.isdecimal() or not last.isdecimal() or int(last) < int(first):
+            raise DataError(f"pages: '{pages}' cannot be read at '{part.strip()}'.", remedy)
+        if int(last) >= count:
+            raise DataError(f"pages: '{pages}' goes beyond the last page.", remedy)
+        selected.update(dict.fromkeys(range(int(first), int(last) + 1)))
+    return list(selected)
+
+
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        raise DataError(
+            f"There is no {path}.", f"Check the path; {parent} exists, and relative paths start at {Path.cwd()}."
+        )
+
+
+def _folders(images: Path, masks: Path | None) -> tuple[Path, Path]:
+    """Return the folder of the images and the one of the masks."""
+    if masks is not None:
+        if not masks.is_dir():
+            raise DataError(f"{images} is a folder, but {masks} is a file.", "Give the folder of the masks.")
+        return (images / "images" if (images / "images").is_dir() else images), masks
+    missing = [name for name in ("images", "masks") if not (images / name).is_dir()]
+    if missing:
+        raise DataError(
+            f"{images} has no folder {' and no folder '.join(missing)}.",
+            f"{LAYOUT.format(images)}, or give the folder of the masks (data.masks).",
+        )
+    return images / "images", images / "masks"
+
+
+def _pair_by_stem(images: Path, masks: Path) -> list[tuple[str, Path, Path]]:
+    """Pair the files of two folders, each file exactly once."""
+    by_stem = _by_stem((image_stem(path), path) for path in find_images(images))
+    mask_files = find_images(masks)
+    masks_by_stem = _by_stem((_mask_stem(path, by_stem), path) for path in mask_files)
+    lonely = [path.name for stem, path in by_stem.items() if stem not in masks_by_stem]
+    if lonely:
+        raise DataError(
+            f"{_count(lonely, 'image has', 'images have')} no mask in {masks}: {_some(lonely)}.",
+            "Add masks with the same names, or remove these images.",
+        )
+    lonely = [path.name for stem, path in masks_by_stem.items() if stem not in by_stem]
+    if lonely:
+        raise DataError(
+            f"{_count(lonely, 'mask has', 'masks have')} no image in {images}: {_some(lonely)}.",
+            "Add images with the same names, or remove these masks.",
+        )
+    return [(stem, path, masks_by_stem[stem]) for stem, path in by_stem.items()]
+
+
+def _mask_stem(path: Path, image_stems: Iterable[str]) -> str:
+    """Return the stem of the image that a mask belongs to: its own, or that before "_mask" and the like."""
+    stem = image_stem(path)
+    if stem in image_stems:
+        return stem
+    for suffix in MASK_SUFFIXES:
+        if stem.lower().endswith(suffix):
+            return stem[: -len(suffix)]
+    return stem
+
+
+def _by_stem(files: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    by_stem: dict[str, Path] = {}
+    for stem, path in files:
+        if stem in by_stem:
+            raise DataError(
+                f"{by_stem[stem].name} and {path.name} in {path.parent} both stand for '{stem}'.",
+                "Keep one of them: images and masks are paired by the name before the suffix.",
+            )
+        by_stem[stem] = path
+    return by_stem
+
+
+def _read_list(path: Path) -> list[tuple[str, Path, Path]]:
+    """Read a CSV of pairs; names are the stems, with the line's number where a stem comes twice."""
+    remedy = "Begin it with the line 'image,mask', then one pair of paths, relative to the CSV, on each line."
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            header = list(reader.fieldnames or ())
+            if not {"image", "mask"} <= set(header):
+                raise DataError(f"{path} has the columns {', '.join(header) or 'none'}, not image and mask.", remedy)
+            rows = [(reader.line_num, row["image"] or "", row["mask"] or "") for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a CSV ({error}).", remedy) from error
+    if not rows:
+        raise DataError(f"{path} lists no pairs.", remedy)
+    files = [(line, path.parent / image.strip(), path.parent / mask.strip()) for line, image, mask in rows]
+    missing = [f"{file} (line {line})" for line, *both in files for file in both if not file.is_file()]
+    if missing:
+        raise DataError(
+            f"{_count(missing, 'file', 'files')} listed in {path} {'is' if len(missing) == 1 else 'are'} missing: "
+            f"{_some(missing)}.",
+            "Correct the paths; they are relative to the CSV.",
+        )
+    stems = [image_stem(image) for _, image, _ in files]
+    count = Counter(stems)
+    return [
+        (stem if count[stem] == 1 else f"{stem} (line {line})", image, mask)
+        for stem, (line, image, mask) in zip(stems, files, strict=True)
+    ]
+
+
+def _match_planes(name: str, image: Path, mask: Path) -> tuple[list[Pair], str]:
+    """Pair the planes of an image with those of its mask; the second value says how their sizes differ, if they do."""
+    of_image, of_mask = _read_info(image), _read_info(mask, expand_palette=False)
+    axes = None
+    if of_mask.planes == 1:
+        axes = _training_axes(of_image, (of_mask.height, of_mask.width))
+        if axes is not None:
+            of_image = _read_info(image, axes)
+    if of_image.planes != of_mask.planes:
+        raise DataError(
+            f"{image} has {_planes(of_image)}, but {mask} has {_planes(of_mask)}.",
+            "Give a mask for each plane, or one plane of each.",
+        )
+    if (of_image.height, of_image.width) != (of_mask.height, of_mask.width):
+        return [], f"{mask.name} {of_mask.height} x {of_mask.width}, image {of_image.height} x {of_image.width}"
+    if of_image.planes == 1:
+        return [Pair(name, image, mask, image_axes=axes)], ""
+    return [Pair(f"{name}[{plane}]", image, mask, plane, plane) for plane in range(of_image.planes)], ""
+
+
+def _training_axes(info: ImageInfo, size: tuple[int, int]) -> str | None:
+    """Return the axes of an image whose mask is one plane of `size`, if they are not those that it was read with.
+
+    What the file does not say, the mask does: further axes without a name are channels, first or last.
+    """
+    unnamed = [axis for axis in info.plane_axes if axis in UNNAMED_AXES]
+    letters = [letter for letter in "CS" if letter not in info.axes]
+    if not unnamed or len(unnamed) < len(info.plane_axes) or len(unnamed) > len(letters):
+        return None
+    if (info.height, info.width) != size and len(info.axes) == 3 and info.shape[:2] == size:
+        return "YXC"
+    axes = info.axes
+    for axis, letter in zip(unnamed, letters, strict=False):
+        axes = axes.replace(axis, letter)
+    return axes
+
+
+def _read_info(path: Path, axes: str | None = None, *, expand_palette: bool = True) -> ImageInfo:
+    source = open_image(path, axes=axes, expand_palette=expand_palette)
+    try:
+        return source.info
+    finally:
+        source.close()
+
+
+def _planes(info: ImageInfo) -> str:
+    return f"{info.planes} planes (axes {info.axes})" if info.planes > 1 else "one plane"
+
+
+def _count(items: Sequence[str], one: str, many: str) -> str:
+    return f"{len(items)} {one if len(items) == 1 else many}"
+
+
+def _some(items: Sequence[str], most: int = 3) -> str:
+    """List the first few items, and say how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more

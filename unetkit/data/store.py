@@ -1,0 +1,181 @@
+"""All images of a training run: each read once, checked and measured on that read, kept in memory within a budget."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.data.loading import Window, foreground_points, read_pair
+from unetkit.data.pairs import Pair
+from unetkit.errors import DataError
+from unetkit.io.image import ArraySource, ImageInfo
+from unetkit.models.spec import Normalization
+from unetkit.models.statistics import Statistics, measure_statistics, sample_pixels
+
+RANGE_PERCENTILES = (0.1, 99.9)
+"""What augmentation takes for the darkest and the brightest of an image: beyond are hot pixels and the like."""
+
+SAMPLED_PIXELS = 4096
+"""Pixels of each image that the statistics of the data set are measured on."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of an image after its first read.
+
+    Attributes:
+        pair: Where it is.
+        info: What the image's file says.
+        channels: Channels of the image, alpha not counted.
+        height: Pixels along Y.
+        width: Pixels along X.
+        statistics: Normalisation values of the whole image, (channels,).
+        range: Lower end (center) and width (scale) of the range that augmentation works in, (channels,).
+        sample: (channels, n) a fixed sample of its pixels.
+        foreground: (n, 2) a fixed sample of foreground positions y, x.
+        lowest_label: Lowest label in the mask.
+        highest_label: Highest label in the mask.
+    """
+
+    pair: Pair
+    info: ImageInfo
+    channels: int
+    height: int
+    width: int
+    statistics: Statistics
+    range: Statistics
+    sample: NDArray[Any]
+    foreground: NDArray[np.int32]
+    lowest_label: int
+    highest_label: int
+
+
+class ImageStore:
+    """Images and their labels by index.
+
+    Args:
+        pairs: The images.
+        normalization: How to measure them.
+        cache_bytes: Decoded images are kept in memory up to this size; the others are read from disk for each use.
+
+    Raises:
+        ImageError: A file that cannot be read, or NaN or infinite pixels.
+        DataError: A mask that is not one plane of labels.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], normalization: Normalization, cache_bytes: int) -> None:
+        self._normalization = normalization
+        self._range = Normalization("percentile", "image", *RANGE_PERCENTILES, normalization.channelwise)
+        self._free = cache_bytes
+        lock = Lock()  # local: a store travels to worker processes, a lock cannot
+        self._kept: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {}
+        pool = ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1))
+        try:
+            self.records = list(pool.map(lambda i: self._load(i, pairs[i], lock), range(len(pairs))))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def read(self, index: int, window: Window | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return raw pixels (C, h, w) and labels (h, w) of a window, or of the whole image; do not change them."""
+        if index not in self._kept:
+            pixels, labels, _ = read_pair(self.records[index].pair, window)
+            return pixels, labels
+        pixels, labels = self._kept[index]
+        return (pixels, labels) if window is None else (pixels[:, *window], labels[window])
+
+    def _load(self, index: int, pair: Pair, lock: Lock) -> Record:
+        pixels, labels, info = read_pair(pair)
+        with lock:
+            if (size := pixels.nbytes + labels.nbytes) <= self._free:
+                self._free -= size
+                self._kept[index] = pixels, labels
+        measured = sample_pixels(ArraySource(pixels, "CYX", str(pair.image)), 0)
+        chosen = np.random.default_rng(0).integers(0, measured.shape[1], SAMPLED_PIXELS)
+        return Record(
+            pair=pair,
+            info=info,
+            channels=pixels.shape[0],
+            height=pixels.shape[1],
+            width=pixels.shape[2],
+            statistics=measure_statistics(measured, self._normalization),
+            range=measure_statistics(measured, self._range),
+            sample=measured[:, chosen],
+            foreground=foreground_points(labels),
+            lowest_label=int(labels.min()),
+            highest_label=int(labels.max()),
+        )
+
+
+def check_foreground(records: Sequence[Record]) -> None:
+    """Raise a DataError if the masks have no foreground, or no background."""
+    which = f"all {len(records)} masks" if len(records) > 1 else records[0].pair.mask
+    if all(record.highest_label <= 0 for record in records):
+        raise DataError(
+            f"Every pixel of {which} is background (zero).",
+            "Check that these are the masks: 0 is background, any value above it foreground.",
+        )
+    if all(record.lowest_label > 0 for record in records):
+        values = sorted({record.lowest_label for record in records})[:3]
+        raise DataError(
+            f"Every pixel of {which} is foreground (above zero; the lowest value is {values[0]}).",
+            "Check that these are the masks: 0 is background, any value above it foreground.",
+        )
+
+
+def common_channels(records: Sequence[Record]) -> int:
+    """Return the number of channels that all images can be given: grey ones are repeated.
+
+    Raises:
+        DataError: Images of several numbers of channels other than 1.
+    """
+    examples = {record.channels: record.pair.image.name for record in records}
+    colored = sorted(channels for channels in examples if channels > 1)
+    if len(colored) > 1:
+        listed = " and ".join(f"{channels} channels ({examples[channels]})" for channels in colored)
+        raise DataError(
+            f"The images differ in their channels: {listed}.",
+            "Train on images of one kind; only grey images mix with others (they are repeated).",
+        )
+    return max(examples)
+
+
+def check_labels(records: Sequence[Record], classes: int) -> None:
+    """Raise a DataError if masks of several classes hold a number that is no class; for 2 classes anything goes."""
+    if classes == 2:
+        return
+    highest = max(records, key=lambda record: record.highest_label)
+    lowest = min(records, key=lambda record: record.lowest_label)
+    if lowest.lowest_label < 0:
+        raise DataError(
+            f"{lowest.pair.mask} has the value {lowest.lowest_label}.",
+            f"Use the class numbers 0 to {classes - 1}, 0 for the background.",
+        )
+    if highest.highest_label >= classes:
+        raise DataError(
+            f"{highest.pair.mask} has the value {highest.highest_label}, but the model has {classes} classes "
+            f"(0 to {classes - 1}).",
+            f"Set model.classes: {highest.highest_label + 1}, or 2 if values above zero only number the objects.",
+        )
+
+
+def measure_dataset(records: Sequence[Record], normalization: Normalization, channels: int) -> Normalization:
+    """Fill in the center and scale of a data set from the fixed samples of its images, each image weighing the same."""
+    pixels = np.concatenate([to_channels(record.sample, channels) for record in records], axis=1)
+    statistics = measure_statistics(pixels, normalization)
+    return replace(
+        normalization,
+        center=tuple(float(value) for value in statistics.center),
+        scale=tuple(float(value) for value in statistics.scale),
+    )
+
+
+def to_channels(values: NDArray[Any], channels: int) -> NDArray[Any]:
+    """Repeat the first axis of what belongs to a grey image."""
+    return values if values.shape[0] == channels else np.repeat(values, channels, axis=0)

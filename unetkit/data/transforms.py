@@ -1,0 +1,293 @@
+"""Augmentation of a crop and its mask together: named presets, every parameter open."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass, fields, replace
+from math import ceil
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.errors import ConfigError, closest
+
+# Importing albumentations asks a server for its newest version unless this is set; training must not need a network.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import albumentations as A  # noqa: N812
+
+_RANGES = {"scale": 0.1, "gamma": 0.1, "noise": 0.0, "blur": 0.0}
+"""Parameters that are a pair (low, high), with the least that `low` can be."""
+
+_LIMITS = {
+    "rotate_degrees": (0.0, 180.0),
+    "elastic_displacement": (0.0, 100.0),
+    "elastic_spacing": (4.0, 1000.0),
+    "hue": (0.0, 180.0),
+}
+"""Bounds of the parameters that are one number; all others are shares or probabilities, 0 to 1."""
+
+
+def _problem(name: str, value: Any) -> str:
+    """Say what the value should have been, or nothing if it is fine."""
+    if name in _RANGES:
+        least, most = _RANGES[name], 1.0 if name == "noise" else 10.0
+        numbers = isinstance(value, tuple) and len(value) == 2 and all(_is_number(part) for part in value)
+        fine = numbers and least <= value[0] <= value[1] <= most
+        return "" if fine else f"two numbers, the lower first, between {least:g} and {most:g}"
+    least, most = _LIMITS.get(name, (0.0, 1.0))
+    return "" if _is_number(value) and least <= value <= most else f"a number from {least:g} to {most:g}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training crops are varied. The range of an image is its 0.1 to 99.9 percentile.
+
+    Args:
+        flip: Probability of a mirror image, for each axis.
+        rotate90: Probability of a random number of quarter turns.
+        scale: Smallest and largest magnification; each crop has its own, drawn evenly on a logarithmic scale. 2 shows
+            objects twice as large.
+        rotate_degrees: Largest rotation to either side, in degrees; the corners are filled by reflection.
+        rotate_probability: Probability of a rotation.
+        elastic_displacement: Standard deviation of the displacement of the elastic control points, in pixels.
+        elastic_spacing: Distance between the elastic control points, in pixels; smaller is rougher.
+        elastic_probability: Probability of an elastic deformation.
+        brightness: Largest shift to either side, as a share of the image's range.
+        brightness_probability: Probability of a shift in brightness.
+        contrast: Largest change of the gain, up or down, as a share: 0.2 is a gain of 0.8 to 1.2.
+        contrast_probability: Probability of a change in contrast.
+        gamma: Smallest and largest exponent, applied within the image's range.
+        gamma_probability: Probability of a change in gamma.
+        noise: Smallest and largest standard deviation of the added Gaussian noise, as a share of the image's range.
+        noise_probability: Probability of added noise.
+        blur: Smallest and largest standard deviation of the Gaussian blur, in pixels.
+        blur_probability: Probability of a blur.
+        hue: Largest shift of the hue to either side, in degrees; for images of 3 channels.
+        saturation: Largest change of the saturation, up or down, as a share; for images of 3 channels.
+        color_probability: Probability of a change in hue and saturation.
+        invert_probability: Probability of swapping dark and bright, as between bright field and fluorescence.
+
+    Raises:
+        ConfigError: A value that has no meaning.
+    """
+
+    flip: float = 0.5
+    rotate90: float = 1.0
+    scale: tuple[float, float] = (0.8, 1.25)
+    rotate_degrees: float = 15.0
+    rotate_probability: float = 0.3
+    elastic_displacement: float = 3.0
+    elastic_spacing: float = 48.0
+    elastic_probability: float = 0.3
+    brightness: float = 0.1
+    brightness_probability: float = 0.4
+    contrast: float = 0.2
+    contrast_probability: float = 0.4
+    gamma: tuple[float, float] = (0.75, 1.33)
+    gamma_probability: float = 0.3
+    noise: tuple[float, float] = (0.005, 0.04)
+    noise_probability: float = 0.2
+    blur: tuple[float, float] = (0.3, 1.2)
+    blur_probability: float = 0.2
+    hue: float = 10.0
+    saturation: float = 0.25
+    color_probability: float = 0.3
+    invert_probability: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            wanted = _problem(field.name, getattr(self, field.name))
+            if wanted:
+                raise ConfigError(
+                    f"The augmentation option {field.name}: {getattr(self, field.name)} is not possible.",
+                    f"Use {wanted}.",
+                )
+
+
+NONE = Augmentation(
+    flip=0,
+    rotate90=0,
+    scale=(1, 1),
+    rotate_probability=0,
+    elastic_probability=0,
+    brightness_probability=0,
+    contrast_probability=0,
+    gamma_probability=0,
+    noise_probability=0,
+    blur_probability=0,
+    color_probability=0,
+)
+
+PRESETS: dict[str, Augmentation] = {
+    "none": NONE,
+    "light": replace(
+        NONE,
+        flip=0.5,
+        rotate90=1.0,
+        scale=(0.9, 1.1),
+        brightness=0.05,
+        brightness_probability=0.3,
+        contrast=0.1,
+        contrast_probability=0.3,
+    ),
+    "standard": Augmentation(),
+    "strong": Augmentation(
+        scale=(0.65, 1.5),
+        rotate_degrees=45,
+        rotate_probability=0.4,
+        elastic_displacement=4.0,
+        elastic_probability=0.4,
+        brightness=0.2,
+        brightness_probability=0.5,
+        contrast=0.3,
+        contrast_probability=0.5,
+        gamma=(0.6, 1.67),
+        gamma_probability=0.4,
+        noise=(0.01, 0.1),
+        noise_probability=0.3,
+        blur=(0.5, 2.0),
+        blur_probability=0.3,
+        hue=25.0,
+        saturation=0.5,
+        color_probability=0.5,
+        invert_probability=0.1,
+    ),
+}
+"""Levels of augmentation: "none", "light" (flips, turns, slight light), "standard", "strong" (few or varied images)."""
+
+
+def resolve_augmentation(preset: str, options: dict[str, Any] | None = None) -> Augmentation:
+    """Return a preset with some of its parameters replaced.
+
+    Args:
+        preset: A name in `PRESETS`.
+        options: Values by parameter of `Augmentation`.
+
+    Raises:
+        ConfigError: An unknown preset or parameter (naming the closest), or a value that has no meaning.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"There is no augmentation '{preset}'.", closest(preset, PRESETS))
+    known = [field.name for field in fields(Augmentation)]
+    values: dict[str, Any] = {}
+    for name, value in (options or {}).items():
+        if name not in known:
+            raise ConfigError(f"There is no augmentation option '{name}'.", closest(name, known))
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return replace(PRESETS[preset], **values)
+
+
+class Transform:
+    """Varies a crop and its mask together; its result depends on its arguments only.
+
+    Pixels outside the image's range (hot pixels, sparse bright spots) keep their distance from it through changes of
+    light, so nothing is clipped away that the network would see in a real image.
+
+    Args:
+        augmentation: What to vary; `scale` is left to whoever crops.
+        channels: Number of channels of the images, any.
+    """
+
+    def __init__(self, augmentation: Augmentation, channels: int) -> None:
+        self._channels = channels
+        self._geometry = A.Compose(_geometry(augmentation), is_check_shapes=False)
+        self._light = A.Compose(_light(augmentation, channels), is_check_shapes=False)
+
+    def __call__(
+        self, pixels: NDArray[np.float32], mask: NDArray[Any], rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Return a varied crop.
+
+        Args:
+            pixels: (C, h, w) with the image's range at 0 to 1.
+            mask: (h, w) uint8 or int16; sampled by nearest neighbour. Borders of both are reflected.
+            rng: Decides what happens.
+
+        Returns:
+            New pixels and mask of the same types; h and w change places after a quarter turn.
+        """
+        # Compose.set_random_seed would give every step the same seed, and so have them all happen to the same crops.
+        shared = random.Random(int(rng.integers(2**63)))
+        self._geometry.set_random_state(rng, shared)
+        self._light.set_random_state(rng, shared)
+        moved = self._geometry(image=np.ascontiguousarray(pixels.transpose(1, 2, 0)), mask=mask)
+        inside = np.clip(moved["image"], 0.0, 1.0)
+        outside = moved["image"] - inside
+        lit = self._light(image=inside)["image"] + outside
+        mask = np.ascontiguousarray(moved["mask"])
+        return np.ascontiguousarray(lit.reshape(*mask.shape, self._channels).transpose(2, 0, 1)), mask
+
+
+class _Elastic(A.ElasticTransform):  # type: ignore[misc]  # albumentations has no types
+    """Random displacements of coarse control points with cubic interpolation, as in the U-Net paper (MICCAI 2015).
+
+    Albumentations' own field, blurred noise, is several times stronger at the borders than inside, and slower.
+    """
+
+    def __init__(self, displacement: float, spacing: float, p: float) -> None:
+        super().__init__(border_mode=cv2.BORDER_REFLECT_101, p=p)
+        self._displacement = displacement
+        self._spacing = spacing
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Return the place (x, y) in the input for each pixel of the output."""
+        size = params["shape"][:2]
+        points = [ceil(length / self._spacing) + 4 for length in size]  # 2 beyond each end, where cubics are cut off
+        full = [round(count * self._spacing) for count in points]
+        top, left = (int(self.random_generator.integers(t - n + 1)) for t, n in zip(full, size, strict=True))
+        maps = []
+        for positions in np.meshgrid(*(np.arange(n, dtype=np.float32) for n in size[::-1])):
+            coarse = self.random_generator.normal(0, self._displacement, points).astype(np.float32)
+            field = cv2.resize(coarse, (full[1], full[0]), interpolation=cv2.INTER_CUBIC)
+            maps.append(positions + field[top : top + size[0], left : left + size[1]])
+        return {"map_x": maps[0], "map_y": maps[1]}
+
+
+def _geometry(augmentation: Augmentation) -> list[Any]:
+    """Steps that move pixels, for image and mask; inverting is here because it also holds outside the unit range."""
+    return [
+        A.HorizontalFlip(p=augmentation.flip),
+        A.VerticalFlip(p=augmentation.flip),
+        A.RandomRotate90(p=augmentation.rotate90),
+        A.Rotate(
+            limit=augmentation.rotate_degrees,
+            border_mode=cv2.BORDER_REFLECT_101,
+            p=augmentation.rotate_probability,
+        ),
+        _Elastic(augmentation.elastic_displacement, augmentation.elastic_spacing, p=augmentation.elastic_probability),
+        A.InvertImg(p=augmentation.invert_probability),
+    ]
+
+
+def _light(augmentation: Augmentation, channels: int) -> list[Any]:
+    """Steps that change values, for the image alone: what the optics do first, the detector's noise last."""
+    low, high = augmentation.gamma
+    steps: list[Any] = [
+        A.GaussianBlur(sigma_limit=augmentation.blur, blur_limit=0, p=augmentation.blur_probability),
+        A.RandomGamma(gamma_limit=(100 * low, 100 * high), p=augmentation.gamma_probability),
+        A.RandomBrightnessContrast(
+            brightness_limit=0, contrast_limit=augmentation.contrast, p=augmentation.contrast_probability
+        ),
+        A.RandomBrightnessContrast(
+            brightness_limit=augmentation.brightness, contrast_limit=0, p=augmentation.brightness_probability
+        ),
+        A.GaussNoise(std_range=augmentation.noise, p=augmentation.noise_probability),
+    ]
+    if channels == 3:
+        color = A.ColorJitter(
+            brightness=(1, 1),
+            contrast=(1, 1),
+            saturation=(1 - augmentation.saturation, 1 + augmentation.saturation),
+            hue=(-augmentation.hue / 360, augmentation.hue / 360),
+            p=augmentation.color_probability,
+        )
+        steps.insert(2, color)
+    return steps
