@@ -1,0 +1,115 @@
+"""Measure how much context a model needs around a tile: its effective receptive field, in mask pixels that change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unetkit.models.segmenter import Segmenter
+
+TOLERANCE = 1e-4
+"""Share of mask pixels that may change."""
+
+CANVAS = 1024
+"""Size of the large context, in pixels."""
+
+WINDOW = 512
+"""Size of the windows that are compared with it; a larger tile has a smaller share of its pixels near its border."""
+
+POSITIONS = 4
+"""Windows along each axis."""
+
+LARGEST = 192
+"""Largest halo that is tried, in pixels."""
+
+
+@dataclass(frozen=True)
+class HaloMeasurement:
+    """A halo and what it costs.
+
+    Attributes:
+        halo: Smallest multiple of the encoder's stride at which at most `TOLERANCE` of the mask pixels in the cores of
+            512-pixel tiles change against a far larger context; the largest one tried if none does.
+        error: Share of mask pixels that change with that halo.
+    """
+
+    halo: int
+    error: float
+
+
+def measure_halo(
+    segmenter: Segmenter, images: Sequence[tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]]
+) -> HaloMeasurement:
+    """Measure the halo of a model on images like those it is for.
+
+    The images are normalised and laid side by side on a canvas. Windows of the canvas are predicted by themselves and
+    compared, pixel by pixel, with a pass over the whole canvas. A changed pixel at distance d from the border of its
+    window is one that any halo greater than d repairs, so one set of windows measures all halos.
+
+    Args:
+        segmenter: On the device to measure on.
+        images: Raw pixels (C, h, w) with the center (C,) and scale (C,) that normalise them.
+
+    Returns:
+        The halo and its error.
+    """
+    stride = segmenter.spec.stride
+    device = next(segmenter.parameters()).device
+    canvas = torch.from_numpy(_canvas(images)).to(device)
+    changed = np.zeros(WINDOW // 2, np.int64)
+    offsets = [round(i * (CANVAS - WINDOW) / (POSITIONS - 1) / stride) * stride for i in range(POSITIONS)]
+    distance = _border_distance()
+    with torch.inference_mode():
+        reference = _mask(segmenter, canvas)
+        for top in offsets:
+            for left in offsets:
+                window = (slice(top, top + WINDOW), slice(left, left + WINDOW))
+                differs = _mask(segmenter, canvas[:, *window]) != reference[window]
+                changed += np.bincount(distance[differs], minlength=WINDOW // 2)
+    beyond = changed[::-1].cumsum()[::-1]  # changed pixels at distance d or more
+    halos = range(stride, LARGEST + 1, stride)
+    errors = [float(beyond[halo] / (len(offsets) ** 2 * (WINDOW - 2 * halo) ** 2)) for halo in halos]
+    chosen = next((i for i, error in enumerate(errors) if error <= TOLERANCE), len(errors) - 1)
+    return HaloMeasurement(halos[chosen], errors[chosen])
+
+
+def _canvas(images: Sequence[tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]]) -> NDArray[np.float32]:
+    """Normalise images and lay them side by side, row by row, again and again until the canvas (C, h, w) is full."""
+    pieces = [
+        (pixels[:, :CANVAS, :CANVAS] - center[:, None, None]) / scale[:, None, None] for pixels, center, scale in images
+    ]
+    canvas = np.empty((pieces[0].shape[0], CANVAS, CANVAS), np.float32)
+    top, count = 0, 0
+    while top < CANVAS:
+        left, row_height = 0, CANVAS - top
+        while left < CANVAS:
+            piece = pieces[count % len(pieces)][:, :row_height, : CANVAS - left]
+            if left == 0:
+                row_height = piece.shape[1]
+            repeats = -(-row_height // piece.shape[1])
+            piece = np.tile(piece, (1, repeats, 1))[:, :row_height]
+            canvas[:, top : top + row_height, left : left + piece.shape[2]] = piece
+            left += piece.shape[2]
+            count += 1
+        top += row_height
+    return canvas
+
+
+def _border_distance() -> NDArray[np.int64]:
+    """Return the distance (window, window) of each pixel from the border of its window, in pixels."""
+    along = np.minimum(np.arange(WINDOW), np.arange(WINDOW)[::-1])
+    return np.minimum(along[:, None], along[None, :])
+
+
+def _mask(segmenter: Segmenter, normalized: torch.Tensor) -> NDArray[Any]:
+    """Predict the mask (h, w) of normalised pixels (C, h, w)."""
+    batch = normalized[None].contiguous(memory_format=torch.channels_last)
+    logits = segmenter.network(batch)[0]
+    cut = float(np.log(segmenter.spec.threshold / (1 - segmenter.spec.threshold)))
+    mask: NDArray[Any] = (logits[0] >= cut if len(logits) == 1 else logits.argmax(0)).cpu().numpy()
+    return mask
