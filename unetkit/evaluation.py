@@ -1,0 +1,179 @@
+"""Score files or folders of predicted masks against the true ones.
+
+Masks are read in bands of rows, so memory does not grow with the images; the counts of the bands add up exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.data.pairs import MASK_SUFFIXES, parse_pages
+from unetkit.errors import DataError
+from unetkit.evaluation_result import Evaluation, Row, Settings
+from unetkit.io.files import find_images, image_stem, open_image
+from unetkit.io.image import ImageSource
+from unetkit.scores import Counts, Mask, boundary_reach, count_pixels
+
+BAND_PIXELS = 2**22
+"""Pixels that are compared at once: some 50 MB."""
+
+
+def evaluate(
+    prediction: Path,
+    truth: Path,
+    *,
+    threshold: float = 0.0,
+    invert: bool = False,
+    classes: int = 2,
+    tolerance: float = 2.0,
+    pages: str | None = None,
+) -> Evaluation:
+    """Score predicted masks against the true ones: two files, or two folders whose files are paired by stem.
+
+    Args:
+        prediction: Predicted mask or probability, or a folder of them.
+        truth: True mask (0/1, 0/255 or instance labels: above zero is foreground), or a folder of them. Stems may end
+            in _mask, _masks, _label, _labels or _seg. Each needs a prediction, and each prediction a truth.
+        threshold: A pixel of the prediction above it is foreground, for example 0.5 for probabilities.
+        invert: Score the background instead, for example membranes that are drawn as 0.
+        classes: Number of classes, background included. With more than 2, values are class numbers, and each foreground
+            class is scored against all others.
+        tolerance: Distance in pixels at which boundaries are taken to agree.
+        pages: Pages of stacks to score, counted from 0, both ends included: "24-26,30". All by default.
+
+    Raises:
+        DataError: Files are missing, cannot be paired, or do not fit each other.
+        ImageError: A file cannot be read.
+        ConfigError: A setting has no meaning.
+    """
+    settings = Settings(threshold, invert, classes, tolerance, pages)
+    pairs = pair_masks(prediction, truth)
+    return Evaluation(tuple(row for pair in pairs for row in _score_files(*pair, settings)), settings)
+
+
+def pair_masks(prediction: Path, truth: Path) -> list[tuple[Path, Path]]:
+    """Return pairs (prediction, truth) of files, sorted by stem.
+
+    Raises:
+        DataError: A path does not exist, one is a folder and the other is not, or the stems do not match one to one.
+    """
+    for path in (prediction, truth):
+        if not path.exists():
+            raise DataError(f"{path} does not exist.", "Give a mask or a folder of masks.")
+    if prediction.is_dir() != truth.is_dir():
+        raise DataError(f"{prediction} and {truth} are a folder and a file.", "Give two files or two folders.")
+    if prediction.is_file():
+        return [(prediction, truth)]
+    predictions, truths = _by_stem(prediction), _by_stem(truth)
+    _check_all(predictions.keys() - truths.keys(), f"Predictions in {prediction} have no true mask in {truth}")
+    _check_all(truths.keys() - predictions.keys(), f"True masks in {truth} have no prediction in {prediction}")
+    return [(predictions[stem], truths[stem]) for stem in sorted(predictions)]
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in find_images(folder):
+        stem = image_stem(path)
+        stem = next((stem[: -len(suffix)] for suffix in MASK_SUFFIXES if stem.lower().endswith(suffix)), stem)
+        if stem in found:
+            raise DataError(
+                f"{found[stem].name} and {path.name} in {folder} have the same stem '{stem}'.",
+                "Keep one mask for each image in a folder.",
+            )
+        found[stem] = path
+    return found
+
+
+def _check_all(lonely: Iterable[str], problem: str) -> None:
+    names = sorted(lonely)
+    if names:
+        more = ", ..." if len(names) > 3 else ""
+        raise DataError(
+            f"{problem}: {', '.join(names[:3])}{more} ({len(names)} in all).",
+            "Give folders that hold masks of the same images under the same names.",
+        )
+
+
+def _score_files(prediction: Path, truth: Path, settings: Settings) -> list[Row]:
+    """Return the rows for one pair of files."""
+    with (
+        closing(open_image(prediction, expand_palette=False)) as predicted,
+        closing(open_image(truth, expand_palette=False)) as true,
+    ):
+        _check_fit(predicted, true)
+        name, count = image_stem(prediction), predicted.info.planes
+        planes = range(count) if settings.pages is None else parse_pages(settings.pages, count, prediction)
+        return [
+            Row(name if count == 1 else f"{name}[{plane}]", class_number, counts, counts.scores)
+            for plane in planes
+            for class_number, counts in enumerate(_count_plane(predicted, true, plane, settings), start=1)
+        ]
+
+
+def _check_fit(predicted: ImageSource, true: ImageSource) -> None:
+    sizes = [(s.info.planes, s.info.height, s.info.width) for s in (predicted, true)]
+    if sizes[0] != sizes[1]:
+        words = [f"{p} plane{'s' if p > 1 else ''} of {h} x {w} pixels" for p, h, w in sizes]
+        raise DataError(
+            f"{predicted.info.name} has {words[0]}, but {true.info.name} has {words[1]}.",
+            "Compare masks of the same image at the same size.",
+        )
+
+
+def _count_plane(predicted: ImageSource, true: ImageSource, plane: int, settings: Settings) -> list[Counts]:
+    """Return the counts of each foreground class in one plane."""
+    totals = [Counts()] * (settings.classes - 1)
+    for core, rows in _bands(predicted, settings.tolerance):
+        columns = slice(0, predicted.info.width)
+        values = _one_value(predicted.read(plane, rows, columns), predicted)
+        true_values = _one_value(true.read(plane, rows, columns), true)
+        if settings.classes == 2:
+            masks = [((values > settings.threshold) ^ settings.invert, (true_values > 0) ^ settings.invert)]
+        else:
+            masks = list(_class_masks(values, predicted, true_values, true, settings.classes))
+        inside = slice(core.start - rows.start, core.stop - rows.start)
+        for k, (mask, true_mask) in enumerate(masks):
+            totals[k] += count_pixels(mask, true_mask, settings.tolerance, inside)
+    return totals
+
+
+def _bands(source: ImageSource, tolerance: float) -> Iterator[tuple[slice, slice]]:
+    """Yield the rows to count and the rows to read for them, from top to bottom."""
+    height, width = source.info.height, source.info.width
+    margin, step = boundary_reach(tolerance), max(BAND_PIXELS // width, 1)
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        yield slice(top, bottom), slice(max(top - margin, 0), min(bottom + margin, height))
+
+
+def _one_value(pixels: NDArray[Any], source: ImageSource) -> NDArray[Any]:
+    """Return the mask (h, w) in pixels (C, h, w): grey, or grey that was stored as RGB."""
+    if not np.isfinite(pixels).all():
+        raise DataError(f"{source.info.name} has pixels that are not finite numbers.", "Repair or remove this file.")
+    if any(not np.array_equal(pixels[0], channel) for channel in pixels[1:]):
+        raise DataError(
+            f"{source.info.name} has {pixels.shape[0]} channels that differ, so it is no mask.",
+            "Give one value for each pixel: 0 for background, and above.",
+        )
+    first: NDArray[Any] = pixels[0]
+    return first
+
+
+def _class_masks(
+    values: NDArray[Any], predicted: ImageSource, true_values: NDArray[Any], true: ImageSource, classes: int
+) -> Iterator[tuple[Mask, Mask]]:
+    """Yield the masks (h, w) of prediction and truth for each foreground class."""
+    for pixels, source in ((values, predicted), (true_values, true)):
+        if not np.isin(pixels, np.arange(classes)).all():
+            raise DataError(
+                f"{source.info.name} has values up to {pixels.max()}, not only the class numbers 0 to {classes - 1}.",
+                "Give masks of class numbers, or the right number of classes.",
+            )
+    for k in range(1, classes):
+        yield values == k, true_values == k

@@ -1,0 +1,168 @@
+"""The result of an evaluation: scores for each image, their means, the pooled scores; as table, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from unetkit.errors import ConfigError, OutputError
+from unetkit.io.partial import partial_file
+from unetkit.scores import Counts, Scores, mean_scores
+
+TABLE_ROWS = 20
+"""Rows of images that a table shows at most."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How masks are compared.
+
+    Attributes:
+        threshold: A pixel of the prediction above it is foreground; in the truth, above zero. For two classes only.
+        invert: Score the background instead, for example membranes that are drawn as 0. For two classes only.
+        classes: Number of classes, background included. With more than 2, values of both masks are class numbers.
+        tolerance: Distance in pixels at which boundaries are taken to agree.
+        pages: Pages (planes) of stacks to score, counted from 0, both ends included: "24-26,30"; None for all.
+
+    Raises:
+        ConfigError: A value has no meaning, or does not go with the others.
+    """
+
+    threshold: float = 0.0
+    invert: bool = False
+    classes: int = 2
+    tolerance: float = 2.0
+    pages: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.classes < 2:
+            raise ConfigError(f"classes is {self.classes}.", "Count the background too: give 2 or more.")
+        if self.classes > 2 and (self.invert or self.threshold):
+            raise ConfigError(
+                f"threshold and invert have no meaning for {self.classes} classes, whose masks hold class numbers.",
+                "Leave them out, or leave classes at 2.",
+            )
+        if not 0 <= self.tolerance < float("inf"):
+            raise ConfigError(f"tolerance is {self.tolerance}.", "Give a distance in pixels, 0 or more.")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The result for one plane of one image and one class.
+
+    Attributes:
+        name: Stem of the file; with the number of the plane, "stem[3]", where there are several.
+        class_number: The class that was scored against all others; 1 where there are two.
+        counts: Pixels counted.
+        scores: What follows from them.
+    """
+
+    name: str
+    class_number: int
+    counts: Counts
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of a comparison.
+
+    Attributes:
+        rows: One for each image, plane and foreground class.
+        settings: How the masks were compared.
+    """
+
+    rows: tuple[Row, ...]
+    settings: Settings
+
+    @property
+    def mean(self) -> Scores:
+        """Mean of each score over the rows: every image counts the same."""
+        return mean_scores([row.scores for row in self.rows])
+
+    @property
+    def pooled(self) -> Scores:
+        """Scores of the summed counts: every pixel counts the same."""
+        return reduce(add, (row.counts for row in self.rows)).scores
+
+    def of_class(self, class_number: int) -> Evaluation:
+        """Return the part of the result that is about one class."""
+        return Evaluation(tuple(row for row in self.rows if row.class_number == class_number), self.settings)
+
+    def write_json(self, path: Path, *, overwrite: bool = False) -> None:
+        """Write the settings, the mean and pooled scores, and scores and counts of every row.
+
+        Raises:
+            OutputError: The file exists and `overwrite` is off, or it cannot be written.
+        """
+        result: dict[str, Any] = {
+            "settings": asdict(self.settings),
+            "mean": asdict(self.mean),
+            "pooled": asdict(self.pooled),
+        }
+        if self.settings.classes > 2:
+            parts = {k: self.of_class(k) for k in range(1, self.settings.classes)}
+            result["classes"] = {k: {"mean": asdict(v.mean), "pooled": asdict(v.pooled)} for k, v in parts.items()}
+        result["rows"] = [_flat(row) for row in self.rows]
+        _write_text(path, json.dumps(result, indent=2) + "\n", overwrite)
+
+    def write_csv(self, path: Path, *, overwrite: bool = False) -> None:
+        """Write scores and counts, one line for each row; means and pooled scores follow from them.
+
+        Raises:
+            OutputError: The file exists and `overwrite` is off, or it cannot be written.
+        """
+        lines = [_flat(row) for row in self.rows]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, lines[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+        _write_text(path, text.getvalue(), overwrite)
+
+    def table(self) -> Table:
+        """Return a table for the terminal: the images (the worst of them if there are many), mean and pooled scores."""
+        several = self.settings.classes > 2
+        many = len(self.rows) > TABLE_ROWS
+        shown = sorted(self.rows, key=lambda row: row.scores.dice)[:TABLE_ROWS] if many else self.rows
+        caption = f"The {TABLE_ROWS} with the lowest Dice of {len(self.rows)}." if many else None
+        table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
+        table.add_column("Image", overflow="fold")
+        headings = ("Dice", "IoU", "Precision", "Recall", f"Boundary F1 ({self.settings.tolerance:g} px)", "Accuracy")
+        for heading in headings:
+            table.add_column(heading, justify="right")
+        for row in shown:
+            table.add_row(f"{row.name}, class {row.class_number}" if several else row.name, *_cells(row.scores))
+        table.add_section()
+        if several:
+            for class_number in range(1, self.settings.classes):
+                part = self.of_class(class_number)
+                table.add_row(f"Mean, class {class_number}", *_cells(part.mean))
+                table.add_row(f"Pooled, class {class_number}", *_cells(part.pooled))
+            table.add_section()
+        table.add_row(f"Mean of {len(self.rows)}", *_cells(self.mean), style="bold")
+        table.add_row("Pooled", *_cells(self.pooled), style="bold")
+        return table
+
+
+def _cells(scores: Scores) -> list[str]:
+    return [f"{getattr(scores, field.name):.3f}" for field in fields(Scores)]
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    return {"name": row.name, "class": row.class_number, **asdict(row.scores), **asdict(row.counts)}
+
+
+def _write_text(path: Path, text: str, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists.", "Pass --overwrite or choose another name.")
+    with partial_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
