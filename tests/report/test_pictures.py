@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from unetkit.errors import DataError, OutputError
+from unetkit.report.drawing import PREDICTION, TRUTH, draw_contours, to_display
+from unetkit.report.overview import choose_crops, overview_picture
+from unetkit.report.pictures import ValidationItem, outlined, validation_picture
+from unetkit.synthetic import make_cells
+
+NUCLEI = Path(__file__).parents[2] / "../shared/data/nuclei/train"
+
+
+def square(shape: tuple[int, int] = (40, 40), start: int = 10, stop: int = 30) -> NDArray[np.bool_]:
+    mask = np.zeros(shape, bool)
+    mask[start:stop, start:stop] = True
+    return mask
+
+
+def is_colour(pixels: NDArray[Any], colour: tuple[int, int, int], tolerance: int = 12) -> NDArray[np.bool_]:
+    close: NDArray[np.bool_] = np.abs(pixels.astype(int) - colour).max(axis=-1) <= tolerance
+    return close
+
+
+def open_png(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        return np.asarray(picture.convert("RGB"))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_any_image_can_be_shown(channels: int, dtype: type[Any]) -> None:
+    pixels = np.random.default_rng(0).gamma(2, 20, (channels, 50, 60)).astype(dtype)
+    display = to_display(pixels)
+    assert display.shape == (50, 60, 3)
+    assert display.dtype == np.uint8
+    assert display.max() > 200
+    assert display.min() < 30
+
+
+def test_a_flat_image_can_be_shown() -> None:
+    assert to_display(np.full((1, 5, 5), 700, np.uint16)).max() == 0
+
+
+def test_colours_of_a_stain_are_kept() -> None:
+    pixels = np.full((3, 20, 20), 100, np.uint8)
+    pixels[0, 5:10, 5:10] = 200
+    display = to_display(pixels)
+    assert display[7, 7, 0] > display[7, 7, 1] == display[7, 7, 2]
+
+
+def test_contours_run_where_the_outline_is() -> None:
+    black = np.zeros((40, 40, 3), np.uint8)
+    inside, outside = (draw_contours(black, square(), TRUTH, thickness=2, outside=side) for side in (False, True))
+    assert is_colour(inside[20, 10:12], TRUTH).all()
+    assert not inside[20, 9].any()
+    assert not inside[20, 14:26].any()
+    assert is_colour(outside[20, 8:10], TRUTH).all()
+    assert not outside[20, 11:29].any()
+    assert not black.any()
+
+
+def test_an_object_that_the_border_cuts_has_no_line_along_the_border() -> None:
+    drawn = draw_contours(np.zeros((40, 40, 3), np.uint8), square(start=-40, stop=20), TRUTH, thickness=1)
+    assert not drawn[0, :15].any()
+    assert is_colour(drawn[19, :15], TRUTH).all()
+
+
+def test_each_class_is_outlined_by_itself() -> None:
+    classes = np.zeros((40, 40), np.uint8)
+    classes[10:30, 10:20], classes[10:30, 20:30] = 1, 2
+    drawn = draw_contours(np.zeros((40, 40, 3), np.uint8), classes, PREDICTION, thickness=1)
+    assert is_colour(drawn[20, 19:21], PREDICTION).all()
+
+
+def test_a_mask_is_stretched_over_a_larger_display() -> None:
+    drawn = draw_contours(np.zeros((120, 120, 3), np.uint8), square(), TRUTH, thickness=2)
+    assert is_colour(drawn[60, 30:32], TRUTH).all()
+    assert not drawn[60, 34:86].any()
+
+
+def test_both_lines_are_seen_where_the_masks_agree() -> None:
+    drawn = outlined(np.zeros((40, 40, 3), np.uint8), square(), square(), (160, 160))
+    assert is_colour(drawn[80, 39], TRUTH).all()
+    assert is_colour(drawn[80, 40], PREDICTION).all()
+
+
+@pytest.mark.parametrize(("count", "width"), [(1, 800), (2, 1600), (5, 1600), (14, 1600)])
+def test_a_validation_picture_has_the_stated_width_and_colours(tmp_path: Path, count: int, width: int) -> None:
+    item = ("a_rather_long_name_of_an_image_that_does_not_fit_above_it_" * 2, np.zeros((1, 60, 80), np.uint16))
+    truth, prediction = square((60, 80)), square((60, 80), 15, 35)
+    path = tmp_path / "new" / "validation.png"
+    validation_picture(path, [(*item, truth, prediction, 0.5)] * count)
+    picture = open_png(path)
+    assert picture.shape[1] == width
+    assert is_colour(picture, TRUTH).sum() > 100
+    assert is_colour(picture, PREDICTION).sum() > 100
+    assert [file.name for file in path.parent.iterdir()] == ["validation.png"]
+
+
+def test_a_validation_picture_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no validation image"):
+        validation_picture(tmp_path / "validation.png", [])
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "validation.png").mkdir()
+    (tmp_path / "validation.png" / "mine").write_text("mine")
+    item = ValidationItem("a", np.zeros((1, 20, 20)), square((20, 20), 5, 9), square((20, 20), 5, 9), 1.0)
+    with pytest.raises(OutputError, match="cannot be written"):
+        validation_picture(tmp_path / "validation.png", [item])
+    assert [file.name for file in tmp_path.iterdir()] == ["validation.png"]
+    with pytest.raises(OutputError):
+        validation_picture(tmp_path / "validation.png" / "mine" / "validation.png", [item])
+
+
+@pytest.mark.skipif(not NUCLEI.exists(), reason="the nuclei are not here")
+def test_a_validation_picture_of_real_images_of_all_kinds(tmp_path: Path) -> None:
+    items = []
+    for image in sorted((NUCLEI / "images").iterdir())[::80]:
+        with Image.open(image) as file:
+            pixels = np.atleast_3d(np.asarray(file))[..., :3].transpose(2, 0, 1)
+        truth = tifffile.imread(NUCLEI / "masks" / f"{image.stem}.tif") > 0
+        items.append(ValidationItem(image.stem, pixels, truth, ndimage.binary_dilation(truth, iterations=3), 0.9))
+    validation_picture(tmp_path / "validation.png", items)
+    picture = open_png(tmp_path / "validation.png")
+    assert is_colour(picture, TRUTH).sum() > 2000
+    assert is_colour(picture, PREDICTION).sum() > 2000
+
+
+def test_crops_are_a_typical_the_fullest_and_the_worst_window() -> None:
+    truth, prediction = np.zeros((80, 80), bool), np.zeros((80, 80), bool)
+    truth[0:20, 40:60] = prediction[0:20, 40:60] = True
+    truth[62:70, 2:10] = True
+    crops = {crop.word: (crop.y, crop.x) for crop in choose_crops(prediction, truth, 20)}
+    assert list(crops) == ["typical", "most crowded", "most errors"]
+    assert crops["most crowded"] == (0, 40)
+    assert crops["most errors"] == (60, 0)
+    assert len(choose_crops(prediction[:30, :30], truth[:30, :30], 20)) == 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(700, 700), (300, 640), (90, 120)])
+def test_an_overview_has_the_stated_width_and_colours(tmp_path: Path, height: int, width: int) -> None:
+    image, labels = make_cells(height, width, 3)
+    prediction = np.roll(labels > 0, 4, axis=1).astype(np.uint8) * 255
+    curve = [(10, 0.2), (20, 0.7), (30, 0.9)]
+    path = tmp_path / "overview.png"
+    overview_picture(path, image, prediction, labels, curve, "Dice 0.900 on cells", {"Dice": "0.900", "Steps": "30"})
+    picture = open_png(path)
+    assert abs(picture.shape[1] - 2000) < 60
+    assert is_colour(picture, TRUTH).sum() > 300
+    assert is_colour(picture, PREDICTION).sum() > 300
+
+
+def test_an_overview_without_a_curve_and_with_channels(tmp_path: Path) -> None:
+    image, labels = make_cells(256, 256, 3)
+    overview_picture(tmp_path / "o.png", np.stack([image] * 2), labels, labels, None, "Perfect", {"Dice": "1.000"})
+    assert open_png(tmp_path / "o.png").shape[2] == 3

@@ -1,0 +1,64 @@
+"""The one place where unetkit speaks to the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console on the present standard output or error, plain text where that is no terminal."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def say(message: str) -> None:
+    """Print one message as it is, on a line of its own."""
+    console().print(escape(message))
+
+
+def show(renderable: RenderableType) -> None:
+    """Print a table."""
+    console().print(renderable)
+
+
+def complain(problem: str, remedy: str) -> None:
+    """Print an error and what to do about it on standard error."""
+    console(stderr=True).print(f"[bold red]Error:[/] {escape(problem)} {escape(remedy)}")
+
+
+class _PixelRate(ProgressColumn):
+    """Megapixels done, in all, and a second."""
+
+    def render(self, task: Task) -> Text:
+        rate = f"{task.speed / 1e6:.1f} Mpx/s" if task.speed else ""
+        return Text(f"{task.completed / 1e6:.1f}/{(task.total or 0) / 1e6:.1f} Mpx  {rate}")
+
+
+@contextmanager
+def pixel_progress() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """Show progress in pixels on standard error while the block runs; nothing where that is no terminal.
+
+    Yields:
+        A function of the name of an image and its number of pixels. It returns a function to be called with the number
+        of pixels done since its last call.
+    """
+    screen = console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        _PixelRate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
+
+        def start(name: str, pixels: int) -> Callable[[int], None]:
+            task = progress.add_task(escape(name), total=pixels)
+            return lambda done: progress.advance(task, done)
+
+        yield start

@@ -1,0 +1,208 @@
+"""What pictures are made of: pixels for the eye, contours, and a page on which images and text are placed in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from unetkit.errors import OutputError
+from unetkit.io.partial import partial_file
+
+Display = NDArray[np.uint8]
+"""Pixels for the screen: (H, W, 3), red, green, blue."""
+
+Colour = tuple[int, int, int]
+
+TRUTH: Colour = (0, 200, 255)
+PREDICTION: Colour = (255, 140, 0)
+"""Blue and orange, a pair that is told apart with every common form of colour blindness."""
+
+PAPER, INK, FAINT = "#101418", "#f2f4f6", "#8f9aa5"
+
+CHANNEL_COLOURS = ((0, 1, 0), (1, 0, 1), (0, 0.6, 1), (1, 0.8, 0), (1, 0.2, 0), (1, 1, 1))
+"""Red, green and blue shares of the channels where there are 2 or more than 3; the first two are complementary."""
+
+DPI = 100
+
+FINE = 4
+"""Lines are drawn at so many times the size and then averaged."""
+
+
+def to_display(pixels: NDArray[Any]) -> Display:
+    """Return pixels for the screen: the range from the 0.5th to the 99.7th percentile becomes 0 to 255.
+
+    Args:
+        pixels: (C, H, W), any number type. One channel becomes grey; three are red, green and blue and are stretched
+            together, which keeps the colours of a stain; others are stretched by themselves and their colours added up.
+    """
+    channels, height, width = pixels.shape
+    if channels == 1:
+        return np.repeat(_stretch(pixels[0])[..., None], 3, axis=2)
+    if channels == 3:
+        return np.ascontiguousarray(_stretch(pixels.transpose(1, 2, 0)))
+    mixed = np.zeros((height, width, 3), np.float32)
+    for i, channel in enumerate(pixels):
+        shares = np.array(CHANNEL_COLOURS[i % len(CHANNEL_COLOURS)], np.float32)
+        mixed += _stretch(channel)[..., None] * shares
+    return np.clip(mixed, 0, 255).astype(np.uint8)
+
+
+def _stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
+    step = max(int((values.size / 1e6) ** 0.5), 1)  # a million values tell the percentiles well enough
+    low, high = np.percentile(values[::step, ::step], (0.5, 99.7))
+    if high <= low:
+        low, high = float(values.min()), float(values.max())
+    scale = 255 / max(float(high - low), 1e-12)
+    scaled = (values.astype(np.float32) - np.float32(low)) * np.float32(scale)
+    stretched: NDArray[np.uint8] = np.clip(scaled, 0, 255).round().astype(np.uint8)
+    return stretched
+
+
+def draw_contours(
+    display: Display, mask: NDArray[Any], colour: Colour, *, thickness: float = 1.5, outside: bool = False
+) -> Display:
+    """Return a copy of the image with smooth lines along the outlines of the mask's regions.
+
+    A line along the inner side of one mask and one along the outer side of another stay apart where the masks agree.
+
+    Args:
+        display: (H, W, 3).
+        mask: (h, w), bool or whole numbers; each number but 0 is outlined by itself. It may have another size than the
+            image: it is stretched over it.
+        colour: Red, green and blue, 0 to 255.
+        thickness: Of the lines, in pixels of the image.
+        outside: Draw along the outer side of the outlines, not the inner.
+    """
+    height, width = display.shape[:2]
+    radius = round(thickness * FINE)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    line = np.zeros((height * FINE, width * FINE), np.uint8)
+    for number in np.unique(mask[mask != 0]):
+        region = resize_mask(mask == number, height * FINE, width * FINE).view(np.uint8)
+        line |= cv2.dilate(region, disc) - region if outside else region - cv2.erode(region, disc)
+    return blend(display, colour, cv2.resize(line * np.float32(1), (width, height), interpolation=cv2.INTER_AREA))
+
+
+def blend(display: Display, colour: Colour, cover: NDArray[Any]) -> Display:
+    """Return a copy of the image (H, W, 3) with a colour laid over it, by a cover (H, W) from 0 to 1."""
+    share = np.asarray(cover, np.float32)[..., None]
+    blended: Display = (display * (1 - share) + np.array(colour, np.float32) * share).round().astype(np.uint8)
+    return blended
+
+
+def fit_size(height: int, width: int, box_height: int, box_width: int) -> tuple[int, int]:
+    """Return the largest size (height, width) with the image's proportions that fits into a box."""
+    scale = min(box_height / height, box_width / width)
+    return max(round(height * scale), 1), max(round(width * scale), 1)
+
+
+def resize(display: Display, height: int, width: int) -> Display:
+    """Return the image at another size: averaged where it shrinks, smooth where it grows."""
+    shrinks = height < display.shape[0]
+    return np.asarray(
+        cv2.resize(display, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), np.uint8
+    )
+
+
+def resize_mask(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """Return the mask at another size, its outline smooth where it grows."""
+    shrinks = height < mask.shape[0]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized: NDArray[np.bool_] = cv2.resize(mask.astype(np.float32), (width, height), interpolation=interpolation) > 0.5
+    return resized
+
+
+def shade(colour: Colour) -> tuple[float, float, float]:
+    """Return the colour as matplotlib takes it: parts from 0 to 1."""
+    red, green, blue = colour
+    return red / 255, green / 255, blue / 255
+
+
+class Page:
+    """A dark page on which everything is placed by its distance, in pixels, from the left and from the top.
+
+    Args:
+        width: Pixels.
+        height: Pixels.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width = width
+        self.height = height
+        self._figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER)
+        FigureCanvasAgg(self._figure)
+
+    def image(self, display: Display, left: int, top: int) -> None:
+        """Place an image pixel by pixel."""
+        self._figure.figimage(display, left, self.height - top - display.shape[0], origin="upper", zorder=1)
+
+    def text(self, words: str, left: float, top: float, size: float, **style: Any) -> None:
+        """Write one line whose middle is at `top`; `size` is the height of the letters' line in pixels."""
+        style = {"color": INK, "ha": "left", "va": "center_baseline", **style}
+        self._figure.text(left / self.width, 1 - top / self.height, words, fontsize=size * 72 / DPI, **style)
+
+    def line(self, left: float, right: float, top: float, colour: Colour, thickness: float) -> None:
+        """Draw a horizontal line."""
+        xs, ys = [left / self.width, right / self.width], [1 - top / self.height] * 2
+        self._figure.add_artist(
+            Line2D(xs, ys, color=shade(colour), linewidth=thickness * 72 / DPI, solid_capstyle="butt")
+        )
+
+    def box(self, left: float, top: float, width: float, height: float) -> None:
+        """Draw the frame of a rectangle."""
+        corner = (left / self.width, 1 - (top + height) / self.height)
+        self._figure.add_artist(
+            Rectangle(
+                corner,
+                width / self.width,
+                height / self.height,
+                fill=False,
+                edgecolor=INK,
+                linewidth=2 * 72 / DPI,
+                zorder=3,
+            )
+        )
+
+    def badge(self, words: str, left: float, top: float) -> None:
+        """Write a word on a light plate whose left edge is at `left`."""
+        plate = {"boxstyle": "square,pad=0.18", "facecolor": INK, "edgecolor": INK}
+        self.text(words, left + 3, top, 14, color=PAPER, weight="bold", bbox=plate)
+
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        """Return axes for a plot, in the page's colours."""
+        box = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
+        axes = self._figure.add_axes(box, facecolor=PAPER)
+        axes.tick_params(colors=FAINT, labelsize=13 * 72 / DPI, length=0)
+        axes.grid(color=INK, alpha=0.1, linewidth=0.8)
+        axes.spines[:].set_visible(False)
+        return axes
+
+    def legend(self, left: float, top: float, entries: Sequence[tuple[str, Colour, float]], size: float = 16) -> None:
+        """Draw one line of samples and what they mean: entries are (word, colour, thickness of the sample)."""
+        for word, colour, thickness in entries:
+            self.line(left, left + 26, top, colour, thickness)
+            self.text(word, left + 34, top, size, color=INK)
+            left += 34 + 0.62 * size * len(word) + 22
+
+    def save(self, path: Path) -> None:
+        """Write the page as PNG, whole or not at all; the folder is made if it does not exist.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path.parent} cannot be made: {error.strerror}.", "Choose another output.") from error
+        with partial_file(path) as partial:
+            self._figure.savefig(partial, format="png", dpi=DPI)

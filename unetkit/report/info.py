@@ -1,0 +1,119 @@
+"""What `unetkit info` shows: an image as it is interpreted, a model file, or this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from contextlib import closing
+from importlib.metadata import version
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from unetkit.io.files import open_image
+from unetkit.io.image import ImageInfo
+
+PACKAGES = ("torch", "segmentation-models-pytorch", "lightning", "albumentations", "tifffile", "imagecodecs", "numpy")
+MODEL_SUFFIX = ".safetensors"
+
+
+def describe(file: Path | None) -> Table:
+    """Return a table of what there is to know.
+
+    Args:
+        file: An image, a model file, or None for this machine.
+
+    Raises:
+        ImageError: The file is no image that can be read.
+        ModelError: The file is no model of unetkit's.
+    """
+    if file is None:
+        return _table("unetkit on this machine", describe_machine())
+    if file.suffix == MODEL_SUFFIX:
+        return _table(str(file), describe_model(file))
+    with closing(open_image(file)) as source:
+        return _table(str(file), describe_image(source.info))
+
+
+def describe_image(info: ImageInfo) -> dict[str, str]:
+    """Return the facts about an image by name."""
+    planes = f" over {' x '.join(info.plane_axes)}" if info.plane_axes else ""
+    height, width = info.block
+    values = prod(info.shape)
+    return {
+        "format": info.format,
+        "axes": f"{info.axes} {info.shape}",
+        "planes": f"{info.planes}{planes}",
+        "channels": f"{info.channels}{' (and alpha, which is dropped)' if info.alpha else ''}",
+        "channel names": ", ".join(info.channel_names) or "not given",
+        "height x width": f"{info.height} x {info.width}",
+        "dtype": str(info.dtype),
+        "size": f"{values / 1e6:.1f} million values, {values * info.dtype.itemsize / 2**20:.1f} MiB",
+        "pixel size": _pixel_size(info.pixel_size_um),
+        "decoded in": "one piece" if info.block == (info.height, info.width) else f"{height} x {width} blocks",
+        "compression": info.compression,
+    }
+
+
+def describe_model(path: Path) -> dict[str, str]:
+    """Return everything in the metadata of a model file by name."""
+    from unetkit.models.segmenter import hash_file, read_spec
+
+    spec = read_spec(path)
+    facts: dict[str, str] = {}
+    for name, value in dataclasses.asdict(spec).items():
+        nested = value if isinstance(value, dict) else {"": value}
+        for key, entry in nested.items():
+            facts[f"{name} {key}".strip().replace("_", " ")] = _text(entry)
+    facts["sha256"] = hash_file(path)
+    return facts
+
+
+def describe_machine() -> dict[str, str]:
+    """Return versions, devices and backends by name."""
+    import torch
+
+    capabilities = torch.cpu.get_capabilities()
+    backends = ["torch on the CPU"]
+    devices = [f"cpu: {capabilities.get('cpu_name') or platform.processor()}, {os.cpu_count()} cores"]
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        devices.append(f"cuda:{index}: {properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+    if torch.cuda.is_available():
+        backends.append(f"CUDA {torch.version.cuda}")
+    if torch.backends.mps.is_available():
+        devices.append("mps: Apple GPU")
+        backends.append("MPS")
+    if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
+        backends.append("bfloat16 on the CPU (training)")
+    return {
+        "unetkit": version("unetkit"),
+        "python": f"{platform.python_version()} on {platform.platform()}",
+        **{name: version(name) for name in PACKAGES},
+        "devices": "\n".join(devices),
+        "backends": ", ".join(backends),
+    }
+
+
+def _table(title: str, facts: dict[str, str]) -> Table:
+    table = Table("", "", title=escape(title), title_justify="left", show_header=False)
+    for name, value in facts.items():
+        table.add_row(name, escape(value))
+    return table
+
+
+def _pixel_size(size: tuple[float, float] | None) -> str:
+    return "not given" if size is None else f"{size[0]:g} x {size[1]:g} µm (y, x)"
+
+
+def _text(value: Any) -> str:
+    """Write a value for people: lists with commas, nothing as such."""
+    if value is None or value in ((), {}):
+        return "not given"
+    if isinstance(value, dict):
+        return "\n".join(f"{key.replace('_', ' ')}: {_text(entry)}" for key, entry in value.items())
+    return ", ".join(str(entry) for entry in value) if isinstance(value, (list, tuple)) else str(value)

@@ -1,0 +1,104 @@
+"""The picture of validation images with the contours of truth and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from unetkit.errors import DataError
+from unetkit.report.drawing import (
+    FAINT,
+    PREDICTION,
+    TRUTH,
+    Display,
+    Page,
+    draw_contours,
+    fit_size,
+    resize,
+    to_display,
+)
+
+MOST_ITEMS = 12
+
+LINES = (("truth", TRUTH, 3.0), ("prediction", PREDICTION, 3.0))
+"""What the legend says about the contours: word, colour, thickness of the sample."""
+
+MARGIN, GAP, HEAD, TITLE = 32, 16, 56, 34  # pixels on the page
+
+
+class ValidationItem(NamedTuple):
+    """A validation image and its segmentation.
+
+    Attributes:
+        name: What to write above it.
+        pixels: The image (C, H, W), any number type.
+        truth: True mask (H, W), bool or class numbers.
+        prediction: Predicted mask (H, W), bool or class numbers.
+        dice: Dice of the prediction, 0 to 1.
+    """
+
+    name: str
+    pixels: NDArray[Any]
+    truth: NDArray[Any]
+    prediction: NDArray[Any]
+    dice: float
+
+
+ItemFields = tuple[str, NDArray[Any], NDArray[Any], NDArray[Any], float]
+"""The same as a plain tuple."""
+
+
+def validation_picture(
+    path: Path, items: Sequence[tuple[str, NDArray[Any], NDArray[Any], NDArray[Any], float]]
+) -> None:
+    """Write a picture (PNG, 1600 pixels wide, 800 for a single image) of validation images with contours.
+
+    Args:
+        path: Where to; the folder is made if it does not exist.
+        items: Tuples like `ValidationItem`; the first 12 are shown.
+
+    Raises:
+        DataError: There is nothing to show.
+        OutputError: The file cannot be written.
+    """
+    if not items:
+        raise DataError("There is no validation image to show.", "Give at least one.")
+    shown = [ValidationItem(*item) for item in items[:MOST_ITEMS]]
+    columns = min(ceil(len(shown) ** 0.5), 4)
+    width = 800 if columns == 1 else 1600
+    side = (width - 2 * MARGIN - (columns - 1) * GAP) // columns
+    sizes = [fit_size(item.truth.shape[0], item.truth.shape[1], side, side) for item in shown]
+    rows = [range(i, min(i + columns, len(shown))) for i in range(0, len(shown), columns)]
+    heights = [TITLE + max(sizes[i][0] for i in row) + GAP for row in rows]
+    page = Page(width, HEAD + sum(heights) + MARGIN - GAP)
+    page.legend(MARGIN, HEAD / 2 + 6, LINES)
+    top = HEAD
+    for row, height in zip(rows, heights, strict=True):
+        for column, i in enumerate(row):
+            _place(page, shown[i], sizes[i], MARGIN + column * (side + GAP), top, side)
+        top += height
+    page.save(path)
+
+
+def outlined(display: Display, truth: NDArray[Any], prediction: NDArray[Any], size: tuple[int, int]) -> Display:
+    """Return the image (H, W, 3) at a size (height, width) with the contours of both masks (H, W).
+
+    The truth's lines run outside of its regions and the prediction's inside: where they agree, both can be seen.
+    """
+    shown = draw_contours(resize(display, *size), truth, TRUTH, outside=True)
+    return draw_contours(shown, prediction, PREDICTION)
+
+
+def _place(page: Page, item: ValidationItem, size: tuple[int, int], left: int, top: int, side: int) -> None:
+    """Place one image in the middle of its column, with its name and Dice above."""
+    score = f"Dice {item.dice:.3f}"
+    letters = int(side / 9) - len(score) - 2
+    name = item.name if len(item.name) <= letters else f"{item.name[: letters - 1]}…"
+    page.text(name, left, top + TITLE / 2, 15, color=FAINT)
+    page.text(score, left + side, top + TITLE / 2, 15, ha="right")
+    picture = outlined(to_display(item.pixels), item.truth, item.prediction, size)
+    page.image(picture, left + (side - size[1]) // 2, top + TITLE)
