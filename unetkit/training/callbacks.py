@@ -1,0 +1,167 @@
+"""What happens beside the training loop: the best model is kept, progress is said, metrics are written."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.report.console import say
+from unetkit.training.module import SegmentationModule
+
+MODEL_FILE = "model.safetensors"
+METRICS_FILE = "metrics.csv"
+SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou")
+METRIC_COLUMNS = ("epoch", "step", "lr", "train_loss", *SCORES, "seconds")
+TIMED_BATCHES = 10
+"""Batches after which the time of an epoch is estimated."""
+
+
+class KeepBest(Callback):
+    """Writes the model file whenever the mean Dice over the validation images is the best so far.
+
+    Without validation images it is written after every epoch.
+
+    Args:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / MODEL_FILE
+        self.best_dice = -1.0
+        self.best_epoch = -1
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare, and write."""
+        dice = float(trainer.callback_metrics["val_dice"])
+        if not trainer.sanity_checking and dice > self.best_dice:
+            self.best_dice = dice
+            self._write(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write, where there is nothing to compare."""
+        if not trainer.enable_validation:
+            self._write(trainer, pl_module)
+
+    def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.best_epoch = trainer.current_epoch
+        if trainer.is_global_zero and isinstance(pl_module, SegmentationModule):
+            save_model(Segmenter(pl_module.spec, pl_module.best_network()), self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run has to know."""
+        return {"best_dice": self.best_dice, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.best_dice = state_dict["best_dice"]
+        self.best_epoch = state_dict["best_epoch"]
+
+
+class MetricsTable(Callback):
+    """Writes one line for each epoch to `metrics.csv`; a resumed run goes on after the epoch that it resumes from.
+
+    Args:
+        folder: The run folder.
+        speak: Whether each line is said on the terminal too.
+    """
+
+    def __init__(self, folder: Path, *, speak: bool) -> None:
+        self.path = folder / METRICS_FILE
+        self.speak = speak
+        self._epoch_start = 0.0
+        self._validated = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the lines of the epochs before this run, and no others."""
+        if not trainer.is_global_zero:
+            return
+        kept = [row for row in self._rows() if int(row["epoch"]) < trainer.current_epoch]
+        with self.path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, METRIC_COLUMNS)
+            writer.writeheader()
+            writer.writerows(kept)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the time."""
+        self._epoch_start = monotonic()
+        self._validated = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that this epoch has validation scores of its own."""
+        self._validated = True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the line of the epoch."""
+        if not trainer.is_global_zero:
+            return
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if not self._validated:
+            metrics = {name: value for name, value in metrics.items() if name not in SCORES}
+        row: dict[str, Any] = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.3e}",
+            "train_loss": _rounded(metrics.get("train_loss_epoch")),
+            "seconds": f"{monotonic() - self._epoch_start:.1f}",
+            **{name: _rounded(metrics.get(name)) for name in SCORES},
+        }
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, METRIC_COLUMNS).writerow(row)
+        if self.speak:
+            dice = f"  validation Dice {row['val_dice']}" if row["val_dice"] else ""
+            say(
+                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {row['train_loss']}{dice}"
+                f"  ({row['seconds']} s)"
+            )
+
+    def _rows(self) -> list[dict[str, str]]:
+        if not self.path.is_file():
+            return []
+        with self.path.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+
+class CpuNotice(Callback):
+    """Says so when training runs on the CPU, with the time that an epoch takes."""
+
+    def __init__(self) -> None:
+        self._start = 0.0
+        self._batches = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say that there is no GPU in use."""
+        if pl_module.device.type == "cpu":
+            say(f"Training on the CPU ({torch.get_num_threads()} threads): no GPU is in use.")
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Estimate the time of an epoch from the first batches; the first of all also starts up and does not count."""
+        if pl_module.device.type != "cpu" or self._batches > TIMED_BATCHES:
+            return
+        if self._batches == 0:
+            self._start = monotonic()
+        self._batches += 1
+        if self._batches == TIMED_BATCHES + 1 or (self._batches > 1 and trainer.is_last_batch):
+            seconds = (monotonic() - self._start) / (self._batches - 1)
+            epoch = seconds * float(trainer.num_training_batches)
+            left = seconds * (float(trainer.estimated_stepping_batches) - trainer.global_step)
+            say(
+                f"A batch takes {seconds:.2f} s, an epoch about {_duration(epoch)} and validation, the run about "
+                f"{_duration(left)}."
+            )
+            self._batches = TIMED_BATCHES + 1
+
+
+def _rounded(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,146 @@
+"""`unetkit fit`: LightningCLI over one module and one data module."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from unetkit.data.datamodule import SegmentationData
+from unetkit.errors import ConfigError, OutputError
+from unetkit.io.partial import partial_file
+from unetkit.parsing import parse
+from unetkit.report.console import say
+from unetkit.training.module import SegmentationModule
+from unetkit.training.run import (
+    CHECKPOINT_FILE,
+    PICTURE_FILE,
+    TRAINER_DEFAULTS,
+    RunResult,
+    make_trainer,
+    quiet_lightning,
+    train,
+)
+
+CONFIG_FILE = "config.yaml"
+DESCRIPTION = """Train a U-Net on a folder of images and masks.
+
+A configuration file gives the settings (see configs/), and every one of them can be given on the command line too:
+
+  unetkit fit --config configs/nuclei.yaml --data.train my_images --trainer.max_epochs 20
+
+The run folder runs/NAME gets the resolved config, model.safetensors (the best by validation Dice), last.ckpt to resume
+from, metrics.csv and a picture of validation images with the contours of truth and prediction.
+"""
+
+
+class FitCLI(LightningCLI):
+    """LightningCLI with a run folder."""
+
+    def __init__(self, args: list[str]) -> None:
+        super().__init__(
+            SegmentationModule,
+            SegmentationData,
+            run=False,
+            args=args,
+            save_config_callback=None,
+            trainer_defaults=TRAINER_DEFAULTS,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            parser_kwargs={"prog": "unetkit fit", "description": DESCRIPTION, "exit_on_error": False},
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what concerns the run folder."""
+        parser.add_argument("--runs", type=str, default="runs", help="Folder of the run folders.")
+        parser.add_argument(
+            "--name", type=str | None, default=None, help="Name of the run; by default the config's name and a number."
+        )
+        parser.add_argument(
+            "--resume",
+            type=str | None,
+            default=None,
+            help="Run folder to go on with, from its last whole epoch and with its config.",
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, naming the closest key for one that does not exist."""
+        self.config = parse(parser, args)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Make the run folder, keep the config there, and return a Trainer that fills it."""
+        folder = Path(self.config.resume) if self.config.resume else self._new_folder()
+        trainer = make_trainer(folder, **{**self.config_init["trainer"], **kwargs})
+        with partial_file(folder / CONFIG_FILE) as path:
+            kept = self.config.clone()
+            kept.resume = None
+            self.parser.save(kept, path, skip_none=False, overwrite=True)
+        return trainer
+
+    def _new_folder(self) -> Path:
+        runs = Path(self.config.runs)
+        if self.config.name:
+            folder = runs / str(self.config.name)
+            if folder.exists():
+                raise OutputError(
+                    f"The run folder {folder} exists already.",
+                    f"Choose another --name, or go on with that run: unetkit fit --resume {folder}.",
+                )
+            return folder
+        configs = self.config.config or []
+        stem = Path(str(configs[-1])).stem if configs else "run"
+        return next(folder for number in count(1) if not (folder := runs / f"{stem}-{number}").exists())
+
+
+def fit(args: list[str]) -> RunResult:
+    """Train as the command line says.
+
+    Args:
+        args: What follows `unetkit fit` on the command line.
+
+    Raises:
+        UnetkitError: The settings or the data do not fit, or there is nothing to resume.
+    """
+    resume = _resumed(args)
+    if resume is not None:
+        if not (resume / CHECKPOINT_FILE).is_file() or not (resume / CONFIG_FILE).is_file():
+            raise ConfigError(
+                f"{resume} is not a run that can be resumed: it needs {CONFIG_FILE} and {CHECKPOINT_FILE}.",
+                "Give a folder under runs/ whose first epoch was finished.",
+            )
+        args = ["--config", str(resume / CONFIG_FILE), *args]
+    with quiet_lightning():
+        cli = FitCLI(args)
+        result = train(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
+    _report(result, cli.datamodule)
+    return result
+
+
+def _report(result: RunResult, data: SegmentationData) -> None:
+    """Say what the run gave, and what to do with it."""
+    if result.interrupted:
+        say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(result.folder))}")
+    score = "" if result.dice is None else f", mean validation Dice {result.dice:.4f}"
+    say(f"Best model: {result.model} (epoch {result.epoch}{score}).")
+    say(
+        f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
+        f"(measured, stored in the model)."
+    )
+    say(f"Picture of validation images: {result.folder / PICTURE_FILE}")
+    example = shlex.quote(str(data.example_image()))
+    say(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model))}")
+
+
+def _resumed(args: list[str]) -> Path | None:
+    """Return the value of --resume: the config that it names has to be parsed before all other arguments."""
+    for i, arg in enumerate(args):
+        if arg == "--resume" and i + 1 < len(args):
+            return Path(args[i + 1])
+        if arg.startswith("--resume="):
+            return Path(arg.removeprefix("--resume="))
+    return None

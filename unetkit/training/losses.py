@@ -1,0 +1,74 @@
+"""Losses by name, all of them smp's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+
+from unetkit.errors import ConfigError, closest
+
+
+class CrossEntropy(nn.Module):
+    """Binary cross-entropy for one output channel, categorical for more."""
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the mean over pixels.
+
+        Args:
+            logits: (N, out_channels, h, w).
+            target: (N, h, w) int64 class numbers.
+        """
+        if logits.shape[1] == 1:
+            return nn.functional.binary_cross_entropy_with_logits(logits[:, 0], target.to(logits.dtype))
+        return nn.functional.cross_entropy(logits, target)
+
+
+class Sum(nn.Module):
+    """The sum of several losses."""
+
+    def __init__(self, *losses: nn.Module) -> None:
+        super().__init__()
+        self.losses = nn.ModuleList(losses)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Add up the losses of the same arguments."""
+        return torch.stack([loss(logits, target) for loss in self.losses]).sum()
+
+
+def _dice(mode: str) -> nn.Module:
+    loss: nn.Module = smp.losses.DiceLoss(mode, from_logits=True)
+    return loss
+
+
+LOSSES: dict[str, Callable[[str], nn.Module]] = {
+    "bce_dice": lambda mode: Sum(CrossEntropy(), _dice(mode)),
+    "bce": lambda _: CrossEntropy(),
+    "dice": _dice,
+    "focal": smp.losses.FocalLoss,
+    "tversky": lambda mode: smp.losses.TverskyLoss(mode, from_logits=True, alpha=0.3, beta=0.7),
+    "lovasz": lambda mode: smp.losses.LovaszLoss(mode, from_logits=True),
+}
+"""Each takes the mode, "binary" or "multiclass", and gives a module of (logits, target) -> scalar."""
+
+
+def build_loss(name: str, out_channels: int) -> nn.Module:
+    """Return the loss of this name.
+
+    Args:
+        name: "bce_dice" (cross-entropy + Dice), "bce", "dice" (Milletari et al. 2016), "focal" (Lin et al. 2017),
+            "tversky" (Salehi et al. 2017, with misses weighted 0.7 and false alarms 0.3) or "lovasz" (Berman et al.
+            2018).
+        out_channels: Channels of the network's output; 1 is binary.
+
+    Returns:
+        A module that maps logits (N, out_channels, h, w) and target (N, h, w) int64 to a scalar.
+
+    Raises:
+        ConfigError: There is no such loss.
+    """
+    if name not in LOSSES:
+        raise ConfigError(f"There is no loss '{name}'.", closest(name, LOSSES))
+    return LOSSES[name]("binary" if out_channels == 1 else "multiclass")

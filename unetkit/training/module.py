@@ -1,0 +1,197 @@
+"""SegmentationModule: how a U-Net is trained and judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from segmentation_models_pytorch.base import SegmentationModel
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from unetkit.data.datamodule import SegmentationData
+from unetkit.errors import ConfigError
+from unetkit.inference.segment import predict_tiled
+from unetkit.models.segmenter import Segmenter
+from unetkit.models.spec import DECODER_CHANNELS, ModelSpec
+from unetkit.models.weights import load_weights
+from unetkit.report.console import say
+from unetkit.training.losses import build_loss
+from unetkit.training.metrics import SegmentationScores
+from unetkit.training.schedule import Schedule, rate_factor
+
+
+class SegmentationModule(LightningModule):
+    """A U-Net on a ResNet encoder that predicts masks.
+
+    Args:
+        encoder: ResNet of the contracting path: resnet18, resnet34, resnet50, resnet101 or resnet152.
+        weights: "imagenet" (downloaded once), or a local `.safetensors` or `.pth` file with the weights of an encoder
+            or of a whole model; by default the weights are random.
+        in_channels: Channels of the images, or "auto" to take as many as the training images have.
+        classes: Number of mask values, the background included: 2 is foreground/background.
+        class_names: Names of the mask values, stored in the model file.
+        depth: Number of times that the encoder halves the resolution, 3 to 5.
+        decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
+        loss: bce_dice, bce, dice, focal, tversky or lovasz.
+        lr: Highest learning rate of AdamW.
+        weight_decay: Weight decay of AdamW.
+        schedule: one_cycle, cosine or constant.
+        ema_decay: How much of the averaged weights is kept at each step; the averaged ones are validated and saved.
+            0 turns averaging off. Early in a run less is kept, so that the random start is soon forgotten.
+        freeze_encoder: Train the decoder alone; the encoder's weights and batch norm statistics stay as loaded.
+        unfreeze_at_epoch: Epoch from which a frozen encoder is trained too.
+        unfreeze_lr_factor: Factor on every learning rate from that epoch on.
+        threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
+
+    Attributes:
+        segmenter: The model in training; built in `setup`, when the data are known.
+        averaged: The average of the weights over the steps, None if `ema_decay` is 0.
+    """
+
+    segmenter: Segmenter
+    averaged: AveragedModel | None
+
+    def __init__(
+        self,
+        encoder: str = "resnet34",
+        weights: str | None = None,
+        in_channels: int | Literal["auto"] = "auto",
+        classes: int = 2,
+        class_names: list[str] | None = None,
+        depth: int = 5,
+        decoder_channels: list[int] | None = None,
+        loss: str = "bce_dice",
+        lr: float = 1e-3,
+        weight_decay: float = 1e-2,
+        schedule: Schedule = "one_cycle",
+        ema_decay: float = 0.99,
+        freeze_encoder: bool = False,
+        unfreeze_at_epoch: int | None = None,
+        unfreeze_lr_factor: float = 0.1,
+        threshold: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if unfreeze_at_epoch is not None and not freeze_encoder:
+            raise ConfigError(
+                "unfreeze_at_epoch has no meaning while the encoder is not frozen.",
+                "Set freeze_encoder: true, or leave unfreeze_at_epoch out.",
+            )
+        if not 0 <= ema_decay < 1:
+            raise ConfigError(f"ema_decay: {ema_decay:g} is not possible.", "Use 0 (off) or a number below 1.")
+        self.weights = weights
+        self.in_channels = in_channels
+        self.spec = ModelSpec(
+            encoder=encoder,
+            in_channels=1 if in_channels == "auto" else in_channels,
+            classes=classes,
+            depth=depth,
+            decoder_channels=tuple(decoder_channels or DECODER_CHANNELS[-depth:]),
+            class_names=tuple(class_names or ()),
+            threshold=threshold,
+        )
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.ema_decay = ema_decay
+        self.freeze_encoder = freeze_encoder
+        self.unfreeze_at_epoch = unfreeze_at_epoch
+        self.unfreeze_lr_factor = unfreeze_lr_factor
+        self.loss = build_loss(loss, self.spec.out_channels)
+        self.scores = SegmentationScores(classes)
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002
+        """Build the network for the data that the trainer has."""
+        data = self.data
+        channels = data.channels if self.in_channels == "auto" else self.in_channels
+        data.prepare_for(channels, self.spec.classes, self.spec.stride)
+        self.spec = replace(
+            self.spec,
+            in_channels=channels,
+            normalization=data.normalization,
+            channel_names=data.channel_names,
+            pixel_size_um=data.pixel_size_um,
+        )
+        self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
+        resuming = self.trainer.ckpt_path is not None  # then the weights come from the checkpoint
+        if self.weights is not None and not resuming:
+            say(f"{self.weights}: {load_weights(self.segmenter.network, self.weights, self.spec)}.")
+        if self.freeze_encoder:
+            self._encoder_trainable(False)
+        self.averaged = (
+            AveragedModel(self.segmenter.network, avg_fn=self._average, use_buffers=True) if self.ema_decay else None
+        )
+
+    @property
+    def data(self) -> SegmentationData:
+        """The data that the trainer has."""
+        return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
+
+    def best_network(self) -> nn.Module:
+        """Return the network to judge and to keep: the averaged one, or the one in training where none is averaged."""
+        return self.segmenter.network if self.averaged is None else self.averaged.module
+
+    def _encoder_trainable(self, trainable: bool) -> None:
+        """Freeze the encoder, its batch norm statistics included, or let go of it."""
+        network = self.segmenter.network
+        assert isinstance(network, SegmentationModel)
+        if trainable:
+            network.unfreeze_encoder()
+        else:
+            network.freeze_encoder()
+
+    def _average(self, average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+        """Return the moving average after `steps` updates; the decay grows from 0.1 to `ema_decay`."""
+        decay = min(self.ema_decay, (1 + int(steps)) / (10 + int(steps)))
+        return average * decay + current * (1 - decay)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C)."""
+        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        logits = self.segmenter.network(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
+        loss: Tensor = self.loss(logits.float(), batch["mask"])
+        self.log("train_loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(image))
+        return loss
+
+    def on_train_epoch_start(self) -> None:
+        """Let go of a frozen encoder when its epoch has come."""
+        if self.unfreeze_at_epoch is not None and self.current_epoch >= self.unfreeze_at_epoch:
+            self._encoder_trainable(True)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
+        """Update the averaged weights after each step of the optimizer."""
+        if self.averaged is not None and self.trainer.global_step > int(self.averaged.n_averaged):
+            self.averaged.update_parameters(self.segmenter.network)
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:  # noqa: ARG002
+        """Score a whole image, predicted as `segment` would."""
+        segmenter = Segmenter(self.spec, self.best_network())
+        mask = predict_tiled(batch["image"].cpu().numpy(), segmenter, axes="CYX", device=str(self.device))
+        truth = batch["mask"].to(self.device)
+        predicted = torch.from_numpy(mask).to(self.device)
+        self.scores.update(predicted // 255 if self.spec.classes == 2 else predicted, truth)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log Dice and IoU: means over the images (val_dice, val_iou) and pooled (val_pooled_dice, val_pooled_iou)."""
+        scores = {f"val_{name}": value for name, value in self.scores.compute().items()}
+        self.log("val_dice", scores.pop("val_dice"), prog_bar=True)
+        self.log_dict(scores)
+        self.scores.reset()
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW with the schedule, both stepped with every batch."""
+        optimizer = torch.optim.AdamW(self.segmenter.network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        epochs = self.trainer.max_epochs or 1
+        unfreeze_step = (
+            steps if self.unfreeze_at_epoch is None else round(steps * self.unfreeze_at_epoch / max(1, epochs))
+        )
+
+        def factor(step: int) -> float:
+            lowered = self.unfreeze_lr_factor if step >= unfreeze_step else 1.0
+            return lowered * rate_factor(self.schedule, step / steps)
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,190 @@
+"""One training run: from a module and its data to a run folder with a model in it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
+
+from unetkit.data.datamodule import SegmentationData
+from unetkit.data.dataset import NamedItem
+from unetkit.errors import ModelError
+from unetkit.inference.halo import HaloMeasurement, measure_halo
+from unetkit.inference.segment import predict_tiled
+from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.report.pictures import validation_picture
+from unetkit.scores import count_pixels
+from unetkit.training.callbacks import MODEL_FILE, CpuNotice, KeepBest, MetricsTable
+from unetkit.training.module import SegmentationModule
+
+CHECKPOINT_FILE = "last.ckpt"
+PICTURE_FILE = "validation.png"
+PICTURE_IMAGES = 12
+HALO_IMAGES = 24
+
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_epochs": 50,
+    "deterministic": "warn",  # the same run twice where the device has deterministic kernels
+    "logger": False,  # metrics.csv is always written; any Lightning logger comes on top
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 1,  # a validation that cannot work fails before the first epoch, not after it
+    "log_every_n_steps": 10,
+}
+"""Arguments of Lightning's Trainer that differ from its own defaults."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left.
+
+    Attributes:
+        folder: The run folder.
+        model: The model file.
+        dice: Mean Dice of the model over the validation images, None without validation images.
+        epoch: Number of the epoch that the model is from, the first being 1.
+        halo: The halo that was measured.
+        interrupted: Whether the run was stopped before its end.
+    """
+
+    folder: Path
+    model: Path
+    dice: float | None
+    epoch: int
+    halo: HaloMeasurement
+    interrupted: bool
+
+
+def make_trainer(folder: Path, **arguments: Any) -> Trainer:
+    """Return a Trainer that fills a run folder.
+
+    Unless `precision` says otherwise, it trains in mixed precision on CUDA and on processors that compute in bfloat16,
+    which about doubles the speed there. On a terminal it shows a progress bar, else
+    it prints a line for each epoch.
+
+    Args:
+        folder: The run folder; made if it is missing.
+        arguments: Arguments of Lightning's Trainer.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = {**TRAINER_DEFAULTS, **arguments}
+    if arguments.get("precision") is None:
+        arguments["precision"] = _fastest_precision(arguments.get("accelerator", "auto"))
+    callbacks = list(arguments.get("callbacks") or [])
+    bar = arguments.get("enable_progress_bar") is not False and sys.stdout.isatty()
+    arguments["enable_progress_bar"] = bar
+    if bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
+        callbacks.append(RichProgressBar())
+    callbacks += [
+        KeepBest(folder),
+        MetricsTable(folder, speak=not bar),
+        CpuNotice(),
+        ModelCheckpoint(folder, Path(CHECKPOINT_FILE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
+    ]
+    return Trainer(**{**arguments, "callbacks": callbacks, "default_root_dir": folder})
+
+
+def _fastest_precision(accelerator: str) -> str:
+    """Return the mixed precision that the hardware is made for, or full precision."""
+    if torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda"):
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    capabilities = torch.cpu.get_capabilities()
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
+    bfloat16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return "bf16-mixed" if on_cpu and bfloat16 else "32-true"
+
+
+def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, *, resume: bool = False) -> RunResult:
+    """Train, and finish the model file: its halo is measured, its result noted, a picture of it drawn.
+
+    Stopping with Ctrl-C keeps the best model so far and finishes it in the same way.
+
+    Args:
+        trainer: From `make_trainer`.
+        module: What is trained.
+        data: What it is trained on.
+        resume: Go on from the last whole epoch in the run folder.
+
+    Raises:
+        UnetkitError: The data or settings do not fit, or there is nothing to resume.
+    """
+    folder = Path(trainer.default_root_dir)
+    checkpoint = folder / CHECKPOINT_FILE
+    if resume and not checkpoint.is_file():
+        raise ModelError(f"{folder} has no {CHECKPOINT_FILE} to go on from.", "Start the run again without --resume.")
+    interrupted = False
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resume else None, weights_only=True)
+    except SystemExit:  # Lightning's answer to Ctrl-C, after which it leaves the signal ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interrupted = True
+    return _finish(trainer, data, folder, interrupted)
+
+
+def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted: bool) -> RunResult:
+    """Complete the best model and draw what it does."""
+    path = folder / MODEL_FILE
+    if not path.is_file():
+        raise ModelError(
+            f"The run in {folder} was stopped before its first epoch was over, so there is no model.", "Start it again."
+        )
+    keeper = next(callback for callback in trainer.callbacks if isinstance(callback, KeepBest))  # type: ignore[attr-defined]
+    segmenter = load_model(path, trainer.strategy.root_device)
+    images = data.val_items()
+    items = [images[index] for index in range(min(len(images), HALO_IMAGES))]
+    halo = measure_halo(
+        segmenter, [(item["image"].numpy(), item["center"].numpy(), item["scale"].numpy()) for item in items]
+    )
+    dice = keeper.best_dice if keeper.best_dice >= 0 else None
+    segmenter.spec = replace(
+        segmenter.spec,
+        halo=halo.halo,
+        halo_error=halo.error,
+        training={
+            "epoch": keeper.best_epoch + 1,
+            "epochs": trainer.max_epochs,
+            "steps": trainer.global_step,
+            "val_dice": dice,
+            "data": data.describe(),
+        },
+    )
+    save_model(segmenter, path)
+    _draw(segmenter, items[:PICTURE_IMAGES], folder / PICTURE_FILE)
+    return RunResult(folder, path, dice, keeper.best_epoch + 1, halo, interrupted)
+
+
+def _draw(segmenter: Segmenter, items: list[NamedItem], path: Path) -> None:
+    """Draw images with the contours of truth and prediction."""
+    drawn = []
+    device = str(next(segmenter.parameters()).device)
+    for item in items:
+        predicted = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", device=device)
+        truth = item["mask"].numpy()
+        dice = count_pixels(predicted > 0, truth > 0).dice
+        drawn.append((item["name"], item["image"].numpy(), truth, predicted, dice))
+    validation_picture(path, drawn)
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's hints and advertisements, which do not concern our users, off the terminal."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
