@@ -1,0 +1,197 @@
+"""The command line: one function for each verb, its signature the options. Heavy imports happen inside the verbs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from unetkit.errors import ConfigError, UnetkitError, closest
+
+if TYPE_CHECKING:
+    from unetkit.io.image import ImageInfo
+
+
+def segment_command(
+    image: Path,
+    result: Path,
+    model: Path | None = None,
+    output: Literal["mask", "probabilities"] = "mask",
+    tile: int | None = None,
+    halo: int | None = None,
+    batch: int | None = None,
+    device: str = "auto",
+    threshold: float | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Segment an image of any size, or every image of a folder.
+
+    Args:
+        image: TIFF, PNG or JPEG, or a folder of them.
+        result: .tif or .png file; for a folder of images the folder that gets one .tif for each.
+        model: The model.safetensors of a run.
+        output: "mask" is 0 background and 255 foreground (class numbers where there are more classes), "probabilities"
+            is float32.
+        tile: Largest window that the network sees at once, in pixels, a multiple of the encoder's stride.
+        halo: Context around the part of a tile that is kept, in pixels; by default the one measured for the model.
+        batch: Tiles that go through the network together; by default 1 on a CPU and 8 on a GPU.
+        device: "auto" (CUDA, else MPS, else CPU) or a torch device such as "cpu" or "cuda:1".
+        threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
+        overwrite: Replace existing outputs, each at the moment when the new one is complete.
+    """
+    from time import monotonic
+
+    from unetkit.inference.segment import Tiling, segment
+    from unetkit.report.console import pixel_progress, say
+
+    if model is None:
+        raise ConfigError("No model is named.", "Give the one of a run: --model runs/NAME/model.safetensors.")
+    tiling = Tiling(tile, halo, batch, device, output, threshold)
+    start = monotonic()
+    with pixel_progress() as show_bar:
+
+        def progress(info: ImageInfo) -> Callable[[int], None]:
+            return show_bar(Path(info.name).name, info.planes * info.height * info.width)
+
+        done = segment(image, result, model, tiling=tiling, overwrite=overwrite, progress=progress)
+    seconds = monotonic() - start
+    pixels = sum(item.pixels for item in done)
+    files = "" if len(done) == 1 else f"{len(done)} images, "
+    say(f"{result}: {files}{pixels / 1e6:.1f} Mpx in {seconds:.1f} s.")
+
+
+def evaluate_command(
+    prediction: Path,
+    truth: Path,
+    threshold: float = 0.0,
+    invert: bool = False,
+    classes: int = 2,
+    tolerance: float = 2.0,
+    pages: str | None = None,
+    json: Path | None = None,
+    csv: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Score masks against the true ones: Dice, IoU, precision, recall, boundary F1.
+
+    Args:
+        prediction: Mask, or a folder of masks.
+        truth: True mask, or a folder of them with the same stems.
+        threshold: A pixel of the prediction above this is foreground.
+        invert: Score the background instead, for example membranes that are drawn as 0.
+        classes: Number of mask values, the background included; above 2 each class is scored by itself.
+        tolerance: Distance in pixels within which a boundary pixel counts as found.
+        pages: Pages of stacks to score, for example "24-26,30"; all by default.
+        json: File for all scores as JSON.
+        csv: File for all scores as a table.
+        overwrite: Replace these files if they exist.
+    """
+    from unetkit.evaluation import evaluate
+    from unetkit.report.console import show
+
+    scores = evaluate(
+        prediction, truth, threshold=threshold, invert=invert, classes=classes, tolerance=tolerance, pages=pages
+    )
+    if json is not None:
+        scores.write_json(json, overwrite=overwrite)
+    if csv is not None:
+        scores.write_csv(csv, overwrite=overwrite)
+    show(scores.table())
+
+
+def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = False) -> None:
+    """Make synthetic cells, train on them, segment a mosaic, score it and draw the result, in a few minutes on a CPU.
+
+    Args:
+        folder: Where everything goes.
+        seed: Of the synthetic cells.
+        overwrite: Replace an earlier demo.
+    """
+    from unetkit.demo import run_demo
+
+    run_demo(folder, seed, overwrite, main)
+
+
+def info_command(file: Path | None = None, /) -> None:
+    """Tell what an image or a model file is; without one, what unetkit sees on this machine.
+
+    Args:
+        file: TIFF, PNG, JPEG, or model.safetensors.
+    """
+    from unetkit.report.console import show
+    from unetkit.report.info import describe
+
+    show(describe(file))
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "segment": segment_command,
+    "evaluate": evaluate_command,
+    "demo": demo_command,
+    "info": info_command,
+}
+"""The verbs whose options are their signature; `fit` is LightningCLI's."""
+
+FIT_SUMMARY = "Train a U-Net on a folder of images and masks."
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        args: What follows `unetkit`; `sys.argv[1:]` by default.
+
+    Returns:
+        Exit code: 0 done, 2 for an error that the user can mend, 130 when stopped by Ctrl-C.
+    """
+    try:
+        return _run(list(sys.argv[1:] if args is None else args))
+    except UnetkitError as error:
+        from unetkit.report.console import complain
+
+        complain(error.problem, error.remedy)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as end:  # the parser ends so after --help
+        return end.code if isinstance(end.code, int) else 1
+
+
+def _run(args: list[str]) -> int:
+    """Find the verb and call it."""
+    from unetkit.report.console import say
+
+    verb, rest = (args[0], args[1:]) if args else ("--help", [])
+    if verb in ("-h", "--help"):
+        say(_usage())
+    elif verb == "--version":
+        from unetkit import __version__
+
+        say(f"unetkit {__version__}")
+    elif verb == "fit":
+        from unetkit.training.fit import fit
+
+        return 130 if fit(rest).interrupted else 0
+    elif verb in VERBS:
+        from unetkit.parsing import call
+
+        call(VERBS[verb], verb, rest)
+    else:
+        raise ConfigError(f"There is no command '{verb}'.", closest(verb, ["fit", *VERBS]))
+    return 0
+
+
+def _usage() -> str:
+    """Return the text of `unetkit --help`."""
+    summaries = {"fit": FIT_SUMMARY, **{name: _summary(verb) for name, verb in VERBS.items()}}
+    verbs = "\n".join(f"  {name:<10}{summary}" for name, summary in summaries.items())
+    return (
+        "usage: unetkit VERB [options]\n\n"
+        f"{verbs}\n\n"
+        "`unetkit VERB --help` shows the options of a verb, `unetkit --version` the version."
+    )
+
+
+def _summary(verb: Any) -> str:
+    return (verb.__doc__ or "").split("\n")[0]

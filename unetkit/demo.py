@@ -1,0 +1,118 @@
+"""`unetkit demo`: the whole way on synthetic cells, each command printed as it is run."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.errors import OutputError, UnetkitError
+from unetkit.io.files import open_image
+from unetkit.report.console import say
+from unetkit.report.overview import overview_picture
+from unetkit.synthetic import make_cells, write_dataset, write_tiff
+
+TRAINING_IMAGES = 32
+TRAINING_SIZE = 384
+MOSAIC_SIZE = 4096
+MARKER = ".unetkit-demo"
+"""File that tells an earlier demo, which may be replaced, from a folder of the user's."""
+
+FIT = """
+    --model.encoder resnet18 --model.decoder_channels [96,64,48,24,16] --model.lr 0.003
+    --data.val 0.15 --data.crop 128 --data.batch_size 8 --data.crops_per_epoch 160 --data.augment light
+    --trainer.max_epochs 6
+"""
+"""Settings for a model in about a minute on two processor cores."""
+
+
+def run_demo(folder: Path, seed: int, overwrite: bool, run: Callable[[list[str]], int]) -> None:
+    """Make cells, train, segment, score and draw.
+
+    Args:
+        folder: Where everything goes.
+        seed: Of the synthetic cells.
+        overwrite: Whether an earlier demo in `folder` is replaced.
+        run: Runs a command line and returns its exit code; each is printed first.
+
+    Raises:
+        OutputError: `folder` holds something else, or is an earlier demo and `overwrite` is not set.
+        UnetkitError: One of the commands failed.
+    """
+    start = monotonic()
+    _prepare(folder, overwrite)
+    say(f"Drawing {TRAINING_IMAGES} images of synthetic cells to train on, and one of {MOSAIC_SIZE} x {MOSAIC_SIZE}.")
+    cells, mosaic, truth, mask = (folder / name for name in ("cells", "mosaic.tif", "truth.tif", "mask.tif"))
+    model, scores = folder / "run" / "model.safetensors", folder / "scores.json"
+    write_dataset(cells, TRAINING_IMAGES, TRAINING_SIZE, seed)
+    image, labels = make_cells(MOSAIC_SIZE, MOSAIC_SIZE, np.random.default_rng((seed, TRAINING_IMAGES)))
+    write_tiff(mosaic, image)
+    write_tiff(truth, labels)
+    commands = (
+        ["fit", "--data.train", str(cells), *FIT.split(), "--runs", str(folder), "--name", "run"],
+        ["segment", str(mosaic), str(mask), "--model", str(model)],
+        ["evaluate", str(mask), str(truth), "--json", str(scores)],
+    )
+    for command in commands:
+        say(f"\n$ unetkit {shlex.join(command)}")
+        if run(command) != 0:
+            raise UnetkitError(f"The command `unetkit {command[0]}` failed.", "Its message above says why.")
+    minutes, seconds = divmod(round(monotonic() - start), 60)
+    picture = folder / "overview.png"
+    _draw(picture, image, labels, mask, folder / "run" / "metrics.csv", scores, f"{minutes} min {seconds:02} s")
+    say(f"\nDone in {minutes} min {seconds:02} s. Look at {picture}")
+
+
+def _prepare(folder: Path, overwrite: bool) -> None:
+    """Make an empty folder for the demo."""
+    if folder.exists():
+        if not (folder / MARKER).is_file():
+            raise OutputError(f"{folder} exists already and is no earlier demo.", "Choose another --folder.")
+        if not overwrite:
+            raise OutputError(f"{folder} holds an earlier demo.", "Pass --overwrite or choose another --folder.")
+        shutil.rmtree(folder)
+    try:
+        folder.mkdir(parents=True)
+        (folder / MARKER).touch()
+    except OSError as error:
+        raise OutputError(
+            f"The folder {folder} cannot be made ({error.strerror}).", "Choose another --folder."
+        ) from error
+
+
+def _draw(
+    path: Path, image: NDArray[Any], labels: NDArray[Any], mask: Path, metrics: Path, scores: Path, duration: str
+) -> None:
+    """Draw the mosaic with its mask, the learning curve and the scores."""
+    source = open_image(mask)
+    predicted = source.read(0, slice(0, MOSAIC_SIZE), slice(0, MOSAIC_SIZE))[0]
+    source.close()
+    with metrics.open(newline="") as file:
+        curve = [(int(row["step"]), float(row["val_dice"])) for row in csv.DictReader(file) if row["val_dice"]]
+    pooled = json.loads(scores.read_text())["pooled"]
+    overview_picture(
+        path,
+        image,
+        predicted,
+        labels,
+        curve,
+        f"{image.size / 1e6:.1f} megapixels that the model never saw: Dice {pooled['dice']:.3f}",
+        {
+            "Dice": f"{pooled['dice']:.4f}",
+            "IoU": f"{pooled['iou']:.4f}",
+            "Precision": f"{pooled['precision']:.4f}",
+            "Recall": f"{pooled['recall']:.4f}",
+            "Boundary F1 (2 px)": f"{pooled['boundary_f1']:.4f}",
+            "Cells": f"{labels.max():,}",
+            "Trained on": f"{TRAINING_IMAGES} images",
+            "All in all": duration,
+        },
+    )
