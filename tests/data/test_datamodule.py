@@ -11,7 +11,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from unetkit.data.datamodule import SegmentationData, check_crop
+from unetkit.data.datamodule import SegmentationData
 from unetkit.errors import ConfigError, DataError, ImageError
 from unetkit.models.spec import Normalization
 
@@ -199,18 +199,11 @@ def test_data_that_do_not_fit_the_model(cells: Path) -> None:
     with pytest.raises(DataError, match=r"cell5.tif has the value 6, but the model has 3 classes \(0 to 2\)\. Set mod"):
         data.prepare_for(1, 3, 32)
     data.prepare_for(1, 7, 32)
-    with pytest.raises(ConfigError, match=r"crop: 64 is not divisible by 48\. Use 48 \(or 96\)\."):
+    with pytest.raises(ConfigError, match=r"crop: 64 is not divisible by .*48\. Use 48 or 96\."):
         data.prepare_for(1, 2, 48)
     _add(cells, "rgb", np.zeros((70, 70, 3), np.uint8))
     with pytest.raises(DataError, match=r"The model takes 1 channel, but .*rgb.tif has 3\. Set model.in_channels: 3"):
         _data(cells).prepare_for(1, 2, 32)
-
-
-def test_crop_names_the_nearest_sizes() -> None:
-    check_crop(256, 32)
-    for crop, remedy in ((250, r"Use 256 \(or 224\)"), (230, r"Use 224 \(or 256\)"), (20, r"Use 32\.")):
-        with pytest.raises(ConfigError, match=remedy):
-            check_crop(crop, 32)
 
 
 @pytest.mark.parametrize(("value", "word"), [(0, "background"), (3, "foreground")])

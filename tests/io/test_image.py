@@ -51,7 +51,7 @@ def test_rows_are_collected_in_an_array():
     pixels = np.random.default_rng(0).integers(0, 255, (6, 2, 9, 5), np.uint8)
     sink = ArraySink(OutputSpec(9, 5, np.dtype("uint8"), channels=2, plane_axes="TZ", plane_shape=(2, 3)))
     sink.write(plane[:, top : top + 4] for plane, top in itertools.product(pixels, range(0, 9, 4)))
-    np.testing.assert_array_equal(sink.array, pixels)
+    np.testing.assert_array_equal(sink.array, pixels.reshape(2, 3, 2, 9, 5))
 
 
 def test_grey_is_repeated_and_other_channels_must_fit():

@@ -21,6 +21,7 @@ from unetkit.data.split import check_apart, split_fraction
 from unetkit.data.store import ImageStore, Record, check_foreground, check_labels, common_channels, measure_dataset
 from unetkit.data.transforms import resolve_augmentation
 from unetkit.errors import ConfigError, DataError
+from unetkit.inference.grid import check_multiple
 from unetkit.models.spec import Normalization
 
 BATCHES_PER_EPOCH = (64, 1000)
@@ -137,7 +138,7 @@ class SegmentationData(LightningDataModule):
             ConfigError: The crop is not a multiple of the stride.
             DataError: The images have other channels, or masks have values that are no class.
         """
-        check_crop(self.crop, stride)
+        check_multiple("crop", self.crop, stride)
         records = self._loaded().records
         unfit = [record for record in records if record.channels not in (1, channels)]
         if unfit:
@@ -192,10 +193,11 @@ class SegmentationData(LightningDataModule):
         )
 
     def val_items(self) -> WholeImageDataset:
-        """Return the validation images."""
+        """Return the validation images, or those to train on where none are set aside."""
+        store = self._loaded()
         return WholeImageDataset(
-            self._loaded(),
-            self._val_indices,
+            store,
+            self._val_indices or self._train_indices,
             channels=self.channels,
             classes=self.classes,
             normalization=self.normalization,
@@ -273,15 +275,6 @@ class SegmentationData(LightningDataModule):
         cover = sum(ceil(records[i].height * records[i].width / self.crop**2) for i in self._train_indices)
         least, most = (batches * self.batch_size for batches in BATCHES_PER_EPOCH)
         return min(max(cover, least), most)
-
-
-def check_crop(crop: int, stride: int) -> None:
-    """Raise a ConfigError that names the nearest sizes unless `crop` is a multiple of `stride`."""
-    if crop % stride:
-        below, above = crop // stride * stride, ceil(crop / stride) * stride
-        nearest, other = (above, below) if above - crop <= crop - below or not below else (below, above)
-        alternative = f" (or {other})" if other else ""
-        raise ConfigError(f"crop: {crop} is not divisible by {stride}.", f"Use {nearest}{alternative}.")
 
 
 def _path(text: str | None) -> Path | None:

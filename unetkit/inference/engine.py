@@ -121,8 +121,8 @@ def _read_batches(
 
 def measure_plane(source: ImageSource, plane: int, normalizer: Normalizer, channels: int) -> Statistics:
     """Return the normalisation values of a plane; pixels are read only where the model measures each image."""
-    if normalizer.normalization.scope == "dataset":
-        return normalizer.statistics(np.empty((channels, 0)))
+    if normalizer.stored is not None:
+        return normalizer.stored
     return normalizer.statistics(match_channels(sample_pixels(source, plane), channels, source.info.name))
 
 
@@ -226,7 +226,16 @@ class _Crew:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
             self._fail(error)
+        try:
+            self._join()
+        except BaseException:  # Ctrl-C while the last rows are written
+            self.stop.set()
+            self._join()
+            raise
+        first = self._first_error
+        if first is not None and first is not error:
+            raise first from first.__cause__
+
+    def _join(self) -> None:
         for thread in self._threads:
             thread.join()
-        if self._first_error is not None and self._first_error is not error:
-            raise self._first_error from None

@@ -56,13 +56,11 @@ class Forward:
         return predicted
 
     def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
-        """Move an array to the device in its own dtype where torch has it, else as float32."""
+        """Move an array to the device in its own dtype, or as float32 where that is smaller."""
         native = array.astype(array.dtype.newbyteorder("="), copy=False)
-        try:
-            tensor = torch.from_numpy(np.ascontiguousarray(native))
-        except TypeError:
-            tensor = torch.from_numpy(native.astype(np.float32))
-        return tensor.to(self._device)
+        if native.dtype.itemsize > 4:  # twice the bytes for the same float32 at the end
+            native = native.astype(np.float32)
+        return torch.from_numpy(np.ascontiguousarray(native)).to(self._device)
 
     def _mask(self, probabilities: torch.Tensor) -> torch.Tensor:
         """Return (N, 1, h, w) uint8: 0 or 255, or class numbers."""
@@ -83,8 +81,8 @@ def choose_device(device: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
+        torch.ones(1, device=chosen).cpu()  # a device may be known and yet not hold pixels ("meta")
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ConfigError(
             f"The device '{device}' cannot be used here ({str(error).splitlines()[0]}).",
             "Use 'auto', 'cpu', or one that `unetkit info` lists.",

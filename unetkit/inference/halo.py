@@ -52,7 +52,7 @@ def measure_halo(
     window is one that any halo greater than d repairs, so one set of windows measures all halos.
 
     Args:
-        segmenter: On the device to measure on.
+        segmenter: On the device to measure on; it is put into evaluation mode.
         images: Raw pixels (C, h, w) with the center (C,) and scale (C,) that normalise them.
 
     Returns:
@@ -60,20 +60,22 @@ def measure_halo(
     """
     stride = segmenter.spec.stride
     device = next(segmenter.parameters()).device
+    segmenter.eval()  # in training mode batch norm would see windows and canvas differently
     canvas = torch.from_numpy(_canvas(images)).to(device)
-    changed = np.zeros(WINDOW // 2, np.int64)
+    changed, compared = np.zeros((2, WINDOW // 2), np.int64)
     offsets = [round(i * (CANVAS - WINDOW) / (POSITIONS - 1) / stride) * stride for i in range(POSITIONS)]
-    distance = _border_distance()
     with torch.inference_mode():
         reference = _mask(segmenter, canvas)
         for top in offsets:
             for left in offsets:
                 window = (slice(top, top + WINDOW), slice(left, left + WINDOW))
                 differs = _mask(segmenter, canvas[:, *window]) != reference[window]
+                distance = _cut_distance(top, left)
                 changed += np.bincount(distance[differs], minlength=WINDOW // 2)
-    beyond = changed[::-1].cumsum()[::-1]  # changed pixels at distance d or more
+                compared += np.bincount(distance.ravel(), minlength=WINDOW // 2)
+    shares = changed[::-1].cumsum()[::-1] / compared[::-1].cumsum()[::-1]  # of the pixels at distance d or more
     halos = range(stride, LARGEST + 1, stride)
-    errors = [float(beyond[halo] / (len(offsets) ** 2 * (WINDOW - 2 * halo) ** 2)) for halo in halos]
+    errors = [float(shares[halo]) for halo in halos]
     chosen = next((i for i, error in enumerate(errors) if error <= TOLERANCE), len(errors) - 1)
     return HaloMeasurement(halos[chosen], errors[chosen])
 
@@ -100,10 +102,21 @@ def _canvas(images: Sequence[tuple[NDArray[Any], NDArray[np.float32], NDArray[np
     return canvas
 
 
-def _border_distance() -> NDArray[np.int64]:
-    """Return the distance (window, window) of each pixel from the border of its window, in pixels."""
-    along = np.minimum(np.arange(WINDOW), np.arange(WINDOW)[::-1])
-    return np.minimum(along[:, None], along[None, :])
+def _cut_distance(top: int, left: int) -> NDArray[np.int64]:
+    """Return the distance (window, window) of each pixel from where its window was cut out of the canvas, in pixels.
+
+    A side on the canvas's border is no cut: nothing changes there, as nothing does at the border of an image.
+    """
+    rows, columns = _along(top), _along(left)
+    return np.minimum(rows[:, None], columns[None, :])
+
+
+def _along(start: int) -> NDArray[np.int64]:
+    """Return the distance (window,) of each pixel from the cuts along one axis, at most half a window."""
+    pixels = np.arange(WINDOW)
+    before = pixels if start > 0 else np.full_like(pixels, WINDOW)
+    after = pixels[::-1] if start + WINDOW < CANVAS else np.full_like(pixels, WINDOW)
+    return np.minimum(np.minimum(before, after), WINDOW // 2 - 1)
 
 
 def _mask(segmenter: Segmenter, normalized: torch.Tensor) -> NDArray[Any]:

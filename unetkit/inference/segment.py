@@ -26,6 +26,9 @@ DEFAULT_TILE = 1024
 DEFAULT_BATCH = {"cuda": 8, "mps": 4, "cpu": 1}
 """Windows that go through the network together, by kind of device."""
 
+LARGEST_SAMPLES = 4
+"""An array whose last dimension is this or less, the two before being larger, is colours and not narrow planes."""
+
 Progress = Callable[[int], None]
 
 
@@ -130,26 +133,26 @@ def predict_tiled(
 def guess_axes(shape: tuple[int, ...], channels: int) -> str:
     """Name the dimensions of an array for a model that takes `channels` channels.
 
-    Y and X are last, or before a last dimension of the size `channels`; the dimension before Y is the channels if it
-    has that size; all dimensions before are planes.
+    Y and X are last, or before a last dimension of the size `channels` or 1; the dimension before Y is the channels if
+    it has the size `channels`; all dimensions before are planes.
 
     Raises:
-        ImageError: The array has fewer than 2 or more than 5 dimensions.
+        ImageError: The array has fewer than 2 or more than 5 dimensions, or looks like samples of another number.
     """
     if not 2 <= len(shape) <= 5:
         raise ImageError(f"An array of shape {shape} is not an image.", "Give 2 to 5 dimensions, for example (H, W).")
     if len(shape) >= 3 and channels > 1 and shape[-3] == channels:
         spatial = "CYX"
-    elif len(shape) >= 3 and channels > 1 and shape[-1] == channels:
+    elif len(shape) >= 3 and shape[-1] in (1, channels) and shape[-2] > shape[-1]:
         spatial = "YXS"
+    elif len(shape) >= 3 and shape[-1] <= LARGEST_SAMPLES < min(shape[-3:-1]):
+        raise ImageError(
+            f"An array of shape {shape} looks like an image of {shape[-1]} channels, but the model takes {channels}.",
+            f"Give an image of {channels}, or say what the dimensions are with axes, for example 'ZYX'.",
+        )
     else:
         spatial = "YX"
-    planes = len(shape) - len(spatial)
-    if planes > 3:
-        raise ImageError(
-            f"It is not clear which dimensions of the shape {shape} are channels.", "Say it with axes, e.g. 'TZCYX'."
-        )
-    return "QTZ"[3 - planes :] + spatial
+    return "QTZ"[3 - (len(shape) - len(spatial)) :] + spatial
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,8 @@ def open_for(path: Path, channels: int) -> ImageSource:
 def _plan(input: Path, output: Path, overwrite: bool) -> list[tuple[Path, Path]]:
     """Pair inputs with outputs; raise before any work if an output could not be written."""
     if not input.is_dir():
+        if output.exists() and input.exists() and output.samefile(input):
+            raise OutputError(f"The output {output} is the input itself.", "Choose another name.")
         return [(input, output)]
     if output.exists() and not output.is_dir():
         raise OutputError(f"{output} is a file, but {input} is a folder.", "Give a folder for the outputs.")
@@ -281,8 +286,16 @@ def _segment_file(
 
 
 def _run(source: ImageSource, sink: Any, segmenter: Segmenter, tiling: Tiling, progress: Progress | None) -> None:
-    """Predict all planes of a source into a sink."""
+    """Predict all planes of a source into a sink.
+
+    Raises:
+        ImageError: The pixels are no real numbers.
+    """
     spec = segmenter.spec
+    if source.info.dtype.kind not in "buif":
+        raise ImageError(
+            f"{source.info.name} has pixels of {source.info.dtype}.", "Give real numbers, for example the magnitude."
+        )
     device = choose_device(tiling.device)
     threshold = spec.threshold if tiling.threshold is None else tiling.threshold
     run_tiles(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import COMPRESSION, TiffPage, TiffPageSeries
+from tifffile import COMPRESSION, PLANARCONFIG, TiffPage, TiffPageSeries
 
 from unetkit.io.image import UNNAMED_AXES, ArraySource, ImageInfo
 from unetkit.io.tiff_metadata import read_channel_names, read_pixel_size
@@ -129,9 +129,13 @@ def name_axes(axes: str, shape: tuple[int, ...]) -> str:
 
 
 def _colour_channels(series: TiffPageSeries, axes: str) -> NDArray[np.intp] | None:
-    """Return the numbers of the channels that are left without the alpha channel, None if there is no alpha."""
+    """Return the numbers of the channels that are left without the alpha channel, None if there is no alpha.
+
+    Four separate planes are four channels: tifffile marks the last of an array (4, Y, X) as alpha without being asked.
+    """
     page = series.keyframe
-    if "S" not in series.axes or not page.extrasamples or page.extrasamples[-1] not in ALPHA_SAMPLES:
+    separate = page.planarconfig == PLANARCONFIG.SEPARATE
+    if "S" not in series.axes or separate or not page.extrasamples or page.extrasamples[-1] not in ALPHA_SAMPLES:
         return None
     position = series.axes.index("S")
     channel_axes = [i for i, axis in enumerate(axes) if axis in "CS"]

@@ -24,16 +24,22 @@ class Normalizer(nn.Module):
         super().__init__()
         self.normalization = normalization
 
+    @property
+    def stored(self) -> Statistics | None:
+        """The values of the training images, with scope "dataset"; None where every image is measured."""
+        fixed = self.normalization
+        if fixed.scope != "dataset" or fixed.center is None or fixed.scale is None:
+            return None
+        return Statistics(np.asarray(fixed.center, np.float32), np.asarray(fixed.scale, np.float32))
+
     def statistics(self, sample: NDArray[Any]) -> Statistics:
         """Return the values for one image.
 
         Args:
             sample: (C, n) raw pixels that stand for the image (see `sample_pixels`).
         """
-        fixed = self.normalization
-        if fixed.scope == "dataset" and fixed.center is not None and fixed.scale is not None:
-            return Statistics(np.asarray(fixed.center, np.float32), np.asarray(fixed.scale, np.float32))
-        return measure_statistics(sample, fixed)
+        stored = self.stored
+        return measure_statistics(sample, self.normalization) if stored is None else stored
 
     def forward(self, pixels: Tensor, center: Tensor, scale: Tensor) -> Tensor:
         """Normalise a batch.

@@ -15,6 +15,9 @@ FORMAT_VERSION = 1
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 """Encoders that the contracting path can be."""
 
+LARGEST_CLASSES = 256
+"""Masks are uint8: the class numbers are 0 to 255."""
+
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
 """Channels of the expanding path from the deepest block up, for depth 5."""
 
@@ -105,6 +108,17 @@ class ModelSpec:
                 f"classes: {self.classes} is not possible.",
                 "Count the background too: classes: 2 is foreground and background.",
             )
+        if self.classes > LARGEST_CLASSES:
+            raise ConfigError(
+                f"classes: {self.classes} is not possible, a mask of uint8 holds {LARGEST_CLASSES}.",
+                "Merge classes, or count only foreground and background.",
+            )
+        for values in (self.normalization.center, self.normalization.scale):
+            if values is not None and len(values) != self.in_channels:
+                raise ConfigError(
+                    f"The normalization has values for {len(values)} channels, the model has {self.in_channels}.",
+                    "Give one center and one scale for each channel.",
+                )
         if not 0 < self.threshold < 1:
             raise ConfigError(f"threshold: {self.threshold:g} is not possible.", "Use a number between 0 and 1.")
 
@@ -148,9 +162,11 @@ class ModelSpec:
         try:
             values["normalization"] = Normalization(**_tuples(values["normalization"]))
             return cls(**_tuples(values))
-        except (KeyError, TypeError) as error:
+        except ConfigError as error:
+            raise ModelError(f"{name} describes a model that is not possible. {error.problem}", remedy) from error
+        except (KeyError, TypeError, AttributeError) as error:
             raise ModelError(
-                f"{name} is not a unetkit model: its description is incomplete ({error}).", remedy
+                f"{name} is not a unetkit model: its description cannot be understood ({error}).", remedy
             ) from error
 
 

@@ -46,6 +46,8 @@ def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> St
         Values for each channel; a channel that is all one value has scale 1.
     """
     channels = pixels.shape[0]
+    if pixels.dtype == np.bool_:  # NumPy does not subtract booleans
+        pixels = pixels.view(np.uint8)
     flat = pixels.reshape(channels, -1)
     together = channels == 3 if normalization.channelwise is None else not normalization.channelwise
     groups = flat.reshape(1, -1) if together else flat

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,20 @@ from unetkit.models.spec import ModelSpec
 FIRST_CONVOLUTION = "encoder.conv1.weight"
 """Name of the one weight whose shape depends on the number of input channels."""
 
-WRAPPERS = ("module.", "model.", "network.", "averaged.module.")
+WRAPPERS = ("module.", "model.", "network.", "segmenter.", "averaged.module.")
 """Prefixes that other programs, and unetkit itself, put before the names of the weights."""
+
+NESTS = ("state_dict", "model_state_dict", "model")
+"""Keys under which checkpoints keep their weights."""
+
+LEAST_SHARE = 0.5
+"""Share of the encoder's weights that must fit; with fewer the file belongs to another encoder."""
+
+DAMAGED = (
+    *(SafetensorError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError),
+    *(zipfile.BadZipFile, struct.error),
+)
+"""What safetensors and torch raise for files that are cut off or no weights."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +109,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f"{path} is a pickle that holds more than weights and could run code, so it was not opened.",
+            f"{path} is damaged, or a pickle that holds more than weights and could run code; it was not opened.",
             "Save its state_dict() alone, best with safetensors.torch.save_file.",
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise ModelError(
             f"{path} cannot be read as weights ({error}).", "Give a .safetensors or .pth file of a state_dict."
         ) from error
-    while isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    while isinstance(state, dict) and (nests := [key for key in NESTS if isinstance(state.get(key), dict)]):
+        state = state[nests[0]]
     items = state.items() if isinstance(state, dict) else ()
     tensors = {name: value for name, value in items if isinstance(value, Tensor)}
     if not tensors:
@@ -123,15 +136,13 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], name: str) -> Load
         name: Where they come from, for messages.
 
     Raises:
-        ModelError: None of the encoder's weights fits.
+        ModelError: Fewer than half of the encoder's weights fit.
     """
     own = network.state_dict()
-    candidates = {_own_name(key, own): value for key, value in state.items()}
+    sources = {_own_name(key, own): key for key in state}
     fitting, reshaped = {}, []
-    for key, value in candidates.items():
-        if key not in own:
-            continue
-        weight = value
+    for key in own.keys() & sources.keys():
+        weight = value = state[sources[key]]
         if key == FIRST_CONVOLUTION and value.ndim == 4 and value.shape[1] != own[key].shape[1]:
             weight = adapt_first_convolution(value, own[key].shape[1])
             reshaped.append(key)
@@ -139,17 +150,20 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], name: str) -> Load
             fitting[key] = weight
     wanted = [key for key in own if not key.endswith("num_batches_tracked")]
     loaded = [key for key in wanted if key in fitting]
-    if not any(key.startswith("encoder.") for key in loaded):
+    encoder = [key for key in wanted if key.startswith("encoder.")]
+    fits = len(set(encoder) & fitting.keys())
+    if fits < LEAST_SHARE * len(encoder):
         raise ModelError(
-            f"None of the {len(state)} weights in {name} fits the encoder.",
+            f"{fits or 'None'} of the {len(state)} weights in {name} fit the {len(encoder)} of the encoder.",
             "Give weights of the same encoder, or set model.encoder to the one that they belong to.",
         )
     network.load_state_dict(fitting, strict=False)
+    used = {sources[key] for key in fitting}
     return LoadReport(
         loaded=tuple(loaded),
         reshaped=tuple(key for key in reshaped if key in fitting),
         missing=tuple(key for key in wanted if key not in fitting),
-        unused=tuple(key for key in candidates if key not in fitting),
+        unused=tuple(key for key in state if key not in used),
     )
 
 
@@ -157,7 +171,7 @@ def adapt_first_convolution(weight: Tensor, channels: int) -> Tensor:
     """Adapt a convolution's weight to another number of input channels, keeping the size of its response.
 
     One channel gets the sum over the old channels, which is exact for a grey image shown as RGB. More channels repeat
-    the old ones in turn, scaled so that equal channels give the response of equal old ones.
+    the old ones in turn, scaled by old / new channels; exact where the new number is a multiple of the old one.
 
     Args:
         weight: (out, old channels, k, k).

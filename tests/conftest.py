@@ -1,0 +1,29 @@
+"""A tiny model, as an object and as a file. Its weights are random but always the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.models.spec import ModelSpec
+
+TINY = ModelSpec(encoder="resnet18", depth=3, decoder_channels=(32, 16, 8), in_channels=1, halo=16)
+
+
+@pytest.fixture
+def tiny_segmenter() -> Segmenter:
+    """A ResNet-18 U-Net of depth 3 (stride 8) for grey images, with a halo of 16 pixels."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Segmenter(TINY).eval()
+
+
+@pytest.fixture
+def tiny_model(tiny_segmenter: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of `tiny_segmenter`, in a folder of its own."""
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_model(tiny_segmenter, path)
+    return path

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unetkit.inference import halo
+from unetkit.inference.halo import measure_halo
+from unetkit.models.segmenter import Segmenter
+from unetkit.models.spec import ModelSpec
+
+SPEC = ModelSpec(encoder="resnet18", depth=3, decoder_channels=(32, 16, 8))
+Measured = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
+
+
+@pytest.fixture(autouse=True)
+def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"CANVAS": 384, "WINDOW": 192, "POSITIONS": 3, "LARGEST": 64}.items():
+        monkeypatch.setattr(halo, name, value)
+
+
+def mean_around(radius: int) -> Segmenter:
+    """A model that compares each pixel with 1/2 by a mean over (2 radius + 1)^2 pixels, zeros beyond the image."""
+    network = nn.Conv2d(1, 1, 2 * radius + 1, padding=radius)
+    network.weight.data.fill_(1 / (2 * radius + 1) ** 2)
+    assert network.bias is not None
+    network.bias.data.fill_(-0.5)
+    return Segmenter(SPEC, network)
+
+
+def noise(*sizes: tuple[int, int]) -> list[Measured]:
+    rng = np.random.default_rng(0)
+    zero, one = np.zeros(1, np.float32), np.ones(1, np.float32)
+    return [(rng.integers(0, 2, (1, *size), np.uint8), zero, one) for size in sizes]
+
+
+@pytest.mark.parametrize(("radius", "expected"), [(3, 8), (8, 8), (9, 16), (13, 16)])
+def test_the_halo_is_the_radius_that_the_network_sees(radius: int, expected: int) -> None:
+    measured = measure_halo(mean_around(radius), noise((384, 384)))
+    assert measured.halo == expected
+    assert measured.error <= halo.TOLERANCE
+
+
+def test_the_largest_halo_comes_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(halo, "LARGEST", 8)
+    measured = measure_halo(mean_around(13), noise((384, 384)))
+    assert measured.halo == 8
+    assert measured.error > halo.TOLERANCE
+
+
+def test_the_error_is_the_share_of_changed_pixels_in_the_cores() -> None:
+    """Against cutting windows and cores one by one."""
+    model, image = mean_around(13), noise((384, 384))
+    with torch.inference_mode():
+        canvas = torch.from_numpy(image[0][0]).float()
+        whole = model.network(canvas[None])[0] >= 0
+        changed = compared = 0
+        for top in (0, 96, 192):
+            for left in (0, 96, 192):
+                cut = model.network(canvas[None, :, top : top + 192, left : left + 192])[0] >= 0
+                core = tuple(slice(8 if at > 0 else 0, 184 if at < 192 else 192) for at in (top, left))
+                differs = (cut != whole[:, top : top + 192, left : left + 192])[0][core]
+                changed, compared = changed + int(differs.sum()), compared + differs.numel()
+    halo_of_8 = pytest.MonkeyPatch()
+    halo_of_8.setattr(halo, "LARGEST", 8)
+    try:
+        assert measure_halo(model, image).error == pytest.approx(changed / compared)
+    finally:
+        halo_of_8.undo()
+
+
+def test_images_of_many_sizes_fill_the_canvas() -> None:
+    assert measure_halo(mean_around(3), noise((20, 500), (50, 31), (400, 7), (1, 1))).halo == 8
+
+
+def test_a_model_in_training_is_measured_as_it_predicts(tiny_segmenter: Segmenter) -> None:
+    before = {name: value.clone() for name, value in tiny_segmenter.state_dict().items()}
+    image = noise((200, 200))
+    expected = measure_halo(tiny_segmenter, image)
+    assert measure_halo(tiny_segmenter.train(), image) == expected
+    assert all(torch.equal(value, before[name]) for name, value in tiny_segmenter.state_dict().items())

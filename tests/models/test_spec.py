@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from unetkit.errors import ConfigError, ModelError
+from unetkit.models.spec import FORMAT_VERSION, ModelSpec, Normalization
+
+
+def changed(**values: Any) -> str:
+    return json.dumps({**json.loads(ModelSpec().to_json()), **values})
+
+
+def test_everything_survives_json() -> None:
+    spec = ModelSpec(
+        encoder="resnet50",
+        in_channels=2,
+        classes=3,
+        depth=4,
+        decoder_channels=(64, 32, 16, 8),
+        normalization=Normalization("mean_std", "dataset", channelwise=True, center=(1.5, 2), scale=(3, 4.25)),
+        threshold=0.4,
+        halo=96,
+        halo_error=1e-5,
+        channel_names=("DAPI", "Größe µ"),
+        class_names=("background", "cell", "border"),
+        pixel_size_um=(0.5, 0.25),
+        training={"epochs": 7, "data": {"images": 12}},
+        unetkit_version="0.1.0",
+    )
+    assert ModelSpec.from_json(spec.to_json(), "file") == spec
+    assert json.loads(spec.to_json())["format_version"] == FORMAT_VERSION
+
+
+def test_stride_and_outputs_follow_from_depth_and_classes() -> None:
+    assert ModelSpec().stride == 32
+    assert ModelSpec(depth=3, decoder_channels=(32, 16, 8)).stride == 8
+    assert (ModelSpec(classes=2).out_channels, ModelSpec(classes=5).out_channels) == (1, 5)
+
+
+def test_an_unknown_encoder_names_the_closest() -> None:
+    with pytest.raises(ConfigError, match=r"There is no encoder 'resnet43'. Did you mean 'resnet34'"):
+        ModelSpec(encoder="resnet43")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"depth": 6},
+        {"depth": 4},
+        {"in_channels": 0},
+        {"classes": 1},
+        {"classes": 257},
+        {"threshold": 0.0},
+        {"threshold": 1.0},
+        {"in_channels": 3, "normalization": Normalization(scope="dataset", center=(1.0,), scale=(1.0,))},
+    ],
+)
+def test_impossible_values_are_errors(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        ModelSpec(**values)
+
+
+def test_the_wrong_number_of_decoder_channels_gets_an_example_that_works() -> None:
+    with pytest.raises(ConfigError, match="depth of 3") as caught:
+        ModelSpec(depth=3)
+    assert "[64, 32, 16]" in caught.value.remedy
+    ModelSpec(depth=3, decoder_channels=(64, 32, 16))
+
+
+@pytest.mark.parametrize(("low", "high"), [(50, 50), (99, 1), (-1, 99), (1, 101)])
+def test_percentiles_out_of_order_are_an_error(low: float, high: float) -> None:
+    with pytest.raises(ConfigError, match="out of order"):
+        Normalization(low=low, high=high)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "not json",
+        "[]",
+        "3",
+        "{}",
+        '{"format_version": 1}',
+        changed(format_version="one"),
+        changed(encoder="vit"),
+        changed(encoder=[]),
+        changed(depth="5"),
+        changed(depth=9),
+        changed(normalization=None),
+        changed(normalization=[]),
+        changed(normalization={"method": "percentile", "colour": 1}),
+        changed(normalization={"low": 9, "high": 1}),
+        changed(surprise=1),
+        changed(decoder_channels=None),
+    ],
+)
+def test_a_description_that_makes_no_sense_is_a_model_error_that_names_the_file(text: str) -> None:
+    with pytest.raises(ModelError, match="FILE"):
+        ModelSpec.from_json(text, "FILE")
+
+
+def test_a_newer_format_says_to_upgrade() -> None:
+    with pytest.raises(ModelError, match=r"newer unetkit \(9\.1\)") as caught:
+        ModelSpec.from_json(changed(format_version=FORMAT_VERSION + 1, unetkit_version="9.1"), "FILE")
+    assert "pip install --upgrade" in caught.value.remedy

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unetkit.models.spec import ModelSpec
+from unetkit.models.unet import build_network
+
+
+@pytest.mark.parametrize(("channels", "classes", "depth"), [(1, 2, 3), (2, 3, 4), (4, 2, 5)])
+def test_the_network_has_the_channels_classes_and_stride_of_its_spec(channels: int, classes: int, depth: int) -> None:
+    decoder = (32, 24, 16, 8, 8)[:depth]
+    spec = ModelSpec("resnet18", channels, classes, depth, decoder)
+    network = build_network(spec).eval()
+    with torch.inference_mode():
+        logits = network(torch.zeros(1, channels, spec.stride, 2 * spec.stride))
+    assert logits.shape == (1, spec.out_channels, spec.stride, 2 * spec.stride)
+    assert {name.split(".")[0] for name in network.state_dict()} == {"encoder", "decoder", "segmentation_head"}
+
+
+def test_a_shift_by_the_stride_shifts_the_output() -> None:
+    """What tiling rests on: the pooling grids of windows at multiples of the stride line up."""
+    spec = ModelSpec("resnet18", 1, 2, 3, (32, 16, 8))
+    torch.manual_seed(0)
+    network = build_network(spec).eval()
+    pixels = torch.rand(1, 1, 256, 256)
+    with torch.inference_mode():
+        whole, cut = network(pixels), network(pixels[..., 8:, 16:])
+    torch.testing.assert_close(whole[..., 136:-8, 144:-8], cut[..., 128:-8, 128:-8], atol=1e-4, rtol=0)

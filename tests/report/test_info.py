@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from rich.console import Console
+
+from unetkit.errors import ImageError, ModelError
+from unetkit.io.image import ImageInfo
+from unetkit.models.segmenter import hash_file
+from unetkit.report.info import describe, describe_image, describe_machine, describe_model
+
+
+def rendered(file: Path | None) -> str:
+    screen = Console(width=200)
+    with screen.capture() as capture:
+        screen.print(describe(file))
+    return capture.get()
+
+
+def test_an_image_is_described_as_it_is_interpreted(tmp_path: Path) -> None:
+    path = tmp_path / "cells[bold].ome.tif"
+    tifffile.imwrite(
+        path,
+        np.zeros((2, 3, 64, 96), np.uint16),
+        tile=(32, 48),
+        compression="zlib",
+        metadata={"axes": "TCYX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.5, "Channel": {"Name": ["a", "b", "c"]}},
+    )
+    text = rendered(path)
+    for fact in ("cells[bold]", "OME-TIFF", "TCYX (2, 3, 64, 96)", "2 over T", "a, b, c", "64 x 96", "uint16"):
+        assert fact in text
+    for fact in ("0.5 x 0.25 µm", "32 x 48 blocks"):
+        assert fact in text
+
+
+def test_what_is_not_known_is_said_to_be_so() -> None:
+    facts = describe_image(
+        ImageInfo("x.png", "PNG", "YXS", (5, 7, 4), np.dtype("u1"), "", (), 3, 5, 7, alpha=True, block=(5, 7))
+    )
+    assert facts["pixel size"] == facts["channel names"] == "not given"
+    assert facts["decoded in"] == "one piece"
+    assert facts["planes"] == "1"
+    assert "alpha" in facts["channels"]
+
+
+def test_a_model_is_described_whole(tiny_model: Path) -> None:
+    facts = describe_model(tiny_model)
+    assert facts["encoder"] == "resnet18"
+    assert facts["decoder channels"] == "32, 16, 8"
+    assert facts["halo"] == "16"
+    assert facts["normalization method"] == "percentile"
+    assert facts["sha256"] == hash_file(tiny_model)
+    assert "resnet18" in rendered(tiny_model)
+
+
+def test_this_machine_has_versions_and_a_device() -> None:
+    facts = describe_machine()
+    assert {"unetkit", "python", "torch", "devices", "backends"} <= facts.keys()
+    assert facts["devices"].startswith("cpu")
+    assert "torch" in rendered(None)
+
+
+def test_what_is_neither_image_nor_model_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "text.tif").write_text("hello")
+    (tmp_path / "text.safetensors").write_text("hello")
+    with pytest.raises(ImageError):
+        describe(tmp_path / "text.tif")
+    with pytest.raises(ModelError):
+        describe(tmp_path / "text.safetensors")
+    with pytest.raises(ImageError):
+        describe(tmp_path)

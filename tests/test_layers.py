@@ -1,0 +1,120 @@
+"""The way through the house: a module imports only from lower layers or its own folder, and torch only when needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import unetkit
+
+PACKAGE = Path(__file__).parents[1] / "unetkit"
+
+LAYERS = [
+    ["errors"],
+    ["io.image", "io.partial", "inference.grid", "models.spec", "scores", "report.console", "synthetic"],
+    ["io", "models", "training.losses", "training.metrics", "training.schedule"],
+    ["data", "inference", "report", "parsing"],
+    ["evaluation", "evaluation_result", "training"],
+    ["demo"],
+    ["cli", "__main__"],
+]
+"""Lowest first. A folder stands for those of its modules that are not named themselves."""
+
+HELPS = [["--help"], ["--version"], *([verb, "--help"] for verb in ("segment", "evaluate", "demo", "info"))]
+
+HEAVY = ("torch", "lightning", "albumentations", "scipy", "skimage", "cv2", "segmentation_models_pytorch", "tifffile")
+
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__init__.py"
+}
+
+
+def layer(module: str) -> int:
+    """Return the layer of a module, by its own name first, then by its folder's."""
+    for name in (module, module.split(".", maxsplit=1)[0]):
+        for level, names in enumerate(LAYERS):
+            if name in names:
+                return level
+    raise AssertionError(f"unetkit.{module} has no layer: give it one in this test and in the design")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the modules of unetkit that a file imports anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: unetkit's imports are absolute"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            if parts[0] != "unetkit":
+                continue
+            known = [".".join(parts[1:end]) for end in range(2, len(parts) + 1) if ".".join(parts[1:end]) in MODULES]
+            if known:
+                yield known[-1]
+            else:
+                assert name == "unetkit.__version__", f"{path} imports {name}, which is no module of unetkit"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_lower_layers_or_its_own_folder(module: str) -> None:
+    for imported in imports(MODULES[module]):
+        lower = layer(imported) < layer(module)
+        beside = layer(imported) == layer(module) and imported.rpartition(".")[0] == module.rpartition(".")[0]
+        assert lower or beside, f"unetkit.{module} imports unetkit.{imported}"
+
+
+def test_there_are_no_circles() -> None:
+    TopologicalSorter({module: set(imports(path)) for module, path in MODULES.items()}).prepare()
+
+
+def test_every_name_in_the_layers_exists() -> None:
+    folders = {module.split(".")[0] for module in MODULES}
+    assert {name for names in LAYERS for name in names} <= MODULES.keys() | folders
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return which of the heavy packages a fresh interpreter has loaded after `code`."""
+    report = f"import sys; print('LOADED', *[name for name in {HEAVY} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True)
+    return set(run.stdout.split("LOADED")[1].split())
+
+
+def test_importing_unetkit_imports_nothing_heavy() -> None:
+    assert not loaded_by("import unetkit; dir(unetkit); unetkit.__version__")
+
+
+@pytest.mark.parametrize("module", ["io.files", "models.spec", "models.statistics", "inference.grid", "cli"])
+def test_what_is_no_network_imports_no_torch(module: str) -> None:
+    assert not loaded_by(f"import unetkit.{module}") & {"torch", "lightning", "albumentations"}
+
+
+@pytest.mark.parametrize("arguments", HELPS)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = f"""
+from unetkit.cli import main
+try:
+    assert main({arguments}) in (0, None)
+except SystemExit as end:
+    assert end.code in (0, None)
+"""
+    assert not loaded_by(code)
+
+
+def test_the_public_names_are_what_they_say() -> None:
+    for name in unetkit.__all__:
+        assert getattr(unetkit, name).__name__ == name
+    assert set(unetkit.__all__) <= set(dir(unetkit))
+    with pytest.raises(AttributeError, match="no attribute 'predict'"):
+        unetkit.predict  # noqa: B018
