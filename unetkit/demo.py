@@ -63,7 +63,10 @@ def run_demo(folder: Path, seed: int, overwrite: bool, run: Callable[[list[str]]
     )
     for command in commands:
         say(f"\n$ unetkit {shlex.join(command)}")
-        if run(command) != 0:
+        code = run(command)
+        if code == 130:
+            raise KeyboardInterrupt  # stopped on purpose: no fault to explain
+        if code != 0:
             raise UnetkitError(f"The command `unetkit {command[0]}` failed.", "Its message above says why.")
     minutes, seconds = divmod(round(monotonic() - start), 60)
     picture = folder / "overview.png"

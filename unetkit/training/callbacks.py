@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from unetkit.errors import OutputError
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.report.console import say
 from unetkit.training.module import SegmentationModule
@@ -20,6 +22,32 @@ SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou")
 METRIC_COLUMNS = ("epoch", "step", "lr", "train_loss", *SCORES, "seconds")
 TIMED_BATCHES = 10
 """Batches after which the time of an epoch is estimated."""
+
+
+class RunFolder(Callback):
+    """Makes the run folder when data and settings have turned out to be good, so that a failed start leaves nothing.
+
+    Args:
+        folder: The run folder.
+        fill: Called with the folder when it is there.
+    """
+
+    def __init__(self, folder: Path, fill: Callable[[Path], None] | None) -> None:
+        self._folder = folder
+        self._fill = fill
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make it, and fill it."""
+        if not trainer.is_global_zero:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"The run folder {self._folder} cannot be made ({error.strerror}).", "Choose another folder (--runs)."
+            ) from error
+        if self._fill is not None:
+            self._fill(self._folder)
 
 
 class KeepBest(Callback):
@@ -45,7 +73,7 @@ class KeepBest(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write, where there is nothing to compare."""
-        if not trainer.enable_validation:
+        if not sum(trainer.num_val_batches):
             self._write(trainer, pl_module)
 
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -137,7 +165,8 @@ class CpuNotice(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say that there is no GPU in use."""
         if pl_module.device.type == "cpu":
-            say(f"Training on the CPU ({torch.get_num_threads()} threads): no GPU is in use.")
+            threads = torch.get_num_threads()
+            say(f"Training on the CPU ({threads} thread{'s' * (threads > 1)}): no GPU is in use.")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -153,8 +182,8 @@ class CpuNotice(Callback):
             epoch = seconds * float(trainer.num_training_batches)
             left = seconds * (float(trainer.estimated_stepping_batches) - trainer.global_step)
             say(
-                f"A batch takes {seconds:.2f} s, an epoch about {_duration(epoch)} and validation, the run about "
-                f"{_duration(left)}."
+                f"A batch takes {seconds:.2f} s: an epoch about {_duration(epoch)}, the whole run about "
+                f"{_duration(left)}, and validation on top."
             )
             self._batches = TIMED_BATCHES + 1
 

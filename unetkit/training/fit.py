@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -52,7 +53,12 @@ class FitCLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
-            parser_kwargs={"prog": "unetkit fit", "description": DESCRIPTION, "exit_on_error": False},
+            parser_kwargs={
+                "prog": "unetkit fit",
+                "description": DESCRIPTION,
+                "exit_on_error": False,
+                "allow_abbrev": False,  # a key that is misspelt must not pass for the one that it begins
+            },
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -71,26 +77,31 @@ class FitCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, naming the closest key for one that does not exist."""
         self.config = parse(parser, args)
+        for group in ("model", "data", "trainer"):
+            if not isinstance(self.config[group], Namespace):
+                raise ConfigError(
+                    f"{group}: '{self.config[group]}' is not possible.", f"Give the settings of {group} below it."
+                )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Make the run folder, keep the config there, and return a Trainer that fills it."""
+        """Return a Trainer that fills the run folder, once the data turn out to be good."""
         folder = Path(self.config.resume) if self.config.resume else self._new_folder()
-        trainer = make_trainer(folder, **{**self.config_init["trainer"], **kwargs})
+        return make_trainer(folder, self._save_config, **{**self.config_init["trainer"], **kwargs})
+
+    def _save_config(self, folder: Path) -> None:
+        kept = self.config.clone()
+        kept.resume = None
         with partial_file(folder / CONFIG_FILE) as path:
-            kept = self.config.clone()
-            kept.resume = None
             self.parser.save(kept, path, skip_none=False, overwrite=True)
-        return trainer
 
     def _new_folder(self) -> Path:
         runs = Path(self.config.runs)
         if self.config.name:
             folder = runs / str(self.config.name)
             if folder.exists():
-                raise OutputError(
-                    f"The run folder {folder} exists already.",
-                    f"Choose another --name, or go on with that run: unetkit fit --resume {folder}.",
-                )
+                resumable = (folder / CHECKPOINT_FILE).is_file()
+                other = f"go on with that run: unetkit fit --resume {folder}" if resumable else "delete that folder"
+                raise OutputError(f"The run folder {folder} exists already.", f"Choose another --name, or {other}.")
             return folder
         configs = self.config.config or []
         stem = Path(str(configs[-1])).stem if configs else "run"
@@ -131,7 +142,7 @@ def _report(result: RunResult, data: SegmentationData) -> None:
         f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
         f"(measured, stored in the model)."
     )
-    say(f"Picture of validation images: {result.folder / PICTURE_FILE}")
+    say(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
     example = shlex.quote(str(data.example_image()))
     say(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model))}")
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from math import ceil, inf
+from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch import LightningModule
 from segmentation_models_pytorch.base import SegmentationModel
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.errors import ConfigError
+from unetkit.errors import ConfigError, closest
 from unetkit.inference.segment import predict_tiled
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import DECODER_CHANNELS, ModelSpec
@@ -21,6 +22,8 @@ from unetkit.report.console import say
 from unetkit.training.losses import build_loss
 from unetkit.training.metrics import SegmentationScores
 from unetkit.training.schedule import Schedule, rate_factor
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class SegmentationModule(LightningModule):
@@ -81,6 +84,19 @@ class SegmentationModule(LightningModule):
             )
         if not 0 <= ema_decay < 1:
             raise ConfigError(f"ema_decay: {ema_decay:g} is not possible.", "Use 0 (off) or a number below 1.")
+        if lr <= 0 or unfreeze_lr_factor <= 0:
+            name, value = ("lr", lr) if lr <= 0 else ("unfreeze_lr_factor", unfreeze_lr_factor)
+            raise ConfigError(f"{name}: {value:g} is not possible.", "Use a number above 0.")
+        if weight_decay < 0 or (unfreeze_at_epoch or 0) < 0:
+            name = "weight_decay" if weight_decay < 0 else "unfreeze_at_epoch"
+            raise ConfigError(f"{name} is below 0.", "Use 0 or more.")
+        if schedule not in get_args(Schedule):
+            raise ConfigError(f"There is no schedule '{schedule}'.", closest(schedule, get_args(Schedule)))
+        if class_names and len(class_names) != classes:
+            raise ConfigError(
+                f"{len(class_names)} class_names do not fit {classes} classes.",
+                "Give a name for each mask value, the background first.",
+            )
         self.weights = weights
         self.in_channels = in_channels
         self.spec = ModelSpec(
@@ -114,6 +130,8 @@ class SegmentationModule(LightningModule):
             channel_names=data.channel_names,
             pixel_size_um=data.pixel_size_um,
         )
+        if hasattr(self, "segmenter"):
+            return  # validated after it was fitted: the network is there
         self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
         resuming = self.trainer.ckpt_path is not None  # then the weights come from the checkpoint
         if self.weights is not None and not resuming:
@@ -121,7 +139,9 @@ class SegmentationModule(LightningModule):
         if self.freeze_encoder:
             self._encoder_trainable(False)
         self.averaged = (
-            AveragedModel(self.segmenter.network, avg_fn=self._average, use_buffers=True) if self.ema_decay else None
+            AveragedModel(self.segmenter.network, multi_avg_fn=self._average, use_buffers=True)
+            if self.ema_decay
+            else None
         )
 
     @property
@@ -142,10 +162,10 @@ class SegmentationModule(LightningModule):
         else:
             network.freeze_encoder()
 
-    def _average(self, average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
-        """Return the moving average after `steps` updates; the decay grows from 0.1 to `ema_decay`."""
+    def _average(self, average: Tensors, current: Tensors, steps: Tensor | int) -> None:
+        """Move the averages, in place, after `steps` updates; the decay grows from 2/11 to `ema_decay`."""
         decay = min(self.ema_decay, (1 + int(steps)) / (10 + int(steps)))
-        return average * decay + current * (1 - decay)
+        get_ema_multi_avg_fn(decay)(average, current, steps)  # type: ignore[no-untyped-call]
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C)."""
@@ -168,7 +188,8 @@ class SegmentationModule(LightningModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:  # noqa: ARG002
         """Score a whole image, predicted as `segment` would."""
         segmenter = Segmenter(self.spec, self.best_network())
-        mask = predict_tiled(batch["image"].cpu().numpy(), segmenter, axes="CYX", device=str(self.device))
+        with torch.autocast(self.device.type, enabled=False):  # `segment` computes in full precision
+            mask = predict_tiled(batch["image"].cpu().numpy(), segmenter, axes="CYX", device=str(self.device))
         truth = batch["mask"].to(self.device)
         predicted = torch.from_numpy(mask).to(self.device)
         self.scores.update(predicted // 255 if self.spec.classes == 2 else predicted, truth)
@@ -184,10 +205,8 @@ class SegmentationModule(LightningModule):
         """Return AdamW with the schedule, both stepped with every batch."""
         optimizer = torch.optim.AdamW(self.segmenter.network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
-        epochs = self.trainer.max_epochs or 1
-        unfreeze_step = (
-            steps if self.unfreeze_at_epoch is None else round(steps * self.unfreeze_at_epoch / max(1, epochs))
-        )
+        epoch_steps = ceil(float(self.trainer.num_training_batches) / self.trainer.accumulate_grad_batches)
+        unfreeze_step = inf if self.unfreeze_at_epoch is None else epoch_steps * self.unfreeze_at_epoch
 
         def factor(step: int) -> float:
             lowered = self.unfreeze_lr_factor if step >= unfreeze_step else 1.0

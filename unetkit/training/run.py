@@ -6,25 +6,26 @@ import logging
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
-from unetkit.errors import ModelError
+from unetkit.errors import ConfigError, ModelError
 from unetkit.inference.halo import HaloMeasurement, measure_halo
 from unetkit.inference.segment import predict_tiled
 from unetkit.models.segmenter import Segmenter, load_model, save_model
 from unetkit.report.pictures import validation_picture
 from unetkit.scores import count_pixels
-from unetkit.training.callbacks import MODEL_FILE, CpuNotice, KeepBest, MetricsTable
+from unetkit.training.callbacks import MODEL_FILE, CpuNotice, KeepBest, MetricsTable, RunFolder
 from unetkit.training.module import SegmentationModule
 
 CHECKPOINT_FILE = "last.ckpt"
@@ -64,19 +65,24 @@ class RunResult:
     interrupted: bool
 
 
-def make_trainer(folder: Path, **arguments: Any) -> Trainer:
+def make_trainer(folder: Path, fill: Callable[[Path], None] | None = None, **arguments: Any) -> Trainer:
     """Return a Trainer that fills a run folder.
 
     Unless `precision` says otherwise, it trains in mixed precision on CUDA and on processors that compute in bfloat16,
-    which about doubles the speed there. On a terminal it shows a progress bar, else
-    it prints a line for each epoch.
+    which about doubles the speed there. On a terminal it shows a progress bar, else it prints a line for each epoch.
 
     Args:
-        folder: The run folder; made if it is missing.
+        folder: The run folder; made, if it is missing, when the data have been checked.
+        fill: Called with the run folder when it is there.
         arguments: Arguments of Lightning's Trainer.
+
+    Raises:
+        ConfigError: Lightning cannot do what the arguments say, for example train on a GPU that is not there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     arguments = {**TRAINER_DEFAULTS, **arguments}
+    epochs = arguments["max_epochs"]
+    if epochs is not None and epochs < 1 and not (epochs == -1 and arguments.get("max_steps", -1) > 0):
+        raise ConfigError(f"trainer.max_epochs: {epochs} is not possible.", "Use 1 or more.")
     if arguments.get("precision") is None:
         arguments["precision"] = _fastest_precision(arguments.get("accelerator", "auto"))
     callbacks = list(arguments.get("callbacks") or [])
@@ -85,12 +91,17 @@ def make_trainer(folder: Path, **arguments: Any) -> Trainer:
     if bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
         callbacks.append(RichProgressBar())
     callbacks += [
+        RunFolder(folder, fill),
         KeepBest(folder),
         MetricsTable(folder, speak=not bar),
         CpuNotice(),
         ModelCheckpoint(folder, Path(CHECKPOINT_FILE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
     ]
-    return Trainer(**{**arguments, "callbacks": callbacks, "default_root_dir": folder})
+    try:
+        return Trainer(**{**arguments, "callbacks": callbacks, "default_root_dir": folder})
+    except (MisconfigurationException, ValueError, ImportError) as error:
+        problem = str(error).strip().splitlines()[0].rstrip(".!")
+        raise ConfigError(f"Training cannot be set up so: {problem}.", "Correct the settings under trainer.") from error
 
 
 def _fastest_precision(accelerator: str) -> str:

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tifffile import imread, imwrite
+
+from unetkit import __version__, cli, demo
+from unetkit.cli import VERBS, main
+from unetkit.errors import UnetkitError
+from unetkit.parsing import call
+
+HELPS = [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)]
+
+
+@pytest.mark.parametrize("arguments", HELPS, ids=" ".join)
+def test_help_is_quick_because_it_imports_no_torch(arguments: list[str]) -> None:
+    program = (
+        "import sys, time; start = time.monotonic()\n"
+        f"from unetkit.cli import main; code = main({arguments!r}); seconds = time.monotonic() - start\n"
+        "heavy = [name for name in ('torch', 'lightning', 'albumentations', 'matplotlib') if name in sys.modules]\n"
+        "print('HEAVY', heavy, 'SECONDS', seconds, file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert "HEAVY [] SECONDS" in done.stderr
+    assert len(done.stdout) > 5
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["segment", "--help"]], ids=" ".join)
+def test_help_answers_within_half_a_second_of_processor_time(arguments: list[str]) -> None:
+    """The best of three, in processor time, so that other work on the machine does not count."""
+    seconds = []
+    for _ in range(3):
+        before = os.times()
+        subprocess.run([sys.executable, "-m", "unetkit", *arguments], capture_output=True, check=True, timeout=60)
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    assert min(seconds) < 0.5
+
+
+def test_without_arguments_every_verb_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {verb} " in out for verb in ["fit", *VERBS])
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"unetkit {__version__}\n"
+
+
+def test_fit_help_shows_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(key in out for key in ("--model.encoder", "--data.crop", "--trainer.max_epochs", "--resume"))
+
+
+def test_a_verb_takes_its_options_from_a_file_too(tiny_model: Path, tmp_path: Path) -> None:
+    imwrite(tmp_path / "in.tif", np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8))
+    (tmp_path / "options.yaml").write_text(f"model: {tiny_model}\noutput: probabilities\ndevice: cpu\n")
+    arguments = ["segment", str(tmp_path / "in.tif"), str(tmp_path / "out.tif")]
+    assert main([*arguments, "--config", str(tmp_path / "options.yaml")]) == 0
+    assert imread(tmp_path / "out.tif").dtype == np.float32
+    assert main([*arguments, "--config", str(tmp_path / "options.yaml"), "--output", "mask", "--overwrite"]) == 0
+    assert imread(tmp_path / "out.tif").dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [(UnetkitError("It is broken.", "Mend it."), 2), (KeyboardInterrupt(), 130), (SystemExit(0), 0)],
+)
+def test_exit_codes(
+    raised: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise raised
+
+    monkeypatch.setattr(cli, "_run", fail)
+    assert main(["info"]) == code
+    assert capsys.readouterr().err == ("Error: It is broken. Mend it.\n" if code == 2 else "")
+
+
+def test_a_fault_of_unetkit_passes_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "_run", fail)
+    with pytest.raises(ZeroDivisionError):
+        main(["info"])
+
+
+def test_a_signature_is_a_command_line() -> None:
+    def verb(file: Path | None = None, /, number: float = 1.5, loud: bool = False) -> dict[str, Any]:
+        """Do it.
+
+        Args:
+            file: A file.
+            number: A number.
+            loud: A flag.
+        """
+        return {"file": file, "number": number, "loud": loud}
+
+    assert call(verb, "verb", []) == {"file": None, "number": 1.5, "loud": False}
+    assert call(verb, "verb", ["a b", "--loud", "--number", "2"]) == {"file": Path("a b"), "number": 2.0, "loud": True}
+
+
+@pytest.fixture
+def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demo that learns nothing, in seconds."""
+    monkeypatch.setattr(demo, "TRAINING_IMAGES", 3)
+    monkeypatch.setattr(demo, "TRAINING_SIZE", 96)
+    monkeypatch.setattr(demo, "MOSAIC_SIZE", 300)
+    settings = """
+        --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --data.crop 64 --data.workers 0
+        --data.crops_per_epoch 8 --data.val 0.3 --trainer.max_epochs 1 --trainer.accelerator cpu
+    """
+    monkeypatch.setattr(demo, "FIT", settings)
+    for name, value in {"CANVAS": 256, "WINDOW": 128, "POSITIONS": 2, "LARGEST": 48}.items():
+        monkeypatch.setattr(f"unetkit.inference.halo.{name}", value)
+
+
+@pytest.mark.usefixtures("small_demo")
+def test_the_demo_prints_its_commands_and_leaves_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "demo"
+    assert main(["demo", "--folder", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[2] for line in out.splitlines() if line.startswith("$ unetkit")] == [
+        "fit",
+        "segment",
+        "evaluate",
+    ]
+    assert (folder / "overview.png").stat().st_size > 10_000
+    assert 0 <= json.loads((folder / "scores.json").read_text())["pooled"]["dice"] <= 1
+    assert main(["demo", "--folder", str(folder)]) == 2
+    assert "Pass --overwrite" in capsys.readouterr().err
+
+
+def test_the_demo_does_not_touch_a_folder_of_the_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thesis.txt").write_text("years")
+    assert main(["demo", "--folder", str(tmp_path), "--overwrite"]) == 2
+    assert (tmp_path / "thesis.txt").read_text() == "years"
+    assert "no earlier demo" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small_demo")
+@pytest.mark.parametrize(("code", "raised"), [(130, KeyboardInterrupt), (2, UnetkitError)])
+def test_the_demo_stops_with_its_command(code: int, raised: type[BaseException], tmp_path: Path) -> None:
+    run: Callable[[list[str]], int] = lambda arguments: code  # noqa: E731
+    with pytest.raises(raised):
+        demo.run_demo(tmp_path / "demo", 0, False, run)

@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors import safe_open
+from safetensors.torch import load_file
+from tifffile import imread, imwrite
+from tiny_fit import SETTINGS, Fit
+
+from unetkit.cli import main
+from unetkit.evaluation import evaluate
+from unetkit.io.files import find_images
+from unetkit.models.segmenter import read_spec
+from unetkit.training.callbacks import CpuNotice
+from unetkit.training.fit import FitCLI
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def run(fit_cells: Fit, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A finished run and what it printed."""
+    runs = tmp_path_factory.mktemp("runs")
+    code, out = fit_cells(runs, "--name", "first")
+    assert code == 0
+    return runs / "first", out
+
+
+def metrics_of(folder: Path) -> list[dict[str, str]]:
+    """The lines of metrics.csv, without the time that they took."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = load_file(one), load_file(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def printed_dice(out: str) -> float:
+    return float(out.split("mean validation Dice ")[1].split(")", maxsplit=1)[0])
+
+
+def test_a_run_folder_holds_everything(run: tuple[Path, str]) -> None:
+    folder, _ = run
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"config.yaml", "model.safetensors", "last.ckpt", "metrics.csv", "validation.png"}
+    assert cv2.imread(str(folder / "validation.png")).std() > 5
+    rows = metrics_of(folder)
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert all(float(row["train_loss"]) > 0 and 0 <= float(row["val_dice"]) <= 1 for row in rows)
+
+
+def test_the_model_file_says_what_it_was_trained_on(run: tuple[Path, str]) -> None:
+    spec = read_spec(run[0] / "model.safetensors")
+    assert spec.in_channels == 1
+    assert spec.pixel_size_um == pytest.approx((0.325, 0.325))
+    assert spec.training["data"]["train_images"] == 3
+    assert len(spec.training["data"]["val_images"]) == 2
+    assert spec.halo % spec.stride == 0
+
+
+def test_without_a_terminal_there_are_plain_lines_and_a_word_about_the_cpu(run: tuple[Path, str]) -> None:
+    out = run[1]
+    lines = out.splitlines()
+    assert "\x1b" not in out
+    assert lines[0].startswith("Training on the CPU")
+    assert "an epoch about" in lines[1]
+    assert lines[2].startswith("epoch 1/2  loss ")
+    assert lines[3].startswith("epoch 2/2  loss ")
+
+
+def test_the_last_line_is_a_command_that_runs_as_printed(
+    run: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = run[1].splitlines()[-1].removeprefix("Try it: ")
+    words = shlex.split(command)
+    assert words[:2] == ["unetkit", "segment"]
+    assert main(words[1:]) == 0
+    assert imread("mask.tif").shape == (96, 96)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    run: tuple[Path, str], fit_cells: Fit, tmp_path: Path
+) -> None:
+    for name, seed in (("same", "0"), ("other", "1")):
+        assert fit_cells(tmp_path, "--name", name, "--seed_everything", seed)[0] == 0
+    assert same_weights(run[0] / "model.safetensors", tmp_path / "same" / "model.safetensors")
+    assert metrics_of(run[0]) == metrics_of(tmp_path / "same")
+    assert not same_weights(run[0] / "model.safetensors", tmp_path / "other" / "model.safetensors")
+
+
+def test_runs_count_up_and_a_name_is_used_once(
+    run: tuple[Path, str], fit_cells: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = tmp_path / "fast.yaml"
+    quick.write_text("trainer:\n  max_epochs: 1\n")
+    for _ in range(2):
+        assert fit_cells(tmp_path, "--config", str(quick))[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["fast-1", "fast-2"]
+    before = (run[0] / "config.yaml").read_bytes()
+    assert fit_cells(run[0].parent, "--name", "first")[0] == 2
+    assert f"unetkit fit --resume {run[0]}" in capsys.readouterr().err
+    assert (run[0] / "config.yaml").read_bytes() == before
+
+
+def test_every_override_lands_in_the_config_and_the_config_gives_the_run_again(fit_cells: Fit, tmp_path: Path) -> None:
+    overrides = {
+        "model.loss": "focal",
+        "model.ema_decay": 0.5,
+        "data.foreground_share": 0.25,
+        "data.normalization.low": 2.0,
+        "data.normalization.method": "percentile",
+        "trainer.gradient_clip_val": 1.0,
+        "trainer.max_epochs": 1,
+    }
+    arguments = [word for key, value in overrides.items() for word in (f"--{key}", str(value))]
+    assert fit_cells(tmp_path, "--name", "one", *arguments)[0] == 0
+    config = yaml.safe_load((tmp_path / "one" / "config.yaml").read_text())
+    for key, value in overrides.items():
+        found: Any = config
+        for part in key.split("."):
+            found = found[part]
+        assert found == value, key
+    assert main(["fit", "--config", str(tmp_path / "one" / "config.yaml"), "--name", "two"]) == 0
+    assert same_weights(tmp_path / "one" / "model.safetensors", tmp_path / "two" / "model.safetensors")
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_configuration_parses_and_builds(config: Path, cells: Path, tmp_path: Path) -> None:
+    arguments = ["--config", str(config), "--data.train", str(cells), "--runs", str(tmp_path)]
+    cli = FitCLI([*arguments, "--trainer.accelerator", "cpu"])
+    written = yaml.safe_load(config.read_text())
+    assert cli.config["model"]["encoder"] == written["model"]["encoder"]
+    assert cli.trainer.max_epochs == written["trainer"]["max_epochs"]
+    assert cli.datamodule.crop % cli.model.spec.stride == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_validation_the_last_epoch_is_the_model(fit_cells: Fit, tmp_path: Path) -> None:
+    code, out = fit_cells(tmp_path, "--data.val", "0", "--name", "all")
+    assert code == 0
+    assert "Dice" not in out
+    assert read_spec(tmp_path / "all" / "model.safetensors").training["epoch"] == 2
+    assert (tmp_path / "all" / "validation.png").is_file()
+    assert [row["val_dice"] for row in metrics_of(tmp_path / "all")] == ["", ""]
+
+
+def test_a_logger_comes_by_config(fit_cells: Fit, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="needs the extra 'tensorboard'")
+    config = tmp_path / "board.yaml"
+    logger = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": str(tmp_path / "board")}}
+    config.write_text(yaml.safe_dump({"trainer": {"logger": logger, "max_epochs": 1, "log_every_n_steps": 1}}))
+    assert fit_cells(tmp_path / "runs", "--config", str(config))[0] == 0
+    assert list((tmp_path / "board").rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize("scope", ["image", "dataset"])
+@pytest.mark.parametrize("method", ["percentile", "mean_std"])
+def test_segment_repeats_what_validation_measured(
+    method: str, scope: str, fit_cells: Fit, cells: Path, tmp_path: Path
+) -> None:
+    choices = ("--data.normalization.method", method, "--data.normalization.scope", scope)
+    code, out = fit_cells(tmp_path, "--name", "run", *choices)
+    assert code == 0
+    model = tmp_path / "run" / "model.safetensors"
+    spec = read_spec(model)
+    assert (spec.normalization.method, spec.normalization.scope) == (method, scope)
+    assert (spec.normalization.center is not None) == (scope == "dataset")
+    (tmp_path / "truth").mkdir()
+    for name in spec.training["data"]["val_images"]:
+        (tmp_path / "truth" / f"{name}.tif").write_bytes((cells / "masks" / f"{name}.tif").read_bytes())
+        words = ["segment", str(cells / "images" / f"{name}.tif"), str(tmp_path / f"{name}.tif")]
+        assert main([*words, "--model", str(model), "--device", "cpu"]) == 0
+    dices = [evaluate(tmp_path / path.name, path).pooled.dice for path in find_images(tmp_path / "truth")]
+    assert printed_dice(out) == pytest.approx(float(np.mean(dices)), abs=2e-4)
+
+
+def test_three_classes_are_trained_and_segmented_as_class_numbers(cells: Path, fit_cells: Fit, tmp_path: Path) -> None:
+    (tmp_path / "three" / "masks").mkdir(parents=True)
+    (tmp_path / "three" / "images").mkdir()
+    for path in find_images(cells / "images"):
+        labels = imread(cells / "masks" / path.name)
+        imwrite(tmp_path / "three" / "images" / path.name, imread(path))
+        imwrite(tmp_path / "three" / "masks" / path.name, np.where(labels > 0, 1 + labels % 2, 0).astype(np.uint8))
+    choices = ("--data.train", str(tmp_path / "three"), "--model.classes", "3", "--name", "run")
+    assert fit_cells(tmp_path, *choices, "--model.class_names", "[none,odd,even]")[0] == 0
+    model = str(tmp_path / "run" / "model.safetensors")
+    assert read_spec(Path(model)).class_names == ("none", "odd", "even")
+    assert main(["segment", str(tmp_path / "three" / "images"), str(tmp_path / "out"), "--model", model]) == 0
+    values = {int(value) for path in find_images(tmp_path / "out") for value in np.unique(imread(path))}
+    assert values <= {0, 1, 2}
+    assert values
+    scores = tmp_path / "scores.json"
+    words = ["evaluate", str(tmp_path / "out"), str(tmp_path / "three" / "masks"), "--classes", "3"]
+    assert main([*words, "--json", str(scores)]) == 0
+
+
+def test_fit_segment_evaluate(run: tuple[Path, str], cells: Path, tmp_path: Path) -> None:
+    model = str(run[0] / "model.safetensors")
+    assert main(["segment", str(cells / "images"), str(tmp_path / "masks"), "--model", model]) == 0
+    assert len(find_images(tmp_path / "masks")) == 5
+    assert all(set(np.unique(imread(path))) <= {0, 255} for path in find_images(tmp_path / "masks"))
+    scores = tmp_path / "scores.json"
+    assert main(["evaluate", str(tmp_path / "masks"), str(cells / "masks"), "--json", str(scores)]) == 0
+    assert 0 <= json.loads(scores.read_text())["pooled"]["dice"] <= 1
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    def stop(self: CpuNotice, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(CpuNotice, "on_train_batch_end", stop)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_resumed_run_ends_like_an_uninterrupted_one(
+    frozen: bool, fit_cells: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choices = ["--trainer.max_epochs", "4"]
+    if frozen:
+        choices += ["--model.freeze_encoder", "true", "--model.unfreeze_at_epoch", "2"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert fit_cells(tmp_path, "--name", "whole", *choices)[0] == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5)  # in the middle of the third epoch
+        code, out = fit_cells(tmp_path, "--name", "broken", *choices)
+    assert code == 130
+    assert f"unetkit fit --resume {broken}" in out
+    assert len(metrics_of(broken)) == 2
+    assert main(["fit", "--resume", str(broken)]) == 0
+    assert same_weights(whole / "model.safetensors", broken / "model.safetensors")
+    assert metrics_of(whole) == metrics_of(broken)
+    with safe_open(whole / "model.safetensors", "np") as one, safe_open(broken / "model.safetensors", "np") as other:
+        assert one.metadata() == other.metadata()
+    last, resumed = (torch.load(f / "last.ckpt", weights_only=True)["state_dict"] for f in (whole, broken))
+    assert all(torch.equal(last[name], resumed[name]) for name in last)
+
+
+def test_a_stopped_process_ends_with_130_and_keeps_the_model(cells: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "unetkit", "fit", "--data.train", str(cells), *SETTINGS.split()]
+    process = subprocess.Popen(
+        [*command, "--runs", str(tmp_path), "--name", "run", "--trainer.max_epochs", "5000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch 1/"):
+            process.send_signal(signal.SIGINT)
+            break
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "Stopped. Go on with: unetkit fit --resume" in out
+    assert read_spec(tmp_path / "run" / "model.safetensors").halo_error is not None
