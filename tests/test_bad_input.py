@@ -233,7 +233,7 @@ SETTING_FAULTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "channels": (["--model.in_channels", "x"], ("whole number or 'auto'",)),
     "no epochs": (["--trainer.max_epochs", "0"], ("Use 1 or more",)),
     "classes": (["--model.classes", "3"], ("classes",)),
-    "validation": (["--data.val", "nowhere"], ("There is no nowhere",)),
+    "validation": (["--data.val", "nowhere"], ("There is no file or folder nowhere",)),
     "weights": (["--model.weights", "none.pth"], ("There is no weights file none.pth",)),
     "resume": (["--resume", "nowhere"], ("nowhere is not a run that can be resumed",)),
     "missing config": (["--config", "none.yaml"], ("There is no configuration file", "none.yaml")),

@@ -157,7 +157,7 @@ def test_folders_that_do_not_pair(tmp_path: Path, spoil, message: str) -> None:
 
 def test_paths_that_do_not_fit(tmp_path: Path) -> None:
     _folder(tmp_path / "set")
-    with pytest.raises(DataError, match=r"There is no .*nowhere/x\. Check the path; .* exists"):
+    with pytest.raises(DataError, match=r"There is no file or folder .*nowhere/x\. Check the path; .* exists"):
         find_pairs(tmp_path / "nowhere/x")
     with pytest.raises(DataError, match=r"has no folder images and no folder masks\. Put the images in .*/images"):
         find_pairs(tmp_path)

@@ -110,7 +110,8 @@ def _check_exists(path: Path) -> None:
     if not path.exists():
         parent = next(folder for folder in path.absolute().parents if folder.exists())
         raise DataError(
-            f"There is no {path}.", f"Check the path; {parent} exists, and relative paths start at {Path.cwd()}."
+            f"There is no file or folder {path}.",
+            f"Check the path; {parent} exists, and relative paths start at {Path.cwd()}.",
         )
 
 

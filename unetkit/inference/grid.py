@@ -94,11 +94,10 @@ def make_grid(height: int, width: int, *, tile: int, halo: int, stride: int) -> 
         ConfigError: `tile` or `halo` is not a multiple of `stride`, or no core is left between the halos.
     """
     check_multiple("tile", tile, stride)
-    if halo % stride or halo < 0:
-        raise ConfigError(
-            f"halo: {halo} is not a multiple of the encoder's stride, {stride}.",
-            f"Use {max(0, round(halo / stride)) * stride}.",
-        )
+    if halo < 0:
+        raise ConfigError(f"halo: {halo} is below 0.", f"Use a multiple of the encoder's stride, {stride}.")
+    if halo:
+        check_multiple("halo", halo, stride)
     if tile <= 2 * halo:
         raise ConfigError(
             f"A tile of {tile} has no core left between two halos of {halo}.",

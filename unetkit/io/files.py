@@ -64,7 +64,8 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
     if suffix in TIFF_SUFFIXES:
         return TiffSink(path, spec)
     if suffix != ".png":
-        raise OutputError(f"{path}: outputs cannot be written as '{path.suffix}'.", "Give a name with .tif or .png.")
+        kind = f"has the suffix '{path.suffix}'" if path.suffix else "has no suffix"
+        raise OutputError(f"The output {path} {kind}, which does not say its format.", "Use .tif or .png.")
     if spec.planes != 1 or spec.channels != 1 or spec.dtype != np.uint8:
         raise OutputError(
             f"{path}: a PNG output holds one plane of uint8, not {spec.planes} x {spec.channels} of {spec.dtype}.",

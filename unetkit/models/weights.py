@@ -154,7 +154,7 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], name: str) -> Load
     fits = len(set(encoder) & fitting.keys())
     if fits < LEAST_SHARE * len(encoder):
         raise ModelError(
-            f"{fits or 'None'} of the {len(state)} weights in {name} fit the {len(encoder)} of the encoder.",
+            f"Of the {len(encoder)} weights of the encoder, {fits or 'none'} can be taken from {name}.",
             "Give weights of the same encoder, or set model.encoder to the one that they belong to.",
         )
     network.load_state_dict(fitting, strict=False)

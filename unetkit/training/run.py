@@ -23,6 +23,7 @@ from unetkit.errors import ConfigError, ModelError
 from unetkit.inference.halo import HaloMeasurement, measure_halo
 from unetkit.inference.segment import predict_tiled
 from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
 from unetkit.scores import count_pixels
 from unetkit.training.callbacks import MODEL_FILE, CpuNotice, KeepBest, MetricsTable, RunFolder
@@ -145,9 +146,8 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted:
     """Complete the best model and draw what it does."""
     path = folder / MODEL_FILE
     if not path.is_file():
-        raise ModelError(
-            f"The run in {folder} was stopped before its first epoch was over, so there is no model.", "Start it again."
-        )
+        say("Stopped before the first epoch was over: there is no model.")
+        raise KeyboardInterrupt
     keeper = next(callback for callback in trainer.callbacks if isinstance(callback, KeepBest))  # type: ignore[attr-defined]
     segmenter = load_model(path, trainer.strategy.root_device)
     images = data.val_items()
