@@ -149,7 +149,7 @@ def test_results_are_not_overwritten_unasked(folders: tuple[Path, Path], tmp_pat
     assert path.read_text() == "mine"
     result.write_json(path, overwrite=True)
     assert "pooled" in json.loads(path.read_text())
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="nowhere does not exist"):
         result.write_csv(tmp_path / "nowhere" / "scores.csv")
 
 

@@ -88,8 +88,12 @@ def evaluate_command(
         overwrite: Replace these files if they exist.
     """
     from unetkit.evaluation import evaluate
+    from unetkit.io.partial import check_target
     from unetkit.report.console import show
 
+    for file in (json, csv):
+        if file is not None:
+            check_target(file, overwrite)
     scores = evaluate(
         prediction, truth, threshold=threshold, invert=invert, classes=classes, tolerance=tolerance, pages=pages
     )

@@ -29,7 +29,7 @@ MARKER = ".unetkit-demo"
 FIT = """
     --model.encoder resnet18 --model.decoder_channels [96,64,48,24,16] --model.lr 0.003
     --data.val 0.15 --data.crop 128 --data.batch_size 8 --data.crops_per_epoch 160 --data.augment light
-    --trainer.max_epochs 6
+    --trainer.max_epochs 8
 """
 """Settings for a model in about a minute on two processor cores."""
 

@@ -14,8 +14,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from unetkit.errors import ConfigError, OutputError
-from unetkit.io.partial import partial_file
+from unetkit.errors import ConfigError
+from unetkit.io.partial import check_target, partial_file
 from unetkit.scores import Counts, Scores, mean_scores
 
 TABLE_ROWS = 20
@@ -162,7 +162,6 @@ def _flat(row: Row) -> dict[str, Any]:
 
 
 def _write_text(path: Path, text: str, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists.", "Pass --overwrite or choose another name.")
+    check_target(path, overwrite)
     with partial_file(path) as partial:
         partial.write_text(text, encoding="utf-8")

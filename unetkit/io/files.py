@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from unetkit.errors import ImageError, OutputError
 from unetkit.io.image import ImageSink, ImageSource, OutputSpec
+from unetkit.io.partial import check_target
 from unetkit.io.raster import PngSink, RasterSource
 from unetkit.io.tiff import TiffSource
 from unetkit.io.tiff_sink import TiffSink
@@ -59,7 +59,7 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
         OutputError: The file exists, its folder is missing or not writable, or the format cannot hold `spec`.
     """
     path = Path(path)
-    _check_target(path, overwrite)
+    check_target(path, overwrite)
     suffix = path.suffix.lower()
     if suffix in TIFF_SUFFIXES:
         return TiffSink(path, spec)
@@ -124,14 +124,3 @@ def _read_signature(path: Path) -> bytes:
     if not signature:
         raise ImageError(f"The image {path} is empty (0 bytes).", "Copy or export it again.")
     return signature
-
-
-def _check_target(path: Path, overwrite: bool) -> None:
-    if path.is_dir():
-        raise OutputError(f"The output {path} is a folder.", "Give the name of a file.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"The output {path} exists.", "Pass --overwrite or choose another name.")
-    if not path.parent.is_dir():
-        raise OutputError(f"The folder {path.parent} does not exist.", "Make it, or choose another output.")
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"The folder {path.parent} cannot be written.", "Choose another output.")

@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and never by accident in the place of others."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,3 +28,19 @@ def partial_file(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """Check that a file can be written, before the work that goes into it is done.
+
+    Raises:
+        OutputError: The file exists and `overwrite` is not set, or its folder is missing or not writable.
+    """
+    if path.is_dir():
+        raise OutputError(f"The output {path} is a folder.", "Give the name of a file.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"The output {path} exists.", "Pass --overwrite or choose another name.")
+    if not path.parent.is_dir():
+        raise OutputError(f"The folder {path.parent} does not exist.", "Make it, or choose another output.")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"The folder {path.parent} cannot be written.", "Choose another output.")
