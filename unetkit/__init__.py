@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unetkit.errors import UnetkitError
     from unetkit.evaluation import evaluate
-    from unetkit.inference.segment import predict_tiled, segment
+    from unetkit.inference.array import predict_tiled
+    from unetkit.inference.segment import segment
     from unetkit.models.segmenter import Segmenter, load_model
 
 __version__ = version("unetkit")
@@ -22,7 +23,7 @@ _HOMES = {
     "UnetkitError": "unetkit.errors",
     "evaluate": "unetkit.evaluation",
     "load_model": "unetkit.models.segmenter",
-    "predict_tiled": "unetkit.inference.segment",
+    "predict_tiled": "unetkit.inference.array",
     "segment": "unetkit.inference.segment",
 }
 

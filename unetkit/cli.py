@@ -42,19 +42,30 @@ def segment_command(
     """
     from time import monotonic
 
-    from unetkit.inference.segment import Tiling, segment
+    from unetkit.inference.segment import segment
     from unetkit.report.console import pixel_progress, say
 
     if model is None:
         raise ConfigError("No model is named.", "Give the one of a run: --model runs/NAME/model.safetensors.")
-    tiling = Tiling(tile, halo, batch, device, output, threshold)
     start = monotonic()
     with pixel_progress() as show_bar:
 
         def progress(info: ImageInfo) -> Callable[[int], None]:
             return show_bar(Path(info.name).name, info.planes * info.height * info.width)
 
-        done = segment(image, result, model, tiling=tiling, overwrite=overwrite, progress=progress)
+        done = segment(
+            image,
+            result,
+            model,
+            output=output,
+            tile=tile,
+            halo=halo,
+            batch=batch,
+            device=device,
+            threshold=threshold,
+            overwrite=overwrite,
+            progress=progress,
+        )
     seconds = monotonic() - start
     pixels = sum(item.pixels for item in done)
     files = "" if len(done) == 1 else f"{len(done)} images, "

@@ -94,11 +94,11 @@ def test_a_size_that_does_not_divide_names_the_nearest(size: int, stride: int, r
     assert caught.value.remedy == remedy
 
 
-@pytest.mark.parametrize(("halo", "remedy"), [(20, "Use 32."), (40, "Use 32."), (-5, "Use 0."), (-32, "Use 0.")])
+@pytest.mark.parametrize(("halo", "remedy"), [(20, "32"), (40, "32 or 64"), (-5, "multiple of the encoder's stride, 32")])
 def test_an_impossible_halo_names_the_nearest(halo: int, remedy: str) -> None:
     with pytest.raises(ConfigError, match="halo") as caught:
         make_grid(100, 100, tile=256, halo=halo, stride=32)
-    assert caught.value.remedy == remedy
+    assert caught.value.remedy.endswith(f"{remedy}.")
 
 
 def test_a_tile_without_a_core_names_the_smallest() -> None:

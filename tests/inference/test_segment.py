@@ -11,7 +11,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from unetkit.errors import ConfigError, ImageError, ModelError, OutputError
-from unetkit.inference.segment import Tiling, predict_tiled, segment
+from unetkit.inference.array import predict_tiled
+from unetkit.inference.segment import segment
 from unetkit.io.files import open_image
 from unetkit.models.segmenter import Segmenter, hash_file, save_model
 
@@ -30,7 +31,7 @@ def test_planes_pixel_size_and_the_model_are_carried_to_the_output(tiny_model: P
         metadata={"axes": "TZYX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.5},
     )
     done = segment(tmp_path / "cells.ome.tif", tmp_path / "mask.tif", tiny_model)
-    assert [(one.input.name, one.output.name, one.pixels) for one in done] == [
+    assert [(one.image.name, one.result.name, one.pixels) for one in done] == [
         ("cells.ome.tif", "mask.tif", 6 * 40 * 56)
     ]
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "mask.tif"), predict_tiled(image, tiny_model))
@@ -53,7 +54,7 @@ def test_a_png_comes_out_as_a_png(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_probabilities_are_float32(tiny_model: Path, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "in.tif", picture(33, 44))
-    segment(tmp_path / "in.tif", tmp_path / "out.tif", tiny_model, tiling=Tiling(output="probabilities"))
+    segment(tmp_path / "in.tif", tmp_path / "out.tif", tiny_model, output="probabilities")
     values = tifffile.imread(tmp_path / "out.tif")
     assert values.dtype == np.float32
     assert 0 <= values.min() < values.max() <= 1
@@ -142,13 +143,13 @@ def test_inputs_that_would_share_an_output_are_an_error(tiny_model: Path, tmp_pa
 def test_mistakes_are_found_before_any_file_is_touched(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     tifffile.imwrite(tmp_path / "images/a.tif", picture(20, 30))
-    for error, model, tiling in (
-        (ModelError, tmp_path / "no.safetensors", Tiling()),
-        (ConfigError, tiny_model, Tiling(device="warp")),
-        (ConfigError, tiny_model, Tiling(tile=100)),
+    for error, model, options in (
+        (ModelError, tmp_path / "no.safetensors", {}),
+        (ConfigError, tiny_model, {"device": "warp"}),
+        (ConfigError, tiny_model, {"tile": 100}),
     ):
         with pytest.raises(error):
-            segment(tmp_path / "images", tmp_path / "masks", model, tiling=tiling)
+            segment(tmp_path / "images", tmp_path / "masks", model, **options)
     with pytest.raises(OutputError, match="is a file"):
         segment(tmp_path / "images", tiny_model, tiny_model)
     assert [path.name for path in tmp_path.iterdir()] == ["images"]

@@ -92,7 +92,7 @@ class FitCLI(LightningCLI):
         kept = self.config.clone()
         kept.resume = None
         with partial_file(folder / CONFIG_FILE) as path:
-            self.parser.save(kept, path, skip_none=False, overwrite=True)
+            self.parser.save(kept, path, skip_unset=False, overwrite=True)
 
     def _new_folder(self) -> Path:
         runs = Path(self.config.runs)

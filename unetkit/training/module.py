@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.errors import ConfigError, closest
-from unetkit.inference.segment import predict_tiled
+from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import DECODER_CHANNELS, ModelSpec
 from unetkit.models.weights import load_weights

@@ -20,8 +20,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgre
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
 from unetkit.errors import ConfigError, ModelError
+from unetkit.inference.array import predict_tiled
 from unetkit.inference.halo import HaloMeasurement, measure_halo
-from unetkit.inference.segment import predict_tiled
 from unetkit.models.segmenter import Segmenter, load_model, save_model
 from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture

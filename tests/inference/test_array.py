@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from unetkit.errors import ConfigError, ImageError, OutputError
-from unetkit.inference.segment import guess_axes, predict_tiled
+from unetkit.inference.array import guess_axes, predict_tiled
 from unetkit.models import statistics
 from unetkit.models.segmenter import Segmenter
 
