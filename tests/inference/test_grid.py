@@ -94,7 +94,9 @@ def test_a_size_that_does_not_divide_names_the_nearest(size: int, stride: int, r
     assert caught.value.remedy == remedy
 
 
-@pytest.mark.parametrize(("halo", "remedy"), [(20, "32"), (40, "32 or 64"), (-5, "multiple of the encoder's stride, 32")])
+@pytest.mark.parametrize(
+    ("halo", "remedy"), [(20, "32"), (40, "32 or 64"), (-5, "multiple of the encoder's stride, 32")]
+)
 def test_an_impossible_halo_names_the_nearest(halo: int, remedy: str) -> None:
     with pytest.raises(ConfigError, match="halo") as caught:
         make_grid(100, 100, tile=256, halo=halo, stride=32)
