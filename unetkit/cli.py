@@ -5,12 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from unetkit.errors import ConfigError, UnetkitError, closest
-
-if TYPE_CHECKING:
-    from unetkit.io.image import ImageInfo
 
 
 def segment_command(
@@ -48,11 +45,7 @@ def segment_command(
     if model is None:
         raise ConfigError("No model is named.", "Give the one of a run: --model runs/NAME/model.safetensors.")
     start = monotonic()
-    with pixel_progress() as show_bar:
-
-        def progress(info: ImageInfo) -> Callable[[int], None]:
-            return show_bar(Path(info.name).name, info.planes * info.height * info.width)
-
+    with pixel_progress() as progress:
         done = segment(
             image,
             result,

@@ -73,7 +73,7 @@ def test_a_folder_goes_into_a_folder_that_is_made(tiny_model: Path, tmp_path: Pa
     for name in ("a.tif", "b.ome.tif"):
         tifffile.imwrite(tmp_path / "images" / name, picture(20, 30))
     totals: list[int] = []
-    segment(tmp_path / "images", tmp_path / "deep/masks", tiny_model, progress=lambda info: totals.append)
+    segment(tmp_path / "images", tmp_path / "deep/masks", tiny_model, progress=lambda name, pixels: totals.append)
     assert sorted(path.name for path in (tmp_path / "deep/masks").iterdir()) == ["a.tif", "b.tif"]
     assert sum(totals) == 2 * 20 * 30
 

@@ -11,7 +11,7 @@ from unetkit.errors import ImageError, OutputError, UnetkitError
 from unetkit.inference.forward import Output, choose_device
 from unetkit.inference.tiling import Progress, Tiling, describe_output, predict
 from unetkit.io.files import create_sink, find_images, image_stem, open_image
-from unetkit.io.image import UNNAMED_AXES, ImageInfo, ImageSource
+from unetkit.io.image import UNNAMED_AXES, ImageSource
 from unetkit.models.segmenter import Segmenter, load_model
 
 
@@ -42,7 +42,7 @@ def segment(
     device: str = "auto",
     threshold: float | None = None,
     overwrite: bool = False,
-    progress: Callable[[ImageInfo], Progress] | None = None,
+    progress: Callable[[str, int], Progress] | None = None,
 ) -> list[Segmented]:
     """Segment an image file of any size into a file, or every image of a folder into a folder.
 
@@ -58,8 +58,8 @@ def segment(
         device: "auto" (CUDA, else MPS, else CPU) or a torch device such as "cpu" or "cuda:1".
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
         overwrite: Whether existing outputs are replaced, each at the moment when the new one is complete.
-        progress: Called for each image; returns a function that is called with the number of pixels predicted since
-            its last call.
+        progress: Called for each image with its name and its number of pixels; returns a function that is called with
+            the number of pixels predicted since its last call.
 
     Returns:
         What was written.
@@ -146,11 +146,12 @@ def _segment_file(
     segmenter: Segmenter,
     tiling: Tiling,
     overwrite: bool,
-    progress: Callable[[ImageInfo], Progress] | None,
+    progress: Callable[[str, int], Progress] | None,
 ) -> Segmented:
     """Segment one file."""
     with closing(open_for(image, segmenter.spec.in_channels)) as source:
         info = source.info
         sink = create_sink(result, describe_output(info, segmenter, tiling), overwrite=overwrite)
-        predict(source, sink, segmenter, tiling, progress(info) if progress else None)
-    return Segmented(image, result, info.planes * info.height * info.width)
+        pixels = info.planes * info.height * info.width
+        predict(source, sink, segmenter, tiling, progress(image.name, pixels) if progress else None)
+    return Segmented(image, result, pixels)
