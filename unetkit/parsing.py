@@ -42,7 +42,7 @@ def call(function: Callable[..., Any], name: str, args: list[str]) -> Any:
             parser.add_argument(described.arg_name, nargs="?", type=Path | None, help=described.description)
         elif described.arg_name in flags:
             parser.add_argument(f"--{described.arg_name}", action="store_true", help=described.description)
-    values = parser.instantiate_classes(parse(parser, args)).as_dict()
+    values = parser.instantiate(parse(parser, args)).as_dict()
     values.pop("config")
     positional = [values.pop(name) for name in optional]
     return function(*positional, **values)
