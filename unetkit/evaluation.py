@@ -25,8 +25,8 @@ BAND_PIXELS = 2**22
 
 
 def evaluate(
-    prediction: Path,
-    truth: Path,
+    prediction: str | Path,
+    truth: str | Path,
     *,
     threshold: float = 0.0,
     invert: bool = False,
@@ -53,7 +53,7 @@ def evaluate(
         ConfigError: A setting has no meaning.
     """
     settings = Settings(threshold, invert, classes, tolerance, pages)
-    pairs = pair_masks(prediction, truth)
+    pairs = pair_masks(Path(prediction), Path(truth))
     return Evaluation(tuple(row for pair in pairs for row in _score_files(*pair, settings)), settings)
 
 

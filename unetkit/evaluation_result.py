@@ -98,7 +98,7 @@ class Evaluation:
         """Return the part of the result that is about one class."""
         return Evaluation(tuple(row for row in self.rows if row.class_number == class_number), self.settings)
 
-    def write_json(self, path: Path, *, overwrite: bool = False) -> None:
+    def write_json(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the settings, the mean and pooled scores, and scores and counts of every row.
 
         Raises:
@@ -113,9 +113,9 @@ class Evaluation:
             parts = {k: self.of_class(k) for k in range(1, self.settings.classes)}
             result["classes"] = {k: {"mean": asdict(v.mean), "pooled": asdict(v.pooled)} for k, v in parts.items()}
         result["rows"] = [_flat(row) for row in self.rows]
-        _write_text(path, json.dumps(result, indent=2) + "\n", overwrite)
+        _write_text(Path(path), json.dumps(result, indent=2) + "\n", overwrite)
 
-    def write_csv(self, path: Path, *, overwrite: bool = False) -> None:
+    def write_csv(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write scores and counts, one line for each row; means and pooled scores follow from them.
 
         Raises:
@@ -126,7 +126,7 @@ class Evaluation:
         writer = csv.DictWriter(text, lines[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
-        _write_text(path, text.getvalue(), overwrite)
+        _write_text(Path(path), text.getvalue(), overwrite)
 
     def table(self) -> Table:
         """Return a table for the terminal: the images (the worst of them if there are many), mean and pooled scores."""

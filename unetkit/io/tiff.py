@@ -65,7 +65,7 @@ class TiffSource:
             self._pixels = ArraySource(self._array, axes, self._name)
             self._colours = _colour_channels(series, axes)
             self.info = self._describe(series)
-        except BaseException:
+        except BaseException:  # whatever it is, the file must not stay open
             self._file.close()
             raise
 
