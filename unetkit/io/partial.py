@@ -22,12 +22,17 @@ def partial_file(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}.",
-            "Check the free space and the permissions of its folder, or choose another output.",
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """Return the error that says why a file cannot be written."""
+    return OutputError(
+        f"{path} cannot be written: {error.strerror or error}.",
+        "Check the free space and the permissions of its folder, or choose another output.",
+    )
 
 
 def check_target(path: Path, overwrite: bool) -> None:
