@@ -1,7 +1,9 @@
 """The OME-TIFF sink: what tifffile reads back, and what is left after a fault."""
 
 import os
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -33,7 +35,7 @@ def test_rows_come_back_as_they_were_written(tmp_path, size, channels, dtype, st
     pixels = make_output((), channels, *size, dtype)
     path = tmp_path / "out.tif"
     TiffSink(path, OutputSpec(*size, np.dtype(dtype), channels)).write(cut(pixels, step))
-    expected = pixels[0, 0] if channels == 1 else pixels[0].transpose(1, 2, 0)
+    expected = pixels[0, 0] if channels == 1 else pixels[0]
     stored = tifffile.imread(path)
     assert stored.dtype == dtype
     np.testing.assert_array_equal(stored, expected)
@@ -53,10 +55,10 @@ def test_planes_keep_axes_that_ome_knows(tmp_path, axes, shape, stored, channels
     path = tmp_path / "out.ome.tif"
     TiffSink(path, OutputSpec(40, 530, np.dtype("uint8"), channels, axes, shape)).write(cut(pixels, 13))
     expected = pixels.reshape(*shape, channels, 40, 530)
-    expected = expected[..., 0, :, :] if channels == 1 else np.moveaxis(expected, -3, -1)
+    expected = expected[..., 0, :, :] if channels == 1 else expected
     with tifffile.TiffFile(path) as tiff:
         assert tiff.is_ome
-        assert tiff.series[0].axes == stored + ("S" if channels == 3 else "")
+        assert tiff.series[0].axes == (stored if channels == 1 else stored.replace("YX", "CYX"))
     np.testing.assert_array_equal(tifffile.imread(path), expected)
 
 
@@ -91,6 +93,120 @@ def test_outputs_are_tiled_compressed_and_big_only_where_they_must_be(tmp_path, 
             assert tiff.is_bigtiff == big
             assert tiff.pages.first.tile == (512, 112)
             assert tiff.pages.first.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+
+
+def reference_levels(pixels):
+    """Return `pixels` (..., h, w) and its halves, by loops over the whole array."""
+    levels = [pixels]
+    while max(levels[-1].shape[-2:]) > 512:
+        last = levels[-1]
+        if last.dtype.kind != "f":
+            levels.append(last[..., ::2, ::2])
+            continue
+        rows = [last[..., y : y + 2, :].astype("float64").mean(axis=-2) for y in range(0, last.shape[-2], 2)]
+        stacked = np.stack(rows, axis=-2)
+        columns = [stacked[..., x : x + 2].mean(axis=-1) for x in range(0, last.shape[-1], 2)]
+        levels.append(np.stack(columns, axis=-1).astype(last.dtype))
+    return levels
+
+
+@pytest.mark.parametrize("step", [7, 512, 768, 5000])
+@pytest.mark.parametrize(
+    ("size", "axes", "shape", "channels", "dtype"),
+    [
+        ((1300, 1100), "", (), 1, "uint8"),
+        ((513, 1), "", (), 1, "uint16"),
+        ((1025, 700), "Z", (3,), 1, "uint32"),
+        ((600, 1501), "T", (2,), 3, "float32"),
+        ((512, 512), "", (), 2, "uint8"),
+    ],
+)
+def test_pyramids_hold_each_level_of_each_page(tmp_path, size, axes, shape, channels, dtype, step):
+    pixels = make_output(shape, channels, *size, dtype)
+    path = tmp_path / "out.tif"
+    spec = OutputSpec(*size, np.dtype(dtype), channels, axes, shape, (0.25, 0.5), pyramid=True)
+    TiffSink(path, spec).write(cut(pixels, step))
+    expected = pixels.reshape(*shape, *((channels,) if channels > 1 else ()), *size)
+    references = reference_levels(expected)
+    with tifffile.TiffFile(path) as tiff:
+        assert len(tiff.series) == 1
+        assert len(tiff.series[0].levels) == len(references)
+        for number, (level, reference) in enumerate(zip(tiff.series[0].levels, references, strict=True)):
+            stored = level.asarray()
+            assert (stored.dtype, stored.shape) == (reference.dtype, reference.shape)
+            np.testing.assert_allclose(stored, reference, rtol=1e-6 if dtype == "float32" else 0)
+            page = level.pages[0]
+            assert page.is_tiled
+            assert page.is_reduced == (number > 0)
+            assert page.get_resolution("MICROMETER") == pytest.approx((2 / 2**number, 4 / 2**number))
+    np.testing.assert_array_equal(tifffile.imread(path), expected)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pyramids_show_no_value_that_was_not_there(tmp_path):
+    labels = np.random.default_rng(0).choice(np.array([0, 3, 70_000, 2**32 - 1], np.uint32), (1, 1, 1030, 1030))
+    TiffSink(tmp_path / "out.tif", OutputSpec(1030, 1030, np.dtype("uint32"), pyramid=True)).write(cut(labels, 100))
+    with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
+        for level in tiff.series[0].levels:
+            assert set(np.unique(level.asarray())) == {0, 3, 70_000, 2**32 - 1}
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize(("channels", "dtype"), [(1, "uint8"), (2, "float32")])
+def test_the_same_rows_give_the_same_bytes_however_they_are_cut(tmp_path, monkeypatch, channels, dtype, big):
+    if big:
+        monkeypatch.setattr("unetkit.io.tiff_sink.CLASSIC_BYTES", 1)
+    pixels = make_output((2,), channels, 1100, 700, dtype)
+    notes = (("model", "nuclei"),)
+    spec = OutputSpec(1100, 700, np.dtype(dtype), channels, "T", (2,), (0.5, 0.5), notes, True)
+    outputs = []
+    for number, step in enumerate([1, 333, 512, 768, 5000]):
+        path = tmp_path / f"{number}.tif"
+        TiffSink(path, spec).write(cut(pixels, step))
+        outputs.append(path.read_bytes())
+    assert len(set(outputs)) == 1
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.is_bigtiff == big
+
+
+def test_rows_may_be_views_of_any_byte_order_and_layout(tmp_path):
+    pixels = make_output((), 1, 600, 700, ">u2")
+    TiffSink(tmp_path / "out.tif", OutputSpec(600, 700, np.dtype(">u2"))).write(cut(pixels[..., ::-1], 100))
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), pixels[0, 0, :, ::-1])
+
+
+def test_ome_metadata_is_what_other_readers_expect(tmp_path):
+    names = ("back & ground", "Zellkern ä", "<rim>")
+    notes = (("model", "nuclei 1.0"), ("command", 'unetkit segment "a b.tif" out.tif --output probabilities'))
+    spec = OutputSpec(520, 530, np.dtype("float32"), 3, "T", (2,), (0.25, 0.5), notes, True, names)
+    path = tmp_path / "out.ome.tif"
+    TiffSink(path, spec).write(cut(make_output((2,), 3, 520, 530, "float32"), 512))
+    with tifffile.TiffFile(path) as tiff:
+        root = ElementTree.fromstring(tiff.ome_metadata)
+    ome = {"ome": "http://www.openmicroscopy.org/Schemas/OME/2016-06"}
+    assert root.tag == f"{{{ome['ome']}}}OME"
+    assert re.fullmatch(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", root.get("UUID"))
+    assert len(root.findall("ome:Image", ome)) == 1
+    pixels = root.find("ome:Image/ome:Pixels", ome)
+    sizes = {axis: int(pixels.get(f"Size{axis}")) for axis in "XYCZT"}
+    assert sizes == {"X": 530, "Y": 520, "C": 3, "Z": 1, "T": 2}
+    assert pixels.get("Type") == "float"
+    assert pixels.get("DimensionOrder") in {"XYZCT", "XYCZT"}  # the fastest first, and Z is 1
+    assert (float(pixels.get("PhysicalSizeY")), float(pixels.get("PhysicalSizeX"))) == (0.25, 0.5)
+    assert pixels.get("PhysicalSizeXUnit") in {None, "µm"}
+    assert [channel.get("Name") for channel in pixels.findall("ome:Channel", ome)] == list(names)
+    assert pixels.find("ome:TiffData", ome).get("PlaneCount") == "6"
+    annotation = root.find("ome:StructuredAnnotations/ome:MapAnnotation", ome)
+    reference = root.find("ome:Image/ome:AnnotationRef", ome)
+    assert annotation.get("ID") == reference.get("ID")
+    assert {m.get("K"): m.text for m in annotation.findall("ome:Value/ome:M", ome)} == dict(notes)
+
+
+def test_rows_of_another_kind_are_a_fault(tmp_path):
+    for rows in (np.zeros((1, 9, 9), np.float64), np.zeros((2, 9, 9), np.uint8), np.zeros((1, 9, 8), np.uint8)):
+        with pytest.raises(ValueError, match="does not fit"):
+            TiffSink(tmp_path / "out.tif", OutputSpec(9, 9, np.dtype("uint8"))).write([rows])
+    assert not list(tmp_path.iterdir())
 
 
 class RowsError(Exception):

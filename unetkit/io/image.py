@@ -89,12 +89,14 @@ class OutputSpec:
     Attributes:
         height: Pixels along Y.
         width: Pixels along X.
-        dtype: Type of the pixels: uint8 for masks, float32 for probabilities.
+        dtype: Type of the pixels: uint8 for masks, uint16 or uint32 for labels, float32 for probabilities.
         channels: Values for each pixel: 1 for masks, the number of classes for multi-class probabilities.
         plane_axes: Leading axes, for example "TZ".
         plane_shape: Sizes along `plane_axes`.
         pixel_size_um: Size of a pixel (y, x) in micrometres.
-        notes: What made the output (model name and hash, version); stored in the file where the format can.
+        notes: What made the output (model name and hash, version, command); stored in the file where the format can.
+        pyramid: Whether smaller versions for viewers are added, where the format can.
+        channel_names: One for each channel, or none; stored where the format can.
     """
 
     height: int
@@ -105,6 +107,8 @@ class OutputSpec:
     plane_shape: tuple[int, ...] = ()
     pixel_size_um: tuple[float, float] | None = None
     notes: tuple[tuple[str, str], ...] = ()
+    pyramid: bool = False
+    channel_names: tuple[str, ...] = ()
 
     @property
     def planes(self) -> int:
@@ -120,7 +124,8 @@ class ImageSink(Protocol):
 
         Args:
             rows: Arrays (channels, h, width) that follow each other without gap or overlap: from the top of a plane to
-                its bottom, plane after plane. `h` may vary; an array never crosses from one plane into the next.
+                its bottom, plane after plane. `h` may vary; an array never crosses from one plane into the next, and
+                is not changed after it was given.
 
         Raises:
             OutputError: The output cannot be written.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from unetkit.errors import OutputError
+
+Item = TypeVar("Item")
 
 
 @contextmanager
@@ -25,6 +28,27 @@ def partial_file(path: Path) -> Iterator[Path]:
         raise cannot_write(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def errors_of(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
+    """Give `items` to a body that takes any OSError for one of its output; those that `items` raise pass unchanged."""
+    raised: OSError | None = None
+
+    def pull() -> Iterator[Item]:
+        nonlocal raised
+        try:
+            yield from items
+        except OSError as error:
+            raised = error
+            raise
+
+    try:
+        yield pull()
+    except OutputError:
+        if raised is not None:
+            raise raised from None
+        raise
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:

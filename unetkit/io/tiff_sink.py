@@ -1,13 +1,14 @@
-"""Masks and probabilities as tiled OME-TIFF, written while they are made."""
+"""Masks, labels and probabilities as tiled OME-TIFF, written while they are made."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from collections import deque
+from collections.abc import Iterable
 from itertools import chain
 from math import ceil, prod
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +16,13 @@ from tifffile import TiffWriter
 
 from unetkit.errors import OutputError
 from unetkit.io.image import OutputSpec
-from unetkit.io.partial import partial_file
+from unetkit.io.levels import cut_bands, level_sizes
+from unetkit.io.partial import errors_of, partial_file
+from unetkit.io.tiff_tiles import TilePages
 
 TILE = 512
 TILE_STEP = 16
 """Heights and widths of tiles in TIFF are multiples of this."""
-
-ENCODING_THREADS = 2
-ENCODING_BYTES = 8 * 2**20
-"""Pixels that wait for the encoding threads at most."""
 
 CLASSIC_BYTES = 2**32 - 2**26
 """Uncompressed pixels that surely fit a classic TIFF with its metadata; larger outputs are BigTIFF."""
@@ -34,8 +33,9 @@ OME_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "
 class TiffSink:
     """Writes a tiled, deflate-compressed OME-TIFF, which appears under its name when it is whole.
 
-    Values for each pixel (channels) are stored as samples (YXS). Of the plane axes, OME knows T and Z: the first others
-    become Z and T as far as these are free, and with more than two plane axes all are flattened into one, Z.
+    Of the plane axes, OME knows T and Z: the first others become Z and T as far as these are free, and with more than
+    two plane axes all are flattened into one, Z. Each channel is a page (CYX), as only then it can have a name. The
+    smaller levels of a pyramid are the SubIFDs of their page. The same rows give the same bytes, however they are cut.
 
     Args:
         path: The file.
@@ -60,90 +60,48 @@ class TiffSink:
             OutputError: The file cannot be written.
         """
         spec = self._spec
-        tiles = _Tiles(spec, rows)
-        axes, plane_shape = ome_axes(spec.plane_axes, spec.plane_shape)
-        samples = (spec.channels,) if spec.channels > 1 else ()
-        shape = (*plane_shape, spec.height, spec.width, *samples)
-        try:
-            with (
-                closing(tiles.cut()) as cut,
-                partial_file(self._path) as partial,
-                TiffWriter(partial, bigtiff=prod(shape) * spec.dtype.itemsize > CLASSIC_BYTES, ome=True) as writer,
-            ):
-                writer.write(
-                    chain(cut),  # tifffile takes as many tiles as it needs, and would close a bare generator
-                    shape=shape,
-                    dtype=spec.dtype,
-                    tile=tiles.tile,
-                    photometric="minisblack",
-                    planarconfig="contig" if samples else None,
-                    compression="zlib",
-                    compressionargs={"level": 1},
-                    software="unetkit",
-                    metadata=_metadata(spec, axes),
-                    maxworkers=ENCODING_THREADS,
-                    buffersize=ENCODING_BYTES,
-                    **_resolution(spec),
-                )
-                if next(cut, None) is not None:
-                    raise ValueError(f"There are more rows than the {spec.planes} planes of {spec.height} have.")
-        except OutputError:
-            if tiles.error is not None:  # an OSError of the rows is not one of this file
-                raise tiles.error from None
-            raise
+        sizes = level_sizes(spec)
+        tiles = [(_tile_size(height), _tile_size(width)) for height, width in sizes]
+        pixels = spec.planes * spec.channels * sum(height * width for height, width in sizes)
+        big = pixels * spec.dtype.itemsize > CLASSIC_BYTES
+        with (
+            errors_of(rows) as safe_rows,
+            partial_file(self._path) as partial,
+            TilePages(cut_bands(spec, safe_rows, TILE), tiles, self._path.parent) as pages,
+            TiffWriter(partial, bigtiff=big, byteorder="<", ome=True) as writer,
+        ):
+            first = pages.first()
+            self._write_level(writer, chain(first), tiles[0], 0, sizes)
+            deque(first, maxlen=0)  # tifffile takes as many tiles as it needs: what is left is smaller levels
+            for level in range(1, len(sizes)):
+                self._write_level(writer, pages.level(level, spec.planes), tiles[level], level, sizes)
 
-
-class _Tiles:
-    """Rows of pixels cut into tiles, plane after plane, buffering no more than one row of tiles.
-
-    Attributes:
-        tile: Height and width of a tile.
-        error: What the rows raised, if they did.
-    """
-
-    def __init__(self, spec: OutputSpec, rows: Iterable[NDArray[Any]]) -> None:
-        self.tile = (_tile_size(spec.height), _tile_size(spec.width))
-        self.error: Exception | None = None
-        self._spec = spec
-        self._rows = rows
-
-    def cut(self) -> Generator[NDArray[Any], None, None]:
-        """Yield tiles (height, width) or (height, width, channels); those at the edges are smaller."""
-        height, width = self.tile
-        for band in self._bands():
-            pixels = band[0] if self._spec.channels == 1 else band.transpose(1, 2, 0)
-            for left in range(0, self._spec.width, width):
-                tile = np.zeros((height, width, *pixels.shape[2:]), pixels.dtype)
-                part = pixels[:, left : left + width]
-                tile[: part.shape[0], : part.shape[1]] = part
-                yield tile
-
-    def _bands(self) -> Iterator[NDArray[Any]]:
-        """Yield bands (channels, h, width) of the height of a tile, or less at the bottom of a plane."""
+    def _write_level(
+        self,
+        writer: TiffWriter,
+        encoded: Iterable[bytes],
+        tile: tuple[int, int],
+        level: int,
+        sizes: list[tuple[int, int]],
+    ) -> None:
+        """Write all pages of one level; level 0 announces the others."""
         spec = self._spec
-        band = np.empty((spec.channels, self.tile[0], spec.width), spec.dtype)
-        top = filled = plane = 0  # rows above the band in its plane, rows in it, and whole planes before it
-        for block in self._pull():
-            start = 0
-            while start < block.shape[1]:
-                needed = min(self.tile[0], spec.height - top)
-                count = min(needed - filled, block.shape[1] - start)
-                band[:, filled : filled + count] = block[:, start : start + count]
-                start += count
-                filled += count
-                if filled == needed:
-                    yield band[:, :needed]
-                    plane, top = divmod(plane * spec.height + top + needed, spec.height)
-                    filled = 0
-        if (plane, top, filled) != (spec.planes, 0, 0):
-            raise ValueError(f"The rows ended in plane {plane} of {spec.planes}, at row {top + filled}.")
-
-    def _pull(self) -> Iterator[NDArray[Any]]:
-        try:
-            yield from self._rows
-        except OSError as error:
-            self.error = error
-            raise
+        axes, plane_shape = ome_axes(spec.plane_axes, spec.plane_shape)
+        axes += "CYX" if spec.channels > 1 else "YX"
+        channels = (spec.channels,) if spec.channels > 1 else ()
+        writer.write(
+            iter(encoded),
+            shape=(*plane_shape, *channels, *sizes[level]),
+            dtype=spec.dtype,
+            tile=tile,
+            photometric="minisblack",
+            compression="zlib",
+            software="unetkit",
+            metadata=None if level else _metadata(spec, axes),
+            subifds=None if level else len(sizes) - 1,
+            subfiletype=int(level > 0),
+            **_resolution(spec, level),
+        )
 
 
 def ome_axes(plane_axes: str, plane_shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
@@ -162,17 +120,21 @@ def _tile_size(pixels: int) -> int:
     return min(TILE, ceil(pixels / TILE_STEP) * TILE_STEP)
 
 
-def _metadata(spec: OutputSpec, plane_axes: str) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"axes": plane_axes + ("YXS" if spec.channels > 1 else "YX"), "Creator": "unetkit"}
+def _metadata(spec: OutputSpec, axes: str) -> dict[str, Any]:
+    # Made from what is written, as a random one would make every file another.
+    metadata: dict[str, Any] = {"axes": axes, "Creator": "unetkit", "UUID": str(uuid5(NAMESPACE_URL, repr(spec)))}
     if spec.pixel_size_um is not None:
         metadata["PhysicalSizeY"], metadata["PhysicalSizeX"] = spec.pixel_size_um  # OME's default unit is µm
+    if spec.channel_names:
+        metadata["Channel"] = {"Name": list(spec.channel_names)}
     if spec.notes:
         metadata["MapAnnotation"] = {"Namespace": "unetkit", "Value": dict(spec.notes)}
     return metadata
 
 
-def _resolution(spec: OutputSpec) -> dict[str, Any]:
+def _resolution(spec: OutputSpec, level: int) -> dict[str, Any]:
     if spec.pixel_size_um is None:
         return {}
     size_y, size_x = spec.pixel_size_um
-    return {"resolution": (1e4 / size_x, 1e4 / size_y), "resolutionunit": "CENTIMETER"}
+    per_cm = 1e4 / 2**level
+    return {"resolution": (per_cm / size_x, per_cm / size_y), "resolutionunit": "CENTIMETER"}
