@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "unetkit"
 
 LAYERS = [
     ["errors"],
-    ["io.image", "io.partial", "inference.grid", "models.spec", "scores", "report.console", "synthetic"],
+    ["io.image", "io.partial", "inference.grid", "models.spec", "scores", "report.console", "synthetic", "options"],
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
     ["data", "inference", "report", "parsing"],
     ["evaluation", "evaluation_result", "training"],

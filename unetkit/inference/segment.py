@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from unetkit.errors import ImageError, OutputError, UnetkitError
+from unetkit.errors import ImageError, UnetkitError
 from unetkit.inference.forward import Output, choose_device
+from unetkit.inference.jobs import Job, make_folder, plan_jobs
 from unetkit.inference.tiling import Progress, Tiling, describe_output, predict
-from unetkit.io.files import create_sink, find_images, image_stem, open_image
+from unetkit.io.files import create_sink, open_image
 from unetkit.io.image import UNNAMED_AXES, ImageSource
 from unetkit.models.segmenter import Segmenter, load_model
 
@@ -69,17 +70,17 @@ def segment(
             a folder the other images are segmented all the same, and the error names those that failed.
     """
     tiling = Tiling(tile, halo, batch, device, output, threshold)
-    jobs = _plan(Path(image), Path(result), overwrite)
+    jobs = plan_jobs(image, Path(result), overwrite=overwrite)
     segmenter = model if isinstance(model, Segmenter) else load_model(model)
     tiling.grid(1, 1, segmenter.spec)  # an impossible tile or device is an error before any file is touched
     choose_device(tiling.device)
-    if Path(image).is_dir():
-        _make_folder(Path(result))
+    if jobs[0].result != Path(result):
+        make_folder(Path(result))
     done: list[Segmented] = []
     failed: list[UnetkitError] = []
-    for source_path, sink_path in jobs:
+    for job in jobs:
         try:
-            done.append(_segment_file(source_path, sink_path, segmenter, tiling, overwrite, progress))
+            done.append(_segment_file(job, segmenter, tiling, overwrite, progress))
         except UnetkitError as error:
             if len(jobs) == 1:
                 raise
@@ -101,57 +102,17 @@ def open_for(path: Path, channels: int) -> ImageSource:
     return source
 
 
-def _plan(image: Path, result: Path, overwrite: bool) -> list[tuple[Path, Path]]:
-    """Pair inputs with outputs; raise before any work if an output could not be written."""
-    if not image.is_dir():
-        if result.exists() and image.exists() and result.samefile(image):
-            raise OutputError(f"The output {result} is the input itself.", "Choose another name.")
-        return [(image, result)]
-    if result.exists() and not result.is_dir():
-        raise OutputError(f"{result} is a file, but {image} is a folder.", "Give a folder for the outputs.")
-    if result.exists() and result.resolve() == image.resolve():
-        raise OutputError(f"The outputs would go into the folder of the inputs, {image}.", "Give another folder.")
-    jobs = [(path, result / f"{image_stem(path)}.tif") for path in find_images(image)]
-    targets = [target for _, target in jobs]
-    _check_free(targets, overwrite)
-    return jobs
-
-
-def _check_free(targets: Sequence[Path], overwrite: bool) -> None:
-    twice = {target for target in targets if targets.count(target) > 1}
-    if twice:
-        raise OutputError(
-            f"Several inputs would be written to {min(twice)}.", "Rename them, so that each has a stem of its own."
-        )
-    existing = [target for target in targets if target.exists()]
-    if existing and not overwrite:
-        raise OutputError(
-            f"{len(existing)} of {len(targets)} outputs exist already, for example {existing[0]}.",
-            "Pass --overwrite or choose another folder.",
-        )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made ({error.strerror}).", "Choose a folder that you may write to."
-        ) from error
-
-
 def _segment_file(
-    image: Path,
-    result: Path,
+    job: Job,
     segmenter: Segmenter,
     tiling: Tiling,
     overwrite: bool,
     progress: Callable[[str, int], Progress] | None,
 ) -> Segmented:
     """Segment one file."""
-    with closing(open_for(image, segmenter.spec.in_channels)) as source:
+    with closing(open_for(job.image, segmenter.spec.in_channels)) as source:
         info = source.info
-        sink = create_sink(result, describe_output(info, segmenter, tiling), overwrite=overwrite)
+        sink = create_sink(job.result, describe_output(info, segmenter, tiling), overwrite=overwrite)
         pixels = info.planes * info.height * info.width
-        predict(source, sink, segmenter, tiling, progress(image.name, pixels) if progress else None)
-    return Segmented(image, result, pixels)
+        predict(source, sink, segmenter, tiling, progress(job.image.name, pixels) if progress else None)
+    return Segmented(job.image, job.result, pixels)
