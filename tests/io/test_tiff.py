@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 from unetkit.errors import ImageError
+from unetkit.io.reading import Reading
 from unetkit.io.tiff import TiffSource, name_axes
 from unetkit.io.tiff_segments import SegmentReader
 
@@ -218,7 +219,7 @@ def test_pages_without_metadata_are_unnamed_planes(tmp_path, compression):
     source = TiffSource(path)
     assert source.info.axes == "IYX"
     assert_windows_equal(source, pixels[:, None])
-    channels = TiffSource(path, axes="cyx")
+    channels = TiffSource(path, Reading(axes="cyx"))
     assert (channels.info.axes, channels.info.channels, channels.info.planes) == ("CYX", 6, 1)
     assert_windows_equal(channels, pixels[None])
 
@@ -353,9 +354,9 @@ def decoded(monkeypatch):
     indices = []
     decode = SegmentReader._decode_segment
 
-    def count(self, data, index, tables):
-        indices.append(index)
-        return decode(self, data, index, tables)
+    def count(self, encoded, *arguments):
+        indices.append(encoded.index)
+        return decode(self, encoded, *arguments)
 
     monkeypatch.setattr(SegmentReader, "_decode_segment", count)
     return indices
@@ -479,7 +480,7 @@ def test_unsupported_pixels_and_wrong_axes_are_image_errors(tmp_path):
     tifffile.imwrite(path, np.zeros((5, 8, 9), np.uint8))
     for axes in ("YX", "ZZX", "CYY", "TCYX"):
         with pytest.raises(ImageError, match="axes"):
-            TiffSource(path, axes=axes)
+            TiffSource(path, Reading(axes=axes))
     path.write_bytes(b"")
     with pytest.raises(ImageError):
         TiffSource(path)

@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 from unetkit.errors import ImageError
 from unetkit.io.image import ArraySource, OutputSpec
 from unetkit.io.partial import partial_file
-from unetkit.io.tiff_metadata import LARGEST_PIXEL_UM
+from unetkit.io.units import LARGEST_PIXEL_UM
 
 UM_PER_INCH = 25_400.0
 PNG_SIGNATURE = b"\x89PNG"
