@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "unetkit"
 LAYERS = [
     ["errors"],
     ["io.image", "io.partial", "inference.grid", "models.spec", "scores", "report.console", "synthetic"],
-    ["io", "models", "training.losses", "training.metrics", "training.schedule"],
+    ["io", "models", "postprocess", "training.losses", "training.metrics", "training.schedule"],
     ["data", "inference", "report", "parsing"],
     ["evaluation", "evaluation_result", "training"],
     ["demo"],
