@@ -19,6 +19,7 @@ LAYERS = [
     ["errors"],
     ["io.image", "io.partial", "inference.grid", "models.spec", "scores", "report.console", "synthetic", "options"],
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
+    ["backends", "postprocess"],
     ["data", "inference", "report", "parsing"],
     ["evaluation", "evaluation_result", "training"],
     ["demo"],
