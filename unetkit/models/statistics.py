@@ -12,6 +12,9 @@ from unetkit.errors import ImageError
 from unetkit.io.image import ImageSource
 from unetkit.models.spec import Normalization
 
+RANGE_PERCENTILES = (0.1, 99.9)
+"""What counts as the darkest and the brightest of an image: beyond are hot pixels and the like."""
+
 WHOLE_PLANE_PIXELS = 2048 * 2048
 """Planes up to this size are measured whole."""
 
@@ -62,6 +65,18 @@ def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> St
     scale = np.where(scale > 0, scale, 1.0)
     return Statistics(
         np.broadcast_to(center, channels).astype(np.float32), np.broadcast_to(scale, channels).astype(np.float32)
+    )
+
+
+def measure_range(pixels: NDArray[Any], normalization: Normalization) -> Statistics:
+    """Measure the darkest value of an image (center) and how far the brightest is from it (scale; 1 if it is the same).
+
+    Args:
+        pixels: (C, n) or (C, h, w), any real dtype, raw values.
+        normalization: Whether each channel has values of its own.
+    """
+    return measure_statistics(
+        pixels, Normalization("percentile", "image", *RANGE_PERCENTILES, normalization.channelwise)
     )
 
 
