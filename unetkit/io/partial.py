@@ -52,6 +52,7 @@ def partial_folder(path: Path) -> Iterator[Path]:
         partial.mkdir()
         yield partial
         if path.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
             path.rename(replaced)
         try:
             partial.rename(path)
