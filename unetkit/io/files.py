@@ -8,7 +8,8 @@ import numpy as np
 
 from unetkit.errors import ImageError, OutputError
 from unetkit.io.image import ImageSink, ImageSource, OutputSpec
-from unetkit.io.partial import check_target
+from unetkit.io.ome_zarr_sink import OmeZarrSink
+from unetkit.io.partial import check_target, check_zarr_target
 from unetkit.io.raster import PngSink, RasterSource
 from unetkit.io.tiff import TiffSource
 from unetkit.io.tiff_sink import TiffSink
@@ -51,7 +52,7 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
     """Return the sink for an output file, chosen by its suffix, after checking that it can be written.
 
     Args:
-        path: A name that ends in .tif, .tiff or .png.
+        path: A name that ends in .tif, .tiff, .zarr or .png.
         spec: What will be written.
         overwrite: Whether an existing file may be replaced; it is kept until the new one is whole.
 
@@ -59,13 +60,16 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
         OutputError: The file exists, its folder is missing or not writable, or the format cannot hold `spec`.
     """
     path = Path(path)
-    check_target(path, overwrite)
     suffix = path.suffix.lower()
+    if suffix == ".zarr":
+        check_zarr_target(path, overwrite)
+        return OmeZarrSink(path, spec)
+    check_target(path, overwrite)
     if suffix in TIFF_SUFFIXES:
         return TiffSink(path, spec)
     if suffix != ".png":
         kind = f"has the suffix '{path.suffix}'" if path.suffix else "has no suffix"
-        raise OutputError(f"The output {path} {kind}, which does not say its format.", "Use .tif or .png.")
+        raise OutputError(f"The output {path} {kind}, which does not say its format.", "Use .tif, .zarr or .png.")
     if spec.planes != 1 or spec.channels != 1 or spec.dtype != np.uint8:
         raise OutputError(
             f"{path}: a PNG output holds one plane of uint8, not {spec.planes} x {spec.channels} of {spec.dtype}.",

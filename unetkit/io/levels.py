@@ -38,6 +38,28 @@ class Band:
     pixels: NDArray[Any]
 
 
+@dataclass(frozen=True)
+class Block:
+    """The part of one channel of a band that a file stores as a unit: a tile or a chunk.
+
+    Attributes:
+        band: What it was cut from.
+        channel: Number of the channel.
+        left: Column of the level at which the block starts.
+        pixels: (h, w).
+    """
+
+    band: Band
+    channel: int
+    left: int
+    pixels: NDArray[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the pixels."""
+        return self.pixels.nbytes
+
+
 def level_sizes(spec: OutputSpec) -> list[tuple[int, int]]:
     """Return height and width of each level, from full resolution down; one level unless a pyramid is asked for.
 
@@ -98,6 +120,14 @@ def cut_bands(spec: OutputSpec, rows: Iterable[NDArray[Any]], height: int) -> Ge
         yield from _add(levels, block)
     if levels[0].plane < spec.planes:
         raise ValueError(f"The rows ended in plane {levels[0].plane} of {spec.planes}, at row {levels[0].row}.")
+
+
+def cut_blocks(bands: Iterable[Band], width: int) -> Iterator[Block]:
+    """Cut each channel of each band into blocks of a width, from left to right."""
+    for band in bands:
+        for channel, pixels in enumerate(band.pixels):
+            for left in range(0, pixels.shape[1], width):
+                yield Block(band, channel, left, pixels[:, left : left + width])
 
 
 def _add(levels: list[_Level], block: NDArray[Any]) -> Iterator[Band]:

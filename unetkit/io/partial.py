@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from unetkit.errors import OutputError
+
+ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
+"""Of which one is in the folder of every Zarr, of version 3 or 2."""
 
 Item = TypeVar("Item")
 
@@ -28,6 +32,44 @@ def partial_file(path: Path) -> Iterator[Path]:
         raise cannot_write(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def partial_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path` to fill; rename it to `path` at the end, or remove it on any error.
+
+    A folder that is there already is first moved aside, back if the renaming fails, and removed when the new one is in
+    place. If the process is killed between the two, the old one is found and moved back the next time.
+
+    Raises:
+        OutputError: For an OSError in the body or in the renaming.
+    """
+    partial = path.with_name(path.name + ".partial")
+    replaced = path.with_name(path.name + ".replaced")
+    try:
+        _put_back(replaced, path)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        yield partial
+        if path.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+            path.rename(replaced)
+        try:
+            partial.rename(path)
+        except OSError:
+            _put_back(replaced, path)
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put_back(replaced: Path, path: Path) -> None:
+    """Move a folder that was moved aside back to its place, if nothing has taken it."""
+    if replaced.exists() and not path.exists():
+        replaced.rename(path)
 
 
 @contextmanager
@@ -67,6 +109,23 @@ def check_target(path: Path, overwrite: bool) -> None:
     """
     if path.is_dir():
         raise OutputError(f"The output {path} is a folder.", "Give the name of a file.")
+    _check_place(path, overwrite)
+
+
+def check_zarr_target(path: Path, overwrite: bool) -> None:
+    """Check that a Zarr folder can be written, and that what it replaces is one and not some other folder.
+
+    Raises:
+        OutputError: The folder exists and `overwrite` is not set or it holds no Zarr, or the place cannot be written.
+    """
+    if path.exists() and not any((path / name).is_file() for name in ZARR_FILES):
+        raise OutputError(
+            f"The output {path} exists and is no Zarr.", "Choose another name: only a Zarr can be replaced by one."
+        )
+    _check_place(path, overwrite)
+
+
+def _check_place(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise OutputError(f"The output {path} exists.", "Pass --overwrite or choose another name.")
     if not path.parent.is_dir():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from math import ceil, prod
+from math import prod
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -18,11 +18,7 @@ from unetkit.errors import OutputError
 from unetkit.io.image import OutputSpec
 from unetkit.io.levels import cut_bands, level_sizes
 from unetkit.io.partial import errors_of, partial_file
-from unetkit.io.tiff_tiles import TilePages
-
-TILE = 512
-TILE_STEP = 16
-"""Heights and widths of tiles in TIFF are multiples of this."""
+from unetkit.io.tiff_tiles import TILE, TilePages, tile_size
 
 CLASSIC_BYTES = 2**32 - 2**26
 """Uncompressed pixels that surely fit a classic TIFF with its metadata; larger outputs are BigTIFF."""
@@ -61,39 +57,34 @@ class TiffSink:
         """
         spec = self._spec
         sizes = level_sizes(spec)
-        tiles = [(_tile_size(height), _tile_size(width)) for height, width in sizes]
         pixels = spec.planes * spec.channels * sum(height * width for height, width in sizes)
         big = pixels * spec.dtype.itemsize > CLASSIC_BYTES
         with (
             errors_of(rows) as safe_rows,
             partial_file(self._path) as partial,
-            TilePages(cut_bands(spec, safe_rows, TILE), tiles, self._path.parent) as pages,
+            TilePages(cut_bands(spec, safe_rows, TILE), sizes, self._path.parent) as pages,
             TiffWriter(partial, bigtiff=big, byteorder="<", ome=True) as writer,
         ):
             first = pages.first()
-            self._write_level(writer, chain(first), tiles[0], 0, sizes)
+            self._write_level(writer, chain(first), 0, sizes)
             deque(first, maxlen=0)  # tifffile takes as many tiles as it needs: what is left is smaller levels
             for level in range(1, len(sizes)):
-                self._write_level(writer, pages.level(level, spec.planes), tiles[level], level, sizes)
+                self._write_level(writer, pages.level(level, spec.planes), level, sizes)
 
     def _write_level(
-        self,
-        writer: TiffWriter,
-        encoded: Iterable[bytes],
-        tile: tuple[int, int],
-        level: int,
-        sizes: list[tuple[int, int]],
+        self, writer: TiffWriter, encoded: Iterator[bytes], level: int, sizes: list[tuple[int, int]]
     ) -> None:
         """Write all pages of one level; level 0 announces the others."""
         spec = self._spec
         axes, plane_shape = ome_axes(spec.plane_axes, spec.plane_shape)
         axes += "CYX" if spec.channels > 1 else "YX"
         channels = (spec.channels,) if spec.channels > 1 else ()
+        height, width = sizes[level]
         writer.write(
-            iter(encoded),
-            shape=(*plane_shape, *channels, *sizes[level]),
+            encoded,
+            shape=(*plane_shape, *channels, height, width),
             dtype=spec.dtype,
-            tile=tile,
+            tile=(tile_size(height), tile_size(width)),
             photometric="minisblack",
             compression="zlib",
             software="unetkit",
@@ -114,10 +105,6 @@ def ome_axes(plane_axes: str, plane_shape: tuple[int, ...]) -> tuple[str, tuple[
         return "Z", (prod(plane_shape),)
     free = iter(axis for axis in "ZT" if axis not in plane_axes)
     return "".join(axis if axis in "TZ" else next(free) for axis in plane_axes), plane_shape
-
-
-def _tile_size(pixels: int) -> int:
-    return min(TILE, ceil(pixels / TILE_STEP) * TILE_STEP)
 
 
 def _metadata(spec: OutputSpec, axes: str) -> dict[str, Any]:

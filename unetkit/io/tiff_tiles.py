@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
@@ -15,12 +14,12 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.io.levels import Band
+from unetkit.io.levels import Band, Block, cut_blocks
+from unetkit.io.workers import Workers
 
-ENCODING_THREADS = 2
-
-WAITING_BYTES = 2**25
-"""Pixels that wait for the encoding threads at most."""
+TILE = 512
+TILE_STEP = 16
+"""Heights and widths of tiles in TIFF are multiples of this."""
 
 INTEGER_LEVEL = 2
 FLOAT_LEVEL = 1
@@ -42,31 +41,31 @@ class TilePages:
     later, wait in a scratch file beside the output, which has no name and vanishes with the process.
 
     Args:
-        bands: What is written, each as high as a tile or, at the bottom of a plane, less.
-        tiles: Height and width of the tiles of each level.
+        bands: What is written, each TILE rows high or, at the bottom of a plane, less.
+        sizes: Height and width of each level.
         folder: Where the scratch file is made.
     """
 
-    def __init__(self, bands: Iterable[Band], tiles: list[tuple[int, int]], folder: Path) -> None:
+    def __init__(self, bands: Iterable[Band], sizes: list[tuple[int, int]], folder: Path) -> None:
         self._bands = bands
-        self._tiles = tiles
+        self._sizes = sizes
         self._places: dict[Page, list[tuple[int, int]]] = {}
         self._scratch = TemporaryFile(dir=folder)  # noqa: SIM115
         self._scratch_end = 0
-        self._pool = ThreadPoolExecutor(ENCODING_THREADS, thread_name_prefix="unetkit-encoder")
+        self._workers = Workers()
 
     def __enter__(self) -> TilePages:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._workers.__exit__()
         with suppress(OSError):  # what a full disk did not take is not needed any more
             self._scratch.close()
 
     def first(self) -> Iterator[bytes]:
         """Yield the tiles of full resolution: channel after channel, plane after plane."""
         plane = 0
-        for page, tile in self._encoded():
+        for page, tile in self._workers.map(self._encode, cut_blocks(self._bands, TILE)):
             if page.level == 0 and page.plane > plane:
                 yield from self._stored(0, plane)
                 plane = page.plane
@@ -90,27 +89,15 @@ class TilePages:
                 yield self._scratch.read(size)
         self._scratch.seek(self._scratch_end)
 
-    def _encoded(self) -> Iterator[tuple[Page, bytes]]:
-        """Yield tiles in the order of the bands, as many ahead of the one that is taken as may wait."""
-        waiting: deque[tuple[Page, Future[bytes], int]] = deque()
-        waiting_bytes = 0
-        for band in self._bands:
-            for page, pixels in self._cut(band):
-                waiting.append((page, self._pool.submit(encode_tile, pixels, self._tiles[page.level]), pixels.nbytes))
-                waiting_bytes += pixels.nbytes
-                while waiting_bytes > WAITING_BYTES and len(waiting) > ENCODING_THREADS:
-                    done, future, size = waiting.popleft()
-                    waiting_bytes -= size
-                    yield done, future.result()
-        for page, future, _ in waiting:
-            yield page, future.result()
+    def _encode(self, block: Block) -> tuple[Page, bytes]:
+        band = block.band
+        shape = (tile_size(self._sizes[band.level][0]), tile_size(self._sizes[band.level][1]))
+        return Page(band.level, band.plane, block.channel), encode_tile(block.pixels, shape)
 
-    def _cut(self, band: Band) -> Iterator[tuple[Page, NDArray[Any]]]:
-        """Yield the part of a band that lies in each tile, (h, w)."""
-        width = self._tiles[band.level][1]
-        for channel, pixels in enumerate(band.pixels):
-            for left in range(0, pixels.shape[1], width):
-                yield Page(band.level, band.plane, channel), pixels[:, left : left + width]
+
+def tile_size(pixels: int) -> int:
+    """Return the height or width of the tiles of a page that has so many rows or columns."""
+    return min(TILE, ceil(pixels / TILE_STEP) * TILE_STEP)
 
 
 def encode_tile(pixels: NDArray[Any], shape: tuple[int, int]) -> bytes:

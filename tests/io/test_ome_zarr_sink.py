@@ -1,0 +1,202 @@
+"""The OME-Zarr sink: what zarr reads back, what OME-Zarr 0.5 requires, and what is left after a fault."""
+
+import sys
+
+import numpy as np
+import pytest
+import zarr
+
+from unetkit.errors import OutputError
+from unetkit.io.files import create_sink
+from unetkit.io.image import OutputSpec
+from unetkit.io.levels import halve
+from unetkit.io.ome_zarr_sink import OmeZarrSink
+
+
+def make_output(planes, channels, height, width, dtype):
+    return (np.random.default_rng(0).random((planes, channels, height, width)) * 255).astype(dtype)
+
+
+def cut(pixels, step):
+    """Yield `pixels` (planes, C, height, width) as blocks of up to `step` rows."""
+    for plane in pixels:
+        for top in range(0, plane.shape[1], step):
+            yield plane[:, top : top + step]
+
+
+def check_required_fields(group):
+    """Check what the specification says an image MUST have."""
+    assert group.metadata.zarr_format == 3
+    ome = group.attrs["ome"]
+    assert ome["version"] == "0.5"
+    for multiscale in ome["multiscales"]:
+        axes = multiscale["axes"]
+        names = [axis["name"] for axis in axes]
+        types = [axis["type"] for axis in axes]
+        assert len(set(names)) == len(names) <= 5
+        assert types.count("space") in {2, 3}
+        assert types == sorted(types, key=["time", "channel", "space"].index)
+        assert multiscale["name"]
+        assert multiscale["type"]
+        sizes = []
+        for dataset in multiscale["datasets"]:
+            array = group[dataset["path"]]
+            assert array.metadata.dimension_names == tuple(names)
+            first, *more = dataset["coordinateTransformations"]
+            assert first["type"] == "scale"
+            assert [transformation["type"] for transformation in more] in ([], ["translation"])
+            assert all(len(t[t["type"]]) == array.ndim for t in (first, *more))
+            sizes.append(array.size)
+        assert sizes == sorted(sizes, reverse=True)
+    if "image-label" in ome:
+        assert group["0"].dtype.kind in "ui"
+        assert all({"label-value", "rgba"} <= colour.keys() for colour in ome["image-label"]["colors"])
+
+
+@pytest.mark.parametrize("step", [100, 768, 5000])
+@pytest.mark.parametrize(
+    ("size", "axes", "shape", "channels", "dtype", "names"),
+    [
+        ((1, 1), "", (), 1, "uint8", "yx"),
+        ((1300, 1100), "", (), 1, "uint8", "yx"),
+        ((513, 40), "Z", (3,), 1, "uint32", "zyx"),
+        ((530, 1501), "", (), 3, "float32", "cyx"),
+        ((40, 530), "TZ", (2, 3), 2, "float32", "tczyx"),
+        ((40, 30), "Q", (2,), 1, "uint16", "zyx"),
+    ],
+)
+def test_every_level_comes_back(tmp_path, size, axes, shape, channels, dtype, names, step):
+    planes = int(np.prod(shape))
+    pixels = make_output(planes, channels, *size, dtype)
+    path = tmp_path / "out.ome.zarr"
+    create_sink(path, OutputSpec(*size, np.dtype(dtype), channels, axes, shape)).write(cut(pixels, step))
+    group = zarr.open_group(path, mode="r")
+    check_required_fields(group)
+    assert "".join(axis["name"] for axis in group.attrs["ome"]["multiscales"][0]["axes"]) == names
+    expected = pixels.reshape(*shape, channels, *size)
+    if channels == 1:
+        expected = expected[..., 0, :, :]
+    elif len(shape) == 2:
+        expected = np.moveaxis(expected, 1, 2)  # stored as t, c, z
+    for dataset in group.attrs["ome"]["multiscales"][0]["datasets"]:
+        stored = group[dataset["path"]][:]
+        assert stored.dtype == dtype
+        np.testing.assert_array_equal(stored, expected)
+        expected = halve(expected)
+    assert max(stored.shape[-2:]) <= 512
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_planes_are_put_in_the_order_of_the_format(tmp_path):
+    pixels = make_output(6, 1, 9, 8, "uint8")
+    OmeZarrSink(tmp_path / "out.zarr", OutputSpec(9, 8, np.dtype("uint8"), 1, "ZT", (3, 2))).write(cut(pixels, 4))
+    group = zarr.open_group(tmp_path / "out.zarr", mode="r")
+    check_required_fields(group)
+    np.testing.assert_array_equal(group["0"][:], pixels.reshape(3, 2, 9, 8).transpose(1, 0, 2, 3))
+
+
+def test_metadata_says_size_names_and_origin(tmp_path):
+    notes = (("model", "nuclei"), ("command", "unetkit segment a.tif out.zarr"))
+    spec = OutputSpec(600, 700, np.dtype("float32"), 2, "", (), (0.25, 0.5), notes, channel_names=("back", "cell ä"))
+    OmeZarrSink(tmp_path / "out.ome.zarr", spec).write(cut(make_output(1, 2, 600, 700, "float32"), 512))
+    attributes = dict(zarr.open_group(tmp_path / "out.ome.zarr", mode="r").attrs)
+    assert attributes["unetkit"] == {"notes": dict(notes), "channel_names": ["back", "cell ä"]}
+    multiscale = attributes["ome"]["multiscales"][0]
+    assert multiscale["name"] == "out"
+    assert multiscale["axes"] == [
+        {"name": "c", "type": "channel"},
+        {"name": "y", "type": "space", "unit": "micrometer"},
+        {"name": "x", "type": "space", "unit": "micrometer"},
+    ]
+    full, half = (dataset["coordinateTransformations"] for dataset in multiscale["datasets"])
+    assert full == [{"type": "scale", "scale": [1, 0.25, 0.5]}]
+    assert half[0]["scale"] == [1, 0.5, 1]
+    assert half[1]["translation"] == [0, 0.125, 0.25]  # the mean of two pixels lies half a pixel from the first
+    assert "image-label" not in attributes["ome"]
+
+
+def test_without_a_pixel_size_there_is_no_unit(tmp_path):
+    OmeZarrSink(tmp_path / "out.zarr", OutputSpec(600, 7, np.dtype("uint8"))).write([np.ones((1, 600, 7), np.uint8)])
+    ome = zarr.open_group(tmp_path / "out.zarr", mode="r").attrs["ome"]
+    assert all("unit" not in axis for axis in ome["multiscales"][0]["axes"])
+    assert [dataset["coordinateTransformations"] for dataset in ome["multiscales"][0]["datasets"]] == [
+        [{"type": "scale", "scale": [1, 1]}],
+        [{"type": "scale", "scale": [2, 2]}],
+    ]
+    assert "image-label" in ome
+
+
+def content(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_same_rows_give_the_same_files(tmp_path):
+    pixels = make_output(1, 1, 1500, 1100, "uint8")
+    outputs = []
+    for number, step in enumerate([7, 1024, 1500]):
+        path = tmp_path / str(number) / "out.zarr"
+        path.parent.mkdir()
+        OmeZarrSink(path, OutputSpec(1500, 1100, np.dtype("uint8"))).write(cut(pixels, step))
+        outputs.append(content(path))
+    assert outputs[0] == outputs[1] == outputs[2]
+
+
+class RowsError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [RowsError("rows"), OSError("rows"), KeyboardInterrupt(), ValueError("rows")])
+@pytest.mark.parametrize("existing", [False, True])
+def test_an_error_of_the_rows_passes_and_keeps_what_was_there(tmp_path, error, existing):
+    path = tmp_path / "out.zarr"
+    spec = OutputSpec(2048, 30, np.dtype("uint8"))
+    if existing:
+        OmeZarrSink(path, spec).write([np.ones((1, 2048, 30), np.uint8)])
+        before = content(path)
+
+    def rows():
+        yield np.zeros((1, 1500, 30), np.uint8)
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        create_sink(path, spec, overwrite=True).write(rows())
+    assert caught.value is error
+    assert list(tmp_path.iterdir()) == ([path] if existing else [])
+    if existing:
+        assert content(path) == before
+
+
+@pytest.mark.parametrize("height", [0, 100, 1500])
+def test_too_few_or_too_many_rows_are_a_fault(tmp_path, height):
+    with pytest.raises(ValueError, match="rows"):
+        OmeZarrSink(tmp_path / "out.zarr", OutputSpec(1000, 20, np.dtype("uint8"))).write(
+            np.zeros((1, 1, 20), np.uint8) for _ in range(height)
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_a_zarr_is_replaced_and_only_when_asked(tmp_path):
+    path = tmp_path / "out.zarr"
+    spec = OutputSpec(20, 30, np.dtype("uint8"))
+    create_sink(path, spec).write([np.full((1, 20, 30), 1, np.uint8)])
+    with pytest.raises(OutputError, match="exists"):
+        create_sink(path, spec)
+    create_sink(path, spec, overwrite=True).write([np.full((1, 20, 30), 2, np.uint8)])
+    assert (zarr.open_group(path, mode="r")["0"][:] == 2).all()
+    assert list(tmp_path.iterdir()) == [path]
+    folder = tmp_path / "photos.zarr"
+    folder.mkdir()
+    (folder / "photo.jpg").write_text("dear")
+    file = tmp_path / "file.zarr"
+    file.write_text("dear")
+    for other in (folder, file):
+        with pytest.raises(OutputError, match="is no Zarr"):
+            create_sink(other, spec, overwrite=True)
+    with pytest.raises(OutputError, match="does not exist"):
+        create_sink(tmp_path / "no" / "out.zarr", spec)
+
+
+def test_without_the_package_the_error_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(OutputError, match=r"needs the package zarr.*pip install"):
+        create_sink(tmp_path / "out.zarr", OutputSpec(20, 30, np.dtype("uint8")))

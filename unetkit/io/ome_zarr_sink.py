@@ -1,0 +1,150 @@
+"""Masks, labels and probabilities as OME-Zarr 0.5: a folder of chunks at several resolutions.
+
+The format: https://ngff.openmicroscopy.org/0.5/. What is stored as zarr is always a pyramid, as viewers expect it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.errors import OutputError
+from unetkit.io.image import OutputSpec
+from unetkit.io.levels import Block, cut_bands, cut_blocks, level_sizes
+from unetkit.io.partial import errors_of, partial_folder
+from unetkit.io.tiff_sink import ome_axes
+from unetkit.io.workers import Workers
+
+CHUNK = 1024
+
+AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+"""Names and types of the axes, in the order that OME-Zarr wants."""
+
+
+class OmeZarrSink:
+    """Writes an OME-Zarr folder, which appears under its name when it is whole.
+
+    Axes are stored in the order t, c, z, y, x; those that are neither T nor Z are renamed or flattened as in OME-TIFF.
+    Notes and channel names are in the group's attribute `unetkit`. Masks and labels carry "image-label", by which
+    viewers know them for labels; it names no source, as the image need not be an OME-Zarr.
+
+    Args:
+        path: The folder.
+        spec: What will be written.
+
+    Raises:
+        OutputError: The package zarr is not installed.
+    """
+
+    def __init__(self, path: Path, spec: OutputSpec) -> None:
+        try:
+            import zarr  # noqa: F401  (only to say early that it is missing)
+        except ImportError as error:
+            raise OutputError(
+                f"{path}: writing OME-Zarr needs the package zarr.",
+                "Install it (pip install 'zarr>=3'), or choose a .tif output.",
+            ) from error
+        axes, sizes = ome_axes(spec.plane_axes, spec.plane_shape)
+        self._path = path
+        self._spec = replace(spec, pyramid=True, plane_axes=axes.lower(), plane_shape=sizes)
+        present = {*axes.lower(), "y", "x", *("c" if spec.channels > 1 else "")}
+        self._axes = "".join(axis for axis in AXIS_TYPES if axis in present)
+
+    def write(self, rows: Iterable[NDArray[Any]]) -> None:
+        """Write the whole output from its rows.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        with (
+            errors_of(rows) as safe_rows,
+            partial_folder(self._path) as partial,
+            Workers() as workers,
+        ):
+            arrays = self._create(partial)
+
+            def store(block: Block) -> None:
+                arrays[block.band.level][self._place(block)] = block.pixels
+
+            # Chunk by chunk in our own threads: of a larger piece, zarr goes on to write after one chunk has failed.
+            blocks = cut_blocks(cut_bands(self._spec, safe_rows, CHUNK), CHUNK)
+            deque(workers.map(store, blocks), maxlen=0)
+
+    def _create(self, folder: Path) -> list[Any]:
+        """Create the group and the array of each level, all zeros."""
+        import zarr
+        from zarr.codecs import BloscCodec
+
+        spec = self._spec
+        group = zarr.create_group(folder, zarr_format=3, attributes=self._attributes())
+        lengths = {**dict(zip(spec.plane_axes, spec.plane_shape, strict=True)), "c": spec.channels}
+        arrays = []
+        for level, (height, width) in enumerate(level_sizes(spec)):
+            lengths |= {"y": height, "x": width}
+            shape = tuple(lengths[axis] for axis in self._axes)
+            arrays.append(
+                group.create_array(
+                    str(level),
+                    shape=shape,
+                    dtype=spec.dtype,
+                    chunks=tuple(min(CHUNK, lengths[axis]) if axis in "yx" else 1 for axis in self._axes),
+                    compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=spec.dtype.itemsize),
+                    fill_value=0,
+                    dimension_names=tuple(self._axes),
+                )
+            )
+        return arrays
+
+    def _place(self, block: Block) -> tuple[int | slice, ...]:
+        """Return the index of a block in the array of its level."""
+        spec, band = self._spec, block.band
+        position = np.unravel_index(band.plane, spec.plane_shape) if spec.plane_shape else ()
+        index: dict[str, int | slice] = {
+            axis: int(place) for axis, place in zip(spec.plane_axes, position, strict=True)
+        }
+        height, width = block.pixels.shape
+        index |= {"c": block.channel, "y": slice(band.top, band.top + height)}
+        index["x"] = slice(block.left, block.left + width)
+        return tuple(index[axis] for axis in self._axes)
+
+    def _attributes(self) -> dict[str, Any]:
+        """Return the attributes of the group: OME's, and our own."""
+        spec = self._spec
+        labels = spec.dtype.kind in "ui"
+        axes: list[dict[str, str]] = [{"name": axis, "type": AXIS_TYPES[axis]} for axis in self._axes]
+        if spec.pixel_size_um is not None:
+            for axis in axes[-2:]:
+                axis["unit"] = "micrometer"
+        multiscale = {
+            "name": self._path.name.split(".", maxsplit=1)[0],
+            "axes": axes,
+            "datasets": [
+                {"path": str(level), "coordinateTransformations": self._transformations(level)}
+                for level in range(len(level_sizes(spec)))
+            ],
+            "type": "nearest" if labels else "mean",
+            "metadata": {"description": "upper left of 2 x 2 pixels" if labels else "mean of 2 x 2 pixels"},
+        }
+        ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
+        if labels:
+            transparent = {"label-value": 0, "rgba": [0, 0, 0, 0]}
+            ome["image-label"] = {"version": "0.5", "colors": [transparent]}
+        return {"ome": ome, "unetkit": {"notes": dict(spec.notes), "channel_names": list(spec.channel_names)}}
+
+    def _transformations(self, level: int) -> list[dict[str, Any]]:
+        """Return where the centres of a level's pixels lie: those of means between the pixels that were averaged."""
+        size_y, size_x = self._spec.pixel_size_um or (1.0, 1.0)
+        sizes = {"y": size_y, "x": size_x}
+        scale = [sizes[axis] * 2.0**level if axis in sizes else 1.0 for axis in self._axes]
+        transformations: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        if level and self._spec.dtype.kind == "f":
+            shift = (2**level - 1) / 2
+            translation = [sizes[axis] * shift if axis in sizes else 0.0 for axis in self._axes]
+            transformations.append({"type": "translation", "translation": translation})
+        return transformations
