@@ -21,7 +21,7 @@ LAYERS = [
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
     ["backends", "postprocess"],
     ["data", "inference", "report", "parsing"],
-    ["evaluation", "evaluation_result", "training"],
+    ["evaluation", "evaluation_result", "training", "report.segmented"],
     ["demo"],
     ["cli", "__main__"],
 ]

@@ -88,14 +88,18 @@ def sample_pixels(source: ImageSource, plane: int) -> NDArray[Any]:
     Raises:
         ImageError: Some pixels are NaN or infinite.
     """
-    height, width = source.info.height, source.info.width
-    if height * width <= WHOLE_PLANE_PIXELS:
-        pixels = source.read(plane, slice(0, height), slice(0, width)).reshape(source.info.channels, -1)
-    else:
-        windows = [source.read(plane, y, x) for y in _spread(height) for x in _spread(width)]
-        pixels = np.concatenate([window.reshape(source.info.channels, -1) for window in windows], axis=1)
+    windows = sample_windows(source, plane)
+    pixels = np.concatenate([window.reshape(window.shape[0], -1) for window in windows], axis=1)
     check_finite(pixels, source.info.name)
     return pixels
+
+
+def sample_windows(source: ImageSource, plane: int) -> list[NDArray[Any]]:
+    """Read the windows (C, h, w) that stand for a plane; see `sample_pixels`."""
+    height, width = source.info.height, source.info.width
+    if height * width <= WHOLE_PLANE_PIXELS:
+        return [source.read(plane, slice(0, height), slice(0, width))]
+    return [source.read(plane, y, x) for y in _spread(height) for x in _spread(width)]
 
 
 def check_finite(pixels: NDArray[Any], name: str) -> None:

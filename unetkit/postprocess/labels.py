@@ -1,11 +1,12 @@
 """Instance labels of a foreground mask of any size, numbered once across all its tiles, in bounded memory.
 
 The mask is read twice. The first time, each tile tells which of its pixels belong together (connected components, or
-the hills of the distance map) and what touches across its borders. From this, a few numbers for each object, the objects
-of a plane are joined and numbered. The second time the tiles do the same again, and their pixels get the numbers.
+the hills of the distance map) and what touches across its borders. From this, a few numbers for each object, the
+objects of a plane are joined and numbered. The second time the tiles do the same again, and their pixels get the
+numbers.
 
-Tiles lie on a grid of their own, whatever the bands are in which the mask comes. The labels depend on neither. In memory
-are a band, a strip of tiles, and for each object and each tile that it reaches into 4 bytes, and about 20 more (and 24
+Tiles lie on a grid of their own, whatever the bands are in which the mask comes. The labels depend on neither. In
+memory are a band, a strip of tiles, and for each object and each tile that it reaches into 4 bytes, and about 20 more (and 24
 for each pair that touches) while its plane is read for the first time.
 """
 
