@@ -11,6 +11,7 @@ from pathlib import Path
 from unetkit.errors import DataError
 from unetkit.io.files import find_images, image_stem, open_image
 from unetkit.io.image import UNNAMED_AXES, ImageInfo
+from unetkit.io.reading import Reading
 
 MASK_SUFFIXES = ("_masks", "_mask", "_labels", "_label", "_seg")
 """Endings that a mask's stem may have after the stem of its image."""
@@ -241,7 +242,7 @@ def _training_axes(info: ImageInfo, size: tuple[int, int]) -> str | None:
 
 
 def _read_info(path: Path, axes: str | None = None, *, expand_palette: bool = True) -> ImageInfo:
-    source = open_image(path, axes=axes, expand_palette=expand_palette)
+    source = open_image(path, Reading(axes=axes), expand_palette=expand_palette)
     try:
         return source.info
     finally:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unetkit.errors import ImageError, OutputError, UnetkitError
 from unetkit.inference.forward import Output, choose_device
 from unetkit.inference.tiling import Progress, Tiling, describe_output, predict
-from unetkit.io.files import create_sink, find_images, image_stem, open_image
+from unetkit.io.files import create_sink, find_images, image_stem, is_zarr, open_image
 from unetkit.io.image import UNNAMED_AXES, ImageSource
+from unetkit.io.reading import WHOLE, Reading
 from unetkit.models.segmenter import Segmenter, load_model
 
 
@@ -73,7 +74,7 @@ def segment(
     segmenter = model if isinstance(model, Segmenter) else load_model(model)
     tiling.grid(1, 1, segmenter.spec)  # an impossible tile or device is an error before any file is touched
     choose_device(tiling.device)
-    if Path(image).is_dir():
+    if Path(image).is_dir() and not is_zarr(image):
         _make_folder(Path(result))
     done: list[Segmented] = []
     failed: list[UnetkitError] = []
@@ -90,20 +91,22 @@ def segment(
     return done
 
 
-def open_for(path: Path, channels: int) -> ImageSource:
+def open_for(path: Path, channels: int, reading: Reading = WHOLE) -> ImageSource:
     """Open an image for a model: an axis without a name that has the model's number of channels is the channels."""
-    source = open_image(path)
+    source = open_image(path, reading)
+    if reading.axes is not None:
+        return source
     info = source.info
     unnamed = [i for i, axis in enumerate(info.axes) if axis in UNNAMED_AXES]
     if channels > 1 and info.channels == 1 and len(unnamed) == 1 and info.shape[unnamed[0]] == channels:
         source.close()
-        return open_image(path, axes=info.axes.replace(info.axes[unnamed[0]], "C"))
+        return open_image(path, replace(reading, axes=info.axes.replace(info.axes[unnamed[0]], "C")))
     return source
 
 
 def _plan(image: Path, result: Path, overwrite: bool) -> list[tuple[Path, Path]]:
     """Pair inputs with outputs; raise before any work if an output could not be written."""
-    if not image.is_dir():
+    if not image.is_dir() or is_zarr(image):
         if result.exists() and image.exists() and result.samefile(image):
             raise OutputError(f"The output {result} is the input itself.", "Choose another name.")
         return [(image, result)]
