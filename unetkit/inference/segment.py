@@ -10,7 +10,7 @@ from pathlib import Path
 from unetkit.errors import ImageError, OutputError, UnetkitError
 from unetkit.inference.forward import Output, choose_device
 from unetkit.inference.tiling import Progress, Tiling, describe_output, predict
-from unetkit.io.files import create_sink, find_images, image_stem, is_zarr, open_image
+from unetkit.io.files import create_sink, find_images, image_stem, is_folder, open_image
 from unetkit.io.image import UNNAMED_AXES, ImageSource
 from unetkit.io.reading import WHOLE, Reading
 from unetkit.models.segmenter import Segmenter, load_model
@@ -74,7 +74,7 @@ def segment(
     segmenter = model if isinstance(model, Segmenter) else load_model(model)
     tiling.grid(1, 1, segmenter.spec)  # an impossible tile or device is an error before any file is touched
     choose_device(tiling.device)
-    if Path(image).is_dir() and not is_zarr(image):
+    if is_folder(image):
         _make_folder(Path(result))
     done: list[Segmented] = []
     failed: list[UnetkitError] = []
@@ -106,7 +106,7 @@ def open_for(path: Path, channels: int, reading: Reading = WHOLE) -> ImageSource
 
 def _plan(image: Path, result: Path, overwrite: bool) -> list[tuple[Path, Path]]:
     """Pair inputs with outputs; raise before any work if an output could not be written."""
-    if not image.is_dir() or is_zarr(image):
+    if not is_folder(image):
         if result.exists() and image.exists() and result.samefile(image):
             raise OutputError(f"The output {result} is the input itself.", "Choose another name.")
         return [(image, result)]

@@ -87,6 +87,11 @@ def is_zarr(path: str | Path) -> bool:
     return path.is_dir() and (path.suffix.lower() == ZARR_SUFFIX or any((path / name).is_file() for name in ZARR_FILES))
 
 
+def is_folder(path: str | Path) -> bool:
+    """Return whether a path is a folder that may hold images, rather than one image."""
+    return Path(path).is_dir() and not is_zarr(path)
+
+
 def _open_stored(path: Path, reading: Reading, expand_palette: bool, cache_bytes: int) -> ImageSource:
     """Open an image as it is stored, at one of its levels."""
     if is_zarr(path):
