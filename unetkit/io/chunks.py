@@ -66,7 +66,7 @@ class ChunkedArray:
         self._goes_on = on_bad_tile == "background"
         self._cache_bytes = cache_bytes
         self._cache = BlockCache(cache_bytes, name)
-        self._bad: set[Box] = set()
+        self._bad: set[tuple[int, ...]] = set()
         self._bad_lock = Lock()
         self._lock = RLock()
         self._pool: ThreadPoolExecutor | None = None
@@ -152,8 +152,9 @@ class ChunkedArray:
                     "Copy or export it again, or pass --on-bad-tile background to go on without such chunks.",
                 ) from error
             with self._bad_lock:
-                if box not in self._bad:
-                    self._bad.add(box)
+                start = tuple(part.start for part in box)
+                if start not in self._bad:
+                    self._bad.add(start)
                     self.bad_boxes.append(box)
             return np.broadcast_to(np.asarray(self._fill, self.dtype), shape)
         return pixels
