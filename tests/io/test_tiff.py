@@ -9,8 +9,9 @@ import pytest
 import tifffile
 
 from unetkit.errors import ImageError
+from unetkit.io.axes import name_axes
 from unetkit.io.reading import Reading
-from unetkit.io.tiff import TiffSource, name_axes
+from unetkit.io.tiff import TiffSource
 from unetkit.io.tiff_segments import SegmentReader
 
 EM = Path(__file__).parents[2] / "../shared/data/em/train-volume.tif"
@@ -355,7 +356,7 @@ def decoded(monkeypatch):
     decode = SegmentReader._decode_segment
 
     def count(self, encoded, *arguments):
-        indices.append(encoded.index)
+        indices.append(encoded.segment)
         return decode(self, encoded, *arguments)
 
     monkeypatch.setattr(SegmentReader, "_decode_segment", count)

@@ -21,8 +21,8 @@ OVERHEAD: dict[BackendName, tuple[float, float]] = {
     "onnxruntime": (2.1, 5.0),
     "openvino": (2.1, 2.5),
 }
-"""Memory for features, in sizes of those that must be there together, and for weights, in sizes of the weights, at most:
-measured on ResNet-18, 34 and 50."""
+"""Memory for features, in sizes of those that must be there together, and for weights, in sizes of the weights: at most
+so much was measured on ResNet-18, 34 and 50."""
 
 RUNTIME_BYTES: dict[BackendName, int] = {"torch": 0, "compile": 300 * 10**6, "onnxruntime": 10**8, "openvino": 10**8}
 """Memory of a backend's own code."""

@@ -81,7 +81,8 @@ class Forward:
         self.device = backends[0].device
         self._streams: tuple[torch.cuda.Stream, torch.cuda.Stream] | None = None
         if self.device.type == "cuda":
-            self._streams = (torch.cuda.Stream(self.device), torch.cuda.Stream(self.device))
+            up, down = (torch.cuda.Stream(self.device) for _ in range(2))  # type: ignore[no-untyped-call]
+            self._streams = (up, down)
         self.channels = classes if probabilities else 1
         self.dtype = np.dtype(np.float32 if probabilities else np.uint8)
 

@@ -9,10 +9,7 @@ from glob import glob
 from pathlib import Path
 
 from unetkit.errors import ImageError, OutputError
-from unetkit.io.files import IMAGE_SUFFIXES, find_images, image_stem
-
-ZARR_SUFFIX = ".zarr"
-"""A folder with this suffix is one image."""
+from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, find_images, image_stem, is_folder
 
 
 @dataclass(frozen=True)
@@ -59,12 +56,12 @@ def plan_jobs(
     named = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
     if not named:
         raise ImageError("No images are named.", "Name one or more, or a folder of them.")
-    if len(named) == 1 and not _is_folder(named[0]) and not _is_pattern(named[0]):
+    if len(named) == 1 and not is_folder(named[0]) and not _is_pattern(named[0]):
         return [_plan_file(named[0], result, resume and not overwrite)]
     found = list(dict.fromkeys(path for name in named for path in _expand(name)))
     if result.suffix.lower() == ZARR_SUFFIX or (result.exists() and not result.is_dir()):
         what = (
-            f"{named[0]} is a folder" if len(named) == 1 and _is_folder(named[0]) else f"it is for {len(found)} images"
+            f"{named[0]} is a folder" if len(named) == 1 and is_folder(named[0]) else f"it is for {len(found)} images"
         )
         raise OutputError(f"{result} is a file, but {what}.", "Give a folder for the outputs.")
     beside = [path.parent for path in found if result.exists() and path.parent.resolve() == result.resolve()]
@@ -99,7 +96,7 @@ def _plan_file(image: Path, result: Path, keep: bool) -> Job:
 
 def _expand(name: Path) -> list[Path]:
     """Return the images that a name stands for."""
-    if _is_folder(name):
+    if is_folder(name):
         return find_images(name)
     if not _is_pattern(name):
         _check_exists(name)
@@ -119,11 +116,6 @@ def _check_exists(image: Path) -> None:
         raise ImageError(f"The image {image} does not exist.", "Check its name and folder.")
 
 
-def _is_folder(path: Path) -> bool:
-    """Whether this is a folder of images."""
-    return path.is_dir() and path.suffix.lower() != ZARR_SUFFIX
-
-
 def _is_pattern(path: Path) -> bool:
     """Whether this stands for the files that match it: a file of that very name comes first."""
     return any(sign in str(path) for sign in "*?[") and not path.exists()
@@ -133,7 +125,7 @@ def _is_image(path: Path) -> bool:
     """Whether what matches a pattern is an image by its name, and no part of an OME-Zarr image."""
     suffix = path.suffix.lower()
     inside = any(parent.suffix.lower() == ZARR_SUFFIX for parent in path.parents)
-    return not inside and not _is_folder(path) and suffix in (*IMAGE_SUFFIXES, ZARR_SUFFIX)
+    return not inside and not is_folder(path) and suffix in (*IMAGE_SUFFIXES, ZARR_SUFFIX)
 
 
 def _check_free(targets: Sequence[Path], replace: bool) -> None:

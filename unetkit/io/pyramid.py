@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -52,18 +52,25 @@ class Series:
     levels: tuple[Level, ...]
 
 
-def pick_series(series: Sequence[Series], number: int | None, name: str) -> int:
+def pick_series(count: int, number: int | None, describe: Callable[[int], Series], name: str) -> int:
     """Return the number of the series to read: the first by default.
+
+    Args:
+        count: How many there are.
+        number: The one asked for.
+        describe: Describes one of them, for the error.
+        name: Path of the file, for messages.
 
     Raises:
         ImageError: There is no such series; the remedy lists those that there are.
     """
-    if number is None or number < len(series):
+    if number is None or number < count:
         return number or 0
-    known = [
-        f"{i} ({' '.join(filter(None, (one.name, one.axes, str(one.shape))))})" for i, one in enumerate(series[:LISTED])
-    ]
-    more = f" and {len(series) - LISTED} more" if len(series) > LISTED else ""
+    known = []
+    for i in range(min(count, LISTED)):
+        series = describe(i)
+        known.append(f"{i} ({' '.join(filter(None, (series.name, series.axes, str(series.shape))))})")
+    more = f" and {count - LISTED} more" if count > LISTED else ""
     raise ImageError(f"{name} has no series {number}.", f"Choose one of: {', '.join(known)}{more}.")
 
 

@@ -75,6 +75,6 @@ class ScratchArray:
 
 def _write(file: Any, array: NDArray[Any]) -> None:
     """Write all bytes of an array; an unbuffered file may take only a part of them at a time."""
-    left = memoryview(array.reshape(-1).view(np.uint8))
+    left = array.reshape(-1).view(np.uint8).data
     while left:
         left = left[file.write(left) :]

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, PLANARCONFIG, TiffFile, TiffPage, TiffPageSeries
 
+from unetkit.io.axes import name_axes
 from unetkit.io.cache import CACHE_BYTES
-from unetkit.io.image import UNNAMED_AXES, ArraySource, BadTile, ImageInfo, check_channels
+from unetkit.io.image import ArraySource, BadTile, ImageInfo, check_channels
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series, scale_pixel_size
 from unetkit.io.reading import WHOLE, Reading, parse_channels
 from unetkit.io.tiff_metadata import read_channel_names, read_pixel_size
@@ -23,9 +24,6 @@ from unetkit.io.tiff_series import SeriesArray
 
 FORMATS = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "uniform": "TIFF", "generic": "TIFF", "shaped": "TIFF"}
 """What tifffile's kinds of series are called; the others (lsm, svs, ndpi, ...) are called by their own name."""
-
-SPARE_AXES = "QIUVWKJN"
-"""Letters for axes that have no name or share one."""
 
 ALPHA_SAMPLES = (1, 2)
 """Values of the tag ExtraSamples that mean alpha: associated and unassociated."""
@@ -67,9 +65,9 @@ class TiffSource:
         self._file = open_tiff(Path(path))
         try:
             all_series = read_series(self._file, self._name)
-            number = 0
-            if reading.series:
-                number = pick_series(_describe_all(self._file, all_series), reading.series, self._name)
+            number = pick_series(
+                len(all_series), reading.series, lambda i: _describe_series(self._file, all_series, i), self._name
+            )
             levels = _describe_levels(self._file, all_series, number)
             level = pick_level(levels, reading, self._name)
             series = all_series[number].levels[level]
@@ -156,17 +154,16 @@ def list_tiff_series(path: str | Path) -> tuple[Series, ...]:
         ImageError: The file is no TIFF, or damaged.
     """
     with open_tiff(Path(path)) as file:
-        return _describe_all(file, read_series(file, str(path)))
+        all_series = read_series(file, str(path))
+        return tuple(_describe_series(file, all_series, number) for number in range(len(all_series)))
 
 
-def _describe_all(file: TiffFile, all_series: Sequence[TiffPageSeries]) -> tuple[Series, ...]:
-    described = []
-    for number, series in enumerate(all_series):
-        shape = tuple(int(size) for size in series.shape)
-        dtype = "unknown" if series.keyframe.dtype is None else str(np.dtype(series.keyframe.dtype))
-        levels = _describe_levels(file, all_series, number)
-        described.append(Series(series.name, name_axes(series.axes, shape), shape, dtype, levels))
-    return tuple(described)
+def _describe_series(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> Series:
+    series = all_series[number]
+    shape = tuple(int(size) for size in series.shape)
+    dtype = "unknown" if series.keyframe.dtype is None else str(np.dtype(series.keyframe.dtype))
+    levels = _describe_levels(file, all_series, number)
+    return Series(series.name, name_axes(series.axes, shape), shape, dtype, levels)
 
 
 def _describe_levels(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> tuple[Level, ...]:
@@ -176,22 +173,6 @@ def _describe_levels(file: TiffFile, all_series: Sequence[TiffPageSeries], numbe
         return tuple(Level(*level, scale_pixel_size(size, sizes[0], level)) for level in sizes)
     except (AttributeError, ArithmeticError, ValueError, TypeError, KeyError) as error:
         raise damaged(str(file.filehandle.path), error) from error
-
-
-def name_axes(axes: str, shape: tuple[int, ...]) -> str:
-    """Return the axes of a series with one different letter each, and channels that are stored last recognised.
-
-    >>> name_axes("QQYX", (2, 3, 64, 64))
-    'QIYX'
-    >>> name_axes("QYX", (512, 512, 3))
-    'YXS'
-    """
-    if len(axes) == 3 and axes[0] in UNNAMED_AXES and axes[1:] == "YX" and 1 < shape[2] <= 16 <= min(shape[:2]) // 4:
-        return "YXS"  # a NumPy array (Y, X, C) that was written without a word about its axes
-    named = ""
-    for axis in axes:
-        named += axis if axis not in named else next(spare for spare in SPARE_AXES if spare not in axes + named)
-    return named
 
 
 def _colour_channels(series: TiffPageSeries, axes: str) -> NDArray[np.intp] | None:

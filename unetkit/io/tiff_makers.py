@@ -79,7 +79,7 @@ def _stk(file: TiffFile) -> list[Size]:
     """MetaMorph: a calibration with its unit."""
     facts: dict[str, Any] = file.stk_metadata or {}
     unit = UNITS_UM[decode_unit(facts["CalibrationUnits"])]
-    size_y, size_x = (float(Fraction(*_pair(facts[f"{axis}Calibration"]))) * unit for axis in "YX")
+    size_y, size_x = (float(Fraction(*facts[f"{axis}Calibration"])) * unit for axis in "YX")
     return [(size_y, size_x)]
 
 
@@ -99,10 +99,6 @@ def _micromanager(file: TiffFile) -> list[Size]:
 
 def _is(element: ElementTree.Element, name: str) -> bool:
     return element.tag.rpartition("}")[2] == name
-
-
-def _pair(value: Any) -> tuple[Any, Any]:
-    return tuple(value) if isinstance(value, (tuple, list)) else (value, 1)  # type: ignore[return-value]
 
 
 MAKERS: dict[str, Callable[[TiffFile], list[Size]]] = {

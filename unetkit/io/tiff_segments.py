@@ -44,7 +44,7 @@ def damaged(name: str, what: object) -> ImageError:
 class Encoded(NamedTuple):
     """A tile or strip as it is stored: its number in the page, its bytes (None if it is left out), what is wrong."""
 
-    index: int
+    segment: int
     data: bytes | None
     fault: str
 
@@ -174,7 +174,7 @@ class SegmentReader:
         tables = {"jpegtables": page.jpegtables, "jpegheader": self._keyframe.jpegheader}
 
         def decode_batch(batch: Sequence[Encoded]) -> list[tuple[int, NDArray[Any]]]:
-            return [(one.index, self._decode_segment(one, number, tables)) for one in batch]
+            return [(one.segment, self._decode_segment(one, number, tables)) for one in batch]
 
         for encoded in self._read_encoded(page, indices):
             batches = [encoded[start : start + size] for start in range(0, len(encoded), size)]
@@ -213,13 +213,13 @@ class SegmentReader:
         try:
             if encoded.fault:
                 raise EOFError(encoded.fault)
-            segment, _, shape = self._decode(encoded.data, encoded.index, **tables)
+            segment, _, shape = self._decode(encoded.data, encoded.segment, **tables)
         except DECODING_ERRORS as error:
             if not self._goes_on or isinstance(error, (MemoryError, ImportError)):
-                _, _, top, left = self._place(encoded.index)
-                place = f"tile or strip {encoded.index} at row {top}, column {left} of page {number}"
+                _, _, top, left = self._place(encoded.segment)
+                place = f"tile or strip {encoded.segment} at row {top}, column {left} of page {number}"
                 raise damaged(self._name, f"{place}: {error}") from error
-            self._note_bad(number, encoded.index)
+            self._note_bad(number, encoded.segment)
             return np.broadcast_to(np.asarray(self._keyframe.nodata, self._dtype), self._segment_shape)
         if segment is None:  # a tile that a sparse file leaves out
             return np.full(shape, self._keyframe.nodata, self._dtype)

@@ -185,12 +185,14 @@ class _Axis:
         """Return the weight of the stored pixel at each place in each pixel of the result."""
         if self.length > self.stored:  # distance of the centres, in units of 1 / (2 * length)
             distance = np.abs((2 * index + 1) * self.stored - (2 * place + 1) * self.length)
-            return 1.0 - distance / (2 * self.length)
+            weight: NDArray[np.float64] = 1.0 - distance / (2 * self.length)
+            return weight
         # overlap of the areas, in units of 1 / length
         overlap = np.minimum((index + 1) * self.stored, (place + 1) * self.length) - np.maximum(
             index * self.stored, place * self.length
         )
-        return np.maximum(overlap, 0) / self.stored
+        share: NDArray[np.float64] = np.maximum(overlap, 0) / self.stored
+        return share
 
 
 def resized(info: ImageInfo, height: int, width: int) -> ImageInfo:
@@ -216,4 +218,5 @@ def _restore(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if dtype.kind == "f":
         return pixels.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
-    return np.clip(np.rint(pixels), limits.min, limits.max).astype(dtype)
+    whole: NDArray[Any] = np.clip(np.rint(pixels), limits.min, limits.max).astype(dtype)
+    return whole

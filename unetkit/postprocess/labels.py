@@ -6,8 +6,8 @@ objects of a plane are joined and numbered. The second time the tiles do the sam
 numbers.
 
 Tiles lie on a grid of their own, whatever the bands are in which the mask comes. The labels depend on neither. In
-memory are a band, a strip of tiles, and for each object and each tile that it reaches into 4 bytes, and about 20 more (and 24
-for each pair that touches) while its plane is read for the first time.
+memory are a band, a strip of tiles, and for each object and each tile that it reaches into 4 bytes, and about 20 more
+(and 24 for each pair that touches) while its plane is read for the first time.
 """
 
 from __future__ import annotations
