@@ -90,13 +90,6 @@ class Result:
             raise ConfigError(f"split has no meaning for the output '{self.output}'.", "Use --output labels with it.")
 
 
-USUAL_TILING = Tiling()
-"""All choices left open."""
-
-MASK = Result()
-"""A mask, with the model's threshold."""
-
-
 def parse_memory(text: str) -> int:
     """Return the bytes in a text such as "1GB", "800 MB" or "1.5G".
 
@@ -113,3 +106,10 @@ def parse_memory(text: str) -> int:
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ConfigError(f"{name}: '{value}' is not possible.", f"Use {', '.join(choices[:-1])} or {choices[-1]}.")
+
+
+USUAL_TILING = Tiling()
+"""All choices left open."""
+
+MASK = Result()
+"""A mask, with the model's threshold."""
