@@ -120,9 +120,7 @@ def run_worker(options: argparse.Namespace) -> None:
     start = perf_counter()
     said = run(mask_path(contestant, options))
     cuda = torch.cuda.is_initialized()
-    report(
-        {"seconds": perf_counter() - start, "cuda": torch.cuda.max_memory_reserved() if cuda else None, "said": said}
-    )
+    report({"cold": perf_counter() - start, "cuda": torch.cuda.max_memory_reserved() if cuda else None, "said": said})
 
 
 def run_alone(contestant: Contestant, options: argparse.Namespace) -> None:
