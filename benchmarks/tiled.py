@@ -174,9 +174,6 @@ def show(entries: list[Contestant], pixels: int, title: str, markdown: bool) -> 
     rows = []
     for one in entries:
         facts = one.facts
-        if "error" in facts:
-            rows.append([one.name, f"failed: {facts['error'][:60]}", *[""] * 9])
-            continue
         if not one.seconds:
             continue
         seconds = median(one.seconds)
@@ -196,6 +193,9 @@ def show(entries: list[Contestant], pixels: int, title: str, markdown: bool) -> 
             ]
         )
     print_table(title, columns.split(", "), rows, markdown=markdown)
+    for one in entries:
+        if "error" in one.facts:
+            print(f"{one.name} failed: {one.facts['error']}")
 
 
 def measure_ceiling(options: argparse.Namespace, spec: ModelSpec) -> list[dict[str, Any]]:
