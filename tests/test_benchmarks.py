@@ -1,0 +1,209 @@
+"""The scripts of benchmarks/ measure what they say. No time is tested."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from unetkit import load_model
+from unetkit.models.spec import ModelSpec
+from unetkit.synthetic import make_cells
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A script finds the modules beside it, and may set the number of threads."""
+    before, threads = set(sys.modules), torch.get_num_threads()
+    monkeypatch.syspath_prepend(str(FOLDER))
+    yield
+    torch.set_num_threads(threads)
+    for name in {"measuring", "memory", "ours", "peers", "tiled"} & (sys.modules.keys() - before):
+        del sys.modules[name]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A grey image of 544 x 600 pixels."""
+    path = tmp_path / "cells.tif"
+    tifffile.imwrite(path, make_cells(544, 600, seed=0)[0], tile=(256, 256), compression="zlib")
+    return path
+
+
+# Measuring
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+@pytest.mark.parametrize("rows", [None, 16])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_large_file_repeats_its_patch(
+    tmp_path: Path, channels: tuple[int, ...], rows: int | None, compression: Any
+) -> None:
+    from measuring import write_repeated
+
+    patch = np.random.default_rng(0).integers(0, 999, (512, 1024, *channels)).astype(np.uint16)
+    write_repeated(tmp_path / "large.tif", patch, 1536, compression=compression, rows_per_strip=rows)
+    expected = np.tile(patch, (3, 2, *(1 for _ in channels)))[:, :1536]
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "large.tif"), expected)
+    with tifffile.TiffFile(tmp_path / "large.tif") as file:
+        page = file.pages.first
+        assert (page.is_tiled, page.rowsperstrip) == ((True, 0) if rows is None else (False, 16))
+        assert page.compression.name == ("NONE" if compression is None else "ADOBE_DEFLATE")
+
+
+def child(code: str) -> list[str]:
+    return [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n{code}"]
+
+
+def test_the_peak_of_a_process_is_its_own_and_not_that_of_the_one_that_started_it() -> None:
+    from measuring import measure_process, peak_memory
+
+    held = np.ones(400 * 2**20, np.uint8)
+    small = measure_process(child("from measuring import report; report({'said': 'done'})"))
+    assert small["said"] == "done"
+    assert small["peak_rss"] < peak_memory() - held.nbytes / 2
+    large = measure_process(
+        child("import numpy, measuring; x = numpy.ones(300 * 2**20, 'u1'); del x; measuring.report({})")
+    )
+    assert 290 * 2**20 < large["peak_rss"] - small["peak_rss"] < 320 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("raise MemoryError('too much')", "MemoryError: too much"), ("sys.exit(3)", "ended with 3 and no message")],
+)
+def test_a_process_that_fails_says_why(code: str, said: str) -> None:
+    from measuring import measure_process
+
+    assert measure_process(child(code)) == {"error": said}
+
+
+# Settings and masks
+
+
+def test_a_setting_is_read_named_and_passed_on() -> None:
+    from ours import Setting
+
+    setting = Setting.parse("backend=torch,tile=1024,halo=64")
+    assert setting.name == "unetkit torch tile 1024 halo 64"
+    assert setting.options() == {"backend": "torch", "tile": 1024, "halo": 64}
+    assert (Setting.parse("").name, Setting().options()) == ("unetkit", {})
+    with pytest.raises(SystemExit, match="there is no tiles"):
+        Setting.parse("tiles=512")
+
+
+def test_masks_are_compared_pixel_by_pixel(tmp_path: Path) -> None:
+    from tiled import compare
+
+    mask = np.zeros((2100, 700), np.uint8)
+    mask[:1500, :100] = 255
+    other = np.roll(mask, 50, 1)
+    for name, pixels in (("a.tif", mask), ("b.tif", other)):
+        tifffile.imwrite(tmp_path / name, pixels)
+    differs, dice = compare(tmp_path / "a.tif", tmp_path / "b.tif")
+    assert differs == pytest.approx(100 * 1500 / mask.size)
+    assert dice == 0.5
+
+
+@pytest.mark.parametrize("peer", ["monai", "pytorch_toolbelt"])
+def test_the_peers_give_nearly_the_mask_of_a_pass_over_the_whole_image(
+    tiny_model: Path, image: Path, tmp_path: Path, peer: str
+) -> None:
+    pytest.importorskip(peer)
+    import peers
+
+    torch.set_num_threads(1)
+
+    job = peers.Job(image, load_model(tiny_model), torch.device("cpu"), "fp32")
+    assert "whole" in peers.reference(job)(tmp_path / "whole.tif")
+    run = peers.monai(job, 2) if peer == "monai" else peers.toolbelt(job, 2)
+    run(tmp_path / "mask.tif")
+    whole, mask = (tifffile.imread(tmp_path / name) for name in ("whole.tif", "mask.tif"))
+    assert mask.shape == whole.shape == (544, 600)
+    assert set(np.unique(mask)) == {0, 255}
+    assert np.mean(mask[128:-128, 128:-128] != whole[128:-128, 128:-128]) < 0.01  # pytorch-toolbelt adds black borders
+
+
+def test_the_reference_falls_back_to_a_large_halo(
+    tiny_model: Path, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import peers
+
+    torch.set_num_threads(1)
+    job = peers.Job(image, load_model(tiny_model), torch.device("cpu"), "fp32")
+    peers.reference(job)(tmp_path / "whole.tif")
+    monkeypatch.setattr(peers, "available_memory", lambda: 10**8)
+    monkeypatch.setattr(peers, "REFERENCE_TILE", 512)
+    monkeypatch.setattr(peers, "REFERENCE_HALO", 128)
+    assert peers.reference(job)(tmp_path / "tiled.tif") == "tiles of 512 with a halo of 128"
+    assert np.mean(tifffile.imread(tmp_path / "whole.tif") != tifffile.imread(tmp_path / "tiled.tif")) < 1e-3
+
+
+def test_a_network_that_costs_nothing_is_a_threshold(tmp_path: Path) -> None:
+    from ours import CEILING_INPUTS, Setting, free_segmenter, segment_file
+
+    patch = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+    for kind in CEILING_INPUTS:
+        kind.write(tmp_path / "in.tif", patch, 1024)
+        segment_file(
+            tmp_path / "in.tif",
+            tmp_path / "out.tif",
+            free_segmenter(ModelSpec(halo=32), kind.channels),
+            Setting(),
+            torch.device("cpu"),
+        )
+        pixels = tifffile.imread(tmp_path / "in.tif").reshape(1024, 1024, -1)
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), (pixels[..., 0] > 127) * np.uint8(255))
+
+
+# From the command line
+
+
+def test_tiled_inference_is_compared_from_the_command_line(
+    tiny_model: Path, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tiled
+
+    def in_this_process(command: list[str]) -> dict[str, Any]:
+        assert command[:2] == [sys.executable, str(FOLDER / "tiled.py")]
+        tiled.main(command[2:])
+        said = json.loads(capsys.readouterr().out.splitlines()[-1].split(" ", 1)[1])
+        assert isinstance(said, dict)
+        return said
+
+    monkeypatch.setattr(tiled, "measure_process", in_this_process)
+    options = ["--rounds", "1", "--ceiling", "512", "--only", "unetkit", "--only", "unetkit tile*", "--threads", "1"]
+    files = ["--model", str(tiny_model), "--mosaic", str(image), "--json", str(tmp_path / "out.json")]
+    tiled.main([*files, *options, "--device", "cpu", "--setting", "tile=96,batch=3", "--crop", "200", "--markdown"])
+    assert "| unetkit tile 96 batch 3 |" in capsys.readouterr().out
+    measured = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert (measured["height"], measured["width"]) == (200, 200)
+    reference, *entries = measured["contestants"]
+    assert reference["said"] == "one pass over the whole image"
+    assert [one["name"] for one in entries] == ["unetkit", "unetkit tile 96 batch 3"]
+    assert all(len(one["seconds"]) == len(one["bare_seconds"]) == 1 and one["peak_rss"] > 0 for one in entries)
+    assert entries[0]["differs"] == 0
+    assert 0 < entries[1]["differs"] < 0.1
+    assert len(measured["ceiling"]) == 3
+
+
+def test_memory_is_measured_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import memory
+
+    monkeypatch.setattr(memory, "PATCH", 512)
+    monkeypatch.setattr(memory, "measure_start", lambda folder, network: {"network": network, "peak_rss": 10**8})
+    out = tmp_path / "out.json"
+    options = ["--sizes", "512", "--kinds", "strips", "--no-resnet34", "--memory", "0"]
+    memory.main([*options, "--folder", str(tmp_path / "scratch"), "--json", str(out)])
+    measured = json.loads(out.read_text(encoding="utf-8"))
+    assert 1e8 < measured["by_size"][0]["peak_rss"] < 4e9
+    assert not list((tmp_path / "scratch").iterdir())
