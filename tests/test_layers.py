@@ -17,10 +17,11 @@ PACKAGE = Path(__file__).parents[1] / "unetkit"
 
 LAYERS = [
     ["errors"],
-    ["io.image", "io.partial", "inference.grid", "models.spec", "scores", "report.console", "synthetic"],
+    ["io.image", "io.partial", "inference.grid", "models.spec", "scores", "report.console", "synthetic", "options"],
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
+    ["backends", "postprocess"],
     ["data", "inference", "report", "parsing"],
-    ["evaluation", "evaluation_result", "training"],
+    ["evaluation", "evaluation_result", "training", "report.segmented"],
     ["demo"],
     ["cli", "__main__"],
 ]

@@ -5,64 +5,51 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from unetkit.errors import ConfigError, UnetkitError, closest
+from unetkit.inference.options import MASK, USUAL_TILING, Result, Tiling
+from unetkit.io.reading import WHOLE, Reading
 
 
 def segment_command(
-    image: Path,
+    images: list[Path],
     result: Path,
-    model: Path | None = None,
-    output: Literal["mask", "probabilities"] = "mask",
-    tile: int | None = None,
-    halo: int | None = None,
-    batch: int | None = None,
-    device: str = "auto",
-    threshold: float | None = None,
-    overwrite: bool = False,
+    model: list[Path] = [],  # noqa: B006  # only read
+    reading: Reading = WHOLE,
+    tiling: Tiling = USUAL_TILING,
+    written: Result = MASK,
+    verify_seams: bool = False,
+    dry_run: bool = False,
 ) -> None:
-    """Segment an image of any size, or every image of a folder.
+    """Segment images of any size.
 
     Args:
-        image: TIFF, PNG or JPEG, or a folder of them.
-        result: .tif or .png file; for a folder of images the folder that gets one .tif for each.
-        model: The model.safetensors of a run.
-        output: "mask" is 0 background and 255 foreground (class numbers where there are more classes), "probabilities"
-            is float32.
-        tile: Largest window that the network sees at once, in pixels, a multiple of the encoder's stride.
-        halo: Context around the part of a tile that is kept, in pixels; by default the one measured for the model.
-        batch: Tiles that go through the network together; by default 1 on a CPU and 8 on a GPU.
-        device: "auto" (CUDA, else MPS, else CPU) or a torch device such as "cpu" or "cuda:1".
-        threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
-        overwrite: Replace existing outputs, each at the moment when the new one is complete.
+        images: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
+        result: .tif, .zarr or .png; for several images the folder that gets one .tif for each.
+        model: The model.safetensors of a run, or of several runs, whose mean counts.
+        reading: What is read.
+        tiling: How it is predicted.
+        written: What is written.
+        verify_seams: Compare tiles of the result with passes that see far more of the image, and say how they differ.
+        dry_run: Say what would be done, and how long it would take, and do nothing.
     """
-    from time import monotonic
+    from unetkit.inference.jobs import plan_jobs
+    from unetkit.inference.preview import preview
+    from unetkit.inference.segment import Segmentation
+    from unetkit.report.console import pixel_progress, say, show
+    from unetkit.report.segmented import describe_preview, summarize
 
-    from unetkit.inference.segment import segment
-    from unetkit.report.console import pixel_progress, say
-
-    if model is None:
+    if not model:
         raise ConfigError("No model is named.", "Give the one of a run: --model runs/NAME/model.safetensors.")
-    start = monotonic()
+    jobs = plan_jobs(images, result, overwrite=written.overwrite, resume=written.resume)
+    if dry_run:
+        show(describe_preview(preview(jobs, model, reading, tiling, written)))
+        return
     with pixel_progress() as progress:
-        done = segment(
-            image,
-            result,
-            model,
-            output=output,
-            tile=tile,
-            halo=halo,
-            batch=batch,
-            device=device,
-            threshold=threshold,
-            overwrite=overwrite,
-            progress=progress,
-        )
-    seconds = monotonic() - start
-    pixels = sum(item.pixels for item in done)
-    files = "" if len(done) == 1 else f"{len(done)} images, "
-    say(f"{result}: {files}{pixels / 1e6:.1f} Mpx in {seconds:.1f} s.")
+        done = Segmentation(reading, tiling, written, progress, say).run(jobs, result, model, verify_seams=verify_seams)
+    for line in summarize(done, result):
+        say(line)
 
 
 def evaluate_command(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unetkit.data.pairs import MASK_SUFFIXES, parse_pages
 from unetkit.errors import DataError
 from unetkit.evaluation_result import Evaluation, Row, Settings
-from unetkit.io.files import find_images, image_stem, open_image
+from unetkit.io.files import find_images, image_stem, is_folder, open_image
 from unetkit.io.image import ImageSource
 from unetkit.scores import Counts, Mask, boundary_reach, count_pixels
 
@@ -66,9 +66,9 @@ def pair_masks(prediction: Path, truth: Path) -> list[tuple[Path, Path]]:
     for path in (prediction, truth):
         if not path.exists():
             raise DataError(f"{path} does not exist.", "Give a mask or a folder of masks.")
-    if prediction.is_dir() != truth.is_dir():
+    if is_folder(prediction) != is_folder(truth):
         raise DataError(f"{prediction} and {truth} are a folder and a file.", "Give two files or two folders.")
-    if prediction.is_file():
+    if not is_folder(prediction):
         return [(prediction, truth)]
     predictions, truths = _by_stem(prediction), _by_stem(truth)
     _check_all(predictions.keys() - truths.keys(), f"Predictions in {prediction} have no true mask in {truth}")

@@ -185,6 +185,21 @@ def test_what_the_files_agree_on_is_kept(cells: Path) -> None:
     assert _data(cells).pixel_size_um is None
 
 
+def test_the_pixels_of_the_training_images_are_described(cells: Path) -> None:
+    seen = _data(cells, val=0).describe_images()
+    assert seen.dtypes == ("uint16",)
+    assert 700 < seen.low[0] < 900
+    assert 4800 < seen.high[0] < 5300
+    assert 4000 < seen.contrast[0] < seen.high[0] - seen.low[0]
+    _add(cells, "blank", np.full((70, 70), 1000, np.uint16))
+    _add(cells, "rgb", np.random.default_rng(0).integers(0, 60000, (70, 70, 3), np.uint16))
+    _add(cells, "binary", np.random.default_rng(0).random((70, 70)) < 0.5)
+    seen = _data(cells, val=0).describe_images()
+    assert seen.dtypes == ("uint16", "uint8")
+    assert seen.contrast == (0, 0, 0)
+    assert all(high > 50000 for high in seen.high)
+
+
 def test_grey_mixes_with_one_other_kind_only(cells: Path) -> None:
     _add(cells, "rgb", np.zeros((70, 70, 3), np.uint8))
     assert _data(cells).channels == 3

@@ -98,17 +98,6 @@ def test_an_existing_output_needs_overwrite(tiny_model: Path, tmp_path: Path) ->
     assert tifffile.imread(tmp_path / "out.tif").shape == (20, 30)
 
 
-def test_existing_outputs_of_a_folder_stop_it_before_any_work(tiny_model: Path, tmp_path: Path) -> None:
-    for folder in ("images", "masks"):
-        (tmp_path / folder).mkdir()
-    for name in ("a.tif", "b.tif"):
-        tifffile.imwrite(tmp_path / "images" / name, picture(20, 30))
-    (tmp_path / "masks/b.tif").write_text("precious")
-    with pytest.raises(OutputError, match="1 of 2 outputs exist"):
-        segment(tmp_path / "images", tmp_path / "masks", tiny_model)
-    assert [path.name for path in (tmp_path / "masks").iterdir()] == ["b.tif"]
-
-
 def test_a_failed_run_leaves_an_existing_output_untouched(tiny_model: Path, tmp_path: Path) -> None:
     image = picture(400, 300, dtype=np.float32)
     image[399, 299] = np.nan
@@ -118,26 +107,6 @@ def test_a_failed_run_leaves_an_existing_output_untouched(tiny_model: Path, tmp_
         segment(tmp_path / "in.tif", tmp_path / "out.tif", tiny_model, overwrite=True)
     assert (tmp_path / "out.tif").read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.tif", "out.tif"]
-
-
-def test_the_input_is_never_overwritten(tiny_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    tifffile.imwrite(tmp_path / "images/a.tif", picture(20, 30))
-    before = (tmp_path / "images/a.tif").read_bytes()
-    with pytest.raises(OutputError, match="folder of the inputs"):
-        segment(tmp_path / "images", tmp_path / "images/../images", tiny_model, overwrite=True)
-    with pytest.raises(OutputError, match="the input itself"):
-        segment(tmp_path / "images/a.tif", tmp_path / "images/../images/a.tif", tiny_model, overwrite=True)
-    assert (tmp_path / "images/a.tif").read_bytes() == before
-
-
-def test_inputs_that_would_share_an_output_are_an_error(tiny_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    for name in ("a.tif", "a.tiff"):
-        tifffile.imwrite(tmp_path / "images" / name, picture(20, 30))
-    with pytest.raises(OutputError, match="Several inputs"):
-        segment(tmp_path / "images", tmp_path / "masks", tiny_model)
-    assert not (tmp_path / "masks").exists()
 
 
 def test_mistakes_are_found_before_any_file_is_touched(tiny_model: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from unetkit.errors import ImageError, OutputError
 from unetkit.io.files import create_sink, find_images, image_stem, open_image
 from unetkit.io.image import OutputSpec
 from unetkit.io.raster import PngSink
+from unetkit.io.reading import Reading
 from unetkit.io.tiff_sink import TiffSink
 
 MASK = OutputSpec(8, 9, np.dtype("uint8"))
@@ -24,7 +25,7 @@ def test_the_content_decides_how_an_image_is_read(tmp_path):
     tifffile.imwrite(tmp_path / "big.tif", pixels, bigtiff=True, byteorder=">")
     formats = {path.name: open_image(path).info.format for path in tmp_path.iterdir()}
     assert formats == {"tiff.png": "TIFF", "png.tif": "PNG", "c.JPG": "JPEG", "big.tif": "TIFF"}
-    assert open_image(str(tmp_path / "big.tif"), axes="XY").info.height == 9
+    assert open_image(str(tmp_path / "big.tif"), Reading(axes="XY")).info.height == 9
 
 
 def test_what_is_no_image_is_named_with_a_remedy(tmp_path):

@@ -10,6 +10,7 @@ from PIL import Image
 from unetkit.errors import ImageError, OutputError
 from unetkit.io.image import OutputSpec
 from unetkit.io.raster import PngSink, RasterSource
+from unetkit.io.reading import Reading
 
 NUCLEI = Path(__file__).parents[2] / "../shared/data/nuclei/train/images"
 
@@ -85,9 +86,9 @@ def test_jpeg_is_grey_or_rgb(tmp_path, mode):
 
 def test_axes_can_be_given(tmp_path):
     Image.fromarray(random_pixels((4, 5, 3))).save(tmp_path / "a.png")
-    assert RasterSource(tmp_path / "a.png", axes="yxc").info.axes == "YXC"
+    assert RasterSource(tmp_path / "a.png", Reading(axes="yxc")).info.axes == "YXC"
     with pytest.raises(ImageError, match="axes"):
-        RasterSource(tmp_path / "a.png", axes="YX")
+        RasterSource(tmp_path / "a.png", Reading(axes="YX"))
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.9, 0.99])

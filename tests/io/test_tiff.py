@@ -9,7 +9,9 @@ import pytest
 import tifffile
 
 from unetkit.errors import ImageError
-from unetkit.io.tiff import TiffSource, name_axes
+from unetkit.io.axes import name_axes
+from unetkit.io.reading import Reading
+from unetkit.io.tiff import TiffSource
 from unetkit.io.tiff_segments import SegmentReader
 
 EM = Path(__file__).parents[2] / "../shared/data/em/train-volume.tif"
@@ -218,7 +220,7 @@ def test_pages_without_metadata_are_unnamed_planes(tmp_path, compression):
     source = TiffSource(path)
     assert source.info.axes == "IYX"
     assert_windows_equal(source, pixels[:, None])
-    channels = TiffSource(path, axes="cyx")
+    channels = TiffSource(path, Reading(axes="cyx"))
     assert (channels.info.axes, channels.info.channels, channels.info.planes) == ("CYX", 6, 1)
     assert_windows_equal(channels, pixels[None])
 
@@ -353,9 +355,9 @@ def decoded(monkeypatch):
     indices = []
     decode = SegmentReader._decode_segment
 
-    def count(self, data, index, tables):
-        indices.append(index)
-        return decode(self, data, index, tables)
+    def count(self, encoded, *arguments):
+        indices.append(encoded.segment)
+        return decode(self, encoded, *arguments)
 
     monkeypatch.setattr(SegmentReader, "_decode_segment", count)
     return indices
@@ -479,7 +481,7 @@ def test_unsupported_pixels_and_wrong_axes_are_image_errors(tmp_path):
     tifffile.imwrite(path, np.zeros((5, 8, 9), np.uint8))
     for axes in ("YX", "ZZX", "CYY", "TCYX"):
         with pytest.raises(ImageError, match="axes"):
-            TiffSource(path, axes=axes)
+            TiffSource(path, Reading(axes=axes))
     path.write_bytes(b"")
     with pytest.raises(ImageError):
         TiffSource(path)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from unetkit.errors import ConfigError, ModelError
-from unetkit.models.spec import FORMAT_VERSION, ModelSpec, Normalization
+from unetkit.models.spec import FORMAT_VERSION, ModelSpec, Normalization, TrainingImages
 
 
 def changed(**values: Any) -> str:
@@ -27,11 +27,18 @@ def test_everything_survives_json() -> None:
         channel_names=("DAPI", "Größe µ"),
         class_names=("background", "cell", "border"),
         pixel_size_um=(0.5, 0.25),
+        training_images=TrainingImages(("uint16", "uint8"), low=(0, 1.5), high=(255, 4095), contrast=(20, 0.0)),
         training={"epochs": 7, "data": {"images": 12}},
         unetkit_version="0.1.0",
     )
     assert ModelSpec.from_json(spec.to_json(), "file") == spec
     assert json.loads(spec.to_json())["format_version"] == FORMAT_VERSION
+
+
+def test_a_file_from_before_the_training_images_were_described_can_be_read() -> None:
+    values = json.loads(ModelSpec().to_json())
+    del values["training_images"]
+    assert ModelSpec.from_json(json.dumps(values), "file").training_images is None
 
 
 def test_stride_and_outputs_follow_from_depth_and_classes() -> None:
@@ -55,6 +62,7 @@ def test_an_unknown_encoder_names_the_closest() -> None:
         {"classes": 257},
         {"threshold": 0.0},
         {"threshold": 1.0},
+        {"in_channels": 3, "training_images": TrainingImages(("uint8",), low=(0,), high=(9,), contrast=(1,))},
         {"in_channels": 3, "normalization": Normalization(scope="dataset", center=(1.0,), scale=(1.0,))},
     ],
 )
@@ -94,6 +102,9 @@ def test_percentiles_out_of_order_are_an_error(low: float, high: float) -> None:
         changed(normalization=[]),
         changed(normalization={"method": "percentile", "colour": 1}),
         changed(normalization={"low": 9, "high": 1}),
+        changed(training_images=[]),
+        changed(training_images={"low": [0]}),
+        changed(training_images={"dtypes": ["uint8"], "low": [0], "high": [9], "contrast": 1}),
         changed(surprise=1),
         changed(decoder_channels=None),
     ],

@@ -40,6 +40,8 @@ def test_ctrl_c_keeps_the_best_model_and_finishes_it(cells: Path, tmp_path: Path
     assert spec.halo == result.halo.halo
     assert spec.halo_error is not None
     assert spec.training["val_dice"] == result.dice
+    assert spec.training_images is not None
+    assert spec.training_images.dtypes == ("uint8",)
     assert (result.folder / "validation.png").is_file()
     assert (result.folder / "last.ckpt").is_file()
 

@@ -18,11 +18,19 @@ from torch.utils.data import DataLoader
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.data.split import check_apart, split_fraction
-from unetkit.data.store import ImageStore, Record, check_foreground, check_labels, common_channels, measure_dataset
+from unetkit.data.store import (
+    ImageStore,
+    Record,
+    check_foreground,
+    check_labels,
+    common_channels,
+    measure_dataset,
+    measure_images,
+)
 from unetkit.data.transforms import resolve_augmentation
 from unetkit.errors import ConfigError, DataError
 from unetkit.inference.grid import check_multiple
-from unetkit.models.spec import Normalization
+from unetkit.models.spec import Normalization, TrainingImages
 
 BATCHES_PER_EPOCH = (64, 1000)
 """Least and most batches in an epoch whose number of crops is left to unetkit."""
@@ -206,6 +214,11 @@ class SegmentationData(LightningDataModule):
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""
         return self._loaded().records[(self._val_indices or self._train_indices)[0]].pair.image
+
+    def describe_images(self) -> TrainingImages:
+        """Say what the pixels of the images to train on are like."""
+        records = self._loaded().records
+        return measure_images([records[index] for index in self._train_indices], self.channels)
 
     def describe(self) -> dict[str, Any]:
         """Summarise the data as plain values that go to JSON: counts, kinds, settings."""

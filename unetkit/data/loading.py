@@ -12,6 +12,7 @@ from unetkit.data.pairs import Pair
 from unetkit.errors import DataError
 from unetkit.io.files import open_image
 from unetkit.io.image import ImageInfo
+from unetkit.io.reading import Reading
 from unetkit.models.statistics import check_finite
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
@@ -48,7 +49,7 @@ def read_pair(pair: Pair, window: Window | None = None) -> tuple[NDArray[Any], N
 def _read(
     path: Path, plane: int | None, window: Window | None, axes: str | None = None, *, expand_palette: bool = True
 ) -> tuple[NDArray[Any], ImageInfo]:
-    source = open_image(path, axes=axes, expand_palette=expand_palette)
+    source = open_image(path, Reading(axes=axes), expand_palette=expand_palette)
     try:
         rows, columns = window or (slice(0, source.info.height), slice(0, source.info.width))
         return source.read(plane or 0, rows, columns), source.info

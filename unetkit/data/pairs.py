@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unetkit.errors import DataError
-from unetkit.io.files import find_images, image_stem, open_image
+from unetkit.io.files import find_images, image_stem, is_folder, open_image
 from unetkit.io.image import UNNAMED_AXES, ImageInfo
+from unetkit.io.reading import Reading
 
 MASK_SUFFIXES = ("_masks", "_mask", "_labels", "_label", "_seg")
 """Endings that a mask's stem may have after the stem of its image."""
@@ -60,16 +61,16 @@ def find_pairs(images: Path, masks: Path | None = None, pages: str | None = None
     _check_exists(images)
     if masks is not None:
         _check_exists(masks)
-    if pages is not None and (images.is_dir() or images.suffix.lower() == ".csv"):
+    if pages is not None and (is_folder(images) or images.suffix.lower() == ".csv"):
         raise DataError(
             f"pages: {pages} was given, but {images} is not a stack.",
             "Leave pages out, or give one multi-page TIFF and its stack of masks.",
         )
-    if images.is_dir():
+    if is_folder(images):
         files = _pair_by_stem(*_folders(images, masks))
     elif images.suffix.lower() == ".csv":
         files = _read_list(images)
-    elif masks is None or masks.is_dir():
+    elif masks is None or is_folder(masks):
         raise DataError(f"{images} is one file, but its mask is not given.", "Give the file of its masks (data.masks).")
     else:
         files = [(image_stem(images), images, masks)]
@@ -118,7 +119,7 @@ def _check_exists(path: Path) -> None:
 def _folders(images: Path, masks: Path | None) -> tuple[Path, Path]:
     """Return the folder of the images and the one of the masks."""
     if masks is not None:
-        if not masks.is_dir():
+        if not is_folder(masks):
             raise DataError(f"{images} is a folder, but {masks} is a file.", "Give the folder of the masks.")
         return (images / "images" if (images / "images").is_dir() else images), masks
     missing = [name for name in ("images", "masks") if not (images / name).is_dir()]
@@ -241,7 +242,7 @@ def _training_axes(info: ImageInfo, size: tuple[int, int]) -> str | None:
 
 
 def _read_info(path: Path, axes: str | None = None, *, expand_palette: bool = True) -> ImageInfo:
-    source = open_image(path, axes=axes, expand_palette=expand_palette)
+    source = open_image(path, Reading(axes=axes), expand_palette=expand_palette)
     try:
         return source.info
     finally:

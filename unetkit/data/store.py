@@ -16,11 +16,8 @@ from unetkit.data.loading import Window, foreground_points, read_pair
 from unetkit.data.pairs import Pair
 from unetkit.errors import DataError
 from unetkit.io.image import ArraySource, ImageInfo
-from unetkit.models.spec import Normalization
-from unetkit.models.statistics import Statistics, measure_statistics, sample_pixels
-
-RANGE_PERCENTILES = (0.1, 99.9)
-"""What augmentation takes for the darkest and the brightest of an image: beyond are hot pixels and the like."""
+from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.models.statistics import Statistics, measure_range, measure_statistics, sample_pixels
 
 SAMPLED_PIXELS = 4096
 """Pixels of each image that the statistics of the data set are measured on."""
@@ -72,7 +69,6 @@ class ImageStore:
 
     def __init__(self, pairs: Sequence[Pair], normalization: Normalization, cache_bytes: int) -> None:
         self._normalization = normalization
-        self._range = Normalization("percentile", "image", *RANGE_PERCENTILES, normalization.channelwise)
         self._free = cache_bytes
         lock = Lock()  # local: a store travels to worker processes, a lock cannot
         self._kept: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {}
@@ -105,7 +101,7 @@ class ImageStore:
             height=pixels.shape[1],
             width=pixels.shape[2],
             statistics=measure_statistics(measured, self._normalization),
-            range=measure_statistics(measured, self._range),
+            range=measure_range(measured, self._normalization),
             sample=measured[:, chosen],
             foreground=foreground_points(labels),
             lowest_label=int(labels.min()),
@@ -173,6 +169,20 @@ def measure_dataset(records: Sequence[Record], normalization: Normalization, cha
         normalization,
         center=tuple(float(value) for value in statistics.center),
         scale=tuple(float(value) for value in statistics.scale),
+    )
+
+
+def measure_images(records: Sequence[Record], channels: int) -> TrainingImages:
+    """Say what the pixels of images are like, from their fixed samples, each image weighing the same."""
+    pixels = np.concatenate([to_channels(record.sample, channels) for record in records], axis=1)
+    values = measure_range(pixels, Normalization(channelwise=True))
+    varied = [record.sample.min(1) < record.sample.max(1) for record in records]
+    contrasts = [to_channels(record.range.scale * some, channels) for record, some in zip(records, varied, strict=True)]
+    return TrainingImages(
+        dtypes=tuple(sorted({str(record.info.dtype) for record in records})),
+        low=tuple(values.center.tolist()),
+        high=tuple((values.center + values.scale).tolist()),
+        contrast=tuple(np.min(contrasts, axis=0).tolist()),
     )
 
 

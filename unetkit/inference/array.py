@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from unetkit.errors import ImageError
-from unetkit.inference.forward import Output
-from unetkit.inference.tiling import Progress, Tiling, describe_output, predict
+from unetkit.inference.ensemble import Models, gather_models
+from unetkit.inference.options import Output, Result, Tiling
+from unetkit.inference.output import describe_output
+from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.io.image import ArraySink, ArraySource
-from unetkit.models.segmenter import Segmenter, load_model
+from unetkit.io.reading import Reading
+from unetkit.options import split_options
+from unetkit.postprocess.labels import Labels
 
 LARGEST_SAMPLES = 4
 """An array whose last dimension is this or less, the two before being larger, is colours and not narrow planes."""
@@ -17,44 +25,41 @@ LARGEST_SAMPLES = 4
 
 def predict_tiled(
     array: Any,
-    model: Segmenter | str | Path,
+    model: Models,
     *,
     axes: str | None = None,
-    tile: int | None = None,
-    halo: int | None = None,
-    batch: int | None = None,
-    device: str = "auto",
     output: Output = "mask",
     threshold: float | None = None,
+    split: bool = False,
     out: Any = None,
     progress: Progress | None = None,
+    **tiling: Any,
 ) -> Any:
     """Segment an array of any size.
 
     Args:
         array: Raw pixels: a NumPy array, or anything with `shape` and `dtype` that can be sliced like one (zarr, dask,
             memmap). Only the windows that a tile needs are read.
-        model: A model from `load_model`, or the path of a model file.
+        model: A model from `load_model`, or the path of a model file; the mean of several counts.
         axes: One letter for each dimension, for example "YX", "CYX", "YXS" (S: samples such as RGB), "ZCYX". By default
             the channels are found by their number; all other leading dimensions are planes.
-        tile: Largest window that the network sees at once, in pixels, a multiple of the encoder's stride.
-        halo: Context around the part of a tile that is kept, in pixels; by default the one measured for the model.
-        batch: Tiles that go through the network together; by default 1 on a CPU and 8 on a GPU.
-        device: "auto" (CUDA, else MPS, else CPU) or a torch device such as "cpu" or "cuda:1".
-        output: "mask" or "probabilities".
+        output: "mask", "probabilities" or "labels".
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
+        split: For labels: tell touching objects apart.
         out: Array to write to, for a result that does not fit in memory: a memmap, zarr, or NumPy array of the shape
             and dtype described below.
         progress: Called with the number of pixels predicted since the last call.
+        **tiling: Any field of `unetkit.inference.options.Tiling`: tile, halo, batch, device, backend, precision,
+            memory, tta, skip_empty.
 
     Returns:
         `out`, or a new NumPy array: a mask (planes ..., H, W) of uint8, 0 and 255, or class numbers where the model has
         more than two classes; or probabilities of float32, 0 to 1, (planes ..., classes, H, W) where the model has more
-        than two classes.
+        than two classes; or labels of uint16, or uint32 where there are more than 65,535 objects, 0 for background.
 
     Raises:
         ImageError: The array does not fit the model, or has NaN or infinite pixels.
-        ConfigError: A tile, halo, batch, device or threshold that is not possible.
+        ConfigError: A tile, halo, batch, device, backend or threshold that is not possible.
         ModelError: The model file cannot be used.
         OutputError: `out` has the wrong shape or dtype.
 
@@ -63,13 +68,36 @@ def predict_tiled(
         >>> slide = np.memmap("slide.raw", np.uint8, "r", shape=(60_000, 80_000))  # doctest: +SKIP
         >>> mask = unetkit.predict_tiled(slide, "model.safetensors")  # doctest: +SKIP
     """
-    segmenter = model if isinstance(model, Segmenter) else load_model(model)
+    ensemble = gather_models(model)
+    (choices,) = split_options(tiling, Tiling)
+    result = Result(output=output, threshold=threshold, split=split)
     if axes is None:
-        axes = guess_axes(tuple(int(size) for size in array.shape), segmenter.spec.in_channels)
+        axes = guess_axes(tuple(int(size) for size in array.shape), ensemble.channels)
     source = ArraySource(array, axes)
-    tiling = Tiling(tile, halo, batch, device, output, threshold)
-    sink = ArraySink(describe_output(source.info, segmenter, tiling), out)
-    predict(source, sink, segmenter, tiling, progress)
+    info = source.info
+    predictor = Predictor(
+        ensemble,
+        choices,
+        source,
+        info.planes * info.height * info.width,
+        probabilities=output == "probabilities",
+        threshold=threshold,
+        tell=say_nothing,
+    )
+    spec = describe_output(info, ensemble, predictor.plan, Reading(), result)
+    if output != "labels":
+        sink = ArraySink(spec, out)
+        predictor.run(source, sink.write, progress=progress)
+        return sink.array
+    bands: list[NDArray[Any]] = []
+
+    def collect(rows: Iterator[NDArray[Any]]) -> None:
+        bands.extend(rows)
+
+    predictor.run(source, collect, progress=progress)
+    labels = Labels(bands, info.height, split=split)
+    sink = ArraySink(replace(spec, dtype=np.dtype(labels.dtype)), out)
+    sink.write(labels.rows())
     return sink.array
 
 

@@ -1,34 +1,48 @@
-"""The pipeline: a reader thread, the device, a writer thread, joined by bounded queues.
+"""The pipeline: threads that read, compute and write, joined by bounded queues.
 
 Windows are read in the order of the tiles, so the source decodes each part of a file once; predictions arrive in the
 same order, so the writer fills one band of tiles after the other and hands it on. What is in memory at any time is a
-few batches and a band or two. The first error in any stage stops all of them and is the one that is raised.
+few batches and a band or two. The first error in any stage stops all of them and is the one that is raised. The
+caller's thread only waits, so Ctrl-C is heard at once, even while a window is in the network.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from queue import Empty, Full, Queue
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from unetkit.inference.forward import Forward
-from unetkit.inference.grid import Tile, TileGrid
-from unetkit.io.image import ImageSink, ImageSource, match_channels
+from unetkit.inference.forward import Forward, Pending
+from unetkit.inference.grid import Segment, Tile, TileGrid
+from unetkit.io.image import ImageSource, match_channels
 from unetkit.models.normalizer import Normalizer
 from unetkit.models.statistics import Statistics, check_finite, sample_pixels
+from unetkit.models.trimmed import Kept
 
 QUEUED_BATCHES = 2
 """Batches that may wait between two stages."""
 
+IN_FLIGHT = 1
+"""Batches that the device works on while the next one is handed to it."""
+
 POLL_SECONDS = 0.05
 """How long a stage waits for another before it looks whether the run was stopped."""
 
+PATIENCE_SECONDS = 1.0
+"""How long a stopped run waits for a window that is in the network: its thread ends by itself afterwards."""
+
 Item = TypeVar("Item")
+
+IsEmpty = Callable[[int, NDArray[Any]], bool]
+"""Whether a window (C, h, w) of raw pixels of a plane surely holds no foreground."""
 
 
 @dataclass(frozen=True)
@@ -37,93 +51,150 @@ class Batch:
 
     Attributes:
         tiles: Plane and place of each tile.
-        pixels: (N, C, h, w): the windows on the way to the device, the predictions on the way back.
-        statistics: The normalisation values of each tile's plane.
+        kept: What is kept of their windows.
+        windows: (N, C, h, w) raw pixels; None for tiles that are skipped.
+        statistics: For each model, the normalisation values of each tile's plane.
     """
 
     tiles: tuple[tuple[int, Tile], ...]
-    pixels: NDArray[Any]
-    statistics: list[Statistics]
+    kept: Kept
+    windows: Tensor | None
+    statistics: tuple[tuple[Statistics, ...], ...]
+
+
+@dataclass
+class Reader:
+    """Windows of an image in the order of the tiles.
+
+    Attributes:
+        source: Where raw pixels come from.
+        grid: The tiles of each plane.
+        normalizers: Of each model; they measure each plane once.
+        channels: Number of channels that the models take.
+        batch: Tiles that go through the network together.
+        is_empty: Which windows are skipped.
+        skipped: Tiles that were skipped so far, as plane and place.
+    """
+
+    source: ImageSource
+    grid: TileGrid
+    normalizers: Sequence[Normalizer]
+    channels: int
+    batch: int
+    is_empty: IsEmpty | None = None
+    skipped: list[tuple[int, Tile]] = field(default_factory=list)
+
+    def batches(self, forward: Forward, first_band: int) -> Iterator[Batch]:
+        """Yield batches from a band on; the tiles of a batch have one kept part, and may be of several planes."""
+        tiles: list[tuple[int, Tile]] = []
+        pixels: list[NDArray[Any]] = []
+        statistics: list[tuple[Statistics, ...]] = []
+        kept: Kept | None = None
+
+        def collected() -> Iterator[Batch]:
+            if tiles and kept is not None:
+                yield Batch(tuple(tiles), kept, forward.gather(pixels), tuple(zip(*statistics, strict=True)))
+            for gathered in (tiles, pixels, statistics):
+                gathered.clear()
+
+        for plane, tile, measured in self._places(first_band):
+            window = read_window(self.source, plane, tile, self.grid, self.channels)
+            tile_kept = (tile.row.inner, tile.column.inner)
+            if self.is_empty is not None and self.is_empty(plane, window):
+                yield from collected()
+                self.skipped.append((plane, tile))
+                yield Batch(((plane, tile),), tile_kept, None, ())
+                continue
+            if tile_kept != kept:
+                yield from collected()
+                kept = tile_kept
+            tiles.append((plane, tile))
+            pixels.append(window)
+            statistics.append(measured)
+            if len(tiles) == self.batch:
+                yield from collected()
+        yield from collected()
+
+    def _places(self, first_band: int) -> Iterator[tuple[int, Tile, tuple[Statistics, ...]]]:
+        """Yield plane, tile and each model's normalisation values."""
+        first_plane, first_row = divmod(first_band, len(self.grid.rows))
+        for plane in range(first_plane, self.source.info.planes):
+            measured = measure_plane(self.source, plane, self.normalizers, self.channels)
+            for row in self.grid.rows[first_row if plane == first_plane else 0 :]:
+                for column in self.grid.columns:
+                    yield plane, Tile(row, column), measured
 
 
 def run_tiles(
-    source: ImageSource,
-    sink: ImageSink,
-    grid: TileGrid,
+    reader: Reader,
     forward: Forward,
-    normalizer: Normalizer,
+    write: Callable[[Iterator[NDArray[Any]]], None],
     *,
-    channels: int,
-    batch: int,
+    first_band: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Predict every plane of `source` tile by tile into `sink`.
+    """Predict every plane of an image tile by tile.
 
     Args:
-        source: Where raw pixels come from.
-        sink: Where predictions go.
-        grid: The tiles of each plane.
-        forward: The model on its device.
-        normalizer: Measures each plane, once.
-        channels: Number of channels that the model takes.
-        batch: Tiles that go through the network together.
+        reader: The image.
+        forward: The models on their device.
+        write: Takes the bands (channels, rows of the core, width), one for each row of tiles of each plane.
+        first_band: Bands that are already there; the iterator begins after them.
         progress: Called with the number of pixels that were predicted since the last call.
 
     Raises:
-        UnetkitError: The first error of any stage; the sink leaves nothing behind.
+        UnetkitError: The first error of any stage.
     """
     crew = _Crew()
     to_device: _Channel[Batch] = _Channel(crew.stop)
-    to_writer: _Channel[Batch] = _Channel(crew.stop)
+    to_writer: _Channel[tuple[Batch, NDArray[Any] | None]] = _Channel(crew.stop)
 
     def read() -> None:
-        for item in _read_batches(source, grid, normalizer, channels, batch):
-            to_device.put(item)
+        for batch in reader.batches(forward, first_band):
+            to_device.put(batch)
         to_device.close()
 
-    def write() -> None:
-        sink.write(_assemble_bands(to_writer, grid, forward))
+    def compute() -> None:
+        running: deque[tuple[Batch, Pending | None]] = deque()
+
+        def hand_on() -> None:
+            batch, pending = running.popleft()
+            to_writer.put((batch, None if pending is None else pending.result()))
+            if progress is not None:
+                progress(sum(_core_pixels(tile) for _, tile in batch.tiles))
+
+        for batch in to_device:
+            windows = batch.windows
+            pending = None if windows is None else forward.submit(windows, batch.statistics, batch.kept)
+            running.append((batch, pending))
+            if len(running) > IN_FLIGHT:
+                hand_on()
+        while running:
+            hand_on()
+        to_writer.close()
 
     with crew:
         crew.start("reader", read)
-        crew.start("writer", write)
-        for item in to_device:
-            predicted = forward(item.pixels, item.statistics)
-            to_writer.put(Batch(item.tiles, predicted, item.statistics))
-            if progress is not None:
-                progress(sum(_core_pixels(tile) for _, tile in item.tiles))
-        to_writer.close()
+        crew.start("device", compute)
+        crew.start("writer", lambda: write(_assemble_bands(to_writer, reader, forward)))
 
 
 def _core_pixels(tile: Tile) -> int:
     return (tile.row.core_stop - tile.row.core_start) * (tile.column.core_stop - tile.column.core_start)
 
 
-def _read_batches(
-    source: ImageSource, grid: TileGrid, normalizer: Normalizer, channels: int, batch: int
-) -> Iterator[Batch]:
-    """Read windows in the order of the tiles, in batches that may reach across planes."""
-    tiles: list[tuple[int, Tile]] = []
-    pixels: list[NDArray[Any]] = []
-    statistics: list[Statistics] = []
-    for plane in range(source.info.planes):
-        measured = measure_plane(source, plane, normalizer, channels)
-        for tile in grid:
-            tiles.append((plane, tile))
-            pixels.append(read_window(source, plane, tile, grid, channels))
-            statistics.append(measured)
-            if len(tiles) == batch:
-                yield Batch(tuple(tiles), np.stack(pixels), statistics)
-                tiles, pixels, statistics = [], [], []
-    if tiles:
-        yield Batch(tuple(tiles), np.stack(pixels), statistics)
+def measure_plane(
+    source: ImageSource, plane: int, normalizers: Sequence[Normalizer], channels: int
+) -> tuple[Statistics, ...]:
+    """Return the normalisation values of a plane for each model.
 
-
-def measure_plane(source: ImageSource, plane: int, normalizer: Normalizer, channels: int) -> Statistics:
-    """Return the normalisation values of a plane; pixels are read only where the model measures each image."""
-    if normalizer.stored is not None:
-        return normalizer.stored
-    return normalizer.statistics(match_channels(sample_pixels(source, plane), channels, source.info.name))
+    Pixels are read, once, only where a model measures each image.
+    """
+    if all(normalizer.stored is not None for normalizer in normalizers):
+        sample = np.empty((channels, 0))
+    else:
+        sample = match_channels(sample_pixels(source, plane), channels, source.info.name)
+    return tuple(normalizer.statistics(sample) for normalizer in normalizers)
 
 
 def read_window(source: ImageSource, plane: int, tile: Tile, grid: TileGrid, channels: int) -> NDArray[Any]:
@@ -143,17 +214,28 @@ def read_window(source: ImageSource, plane: int, tile: Tile, grid: TileGrid, cha
     return pixels
 
 
-def _assemble_bands(batches: _Channel[Batch], grid: TileGrid, forward: Forward) -> Iterator[NDArray[Any]]:
+def _assemble_bands(
+    predictions: _Channel[tuple[Batch, NDArray[Any] | None]], reader: Reader, forward: Forward
+) -> Iterator[NDArray[Any]]:
     """Put the cores of each row of tiles side by side; yield (channels, rows of the core, width)."""
+    width = reader.grid.width
     band = np.empty((0, 0, 0), forward.dtype)
-    for item in batches:
-        for (_, tile), predicted in zip(item.tiles, item.pixels, strict=True):
+    for batch, predicted in predictions:
+        for i, (plane, tile) in enumerate(batch.tiles):
             if tile.column.core_start == 0:
-                height = tile.row.core_stop - tile.row.core_start
-                band = np.empty((forward.channels, height, grid.width), forward.dtype)
-            band[:, :, tile.column.kept] = predicted[:, tile.row.inner, tile.column.inner]
-            if tile.column.core_stop == grid.width:
+                band = np.empty((forward.channels, tile.row.core_stop - tile.row.core_start, width), forward.dtype)
+            band[:, :, tile.column.kept] = 0 if predicted is None else predicted[i]
+            if tile.column.core_stop == width:
+                _clear_bad_tiles(band, plane, tile.row, reader.source)
                 yield band
+
+
+def _clear_bad_tiles(band: NDArray[Any], plane: int, row: Segment, source: ImageSource) -> None:
+    """Make background of what could not be decoded. All windows that a band needs were read before it is complete."""
+    for bad in source.bad_tiles:
+        top, bottom = max(bad.y, row.core_start), min(bad.y + bad.height, row.core_stop)
+        if bad.plane == plane and top < bottom:
+            band[:, top - row.core_start : bottom - row.core_start, bad.x : bad.x + bad.width] = 0
 
 
 class _StoppedError(Exception):
@@ -224,18 +306,21 @@ class _Crew:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None:
-            self._fail(error)
         try:
             self._join()
-        except BaseException:  # Ctrl-C while the last rows are written
-            self.stop.set()
+        except BaseException as interrupt:  # Ctrl-C
+            self._fail(interrupt)
             self._join()
-            raise
-        first = self._first_error
-        if first is not None and first is not error:
-            raise first from first.__cause__
+        if self._first_error is not None:
+            raise self._first_error from self._first_error.__cause__
 
     def _join(self) -> None:
+        """Wait for the threads; once they are told to stop, not for a window that is in the network."""
+        deadline = None
         for thread in self._threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(POLL_SECONDS)
+                if self.stop.is_set():
+                    deadline = deadline or monotonic() + PATIENCE_SECONDS
+                    if thread.name == "unetkit-device" and monotonic() > deadline:
+                        break

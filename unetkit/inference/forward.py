@@ -1,90 +1,238 @@
-"""One batch of tiles through a model: raw pixels to the device, one byte per pixel (or probabilities) back."""
+"""A batch of windows through the models: raw pixels to the device, one byte per pixel (or probabilities) back."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from unetkit.backends.base import Backend
 from unetkit.errors import ConfigError
-from unetkit.models.segmenter import Segmenter
+from unetkit.inference.grid import round_up
 from unetkit.models.statistics import Statistics
+from unetkit.models.trimmed import Kept
 
-Output = Literal["mask", "probabilities"]
-"""What is predicted: a uint8 mask, or float32 probabilities."""
+
+@dataclass(frozen=True)
+class Pending:
+    """Predictions on their way back from the device.
+
+    Attributes:
+        predicted: (N, channels, kept rows, kept columns) in memory of the host.
+        ready: Recorded when they have arrived; None if they are there.
+        sources: What must stay alive until then.
+    """
+
+    predicted: Tensor
+    ready: torch.cuda.Event | None = None
+    sources: tuple[Tensor, ...] = ()
+
+    def result(self) -> NDArray[np.generic]:
+        """Wait for the predictions and return them."""
+        if self.ready is not None:
+            self.ready.synchronize()
+        predicted: NDArray[np.generic] = self.predicted.numpy()
+        return predicted
 
 
 class Forward:
-    """A model on a device, as a function of NumPy arrays.
+    """Models on their backends as a function of windows: the mean of their probabilities, or the mask.
+
+    On CUDA, copies run on streams of their own beside the computation, from and to pinned memory. When the device runs
+    out of memory, the batch is halved, then the window, until it fits; later batches begin with what fitted.
 
     Args:
-        segmenter: The model; it is moved to `device` and put into evaluation mode.
-        device: Where to run.
-        output: "mask": 0 background and 255 foreground, or class numbers where there are more classes.
-            "probabilities": of the foreground, or of each class.
+        backends: The models, all on one device.
+        classes: Channels of their output.
+        probabilities: Whether probabilities are returned rather than a mask.
         threshold: Foreground probability, 0 to 1, from which a mask pixel is foreground.
+        augment: Whether each window is predicted in its 8 orientations, whose mean counts.
+        halo: Context, in pixels, that each part of a window has when it has to be divided.
+        stride: Of the networks, in pixels.
+        tell: Called with a sentence, once, when the device ran out of memory.
     """
 
-    def __init__(self, segmenter: Segmenter, device: torch.device, output: Output, threshold: float) -> None:
-        self._segmenter = segmenter.to(device).to(memory_format=torch.channels_last).eval()
-        self._device = device
-        self._output = output
+    def __init__(
+        self,
+        backends: Sequence[Backend],
+        *,
+        classes: int,
+        probabilities: bool,
+        threshold: float,
+        augment: bool,
+        halo: int,
+        stride: int,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._backends = backends
+        self._probabilities = probabilities
         self._threshold = threshold
-        self.channels = segmenter.spec.out_channels if output == "probabilities" else 1
-        self.dtype = np.dtype(np.float32 if output == "probabilities" else np.uint8)
+        self._orientations = (
+            [(turns, flip) for flip in (False, True) for turns in range(4)] if augment else [(0, False)]
+        )
+        self._halo = halo
+        self._stride = stride
+        self._tell = tell
+        self._largest_pixels: int | None = None  # windows times their pixels that fitted, once memory has run out
+        self.device = backends[0].device
+        self._streams: tuple[torch.cuda.Stream, torch.cuda.Stream] | None = None
+        if self.device.type == "cuda":
+            up, down = (torch.cuda.Stream(self.device) for _ in range(2))  # type: ignore[no-untyped-call]
+            self._streams = (up, down)
+        self.channels = classes if probabilities else 1
+        self.dtype = np.dtype(np.float32 if probabilities else np.uint8)
+
+    def gather(self, windows: Sequence[NDArray[np.generic]]) -> Tensor:
+        """Copy windows (C, h, w) into a batch in memory of the host from which the device copies fast.
+
+        Pixels that torch has no use for are converted: those of 64 bits and float16 to float32, bool to uint8.
+        """
+        dtype = windows[0].dtype.newbyteorder("=")
+        if dtype.kind == "b":
+            dtype = np.dtype(np.uint8)
+        elif dtype.itemsize > 4 or dtype.kind == "f":
+            dtype = np.dtype(np.float32)
+        shape = (len(windows), *windows[0].shape)
+        batch = torch.empty(shape, dtype=TORCH_TYPES[dtype.name], pin_memory=self._streams is not None)
+        for place, window in zip(batch.numpy(), windows, strict=True):
+            np.copyto(place, window, casting="unsafe")
+        return batch
 
     @torch.inference_mode()
-    def __call__(self, windows: NDArray[Any], statistics: list[Statistics]) -> NDArray[Any]:
-        """Predict a batch.
+    def submit(self, windows: Tensor, statistics: Sequence[Sequence[Statistics]], kept: Kept) -> Pending:
+        """Predict the kept part of a batch.
 
         Args:
-            windows: (N, C, h, w) raw pixels; h and w are multiples of the encoder's stride.
-            statistics: The normalisation values of the image that each window comes from.
+            windows: (N, C, h, w) raw pixels, from `gather`; h and w are multiples of the stride.
+            statistics: For each model, the normalisation values of the image that each window comes from.
+            kept: Rows and columns of the windows to predict.
 
         Returns:
-            (N, channels, h, w): uint8 masks with one channel, or float32 probabilities.
+            The predictions to come, (N, channels, kept rows, kept columns): uint8 masks (0 and 255, or class numbers
+            where there are more classes) with one channel, or float32 probabilities.
+
+        Raises:
+            ConfigError: The memory of the device does not hold the smallest possible window.
         """
-        pixels = self._to_device(windows).contiguous(memory_format=torch.channels_last)
-        center = self._to_device(np.stack([values.center for values in statistics]))
-        scale = self._to_device(np.stack([values.scale for values in statistics]))
-        probabilities = self._segmenter(pixels, center, scale)
-        if self._output == "mask":
-            probabilities = self._mask(probabilities)
-        predicted: NDArray[Any] = probabilities.cpu().numpy()
-        return predicted
+        scales = [tuple(torch.from_numpy(array) for array in _stack(values)) for values in statistics]
+        if self._streams is None:
+            on_device = [(center.to(self.device), scale.to(self.device)) for center, scale in scales]
+            return Pending(self._predict_within_memory(windows.to(self.device), on_device, kept).cpu())
+        up, down = self._streams
+        compute = torch.cuda.current_stream()
+        with torch.cuda.stream(up):
+            moved = windows.to(self.device, non_blocking=True)
+            on_device = [(center.to(self.device), scale.to(self.device)) for center, scale in scales]
+        compute.wait_stream(up)
+        for tensor in (moved, *(tensor for pair in on_device for tensor in pair)):
+            tensor.record_stream(compute)
+        predicted = self._predict_within_memory(moved, on_device, kept)
+        down.wait_stream(compute)
+        with torch.cuda.stream(down):
+            arrived = torch.empty(predicted.shape, dtype=predicted.dtype, pin_memory=True)
+            arrived.copy_(predicted, non_blocking=True)
+            ready = down.record_event()
+        predicted.record_stream(down)
+        return Pending(arrived, ready, (windows,))
 
-    def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
-        """Move an array to the device in its own dtype, or as float32 where that is smaller."""
-        native = array.astype(array.dtype.newbyteorder("="), copy=False)
-        if native.dtype.itemsize > 4:  # twice the bytes for the same float32 at the end
-            native = native.astype(np.float32)
-        return torch.from_numpy(np.ascontiguousarray(native)).to(self._device)
+    def _predict_within_memory(self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept) -> Tensor:
+        """Predict, dividing the batch or the window where the memory of the device is too small."""
+        pixels = windows.shape[0] * windows.shape[2] * windows.shape[3]
+        if self._largest_pixels is None or pixels <= self._largest_pixels:
+            try:
+                return self._predict(windows, scales, kept)
+            except torch.OutOfMemoryError:
+                if self._largest_pixels is None:
+                    self._tell(f"{self.device} is out of memory: going on with smaller batches and tiles.")
+                self._largest_pixels = pixels // 2
+            if self.device.type == "cuda":  # after the handler, which holds on to what had been allocated
+                torch.cuda.empty_cache()
+        count = len(windows)
+        if count > 1:
+            parts = [
+                self._predict_within_memory(windows[part], [(c[part], s[part]) for c, s in scales], kept)
+                for part in (slice(0, count // 2), slice(count // 2, count))
+            ]
+            return torch.cat(parts)
+        axis = 0 if kept[0].stop - kept[0].start >= kept[1].stop - kept[1].start else 1
+        pieces = list(self._divide(windows.shape[2 + axis], kept[axis]))
+        if any(outer.stop - outer.start == windows.shape[2 + axis] for outer, _ in pieces):
+            raise ConfigError(
+                f"The memory of {self.device} is too small for {windows.shape[2]} x {windows.shape[3]} pixels.",
+                "Close other programs that use it, or use --device cpu.",
+            )
+        parts = []
+        for outer, inner in pieces:
+            window = windows[:, :, outer] if axis == 0 else windows[:, :, :, outer]
+            part = (inner, kept[1]) if axis == 0 else (kept[0], inner)
+            parts.append(self._predict_within_memory(window, scales, part))
+        return torch.cat(parts, dim=2 + axis)
 
-    def _mask(self, probabilities: torch.Tensor) -> torch.Tensor:
-        """Return (N, 1, h, w) uint8: 0 or 255, or class numbers."""
-        if probabilities.shape[1] == 1:
-            return (probabilities >= self._threshold).to(torch.uint8) * 255
-        return probabilities.argmax(1, keepdim=True).to(torch.uint8)
+    def _divide(self, length: int, kept: slice) -> Iterator[tuple[slice, slice]]:
+        """Divide an axis in two; yield the pixels of each part, and which of these are kept."""
+        middle = (kept.start + kept.stop) // 2
+        stop = min(round_up(middle + self._halo, self._stride), length)
+        yield slice(0, stop), slice(kept.start, middle)
+        start = max((middle - self._halo) // self._stride * self._stride, 0)
+        yield slice(start, length), slice(middle - start, kept.stop - start)
+
+    def _predict(self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept) -> Tensor:
+        """Predict (N, channels, kept rows, kept columns)."""
+        total: Tensor | None = None
+        for turns, flip in self._orientations:
+            turned = _orient(windows, turns, flip)
+            turned_kept = _orient_kept(kept, (windows.shape[2], windows.shape[3]), turns, flip)
+            for backend, (center, scale) in zip(self._backends, scales, strict=True):
+                predicted = _orient_back(backend(turned, center, scale, turned_kept), turns, flip)
+                total = predicted.clone() if total is None else total.add_(predicted)
+        assert total is not None
+        count = len(self._orientations) * len(self._backends)
+        mean = total.div_(count) if count > 1 else total
+        if self._probabilities:
+            return mean.contiguous()
+        if mean.shape[1] == 1:
+            return (mean >= self._threshold).to(torch.uint8).mul_(255)
+        return mean.argmax(1, keepdim=True).to(torch.uint8)
 
 
-def choose_device(device: str) -> torch.device:
-    """Return the device to run on: for "auto" CUDA if there is one, else Apple's MPS, else the CPU.
+TORCH_TYPES = {
+    "uint8": torch.uint8,
+    "int8": torch.int8,
+    "uint16": torch.uint16,
+    "int16": torch.int16,
+    "uint32": torch.uint32,
+    "int32": torch.int32,
+    "float32": torch.float32,
+}
+"""Types in which raw pixels go to the device."""
 
-    Raises:
-        ConfigError: The device does not exist here.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.ones(1, device=chosen).cpu()  # a device may be known and yet not hold pixels ("meta")
-    except (RuntimeError, AssertionError, ImportError) as error:
-        raise ConfigError(
-            f"The device '{device}' cannot be used here ({str(error).splitlines()[0]}).",
-            "Use 'auto', 'cpu', or one that `unetkit info` lists.",
-        ) from error
-    return chosen
+
+def _stack(values: Sequence[Statistics]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return np.stack([value.center for value in values]), np.stack([value.scale for value in values])
+
+
+def _orient(windows: Tensor, turns: int, flip: bool) -> Tensor:
+    """Turn windows by `turns` quarters, then mirror them left to right."""
+    turned = torch.rot90(windows, turns, (2, 3)) if turns else windows
+    return turned.flip(3) if flip else turned
+
+
+def _orient_back(predicted: Tensor, turns: int, flip: bool) -> Tensor:
+    """Undo `_orient`."""
+    mirrored = predicted.flip(3) if flip else predicted
+    return torch.rot90(mirrored, -turns, (2, 3)) if turns else mirrored
+
+
+def _orient_kept(kept: Kept, window: tuple[int, int], turns: int, flip: bool) -> Kept:
+    """Return where the kept part of a window lies after `_orient`."""
+    (rows, columns), (height, width) = kept, window
+    for _ in range(turns):
+        rows, columns = slice(width - columns.stop, width - columns.start), rows
+        height, width = width, height
+    if flip:
+        columns = slice(width - columns.stop, width - columns.start)
+    return rows, columns

@@ -93,6 +93,14 @@ def make_grid(height: int, width: int, *, tile: int, halo: int, stride: int) -> 
     Raises:
         ConfigError: `tile` or `halo` is not a multiple of `stride`, or no core is left between the halos.
     """
+    check_tile(tile, halo, stride)
+    window_height, rows = _split(height, tile, halo, stride)
+    window_width, columns = _split(width, tile, halo, stride)
+    return TileGrid(height, width, (window_height, window_width), rows, columns)
+
+
+def check_tile(tile: int, halo: int, stride: int) -> None:
+    """Raise a ConfigError with possible values unless tiles of this size and halo can be laid; see `make_grid`."""
     check_multiple("tile", tile, stride)
     if halo < 0:
         raise ConfigError(f"halo: {halo} is below 0.", f"Use a multiple of the encoder's stride, {stride}.")
@@ -103,9 +111,6 @@ def make_grid(height: int, width: int, *, tile: int, halo: int, stride: int) -> 
             f"A tile of {tile} has no core left between two halos of {halo}.",
             f"Use a tile of at least {2 * halo + stride}, better {8 * max(halo, stride)}, or a smaller halo.",
         )
-    window_height, rows = _split(height, tile, halo, stride)
-    window_width, columns = _split(width, tile, halo, stride)
-    return TileGrid(height, width, (window_height, window_width), rows, columns)
 
 
 def check_multiple(name: str, size: int, stride: int) -> None:

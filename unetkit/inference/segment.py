@@ -1,18 +1,36 @@
-"""Tiled prediction from file to file and from folder to folder."""
+"""Tiled prediction from files to files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
-from unetkit.errors import ImageError, OutputError, UnetkitError
-from unetkit.inference.forward import Output, choose_device
-from unetkit.inference.tiling import Progress, Tiling, describe_output, predict
-from unetkit.io.files import create_sink, find_images, image_stem, open_image
-from unetkit.io.image import UNNAMED_AXES, ImageSource
-from unetkit.models.segmenter import Segmenter, load_model
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.errors import ImageError, UnetkitError
+from unetkit.inference.emptiness import draw_skipped
+from unetkit.inference.ensemble import Ensemble, Models, gather_models
+from unetkit.inference.jobs import Job, make_folder, plan_jobs
+from unetkit.inference.options import Result, Tiling
+from unetkit.inference.output import describe_job, describe_output, pin_choices, unfinished_file
+from unetkit.inference.predictor import Predictor, Progress, say_nothing
+from unetkit.inference.resemblance import differences
+from unetkit.inference.seams import Seams
+from unetkit.io.bands import BandStore, read_job
+from unetkit.io.files import create_sink, open_image
+from unetkit.io.image import UNNAMED_AXES, BadTile, ImageSource
+from unetkit.io.reading import Reading
+from unetkit.models.statistics import sample_pixels
+from unetkit.options import split_options
+from unetkit.postprocess.labels import Labels
+
+Begin = Callable[[str, int], Progress]
+"""Called with the name of an image and its number of pixels; returns what is told of the pixels that are done."""
 
 
 @dataclass(frozen=True)
@@ -22,136 +40,243 @@ class Segmented:
     Attributes:
         image: The image.
         result: The file that was written.
-        pixels: Number of pixels that were predicted.
+        pixels: Number of pixels of the image; 0 if the result was there already.
+        seconds: Time that it took.
+        plan: Backend, precision, tile, halo and batch, and why.
+        tiles: Number of tiles.
+        skipped: Tiles that were left out as empty.
+        picture: Picture of what was left out, if there was any.
+        bad_tiles: Parts of the image that could not be decoded, and are background.
+        objects: Largest label, of labels.
+        seams: What comparing tiles with far more context gave, if it was asked for.
     """
 
     image: Path
     result: Path
     pixels: int
+    seconds: float = 0.0
+    plan: str = ""
+    tiles: int = 0
+    skipped: int = 0
+    picture: Path | None = None
+    bad_tiles: tuple[BadTile, ...] = ()
+    objects: int | None = None
+    seams: Seams | None = None
 
 
 def segment(
-    image: str | Path,
+    image: str | Path | Sequence[str | Path],
     result: str | Path,
-    model: Segmenter | str | Path,
+    model: Models,
     *,
-    output: Output = "mask",
-    tile: int | None = None,
-    halo: int | None = None,
-    batch: int | None = None,
-    device: str = "auto",
-    threshold: float | None = None,
-    overwrite: bool = False,
-    progress: Callable[[str, int], Progress] | None = None,
+    progress: Begin | None = None,
+    tell: Callable[[str], None] | None = None,
+    verify_seams: bool = False,
+    **options: Any,
 ) -> list[Segmented]:
-    """Segment an image file of any size into a file, or every image of a folder into a folder.
+    """Segment an image file of any size into a file, or several into a folder.
 
     Args:
-        image: TIFF, PNG or JPEG, or a folder of them.
-        result: `.tif`, `.tiff` or `.png`; for a folder of images the folder that gets one `.tif` for each.
-        model: A model from `load_model`, or the path of a model file.
-        output: "mask" is 0 background and 255 foreground (class numbers where there are more classes), "probabilities"
-            is float32.
-        tile: Largest window that the network sees at once, in pixels, a multiple of the encoder's stride.
-        halo: Context around the part of a tile that is kept, in pixels; by default the one measured for the model.
-        batch: Tiles that go through the network together; by default 1 on a CPU and 8 on a GPU.
-        device: "auto" (CUDA, else MPS, else CPU) or a torch device such as "cpu" or "cuda:1".
-        threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
-        overwrite: Whether existing outputs are replaced, each at the moment when the new one is complete.
+        image: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
+        result: `.tif`, `.tiff`, `.zarr` or `.png`; for several images the folder that gets one `.tif` for each.
+        model: A model from `load_model`, or the path of a model file; the mean of several counts.
         progress: Called for each image with its name and its number of pixels; returns a function that is called with
             the number of pixels predicted since its last call.
+        tell: Called with sentences about what happens, for people.
+        verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
+        **options: Any field of `unetkit.io.reading.Reading` (axes, series, level, pixel_size, channels, region,
+            on_bad_tile), `unetkit.inference.options.Tiling` (tile, halo, batch, device, backend, precision, memory,
+            tta, skip_empty) and `unetkit.inference.options.Result` (output, threshold, split, pyramid, overwrite,
+            resume).
 
     Returns:
         What was written.
 
     Raises:
         UnetkitError: An input cannot be read, the output exists or cannot be written, or a setting is not possible. Of
-            a folder the other images are segmented all the same, and the error names those that failed.
+            several images the others are segmented all the same, and the error names those that failed.
     """
-    tiling = Tiling(tile, halo, batch, device, output, threshold)
-    jobs = _plan(Path(image), Path(result), overwrite)
-    segmenter = model if isinstance(model, Segmenter) else load_model(model)
-    tiling.grid(1, 1, segmenter.spec)  # an impossible tile or device is an error before any file is touched
-    choose_device(tiling.device)
-    if Path(image).is_dir():
-        _make_folder(Path(result))
-    done: list[Segmented] = []
-    failed: list[UnetkitError] = []
-    for source_path, sink_path in jobs:
+    reading, tiling, written = split_options(options, Reading, Tiling, Result)
+    return Segmentation(reading, tiling, written, progress, tell or say_nothing).run(
+        plan_jobs(image, Path(result), overwrite=written.overwrite, resume=written.resume),
+        Path(result),
+        model,
+        verify_seams=verify_seams,
+    )
+
+
+@dataclass
+class Segmentation:
+    """A run of `segment`: the user's choices, and the models once they are warm.
+
+    Attributes:
+        reading: What is read of the images.
+        tiling: How they are predicted.
+        written: What is written.
+        progress: See `segment`.
+        tell: See `segment`.
+    """
+
+    reading: Reading
+    tiling: Tiling
+    written: Result
+    progress: Begin | None
+    tell: Callable[[str], None]
+    _predictor: Predictor | None = None
+
+    def run(self, jobs: Sequence[Job], result: Path, models: Models, *, verify_seams: bool) -> list[Segmented]:
+        """Segment the images of all jobs; see `segment`."""
+        ensemble = gather_models(models)
+        if jobs[0].result != result:
+            make_folder(result)
+        done: list[Segmented] = []
+        failed: list[UnetkitError] = []
+        for job in jobs:
+            if job.done:
+                done.append(Segmented(job.image, job.result, 0))
+                continue
+            try:
+                done.append(self._segment(job, ensemble, len(jobs), verify_seams=verify_seams))
+            except UnetkitError as error:
+                if len(jobs) == 1:
+                    raise
+                failed.append(error)
+        if failed:
+            problems = " ".join(f"({i}) {error.problem}" for i, error in enumerate(failed, 1))
+            raise ImageError(f"{len(failed)} of {len(jobs)} images were not segmented: {problems}", failed[0].remedy)
+        return done
+
+    def _segment(self, job: Job, ensemble: Ensemble, count: int, *, verify_seams: bool) -> Segmented:
+        """Segment one image."""
+        start = monotonic()
+        with closing(self.open(job, ensemble)) as source:
+            predictor = self.predictor(source, ensemble, count, job.result)
+            info = source.info
+            create_sink(
+                job.result,
+                describe_output(info, ensemble, predictor.plan, self.reading, self.written),
+                overwrite=self.written.overwrite,
+            )  # an output that is not possible is an error before any work
+            pixels = info.planes * info.height * info.width
+            advance = self.progress(job.image.name, pixels) if self.progress else None
+            with self._bands(job.result, source, predictor) as bands:
+                objects, skipped = self._write(job.result, source, predictor, bands, advance)
+            picture = job.result.with_name(f"{job.result.name}.skipped.png") if skipped else None
+            if picture is not None:
+                draw_skipped(picture, source, skipped)
+            return Segmented(
+                job.image,
+                job.result,
+                pixels,
+                seconds=monotonic() - start,
+                plan=str(predictor.plan),
+                tiles=len(predictor.grid(info)) * info.planes,
+                skipped=len(skipped),
+                picture=picture,
+                bad_tiles=tuple(source.bad_tiles),
+                objects=objects,
+                seams=predictor.verify(source) if verify_seams else None,
+            )
+
+    def predictor(self, source: ImageSource, ensemble: Ensemble, count: int, result: Path) -> Predictor:
+        """Return the warm models; `source` is the first of `count` images if they are not warm yet."""
+        if self._predictor is None:
+            tiling = self.tiling
+            if self.written.resume:
+                tiling = pin_choices(tiling, read_job(unfinished_file(result)))
+            self._predictor = Predictor(
+                ensemble,
+                tiling,
+                source,
+                source.info.planes * source.info.height * source.info.width * count,
+                probabilities=self.written.output == "probabilities",
+                threshold=self.written.threshold,
+                tell=self.tell,
+            )
+        return self._predictor
+
+    def open(self, job: Job, ensemble: Ensemble) -> ImageSource:
+        """Open an image; tell in what it differs from what the models were trained on, and what reading it takes."""
+        source = open_for(job.image, ensemble.channels, self.reading)
+        info = source.info
+        if info.scratch_bytes:
+            self.tell(
+                f"{info.name} is compressed in one large piece, so it is decoded once into a temporary file of "
+                f"{info.scratch_bytes / 1e9:.1f} GB."
+            )
+        sample = sample_pixels(source, 0)
+        for text in dict.fromkeys(text for spec in ensemble.specs for text in differences(info, sample, spec)):
+            self.tell(f"{info.name} does not look like the training images. {text}")
+        return source
+
+    @contextmanager
+    def _bands(self, result: Path, source: ImageSource, predictor: Predictor) -> Iterator[BandStore | list[Any]]:
+        """Keep the bands that are done beside the output until it is whole; an image of one band needs no file."""
+        if source.info.planes * len(predictor.grid(source.info).rows) == 1:
+            yield []
+            return
+        job = describe_job(source.info, predictor.ensemble, predictor.plan, self.reading, self.written)
+        path = unfinished_file(result)
+        store = BandStore.resume(path, job) if self.written.resume else BandStore.create(path, job)
         try:
-            done.append(_segment_file(source_path, sink_path, segmenter, tiling, overwrite, progress))
-        except UnetkitError as error:
-            if len(jobs) == 1:
-                raise
-            failed.append(error)
-    if failed:
-        problems = " ".join(f"({i}) {error.problem}" for i, error in enumerate(failed, 1))
-        raise ImageError(f"{len(failed)} of {len(jobs)} images were not segmented: {problems}", failed[0].remedy)
-    return done
+            yield store
+        except BaseException:  # Ctrl-C, too
+            if len(store):
+                store.close()
+                self.tell(f"What is done is kept in {path}: the same command with --resume goes on from there.")
+            else:
+                store.remove()
+            raise
+        store.remove()
+
+    def _write(
+        self,
+        result: Path,
+        source: ImageSource,
+        predictor: Predictor,
+        bands: BandStore | list[Any],
+        progress: Progress | None,
+    ) -> tuple[int | None, list[Any]]:
+        """Predict and write; return the largest label and the tiles that were skipped."""
+        info = source.info
+        spec = describe_output(info, predictor.ensemble, predictor.plan, self.reading, self.written)
+        known = len(bands)
+        if progress is not None:
+            progress(sum(band.shape[1] for band in bands) * info.width if known else 0)
+        if self.written.output != "labels":
+            sink = create_sink(result, spec, overwrite=self.written.overwrite)
+
+            def write(rows: Iterator[NDArray[Any]]) -> None:
+                sink.write(_kept_and_new(bands, known, rows))
+
+            return None, predictor.run(source, write, first_band=known, progress=progress)
+
+        def store(rows: Iterator[NDArray[Any]]) -> None:
+            for band in rows:
+                bands.append(band)
+
+        skipped = predictor.run(source, store, first_band=known, progress=progress)
+        labels = Labels(bands, info.height, split=self.written.split)
+        sink = create_sink(result, replace(spec, dtype=np.dtype(labels.dtype)), overwrite=self.written.overwrite)
+        sink.write(labels.rows())
+        return labels.count, skipped
 
 
-def open_for(path: Path, channels: int) -> ImageSource:
+def _kept_and_new(bands: BandStore | list[Any], known: int, rows: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Yield the bands that were kept, then the new ones as they are kept too."""
+    for i in range(known):
+        yield bands[i]
+    for band in rows:
+        bands.append(band)
+        yield band
+
+
+def open_for(path: Path, channels: int, reading: Reading) -> ImageSource:
     """Open an image for a model: an axis without a name that has the model's number of channels is the channels."""
-    source = open_image(path)
+    source = open_image(path, reading)
     info = source.info
     unnamed = [i for i, axis in enumerate(info.axes) if axis in UNNAMED_AXES]
     if channels > 1 and info.channels == 1 and len(unnamed) == 1 and info.shape[unnamed[0]] == channels:
         source.close()
-        return open_image(path, axes=info.axes.replace(info.axes[unnamed[0]], "C"))
+        return open_image(path, replace(reading, axes=info.axes.replace(info.axes[unnamed[0]], "C")))
     return source
-
-
-def _plan(image: Path, result: Path, overwrite: bool) -> list[tuple[Path, Path]]:
-    """Pair inputs with outputs; raise before any work if an output could not be written."""
-    if not image.is_dir():
-        if result.exists() and image.exists() and result.samefile(image):
-            raise OutputError(f"The output {result} is the input itself.", "Choose another name.")
-        return [(image, result)]
-    if result.exists() and not result.is_dir():
-        raise OutputError(f"{result} is a file, but {image} is a folder.", "Give a folder for the outputs.")
-    if result.exists() and result.resolve() == image.resolve():
-        raise OutputError(f"The outputs would go into the folder of the inputs, {image}.", "Give another folder.")
-    jobs = [(path, result / f"{image_stem(path)}.tif") for path in find_images(image)]
-    targets = [target for _, target in jobs]
-    _check_free(targets, overwrite)
-    return jobs
-
-
-def _check_free(targets: Sequence[Path], overwrite: bool) -> None:
-    twice = {target for target in targets if targets.count(target) > 1}
-    if twice:
-        raise OutputError(
-            f"Several inputs would be written to {min(twice)}.", "Rename them, so that each has a stem of its own."
-        )
-    existing = [target for target in targets if target.exists()]
-    if existing and not overwrite:
-        raise OutputError(
-            f"{len(existing)} of {len(targets)} outputs exist already, for example {existing[0]}.",
-            "Pass --overwrite or choose another folder.",
-        )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made ({error.strerror}).", "Choose a folder that you may write to."
-        ) from error
-
-
-def _segment_file(
-    image: Path,
-    result: Path,
-    segmenter: Segmenter,
-    tiling: Tiling,
-    overwrite: bool,
-    progress: Callable[[str, int], Progress] | None,
-) -> Segmented:
-    """Segment one file."""
-    with closing(open_for(image, segmenter.spec.in_channels)) as source:
-        info = source.info
-        sink = create_sink(result, describe_output(info, segmenter, tiling), overwrite=overwrite)
-        pixels = info.planes * info.height * info.width
-        predict(source, sink, segmenter, tiling, progress(image.name, pixels) if progress else None)
-    return Segmented(image, result, pixels)

@@ -184,6 +184,15 @@ class BandStore(Sequence[NDArray[Any]]):
         return sum(len(part) for part in parts)
 
 
+def read_job(path: Path) -> dict[str, Any] | None:
+    """Return the job of the store that an earlier run left behind, None if there is none that can be read."""
+    try:
+        with path.open("rb") as file:
+            return _read_job(file)
+    except OSError:  # opening it to go on will say what is wrong
+        return None
+
+
 def _cannot_read(path: Path, error: OSError) -> OutputError:
     return OutputError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions and the disk.")
 

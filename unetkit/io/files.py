@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from unetkit.errors import ImageError, OutputError
+from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.image import ImageSink, ImageSource, OutputSpec
 from unetkit.io.ome_zarr_sink import OmeZarrSink
 from unetkit.io.partial import check_target, check_zarr_target
+from unetkit.io.pyramid import Level, Series
 from unetkit.io.raster import PngSink, RasterSource
-from unetkit.io.tiff import TiffSource
+from unetkit.io.reading import WHOLE, Reading, parse_region
+from unetkit.io.tiff import TiffSource, list_tiff_series
 from unetkit.io.tiff_sink import TiffSink
+from unetkit.io.views import RegionSource, RescaledSource
 
-IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+COMMON_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+SLIDE_SUFFIXES = (".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".avs", ".zif", ".ptif", ".ptiff")
+OTHER_TIFF_SUFFIXES = (".btf", ".tf2", ".tf8", ".lsm", ".stk", ".qpi", ".pcoraw")
+
+IMAGE_SUFFIXES = (*COMMON_SUFFIXES, *SLIDE_SUFFIXES, *OTHER_TIFF_SUFFIXES)
 """Suffixes (lower case) of the files that `find_images` takes for images."""
+
+ZARR_SUFFIX = ".zarr"
+ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+"""Files of which a Zarr has at least one."""
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 
@@ -23,27 +36,76 @@ RASTER_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def open_image(path: str | Path, axes: str | None = None, *, expand_palette: bool = True) -> ImageSource:
-    """Open a TIFF, PNG or JPEG file; its content decides which, not its suffix.
+def open_image(
+    path: str | Path, reading: Reading = WHOLE, *, expand_palette: bool = True, cache_bytes: int = CACHE_BYTES
+) -> ImageSource:
+    """Open a TIFF, PNG or JPEG file or an OME-Zarr; its content decides which, not its suffix.
 
     Args:
-        path: The file.
-        axes: One letter for each stored dimension, where the file says nothing or something wrong: Y and X, C or S for
-            channels, any other for planes.
+        path: The file, or the folder of an OME-Zarr.
+        reading: What of it to read: axes, series, level or pixel size, channels, region, and what to do at bad tiles.
         expand_palette: Whether images with a palette become RGB (or grey, for a grey palette). False gives the stored
             numbers, which is right for label images.
+        cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
 
     Raises:
-        ImageError: The file is missing, empty, truncated, no image, or `axes` does not fit it.
+        ImageError: The file is missing, empty, truncated, no image, or `reading` does not fit it.
+    """
+    source = _open_stored(Path(path), reading, expand_palette, cache_bytes)
+    try:
+        if reading.pixel_size is not None:
+            source = RescaledSource(source, reading.pixel_size)
+        region = parse_region(reading.region)
+        return source if region is None else RegionSource(source, region)
+    except BaseException:  # whatever it is, the file must not stay open
+        source.close()
+        raise
+
+
+def list_series(path: str | Path) -> tuple[Series, ...]:
+    """Return the images in a file and the levels of each, without reading pixels (but for PNG and JPEG).
+
+    Raises:
+        ImageError: The file is missing, empty, truncated or no image.
     """
     path = Path(path)
+    if is_zarr(path):
+        from unetkit.io.ome_zarr import list_zarr_series
+
+        return list_zarr_series(path)
+    if _read_signature(path).startswith(TIFF_SIGNATURES):
+        return list_tiff_series(path)
+    with closing(open_image(path)) as source:
+        info = source.info
+        return (
+            Series("", info.axes, info.shape, str(info.dtype), (Level(info.height, info.width, info.pixel_size_um),)),
+        )
+
+
+def is_zarr(path: str | Path) -> bool:
+    """Return whether a folder is a Zarr, or says so by its name, rather than a folder of images."""
+    path = Path(path)
+    return path.is_dir() and (path.suffix.lower() == ZARR_SUFFIX or any((path / name).is_file() for name in ZARR_FILES))
+
+
+def is_folder(path: str | Path) -> bool:
+    """Return whether a path is a folder that may hold images, rather than one image."""
+    return Path(path).is_dir() and not is_zarr(path)
+
+
+def _open_stored(path: Path, reading: Reading, expand_palette: bool, cache_bytes: int) -> ImageSource:
+    """Open an image as it is stored, at one of its levels."""
+    if is_zarr(path):
+        from unetkit.io.ome_zarr import OmeZarrSource  # here, since zarr takes half a second to import
+
+        return OmeZarrSource(path, reading, cache_bytes=cache_bytes)
     signature = _read_signature(path)
     if signature.startswith(RASTER_SIGNATURES):
-        return RasterSource(path, axes, expand_palette=expand_palette)
+        return RasterSource(path, reading, expand_palette=expand_palette, cache_bytes=cache_bytes)
     if signature.startswith(TIFF_SIGNATURES):
-        return TiffSource(path, axes, expand_palette=expand_palette)
+        return TiffSource(path, reading, expand_palette=expand_palette, cache_bytes=cache_bytes)
     raise ImageError(
-        f"{path} is not a TIFF, PNG or JPEG image.",
+        f"{path} is not a TIFF, PNG or JPEG image, nor an OME-Zarr.",
         "Give one of these, or convert the file to OME-TIFF first (for example with Fiji or bfconvert).",
     )
 
@@ -81,7 +143,9 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """Return the image files in a folder, sorted by name; hidden files and subfolders are left out.
+    """Return the image files and Zarr folders in a folder, sorted by name.
+
+    Hidden files and other subfolders are left out.
 
     Raises:
         ImageError: The folder is missing, cannot be read or has no images.
@@ -98,11 +162,16 @@ def find_images(folder: str | Path) -> list[Path]:
     images = [
         path
         for path in entries
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if not path.name.startswith(".")
+        and (
+            (path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+            or (path.suffix.lower() == ZARR_SUFFIX and path.is_dir())
+        )
     ]
     if not images:
         raise ImageError(
-            f"The folder {folder} has no images.", f"Put files with {', '.join(IMAGE_SUFFIXES)} directly into it."
+            f"The folder {folder} has no images.",
+            f"Put files with {', '.join(COMMON_SUFFIXES)}, those of slide scanners, or {ZARR_SUFFIX} directly into it.",
         )
     return images
 
@@ -110,8 +179,8 @@ def find_images(folder: str | Path) -> list[Path]:
 def image_stem(path: str | Path) -> str:
     """Return the name of an image without its suffix, and without ".ome" before it.
 
-    >>> image_stem("cells.ome.tif")
-    'cells'
+    >>> image_stem("cells.ome.tif"), image_stem("cells.ome.zarr")
+    ('cells', 'cells')
     """
     stem = Path(path).stem
     return stem[:-4] if stem.lower().endswith(".ome") else stem

@@ -6,8 +6,9 @@ all others (T, Z, pages, ...), each combination of which is one *plane*. Planes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from typing import Any, Protocol
 
@@ -40,6 +41,8 @@ class ImageInfo:
         channel_names: Names of the channels; empty if the file gives none.
         block: Height and width of the unit that the file decodes at once (a tile, a strip, or the whole image).
         compression: Name of the compression, "none" if there is none.
+        scratch_bytes: Size of the temporary file that reading takes, because the file is compressed in pieces too large
+            to be kept in memory; 0 for most.
     """
 
     name: str
@@ -57,11 +60,31 @@ class ImageInfo:
     channel_names: tuple[str, ...] = ()
     block: tuple[int, int] = (0, 0)
     compression: str = "none"
+    scratch_bytes: int = 0
 
     @property
     def planes(self) -> int:
         """Number of planes: the product of `plane_shape`."""
         return prod(self.plane_shape)
+
+
+@dataclass(frozen=True)
+class BadTile:
+    """A part of an image that could not be decoded and was read as background.
+
+    Attributes:
+        plane: Number of the plane.
+        y: First row.
+        x: First column.
+        height: Number of rows.
+        width: Number of columns.
+    """
+
+    plane: int
+    y: int
+    x: int
+    height: int
+    width: int
 
 
 class ImageSource(Protocol):
@@ -70,6 +93,10 @@ class ImageSource(Protocol):
     @property
     def info(self) -> ImageInfo:
         """The image as it is interpreted."""
+
+    @property
+    def bad_tiles(self) -> list[BadTile]:
+        """What could not be decoded so far, in pixels of this source; empty unless it goes on at such tiles."""
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Return pixels (C, h, w) of one plane in the file's dtype; the window lies inside the image.
@@ -141,12 +168,17 @@ class ArraySource:
         array: The pixels; only the windows asked for are read.
         axes: One letter for each dimension, for example "CYX" or "ZYXS"; Y and X are required.
         name: What to call it in messages.
+        channels: Numbers of the channels to read, by default all of them.
+
+    Attributes:
+        info: The image as it is interpreted.
+        bad_tiles: Always empty.
 
     Raises:
-        ImageError: `axes` does not describe `array`, or the array is empty.
+        ImageError: `axes` does not describe `array`, the array is empty, or has no such channels.
     """
 
-    def __init__(self, array: Any, axes: str, name: str = "array") -> None:
+    def __init__(self, array: Any, axes: str, name: str = "array", channels: Sequence[int] | None = None) -> None:
         shape = tuple(int(size) for size in array.shape)
         check_axes(axes, shape, name)
         channel_axes = [i for i, axis in enumerate(axes) if axis in "CS"]
@@ -155,6 +187,15 @@ class ArraySource:
         self._axes = axes
         self._plane_axes = plane_axes
         self._order = [*channel_axes, axes.index("Y"), axes.index("X")]
+        self._channel_axes = channel_axes
+        self._channel_shape = tuple(shape[i] for i in channel_axes)
+        total = prod(self._channel_shape)
+        if channels is not None:
+            check_channels(channels, total, axes, name)
+        self._channels = None if channels is None else list(channels)
+        interleaved = bool(channel_axes) and min(channel_axes) > max(axes.index("Y"), axes.index("X"))
+        self._together = channels is None or interleaved or 2 * len(channels) >= total
+        self.bad_tiles: list[BadTile] = []
         self.info = ImageInfo(
             name=name,
             format="array",
@@ -163,7 +204,7 @@ class ArraySource:
             dtype=np.dtype(array.dtype),
             plane_axes="".join(axes[i] for i in plane_axes),
             plane_shape=tuple(shape[i] for i in plane_axes),
-            channels=prod(shape[i] for i in channel_axes),
+            channels=total if channels is None else len(channels),
             height=shape[axes.index("Y")],
             width=shape[axes.index("X")],
         )
@@ -177,10 +218,35 @@ class ArraySource:
             index[axis] = int(position)
         index[self._axes.index("Y")] = rows
         index[self._axes.index("X")] = columns
+        if self._channels is None:
+            return self._read_window(index)
+        if self._together:
+            return self._read_window(index)[self._channels]
+        windows = []
+        for channel in self._channels:
+            for axis, position in zip(self._channel_axes, np.unravel_index(channel, self._channel_shape), strict=True):
+                index[axis] = slice(int(position), int(position) + 1)
+            windows.append(self._read_window(index))
+        return np.concatenate(windows)
+
+    def locate(self, box: Sequence[slice]) -> list[BadTile]:
+        """Return where a box of the array, one slice for each dimension, lies in the planes.
+
+        >>> ArraySource(np.zeros((2, 8, 8)), "ZYX").locate([slice(1, 2), slice(4, 8), slice(0, 4)])
+        [BadTile(plane=1, y=4, x=0, height=4, width=4)]
+        """
+        rows, columns = box[self._axes.index("Y")], box[self._axes.index("X")]
+        ranges = [range(box[axis].start, box[axis].stop) for axis in self._plane_axes]
+        planes = [int(np.ravel_multi_index(one, self.info.plane_shape)) if one else 0 for one in product(*ranges)]
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        return [BadTile(plane, rows.start, columns.start, height, width) for plane in planes]
+
+    def _read_window(self, index: Sequence[int | slice]) -> NDArray[Any]:
+        """Return pixels (C, h, w) at one integer for each plane axis and one slice for each other."""
         window = np.asarray(self._array[tuple(index)])
         kept = [i for i in range(len(self._axes)) if i not in self._plane_axes]
         window = window.transpose([kept.index(i) for i in self._order])
-        return window.reshape(self.info.channels, *window.shape[-2:])
+        return window.reshape(-1, *window.shape[-2:])
 
     def close(self) -> None:
         """Nothing to release: the caller owns the array."""
@@ -233,6 +299,17 @@ def check_axes(axes: str, shape: tuple[int, ...], name: str) -> None:
         )
     if not all(shape):
         raise ImageError(f"{name}: the image is empty (shape {shape}).", "Give an image with at least one pixel.")
+
+
+def check_channels(channels: Sequence[int], total: int, axes: str, name: str) -> None:
+    """Raise an ImageError unless an image with `total` channels has all of `channels`."""
+    missing = [channel for channel in channels if not 0 <= channel < total]
+    if missing:
+        unnamed = any(axis in UNNAMED_AXES for axis in axes)
+        raise ImageError(
+            f"{name} has no channel {missing[0]}: it has {total}, and the first is number 0.",
+            f"Give other channels, or --axes if its axes are not {axes}." if unnamed else "Give other channels.",
+        )
 
 
 def match_channels(pixels: NDArray[Any], channels: int, name: str) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""PNG and JPEG: small images that are decoded whole, and PNG masks."""
+"""PNG and JPEG: images that are decoded whole, and PNG masks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from unetkit.errors import ImageError
-from unetkit.io.image import ArraySource, OutputSpec
+from unetkit.io.cache import CACHE_BYTES, is_oversize
+from unetkit.io.image import ArraySource, BadTile, OutputSpec, check_axes
 from unetkit.io.partial import partial_file
-from unetkit.io.tiff_metadata import LARGEST_PIXEL_UM
+from unetkit.io.pyramid import Level, Series, pick_level, pick_series
+from unetkit.io.reading import WHOLE, Reading, parse_channels
+from unetkit.io.scratch import ScratchArray
+from unetkit.io.units import LARGEST_PIXEL_UM
 
 UM_PER_INCH = 25_400.0
 PNG_SIGNATURE = b"\x89PNG"
@@ -27,21 +31,35 @@ MODES_BY_KIND = {"1": "L", "LA": "LA", "La": "LA", "PA": "RGBA", "CMYK": "RGB", 
 
 
 class RasterSource:
-    """A PNG or JPEG file, decoded once, when it is opened.
+    """A PNG or JPEG file, decoded once, when it is opened; a large one is kept in a temporary file.
 
     8-bit images of any kind come as grey or RGB, 1-bit images as 0 and 255, 16-bit PNG as uint16. Alpha is dropped.
 
     Args:
         path: The file.
-        axes: "YX" for grey or "YXS" for colour; any other letters that name the stored dimensions.
+        reading: Channels; axes, which are "YX" for grey or "YXS" for colour otherwise.
         expand_palette: Whether a palette image becomes grey or RGB, rather than the stored numbers.
+        cache_bytes: Bound of the decoded bytes that are kept in memory; larger images go to a temporary file.
+
+    Attributes:
+        info: The image as it is interpreted.
+        bad_tiles: Always empty: a damaged file cannot be opened.
 
     Raises:
-        ImageError: The file is truncated or cannot be decoded, or `axes` does not fit it.
+        ImageError: The file is truncated or cannot be decoded, has no such series, level or channels, or `axes` does
+            not fit it.
     """
 
-    def __init__(self, path: str | Path, axes: str | None = None, *, expand_palette: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        reading: Reading = WHOLE,
+        *,
+        expand_palette: bool = True,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
         name = str(path)
+        self.bad_tiles: list[BadTile] = []
         try:
             data = Path(path).read_bytes()
             pixels, alpha, pixel_size_um = _decode(data, Path(path), expand_palette)
@@ -52,14 +70,23 @@ class RasterSource:
             ) from error
         if pixels.ndim == 3 and pixels.shape[2] == 1:
             pixels = pixels[:, :, 0]
-        self._pixels = ArraySource(pixels, (axes or "YXS"[: pixels.ndim]).upper(), name)
+        axes = (reading.axes or "YXS"[: pixels.ndim]).upper()
+        check_axes(axes, pixels.shape, name)
+        height, width = pixels.shape[axes.index("Y")], pixels.shape[axes.index("X")]
+        level = Level(height, width, pixel_size_um)
+        pick_series(1, reading.series, lambda _: Series("", axes, pixels.shape, str(pixels.dtype), (level,)), name)
+        pick_level([level], reading, name)
+        large = is_oversize(pixels.nbytes, cache_bytes)
+        stored = ScratchArray(pixels, name) if large else pixels
+        self._pixels = ArraySource(stored, axes, name, parse_channels(reading.channels))
         self.info = replace(
             self._pixels.info,
             format="PNG" if data.startswith(PNG_SIGNATURE) else "JPEG",
             alpha=alpha,
             pixel_size_um=pixel_size_um,
-            block=(self._pixels.info.height, self._pixels.info.width),
+            block=(height, width),
             compression="deflate" if data.startswith(PNG_SIGNATURE) else "jpeg",
+            scratch_bytes=pixels.nbytes if large else 0,
         )
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:

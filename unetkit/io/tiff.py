@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -9,19 +10,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import COMPRESSION, PLANARCONFIG, TiffPage, TiffPageSeries
+from tifffile import COMPRESSION, PLANARCONFIG, TiffFile, TiffPage, TiffPageSeries
 
-from unetkit.io.image import UNNAMED_AXES, ArraySource, ImageInfo
+from unetkit.io.axes import name_axes
+from unetkit.io.cache import CACHE_BYTES
+from unetkit.io.image import ArraySource, BadTile, ImageInfo, check_channels
+from unetkit.io.pyramid import Level, Series, pick_level, pick_series, scale_pixel_size
+from unetkit.io.reading import WHOLE, Reading, parse_channels
 from unetkit.io.tiff_metadata import read_channel_names, read_pixel_size
-from unetkit.io.tiff_open import first_series, open_tiff
-from unetkit.io.tiff_segments import CACHE_BYTES
+from unetkit.io.tiff_open import check_series, open_tiff, read_series
+from unetkit.io.tiff_segments import damaged
 from unetkit.io.tiff_series import SeriesArray
 
 FORMATS = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "uniform": "TIFF", "generic": "TIFF", "shaped": "TIFF"}
 """What tifffile's kinds of series are called; the others (lsm, svs, ndpi, ...) are called by their own name."""
-
-SPARE_AXES = "QIUVWKJN"
-"""Letters for axes that have no name or share one."""
 
 ALPHA_SAMPLES = (1, 2)
 """Values of the tag ExtraSamples that mean alpha: associated and unassociated."""
@@ -31,7 +33,7 @@ PALETTE = 3
 
 
 class TiffSource:
-    """The first series of a TIFF file at full resolution.
+    """One level of one series of a TIFF file.
 
     Each tile or strip of the file is decoded once when windows are read in order, and memory does not grow with the
     image. Reading is thread-safe. A palette becomes RGB, 1-bit pixels become 0 and 255, alpha is dropped; whether zero
@@ -39,18 +41,22 @@ class TiffSource:
 
     Args:
         path: The file.
-        axes: One letter for each dimension of the series, where the file's own are missing or wrong.
+        reading: Which series, level (or the one for a pixel size) and channels; axes; what to do at bad tiles.
         expand_palette: Whether a palette image becomes grey or RGB, rather than the stored numbers.
-        cache_bytes: Bound of the decoded bytes that are kept between reads.
+        cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
+
+    Attributes:
+        info: The image as it is interpreted.
 
     Raises:
-        ImageError: The file is no TIFF, truncated or damaged, or `axes` does not fit it.
+        ImageError: The file is no TIFF, truncated or damaged, has no such series, level or channels, or `axes` does not
+            fit it.
     """
 
     def __init__(
         self,
         path: str | Path,
-        axes: str | None = None,
+        reading: Reading = WHOLE,
         *,
         expand_palette: bool = True,
         cache_bytes: int = CACHE_BYTES,
@@ -58,16 +64,28 @@ class TiffSource:
         self._name = str(path)
         self._file = open_tiff(Path(path))
         try:
-            series = first_series(self._file, self._name)
-            self._array = SeriesArray(series, self._name, cache_bytes)
-            self._palette = _read_palette(series.keyframe) if expand_palette else None
-            axes = (axes or name_axes(series.axes, self._array.shape)).upper()
-            self._pixels = ArraySource(self._array, axes, self._name)
-            self._colours = _colour_channels(series, axes)
-            self.info = self._describe(series)
+            all_series = read_series(self._file, self._name)
+            number = pick_series(
+                len(all_series), reading.series, lambda i: _describe_series(self._file, all_series, i), self._name
+            )
+            levels = _describe_levels(self._file, all_series, number)
+            level = pick_level(levels, reading, self._name)
+            series = all_series[number].levels[level]
+            check_series(self._file, series, self._name, whole=reading.on_bad_tile == "stop")
+            self._array = SeriesArray(series, self._name, cache_bytes, reading.on_bad_tile)
+            axes = (reading.axes or name_axes(series.axes, self._array.shape)).upper()
+            self._interpret(series, axes, reading, expand_palette)
+            names = read_channel_names(self._file, all_series, number)
+            self.info = self._describe(series, names, levels[level])
         except BaseException:  # whatever it is, the file must not stay open
             self._file.close()
             raise
+
+    @property
+    def bad_tiles(self) -> list[BadTile]:
+        """What could not be decoded so far and was read as background."""
+        found = [tile for box in self._array.bad_boxes for tile in self._pixels.locate(box)]
+        return list(dict.fromkeys(found))  # separate channels have their tiles at the same places
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Return pixels (C, h, w) of one plane.
@@ -78,8 +96,6 @@ class TiffSource:
         pixels = self._pixels.read(plane, rows, columns)
         if self._palette is not None:
             return self._palette[:, pixels[0]]
-        if self._colours is not None:
-            pixels = pixels[self._colours]
         return pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == np.bool_ else pixels
 
     def close(self) -> None:
@@ -87,45 +103,76 @@ class TiffSource:
         self._array.close()
         self._file.close()
 
-    def _describe(self, series: TiffPageSeries) -> ImageInfo:
-        stored = self._pixels.info
-        channels = stored.channels if self._colours is None else len(self._colours)
-        axes, shape, dtype = stored.axes, stored.shape, stored.dtype
-        if self._palette is not None and channels == 1:
-            channels, dtype = len(self._palette), self._palette.dtype
-            axes, shape = (axes + "S", (*shape, 3)) if channels == 3 else (axes, shape)
+    def _interpret(self, series: TiffPageSeries, axes: str, reading: Reading, expand_palette: bool) -> None:
+        """Settle which of the stored channels are read, and by which palette they become colours."""
+        wanted = parse_channels(reading.channels)
+        stored = ArraySource(self._array, axes, self._name).info.channels
+        self._palette = _read_palette(series.keyframe) if expand_palette and stored == 1 else None
+        colours = _colour_channels(series, axes)
+        self._alpha = colours is not None
+        available = list(range(stored)) if colours is None else [int(channel) for channel in colours]
+        self._total = len(available) if self._palette is None else len(self._palette)
+        self._picked = list(range(self._total)) if wanted is None else list(wanted)
+        check_channels(self._picked, self._total, axes, self._name)
+        if self._palette is not None:
+            self._palette = self._palette[self._picked]
+            channels = None
         else:
-            self._palette = None
-        names = read_channel_names(self._file)
+            channels = [available[channel] for channel in self._picked]
+        everything = channels is None or channels == list(range(stored))
+        self._pixels = ArraySource(self._array, axes, self._name, None if everything else channels)
+
+    def _describe(self, series: TiffPageSeries, names: Sequence[str], level: Level) -> ImageInfo:
+        stored = self._pixels.info
+        axes, shape, dtype = stored.axes, stored.shape, stored.dtype
+        if self._palette is not None:
+            dtype = self._palette.dtype
+            axes, shape = (axes + "S", (*shape, self._total)) if self._total > 1 else (axes, shape)
+        elif dtype == np.bool_:
+            dtype = np.dtype(np.uint8)
+        channels = len(self._picked)
         return replace(
             stored,
             format=FORMATS.get(series.kind, series.kind.upper()),
             axes=axes,
             shape=shape,
-            dtype=np.dtype(np.uint8) if dtype == np.bool_ else dtype,
+            dtype=dtype,
             channels=channels,
-            alpha=self._colours is not None,
-            pixel_size_um=read_pixel_size(self._file),
-            channel_names=names if len(names) == channels else (),
+            alpha=self._alpha,
+            pixel_size_um=level.pixel_size_um,
+            channel_names=tuple(names[i] for i in self._picked) if len(names) == self._total else (),
             block=self._array.block(stored.axes),
             compression=_name_compression(series.keyframe),
+            scratch_bytes=channels * stored.height * stored.width * dtype.itemsize if self._array.oversize else 0,
         )
 
 
-def name_axes(axes: str, shape: tuple[int, ...]) -> str:
-    """Return the axes of a series with one different letter each, and channels that are stored last recognised.
+def list_tiff_series(path: str | Path) -> tuple[Series, ...]:
+    """Return the images in a TIFF file and their levels, without reading pixels.
 
-    >>> name_axes("QQYX", (2, 3, 64, 64))
-    'QIYX'
-    >>> name_axes("QYX", (512, 512, 3))
-    'YXS'
+    Raises:
+        ImageError: The file is no TIFF, or damaged.
     """
-    if len(axes) == 3 and axes[0] in UNNAMED_AXES and axes[1:] == "YX" and 1 < shape[2] <= 16 <= min(shape[:2]) // 4:
-        return "YXS"  # a NumPy array (Y, X, C) that was written without a word about its axes
-    named = ""
-    for axis in axes:
-        named += axis if axis not in named else next(spare for spare in SPARE_AXES if spare not in axes + named)
-    return named
+    with open_tiff(Path(path)) as file:
+        all_series = read_series(file, str(path))
+        return tuple(_describe_series(file, all_series, number) for number in range(len(all_series)))
+
+
+def _describe_series(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> Series:
+    series = all_series[number]
+    shape = tuple(int(size) for size in series.shape)
+    dtype = "unknown" if series.keyframe.dtype is None else str(np.dtype(series.keyframe.dtype))
+    levels = _describe_levels(file, all_series, number)
+    return Series(series.name, name_axes(series.axes, shape), shape, dtype, levels)
+
+
+def _describe_levels(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> tuple[Level, ...]:
+    try:
+        size = read_pixel_size(file, all_series, number)
+        sizes = [(level.keyframe.imagelength, level.keyframe.imagewidth) for level in all_series[number].levels]
+        return tuple(Level(*level, scale_pixel_size(size, sizes[0], level)) for level in sizes)
+    except (AttributeError, ArithmeticError, ValueError, TypeError, KeyError) as error:
+        raise damaged(str(file.filehandle.path), error) from error
 
 
 def _colour_channels(series: TiffPageSeries, axes: str) -> NDArray[np.intp] | None:

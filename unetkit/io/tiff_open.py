@@ -32,19 +32,41 @@ def open_tiff(path: Path) -> TiffFile:
         raise damaged(str(path), error) from error
 
 
-def first_series(file: TiffFile, name: str) -> TiffPageSeries:
-    """Return the first series after checking that all its pages are there and can be understood.
+def read_series(file: TiffFile, name: str) -> list[TiffPageSeries]:
+    """Return all series of a file.
+
+    Raises:
+        ImageError: The file is truncated or damaged.
+    """
+    try:
+        series = list(file.series)
+    # Broad, because tifffile parses the metadata of thirty makers here, and what damaged bytes raise has no limits.
+    except Exception as error:
+        raise damaged(name, error) from error
+    if not series:
+        raise damaged(name, "it has no pages with pixels")
+    return series
+
+
+def check_series(file: TiffFile, series: TiffPageSeries, name: str, *, whole: bool = True) -> None:
+    """Check that the pages of a series are there and can be understood.
+
+    Args:
+        file: The open file.
+        series: A series of it, or one of its levels.
+        name: Path of the file, for messages.
+        whole: Whether all pixels have to be there as well.
 
     Raises:
         ImageError: The file is truncated or damaged, or holds pixels that are no numbers.
     """
     try:
-        series = file.series[0]
         page = series.keyframe
         known = page.dtype is not None and page.dtype.kind in "buif"
-        complete = not known or (_has_all_pages(file, series) and _has_all_pixels(file, series))
-    # Broad, because tifffile parses the metadata of thirty makers here, and what damaged bytes raise has no limits.
-    except Exception as error:
+        complete = not known or (_has_all_pages(file, series) and _is_readable(file, series))
+        if known and complete and whole:
+            complete = _has_all_pixels(file, series)
+    except Exception as error:  # broad for the same reason
         raise damaged(name, error) from error
     if not known:
         raise ImageError(
@@ -53,7 +75,6 @@ def first_series(file: TiffFile, name: str) -> TiffPageSeries:
         )
     if not complete:
         raise damaged(name, "the file ends before its pixels or metadata do")
-    return series
 
 
 def _has_all_pages(file: TiffFile, series: TiffPageSeries) -> bool:
@@ -82,11 +103,14 @@ def _has_all_tags(file: TiffFile) -> bool:
     return all(code in page.tags for code in codes & NEEDED_TAGS)
 
 
+def _is_readable(file: TiffFile, series: TiffPageSeries) -> bool:
+    """Return whether the metadata lies within the file and describes at least one pixel."""
+    return _has_all_tags(file) and 0 not in (*series.keyframe.shaped, *series.keyframe.chunked)
+
+
 def _has_all_pixels(file: TiffFile, series: TiffPageSeries) -> bool:
-    """Return whether the pixels of the series and the metadata lie within the file."""
+    """Return whether the pixels of the series lie within the file."""
     size = file.filehandle.size
-    if not _has_all_tags(file) or 0 in (*series.keyframe.shaped, *series.keyframe.chunked):
-        return False
     if not series.is_multifile and series.dataoffset is not None:
         return series.dataoffset + prod(series.shape) * series.dtype.itemsize <= size
     return all(_is_within_file(page, series.keyframe, file) for page in (series[0], series[-1]))

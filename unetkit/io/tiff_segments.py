@@ -8,18 +8,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from math import ceil, prod
-from threading import RLock
-from typing import Any, cast
+from threading import Lock, RLock
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TiffFrame, TiffPage, TiffPageSeries
+from tifffile import COMPRESSION, TIFF, TiffFrame, TiffPage, TiffPageSeries
 
 from unetkit.errors import ImageError
-from unetkit.io.tiff_cache import SegmentCache
-
-CACHE_BYTES = 256 * 2**20
-"""Default bound of the decoded bytes that a file keeps between reads."""
+from unetkit.io.cache import CACHE_BYTES, Block, BlockCache, is_oversize
+from unetkit.io.reading import OnBadTile
 
 READ_BYTES = 32 * 2**20
 """Encoded bytes that are read from the file at a time."""
@@ -27,7 +25,10 @@ READ_BYTES = 32 * 2**20
 TASK_BYTES = 2**18
 """Decoded bytes that are worth a task of its own in the thread pool: small strips are decoded many at a time."""
 
-DECODING_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, struct.error, MemoryError, ImportError, OSError)
+DECODING_ERRORS = (
+    *(RuntimeError, ValueError, TypeError, IndexError, struct.error),
+    *(MemoryError, ImportError, OSError, EOFError),
+)
 """What damaged data raises: imagecodecs' errors are RuntimeErrors, tifffile's ValueErrors; the rest comes from below
 them. ImportError and ValueError also stand for a compression that imagecodecs was built without."""
 
@@ -40,30 +41,59 @@ def damaged(name: str, what: object) -> ImageError:
     )
 
 
+class Encoded(NamedTuple):
+    """A tile or strip as it is stored: its number in the page, its bytes (None if it is left out), what is wrong."""
+
+    segment: int
+    data: bytes | None
+    fault: str
+
+
 class SegmentReader:
     """Windows of the images in a series of TIFF pages, assembled from decoded tiles or strips.
 
     Args:
         series: The pages; all are laid out alike.
         name: Path of the file, for messages.
-        cache_bytes: Bound of the decoded bytes that are kept between reads.
+        cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
+        on_bad_tile: What to do with a tile or strip that cannot be decoded.
+
+    Attributes:
+        bad: Image, rows and columns of what could not be decoded and was read as background.
+        block: Height and width of a tile or strip.
+        oversize: Whether a tile or strip is so large that it goes to a temporary file when it is decoded.
+
+    Raises:
+        ImageError: The compression is not known.
     """
 
-    def __init__(self, series: TiffPageSeries, name: str, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, series: TiffPageSeries, name: str, cache_bytes: int = CACHE_BYTES, on_bad_tile: OnBadTile = "stop"
+    ) -> None:
         page = series.keyframe
         self._series = series
         self._keyframe = page
         self._name = name
         self._samples, self._depth, self._height, self._width, self._contiguous_samples = page.shaped
         self._segment_depth = page.tiledepth if page.is_tiled else 1
-        self._segment_shape = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, self._width)
-        self._grid = (ceil(self._height / self._segment_shape[0]), ceil(self._width / self._segment_shape[1]))
+        strip = (min(page.rowsperstrip, self._height), self._width)
+        self.block = (page.tilelength, page.tilewidth) if page.is_tiled else strip
+        self._grid = (ceil(self._height / self.block[0]), ceil(self._width / self.block[1]))
         self._dtype = np.dtype(page.dtype)
+        self._segment_shape = (self._segment_depth, *self.block, self._contiguous_samples)
+        self._segment_bytes = prod(self._segment_shape) * self._dtype.itemsize
+        self.oversize = is_oversize(self._segment_bytes, cache_bytes)
         try:
+            if page.compression != COMPRESSION.NONE:
+                TIFF.DECOMPRESSORS[page.compression]  # of an unknown one, every tile would be bad
             self._decode = page.decode  # now, since tifffile makes it on first use, and not in a thread-safe way
-        except DECODING_ERRORS as error:
+        except (KeyError, *DECODING_ERRORS) as error:
             raise damaged(name, error) from error
-        self._cache = SegmentCache(cache_bytes)
+        self._goes_on = on_bad_tile == "background"
+        self.bad: list[tuple[int, slice, slice]] = []
+        self._bad_keys: set[tuple[int, int]] = set()
+        self._bad_lock = Lock()
+        self._cache = BlockCache(cache_bytes, name)
         self._lock = RLock()
         self._pool: ThreadPoolExecutor | None = None
 
@@ -77,96 +107,136 @@ class SegmentReader:
         with self._lock:
             return self._series[number]
 
-    def read(self, image: int, rows: slice, columns: slice) -> NDArray[Any]:
-        """Return pixels (h, w, samples) of one image of the series.
+    def read(self, images: Sequence[int], rows: slice, columns: slice) -> NDArray[Any]:
+        """Return pixels (n, h, w, samples) of images of the series.
 
         Args:
-            image: Number in the order page, separate sample, depth.
-            rows: Rows inside the image.
-            columns: Columns inside the image.
+            images: Numbers in the order page, separate sample, depth.
+            rows: Rows inside the images.
+            columns: Columns inside the images.
 
         Raises:
             ImageError: The file is truncated or cannot be decoded.
         """
+        shape = (rows.stop - rows.start, columns.stop - columns.start, self._contiguous_samples)
+        windows = np.full((len(images), *shape), self._keyframe.nodata, self._dtype)
+        used: set[tuple[int, int]] = set()
+        for image, window in zip(images, windows, strict=True):
+            page = self.page(image // (self._samples * self._depth))
+            if page is not None and window.size:
+                used |= self._read_image(image, page, rows, columns, window)
+        with self._lock:
+            self._cache.trim(used)
+        return windows
+
+    def _read_image(
+        self, image: int, page: TiffPage | TiffFrame, rows: slice, columns: slice, window: NDArray[Any]
+    ) -> set[tuple[int, int]]:
+        """Fill a window with pixels of one image; return the keys of the segments that it is made of."""
         number, within = divmod(image, self._samples * self._depth)
         sample, depth = divmod(within, self._depth)
-        shape = (rows.stop - rows.start, columns.stop - columns.start, self._contiguous_samples)
-        window = np.full(shape, self._keyframe.nodata, self._dtype)
-        page = self.page(number)
-        if page is None or not window.size:
-            return window
-        height, width = self._segment_shape
+        height, width = self.block
         layer = sample * ceil(self._depth / self._segment_depth) + depth // self._segment_depth
-        places = {
-            (layer * self._grid[0] + y) * self._grid[1] + x: (y * height, x * width)
+        indices = [
+            (layer * self._grid[0] + y) * self._grid[1] + x
             for y in range(rows.start // height, ceil(rows.stop / height))
             for x in range(columns.start // width, ceil(columns.stop / width))
-        }
-        for segment, (top, left) in zip(self._fetch(number, page, list(places)), places.values(), strict=True):
-            layer_pixels = segment[depth % self._segment_depth]
-            y0, y1 = max(top, rows.start), min(top + layer_pixels.shape[0], rows.stop)
-            x0, x1 = max(left, columns.start), min(left + layer_pixels.shape[1], columns.stop)
-            window[y0 - rows.start : y1 - rows.start, x0 - columns.start : x1 - columns.start] = layer_pixels[
-                y0 - top : y1 - top, x0 - left : x1 - left
+        ]
+        for index, segment in zip(indices, self._fetch(number, page, indices), strict=True):
+            _, _, top, left = self._place(index)
+            y0, y1 = max(top, rows.start), min(top + segment.shape[1], rows.stop)
+            x0, x1 = max(left, columns.start), min(left + segment.shape[2], columns.stop)
+            window[y0 - rows.start : y1 - rows.start, x0 - columns.start : x1 - columns.start] = segment[
+                depth % self._segment_depth, y0 - top : y1 - top, x0 - left : x1 - left, :
             ]
-        return window
+        return {(number, index) for index in indices}
 
-    def _fetch(self, number: int, page: TiffPage | TiffFrame, indices: list[int]) -> list[NDArray[Any]]:
+    def _place(self, index: int) -> tuple[int, int, int, int]:
+        """Return the separate sample, the first depth, the top and the left of a segment of a page."""
+        layer, place = divmod(index, self._grid[0] * self._grid[1])
+        sample, depth = divmod(layer, ceil(self._depth / self._segment_depth))
+        y, x = divmod(place, self._grid[1])
+        return sample, depth * self._segment_depth, y * self.block[0], x * self.block[1]
+
+    def _fetch(self, number: int, page: TiffPage | TiffFrame, indices: list[int]) -> list[Block]:
         """Return decoded segments (depth, h, w, samples) of a page, decoding those that are not in the cache."""
         with self._lock:
             segments = {index: self._cache.get((number, index)) for index in indices}
             missing = [index for index, segment in segments.items() if segment is None]
-            for index, segment in self._decode_all(page, missing):
-                segments[index] = segment
-                self._cache.put((number, index), segment)
-            found = [segment for segment in segments.values() if segment is not None]
-            self._cache.trim(sum(segment.nbytes for segment in found))
-        return found
+            for index, segment in self._decode_all(number, page, missing):
+                segments[index] = self._cache.put((number, index), segment)
+            return [segment for segment in segments.values() if segment is not None]
 
-    def _decode_all(self, page: TiffPage | TiffFrame, indices: list[int]) -> Iterator[tuple[int, NDArray[Any]]]:
-        segment_bytes = prod(self._segment_shape) * self._contiguous_samples * self._dtype.itemsize
-        size = max(1, TASK_BYTES // segment_bytes)
+    def _decode_all(
+        self, number: int, page: TiffPage | TiffFrame, indices: list[int]
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        size = max(1, TASK_BYTES // self._segment_bytes)
         tables = {"jpegtables": page.jpegtables, "jpegheader": self._keyframe.jpegheader}
 
-        def decode_batch(batch: Sequence[tuple[bytes | None, int]]) -> list[tuple[int, NDArray[Any]]]:
-            return [(index, self._decode_segment(data, index, tables)) for data, index in batch]
+        def decode_batch(batch: Sequence[Encoded]) -> list[tuple[int, NDArray[Any]]]:
+            return [(one.segment, self._decode_segment(one, number, tables)) for one in batch]
 
         for encoded in self._read_encoded(page, indices):
             batches = [encoded[start : start + size] for start in range(0, len(encoded), size)]
-            if len(batches) == 1:
-                yield from decode_batch(batches[0])
+            if len(batches) == 1 or self.oversize:  # of large ones there should be one in memory at a time
+                for batch in batches:
+                    yield from decode_batch(batch)
             else:
                 for decoded in self._threads().map(decode_batch, batches):
                     yield from decoded
 
-    def _read_encoded(self, page: TiffPage | TiffFrame, indices: list[int]) -> Iterator[list[tuple[bytes | None, int]]]:
-        if not indices:
+    def _read_encoded(self, page: TiffPage | TiffFrame, indices: list[int]) -> Iterator[list[Encoded]]:
+        there = [index for index in indices if index < min(len(page.dataoffsets), len(page.databytecounts))]
+        if len(there) < len(indices):
+            yield [Encoded(index, None, "it is missing") for index in indices if index not in there]
+        if not there:
             return
-        try:
-            offsets = [page.dataoffsets[index] for index in indices]
-            counts = [page.databytecounts[index] for index in indices]
-        except IndexError as error:
-            raise damaged(self._name, "some of its tiles or strips are missing") from error
-        length = dict(zip(indices, counts, strict=True))
+        offsets = [page.dataoffsets[index] for index in there]
+        counts = [page.databytecounts[index] for index in there]
+        length = dict(zip(there, counts, strict=True))
         handle = page.parent.filehandle
         with _opened(handle, self._name):
             for encoded in cast(
                 Iterator[list[tuple[bytes | None, int]]],
-                handle.read_segments(offsets, counts, indices, lock=self._lock, buffersize=READ_BYTES, flat=False),
+                handle.read_segments(offsets, counts, there, lock=self._lock, buffersize=READ_BYTES, flat=False),
             ):
-                if any(data is not None and len(data) < length[index] for data, index in encoded):
-                    raise damaged(self._name, "the file ends before its pixels do")
-                yield encoded
+                yield [
+                    Encoded(
+                        index,
+                        data,
+                        "the file ends before it does" if data is not None and len(data) < length[index] else "",
+                    )
+                    for data, index in encoded
+                ]
 
-    def _decode_segment(self, data: bytes | None, index: int, tables: dict[str, bytes | None]) -> NDArray[Any]:
+    def _decode_segment(self, encoded: Encoded, number: int, tables: dict[str, bytes | None]) -> NDArray[Any]:
         try:
-            segment, _, shape = self._decode(data, index, **tables)
+            if encoded.fault:
+                raise EOFError(encoded.fault)
+            segment, _, shape = self._decode(encoded.data, encoded.segment, **tables)
         except DECODING_ERRORS as error:
-            raise damaged(self._name, f"tile or strip {index}: {error}") from error
+            if not self._goes_on or isinstance(error, (MemoryError, ImportError)):
+                _, _, top, left = self._place(encoded.segment)
+                place = f"tile or strip {encoded.segment} at row {top}, column {left} of page {number}"
+                raise damaged(self._name, f"{place}: {error}") from error
+            self._note_bad(number, encoded.segment)
+            return np.broadcast_to(np.asarray(self._keyframe.nodata, self._dtype), self._segment_shape)
         if segment is None:  # a tile that a sparse file leaves out
             return np.full(shape, self._keyframe.nodata, self._dtype)
         pixels: NDArray[Any] = segment
         return pixels
+
+    def _note_bad(self, number: int, index: int) -> None:
+        with self._bad_lock:
+            if (number, index) in self._bad_keys:
+                return
+            self._bad_keys.add((number, index))
+            sample, depth, top, left = self._place(index)
+            rows = slice(top, min(top + self.block[0], self._height))
+            columns = slice(left, min(left + self.block[1], self._width))
+            first = (number * self._samples + sample) * self._depth
+            for image in range(first + depth, first + min(depth + self._segment_depth, self._depth)):
+                self.bad.append((image, rows, columns))
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None:

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from tifffile import TiffFrame, TiffPage, TiffPageSeries
 
 from unetkit.errors import ImageError
-from unetkit.io.tiff_segments import CACHE_BYTES, SegmentReader, damaged
+from unetkit.io.cache import CACHE_BYTES
+from unetkit.io.raw import read_box
+from unetkit.io.reading import OnBadTile
+from unetkit.io.tiff_segments import SegmentReader, damaged
 
 
 class SeriesArray:
@@ -25,17 +28,21 @@ class SeriesArray:
     Args:
         series: The pages.
         name: Path of the file, for messages.
-        cache_bytes: Bound of the decoded bytes that are kept between reads.
+        cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
+        on_bad_tile: What to do with a tile or strip that cannot be decoded.
 
     Attributes:
         shape: Sizes along the axes of the series.
         dtype: Type of the pixels, in native byte order.
+        oversize: Whether the series is compressed in pieces that go to a temporary file when they are decoded.
 
     Raises:
         ImageError: The series is not made of such images.
     """
 
-    def __init__(self, series: TiffPageSeries, name: str, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, series: TiffPageSeries, name: str, cache_bytes: int = CACHE_BYTES, on_bad_tile: OnBadTile = "stop"
+    ) -> None:
         page = series.keyframe
         self.shape = tuple(int(size) for size in series.shape)
         self.dtype = np.dtype(page.dtype)
@@ -49,16 +56,28 @@ class SeriesArray:
             raise damaged(name, f"pages of {page.shape} do not make a series of {self.shape}")
         self._stored_dtype = self.dtype.newbyteorder(page.parent.byteorder)
         self._offset: int | None = None if series.is_multifile else series.dataoffset
-        self._segments = SegmentReader(series, name, cache_bytes)
+        if on_bad_tile == "background" and len(series) == 1 and not self._is_whole(page):
+            self._offset = None  # strip by strip, as far as there are any
+        self._segments = SegmentReader(series, name, cache_bytes, on_bad_tile)
+        self.oversize = self._segments.oversize and self._offset is None and not is_run(page, page)
+
+    @property
+    def bad_boxes(self) -> list[list[slice]]:
+        """What could not be decoded so far and was read as background: one slice for each dimension."""
+        boxes = []
+        for image, rows, columns in list(self._segments.bad):
+            position = np.unravel_index(image, self._stack_shape) if self._stack_shape else ()
+            parts = (rows, columns, slice(0, self._image_shape[2]))
+            box = [slice(int(i), int(i) + 1) for i in position]
+            boxes.append([*box, *(slice(0, 1) if place is None else parts[place] for place in self._places)])
+        return boxes
 
     def block(self, axes: str) -> tuple[int, int]:
         """Return the height and width of what is decoded at once, Y and X being where `axes` has them."""
-        page = self._series.keyframe
-        segment = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
         sizes = dict.fromkeys(axes, 1)
         for axis, place in zip(axes[len(self._stack_shape) :], self._places, strict=True):
             if place is not None:
-                sizes[axis] = min((*segment, self._image_shape[2])[place], self._image_shape[place])
+                sizes[axis] = min((*self._segments.block, self._image_shape[2])[place], self._image_shape[place])
         return sizes["Y"], sizes["X"]
 
     def close(self) -> None:
@@ -90,16 +109,26 @@ class SeriesArray:
         window = np.empty([part.stop - part.start for part in box], self.dtype)
         stack = window.reshape(-1, *(part.stop - part.start for part in image_box))
         positions = itertools.product(*(range(part.start, part.stop) for part in box[:split]))
-        for pixels, position in zip(stack, positions, strict=True):
+        encoded: list[tuple[int, int]] = []  # where in the stack, and number of the image
+        for i, position in enumerate(positions):
             image = int(np.ravel_multi_index(position, self._stack_shape)) if position else 0
-            pixels[...] = self._read_image(image, image_box)
+            page = self._segments.page(image // self._images_per_page)
+            if page is not None and is_run(page, self._series.keyframe) and self._is_whole(page):
+                stack[i] = self._read_run(page, image % self._images_per_page, image_box)
+            else:
+                encoded.append((i, image))
+        if encoded:  # all at once, so that what the window needs stays in the cache until it is complete
+            images = [image for _, image in encoded]
+            stack[[i for i, _ in encoded]] = self._segments.read(images, *image_box[:2])[..., image_box[2]]
         return window
 
-    def _read_image(self, image: int, box: Sequence[slice]) -> NDArray[Any]:
-        number, within = divmod(image, self._images_per_page)
-        page = self._segments.page(number)
-        if page is None or not is_run(page, self._series.keyframe):
-            return self._segments.read(image, box[0], box[1])[:, :, box[2]]
+    def _is_whole(self, page: TiffPage | TiffFrame) -> bool:
+        """Return whether the uncompressed pixels of a page lie within its file, as far as that can be told."""
+        handle = page.parent.filehandle
+        pixels = prod(self._series.keyframe.shaped) * self.dtype.itemsize
+        return handle.closed or page.dataoffsets[0] + pixels <= handle.size
+
+    def _read_run(self, page: TiffPage | TiffFrame, within: int, box: Sequence[slice]) -> NDArray[Any]:
         offset = page.dataoffsets[0] + within * prod(self._image_shape) * self.dtype.itemsize
         return self._read_box(Path(page.parent.filehandle.path), offset, self._image_shape, box)
 
@@ -107,7 +136,8 @@ class SeriesArray:
         """Read uncompressed pixels; the samples of a pixel (up to 16) are read together and cut afterwards."""
         whole = [*box[:-1], slice(0, shape[-1]) if shape[-1] <= 16 else box[-1]]
         try:
-            pixels = read_box(path, offset, shape, self._stored_dtype, whole)
+            with path.open("rb", buffering=0) as file:
+                pixels = read_box(file, offset, shape, self._stored_dtype, whole)
         except (EOFError, ValueError) as error:  # ValueError: an offset beyond what the system can address
             raise damaged(self._name, error) from error
         except OSError as error:
@@ -154,43 +184,3 @@ def is_run(page: TiffPage | TiffFrame, keyframe: TiffPage) -> bool:
         return True
     gaps = np.diff(np.asarray(page.dataoffsets, np.int64))
     return bool((gaps == np.asarray(keyframe.databytecounts, np.int64)[:-1]).all())
-
-
-def read_box(
-    path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], box: Sequence[slice]
-) -> NDArray[Any]:
-    """Return one box of an uncompressed array in a file, reading little more than its bytes.
-
-    Not a memory map: a file on a failing disk or one that is cut off while it is read would kill the process.
-
-    Args:
-        path: The file.
-        offset: Bytes before the array.
-        shape: Shape of the array, in C order.
-        dtype: Stored type, with its byte order.
-        box: One slice for each dimension.
-
-    Raises:
-        OSError: The file cannot be read.
-        EOFError: The file ends within the box.
-    """
-    result = np.empty([part.stop - part.start for part in box], dtype)
-    if not result.size:
-        return result
-    strides = [prod(shape[i + 1 :]) * dtype.itemsize for i in range(len(shape))]
-    split = len(shape) - 1  # whole dimensions at the end are read with the last one before them that is not whole
-    while split > 0 and result.shape[split] == shape[split]:
-        split -= 1
-    pixels = result.reshape(-1).view(np.uint8).data
-    run = prod(result.shape[split:]) * dtype.itemsize
-    with path.open("rb", buffering=0) as file:
-        for i, position in enumerate(itertools.product(*(range(part.start, part.stop) for part in box[:split]))):
-            start = (*position, box[split].start)
-            file.seek(offset + sum(index * stride for index, stride in zip(start, strides, strict=False)))
-            done = i * run
-            while done < (i + 1) * run:
-                read = file.readinto(pixels[done : (i + 1) * run])
-                if not read:
-                    raise EOFError("the file ends before its pixels do")
-                done += read
-    return result.astype(dtype.newbyteorder("="), copy=False)

@@ -10,7 +10,10 @@ from typing import Any, Literal
 from unetkit.errors import ConfigError, ModelError, closest
 
 FORMAT_VERSION = 1
-"""Version of the JSON in a model file; raised when an older unetkit could misread it."""
+"""Version of the JSON in a model file; raised when an older unetkit could misread it.
+
+A field that is added needs no new version: an older unetkit refuses the file, and a file without it gets its default.
+"""
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 """Encoders that the contracting path can be."""
@@ -56,6 +59,23 @@ class Normalization:
 
 
 @dataclass(frozen=True)
+class TrainingImages:
+    """What the raw pixels of the training images are like, to notice an image that is unlike them.
+
+    Args:
+        dtypes: Types of the pixels, for example ("uint8", "uint16").
+        low: Low end of the values of each channel, over all images.
+        high: High end of the values of each channel, over all images.
+        contrast: Difference between the high and the low end of each channel in the image where it is smallest.
+    """
+
+    dtypes: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    contrast: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model without its weights.
 
@@ -72,6 +92,7 @@ class ModelSpec:
         channel_names: Names of the input channels, if known.
         class_names: Names of the mask values, if given.
         pixel_size_um: Size of a pixel (y, x) of the training images in micrometres, if known.
+        training_images: What the pixels of the training images are like, if known.
         training: What the model was trained on, with which settings and result; free form, for people.
         unetkit_version: Version that wrote the file.
     """
@@ -88,6 +109,7 @@ class ModelSpec:
     channel_names: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     pixel_size_um: tuple[float, float] | None = None
+    training_images: TrainingImages | None = None
     training: dict[str, Any] = field(default_factory=dict)
     unetkit_version: str = ""
 
@@ -119,6 +141,12 @@ class ModelSpec:
                     f"The normalization has values for {len(values)} channels, the model has {self.in_channels}.",
                     "Give one center and one scale for each channel.",
                 )
+        seen = self.training_images
+        if seen is not None and {len(values) for values in (seen.low, seen.high, seen.contrast)} != {self.in_channels}:
+            raise ConfigError(
+                f"The training images have values for other channels than the {self.in_channels} of the model.",
+                "Give one low, one high and one contrast for each channel.",
+            )
         if not 0 < self.threshold < 1:
             raise ConfigError(f"threshold: {self.threshold:g} is not possible.", "Use a number between 0 and 1.")
 
@@ -161,6 +189,8 @@ class ModelSpec:
             )
         try:
             values["normalization"] = Normalization(**_tuples(values["normalization"]))
+            if (seen := values.get("training_images")) is not None:
+                values["training_images"] = TrainingImages(**_tuples(seen))
             return cls(**_tuples(values))
         except ConfigError as error:
             raise ModelError(f"{name} describes a model that is not possible. {error.problem}", remedy) from error

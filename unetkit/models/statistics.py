@@ -12,6 +12,9 @@ from unetkit.errors import ImageError
 from unetkit.io.image import ImageSource
 from unetkit.models.spec import Normalization
 
+RANGE_PERCENTILES = (0.1, 99.9)
+"""What counts as the darkest and the brightest of an image: beyond are hot pixels and the like."""
+
 WHOLE_PLANE_PIXELS = 2048 * 2048
 """Planes up to this size are measured whole."""
 
@@ -65,6 +68,18 @@ def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> St
     )
 
 
+def measure_range(pixels: NDArray[Any], normalization: Normalization) -> Statistics:
+    """Measure the darkest value of an image (center) and how far the brightest is from it (scale; 1 if it is the same).
+
+    Args:
+        pixels: (C, n) or (C, h, w), any real dtype, raw values.
+        normalization: Whether each channel has values of its own.
+    """
+    return measure_statistics(
+        pixels, Normalization("percentile", "image", *RANGE_PERCENTILES, normalization.channelwise)
+    )
+
+
 def sample_pixels(source: ImageSource, plane: int) -> NDArray[Any]:
     """Read the pixels (C, n) that stand for a plane: all of them, or a fixed grid of windows of a large plane.
 
@@ -73,14 +88,18 @@ def sample_pixels(source: ImageSource, plane: int) -> NDArray[Any]:
     Raises:
         ImageError: Some pixels are NaN or infinite.
     """
-    height, width = source.info.height, source.info.width
-    if height * width <= WHOLE_PLANE_PIXELS:
-        pixels = source.read(plane, slice(0, height), slice(0, width)).reshape(source.info.channels, -1)
-    else:
-        windows = [source.read(plane, y, x) for y in _spread(height) for x in _spread(width)]
-        pixels = np.concatenate([window.reshape(source.info.channels, -1) for window in windows], axis=1)
+    windows = sample_windows(source, plane)
+    pixels = np.concatenate([window.reshape(window.shape[0], -1) for window in windows], axis=1)
     check_finite(pixels, source.info.name)
     return pixels
+
+
+def sample_windows(source: ImageSource, plane: int) -> list[NDArray[Any]]:
+    """Read the windows (C, h, w) that stand for a plane; see `sample_pixels`."""
+    height, width = source.info.height, source.info.width
+    if height * width <= WHOLE_PLANE_PIXELS:
+        return [source.read(plane, slice(0, height), slice(0, width))]
+    return [source.read(plane, y, x) for y in _spread(height) for x in _spread(width)]
 
 
 def check_finite(pixels: NDArray[Any], name: str) -> None:

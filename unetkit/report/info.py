@@ -32,11 +32,11 @@ def describe(file: Path | None) -> Table:
         ModelError: The file is no model of unetkit's.
     """
     if file is None:
-        return _table("unetkit on this machine", describe_machine())
+        return facts_table("unetkit on this machine", describe_machine())
     if file.suffix == MODEL_SUFFIX:
-        return _table(str(file), describe_model(file))
+        return facts_table(str(file), describe_model(file))
     with closing(open_image(file)) as source:
-        return _table(str(file), describe_image(source.info))
+        return facts_table(str(file), describe_image(source.info))
 
 
 def describe_image(info: ImageInfo) -> dict[str, str]:
@@ -99,7 +99,8 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def _table(title: str, facts: dict[str, str]) -> Table:
+def facts_table(title: str, facts: dict[str, str]) -> Table:
+    """Return a table of facts by name."""
     table = Table("", "", title=escape(title), title_justify="left", show_header=False)
     for name, value in facts.items():
         table.add_row(name, escape(value))

@@ -129,6 +129,7 @@ class SegmentationModule(LightningModule):
             normalization=data.normalization,
             channel_names=data.channel_names,
             pixel_size_um=data.pixel_size_um,
+            training_images=data.describe_images(),
         )
         if hasattr(self, "segmenter"):
             return  # validated after it was fitted: the network is there

@@ -1,0 +1,50 @@
+"""The choices of what is read: numbers from strings and sequences, and what has no meaning."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from unetkit.errors import ConfigError
+from unetkit.io.reading import Reading
+
+
+@pytest.mark.parametrize("channels", ["0,2", " 0 , 2 ", [0, 2], (0, 2), np.array([0, 2])])
+def test_channels_become_numbers(channels):
+    assert Reading(channels=channels).channels == (0, 2)
+
+
+@pytest.mark.parametrize("region", ["5,0,10,20", [5, 0, 10, 20], "5, 0, 10, 20"])
+def test_a_region_becomes_four_numbers(region):
+    assert Reading(region=region).region == (5, 0, 10, 20)
+
+
+def test_a_single_channel_is_a_tuple_too_and_replacing_keeps_all_values():
+    reading = dataclasses.replace(Reading(channels="1", region="0,0,1,1"), axes="YX")
+    assert (reading.channels, reading.region, reading.axes) == ((1,), (0, 0, 1, 1), "YX")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"channels": ""}, "does not name channels"),
+        ({"channels": []}, "does not name channels"),
+        ({"channels": "0,-1"}, "'0,-1'"),
+        ({"channels": "red"}, "'red'"),
+        ({"channels": [0.5]}, "0.5"),
+        ({"region": "1,2,3"}, "'1,2,3' is no region"),
+        ({"region": "0,0,0,5"}, "no region"),
+        ({"region": [-1, 0, 5, 5]}, "'-1,0,5,5'"),
+        ({"region": "a,b,c,d"}, "no region"),
+        ({"series": -1}, "series -1"),
+        ({"level": -2}, "level -2"),
+        ({"pixel_size": 0.0}, "pixel size"),
+        ({"pixel_size": float("nan")}, "pixel size"),
+        ({"level": 1, "pixel_size": 0.5}, "both"),
+        ({"on_bad_tile": "ignore"}, "'ignore'"),
+    ],
+)
+def test_what_has_no_meaning_is_a_config_error(options, problem):
+    with pytest.raises(ConfigError, match=problem) as caught:
+        Reading(**options)
+    assert caught.value.remedy.endswith(".")

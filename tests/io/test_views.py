@@ -1,0 +1,145 @@
+"""Regions and other pixel sizes: any window is the same slice of the whole, to the bit."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unetkit.errors import ImageError
+from unetkit.io import views
+from unetkit.io.image import ArraySource, BadTile
+from unetkit.io.views import RegionSource, RescaledSource
+
+
+def source_of(array, axes="CYX", pixel_size_um=(1.0, 1.0), bad_tiles=()):
+    source = ArraySource(array, axes)
+    source.info = replace(source.info, pixel_size_um=pixel_size_um)
+    source.bad_tiles = list(bad_tiles)
+    return source
+
+
+def random_pixels(shape, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    if np.dtype(dtype).kind == "f":
+        return rng.normal(size=shape).astype(dtype)
+    limits = np.iinfo(dtype)
+    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+
+
+def read_all(source, plane=0):
+    return source.read(plane, slice(0, source.info.height), slice(0, source.info.width))
+
+
+def test_a_region_is_an_image_of_its_own():
+    array = random_pixels((2, 3, 40, 50), np.uint16)
+    region = RegionSource(source_of(array, "ZCYX"), (5, 7, 20, 30))
+    assert (region.info.height, region.info.width, region.info.planes) == (20, 30, 2)
+    assert region.info.shape == (2, 3, 20, 30)
+    np.testing.assert_array_equal(read_all(region, 1), array[1, :, 5:25, 7:37])
+    np.testing.assert_array_equal(region.read(0, slice(2, 4), slice(0, 30)), array[0, :, 7:9, 7:37])
+
+
+@pytest.mark.parametrize("region", [(0, 0, 41, 10), (0, 45, 10, 6), (40, 0, 1, 1), (100, 100, 5, 5)])
+def test_a_region_beyond_the_image_names_its_size(region):
+    with pytest.raises(ImageError, match=r"40 x 50 pixels"):
+        RegionSource(source_of(np.zeros((1, 40, 50), np.uint8)), region)
+
+
+def test_bad_tiles_are_those_of_the_region_in_its_own_pixels():
+    bad = [BadTile(0, 0, 0, 10, 10), BadTile(1, 0, 40, 30, 10), BadTile(0, 30, 0, 10, 10)]
+    region = RegionSource(source_of(np.zeros((2, 40, 50)), "ZYX", bad_tiles=bad), (5, 8, 20, 40))
+    assert region.bad_tiles == [BadTile(0, 0, 0, 5, 2), BadTile(1, 0, 32, 20, 8)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_any_window_is_a_slice_of_the_whole_to_the_bit(data):
+    height, width = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 60))
+    dtype = data.draw(st.sampled_from(["uint8", "int16", "uint16", "uint32", "float16", "float32", "float64"]))
+    sizes = st.floats(0.1, 10)
+    array = random_pixels((2, height, width), dtype, data.draw(st.integers(0, 9)))
+    source = RescaledSource(source_of(array, pixel_size_um=(data.draw(sizes), data.draw(sizes))), data.draw(sizes))
+    whole = read_all(source)
+    assert whole.dtype == array.dtype
+    assert whole.shape == (2, source.info.height, source.info.width)
+    y0 = data.draw(st.integers(0, source.info.height - 1))
+    y1 = data.draw(st.integers(y0 + 1, source.info.height))
+    x0 = data.draw(st.integers(0, source.info.width - 1))
+    x1 = data.draw(st.integers(x0 + 1, source.info.width))
+    np.testing.assert_array_equal(source.read(0, slice(y0, y1), slice(x0, x1)), whole[:, y0:y1, x0:x1])
+
+
+def test_reading_in_parts_changes_nothing(monkeypatch):
+    array = random_pixels((3, 97, 61), np.float32)
+    source = RescaledSource(source_of(array), 2.7)
+    whole = read_all(source)
+    monkeypatch.setattr(views, "PART_BYTES", 1)
+    np.testing.assert_array_equal(read_all(source), whole)
+
+
+@pytest.mark.parametrize("factor", [2, 4, 5])
+def test_shrinking_by_whole_numbers_is_the_mean_of_the_pixels(factor):
+    array = random_pixels((2, 20 * factor, 13 * factor), np.float64)
+    source = RescaledSource(source_of(array, pixel_size_um=(0.25, 0.25)), 0.25 * factor)
+    expected = array.reshape(2, 20, factor, 13, factor).mean((2, 4))
+    np.testing.assert_allclose(read_all(source), expected, rtol=1e-12, atol=1e-12)
+    assert source.info.pixel_size_um == pytest.approx((0.25 * factor,) * 2)
+
+
+@pytest.mark.parametrize("pixel_size", [1.37, 2.5, 6.1])
+def test_shrinking_is_what_opencv_calls_area(pixel_size):
+    array = random_pixels((1, 200, 300), np.float32)
+    source = RescaledSource(source_of(array), pixel_size)
+    expected = cv2.resize(array[0], (source.info.width, source.info.height), interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(read_all(source)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("pixel_size", [0.9, 0.5, 0.23])
+def test_enlarging_is_what_opencv_calls_linear(pixel_size):
+    array = random_pixels((1, 40, 30), np.float32)
+    source = RescaledSource(source_of(array), pixel_size)
+    expected = cv2.resize(array[0], (source.info.width, source.info.height), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_allclose(read_all(source)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0, 1, 255])
+def test_an_even_image_stays_even_and_its_edges_as_bright(value):
+    for pixel_size in (0.3, 0.99, 1.01, 3.3, 100.0):
+        source = RescaledSource(source_of(np.full((3, 50, 40), value, np.uint8)), pixel_size)
+        assert (read_all(source) == value).all()
+
+
+def test_the_same_pixel_size_changes_nothing():
+    array = random_pixels((1, 31, 17), np.uint32)
+    np.testing.assert_array_equal(read_all(RescaledSource(source_of(array), 1.0)), array)
+
+
+def test_the_two_axes_have_scales_of_their_own():
+    source = RescaledSource(source_of(np.zeros((1, 100, 100), np.uint8), pixel_size_um=(0.5, 2.0)), 1.0)
+    assert (source.info.height, source.info.width) == (50, 200)
+    assert source.info.pixel_size_um == pytest.approx((1.0, 1.0))
+
+
+def test_without_a_pixel_size_nothing_can_be_resampled():
+    with pytest.raises(ImageError, match="does not say how large its pixels are"):
+        RescaledSource(ArraySource(np.zeros((8, 8)), "YX"), 0.5)
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_bad_tiles_hold_every_pixel_that_has_a_share_in_them(data):
+    size = data.draw(st.integers(1, 50))
+    start = data.draw(st.integers(0, size - 1))
+    stop = data.draw(st.integers(start + 1, size))
+    array = np.ones((1, size, size))
+    array[:, start:stop, start:stop] = 1000
+    source = source_of(array, bad_tiles=[BadTile(0, start, start, stop - start, stop - start)])
+    scaled = RescaledSource(source, data.draw(st.floats(0.1, 10)))
+    (tile,) = scaled.bad_tiles
+    outside = read_all(scaled)[0].copy()
+    outside[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = 1
+    np.testing.assert_allclose(outside, 1)
+    assert 0 <= tile.y < tile.y + tile.height <= scaled.info.height

@@ -1,0 +1,1 @@
+"""Runtimes that a model can run on, behind one small interface."""

@@ -1,0 +1,109 @@
+"""What a backend is, and the graph that every backend runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from unetkit.models.segmenter import Segmenter
+from unetkit.models.trimmed import Kept, trim
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+"""Arithmetic of the network: float32, bfloat16, float16, or 8-bit integers where they do no harm."""
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Probe = tuple[Tensor, Tensor, Tensor, Kept]
+"""What a backend is called with: windows (N, C, h, w) of raw pixels, center, scale, kept part."""
+
+PROBE_SIZE = 64
+"""Height and width of the window that shows in which order the layers of a network run."""
+
+
+class Backend(Protocol):
+    """A model on a runtime.
+
+    Attributes:
+        device: Where it takes its windows and leaves its probabilities.
+    """
+
+    device: torch.device
+
+    def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
+        """Predict the kept part of a batch of windows.
+
+        Args:
+            pixels: (N, C, h, w) raw pixels on `device`; h and w are multiples of the encoder's stride.
+            center: (N, C) float32 normalisation values on `device`.
+            scale: (N, C) float32 normalisation values on `device`.
+            kept: Rows and columns of the windows to predict.
+
+        Returns:
+            Probabilities (N, classes, kept rows, kept columns), float32, on `device`; valid until the next call.
+        """
+
+
+class CoreModel(nn.Module):
+    """Raw windows in, probabilities of their kept part out.
+
+    Args:
+        segmenter: The model.
+        network: The network to use in place of the segmenter's own, for example with its batch norm folded.
+        dtype: Type that the network computes in.
+    """
+
+    def __init__(self, segmenter: Segmenter, network: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.normalizer = segmenter.normalizer
+        self.network = trim(network).to(dtype)
+        self.dtype = dtype
+
+    def forward(self, pixels: Tensor, center: Tensor, scale: Tensor, cuts: Tensor | Sequence[Sequence[int]]) -> Tensor:
+        """Predict; see `Backend`. `cuts` is what the network's `plan` returns for the kept part."""
+        normalized = self.normalizer(pixels, center, scale).to(self.dtype)
+        logits: Tensor = self.network(normalized, cuts).float()
+        return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+
+
+def fold_batch_norm(network: nn.Module, channels: int, *, in_place: bool = False) -> nn.Module:
+    """Return a network whose batch norms are part of the convolutions before them.
+
+    In evaluation mode both are linear, so the result is the same up to rounding, with a pass over memory less for each.
+
+    Args:
+        network: In evaluation mode, on the CPU or a device.
+        channels: Number of input channels.
+        in_place: Whether the network itself is changed. Otherwise it is copied; weights that stay are shared.
+    """
+    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    folded = network if in_place else copy.deepcopy(network, shared)
+    names = {module: name for name, module in folded.named_modules()}
+    for convolution, norm in _find_pairs(folded, channels):
+        folded.set_submodule(names[convolution], fuse_conv_bn_eval(convolution, norm))
+        folded.set_submodule(names[norm], nn.Identity())
+    return folded
+
+
+def _find_pairs(network: nn.Module, channels: int) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """Return the batch norms that directly follow a convolution, seen by running the network on an empty window."""
+    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+    made_by: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # the tensor too, or its id would be given to another
+
+    def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(module, nn.Conv2d):
+            made_by[id(output)] = (module, output)
+        elif isinstance(module, nn.BatchNorm2d) and id(inputs[0]) in made_by:
+            pairs.append((made_by[id(inputs[0])][0], module))
+
+    hooks = [m.register_forward_hook(watch) for m in network.modules() if isinstance(m, (nn.Conv2d, nn.BatchNorm2d))]
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        network(torch.zeros(1, channels, PROBE_SIZE, PROBE_SIZE, device=device))
+    for hook in hooks:
+        hook.remove()
+    return pairs

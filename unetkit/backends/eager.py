@@ -1,0 +1,86 @@
+"""PyTorch, as it is or compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from unetkit.backends.base import DTYPES, CoreModel, Precision, fold_batch_norm
+from unetkit.models.segmenter import Segmenter
+from unetkit.models.trimmed import Kept
+
+
+class TorchBackend:
+    """A model in PyTorch.
+
+    Args:
+        segmenter: The model; it is moved to `device`.
+        device: CPU, CUDA or MPS.
+        precision: "fp32", "bf16" or "fp16".
+        owned: Whether the segmenter's network may be changed, which saves a copy of the weights.
+    """
+
+    def __init__(self, segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool) -> None:
+        self.device = device
+        self._model = prepare(segmenter, device, precision, owned=owned)
+
+    @torch.inference_mode()
+    def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
+        """Predict the kept part of a batch; see `Backend`."""
+        cuts = self._model.network.plan((pixels.shape[2], pixels.shape[3]), kept)
+        return cast(Tensor, self._model(channels_last(pixels), center, scale, cuts.tolist()))
+
+
+class CompiledBackend:
+    """A model compiled by inductor, with CUDA graphs on a GPU.
+
+    Each size of windows is compiled twice, which takes a minute or so: for the tiles inside an image, and for those at
+    its border, whose kept parts differ and are cut afterwards.
+
+    Args:
+        segmenter: The model; it is moved to `device`.
+        device: CPU or CUDA.
+        precision: "fp32", "bf16" or "fp16".
+        owned: Whether the segmenter's network may be changed, which saves a copy of the weights.
+    """
+
+    RECOMPILATIONS = 64
+    """Sizes of windows that a run may have, twice."""
+
+    def __init__(self, segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool) -> None:
+        self.device = device
+        model = prepare(segmenter, device, precision, owned=owned)
+        self._plan = model.network.plan
+        options: dict[str, str | int | bool | Callable[..., Any]] = {"freezing": True}
+        if device.type == "cuda":
+            options["triton.cudagraphs"] = True
+        self._model = torch.compile(model, dynamic=False, options=options)
+
+    @torch.inference_mode()
+    def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
+        """Predict the kept part of a batch; see `Backend`."""
+        height, width = pixels.shape[2:]
+        inside = all(part.start > 0 and part.stop < size for part, size in zip(kept, (height, width), strict=True))
+        computed = kept if inside else (slice(0, height), slice(0, width))
+        cuts = self._plan((height, width), computed).tolist()
+        with torch._dynamo.config.patch(recompile_limit=self.RECOMPILATIONS):
+            probabilities = cast(Tensor, self._model(channels_last(pixels), center, scale, cuts))
+        return probabilities if inside else probabilities[:, :, kept[0], kept[1]]
+
+
+def prepare(segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool) -> CoreModel:
+    """Return the graph of a model, ready for a device."""
+    network = fold_batch_norm(segmenter.to(device).eval().network, segmenter.spec.in_channels, in_place=owned)
+    model = CoreModel(segmenter, network, DTYPES[precision]).eval()
+    for module in model.modules():  # one after the other, so that no second copy of all weights comes to be
+        if isinstance(module, torch.nn.Conv2d):
+            module.to(memory_format=torch.channels_last)
+    return model
+
+
+def channels_last(pixels: Tensor) -> Tensor:
+    """Return the same pixels with the channels of a pixel side by side in memory, as convolutions like it."""
+    return pixels.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,74 @@
+"""ONNX Runtime."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import onnxruntime as ort
+import torch
+from torch import Tensor
+
+from unetkit.backends.base import CoreModel, fold_batch_norm
+from unetkit.errors import ConfigError
+from unetkit.models.segmenter import Segmenter
+from unetkit.models.trimmed import Kept
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+INPUTS = ["pixels", "center", "scale", "cuts"]
+EXAMPLE_SIZE = 64
+OPSET = 18
+
+
+class OnnxRuntimeBackend:
+    """A model on ONNX Runtime, in float32.
+
+    Args:
+        segmenter: The model.
+        device: CPU, or CUDA where the package onnxruntime-gpu is installed.
+
+    Raises:
+        ConfigError: This ONNX Runtime has nothing for the device.
+    """
+
+    def __init__(self, segmenter: Segmenter, device: torch.device) -> None:
+        provider = PROVIDERS.get(device.type, device.type)
+        if provider not in ort.get_available_providers():
+            raise ConfigError(
+                f"This ONNX Runtime does not run on {device}.",
+                "Install onnxruntime-gpu in place of onnxruntime, or use --backend torch.",
+            )
+        self.device = torch.device("cpu")  # where windows and probabilities are; the runtime copies by itself
+        self._plan = CoreModel(segmenter, segmenter.network).network.plan
+        self._session = ort.InferenceSession(export(segmenter), providers=[provider])
+
+    def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
+        """Predict the kept part of a batch; see `Backend`."""
+        cuts = self._plan((pixels.shape[2], pixels.shape[3]), kept)
+        inputs = (pixels.float().contiguous().numpy(), center.numpy(), scale.numpy(), cuts)
+        return torch.from_numpy(self._session.run(None, dict(zip(INPUTS, inputs, strict=True)))[0])
+
+
+def export(segmenter: Segmenter) -> bytes:
+    """Return the graph of a model as ONNX: float32 pixels of any size, center, scale and cuts in, probabilities out."""
+    channels = segmenter.spec.in_channels
+    model = CoreModel(segmenter.cpu().eval(), fold_batch_norm(segmenter.network, channels)).eval()
+    window = (EXAMPLE_SIZE, EXAMPLE_SIZE)
+    cuts = torch.from_numpy(model.network.plan(window, (slice(0, EXAMPLE_SIZE), slice(0, EXAMPLE_SIZE))))
+    example = (torch.zeros(1, channels, *window), torch.zeros(1, channels), torch.ones(1, channels), cuts)
+    file = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        # torch's: that this exporter is the older one (the newer cannot cut by numbers that are inputs), and that
+        # numbers read from tensors are fixed (those of the cuts are not).
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            example,
+            file,  # type: ignore[arg-type]  # it takes files as well
+            input_names=INPUTS,
+            output_names=["probabilities"],
+            dynamic_axes={"pixels": {0: "n", 2: "h", 3: "w"}, "center": {0: "n"}, "scale": {0: "n"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return file.getvalue()

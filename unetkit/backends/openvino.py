@@ -1,0 +1,74 @@
+"""OpenVINO: the fastest on processors of Intel and AMD."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import openvino as ov
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unetkit.backends.base import CoreModel, Precision, fold_batch_norm
+from unetkit.models.segmenter import Segmenter
+from unetkit.models.trimmed import Kept
+
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+"""OpenVINO's names of the precisions. What int8 leaves in floating point is computed in the one it was made for."""
+
+EXAMPLE_SIZE = 64
+"""Height and width of the window that is shown to the converter; the graph takes any."""
+
+
+class OpenVinoBackend:
+    """A model on OpenVINO's CPU plugin.
+
+    Args:
+        segmenter: The model.
+        precision: "fp32" or "bf16".
+        graph: The graph to run in place of the model's own, for example a quantised one.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, segmenter: Segmenter, precision: Precision, graph: ov.Model | None = None) -> None:
+        self._core = ov.Core()
+        self._graph = convert(segmenter) if graph is None else graph
+        self._hint = HINTS[precision]
+        self._plan = CoreModel(segmenter, segmenter.network).network.plan
+        self._requests: dict[torch.dtype, ov.InferRequest] = {}
+
+    def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
+        """Predict the kept part of a batch; see `Backend`."""
+        inputs = dict(enumerate(self.inputs(pixels, center, scale, kept)))
+        outputs = self._request(pixels.dtype).infer(inputs, share_inputs=True, share_outputs=True)
+        return torch.from_numpy(outputs[0])
+
+    def inputs(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> tuple[NDArray[Any], ...]:
+        """Return what the graph takes for a batch."""
+        cuts = self._plan((pixels.shape[2], pixels.shape[3]), kept)
+        return pixels.contiguous().numpy(), center.numpy(), scale.numpy(), cuts
+
+    def _request(self, dtype: torch.dtype) -> ov.InferRequest:
+        """Return the compiled graph that takes raw pixels of this type."""
+        if dtype not in self._requests:
+            steps = ov.preprocess.PrePostProcessor(self._graph.clone())
+            steps.input(0).tensor().set_element_type(ov.Type(torch.zeros(0, dtype=dtype).numpy().dtype))
+            config = {"INFERENCE_PRECISION_HINT": self._hint, "PERFORMANCE_HINT": "LATENCY"}
+            self._requests[dtype] = self._core.compile_model(steps.build(), "CPU", config).create_infer_request()
+        return self._requests[dtype]
+
+
+def convert(segmenter: Segmenter) -> ov.Model:
+    """Return the graph of a model: float32 pixels of any size, center, scale and cuts in, probabilities out."""
+    channels = segmenter.spec.in_channels
+    model = CoreModel(segmenter.cpu().eval(), fold_batch_norm(segmenter.network, channels)).eval()
+    window = (EXAMPLE_SIZE, EXAMPLE_SIZE)
+    cuts = model.network.plan(window, (slice(0, EXAMPLE_SIZE), slice(0, EXAMPLE_SIZE)))
+    example = (torch.zeros(1, channels, *window), torch.zeros(1, channels), torch.ones(1, channels))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # torch's, that numbers read from tensors are fixed: those of the cuts are not
+        graph = ov.convert_model(model, example_input=(*example, torch.from_numpy(cuts)))
+    graph.reshape({0: [-1, channels, -1, -1], 1: [-1, channels], 2: [-1, channels], 3: list(cuts.shape)})
+    return graph

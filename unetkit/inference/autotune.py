@@ -1,0 +1,134 @@
+"""Pick the fastest backend, tile and batch by trying them, and remember the choice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from unetkit.backends.base import Backend
+from unetkit.backends.registry import PACKAGES, create_backend
+from unetkit.errors import UnetkitError
+from unetkit.inference.device import describe_device
+from unetkit.inference.ensemble import Ensemble
+from unetkit.inference.plan import Plan
+from unetkit.io.partial import partial_file
+
+FIRST_TILE = {"cpu": 1024, "mps": 1024, "cuda": 2048}
+"""Tile, by kind of device, on which backends are compared."""
+
+TIMED_RUNS = 3
+SECONDS = 25.0
+"""After so much time nothing more is tried."""
+
+
+@dataclass(frozen=True)
+class Tuner:
+    """Times plans for a model.
+
+    Attributes:
+        ensemble: The models; the first is timed.
+        dtype: Type of the raw pixels.
+        tell: Called with what is going on.
+    """
+
+    ensemble: Ensemble
+    dtype: np.dtype[np.generic]
+    tell: Callable[[str], None]
+
+    def __call__(self, plans: list[Plan]) -> Plan:
+        """Return the fastest plan: of the backends at one size, then of the sizes with the fastest backend."""
+        known = _recall(self._key(plans))
+        for plan in plans:
+            if known is not None and (plan.backend, plan.tile, plan.batch) == (*known[:2], known[2]):
+                return replace(plan, why=f"{known[3]}; as measured before")
+        self.tell("Trying what is fastest on this machine, once for this model.")
+        start = perf_counter()
+        rates: dict[Plan, float] = {}
+        for name in dict.fromkeys(plan.backend for plan in plans):
+            own = [plan for plan in plans if plan.backend == name]
+            first = max(
+                (plan for plan in own if plan.tile <= FIRST_TILE[plan.device.type]),
+                key=lambda plan: plan.tile,
+                default=own[0],
+            )
+            with suppress(UnetkitError, torch.OutOfMemoryError):  # what does not work here is no choice
+                rates[first] = self._rate(first, self._create(first))
+        best = max(rates, key=lambda plan: rates[plan])
+        backend = self._create(best)
+        for plan in plans:
+            if plan.backend == best.backend and plan.tile > best.tile and perf_counter() - start < SECONDS:
+                with suppress(torch.OutOfMemoryError):
+                    rates[plan] = self._rate(plan, backend)
+        best = max(rates, key=lambda plan: rates[plan])
+        table = ", ".join(f"{plan.backend} {plan.tile} {rate:.2f}" for plan, rate in rates.items())
+        why = f"fastest, in Mpx/s by backend and tile: {table}"
+        _remember(self._key(plans), (best.backend, best.tile, best.batch, why))
+        return replace(best, why=f"{why}; found in {perf_counter() - start:.0f} s")
+
+    def _create(self, plan: Plan) -> Backend:
+        precision = "fp32" if plan.precision == "int8" else plan.precision
+        return create_backend(plan.backend, self.ensemble.segmenters[0], plan.device, precision)
+
+    def _rate(self, plan: Plan, backend: Backend) -> float:
+        """Return kept megapixels a second, of tiles inside an image."""
+        channels = self.ensemble.channels
+        kind = torch.float32 if self.dtype.kind == "f" or self.dtype.itemsize > 2 else torch.uint8
+        pixels = torch.zeros(plan.batch, channels, plan.tile, plan.tile, dtype=kind, device=backend.device)
+        center = torch.zeros(plan.batch, channels, device=backend.device)
+        kept = slice(plan.halo, plan.tile - plan.halo)
+        seconds = []
+        for _ in range(1 + TIMED_RUNS):
+            start = perf_counter()
+            backend(pixels, center, center + 1, (kept, kept))
+            if plan.device.type == "cuda":
+                torch.cuda.synchronize(plan.device)
+            seconds.append(perf_counter() - start)
+        return plan.batch * (plan.tile - 2 * plan.halo) ** 2 / min(seconds[1:]) / 1e6
+
+    def _key(self, plans: list[Plan]) -> str:
+        """Return what a choice holds for: this machine, these models, versions and plans."""
+        packages = ["torch", "unetkit", *dict.fromkeys(name for plan in plans for name in PACKAGES[plan.backend])]
+        facts = [
+            describe_device(plans[0].device),
+            self.ensemble.sha256,
+            *(f"{name} {version(name)}" for name in packages),
+            *(f"{plan.backend} {plan.precision} {plan.tile} {plan.halo} {plan.batch}" for plan in plans),
+        ]
+        return hashlib.sha256("\n".join(facts).encode()).hexdigest() if self.ensemble.sha256 else ""
+
+
+def cache_file() -> Path:
+    """Return the file that remembers choices."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "unetkit" / "tuning.json"
+
+
+def _recall(key: str) -> tuple[str, int, int, str] | None:
+    """Return backend, tile, batch and the reason that were remembered, if any."""
+    try:
+        backend, tile, batch, why = json.loads(cache_file().read_text(encoding="utf-8"))[key]
+    except (OSError, ValueError, KeyError, TypeError):  # nothing remembered, or not in a way that can be read
+        return None
+    return backend, tile, batch, why
+
+
+def _remember(key: str, choice: tuple[str, int, int, str]) -> None:
+    """Keep a choice; where that is not possible it is made again next time."""
+    if not key:
+        return
+    path = cache_file()
+    with suppress(OSError, ValueError, TypeError, UnetkitError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        with partial_file(path) as partial:
+            partial.write_text(json.dumps({**known, key: choice}, indent=1), encoding="utf-8")

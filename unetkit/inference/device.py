@@ -1,0 +1,72 @@
+"""The device to run on, and its memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+from unetkit.errors import ConfigError
+
+CPU_BUDGET = 2 * 10**9
+"""Bytes that a process on a CPU uses at most unless it is told otherwise: what any laptop has to spare."""
+
+GPU_SHARE = 0.8
+"""Share of the free memory of a GPU that is used unless it is told otherwise."""
+
+UNKNOWN_RESIDENT = 800 * 10**6
+"""Bytes that a process uses before it predicts, where the system does not tell."""
+
+
+def choose_device(device: str) -> torch.device:
+    """Return the device to run on: for "auto" CUDA if there is one, else Apple's MPS, else the CPU.
+
+    Raises:
+        ConfigError: The device does not exist here.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.ones(1, device=chosen).cpu()  # a device may be known and yet not hold pixels ("meta")
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise ConfigError(
+            f"The device '{device}' cannot be used here ({str(error).splitlines()[0]}).",
+            "Use 'auto', 'cpu', or one that `unetkit info` lists.",
+        ) from error
+    return chosen
+
+
+def describe_device(device: torch.device) -> str:
+    """Return the name of a device, for people and as a key of what was measured on it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"{platform.machine()} MPS"
+    return f"{torch.cpu.get_capabilities().get('cpu_name') or platform.processor()}, {os.cpu_count()} cores"
+
+
+def free_memory(device: torch.device, budget: int | None) -> int:
+    """Return the bytes that predicting may take: what a budget leaves.
+
+    Args:
+        device: Where the network runs.
+        budget: Bytes, of the process on a CPU or of the device on a GPU; None for the default.
+    """
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+        return int(min(free * GPU_SHARE, budget or free))
+    return (budget or CPU_BUDGET) - peak_resident()
+
+
+def peak_resident() -> int:
+    """Return the largest number of bytes of memory that this process has used so far."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return UNKNOWN_RESIDENT
+    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(peak.split()[1]) * 1024

@@ -1,0 +1,95 @@
+"""One or several models that predict together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unetkit.errors import ModelError
+from unetkit.inference.grid import round_up
+from unetkit.models.segmenter import Segmenter, load_model
+from unetkit.models.spec import ModelSpec
+
+Models = Segmenter | str | Path | Sequence[Segmenter | str | Path]
+"""A model, or several; as they are or as files."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Models for the same images and classes; the mean of their probabilities counts.
+
+    Attributes:
+        segmenters: The models.
+        owned: Whether nobody else uses them, so that they may be changed to save memory.
+    """
+
+    segmenters: tuple[Segmenter, ...]
+    owned: bool = False
+
+    @property
+    def specs(self) -> tuple[ModelSpec, ...]:
+        """The descriptions of the models."""
+        return tuple(segmenter.spec for segmenter in self.segmenters)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+        return self.specs[0].in_channels
+
+    @property
+    def classes(self) -> int:
+        """Channels of the output: one for foreground/background, else one for each class."""
+        return self.specs[0].out_channels
+
+    @property
+    def stride(self) -> int:
+        """The largest stride; the others divide it."""
+        return max(spec.stride for spec in self.specs)
+
+    @property
+    def halo(self) -> int:
+        """The largest halo, a multiple of the stride."""
+        return round_up(max(spec.halo for spec in self.specs), self.stride)
+
+    @property
+    def threshold(self) -> float:
+        """The mean of the thresholds."""
+        return sum(spec.threshold for spec in self.specs) / len(self.specs)
+
+    @property
+    def name(self) -> str:
+        """The names of the model files."""
+        return ", ".join(Path(segmenter.name).name for segmenter in self.segmenters)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the model file; of several, the hash of their hashes; "" if one never was a file."""
+        hashes = [segmenter.sha256 for segmenter in self.segmenters]
+        if len(hashes) == 1 or not all(hashes):
+            return hashes[0] if len(hashes) == 1 else ""
+        return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def gather_models(models: Models) -> Ensemble:
+    """Load what is not loaded yet.
+
+    Raises:
+        ModelError: A file cannot be used, there is no model, or the models are not for the same images and classes.
+    """
+    several = [models] if isinstance(models, (Segmenter, str, Path)) else list(models)
+    if not several:
+        raise ModelError("There is no model.", "Give at least one.")
+    owned = not any(isinstance(model, Segmenter) for model in several)
+    ensemble = Ensemble(tuple(model if isinstance(model, Segmenter) else load_model(model) for model in several), owned)
+    first = ensemble.segmenters[0]
+    for other in ensemble.segmenters[1:]:
+        for name in ("in_channels", "classes"):
+            mine, its = getattr(first.spec, name), getattr(other.spec, name)
+            if mine != its:
+                raise ModelError(
+                    f"{other.name} has {name} {its}, but {first.name} has {mine}.",
+                    "Give models that were trained on the same kind of images and masks.",
+                )
+    return ensemble

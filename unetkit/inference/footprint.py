@@ -1,0 +1,97 @@
+"""How much memory predicting takes, estimated from the network and the sizes of what flows through the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from unetkit.backends.registry import BackendName
+from unetkit.inference.engine import IN_FLIGHT, QUEUED_BATCHES
+from unetkit.inference.grid import make_grid
+from unetkit.io.image import ImageInfo
+
+PROBE_SIZE = 64
+"""Height and width of the window on which the features of a network are counted."""
+
+OVERHEAD: dict[BackendName, tuple[float, float]] = {
+    "torch": (1.7, 1.2),
+    "compile": (1.7, 3.0),
+    "onnxruntime": (2.1, 5.0),
+    "openvino": (2.1, 2.5),
+}
+"""Memory for features, in sizes of those that must be there together, and for weights, in sizes of the weights: at most
+so much was measured on ResNet-18, 34 and 50."""
+
+RUNTIME_BYTES: dict[BackendName, int] = {"torch": 0, "compile": 300 * 10**6, "onnxruntime": 10**8, "openvino": 10**8}
+"""Memory of a backend's own code."""
+
+SINK_ROWS = 1024
+"""Rows of the output that wait to be encoded, at most."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What the memory of a run depends on.
+
+    Attributes:
+        features: Bytes of float32 features for each pixel of a window that must be there together.
+        weights: Bytes of the weights of all models.
+        itemsize: Bytes of a number that the network computes with.
+        pixel: Bytes of a raw pixel, all channels.
+        predicted: Bytes of a predicted pixel.
+        halo: Context around a tile, in pixels.
+        stride: Of the networks.
+    """
+
+    features: float
+    weights: int
+    itemsize: int
+    pixel: int
+    predicted: int
+    halo: int
+    stride: int
+
+    def network(self, backend: BackendName, tile: int, batch: int) -> int:
+        """Return the bytes that the network takes for windows of this size."""
+        factor, copies = OVERHEAD[backend]
+        features = self.features * self.itemsize / 4 * factor * tile * tile * batch
+        return int(features + copies * self.weights + RUNTIME_BYTES[backend])
+
+    def pipeline(self, tile: int, batch: int, height: int, width: int) -> int:
+        """Return the bytes of windows and bands that are in the pipeline for an image of this size."""
+        grid = make_grid(height, width, tile=tile, halo=self.halo, stride=self.stride)
+        window = grid.window[0] * grid.window[1]
+        batches = QUEUED_BATCHES + IN_FLIGHT + 2  # one is being read, one is in the network
+        band = max(row.core_stop - row.core_start for row in grid.rows) * width
+        rows = 2 * band + min(SINK_ROWS, height) * width
+        return batches * batch * window * (self.pixel + self.predicted) + rows * self.predicted
+
+
+def measure_features(network: nn.Module, channels: int) -> float:
+    """Return the bytes of float32 features for each pixel that must be in memory together.
+
+    These are the largest input and output of a layer, and the features that the expanding path will need.
+    """
+    largest = 0
+    pixels = PROBE_SIZE * PROBE_SIZE
+
+    def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ARG001
+        nonlocal largest
+        largest = max(largest, sum(tensor.numel() for tensor in (*inputs, output)))
+
+    hooks = [module.register_forward_hook(watch) for module in network.modules() if isinstance(module, nn.Conv2d)]
+    window = torch.zeros(1, channels, PROBE_SIZE, PROBE_SIZE, device=next(network.parameters()).device)
+    with torch.inference_mode():
+        network(window)
+        for hook in hooks:
+            hook.remove()
+        encoder = getattr(network, "encoder", None)
+        held = sum(features.numel() for features in encoder(window)[1:]) if encoder is not None else 0
+    return 4 * (largest + held) / pixels
+
+
+def pixel_bytes(info: ImageInfo, channels: int) -> int:
+    """Return the bytes of a raw pixel of an image for a model of so many channels."""
+    return channels * min(info.dtype.itemsize, 4)

@@ -1,0 +1,142 @@
+"""What `segment` is to do: which images go to which outputs, checked before any work."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+from unetkit.errors import ImageError, OutputError
+from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, find_images, image_stem, is_folder
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image to segment.
+
+    Attributes:
+        image: The image.
+        result: Where its output goes.
+        done: Whether the output is there already, from the run that is resumed.
+    """
+
+    image: Path
+    result: Path
+    done: bool = False
+
+
+def plan_jobs(
+    images: str | Path | Sequence[str | Path],
+    result: Path,
+    *,
+    suffix: str = ".tif",
+    overwrite: bool = False,
+    resume: bool = False,
+) -> list[Job]:
+    """Pair images with outputs, and raise before any work if an output could not be written.
+
+    Args:
+        images: An image file, a folder of images, a pattern such as "slides/**/*.svs", or several of these. What exists
+            under its very name is no pattern, and a `.zarr` folder is an image.
+        result: For a single image file the output, else the folder of the outputs; `make_folder` makes it.
+        suffix: Of the outputs in a folder, which have the stems of their images.
+        overwrite: Whether existing outputs are replaced.
+        resume: Whether existing outputs are those of the run that is resumed, and so done. With `overwrite` none is:
+            they may be those that the run was about to replace.
+
+    Returns:
+        A job for each image, in the order in which they were named; those of a folder or a pattern sorted.
+
+    Raises:
+        ImageError: An image or a folder does not exist, or no image matches a pattern.
+        OutputError: An output is an input, exists already, or is that of two images.
+    """
+    named = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
+    if not named:
+        raise ImageError("No images are named.", "Name one or more, or a folder of them.")
+    if len(named) == 1 and not is_folder(named[0]) and not _is_pattern(named[0]):
+        return [_plan_file(named[0], result, resume and not overwrite)]
+    found = list(dict.fromkeys(path for name in named for path in _expand(name)))
+    if result.suffix.lower() == ZARR_SUFFIX or (result.exists() and not result.is_dir()):
+        what = (
+            f"{named[0]} is a folder" if len(named) == 1 and is_folder(named[0]) else f"it is for {len(found)} images"
+        )
+        raise OutputError(f"{result} is a file, but {what}.", "Give a folder for the outputs.")
+    beside = [path.parent for path in found if result.exists() and path.parent.resolve() == result.resolve()]
+    if beside:
+        raise OutputError(f"The outputs would go into the folder of the inputs, {beside[0]}.", "Give another folder.")
+    targets = [result / f"{image_stem(path)}{suffix}" for path in found]
+    _check_free(targets, overwrite or resume)
+    done = resume and not overwrite
+    return [Job(path, target, done and target.exists()) for path, target in zip(found, targets, strict=True)]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for outputs, unless it is there.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {folder} cannot be made ({error.strerror}).", "Choose a folder that you may write to."
+        ) from error
+
+
+def _plan_file(image: Path, result: Path, keep: bool) -> Job:
+    _check_exists(image)
+    if result.exists() and result.samefile(image):
+        raise OutputError(f"The output {result} is the input itself.", "Choose another name.")
+    return Job(image, result, keep and result.exists())
+
+
+def _expand(name: Path) -> list[Path]:
+    """Return the images that a name stands for."""
+    if is_folder(name):
+        return find_images(name)
+    if not _is_pattern(name):
+        _check_exists(name)
+        return [name]
+    matches = sorted(glob(str(name), recursive=True))  # noqa: PTH207  # Path.glob refuses absolute patterns
+    images = [path for path in map(Path, matches) if _is_image(path)]
+    if not images:
+        raise ImageError(
+            f"No images match {name}.",
+            f"Check the pattern and the folder; images are files with {', '.join(IMAGE_SUFFIXES)}.",
+        )
+    return images
+
+
+def _check_exists(image: Path) -> None:
+    if not image.exists():
+        raise ImageError(f"The image {image} does not exist.", "Check its name and folder.")
+
+
+def _is_pattern(path: Path) -> bool:
+    """Whether this stands for the files that match it: a file of that very name comes first."""
+    return any(sign in str(path) for sign in "*?[") and not path.exists()
+
+
+def _is_image(path: Path) -> bool:
+    """Whether what matches a pattern is an image by its name, and no part of an OME-Zarr image."""
+    suffix = path.suffix.lower()
+    inside = any(parent.suffix.lower() == ZARR_SUFFIX for parent in path.parents)
+    return not inside and not is_folder(path) and suffix in (*IMAGE_SUFFIXES, ZARR_SUFFIX)
+
+
+def _check_free(targets: Sequence[Path], replace: bool) -> None:
+    twice = [target for target, count in Counter(targets).items() if count > 1]
+    if twice:
+        raise OutputError(
+            f"Several inputs would be written to {twice[0]}.", "Rename them, so that each has a stem of its own."
+        )
+    existing = [target for target in targets if target.exists()]
+    if existing and not replace:
+        raise OutputError(
+            f"{len(existing)} of {len(targets)} outputs exist already, for example {existing[0]}.",
+            "Pass --overwrite or choose another folder.",
+        )

@@ -1,0 +1,115 @@
+"""How an image is cut, predicted and written: the choices that a user has. Plain data that a command's help imports."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from unetkit.errors import ConfigError
+
+Output = Literal["mask", "probabilities", "labels"]
+
+MEMORY_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+"""Bytes in a unit of memory."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How images are cut and predicted.
+
+    Args:
+        tile: Largest window that the network sees at once, in pixels, a multiple of the encoder's stride; "auto" takes
+            what is fastest within the memory.
+        halo: Context around the part of a tile that is kept, in pixels; by default the one measured for the model.
+        batch: Tiles that go through the network together; "auto" is 1 on a CPU and what memory allows on a GPU.
+        device: "auto" (CUDA, else MPS, else CPU) or a torch device such as "cpu" or "cuda:1".
+        backend: What runs the network; "auto" times those that are installed, once for each model and machine, unless
+            the input is too small to make up for it.
+        precision: Arithmetic of the network. "auto" is fp32, and bf16 (or fp16) on CUDA. int8 needs OpenVINO,
+            calibrates itself on the input, and gives way to fp32 where it changes more than 2 mask pixels in 1,000.
+        memory: Bound of the memory that is used, for example "1GB": of the process on a CPU, of the device on a GPU. By
+            default 2GB on a CPU, and most of what is free on a GPU.
+        tta: Predict each tile in its 8 flips and rotations and take the mean: slower, a little better.
+        skip_empty: Leave out tiles that are surely empty: as even as the image's background, at low resolution too.
+    """
+
+    tile: int | Literal["auto"] = "auto"
+    halo: int | None = None
+    batch: int | Literal["auto"] = "auto"
+    device: str = "auto"
+    backend: Literal["auto", "torch", "compile", "onnxruntime", "openvino"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    memory: str | None = None
+    tta: bool = False
+    skip_empty: bool = False
+
+    def __post_init__(self) -> None:
+        _check_choice("backend", self.backend, ("auto", "torch", "compile", "onnxruntime", "openvino"))
+        _check_choice("precision", self.precision, ("auto", "fp32", "bf16", "fp16", "int8"))
+        for name, value in (("tile", self.tile), ("batch", self.batch)):
+            if value != "auto" and (not isinstance(value, int) or value < 1):
+                raise ConfigError(f"{name}: {value} is not possible.", "Use 1 or more, or 'auto'.")
+        if self.memory is not None:
+            parse_memory(self.memory)
+        if self.precision == "int8" and self.backend not in ("auto", "openvino"):
+            raise ConfigError(f"The backend {self.backend} does not compute in int8.", "Use --backend openvino.")
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The bound in bytes, None if there is none."""
+        return None if self.memory is None else parse_memory(self.memory)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is written.
+
+    Args:
+        output: "mask" is 0 background and 255 foreground (class numbers where there are more classes), "probabilities"
+            is float32, "labels" gives each object a number of its own.
+        threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
+        split: For labels: tell touching objects apart by a watershed on the distance to the background.
+        pyramid: Add sub-resolutions for viewers such as QuPath and napari.
+        overwrite: Replace existing outputs, each at the moment when the new one is complete.
+        resume: Go on where an earlier run of the same command was stopped.
+    """
+
+    output: Output = "mask"
+    threshold: float | None = None
+    split: bool = False
+    pyramid: bool = False
+    overwrite: bool = False
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        _check_choice("output", self.output, ("mask", "probabilities", "labels"))
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise ConfigError(f"threshold: {self.threshold:g} is not possible.", "Use a number between 0 and 1.")
+        if self.split and self.output != "labels":
+            raise ConfigError(f"split has no meaning for the output '{self.output}'.", "Use --output labels with it.")
+
+
+USUAL_TILING = Tiling()
+"""All choices left open."""
+
+MASK = Result()
+"""A mask, with the model's threshold."""
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes in a text such as "1GB", "800 MB" or "1.5G".
+
+    Raises:
+        ConfigError: It is no amount of memory.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", str(text), re.IGNORECASE)
+    size = 0 if found is None else int(float(found[1]) * MEMORY_UNITS[found[2].upper()])
+    if not size:
+        raise ConfigError(f"memory: '{text}' is no amount of memory.", "Write it like 1GB or 800MB.")
+    return size
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name}: '{value}' is not possible.", f"Use {', '.join(choices[:-1])} or {choices[-1]}.")

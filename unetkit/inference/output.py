@@ -1,0 +1,119 @@
+"""What is written for an image, and where the work on it is kept until it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unetkit.errors import ConfigError
+from unetkit.inference.ensemble import Ensemble
+from unetkit.inference.options import Result, Tiling
+from unetkit.inference.plan import Plan
+from unetkit.io.image import ImageInfo, OutputSpec
+from unetkit.io.reading import Reading
+
+UNFINISHED_SUFFIX = ".unfinished"
+"""Ends the name of the file beside an output that keeps what is done until all is."""
+
+PLANNED = ("backend", "precision", "tile", "halo")
+"""Choices of a plan that decide what comes out, to the bit."""
+
+
+def describe_output(info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, result: Result) -> OutputSpec:
+    """Describe the output for an image, with what made it; labels as if there were many.
+
+    Raises:
+        ConfigError: The models' classes and the output do not go together.
+    """
+    probabilities = result.output == "probabilities"
+    if result.output == "labels" and ensemble.classes > 1:
+        raise ConfigError(
+            f"{ensemble.name} has {ensemble.specs[0].classes} classes, and labels are for foreground and background.",
+            "Use --output mask, or a model of 2 classes.",
+        )
+    dtype = {"mask": np.uint8, "probabilities": np.float32, "labels": np.uint32}[result.output]
+    names = ensemble.specs[0].class_names if probabilities else ()
+    return OutputSpec(
+        height=info.height,
+        width=info.width,
+        dtype=np.dtype(dtype),
+        channels=ensemble.classes if probabilities else 1,
+        plane_axes=info.plane_axes,
+        plane_shape=info.plane_shape,
+        pixel_size_um=info.pixel_size_um,
+        notes=_notes(info, ensemble, plan, reading, result),
+        pyramid=result.pyramid,
+        channel_names=names if len(names) == ensemble.classes > 1 else (),
+    )
+
+
+def describe_job(info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, result: Result) -> dict[str, Any]:
+    """Return all that decides what comes out, which a resumed run must have in common with the one that was stopped."""
+    image = Path(info.name)
+    stamp = image.stat() if image.exists() else None
+    return {
+        **{name: getattr(plan, name) for name in PLANNED},
+        "image": image.name,
+        "image_bytes": stamp.st_size if stamp else 0,
+        "image_changed": stamp.st_mtime_ns if stamp else 0,
+        "image_shape": [info.planes, info.channels, info.height, info.width],
+        "model_sha256": [segmenter.sha256 for segmenter in ensemble.segmenters],
+        "reading": _given(reading),
+        "output": "probabilities" if result.output == "probabilities" else "mask",
+        "threshold": ensemble.threshold if result.threshold is None else result.threshold,
+        "unetkit": version("unetkit"),
+    }
+
+
+def pin_choices(tiling: Tiling, job: dict[str, Any] | None) -> Tiling:
+    """Return the choices with what "auto" chose in the run that is resumed."""
+    if job is None:
+        return tiling
+    open_names = [name for name in ("backend", "precision", "tile") if getattr(tiling, name) == "auto"]
+    return dataclasses.replace(tiling, **{name: job[name] for name in open_names if name in job})
+
+
+def unfinished_file(result: Path) -> Path:
+    """Return where the bands of an output are kept until it is whole."""
+    return result.with_name(result.name + UNFINISHED_SUFFIX)
+
+
+def _notes(
+    info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, result: Result
+) -> tuple[tuple[str, str], ...]:
+    """Return what made an output; `command` is one that makes it again."""
+    words = ["unetkit", "segment", Path(info.name).name, "RESULT", "--model"]
+    words += [Path(segmenter.name).name for segmenter in ensemble.segmenters]
+    options = {**_given(reading), **{name: getattr(plan, name) for name in PLANNED}, **_given(result)}
+    for name, value in options.items():
+        if name not in ("overwrite", "resume"):
+            words += [f"--{name}"] + ([] if value is True else [_text(value)])
+    return (
+        ("made_by", f"unetkit {version('unetkit')}"),
+        ("model", ensemble.name),
+        ("model_sha256", ", ".join(segmenter.sha256 for segmenter in ensemble.segmenters)),
+        ("output", result.output),
+        ("threshold", f"{ensemble.threshold if result.threshold is None else result.threshold:g}"),
+        ("halo", str(plan.halo)),
+        ("command", shlex.join(words)),
+    )
+
+
+def _given(options: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that are not as they are by default."""
+    usual = type(options)()
+    fields = dataclasses.asdict(options)
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in fields.items()
+        if value != getattr(usual, name)
+    }
+
+
+def _text(value: Any) -> str:
+    return ",".join(str(part) for part in value) if isinstance(value, list) else str(value)

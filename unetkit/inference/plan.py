@@ -1,0 +1,204 @@
+"""The plan of a run: device, backend, precision, tile and batch, chosen by the user or for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from unetkit.backends.base import DTYPES, Precision
+from unetkit.backends.registry import PRECISIONS, BackendName, check_backend, is_installed
+from unetkit.errors import ConfigError
+from unetkit.inference.device import choose_device, free_memory, peak_resident
+from unetkit.inference.ensemble import Ensemble
+from unetkit.inference.footprint import Footprint, measure_features, pixel_bytes
+from unetkit.inference.grid import check_tile, round_up
+from unetkit.inference.options import Tiling
+from unetkit.io.image import ImageInfo
+
+TILES = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
+"""Sizes of tiles that "auto" chooses from."""
+
+DEFAULT_TILE = {"cuda": 2048, "mps": 1024, "cpu": 1024}
+"""Size of tiles, by kind of device, where nothing is timed."""
+
+BATCHES = {"cuda": (16, 8, 4, 2, 1), "mps": (4, 2, 1), "cpu": (1,)}
+"""Batches that "auto" chooses from, by kind of device: a core computes one window as fast as several."""
+
+LARGEST_BATCH_PIXELS = 4096 * 4096
+"""Pixels of a batch from which on a GPU gains nothing by more."""
+
+CANDIDATES: dict[str, tuple[BackendName, ...]] = {
+    "cpu": ("torch", "onnxruntime", "openvino"),
+    "cuda": ("torch", "compile"),
+    "mps": ("torch",),
+}
+"""Backends that "auto" times, by kind of device; on a CPU compiling takes longer than it gains."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is done.
+
+    Attributes:
+        device: Where the network runs.
+        backend: What runs it.
+        precision: Arithmetic of the network.
+        tile: Largest window, in pixels.
+        halo: Context around the part of a tile that is kept, in pixels.
+        batch: Windows that go through the network together.
+        why: What decided, for people.
+    """
+
+    device: torch.device
+    backend: BackendName
+    precision: Precision
+    tile: int
+    halo: int
+    batch: int
+    why: str = "as given"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.backend} in {self.precision} on {self.device}, tile {self.tile}, halo {self.halo}, "
+            f"batch {self.batch} ({self.why})"
+        )
+
+
+Tune = Callable[[list[Plan]], Plan]
+"""Picks the fastest of some plans by trying them."""
+
+
+def make_plan(ensemble: Ensemble, tiling: Tiling, info: ImageInfo, pixels: int, tune: Tune) -> Plan:
+    """Choose what the user left open.
+
+    Args:
+        ensemble: The models.
+        tiling: The user's choices.
+        info: The image, or the first of several.
+        pixels: Pixels that will be predicted, of all images.
+        tune: Called where there is a choice and so much to do that trying is worth it.
+
+    Raises:
+        ConfigError: A choice is not possible.
+    """
+    device = choose_device(tiling.device)
+    halo = ensemble.halo if tiling.halo is None else tiling.halo
+    if tiling.tile != "auto":
+        check_tile(tiling.tile, halo, ensemble.stride)
+    precision = _choose_precision(tiling, device)
+    first = _choose_backends(tiling, device, precision)
+    footprint = measure_footprint(ensemble, info, halo, precision, probabilities=True)
+    plans = [
+        Plan(device, backend, precision, tile, halo, batch)
+        for backend in first
+        for tile in _tiles(tiling, info, halo, ensemble.stride)
+        for batch in (BATCHES[device.type] if tiling.batch == "auto" else (tiling.batch,))
+    ]
+    fitting = list(_fitting(plans, footprint, tiling, info, ensemble))
+    if len(fitting) == 1:
+        return fitting[0]
+    return tune(fitting) if pixels >= WORTH_TUNING[device.type] else _default(fitting)
+
+
+WORTH_TUNING = {"cpu": 48 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
+"""Pixels, by kind of device, from which on timing backends and tiles costs a small part of what it may save."""
+
+
+def measure_footprint(
+    ensemble: Ensemble, info: ImageInfo, halo: int, precision: Precision, *, probabilities: bool
+) -> Footprint:
+    """Measure what the memory of a run depends on."""
+    channels = ensemble.channels
+    weights = sum(
+        tensor.numel() * tensor.element_size()
+        for segmenter in ensemble.segmenters
+        for tensor in (*segmenter.network.parameters(), *segmenter.network.buffers())
+    )
+    return Footprint(
+        features=max(measure_features(segmenter.network.eval(), channels) for segmenter in ensemble.segmenters),
+        weights=weights,
+        itemsize=DTYPES.get(precision, torch.float32).itemsize,
+        pixel=pixel_bytes(info, channels),
+        predicted=ensemble.classes * np.dtype(np.float32).itemsize if probabilities else 1,
+        halo=halo,
+        stride=ensemble.stride,
+    )
+
+
+def expected_memory(plan: Plan, footprint: Footprint, info: ImageInfo) -> int:
+    """Return the bytes that a run takes: of the GPU's memory, or of the process with what it has used so far."""
+    network = footprint.network(plan.backend, plan.tile, plan.batch)
+    if plan.device.type == "cuda":
+        return network
+    return network + footprint.pipeline(plan.tile, plan.batch, info.height, info.width) + peak_resident()
+
+
+def _choose_precision(tiling: Tiling, device: torch.device) -> Precision:
+    if tiling.precision != "auto":
+        return tiling.precision
+    if device.type == "cuda" and tiling.backend in ("auto", "torch", "compile"):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "fp32"
+
+
+def _choose_backends(tiling: Tiling, device: torch.device, precision: Precision) -> list[BackendName]:
+    """Return the backends that come into question."""
+    if tiling.backend != "auto":
+        check_backend(tiling.backend, device, precision)
+        return [tiling.backend]
+    able = [name for name in PRECISIONS if precision in PRECISIONS[name].get(device.type, ())]
+    chosen = [name for name in able if name in CANDIDATES[device.type] and is_installed(name)]
+    if not chosen:
+        check_backend(able[0] if able else "torch", device, precision)
+    return chosen
+
+
+def _tiles(tiling: Tiling, info: ImageInfo, halo: int, stride: int) -> list[int]:
+    """Return the tiles that come into question, none of them larger than it takes to hold the image."""
+    if tiling.tile != "auto":
+        return [tiling.tile]
+    smallest = round_up(3 * halo, stride)
+    sizes = [size for size in TILES if size % stride == 0 and size >= smallest] or [smallest]
+    enough = next((i for i, size in enumerate(sizes) if size >= max(info.height, info.width)), len(sizes) - 1)
+    return sizes[: enough + 1]
+
+
+def _fitting(
+    plans: list[Plan], footprint: Footprint, tiling: Tiling, info: ImageInfo, ensemble: Ensemble
+) -> Iterator[Plan]:
+    """Yield the plans that fit into memory; of several batches of a tile the largest.
+
+    Raises:
+        ConfigError: None does, although the user asked for it.
+    """
+    device = plans[0].device
+    free = free_memory(device, tiling.memory_bytes)
+    found: set[tuple[BackendName, int]] = set()
+    for plan in plans:
+        needed = footprint.network(plan.backend, plan.tile, plan.batch)
+        if device.type != "cuda":
+            needed += footprint.pipeline(plan.tile, plan.batch, info.height, info.width)
+        large = plan.batch > 1 and plan.batch * plan.tile**2 > LARGEST_BATCH_PIXELS and tiling.batch == "auto"
+        if needed <= free and not large and (plan.backend, plan.tile) not in found:
+            found.add((plan.backend, plan.tile))
+            yield plan
+    if not found and tiling.memory is not None:
+        least = min(footprint.network(plan.backend, plan.tile, plan.batch) for plan in plans)
+        missing = (least - free) / 1e9
+        raise ConfigError(
+            f"memory: {tiling.memory} is too little for {ensemble.name}, by about {missing:.2f} GB.",
+            "Allow more, or take a smaller --tile or --batch.",
+        )
+    if not found:
+        yield min(plans, key=lambda plan: (plan.tile, plan.batch))
+
+
+def _default(plans: list[Plan]) -> Plan:
+    """Return the plan for an input that is too small to try."""
+    names = [plan.backend for plan in plans]
+    own = [plan for plan in plans if plan.backend == ("torch" if "torch" in names else names[0])]
+    usual = [plan for plan in own if plan.tile <= DEFAULT_TILE[plan.device.type]] or own[:1]
+    return replace(max(usual, key=lambda plan: plan.tile), why="the input is too small to try others")

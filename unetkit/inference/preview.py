@@ -1,0 +1,82 @@
+"""What `segment` would do: the image as it is interpreted, the plan, and what it takes of time, memory and disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from shutil import disk_usage
+
+from unetkit.inference.ensemble import Models, gather_models
+from unetkit.inference.grid import TileGrid
+from unetkit.inference.jobs import Job
+from unetkit.inference.options import Result, Tiling
+from unetkit.inference.output import describe_output
+from unetkit.inference.plan import Plan, expected_memory, measure_footprint
+from unetkit.inference.segment import Segmentation
+from unetkit.io.files import create_sink
+from unetkit.io.image import ImageInfo
+from unetkit.io.reading import Reading
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would be done with the first image, and what all images would take.
+
+    Attributes:
+        info: The first image as it is interpreted.
+        images: Number of images.
+        plan: Backend, precision, tile, halo and batch.
+        grid: The tiles of a plane of the first image.
+        seconds: Estimated from one tile, for all images if they are like the first.
+        memory: Bytes, estimated, of the process on a CPU and of the device on a GPU.
+        disk: Bytes of the outputs before compression, for all images if they are like the first.
+        free_disk: Bytes that are free where the outputs go.
+        scratch: Bytes of the temporary files that reading the first image takes.
+        warnings: In what the first image differs from the training images, and more of the kind.
+    """
+
+    info: ImageInfo
+    images: int
+    plan: Plan
+    grid: TileGrid
+    seconds: float
+    memory: int
+    disk: int
+    free_disk: int
+    scratch: int
+    warnings: tuple[str, ...]
+
+
+def preview(jobs: Sequence[Job], models: Models, reading: Reading, tiling: Tiling, written: Result) -> Preview:
+    """Find out what `segment` would do, writing nothing.
+
+    Raises:
+        UnetkitError: What `segment` would raise before it predicts.
+    """
+    ensemble = gather_models(models)
+    job = jobs[0]
+    warnings: list[str] = []
+    segmentation = Segmentation(reading, tiling, written, None, warnings.append)
+    with closing(segmentation.open(job, ensemble)) as source:
+        info = source.info
+        predictor = segmentation.predictor(source, ensemble, len(jobs), job.result)
+        plan, grid = predictor.plan, predictor.grid(info)
+        spec = describe_output(info, ensemble, plan, reading, written)
+        if job.result.parent.is_dir():
+            create_sink(job.result, spec, overwrite=written.overwrite or written.resume)
+        seconds = predictor.time_tile(source) * len(grid) * info.planes * len(jobs)
+    footprint = measure_footprint(ensemble, info, plan.halo, plan.precision, probabilities=spec.dtype.kind == "f")
+    folder = next(parent for parent in job.result.resolve().parents if parent.is_dir())
+    return Preview(
+        info=info,
+        images=len(jobs),
+        plan=plan,
+        grid=grid,
+        seconds=seconds,
+        memory=expected_memory(plan, footprint, info),
+        disk=info.planes * spec.channels * info.height * info.width * spec.dtype.itemsize * len(jobs),
+        free_disk=disk_usage(folder).free,
+        scratch=info.scratch_bytes,
+        warnings=tuple(warnings),
+    )

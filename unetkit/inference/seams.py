@@ -1,0 +1,205 @@
+"""Verify that tiling leaves no seams: random tiles predicted again with far more context, compared pixel by pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.errors import ConfigError
+from unetkit.inference.engine import read_window
+from unetkit.inference.grid import Segment, Tile, TileGrid, round_up
+from unetkit.io.image import ImageSource
+
+CONTEXT_HALOS = 4
+"""The far context is this many halos on each side ..."""
+
+CONTEXT_STRIDES = 8
+"""... and at least this many strides, so that a halo of 0 is compared with something, too."""
+
+PredictWindow = Callable[[NDArray[Any], int], NDArray[np.float32]]
+"""Raw pixels (C, h, w) and the number of their plane to probabilities (classes, h, w), 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Seams:
+    """How far tiles differ from passes with far more context.
+
+    Attributes:
+        regions: Tiles that were compared.
+        pixels: Pixels in their cores.
+        changed: Pixels of the mask that differ.
+        largest_difference: Of two probabilities of the same pixel and class, 0 to 1.
+        worst: Plane, y and x of that pixel.
+        halo: Context that a tile has, in pixels.
+        context: Context that it was compared with, in pixels; less only where the image ends.
+    """
+
+    regions: int
+    pixels: int
+    changed: int
+    largest_difference: float
+    worst: tuple[int, int, int]
+    halo: int
+    context: int
+
+    @property
+    def changed_share(self) -> float:
+        """Share of the mask pixels that differ, 0 to 1."""
+        return self.changed / self.pixels if self.pixels else 0.0
+
+    def summary(self) -> str:
+        """Return the result in a sentence."""
+        if not self.regions:
+            return "Each plane is a single tile: there are no seams."
+        plane, y, x = self.worst
+        place = f"y {y}, x {x}" + (f" of plane {plane}" if plane else "")
+        where = f" (at {place})" if self.largest_difference else ""
+        return (
+            f"{self.changed:,} of {self.pixels:,} mask pixels ({self.changed_share * 10_000:.2g} in 10,000) in "
+            f"{self.regions} tiles differ from a pass with {self.context} instead of {self.halo} pixels of context, "
+            f"probabilities by at most {self.largest_difference:.2g}{where}."
+        )
+
+
+def verify_seams(
+    source: ImageSource,
+    predict_window: PredictWindow,
+    grid: TileGrid,
+    threshold: float,
+    *,
+    channels: int,
+    stride: int,
+    regions: int = 8,
+    largest: int | None = None,
+    seed: int = 0,
+) -> Seams:
+    """Compare random tiles with what the network says when it sees much more of the image around them.
+
+    A tile at a seam is more likely to be drawn the more of its sides are seams. Each is predicted in its own window, as
+    the engine does; its core is then predicted again, in blocks whose windows have several times the halo on each side.
+
+    Args:
+        source: The image.
+        predict_window: Predicts windows of any size that is a multiple of `stride`.
+        grid: The tiles of each plane.
+        threshold: Foreground probability, 0 to 1, from which a pixel is foreground, if there is one class.
+        channels: Number of channels that the model takes.
+        stride: Of the encoder, in pixels.
+        regions: Tiles to compare; all, if there are fewer.
+        largest: Largest window along each axis, in pixels: what bounds the memory. By default twice the
+            grid's, with room for the context at least.
+        seed: Of the choice of tiles.
+
+    Raises:
+        ConfigError: `largest` leaves no more context than the tiles have.
+        ImageError: The image cannot be read.
+    """
+    halo = _halo(grid)
+    context, block = _plan(default_largest(grid, stride) if largest is None else largest, halo, stride)
+    result = Seams(0, 0, 0, 0.0, (0, 0, 0), halo, context)
+    for plane, tile in _draw(grid, source.info.planes, regions, np.random.default_rng(seed)):
+        window = predict_window(read_window(source, plane, tile, grid, channels), plane)
+        core = window[:, tile.row.inner, tile.column.inner]
+        result = replace(result, regions=result.regions + 1)
+        for far in _far_tiles(tile, context, block):
+            far_grid = replace(grid, window=_window(far, grid, context, stride))
+            wide = predict_window(read_window(source, plane, far, far_grid, channels), plane)
+            top, left = far.row.core_start, far.column.core_start
+            same = wide[:, far.row.inner, far.column.inner]
+            tiled = core[:, top - tile.row.core_start :, left - tile.column.core_start :]
+            tiled = tiled[:, : same.shape[1], : same.shape[2]]
+            result = _compare(result, tiled, same, threshold, (plane, top, left))
+    return result
+
+
+def default_largest(grid: TileGrid, stride: int) -> int:
+    """Return the largest window along each axis, in pixels: a pass of four times a tile's memory, or little more."""
+    return max(2 * max(grid.window), 3 * CONTEXT_STRIDES * stride)
+
+
+def _compare(
+    so_far: Seams,
+    tiled: NDArray[np.float32],
+    wide: NDArray[np.float32],
+    threshold: float,
+    origin: tuple[int, int, int],
+) -> Seams:
+    """Add a block (classes, h, w) to the result; `origin` is its plane, y and x."""
+    difference = np.abs(tiled.astype(np.float32) - wide.astype(np.float32)).max(0)
+    y, x = (int(i) for i in np.unravel_index(difference.argmax(), difference.shape))
+    worse = float(difference[y, x]) > so_far.largest_difference
+    return replace(
+        so_far,
+        pixels=so_far.pixels + difference.size,
+        changed=so_far.changed + int(np.count_nonzero(_mask(tiled, threshold) != _mask(wide, threshold))),
+        largest_difference=float(difference[y, x]) if worse else so_far.largest_difference,
+        worst=(origin[0], origin[1] + y, origin[2] + x) if worse else so_far.worst,
+    )
+
+
+def _mask(probabilities: NDArray[np.float32], threshold: float) -> NDArray[Any]:
+    mask: NDArray[Any] = probabilities[0] >= threshold if len(probabilities) == 1 else probabilities.argmax(0)
+    return mask
+
+
+def _halo(grid: TileGrid) -> int:
+    """Return the halo of a grid: the first window goes on for it beyond its core, unless it is the only one."""
+    axes = ((grid.window[0], grid.rows), (grid.window[1], grid.columns))
+    return max(window - segments[0].core_stop if len(segments) > 1 else 0 for window, segments in axes)
+
+
+def _plan(largest: int, halo: int, stride: int) -> tuple[int, int]:
+    """Return the context and the size of the blocks, multiples of the stride, that make windows of at most `largest`.
+
+    A quarter of the window at least is block: with less the same pixels would be predicted again and again.
+    """
+    room = (largest - max(stride, largest // 4)) // 2 // stride * stride
+    context = min(max(CONTEXT_HALOS * halo, CONTEXT_STRIDES * stride), room)
+    if context <= halo:
+        smallest = round_up(8 * (halo + stride) // 3 + stride, stride)
+        raise ConfigError(
+            f"Windows of at most {largest} pixels have no more context than the halo of {halo} gives.",
+            f"Allow windows of {smallest} pixels, or use a smaller halo.",
+        )
+    return context, (largest - 2 * context) // stride * stride
+
+
+def _draw(grid: TileGrid, planes: int, count: int, rng: np.random.Generator) -> list[tuple[int, Tile]]:
+    """Choose tiles that have seams, in the order of the image: the source then decodes each part of a file once."""
+    tiles = list(grid)
+    sides = np.array([_inner_sides(tile.row, grid.height) + _inner_sides(tile.column, grid.width) for tile in tiles])
+    some_planes = rng.choice(planes, min(planes, count), replace=False)
+    weights = np.tile(sides, len(some_planes)).astype(float)
+    if not weights.any():
+        return []
+    number = min(count, int(np.count_nonzero(weights)))
+    chosen = rng.choice(len(weights), number, replace=False, p=weights / weights.sum())
+    places = sorted((int(some_planes[i // len(tiles)]), int(i % len(tiles))) for i in chosen)
+    return [(plane, tiles[i]) for plane, i in places]
+
+
+def _inner_sides(segment: Segment, length: int) -> int:
+    return int(segment.core_start > 0) + int(segment.core_stop < length)
+
+
+def _far_tiles(tile: Tile, context: int, block: int) -> Iterator[Tile]:
+    """Cut the core of a tile into blocks, each the core of a tile with `context` before it."""
+    for row in _blocks(tile.row, context, block):
+        for column in _blocks(tile.column, context, block):
+            yield Tile(row, column)
+
+
+def _blocks(segment: Segment, context: int, block: int) -> Iterator[Segment]:
+    for start in range(segment.core_start, segment.core_stop, block):
+        yield Segment(max(0, start - context), start, min(start + block, segment.core_stop))
+
+
+def _window(far: Tile, grid: TileGrid, context: int, stride: int) -> tuple[int, int]:
+    """Return the size (y, x) of a far tile's window, which ends `context` after its core or where the image ends."""
+    bottom = round_up(min(far.row.core_stop + context, grid.height), stride)
+    right = round_up(min(far.column.core_stop + context, grid.width), stride)
+    return bottom - far.row.start, right - far.column.start

@@ -1,0 +1,54 @@
+"""Names of axes: one different letter for each dimension, whatever a file calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unetkit.io.image import UNNAMED_AXES
+
+SPARE_AXES = "QIUVWKJN"
+"""Letters for axes that have no name or share one."""
+
+
+def name_axes(axes: str, shape: tuple[int, ...]) -> str:
+    """Return the axes of a TIFF series with one different letter each, and channels that are stored last recognised.
+
+    >>> name_axes("QQYX", (2, 3, 64, 64))
+    'QIYX'
+    >>> name_axes("QYX", (512, 512, 3))
+    'YXS'
+    """
+    if len(axes) == 3 and axes[0] in UNNAMED_AXES and axes[1:] == "YX" and 1 < shape[2] <= 16 <= min(shape[:2]) // 4:
+        return "YXS"  # a NumPy array (Y, X, C) that was written without a word about its axes
+    named = ""
+    for axis in axes:
+        named += axis if axis not in named else next(spare for spare in SPARE_AXES if spare not in axes + named)
+    return named
+
+
+def name_dimensions(names: Sequence[str], kinds: Sequence[str] = ()) -> str:
+    """Return the axes of a Zarr array whose dimensions have names, and perhaps kinds as in OME-Zarr.
+
+    >>> name_dimensions(["t", "channel", "y", "x"]), name_dimensions(["angle", "y", "x"], ["", "space", "space"])
+    ('TCYX', 'QYX')
+    """
+    axes = ""
+    for i, name in enumerate(names):
+        letter = name[:1].upper() if name.lower() in KNOWN_DIMENSIONS else KINDS.get(kinds[i] if kinds else "", "Q")
+        axes += letter if letter not in axes else next(spare for spare in SPARE_AXES if spare not in axes)
+    return axes
+
+
+def guess_axes(shape: tuple[int, ...]) -> str:
+    """Return the axes of an array about which nothing is known: the last two are Y and X, unless they are Y, X and S.
+
+    >>> guess_axes((5, 64, 64)), guess_axes((64, 64, 3))
+    ('QYX', 'YXS')
+    """
+    unnamed = len(shape) - 2
+    return name_axes("Q" * unnamed + "YX", shape) if unnamed >= 0 else "YX"
+
+
+KNOWN_DIMENSIONS = frozenset(("t", "time", "c", "channel", "channels", "s", "sample", "z", "y", "x"))
+KINDS = {"time": "T", "channel": "C"}
+"""Axes by the types of OME-Zarr; an axis of space has its letter from its name."""

@@ -1,0 +1,126 @@
+"""OME-Zarr, and plain arrays in Zarr, versions 2 and 3 of the format."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from unetkit.errors import ImageError
+from unetkit.io.cache import CACHE_BYTES
+from unetkit.io.chunks import ChunkedArray
+from unetkit.io.image import ArraySource, BadTile, ImageInfo, check_axes
+from unetkit.io.ome_zarr_metadata import ZarrImage, find_images, read_image
+from unetkit.io.pyramid import Level, Series, pick_level, pick_series
+from unetkit.io.reading import WHOLE, Reading, parse_channels
+
+
+class OmeZarrSource:
+    """One level of one image of an OME-Zarr, or a plain array.
+
+    Each chunk is decoded once when windows are read in order, and memory does not grow with the image. Reading is
+    thread-safe.
+
+    Args:
+        path: The folder.
+        reading: Which series (image of a collection or a plate), level (or the one for a pixel size) and channels;
+            axes; what to do at bad chunks.
+        cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
+
+    Attributes:
+        info: The image as it is interpreted.
+
+    Raises:
+        ImageError: The folder is no Zarr, its metadata are missing or damaged, it has no such series, level or
+            channels, or `axes` does not fit it.
+    """
+
+    def __init__(self, path: str | Path, reading: Reading = WHOLE, *, cache_bytes: int = CACHE_BYTES) -> None:
+        name = str(path)
+        images = find_images(Path(path))
+        number = pick_series(len(images), reading.series, lambda i: read_image(images[i], name).series, name)
+        image = read_image(images[number], name, reading.axes)
+        level = pick_level(image.series.levels, reading, name)
+        stored, axes = image.arrays[level], image.series.axes
+        check_axes(axes, stored.shape, name)
+        if stored.dtype.kind not in "buif":
+            raise ImageError(f"{name}: pixels of {stored.dtype} are not supported.", "Convert it to numbers.")
+        self._array = ChunkedArray(
+            stored.shape,
+            stored.dtype.newbyteorder("="),
+            stored.chunks,
+            _decoder(stored),
+            axes=axes,
+            name=name,
+            fill=stored.fill_value if stored.fill_value is not None else 0,
+            cache_bytes=cache_bytes,
+            on_bad_tile=reading.on_bad_tile,
+        )
+        self._pixels = ArraySource(self._array, axes, name, parse_channels(reading.channels))
+        self.info = self._describe(image, image.series.levels[level], stored, reading)
+
+    @property
+    def bad_tiles(self) -> list[BadTile]:
+        """What could not be decoded so far and was read as background."""
+        found = [tile for box in list(self._array.bad_boxes) for tile in self._pixels.locate(box)]
+        return list(dict.fromkeys(found))  # separate channels have their chunks at the same places
+
+    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return pixels (C, h, w) of one plane; booleans become 0 and 255.
+
+        Raises:
+            ImageError: A chunk cannot be decoded.
+        """
+        pixels = self._pixels.read(plane, rows, columns)
+        return pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == np.bool_ else pixels
+
+    def close(self) -> None:
+        """Stop the decoding threads."""
+        self._array.close()
+
+    def _describe(self, image: ZarrImage, level: Level, stored: zarr.Array[Any], reading: Reading) -> ImageInfo:
+        info = self._pixels.info
+        total = prod(size for axis, size in zip(info.axes, info.shape, strict=True) if axis in "CS")
+        picked = parse_channels(reading.channels) or range(total)
+        names = image.channel_names if len(image.channel_names) == total else ()
+        dtype = np.dtype(np.uint8) if info.dtype == np.bool_ else info.dtype
+        chunk = dict(zip(info.axes, stored.chunks, strict=True))
+        plane_axes = [i for i, axis in enumerate(info.axes) if axis in info.plane_axes]
+        plane_bytes = info.channels * info.height * info.width * dtype.itemsize
+        return replace(
+            info,
+            format=image.format,
+            dtype=dtype,
+            pixel_size_um=level.pixel_size_um,
+            channel_names=tuple(names[i] for i in picked) if names else (),
+            block=(min(chunk["Y"], info.height), min(chunk["X"], info.width)),
+            compression=_name_compression(stored),
+            scratch_bytes=plane_bytes if self._array.oversize(plane_axes) else 0,
+        )
+
+
+def list_zarr_series(path: str | Path) -> tuple[Series, ...]:
+    """Return the images in a Zarr and their levels, without reading pixels.
+
+    Raises:
+        ImageError: The folder is no Zarr, or its metadata are missing or damaged.
+    """
+    return tuple(read_image(image, str(path)).series for image in find_images(Path(path)))
+
+
+def _decoder(array: zarr.Array[Any]) -> Any:
+    def decode(box: tuple[slice, ...]) -> NDArray[Any]:
+        return np.asarray(array[box])
+
+    return decode
+
+
+def _name_compression(array: zarr.Array[Any]) -> str:
+    """Return the names of the compressors, as Zarr 2 (codec_id) and Zarr 3 (the class) have them."""
+    names = [getattr(one, "codec_id", None) or type(one).__name__.removesuffix("Codec") for one in array.compressors]
+    return ", ".join(name.lower() for name in names) or "none"

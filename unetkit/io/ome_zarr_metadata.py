@@ -1,0 +1,183 @@
+"""What an OME-Zarr says about its images: versions 0.1 to 0.5, single images, collections, plates, and plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from unetkit.errors import ImageError
+from unetkit.io.axes import guess_axes, name_dimensions
+from unetkit.io.pyramid import Level, PixelSize, Series, scale_pixel_size
+from unetkit.io.units import UNITS_UM, decode_unit
+
+OLD_AXES = ("t", "c", "z", "y", "x")
+"""The axes of all images before version 0.3."""
+
+
+@dataclass(frozen=True)
+class ZarrImage:
+    """One image of a Zarr hierarchy.
+
+    Attributes:
+        format: "OME-Zarr" with its version, or "Zarr" for a plain array.
+        series: Its axes, sizes and levels.
+        arrays: The array of each level.
+        channel_names: Names of the channels; empty if none are given.
+    """
+
+    format: str
+    series: Series
+    arrays: tuple[zarr.Array[Any], ...]
+    channel_names: tuple[str, ...]
+
+
+def damaged_zarr(name: str, what: object) -> ImageError:
+    """Return the error for a Zarr that cannot be read."""
+    return ImageError(
+        f"{name} cannot be read as OME-Zarr ({what}).",
+        "Give an OME-Zarr image of version 0.4 or 0.5, or one array of a Zarr, such as image.zarr/0.",
+    )
+
+
+def find_images(path: Path) -> list[zarr.Group | zarr.Array[Any]]:
+    """Return the images in a Zarr: groups with multiscales, or the one array that it is.
+
+    Raises:
+        ImageError: It is no Zarr, damaged, or has no images.
+    """
+    try:
+        images: list[zarr.Group | zarr.Array[Any]]
+        root = zarr.open(str(path), mode="r")
+        images = [root] if isinstance(root, zarr.Array) else [*_search(root)]
+    # Broad: a Zarr is a folder of small JSON files, and what damaged ones raise in zarr has no limits.
+    except Exception as error:
+        raise damaged_zarr(str(path), error) from error
+    if not images:
+        raise damaged_zarr(
+            str(path), "it has no 'multiscales' metadata, so nothing says which of its arrays is the image"
+        )
+    return images
+
+
+def read_image(image: zarr.Group | zarr.Array[Any], name: str, axes: str | None = None) -> ZarrImage:
+    """Read the metadata of an image that `find_images` found.
+
+    Args:
+        image: A group with multiscales, or an array.
+        name: Path of the file, for messages.
+        axes: One letter for each dimension, instead of what the metadata say.
+
+    Raises:
+        ImageError: The metadata are damaged.
+    """
+    try:
+        return _read_array(image, axes) if isinstance(image, zarr.Array) else _read_multiscales(image, axes)
+    except Exception as error:  # broad for the same reason
+        what = f"its metadata lack {error}" if isinstance(error, KeyError) else error
+        raise damaged_zarr(name, what) from error
+
+
+def _ome(group: zarr.Group) -> dict[str, Any]:
+    """Return the OME metadata of a group: since version 0.5 they are under a key of their own."""
+    attributes = dict(group.attrs)
+    ome = attributes.get("ome")
+    return ome if isinstance(ome, dict) else attributes
+
+
+def _search(group: zarr.Group) -> Iterator[zarr.Group]:
+    """Yield the groups with multiscales: this one, or those of a collection (bioformats2raw), a well or a plate."""
+    ome = _ome(group)
+    if "multiscales" in ome:
+        yield group
+    elif "plate" in ome:
+        for well in ome["plate"]["wells"]:
+            yield from _search(_child(group, well["path"]))
+    elif "well" in ome:
+        for field in ome["well"]["images"]:
+            yield from _search(_child(group, field["path"]))
+    else:
+        names = _ome(_child(group, "OME")).get("series") if "OME" in group else None
+        numbers = (str(number) for number in range(1_000_000))
+        for name in names or numbers:
+            if name not in group or not isinstance(group[name], zarr.Group):
+                break
+            yield from _search(_child(group, name))
+
+
+def _child(group: zarr.Group, path: str) -> zarr.Group:
+    child = group[path]
+    if not isinstance(child, zarr.Group):
+        raise ValueError(f"{path} is an array where a group should be")
+    return child
+
+
+def _read_array(array: zarr.Array[Any], axes: str | None) -> ZarrImage:
+    """Describe an array that stands alone; xarray and Zarr 3 name its dimensions."""
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    if axes is None and isinstance(names, (list, tuple)) and len(names) == array.ndim:
+        named = name_dimensions([str(name) for name in names])
+        axes = named if {"Y", "X"} <= set(named) else None
+    axes = (axes or guess_axes(array.shape)).upper()
+    series = Series(Path(array.path).name, axes, array.shape, str(array.dtype), (_level(array, axes, None),))
+    return ZarrImage("Zarr", series, (array,), ())
+
+
+def _read_multiscales(group: zarr.Group, axes: str | None) -> ZarrImage:
+    ome = _ome(group)
+    multiscale = ome["multiscales"][0]
+    described = [one if isinstance(one, dict) else {"name": one} for one in multiscale.get("axes", OLD_AXES)]
+    kinds = [str(one.get("type", "")) for one in described]
+    axes = (axes or name_dimensions([str(one["name"]) for one in described], kinds)).upper()
+    arrays = []
+    for dataset in multiscale["datasets"]:
+        array = group[dataset["path"]]
+        if not isinstance(array, zarr.Array):
+            raise ValueError(f"{dataset['path']} is no array")
+        if array.ndim != len(axes):
+            raise ValueError(f"{dataset['path']} has {array.ndim} dimensions, not {len(axes)} as in {axes}")
+        arrays.append(array)
+    units = [UNITS_UM.get(decode_unit(one.get("unit", ""))) for one in described]
+    sizes = [_pixel_size(multiscale, dataset, axes, units) for dataset in multiscale["datasets"]]
+    levels = [_level(array, axes, size) for array, size in zip(arrays, sizes, strict=True)]
+    full = levels[0]
+    levels = [Level(one.height, one.width, one.pixel_size_um or _scaled(full, one)) for one in levels]
+    labels = [one.get("label", "") for one in (ome.get("omero") or {}).get("channels", [])]
+    version = ome.get("version") or multiscale.get("version") or "of an unknown version"
+    name = str(multiscale.get("name") or group.name.rpartition("/")[2])
+    series = Series(name, axes, arrays[0].shape, str(arrays[0].dtype), tuple(levels))
+    return ZarrImage(f"OME-Zarr {version}", series, tuple(arrays), tuple(labels) if all(labels) else ())
+
+
+def _level(array: zarr.Array[Any], axes: str, size: PixelSize | None) -> Level:
+    sizes = dict(zip(axes, array.shape, strict=False))
+    return Level(sizes.get("Y", 0), sizes.get("X", 0), size)
+
+
+def _scaled(full: Level, level: Level) -> PixelSize | None:
+    return scale_pixel_size(full.pixel_size_um, (full.height, full.width), (level.height, level.width))
+
+
+def _pixel_size(
+    multiscale: dict[str, Any], dataset: dict[str, Any], axes: str, units: list[float | None]
+) -> PixelSize | None:
+    """Return the pixel size (y, x) in µm of one level; None without scales or units."""
+    scales = [
+        one["scale"]
+        for place in (dataset, multiscale)
+        for one in place.get("coordinateTransformations") or []
+        if one.get("type") == "scale" and "scale" in one
+    ]
+    sizes = []
+    for axis in "YX":
+        i = axes.find(axis)
+        unit = units[i] if 0 <= i < len(units) else None
+        if not scales or unit is None:
+            return None
+        for scale in scales:
+            unit *= float(scale[i])
+        sizes.append(unit)
+    return (sizes[0], sizes[1]) if min(sizes) > 0 else None

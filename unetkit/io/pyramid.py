@@ -1,0 +1,128 @@
+"""The images in a file and the levels of each: what there is, and which of it a `Reading` means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from unetkit.errors import ImageError
+from unetkit.io.reading import Reading
+
+PixelSize = tuple[float, float]
+
+SAME_SIZE = 1.01
+"""A level whose pixels are larger than wanted by less than this counts as one of the wanted size: makers round."""
+
+LISTED = 20
+"""Images of a file that are named in an error."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of an image.
+
+    Attributes:
+        height: Pixels along Y.
+        width: Pixels along X.
+        pixel_size_um: Size of a pixel (y, x) in micrometres, if the file says so.
+    """
+
+    height: int
+    width: int
+    pixel_size_um: PixelSize | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """One of the images in a file.
+
+    Attributes:
+        name: What the file calls it; may be empty.
+        axes: Stored axes, one letter each.
+        shape: Sizes along `axes` at full resolution.
+        dtype: Name of the type of the pixels.
+        levels: Its resolutions, the full one first.
+    """
+
+    name: str
+    axes: str
+    shape: tuple[int, ...]
+    dtype: str
+    levels: tuple[Level, ...]
+
+
+def pick_series(count: int, number: int | None, describe: Callable[[int], Series], name: str) -> int:
+    """Return the number of the series to read: the first by default.
+
+    Args:
+        count: How many there are.
+        number: The one asked for.
+        describe: Describes one of them, for the error.
+        name: Path of the file, for messages.
+
+    Raises:
+        ImageError: There is no such series; the remedy lists those that there are.
+    """
+    if number is None or number < count:
+        return number or 0
+    known = []
+    for i in range(min(count, LISTED)):
+        series = describe(i)
+        known.append(f"{i} ({' '.join(filter(None, (series.name, series.axes, str(series.shape))))})")
+    more = f" and {count - LISTED} more" if count > LISTED else ""
+    raise ImageError(f"{name} has no series {number}.", f"Choose one of: {', '.join(known)}{more}.")
+
+
+def pick_level(levels: Sequence[Level], reading: Reading, name: str) -> int:
+    """Return the number of the level to read: the one asked for, or the coarsest that is as fine as the pixel size.
+
+    Raises:
+        ImageError: There is no such level, or a pixel size is asked for and the file gives none.
+    """
+    if reading.level is not None:
+        if reading.level < len(levels):
+            return reading.level
+        known = ", ".join(f"{i} ({level.height} x {level.width})" for i, level in enumerate(levels))
+        raise ImageError(f"{name} has no level {reading.level}.", f"Choose one of: {known} (height x width).")
+    if reading.pixel_size is None:
+        return 0
+    sizes = [require_pixel_size(level.pixel_size_um, name) for level in levels]
+    fine = [i for i, size in enumerate(sizes) if max(size) <= reading.pixel_size * SAME_SIZE]
+    return max(fine, key=lambda i: max(sizes[i]), default=0)
+
+
+def require_pixel_size(size: PixelSize | None, name: str) -> PixelSize:
+    """Return the pixel size of an image that is to be resampled.
+
+    Raises:
+        ImageError: It is not known.
+    """
+    if size is None:
+        raise ImageError(
+            f"{name} does not say how large its pixels are, so it cannot be resampled to a pixel size.",
+            "Leave out the pixel size, or pick a level of a pyramid by its number.",
+        )
+    return size
+
+
+def scale_pixel_size(size: PixelSize | None, full: tuple[int, int], level: tuple[int, int]) -> PixelSize | None:
+    """Return the pixel size (y, x) of a level from that of the full resolution.
+
+    Args:
+        size: Pixel size at full resolution.
+        full: Height and width at full resolution.
+        level: Height and width of the level.
+
+    >>> scale_pixel_size((0.25, 0.25), (1001, 800), (250, 200))
+    (1.0, 1.0)
+    """
+    if size is None:
+        return None
+    return size[0] * _reduction(full[0], level[0]), size[1] * _reduction(full[1], level[1])
+
+
+def _reduction(full: int, level: int) -> float:
+    """Return how many pixels became one: a whole number where the sizes allow it, for pyramids cut off odd rests."""
+    whole = round(full / level)
+    return whole if whole > 0 and full // whole <= level <= ceil(full / whole) else full / level

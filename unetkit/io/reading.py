@@ -1,0 +1,112 @@
+"""What of an image file is read, and how: the choices that a user has where a file holds more than one image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal, get_args
+
+from unetkit.errors import ConfigError
+
+OnBadTile = Literal["stop", "background"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What to read of a file that holds more than one image, or more than is wanted.
+
+    Attributes:
+        axes: One letter for each stored dimension, where the file says nothing or something wrong: Y and X, C or S for
+            channels, any other for planes.
+        series: Number of the image in a file that holds several, from 0; by default the first.
+        level: Number of the level in a pyramid, 0 being the full resolution; by default 0.
+        pixel_size: Size of a pixel in micrometres: the nearest finer level is read and resampled to it.
+        channels: Numbers of the channels, from 0, in the order wanted, such as "0,2"; a tuple of int once it is made.
+        region: "y,x,height,width" in pixels of what is read otherwise (after `level` or `pixel_size`); a tuple of int
+            once it is made.
+        on_bad_tile: "stop" is an error at the first part of the file that cannot be decoded; "background" reads it as
+            background and lists it in the source's `bad_tiles`.
+
+    Raises:
+        ConfigError: A value has no meaning, or `level` and `pixel_size` are both given.
+    """
+
+    axes: str | None = None
+    series: int | None = None
+    level: int | None = None
+    pixel_size: float | None = None
+    channels: str | Sequence[int] | None = None
+    region: str | Sequence[int] | None = None
+    on_bad_tile: OnBadTile = "stop"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", parse_channels(self.channels))
+        object.__setattr__(self, "region", parse_region(self.region))
+        for name, value in (("series", self.series), ("level", self.level)):
+            if value is not None and value < 0:
+                raise ConfigError(f"The {name} {value} is negative.", "Count from 0; `unetkit info` lists them.")
+        if self.pixel_size is not None and not (isfinite(self.pixel_size) and self.pixel_size > 0):
+            raise ConfigError(f"A pixel size of {self.pixel_size} µm has no meaning.", "Give a number above 0.")
+        if self.level is not None and self.pixel_size is not None:
+            raise ConfigError(
+                f"Level {self.level} and the pixel size {self.pixel_size:g} µm are both given.",
+                "Give one of them: a pixel size picks the level by itself.",
+            )
+        if self.on_bad_tile not in get_args(OnBadTile):
+            raise ConfigError(f"'{self.on_bad_tile}' is no answer to a bad tile.", "Choose stop or background.")
+
+
+def parse_channels(channels: str | Sequence[int] | None) -> tuple[int, ...] | None:
+    """Return the numbers of channels.
+
+    >>> parse_channels("0, 2"), parse_channels([1])
+    ((0, 2), (1,))
+
+    Raises:
+        ConfigError: They are no numbers from 0.
+    """
+    if channels is None:
+        return None
+    numbers = _parse_numbers(channels)
+    if not numbers or min(numbers) < 0:
+        raise ConfigError(f"'{_show(channels)}' does not name channels.", "Give numbers from 0, for example 0,2.")
+    return numbers
+
+
+def parse_region(region: str | Sequence[int] | None) -> tuple[int, int, int, int] | None:
+    """Return top, left, height and width of a region.
+
+    >>> parse_region("0,512,100,200")
+    (0, 512, 100, 200)
+
+    Raises:
+        ConfigError: They are not four numbers, or the region is empty.
+    """
+    if region is None:
+        return None
+    numbers = _parse_numbers(region)
+    if numbers is None or len(numbers) != 4 or min(numbers) < 0 or 0 in numbers[2:]:
+        raise ConfigError(
+            f"'{_show(region)}' is no region.",
+            "Give y,x,height,width in pixels, for example 0,0,1024,1024; height and width are above 0.",
+        )
+    return (numbers[0], numbers[1], numbers[2], numbers[3])
+
+
+def _parse_numbers(value: str | Sequence[int]) -> tuple[int, ...] | None:
+    """Return whole numbers, None if they are none."""
+    try:
+        if isinstance(value, str):
+            return tuple(int(part) for part in value.split(","))
+        return tuple(int(part) for part in value) if all(int(part) == part for part in value) else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _show(value: str | Sequence[int]) -> str:
+    return value if isinstance(value, str) else ",".join(str(part) for part in value)
+
+
+WHOLE = Reading()
+"""The first image of a file, at full resolution, with all that it holds."""

@@ -1,0 +1,80 @@
+"""Pixels that are too large for memory and cannot be decoded in parts, in a temporary file."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.errors import ImageError
+from unetkit.io.raw import read_box
+
+
+class ScratchArray:
+    """An array in a temporary file, which is gone when nobody uses it any more or the process ends, however it ends.
+
+    Args:
+        array: What to keep; it is written to the file and let go.
+        name: Path of the image, for messages.
+
+    Attributes:
+        shape: Sizes of the dimensions.
+        dtype: Type of the elements.
+
+    Raises:
+        ImageError: The temporary file cannot be written, for example because the disk is full.
+    """
+
+    def __init__(self, array: NDArray[Any], name: str) -> None:
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: np.dtype[Any] = array.dtype
+        self._name = name
+        self._lock = Lock()
+        try:
+            # Written as a file rather than through a memory map, where a full disk would kill the process. Unbuffered
+            # and without a name: on POSIX it is gone from its folder before anything is in it.
+            self._file: Any = tempfile.TemporaryFile(prefix="unetkit-", buffering=0)  # noqa: SIM115
+            weakref.finalize(self, self._file.close)
+            _write(self._file, np.ascontiguousarray(array))
+        except OSError as error:
+            raise ImageError(
+                f"{name} is compressed in one large piece, whose {array.nbytes / 2**20:.0f} MiB cannot be written to a "
+                f"temporary file in {tempfile.gettempdir()}: {error.strerror}.",
+                "Free space there, or set TMPDIR to a folder that has more.",
+            ) from error
+
+    @property
+    def nbytes(self) -> int:
+        """Size in the file; none of it is in memory."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __getitem__(self, index: tuple[int | slice, ...]) -> NDArray[Any]:
+        """Return the elements at one integer or slice (with steps of one) for each dimension.
+
+        Raises:
+            ImageError: The temporary file cannot be read.
+        """
+        box = [
+            slice(part, part + 1) if isinstance(part, int) else slice(*part.indices(size)[:2])
+            for part, size in zip(index, self.shape, strict=True)
+        ]
+        try:
+            with self._lock:
+                part = read_box(self._file, 0, self.shape, self.dtype, box)
+        except (OSError, EOFError) as error:
+            raise ImageError(
+                f"The temporary file of {self._name} cannot be read ({error}).",
+                "Check the disk, or set TMPDIR to a folder on another.",
+            ) from error
+        return part[tuple(0 if isinstance(one, int) else slice(None) for one in index)]
+
+
+def _write(file: Any, array: NDArray[Any]) -> None:
+    """Write all bytes of an array; an unbuffered file may take only a part of them at a time."""
+    left = array.reshape(-1).view(np.uint8).data
+    while left:
+        left = left[file.write(left) :]

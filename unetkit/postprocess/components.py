@@ -1,0 +1,33 @@
+"""Connected components of one tile."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.postprocess.parts import FULL, STAY, Part, join_edges
+
+MARGIN = 0
+"""Pixels around a tile that decide on its components."""
+
+
+def find_components(window: NDArray[np.uint8], rows: slice, columns: slice) -> Part:
+    """Find the pixels of a tile that are connected within it; diagonal neighbours are connected too.
+
+    All heights are `FULL`, so whatever touches across the border of two tiles is one object.
+
+    Args:
+        window: (H, W), 0 for background.
+        rows: Rows of the tile.
+        columns: Columns of the tile.
+    """
+    mask = np.ascontiguousarray(window[rows, columns])
+    count, groups = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)  # 3 times as fast as scipy's
+    return Part(
+        groups=groups.astype(np.int32, copy=False),
+        heights=(mask > 0) * np.int32(FULL),
+        steps=np.full(mask.shape, STAY, np.int32),
+        peaks=np.full(count - 1, FULL, np.int32),
+        edges=join_edges([]),
+    )

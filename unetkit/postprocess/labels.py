@@ -1,0 +1,103 @@
+"""Instance labels of a foreground mask of any size, numbered once across all its tiles, in bounded memory.
+
+The mask is read twice. The first time, each tile tells which of its pixels belong together (connected components, or
+the hills of the distance map) and what touches across its borders. From this, a few numbers for each object, the
+objects of a plane are joined and numbered. The second time the tiles do the same again, and their pixels get the
+numbers.
+
+Tiles lie on a grid of their own, whatever the bands are in which the mask comes. The labels depend on neither. In
+memory are a band, a strip of tiles, and for each object and each tile that it reaches into 4 bytes, and about 20 more
+(and 24 for each pair that touches) while its plane is read for the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.postprocess import basins, components
+from unetkit.postprocess.parts import Part
+from unetkit.postprocess.plane import Plane
+from unetkit.postprocess.strips import Strip, cut_strips
+
+TILE = (512, 1024)
+"""Height and width of the tiles in which a mask is labelled, in pixels: what a processor's cache holds."""
+
+
+class Labels:
+    """The objects of a mask.
+
+    Pixels that touch, diagonally too, are one object, as in skimage.measure.label, ImageJ, CellProfiler and QuPath: a
+    nucleus whose outline is a thin diagonal is not torn into pieces. Without `split` the labels are exactly those of
+    `skimage.measure.label(mask > 0)` on each plane.
+
+    Args:
+        bands: (1, h, width) uint8, 0 for background, that follow each other from the top of a plane to its bottom,
+            plane after plane; no band crosses from one plane into the next. Gone through in order, twice.
+        height: Rows of a plane.
+        split: Whether objects that touch are told apart, by the necks between them.
+        smallest: Objects of fewer pixels become background, in pixels; with `split`, counted after splitting.
+        tile: Height and width of the tiles; they change the time and the memory, but not the labels.
+
+    Attributes:
+        count: The largest label of any plane.
+        dtype: uint16 where that is enough, otherwise uint32.
+    """
+
+    def __init__(
+        self,
+        bands: Sequence[NDArray[np.uint8]],
+        height: int,
+        *,
+        split: bool = False,
+        smallest: int = 0,
+        tile: tuple[int, int] = TILE,
+    ) -> None:
+        self._bands = bands
+        self._height = height
+        self._tile = tile
+        self._margin = basins.MARGIN if split else components.MARGIN
+        self._find = basins.find_basins if split else components.find_components
+        self._numbers: list[NDArray[np.uint32]] = []
+        self.count = 0
+        for strip in self._strips():
+            if strip.top == 0:
+                plane = Plane(strip.window.shape[1])
+            for left, part in self._parts(strip):
+                plane.add(part, strip.top, left)
+            if strip.bottom == height:
+                numbers, count = plane.number(basins.joining_saddle, smallest)
+                self._numbers.append(numbers)
+                self.count = max(self.count, count)
+        self.dtype: np.dtype[Any] = np.dtype(np.uint16 if self.count < 1 << 16 else np.uint32)
+
+    def rows(self) -> Iterator[NDArray[Any]]:
+        """Yield the labels (1, h, width) in order.
+
+        Numbers start at 1 in each plane, in raster order of the objects' first pixels.
+        """
+        planes = iter(self._numbers)
+        for strip in self._strips():
+            if strip.top == 0:
+                numbers, done = next(planes), 0
+            labels = np.empty((1, strip.bottom - strip.top, strip.window.shape[1]), self.dtype)
+            for left, part in self._parts(strip):
+                stop = done + len(part.peaks)
+                table = np.concatenate([[0], numbers[done:stop]]).astype(self.dtype)
+                labels[0, :, left : left + part.groups.shape[1]] = table[part.groups]
+                done = stop
+            yield labels
+
+    def _strips(self) -> Iterator[Strip]:
+        return cut_strips(self._bands, self._height, self._tile[0], self._margin)
+
+    def _parts(self, strip: Strip) -> Iterator[tuple[int, Part]]:
+        """Yield the left border and the part of each tile of a strip."""
+        width, margin = strip.window.shape[1], self._margin
+        for left in range(0, width, self._tile[1]):
+            right, start = min(left + self._tile[1], width), max(left - margin, 0)
+            window = strip.window[:, start : right + margin]
+            yield left, self._find(np.ascontiguousarray(window), strip.rows, slice(left - start, right - start))

@@ -1,0 +1,86 @@
+"""What is known of the objects of one tile before its neighbours are seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int32]
+
+FULL = 1 << 14
+"""The largest height; where two pixels of this height touch, they belong to one object."""
+
+STAY = 4
+"""The step of a pixel that leads nowhere else."""
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Pairs of groups or objects that touch, and how high the pass between them is.
+
+    Attributes:
+        first: (N,) the one of a pair.
+        second: (N,) the other.
+        saddle: (N,) the largest height at which one gets from one to the other.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    saddle: NDArray[np.int64]
+
+    def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Edges:
+        return Edges(self.first[chosen], self.second[chosen], self.saddle[chosen])
+
+
+def join_edges(parts: list[Edges]) -> Edges:
+    """Put edges one after another, starting with none."""
+    none = np.zeros(0, np.int64)
+    return Edges(
+        np.concatenate([none, *(part.first for part in parts)]),
+        np.concatenate([none, *(part.second for part in parts)]),
+        np.concatenate([none, *(part.saddle for part in parts)]),
+    )
+
+
+def highest_edges(edges: Edges) -> Edges:
+    """Keep the highest edge of each pair, with the smaller number first, and none of a group with itself."""
+    edges = edges[edges.first != edges.second]
+    low, high = np.minimum(edges.first, edges.second), np.maximum(edges.first, edges.second)
+    order = np.lexsort((-edges.saddle, high, low))
+    low, high = low[order], high[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
+    return Edges(low[new], high[new], edges.saddle[order][new])
+
+
+@dataclass(frozen=True)
+class Part:
+    """The groups of pixels of one tile, each of which lies in a single object.
+
+    Attributes:
+        groups: (h, w) int32, 0 for background, then 1 to N.
+        heights: (h, w) int32, 0 for background, otherwise 1 to `FULL`.
+        steps: (h, w) int32, for a pixel that belongs to the same object as one of its eight neighbours because it leads
+            there: 3 * (1 - dy) + (1 - dx) of that neighbour; otherwise `STAY`.
+        peaks: (N,) the largest height of each group.
+        edges: Groups of this tile that touch, numbered from 0.
+    """
+
+    groups: Ints
+    heights: Ints
+    steps: Ints
+    peaks: Ints
+    edges: Edges
+
+    @property
+    def first_pixels(self) -> NDArray[np.int64]:
+        """(N,) the flat index of each group's first pixel in raster order."""
+        flat = self.groups.ravel()
+        starts = np.flatnonzero((flat[1:] != flat[:-1]) & (flat[1:] > 0)) + 1
+        if flat[0]:
+            starts = np.insert(starts, 0, 0)
+        first = np.full(len(self.peaks), flat.size)
+        np.minimum.at(first, flat[starts] - 1, starts)
+        return first

@@ -1,0 +1,210 @@
+"""The objects of one plane, put together from the parts of its tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from unetkit.postprocess.parts import FULL, Edges, Ints, Part, highest_edges, join_edges
+
+JoiningSaddle = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""From the peaks of hills, the height of the lowest pass over which each joins a higher one."""
+
+
+ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class Line:
+    """The pixels of a tile along one of its borders.
+
+    Attributes:
+        nodes: (N,) number of each pixel's group in the plane, from 1; 0 for background.
+        heights: (N,) its height.
+        steps: (N,) its step.
+    """
+
+    nodes: NDArray[np.int64]
+    heights: Ints
+    steps: Ints
+
+
+class Plane:
+    """Collects the parts of a plane's tiles, in raster order of the tiles, and numbers its objects.
+
+    Args:
+        width: Columns of the plane.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._nodes = 0
+        self._first: list[NDArray[np.int64]] = []
+        self._peaks: list[Ints] = []
+        self._sizes: list[NDArray[np.int64]] = []
+        self._edges: list[Edges] = []
+        self._tops: list[Line] = []
+        self._bottoms: list[Line] = []
+        self._above: Line | None = None
+        self._left: Line | None = None
+
+    def add(self, part: Part, top: int, left: int) -> None:
+        """Add the part of the tile at (top, left), whose neighbours above and to the left are there already."""
+        width = part.groups.shape[1]
+        rows, columns = np.divmod(part.first_pixels, width)
+        self._first.append((rows + top) * self._width + columns + left)
+        self._peaks.append(part.peaks)
+        self._sizes.append(np.bincount(part.groups.ravel(), minlength=len(part.peaks) + 1)[1:])
+        edges = part.edges
+        self._edges.append(Edges(edges.first + self._nodes, edges.second + self._nodes, edges.saddle))
+        self._connect(part, last=left + width == self._width)
+        self._nodes += len(part.peaks)
+
+    def _connect(self, part: Part, last: bool) -> None:
+        """Add the edges between a tile and those before it."""
+        if self._left is not None:
+            self._edges.append(_edges_between(self._left, self._line(part, (ALL, 0)), forward=(6, 3, 0)))
+        self._left = None if last else self._line(part, (ALL, -1))
+        self._tops.append(self._line(part, (0, ALL)))
+        self._bottoms.append(self._line(part, (-1, ALL)))
+        if last:
+            if self._above is not None:
+                self._edges.append(_edges_between(self._above, _join_lines(self._tops), forward=(2, 1, 0)))
+            self._above = _join_lines(self._bottoms)
+            self._tops, self._bottoms = [], []
+
+    def _line(self, part: Part, where: tuple[int | slice, int | slice]) -> Line:
+        groups = part.groups[where].astype(np.int64)
+        return Line(
+            np.where(groups > 0, groups + self._nodes, 0),
+            part.heights[where].copy(),
+            part.steps[where].copy(),
+        )
+
+    def number(self, joining_saddle: JoiningSaddle, smallest: int) -> tuple[NDArray[np.uint32], int]:
+        """Number the objects from 1, in raster order of their first pixels.
+
+        Args:
+            joining_saddle: Which hills are one object.
+            smallest: Objects of fewer pixels become background.
+
+        Returns:
+            The object (N,) of each group in the order in which they were added, 0 for background, and the largest.
+        """
+        none = np.zeros(0, np.int64)
+        first, sizes = np.concatenate([none, *self._first]), np.concatenate([none, *self._sizes])
+        peaks = np.concatenate([none, *self._peaks])
+        edges = join_edges(self._edges)
+        certain = edges.saddle >= FULL
+        objects = _join(edges[certain], len(first))
+        edges = edges[~certain]
+        if len(edges.first):
+            hill_of_object, hills = _canonical(objects, first, peaks)
+            edges = Edges(hill_of_object[objects[edges.first]], hill_of_object[objects[edges.second]], edges.saddle)
+            objects = _join_hills(highest_edges(edges), joining_saddle(hills))[hill_of_object[objects]]
+        return _in_raster_order(objects, first, sizes, smallest)
+
+
+def _join_lines(lines: list[Line]) -> Line:
+    """Put lines one after another."""
+    return Line(
+        np.concatenate([line.nodes for line in lines]),
+        np.concatenate([line.heights for line in lines]),
+        np.concatenate([line.steps for line in lines]),
+    )
+
+
+def _edges_between(before: Line, after: Line, forward: tuple[int, int, int]) -> Edges:
+    """Return the edges between two neighbouring lines of pixels, at full height where a step leads over them.
+
+    Args:
+        before: The upper or left one.
+        after: The lower or right one.
+        forward: Steps from `before` to the previous, the same and the next position in `after`.
+    """
+    found = []
+    length = len(before.nodes)
+    for shift, step in zip((-1, 0, 1), forward, strict=True):
+        one, other = slice(max(-shift, 0), length - max(shift, 0)), slice(max(shift, 0), length - max(-shift, 0))
+        meet = np.flatnonzero((before.nodes[one] > 0) & (after.nodes[other] > 0))
+        here, there = meet + one.start, meet + other.start
+        saddle = np.minimum(before.heights[here], after.heights[there]).astype(np.int64)
+        saddle[(before.steps[here] == step) | (after.steps[there] == 8 - step)] = FULL
+        found.append(Edges(before.nodes[here] - 1, after.nodes[there] - 1, saddle))
+    return highest_edges(join_edges(found))
+
+
+def _join(links: Edges, count: int) -> NDArray[np.int64]:
+    """Return for each of `count` groups the number of the object that the links make it a part of, from 0."""
+    if not len(links.first):
+        return np.arange(count)
+    ones = np.ones(len(links.first), np.int8)
+    graph = coo_array((ones, (links.first, links.second)), shape=(count, count))
+    objects: NDArray[np.int64] = connected_components(graph, directed=False)[1]
+    return objects
+
+
+def _canonical(
+    objects: NDArray[np.int64], first: NDArray[np.int64], peaks: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Order hills by height, then by first pixel, whatever the tiles are.
+
+    Returns:
+        The position of each object in this order, and the peaks (N,) in this order.
+    """
+    count = int(objects.max()) + 1
+    object_peaks, object_first = np.zeros(count, np.int64), np.full(count, np.iinfo(np.int64).max)
+    np.maximum.at(object_peaks, objects, peaks)
+    np.minimum.at(object_first, objects, first)
+    order = np.lexsort((object_first, -object_peaks))
+    position = np.empty(count, np.int64)
+    position[order] = np.arange(count)
+    return position, object_peaks[order]
+
+
+def _join_hills(edges: Edges, joining: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Join hills over their passes, the highest first; hills are numbered from the highest down.
+
+    Args:
+        edges: Passes between hills.
+        joining: (N,) the height of the lowest pass over which each hill joins a higher one.
+
+    Returns:
+        For each hill the number of the highest one that it was joined to.
+    """
+    edges = edges[edges.saddle >= joining[edges.second]]  # `second` is the lower one; what it joins is higher still
+    edges = edges[np.lexsort((edges.second, edges.first, -edges.saddle))]
+    parents, bounds = list(range(len(joining))), joining.tolist()
+
+    def root(hill: int) -> int:
+        while parents[hill] != hill:
+            parents[hill] = hill = parents[parents[hill]]
+        return hill
+
+    for first, second, saddle in zip(edges.first.tolist(), edges.second.tolist(), edges.saddle.tolist(), strict=True):
+        one, other = root(first), root(second)
+        lower = max(one, other)
+        if one != other and saddle >= bounds[lower]:
+            parents[lower] = min(one, other)
+    return np.array([root(hill) for hill in range(len(parents))], np.int64)
+
+
+def _in_raster_order(
+    objects: NDArray[np.int64], first: NDArray[np.int64], sizes: NDArray[np.int64], smallest: int
+) -> tuple[NDArray[np.uint32], int]:
+    """Number objects from 1 in raster order of their first pixels, and those that are too small 0."""
+    count = int(objects.max(initial=-1)) + 1
+    object_first = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(object_first, objects, first)
+    object_sizes = np.zeros(count, np.int64)
+    np.add.at(object_sizes, objects, sizes)
+    kept = np.flatnonzero(object_sizes >= max(smallest, 1))
+    kept = kept[np.argsort(object_first[kept])]
+    numbers = np.zeros(count, np.uint32)
+    numbers[kept] = np.arange(1, len(kept) + 1)
+    return numbers[objects], len(kept)
