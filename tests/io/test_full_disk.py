@@ -46,8 +46,9 @@ def assert_full(error, path):
     assert "free space" in error.remedy
 
 
-@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.ome.zarr"])
-@pytest.mark.parametrize("pyramid", [False, True])
+@pytest.mark.parametrize(
+    ("name", "pyramid"), [("out.tif", False), ("out.tif", True), ("out.png", False), ("out.ome.zarr", True)]
+)
 @pytest.mark.parametrize("existing", [False, True])
 def test_a_sink_says_that_the_disk_is_full_and_leaves_it_as_it_was(small_disk, name, pyramid, existing):
     path = small_disk / name

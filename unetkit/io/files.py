@@ -137,6 +137,8 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
             f"{path}: a PNG output holds one plane of uint8, not {spec.planes} x {spec.channels} of {spec.dtype}.",
             f"Write a TIFF: {path.with_suffix('.tif')}.",
         )
+    if spec.pyramid:
+        raise OutputError(f"{path}: a PNG holds no pyramid.", f"Write a TIFF: {path.with_suffix('.tif')}.")
     return PngSink(path, spec)
 
 

@@ -21,10 +21,6 @@ TILE = 512
 TILE_STEP = 16
 """Heights and widths of tiles in TIFF are multiples of this."""
 
-INTEGER_LEVEL = 2
-FLOAT_LEVEL = 1
-"""Levels of zlib-ng. Of masks, 2 makes two thirds of the file that 1 makes, as small as zlib's 1 at twice its speed."""
-
 
 class Page(NamedTuple):
     """One page of a file: a channel of a plane at a level."""
@@ -106,16 +102,21 @@ def encode_tile(pixels: NDArray[Any], shape: tuple[int, int]) -> bytes:
         part, pixels = pixels, np.zeros(shape, pixels.dtype)
         pixels[: part.shape[0], : part.shape[1]] = part
     data = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
-    level = FLOAT_LEVEL if pixels.dtype.kind == "f" else INTEGER_LEVEL
-    zeros, encoded_zeros = _zeros(len(data), level)
-    return encoded_zeros if data == zeros else _deflate(data, level)
+    zeros, encoded_zeros = _zeros(len(data))
+    return encoded_zeros if data == zeros else _deflate(data, pixels.dtype.kind == "f")
 
 
 @lru_cache(maxsize=8)
-def _zeros(size: int, level: int) -> tuple[bytes, bytes]:
+def _zeros(size: int) -> tuple[bytes, bytes]:
     """Return a tile of nothing but zeros, of which most outputs have many, and what it is encoded as."""
-    return bytes(size), _deflate(bytes(size), level)
+    return bytes(size), _deflate(bytes(size))
 
 
-def _deflate(data: bytes, level: int) -> bytes:
-    return bytes(imagecodecs.zlibng_encode(data, level=level))
+def _deflate(data: bytes, fractions: bool = False) -> bytes:
+    """Compress for zlib's readers, never to more than what is stored as it is.
+
+    Masks and labels by zlib-ng's level 2, which makes as small a file as zlib's 1 at twice its speed. Fractions hardly
+    shrink: libdeflate is the faster one there, and zlib-ng's level 1 would make them larger than they are.
+    """
+    encode = imagecodecs.deflate_encode if fractions else imagecodecs.zlibng_encode
+    return bytes(encode(data, level=1 if fractions else 2))

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 THREADS = 2
 
-WAITING_BYTES = 2**25
+WAITING_BYTES = 2**23
 """Pixels that wait for the threads at most."""
 
 
