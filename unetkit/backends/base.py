@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -80,27 +80,34 @@ def fold_batch_norm(network: nn.Module, channels: int, *, in_place: bool = False
         channels: Number of input channels.
         in_place: Whether the network itself is changed. Otherwise it is copied; weights that stay are shared.
     """
-    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
-    folded = network if in_place else copy.deepcopy(network, shared)
-    names = {module: name for name, module in folded.named_modules()}
-    for convolution, norm in _find_pairs(folded, channels):
-        folded.set_submodule(names[convolution], fuse_conv_bn_eval(convolution, norm))
-        folded.set_submodule(names[norm], nn.Identity())
+    folded = network if in_place else _copy_sharing_weights(network)
+    for convolution, norm in _find_pairs(folded, channels):  # names: the old weights of each are let go at once
+        parts = (folded.get_submodule(convolution), folded.get_submodule(norm))
+        folded.set_submodule(convolution, fuse_conv_bn_eval(*cast(tuple[nn.Conv2d, nn.BatchNorm2d], parts)))
+        folded.set_submodule(norm, nn.Identity())
     return folded
 
 
-def _find_pairs(network: nn.Module, channels: int) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Return the batch norms that directly follow a convolution, seen by running the network on an empty window."""
-    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
-    made_by: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # the tensor too, or its id would be given to another
+def _copy_sharing_weights(network: nn.Module) -> nn.Module:
+    return copy.deepcopy(network, {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())})
+
+
+def _find_pairs(network: nn.Module, channels: int) -> list[tuple[str, str]]:
+    """Return the names of convolutions and of the batch norms that directly follow them.
+
+    They are seen by running the network on an empty window.
+    """
+    pairs: list[tuple[str, str]] = []
+    made_by: dict[int, tuple[str, Tensor]] = {}  # the tensor too, or its id would be given to another
+    names = {module: name for name, module in network.named_modules()}
 
     def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if isinstance(module, nn.Conv2d):
-            made_by[id(output)] = (module, output)
-        elif isinstance(module, nn.BatchNorm2d) and id(inputs[0]) in made_by:
-            pairs.append((made_by[id(inputs[0])][0], module))
+            made_by[id(output)] = (names[module], output)
+        elif id(inputs[0]) in made_by:
+            pairs.append((made_by[id(inputs[0])][0], names[module]))
 
-    hooks = [m.register_forward_hook(watch) for m in network.modules() if isinstance(m, (nn.Conv2d, nn.BatchNorm2d))]
+    hooks = [m.register_forward_hook(watch) for m in names if isinstance(m, (nn.Conv2d, nn.BatchNorm2d))]
     device = next(network.parameters()).device
     with torch.inference_mode():
         network(torch.zeros(1, channels, PROBE_SIZE, PROBE_SIZE, device=device))

@@ -17,7 +17,6 @@ from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.io.image import ArraySink, ArraySource
 from unetkit.io.reading import Reading
 from unetkit.options import split_options
-from unetkit.postprocess.labels import Labels
 
 LARGEST_SAMPLES = 4
 """An array whose last dimension is this or less, the two before being larger, is colours and not narrow planes."""
@@ -89,6 +88,8 @@ def predict_tiled(
         sink = ArraySink(spec, out)
         predictor.run(source, sink.write, progress=progress)
         return sink.array
+    from unetkit.postprocess.labels import Labels  # here, since only labels need OpenCV and its memory
+
     bands: list[NDArray[Any]] = []
 
     def collect(rows: Iterator[NDArray[Any]]) -> None:

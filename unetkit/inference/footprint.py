@@ -16,8 +16,8 @@ PROBE_SIZE = 64
 """Height and width of the window on which the features of a network are counted."""
 
 OVERHEAD: dict[BackendName, tuple[float, float]] = {
-    "torch": (1.7, 1.2),
-    "compile": (1.7, 3.0),
+    "torch": (1.9, 1.8),
+    "compile": (1.9, 3.0),
     "onnxruntime": (2.1, 5.0),
     "openvino": (2.1, 2.5),
 }
@@ -43,6 +43,7 @@ class Footprint:
         predicted: Bytes of a predicted pixel.
         halo: Context around a tile, in pixels.
         stride: Of the networks.
+        owned: Whether the models may be changed, so that PyTorch needs no copy of their weights.
     """
 
     features: float
@@ -52,10 +53,13 @@ class Footprint:
     predicted: int
     halo: int
     stride: int
+    owned: bool
 
     def network(self, backend: BackendName, tile: int, batch: int) -> int:
         """Return the bytes that the network takes for windows of this size."""
         factor, copies = OVERHEAD[backend]
+        if self.owned and backend in ("torch", "compile"):
+            copies -= 1
         features = self.features * self.itemsize / 4 * factor * tile * tile * batch
         return int(features + copies * self.weights + RUNTIME_BYTES[backend])
 

@@ -10,8 +10,8 @@ from unetkit.errors import ConfigError
 
 Output = Literal["mask", "probabilities", "labels"]
 
-MEMORY_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-"""Bytes in a unit of memory."""
+MEMORY_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+"""Bytes in a unit of memory, as Slurm and Docker count them."""
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,7 @@ def measure_footprint(
         predicted=ensemble.classes * np.dtype(np.float32).itemsize if probabilities else 1,
         halo=halo,
         stride=ensemble.stride,
+        owned=ensemble.owned,
     )
 
 

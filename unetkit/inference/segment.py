@@ -27,7 +27,6 @@ from unetkit.io.image import UNNAMED_AXES, BadTile, ImageSource
 from unetkit.io.reading import Reading
 from unetkit.models.statistics import sample_pixels
 from unetkit.options import split_options
-from unetkit.postprocess.labels import Labels
 
 Begin = Callable[[str, int], Progress]
 """Called with the name of an image and its number of pixels; returns what is told of the pixels that are done."""
@@ -250,6 +249,8 @@ class Segmentation:
                 sink.write(_kept_and_new(bands, known, rows))
 
             return None, predictor.run(source, write, first_band=known, progress=progress)
+
+        from unetkit.postprocess.labels import Labels  # here, since only labels need OpenCV and its memory
 
         def store(rows: Iterator[NDArray[Any]]) -> None:
             for band in rows:

@@ -99,10 +99,13 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmente
         ModelError: The file is missing, is not a unetkit model, is damaged, or comes from a newer version.
     """
     path = Path(path)
-    segmenter = Segmenter(read_spec(path))
+    spec = read_spec(path)
+    with torch.device("meta"):  # weights that are about to be replaced take neither time nor memory
+        segmenter = Segmenter(spec)
     try:
         with safe_open(path, framework="pt") as file:
-            segmenter.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            segmenter.load_state_dict(state, assign=True)
     except (SafetensorError, RuntimeError, OSError) as error:
         raise ModelError(
             f"The weights in {path} do not fit its description; the file is damaged.", "Copy or train it again."
