@@ -10,7 +10,7 @@ from unetkit.errors import ImageError
 from unetkit.io.files import open_image
 from unetkit.io.image import BadTile
 from unetkit.io.reading import Reading
-from unetkit.io.tiff import TiffSource, list_tiff_series
+from unetkit.io.tiff import list_tiff_series
 from unetkit.io.tiff_segments import SegmentReader
 
 APERIO = "Aperio Image Library v12.0.15\n{size} [0,0 {size}] (256x256) JPEG/RGB Q=70|AppMag = 40|MPP = 0.2500"
@@ -197,7 +197,8 @@ def test_each_tile_is_decoded_once_for_windows_in_the_order_of_tiles(tmp_path, d
     """A small cache still keeps the latest window of all channels; the walk is along full-width bands."""
     shape = {"Z": 2, "C": 3, "Y": 150, "X": 64}
     pixels = random_pixels([shape[axis] for axis in axes])
-    tifffile.imwrite(tmp_path / "a.tif", pixels, metadata={"axes": axes}, compression="zlib", tile=(32, 32))
+    options = {"compression": "zlib", "tile": (32, 32), "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "a.tif", pixels, metadata={"axes": axes}, **options)
     source = open_image(tmp_path / "a.tif", cache_bytes=cache_bytes)
     for plane, top in itertools.product(range(source.info.planes), range(0, 150, 40)):
         source.read(plane, slice(max(0, top - 16), min(150, top + 56)), slice(0, 64))
@@ -290,14 +291,14 @@ def test_bad_strips_and_separate_samples(tmp_path, layout):
     assert source.bad_tiles == [BadTile(0, 80, 0, 10, 50)]
 
 
-def test_the_background_is_what_the_file_calls_no_data(tmp_path):
+@pytest.mark.parametrize(("nodata", "dtype", "expected"), [("255", "u1", 255), ("-1", "f4", -1), ("nan", "f4", 0)])
+def test_the_background_is_what_the_file_calls_no_data_unless_that_is_no_number(tmp_path, nodata, dtype, expected):
     path = tmp_path / "a.tif"
-    tifffile.imwrite(
-        path, smooth_pixels((64, 64)), compression="zlib", tile=(32, 32), extratags=[(42113, "s", 0, "255", True)]
-    )
+    tags = [(42113, "s", 0, nodata, True)]
+    tifffile.imwrite(path, smooth_pixels((64, 64), dtype), compression="zlib", tile=(32, 32), extratags=tags)
     damage(path, 0)
     source = open_image(path, Reading(on_bad_tile="background"))
-    assert (source.read(0, slice(0, 32), slice(0, 32)) == 255).all()
+    assert (source.read(0, slice(0, 32), slice(0, 32)) == expected).all()
 
 
 @pytest.mark.parametrize("compression", ["zlib", None])

@@ -17,6 +17,7 @@ from tifffile import COMPRESSION, TIFF, TiffFrame, TiffPage, TiffPageSeries
 
 from unetkit.errors import ImageError
 from unetkit.io.cache import CACHE_BYTES, Block, BlockCache, is_oversize
+from unetkit.io.image import background
 from unetkit.io.reading import OnBadTile
 
 READ_BYTES = 32 * 2**20
@@ -220,7 +221,7 @@ class SegmentReader:
                 place = f"tile or strip {encoded.segment} at row {top}, column {left} of page {number}"
                 raise damaged(self._name, f"{place}: {error}") from error
             self._note_bad(number, encoded.segment)
-            return np.broadcast_to(np.asarray(self._keyframe.nodata, self._dtype), self._segment_shape)
+            return np.broadcast_to(background(self._keyframe.nodata, self._dtype), self._segment_shape)
         if segment is None:  # a tile that a sparse file leaves out
             return np.full(shape, self._keyframe.nodata, self._dtype)
         pixels: NDArray[Any] = segment
