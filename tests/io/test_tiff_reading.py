@@ -1,6 +1,7 @@
 """TIFF files that hold several images and resolutions, pieces too large for memory, and bad tiles."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from unetkit.errors import ImageError
 from unetkit.io.files import open_image
 from unetkit.io.image import BadTile
 from unetkit.io.reading import Reading
+from unetkit.io.scratch import ScratchArray
 from unetkit.io.tiff import list_tiff_series
 from unetkit.io.tiff_segments import SegmentReader
 
@@ -215,19 +217,71 @@ def test_each_tile_is_decoded_once_for_overlapping_windows_along_bands(tmp_path,
     assert len(decoded) == len(set(decoded)) == 10 * 15
 
 
-@pytest.mark.parametrize("rows", [1400, 700])
-def test_strips_too_large_for_the_cache_go_to_a_temporary_file(tmp_path, decoded, rows):
+@pytest.mark.parametrize("compression", ["zlib", "lzw"])
+@pytest.mark.parametrize("rows", [1400, 700, 900])
+def test_strips_too_large_for_the_cache_go_to_a_temporary_file(tmp_path, monkeypatch, rows, compression):
+    made = []
+    make = ScratchArray.__init__
+    monkeypatch.setattr(ScratchArray, "__init__", lambda self, *arguments: made.append(1) or make(self, *arguments))
     pixels = np.repeat(smooth_pixels((1400, 1100), np.uint16)[None], 2, axis=0) + np.array([[[0]], [[9]]], np.uint16)
     path = tmp_path / "strip.tif"
-    tifffile.imwrite(path, pixels, compression="zlib", rowsperstrip=rows, metadata={"axes": "ZYX"})
+    tifffile.imwrite(path, pixels, compression=compression, rowsperstrip=rows, metadata={"axes": "ZYX"})
     source = open_image(path, cache_bytes=2**20)
     assert source.info.scratch_bytes == 1400 * 1100 * 2
     for plane, top in itertools.product(range(2), range(0, 1400, 100)):
         window = slice(max(0, top - 30), min(1400, top + 130))
         np.testing.assert_array_equal(source.read(plane, window, slice(3, 900))[0], pixels[plane, window, 3:900])
-    assert len(decoded) == len(set(decoded)) == 2 * 1400 // rows
+    assert len(made) == 2 * -(-1400 // rows)  # each strip was decoded once
     source.close()
     assert open_image(path).info.scratch_bytes == 0
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "float32"])
+@pytest.mark.parametrize("options", [{}, {"predictor": True}, {"tile": (704, 608)}, {"planarconfig": "separate"}])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_large_deflated_pieces_are_decoded_row_by_row_to_the_same_pixels(tmp_path, dtype, options, byteorder):
+    if dtype == "float32" and "predictor" in options:
+        pytest.skip("floating point has a predictor of its own")
+    values = random_pixels((1030, 600), np.uint8) // 64
+    pixels = np.stack([values, values[::-1], values[:, ::-1]]).astype(dtype) * np.asarray(7, dtype)
+    stored = pixels if "planarconfig" in options else pixels.transpose(1, 2, 0)
+    layout = {} if "tile" in options else {"rowsperstrip": 1030}
+    tifffile.imwrite(
+        tmp_path / "a.tif", stored, photometric="rgb", compression="zlib", byteorder=byteorder, **layout, **options
+    )
+    source = open_image(tmp_path / "a.tif", cache_bytes=2**20)
+    assert (source.info.scratch_bytes > 0) == (pixels.nbytes // (3 if "planarconfig" in options else 1) > 2**20)
+    np.testing.assert_array_equal(read_all(source)[0], pixels)
+
+
+def test_the_peak_of_memory_does_not_hold_a_large_deflated_strip(tmp_path):
+    pixels = np.zeros((6000, 5000), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, compression="zlib", rowsperstrip=6000)
+    source = open_image(tmp_path / "a.tif", cache_bytes=2**22)
+    tracemalloc.start()
+    assert not source.read(0, slice(5000, 5100), slice(0, 5000)).any()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert source.info.scratch_bytes == pixels.size
+    assert peak < pixels.size / 3
+
+
+@pytest.mark.parametrize(("start", "share"), [(0.0, 1.0), (0.5, 1.0), (0.99999, 1.0), (1.0, 0.6)])
+def test_large_deflated_strips_that_are_bad_stop_or_become_background(tmp_path, start, share):
+    path = tmp_path / "a.tif"
+    pixels = np.random.default_rng(0).integers(0, 4, (2400, 1000), np.uint8)
+    tifffile.imwrite(path, pixels, compression="zlib", rowsperstrip=1200)
+    damage(path, 1, start=start)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)] if share < 1 else whole)
+    reading = Reading(on_bad_tile="background")
+    if share == 1:
+        with pytest.raises(ImageError, match=r"strip 1 at row 1200.*--on-bad-tile"):
+            read_all(open_image(path, cache_bytes=2**20))
+    source = open_image(path, reading, cache_bytes=2**20)
+    pixels[1200:] = 0
+    np.testing.assert_array_equal(read_all(source)[0, 0], pixels)
+    assert source.bad_tiles == [BadTile(0, 1200, 0, 1200, 1000)]
 
 
 def test_a_full_disk_of_temporary_files_is_an_image_error(tmp_path, monkeypatch):

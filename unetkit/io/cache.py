@@ -50,15 +50,17 @@ class BlockCache:
         self._blocks.move_to_end(key)
         return block
 
-    def put(self, key: Key, block: NDArray[Any]) -> Block:
+    def put(self, key: Key, block: Block) -> Block:
         """Add a piece, and return it as it is kept.
 
         Raises:
             ImageError: A temporary file is needed and cannot be written.
         """
-        if is_oversize(block.nbytes, self._max_bytes):
-            self._scratch[key] = ScratchArray(block, self._name)
-            return self._scratch[key]
+        if not isinstance(block, ScratchArray) and is_oversize(block.nbytes, self._max_bytes):
+            block = ScratchArray.of(block, self._name)
+        if isinstance(block, ScratchArray):
+            self._scratch[key] = block
+            return block
         self._blocks[key] = block
         self._bytes += block.nbytes
         return block

@@ -16,7 +16,8 @@ from unetkit.errors import ImageError
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.raw import read_box
 from unetkit.io.reading import OnBadTile
-from unetkit.io.tiff_segments import SegmentReader, damaged
+from unetkit.io.tiff_encoded import damaged
+from unetkit.io.tiff_segments import SegmentReader
 
 
 class SeriesArray:
