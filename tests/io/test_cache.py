@@ -53,7 +53,8 @@ def test_a_piece_that_is_all_background_takes_no_file_and_no_memory():
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs a disk that is full")
 def test_a_temporary_file_that_cannot_grow_is_an_image_error():
-    with FULL.open("wb", buffering=0) as full, pytest.raises(ImageError, match="a is compressed in one large"):
-        scratch = ScratchArray((10,), np.dtype(np.uint8), "a")
+    scratch = ScratchArray((10,), np.dtype(np.uint8), "a")
+    with FULL.open("wb", buffering=0) as full:
         scratch._file = full
-        scratch.append(np.zeros(10, np.uint8))
+        with pytest.raises(ImageError, match="a is compressed in one large piece"):
+            scratch.append(np.zeros(10, np.uint8))
