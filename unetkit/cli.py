@@ -112,7 +112,7 @@ def info_command(file: Path | None = None, /) -> None:
     """Tell what an image or a model file is; without one, what unetkit sees on this machine.
 
     Args:
-        file: TIFF, PNG, JPEG, or model.safetensors.
+        file: TIFF, PNG, JPEG, OME-Zarr, or model.safetensors.
     """
     from unetkit.report.console import show
     from unetkit.report.info import describe

@@ -13,6 +13,9 @@ from unetkit.errors import ConfigError
 CPU_BUDGET = 2 * 10**9
 """Bytes that a process on a CPU uses at most unless it is told otherwise: what any laptop has to spare."""
 
+CACHE_SHARE = 1 / 16
+"""Share of that for decoded parts of the image that are kept for the next windows."""
+
 GPU_SHARE = 0.8
 """Share of the free memory of a GPU that is used unless it is told otherwise."""
 
@@ -61,6 +64,15 @@ def free_memory(device: torch.device, budget: int | None) -> int:
         free = torch.cuda.mem_get_info(device)[0]
         return int(min(free * GPU_SHARE, budget or free))
     return (budget or CPU_BUDGET) - peak_resident()
+
+
+def cache_bytes(budget: int | None) -> int:
+    """Return the bytes for decoded parts of an image; less than a row of windows only costs decoding their halos again.
+
+    Args:
+        budget: Bytes that everything may take; None for the default.
+    """
+    return int((budget or CPU_BUDGET) * CACHE_SHARE)
 
 
 def peak_resident() -> int:

@@ -11,7 +11,7 @@ import torch
 from unetkit.backends.base import DTYPES, Precision
 from unetkit.backends.registry import PRECISIONS, BackendName, check_backend, is_installed
 from unetkit.errors import ConfigError
-from unetkit.inference.device import choose_device, free_memory, peak_resident
+from unetkit.inference.device import cache_bytes, choose_device, free_memory, peak_resident
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.footprint import Footprint, measure_features, pixel_bytes
 from unetkit.inference.grid import check_tile, round_up
@@ -182,6 +182,9 @@ def _fitting(
         needed = footprint.network(plan.backend, plan.tile, plan.batch)
         if device.type != "cuda":
             needed += footprint.pipeline(plan.tile, plan.batch, info.height, info.width)
+            needed += min(
+                cache_bytes(tiling.memory_bytes), info.channels * info.height * info.width * info.dtype.itemsize
+            )
         large = plan.batch > 1 and plan.batch * plan.tile**2 > LARGEST_BATCH_PIXELS and tiling.batch == "auto"
         if needed <= free and not large and (plan.backend, plan.tile) not in found:
             found.add((plan.backend, plan.tile))

@@ -52,6 +52,7 @@ class Predictor:
 
     Attributes:
         plan: How it is done.
+        backends: The models, ready to run.
 
     Raises:
         ConfigError: A choice is not possible.
@@ -78,7 +79,7 @@ class Predictor:
         self._normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
         self._threshold = ensemble.threshold if threshold is None else threshold
         self._tell = tell
-        self._backends = self._create_backends(source)
+        self.backends = self._create_backends(source)
         self._forward = self._create_forward(probabilities=probabilities)
 
     def grid(self, info: ImageInfo) -> TileGrid:
@@ -154,7 +155,7 @@ class Predictor:
 
     def _create_forward(self, *, probabilities: bool) -> Forward:
         return Forward(
-            self._backends,
+            self.backends,
             classes=self.ensemble.classes,
             probabilities=probabilities,
             threshold=self._threshold,

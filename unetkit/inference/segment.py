@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.errors import ImageError, UnetkitError
+from unetkit.inference.device import cache_bytes
 from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.jobs import Job, make_folder, plan_jobs
@@ -22,6 +23,7 @@ from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.resemblance import differences
 from unetkit.inference.seams import Seams
 from unetkit.io.bands import BandStore, read_job
+from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.files import create_sink, open_image
 from unetkit.io.image import UNNAMED_AXES, BadTile, ImageSource
 from unetkit.io.reading import Reading
@@ -196,7 +198,7 @@ class Segmentation:
 
     def open(self, job: Job, ensemble: Ensemble) -> ImageSource:
         """Open an image; tell in what it differs from what the models were trained on, and what reading it takes."""
-        source = open_for(job.image, ensemble.channels, self.reading)
+        source = open_for(job.image, ensemble.channels, self.reading, cache_bytes(self.tiling.memory_bytes))
         info = source.info
         if info.scratch_bytes:
             self.tell(
@@ -272,12 +274,14 @@ def _kept_and_new(bands: BandStore | list[Any], known: int, rows: Iterable[NDArr
         yield band
 
 
-def open_for(path: Path, channels: int, reading: Reading) -> ImageSource:
+def open_for(path: Path, channels: int, reading: Reading, cached: int = CACHE_BYTES) -> ImageSource:
     """Open an image for a model: an axis without a name that has the model's number of channels is the channels."""
-    source = open_image(path, reading)
+    source = open_image(path, reading, cache_bytes=cached)
     info = source.info
     unnamed = [i for i, axis in enumerate(info.axes) if axis in UNNAMED_AXES]
     if channels > 1 and info.channels == 1 and len(unnamed) == 1 and info.shape[unnamed[0]] == channels:
         source.close()
-        return open_image(path, replace(reading, axes=info.axes.replace(info.axes[unnamed[0]], "C")))
+        return open_image(
+            path, replace(reading, axes=info.axes.replace(info.axes[unnamed[0]], "C")), cache_bytes=cached
+        )
     return source

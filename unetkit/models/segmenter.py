@@ -103,9 +103,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmente
     with torch.device("meta"):  # weights that are about to be replaced take neither time nor memory
         segmenter = Segmenter(spec)
     try:
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            segmenter.load_state_dict(state, assign=True)
+        segmenter.load_state_dict(_read_weights(path), assign=True)
     except (SafetensorError, RuntimeError, OSError) as error:
         raise ModelError(
             f"The weights in {path} do not fit its description; the file is damaged.", "Copy or train it again."
@@ -113,6 +111,17 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmente
     segmenter.name = str(path)
     segmenter.sha256 = hash_file(path)
     return segmenter.to(device).eval()
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a file, each with a memory map of its own: its memory is free as soon as it is not needed."""
+    weights: dict[str, Tensor] = {}
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+    for name in names:
+        with safe_open(path, framework="pt") as file:
+            weights[name] = file.get_tensor(name)
+    return weights
 
 
 def hash_file(path: Path) -> str:
