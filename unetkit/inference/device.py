@@ -13,8 +13,11 @@ from unetkit.errors import ConfigError
 CPU_BUDGET = 2 * 10**9
 """Bytes that a process on a CPU uses at most unless it is told otherwise: what any laptop has to spare."""
 
-CACHE_SHARE = 1 / 16
-"""Share of that for decoded parts of the image that are kept for the next windows."""
+CACHE_SHARE = 1 / 32
+"""Share of a bound for decoded parts of the image that are kept for the next windows."""
+
+USUAL_CACHE = 128 * 2**20
+"""Bytes for these parts where there is no bound: the rows of a tile of an image of 40,000 RGB pixels' width."""
 
 GPU_SHARE = 0.8
 """Share of the free memory of a GPU that is used unless it is told otherwise."""
@@ -63,7 +66,7 @@ def free_memory(device: torch.device, budget: int | None) -> int:
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         return int(min(free * GPU_SHARE, budget or free))
-    return (budget or CPU_BUDGET) - peak_resident()
+    return (budget or CPU_BUDGET) - resident_memory()
 
 
 def cache_bytes(budget: int | None) -> int:
@@ -72,13 +75,13 @@ def cache_bytes(budget: int | None) -> int:
     Args:
         budget: Bytes that everything may take; None for the default.
     """
-    return int((budget or CPU_BUDGET) * CACHE_SHARE)
+    return USUAL_CACHE if budget is None else int(budget * CACHE_SHARE)
 
 
-def peak_resident() -> int:
-    """Return the largest number of bytes of memory that this process has used so far."""
+def resident_memory() -> int:
+    """Return the bytes of memory that this process uses."""
     status = Path("/proc/self/status")
     if not status.is_file():
         return UNKNOWN_RESIDENT
-    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(peak.split()[1]) * 1024
+    resident = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+    return int(resident.split()[1]) * 1024

@@ -23,7 +23,7 @@ from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.forward import Forward
 from unetkit.inference.grid import Tile, TileGrid, make_grid
 from unetkit.inference.options import Tiling
-from unetkit.inference.plan import Plan, make_plan
+from unetkit.inference.plan import make_plan
 from unetkit.inference.seams import Seams, verify_seams
 from unetkit.io.image import ImageInfo, ImageSource
 
@@ -48,7 +48,6 @@ class Predictor:
         probabilities: Whether probabilities are predicted rather than a mask.
         threshold: Foreground probability from which a pixel is foreground; None for the models' own.
         tell: Called with sentences about what happens.
-        plan: The plan to follow; by default one is made.
 
     Attributes:
         plan: How it is done.
@@ -69,13 +68,12 @@ class Predictor:
         probabilities: bool,
         threshold: float | None,
         tell: Callable[[str], None],
-        plan: Plan | None = None,
     ) -> None:
         check_dtype(source.info)
         self.ensemble = ensemble
         self._tiling = tiling
         tuner = Tuner(ensemble, source.info.dtype, tell)
-        self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner) if plan is None else plan
+        self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner, probabilities=probabilities)
         self._normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
         self._threshold = ensemble.threshold if threshold is None else threshold
         self._tell = tell

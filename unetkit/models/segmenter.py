@@ -114,14 +114,9 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmente
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a file, each with a memory map of its own: its memory is free as soon as it is not needed."""
-    weights: dict[str, Tensor] = {}
+    """Read the tensors of a file; copied, since those of a memory map would keep all of it until the last is gone."""
     with safe_open(path, framework="pt") as file:
-        names = list(file.keys())
-    for name in names:
-        with safe_open(path, framework="pt") as file:
-            weights[name] = file.get_tensor(name)
-    return weights
+        return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
 
 
 def hash_file(path: Path) -> str:
