@@ -44,7 +44,7 @@ def segment_command(
         raise ConfigError("No model is named.", "Give the one of a run: --model runs/NAME/model.safetensors.")
     jobs = plan_jobs(images, result, overwrite=written.overwrite, resume=written.resume)
     if dry_run:
-        show(describe_preview(preview(jobs, model, reading, tiling, written)))
+        show(describe_preview(preview(jobs, result, model, reading, tiling, written)))
         return
     with pixel_progress() as progress:
         done = Segmentation(reading, tiling, written, progress, say).run(jobs, result, model, verify_seams=verify_seams)

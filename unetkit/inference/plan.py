@@ -180,7 +180,6 @@ def _fitting(
     """
     device = plans[0].device
     free = free_memory(device, tiling.memory_bytes)
-    decoded = info.channels * info.height * info.width * info.dtype.itemsize
     found: set[tuple[BackendName, int]] = set()
     for plan in plans:
         needed = footprint.network(plan.backend, plan.tile, plan.batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from shutil import disk_usage
 
 from unetkit.inference.ensemble import Models, gather_models
@@ -48,8 +49,18 @@ class Preview:
     warnings: tuple[str, ...]
 
 
-def preview(jobs: Sequence[Job], models: Models, reading: Reading, tiling: Tiling, written: Result) -> Preview:
+def preview(
+    jobs: Sequence[Job], result: Path, models: Models, reading: Reading, tiling: Tiling, written: Result
+) -> Preview:
     """Find out what `segment` would do, writing nothing.
+
+    Args:
+        jobs: What `plan_jobs` makes of the images and `result`.
+        result: The output, or the folder of several.
+        models: See `segment`.
+        reading: See `segment`.
+        tiling: See `segment`.
+        written: See `segment`.
 
     Raises:
         UnetkitError: What `segment` would raise before it predicts.
@@ -62,8 +73,8 @@ def preview(jobs: Sequence[Job], models: Models, reading: Reading, tiling: Tilin
         info = source.info
         predictor = segmentation.predictor(source, ensemble, len(jobs), job.result)
         plan, grid = predictor.plan, predictor.grid(info)
-        spec = describe_output(info, ensemble, plan, reading, written)
-        if job.result.parent.is_dir():
+        spec = describe_output(info, ensemble, plan, reading, tiling, written)
+        if job.result == result or result.is_dir():  # a folder that is missing would be made
             create_sink(job.result, spec, overwrite=written.overwrite or written.resume)
         seconds = predictor.time_tile(source) * len(grid) * info.planes * len(jobs)
     footprint = measure_footprint(ensemble, info, plan.halo, plan.precision, probabilities=spec.dtype.kind == "f")
