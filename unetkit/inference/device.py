@@ -66,7 +66,6 @@ def free_memory(device: torch.device, budget: int | None) -> int:
 def peak_resident() -> int:
     """Return the largest number of bytes of memory that this process has used so far."""
     status = Path("/proc/self/status")
-    if not status.is_file():
-        return UNKNOWN_RESIDENT
-    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(peak.split()[1]) * 1024
+    lines = status.read_text().splitlines() if status.is_file() else []
+    peak = next((line for line in lines if line.startswith("VmHWM")), None)  # some containers do not give it
+    return UNKNOWN_RESIDENT if peak is None else int(peak.split()[1]) * 1024

@@ -123,7 +123,7 @@ class Forward:
             on_device = [(center.to(self.device), scale.to(self.device)) for center, scale in scales]
             return Pending(self._predict_within_memory(windows.to(self.device), on_device, kept).cpu())
         up, down = self._streams
-        compute = torch.cuda.current_stream()
+        compute = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(up):
             moved = windows.to(self.device, non_blocking=True)
             on_device = [(center.to(self.device), scale.to(self.device)) for center, scale in scales]
