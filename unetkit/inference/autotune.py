@@ -65,7 +65,8 @@ class Tuner:
             with suppress(UnetkitError, torch.OutOfMemoryError):  # what does not work here is no choice
                 rates[first] = self._rate(first, self._create(first))
         if not rates:
-            return replace(min(plans, key=lambda plan: (plan.tile, plan.batch)), why="none could be tried in this memory")
+            smallest = min(plans, key=lambda plan: (plan.tile, plan.batch))
+            return replace(smallest, why="the smallest: memory is too short to try any")
         best = max(rates, key=lambda plan: rates[plan])
         backend = self._create(best)
         for plan in plans:

@@ -131,10 +131,16 @@ def measure_footprint(
 
 def expected_memory(plan: Plan, footprint: Footprint, info: ImageInfo) -> int:
     """Return the bytes that a run takes: of the GPU's memory, or of the process with what it has used so far."""
+    used = 0 if plan.device.type == "cuda" else peak_resident()
+    return _needed_memory(plan, footprint, info) + used
+
+
+def _needed_memory(plan: Plan, footprint: Footprint, info: ImageInfo) -> int:
+    """Return the bytes that a run takes on its device; on a GPU the pipeline's are not among them."""
     network = footprint.network(plan.backend, plan.tile, plan.batch)
     if plan.device.type == "cuda":
         return network
-    return network + footprint.pipeline(plan.tile, plan.batch, info.height, info.width) + peak_resident()
+    return network + footprint.pipeline(plan.tile, plan.batch, info.height, info.width)
 
 
 def _choose_precision(tiling: Tiling, device: torch.device) -> Precision:
@@ -178,17 +184,14 @@ def _fitting(
     device = plans[0].device
     free = free_memory(device, tiling.memory_bytes)
     found: set[tuple[BackendName, int]] = set()
-    for plan in plans:
-        needed = footprint.network(plan.backend, plan.tile, plan.batch)
-        if device.type != "cuda":
-            needed += footprint.pipeline(plan.tile, plan.batch, info.height, info.width)
+    needs = {plan: _needed_memory(plan, footprint, info) for plan in plans}
+    for plan, needed in needs.items():
         large = plan.batch > 1 and plan.batch * plan.tile**2 > LARGEST_BATCH_PIXELS and tiling.batch == "auto"
         if needed <= free and not large and (plan.backend, plan.tile) not in found:
             found.add((plan.backend, plan.tile))
             yield plan
     if not found and tiling.memory is not None:
-        least = min(footprint.network(plan.backend, plan.tile, plan.batch) for plan in plans)
-        missing = (least - free) / 1e9
+        missing = (min(needs.values()) - free) / 1e9
         raise ConfigError(
             f"memory: {tiling.memory} is too little for {ensemble.name}, by about {missing:.2f} GB.",
             "Allow more, or take a smaller --tile or --batch.",
