@@ -178,12 +178,12 @@ class Forward:
         There are no parts where, with its halo, one would be as long as the whole.
         """
         middle = (kept.start + kept.stop) // 2
-        stop = min(round_up(middle + self._halo, self._stride), length)
-        start = max((middle - self._halo) // self._stride * self._stride, 0)
-        if stop == length or start == 0 or middle == kept.start:
-            return []
-        first = (0, stop, slice(kept.start, middle))
-        return [first, (start, length - start, slice(middle - start, kept.stop - start))]
+        for cut in (round_up(middle, self._stride), middle // self._stride * self._stride):
+            if max(kept.start, self._halo) < cut < min(kept.stop, length - self._halo):
+                start = cut - self._halo
+                first = (0, cut + self._halo, slice(kept.start, cut))
+                return [first, (start, length - start, slice(self._halo, kept.stop - start))]
+        return []
 
     def _predict(self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept) -> Tensor:
         """Predict (N, channels, kept rows, kept columns)."""
