@@ -89,7 +89,11 @@ def fold_batch_norm(network: nn.Module, channels: int, *, in_place: bool = False
 
 
 def _copy_sharing_weights(network: nn.Module) -> nn.Module:
-    return copy.deepcopy(network, {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())})
+    """Copy a network but not the memory of its weights, which the copy can convert without changing the original."""
+    shared: dict[int, Tensor] = {id(tensor): tensor for tensor in network.buffers()}
+    for tensor in network.parameters():  # a parameter of its own: converting replaces what it holds, in place
+        shared[id(tensor)] = nn.Parameter(tensor.detach(), tensor.requires_grad)
+    return copy.deepcopy(network, shared)
 
 
 def _find_pairs(network: nn.Module, channels: int) -> list[tuple[str, str]]:

@@ -8,9 +8,10 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ class Tuner:
         """Return the fastest plan: of the backends at one size, then of the sizes with the fastest backend."""
         known = _recall(self._key(plans))
         for plan in plans:
-            if known is not None and (plan.backend, plan.tile, plan.batch) == (*known[:2], known[2]):
+            if known is not None and (plan.backend, plan.tile, plan.batch) == known[:3]:
                 return replace(plan, why=f"{known[3]}; as measured before")
         self.tell("Trying what is fastest on this machine, once for this model.")
         start = perf_counter()
@@ -63,6 +64,9 @@ class Tuner:
             )
             with suppress(UnetkitError, torch.OutOfMemoryError):  # what does not work here is no choice
                 rates[first] = self._rate(first, self._create(first))
+        if not rates:
+            smallest = min(plans, key=lambda plan: (plan.tile, plan.batch))
+            return replace(smallest, why="the smallest: memory is too short to try any")
         best = max(rates, key=lambda plan: rates[plan])
         backend = self._create(best)
         for plan in plans:
@@ -101,10 +105,17 @@ class Tuner:
         facts = [
             describe_device(plans[0].device),
             self.ensemble.sha256,
-            *(f"{name} {version(name)}" for name in packages),
+            *(f"{name} {_version(name)}" for name in packages),
             *(f"{plan.backend} {plan.precision} {plan.tile} {plan.halo} {plan.batch}" for plan in plans),
         ]
         return hashlib.sha256("\n".join(facts).encode()).hexdigest() if self.ensemble.sha256 else ""
+
+
+def _version(package: str) -> str:
+    """Return the version of a package; "" if it came under another name, as onnxruntime-gpu does."""
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return ""
 
 
 def cache_file() -> Path:
@@ -116,8 +127,8 @@ def cache_file() -> Path:
 def _recall(key: str) -> tuple[str, int, int, str] | None:
     """Return backend, tile, batch and the reason that were remembered, if any."""
     try:
-        backend, tile, batch, why = json.loads(cache_file().read_text(encoding="utf-8"))[key]
-    except (OSError, ValueError, KeyError, TypeError):  # nothing remembered, or not in a way that can be read
+        backend, tile, batch, why = _read_cache()[key]
+    except (ValueError, KeyError, TypeError):  # nothing remembered, or not in a way that can be read
         return None
     return backend, tile, batch, why
 
@@ -127,8 +138,16 @@ def _remember(key: str, choice: tuple[str, int, int, str]) -> None:
     if not key:
         return
     path = cache_file()
-    with suppress(OSError, ValueError, TypeError, UnetkitError):
+    with suppress(OSError, UnetkitError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         with partial_file(path) as partial:
-            partial.write_text(json.dumps({**known, key: choice}, indent=1), encoding="utf-8")
+            partial.write_text(json.dumps({**_read_cache(), key: choice}, indent=1), encoding="utf-8")
+
+
+def _read_cache() -> dict[str, Any]:
+    """Return all that is remembered: nothing if there is no file, or one that is damaged."""
+    try:
+        known = json.loads(cache_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}

@@ -81,7 +81,6 @@ def cache_bytes(budget: int | None) -> int:
 def resident_memory() -> int:
     """Return the bytes of memory that this process uses."""
     status = Path("/proc/self/status")
-    if not status.is_file():
-        return UNKNOWN_RESIDENT
-    resident = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
-    return int(resident.split()[1]) * 1024
+    lines = status.read_text().splitlines() if status.is_file() else []
+    resident = next((line for line in lines if line.startswith("VmRSS")), None)  # some containers do not give it
+    return UNKNOWN_RESIDENT if resident is None else int(resident.split()[1]) * 1024

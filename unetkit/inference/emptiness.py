@@ -21,7 +21,7 @@ BLOCK = 16
 CONTRAST_SHARE = 0.05
 """A block differs from the background if its mean does by this share of the image's contrast ..."""
 
-NOISE_RATIO = 3.0
+NOISE_RATIO = 2.0
 """... or its standard deviation is this many times that of the background's blocks."""
 
 PICTURE_SIZE = 1024
@@ -104,7 +104,7 @@ def _reduce(window: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float
 
 
 def _mode(values: NDArray[np.float64]) -> float:
-    """Return the centre of the fullest of 64 bins."""
+    """Return the median of the values in the fullest of 64 bins: exact where all values are the same."""
     counts, edges = np.histogram(values, bins=64)
     fullest = int(counts.argmax())
-    return float((edges[fullest] + edges[fullest + 1]) / 2)
+    return float(np.median(values[(values >= edges[fullest]) & (values <= edges[fullest + 1])]))

@@ -306,6 +306,8 @@ class _Crew:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:  # Ctrl-C, or no further thread can be had, before all were started
+            self._fail(error)
         try:
             self._join()
         except BaseException as interrupt:  # Ctrl-C

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +77,7 @@ class Forward:
         self._halo = halo
         self._stride = stride
         self._tell = tell
-        self._largest_pixels: int | None = None  # windows times their pixels that fitted, once memory has run out
+        self._too_many: int | None = None  # windows times their pixels with which memory has run out
         self.device = backends[0].device
         self._streams: tuple[torch.cuda.Stream, torch.cuda.Stream] | None = None
         if self.device.type == "cuda":
@@ -123,7 +123,7 @@ class Forward:
             on_device = [(center.to(self.device), scale.to(self.device)) for center, scale in scales]
             return Pending(self._predict_within_memory(windows.to(self.device), on_device, kept).cpu())
         up, down = self._streams
-        compute = torch.cuda.current_stream()
+        compute = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(up):
             moved = windows.to(self.device, non_blocking=True)
             on_device = [(center.to(self.device), scale.to(self.device)) for center, scale in scales]
@@ -142,13 +142,13 @@ class Forward:
     def _predict_within_memory(self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept) -> Tensor:
         """Predict, dividing the batch or the window where the memory of the device is too small."""
         pixels = windows.shape[0] * windows.shape[2] * windows.shape[3]
-        if self._largest_pixels is None or pixels <= self._largest_pixels:
+        if self._too_many is None or pixels < self._too_many:
             try:
                 return self._predict(windows, scales, kept)
             except torch.OutOfMemoryError:
-                if self._largest_pixels is None:
+                if self._too_many is None:
                     self._tell(f"{self.device} is out of memory: going on with smaller batches and tiles.")
-                self._largest_pixels = pixels // 2
+                self._too_many = pixels
             if self.device.type == "cuda":  # after the handler, which holds on to what had been allocated
                 torch.cuda.empty_cache()
         count = len(windows)
@@ -158,27 +158,32 @@ class Forward:
                 for part in (slice(0, count // 2), slice(count // 2, count))
             ]
             return torch.cat(parts)
-        axis = 0 if kept[0].stop - kept[0].start >= kept[1].stop - kept[1].start else 1
-        pieces = list(self._divide(windows.shape[2 + axis], kept[axis]))
-        if any(outer.stop - outer.start == windows.shape[2 + axis] for outer, _ in pieces):
-            raise ConfigError(
-                f"The memory of {self.device} is too small for {windows.shape[2]} x {windows.shape[3]} pixels.",
-                "Close other programs that use it, or use --device cpu.",
-            )
-        parts = []
-        for outer, inner in pieces:
-            window = windows[:, :, outer] if axis == 0 else windows[:, :, :, outer]
-            part = (inner, kept[1]) if axis == 0 else (kept[0], inner)
-            parts.append(self._predict_within_memory(window, scales, part))
-        return torch.cat(parts, dim=2 + axis)
+        for axis in sorted((0, 1), key=lambda axis: kept[axis].start - kept[axis].stop):  # the longer one first
+            pieces = self._divide(windows.shape[2 + axis], kept[axis])
+            if pieces:
+                parts = [
+                    self._predict_within_memory(windows.narrow(2 + axis, start, length), scales, part)
+                    for start, length, inner in pieces
+                    for part in [(inner, kept[1]) if axis == 0 else (kept[0], inner)]
+                ]
+                return torch.cat(parts, dim=2 + axis)
+        raise ConfigError(
+            f"The memory of {self.device} is too small for {windows.shape[2]} x {windows.shape[3]} pixels.",
+            "Close other programs that use it, or use --device cpu.",
+        )
 
-    def _divide(self, length: int, kept: slice) -> Iterator[tuple[slice, slice]]:
-        """Divide an axis in two; yield the pixels of each part, and which of these are kept."""
+    def _divide(self, length: int, kept: slice) -> list[tuple[int, int, slice]]:
+        """Divide an axis in two: first pixel and number of pixels of each part, and which of these are kept.
+
+        There are no parts where, with its halo, one would be as long as the whole.
+        """
         middle = (kept.start + kept.stop) // 2
-        stop = min(round_up(middle + self._halo, self._stride), length)
-        yield slice(0, stop), slice(kept.start, middle)
-        start = max((middle - self._halo) // self._stride * self._stride, 0)
-        yield slice(start, length), slice(middle - start, kept.stop - start)
+        for cut in (round_up(middle, self._stride), middle // self._stride * self._stride):
+            if max(kept.start, self._halo) < cut < min(kept.stop, length - self._halo):
+                start = cut - self._halo
+                first = (0, cut + self._halo, slice(kept.start, cut))
+                return [first, (start, length - start, slice(self._halo, kept.stop - start))]
+        return []
 
     def _predict(self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept) -> Tensor:
         """Predict (N, channels, kept rows, kept columns)."""

@@ -11,7 +11,7 @@ import torch
 from unetkit.backends.base import DTYPES, Precision
 from unetkit.backends.registry import PRECISIONS, BackendName, check_backend, is_installed
 from unetkit.errors import ConfigError
-from unetkit.inference.device import cache_bytes, choose_device, free_memory, resident_memory
+from unetkit.inference.device import cache_bytes, choose_device, free_memory
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.footprint import Footprint, measure_features, pixel_bytes
 from unetkit.inference.grid import check_tile, round_up
@@ -132,12 +132,20 @@ def measure_footprint(
     )
 
 
-def expected_memory(plan: Plan, footprint: Footprint, info: ImageInfo) -> int:
-    """Return the bytes that a run takes: of the GPU's memory, or of the process with what it has used so far."""
+def needed_memory(plan: Plan, footprint: Footprint, info: ImageInfo, budget: int | None) -> int:
+    """Return the bytes that a run takes on its device: on a CPU of the process, beside what that has used before.
+
+    Args:
+        plan: How the run is done.
+        footprint: What the memory depends on.
+        info: The image.
+        budget: Bytes that everything may take; None for the default.
+    """
     network = footprint.network(plan.backend, plan.tile, plan.batch)
     if plan.device.type == "cuda":
         return network
-    return network + footprint.pipeline(plan.tile, plan.batch, info.height, info.width) + resident_memory()
+    decoded = min(cache_bytes(budget), info.channels * info.height * info.width * info.dtype.itemsize)
+    return network + decoded + footprint.pipeline(plan.tile, plan.batch, info.height, info.width)
 
 
 def _choose_precision(tiling: Tiling, device: torch.device) -> Precision:
@@ -181,20 +189,14 @@ def _fitting(
     device = plans[0].device
     free = free_memory(device, tiling.memory_bytes)
     found: set[tuple[BackendName, int]] = set()
-    for plan in plans:
-        needed = footprint.network(plan.backend, plan.tile, plan.batch)
-        if device.type != "cuda":
-            needed += footprint.pipeline(plan.tile, plan.batch, info.height, info.width)
-            needed += min(
-                cache_bytes(tiling.memory_bytes), info.channels * info.height * info.width * info.dtype.itemsize
-            )
+    needs = {plan: needed_memory(plan, footprint, info, tiling.memory_bytes) for plan in plans}
+    for plan, needed in needs.items():
         large = plan.batch > 1 and plan.batch * plan.tile**2 > LARGEST_BATCH_PIXELS and tiling.batch == "auto"
         if needed <= free and not large and (plan.backend, plan.tile) not in found:
             found.add((plan.backend, plan.tile))
             yield plan
     if not found and tiling.memory is not None:
-        least = min(footprint.network(plan.backend, plan.tile, plan.batch) for plan in plans)
-        missing = (least - free) / 1e9
+        missing = (min(needs.values()) - free) / 1e9
         raise ConfigError(
             f"memory: {tiling.memory} is too little for {ensemble.name}, by about {missing:.2f} GB.",
             "Allow more, or take a smaller --tile or --batch.",

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
 
+from unetkit.inference.device import choose_device, resident_memory
 from unetkit.inference.ensemble import Models, gather_models
 from unetkit.inference.grid import TileGrid
 from unetkit.inference.jobs import Job
 from unetkit.inference.options import Result, Tiling
 from unetkit.inference.output import describe_output
-from unetkit.inference.plan import Plan, expected_memory, measure_footprint
+from unetkit.inference.plan import Plan, measure_footprint, needed_memory
 from unetkit.inference.segment import Segmentation
 from unetkit.io.files import create_sink
 from unetkit.io.image import ImageInfo
@@ -70,6 +71,7 @@ def preview(
     warnings: list[str] = []
     segmentation = Segmentation(reading, tiling, written, None, warnings.append)
     with closing(segmentation.open(job, ensemble)) as source:
+        used = 0 if choose_device(tiling.device).type == "cuda" else resident_memory()
         info = source.info
         predictor = segmentation.predictor(source, ensemble, len(jobs), job.result)
         plan, grid = predictor.plan, predictor.grid(info)
@@ -85,7 +87,7 @@ def preview(
         plan=plan,
         grid=grid,
         seconds=seconds,
-        memory=expected_memory(plan, footprint, info),
+        memory=needed_memory(plan, footprint, info, tiling.memory_bytes) + used,
         disk=info.planes * spec.channels * info.height * info.width * spec.dtype.itemsize * len(jobs),
         free_disk=disk_usage(folder).free,
         scratch=info.scratch_bytes,

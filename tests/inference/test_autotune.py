@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from unetkit.errors import ConfigError
+from unetkit.inference import autotune
+from unetkit.inference.autotune import Tuner, cache_file
+from unetkit.inference.ensemble import gather_models
+from unetkit.inference.plan import Plan
+from unetkit.models.segmenter import Segmenter
+from unetkit.models.trimmed import Kept
+
+CPU = torch.device("cpu")
+TILES = (256, 512, 1024, 2048)
+
+
+def plans(backends: tuple[Any, ...] = ("torch", "openvino"), tiles: tuple[int, ...] = TILES) -> list[Plan]:
+    return [Plan(CPU, backend, "fp32", tile, 16, 1) for backend in backends for tile in tiles]
+
+
+class Clock:
+    """A time that only passes in backends: `seconds(backend, tile)` for each call."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.made: list[str] = []
+        self.called: list[tuple[str, int]] = []
+        self.seconds: Callable[[str, int], float] = lambda backend, tile: tile**2 / 1e6
+        monkeypatch.setattr(autotune, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(autotune, "create_backend", self.create)
+
+    def create(self, name: str, *rest: Any) -> Any:
+        clock = self
+        self.made.append(name)
+
+        class Fake:
+            device = CPU
+
+            def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
+                clock.called.append((name, pixels.shape[-1]))
+                clock.now += clock.seconds(name, pixels.shape[-1])
+                return pixels
+
+        return Fake()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
+    """Fake backends with a time of their own, and an empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def tuner(tiny_segmenter: Segmenter) -> Tuner:
+    tiny_segmenter.sha256 = "a" * 64
+    return Tuner(gather_models(tiny_segmenter), np.dtype(np.uint8), lambda sentence: None)
+
+
+def test_the_fastest_backend_and_the_best_tile_are_found(clock: Clock, tuner: Tuner) -> None:
+    clock.seconds = lambda backend, tile: tile**2 * (1 if backend == "openvino" else 3) / 1e6
+    chosen = tuner(plans())
+    assert (chosen.backend, chosen.tile) == ("openvino", 2048)  # its halo costs least
+    assert "openvino 2048" in chosen.why
+    assert "torch 1024" in chosen.why
+
+
+def test_a_large_tile_that_is_slow_is_not_taken(clock: Clock, tuner: Tuner) -> None:
+    clock.seconds = lambda backend, tile: tile**2 * (5 if tile > 1024 else 1) / 1e6
+    assert tuner(plans()).tile == 1024
+
+
+def test_the_first_call_does_not_count(clock: Clock, tuner: Tuner) -> None:
+    """It compiles, allocates, and so on."""
+    clock.seconds = lambda backend, tile: 100 if clock.called.count((backend, tile)) == 1 and backend == "torch" else 1
+    clock.seconds, slow = (lambda backend, tile: slow(backend, tile) + (backend == "openvino")), clock.seconds
+    assert tuner(plans(tiles=(512,))).backend == "torch"
+
+
+def test_after_some_seconds_nothing_more_is_tried(clock: Clock, tuner: Tuner) -> None:
+    clock.seconds = lambda backend, tile: 10
+    assert tuner(plans()).tile == 1024
+    assert ("torch", 2048) not in clock.called
+
+
+def test_a_choice_is_told_and_remembered(clock: Clock, tuner: Tuner, tiny_segmenter: Segmenter) -> None:
+    told: list[str] = []
+    first = Tuner(tuner.ensemble, tuner.dtype, told.append)(plans())
+    assert len(told) == 1
+    called = len(clock.called)
+    again = Tuner(tuner.ensemble, tuner.dtype, told.append)(plans())
+    assert (again.backend, again.tile, again.batch) == (first.backend, first.tile, first.batch)
+    assert "as measured before" in again.why
+    assert len(clock.called) == called
+    assert len(told) == 1
+
+
+def test_other_models_and_other_plans_are_tried_anew_and_remembered_beside(clock: Clock, tuner: Tuner) -> None:
+    for sha256, offered in [("a" * 64, plans()), ("b" * 64, plans()), ("b" * 64, plans(tiles=(256,)))]:
+        before = len(clock.called)
+        tuner.ensemble.segmenters[0].sha256 = sha256
+        tuner(offered)
+        assert len(clock.called) > before
+    assert len(json.loads(cache_file().read_text())) == 3
+
+
+def test_a_model_that_never_was_a_file_is_not_remembered(clock: Clock, tuner: Tuner) -> None:
+    tuner.ensemble.segmenters[0].sha256 = ""
+    tuner(plans())
+    assert not cache_file().exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"[1, 2]", b"null", b"7", b"\xff\xfe\x00", b'"text"'])
+def test_a_damaged_cache_is_replaced(clock: Clock, tuner: Tuner, damage: bytes) -> None:
+    cache_file().parent.mkdir(parents=True)
+    cache_file().write_bytes(damage)
+    first = tuner(plans())
+    called = len(clock.called)
+    assert tuner(plans()).tile == first.tile
+    assert len(clock.called) == called
+
+
+@pytest.mark.parametrize("value", [None, 3, "abcd", [], ["torch"], ["torch", 7, 1, "why"], ["torch", "x", {}, 5], {}])
+def test_a_damaged_entry_is_measured_again(clock: Clock, tuner: Tuner, value: Any) -> None:
+    tuner(plans())
+    (key,) = json.loads(cache_file().read_text())
+    cache_file().write_text(json.dumps({key: value}))
+    called = len(clock.called)
+    tuner(plans())
+    assert len(clock.called) > called
+
+
+def test_a_cache_that_cannot_be_written_is_no_hindrance(clock: Clock, tuner: Tuner, tmp_path: Path) -> None:
+    (tmp_path / "unetkit").write_text("a file where the folder should be")
+    assert tuner(plans()).tile in TILES
+
+
+@pytest.mark.parametrize("error", [ConfigError("x", "y"), torch.OutOfMemoryError("no room")])
+def test_a_backend_that_does_not_work_here_is_no_choice(
+    clock: Clock, tuner: Tuner, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def create(name: str, *rest: Any) -> Any:
+        if name == "openvino":
+            raise error
+        return clock.create(name)
+
+    monkeypatch.setattr(autotune, "create_backend", create)
+    assert tuner(plans()).backend == "torch"
+
+
+def test_a_tile_for_which_there_is_no_memory_is_no_choice(clock: Clock, tuner: Tuner) -> None:
+    def seconds(backend: str, tile: int) -> float:
+        if tile == 2048:
+            raise torch.OutOfMemoryError("no room")
+        return tile / 1e6
+
+    clock.seconds = seconds
+    assert tuner(plans()).tile == 1024
+
+
+def test_where_nothing_can_be_tried_the_smallest_is_taken(clock: Clock, tuner: Tuner) -> None:
+    def seconds(backend: str, tile: int) -> float:
+        raise torch.OutOfMemoryError("no room")
+
+    clock.seconds = seconds
+    chosen = tuner(plans())
+    assert chosen.tile == 256
+    assert not cache_file().exists()
+
+
+def test_other_errors_are_raised(clock: Clock, tuner: Tuner) -> None:
+    def seconds(backend: str, tile: int) -> float:
+        raise ValueError("a bug")
+
+    clock.seconds = seconds
+    with pytest.raises(ValueError, match="a bug"):
+        tuner(plans())
+
+
+def test_a_package_that_was_installed_under_another_name_is_no_hindrance(
+    clock: Clock, tuner: Tuner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """onnxruntime-gpu is imported as onnxruntime."""
+
+    def version(name: str) -> str:
+        if name == "onnxruntime":
+            raise PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(autotune, "version", version)
+    assert tuner(plans(("torch", "onnxruntime"))).backend in ("torch", "onnxruntime")
+
+
+def test_it_works_with_real_backends(tuner: Tuner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    start = time.perf_counter()
+    chosen = tuner(plans(("torch",), (64, 128)))
+    assert chosen.tile in (64, 128)
+    assert time.perf_counter() - start < 60

@@ -1,0 +1,87 @@
+"""The options of a run: `unetkit.inference.options`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from unetkit.errors import ConfigError
+from unetkit.inference.options import Result, Tiling, parse_memory
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1GB", 2**30),
+        ("1 gb", 2**30),
+        ("1GiB", 2**30),
+        ("1.5G", 3 * 2**29),
+        ("800MB", 800 * 2**20),
+        (" 800 M ", 800 * 2**20),
+        ("2T", 2**41),
+        ("64k", 2**16),
+        ("123456", 123456),
+        ("512B", 512),
+    ],
+)
+def test_memory_is_read_as_people_write_it(text: str, size: int) -> None:
+    assert parse_memory(text) == size
+    assert Tiling(memory=text).memory_bytes == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "GB", "0", "0GB", "0.0001B", "-1GB", "1,5GB", "1PB", "1 GB RAM", "nan", "1e9", "٣x"]
+)
+def test_what_is_no_amount_of_memory_is_an_error_with_an_example(text: str) -> None:
+    with pytest.raises(ConfigError, match="no amount of memory") as caught:
+        Tiling(memory=text)
+    assert "1GB" in caught.value.remedy
+
+
+def test_by_default_memory_has_no_bound() -> None:
+    assert Tiling().memory_bytes is None
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"tile": 0}, "tile: 0"),
+        ({"tile": -32}, "tile: -32"),
+        ({"tile": "large"}, "tile: large"),
+        ({"tile": 512.0}, "tile: 512.0"),
+        ({"batch": 0}, "batch: 0"),
+        ({"backend": "tensorrt"}, "backend: 'tensorrt'"),
+        ({"precision": "fp8"}, "precision: 'fp8'"),
+        ({"precision": "int8", "backend": "torch"}, "torch does not compute in int8"),
+    ],
+)
+def test_an_impossible_way_to_predict_is_an_error(options: dict[str, Any], names: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Tiling(**options)
+    assert names in caught.value.problem
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"output": "contours"}, "output: 'contours'"),
+        ({"threshold": 0.0}, "threshold: 0"),
+        ({"threshold": 1.0}, "threshold: 1"),
+        ({"threshold": float("nan")}, "threshold: nan"),
+        ({"split": True}, "split has no meaning"),
+        ({"split": True, "output": "probabilities"}, "split has no meaning"),
+    ],
+)
+def test_an_impossible_result_is_an_error(options: dict[str, Any], names: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Result(**options)
+    assert names in caught.value.problem
+    assert caught.value.remedy
+
+
+def test_int8_is_possible_where_openvino_is_chosen_or_left_open() -> None:
+    assert Tiling(precision="int8").backend == "auto"
+    assert Tiling(precision="int8", backend="openvino").backend == "openvino"
+    assert Result(output="labels", split=True).split

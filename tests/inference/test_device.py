@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from unetkit.errors import ConfigError
+from unetkit.inference import device
+from unetkit.inference.device import choose_device, describe_device, free_memory, peak_resident
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["warp", "", "cuda:99", "meta", "hpu", "privateuseone"])
+def test_an_impossible_device_is_an_error_with_a_remedy(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be used here") as caught:
+        choose_device(name)
+    assert "'auto', 'cpu'" in caught.value.remedy
+
+
+def test_auto_is_a_device_that_works() -> None:
+    assert torch.ones(1, device=choose_device("auto")).item() == 1
+
+
+@pytest.mark.parametrize(("cuda", "mps", "chosen"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+def test_auto_prefers_cuda_then_mps(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, chosen: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert choose_device("auto").type == chosen
+
+
+def test_a_device_is_described_always_alike() -> None:
+    assert describe_device(CPU) == describe_device(CPU)
+    assert "cores" in describe_device(CPU)
+
+
+def test_the_peak_is_at_least_what_was_held() -> None:
+    held = torch.ones(2**24)  # 64 MB
+    assert peak_resident() > held.numel() * 4
+
+
+@pytest.mark.parametrize("status", [None, "Name: python\nVmRSS: 5 kB\n"])
+def test_a_system_that_does_not_tell_the_peak_is_guessed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: str | None
+) -> None:
+    file = tmp_path / "status"
+    if status is not None:
+        file.write_text(status)
+    monkeypatch.setattr(device, "Path", lambda name: file)
+    assert peak_resident() == device.UNKNOWN_RESIDENT
+
+
+def test_on_a_cpu_a_budget_leaves_what_the_process_has_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "peak_resident", lambda: 3 * 10**8)
+    assert free_memory(CPU, 10**9) == 7 * 10**8
+    assert free_memory(CPU, None) == device.CPU_BUDGET - 3 * 10**8
+    assert free_memory(CPU, 10**8) < 0
+
+
+@pytest.mark.parametrize(("budget", "expected"), [(None, 8 * 10**9), (10**9, 10**9), (10**11, 8 * 10**9)])
+def test_on_a_gpu_a_budget_is_of_its_free_memory(
+    monkeypatch: pytest.MonkeyPatch, budget: int | None, expected: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**10, 8 * 10**10))
+    assert free_memory(torch.device("cuda"), budget) == expected

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unetkit.errors import ModelError
+from unetkit.inference.ensemble import gather_models
+from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.models.spec import ModelSpec
+
+SPEC = ModelSpec("resnet18", depth=3, decoder_channels=(8, 8, 8), halo=24, threshold=0.4)
+
+
+def model(**changes: Any) -> Segmenter:
+    if depth := changes.get("depth"):
+        changes["decoder_channels"] = (8,) * depth
+    return Segmenter(replace(SPEC, **changes))
+
+
+def test_one_model_is_itself(tiny_model: Path) -> None:
+    ensemble = gather_models(tiny_model)
+    assert (ensemble.channels, ensemble.classes, ensemble.stride, ensemble.halo) == (1, 1, 8, 16)
+    assert ensemble.threshold == 0.5
+    assert ensemble.name == "tiny.safetensors"
+    assert ensemble.sha256 == ensemble.segmenters[0].sha256 != ""
+
+
+def test_several_share_the_largest_stride_and_halo_and_the_mean_threshold() -> None:
+    ensemble = gather_models([model(), model(depth=4, halo=16, threshold=0.7)])
+    assert ensemble.stride == 16
+    assert ensemble.halo == 32  # 24 is no multiple of 16
+    assert ensemble.threshold == pytest.approx(0.55)
+    assert len(ensemble.specs) == 2
+
+
+def test_models_and_files_can_be_mixed_and_only_what_was_loaded_here_is_owned(tiny_model: Path) -> None:
+    loaded = gather_models(str(tiny_model)).segmenters[0]
+    assert gather_models([tiny_model, tiny_model]).owned
+    assert not gather_models([tiny_model, loaded]).owned
+    assert not gather_models(loaded).owned
+    assert gather_models([loaded, tiny_model]).segmenters[0] is loaded
+
+
+def test_the_hash_is_that_of_all_files_in_their_order(tiny_model: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    save_model(model(in_channels=1), other)
+    both = gather_models([tiny_model, other]).sha256
+    assert len(both) == 64
+    assert both not in {gather_models(path).sha256 for path in (tiny_model, other)}
+    assert both == gather_models([str(tiny_model), str(other)]).sha256
+    assert both != gather_models([other, tiny_model]).sha256
+
+
+def test_a_model_that_never_was_a_file_has_no_hash(tiny_model: Path) -> None:
+    assert gather_models(model()).sha256 == ""
+    assert gather_models([tiny_model, model()]).sha256 == ""
+
+
+@pytest.mark.parametrize("changes", [{"in_channels": 3}, {"classes": 3}])
+def test_models_for_other_images_are_an_error_that_names_both(changes: dict[str, int], tiny_model: Path) -> None:
+    other = model(**changes)
+    other.name = "other.safetensors"
+    with pytest.raises(ModelError, match=rf"other.safetensors has {next(iter(changes))} 3, but .*tiny") as caught:
+        gather_models([tiny_model, other])
+    assert "same kind" in caught.value.remedy
+
+
+def test_no_model_is_an_error() -> None:
+    with pytest.raises(ModelError, match="no model"):
+        gather_models([])
