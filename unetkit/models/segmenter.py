@@ -132,7 +132,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         for name, entry in entries.items():
             tensor = torch.empty(entry["shape"], dtype=STORED_TYPES[entry["dtype"]])
             file.seek(8 + length + entry["data_offsets"][0])
-            file.readinto(tensor.reshape(-1).view(torch.uint8).numpy())
+            file.readinto(tensor.reshape(-1).view(torch.uint8).numpy().data)
             weights[name] = tensor
     return weights
 
