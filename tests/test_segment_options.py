@@ -160,7 +160,9 @@ def test_series_level_channels_axes_and_region(here: Path, segment: Callable[...
 
 
 def test_pixel_size_resamples_and_is_kept(here: Path, segment: Callable[..., str]) -> None:
-    tifffile.imwrite("in.ome.tif", blobs(160, 200), metadata={"axes": "YX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25})
+    tifffile.imwrite(
+        "in.ome.tif", blobs(160, 200), metadata={"axes": "YX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
+    )
     segment("in.ome.tif", "out.tif", "--pixel-size", "0.5")
     with closing(open_image("out.tif")) as source:
         assert (source.info.height, source.info.width) == (80, 100)
@@ -216,7 +218,9 @@ def test_what_made_it_is_in_the_output_and_makes_it_again(
         description = str(file.ome_metadata)
     for fact in (tiny_model.name, hash_file(tiny_model), f"unetkit {__version__}", "--tta", "--on-bad-tile background"):
         assert fact in description
-    command = description[description.index("unetkit segment in.tif") :].split("<")[0].replace("&quot;", '"')
+    command = (
+        description[description.index("unetkit segment in.tif") :].split("<", maxsplit=1)[0].replace("&quot;", '"')
+    )
     words = command.split()[2:]
     assert words[1] == "RESULT"
     words[1] = "again.tif"
@@ -297,10 +301,8 @@ def test_bfloat16_is_close(segment: Callable[..., str], image: NDArray[np.uint8]
 
 
 @pytest.mark.skipif(not is_installed("openvino"), reason="openvino is not installed")
-def test_int8_says_how_much_it_changes(
-    segment: Callable[..., str], image: NDArray[np.uint8], tiny_model: Path
-) -> None:
-    """A network with random weights loses more than a trained one, so it may be refused: then it is fp32, to the bit."""
+def test_int8_says_how_much_it_changes(segment: Callable[..., str], image: NDArray[np.uint8], tiny_model: Path) -> None:
+    """With random weights more changes than with trained ones, so it may be refused: then it is fp32, to the bit."""
     pytest.importorskip("nncf")
     said = segment("in.tif", "out.tif", "--precision", "int8")
     segment("in.tif", "exact.tif", "--backend", "openvino")
@@ -332,7 +334,14 @@ def test_memory_that_is_too_little_is_an_error_and_touches_nothing(
 def test_a_dry_run_tells_all_and_writes_nothing(segment: Callable[..., str], here: Path) -> None:
     tifffile.imwrite("in.tif", np.stack([blobs(), blobs()]), metadata={"axes": "ZYX"})
     said = segment("in.tif", "out.tif", "--dry-run", *SMALL_TILES)
-    for fact in ("ZYX (2, 150, 170)", "torch in fp32 on cpu, tile 64, halo 16", "2 planes of", "GB", "about", "are free"):
+    for fact in (
+        "ZYX (2, 150, 170)",
+        "torch in fp32 on cpu, tile 64, halo 16",
+        "2 planes of",
+        "GB",
+        "about",
+        "are free",
+    ):
         assert fact in said
     for name in ("tiles", "time", "memory", "disk", "warnings"):
         assert name in said

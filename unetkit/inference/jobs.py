@@ -9,7 +9,7 @@ from glob import glob
 from pathlib import Path
 
 from unetkit.errors import ImageError, OutputError
-from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, find_images, image_stem, is_folder, is_zarr
+from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, find_images, image_stem, is_folder
 
 
 @dataclass(frozen=True)
