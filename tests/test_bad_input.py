@@ -363,7 +363,7 @@ SEGMENT_FAULTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "folder missing": (["nowhere/out.tif"], ("nowhere", "does not exist")),
     "exists": (["there.tif"], ("there.tif", "--overwrite")),
     "probabilities as PNG": (["out.png", "--output", "probabilities"], ("out.tif",)),
-    "too many files": (["out.tif", "more.tif"], ("more.tif",)),
+    "too many files": (["there.tif", "more.tif"], ("more.tif", "2 images", "folder")),
     "too few files": ([], ("result",)),
 }
 

@@ -1,8 +1,35 @@
 """`python -m unetkit` is the same as `unetkit`."""
 
+from __future__ import annotations
+
+import os
 import sys
+import threading
+import traceback
+from contextlib import suppress
+from typing import NoReturn
 
 from unetkit.cli import main
 
+
+def run() -> NoReturn:
+    """Run the command line and end the process with its exit code.
+
+    When a run was stopped, a thread may still be in native code, with a window that takes the network a while. An
+    interpreter that ends under it crashes, so the process then ends at once instead.
+    """
+    try:
+        code = main()
+    except Exception:  # a fault of unetkit: shown as Python would, and ended as below
+        traceback.print_exc()
+        code = 1
+    if any(thread.daemon and thread.name.startswith("unetkit-") for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -92,6 +92,7 @@ def test_an_input_is_never_an_output(here: Path) -> None:
         (["one.tif", "slides/a.tif"], "slides/deep/c.png", "is a file, but it is for 2 images"),
         ("slides", "one.tif", "is a file, but slides is a folder"),
         ("slides", "out.zarr", "is a file, but slides is a folder"),
+        (["one.tif", "slides/a.tif"], "more.tif", "is a file, but it is for 2 images"),
     ):
         for options in ({}, {"overwrite": True}, {"resume": True}):
             with pytest.raises(OutputError, match=message):

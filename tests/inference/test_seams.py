@@ -10,10 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from unetkit.backends.eager import TorchBackend
 from unetkit.errors import ConfigError
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.forward import Forward
 from unetkit.inference.grid import TileGrid, make_grid
+from unetkit.inference.predictor import say_nothing
 from unetkit.inference.seams import Seams, default_largest, verify_seams
 from unetkit.io.image import ArraySource
 from unetkit.models.segmenter import Segmenter
@@ -32,14 +34,24 @@ class Predict:
     """A model as `verify_seams` wants it, with the sizes of all windows that it was asked for."""
 
     def __init__(self, segmenter: Segmenter) -> None:
-        self.forward = Forward(segmenter, torch.device("cpu"), "probabilities", 0.5)
+        self.forward = Forward(
+            [TorchBackend(segmenter, torch.device("cpu"), "fp32", owned=False)],
+            classes=segmenter.spec.out_channels,
+            probabilities=True,
+            threshold=0.5,
+            augment=False,
+            halo=segmenter.spec.halo,
+            stride=STRIDE,
+            tell=say_nothing,
+        )
         self.statistics = Statistics(np.zeros(1, np.float32), np.ones(1, np.float32))
         self.sizes: list[tuple[int, int]] = []
 
     def __call__(self, window: NDArray[Any], plane: int) -> NDArray[np.float32]:
         self.sizes.append((window.shape[1], window.shape[2]))
-        predicted: NDArray[np.float32] = self.forward(window[None], [self.statistics])[0]
-        return predicted
+        whole = (slice(0, window.shape[1]), slice(0, window.shape[2]))
+        predicted = self.forward.submit(self.forward.gather([window]), [[self.statistics]], whole).result()
+        return np.asarray(predicted[0], np.float32)
 
 
 def lay(halo: int, tile: int = 48, height: int = HEIGHT, width: int = WIDTH) -> TileGrid:

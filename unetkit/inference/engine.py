@@ -37,7 +37,7 @@ POLL_SECONDS = 0.05
 """How long a stage waits for another before it looks whether the run was stopped."""
 
 PATIENCE_SECONDS = 1.0
-"""How long a stopped run waits for a window that is in the network: its thread ends by itself afterwards."""
+"""How long a stopped run waits for a window that is being read or predicted: its thread ends by itself afterwards."""
 
 Item = TypeVar("Item")
 
@@ -317,12 +317,12 @@ class _Crew:
             raise self._first_error from self._first_error.__cause__
 
     def _join(self) -> None:
-        """Wait for the threads; once they are told to stop, not for a window that is in the network."""
+        """Wait for the threads; once they are told to stop, only the writer has the time that it takes to clean up."""
         deadline = None
         for thread in self._threads:
             while thread.is_alive():
                 thread.join(POLL_SECONDS)
                 if self.stop.is_set():
                     deadline = deadline or monotonic() + PATIENCE_SECONDS
-                    if thread.name == "unetkit-device" and monotonic() > deadline:
+                    if thread.name != "unetkit-writer" and monotonic() > deadline:
                         break

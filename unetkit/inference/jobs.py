@@ -59,7 +59,7 @@ def plan_jobs(
     if len(named) == 1 and not is_folder(named[0]) and not _is_pattern(named[0]):
         return [_plan_file(named[0], result, resume and not overwrite)]
     found = list(dict.fromkeys(path for name in named for path in _expand(name)))
-    if result.suffix.lower() == ZARR_SUFFIX or (result.exists() and not result.is_dir()):
+    if _is_file(result):
         what = (
             f"{named[0]} is a folder" if len(named) == 1 and is_folder(named[0]) else f"it is for {len(found)} images"
         )
@@ -114,6 +114,13 @@ def _expand(name: Path) -> list[Path]:
 def _check_exists(image: Path) -> None:
     if not image.exists():
         raise ImageError(f"The image {image} does not exist.", "Check its name and folder.")
+
+
+def _is_file(result: Path) -> bool:
+    """Whether this is a file, or would be one by its name."""
+    if result.exists():
+        return not is_folder(result)
+    return result.suffix.lower() in (*IMAGE_SUFFIXES, ZARR_SUFFIX)
 
 
 def _is_pattern(path: Path) -> bool:

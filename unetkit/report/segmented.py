@@ -18,27 +18,39 @@ LISTED_TILES = 10
 def summarize(done: Sequence[Segmented], result: Path) -> Iterator[str]:
     """Yield the lines that are printed when all is done."""
     new = [item for item in done if item.pixels]
-    pixels, seconds = sum(item.pixels for item in new), sum(item.seconds for item in new)
-    files = "" if len(done) == 1 else f"{len(done)} images, "
-    there = f"{len(done) - len(new)} were there already, " if len(new) < len(done) else ""
-    rate = f" ({pixels / 1e6 / seconds:.2f} Mpx/s)" if seconds else ""
-    yield f"{result}: {files}{there}{pixels / 1e6:.1f} Mpx in {seconds:.1f} s{rate}."
+    pixels, kept, seconds = (sum(getattr(item, name) for item in new) for name in ("pixels", "kept", "seconds"))
+    there = len(done) - len(new)
+    if not new:
+        yield f"{result}: {'all images were' if there > 1 else 'it was'} segmented already, nothing is left to do."
+        return
+    parts = [] if len(done) == 1 else [count(len(done), "image")]
+    parts += [f"{there} of them segmented already"] if there else []
+    parts += [f"{_megapixels(pixels)} in {duration(seconds)} ({(pixels - kept) / 1e6 / max(seconds, 1e-9):.2f} Mpx/s)"]
+    parts += [f"{_megapixels(kept)} of them from the run before"] if kept else []
+    yield f"{result}: {', '.join(parts)}."
     yield from dict.fromkeys(f"How: {item.plan}." for item in new)
     for item in new:
         name = "" if len(done) == 1 else f"{item.image.name}: "
-        if item.objects is not None:
-            yield f"{name}{item.objects:,} objects."
-        if item.skipped:
-            yield f"{name}{item.skipped:,} of {item.tiles:,} tiles were skipped as empty: see {item.picture}."
-        if item.bad_tiles:
-            places = [f"y {bad.y}, x {bad.x} ({bad.height} x {bad.width})" for bad in item.bad_tiles[:LISTED_TILES]]
-            more = ", ..." if len(item.bad_tiles) > LISTED_TILES else ""
-            yield (
-                f"{name}{len(item.bad_tiles)} parts of the image could not be decoded and are background: "
-                f"{'; '.join(places)}{more}."
-            )
-        if item.seams is not None:
-            yield f"{name}{item.seams.summary()}"
+        yield from (name + text for text in _details(item))
+
+
+def _details(item: Segmented) -> Iterator[str]:
+    """Yield what is to be said of one image."""
+    if item.objects is not None:
+        yield f"{count(item.objects, 'object')}."
+    if item.skipped:
+        yield f"{item.skipped:,} of {count(item.tiles, 'tile')} skipped as empty: see {item.picture}."
+    if item.bad_tiles:
+        places = [
+            f"y {bad.y}, x {bad.x} ({bad.height} x {bad.width})"
+            + (f" of plane {bad.plane}" if len({bad.plane for bad in item.bad_tiles} | {0}) > 1 else "")
+            for bad in item.bad_tiles[:LISTED_TILES]
+        ]
+        more = f"; and {len(item.bad_tiles) - LISTED_TILES:,} more" if len(item.bad_tiles) > LISTED_TILES else ""
+        parts = count(len(item.bad_tiles), "part")
+        yield f"{parts} of the image could not be decoded, background in the result: {'; '.join(places)}{more}."
+    if item.seams is not None:
+        yield item.seams.summary()
 
 
 def describe_preview(plan: Preview) -> Table:
@@ -48,9 +60,9 @@ def describe_preview(plan: Preview) -> Table:
     height, width = plan.grid.window
     scratch = f", and {plan.scratch / 1e9:.2f} GB of temporary files" if plan.scratch else ""
     facts |= {
-        "images": str(plan.images),
+        "images": f"{plan.images:,}" + (", like this one as far as time and disk go" if plan.images > 1 else ""),
         "plan": str(plan.plan),
-        "tiles": f"{rows * columns * plan.info.planes:,}: {plan.info.planes} planes of {rows} x {columns}, "
+        "tiles": f"{rows * columns * plan.info.planes:,}: {count(plan.info.planes, 'plane')} of {rows} x {columns}, "
         f"windows of {height} x {width}",
         "time": f"about {duration(plan.seconds)}",
         "memory": f"about {plan.memory / 1e9:.1f} GB",
@@ -61,12 +73,28 @@ def describe_preview(plan: Preview) -> Table:
     return facts_table(f"What segment would do with {plan.info.name}", facts)
 
 
+def count(number: int, thing: str) -> str:
+    """Write a number of things.
+
+    >>> count(1, "object"), count(1200, "tile")
+    ('1 object', '1,200 tiles')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _megapixels(pixels: int) -> str:
+    """Write a number of pixels; with two digits at least, so that a small image is not nothing."""
+    return f"{pixels / 1e6:.1f} Mpx" if pixels >= 1e6 else f"{pixels / 1e6:.2g} Mpx"
+
+
 def duration(seconds: float) -> str:
     """Write a time for people.
 
-    >>> duration(5.4), duration(200), duration(9000)
-    ('5 s', '3 min', '2.5 h')
+    >>> duration(0.34), duration(15.4), duration(200), duration(9000)
+    ('0.3 s', '15 s', '3 min', '2.5 h')
     """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from unetkit.inference.segment import Segmented
+from unetkit.io.image import BadTile
+from unetkit.report.segmented import summarize
+
+ONE = Segmented(Path("a.tif"), Path("out/a.tif"), 4_000_000, seconds=2.0, plan="torch in fp32", tiles=9)
+
+
+def said(*done: Segmented) -> list[str]:
+    return list(summarize(done, Path("out")))
+
+
+def test_one_image_takes_two_lines() -> None:
+    assert said(ONE) == ["out: 4.0 Mpx in 2.0 s (2.00 Mpx/s).", "How: torch in fp32."]
+
+
+def test_a_resumed_run_does_not_count_what_was_there_as_its_own_speed() -> None:
+    assert said(replace(ONE, kept=3_000_000))[0] == (
+        "out: 4.0 Mpx in 2.0 s (0.50 Mpx/s), 3.0 Mpx of them from the run before."
+    )
+
+
+def test_several_images_share_a_plan_and_name_what_is_their_own() -> None:
+    there = Segmented(Path("b.tif"), Path("out/b.tif"), 0)
+    bad = tuple(BadTile(0, 64 * i, 0, 64, 64) for i in range(12))
+    lines = said(replace(ONE, objects=1), there, replace(ONE, image=Path("c.tif"), bad_tiles=bad))
+    assert lines[:2] == [
+        "out: 3 images, 1 of them segmented already, 8.0 Mpx in 4.0 s (2.00 Mpx/s).",
+        "How: torch in fp32.",
+    ]
+    assert lines[2] == "a.tif: 1 object."
+    assert lines[3].startswith("c.tif: 12 parts of the image could not be decoded, background in the result: y 0, x 0 ")
+    assert lines[3].endswith("; and 2 more.")
+
+
+def test_what_was_there_already_is_not_timed() -> None:
+    there = Segmented(Path("b.tif"), Path("out/b.tif"), 0)
+    assert said(there) == ["out: it was segmented already, nothing is left to do."]
+    assert said(there, there) == ["out: all images were segmented already, nothing is left to do."]
