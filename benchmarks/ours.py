@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -17,12 +18,15 @@ from numpy.typing import NDArray
 
 import unetkit
 from unetkit import Segmenter
-from unetkit.inference.engine import measure_plane, read_window
-from unetkit.inference.forward import Forward
+from unetkit.inference.engine import read_window
+from unetkit.inference.ensemble import gather_models
+from unetkit.inference.options import Tiling
+from unetkit.inference.predictor import Predictor, say_nothing
 from unetkit.inference.segment import open_for
-from unetkit.inference.tiling import DEFAULT_BATCH, Tiling
+from unetkit.io.image import ImageSource
+from unetkit.io.reading import WHOLE
 from unetkit.models.spec import ModelSpec, Normalization
-from unetkit.models.statistics import Statistics
+from unetkit.models.trimmed import Kept
 
 
 @dataclass(frozen=True)
@@ -83,33 +87,44 @@ def segment_file(image: Path, result: Path, segmenter: Segmenter, setting: Setti
 def bare_pass(image: Path, segmenter: Segmenter, setting: Setting, device: torch.device) -> float:
     """Return the seconds that the network alone takes for the very batches of tiles that `segment_file` runs.
 
-    The windows are raw pixels in memory before the clock starts, and the masks that come back are thrown away.
+    The backend is warm, and the windows are on the device before the clock starts; the probabilities are thrown away.
     """
-    tiling = Tiling(setting.tile, setting.halo, setting.batch, str(device))
-    forward = Forward(segmenter, device, "mask", segmenter.spec.threshold)
-    batches = list(_batches(image, segmenter, tiling, device))
-    forward(*batches[0])
+    ensemble = gather_models(segmenter)
+    with closing(open_for(image, ensemble.channels, WHOLE)) as source:
+        info = source.info
+        predictor = Predictor(
+            ensemble,
+            Tiling(device=str(device), **setting.options()),
+            source,
+            info.planes * info.height * info.width,
+            probabilities=False,
+            threshold=None,
+            tell=say_nothing,
+        )
+        backend = predictor.backends[0]
+        batches = [
+            (windows.to(backend.device), center, center + 1, kept)
+            for windows, center, kept in _batches(source, predictor)
+        ]
+    for kept in {str(batch[-1]): batch for batch in batches}.values():  # what is compiled for each kind of tile
+        backend(*kept)
     synchronise(device)
     start = perf_counter()
-    for windows, statistics in batches:
-        forward(windows, statistics)
+    for batch in batches:
+        backend(*batch)
     synchronise(device)
     return perf_counter() - start
 
 
-def _batches(
-    image: Path, segmenter: Segmenter, tiling: Tiling, device: torch.device
-) -> Iterator[tuple[NDArray[Any], list[Statistics]]]:
-    """Read the windows of the grid in batches."""
-    channels = segmenter.spec.in_channels
-    size = DEFAULT_BATCH.get(device.type, 1) if tiling.batch is None else tiling.batch
-    with closing(open_for(image, channels)) as source:
-        grid = tiling.grid(source.info.height, source.info.width, segmenter.spec)
-        statistics = measure_plane(source, 0, segmenter.normalizer, channels)
-        tiles = list(grid)
-        for start in range(0, len(tiles), size):
-            windows = [read_window(source, 0, tile, grid, channels) for tile in tiles[start : start + size]]
-            yield np.stack(windows), [statistics] * len(windows)
+def _batches(source: ImageSource, predictor: Predictor) -> Iterator[tuple[torch.Tensor, torch.Tensor, Kept]]:
+    """Read the windows of the grid as the engine does, in batches that have one kept part."""
+    grid, channels, size = predictor.grid(source.info), predictor.ensemble.channels, predictor.plan.batch
+    for kept, tiles in groupby(grid, key=lambda tile: (tile.row.inner, tile.column.inner)):
+        same = list(tiles)
+        for start in range(0, len(same), size):
+            windows = [read_window(source, 0, tile, grid, channels) for tile in same[start : start + size]]
+            pixels = torch.from_numpy(np.stack(windows))
+            yield pixels, torch.zeros(len(windows), channels, device=predictor.plan.device), kept
 
 
 def synchronise(device: torch.device) -> None:

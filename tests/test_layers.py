@@ -29,7 +29,10 @@ LAYERS = [
 
 HELPS = [["--help"], ["--version"], *([verb, "--help"] for verb in ("segment", "evaluate", "demo", "info"))]
 
-HEAVY = ("torch", "lightning", "albumentations", "scipy", "skimage", "cv2", "segmentation_models_pytorch", "tifffile")
+HEAVY = (
+    *("torch", "lightning", "albumentations", "scipy", "skimage", "cv2", "segmentation_models_pytorch"),
+    *("tifffile", "zarr"),
+)
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
@@ -99,6 +102,14 @@ def test_importing_unetkit_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("module", ["io.files", "models.spec", "models.statistics", "inference.grid", "cli"])
 def test_what_is_no_network_imports_no_torch(module: str) -> None:
     assert not loaded_by(f"import unetkit.{module}") & {"torch", "lightning", "albumentations"}
+
+
+def test_zarr_is_imported_only_when_one_is_opened() -> None:
+    assert "zarr" not in loaded_by("import unetkit.io.files")
+
+
+def test_what_to_read_is_said_without_numpy() -> None:
+    assert not loaded_by("import unetkit.io.reading; import sys; assert 'numpy' not in sys.modules")
 
 
 @pytest.mark.parametrize("arguments", HELPS)

@@ -44,7 +44,7 @@ def segment_command(
         raise ConfigError("No model is named.", "Give the one of a run: --model runs/NAME/model.safetensors.")
     jobs = plan_jobs(images, result, overwrite=written.overwrite, resume=written.resume)
     if dry_run:
-        show(describe_preview(preview(jobs, model, reading, tiling, written)))
+        show(describe_preview(preview(jobs, result, model, reading, tiling, written)))
         return
     with pixel_progress() as progress:
         done = Segmentation(reading, tiling, written, progress, say).run(jobs, result, model, verify_seams=verify_seams)
@@ -112,7 +112,7 @@ def info_command(file: Path | None = None, /) -> None:
     """Tell what an image or a model file is; without one, what unetkit sees on this machine.
 
     Args:
-        file: TIFF, PNG, JPEG, or model.safetensors.
+        file: TIFF, PNG, JPEG, OME-Zarr, or model.safetensors.
     """
     from unetkit.report.console import show
     from unetkit.report.info import describe

@@ -8,6 +8,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from numpy.typing import NDArray
 
 from unetkit.errors import ConfigError, ImageError, ModelError, OutputError
@@ -136,3 +137,17 @@ def test_a_model_from_memory_segments_files_too(tiny_segmenter: Segmenter, tmp_p
     save_model(tiny_segmenter, tmp_path / "m.safetensors")
     segment(tmp_path / "in.tif", tmp_path / "b.tif", tmp_path / "m.safetensors")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), tifffile.imread(tmp_path / "b.tif"))
+
+
+def test_an_ome_zarr_is_segmented_as_one_image(tmp_path: Path, tiny_segmenter: Segmenter) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 70), np.uint8)
+    tifffile.imwrite(tmp_path / "same.tif", pixels)
+    group = zarr.open_group(tmp_path / "in" / "cells.ome.zarr", mode="w", zarr_format=3)
+    group.create_array("0", data=pixels, chunks=(32, 32))
+    axes = [{"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
+    segment(tmp_path / "same.tif", tmp_path / "expected.tif", tiny_segmenter)
+    segment(tmp_path / "in" / "cells.ome.zarr", tmp_path / "mask.tif", tiny_segmenter)
+    segment(tmp_path / "in", tmp_path / "out", tiny_segmenter)
+    for result in (tmp_path / "mask.tif", tmp_path / "out" / "cells.tif"):
+        np.testing.assert_array_equal(tifffile.imread(result), tifffile.imread(tmp_path / "expected.tif"))

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from unetkit.errors import ImageError, OutputError
-from unetkit.io.files import create_sink, find_images, image_stem, open_image
+from unetkit.io.files import create_sink, find_images, image_stem, is_folder, list_series, open_image
 from unetkit.io.image import OutputSpec
 from unetkit.io.raster import PngSink
 from unetkit.io.reading import Reading
@@ -102,6 +102,52 @@ def test_images_of_a_folder_are_sorted_and_hidden_files_left_out(tmp_path):
     assert [path.name for path in find_images(tmp_path)] == ["a.png", "b.TIF", "c.jpeg", "d.jpg", "e.ome.tiff"]
 
 
+def test_slides_and_zarr_folders_are_images_too(tmp_path):
+    names = ["a.svs", "b.NDPI", "c.scn", "d.bif", "e.qptiff", "f.lsm", "g.btf", "h.tf8", "i.stk"]
+    for name in [*names, "k.zarr"]:
+        (tmp_path / name).touch()
+    for name in ("j.ome.zarr", ".hidden.zarr"):
+        (tmp_path / name).mkdir()
+    assert [path.name for path in find_images(tmp_path)] == [*names, "j.ome.zarr"]
+    assert is_folder(tmp_path)
+    assert not is_folder(tmp_path / "j.ome.zarr")
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / ".zarray").touch()
+    assert not is_folder(tmp_path / "0")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_raster_images_have_one_series_one_level_channels_and_regions(tmp_path, suffix):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(pixels).save(path)
+    whole = open_image(path).read(0, slice(0, 40), slice(0, 50))
+    part = open_image(path, Reading(series=0, level=0, channels="2,0", region="5,6,10,20"))
+    np.testing.assert_array_equal(part.read(0, slice(0, 10), slice(0, 20)), whole[[2, 0], 5:15, 6:26])
+    for reading, problem in [
+        (Reading(series=1), "series 1"),
+        (Reading(level=1), "level 1"),
+        (Reading(channels="3"), "3"),
+    ]:
+        with pytest.raises(ImageError, match=f"no .*{problem}"):
+            open_image(path, reading)
+    (series,) = list_series(path)
+    assert (series.axes, series.shape, len(series.levels)) == ("YXS", (40, 50, 3), 1)
+
+
+def test_a_large_raster_image_is_kept_in_a_temporary_file_without_a_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (1100, 1000), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png", compress_level=1)
+    source = open_image(tmp_path / "a.png", cache_bytes=2**20)
+    assert source.info.scratch_bytes == pixels.size
+    np.testing.assert_array_equal(source.read(0, slice(3, 900), slice(7, 800))[0], pixels[3:900, 7:800])
+    if os.name == "posix":  # a process that is killed leaves nothing behind
+        assert not list((tmp_path / "scratch").iterdir())
+    assert open_image(tmp_path / "a.png").info.scratch_bytes == 0
+
+
 def test_folders_without_images_are_image_errors(tmp_path):
     (tmp_path / "notes.txt").touch()
     for name, problem in [("", "no images"), ("missing", "does not exist"), ("notes.txt", "not a folder")]:
@@ -113,3 +159,4 @@ def test_stems_lose_suffixes_and_ome(tmp_path):
     assert image_stem(tmp_path / "cell.1.ome.tif") == "cell.1"
     assert image_stem("cell.OME.TIFF") == "cell"
     assert image_stem("some.png") == "some"
+    assert image_stem("a/cell.ome.zarr") == "cell"

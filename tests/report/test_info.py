@@ -36,6 +36,27 @@ def test_an_image_is_described_as_it_is_interpreted(tmp_path: Path) -> None:
         assert fact in text
 
 
+def test_the_images_and_levels_of_a_file_are_listed(tmp_path: Path) -> None:
+    path = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        metadata = {"axes": "YX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.5}
+        writer.write(np.zeros((64, 96), np.uint16), subifds=1, tile=(16, 16), metadata=metadata)
+        writer.write(np.zeros((32, 48), np.uint16), subfiletype=1, tile=(16, 16))
+        writer.write(np.zeros((3, 30, 20), np.uint8), metadata={"axes": "ZYX"}, photometric="minisblack")
+    text = rendered(path)
+    for fact in ("series 0", "level 0: 64 x 96, 0.5 x 0.25 µm", "level 1: 32 x 48, 1 x 0.5 µm"):
+        assert fact in text
+    for fact in ("series 1", "ZYX (3, 30, 20) uint8", "level 0: 30 x 20"):
+        assert fact in text
+    tifffile.imwrite(path, np.zeros((64, 96), np.uint16))
+    assert "series" not in rendered(path)
+
+
+def test_a_temporary_file_is_announced() -> None:
+    info = ImageInfo("x.tif", "TIFF", "YX", (5, 7), np.dtype("u1"), "", (), 1, 5, 7, scratch_bytes=300 * 2**20)
+    assert "300 MiB" in describe_image(info)["temporary file"]
+
+
 def test_what_is_not_known_is_said_to_be_so() -> None:
     facts = describe_image(
         ImageInfo("x.png", "PNG", "YXS", (5, 7, 4), np.dtype("u1"), "", (), 3, 5, 7, alpha=True, block=(5, 7))

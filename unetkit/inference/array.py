@@ -15,7 +15,7 @@ from unetkit.inference.options import Output, Result, Tiling
 from unetkit.inference.output import describe_output
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.io.image import ArraySink, ArraySource
-from unetkit.io.reading import Reading
+from unetkit.io.reading import WHOLE
 from unetkit.options import split_options
 
 LARGEST_SAMPLES = 4
@@ -83,7 +83,7 @@ def predict_tiled(
         threshold=threshold,
         tell=say_nothing,
     )
-    spec = describe_output(info, ensemble, predictor.plan, Reading(), result)
+    spec = describe_output(info, ensemble, predictor.plan, WHOLE, choices, result)
     if output != "labels":
         sink = ArraySink(spec, out)
         predictor.run(source, sink.write, progress=progress)

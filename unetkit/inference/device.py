@@ -13,6 +13,12 @@ from unetkit.errors import ConfigError
 CPU_BUDGET = 2 * 10**9
 """Bytes that a process on a CPU uses at most unless it is told otherwise: what any laptop has to spare."""
 
+CACHE_SHARE = 1 / 32
+"""Share of a bound for decoded parts of the image that are kept for the next windows."""
+
+USUAL_CACHE = 128 * 2**20
+"""Bytes for these parts where there is no bound: the rows of a tile of an image of 40,000 RGB pixels' width."""
+
 GPU_SHARE = 0.8
 """Share of the free memory of a GPU that is used unless it is told otherwise."""
 
@@ -60,12 +66,21 @@ def free_memory(device: torch.device, budget: int | None) -> int:
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         return int(min(free * GPU_SHARE, budget or free))
-    return (budget or CPU_BUDGET) - peak_resident()
+    return (budget or CPU_BUDGET) - resident_memory()
 
 
-def peak_resident() -> int:
-    """Return the largest number of bytes of memory that this process has used so far."""
+def cache_bytes(budget: int | None) -> int:
+    """Return the bytes for decoded parts of an image; less than a row of windows only costs decoding their halos again.
+
+    Args:
+        budget: Bytes that everything may take; None for the default.
+    """
+    return USUAL_CACHE if budget is None else int(budget * CACHE_SHARE)
+
+
+def resident_memory() -> int:
+    """Return the bytes of memory that this process uses."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.is_file() else []
-    peak = next((line for line in lines if line.startswith("VmHWM")), None)  # some containers do not give it
-    return UNKNOWN_RESIDENT if peak is None else int(peak.split()[1]) * 1024
+    resident = next((line for line in lines if line.startswith("VmRSS")), None)  # some containers do not give it
+    return UNKNOWN_RESIDENT if resident is None else int(resident.split()[1]) * 1024

@@ -20,11 +20,16 @@ from unetkit.io.reading import Reading
 UNFINISHED_SUFFIX = ".unfinished"
 """Ends the name of the file beside an output that keeps what is done until all is."""
 
-PLANNED = ("backend", "precision", "tile", "halo")
+PLANNED = ("device", "backend", "precision", "tile", "halo", "batch")
 """Choices of a plan that decide what comes out, to the bit."""
 
+METHODS = ("tta", "skip_empty")
+"""Choices of the user, besides those of the plan, that decide it too."""
 
-def describe_output(info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, result: Result) -> OutputSpec:
+
+def describe_output(
+    info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, tiling: Tiling, result: Result
+) -> OutputSpec:
     """Describe the output for an image, with what made it; labels as if there were many.
 
     Raises:
@@ -46,18 +51,21 @@ def describe_output(info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Re
         plane_axes=info.plane_axes,
         plane_shape=info.plane_shape,
         pixel_size_um=info.pixel_size_um,
-        notes=_notes(info, ensemble, plan, reading, result),
+        notes=_notes(info, ensemble, plan, reading, tiling, result),
         pyramid=result.pyramid,
         channel_names=names if len(names) == ensemble.classes > 1 else (),
     )
 
 
-def describe_job(info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, result: Result) -> dict[str, Any]:
+def describe_job(
+    info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, tiling: Tiling, result: Result
+) -> dict[str, Any]:
     """Return all that decides what comes out, which a resumed run must have in common with the one that was stopped."""
     image = Path(info.name)
     stamp = image.stat() if image.exists() else None
     return {
-        **{name: getattr(plan, name) for name in PLANNED},
+        **_planned(plan),
+        **{name: getattr(tiling, name) for name in METHODS},
         "image": image.name,
         "image_bytes": stamp.st_size if stamp else 0,
         "image_changed": stamp.st_mtime_ns if stamp else 0,
@@ -74,7 +82,7 @@ def pin_choices(tiling: Tiling, job: dict[str, Any] | None) -> Tiling:
     """Return the choices with what "auto" chose in the run that is resumed."""
     if job is None:
         return tiling
-    open_names = [name for name in ("backend", "precision", "tile") if getattr(tiling, name) == "auto"]
+    open_names = [name for name in ("backend", "precision", "tile", "batch") if getattr(tiling, name) == "auto"]
     return dataclasses.replace(tiling, **{name: job[name] for name in open_names if name in job})
 
 
@@ -84,15 +92,16 @@ def unfinished_file(result: Path) -> Path:
 
 
 def _notes(
-    info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, result: Result
+    info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, tiling: Tiling, result: Result
 ) -> tuple[tuple[str, str], ...]:
     """Return what made an output; `command` is one that makes it again."""
     words = ["unetkit", "segment", Path(info.name).name, "RESULT", "--model"]
     words += [Path(segmenter.name).name for segmenter in ensemble.segmenters]
-    options = {**_given(reading), **{name: getattr(plan, name) for name in PLANNED}, **_given(result)}
+    methods = {name: True for name in METHODS if getattr(tiling, name)}
+    options = {**_given(reading), **_planned(plan), **methods, **_given(result)}
     for name, value in options.items():
         if name not in ("overwrite", "resume"):
-            words += [f"--{name}"] + ([] if value is True else [_text(value)])
+            words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [_text(value)])
     return (
         ("made_by", f"unetkit {version('unetkit')}"),
         ("model", ensemble.name),
@@ -102,6 +111,10 @@ def _notes(
         ("halo", str(plan.halo)),
         ("command", shlex.join(words)),
     )
+
+
+def _planned(plan: Plan) -> dict[str, Any]:
+    return {name: getattr(plan, name) for name in PLANNED} | {"device": str(plan.device)}
 
 
 def _given(options: Any) -> dict[str, Any]:

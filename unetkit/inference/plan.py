@@ -11,7 +11,7 @@ import torch
 from unetkit.backends.base import DTYPES, Precision
 from unetkit.backends.registry import PRECISIONS, BackendName, check_backend, is_installed
 from unetkit.errors import ConfigError
-from unetkit.inference.device import choose_device, free_memory, peak_resident
+from unetkit.inference.device import cache_bytes, choose_device, free_memory
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.footprint import Footprint, measure_features, pixel_bytes
 from unetkit.inference.grid import check_tile, round_up
@@ -71,7 +71,9 @@ Tune = Callable[[list[Plan]], Plan]
 """Picks the fastest of some plans by trying them."""
 
 
-def make_plan(ensemble: Ensemble, tiling: Tiling, info: ImageInfo, pixels: int, tune: Tune) -> Plan:
+def make_plan(
+    ensemble: Ensemble, tiling: Tiling, info: ImageInfo, pixels: int, tune: Tune, *, probabilities: bool
+) -> Plan:
     """Choose what the user left open.
 
     Args:
@@ -80,6 +82,7 @@ def make_plan(ensemble: Ensemble, tiling: Tiling, info: ImageInfo, pixels: int, 
         info: The image, or the first of several.
         pixels: Pixels that will be predicted, of all images.
         tune: Called where there is a choice and so much to do that trying is worth it.
+        probabilities: Whether probabilities are predicted rather than a mask.
 
     Raises:
         ConfigError: A choice is not possible.
@@ -90,7 +93,7 @@ def make_plan(ensemble: Ensemble, tiling: Tiling, info: ImageInfo, pixels: int, 
         check_tile(tiling.tile, halo, ensemble.stride)
     precision = _choose_precision(tiling, device)
     first = _choose_backends(tiling, device, precision)
-    footprint = measure_footprint(ensemble, info, halo, precision, probabilities=True)
+    footprint = measure_footprint(ensemble, info, halo, precision, probabilities=probabilities)
     plans = [
         Plan(device, backend, precision, tile, halo, batch)
         for backend in first
@@ -129,18 +132,20 @@ def measure_footprint(
     )
 
 
-def expected_memory(plan: Plan, footprint: Footprint, info: ImageInfo) -> int:
-    """Return the bytes that a run takes: of the GPU's memory, or of the process with what it has used so far."""
-    used = 0 if plan.device.type == "cuda" else peak_resident()
-    return _needed_memory(plan, footprint, info) + used
+def needed_memory(plan: Plan, footprint: Footprint, info: ImageInfo, budget: int | None) -> int:
+    """Return the bytes that a run takes on its device: on a CPU of the process, beside what that has used before.
 
-
-def _needed_memory(plan: Plan, footprint: Footprint, info: ImageInfo) -> int:
-    """Return the bytes that a run takes on its device; on a GPU the pipeline's are not among them."""
+    Args:
+        plan: How the run is done.
+        footprint: What the memory depends on.
+        info: The image.
+        budget: Bytes that everything may take; None for the default.
+    """
     network = footprint.network(plan.backend, plan.tile, plan.batch)
     if plan.device.type == "cuda":
         return network
-    return network + footprint.pipeline(plan.tile, plan.batch, info.height, info.width)
+    decoded = min(cache_bytes(budget), info.channels * info.height * info.width * info.dtype.itemsize)
+    return network + decoded + footprint.pipeline(plan.tile, plan.batch, info.height, info.width)
 
 
 def _choose_precision(tiling: Tiling, device: torch.device) -> Precision:
@@ -184,7 +189,7 @@ def _fitting(
     device = plans[0].device
     free = free_memory(device, tiling.memory_bytes)
     found: set[tuple[BackendName, int]] = set()
-    needs = {plan: _needed_memory(plan, footprint, info) for plan in plans}
+    needs = {plan: needed_memory(plan, footprint, info, tiling.memory_bytes) for plan in plans}
     for plan, needed in needs.items():
         large = plan.batch > 1 and plan.batch * plan.tile**2 > LARGEST_BATCH_PIXELS and tiling.batch == "auto"
         if needed <= free and not large and (plan.backend, plan.tile) not in found:

@@ -23,7 +23,7 @@ from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.forward import Forward
 from unetkit.inference.grid import Tile, TileGrid, make_grid
 from unetkit.inference.options import Tiling
-from unetkit.inference.plan import Plan, make_plan
+from unetkit.inference.plan import make_plan
 from unetkit.inference.seams import Seams, verify_seams
 from unetkit.io.image import ImageInfo, ImageSource
 
@@ -48,10 +48,10 @@ class Predictor:
         probabilities: Whether probabilities are predicted rather than a mask.
         threshold: Foreground probability from which a pixel is foreground; None for the models' own.
         tell: Called with sentences about what happens.
-        plan: The plan to follow; by default one is made.
 
     Attributes:
         plan: How it is done.
+        backends: The models, ready to run.
 
     Raises:
         ConfigError: A choice is not possible.
@@ -68,17 +68,16 @@ class Predictor:
         probabilities: bool,
         threshold: float | None,
         tell: Callable[[str], None],
-        plan: Plan | None = None,
     ) -> None:
         check_dtype(source.info)
         self.ensemble = ensemble
         self._tiling = tiling
         tuner = Tuner(ensemble, source.info.dtype, tell)
-        self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner) if plan is None else plan
+        self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner, probabilities=probabilities)
         self._normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
         self._threshold = ensemble.threshold if threshold is None else threshold
         self._tell = tell
-        self._backends = self._create_backends(source)
+        self.backends = self._create_backends(source)
         self._forward = self._create_forward(probabilities=probabilities)
 
     def grid(self, info: ImageInfo) -> TileGrid:
@@ -154,7 +153,7 @@ class Predictor:
 
     def _create_forward(self, *, probabilities: bool) -> Forward:
         return Forward(
-            self._backends,
+            self.backends,
             classes=self.ensemble.classes,
             probabilities=probabilities,
             threshold=self._threshold,

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from shutil import disk_usage
 
+from unetkit.inference.device import choose_device, resident_memory
 from unetkit.inference.ensemble import Models, gather_models
 from unetkit.inference.grid import TileGrid
 from unetkit.inference.jobs import Job
 from unetkit.inference.options import Result, Tiling
 from unetkit.inference.output import describe_output
-from unetkit.inference.plan import Plan, expected_memory, measure_footprint
+from unetkit.inference.plan import Plan, measure_footprint, needed_memory
 from unetkit.inference.segment import Segmentation
 from unetkit.io.files import create_sink
 from unetkit.io.image import ImageInfo
@@ -48,8 +50,18 @@ class Preview:
     warnings: tuple[str, ...]
 
 
-def preview(jobs: Sequence[Job], models: Models, reading: Reading, tiling: Tiling, written: Result) -> Preview:
+def preview(
+    jobs: Sequence[Job], result: Path, models: Models, reading: Reading, tiling: Tiling, written: Result
+) -> Preview:
     """Find out what `segment` would do, writing nothing.
+
+    Args:
+        jobs: What `plan_jobs` makes of the images and `result`.
+        result: The output, or the folder of several.
+        models: See `segment`.
+        reading: See `segment`.
+        tiling: See `segment`.
+        written: See `segment`.
 
     Raises:
         UnetkitError: What `segment` would raise before it predicts.
@@ -59,11 +71,12 @@ def preview(jobs: Sequence[Job], models: Models, reading: Reading, tiling: Tilin
     warnings: list[str] = []
     segmentation = Segmentation(reading, tiling, written, None, warnings.append)
     with closing(segmentation.open(job, ensemble)) as source:
+        used = 0 if choose_device(tiling.device).type == "cuda" else resident_memory()
         info = source.info
         predictor = segmentation.predictor(source, ensemble, len(jobs), job.result)
         plan, grid = predictor.plan, predictor.grid(info)
-        spec = describe_output(info, ensemble, plan, reading, written)
-        if job.result.parent.is_dir():
+        spec = describe_output(info, ensemble, plan, reading, tiling, written)
+        if job.result == result or result.is_dir():  # a folder that is missing would be made
             create_sink(job.result, spec, overwrite=written.overwrite or written.resume)
         seconds = predictor.time_tile(source) * len(grid) * info.planes * len(jobs)
     footprint = measure_footprint(ensemble, info, plan.halo, plan.precision, probabilities=spec.dtype.kind == "f")
@@ -74,7 +87,7 @@ def preview(jobs: Sequence[Job], models: Models, reading: Reading, tiling: Tilin
         plan=plan,
         grid=grid,
         seconds=seconds,
-        memory=expected_memory(plan, footprint, info),
+        memory=needed_memory(plan, footprint, info, tiling.memory_bytes) + used,
         disk=info.planes * spec.channels * info.height * info.width * spec.dtype.itemsize * len(jobs),
         free_disk=disk_usage(folder).free,
         scratch=info.scratch_bytes,

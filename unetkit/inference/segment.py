@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import ImageError, UnetkitError
+from unetkit.errors import ConfigError, ImageError, UnetkitError
+from unetkit.inference.device import cache_bytes
 from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.jobs import Job, make_folder, plan_jobs
@@ -22,8 +23,9 @@ from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.resemblance import differences
 from unetkit.inference.seams import Seams
 from unetkit.io.bands import BandStore, read_job
+from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.files import create_sink, open_image
-from unetkit.io.image import UNNAMED_AXES, BadTile, ImageSource
+from unetkit.io.image import UNNAMED_AXES, BadTile, ImageInfo, ImageSource, OutputSpec
 from unetkit.io.reading import Reading
 from unetkit.models.statistics import sample_pixels
 from unetkit.options import split_options
@@ -40,6 +42,7 @@ class Segmented:
         image: The image.
         result: The file that was written.
         pixels: Number of pixels of the image; 0 if the result was there already.
+        kept: How many of them the run had predicted that was resumed.
         seconds: Time that it took.
         plan: Backend, precision, tile, halo and batch, and why.
         tiles: Number of tiles.
@@ -53,6 +56,7 @@ class Segmented:
     image: Path
     result: Path
     pixels: int
+    kept: int = 0
     seconds: float = 0.0
     plan: str = ""
     tiles: int = 0
@@ -126,8 +130,7 @@ class Segmentation:
     def run(self, jobs: Sequence[Job], result: Path, models: Models, *, verify_seams: bool) -> list[Segmented]:
         """Segment the images of all jobs; see `segment`."""
         ensemble = gather_models(models)
-        if jobs[0].result != result:
-            make_folder(result)
+        folder = None if jobs[0].result == result else result
         done: list[Segmented] = []
         failed: list[UnetkitError] = []
         for job in jobs:
@@ -135,7 +138,9 @@ class Segmentation:
                 done.append(Segmented(job.image, job.result, 0))
                 continue
             try:
-                done.append(self._segment(job, ensemble, len(jobs), verify_seams=verify_seams))
+                done.append(self._segment(job, ensemble, len(jobs), folder, verify_seams=verify_seams))
+            except ConfigError:  # what is not possible for one image is so for all
+                raise
             except UnetkitError as error:
                 if len(jobs) == 1:
                     raise
@@ -145,20 +150,22 @@ class Segmentation:
             raise ImageError(f"{len(failed)} of {len(jobs)} images were not segmented: {problems}", failed[0].remedy)
         return done
 
-    def _segment(self, job: Job, ensemble: Ensemble, count: int, *, verify_seams: bool) -> Segmented:
-        """Segment one image."""
+    def _segment(
+        self, job: Job, ensemble: Ensemble, count: int, folder: Path | None, *, verify_seams: bool
+    ) -> Segmented:
+        """Segment one of `count` images; the folder of the outputs is made when the first of them can be."""
         start = monotonic()
         with closing(self.open(job, ensemble)) as source:
             predictor = self.predictor(source, ensemble, count, job.result)
             info = source.info
-            create_sink(
-                job.result,
-                describe_output(info, ensemble, predictor.plan, self.reading, self.written),
-                overwrite=self.written.overwrite,
-            )  # an output that is not possible is an error before any work
+            spec = self._describe(info, predictor)
+            if folder is not None:
+                make_folder(folder)
+            create_sink(job.result, spec, overwrite=self.written.overwrite)  # what is not possible is an error now
             pixels = info.planes * info.height * info.width
             advance = self.progress(job.image.name, pixels) if self.progress else None
             with self._bands(job.result, source, predictor) as bands:
+                kept = sum(band.shape[1] for band in bands) * info.width
                 objects, skipped = self._write(job.result, source, predictor, bands, advance)
             picture = job.result.with_name(f"{job.result.name}.skipped.png") if skipped else None
             if picture is not None:
@@ -167,6 +174,7 @@ class Segmentation:
                 job.image,
                 job.result,
                 pixels,
+                kept=kept,
                 seconds=monotonic() - start,
                 plan=str(predictor.plan),
                 tiles=len(predictor.grid(info)) * info.planes,
@@ -196,7 +204,7 @@ class Segmentation:
 
     def open(self, job: Job, ensemble: Ensemble) -> ImageSource:
         """Open an image; tell in what it differs from what the models were trained on, and what reading it takes."""
-        source = open_for(job.image, ensemble.channels, self.reading)
+        source = open_for(job.image, ensemble.channels, self.reading, cache_bytes(self.tiling.memory_bytes))
         info = source.info
         if info.scratch_bytes:
             self.tell(
@@ -208,15 +216,24 @@ class Segmentation:
             self.tell(f"{info.name} does not look like the training images. {text}")
         return source
 
+    def _describe(self, info: ImageInfo, predictor: Predictor) -> OutputSpec:
+        return describe_output(info, predictor.ensemble, predictor.plan, self.reading, self.tiling, self.written)
+
     @contextmanager
     def _bands(self, result: Path, source: ImageSource, predictor: Predictor) -> Iterator[BandStore | list[Any]]:
         """Keep the bands that are done beside the output until it is whole; an image of one band needs no file."""
-        if source.info.planes * len(predictor.grid(source.info).rows) == 1:
+        path = unfinished_file(result)
+        count = source.info.planes * len(predictor.grid(source.info).rows)
+        if count == 1 and not path.exists():
             yield []
             return
-        job = describe_job(source.info, predictor.ensemble, predictor.plan, self.reading, self.written)
-        path = unfinished_file(result)
+        job = describe_job(source.info, predictor.ensemble, predictor.plan, self.reading, self.tiling, self.written)
         store = BandStore.resume(path, job) if self.written.resume else BandStore.create(path, job)
+        if len(store):
+            self.tell(
+                f"{path} holds {len(store)} of {count} rows of tiles: going on from there. Parts of them that were "
+                "skipped or could not be decoded are not listed again."
+            )
         try:
             yield store
         except BaseException:  # Ctrl-C, too
@@ -238,7 +255,7 @@ class Segmentation:
     ) -> tuple[int | None, list[Any]]:
         """Predict and write; return the largest label and the tiles that were skipped."""
         info = source.info
-        spec = describe_output(info, predictor.ensemble, predictor.plan, self.reading, self.written)
+        spec = self._describe(info, predictor)
         known = len(bands)
         if progress is not None:
             progress(sum(band.shape[1] for band in bands) * info.width if known else 0)
@@ -272,12 +289,14 @@ def _kept_and_new(bands: BandStore | list[Any], known: int, rows: Iterable[NDArr
         yield band
 
 
-def open_for(path: Path, channels: int, reading: Reading) -> ImageSource:
+def open_for(path: Path, channels: int, reading: Reading, cached: int = CACHE_BYTES) -> ImageSource:
     """Open an image for a model: an axis without a name that has the model's number of channels is the channels."""
-    source = open_image(path, reading)
+    source = open_image(path, reading, cache_bytes=cached)
     info = source.info
     unnamed = [i for i, axis in enumerate(info.axes) if axis in UNNAMED_AXES]
     if channels > 1 and info.channels == 1 and len(unnamed) == 1 and info.shape[unnamed[0]] == channels:
         source.close()
-        return open_image(path, replace(reading, axes=info.axes.replace(info.axes[unnamed[0]], "C")))
+        return open_image(
+            path, replace(reading, axes=info.axes.replace(info.axes[unnamed[0]], "C")), cache_bytes=cached
+        )
     return source

@@ -50,17 +50,19 @@ class BlockCache:
         self._blocks.move_to_end(key)
         return block
 
-    def put(self, key: Key, block: NDArray[Any]) -> Block:
+    def put(self, key: Key, block: Block) -> Block:
         """Add a piece, and return it as it is kept.
 
         Raises:
             ImageError: A temporary file is needed and cannot be written.
         """
-        if is_oversize(block.nbytes, self._max_bytes):
-            self._scratch[key] = ScratchArray(block, self._name)
-            return self._scratch[key]
+        if not isinstance(block, ScratchArray) and is_oversize(_held(block), self._max_bytes):
+            block = ScratchArray.of(block, self._name)
+        if isinstance(block, ScratchArray):
+            self._scratch[key] = block
+            return block
         self._blocks[key] = block
-        self._bytes += block.nbytes
+        self._bytes += _held(block)
         return block
 
     def trim(self, latest: Collection[Key]) -> None:
@@ -69,12 +71,17 @@ class BlockCache:
         Otherwise a window larger than the bound would push out its own lower edge, which the next window needs. Of the
         pieces in temporary files those of the same pages stay.
         """
-        needed = sum(self._blocks[key].nbytes for key in latest if key in self._blocks)
+        needed = sum(_held(self._blocks[key]) for key in latest if key in self._blocks)
         bound = max(self._max_bytes, needed)
         while self._bytes > bound:
             _, block = self._blocks.popitem(last=False)
-            self._bytes -= block.nbytes
+            self._bytes -= _held(block)
         if self._scratch:
             pages = {page for page, _ in latest}
             for key in [key for key in self._scratch if key[0] not in pages]:
                 del self._scratch[key]
+
+
+def _held(block: NDArray[Any]) -> int:
+    """Return the bytes that a piece takes in memory: next to none for one that is all background."""
+    return block.nbytes if any(block.strides) else 0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from unetkit.errors import ImageError
 from unetkit.io.cache import CACHE_BYTES, Block, BlockCache, is_oversize
+from unetkit.io.image import background
 from unetkit.io.reading import OnBadTile
 
 Part = tuple[int | slice, ...]
@@ -156,7 +157,7 @@ class ChunkedArray:
                 if start not in self._bad:
                     self._bad.add(start)
                     self.bad_boxes.append(box)
-            return np.broadcast_to(np.asarray(self._fill, self.dtype), shape)
+            return np.broadcast_to(background(self._fill, self.dtype), shape)
         return pixels
 
     def _threads(self) -> ThreadPoolExecutor:

@@ -312,6 +312,12 @@ def check_channels(channels: Sequence[int], total: int, axes: str, name: str) ->
         )
 
 
+def background(fill: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the one value that stands for what cannot be decoded: the file's fill value, or 0 instead of NaN."""
+    value = np.asarray(0 if fill is None else fill).astype(dtype)
+    return value if dtype.kind != "f" or np.isfinite(value) else np.zeros((), dtype)
+
+
 def match_channels(pixels: NDArray[Any], channels: int, name: str) -> NDArray[Any]:
     """Return `pixels` (C, h, w) with the number of channels that a model takes.
 

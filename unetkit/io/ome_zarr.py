@@ -57,7 +57,7 @@ class OmeZarrSource:
             _decoder(stored),
             axes=axes,
             name=name,
-            fill=stored.fill_value if stored.fill_value is not None else 0,
+            fill=stored.fill_value,
             cache_bytes=cache_bytes,
             on_bad_tile=reading.on_bad_tile,
         )

@@ -77,7 +77,7 @@ class RasterSource:
         pick_series(1, reading.series, lambda _: Series("", axes, pixels.shape, str(pixels.dtype), (level,)), name)
         pick_level([level], reading, name)
         large = is_oversize(pixels.nbytes, cache_bytes)
-        stored = ScratchArray(pixels, name) if large else pixels
+        stored = ScratchArray.of(pixels, name) if large else pixels
         self._pixels = ArraySource(stored, axes, name, parse_channels(reading.channels))
         self.info = replace(
             self._pixels.info,

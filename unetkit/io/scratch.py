@@ -18,7 +18,8 @@ class ScratchArray:
     """An array in a temporary file, which is gone when nobody uses it any more or the process ends, however it ends.
 
     Args:
-        array: What to keep; it is written to the file and let go.
+        shape: Sizes of the dimensions.
+        dtype: Type of the elements.
         name: Path of the image, for messages.
 
     Attributes:
@@ -26,26 +27,46 @@ class ScratchArray:
         dtype: Type of the elements.
 
     Raises:
-        ImageError: The temporary file cannot be written, for example because the disk is full.
+        ImageError: The temporary file cannot be made.
     """
 
-    def __init__(self, array: NDArray[Any], name: str) -> None:
-        self.shape: tuple[int, ...] = array.shape
-        self.dtype: np.dtype[Any] = array.dtype
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+        self.shape = shape
+        self.dtype = dtype
         self._name = name
         self._lock = Lock()
         try:
-            # Written as a file rather than through a memory map, where a full disk would kill the process. Unbuffered
-            # and without a name: on POSIX it is gone from its folder before anything is in it.
+            # Unbuffered and without a name: on POSIX it is gone from its folder before anything is in it.
             self._file: Any = tempfile.TemporaryFile(prefix="unetkit-", buffering=0)  # noqa: SIM115
-            weakref.finalize(self, self._file.close)
-            _write(self._file, np.ascontiguousarray(array))
         except OSError as error:
-            raise ImageError(
-                f"{name} is compressed in one large piece, whose {array.nbytes / 2**20:.0f} MiB cannot be written to a "
-                f"temporary file in {tempfile.gettempdir()}: {error.strerror}.",
-                "Free space there, or set TMPDIR to a folder that has more.",
-            ) from error
+            raise self._full(error) from error
+        weakref.finalize(self, self._file.close)
+
+    @classmethod
+    def of(cls, array: NDArray[Any], name: str) -> ScratchArray:
+        """Return a copy of an array in a temporary file.
+
+        Raises:
+            ImageError: The temporary file cannot be written.
+        """
+        scratch = cls(array.shape, array.dtype, name)
+        scratch.append(array)
+        return scratch
+
+    def append(self, part: NDArray[Any]) -> None:
+        """Write the elements that follow those written so far, in C order.
+
+        They are written rather than copied into a memory map, where a full disk would kill the process.
+
+        Raises:
+            ImageError: The temporary file cannot be written, for example because the disk is full.
+        """
+        left = np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
+        try:
+            while left:  # an unbuffered file may take only some of them at a time
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            raise self._full(error) from error
 
     @property
     def nbytes(self) -> int:
@@ -72,9 +93,10 @@ class ScratchArray:
             ) from error
         return part[tuple(0 if isinstance(one, int) else slice(None) for one in index)]
 
-
-def _write(file: Any, array: NDArray[Any]) -> None:
-    """Write all bytes of an array; an unbuffered file may take only a part of them at a time."""
-    left = array.reshape(-1).view(np.uint8).data
-    while left:
-        left = left[file.write(left) :]
+    def _full(self, error: OSError) -> ImageError:
+        size = f"{self.nbytes / 2**20:.0f} MiB"
+        return ImageError(
+            f"{self._name} is compressed in one large piece, whose {size} cannot be written to a temporary file in "
+            f"{tempfile.gettempdir()}: {error.strerror}.",
+            "Free space there, or set TMPDIR to a folder that has more.",
+        )

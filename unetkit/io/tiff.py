@@ -17,9 +17,9 @@ from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.image import ArraySource, BadTile, ImageInfo, check_channels
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series, scale_pixel_size
 from unetkit.io.reading import WHOLE, Reading, parse_channels
+from unetkit.io.tiff_encoded import damaged
 from unetkit.io.tiff_metadata import read_channel_names, read_pixel_size
 from unetkit.io.tiff_open import check_series, open_tiff, read_series
-from unetkit.io.tiff_segments import damaged
 from unetkit.io.tiff_series import SeriesArray
 
 FORMATS = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "uniform": "TIFF", "generic": "TIFF", "shaped": "TIFF"}

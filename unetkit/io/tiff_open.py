@@ -11,7 +11,7 @@ import numpy as np
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from unetkit.errors import ImageError
-from unetkit.io.tiff_segments import damaged
+from unetkit.io.tiff_encoded import damaged
 
 # tifffile logs what it finds wrong in a file. Where nobody set up logging, Python would print it.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())

@@ -6,10 +6,10 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from math import ceil, prod
+from pathlib import Path
 from threading import Lock, RLock
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,11 @@ from tifffile import COMPRESSION, TIFF, TiffFrame, TiffPage, TiffPageSeries
 
 from unetkit.errors import ImageError
 from unetkit.io.cache import CACHE_BYTES, Block, BlockCache, is_oversize
+from unetkit.io.image import background
 from unetkit.io.reading import OnBadTile
-
-READ_BYTES = 32 * 2**20
-"""Encoded bytes that are read from the file at a time."""
+from unetkit.io.scratch import ScratchArray
+from unetkit.io.tiff_encoded import Encoded, damaged, read_encoded
+from unetkit.io.tiff_inflate import can_inflate, inflate
 
 TASK_BYTES = 2**18
 """Decoded bytes that are worth a task of its own in the thread pool: small strips are decoded many at a time."""
@@ -31,22 +32,6 @@ DECODING_ERRORS = (
 )
 """What damaged data raises: imagecodecs' errors are RuntimeErrors, tifffile's ValueErrors; the rest comes from below
 them. ImportError and ValueError also stand for a compression that imagecodecs was built without."""
-
-
-def damaged(name: str, what: object) -> ImageError:
-    """Return the error for a file whose pixels cannot be read."""
-    return ImageError(
-        f"{name} cannot be decoded, it is truncated, damaged or of an unknown kind ({what}).",
-        "Copy or export it again, as a TIFF that is uncompressed or compressed with deflate, LZW, JPEG or zstd.",
-    )
-
-
-class Encoded(NamedTuple):
-    """A tile or strip as it is stored: its number in the page, its bytes (None if it is left out), what is wrong."""
-
-    segment: int
-    data: bytes | None
-    fault: str
 
 
 class SegmentReader:
@@ -167,16 +152,18 @@ class SegmentReader:
                 segments[index] = self._cache.put((number, index), segment)
             return [segment for segment in segments.values() if segment is not None]
 
-    def _decode_all(
-        self, number: int, page: TiffPage | TiffFrame, indices: list[int]
-    ) -> Iterator[tuple[int, NDArray[Any]]]:
+    def _decode_all(self, number: int, page: TiffPage | TiffFrame, indices: list[int]) -> Iterator[tuple[int, Block]]:
+        if self.oversize and can_inflate(self._keyframe) and self._segment_depth == 1:
+            for index in indices:
+                yield index, self._inflate(number, page, index)
+            return
         size = max(1, TASK_BYTES // self._segment_bytes)
         tables = {"jpegtables": page.jpegtables, "jpegheader": self._keyframe.jpegheader}
 
         def decode_batch(batch: Sequence[Encoded]) -> list[tuple[int, NDArray[Any]]]:
             return [(one.segment, self._decode_segment(one, number, tables)) for one in batch]
 
-        for encoded in self._read_encoded(page, indices):
+        for encoded in read_encoded(page, indices, self._lock, self._name):
             batches = [encoded[start : start + size] for start in range(0, len(encoded), size)]
             if len(batches) == 1 or self.oversize:  # of large ones there should be one in memory at a time
                 for batch in batches:
@@ -185,46 +172,48 @@ class SegmentReader:
                 for decoded in self._threads().map(decode_batch, batches):
                     yield from decoded
 
-    def _read_encoded(self, page: TiffPage | TiffFrame, indices: list[int]) -> Iterator[list[Encoded]]:
-        there = [index for index in indices if index < min(len(page.dataoffsets), len(page.databytecounts))]
-        if len(there) < len(indices):
-            yield [Encoded(index, None, "it is missing") for index in indices if index not in there]
-        if not there:
-            return
-        offsets = [page.dataoffsets[index] for index in there]
-        counts = [page.databytecounts[index] for index in there]
-        length = dict(zip(there, counts, strict=True))
-        handle = page.parent.filehandle
-        with _opened(handle, self._name):
-            for encoded in cast(
-                Iterator[list[tuple[bytes | None, int]]],
-                handle.read_segments(offsets, counts, there, lock=self._lock, buffersize=READ_BYTES, flat=False),
-            ):
-                yield [
-                    Encoded(
-                        index,
-                        data,
-                        "the file ends before it does" if data is not None and len(data) < length[index] else "",
-                    )
-                    for data, index in encoded
-                ]
-
     def _decode_segment(self, encoded: Encoded, number: int, tables: dict[str, bytes | None]) -> NDArray[Any]:
         try:
             if encoded.fault:
                 raise EOFError(encoded.fault)
             segment, _, shape = self._decode(encoded.data, encoded.segment, **tables)
         except DECODING_ERRORS as error:
-            if not self._goes_on or isinstance(error, (MemoryError, ImportError)):
-                _, _, top, left = self._place(encoded.segment)
-                place = f"tile or strip {encoded.segment} at row {top}, column {left} of page {number}"
-                raise damaged(self._name, f"{place}: {error}") from error
-            self._note_bad(number, encoded.segment)
-            return np.broadcast_to(np.asarray(self._keyframe.nodata, self._dtype), self._segment_shape)
+            return self._replace(error, number, encoded.segment)
         if segment is None:  # a tile that a sparse file leaves out
             return np.full(shape, self._keyframe.nodata, self._dtype)
         pixels: NDArray[Any] = segment
         return pixels
+
+    def _inflate(self, number: int, page: TiffPage | TiffFrame, index: int) -> Block:
+        """Decode a large segment into a temporary file, a few rows at a time."""
+        path = Path(page.parent.filehandle.path)
+        _, _, top, _ = self._place(index)
+        height = self.block[0] if self._keyframe.is_tiled else min(self.block[0], self._height - top)
+        shape = (height, self.block[1], self._contiguous_samples)
+        try:
+            offset, count = page.dataoffsets[index], page.databytecounts[index]
+            if not offset or not count:  # a sparse file leaves it out
+                return np.broadcast_to(np.asarray(self._keyframe.nodata, self._dtype), (1, *shape))
+            scratch = ScratchArray((1, *shape), self._dtype, self._name)
+            for rows in inflate(path, offset, count, shape, self._keyframe):
+                scratch.append(rows)
+        except DECODING_ERRORS as error:
+            return self._replace(error, number, index)
+        return scratch
+
+    def _replace(self, error: Exception, number: int, index: int) -> NDArray[Any]:
+        """Return background for a segment that cannot be decoded, or raise the error that says so."""
+        _, _, top, left = self._place(index)
+        place = f"tile or strip {index} at row {top}, column {left} of page {number}"
+        if isinstance(error, (MemoryError, ImportError)):
+            raise damaged(self._name, f"{place}: {error}") from error
+        if not self._goes_on:
+            raise ImageError(
+                f"{self._name} cannot be decoded, it is truncated or damaged ({place}: {error}).",
+                "Copy or export it again, or pass --on-bad-tile background to go on without such tiles.",
+            ) from error
+        self._note_bad(number, index)
+        return np.broadcast_to(background(self._keyframe.nodata, self._dtype), self._segment_shape)
 
     def _note_bad(self, number: int, index: int) -> None:
         with self._bad_lock:
@@ -242,18 +231,3 @@ class SegmentReader:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "unetkit-tiff")
         return self._pool
-
-
-@contextmanager
-def _opened(handle: Any, name: str) -> Iterator[None]:
-    """Open the file of an OME-TIFF of several files, which tifffile keeps closed, for the time of a read."""
-    closed = handle.closed
-    try:
-        if closed:
-            handle.open()
-        yield
-    except (OSError, ValueError) as error:  # ValueError: an offset beyond what the system can address
-        raise damaged(name, error) from error
-    finally:
-        if closed:
-            handle.close()

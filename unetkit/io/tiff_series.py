@@ -16,7 +16,8 @@ from unetkit.errors import ImageError
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.raw import read_box
 from unetkit.io.reading import OnBadTile
-from unetkit.io.tiff_segments import SegmentReader, damaged
+from unetkit.io.tiff_encoded import damaged
+from unetkit.io.tiff_segments import SegmentReader
 
 
 class SeriesArray:
@@ -126,7 +127,7 @@ class SeriesArray:
         """Return whether the uncompressed pixels of a page lie within its file, as far as that can be told."""
         handle = page.parent.filehandle
         pixels = prod(self._series.keyframe.shaped) * self.dtype.itemsize
-        return handle.closed or page.dataoffsets[0] + pixels <= handle.size
+        return handle.closed or (bool(page.dataoffsets) and page.dataoffsets[0] + pixels <= handle.size)
 
     def _read_run(self, page: TiffPage | TiffFrame, within: int, box: Sequence[slice]) -> NDArray[Any]:
         offset = page.dataoffsets[0] + within * prod(self._image_shape) * self.dtype.itemsize

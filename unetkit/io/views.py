@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from unetkit.errors import ImageError
 from unetkit.io.image import BadTile, ImageInfo, ImageSource
 from unetkit.io.pyramid import require_pixel_size
+from unetkit.io.resample import Axis, resample_plane
 
 PART_BYTES = 32 * 2**20
 """Stored pixels that are resampled at a time at most (one row of the result takes what it takes)."""
@@ -88,8 +89,8 @@ class RescaledSource:
         info = source.info
         size_y, size_x = require_pixel_size(info.pixel_size_um, info.name)
         self._source = source
-        self._y = _Axis(info.height, max(1, round(info.height * size_y / pixel_size_um)))
-        self._x = _Axis(info.width, max(1, round(info.width * size_x / pixel_size_um)))
+        self._y = Axis(info.height, max(1, round(info.height * size_y / pixel_size_um)))
+        self._x = Axis(info.width, max(1, round(info.width * size_x / pixel_size_um)))
         height, width = self._y.length, self._x.length
         self.info = replace(
             resized(info, height, width),
@@ -117,82 +118,16 @@ class RescaledSource:
         for top in range(rows.start, rows.stop, step):
             part = slice(top, min(top + step, rows.stop))
             needed_y = self._y.needed(part)
-            pixels = self._source.read(plane, needed_y, needed_x)
-            result[:, part.start - rows.start : part.stop - rows.start] = _restore(
-                self._x.resample(self._y.resample(_widen(pixels), part, 1), columns, 2), info.dtype
-            )
+            place = (needed_y.start, needed_x.start)
+            stored = self._source.read(plane, needed_y, needed_x)
+            for channel, pixels in zip(result, stored, strict=True):
+                window = channel[part.start - rows.start : part.stop - rows.start]
+                window[...] = resample_plane(pixels, place, (self._y, self._x), part, columns)
         return result
 
     def close(self) -> None:
         """Close the image."""
         self._source.close()
-
-
-class _Axis:
-    """Resampling along one axis, in whole-number arithmetic as far as places and weights go.
-
-    Args:
-        stored: Pixels of the image.
-        length: Pixels of the result.
-    """
-
-    def __init__(self, stored: int, length: int) -> None:
-        self.stored = stored
-        self.length = length
-        self._taps = 2 if length > stored else -(-stored // length) + (stored % length > 0)
-
-    def needed(self, wanted: slice) -> slice:
-        """Return which stored pixels a part of the result is made of."""
-        first = self._first(np.array([wanted.start, wanted.stop - 1]))
-        return slice(max(0, int(first[0])), min(int(first[1]) + self._taps, self.stored))
-
-    def touched(self, start: int, stop: int) -> tuple[int, int]:
-        """Return the first pixel of the result that has a share in a part of the stored ones, and the one after."""
-        reach = 1 if self.length > self.stored else 0
-        first = max(0, start - reach) * self.length // self.stored
-        after = -(-min(stop + reach, self.stored) * self.length // self.stored)
-        return min(first, self.length - 1), max(after, first + 1)
-
-    def resample(self, pixels: NDArray[Any], wanted: slice, axis: int) -> NDArray[Any]:
-        """Return a part of the result along `axis`.
-
-        Args:
-            pixels: Float pixels, which along `axis` are those that `needed` names.
-            wanted: The part of the result.
-            axis: The axis.
-        """
-        if self.length == self.stored:
-            return pixels
-        index = np.arange(wanted.start, wanted.stop, dtype=np.int64)
-        first, start = self._first(index), self.needed(wanted).start
-        total: NDArray[Any] | None = None
-        for tap in range(self._taps):  # one after the other, in the same order for every pixel
-            place = np.clip(first + tap, 0, self.stored - 1) - start
-            weight = self._weight(index, first + tap).astype(pixels.dtype)
-            share = np.take(pixels, np.clip(place, 0, pixels.shape[axis] - 1), axis)
-            share *= weight.reshape([-1 if i == axis else 1 for i in range(pixels.ndim)])
-            total = share if total is None else np.add(total, share, out=total)
-        assert total is not None
-        return total
-
-    def _first(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the first stored pixel of each pixel of the result; before the image by one where it grows."""
-        if self.length > self.stored:
-            return ((2 * index + 1) * self.stored - self.length) // (2 * self.length)
-        return index * self.stored // self.length
-
-    def _weight(self, index: NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the weight of the stored pixel at each place in each pixel of the result."""
-        if self.length > self.stored:  # distance of the centres, in units of 1 / (2 * length)
-            distance = np.abs((2 * index + 1) * self.stored - (2 * place + 1) * self.length)
-            weight: NDArray[np.float64] = 1.0 - distance / (2 * self.length)
-            return weight
-        # overlap of the areas, in units of 1 / length
-        overlap = np.minimum((index + 1) * self.stored, (place + 1) * self.length) - np.maximum(
-            index * self.stored, place * self.length
-        )
-        share: NDArray[np.float64] = np.maximum(overlap, 0) / self.stored
-        return share
 
 
 def resized(info: ImageInfo, height: int, width: int) -> ImageInfo:
@@ -205,18 +140,3 @@ def resized(info: ImageInfo, height: int, width: int) -> ImageInfo:
 
 def _clip(start: int, length: int, size: int) -> tuple[int, int]:
     return max(0, start), min(start + length, size)
-
-
-def _widen(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return pixels in a float type in which means are exact enough: float32 holds integers of 16 bits."""
-    small = pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32
-    return pixels.astype(np.float32 if small else np.float64, copy=False)
-
-
-def _restore(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return pixels in the type of the image, integers rounded."""
-    if dtype.kind == "f":
-        return pixels.astype(dtype, copy=False)
-    limits = np.iinfo(dtype)
-    whole: NDArray[Any] = np.clip(np.rint(pixels), limits.min, limits.max).astype(dtype)
-    return whole

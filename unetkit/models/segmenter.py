@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,9 @@ from unetkit.models.unet import build_network
 
 METADATA_KEY = "unetkit"
 """Key of the spec's JSON in the metadata of a model file."""
+
+STORED_TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
+"""Types of the tensors in a model file."""
 
 
 class Segmenter(nn.Module):
@@ -103,16 +107,34 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmente
     with torch.device("meta"):  # weights that are about to be replaced take neither time nor memory
         segmenter = Segmenter(spec)
     try:
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            segmenter.load_state_dict(state, assign=True)
-    except (SafetensorError, RuntimeError, OSError) as error:
+        segmenter.load_state_dict(_read_weights(path), assign=True)
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"The weights in {path} do not fit its description; the file is damaged.", "Copy or train it again."
         ) from error
     segmenter.name = str(path)
     segmenter.sha256 = hash_file(path)
     return segmenter.to(device).eval()
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a file that `read_spec` has checked, one after the other.
+
+    safetensors itself maps the file: its pages and the weights would count twice, and stay until the last is replaced.
+    Format: the length of the header (8 bytes), the header (JSON), the data; see
+    https://huggingface.co/docs/safetensors.
+    """
+    weights: dict[str, Tensor] = {}
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entries = json.loads(file.read(length))
+        entries.pop("__metadata__", None)
+        for name, entry in entries.items():
+            tensor = torch.empty(entry["shape"], dtype=STORED_TYPES[entry["dtype"]])
+            file.seek(8 + length + entry["data_offsets"][0])
+            file.readinto(tensor.reshape(-1).view(torch.uint8).numpy())
+            weights[name] = tensor
+    return weights
 
 
 def hash_file(path: Path) -> str:

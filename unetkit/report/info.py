@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
+from collections.abc import Sequence
 from contextlib import closing
 from importlib.metadata import version
 from math import prod
@@ -14,11 +15,15 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from unetkit.io.files import open_image
+from unetkit.io.files import list_series, open_image
 from unetkit.io.image import ImageInfo
+from unetkit.io.pyramid import Series
 
 PACKAGES = ("torch", "segmentation-models-pytorch", "lightning", "albumentations", "tifffile", "imagecodecs", "numpy")
 MODEL_SUFFIX = ".safetensors"
+
+SHOWN_SERIES = 20
+"""Images of one file that are described; plates have hundreds."""
 
 
 def describe(file: Path | None) -> Table:
@@ -36,7 +41,8 @@ def describe(file: Path | None) -> Table:
     if file.suffix == MODEL_SUFFIX:
         return facts_table(str(file), describe_model(file))
     with closing(open_image(file)) as source:
-        return facts_table(str(file), describe_image(source.info))
+        facts = describe_image(source.info)
+    return facts_table(str(file), facts | describe_series(list_series(file)))
 
 
 def describe_image(info: ImageInfo) -> dict[str, str]:
@@ -56,7 +62,25 @@ def describe_image(info: ImageInfo) -> dict[str, str]:
         "pixel size": _pixel_size(info.pixel_size_um),
         "decoded in": "one piece" if info.block == (info.height, info.width) else f"{height} x {width} blocks",
         "compression": info.compression,
+        **({"temporary file": _scratch(info.scratch_bytes)} if info.scratch_bytes else {}),
     }
+
+
+def describe_series(series: Sequence[Series]) -> dict[str, str]:
+    """Return what else there is to read in a file by name: its images and the levels of each."""
+    if len(series) == 1 and len(series[0].levels) == 1:
+        return {}
+    facts: dict[str, str] = {}
+    for number, one in enumerate(series[:SHOWN_SERIES]):
+        name = f" '{one.name}'" if one.name else ""
+        lines = [f"{one.axes} {one.shape} {one.dtype}{name}"]
+        for level, size in enumerate(one.levels):
+            pixel_size = "" if size.pixel_size_um is None else f", {_pixel_size(size.pixel_size_um)}"
+            lines.append(f"level {level}: {size.height} x {size.width}{pixel_size}")
+        facts[f"series {number}"] = "\n".join(lines)
+    if len(series) > SHOWN_SERIES:
+        facts["more series"] = f"{len(series) - SHOWN_SERIES}, up to number {len(series) - 1}"
+    return facts
 
 
 def describe_model(path: Path) -> dict[str, str]:
@@ -105,6 +129,10 @@ def facts_table(title: str, facts: dict[str, str]) -> Table:
     for name, value in facts.items():
         table.add_row(name, escape(value))
     return table
+
+
+def _scratch(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB while it is read, because it is compressed in pieces too large for memory"
 
 
 def _pixel_size(size: tuple[float, float] | None) -> str:

@@ -1,0 +1,120 @@
+"""Resampling of images such that a pixel is the same to the bit in whichever window it is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK_ROWS = 64
+"""Rows of the result that are computed at a time, so that what is in between stays in the processor's cache."""
+
+
+class Axis:
+    """Resampling along one axis: the mean of areas where it shrinks, linear interpolation where it grows.
+
+    Places and weights come from the place of a pixel in the whole image, in whole-number arithmetic.
+
+    Args:
+        stored: Pixels of the image.
+        length: Pixels of the result.
+    """
+
+    def __init__(self, stored: int, length: int) -> None:
+        self.stored = stored
+        self.length = length
+        self._taps = 2 if length > stored else -(-stored // length) + (stored % length > 0)
+
+    def needed(self, wanted: slice) -> slice:
+        """Return which stored pixels a part of the result is made of."""
+        first = self._first(np.array([wanted.start, wanted.stop - 1]))
+        return slice(max(0, int(first[0])), min(int(first[1]) + self._taps, self.stored))
+
+    def touched(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the first pixel of the result that has a share in a part of the stored ones, and the one after."""
+        reach = 1 if self.length > self.stored else 0
+        first = max(0, start - reach) * self.length // self.stored
+        after = -(-min(stop + reach, self.stored) * self.length // self.stored)
+        return min(first, self.length - 1), max(after, first + 1)
+
+    def resample(self, pixels: NDArray[Any], start: int, wanted: slice, dtype: type[np.floating[Any]]) -> NDArray[Any]:
+        """Return a part of the result, resampled along the first axis.
+
+        Args:
+            pixels: (n, m), stored pixels from `start` on; those that are `needed` are among them.
+            start: Number of the first of them.
+            wanted: The part of the result.
+            dtype: float32 or float64, to compute in.
+
+        Returns:
+            (number of pixels in `wanted`, m).
+        """
+        index = np.arange(wanted.start, wanted.stop, dtype=np.int64)
+        first = self._first(index)
+        total = np.empty((len(index), pixels.shape[1]), dtype)
+        share = np.empty_like(total)
+        for tap in range(self._taps):  # one after the other, in the same order for every pixel
+            weight = self._weight(index, first + tap).astype(dtype)[:, None]
+            # Clipped at the edges of the image; inside of it only pixels of weight 0 are.
+            stored = np.take(pixels, first + (tap - start), axis=0, mode="clip")
+            np.multiply(stored, weight, out=share if tap else total)
+            if tap:
+                np.add(total, share, out=total)
+        return total
+
+    def _first(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first stored pixel of each pixel of the result; before the image by one where it grows."""
+        if self.length > self.stored:
+            return ((2 * index + 1) * self.stored - self.length) // (2 * self.length)
+        return index * self.stored // self.length
+
+    def _weight(self, index: NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the weight of the stored pixel at each place in each pixel of the result."""
+        if self.length > self.stored:  # distance of the centres, in units of 1 / (2 * length)
+            distance = np.abs((2 * index + 1) * self.stored - (2 * place + 1) * self.length)
+            weight: NDArray[np.float64] = 1.0 - distance / (2 * self.length)
+            return weight
+        # overlap of the areas, in units of 1 / length
+        overlap = np.minimum((index + 1) * self.stored, (place + 1) * self.length) - np.maximum(
+            index * self.stored, place * self.length
+        )
+        share: NDArray[np.float64] = np.maximum(overlap, 0) / self.stored
+        return share
+
+
+def resample_plane(
+    pixels: NDArray[Any], place: tuple[int, int], axes: tuple[Axis, Axis], rows: slice, columns: slice
+) -> NDArray[Any]:
+    """Return a window of a resampled plane.
+
+    Args:
+        pixels: (h, w), the stored pixels that the window needs, or more.
+        place: Row and column of the first of them.
+        axes: How y and x are resampled, in this order.
+        rows: Rows of the window in the result.
+        columns: Columns of the window in the result.
+
+    Returns:
+        Pixels in the dtype of `pixels`, integers rounded.
+    """
+    pixels = np.ascontiguousarray(pixels)  # or NumPy copies it each time that it takes rows
+    result = np.empty((rows.stop - rows.start, columns.stop - columns.start), pixels.dtype)
+    small = pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32
+    dtype = np.float32 if small else np.float64  # float32 holds integers of 16 bits with room for their means
+    for top in range(rows.start, rows.stop, BLOCK_ROWS):
+        part = slice(top, min(top + BLOCK_ROWS, rows.stop))
+        along_y = axes[0].resample(pixels, place[0], part, dtype)
+        # Turned, so that whole rows are taken in this direction too, which is many times faster.
+        along_x = axes[1].resample(np.ascontiguousarray(along_y.T), place[1], columns, dtype).T
+        result[part.start - rows.start : part.stop - rows.start] = _restore(along_x, pixels.dtype)
+    return result
+
+
+def _restore(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return pixels in the type of the image, integers rounded."""
+    if dtype.kind == "f":
+        return pixels.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    whole: NDArray[Any] = np.clip(np.rint(pixels), limits.min, limits.max).astype(dtype)
+    return whole

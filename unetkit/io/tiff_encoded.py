@@ -1,0 +1,79 @@
+"""The tiles and strips of a TIFF file as they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any, NamedTuple, cast
+
+from tifffile import TiffFrame, TiffPage
+
+from unetkit.errors import ImageError
+
+READ_BYTES = 32 * 2**20
+"""Encoded bytes that are read from the file at a time."""
+
+
+def damaged(name: str, what: object) -> ImageError:
+    """Return the error for a file whose pixels cannot be read."""
+    return ImageError(
+        f"{name} cannot be decoded, it is truncated, damaged or of an unknown kind ({what}).",
+        "Copy or export it again, as a TIFF that is uncompressed or compressed with deflate, LZW, JPEG or zstd.",
+    )
+
+
+class Encoded(NamedTuple):
+    """A tile or strip as it is stored: its number in the page, its bytes (None if it is left out), what is wrong."""
+
+    segment: int
+    data: bytes | None
+    fault: str
+
+
+def read_encoded(page: TiffPage | TiffFrame, segments: list[int], lock: RLock, name: str) -> Iterator[list[Encoded]]:
+    """Yield tiles or strips of a page, several at a time.
+
+    Args:
+        page: The page.
+        segments: Their numbers.
+        lock: Held while the file is read; reentrant.
+        name: Path of the file, for messages.
+
+    Raises:
+        ImageError: The file cannot be read.
+    """
+    there = [segment for segment in segments if segment < min(len(page.dataoffsets), len(page.databytecounts))]
+    if len(there) < len(segments):
+        yield [Encoded(segment, None, "it is missing") for segment in segments if segment not in there]
+    if not there:
+        return
+    offsets = [page.dataoffsets[segment] for segment in there]
+    counts = [page.databytecounts[segment] for segment in there]
+    length = dict(zip(there, counts, strict=True))
+    handle = page.parent.filehandle
+    with _opened(handle, name):
+        for encoded in cast(
+            Iterator[list[tuple[bytes | None, int]]],
+            handle.read_segments(offsets, counts, there, lock=lock, buffersize=READ_BYTES, flat=False),
+        ):
+            yield [
+                Encoded(segment, data, "the file ends before it does" if len(data or b"") < stored else "")
+                for data, segment in encoded
+                for stored in (length[segment] if data is not None else 0,)
+            ]
+
+
+@contextmanager
+def _opened(handle: Any, name: str) -> Iterator[None]:
+    """Open the file of an OME-TIFF of several files, which tifffile keeps closed, for the time of a read."""
+    closed = handle.closed
+    try:
+        if closed:
+            handle.open()
+        yield
+    except (OSError, ValueError) as error:  # ValueError: an offset beyond what the system can address
+        raise damaged(name, error) from error
+    finally:
+        if closed:
+            handle.close()
