@@ -7,7 +7,7 @@ import torch
 
 from unetkit.errors import ConfigError
 from unetkit.inference import device
-from unetkit.inference.device import choose_device, describe_device, free_memory, peak_resident
+from unetkit.inference.device import cache_bytes, choose_device, describe_device, free_memory, resident_memory
 
 CPU = torch.device("cpu")
 
@@ -35,24 +35,24 @@ def test_a_device_is_described_always_alike() -> None:
     assert "cores" in describe_device(CPU)
 
 
-def test_the_peak_is_at_least_what_was_held() -> None:
+def test_resident_memory_is_at_least_what_is_held() -> None:
     held = torch.ones(2**24)  # 64 MB
-    assert peak_resident() > held.numel() * 4
+    assert resident_memory() > held.numel() * 4
 
 
-@pytest.mark.parametrize("status", [None, "Name: python\nVmRSS: 5 kB\n"])
-def test_a_system_that_does_not_tell_the_peak_is_guessed(
+@pytest.mark.parametrize("status", [None, "Name: python\nVmHWM: 5 kB\n"])
+def test_a_system_that_does_not_tell_is_guessed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: str | None
 ) -> None:
     file = tmp_path / "status"
     if status is not None:
         file.write_text(status)
     monkeypatch.setattr(device, "Path", lambda name: file)
-    assert peak_resident() == device.UNKNOWN_RESIDENT
+    assert resident_memory() == device.UNKNOWN_RESIDENT
 
 
 def test_on_a_cpu_a_budget_leaves_what_the_process_has_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "peak_resident", lambda: 3 * 10**8)
+    monkeypatch.setattr(device, "resident_memory", lambda: 3 * 10**8)
     assert free_memory(CPU, 10**9) == 7 * 10**8
     assert free_memory(CPU, None) == device.CPU_BUDGET - 3 * 10**8
     assert free_memory(CPU, 10**8) < 0
@@ -64,3 +64,8 @@ def test_on_a_gpu_a_budget_is_of_its_free_memory(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**10, 8 * 10**10))
     assert free_memory(torch.device("cuda"), budget) == expected
+
+
+def test_decoded_parts_take_a_small_share_of_a_budget() -> None:
+    assert cache_bytes(None) == device.USUAL_CACHE
+    assert cache_bytes(3200) == 100

@@ -12,12 +12,13 @@ from unetkit.errors import ConfigError
 from unetkit.inference import device, plan
 from unetkit.inference.ensemble import Ensemble, gather_models
 from unetkit.inference.options import Tiling
-from unetkit.inference.plan import Plan, expected_memory, make_plan, measure_footprint
+from unetkit.inference.plan import Plan, make_plan, measure_footprint, needed_memory
 from unetkit.io.image import ArraySource, ImageInfo
 from unetkit.models.segmenter import Segmenter
 
 HUGE = 10**12
 GB = 10**9
+USED = 2 * 10**8
 
 
 def image(height: int = 8000, width: int = 8000, dtype: Any = np.uint8) -> ImageInfo:
@@ -47,8 +48,7 @@ def ensemble(tiny_segmenter: Segmenter) -> Ensemble:
 @pytest.fixture(autouse=True)
 def a_plain_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests have used 200 MB so far, and all backends are installed."""
-    for module in (device, plan):
-        monkeypatch.setattr(module, "peak_resident", lambda: 2 * 10**8)
+    monkeypatch.setattr(device, "resident_memory", lambda: USED)
     monkeypatch.setattr(plan, "is_installed", lambda name: True)
 
 
@@ -66,13 +66,13 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 def go(ensemble: Ensemble, tiling: Tiling, pixels: int = HUGE, info: ImageInfo | None = None) -> list[Plan]:
     trying = Trying()
-    made = make_plan(ensemble, tiling, info or image(), pixels, trying)
+    made = make_plan(ensemble, tiling, info or image(), pixels, trying, probabilities=True)
     return trying.offered or [made]
 
 
 def test_explicit_choices_are_taken_as_they_are(ensemble: Ensemble) -> None:
     tiling = Tiling(tile=320, halo=24, batch=3, device="cpu", backend="torch", precision="bf16")
-    made = make_plan(ensemble, tiling, image(), HUGE, unused)
+    made = make_plan(ensemble, tiling, image(), HUGE, unused, probabilities=True)
     assert made == Plan(torch.device("cpu"), "torch", "bf16", 320, 24, 3)
 
 
@@ -91,7 +91,7 @@ def test_one_explicit_choice_leaves_the_others_open(ensemble: Ensemble, option: 
 
 
 def test_a_small_input_is_not_worth_trying(ensemble: Ensemble) -> None:
-    made = make_plan(ensemble, Tiling(device="cpu"), image(), 10**6, unused)
+    made = make_plan(ensemble, Tiling(device="cpu"), image(), 10**6, unused, probabilities=True)
     assert (made.backend, made.batch) == ("torch", 1)
     assert made.tile <= 1024
     assert "too small" in made.why
@@ -116,7 +116,9 @@ def test_everything_offered_fits_into_the_memory(ensemble: Ensemble, memory: str
     offered = go(ensemble, tiling)
     footprint = measure_footprint(ensemble, image(), 16, "fp32", probabilities=True)
     assert tiling.memory_bytes is not None
-    assert all(expected_memory(one, footprint, image()) <= tiling.memory_bytes for one in offered)
+    assert all(
+        USED + needed_memory(one, footprint, image(), tiling.memory_bytes) <= tiling.memory_bytes for one in offered
+    )
 
 
 def test_more_memory_offers_larger_tiles(ensemble: Ensemble) -> None:
@@ -148,15 +150,15 @@ def test_memory_that_only_the_pipeline_exceeds_is_missing_too(
 def test_without_a_bound_the_smallest_is_taken_where_nothing_fits(
     ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "peak_resident", lambda: 50 * GB)
-    made = make_plan(ensemble, Tiling(device="cpu"), image(), HUGE, unused)
+    monkeypatch.setattr(device, "resident_memory", lambda: 50 * GB)
+    made = make_plan(ensemble, Tiling(device="cpu"), image(), HUGE, unused, probabilities=True)
     assert (made.tile, made.batch) == (256, 1)
 
 
 def test_an_unowned_model_takes_more_memory(ensemble: Ensemble) -> None:
     plans = [Plan(torch.device("cpu"), "torch", "fp32", 256, 16, 1)] * 2
     sizes = [
-        expected_memory(one, measure_footprint(models, image(), 16, "fp32", probabilities=True), image())
+        needed_memory(one, measure_footprint(models, image(), 16, "fp32", probabilities=True), image(), None)
         for one, models in zip(plans, (ensemble, replace(ensemble, owned=True)), strict=True)
     ]
     assert sizes[0] > sizes[1]
@@ -182,7 +184,7 @@ def test_on_a_small_gpu_batches_are_smaller(ensemble: Ensemble, on_a_gpu: Callab
         offered = go(ensemble, Tiling(tile=1024, backend="torch"))
         batches.append(offered[0].batch)
         footprint = measure_footprint(ensemble, image(), 16, "bf16", probabilities=True)
-        assert expected_memory(offered[0], footprint, image()) <= free
+        assert needed_memory(offered[0], footprint, image(), None) <= free
     assert batches[0] > batches[1]
 
 

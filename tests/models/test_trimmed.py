@@ -36,7 +36,7 @@ def parts(draw: st.DrawFn) -> tuple[int, tuple[int, int], tuple[slice, slice]]:
     return depth, (window[0], window[1]), (kept[0], kept[1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(parts())
 def test_trimmed_is_what_the_whole_network_gives_there(part: tuple[int, tuple[int, int], tuple[slice, slice]]) -> None:
     depth, window, kept = part
