@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import sys
 from pathlib import Path
 
 import torch
@@ -18,6 +20,12 @@ CACHE_SHARE = 1 / 32
 
 USUAL_CACHE = 128 * 2**20
 """Bytes for these parts where there is no bound: the rows of a tile of an image of 40,000 RGB pixels' width."""
+
+M_MMAP_THRESHOLD = -3
+"""What glibc calls the size from which on a block is one that it can give back."""
+
+RETURNED_BYTES = 2**20
+"""Blocks from this size on are given back where memory is bounded."""
 
 GPU_SHARE = 0.8
 """Share of the free memory of a GPU that is used unless it is told otherwise."""
@@ -76,6 +84,17 @@ def cache_bytes(budget: int | None) -> int:
         budget: Bytes that everything may take; None for the default.
     """
     return USUAL_CACHE if budget is None else int(budget * CACHE_SHARE)
+
+
+def return_freed_memory() -> None:
+    """Have the C library give large blocks back to the system as soon as they are free.
+
+    glibc otherwise keeps them for later, in each thread, and a bound of the memory could not be held. Giving them back
+    and forth takes some time. Other C libraries do so anyway.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, RETURNED_BYTES)
 
 
 def resident_memory() -> int:

@@ -16,7 +16,7 @@ PROBE_SIZE = 64
 """Height and width of the window on which the features of a network are counted."""
 
 OVERHEAD: dict[BackendName, tuple[float, float]] = {
-    "torch": (1.9, 1.5),
+    "torch": (1.9, 1.4),
     "compile": (1.9, 3.0),
     "onnxruntime": (2.1, 5.0),
     "openvino": (2.1, 2.5),

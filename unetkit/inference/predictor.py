@@ -17,6 +17,7 @@ from unetkit.backends.base import Backend, Probe
 from unetkit.backends.registry import create_backend
 from unetkit.errors import ImageError
 from unetkit.inference.autotune import Tuner
+from unetkit.inference.device import return_freed_memory
 from unetkit.inference.emptiness import measure_background
 from unetkit.inference.engine import Reader, measure_plane, read_window, run_tiles
 from unetkit.inference.ensemble import Ensemble
@@ -70,6 +71,8 @@ class Predictor:
         tell: Callable[[str], None],
     ) -> None:
         check_dtype(source.info)
+        if tiling.memory is not None:
+            return_freed_memory()
         self.ensemble = ensemble
         self._tiling = tiling
         tuner = Tuner(ensemble, source.info.dtype, tell)
