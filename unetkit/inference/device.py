@@ -12,7 +12,7 @@ import torch
 
 from unetkit.errors import ConfigError
 
-CPU_BUDGET = 2 * 10**9
+CPU_BUDGET = 2 * 2**30
 """Bytes that a process on a CPU uses at most unless it is told otherwise: what any laptop has to spare."""
 
 CACHE_SHARE = 1 / 32

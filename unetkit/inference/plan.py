@@ -92,17 +92,18 @@ def make_plan(
     if tiling.tile != "auto":
         check_tile(tiling.tile, halo, ensemble.stride)
     precision = _choose_precision(tiling, device)
-    first = _choose_backends(tiling, device, precision)
+    backends = _choose_backends(tiling, device, precision)
     footprint = measure_footprint(ensemble, info, halo, precision, probabilities=probabilities)
     plans = [
         Plan(device, backend, precision, tile, halo, batch)
-        for backend in first
+        for backend in backends
         for tile in _tiles(tiling, info, halo, ensemble.stride)
         for batch in (BATCHES[device.type] if tiling.batch == "auto" else (tiling.batch,))
     ]
     fitting = list(_fitting(plans, footprint, tiling, info, ensemble))
     if len(fitting) == 1:
-        return fitting[0]
+        chosen = "as given" if tiling.tile != "auto" and tiling.backend != "auto" else "the memory allows no other"
+        return replace(fitting[0], why=chosen)
     return tune(fitting) if pixels >= WORTH_TUNING[device.type] else _default(fitting)
 
 

@@ -95,8 +95,10 @@ def _percentiles(groups: NDArray[Any], percents: tuple[float, float]) -> NDArray
     below = np.floor(places).astype(np.int64)
     found = []
     for row in groups:
-        parts = (row[start : start + COUNTED] for start in range(0, len(row), COUNTED))
-        up_to = sum(np.bincount(part, minlength=2**16) for part in parts).cumsum()
+        counts = np.zeros(2**16, np.int64)
+        for start in range(0, len(row), COUNTED):
+            counts += np.bincount(row[start : start + COUNTED], minlength=len(counts))
+        up_to = counts.cumsum()
         left = np.searchsorted(up_to, below, side="right")
         right = np.searchsorted(up_to, np.minimum(below + 1, len(row) - 1), side="right")
         found.append(left + (right - left) * (places - below))
