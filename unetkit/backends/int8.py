@@ -11,18 +11,22 @@ from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
 from unetkit.backends.base import Backend, Probe
-from unetkit.backends.openvino import OpenVinoBackend, convert
+from unetkit.backends.openvino import OpenVinoBackend, convert, core
 from unetkit.errors import ConfigError
 from unetkit.models.segmenter import Segmenter
 
 TOLERANCE = 2e-3
 """Share of mask pixels that may change; with more, float32 is used."""
+
+ROOT = "net"
+"""Outermost element of a graph's .xml."""
 
 NOTE = "unetkit"
 """Key under which a kept graph says what it was made of."""
@@ -128,8 +132,10 @@ def _load(cache: Path, segmenter: Segmenter) -> ov.Model | None:
     if not cache.is_file() or not segmenter.sha256:
         return None
     try:
-        graph = ov.Core().read_model(cache)
-    except RuntimeError:  # damaged: it is made again
+        if ElementTree.parse(cache).getroot().tag != ROOT:  # OpenVINO would try all the formats that it knows
+            return None
+        graph = core().read_model(cache)
+    except (RuntimeError, ElementTree.ParseError, OSError):  # damaged: it is made again
         return None
     known = graph.has_rt_info([NOTE]) and graph.get_rt_info([NOTE]).value == _identity(segmenter)
     return graph if known else None

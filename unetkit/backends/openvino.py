@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from typing import Any
 
 import openvino as ov
@@ -33,7 +34,6 @@ class OpenVinoBackend:
     device = torch.device("cpu")
 
     def __init__(self, segmenter: Segmenter, precision: Precision, graph: ov.Model | None = None) -> None:
-        self._core = ov.Core()
         self._graph = convert(segmenter) if graph is None else graph
         self._hint = HINTS[precision]
         self._plan = CoreModel(segmenter, segmenter.network).network.plan
@@ -56,8 +56,18 @@ class OpenVinoBackend:
             steps = ov.preprocess.PrePostProcessor(self._graph.clone())
             steps.input(0).tensor().set_element_type(ov.Type(torch.zeros(0, dtype=dtype).numpy().dtype))
             config = {"INFERENCE_PRECISION_HINT": self._hint, "PERFORMANCE_HINT": "LATENCY"}
-            self._requests[dtype] = self._core.compile_model(steps.build(), "CPU", config).create_infer_request()
+            self._requests[dtype] = core().compile_model(steps.build(), "CPU", config).create_infer_request()
         return self._requests[dtype]
+
+
+@cache
+def core() -> ov.Core:
+    """Return OpenVINO's core, one for the life of the process.
+
+    Its CPU plugin gives the thread that loads it a stack for signals and frees that with the core. If another thread
+    lets go of the core, the next signal (Ctrl-C, a worker that ends) would be handled on memory that is gone.
+    """
+    return ov.Core()
 
 
 def convert(segmenter: Segmenter) -> ov.Model:

@@ -27,7 +27,7 @@ from unetkit.io.partial import partial_file
 FIRST_TILE = {"cpu": 1024, "mps": 1024, "cuda": 2048}
 """Tile, by kind of device, on which backends are compared."""
 
-TIMED_RUNS = 3
+TIMED_RUNS = 2
 SECONDS = 25.0
 """After so much time nothing more is tried."""
 
@@ -55,20 +55,17 @@ class Tuner:
         self.tell("Trying what is fastest on this machine, once for this model.")
         start = perf_counter()
         rates: dict[Plan, float] = {}
-        for name in dict.fromkeys(plan.backend for plan in plans):
-            own = [plan for plan in plans if plan.backend == name]
-            first = max(
-                (plan for plan in own if plan.tile <= FIRST_TILE[plan.device.type]),
-                key=lambda plan: plan.tile,
-                default=own[0],
-            )
+        fastest: tuple[Plan, Backend] | None = None
+        for first in _first_plans(plans):
             with suppress(UnetkitError, torch.OutOfMemoryError):  # what does not work here is no choice
-                rates[first] = self._rate(first, self._create(first))
-        if not rates:
+                made = self._create(first)
+                rates[first] = self._rate(first, made)
+                if fastest is None or rates[first] > rates[fastest[0]]:
+                    fastest = first, made
+        if fastest is None:
             smallest = min(plans, key=lambda plan: (plan.tile, plan.batch))
             return replace(smallest, why="the smallest: memory is too short to try any")
-        best = max(rates, key=lambda plan: rates[plan])
-        backend = self._create(best)
+        best, backend = fastest
         for plan in plans:
             if plan.backend == best.backend and plan.tile > best.tile and perf_counter() - start < SECONDS:
                 with suppress(torch.OutOfMemoryError):
@@ -116,6 +113,15 @@ def _version(package: str) -> str:
     with suppress(PackageNotFoundError):
         return version(package)
     return ""
+
+
+def _first_plans(plans: list[Plan]) -> list[Plan]:
+    """Return one plan of each backend: that with the largest tile up to the one on which backends are compared."""
+    found: dict[str, Plan] = {}
+    for plan in sorted(plans, key=lambda plan: plan.tile):
+        if plan.backend not in found or plan.tile <= FIRST_TILE[plan.device.type]:
+            found[plan.backend] = plan
+    return list(found.values())
 
 
 def cache_file() -> Path:
