@@ -56,7 +56,7 @@ class Job:
         pixels = tifffile.imread(self.image)
         pixels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
         channels = self.segmenter.spec.in_channels
-        statistics = measure_plane(ArraySource(pixels, "CYX"), 0, self.segmenter.normalizer, channels)
+        statistics = measure_plane(ArraySource(pixels, "CYX"), 0, [self.segmenter.normalizer], channels)[0]
         return np.moveaxis(match_channels(pixels, channels, str(self.image)), 0, -1), statistics
 
     def network(self) -> torch.nn.Module:

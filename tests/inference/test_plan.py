@@ -29,6 +29,10 @@ def unused(plans: list[Plan]) -> Plan:
     raise AssertionError("nothing is to be tried")
 
 
+def nothing(plans: list[Plan]) -> None:
+    """Nothing was tried before."""
+
+
 class Trying:
     """Remembers what is offered and takes the last."""
 
@@ -66,13 +70,13 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 def go(ensemble: Ensemble, tiling: Tiling, pixels: int = HUGE, info: ImageInfo | None = None) -> list[Plan]:
     trying = Trying()
-    made = make_plan(ensemble, tiling, info or image(), pixels, trying, probabilities=True)
+    made = make_plan(ensemble, tiling, info or image(), pixels, trying, nothing, probabilities=True)
     return trying.offered or [made]
 
 
 def test_explicit_choices_are_taken_as_they_are(ensemble: Ensemble) -> None:
     tiling = Tiling(tile=320, halo=24, batch=3, device="cpu", backend="torch", precision="bf16")
-    made = make_plan(ensemble, tiling, image(), HUGE, unused, probabilities=True)
+    made = make_plan(ensemble, tiling, image(), HUGE, unused, nothing, probabilities=True)
     assert made == Plan(torch.device("cpu"), "torch", "bf16", 320, 24, 3)
 
 
@@ -91,10 +95,17 @@ def test_one_explicit_choice_leaves_the_others_open(ensemble: Ensemble, option: 
 
 
 def test_a_small_input_is_not_worth_trying(ensemble: Ensemble) -> None:
-    made = make_plan(ensemble, Tiling(device="cpu"), image(), 10**6, unused, probabilities=True)
+    made = make_plan(ensemble, Tiling(device="cpu"), image(), 10**6, unused, nothing, probabilities=True)
     assert (made.backend, made.batch) == ("torch", 1)
     assert made.tile <= 1024
     assert "too small" in made.why
+
+
+def test_what_was_found_before_is_taken_for_a_small_input_too(ensemble: Ensemble) -> None:
+    made = make_plan(
+        ensemble, Tiling(device="cpu"), image(), 10**6, unused, lambda plans: plans[-1], probabilities=True
+    )
+    assert made.backend != "torch"
 
 
 def test_no_tile_is_larger_than_it_takes_to_hold_the_image(ensemble: Ensemble) -> None:
@@ -151,7 +162,7 @@ def test_without_a_bound_the_smallest_is_taken_where_nothing_fits(
     ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "resident_memory", lambda: 50 * GB)
-    made = make_plan(ensemble, Tiling(device="cpu"), image(), HUGE, unused, probabilities=True)
+    made = make_plan(ensemble, Tiling(device="cpu"), image(), HUGE, unused, nothing, probabilities=True)
     assert (made.tile, made.batch) == (256, 1)
 
 

@@ -82,10 +82,15 @@ def fold_batch_norm(network: nn.Module, channels: int, *, in_place: bool = False
     """
     folded = network if in_place else _copy_sharing_weights(network)
     for convolution, norm in _find_pairs(folded, channels):  # names: the old weights of each are let go at once
-        parts = (folded.get_submodule(convolution), folded.get_submodule(norm))
+        parts = (folded.get_submodule(convolution).eval(), folded.get_submodule(norm).eval())
         folded.set_submodule(convolution, fuse_conv_bn_eval(*cast(tuple[nn.Conv2d, nn.BatchNorm2d], parts)))
         folded.set_submodule(norm, nn.Identity())
     return folded
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Return where the weights of a network are; the CPU if it has none."""
+    return next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
 
 
 def _copy_sharing_weights(network: nn.Module) -> nn.Module:
@@ -112,7 +117,7 @@ def _find_pairs(network: nn.Module, channels: int) -> list[tuple[str, str]]:
             pairs.append((made_by[id(inputs[0])][0], names[module]))
 
     hooks = [m.register_forward_hook(watch) for m in names if isinstance(m, (nn.Conv2d, nn.BatchNorm2d))]
-    device = next(network.parameters()).device
+    device = device_of(network)
     with torch.inference_mode():
         network(torch.zeros(1, channels, PROBE_SIZE, PROBE_SIZE, device=device))
     for hook in hooks:

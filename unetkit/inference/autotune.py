@@ -48,10 +48,9 @@ class Tuner:
 
     def __call__(self, plans: list[Plan]) -> Plan:
         """Return the fastest plan: of the backends at one size, then of the sizes with the fastest backend."""
-        known = _recall(self._key(plans))
-        for plan in plans:
-            if known is not None and (plan.backend, plan.tile, plan.batch) == known[:3]:
-                return replace(plan, why=f"{known[3]}; as measured before")
+        known = self.recall(plans)
+        if known is not None:
+            return known
         self.tell("Trying what is fastest on this machine, once for this model.")
         start = perf_counter()
         rates: dict[Plan, float] = {}
@@ -75,6 +74,14 @@ class Tuner:
         why = f"fastest, in Mpx/s by backend and tile: {table}"
         _remember(self._key(plans), (best.backend, best.tile, best.batch, why))
         return replace(best, why=f"{why}; found in {perf_counter() - start:.0f} s")
+
+    def recall(self, plans: list[Plan]) -> Plan | None:
+        """Return which of the plans was found to be the fastest before, if any."""
+        known = _recall(self._key(plans))
+        for plan in plans:
+            if known is not None and (plan.backend, plan.tile, plan.batch) == known[:3]:
+                return replace(plan, why=f"{known[3]}; as measured before")
+        return None
 
     def _create(self, plan: Plan) -> Backend:
         precision = "fp32" if plan.precision == "int8" else plan.precision

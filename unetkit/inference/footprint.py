@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from unetkit.backends.base import device_of
 from unetkit.backends.registry import BackendName
 from unetkit.inference.engine import IN_FLIGHT, QUEUED_BATCHES
 from unetkit.inference.grid import make_grid
@@ -86,7 +87,7 @@ def measure_features(network: nn.Module, channels: int) -> float:
         largest = max(largest, sum(tensor.numel() for tensor in (*inputs, output)))
 
     hooks = [module.register_forward_hook(watch) for module in network.modules() if isinstance(module, nn.Conv2d)]
-    window = torch.zeros(1, channels, PROBE_SIZE, PROBE_SIZE, device=next(network.parameters()).device)
+    window = torch.zeros(1, channels, PROBE_SIZE, PROBE_SIZE, device=device_of(network))
     with torch.inference_mode():
         network(window)
         for hook in hooks:

@@ -70,9 +70,19 @@ class Plan:
 Tune = Callable[[list[Plan]], Plan]
 """Picks the fastest of some plans by trying them."""
 
+Recall = Callable[[list[Plan]], Plan | None]
+"""Returns which of some plans was found to be the fastest before, if any."""
+
 
 def make_plan(
-    ensemble: Ensemble, tiling: Tiling, info: ImageInfo, pixels: int, tune: Tune, *, probabilities: bool
+    ensemble: Ensemble,
+    tiling: Tiling,
+    info: ImageInfo,
+    pixels: int,
+    tune: Tune,
+    recall: Recall,
+    *,
+    probabilities: bool,
 ) -> Plan:
     """Choose what the user left open.
 
@@ -82,6 +92,7 @@ def make_plan(
         info: The image, or the first of several.
         pixels: Pixels that will be predicted, of all images.
         tune: Called where there is a choice and so much to do that trying is worth it.
+        recall: Called first, where there is a choice.
         probabilities: Whether probabilities are predicted rather than a mask.
 
     Raises:
@@ -104,10 +115,13 @@ def make_plan(
     if len(fitting) == 1:
         chosen = "as given" if tiling.tile != "auto" and tiling.backend != "auto" else "the memory allows no other"
         return replace(fitting[0], why=chosen)
+    known = recall(fitting)
+    if known is not None:
+        return known
     return tune(fitting) if pixels >= WORTH_TUNING[device.type] else _default(fitting)
 
 
-WORTH_TUNING = {"cpu": 48 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
+WORTH_TUNING = {"cpu": 32 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
 """Pixels, by kind of device, from which on timing backends and tiles costs a small part of what it may save."""
 
 

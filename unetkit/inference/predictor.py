@@ -76,7 +76,7 @@ class Predictor:
         self.ensemble = ensemble
         self._tiling = tiling
         tuner = Tuner(ensemble, source.info.dtype, tell)
-        self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner, probabilities=probabilities)
+        self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner, tuner.recall, probabilities=probabilities)
         self._normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
         self._threshold = ensemble.threshold if threshold is None else threshold
         self._tell = tell
