@@ -58,6 +58,12 @@ def test_on_a_cpu_a_budget_leaves_what_the_process_has_not_used(monkeypatch: pyt
     assert free_memory(CPU, 10**8) < 0
 
 
+def test_a_process_that_holds_much_else_has_the_usual_memory_for_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "resident_memory", lambda: 50 * 10**9)
+    assert free_memory(CPU, None) == device.CPU_BUDGET - device.FRESH_RESIDENT
+    assert free_memory(CPU, 10**10) < 0
+
+
 @pytest.mark.parametrize(("budget", "expected"), [(None, 8 * 10**9), (10**9, 10**9), (10**11, 8 * 10**9)])
 def test_on_a_gpu_a_budget_is_of_its_free_memory(
     monkeypatch: pytest.MonkeyPatch, budget: int | None, expected: int

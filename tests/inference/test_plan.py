@@ -161,7 +161,7 @@ def test_memory_that_only_the_pipeline_exceeds_is_missing_too(
 def test_without_a_bound_the_smallest_is_taken_where_nothing_fits(
     ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "resident_memory", lambda: 50 * GB)
+    monkeypatch.setattr(device, "CPU_BUDGET", 0)
     made = make_plan(ensemble, Tiling(device="cpu"), image(), HUGE, unused, nothing, probabilities=True)
     assert (made.tile, made.batch) == (256, 1)
 

@@ -30,6 +30,9 @@ RETURNED_BYTES = 2**20
 GPU_SHARE = 0.8
 """Share of the free memory of a GPU that is used unless it is told otherwise."""
 
+FRESH_RESIDENT = 10**9
+"""Bytes that a process uses before it predicts, if it holds nothing but unetkit and a model, at most."""
+
 UNKNOWN_RESIDENT = 800 * 10**6
 """Bytes that a process uses before it predicts, where the system does not tell."""
 
@@ -74,7 +77,9 @@ def free_memory(device: torch.device, budget: int | None) -> int:
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         return int(min(free * GPU_SHARE, budget or free))
-    return (budget or CPU_BUDGET) - resident_memory()
+    if budget is None:  # what else a notebook holds is no reason for tiny tiles
+        return CPU_BUDGET - min(resident_memory(), FRESH_RESIDENT)
+    return budget - resident_memory()
 
 
 def cache_bytes(budget: int | None) -> int:
