@@ -105,10 +105,11 @@ def make_plan(
     precision = _choose_precision(tiling, device)
     backends = _choose_backends(tiling, device, precision)
     footprint = measure_footprint(ensemble, info, halo, precision, probabilities=probabilities)
+    own = info.planes * info.height * info.width
     plans = [
         Plan(device, backend, precision, tile, halo, batch)
         for backend in backends
-        for tile in _tiles(tiling, info, halo, ensemble.stride)
+        for tile in _tiles(tiling, None if pixels > own else info, halo, ensemble.stride)
         for batch in (BATCHES[device.type] if tiling.batch == "auto" else (tiling.batch,))
     ]
     fitting = list(_fitting(plans, footprint, tiling, info, ensemble))
@@ -183,12 +184,14 @@ def _choose_backends(tiling: Tiling, device: torch.device, precision: Precision)
     return chosen
 
 
-def _tiles(tiling: Tiling, info: ImageInfo, halo: int, stride: int) -> list[int]:
-    """Return the tiles that come into question, none of them larger than it takes to hold the image."""
+def _tiles(tiling: Tiling, info: ImageInfo | None, halo: int, stride: int) -> list[int]:
+    """Return the tiles that come into question: of a single image none larger than it takes to hold it."""
     if tiling.tile != "auto":
         return [tiling.tile]
     smallest = round_up(3 * halo, stride)
     sizes = [size for size in TILES if size % stride == 0 and size >= smallest] or [smallest]
+    if info is None:
+        return sizes
     enough = next((i for i, size in enumerate(sizes) if size >= max(info.height, info.width)), len(sizes) - 1)
     return sizes[: enough + 1]
 
