@@ -60,6 +60,7 @@ def test_an_unknown_encoder_names_the_closest() -> None:
         {"in_channels": 0},
         {"classes": 1},
         {"classes": 257},
+        {"classes": 3, "instances": True},
         {"threshold": 0.0},
         {"threshold": 1.0},
         {"in_channels": 3, "training_images": TrainingImages(("uint8",), low=(0,), high=(9,), contrast=(1,))},

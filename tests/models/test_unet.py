@@ -18,6 +18,13 @@ def test_the_network_has_the_channels_classes_and_stride_of_its_spec(channels: i
     assert {name.split(".")[0] for name in network.state_dict()} == {"encoder", "decoder", "segmentation_head"}
 
 
+def test_a_model_that_tells_instances_apart_has_one_more_output() -> None:
+    spec = ModelSpec("resnet18", depth=3, decoder_channels=(32, 16, 8), instances=True)
+    with torch.inference_mode():
+        logits = build_network(spec).eval()(torch.zeros(1, 1, 32, 32))
+    assert logits.shape == (1, spec.out_channels + 1, 32, 32)
+
+
 def test_a_shift_by_the_stride_shifts_the_output() -> None:
     """What tiling rests on: the pooling grids of windows at multiples of the stride line up."""
     spec = ModelSpec("resnet18", 1, 2, 3, (32, 16, 8))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from unetkit.models.segmenter import Segmenter
+from unetkit.models.segmenter import Segmenter, to_probabilities
 from unetkit.models.trimmed import Kept, trim
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
@@ -44,7 +44,8 @@ class Backend(Protocol):
             kept: Rows and columns of the windows to predict.
 
         Returns:
-            Probabilities (N, classes, kept rows, kept columns), float32, on `device`; valid until the next call.
+            (N, network_channels, kept rows, kept columns), float32, on `device`, valid until the next call:
+            probabilities, and the height where the model tells instances apart.
         """
 
 
@@ -59,6 +60,7 @@ class CoreModel(nn.Module):
 
     def __init__(self, segmenter: Segmenter, network: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
+        self.spec = segmenter.spec
         self.normalizer = segmenter.normalizer
         self.network = trim(network).to(dtype)
         self.dtype = dtype
@@ -67,7 +69,7 @@ class CoreModel(nn.Module):
         """Predict; see `Backend`. `cuts` is what the network's `plan` returns for the kept part."""
         normalized = self.normalizer(pixels, center, scale).to(self.dtype)
         logits: Tensor = self.network(normalized, cuts).float()
-        return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+        return to_probabilities(logits, self.spec)
 
 
 def fold_batch_norm(network: nn.Module, channels: int, *, in_place: bool = False) -> nn.Module:

@@ -55,10 +55,16 @@ class Segmenter(nn.Module):
             scale: (N, C) normalisation values.
 
         Returns:
-            (N, out_channels, h, w) float32, 0 to 1: of the foreground, or of each class.
+            (N, network_channels, h, w) float32, 0 to 1: of the foreground, or of each class; then the height of each
+            pixel where the model tells instances apart.
         """
         logits: Tensor = self.network(self.normalizer(pixels, center, scale)).float()
-        return logits.sigmoid() if self.spec.out_channels == 1 else logits.softmax(1)
+        return to_probabilities(logits, self.spec)
+
+
+def to_probabilities(logits: Tensor, spec: ModelSpec) -> Tensor:
+    """Turn a network's output (N, network_channels, h, w) into probabilities, and heights if it has them, 0 to 1."""
+    return logits.sigmoid() if spec.classes == 2 else logits.softmax(1)
 
 
 def save_model(segmenter: Segmenter, path: Path) -> None:

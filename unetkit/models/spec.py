@@ -85,6 +85,8 @@ class ModelSpec:
         classes: Number of mask values, the background included: 2 is foreground/background and has one output channel.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
+        instances: Whether the network also tells touching objects apart: the last channel of its output is then the
+            height of each pixel, 0 to 1, which has a summit in every object and valleys between objects.
         normalization: How raw pixels become network input.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         halo: Context around a tile, in pixels, at which tiling changes fewer than 1 mask pixel in 10,000.
@@ -102,6 +104,7 @@ class ModelSpec:
     classes: int = 2
     depth: int = 5
     decoder_channels: tuple[int, ...] = DECODER_CHANNELS
+    instances: bool = False
     normalization: Normalization = field(default_factory=Normalization)
     threshold: float = 0.5
     halo: int = 128
@@ -122,6 +125,11 @@ class ModelSpec:
             raise ConfigError(
                 f"{len(self.decoder_channels)} decoder_channels do not fit an encoder depth of {self.depth}.",
                 f"Give {self.depth} numbers, for example {list(DECODER_CHANNELS[-self.depth :])}.",
+            )
+        if self.instances and self.classes > 2:
+            raise ConfigError(
+                f"instances: true is not possible for {self.classes} classes.",
+                "Use classes: 2, or leave instances out.",
             )
         if self.in_channels < 1:
             raise ConfigError(f"in_channels: {self.in_channels} is not possible.", "Use 1 or more, or 'auto'.")
@@ -157,8 +165,13 @@ class ModelSpec:
 
     @property
     def out_channels(self) -> int:
-        """Channels of the network's output: one for foreground/background, else one for each class."""
+        """Channels of the mask's probabilities: one for foreground/background, else one for each class."""
         return 1 if self.classes == 2 else self.classes
+
+    @property
+    def network_channels(self) -> int:
+        """Channels of the network's output: those of the mask, then the height where there are instances."""
+        return self.out_channels + self.instances
 
     def to_json(self) -> str:
         """Return the spec as JSON, its format version included."""

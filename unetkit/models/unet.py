@@ -15,8 +15,8 @@ def build_network(spec: ModelSpec) -> nn.Module:
     features of the same resolution at each step (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597).
 
     Returns:
-        A module that maps (N, in_channels, h, w) float32 to logits (N, out_channels, h, w); h and w are multiples of
-        `spec.stride`. Its parts are `encoder`, `decoder` and `segmentation_head`.
+        A module that maps (N, in_channels, h, w) float32 to logits (N, network_channels, h, w); h and w are
+        multiples of `spec.stride`. Its parts are `encoder`, `decoder` and `segmentation_head`.
     """
     network: nn.Module = smp.Unet(
         encoder_name=spec.encoder,
@@ -24,6 +24,6 @@ def build_network(spec: ModelSpec) -> nn.Module:
         encoder_weights=None,
         decoder_channels=spec.decoder_channels,
         in_channels=spec.in_channels,
-        classes=spec.out_channels,
+        classes=spec.network_channels,
     )
     return network
