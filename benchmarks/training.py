@@ -271,7 +271,8 @@ def main(args: list[str] | None = None) -> None:
                     facts = RUNS[one.name](options, folder)
                 one.images_per_second.append(facts["rate"])
                 one.processor_seconds.append(facts["processor"])
-                print(f"round {number + 1}: {one.name}, {facts['rate']:.2f} images/s", file=sys.stderr, flush=True)
+                said = f"{facts['rate']:.2f} images/s, {facts['processor'] * 1e3:.0f} ms of processor time each"
+                print(f"round {number + 1}: {one.name}, {said}", file=sys.stderr, flush=True)
     precision = options.precision or "the precision of `fit`"
     title = f"{options.encoder}, crops {options.crop}, batch {options.batch}, {precision}, {options.device}"
     show(entries, title + ", compiled" * options.compile, options.markdown)

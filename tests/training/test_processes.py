@@ -17,11 +17,10 @@ from tiny_fit import SETTINGS
 from torchmetrics.functional.classification import binary_f1_score
 
 from unetkit import load_model, predict_tiled
-from unetkit.data.datamodule import SegmentationData
+from unetkit.data.datamodule import SegmentationData, usable_cores
 from unetkit.data.dataset import CropSampler
 from unetkit.errors import ConfigError
 from unetkit.training.module import SegmentationModule
-from unetkit.training.processes import usable_cores
 from unetkit.training.run import make_trainer
 
 two_cores = pytest.mark.skipif(usable_cores() < 2, reason="two processes need two cores")

@@ -314,9 +314,14 @@ def _common_pixel_size(records: Sequence[Record]) -> tuple[float, float] | None:
     return first
 
 
+def usable_cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _default_workers() -> int:
     """Processes that keep the device busy: augmenting a crop takes milliseconds, a step on a CPU most of a second."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     if not torch.cuda.is_available():
         return 1 if cores <= 4 else 2
     # Outside Linux each worker gets a copy of the cached images of its own.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from subprocess import Popen
 
 import torch
@@ -11,12 +10,8 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
+from unetkit.data.datamodule import usable_cores
 from unetkit.errors import ConfigError
-
-
-def usable_cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_processes(trainer: Trainer) -> None:
