@@ -48,7 +48,7 @@ class SegmentationModule(LightningModule):
         unfreeze_at_epoch: Epoch from which a frozen encoder is trained too.
         unfreeze_lr_factor: Factor on every learning rate from that epoch on.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
-        compile: Compile the network for training: the first step takes a minute, the others may be faster.
+        compile: Compile the network for training: the first step takes minutes, the others may be faster.
 
     Attributes:
         segmenter: The model in training; built in `setup`, when the data are known.
