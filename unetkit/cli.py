@@ -10,6 +10,7 @@ from typing import Any
 from unetkit.errors import ConfigError, UnetkitError, closest
 from unetkit.inference.options import MASK, USUAL_TILING, Result, Tiling
 from unetkit.io.reading import WHOLE, Reading
+from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 
 
 def segment_command(
@@ -27,7 +28,8 @@ def segment_command(
     Args:
         images: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
         result: .tif, .zarr or .png; for several images the folder that gets one .tif for each.
-        model: The model.safetensors of a run, or of several runs, whose mean counts.
+        model: The model.safetensors of a run, or of several runs, whose mean counts; or the name of a built-in model.
+            By default the built-in "nuclei".
         reading: What is read.
         tiling: How it is predicted.
         written: What is written.
@@ -41,7 +43,8 @@ def segment_command(
     from unetkit.report.segmented import describe_preview, summarize
 
     if not model:
-        raise ConfigError("No model is named.", "Give the one of a run: --model runs/NAME/model.safetensors.")
+        model = [find_model(DEFAULT_MODEL)]
+        say(DEFAULT_NOTE)
     jobs = plan_jobs(images, result, overwrite=written.overwrite, resume=written.resume)
     if dry_run:
         show(describe_preview(preview(jobs, result, model, reading, tiling, written)))
@@ -112,7 +115,7 @@ def info_command(file: Path | None = None, /) -> None:
     """Tell what an image or a model file is; without one, what unetkit sees on this machine.
 
     Args:
-        file: TIFF, PNG, JPEG, OME-Zarr, or model.safetensors.
+        file: TIFF, PNG, JPEG, OME-Zarr, model.safetensors, or the name of a built-in model.
     """
     from unetkit.report.console import show
     from unetkit.report.info import describe

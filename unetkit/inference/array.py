@@ -16,6 +16,7 @@ from unetkit.inference.output import describe_output
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.io.image import ArraySink, ArraySource
 from unetkit.io.reading import WHOLE
+from unetkit.models.zoo import DEFAULT_MODEL, find_model
 from unetkit.options import split_options
 
 LARGEST_SAMPLES = 4
@@ -24,7 +25,7 @@ LARGEST_SAMPLES = 4
 
 def predict_tiled(
     array: Any,
-    model: Models,
+    model: Models | None = None,
     *,
     axes: str | None = None,
     output: Output = "mask",
@@ -39,7 +40,8 @@ def predict_tiled(
     Args:
         array: Raw pixels: a NumPy array, or anything with `shape` and `dtype` that can be sliced like one (zarr, dask,
             memmap). Only the windows that a tile needs are read.
-        model: A model from `load_model`, or the path of a model file; the mean of several counts.
+        model: A model from `load_model`, the path of a model file, or the name of a built-in model; the mean of several
+            counts. By default the built-in "nuclei".
         axes: One letter for each dimension, for example "YX", "CYX", "YXS" (S: samples such as RGB), "ZCYX". By default
             the channels are found by their number; all other leading dimensions are planes.
         output: "mask", "probabilities" or "labels".
@@ -67,7 +69,7 @@ def predict_tiled(
         >>> slide = np.memmap("slide.raw", np.uint8, "r", shape=(60_000, 80_000))  # doctest: +SKIP
         >>> mask = unetkit.predict_tiled(slide, "model.safetensors")  # doctest: +SKIP
     """
-    ensemble = gather_models(model)
+    ensemble = gather_models(find_model(DEFAULT_MODEL) if model is None else model)
     (choices,) = split_options(tiling, Tiling)
     result = Result(output=output, threshold=threshold, split=split)
     if axes is None:

@@ -11,9 +11,10 @@ from unetkit.errors import ModelError
 from unetkit.inference.grid import round_up
 from unetkit.models.segmenter import Segmenter, load_model
 from unetkit.models.spec import ModelSpec
+from unetkit.models.zoo import short_name
 
 Models = Segmenter | str | Path | Sequence[Segmenter | str | Path]
-"""A model, or several; as they are or as files."""
+"""A model, or several; as they are, as files, or as names of built-in ones."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Ensemble:
 
     @property
     def name(self) -> str:
-        """The names of the model files."""
-        return ", ".join(Path(segmenter.name).name for segmenter in self.segmenters)
+        """The names of the models."""
+        return ", ".join(short_name(segmenter.name) for segmenter in self.segmenters)
 
     @property
     def sha256(self) -> str:

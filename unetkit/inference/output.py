@@ -16,6 +16,7 @@ from unetkit.inference.options import Result, Tiling
 from unetkit.inference.plan import Plan
 from unetkit.io.image import ImageInfo, OutputSpec
 from unetkit.io.reading import Reading
+from unetkit.models.zoo import short_name
 
 UNFINISHED_SUFFIX = ".unfinished"
 """Ends the name of the file beside an output that keeps what is done until all is."""
@@ -96,7 +97,7 @@ def _notes(
 ) -> tuple[tuple[str, str], ...]:
     """Return what made an output; `command` is one that makes it again."""
     words = ["unetkit", "segment", Path(info.name).name, "RESULT", "--model"]
-    words += [Path(segmenter.name).name for segmenter in ensemble.segmenters]
+    words += [short_name(segmenter.name) for segmenter in ensemble.segmenters]
     methods = {name: True for name in METHODS if getattr(tiling, name)}
     options = {**_given(reading), **_planned(plan), **methods, **_given(result)}
     for name, value in options.items():

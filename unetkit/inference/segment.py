@@ -28,6 +28,7 @@ from unetkit.io.files import create_sink, open_image
 from unetkit.io.image import UNNAMED_AXES, BadTile, ImageInfo, ImageSource, OutputSpec
 from unetkit.io.reading import Reading
 from unetkit.models.statistics import sample_pixels
+from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 from unetkit.options import split_options
 
 Begin = Callable[[str, int], Progress]
@@ -70,7 +71,7 @@ class Segmented:
 def segment(
     image: str | Path | Sequence[str | Path],
     result: str | Path,
-    model: Models,
+    model: Models | None = None,
     *,
     progress: Begin | None = None,
     tell: Callable[[str], None] | None = None,
@@ -82,7 +83,8 @@ def segment(
     Args:
         image: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
         result: `.tif`, `.tiff`, `.zarr` or `.png`; for several images the folder that gets one `.tif` for each.
-        model: A model from `load_model`, or the path of a model file; the mean of several counts.
+        model: A model from `load_model`, the path of a model file, or the name of a built-in model; the mean of several
+            counts. By default the built-in "nuclei".
         progress: Called for each image with its name and its number of pixels; returns a function that is called with
             the number of pixels predicted since its last call.
         tell: Called with sentences about what happens, for people.
@@ -100,7 +102,11 @@ def segment(
             several images the others are segmented all the same, and the error names those that failed.
     """
     reading, tiling, written = split_options(options, Reading, Tiling, Result)
-    return Segmentation(reading, tiling, written, progress, tell or say_nothing).run(
+    tell = tell or say_nothing
+    if model is None:
+        model = find_model(DEFAULT_MODEL)
+        tell(DEFAULT_NOTE)
+    return Segmentation(reading, tiling, written, progress, tell).run(
         plan_jobs(image, Path(result), overwrite=written.overwrite, resume=written.resume),
         Path(result),
         model,

@@ -85,6 +85,8 @@ class ModelSpec:
         classes: Number of mask values, the background included: 2 is foreground/background and has one output channel.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
+        task: "segmentation", or "reconstruction" for a network that `unetkit pretrain` trained: its output is the image
+            that it was shown a damaged copy of, so it is a start for `fit` and predicts no masks.
         instances: Whether the network also tells touching objects apart: the last channel of its output is then the
             height of each pixel, 0 to 1, which has a summit in every object and valleys between objects.
         normalization: How raw pixels become network input.
@@ -104,6 +106,7 @@ class ModelSpec:
     classes: int = 2
     depth: int = 5
     decoder_channels: tuple[int, ...] = DECODER_CHANNELS
+    task: Literal["segmentation", "reconstruction"] = "segmentation"
     instances: bool = False
     normalization: Normalization = field(default_factory=Normalization)
     threshold: float = 0.5
@@ -170,8 +173,11 @@ class ModelSpec:
 
     @property
     def network_channels(self) -> int:
-        """Channels of the network's output: those of the mask, then the height where there are instances."""
-        return self.out_channels + self.instances
+        """Channels of the network's output: those of the mask, then the height where there are instances.
+
+        For the task "reconstruction" they are those of the image.
+        """
+        return self.in_channels if self.task == "reconstruction" else self.out_channels + self.instances
 
     def to_json(self) -> str:
         """Return the spec as JSON, its format version included."""
