@@ -15,7 +15,7 @@ import torch
 
 from unetkit import load_model
 from unetkit.models.spec import ModelSpec
-from unetkit.synthetic import make_cells
+from unetkit.synthetic import make_cells, write_dataset
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -27,7 +27,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(FOLDER))
     yield
     torch.set_num_threads(threads)
-    for name in {"measuring", "memory", "ours", "peers", "tiled"} & (sys.modules.keys() - before):
+    for name in {"measuring", "memory", "ours", "peers", "pretraining", "tiled"} & (sys.modules.keys() - before):
         del sys.modules[name]
 
 
@@ -207,3 +207,24 @@ def test_memory_is_measured_from_the_command_line(tmp_path: Path, monkeypatch: p
     measured = json.loads(out.read_text(encoding="utf-8"))
     assert 1e8 < measured["by_size"][0]["peak_rss"] < 4e9
     assert not list((tmp_path / "scratch").iterdir())
+
+
+# Pretraining
+
+
+def test_every_start_is_measured_and_none_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pretraining
+
+    write_dataset(tmp_path / "cells", 5, 96, 0)
+    few = ["--images", "2", "--seeds", "1", "--steps", "1", "--pretrain-steps", "1"]
+    sizes = ["--depth", "3", "--crop", "64", "--batch", "2", "--markdown"]
+    arguments = [str(tmp_path / "cells"), str(tmp_path / "out"), *few, *sizes]
+    pretraining.main(arguments)
+    table = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert [row[0].strip() for row in table[2:]] == ["2"]
+    assert all(0 <= float(cell) <= 1 for row in table[2:] for cell in row[1:])
+    monkeypatch.setattr(pretraining, "measure", None)  # what is done is not done again
+    pretraining.main(arguments)
+    assert [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("|")] == table

@@ -13,7 +13,7 @@ import pytest
 from tifffile import imread, imwrite
 
 from unetkit import __version__, cli, demo
-from unetkit.cli import VERBS, main
+from unetkit.cli import TRAINING_SUMMARIES, VERBS, main
 from unetkit.errors import UnetkitError
 from unetkit.parsing import call
 
@@ -49,7 +49,7 @@ def test_help_answers_within_half_a_second_of_processor_time(arguments: list[str
 def test_without_arguments_every_verb_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     out = capsys.readouterr().out
-    assert all(f"  {verb} " in out for verb in ["fit", *VERBS])
+    assert all(f"  {verb} " in out for verb in [*TRAINING_SUMMARIES, *VERBS])
 
 
 def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,6 +61,14 @@ def test_fit_help_shows_its_settings(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["fit", "--help"]) == 0
     out = capsys.readouterr().out
     assert all(key in out for key in ("--model.encoder", "--data.crop", "--trainer.max_epochs", "--resume"))
+
+
+def test_pretrain_help_shows_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pretrain", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "usage: unetkit pretrain" in out
+    assert all(key in out for key in ("--model.corruption.hidden", "--data.images", "--trainer.max_epochs", "--resume"))
+    assert "--data.masks" not in out
 
 
 def test_a_verb_takes_its_options_from_a_file_too(tiny_model: Path, tmp_path: Path) -> None:

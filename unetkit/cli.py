@@ -129,9 +129,13 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo_command,
     "info": info_command,
 }
-"""The verbs whose options are their signature; `fit` is LightningCLI's."""
+"""The verbs whose options are their signature."""
 
-FIT_SUMMARY = "Train a U-Net on a folder of images and masks."
+TRAINING_SUMMARIES = {
+    "fit": "Train a U-Net on a folder of images and masks.",
+    "pretrain": "Train a U-Net to restore damaged images, which takes no masks, as a start for `fit`.",
+}
+"""The verbs whose options are those of LightningCLI."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -171,18 +175,22 @@ def _run(args: list[str]) -> int:
         from unetkit.training.fit import fit
 
         return 130 if fit(rest).interrupted else 0
+    elif verb == "pretrain":
+        from unetkit.training.pretrain_run import pretrain
+
+        return 130 if pretrain(rest).interrupted else 0
     elif verb in VERBS:
         from unetkit.parsing import call
 
         call(VERBS[verb], verb, rest)
     else:
-        raise ConfigError(f"There is no command '{verb}'.", closest(verb, ["fit", *VERBS]))
+        raise ConfigError(f"There is no command '{verb}'.", closest(verb, [*TRAINING_SUMMARIES, *VERBS]))
     return 0
 
 
 def _usage() -> str:
     """Return the text of `unetkit --help`."""
-    summaries = {"fit": FIT_SUMMARY, **{name: _summary(verb) for name, verb in VERBS.items()}}
+    summaries = {**TRAINING_SUMMARIES, **{name: _summary(verb) for name, verb in VERBS.items()}}
     verbs = "\n".join(f"  {name:<10}{summary}" for name, summary in summaries.items())
     return (
         "usage: unetkit VERB [options]\n\n"

@@ -89,6 +89,8 @@ def test_the_command_in_the_output_names_the_built_in_model(nuclei: Path, image:
 def test_info_tells_about_a_built_in_model(nuclei: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "nuclei"]) == 0
     assert "resnet18" in capsys.readouterr().out
+    assert main(["info"]) == 0
+    assert "nuclei" in capsys.readouterr().out
 
 
 def test_without_built_in_models_it_says_what_to_give(

@@ -26,7 +26,8 @@ from unetkit.models.segmenter import read_spec
 from unetkit.training.callbacks import CpuNotice
 from unetkit.training.fit import FitCLI
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+PRETRAIN_CONFIG = Path(__file__).parents[2] / "configs" / "pretrain.yaml"
+CONFIGS = sorted(set((Path(__file__).parents[2] / "configs").glob("*.yaml")) - {PRETRAIN_CONFIG})
 
 
 @pytest.fixture(scope="module")

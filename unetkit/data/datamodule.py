@@ -27,7 +27,7 @@ from unetkit.data.store import (
     measure_dataset,
     measure_images,
 )
-from unetkit.data.transforms import resolve_augmentation
+from unetkit.data.transforms import Augmentation, resolve_augmentation
 from unetkit.errors import ConfigError, DataError
 from unetkit.inference.grid import check_multiple
 from unetkit.models.spec import Normalization, TrainingImages
@@ -125,7 +125,7 @@ class SegmentationData(LightningDataModule):
             return
         train, val = self._find()
         store = ImageStore([*train, *val], self.normalization, round(self.cache_gb * 2**30))
-        check_foreground(store.records[: len(train)])
+        self._check_masks(store.records[: len(train)])
         self._train_indices = list(range(len(train)))
         self._val_indices = list(range(len(train), len(store.records)))
         self._store = store
@@ -161,24 +161,11 @@ class SegmentationData(LightningDataModule):
 
     def train_dataloader(self) -> CropLoader:
         """Return the loader of crops; each item is an `Item`, collated along a new first axis."""
-        store = self._loaded()
-        count = self._crops_per_epoch()
-        crops = CropDataset(
-            store,
-            self._train_indices,
-            crop=self.crop,
-            crops_per_epoch=count,
-            augmentation=self.augmentation,
-            channels=self.channels,
-            classes=self.classes,
-            normalization=self.normalization,
-            foreground_share=self.foreground_share,
-            seed=self.seed,
-        )
+        crops = self._crops(self._train_indices, self._crops_per_epoch(), self.augmentation)
         return CropLoader(
             crops,
             batch_size=self.batch_size,
-            sampler=CropSampler(count),
+            sampler=CropSampler(len(crops)),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -240,6 +227,21 @@ class SegmentationData(LightningDataModule):
             "seed": self.seed,
         }
 
+    def _crops(self, indices: Sequence[int], count: int, augmentation: Augmentation) -> CropDataset:
+        """Return `count` crops an epoch of some of the images."""
+        return CropDataset(
+            self._loaded(),
+            indices,
+            crop=self.crop,
+            crops_per_epoch=count,
+            augmentation=augmentation,
+            channels=self.channels,
+            classes=self.classes,
+            normalization=self.normalization,
+            foreground_share=self.foreground_share,
+            seed=self.seed,
+        )
+
     def _check_settings(self) -> None:
         least = {"crop": 1, "batch_size": 1, "crops_per_epoch": 1, "workers": 0, "cache_gb": 0, "seed": 0}
         for name, bound in least.items():
@@ -254,6 +256,9 @@ class SegmentationData(LightningDataModule):
             raise ConfigError(
                 f"data.val: {self.val:g} is not possible.", "Use a fraction below 1, 0 for none, or a folder."
             )
+
+    def _check_masks(self, train: Sequence[Record]) -> None:
+        check_foreground(train)
 
     def _find(self) -> tuple[list[Pair], list[Pair]]:
         """Find the pairs to train on and those to validate on."""

@@ -125,12 +125,21 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmente
             masks.
     """
     path = find_model(path)
-    spec = read_spec(path)
-    if spec.task != "segmentation":
+    if read_spec(path).task != "segmentation":
         raise ModelError(
             f"{path} reconstructs images and predicts no masks: `unetkit pretrain` wrote it.",
             "Train a model from it with `unetkit fit --model.weights` and this file, and use that one.",
         )
+    return load_network(path, device)
+
+
+def load_network(path: Path, device: str | torch.device = "cpu") -> Segmenter:
+    """Load the file of a network for whatever task; `load_model` is for those that predict masks.
+
+    Raises:
+        ModelError: The file is missing, is not a unetkit model, is damaged, or comes from a newer version.
+    """
+    spec = read_spec(path)
     with torch.device("meta"):  # weights that are about to be replaced take neither time nor memory
         segmenter = Segmenter(spec)
     try:

@@ -18,7 +18,7 @@ from rich.table import Table
 from unetkit.io.files import list_series, open_image
 from unetkit.io.image import ImageInfo
 from unetkit.io.pyramid import Series
-from unetkit.models.zoo import builtin_path
+from unetkit.models.zoo import builtin_names, builtin_path
 
 PACKAGES = ("torch", "segmentation-models-pytorch", "lightning", "albumentations", "tifffile", "imagecodecs", "numpy")
 MODEL_SUFFIX = ".safetensors"
@@ -122,6 +122,7 @@ def describe_machine() -> dict[str, str]:
         **{name: version(name) for name in PACKAGES},
         "devices": "\n".join(devices),
         "backends": ", ".join(backends),
+        "built-in models": ", ".join(builtin_names()) or "none",
     }
 
 

@@ -16,6 +16,8 @@ from unetkit.errors import ConfigError, OutputError
 from unetkit.io.partial import partial_file
 from unetkit.parsing import parse
 from unetkit.report.console import say
+from unetkit.training.base import NetworkModule
+from unetkit.training.callbacks import SCORES
 from unetkit.training.module import SegmentationModule
 from unetkit.training.run import (
     CHECKPOINT_FILE,
@@ -40,12 +42,26 @@ from, metrics.csv and a picture of validation images with the contours of truth 
 
 
 class FitCLI(LightningCLI):
-    """LightningCLI with a run folder."""
+    """LightningCLI with a run folder.
+
+    Attributes:
+        verb: What the command is called.
+        description: What its help begins with.
+        module: What is trained.
+        data: What it is trained on.
+        scores: Names of the validation scores, the one that decides which model is kept first.
+    """
+
+    verb = "fit"
+    description = DESCRIPTION
+    module: type[NetworkModule] = SegmentationModule
+    data: type[SegmentationData] = SegmentationData
+    scores: tuple[str, ...] = SCORES
 
     def __init__(self, args: list[str]) -> None:
         super().__init__(
-            SegmentationModule,
-            SegmentationData,
+            self.module,
+            self.data,
             run=False,
             args=args,
             save_config_callback=None,
@@ -54,8 +70,8 @@ class FitCLI(LightningCLI):
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             parser_kwargs={
-                "prog": "unetkit fit",
-                "description": DESCRIPTION,
+                "prog": f"unetkit {self.verb}",
+                "description": self.description,
                 "exit_on_error": False,
                 "allow_abbrev": False,  # a key that is misspelt must not pass for the one that it begins
             },
@@ -86,7 +102,7 @@ class FitCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Return a Trainer that fills the run folder, once the data turn out to be good."""
         folder = Path(self.config.resume) if self.config.resume else self._new_folder()
-        return make_trainer(folder, self._save_config, **{**self.config_init["trainer"], **kwargs})
+        return make_trainer(folder, self._save_config, self.scores, **{**self.config_init["trainer"], **kwargs})
 
     def _save_config(self, folder: Path) -> None:
         kept = self.config.clone()
@@ -100,7 +116,9 @@ class FitCLI(LightningCLI):
             folder = runs / str(self.config.name)
             if folder.exists():
                 resumable = (folder / CHECKPOINT_FILE).is_file()
-                other = f"go on with that run: unetkit fit --resume {folder}" if resumable else "delete that folder"
+                other = (
+                    f"go on with that run: unetkit {self.verb} --resume {folder}" if resumable else "delete that folder"
+                )
                 raise OutputError(f"The run folder {folder} exists already.", f"Choose another --name, or {other}.")
             return folder
         configs = self.config.config or []
@@ -117,17 +135,10 @@ def fit(args: list[str]) -> RunResult:
     Raises:
         UnetkitError: The settings or the data do not fit, or there is nothing to resume.
     """
-    resume = _resumed(args)
-    if resume is not None:
-        if not (resume / CHECKPOINT_FILE).is_file() or not (resume / CONFIG_FILE).is_file():
-            raise ConfigError(
-                f"{resume} is not a run that can be resumed: it needs {CONFIG_FILE} and {CHECKPOINT_FILE}.",
-                "Give a folder under runs/ whose first epoch was finished.",
-            )
-        args = ["--config", str(resume / CONFIG_FILE), *args]
+    args, resume = with_resumed_config(args)
     with quiet_lightning():
         cli = FitCLI(args)
-        result = train(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
+        result = train(cli.trainer, cli.model, cli.datamodule, resume=resume)
     _report(result, cli.datamodule)
     return result
 
@@ -145,6 +156,23 @@ def _report(result: RunResult, data: SegmentationData) -> None:
     say(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
     example = shlex.quote(str(data.example_image()))
     say(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model))}")
+
+
+def with_resumed_config(args: list[str]) -> tuple[list[str], bool]:
+    """Put the config of a run that is resumed before all other arguments; say whether one is.
+
+    Raises:
+        ConfigError: That run cannot be resumed.
+    """
+    resume = _resumed(args)
+    if resume is None:
+        return args, False
+    if not (resume / CHECKPOINT_FILE).is_file() or not (resume / CONFIG_FILE).is_file():
+        raise ConfigError(
+            f"{resume} is not a run that can be resumed: it needs {CONFIG_FILE} and {CHECKPOINT_FILE}.",
+            "Give a folder under runs/ whose first epoch was finished.",
+        )
+    return ["--config", str(resume / CONFIG_FILE), *args], True
 
 
 def _resumed(args: list[str]) -> Path | None:

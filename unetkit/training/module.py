@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from math import ceil, inf
-from typing import Any, Literal, get_args
+from math import ceil
+from typing import Any, Literal
 
 import torch
-from lightning.pytorch import LightningModule
 from segmentation_models_pytorch.base import SegmentationModel
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
-from unetkit.data.datamodule import SegmentationData
-from unetkit.errors import ConfigError, closest
+from unetkit.errors import ConfigError
 from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import DECODER_CHANNELS, ModelSpec
-from unetkit.models.weights import load_weights
-from unetkit.report.console import say
+from unetkit.training.base import NetworkModule
 from unetkit.training.losses import build_loss
 from unetkit.training.metrics import SegmentationScores
-from unetkit.training.schedule import Schedule, rate_factor
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
+from unetkit.training.schedule import Schedule
 
 
-class SegmentationModule(LightningModule):
+class SegmentationModule(NetworkModule):
     """A U-Net on a ResNet encoder that predicts masks.
 
     Args:
         encoder: ResNet of the contracting path: resnet18, resnet34, resnet50, resnet101 or resnet152.
-        weights: "imagenet" (downloaded once), or a local `.safetensors` or `.pth` file with the weights of an encoder
-            or of a whole model; by default the weights are random.
+        weights: "imagenet" (downloaded once), the name of a built-in model such as "nuclei", or a local `.safetensors`
+            or `.pth` file with the weights of an encoder or of a whole model, such as one that `unetkit pretrain`
+            wrote; by default the weights are random.
+        decoder_weights: Whether the decoder starts from these weights too, where they have one of its sizes.
         in_channels: Channels of the images, or "auto" to take as many as the training images have.
         classes: Number of mask values, the background included: 2 is foreground/background.
         class_names: Names of the mask values, stored in the model file.
@@ -48,19 +43,13 @@ class SegmentationModule(LightningModule):
         unfreeze_at_epoch: Epoch from which a frozen encoder is trained too.
         unfreeze_lr_factor: Factor on every learning rate from that epoch on.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
-
-    Attributes:
-        segmenter: The model in training; built in `setup`, when the data are known.
-        averaged: The average of the weights over the steps, None if `ema_decay` is 0.
     """
-
-    segmenter: Segmenter
-    averaged: AveragedModel | None
 
     def __init__(
         self,
         encoder: str = "resnet34",
         weights: str | None = None,
+        decoder_weights: bool = True,
         in_channels: int | Literal["auto"] = "auto",
         classes: int = 2,
         class_names: list[str] | None = None,
@@ -76,30 +65,21 @@ class SegmentationModule(LightningModule):
         unfreeze_lr_factor: float = 0.1,
         threshold: float = 0.5,
     ) -> None:
-        super().__init__()
         if unfreeze_at_epoch is not None and not freeze_encoder:
             raise ConfigError(
                 "unfreeze_at_epoch has no meaning while the encoder is not frozen.",
                 "Set freeze_encoder: true, or leave unfreeze_at_epoch out.",
             )
-        if not 0 <= ema_decay < 1:
-            raise ConfigError(f"ema_decay: {ema_decay:g} is not possible.", "Use 0 (off) or a number below 1.")
-        if lr <= 0 or unfreeze_lr_factor <= 0:
-            name, value = ("lr", lr) if lr <= 0 else ("unfreeze_lr_factor", unfreeze_lr_factor)
-            raise ConfigError(f"{name}: {value:g} is not possible.", "Use a number above 0.")
-        if weight_decay < 0 or (unfreeze_at_epoch or 0) < 0:
-            name = "weight_decay" if weight_decay < 0 else "unfreeze_at_epoch"
-            raise ConfigError(f"{name} is below 0.", "Use 0 or more.")
-        if schedule not in get_args(Schedule):
-            raise ConfigError(f"There is no schedule '{schedule}'.", closest(schedule, get_args(Schedule)))
+        if unfreeze_lr_factor <= 0:
+            raise ConfigError(f"unfreeze_lr_factor: {unfreeze_lr_factor:g} is not possible.", "Use a number above 0.")
+        if (unfreeze_at_epoch or 0) < 0:
+            raise ConfigError("unfreeze_at_epoch is below 0.", "Use 0 or more.")
         if class_names and len(class_names) != classes:
             raise ConfigError(
                 f"{len(class_names)} class_names do not fit {classes} classes.",
                 "Give a name for each mask value, the background first.",
             )
-        self.weights = weights
-        self.in_channels = in_channels
-        self.spec = ModelSpec(
+        spec = ModelSpec(
             encoder=encoder,
             in_channels=1 if in_channels == "auto" else in_channels,
             classes=classes,
@@ -108,51 +88,17 @@ class SegmentationModule(LightningModule):
             class_names=tuple(class_names or ()),
             threshold=threshold,
         )
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.ema_decay = ema_decay
+        super().__init__(spec, weights, decoder_weights, in_channels, lr, weight_decay, schedule, ema_decay)
         self.freeze_encoder = freeze_encoder
         self.unfreeze_at_epoch = unfreeze_at_epoch
         self.unfreeze_lr_factor = unfreeze_lr_factor
         self.loss = build_loss(loss, self.spec.out_channels)
         self.scores = SegmentationScores(classes)
 
-    def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Build the network for the data that the trainer has."""
-        data = self.data
-        channels = data.channels if self.in_channels == "auto" else self.in_channels
-        data.prepare_for(channels, self.spec.classes, self.spec.stride)
-        self.spec = replace(
-            self.spec,
-            in_channels=channels,
-            normalization=data.normalization,
-            channel_names=data.channel_names,
-            pixel_size_um=data.pixel_size_um,
-            training_images=data.describe_images(),
-        )
-        if hasattr(self, "segmenter"):
-            return  # validated after it was fitted: the network is there
-        self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
-        resuming = self.trainer.ckpt_path is not None  # then the weights come from the checkpoint
-        if self.weights is not None and not resuming:
-            say(f"{self.weights}: {load_weights(self.segmenter.network, self.weights, self.spec)}.")
+    def prepare_network(self) -> None:
+        """Freeze the encoder if it is to be frozen."""
         if self.freeze_encoder:
             self._encoder_trainable(False)
-        self.averaged = (
-            AveragedModel(self.segmenter.network, multi_avg_fn=self._average, use_buffers=True)
-            if self.ema_decay
-            else None
-        )
-
-    @property
-    def data(self) -> SegmentationData:
-        """The data that the trainer has."""
-        return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
-
-    def best_network(self) -> nn.Module:
-        """Return the network to judge and to keep: the averaged one, or the one in training where none is averaged."""
-        return self.segmenter.network if self.averaged is None else self.averaged.module
 
     def _encoder_trainable(self, trainable: bool) -> None:
         """Freeze the encoder, its batch norm statistics included, or let go of it."""
@@ -162,11 +108,6 @@ class SegmentationModule(LightningModule):
             network.unfreeze_encoder()
         else:
             network.freeze_encoder()
-
-    def _average(self, average: Tensors, current: Tensors, steps: Tensor | int) -> None:
-        """Move the averages, in place, after `steps` updates; the decay grows from 2/11 to `ema_decay`."""
-        decay = min(self.ema_decay, (1 + int(steps)) / (10 + int(steps)))
-        get_ema_multi_avg_fn(decay)(average, current, steps)  # type: ignore[no-untyped-call]
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C)."""
@@ -180,11 +121,6 @@ class SegmentationModule(LightningModule):
         """Let go of a frozen encoder when its epoch has come."""
         if self.unfreeze_at_epoch is not None and self.current_epoch >= self.unfreeze_at_epoch:
             self._encoder_trainable(True)
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
-        """Update the averaged weights after each step of the optimizer."""
-        if self.averaged is not None and self.trainer.global_step > int(self.averaged.n_averaged):
-            self.averaged.update_parameters(self.segmenter.network)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:  # noqa: ARG002
         """Score a whole image, predicted as `segment` would."""
@@ -202,16 +138,10 @@ class SegmentationModule(LightningModule):
         self.log_dict(scores)
         self.scores.reset()
 
-    def configure_optimizers(self) -> Any:
-        """Return AdamW with the schedule, both stepped with every batch."""
-        optimizer = torch.optim.AdamW(self.segmenter.network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        steps = max(1, int(self.trainer.estimated_stepping_batches))
+    def rate_factor(self, step: int, steps: int) -> float:
+        """Return the factor on the learning rate at a step of a run of `steps`; lower once the encoder is let go."""
+        factor = super().rate_factor(step, steps)
+        if self.unfreeze_at_epoch is None:
+            return factor
         epoch_steps = ceil(float(self.trainer.num_training_batches) / self.trainer.accumulate_grad_batches)
-        unfreeze_step = inf if self.unfreeze_at_epoch is None else epoch_steps * self.unfreeze_at_epoch
-
-        def factor(step: int) -> float:
-            lowered = self.unfreeze_lr_factor if step >= unfreeze_step else 1.0
-            return lowered * rate_factor(self.schedule, step / steps)
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return factor * (self.unfreeze_lr_factor if step >= epoch_steps * self.unfreeze_at_epoch else 1.0)

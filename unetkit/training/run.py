@@ -26,7 +26,8 @@ from unetkit.models.segmenter import Segmenter, load_model, save_model
 from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
 from unetkit.scores import count_pixels
-from unetkit.training.callbacks import MODEL_FILE, CpuNotice, KeepBest, MetricsTable, RunFolder
+from unetkit.training.base import NetworkModule
+from unetkit.training.callbacks import MODEL_FILE, SCORES, CpuNotice, KeepBest, MetricsTable, RunFolder
 from unetkit.training.module import SegmentationModule
 
 CHECKPOINT_FILE = "last.ckpt"
@@ -66,7 +67,9 @@ class RunResult:
     interrupted: bool
 
 
-def make_trainer(folder: Path, fill: Callable[[Path], None] | None = None, **arguments: Any) -> Trainer:
+def make_trainer(
+    folder: Path, fill: Callable[[Path], None] | None = None, scores: tuple[str, ...] = SCORES, **arguments: Any
+) -> Trainer:
     """Return a Trainer that fills a run folder.
 
     Unless `precision` says otherwise, it trains in mixed precision on CUDA and on processors that compute in bfloat16,
@@ -75,6 +78,7 @@ def make_trainer(folder: Path, fill: Callable[[Path], None] | None = None, **arg
     Args:
         folder: The run folder; made, if it is missing, when the data have been checked.
         fill: Called with the run folder when it is there.
+        scores: Names of the validation scores, the one that decides which model is kept first.
         arguments: Arguments of Lightning's Trainer.
 
     Raises:
@@ -93,8 +97,8 @@ def make_trainer(folder: Path, fill: Callable[[Path], None] | None = None, **arg
         callbacks.append(RichProgressBar())
     callbacks += [
         RunFolder(folder, fill),
-        KeepBest(folder),
-        MetricsTable(folder, speak=not bar),
+        KeepBest(folder, scores[0]),
+        MetricsTable(folder, scores, speak=not bar),
         CpuNotice(),
         ModelCheckpoint(folder, Path(CHECKPOINT_FILE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
     ]
@@ -129,6 +133,17 @@ def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, 
     Raises:
         UnetkitError: The data or settings do not fit, or there is nothing to resume.
     """
+    interrupted = run_training(trainer, module, data, resume=resume)
+    return _finish(trainer, data, Path(trainer.default_root_dir), interrupted)
+
+
+def run_training(trainer: Trainer, module: NetworkModule, data: SegmentationData, *, resume: bool) -> bool:
+    """Train, keeping the best model in the run folder; return whether Ctrl-C stopped it.
+
+    Raises:
+        UnetkitError: The data or settings do not fit, there is nothing to resume, or training has diverged.
+        KeyboardInterrupt: It was stopped before there was a model.
+    """
     folder = Path(trainer.default_root_dir)
     checkpoint = folder / CHECKPOINT_FILE
     if resume and not checkpoint.is_file():
@@ -139,38 +154,50 @@ def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, 
     except SystemExit:  # Lightning's answer to Ctrl-C, after which it leaves the signal ignored
         signal.signal(signal.SIGINT, signal.default_int_handler)
         interrupted = True
-    return _finish(trainer, data, folder, interrupted)
+    if not (folder / MODEL_FILE).is_file():
+        if not interrupted:
+            raise ModelError("Training has diverged: no epoch has a score that is a number.", "Lower model.lr.")
+        say("Stopped before the first epoch was over: there is no model.")
+        raise KeyboardInterrupt
+    return interrupted
+
+
+def best_of(trainer: Trainer) -> KeepBest:
+    """Return what knows the best model of a run."""
+    return next(callback for callback in trainer.callbacks if isinstance(callback, KeepBest))  # type: ignore[attr-defined]
 
 
 def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted: bool) -> RunResult:
     """Complete the best model and draw what it does."""
     path = folder / MODEL_FILE
-    if not path.is_file():
-        say("Stopped before the first epoch was over: there is no model.")
-        raise KeyboardInterrupt
-    keeper = next(callback for callback in trainer.callbacks if isinstance(callback, KeepBest))  # type: ignore[attr-defined]
+    keeper = best_of(trainer)
     segmenter = load_model(path, trainer.strategy.root_device)
     images = data.val_items()
     items = [images[index] for index in range(min(len(images), HALO_IMAGES))]
     halo = measure_halo(
         segmenter, [(item["image"].numpy(), item["center"].numpy(), item["scale"].numpy()) for item in items]
     )
-    dice = keeper.best_dice if keeper.best_dice >= 0 else None
+    dice = keeper.best_score if keeper.best_score >= 0 else None
     segmenter.spec = replace(
         segmenter.spec,
         halo=halo.halo,
         halo_error=halo.error,
-        training={
-            "epoch": keeper.best_epoch + 1,
-            "epochs": trainer.max_epochs,
-            "steps": trainer.global_step,
-            "val_dice": dice,
-            "data": data.describe(),
-        },
+        training=describe_run(trainer, data, val_dice=dice),
     )
     save_model(segmenter, path)
     _draw(segmenter, items[:PICTURE_IMAGES], folder / PICTURE_FILE)
     return RunResult(folder, path, dice, keeper.best_epoch + 1, halo, interrupted)
+
+
+def describe_run(trainer: Trainer, data: SegmentationData, **scores: float | None) -> dict[str, Any]:
+    """Return what a run was like, for its model file: plain values that go to JSON."""
+    return {
+        "epoch": best_of(trainer).best_epoch + 1,
+        "epochs": trainer.max_epochs,
+        "steps": trainer.global_step,
+        **scores,
+        "data": data.describe(),
+    }
 
 
 def _draw(segmenter: Segmenter, items: list[NamedItem], path: Path) -> None:
