@@ -65,7 +65,7 @@ def set_up(cells: Path, **settings: Any) -> SegmentationModule:
     module = SegmentationModule(**{**TINY, **settings})
     data = data_of(cells)
     data.setup("fit")
-    module._trainer = SimpleNamespace(datamodule=data, ckpt_path=None)  # type: ignore[assignment]
+    module._trainer = SimpleNamespace(datamodule=data, ckpt_path=None, is_global_zero=True, world_size=1)  # type: ignore[assignment]
     module.setup("fit")
     return module
 

@@ -53,7 +53,7 @@ class SegmentationData(LightningDataModule):
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on; of `val`, or of `train` where `val` is a fraction.
         crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5).
-        batch_size: Crops in a batch.
+        batch_size: Crops in a batch, on each device.
         crops_per_epoch: Crops in an epoch. By default as many as cover the training images once, but from 64 to 1000
             batches.
         foreground_share: Share of the crops, 0 to 1, placed around a random object (or class) of their image; the
@@ -178,7 +178,7 @@ class SegmentationData(LightningDataModule):
         return CropLoader(
             crops,
             batch_size=self.batch_size,
-            sampler=CropSampler(count),
+            sampler=CropSampler(count, *self._processes()),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -186,12 +186,19 @@ class SegmentationData(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[NamedItem] | list[Any]:
-        """Return the loader of whole images, one `NamedItem` at a time and not collated; [] without validation."""
+        """Return the loader of whole images, one `NamedItem` at a time and not collated; [] without validation.
+
+        Several processes divide the images. Where there are fewer images than processes each takes all of them, which
+        leaves the mean scores as they are.
+        """
         if not self._val_indices:
             return []
         workers = min(self.workers, 1)
+        process, processes = self._processes()
+        everything = range(len(self._val_indices))
         return DataLoader(
             self.val_items(),
+            sampler=everything[process::processes] if len(everything) >= processes else everything,
             batch_size=1,
             collate_fn=_take_single,
             num_workers=workers,
@@ -286,8 +293,12 @@ class SegmentationData(LightningDataModule):
             return self.crops_per_epoch
         records = self._loaded().records
         cover = sum(ceil(records[i].height * records[i].width / self.crop**2) for i in self._train_indices)
-        least, most = (batches * self.batch_size for batches in BATCHES_PER_EPOCH)
+        least, most = (batches * self.batch_size * self._processes()[1] for batches in BATCHES_PER_EPOCH)
         return min(max(cover, least), most)
+
+    def _processes(self) -> tuple[int, int]:
+        """Return the number of this process, from 0, and how many train together."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
 def _path(text: str | None) -> Path | None:
@@ -303,9 +314,14 @@ def _common_pixel_size(records: Sequence[Record]) -> tuple[float, float] | None:
     return first
 
 
+def usable_cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _default_workers() -> int:
     """Processes that keep the device busy: augmenting a crop takes milliseconds, a step on a CPU most of a second."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     if not torch.cuda.is_available():
         return 1 if cores <= 4 else 2
     # Outside Linux each worker gets a copy of the cached images of its own.

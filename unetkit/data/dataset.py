@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from math import exp, log
+from math import ceil, exp, log
 from typing import Any, TypedDict
 
 import cv2
@@ -134,10 +134,20 @@ class CropDataset(Dataset[Item]):
 
 
 class CropSampler(Sampler[tuple[int, int]]):
-    """Yields the keys (epoch, index) of an epoch's crops; the training loop says which epoch it is."""
+    """Yields the keys (epoch, index) of an epoch's crops; the training loop says which epoch it is.
 
-    def __init__(self, crops_per_epoch: int) -> None:
-        self._crops_per_epoch = crops_per_epoch
+    Each of several processes takes every nth crop. So their batches together hold the crops that one process would take
+    in a batch n times as large, and all have equally many: where n does not divide the number, a few crops are added.
+
+    Args:
+        crops_per_epoch: Number of crops in an epoch, over all processes.
+        process: Number of this process, from 0.
+        processes: Number of processes.
+    """
+
+    def __init__(self, crops_per_epoch: int, process: int = 0, processes: int = 1) -> None:
+        count = ceil(crops_per_epoch / processes)
+        self._indices = range(process, count * processes, processes)
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -147,11 +157,11 @@ class CropSampler(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Iterate over the keys of the epoch."""
         epoch = self._epoch
-        return ((epoch, index) for index in range(self._crops_per_epoch))
+        return ((epoch, index) for index in self._indices)
 
     def __len__(self) -> int:
-        """Number of crops in an epoch."""
-        return self._crops_per_epoch
+        """Number of crops in an epoch that are this process's."""
+        return len(self._indices)
 
 
 class CropLoader(DataLoader[Item]):
