@@ -72,6 +72,16 @@ def test_the_model_file_says_what_it_was_trained_on(run: tuple[Path, str]) -> No
     assert spec.halo % spec.stride == 0
 
 
+def test_a_model_that_tells_instances_apart_says_so(fit_cells: Fit, tmp_path: Path) -> None:
+    config = tmp_path / "instances.yaml"
+    config.write_text("model: {instances: true, instance_weight: 0.5}")
+    code, out = fit_cells(tmp_path, "--config", str(config), "--trainer.max_epochs", "1", "--name", "run")
+    assert code == 0
+    assert "do not number" not in out
+    assert read_spec(tmp_path / "run/model.safetensors").instances
+    assert load_file(tmp_path / "run/model.safetensors")["network.segmentation_head.0.bias"].shape == (2,)
+
+
 def test_without_a_terminal_there_are_plain_lines_and_a_word_about_the_cpu(run: tuple[Path, str]) -> None:
     out = run[1]
     lines = out.splitlines()

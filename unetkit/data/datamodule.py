@@ -16,6 +16,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset
+from unetkit.data.heights import Heights, HeightTarget, are_plain
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.data.split import check_apart, split_fraction
 from unetkit.data.store import (
@@ -31,6 +32,7 @@ from unetkit.data.transforms import resolve_augmentation
 from unetkit.errors import ConfigError, DataError
 from unetkit.inference.grid import check_multiple
 from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.report.console import say
 
 BATCHES_PER_EPOCH = (64, 1000)
 """Least and most batches in an epoch whose number of crops is left to unetkit."""
@@ -41,7 +43,7 @@ class SegmentationData(LightningDataModule):
 
     Images and masks can be TIFF, PNG or JPEG, 8-bit, 16-bit or float, of any sizes. An alpha channel is dropped; where
     grey and colour images mix, the grey ones are repeated. In masks 0 is background; any other value is foreground, or
-    the number of the class when the model has more than 2 classes.
+    the number of the class when the model has more than 2 classes, or of the object when it tells instances apart.
 
     Args:
         train: A folder with `images` and `masks` in it (files pair by name), a multi-page TIFF or an image (with
@@ -104,6 +106,7 @@ class SegmentationData(LightningDataModule):
         self.seed = seed
         self.channels = 0
         self.classes = 2
+        self.heights: Heights | None = None
         self.channel_names: tuple[str, ...] = ()
         self.pixel_size_um: tuple[float, float] | None = None
         self._store: ImageStore | None = None
@@ -134,13 +137,14 @@ class SegmentationData(LightningDataModule):
         self.channel_names = names.pop() if len(names) == 1 else ()
         self.pixel_size_um = _common_pixel_size(store.records)
 
-    def prepare_for(self, channels: int, classes: int, stride: int) -> None:
+    def prepare_for(self, channels: int, classes: int, stride: int, height: HeightTarget | None = None) -> None:
         """Fit the data to a model, after `setup` and before the loaders are made.
 
         Args:
             channels: Channels that the model takes.
             classes: Number of mask values, the background included.
             stride: Number of pixels that crops have to be a multiple of.
+            height: What the heights are, where the model tells instances apart.
 
         Raises:
             ConfigError: The crop is not a multiple of the stride.
@@ -157,6 +161,7 @@ class SegmentationData(LightningDataModule):
             )
         check_labels(records, classes)
         self.classes = classes
+        self.heights = None if height is None else self._heights(height)
         self._set_channels(channels)
 
     def train_dataloader(self) -> CropLoader:
@@ -174,6 +179,7 @@ class SegmentationData(LightningDataModule):
             normalization=self.normalization,
             foreground_share=self.foreground_share,
             seed=self.seed,
+            heights=self.heights,
         )
         return CropLoader(
             crops,
@@ -287,6 +293,16 @@ class SegmentationData(LightningDataModule):
             records = self._loaded().records
             train = [records[index] for index in self._train_indices]
             self.normalization = measure_dataset(train, self.normalization, channels)
+
+    def _heights(self, target: HeightTarget) -> Heights:
+        records = self._loaded().records
+        plain = are_plain(records[index].numbered for index in self._train_indices)
+        if plain:
+            say(
+                "The masks do not number their objects: each connected part of the foreground is taken for one. "
+                "Objects that touch are told apart if each has its own number in the masks."
+            )
+        return Heights(target, connected=plain)
 
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import ceil, exp, log
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from unetkit.data.heights import Heights, to_objects
 from unetkit.data.store import ImageStore, Record, to_channels
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
 from unetkit.models.spec import Normalization
@@ -27,12 +28,14 @@ class Item(TypedDict):
         mask: (h, w) int64 class of each pixel.
         center: (C,) float32: network input is `(image - center) / scale`.
         scale: (C,) float32.
+        height: (h, w) float32, 0 to 1, see `Heights`; of crops for a model that tells instances apart.
     """
 
     image: Tensor
     mask: Tensor
     center: Tensor
     scale: Tensor
+    height: NotRequired[Tensor]
 
 
 class NamedItem(Item):
@@ -59,6 +62,7 @@ class CropDataset(Dataset[Item]):
         foreground_share: Share of the crops, 0 to 1, that are placed around a foreground position. All labels of an
             image (objects or classes) are equally likely to be the one.
         seed: Another seed gives other crops.
+        heights: How to compute the heights, where the model tells instances apart.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class CropDataset(Dataset[Item]):
         normalization: Normalization,
         foreground_share: float,
         seed: int,
+        heights: Heights | None = None,
     ) -> None:
         self._store = store
         self._indices = list(indices)
@@ -85,6 +90,7 @@ class CropDataset(Dataset[Item]):
         self._normalization = normalization
         self._foreground_share = foreground_share
         self._seed = seed
+        self._heights = heights
         self._transforms: dict[int, Transform] = {}
         if augmentation != PRESETS["none"]:
             kinds = {store.records[index].channels for index in self._indices}
@@ -103,12 +109,16 @@ class CropDataset(Dataset[Item]):
         record = self._store.records[chosen]
         rng = np.random.default_rng((self._seed, epoch, index))
         pixels, labels = self._cut(chosen, record, rng)
-        pixels, classes = resize(pixels, self._crop), resize_nearest(to_classes(labels, self._classes), self._crop)
+        labels = to_classes(labels, self._classes) if self._heights is None else to_objects(labels)
+        pixels, labels = resize(pixels, self._crop), resize_nearest(labels, self._crop)
         if self._transforms:
             low, width = record.range.center[:, None, None], record.range.scale[:, None, None]
-            unit, classes = self._transforms[record.channels]((pixels - low) / width, classes, rng)
+            unit, labels = self._transforms[record.channels]((pixels - low) / width, labels, rng)
             pixels = unit * width + low
-        return make_item(record, pixels, classes, self._channels, self._normalization)
+        item = make_item(record, pixels, to_classes(labels, self._classes), self._channels, self._normalization)
+        if self._heights is not None:
+            item["height"] = torch.from_numpy(self._heights(labels))
+        return item
 
     def _cut(self, index: int, record: Record, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Cut a square of the image that is the crop once it is resized: (C, side, side) and (side, side)."""

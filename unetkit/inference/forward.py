@@ -69,6 +69,7 @@ class Forward:
         tell: Callable[[str], None],
     ) -> None:
         self._backends = backends
+        self._classes = classes
         self._probabilities = probabilities
         self._threshold = threshold
         self._orientations = (
@@ -196,7 +197,7 @@ class Forward:
                 total = predicted.clone() if total is None else total.add_(predicted)
         assert total is not None
         count = len(self._orientations) * len(self._backends)
-        mean = total.div_(count) if count > 1 else total
+        mean = (total.div_(count) if count > 1 else total)[:, : self._classes]
         if self._probabilities:
             return mean.contiguous()
         if mean.shape[1] == 1:

@@ -13,6 +13,7 @@ from segmentation_models_pytorch.base import SegmentationModel
 from torch import Tensor, nn
 
 from unetkit.data.datamodule import SegmentationData
+from unetkit.data.heights import HeightTarget
 from unetkit.errors import ConfigError, closest
 from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter
@@ -20,7 +21,7 @@ from unetkit.models.spec import DECODER_CHANNELS, ModelSpec
 from unetkit.models.weights import load_weights
 from unetkit.report.console import say
 from unetkit.training.average import move_average
-from unetkit.training.losses import build_loss
+from unetkit.training.losses import MaskAndHeight, build_loss
 from unetkit.training.metrics import SegmentationScores
 from unetkit.training.processes import leave_out_unused
 from unetkit.training.schedule import Schedule, rate_factor
@@ -38,6 +39,10 @@ class SegmentationModule(LightningModule):
         class_names: Names of the mask values, stored in the model file.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
+        instances: Whether to learn to tell touching objects apart too: the masks number their objects, and the network
+            has one more output, the height of each pixel, see `Heights`. For 2 classes.
+        instance_weight: Weight of the loss of the heights against that of the mask.
+        instance_target: What the heights are: distance or border.
         loss: bce_dice, bce, dice, focal, tversky or lovasz.
         lr: Highest learning rate of AdamW.
         weight_decay: Weight decay of AdamW.
@@ -67,6 +72,9 @@ class SegmentationModule(LightningModule):
         class_names: list[str] | None = None,
         depth: int = 5,
         decoder_channels: list[int] | None = None,
+        instances: bool = False,
+        instance_weight: float = 1.0,
+        instance_target: HeightTarget = "distance",
         loss: str = "bce_dice",
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
@@ -86,9 +94,10 @@ class SegmentationModule(LightningModule):
             )
         if not 0 <= ema_decay < 1:
             raise ConfigError(f"ema_decay: {ema_decay:g} is not possible.", "Use 0 (off) or a number below 1.")
-        if lr <= 0 or unfreeze_lr_factor <= 0:
-            name, value = ("lr", lr) if lr <= 0 else ("unfreeze_lr_factor", unfreeze_lr_factor)
-            raise ConfigError(f"{name}: {value:g} is not possible.", "Use a number above 0.")
+        positive = {"lr": lr, "unfreeze_lr_factor": unfreeze_lr_factor, "instance_weight": instance_weight}
+        for name, value in positive.items():
+            if value <= 0:
+                raise ConfigError(f"{name}: {value:g} is not possible.", "Use a number above 0.")
         if weight_decay < 0 or (unfreeze_at_epoch or 0) < 0:
             name = "weight_decay" if weight_decay < 0 else "unfreeze_at_epoch"
             raise ConfigError(f"{name} is below 0.", "Use 0 or more.")
@@ -107,6 +116,7 @@ class SegmentationModule(LightningModule):
             classes=classes,
             depth=depth,
             decoder_channels=tuple(decoder_channels or DECODER_CHANNELS[-depth:]),
+            instances=instances,
             class_names=tuple(class_names or ()),
             threshold=threshold,
         )
@@ -118,7 +128,9 @@ class SegmentationModule(LightningModule):
         self.unfreeze_at_epoch = unfreeze_at_epoch
         self.unfreeze_lr_factor = unfreeze_lr_factor
         self.compiled = compile
-        self.loss = build_loss(loss, self.spec.out_channels)
+        self.instance_target = instance_target
+        mask_loss = build_loss(loss, self.spec.out_channels)
+        self.loss = MaskAndHeight(mask_loss, instance_weight) if instances else mask_loss
         self.scores = SegmentationScores(classes)
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
@@ -130,7 +142,8 @@ class SegmentationModule(LightningModule):
             )
         data = self.data
         channels = data.channels if self.in_channels == "auto" else self.in_channels
-        data.prepare_for(channels, self.spec.classes, self.spec.stride)
+        height = self.instance_target if self.spec.instances else None
+        data.prepare_for(channels, self.spec.classes, self.spec.stride, height)
         self.spec = replace(
             self.spec,
             in_channels=channels,
@@ -174,10 +187,14 @@ class SegmentationModule(LightningModule):
             network.freeze_encoder()
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C)."""
+        """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C).
+
+        Where instances are told apart also height (N, h, w).
+        """
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         logits = self._forward(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
-        loss: Tensor = self.loss(logits.float(), batch["mask"])
+        targets = [batch[name] for name in ("mask", "height") if name in batch]
+        loss: Tensor = self.loss(logits.float(), *targets)
         self.log("train_loss_step", loss, prog_bar=True, batch_size=len(image))
         self.log("train_loss_epoch", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(image))
         return loss
