@@ -97,7 +97,7 @@ def bare_pass(image: Path, segmenter: Segmenter, setting: Setting, device: torch
             Tiling(device=str(device), **setting.options()),
             source,
             info.planes * info.height * info.width,
-            probabilities=False,
+            kind="mask",
             threshold=None,
             tell=say_nothing,
         )

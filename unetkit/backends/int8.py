@@ -64,15 +64,16 @@ def quantize(
     """
     graph = graph_of(segmenter)
     exact = OpenVinoBackend(segmenter, "fp32", graph)
-    truth = [_mask(exact, probe, threshold) for probe in checks]
+    classes = segmenter.spec.out_channels
+    truth = [_mask(exact, probe, threshold, classes) for probe in checks]
     if cache is not None and (stored := load_graph(cache, segmenter)) is not None:
         backend = OpenVinoBackend(segmenter, "fp32", stored)
-        changed = _compare(backend, checks, truth, threshold)
+        changed = _compare(backend, checks, truth, threshold, classes)
         if changed <= TOLERANCE:
             return Quantized(backend, changed, True, cache)
     quantized = _quantize(graph, exact, calibration())
     backend = OpenVinoBackend(segmenter, "fp32", quantized)
-    changed = _compare(backend, checks, truth, threshold)
+    changed = _compare(backend, checks, truth, threshold, classes)
     if changed > TOLERANCE:
         return Quantized(exact, changed, False, None)
     if cache is not None:
@@ -92,14 +93,17 @@ def _quantize(graph: ov.Model, exact: OpenVinoBackend, windows: Sequence[Probe])
         return nncf.quantize(graph, nncf.Dataset(inputs), subset_size=len(inputs), preset=preset)
 
 
-def _mask(backend: Backend, probe: Probe, threshold: float) -> NDArray[Any]:
+def _mask(backend: Backend, probe: Probe, threshold: float, classes: int) -> NDArray[Any]:
     """Return the mask of a window (kept rows, kept columns): of foreground, or class numbers."""
-    probabilities = backend(*probe)[0]
-    mask = probabilities[0] >= threshold if len(probabilities) == 1 else probabilities.argmax(0)
+    probabilities = backend(*probe)[0, :classes]
+    mask = probabilities[0] >= threshold if classes == 1 else probabilities.argmax(0)
     return mask.numpy()
 
 
-def _compare(backend: Backend, checks: Sequence[Probe], truth: Sequence[NDArray[Any]], threshold: float) -> float:
+def _compare(
+    backend: Backend, checks: Sequence[Probe], truth: Sequence[NDArray[Any]], threshold: float, classes: int
+) -> float:
     """Return the share of mask pixels that differ from the truth."""
-    differs = [(_mask(backend, probe, threshold) != true).ravel() for probe, true in zip(checks, truth, strict=True)]
+    masks = [_mask(backend, probe, threshold, classes) for probe in checks]
+    differs = [(mask != true).ravel() for mask, true in zip(masks, truth, strict=True)]
     return float(np.concatenate(differs).mean())
