@@ -108,8 +108,7 @@ def measure(out: Path, labelled: Sequence[Pair], seed: int, start: str, budget: 
     folder = out / "run"
     shutil.rmtree(folder, ignore_errors=True)
     trainer = make_trainer(folder, max_epochs=1)
-    run_training(trainer, module, data, resume=False)
-    return best_of(trainer).best_score
+    return run_training(trainer, module, data, lambda _: best_of(trainer).best_score, resume=False)
 
 
 def read_results(path: Path) -> dict[tuple[int, int, str], float]:

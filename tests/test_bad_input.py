@@ -378,11 +378,6 @@ def test_segment_refuses_settings_that_have_no_meaning(
     refuses(["segment", "image.tif", *arguments, "--model", str(tiny_model)], *expected)
 
 
-def test_segment_needs_a_model(tmp_path: Path, refuses: Callable[..., str]) -> None:
-    good_image(tmp_path, "tif")
-    refuses(["segment", "image.tif", "out.tif"], "--model")
-
-
 def test_segment_refuses_a_folder_with_outputs_that_exist(
     cells: Path, tiny_model: Path, refuses: Callable[..., str]
 ) -> None:

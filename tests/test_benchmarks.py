@@ -27,7 +27,8 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(FOLDER))
     yield
     torch.set_num_threads(threads)
-    for name in {"measuring", "memory", "ours", "peers", "pretraining", "tiled"} & (sys.modules.keys() - before):
+    mine = {"measuring", "memory", "ours", "peers", "pretraining", "tiled", "training"}
+    for name in mine & (sys.modules.keys() - before):
         del sys.modules[name]
 
 
@@ -207,6 +208,25 @@ def test_memory_is_measured_from_the_command_line(tmp_path: Path, monkeypatch: p
     measured = json.loads(out.read_text(encoding="utf-8"))
     assert 1e8 < measured["by_size"][0]["peak_rss"] < 4e9
     assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_the_speed_of_training_is_measured_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import training
+
+    monkeypatch.setattr(training, "measure_process", lambda command: {"peak_rss": 10**9, "workers": 10**8})
+    write_dataset(tmp_path / "cells", 4, 96, 0)
+    small = "--encoder resnet18 --crop 64 --batch 2 --steps 2 --warm-up 1 --rounds 2 --device cpu --markdown"
+    files = ["--train", str(tmp_path / "cells"), "--json", str(tmp_path / "out.json")]
+    network = ["--model.depth=3", "--model.decoder_channels=[8,8,8]", "--data.workers=1"]
+    training.main([*small.split(), *files, "--", *network])
+    assert "| fit |" in capsys.readouterr().out
+    measured = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["measured"]
+    assert [one["name"] for one in measured] == ["fit", "bare loop"]
+    assert all(len(one["images_per_second"]) == len(one["processor_seconds"]) == 2 for one in measured)
+    assert all(0 < value < 1000 for one in measured for value in one["images_per_second"])
+    assert not list(tmp_path.glob("*/runs"))
 
 
 # Pretraining

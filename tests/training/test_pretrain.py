@@ -20,7 +20,9 @@ def set_up(cells: Path, **settings: Any) -> PretrainModule:
     module = PretrainModule(**{**TINY, **settings})
     data = ImageData(str(cells), val=0.4, crop=64, batch_size=4, crops_per_epoch=8, workers=0)
     data.setup("fit")
-    module._trainer = SimpleNamespace(datamodule=data, ckpt_path=None, global_rank=0)  # type: ignore[assignment]
+    module._trainer = SimpleNamespace(  # type: ignore[assignment]
+        datamodule=data, ckpt_path=None, global_rank=0, is_global_zero=True, world_size=1
+    )
     module.setup("fit")
     return module
 

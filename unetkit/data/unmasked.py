@@ -72,7 +72,8 @@ class ImageData(SegmentationData):
         if not self._val_indices:
             return []
         crops = self.val_crops()
-        return DataLoader(crops, batch_size=self.batch_size, sampler=[(0, index) for index in range(len(crops))])
+        keys = [(0, index) for index in range(len(crops))]
+        return DataLoader(crops, batch_size=self.batch_size, sampler=self._divided(keys))
 
     def val_crops(self) -> CropDataset:
         """Return a crop of each validation image, or of those to train on where none are set aside."""

@@ -26,7 +26,7 @@ FIRST_CONVOLUTION = "encoder.conv1.weight"
 HEAD = "segmentation_head"
 """Part of a network that makes its output from the decoder's features."""
 
-WRAPPERS = ("module.", "model.", "network.", "segmenter.", "averaged.module.")
+WRAPPERS = ("module.", "model.", "network.", "segmenter.", "averaged.")
 """Prefixes that other programs, and unetkit itself, put before the names of the weights."""
 
 NESTS = ("state_dict", "model_state_dict", "model")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.errors import ConfigError, closest
@@ -16,9 +16,9 @@ from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 from unetkit.models.weights import load_weights
 from unetkit.report.console import say
+from unetkit.training.average import move_average
+from unetkit.training.processes import leave_out_unused
 from unetkit.training.schedule import Schedule, rate_factor
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class NetworkModule(LightningModule):
@@ -33,6 +33,7 @@ class NetworkModule(LightningModule):
         weight_decay: Weight decay of AdamW.
         schedule: How the learning rate goes over the run.
         ema_decay: How much of the averaged weights is kept at each step; 0 turns averaging off.
+        compile: Compile the network for training.
 
     Attributes:
         segmenter: The model in training; built in `setup`, when the data are known.
@@ -40,7 +41,7 @@ class NetworkModule(LightningModule):
     """
 
     segmenter: Segmenter
-    averaged: AveragedModel | None
+    averaged: nn.Module | None
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class NetworkModule(LightningModule):
         weight_decay: float,
         schedule: Schedule,
         ema_decay: float,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         if not 0 <= ema_decay < 1:
@@ -70,12 +72,13 @@ class NetworkModule(LightningModule):
         self.weight_decay = weight_decay
         self.schedule = schedule
         self.ema_decay = ema_decay
+        self.compiled = compile
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
         """Build the network for the data that the trainer has."""
         data = self.data
         channels = data.channels if self.in_channels == "auto" else self.in_channels
-        data.prepare_for(channels, self.spec.classes, self.spec.stride)
+        self.fit_data(channels)
         self.spec = replace(
             self.spec,
             in_channels=channels,
@@ -90,13 +93,18 @@ class NetworkModule(LightningModule):
         resuming = self.trainer.ckpt_path is not None  # then the weights come from the checkpoint
         if self.weights is not None and not resuming:
             report = load_weights(self.segmenter.network, self.weights, self.spec, decoder=self.decoder_weights)
-            say(f"{self.weights}: {report}.")
+            if self.trainer.is_global_zero:
+                say(f"{self.weights}: {report}.")
         self.prepare_network()
-        self.averaged = (
-            AveragedModel(self.segmenter.network, multi_avg_fn=self._average, use_buffers=True)
-            if self.ema_decay
-            else None
-        )
+        network = self.segmenter.network
+        if self.trainer.world_size > 1:
+            leave_out_unused(network, torch.zeros(1, channels, self.spec.stride, self.spec.stride))
+        self.averaged = deepcopy(network).requires_grad_(False) if self.ema_decay else None
+        self._forward = torch.compile(network.forward) if self.compiled else network.__call__
+
+    def fit_data(self, channels: int) -> None:
+        """Fit the data to the model."""
+        self.data.prepare_for(channels, self.spec.classes, self.spec.stride)
 
     def prepare_network(self) -> None:
         """Do what has to be done to the network once its first weights are there."""
@@ -108,17 +116,24 @@ class NetworkModule(LightningModule):
 
     def best_network(self) -> nn.Module:
         """Return the network to judge and to keep: the averaged one, or the one in training where none is averaged."""
-        return self.segmenter.network if self.averaged is None else self.averaged.module
+        return self.segmenter.network if self.averaged is None else self.averaged
 
-    def _average(self, average: Tensors, current: Tensors, steps: Tensor | int) -> None:
-        """Move the averages, in place, after `steps` updates; the decay grows from 2/11 to `ema_decay`."""
-        decay = min(self.ema_decay, (1 + int(steps)) / (10 + int(steps)))
-        get_ema_multi_avg_fn(decay)(average, current, steps)  # type: ignore[no-untyped-call]
+    def log_loss(self, loss: Tensor, count: int) -> None:
+        """Log the loss of a batch of `count` crops."""
+        self.log("train_loss_step", loss, prog_bar=True, batch_size=count)
+        self.log("train_loss_epoch", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=count)
+
+    def on_train_start(self) -> None:
+        """Go on averaging where a checkpoint left off."""
+        self._averaged_steps = self.trainer.global_step
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
-        """Update the averaged weights after each step of the optimizer."""
-        if self.averaged is not None and self.trainer.global_step > int(self.averaged.n_averaged):
-            self.averaged.update_parameters(self.segmenter.network)
+        """Move the average after each step of the optimizer; the share that is kept grows from 0 to `ema_decay`."""
+        if self.averaged is not None and self.trainer.global_step > self._averaged_steps:
+            steps = self._averaged_steps
+            decay = min(self.ema_decay, (1 + steps) / (10 + steps)) if steps else 0.0
+            move_average(self.averaged, self.segmenter.network, decay)
+            self._averaged_steps = self.trainer.global_step
 
     def rate_factor(self, step: int, steps: int) -> float:
         """Return the factor on the learning rate at a step of a run of `steps`."""

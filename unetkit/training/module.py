@@ -9,12 +9,13 @@ import torch
 from segmentation_models_pytorch.base import SegmentationModel
 from torch import Tensor
 
+from unetkit.data.heights import HeightTarget
 from unetkit.errors import ConfigError
 from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import DECODER_CHANNELS, ModelSpec
 from unetkit.training.base import NetworkModule
-from unetkit.training.losses import build_loss
+from unetkit.training.losses import MaskAndHeight, build_loss
 from unetkit.training.metrics import SegmentationScores
 from unetkit.training.schedule import Schedule
 
@@ -33,6 +34,10 @@ class SegmentationModule(NetworkModule):
         class_names: Names of the mask values, stored in the model file.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
+        instances: Whether to learn to tell touching objects apart too: the masks number their objects, and the network
+            has one more output, the height of each pixel, see `Heights`. For 2 classes.
+        instance_weight: Weight of the loss of the heights against that of the mask.
+        instance_target: What the heights are: distance or border.
         loss: bce_dice, bce, dice, focal, tversky or lovasz.
         lr: Highest learning rate of AdamW.
         weight_decay: Weight decay of AdamW.
@@ -43,6 +48,7 @@ class SegmentationModule(NetworkModule):
         unfreeze_at_epoch: Epoch from which a frozen encoder is trained too.
         unfreeze_lr_factor: Factor on every learning rate from that epoch on.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
+        compile: Compile the network for training: the first step takes a minute, the others may be faster.
     """
 
     def __init__(
@@ -55,6 +61,9 @@ class SegmentationModule(NetworkModule):
         class_names: list[str] | None = None,
         depth: int = 5,
         decoder_channels: list[int] | None = None,
+        instances: bool = False,
+        instance_weight: float = 1.0,
+        instance_target: HeightTarget = "distance",
         loss: str = "bce_dice",
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
@@ -64,14 +73,17 @@ class SegmentationModule(NetworkModule):
         unfreeze_at_epoch: int | None = None,
         unfreeze_lr_factor: float = 0.1,
         threshold: float = 0.5,
+        compile: bool = False,
     ) -> None:
         if unfreeze_at_epoch is not None and not freeze_encoder:
             raise ConfigError(
                 "unfreeze_at_epoch has no meaning while the encoder is not frozen.",
                 "Set freeze_encoder: true, or leave unfreeze_at_epoch out.",
             )
-        if unfreeze_lr_factor <= 0:
-            raise ConfigError(f"unfreeze_lr_factor: {unfreeze_lr_factor:g} is not possible.", "Use a number above 0.")
+        positive = {"unfreeze_lr_factor": unfreeze_lr_factor, "instance_weight": instance_weight}
+        for name, value in positive.items():
+            if value <= 0:
+                raise ConfigError(f"{name}: {value:g} is not possible.", "Use a number above 0.")
         if (unfreeze_at_epoch or 0) < 0:
             raise ConfigError("unfreeze_at_epoch is below 0.", "Use 0 or more.")
         if class_names and len(class_names) != classes:
@@ -85,15 +97,32 @@ class SegmentationModule(NetworkModule):
             classes=classes,
             depth=depth,
             decoder_channels=tuple(decoder_channels or DECODER_CHANNELS[-depth:]),
+            instances=instances,
             class_names=tuple(class_names or ()),
             threshold=threshold,
         )
-        super().__init__(spec, weights, decoder_weights, in_channels, lr, weight_decay, schedule, ema_decay)
+        super().__init__(spec, weights, decoder_weights, in_channels, lr, weight_decay, schedule, ema_decay, compile)
         self.freeze_encoder = freeze_encoder
         self.unfreeze_at_epoch = unfreeze_at_epoch
         self.unfreeze_lr_factor = unfreeze_lr_factor
-        self.loss = build_loss(loss, self.spec.out_channels)
+        self.instance_target = instance_target
+        mask_loss = build_loss(loss, self.spec.out_channels)
+        self.loss = MaskAndHeight(mask_loss, instance_weight) if instances else mask_loss
         self.scores = SegmentationScores(classes)
+
+    def setup(self, stage: str) -> None:
+        """Build the network for the data that the trainer has."""
+        if self.unfreeze_at_epoch is not None and self.trainer.world_size > 1:
+            raise ConfigError(
+                "unfreeze_at_epoch cannot be used with several devices.",
+                "Leave it out, or train on one device (--trainer.devices 1).",
+            )
+        super().setup(stage)
+
+    def fit_data(self, channels: int) -> None:
+        """Fit the data to the model; they compute heights where it tells instances apart."""
+        height = self.instance_target if self.spec.instances else None
+        self.data.prepare_for(channels, self.spec.classes, self.spec.stride, height)
 
     def prepare_network(self) -> None:
         """Freeze the encoder if it is to be frozen."""
@@ -110,11 +139,15 @@ class SegmentationModule(NetworkModule):
             network.freeze_encoder()
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C)."""
+        """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C).
+
+        Where instances are told apart also height (N, h, w).
+        """
         image = batch["image"].contiguous(memory_format=torch.channels_last)
-        logits = self.segmenter.network(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
-        loss: Tensor = self.loss(logits.float(), batch["mask"])
-        self.log("train_loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(image))
+        logits = self._forward(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
+        targets = [batch[name] for name in ("mask", "height") if name in batch]
+        loss: Tensor = self.loss(logits.float(), *targets)
+        self.log_loss(loss, len(image))
         return loss
 
     def on_train_epoch_start(self) -> None:

@@ -94,8 +94,8 @@ class PretrainModule(NetworkModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of a batch of crops, see `damage`."""
         clean, damaged, hidden = self.damage(batch, self.global_rank, self.current_epoch, batch_idx)
-        loss = self._compare(self.segmenter.network(damaged).float(), clean, hidden)
-        self.log("train_loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(clean))
+        loss = self._compare(self._forward(damaged).float(), clean, hidden)
+        self.log_loss(loss, len(clean))
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:

@@ -78,7 +78,8 @@ def pretrain(args: list[str]) -> PretrainResult:
     with quiet_lightning():
         cli = PretrainCLI(args)
         result = train_to_restore(cli.trainer, cli.model, cli.datamodule, resume=resume)
-    _report(result, cli.model)
+    if cli.trainer.is_global_zero:
+        _report(result, cli.model)
     return result
 
 
@@ -96,7 +97,15 @@ def train_to_restore(
     Raises:
         UnetkitError: The data or settings do not fit, or there is nothing to resume.
     """
-    interrupted = run_training(trainer, module, data, resume=resume)
+
+    def finish(interrupted: bool) -> PretrainResult:
+        return _finish(trainer, module, data, interrupted)
+
+    return run_training(trainer, module, data, finish, resume=resume)
+
+
+def _finish(trainer: Trainer, module: PretrainModule, data: ImageData, interrupted: bool) -> PretrainResult:
+    """Complete the best model and draw what it does."""
     folder, keeper = Path(trainer.default_root_dir), best_of(trainer)
     path = folder / MODEL_FILE
     r2 = keeper.best_score if isfinite(keeper.best_score) else None

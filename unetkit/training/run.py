@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -29,6 +29,9 @@ from unetkit.scores import count_pixels
 from unetkit.training.base import NetworkModule
 from unetkit.training.callbacks import MODEL_FILE, SCORES, CpuNotice, KeepBest, MetricsTable, RunFolder
 from unetkit.training.module import SegmentationModule
+from unetkit.training.processes import check_processes, end_children
+
+Result = TypeVar("Result")
 
 CHECKPOINT_FILE = "last.ckpt"
 PICTURE_FILE = "validation.png"
@@ -42,6 +45,8 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "enable_model_summary": False,
     "num_sanity_val_steps": 1,  # a validation that cannot work fails before the first epoch, not after it
     "log_every_n_steps": 10,
+    "devices": 1,  # a batch has as many crops on every machine
+    "use_distributed_sampler": False,  # the loaders of SegmentationData divide the images among the processes
 }
 """Arguments of Lightning's Trainer that differ from its own defaults."""
 
@@ -88,6 +93,11 @@ def make_trainer(
     epochs = arguments["max_epochs"]
     if epochs is not None and epochs < 1 and not (epochs == -1 and arguments.get("max_steps", -1) > 0):
         raise ConfigError(f"trainer.max_epochs: {epochs} is not possible.", "Use 1 or more.")
+    if arguments["use_distributed_sampler"]:
+        raise ConfigError(
+            "trainer.use_distributed_sampler: true is not possible; the images are divided among the processes anyway.",
+            "Leave it out.",
+        )
     if arguments.get("precision") is None:
         arguments["precision"] = _fastest_precision(arguments.get("accelerator", "auto"))
     callbacks = list(arguments.get("callbacks") or [])
@@ -103,10 +113,12 @@ def make_trainer(
         ModelCheckpoint(folder, Path(CHECKPOINT_FILE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
     ]
     try:
-        return Trainer(**{**arguments, "callbacks": callbacks, "default_root_dir": folder})
+        trainer = Trainer(**{**arguments, "callbacks": callbacks, "default_root_dir": folder})
     except (MisconfigurationException, ValueError, ImportError) as error:
         problem = str(error).strip().splitlines()[0].rstrip(".!")
         raise ConfigError(f"Training cannot be set up so: {problem}.", "Correct the settings under trainer.") from error
+    check_processes(trainer)
+    return trainer
 
 
 def _fastest_precision(accelerator: str) -> str:
@@ -122,7 +134,8 @@ def _fastest_precision(accelerator: str) -> str:
 def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, *, resume: bool = False) -> RunResult:
     """Train, and finish the model file: its halo is measured, its result noted, a picture of it drawn.
 
-    Stopping with Ctrl-C keeps the best model so far and finishes it in the same way.
+    Stopping with Ctrl-C keeps the best model so far and finishes it in the same way. Where several processes train, the
+    first finishes the model, and all return its result.
 
     Args:
         trainer: From `make_trainer`.
@@ -133,12 +146,26 @@ def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, 
     Raises:
         UnetkitError: The data or settings do not fit, or there is nothing to resume.
     """
-    interrupted = run_training(trainer, module, data, resume=resume)
-    return _finish(trainer, data, Path(trainer.default_root_dir), interrupted)
+    folder = Path(trainer.default_root_dir)
+    return run_training(
+        trainer, module, data, lambda interrupted: _finish(trainer, data, folder, interrupted), resume=resume
+    )
 
 
-def run_training(trainer: Trainer, module: NetworkModule, data: SegmentationData, *, resume: bool) -> bool:
-    """Train, keeping the best model in the run folder; return whether Ctrl-C stopped it.
+def run_training(
+    trainer: Trainer, module: NetworkModule, data: SegmentationData, finish: Callable[[bool], Result], *, resume: bool
+) -> Result:
+    """Train, keeping the best model in the run folder, and finish that.
+
+    Args:
+        trainer: From `make_trainer`.
+        module: What is trained.
+        data: What it is trained on.
+        finish: Called in the first process when there is a model, with whether Ctrl-C stopped the run.
+        resume: Go on from the last whole epoch in the run folder.
+
+    Returns:
+        What `finish` returned, in all processes.
 
     Raises:
         UnetkitError: The data or settings do not fit, there is nothing to resume, or training has diverged.
@@ -154,12 +181,22 @@ def run_training(trainer: Trainer, module: NetworkModule, data: SegmentationData
     except SystemExit:  # Lightning's answer to Ctrl-C, after which it leaves the signal ignored
         signal.signal(signal.SIGINT, signal.default_int_handler)
         interrupted = True
+        end_children(trainer)
+        if not trainer.is_global_zero:
+            raise KeyboardInterrupt from None
+    except BaseException:
+        end_children(trainer)
+        raise
     if not (folder / MODEL_FILE).is_file():
         if not interrupted:
             raise ModelError("Training has diverged: no epoch has a score that is a number.", "Lower model.lr.")
         say("Stopped before the first epoch was over: there is no model.")
         raise KeyboardInterrupt
-    return interrupted
+    result = finish(interrupted) if trainer.is_global_zero else None
+    if not interrupted:
+        result = trainer.strategy.broadcast(result)
+    assert result is not None
+    return result
 
 
 def best_of(trainer: Trainer) -> KeepBest:
