@@ -297,7 +297,7 @@ class SegmentationData(LightningDataModule):
     def _heights(self, target: HeightTarget) -> Heights:
         records = self._loaded().records
         plain = are_plain(records[index].numbered for index in self._train_indices)
-        if plain:
+        if plain and self._processes()[0] == 0:
             say(
                 "The masks do not number their objects: each connected part of the foreground is taken for one. "
                 "Objects that touch are told apart if each has its own number in the masks."
