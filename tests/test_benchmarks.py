@@ -15,7 +15,7 @@ import torch
 
 from unetkit import load_model
 from unetkit.models.spec import ModelSpec
-from unetkit.synthetic import make_cells
+from unetkit.synthetic import make_cells, write_dataset
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -27,7 +27,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(FOLDER))
     yield
     torch.set_num_threads(threads)
-    for name in {"measuring", "memory", "nuclei", "ours", "peers", "tiled"} & (sys.modules.keys() - before):
+    for name in {"measuring", "memory", "nuclei", "ours", "peers", "tiled", "training"} & (sys.modules.keys() - before):
         del sys.modules[name]
 
 
@@ -233,3 +233,22 @@ def test_nuclei_are_scored_from_the_command_line(tmp_path: Path, capsys: pytest.
     assert set(figures["fluorescence"].values()) - {1.0} == {2, figures["fluorescence"]["objects"]}
     assert figures["all"]["images"] == 4
     assert 0.4 < figures["all"]["mean_ap50"] < 0.9
+
+
+def test_the_speed_of_training_is_measured_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import training
+
+    monkeypatch.setattr(training, "measure_process", lambda command: {"peak_rss": 10**9, "workers": 10**8})
+    write_dataset(tmp_path / "cells", 4, 96, 0)
+    small = "--encoder resnet18 --crop 64 --batch 2 --steps 2 --warm-up 1 --rounds 2 --device cpu --markdown"
+    files = ["--train", str(tmp_path / "cells"), "--json", str(tmp_path / "out.json")]
+    network = ["--model.depth=3", "--model.decoder_channels=[8,8,8]", "--data.workers=1"]
+    training.main([*small.split(), *files, "--", *network])
+    assert "| fit |" in capsys.readouterr().out
+    measured = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["measured"]
+    assert [one["name"] for one in measured] == ["fit", "bare loop"]
+    assert all(len(one["images_per_second"]) == len(one["processor_seconds"]) == 2 for one in measured)
+    assert all(0 < value < 1000 for one in measured for value in one["images_per_second"])
+    assert not list(tmp_path.glob("*/runs"))

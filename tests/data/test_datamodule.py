@@ -200,6 +200,23 @@ def test_the_pixels_of_the_training_images_are_described(cells: Path) -> None:
     assert all(high > 50000 for high in seen.high)
 
 
+def test_without_numbers_the_parts_of_the_masks_are_the_objects_and_it_says_so(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two_cells = np.zeros((96, 96), np.uint8)
+    two_cells[5:20, 5:20], two_cells[40:71, 40:71] = 255, 255
+    _add(cells, "plain", np.ones((96, 96), np.uint16), two_cells)
+    data = _data(cells, val=0, crop=96, foreground_share=0)
+    data.prepare_for(1, 2, 32, "distance")
+    assert capsys.readouterr().out.count("The masks do not number their objects") == 1
+    items = [data.train_dataloader().dataset[0, index] for index in range(7)]
+    assert sum(int((item["height"] == 1).sum() > 1) for item in items) >= 1
+    two_cells[5:20, 5:20] = 1
+    _add(cells, "numbered", np.ones((96, 96), np.uint16), two_cells)
+    _data(cells, val=0).prepare_for(1, 2, 32, "distance")
+    assert "number" not in capsys.readouterr().out
+
+
 def test_grey_mixes_with_one_other_kind_only(cells: Path) -> None:
     _add(cells, "rgb", np.zeros((70, 70, 3), np.uint8))
     assert _data(cells).channels == 3

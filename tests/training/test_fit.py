@@ -72,6 +72,16 @@ def test_the_model_file_says_what_it_was_trained_on(run: tuple[Path, str]) -> No
     assert spec.halo % spec.stride == 0
 
 
+def test_a_model_that_tells_instances_apart_says_so(fit_cells: Fit, tmp_path: Path) -> None:
+    config = tmp_path / "instances.yaml"
+    config.write_text("model: {instances: true, instance_weight: 0.5}")
+    code, out = fit_cells(tmp_path, "--config", str(config), "--trainer.max_epochs", "1", "--name", "run")
+    assert code == 0
+    assert "do not number" not in out
+    assert read_spec(tmp_path / "run/model.safetensors").instances
+    assert load_file(tmp_path / "run/model.safetensors")["network.segmentation_head.0.bias"].shape == (2,)
+
+
 def test_without_a_terminal_there_are_plain_lines_and_a_word_about_the_cpu(run: tuple[Path, str]) -> None:
     out = run[1]
     lines = out.splitlines()
@@ -251,8 +261,17 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
     assert all(torch.equal(last[name], resumed[name]) for name in last)
 
 
+HEARING_CTRL_C = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from unetkit.__main__ import run
+run()
+"""
+"""unetkit, also where the tests run in the background of a shell, whose jobs ignore Ctrl-C."""
+
+
 def test_a_stopped_process_ends_with_130_and_keeps_the_model(cells: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "unetkit", "fit", "--data.train", str(cells), *SETTINGS.split()]
+    command = [sys.executable, "-c", HEARING_CTRL_C, "fit", "--data.train", str(cells), *SETTINGS.split()]
     process = subprocess.Popen(
         [*command, "--runs", str(tmp_path), "--name", "run", "--trainer.max_epochs", "5000"],
         stdout=subprocess.PIPE,

@@ -10,5 +10,8 @@ SETTINGS = """
     --trainer.accelerator cpu --trainer.max_epochs 2
 """
 
+SMALL_HALO = {"CANVAS": 256, "WINDOW": 128, "POSITIONS": 2, "LARGEST": 48}
+"""Values in unetkit.inference.halo with which a halo is measured soon."""
+
 Fit = Callable[..., tuple[int, str]]
 """fit(runs, *more arguments) -> exit code, standard output."""

@@ -16,6 +16,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset
+from unetkit.data.heights import Heights, HeightTarget, are_plain
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.data.split import check_apart, split_fraction
 from unetkit.data.store import (
@@ -31,6 +32,7 @@ from unetkit.data.transforms import resolve_augmentation
 from unetkit.errors import ConfigError, DataError
 from unetkit.inference.grid import check_multiple
 from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.report.console import say
 
 BATCHES_PER_EPOCH = (64, 1000)
 """Least and most batches in an epoch whose number of crops is left to unetkit."""
@@ -41,7 +43,7 @@ class SegmentationData(LightningDataModule):
 
     Images and masks can be TIFF, PNG or JPEG, 8-bit, 16-bit or float, of any sizes. An alpha channel is dropped; where
     grey and colour images mix, the grey ones are repeated. In masks 0 is background; any other value is foreground, or
-    the number of the class when the model has more than 2 classes.
+    the number of the class when the model has more than 2 classes, or of the object when it tells instances apart.
 
     Args:
         train: A folder with `images` and `masks` in it (files pair by name), a multi-page TIFF or an image (with
@@ -53,7 +55,7 @@ class SegmentationData(LightningDataModule):
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on; of `val`, or of `train` where `val` is a fraction.
         crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5).
-        batch_size: Crops in a batch.
+        batch_size: Crops in a batch, on each device.
         crops_per_epoch: Crops in an epoch. By default as many as cover the training images once, but from 64 to 1000
             batches.
         foreground_share: Share of the crops, 0 to 1, placed around a random object (or class) of their image; the
@@ -104,6 +106,7 @@ class SegmentationData(LightningDataModule):
         self.seed = seed
         self.channels = 0
         self.classes = 2
+        self.heights: Heights | None = None
         self.channel_names: tuple[str, ...] = ()
         self.pixel_size_um: tuple[float, float] | None = None
         self._store: ImageStore | None = None
@@ -134,13 +137,14 @@ class SegmentationData(LightningDataModule):
         self.channel_names = names.pop() if len(names) == 1 else ()
         self.pixel_size_um = _common_pixel_size(store.records)
 
-    def prepare_for(self, channels: int, classes: int, stride: int) -> None:
+    def prepare_for(self, channels: int, classes: int, stride: int, height: HeightTarget | None = None) -> None:
         """Fit the data to a model, after `setup` and before the loaders are made.
 
         Args:
             channels: Channels that the model takes.
             classes: Number of mask values, the background included.
             stride: Number of pixels that crops have to be a multiple of.
+            height: What the heights are, where the model tells instances apart.
 
         Raises:
             ConfigError: The crop is not a multiple of the stride.
@@ -157,6 +161,7 @@ class SegmentationData(LightningDataModule):
             )
         check_labels(records, classes)
         self.classes = classes
+        self.heights = None if height is None else self._heights(height)
         self._set_channels(channels)
 
     def train_dataloader(self) -> CropLoader:
@@ -174,11 +179,12 @@ class SegmentationData(LightningDataModule):
             normalization=self.normalization,
             foreground_share=self.foreground_share,
             seed=self.seed,
+            heights=self.heights,
         )
         return CropLoader(
             crops,
             batch_size=self.batch_size,
-            sampler=CropSampler(count),
+            sampler=CropSampler(count, *self._processes()),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -186,12 +192,19 @@ class SegmentationData(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[NamedItem] | list[Any]:
-        """Return the loader of whole images, one `NamedItem` at a time and not collated; [] without validation."""
+        """Return the loader of whole images, one `NamedItem` at a time and not collated; [] without validation.
+
+        Several processes divide the images. Where there are fewer images than processes each takes all of them, which
+        leaves the mean scores as they are.
+        """
         if not self._val_indices:
             return []
         workers = min(self.workers, 1)
+        process, processes = self._processes()
+        everything = range(len(self._val_indices))
         return DataLoader(
             self.val_items(),
+            sampler=everything[process::processes] if len(everything) >= processes else everything,
             batch_size=1,
             collate_fn=_take_single,
             num_workers=workers,
@@ -281,13 +294,27 @@ class SegmentationData(LightningDataModule):
             train = [records[index] for index in self._train_indices]
             self.normalization = measure_dataset(train, self.normalization, channels)
 
+    def _heights(self, target: HeightTarget) -> Heights:
+        records = self._loaded().records
+        plain = are_plain(records[index].numbered for index in self._train_indices)
+        if plain:
+            say(
+                "The masks do not number their objects: each connected part of the foreground is taken for one. "
+                "Objects that touch are told apart if each has its own number in the masks."
+            )
+        return Heights(target, connected=plain)
+
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:
             return self.crops_per_epoch
         records = self._loaded().records
         cover = sum(ceil(records[i].height * records[i].width / self.crop**2) for i in self._train_indices)
-        least, most = (batches * self.batch_size for batches in BATCHES_PER_EPOCH)
+        least, most = (batches * self.batch_size * self._processes()[1] for batches in BATCHES_PER_EPOCH)
         return min(max(cover, least), most)
+
+    def _processes(self) -> tuple[int, int]:
+        """Return the number of this process, from 0, and how many train together."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
 def _path(text: str | None) -> Path | None:
@@ -303,9 +330,14 @@ def _common_pixel_size(records: Sequence[Record]) -> tuple[float, float] | None:
     return first
 
 
+def usable_cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _default_workers() -> int:
     """Processes that keep the device busy: augmenting a crop takes milliseconds, a step on a CPU most of a second."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     if not torch.cuda.is_available():
         return 1 if cores <= 4 else 2
     # Outside Linux each worker gets a copy of the cached images of its own.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from math import exp, log
-from typing import Any, TypedDict
+from math import ceil, exp, log
+from typing import Any, NotRequired, TypedDict
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from unetkit.data.heights import Heights, to_objects
 from unetkit.data.store import ImageStore, Record, to_channels
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
 from unetkit.models.spec import Normalization
@@ -27,12 +28,14 @@ class Item(TypedDict):
         mask: (h, w) int64 class of each pixel.
         center: (C,) float32: network input is `(image - center) / scale`.
         scale: (C,) float32.
+        height: (h, w) float32, 0 to 1, see `Heights`; of crops for a model that tells instances apart.
     """
 
     image: Tensor
     mask: Tensor
     center: Tensor
     scale: Tensor
+    height: NotRequired[Tensor]
 
 
 class NamedItem(Item):
@@ -59,6 +62,7 @@ class CropDataset(Dataset[Item]):
         foreground_share: Share of the crops, 0 to 1, that are placed around a foreground position. All labels of an
             image (objects or classes) are equally likely to be the one.
         seed: Another seed gives other crops.
+        heights: How to compute the heights, where the model tells instances apart.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class CropDataset(Dataset[Item]):
         normalization: Normalization,
         foreground_share: float,
         seed: int,
+        heights: Heights | None = None,
     ) -> None:
         self._store = store
         self._indices = list(indices)
@@ -85,6 +90,7 @@ class CropDataset(Dataset[Item]):
         self._normalization = normalization
         self._foreground_share = foreground_share
         self._seed = seed
+        self._heights = heights
         self._transforms: dict[int, Transform] = {}
         if augmentation != PRESETS["none"]:
             kinds = {store.records[index].channels for index in self._indices}
@@ -103,12 +109,16 @@ class CropDataset(Dataset[Item]):
         record = self._store.records[chosen]
         rng = np.random.default_rng((self._seed, epoch, index))
         pixels, labels = self._cut(chosen, record, rng)
-        pixels, classes = resize(pixels, self._crop), resize_nearest(to_classes(labels, self._classes), self._crop)
+        labels = to_classes(labels, self._classes) if self._heights is None else to_objects(labels)
+        pixels, labels = resize(pixels, self._crop), resize_nearest(labels, self._crop)
         if self._transforms:
             low, width = record.range.center[:, None, None], record.range.scale[:, None, None]
-            unit, classes = self._transforms[record.channels]((pixels - low) / width, classes, rng)
+            unit, labels = self._transforms[record.channels]((pixels - low) / width, labels, rng)
             pixels = unit * width + low
-        return make_item(record, pixels, classes, self._channels, self._normalization)
+        item = make_item(record, pixels, to_classes(labels, self._classes), self._channels, self._normalization)
+        if self._heights is not None:
+            item["height"] = torch.from_numpy(self._heights(labels))
+        return item
 
     def _cut(self, index: int, record: Record, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Cut a square of the image that is the crop once it is resized: (C, side, side) and (side, side)."""
@@ -134,10 +144,20 @@ class CropDataset(Dataset[Item]):
 
 
 class CropSampler(Sampler[tuple[int, int]]):
-    """Yields the keys (epoch, index) of an epoch's crops; the training loop says which epoch it is."""
+    """Yields the keys (epoch, index) of an epoch's crops; the training loop says which epoch it is.
 
-    def __init__(self, crops_per_epoch: int) -> None:
-        self._crops_per_epoch = crops_per_epoch
+    Each of several processes takes every nth crop. So their batches together hold the crops that one process would take
+    in a batch n times as large, and all have equally many: where n does not divide the number, a few crops are added.
+
+    Args:
+        crops_per_epoch: Number of crops in an epoch, over all processes.
+        process: Number of this process, from 0.
+        processes: Number of processes.
+    """
+
+    def __init__(self, crops_per_epoch: int, process: int = 0, processes: int = 1) -> None:
+        count = ceil(crops_per_epoch / processes)
+        self._indices = range(process, count * processes, processes)
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -147,11 +167,11 @@ class CropSampler(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Iterate over the keys of the epoch."""
         epoch = self._epoch
-        return ((epoch, index) for index in range(self._crops_per_epoch))
+        return ((epoch, index) for index in self._indices)
 
     def __len__(self) -> int:
-        """Number of crops in an epoch."""
-        return self._crops_per_epoch
+        """Number of crops in an epoch that are this process's."""
+        return len(self._indices)
 
 
 class CropLoader(DataLoader[Item]):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.data.heights import numbers_objects
 from unetkit.data.loading import Window, foreground_points, read_pair
 from unetkit.data.pairs import Pair
 from unetkit.errors import DataError
@@ -39,6 +40,7 @@ class Record:
         foreground: (n, 2) a fixed sample of foreground positions y, x.
         lowest_label: Lowest label in the mask.
         highest_label: Highest label in the mask.
+        numbered: Whether the mask numbers its objects; None where it cannot be told.
     """
 
     pair: Pair
@@ -52,6 +54,7 @@ class Record:
     foreground: NDArray[np.int32]
     lowest_label: int
     highest_label: int
+    numbered: bool | None
 
 
 class ImageStore:
@@ -106,6 +109,7 @@ class ImageStore:
             foreground=foreground_points(labels),
             lowest_label=int(labels.min()),
             highest_label=int(labels.max()),
+            numbered=numbers_objects(labels),
         )
 
 

@@ -30,6 +30,7 @@ def predict_tiled(
     output: Output = "mask",
     threshold: float | None = None,
     split: bool = False,
+    min_size: int = 0,
     out: Any = None,
     progress: Progress | None = None,
     **tiling: Any,
@@ -44,7 +45,8 @@ def predict_tiled(
             the channels are found by their number; all other leading dimensions are planes.
         output: "mask", "probabilities" or "labels".
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
-        split: For labels: tell touching objects apart.
+        split: For labels: tell touching objects apart. A model with instances does so by itself.
+        min_size: For labels: objects of fewer pixels are left out.
         out: Array to write to, for a result that does not fit in memory: a memmap, zarr, or NumPy array of the shape
             and dtype described below.
         progress: Called with the number of pixels predicted since the last call.
@@ -69,7 +71,7 @@ def predict_tiled(
     """
     ensemble = gather_models(model)
     (choices,) = split_options(tiling, Tiling)
-    result = Result(output=output, threshold=threshold, split=split)
+    result = Result(output=output, threshold=threshold, split=split, min_size=min_size)
     if axes is None:
         axes = guess_axes(tuple(int(size) for size in array.shape), ensemble.channels)
     source = ArraySource(array, axes)
@@ -79,7 +81,7 @@ def predict_tiled(
         choices,
         source,
         info.planes * info.height * info.width,
-        probabilities=output == "probabilities",
+        kind=ensemble.kind(output),
         threshold=threshold,
         tell=say_nothing,
     )
@@ -88,7 +90,7 @@ def predict_tiled(
         sink = ArraySink(spec, out)
         predictor.run(source, sink.write, progress=progress)
         return sink.array
-    from unetkit.postprocess.labels import Labels  # here, since only labels need OpenCV and its memory
+    from unetkit.inference.labelling import make_labels  # here, since only labels need OpenCV and its memory
 
     bands: list[NDArray[Any]] = []
 
@@ -96,7 +98,7 @@ def predict_tiled(
         bands.extend(rows)
 
     predictor.run(source, collect, progress=progress)
-    labels = Labels(bands, info.height, split=split)
+    labels = make_labels(bands, info.height, ensemble, result)
     sink = ArraySink(replace(spec, dtype=np.dtype(labels.dtype)), out)
     sink.write(labels.rows())
     return sink.array

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unetkit.errors import ModelError
+from unetkit.inference.forward import Kind
 from unetkit.inference.grid import round_up
+from unetkit.inference.options import Output
 from unetkit.models.segmenter import Segmenter, load_model
 from unetkit.models.spec import ModelSpec
 
@@ -42,6 +44,17 @@ class Ensemble:
     def classes(self) -> int:
         """Channels of the output: one for foreground/background, else one for each class."""
         return self.specs[0].out_channels
+
+    @property
+    def instances(self) -> bool:
+        """Whether the models tell touching objects apart."""
+        return self.specs[0].instances
+
+    def kind(self, output: Output) -> Kind:
+        """Return what is predicted for an output; labels are made of it afterwards."""
+        if output == "labels":
+            return "heights" if self.instances else "mask"
+        return output
 
     @property
     def stride(self) -> int:
@@ -85,11 +98,11 @@ def gather_models(models: Models) -> Ensemble:
     ensemble = Ensemble(tuple(model if isinstance(model, Segmenter) else load_model(model) for model in several), owned)
     first = ensemble.segmenters[0]
     for other in ensemble.segmenters[1:]:
-        for name in ("in_channels", "classes"):
+        for name in ("in_channels", "classes", "instances"):
             mine, its = getattr(first.spec, name), getattr(other.spec, name)
             if mine != its:
                 raise ModelError(
                     f"{other.name} has {name} {its}, but {first.name} has {mine}.",
-                    "Give models that were trained on the same kind of images and masks.",
+                    "Give models that were trained for the same kind of images and masks.",
                 )
     return ensemble

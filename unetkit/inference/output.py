@@ -72,7 +72,7 @@ def describe_job(
         "image_shape": [info.planes, info.channels, info.height, info.width],
         "model_sha256": [segmenter.sha256 for segmenter in ensemble.segmenters],
         "reading": _given(reading),
-        "output": "probabilities" if result.output == "probabilities" else "mask",
+        "output": ensemble.kind(result.output),
         "threshold": ensemble.threshold if result.threshold is None else result.threshold,
         "unetkit": version("unetkit"),
     }

@@ -89,8 +89,8 @@ def segment(
         verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
         **options: Any field of `unetkit.io.reading.Reading` (axes, series, level, pixel_size, channels, region,
             on_bad_tile), `unetkit.inference.options.Tiling` (tile, halo, batch, device, backend, precision, memory,
-            tta, skip_empty) and `unetkit.inference.options.Result` (output, threshold, split, pyramid, overwrite,
-            resume).
+            tta, skip_empty) and `unetkit.inference.options.Result` (output, threshold, split, min_size, pyramid,
+            overwrite, resume).
 
     Returns:
         What was written.
@@ -189,6 +189,8 @@ class Segmentation:
         """Return the warm models; `source` is the first of `count` images if they are not warm yet."""
         if self._predictor is None:
             tiling = self.tiling
+            if self.written.split and ensemble.instances:
+                self.tell(f"{ensemble.name} tells touching objects apart by itself, so --split changes nothing.")
             if self.written.resume:
                 tiling = pin_choices(tiling, read_job(unfinished_file(result)))
             self._predictor = Predictor(
@@ -196,7 +198,7 @@ class Segmentation:
                 tiling,
                 source,
                 source.info.planes * source.info.height * source.info.width * count,
-                probabilities=self.written.output == "probabilities",
+                kind=ensemble.kind(self.written.output),
                 threshold=self.written.threshold,
                 tell=self.tell,
             )
@@ -267,14 +269,14 @@ class Segmentation:
 
             return None, predictor.run(source, write, first_band=known, progress=progress)
 
-        from unetkit.postprocess.labels import Labels  # here, since only labels need OpenCV and its memory
+        from unetkit.inference.labelling import make_labels  # here, since only labels need OpenCV and its memory
 
         def store(rows: Iterator[NDArray[Any]]) -> None:
             for band in rows:
                 bands.append(band)
 
         skipped = predictor.run(source, store, first_band=known, progress=progress)
-        labels = Labels(bands, info.height, split=self.written.split)
+        labels = make_labels(bands, info.height, predictor.ensemble, self.written)
         sink = create_sink(result, replace(spec, dtype=np.dtype(labels.dtype)), overwrite=self.written.overwrite)
         sink.write(labels.rows())
         return labels.count, skipped

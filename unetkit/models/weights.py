@@ -20,7 +20,7 @@ from unetkit.models.spec import ModelSpec
 FIRST_CONVOLUTION = "encoder.conv1.weight"
 """Name of the one weight whose shape depends on the number of input channels."""
 
-WRAPPERS = ("module.", "model.", "network.", "segmenter.", "averaged.module.")
+WRAPPERS = ("module.", "model.", "network.", "segmenter.", "averaged.")
 """Prefixes that other programs, and unetkit itself, put before the names of the weights."""
 
 NESTS = ("state_dict", "model_state_dict", "model")

@@ -93,6 +93,7 @@ def describe_model(path: Path) -> dict[str, str]:
         nested = value if isinstance(value, dict) else {"": value}
         for key, entry in nested.items():
             facts[f"{name} {key}".strip().replace("_", " ")] = _text(entry)
+    facts["instances"] = f"touching objects are {'' if spec.instances else 'not '}told apart"
     facts["sha256"] = hash_file(path)
     return facts
 

@@ -164,7 +164,7 @@ class CpuNotice(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say that there is no GPU in use."""
-        if pl_module.device.type == "cpu":
+        if pl_module.device.type == "cpu" and trainer.is_global_zero:
             threads = torch.get_num_threads()
             say(f"Training on the CPU ({threads} thread{'s' * (threads > 1)}): no GPU is in use.")
 
@@ -172,7 +172,7 @@ class CpuNotice(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Estimate the time of an epoch from the first batches; the first of all also starts up and does not count."""
-        if pl_module.device.type != "cpu" or self._batches > TIMED_BATCHES:
+        if pl_module.device.type != "cpu" or not trainer.is_global_zero or self._batches > TIMED_BATCHES:
             return
         if self._batches == 0:
             self._start = monotonic()

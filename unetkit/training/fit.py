@@ -128,7 +128,8 @@ def fit(args: list[str]) -> RunResult:
     with quiet_lightning():
         cli = FitCLI(args)
         result = train(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
-    _report(result, cli.datamodule)
+    if cli.trainer.is_global_zero:
+        _report(result, cli.datamodule)
     return result
 
 

@@ -43,6 +43,31 @@ def _dice(mode: str) -> nn.Module:
     return loss
 
 
+class MaskAndHeight(nn.Module):
+    """The loss of a mask plus the weighted cross-entropy of the heights, the last channel of the output.
+
+    Args:
+        mask_loss: Of (logits of the mask, target).
+        weight: Of the heights.
+    """
+
+    def __init__(self, mask_loss: nn.Module, weight: float) -> None:
+        super().__init__()
+        self.mask_loss = mask_loss
+        self.weight = weight
+
+    def forward(self, logits: Tensor, target: Tensor, height: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            logits: (N, out_channels + 1, h, w).
+            target: (N, h, w) int64 class numbers.
+            height: (N, h, w), 0 to 1.
+        """
+        loss: Tensor = self.mask_loss(logits[:, :-1], target)
+        return loss + self.weight * nn.functional.binary_cross_entropy_with_logits(logits[:, -1], height)
+
+
 LOSSES: dict[str, Callable[[str], nn.Module]] = {
     "bce_dice": lambda mode: Sum(CrossEntropy(), _dice(mode)),
     "bce": lambda _: CrossEntropy(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from math import ceil, inf
 from typing import Any, Literal, get_args
@@ -10,20 +11,20 @@ import torch
 from lightning.pytorch import LightningModule
 from segmentation_models_pytorch.base import SegmentationModel
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from unetkit.data.datamodule import SegmentationData
+from unetkit.data.heights import HeightTarget
 from unetkit.errors import ConfigError, closest
 from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import DECODER_CHANNELS, ModelSpec
 from unetkit.models.weights import load_weights
 from unetkit.report.console import say
-from unetkit.training.losses import build_loss
+from unetkit.training.average import move_average
+from unetkit.training.losses import MaskAndHeight, build_loss
 from unetkit.training.metrics import SegmentationScores
+from unetkit.training.processes import leave_out_unused
 from unetkit.training.schedule import Schedule, rate_factor
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class SegmentationModule(LightningModule):
@@ -38,6 +39,10 @@ class SegmentationModule(LightningModule):
         class_names: Names of the mask values, stored in the model file.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
+        instances: Whether to learn to tell touching objects apart too: the masks number their objects, and the network
+            has one more output, the height of each pixel, see `Heights`. For 2 classes.
+        instance_weight: Weight of the loss of the heights against that of the mask.
+        instance_target: What the heights are: distance or border.
         loss: bce_dice, bce, dice, focal, tversky or lovasz.
         lr: Highest learning rate of AdamW.
         weight_decay: Weight decay of AdamW.
@@ -48,6 +53,7 @@ class SegmentationModule(LightningModule):
         unfreeze_at_epoch: Epoch from which a frozen encoder is trained too.
         unfreeze_lr_factor: Factor on every learning rate from that epoch on.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
+        compile: Compile the network for training: the first step takes a minute, the others may be faster.
 
     Attributes:
         segmenter: The model in training; built in `setup`, when the data are known.
@@ -55,7 +61,7 @@ class SegmentationModule(LightningModule):
     """
 
     segmenter: Segmenter
-    averaged: AveragedModel | None
+    averaged: nn.Module | None
 
     def __init__(
         self,
@@ -66,6 +72,9 @@ class SegmentationModule(LightningModule):
         class_names: list[str] | None = None,
         depth: int = 5,
         decoder_channels: list[int] | None = None,
+        instances: bool = False,
+        instance_weight: float = 1.0,
+        instance_target: HeightTarget = "distance",
         loss: str = "bce_dice",
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
@@ -75,6 +84,7 @@ class SegmentationModule(LightningModule):
         unfreeze_at_epoch: int | None = None,
         unfreeze_lr_factor: float = 0.1,
         threshold: float = 0.5,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         if unfreeze_at_epoch is not None and not freeze_encoder:
@@ -84,9 +94,10 @@ class SegmentationModule(LightningModule):
             )
         if not 0 <= ema_decay < 1:
             raise ConfigError(f"ema_decay: {ema_decay:g} is not possible.", "Use 0 (off) or a number below 1.")
-        if lr <= 0 or unfreeze_lr_factor <= 0:
-            name, value = ("lr", lr) if lr <= 0 else ("unfreeze_lr_factor", unfreeze_lr_factor)
-            raise ConfigError(f"{name}: {value:g} is not possible.", "Use a number above 0.")
+        positive = {"lr": lr, "unfreeze_lr_factor": unfreeze_lr_factor, "instance_weight": instance_weight}
+        for name, value in positive.items():
+            if value <= 0:
+                raise ConfigError(f"{name}: {value:g} is not possible.", "Use a number above 0.")
         if weight_decay < 0 or (unfreeze_at_epoch or 0) < 0:
             name = "weight_decay" if weight_decay < 0 else "unfreeze_at_epoch"
             raise ConfigError(f"{name} is below 0.", "Use 0 or more.")
@@ -105,6 +116,7 @@ class SegmentationModule(LightningModule):
             classes=classes,
             depth=depth,
             decoder_channels=tuple(decoder_channels or DECODER_CHANNELS[-depth:]),
+            instances=instances,
             class_names=tuple(class_names or ()),
             threshold=threshold,
         )
@@ -115,14 +127,23 @@ class SegmentationModule(LightningModule):
         self.freeze_encoder = freeze_encoder
         self.unfreeze_at_epoch = unfreeze_at_epoch
         self.unfreeze_lr_factor = unfreeze_lr_factor
-        self.loss = build_loss(loss, self.spec.out_channels)
+        self.compiled = compile
+        self.instance_target = instance_target
+        mask_loss = build_loss(loss, self.spec.out_channels)
+        self.loss = MaskAndHeight(mask_loss, instance_weight) if instances else mask_loss
         self.scores = SegmentationScores(classes)
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
         """Build the network for the data that the trainer has."""
+        if self.unfreeze_at_epoch is not None and self.trainer.world_size > 1:
+            raise ConfigError(
+                "unfreeze_at_epoch cannot be used with several devices.",
+                "Leave it out, or train on one device (--trainer.devices 1).",
+            )
         data = self.data
         channels = data.channels if self.in_channels == "auto" else self.in_channels
-        data.prepare_for(channels, self.spec.classes, self.spec.stride)
+        height = self.instance_target if self.spec.instances else None
+        data.prepare_for(channels, self.spec.classes, self.spec.stride, height)
         self.spec = replace(
             self.spec,
             in_channels=channels,
@@ -136,14 +157,16 @@ class SegmentationModule(LightningModule):
         self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
         resuming = self.trainer.ckpt_path is not None  # then the weights come from the checkpoint
         if self.weights is not None and not resuming:
-            say(f"{self.weights}: {load_weights(self.segmenter.network, self.weights, self.spec)}.")
+            loaded = load_weights(self.segmenter.network, self.weights, self.spec)
+            if self.trainer.is_global_zero:
+                say(f"{self.weights}: {loaded}.")
         if self.freeze_encoder:
             self._encoder_trainable(False)
-        self.averaged = (
-            AveragedModel(self.segmenter.network, multi_avg_fn=self._average, use_buffers=True)
-            if self.ema_decay
-            else None
-        )
+        network = self.segmenter.network
+        if self.trainer.world_size > 1:
+            leave_out_unused(network, torch.zeros(1, channels, self.spec.stride, self.spec.stride))
+        self.averaged = deepcopy(network).requires_grad_(False) if self.ema_decay else None
+        self._forward = torch.compile(network.forward) if self.compiled else network.__call__
 
     @property
     def data(self) -> SegmentationData:
@@ -152,7 +175,7 @@ class SegmentationModule(LightningModule):
 
     def best_network(self) -> nn.Module:
         """Return the network to judge and to keep: the averaged one, or the one in training where none is averaged."""
-        return self.segmenter.network if self.averaged is None else self.averaged.module
+        return self.segmenter.network if self.averaged is None else self.averaged
 
     def _encoder_trainable(self, trainable: bool) -> None:
         """Freeze the encoder, its batch norm statistics included, or let go of it."""
@@ -163,18 +186,22 @@ class SegmentationModule(LightningModule):
         else:
             network.freeze_encoder()
 
-    def _average(self, average: Tensors, current: Tensors, steps: Tensor | int) -> None:
-        """Move the averages, in place, after `steps` updates; the decay grows from 2/11 to `ema_decay`."""
-        decay = min(self.ema_decay, (1 + int(steps)) / (10 + int(steps)))
-        get_ema_multi_avg_fn(decay)(average, current, steps)  # type: ignore[no-untyped-call]
-
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C)."""
+        """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C).
+
+        Where instances are told apart also height (N, h, w).
+        """
         image = batch["image"].contiguous(memory_format=torch.channels_last)
-        logits = self.segmenter.network(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
-        loss: Tensor = self.loss(logits.float(), batch["mask"])
-        self.log("train_loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(image))
+        logits = self._forward(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
+        targets = [batch[name] for name in ("mask", "height") if name in batch]
+        loss: Tensor = self.loss(logits.float(), *targets)
+        self.log("train_loss_step", loss, prog_bar=True, batch_size=len(image))
+        self.log("train_loss_epoch", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(image))
         return loss
+
+    def on_train_start(self) -> None:
+        """Go on averaging where a checkpoint left off."""
+        self._averaged_steps = self.trainer.global_step
 
     def on_train_epoch_start(self) -> None:
         """Let go of a frozen encoder when its epoch has come."""
@@ -182,9 +209,12 @@ class SegmentationModule(LightningModule):
             self._encoder_trainable(True)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
-        """Update the averaged weights after each step of the optimizer."""
-        if self.averaged is not None and self.trainer.global_step > int(self.averaged.n_averaged):
-            self.averaged.update_parameters(self.segmenter.network)
+        """Move the average after each step of the optimizer; the share that is kept grows from 0 to `ema_decay`."""
+        if self.averaged is not None and self.trainer.global_step > self._averaged_steps:
+            steps = self._averaged_steps
+            decay = min(self.ema_decay, (1 + steps) / (10 + steps)) if steps else 0.0
+            move_average(self.averaged, self.segmenter.network, decay)
+            self._averaged_steps = self.trainer.global_step
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:  # noqa: ARG002
         """Score a whole image, predicted as `segment` would."""
