@@ -17,11 +17,14 @@ PACKAGE = Path(__file__).parents[1] / "unetkit"
 
 LAYERS = [
     ["errors"],
-    ["io.image", "io.partial", "inference.grid", "models.spec", "scores", "report.console", "synthetic", "options"],
+    [
+        *("io.image", "io.partial", "inference.grid", "models.spec", "report.console", "synthetic", "options"),
+        *("scores", "instance_scores", "score_table"),
+    ],
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
     ["backends", "postprocess"],
     ["data", "inference", "report", "parsing"],
-    ["evaluation", "evaluation_result", "training", "report.segmented"],
+    ["evaluation", "evaluation_result", "instance_result", "instance_masks", "training", "report.segmented"],
     ["demo"],
     ["cli", "__main__"],
 ]

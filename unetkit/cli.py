@@ -60,11 +60,12 @@ def evaluate_command(
     classes: int = 2,
     tolerance: float = 2.0,
     pages: str | None = None,
+    instances: bool = False,
     json: Path | None = None,
     csv: Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Score masks against the true ones: Dice, IoU, precision, recall, boundary F1.
+    """Score masks against the true ones: Dice, IoU, precision, recall, boundary F1; and objects: AP, F1, PQ.
 
     Args:
         prediction: Mask, or a folder of masks.
@@ -74,6 +75,7 @@ def evaluate_command(
         classes: Number of mask values, the background included; above 2 each class is scored by itself.
         tolerance: Distance in pixels within which a boundary pixel counts as found.
         pages: Pages of stacks to score, for example "24-26,30"; all by default.
+        instances: Score the objects too: both sides are instance labels (of `segment --output labels`, for example).
         json: File for all scores as JSON.
         csv: File for all scores as a table.
         overwrite: Replace these files if they exist.
@@ -86,13 +88,22 @@ def evaluate_command(
         if file is not None:
             check_target(file, overwrite)
     scores = evaluate(
-        prediction, truth, threshold=threshold, invert=invert, classes=classes, tolerance=tolerance, pages=pages
+        prediction,
+        truth,
+        threshold=threshold,
+        invert=invert,
+        classes=classes,
+        tolerance=tolerance,
+        pages=pages,
+        instances=instances,
     )
     if json is not None:
         scores.write_json(json, overwrite=overwrite)
     if csv is not None:
         scores.write_csv(csv, overwrite=overwrite)
     show(scores.table())
+    if scores.instances is not None:
+        show(scores.instances.table())
 
 
 def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = False) -> None:
