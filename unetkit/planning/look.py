@@ -38,7 +38,8 @@ class Look:
         nbytes: Of the decoded image and mask.
         constant: Whether all pixels of the image are the same.
         saturated: Share of the foreground (of the image, where there is none) at the top of the detector's range.
-        brighter: Whether the foreground is brighter than the background; None without one of the two.
+        contrast: How much brighter the foreground is than the background, in standard deviations of the image's grey
+            values; None where one of the two is missing, 0 for a constant image.
         foreground: Share of the mask above zero.
         values: The different labels above zero, in order.
         plain: Share of the foreground with at least 0.9 of the highest label.
@@ -60,7 +61,7 @@ class Look:
     nbytes: int
     constant: bool
     saturated: float
-    brighter: bool | None
+    contrast: float | None
     foreground: float
     values: tuple[int, ...]
     plain: float
@@ -105,7 +106,7 @@ def look_at(pair: Pair, *, compare: bool = True) -> Look:
         nbytes=pixels.nbytes + labels.nbytes,
         constant=bool(pixels.min() == pixels.max()),
         saturated=_saturated(pixels, inside),
-        brighter=_brighter(pixels, inside) if 0 < share < 1 else None,
+        contrast=_contrast(pixels, inside) if 0 < share < 1 else None,
         foreground=share,
         values=tuple(values.tolist()),
         plain=float(np.mean(labels[inside] >= PLAIN * values[-1])) if values.size else 0.0,
@@ -132,9 +133,9 @@ def _saturated(pixels: NDArray[Any], inside: NDArray[np.bool_]) -> float:
     return float(full[inside].mean() if inside.any() else full.mean())
 
 
-def _brighter(pixels: NDArray[Any], inside: NDArray[np.bool_]) -> bool:
+def _contrast(pixels: NDArray[Any], inside: NDArray[np.bool_]) -> float:
     grey = pixels.mean(axis=0, dtype=np.float32)
-    return bool(grey[inside].mean() > grey[~inside].mean())
+    return float((grey[inside].mean() - grey[~inside].mean()) / (grey.std() or 1))
 
 
 def _touching(labels: NDArray[Any]) -> int:

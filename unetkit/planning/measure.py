@@ -95,7 +95,7 @@ def measure(looks: Sequence[Look]) -> Facts:
     sizes = [look.height * look.width for look in looks]
     kind = label_kind(looks)
     labels = sum(len(look.values) for look in looks)
-    directions = [look.brighter for look in looks if look.brighter is not None]
+    directions = [look.contrast > 0 for look in looks if look.contrast is not None]
     low, middle, high = np.percentile(diameters, (10, 50, 90)) if diameters.size else (0.0, 0.0, 0.0)
     least, most = np.percentile(shares, (10, 90))
     return Facts(
