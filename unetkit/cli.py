@@ -128,6 +128,7 @@ def plan_command(
     target = out or Path(f"{name_of(data)}.yaml")
     check_target(target, overwrite)
     place = {"train": data, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
+    say(f"Looking at {data}, and trying out a few steps.")
     plan = make_plan({f"data.{name}": value for name, value in place.items() if value is not None}, minutes)
     for line in describe(plan):
         say(line)

@@ -146,6 +146,12 @@ def test_training_takes_the_time_that_there_is(seconds: float) -> None:
         assert (total + validated) * seconds / 60 == pytest.approx(27, rel=0.1)
 
 
+def test_a_busy_machine_is_said_to_be_one() -> None:
+    for busy in (False, True):
+        choices = choose(NUCLEI, replace(LAPTOP, busy=busy), {}, lambda *_: 0.1)
+        assert ("other work" in choices[-1].why) == busy
+
+
 def test_more_data_than_usual_are_kept_in_memory_where_there_is_room() -> None:
     assert "data.cache_gb" not in chosen()
     large = replace(NUCLEI, nbytes=3 * 2**30)

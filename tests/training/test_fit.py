@@ -292,3 +292,8 @@ def test_a_configuration_is_used_as_it_is(cells: Path, capsys: pytest.CaptureFix
     cli = FitCLI(["--config", str(tmp_path / "mine.yaml"), "--data.train", str(cells)])
     assert (cli.datamodule.crop, cli.datamodule.augment) == (96, "standard")
     assert capsys.readouterr().out == ""
+
+
+def test_several_processes_do_not_plan_each_for_itself(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--data.train", str(cells), "--trainer.devices", "2"]) == 2
+    assert f"Write one with `unetkit plan {cells}`" in capsys.readouterr().err

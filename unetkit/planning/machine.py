@@ -25,6 +25,7 @@ class Machine:
         bfloat16: Whether the device computes in bfloat16 by itself.
         memory: Free bytes of main memory.
         device_memory: Free bytes for training: of the GPU, or of main memory.
+        busy: Whether other work takes all cores at the moment, so that timing tells little.
     """
 
     device: str
@@ -33,6 +34,7 @@ class Machine:
     bfloat16: bool
     memory: int
     device_memory: int
+    busy: bool = False
 
     @property
     def gpu(self) -> bool:
@@ -57,6 +59,7 @@ def find_machine(accelerator: str = "auto") -> Machine:
         bfloat16=torch.cuda.is_bf16_supported() if on_cuda else device.type == "cpu" and has_bfloat16(),
         memory=memory,
         device_memory=torch.cuda.mem_get_info(device)[0] if on_cuda else memory,
+        busy=hasattr(os, "getloadavg") and os.getloadavg()[0] > 1.5 * cores,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.data.split import split_fraction
+from unetkit.errors import ConfigError
 from unetkit.planning.choose import Choice, choose
 from unetkit.planning.machine import Machine, find_machine
 from unetkit.planning.measure import Facts, look_at_all, measure
@@ -52,9 +53,12 @@ def make_plan(given: Mapping[str, Any], minutes: float | None = None) -> Plan:
         minutes: How long training may take; by default what suits the machine.
 
     Raises:
+        ConfigError: There is no time to train in.
         DataError: The images and masks cannot be trained on.
         ImageError: A file that cannot be read.
     """
+    if minutes is not None and minutes <= 0:
+        raise ConfigError(f"minutes: {minutes:g} is not possible.", "Use a number above 0.")
     place = {name: given.get(f"data.{name}") for name in PLACES}
     pairs = find_pairs(Path(place["train"] or ""), _path(place["masks"]), place["pages"])
     own = _own_validation(place)

@@ -166,8 +166,18 @@ def _check_data(args: list[str]) -> None:
 
 
 def _plan(given: Namespace, minutes: float | None) -> dict[str, Any]:
-    """Choose the settings that are not given, say them, and return them by key."""
+    """Choose the settings that are not given, say them, and return them by key.
+
+    Raises:
+        ConfigError: Several processes are to train: each would time the machine and plan for itself.
+    """
     fixed = {key: value for key, value in given.items() if value is not None}
+    if str(fixed.get("trainer.devices", 1)) != "1" or fixed.get("trainer.num_nodes", 1) != 1:
+        raise ConfigError(
+            "Training on several devices needs a configuration file.",
+            f"Write one with `unetkit plan {shlex.quote(fixed['data.train'])}`, then give it with --config.",
+        )
+    say(f"Looking at {fixed['data.train']}, and trying out a few steps.")
     plan = make_plan(fixed, minutes)
     for line in describe(plan):
         say(line)
