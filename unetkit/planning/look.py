@@ -94,7 +94,7 @@ def look_at(pair: Pair, *, compare: bool = True) -> Look:
     pixels, labels, info = read_pair(pair)
     inside = labels > 0
     values = np.unique(labels[inside])
-    pieces = np.asarray(label(labels, background=0, connectivity=2))
+    pieces = np.asarray(label(labels, background=0, connectivity=2))  # type: ignore[no-untyped-call]
     areas = np.bincount(pieces.ravel())[1:]
     share = float(inside.mean())
     return Look(

@@ -33,7 +33,7 @@ def time_crop(encoder: str, channels: int, crop: int, batch: int, machine: Machi
     device = torch.device(machine.device)
     count = batch if machine.gpu else min(batch, max(1, TIMED_PIXELS // crop**2))
     network = build_network(ModelSpec(encoder=encoder, in_channels=channels))
-    network = network.to(device, memory_format=torch.channels_last).train()
+    network = network.to(device).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters())
     images = torch.randn(count, channels, crop, crop, device=device).contiguous(memory_format=torch.channels_last)
     seconds = []
@@ -41,7 +41,7 @@ def time_crop(encoder: str, channels: int, crop: int, batch: int, machine: Machi
         start = perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=machine.bfloat16):
             loss = network(images).float().square().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         loss.item()  # waits for the device
