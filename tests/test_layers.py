@@ -24,13 +24,14 @@ LAYERS = [
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
     ["backends", "postprocess"],
     ["data", "inference", "report", "parsing"],
+    ["planning"],
     ["evaluation", "evaluation_result", "instance_result", "instance_masks", "training", "report.segmented"],
     ["demo"],
     ["cli", "__main__"],
 ]
 """Lowest first. A folder stands for those of its modules that are not named themselves."""
 
-HELPS = [["--help"], ["--version"], *([verb, "--help"] for verb in ("segment", "evaluate", "demo", "info"))]
+HELPS = [["--help"], ["--version"], *([verb, "--help"] for verb in ("segment", "evaluate", "plan", "demo", "info"))]
 
 HEAVY = (
     *("torch", "lightning", "albumentations", "scipy", "skimage", "cv2", "segmentation_models_pytorch"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -106,6 +107,46 @@ def evaluate_command(
         show(scores.instances.table())
 
 
+def plan_command(
+    data: str,
+    masks: str | None = None,
+    pages: str | None = None,
+    val: float | str | None = None,
+    val_masks: str | None = None,
+    val_pages: str | None = None,
+    minutes: float | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Look at images and masks, and write a configuration for `fit` that suits them and this machine.
+
+    Args:
+        data: A folder with `images` and `masks` in it, a stack or a folder of images (with --masks), or a CSV.
+        masks: Folder, stack or file of the masks, where `data` does not have them.
+        pages: Pages of the stack to train on, for example "0-20,24"; all by default.
+        val: Images to validate on: a fraction, or any of the forms of `data`; by default a fraction that is chosen.
+        val_masks: Masks of `val`.
+        val_pages: Pages of the stack to validate on.
+        minutes: How long training may take; by default 25 on a processor and 40 on a GPU.
+        out: File to write; by default the name of the data and .yaml, in this folder.
+        overwrite: Replace this file if it exists.
+    """
+    from unetkit.io.partial import check_target
+    from unetkit.planning.plan import make_plan, name_of
+    from unetkit.planning.write import describe, write_plan
+    from unetkit.report.console import say
+
+    target = out or Path(f"{name_of(data)}.yaml")
+    check_target(target, overwrite)
+    place = {"train": data, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
+    say(f"Looking at {data}, and trying out a few steps.")
+    plan = make_plan({f"data.{name}": value for name, value in place.items() if value is not None}, minutes)
+    for line in describe(plan):
+        say(line)
+    write_plan(plan, target, overwrite=overwrite)
+    say(f"\nWritten to {target}. Train with: unetkit fit --config {shlex.quote(str(target))}")
+
+
 def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = False) -> None:
     """Make synthetic cells, train on them, segment a mosaic, score it and draw the result, in a few minutes on a CPU.
 
@@ -134,6 +175,7 @@ def info_command(file: Path | None = None, /) -> None:
 VERBS: dict[str, Callable[..., None]] = {
     "segment": segment_command,
     "evaluate": evaluate_command,
+    "plan": plan_command,
     "demo": demo_command,
     "info": info_command,
 }

@@ -15,6 +15,8 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.errors import ConfigError, OutputError
 from unetkit.io.partial import partial_file
 from unetkit.parsing import parse
+from unetkit.planning.plan import make_plan, name_of
+from unetkit.planning.write import describe, settings_of
 from unetkit.report.console import say
 from unetkit.training.module import SegmentationModule
 from unetkit.training.run import (
@@ -33,6 +35,11 @@ DESCRIPTION = """Train a U-Net on a folder of images and masks.
 A configuration file gives the settings (see configs/), and every one of them can be given on the command line too:
 
   unetkit fit --config configs/nuclei.yaml --data.train my_images --trainer.max_epochs 20
+
+Without a configuration file the settings that are not given are chosen for the data and this machine, as by
+`unetkit plan`:
+
+  unetkit fit --data.train my_images
 
 The run folder runs/NAME gets the resolved config, model.safetensors (the best by validation Dice), last.ckpt to resume
 from, metrics.csv and a picture of validation images with the contours of truth and prediction.
@@ -68,6 +75,18 @@ class FitCLI(LightningCLI):
             "--name", type=str | None, default=None, help="Name of the run; by default the config's name and a number."
         )
         parser.add_argument(
+            "--minutes",
+            type=float | None,
+            default=None,
+            help="How long training may take, where the settings are chosen for the data.",
+        )
+        parser.add_argument(
+            "--plan",
+            type=bool,
+            default=True,
+            help="Whether settings are chosen for the data where there is no configuration file.",
+        )
+        parser.add_argument(
             "--resume",
             type=str | None,
             default=None,
@@ -75,13 +94,16 @@ class FitCLI(LightningCLI):
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, naming the closest key for one that does not exist."""
+        """Parse, naming the closest key for one that does not exist; without a config, choose what is not given."""
         self.config = parse(parser, args)
         for group in ("model", "data", "trainer"):
             if not isinstance(self.config[group], Namespace):
                 raise ConfigError(
                     f"{group}: '{self.config[group]}' is not possible.", f"Give the settings of {group} below it."
                 )
+        if self.config.plan and not self.config.config:
+            parser.set_defaults(_plan(parser.parse_args(args, defaults=False), self.config.minutes))
+            self.config = parse(parser, args)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Return a Trainer that fills the run folder, once the data turn out to be good."""
@@ -104,7 +126,7 @@ class FitCLI(LightningCLI):
                 raise OutputError(f"The run folder {folder} exists already.", f"Choose another --name, or {other}.")
             return folder
         configs = self.config.config or []
-        stem = Path(str(configs[-1])).stem if configs else "run"
+        stem = Path(str(configs[-1])).stem if configs else name_of(self.config.data.train)
         return next(folder for number in count(1) if not (folder := runs / f"{stem}-{number}").exists())
 
 
@@ -117,6 +139,7 @@ def fit(args: list[str]) -> RunResult:
     Raises:
         UnetkitError: The settings or the data do not fit, or there is nothing to resume.
     """
+    _check_data(args)
     resume = _resumed(args)
     if resume is not None:
         if not (resume / CHECKPOINT_FILE).is_file() or not (resume / CONFIG_FILE).is_file():
@@ -131,6 +154,36 @@ def fit(args: list[str]) -> RunResult:
     if cli.trainer.is_global_zero:
         _report(result, cli.datamodule)
     return result
+
+
+def _check_data(args: list[str]) -> None:
+    """Raise a ConfigError if nothing on the command line says what to train on."""
+    sources = ("--data", "--config", "--resume", "--help", "-h", "--print_config")
+    if not any(arg.startswith(sources) for arg in args):
+        raise ConfigError(
+            "--data.train must be given.",
+            "Name a folder with the folders images and masks in it, or a configuration file (--config).",
+        )
+
+
+def _plan(given: Namespace, minutes: float | None) -> dict[str, Any]:
+    """Choose the settings that are not given, say them, and return them by key.
+
+    Raises:
+        ConfigError: Several processes are to train: each would time the machine and plan for itself.
+    """
+    fixed = {key: value for key, value in given.items() if value is not None}
+    if str(fixed.get("trainer.devices", 1)) != "1" or fixed.get("trainer.num_nodes", 1) != 1:
+        raise ConfigError(
+            "Training on several devices needs a configuration file.",
+            f"Write one with `unetkit plan {shlex.quote(fixed['data.train'])}`, then give it with --config.",
+        )
+    say(f"Looking at {fixed['data.train']}, and trying out a few steps.")
+    plan = make_plan(fixed, minutes)
+    for line in describe(plan):
+        say(line)
+    say("")
+    return settings_of(plan)
 
 
 def _report(result: RunResult, data: SegmentationData) -> None:

@@ -21,6 +21,7 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
 from unetkit.errors import ConfigError, ModelError
 from unetkit.inference.array import predict_tiled
+from unetkit.inference.device import has_bfloat16
 from unetkit.inference.halo import HaloMeasurement, measure_halo
 from unetkit.models.segmenter import Segmenter, load_model, save_model
 from unetkit.report.console import say
@@ -119,10 +120,8 @@ def _fastest_precision(accelerator: str) -> str:
     """Return the mixed precision that the hardware is made for, or full precision."""
     if torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda"):
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    capabilities = torch.cpu.get_capabilities()
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
-    bfloat16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bf16-mixed" if on_cpu and bfloat16 else "32-true"
+    return "bf16-mixed" if on_cpu and has_bfloat16() else "32-true"
 
 
 def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, *, resume: bool = False) -> RunResult:
