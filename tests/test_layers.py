@@ -17,7 +17,17 @@ PACKAGE = Path(__file__).parents[1] / "unetkit"
 
 LAYERS = [
     ["errors"],
-    ["io.image", "io.partial", "inference.grid", "models.spec", "scores", "report.console", "synthetic", "options"],
+    [
+        "io.image",
+        "io.partial",
+        "inference.grid",
+        "models.encoders",
+        "models.spec",
+        "scores",
+        "report.console",
+        "synthetic",
+        "options",
+    ],
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
     ["backends", "postprocess"],
     ["data", "inference", "report", "parsing"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import exp, log
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unetkit.data.store import ImageStore, Record, to_channels
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
+from unetkit.data.weight_map import WeightMaps
 from unetkit.models.spec import Normalization
 
 
@@ -27,12 +28,14 @@ class Item(TypedDict):
         mask: (h, w) int64 class of each pixel.
         center: (C,) float32: network input is `(image - center) / scale`.
         scale: (C,) float32.
+        weight: (h, w) float32, how much each pixel counts in training, where the loss takes that.
     """
 
     image: Tensor
     mask: Tensor
     center: Tensor
     scale: Tensor
+    weight: NotRequired[Tensor]
 
 
 class NamedItem(Item):
@@ -59,6 +62,7 @@ class CropDataset(Dataset[Item]):
         foreground_share: Share of the crops, 0 to 1, that are placed around a foreground position. All labels of an
             image (objects or classes) are equally likely to be the one.
         seed: Another seed gives other crops.
+        weights: How much the pixels count, if the items say so.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class CropDataset(Dataset[Item]):
         normalization: Normalization,
         foreground_share: float,
         seed: int,
+        weights: WeightMaps | None = None,
     ) -> None:
         self._store = store
         self._indices = list(indices)
@@ -85,6 +90,7 @@ class CropDataset(Dataset[Item]):
         self._normalization = normalization
         self._foreground_share = foreground_share
         self._seed = seed
+        self._weights = weights
         self._transforms: dict[int, Transform] = {}
         if augmentation != PRESETS["none"]:
             kinds = {store.records[index].channels for index in self._indices}
@@ -102,16 +108,24 @@ class CropDataset(Dataset[Item]):
         chosen = self._indices[_order(self._seed, visit, len(self._indices))[place]]
         record = self._store.records[chosen]
         rng = np.random.default_rng((self._seed, epoch, index))
-        pixels, labels = self._cut(chosen, record, rng)
-        pixels, classes = resize(pixels, self._crop), resize_nearest(to_classes(labels, self._classes), self._crop)
+        pixels, targets = self._cut(chosen, record, rng)
+        pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
         if self._transforms:
             low, width = record.range.center[:, None, None], record.range.scale[:, None, None]
-            unit, classes = self._transforms[record.channels]((pixels - low) / width, classes, rng)
+            unit, targets = self._transforms[record.channels]((pixels - low) / width, targets, rng)
             pixels = unit * width + low
-        return make_item(record, pixels, classes, self._channels, self._normalization)
+        if self._weights is None:
+            return make_item(record, pixels, targets, self._channels, self._normalization)
+        item = make_item(record, pixels, targets[..., 0], self._channels, self._normalization)
+        item["weight"] = torch.from_numpy(targets[..., 1].copy())
+        return item
 
     def _cut(self, index: int, record: Record, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Cut a square of the image that is the crop once it is resized: (C, side, side) and (side, side)."""
+        """Cut a square of the image that is the crop once it is resized.
+
+        Returns:
+            Pixels (C, side, side) and classes (side, side); with weights both of them, (side, side, 2) float32.
+        """
         side = max(1, round(self._crop / exp(rng.uniform(*self._scale_logs))))
         focus: NDArray[np.int32] | None = None
         if rng.random() < self._foreground_share and len(record.foreground):
@@ -125,12 +139,15 @@ class CropDataset(Dataset[Item]):
             for start, length in zip(starts, (record.height, record.width), strict=True)
         ]
         pixels, labels = self._store.read(index, (inside[0], inside[1]))
-        pixels = pixels.astype(np.float32)
+        pixels, targets = pixels.astype(np.float32), to_classes(labels, self._classes)
+        if self._weights is not None:
+            weights = self._weights.read(index, (inside[0], inside[1]), targets)
+            targets = np.stack([targets.astype(np.float32), weights], axis=-1)
         padding = [(part.start - start, start + side - part.stop) for start, part in zip(starts, inside, strict=True)]
         if any(sum(both) for both in padding):
             pixels = np.pad(pixels, [(0, 0), *padding], mode="reflect")
-            labels = np.pad(labels, padding, mode="reflect")
-        return pixels, labels
+            targets = np.pad(targets, [*padding, (0, 0)][: targets.ndim], mode="reflect")
+        return pixels, targets
 
 
 class CropSampler(Sampler[tuple[int, int]]):
@@ -230,8 +247,11 @@ def resize(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 
 def resize_nearest(classes: NDArray[Any], side: int) -> NDArray[Any]:
-    """Resize (h, w) to (side, side) by the nearest pixel, centred as `resize` is (OpenCV's is half a pixel off)."""
-    rows, columns = (((np.arange(side) + 0.5) * length / side).astype(np.int64) for length in classes.shape)
+    """Resize (h, w), or (h, w, k), to (side, side) by the nearest pixel, centred as `resize` is.
+
+    OpenCV's is half a pixel off.
+    """
+    rows, columns = (((np.arange(side) + 0.5) * length / side).astype(np.int64) for length in classes.shape[:2])
     return classes[np.ix_(rows, columns)]
 
 
