@@ -21,10 +21,8 @@ VALID = f"{PLAIN} --model.padding valid --data.crop 128 --model.loss weighted_bc
 NETWORKS = {
     "resnext": "--model.encoder resnext50_32x4d",
     "pre-activation": "--model.encoder resnetv2_18",
-    "vgg": "--model.encoder vgg11",
-    "vgg with batch norm": "--model.encoder vgg11_bn",
+    "vgg": "--model.encoder vgg11_bn",
     "inception": "--model.encoder inceptionv4",
-    "inception-resnet": "--model.encoder inceptionresnetv2",
     "plain": f"{PLAIN} --model.batch_norm true --model.freeze_encoder true",
     "plain, as in 2015": f"{VALID} --model.optimizer sgd --model.weight_decay 0",
 }
@@ -32,7 +30,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("settings", NETWORKS.values(), ids=NETWORKS)
 def test_from_training_to_the_mask(settings: str, fit_cells: Fit, cells: Path, tmp_path: Path) -> None:
-    more = "--data.crops_per_epoch 4 --trainer.max_epochs 1 --name run"
+    more = "--data.crops_per_epoch 4 --trainer.max_epochs 1 --model.ema_decay 0 --name run"
     assert fit_cells(tmp_path, *settings.split(), *more.split())[0] == 0
     model = tmp_path / "run" / "model.safetensors"
     image = find_images(cells / "images")[0]
@@ -44,7 +42,7 @@ def test_from_training_to_the_mask(settings: str, fit_cells: Fit, cells: Path, t
     kept = (slice(16, 80), slice(0, 61))
     with torch.inference_mode():
         expected = segmenter(*probe)[:, :, kept[0], kept[1]]
-    for backend in ("torch", "onnxruntime", "openvino"):
+    for backend in ("torch", "onnxruntime", *["openvino"] * ("plain" in settings)):
         if is_installed(backend):
             got = create_backend(backend, segmenter, torch.device("cpu"), "fp32")(*probe, kept)
             torch.testing.assert_close(got, expected, rtol=0, atol=2e-4)
