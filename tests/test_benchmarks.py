@@ -27,7 +27,9 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(FOLDER))
     yield
     torch.set_num_threads(threads)
-    for name in {"measuring", "memory", "nuclei", "ours", "peers", "tiled", "training"} & (sys.modules.keys() - before):
+    for name in {"encoders", "measuring", "memory", "nuclei", "ours", "peers", "tiled", "training"} & (
+        sys.modules.keys() - before
+    ):
         del sys.modules[name]
 
 
@@ -252,3 +254,28 @@ def test_the_speed_of_training_is_measured_from_the_command_line(
     assert all(len(one["images_per_second"]) == len(one["processor_seconds"]) == 2 for one in measured)
     assert all(0 < value < 1000 for one in measured for value in one["images_per_second"])
     assert not list(tmp_path.glob("*/runs"))
+
+
+# Networks
+
+
+def test_the_networks_are_counted_and_timed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import encoders
+
+    monkeypatch.setattr(encoders, "TILE", 64)
+    monkeypatch.setattr(encoders, "CROP", 64)
+    monkeypatch.setattr(encoders, "make_spec", lambda name: ModelSpec(name, depth=3, decoder_channels=(8, 8, 8)))
+    encoders.main(["--encoders", "resnet18", "--rounds", "1", "--markdown"])
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| resnet18"))
+    assert all(float(cell) > 0 for cell in row.strip("| ").split(" | ")[1:])
+
+
+def test_flops_are_two_for_each_product() -> None:
+    import encoders
+
+    down = 18 + 3 * 13.5  # products for each pixel of the input: 9 (1 + 1), 9 (2 + 4) / 4, 9 (8 + 16) / 16, ...
+    up = 3 * 2 + 3 * 27 + 1
+    flops = encoders.count_flops(ModelSpec(arch="plain_unet", depth=3, base_channels=1))
+    assert flops == pytest.approx(2 * (down + up))

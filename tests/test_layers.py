@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).parents[1] / "unetkit"
 LAYERS = [
     ["errors"],
     [
-        *("io.image", "io.partial", "inference.grid", "models.spec", "report.console", "synthetic", "options"),
-        *("scores", "instance_scores", "score_table"),
+        *("io.image", "io.partial", "inference.grid", "models.encoders", "models.spec", "report.console", "synthetic"),
+        *("options", "scores", "instance_scores", "score_table"),
     ],
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
     ["backends", "postprocess"],

@@ -29,6 +29,7 @@ from unetkit.data.store import (
     measure_images,
 )
 from unetkit.data.transforms import resolve_augmentation
+from unetkit.data.weight_map import BorderWeight, WeightMaps
 from unetkit.errors import ConfigError, DataError
 from unetkit.inference.grid import check_multiple
 from unetkit.models.spec import Normalization, TrainingImages
@@ -63,6 +64,7 @@ class SegmentationData(LightningDataModule):
         augment: Level of augmentation: none, light, standard or strong.
         augment_options: Single parameters of the augmentation, over those of the level; see `Augmentation`.
         normalization: How raw pixels become network input.
+        border_weight: How much gaps between objects count, with the loss weighted_bce.
         workers: Processes that prepare crops. By default up to 8 with a GPU, else 1 or 2; 0 for none.
         cache_gb: Memory for decoded images, in GiB; images beyond it are read from disk for each crop.
         seed: Decides the validation images and all crops.
@@ -83,6 +85,7 @@ class SegmentationData(LightningDataModule):
         augment: str = "standard",
         augment_options: dict[str, Any] | None = None,
         normalization: Normalization = Normalization(),  # noqa: B008  # frozen
+        border_weight: BorderWeight = BorderWeight(),  # noqa: B008  # frozen
         workers: int | None = None,
         cache_gb: float = 2.0,
         seed: int = 0,
@@ -101,6 +104,7 @@ class SegmentationData(LightningDataModule):
         self.augment = augment
         self.augmentation = resolve_augmentation(augment, augment_options)
         self.normalization = normalization
+        self.border_weight = border_weight
         self.workers = _default_workers() if workers is None else workers
         self.cache_gb = cache_gb
         self.seed = seed
@@ -110,6 +114,7 @@ class SegmentationData(LightningDataModule):
         self.channel_names: tuple[str, ...] = ()
         self.pixel_size_um: tuple[float, float] | None = None
         self._store: ImageStore | None = None
+        self._weights: WeightMaps | None = None
         self._train_indices: list[int] = []
         self._val_indices: list[int] = []
         self._check_settings()
@@ -137,7 +142,9 @@ class SegmentationData(LightningDataModule):
         self.channel_names = names.pop() if len(names) == 1 else ()
         self.pixel_size_um = _common_pixel_size(store.records)
 
-    def prepare_for(self, channels: int, classes: int, stride: int, height: HeightTarget | None = None) -> None:
+    def prepare_for(
+        self, channels: int, classes: int, stride: int, height: HeightTarget | None = None, *, weighted: bool = False
+    ) -> None:
         """Fit the data to a model, after `setup` and before the loaders are made.
 
         Args:
@@ -145,6 +152,7 @@ class SegmentationData(LightningDataModule):
             classes: Number of mask values, the background included.
             stride: Number of pixels that crops have to be a multiple of.
             height: What the heights are, where the model tells instances apart.
+            weighted: Whether each crop comes with the weights of its pixels.
 
         Raises:
             ConfigError: The crop is not a multiple of the stride.
@@ -163,6 +171,13 @@ class SegmentationData(LightningDataModule):
         self.classes = classes
         self.heights = None if height is None else self._heights(height)
         self._set_channels(channels)
+        if not weighted and self.border_weight != BorderWeight():
+            raise ConfigError(
+                "data.border_weight has no meaning for a loss in which all pixels count alike.",
+                "Use model.loss: weighted_bce, or leave border_weight out.",
+            )
+        if weighted and self._weights is None:
+            self._weights = WeightMaps(self._loaded(), self._train_indices, classes, self.border_weight)
 
     def train_dataloader(self) -> CropLoader:
         """Return the loader of crops; each item is an `Item`, collated along a new first axis."""
@@ -180,6 +195,7 @@ class SegmentationData(LightningDataModule):
             foreground_share=self.foreground_share,
             seed=self.seed,
             heights=self.heights,
+            weights=self._weights,
         )
         return CropLoader(
             crops,

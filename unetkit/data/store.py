@@ -89,6 +89,10 @@ class ImageStore:
         pixels, labels = self._kept[index]
         return (pixels, labels) if window is None else (pixels[:, *window], labels[window])
 
+    def keeps(self, index: int) -> bool:
+        """Return whether an image is in memory."""
+        return index in self._kept
+
     def _load(self, index: int, pair: Pair, lock: Lock) -> Record:
         pixels, labels, info = read_pair(pair)
         with lock:

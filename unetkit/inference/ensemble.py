@@ -64,7 +64,7 @@ class Ensemble:
     @property
     def halo(self) -> int:
         """The largest halo, a multiple of the stride."""
-        return round_up(max(spec.halo for spec in self.specs), self.stride)
+        return round_up(max(max(spec.halo, spec.margin) for spec in self.specs), self.stride)
 
     @property
     def threshold(self) -> float:

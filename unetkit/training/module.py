@@ -16,22 +16,31 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.heights import HeightTarget
 from unetkit.errors import ConfigError, closest
 from unetkit.inference.array import predict_tiled
+from unetkit.inference.grid import round_up
+from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
-from unetkit.models.spec import DECODER_CHANNELS, ModelSpec
+from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, ModelSpec, Padding
 from unetkit.models.weights import load_weights
 from unetkit.report.console import say
 from unetkit.training.average import move_average
-from unetkit.training.losses import MaskAndHeight, build_loss
+from unetkit.training.losses import MaskAndHeight, WeightedCrossEntropy, build_loss
 from unetkit.training.metrics import SegmentationScores
 from unetkit.training.processes import leave_out_unused
 from unetkit.training.schedule import Schedule, rate_factor
 
+Optimizer = Literal["adamw", "sgd"]
+"""Names of the optimizers."""
+
+SGD_MOMENTUM = 0.99
+
 
 class SegmentationModule(LightningModule):
-    """A U-Net on a ResNet encoder that predicts masks.
+    """A U-Net that predicts masks, on an encoder or the plain one of 2015.
 
     Args:
-        encoder: ResNet of the contracting path: resnet18, resnet34, resnet50, resnet101 or resnet152.
+        encoder: Contracting path of "unet": resnet18, 34, 50, 101 or 152; resnext50_32x4d or resnext101_32x8d;
+            resnetv2_18, 34, 50, 101 or 152 (pre-activation); vgg11, 13, 16 or 19, with "_bn" for batch norm;
+            inceptionv4; inceptionresnetv2.
         weights: "imagenet" (downloaded once), or a local `.safetensors` or `.pth` file with the weights of an encoder
             or of a whole model; by default the weights are random.
         in_channels: Channels of the images, or "auto" to take as many as the training images have.
@@ -39,13 +48,21 @@ class SegmentationModule(LightningModule):
         class_names: Names of the mask values, stored in the model file.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
+        arch: "unet" has an encoder as its contracting path; "plain_unet" is the network of Ronneberger et al. 2015.
+        base_channels: Channels of the first convolutions of "plain_unet"; doubled at each halving of the resolution.
+        padding: Of the convolutions of "plain_unet": same, or valid as in the paper: of a crop of 576 pixels the 388 in
+            the middle are then predicted and judged, and no pixel sees zeros.
+        batch_norm: Whether the convolutions of "plain_unet" are followed by batch norm.
         instances: Whether to learn to tell touching objects apart too: the masks number their objects, and the network
             has one more output, the height of each pixel, see `Heights`. For 2 classes.
         instance_weight: Weight of the loss of the heights against that of the mask.
         instance_target: What the heights are: distance or border.
-        loss: bce_dice, bce, dice, focal, tversky or lovasz.
-        lr: Highest learning rate of AdamW.
-        weight_decay: Weight decay of AdamW.
+        loss: bce_dice, bce, weighted_bce (rare classes and gaps between objects count more), dice, focal, tversky or
+            lovasz.
+        optimizer: adamw, or sgd as in the U-Net paper.
+        momentum: Of sgd; 0.99 by default, as in the paper.
+        lr: Highest learning rate.
+        weight_decay: Weight decay.
         schedule: one_cycle, cosine or constant.
         ema_decay: How much of the averaged weights is kept at each step; the averaged ones are validated and saved.
             0 turns averaging off. Early in a run less is kept, so that the random start is soon forgotten.
@@ -65,17 +82,23 @@ class SegmentationModule(LightningModule):
 
     def __init__(
         self,
-        encoder: str = "resnet34",
+        encoder: str = DEFAULT_ENCODER,
         weights: str | None = None,
         in_channels: int | Literal["auto"] = "auto",
         classes: int = 2,
         class_names: list[str] | None = None,
         depth: int = 5,
         decoder_channels: list[int] | None = None,
+        arch: Architecture = "unet",
+        base_channels: int = 64,
+        padding: Padding = "same",
+        batch_norm: bool = False,
         instances: bool = False,
         instance_weight: float = 1.0,
         instance_target: HeightTarget = "distance",
         loss: str = "bce_dice",
+        optimizer: Optimizer = "adamw",
+        momentum: float | None = None,
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
         schedule: Schedule = "one_cycle",
@@ -103,6 +126,13 @@ class SegmentationModule(LightningModule):
             raise ConfigError(f"{name} is below 0.", "Use 0 or more.")
         if schedule not in get_args(Schedule):
             raise ConfigError(f"There is no schedule '{schedule}'.", closest(schedule, get_args(Schedule)))
+        if optimizer not in get_args(Optimizer):
+            raise ConfigError(f"There is no optimizer '{optimizer}'.", closest(optimizer, get_args(Optimizer)))
+        if momentum is not None and (optimizer != "sgd" or not 0 <= momentum < 1):
+            raise ConfigError(
+                f"momentum: {momentum:g} is not possible for the optimizer {optimizer}.",
+                "Use 0 or a number below 1 for sgd, or leave it out.",
+            )
         if class_names and len(class_names) != classes:
             raise ConfigError(
                 f"{len(class_names)} class_names do not fit {classes} classes.",
@@ -110,16 +140,23 @@ class SegmentationModule(LightningModule):
             )
         self.weights = weights
         self.in_channels = in_channels
+        levels = DECODER_CHANNELS[-depth:] if arch == "unet" else DECODER_CHANNELS
         self.spec = ModelSpec(
+            arch=arch,
             encoder=encoder,
             in_channels=1 if in_channels == "auto" else in_channels,
             classes=classes,
             depth=depth,
-            decoder_channels=tuple(decoder_channels or DECODER_CHANNELS[-depth:]),
+            decoder_channels=tuple(decoder_channels or levels),
+            base_channels=base_channels,
+            padding=padding,
+            batch_norm=batch_norm,
             instances=instances,
             class_names=tuple(class_names or ()),
             threshold=threshold,
         )
+        self.optimizer = optimizer
+        self.momentum = SGD_MOMENTUM if momentum is None else momentum
         self.lr = lr
         self.weight_decay = weight_decay
         self.schedule = schedule
@@ -130,6 +167,7 @@ class SegmentationModule(LightningModule):
         self.compiled = compile
         self.instance_target = instance_target
         mask_loss = build_loss(loss, self.spec.out_channels)
+        self.weighted = isinstance(mask_loss, WeightedCrossEntropy)
         self.loss = MaskAndHeight(mask_loss, instance_weight) if instances else mask_loss
         self.scores = SegmentationScores(classes)
 
@@ -143,7 +181,13 @@ class SegmentationModule(LightningModule):
         data = self.data
         channels = data.channels if self.in_channels == "auto" else self.in_channels
         height = self.instance_target if self.spec.instances else None
-        data.prepare_for(channels, self.spec.classes, self.spec.stride, height)
+        data.prepare_for(channels, self.spec.classes, self.spec.stride, height, weighted=self.weighted)
+        if self.spec.margin and data.crop <= 2 * self.spec.margin + 4:
+            least = round_up(2 * self.spec.margin + 5, self.spec.stride)
+            raise ConfigError(
+                f"crop: {data.crop} leaves nothing to predict with padding: valid.",
+                f"Use at least {least}, better {3 * least}, or padding: same.",
+            )
         self.spec = replace(
             self.spec,
             in_channels=channels,
@@ -166,7 +210,8 @@ class SegmentationModule(LightningModule):
         if self.trainer.world_size > 1:
             leave_out_unused(network, torch.zeros(1, channels, self.spec.stride, self.spec.stride))
         self.averaged = deepcopy(network).requires_grad_(False) if self.ema_decay else None
-        self._forward = torch.compile(network.forward) if self.compiled else network.__call__
+        predict = network.predict_inside if isinstance(network, PlainUnet) else network.__call__
+        self._forward = torch.compile(predict) if self.compiled else predict
 
     @property
     def data(self) -> SegmentationData:
@@ -193,7 +238,7 @@ class SegmentationModule(LightningModule):
         """
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         logits = self._forward(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
-        targets = [batch[name] for name in ("mask", "height") if name in batch]
+        targets = [_center(batch[name], logits) for name in ("height", "mask", "weight") if name in batch]
         loss: Tensor = self.loss(logits.float(), *targets)
         self.log("train_loss_step", loss, prog_bar=True, batch_size=len(image))
         self.log("train_loss_epoch", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(image))
@@ -233,8 +278,13 @@ class SegmentationModule(LightningModule):
         self.scores.reset()
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW with the schedule, both stepped with every batch."""
-        optimizer = torch.optim.AdamW(self.segmenter.network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        """Return the optimizer with the schedule, both stepped with every batch."""
+        parameters, settings = self.segmenter.network.parameters(), {"lr": self.lr, "weight_decay": self.weight_decay}
+        optimizer = (
+            torch.optim.AdamW(parameters, **settings)
+            if self.optimizer == "adamw"
+            else torch.optim.SGD(parameters, momentum=self.momentum, **settings)
+        )
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         epoch_steps = ceil(float(self.trainer.num_training_batches) / self.trainer.accumulate_grad_batches)
         unfreeze_step = inf if self.unfreeze_at_epoch is None else epoch_steps * self.unfreeze_at_epoch
@@ -245,3 +295,9 @@ class SegmentationModule(LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _center(target: Tensor, logits: Tensor) -> Tensor:
+    """Return the part (N, h, w) in the middle of a target that was predicted, logits (N, classes, h, w)."""
+    top, left = ((target.shape[1 + axis] - logits.shape[2 + axis]) // 2 for axis in (0, 1))
+    return target[:, top : top + logits.shape[2], left : left + logits.shape[3]]
