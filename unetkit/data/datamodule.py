@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset
 from unetkit.data.heights import Heights, HeightTarget, are_plain
 from unetkit.data.pairs import Pair, find_pairs
-from unetkit.data.split import check_apart, split_fraction
+from unetkit.data.split import check_apart, check_folds, split_folds, split_fraction
 from unetkit.data.store import (
     ImageStore,
     Record,
@@ -54,6 +54,10 @@ class SegmentationData(LightningDataModule):
             a stack, the fraction is a run of neighbouring pages, since pages side by side are almost the same.
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on; of `val`, or of `train` where `val` is a fraction.
+        folds: Number of folds for cross-validation, in place of the fraction `val`: the images of `train` are split
+            into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
+            Of a stack, each fold is a run of neighbouring pages; images with the same pixels share a fold.
+        fold: The fold to validate on, counted from 0, or "all" (the default) to train a model for each in turn.
         crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5).
         batch_size: Crops in a batch, on each device.
         crops_per_epoch: Crops in an epoch. By default as many as cover the training images once, but from 64 to 1000
@@ -65,7 +69,7 @@ class SegmentationData(LightningDataModule):
         normalization: How raw pixels become network input.
         workers: Processes that prepare crops. By default up to 8 with a GPU, else 1 or 2; 0 for none.
         cache_gb: Memory for decoded images, in GiB; images beyond it are read from disk for each crop.
-        seed: Decides the validation images and all crops.
+        seed: Decides the validation images, the folds and all crops.
     """
 
     def __init__(
@@ -76,6 +80,8 @@ class SegmentationData(LightningDataModule):
         val: float | str = 0.1,
         val_masks: str | None = None,
         val_pages: str | None = None,
+        folds: int | None = None,
+        fold: int | Literal["all"] | None = None,
         crop: int = 256,
         batch_size: int = 8,
         crops_per_epoch: int | None = None,
@@ -94,6 +100,8 @@ class SegmentationData(LightningDataModule):
         self.val = val
         self.val_masks = val_masks
         self.val_pages = val_pages
+        self.folds = folds
+        self.fold = "all" if folds is not None and fold is None else fold
         self.crop = crop
         self.batch_size = batch_size
         self.crops_per_epoch = crops_per_epoch
@@ -126,11 +134,19 @@ class SegmentationData(LightningDataModule):
         """
         if self._store is not None or stage not in ("fit", "validate"):
             return
+        if self.fold == "all":
+            raise ConfigError(
+                "data.fold: all stands for several runs, and this is one.",
+                "Give the number of a fold; `unetkit fit` and training.cross_validation run all of them.",
+            )
         train, val = self._find()
         store = ImageStore([*train, *val], self.normalization, round(self.cache_gb * 2**30))
-        check_foreground(store.records[: len(train)])
         self._train_indices = list(range(len(train)))
         self._val_indices = list(range(len(train), len(store.records)))
+        if self.folds is not None and self.fold is not None:
+            digests = [record.digest for record in store.records]
+            self._train_indices, self._val_indices = split_folds(train, digests, self.folds, self.fold, self.seed)
+        check_foreground([store.records[index] for index in self._train_indices])
         self._store = store
         self._set_channels(common_channels(store.records))
         names = {r.info.channel_names for r in store.records if r.channels == self.channels}
@@ -226,6 +242,8 @@ class SegmentationData(LightningDataModule):
 
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""
+        if self.fold == "all":
+            return self._find()[0][0].image
         return self._loaded().records[(self._val_indices or self._train_indices)[0]].pair.image
 
     def describe_images(self) -> TrainingImages:
@@ -240,6 +258,7 @@ class SegmentationData(LightningDataModule):
             "train": self.train,
             "train_images": len(self._train_indices),
             "val_images": [records[index].pair.name for index in self._val_indices],
+            **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),
             "channels": self.channels,
             "dtypes": sorted({str(record.info.dtype) for record in records}),
             "smallest_image": min((record.height, record.width) for record in records),
@@ -267,10 +286,13 @@ class SegmentationData(LightningDataModule):
             raise ConfigError(
                 f"data.val: {self.val:g} is not possible.", "Use a fraction below 1, 0 for none, or a folder."
             )
+        check_folds(self.folds, self.fold, self.val, self.val_pages)
 
     def _find(self) -> tuple[list[Pair], list[Pair]]:
         """Find the pairs to train on and those to validate on."""
         pairs = find_pairs(Path(self.train), _path(self.masks), self.pages)
+        if self.folds is not None:
+            return pairs, []
         if isinstance(self.val, str):
             val = find_pairs(Path(self.val), _path(self.val_masks), self.val_pages)
         elif self.val_pages is not None:
