@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import cv2
-import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset
 from unetkit.data.heights import Heights, HeightTarget, are_plain
+from unetkit.data.image_labels import LabelledCrops, LabelledImages, load_labelled
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.data.split import check_apart, check_folds, split_folds, split_fraction
 from unetkit.data.store import (
     ImageStore,
-    Record,
     check_foreground,
     check_labels,
     common_channels,
+    common_pixel_size,
     measure_dataset,
     measure_images,
 )
@@ -66,6 +66,9 @@ class SegmentationData(LightningDataModule):
             others are placed evenly.
         augment: Level of augmentation: none, light, standard or strong.
         augment_options: Single parameters of the augmentation, over those of the level; see `Augmentation`.
+        image_labels: CSV with labels of whole images, to train model.image_classes beside the masks: the columns image
+            (a path relative to the CSV) and label (1 or 0, or the name of a class). Images without masks may be among
+            them. Each is resized to `crop` x `crop`, whatever its shape.
         normalization: How raw pixels become network input.
         workers: Processes that prepare crops. By default up to 8 with a GPU, else 1 or 2; 0 for none.
         cache_gb: Memory for decoded images, in GiB; images beyond it are read from disk for each crop.
@@ -88,6 +91,7 @@ class SegmentationData(LightningDataModule):
         foreground_share: float = 0.5,
         augment: str = "standard",
         augment_options: dict[str, Any] | None = None,
+        image_labels: str | None = None,
         normalization: Normalization = Normalization(),  # noqa: B008  # frozen
         workers: int | None = None,
         cache_gb: float = 2.0,
@@ -108,6 +112,7 @@ class SegmentationData(LightningDataModule):
         self.foreground_share = foreground_share
         self.augment = augment
         self.augmentation = resolve_augmentation(augment, augment_options)
+        self.image_labels = image_labels
         self.normalization = normalization
         self.workers = _default_workers() if workers is None else workers
         self.cache_gb = cache_gb
@@ -120,6 +125,7 @@ class SegmentationData(LightningDataModule):
         self._store: ImageStore | None = None
         self._train_indices: list[int] = []
         self._val_indices: list[int] = []
+        self.labelled: LabelledImages | None = None
         self._check_settings()
 
     def setup(self, stage: str = "fit") -> None:
@@ -151,7 +157,7 @@ class SegmentationData(LightningDataModule):
         self._set_channels(common_channels(store.records))
         names = {r.info.channel_names for r in store.records if r.channels == self.channels}
         self.channel_names = names.pop() if len(names) == 1 else ()
-        self.pixel_size_um = _common_pixel_size(store.records)
+        self.pixel_size_um = common_pixel_size(store.records)
 
     def prepare_for(self, channels: int, classes: int, stride: int, height: HeightTarget | None = None) -> None:
         """Fit the data to a model, after `setup` and before the loaders are made.
@@ -180,6 +186,35 @@ class SegmentationData(LightningDataModule):
         self.heights = None if height is None else self._heights(height)
         self._set_channels(channels)
 
+    def label_images(self, classes: Sequence[str]) -> None:
+        """Read the labelled images, after `prepare_for`.
+
+        Images with masks are trained or validated on as their masks are. Of the others the same fraction (or fold) is
+        set aside; none where the images to validate on are given.
+
+        Args:
+            classes: The image classes.
+
+        Raises:
+            UnetkitError: There is no list of labels, or it or its images cannot be used.
+        """
+        if self.image_labels is None:
+            raise ConfigError("model.image_classes has no meaning without labels.", "Give them (data.image_labels).")
+        files = [record.pair.image.resolve() for record in self._loaded().records]
+        train, val = ({files[index] for index in indices} for indices in (self._train_indices, self._val_indices))
+        fraction = 0.0 if isinstance(self.val, str) or self.val_pages is not None else self.val
+        self.labelled = load_labelled(
+            Path(self.image_labels),
+            classes,
+            train,
+            val,
+            part=(self.fold, self.folds) if self.folds is not None and isinstance(self.fold, int) else fraction,
+            seed=self.seed,
+            side=self.crop,
+            channels=self.channels,
+            normalization=self.normalization,
+        )
+
     def train_dataloader(self) -> CropLoader:
         """Return the loader of crops; each item is an `Item`, collated along a new first axis."""
         store = self._loaded()
@@ -198,7 +233,7 @@ class SegmentationData(LightningDataModule):
             heights=self.heights,
         )
         return CropLoader(
-            crops,
+            crops if self.labelled is None else LabelledCrops(crops, self.labelled, self.augmentation, self.seed),
             batch_size=self.batch_size,
             sampler=CropSampler(count, *self._processes()),
             num_workers=self.workers,
@@ -341,15 +376,6 @@ class SegmentationData(LightningDataModule):
 
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
-
-
-def _common_pixel_size(records: Sequence[Record]) -> tuple[float, float] | None:
-    """Return the pixel size that all files give, within 1 percent; None if one differs or does not say."""
-    sizes = [record.info.pixel_size_um for record in records]
-    first = sizes[0]
-    if first is None or any(size is None or not np.allclose(size, first, rtol=0.01) for size in sizes):
-        return None
-    return first
 
 
 def usable_cores() -> int:

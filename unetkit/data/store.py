@@ -156,6 +156,15 @@ def common_channels(records: Sequence[Record]) -> int:
     return max(examples)
 
 
+def common_pixel_size(records: Sequence[Record]) -> tuple[float, float] | None:
+    """Return the pixel size that all files give, within 1 percent; None if one differs or does not say."""
+    sizes = [record.info.pixel_size_um for record in records]
+    first = sizes[0]
+    if first is None or any(size is None or not np.allclose(size, first, rtol=0.01) for size in sizes):
+        return None
+    return first
+
+
 def check_labels(records: Sequence[Record], classes: int) -> None:
     """Raise a DataError if masks of several classes hold a number that is no class; for 2 classes anything goes."""
     if classes == 2:

@@ -17,7 +17,7 @@ from unetkit.report.console import say
 from unetkit.training.module import SegmentationModule
 
 METRICS_FILE = "metrics.csv"
-SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou")
+SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", "val_image_auroc", "val_image_accuracy")
 METRIC_COLUMNS = ("epoch", "step", "lr", "train_loss", *SCORES, "seconds")
 TIMED_BATCHES = 10
 """Batches after which the time of an epoch is estimated."""
