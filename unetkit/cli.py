@@ -28,7 +28,7 @@ def segment_command(
     Args:
         images: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
         result: .tif, .zarr or .png; for several images the folder that gets one .tif for each.
-        model: The model.safetensors of a run, or of several runs, whose mean counts.
+        model: The model.safetensors of a run, or of several, whose mean counts; a folder stands for all below it.
         reading: What is read.
         tiling: How it is predicted.
         written: What is written.

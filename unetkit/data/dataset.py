@@ -111,7 +111,7 @@ class CropDataset(Dataset[Item]):
         epoch, index = key
         position = epoch * self._crops_per_epoch + index
         visit, place = divmod(position, len(self._indices))
-        chosen = self._indices[_order(self._seed, visit, len(self._indices))[place]]
+        chosen = self._indices[visiting_order(self._seed, visit, len(self._indices))[place]]
         record = self._store.records[chosen]
         rng = np.random.default_rng((self._seed, epoch, index))
         pixels, targets = self._cut(chosen, record, rng)
@@ -289,6 +289,6 @@ def _start(length: int, side: int, focus: int | None, rng: np.random.Generator) 
 
 
 @lru_cache(maxsize=4)
-def _order(seed: int, visit: int, images: int) -> tuple[int, ...]:
+def visiting_order(seed: int, visit: int, images: int) -> tuple[int, ...]:
     """Order in which the images are visited for the nth time."""
     return tuple(np.random.default_rng((seed, visit)).permutation(images).tolist())

@@ -103,6 +103,9 @@ class ModelSpec:
         batch_norm: Whether the convolutions of "plain_unet" are followed by batch norm.
         instances: Whether the network also tells touching objects apart: the last channel of its output is then the
             height of each pixel, 0 to 1, which has a summit in every object and valleys between objects.
+        image_classes: Names of what whole images are told to show, if they are: one that is there or not, or several of
+            which one is there.
+        image_size: Side of the square that whole images are resized to for that; 0 without image classes.
         normalization: How raw pixels become network input.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         halo: Context around a tile, in pixels, at which tiling changes fewer than 1 mask pixel in 10,000.
@@ -125,6 +128,8 @@ class ModelSpec:
     padding: Padding = "same"
     batch_norm: bool = False
     instances: bool = False
+    image_classes: tuple[str, ...] = ()
+    image_size: int = 0
     normalization: Normalization = field(default_factory=Normalization)
     threshold: float = 0.5
     halo: int = 128
@@ -161,6 +166,11 @@ class ModelSpec:
             raise ConfigError(
                 f"classes: {self.classes} is not possible, a mask of uint8 holds {LARGEST_CLASSES}.",
                 "Merge classes, or count only foreground and background.",
+            )
+        if (self.image_size > 0) != bool(self.image_classes) or self.image_size % self.stride:
+            raise ConfigError(
+                f"An image_size of {self.image_size} does not go with {len(self.image_classes)} image_classes.",
+                f"Give both or neither, and a multiple of {self.stride} pixels.",
             )
         for values in (self.normalization.center, self.normalization.scale):
             if values is not None and len(values) != self.in_channels:

@@ -23,6 +23,7 @@ from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture,
 from unetkit.models.weights import load_weights
 from unetkit.report.console import say
 from unetkit.training.average import move_average
+from unetkit.training.image_classes import batch_logits, image_loss, image_scores
 from unetkit.training.losses import MaskAndHeight, WeightedCrossEntropy, build_loss
 from unetkit.training.metrics import SegmentationScores
 from unetkit.training.processes import leave_out_unused
@@ -71,6 +72,9 @@ class SegmentationModule(LightningModule):
         unfreeze_lr_factor: Factor on every learning rate from that epoch on.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         compile: Compile the network for training: the first step takes a minute, the others may be faster.
+        image_classes: Names of what whole images show, trained from data.image_labels: one that is there or not, or
+            several of which one is there. `segment` then tells their probabilities for each image.
+        image_loss_weight: Weight of the loss of whole images, that of masks being 1.
 
     Attributes:
         segmenter: The model in training; built in `setup`, when the data are known.
@@ -108,8 +112,12 @@ class SegmentationModule(LightningModule):
         unfreeze_lr_factor: float = 0.1,
         threshold: float = 0.5,
         compile: bool = False,
+        image_classes: list[str] | None = None,
+        image_loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
+        if len(set(image_classes or ())) != len(image_classes or ()):
+            raise ConfigError("Two image_classes have the same name.", "Give each a name of its own.")
         if unfreeze_at_epoch is not None and not freeze_encoder:
             raise ConfigError(
                 "unfreeze_at_epoch has no meaning while the encoder is not frozen.",
@@ -118,6 +126,7 @@ class SegmentationModule(LightningModule):
         if not 0 <= ema_decay < 1:
             raise ConfigError(f"ema_decay: {ema_decay:g} is not possible.", "Use 0 (off) or a number below 1.")
         positive = {"lr": lr, "unfreeze_lr_factor": unfreeze_lr_factor, "instance_weight": instance_weight}
+        positive["image_loss_weight"] = image_loss_weight
         for name, value in positive.items():
             if value <= 0:
                 raise ConfigError(f"{name}: {value:g} is not possible.", "Use a number above 0.")
@@ -138,6 +147,8 @@ class SegmentationModule(LightningModule):
                 f"{len(class_names)} class_names do not fit {classes} classes.",
                 "Give a name for each mask value, the background first.",
             )
+        self.image_classes = tuple(image_classes or ())
+        self.image_loss_weight = image_loss_weight
         self.weights = weights
         self.in_channels = in_channels
         levels = DECODER_CHANNELS[-depth:] if arch == "unet" else DECODER_CHANNELS
@@ -178,10 +189,19 @@ class SegmentationModule(LightningModule):
                 "unfreeze_at_epoch cannot be used with several devices.",
                 "Leave it out, or train on one device (--trainer.devices 1).",
             )
+        if self.image_classes and self.trainer.world_size > 1:
+            raise ConfigError(
+                "image_classes cannot be trained with several devices.",
+                "Leave them out, or train on one device (--trainer.devices 1).",
+            )
         data = self.data
         channels = data.channels if self.in_channels == "auto" else self.in_channels
         height = self.instance_target if self.spec.instances else None
         data.prepare_for(channels, self.spec.classes, self.spec.stride, height, weighted=self.weighted)
+        if self.image_classes:
+            data.label_images(self.image_classes)
+        elif data.image_labels is not None:
+            raise ConfigError("data.image_labels has no meaning without classes.", "Name them (model.image_classes).")
         if self.spec.margin and data.crop <= 2 * self.spec.margin + 4:
             least = round_up(2 * self.spec.margin + 5, self.spec.stride)
             raise ConfigError(
@@ -190,6 +210,8 @@ class SegmentationModule(LightningModule):
             )
         self.spec = replace(
             self.spec,
+            image_classes=self.image_classes,
+            image_size=data.crop if self.image_classes else 0,
             in_channels=channels,
             normalization=data.normalization,
             channel_names=data.channel_names,
@@ -240,6 +262,9 @@ class SegmentationModule(LightningModule):
         logits = self._forward(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
         targets = [_center(batch[name], logits) for name in ("height", "mask", "weight") if name in batch]
         loss: Tensor = self.loss(logits.float(), *targets)
+        if self.image_classes:
+            judged = batch_logits(self.segmenter.network, self.segmenter.normalizer, batch)
+            loss = loss + self.image_loss_weight * image_loss(judged, batch["label"])
         self.log("train_loss_step", loss, prog_bar=True, batch_size=len(image))
         self.log("train_loss_epoch", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(image))
         return loss
@@ -276,6 +301,20 @@ class SegmentationModule(LightningModule):
         self.log("val_dice", scores.pop("val_dice"), prog_bar=True)
         self.log_dict(scores)
         self.scores.reset()
+        self.log_dict({f"val_{name}": value for name, value in self._image_scores().items()})
+
+    def _image_scores(self) -> dict[str, Tensor]:
+        """Score the labelled images to validate on, judged in full precision as `segment` would."""
+        labelled, network = self.data.labelled, self.best_network()
+        if labelled is None or not labelled.val:
+            return {}
+        logits, labels = [], []
+        with torch.autocast(self.device.type, enabled=False):
+            for cpu_batch in labelled.val_batches(self.data.batch_size):
+                batch = {name: values.to(self.device) for name, values in cpu_batch.items()}
+                logits.append(batch_logits(network, self.segmenter.normalizer, batch))
+                labels.append(batch["label"])
+        return image_scores(torch.cat(logits), torch.cat(labels))
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer with the schedule, both stepped with every batch."""

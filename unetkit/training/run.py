@@ -23,11 +23,11 @@ from unetkit.errors import ConfigError, ModelError
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.device import has_bfloat16
 from unetkit.inference.halo import HaloMeasurement, measure_halo
-from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
 from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
 from unetkit.scores import count_pixels
-from unetkit.training.callbacks import MODEL_FILE, CpuNotice, KeepBest, MetricsTable, RunFolder
+from unetkit.training.callbacks import CpuNotice, KeepBest, MetricsTable, RunFolder
 from unetkit.training.module import SegmentationModule
 from unetkit.training.processes import check_processes, end_children
 
@@ -57,6 +57,7 @@ class RunResult:
         folder: The run folder.
         model: The model file.
         dice: Mean Dice of the model over the validation images, None without validation images.
+        scores: All scores of the model over the validation images, named as in metrics.csv; empty without them.
         epoch: Number of the epoch that the model is from, the first being 1.
         halo: The halo that was measured.
         interrupted: Whether the run was stopped before its end.
@@ -65,6 +66,7 @@ class RunResult:
     folder: Path
     model: Path
     dice: float | None
+    scores: dict[str, float]
     epoch: int
     halo: HaloMeasurement
     interrupted: bool
@@ -190,7 +192,7 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted:
     )
     save_model(segmenter, path)
     _draw(segmenter, items[:PICTURE_IMAGES], folder / PICTURE_FILE)
-    return RunResult(folder, path, dice, keeper.best_epoch + 1, halo, interrupted)
+    return RunResult(folder, path, dice, keeper.best_scores, keeper.best_epoch + 1, halo, interrupted)
 
 
 def _draw(segmenter: Segmenter, items: list[NamedItem], path: Path) -> None:
