@@ -14,7 +14,7 @@ DROPOUT = 0.5
 """Share of the deepest features that is dropped in training, "at the end of the contracting path"."""
 
 
-class PlainUnet(SegmentationModel):
+class PlainUnet(SegmentationModel):  # type: ignore[misc]  # smp has no types
     """3 x 3 convolutions and ReLU in pairs, 2 x 2 max pooling, 2 x 2 up-convolutions, skips that are concatenated.
 
     With padding "valid" no convolution sees zeros. A window is then extended by reflection, as the paper does at the
