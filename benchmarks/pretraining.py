@@ -25,7 +25,7 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.data.split import split_fraction
 from unetkit.data.unmasked import ImageData
-from unetkit.training.callbacks import MODEL_FILE
+from unetkit.models.segmenter import MODEL_FILE
 from unetkit.training.module import SegmentationModule
 from unetkit.training.pretrain import PretrainModule
 from unetkit.training.pretrain_run import SCORES, train_to_restore

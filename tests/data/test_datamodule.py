@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -275,3 +276,33 @@ def test_settings_that_have_no_meaning(settings: dict[str, Any], message: str) -
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"There is no .*nothing\. Check the path"):
         _data(tmp_path / "nothing")
+
+
+def test_folds_validate_on_every_image_once_and_keep_copies_together(cells: Path) -> None:
+    for kind in ("images", "masks"):
+        shutil.copy(cells / kind / "cell1.tif", cells / kind / "copy.tif")
+    folds = [_data(cells, folds=3, fold=fold).describe() for fold in range(3)]
+    names = [set(fold["val_images"]) for fold in folds]
+    assert set().union(*names) == {"copy", *(f"cell{number}" for number in range(6))}
+    assert sum(map(len, names)) == 7
+    assert any({"cell1", "copy"} <= held for held in names)
+    assert [(fold["folds"], fold["fold"]) for fold in folds] == [(3, 0), (3, 1), (3, 2)]
+    assert all(fold["train_images"] == 7 - len(held) for fold, held in zip(folds, names, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fold": 1}, "data.fold: 1 has no meaning without folds"),
+        ({"fold": "all"}, "data.fold: all has no meaning without folds"),
+        ({"folds": 1}, "data.folds: 1 is not possible"),
+        ({"folds": 3, "fold": 3}, "data.fold: 3 is not possible"),
+        ({"folds": 3, "fold": -1}, "data.fold: -1 is not possible"),
+        ({"folds": 3, "fold": 0, "val": "elsewhere"}, "data.val has no meaning with data.folds"),
+        ({"folds": 3, "fold": 0, "val_pages": "0-2"}, "data.val_pages has no meaning with data.folds"),
+        ({"folds": 3}, "data.fold: all stands for several runs"),
+    ],
+)
+def test_folds_that_are_not_possible_are_an_error(cells: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _data(cells, **settings)

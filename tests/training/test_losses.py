@@ -55,6 +55,20 @@ def test_tversky_weighs_misses_more_than_false_alarms() -> None:
     assert float(loss(excessive, target)) == pytest.approx(1 - 32 / (32 + 0.3 * 16), abs=1e-4)
 
 
+@pytest.mark.parametrize("out_channels", [1, 3])
+def test_weighted_cross_entropy_counts_pixels_by_their_weight(out_channels: int) -> None:
+    target, _ = target_and_logits(out_channels, right=True)
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, out_channels, 16, 16, generator=generator)
+    weight = torch.rand(2, 16, 16, generator=generator) * 10
+    truth = logits.sigmoid() if out_channels == 1 else logits.softmax(1)
+    chances = torch.cat([1 - truth, truth], 1) if out_channels == 1 else truth
+    expected = -(weight * chances.gather(1, target[:, None])[:, 0].log()).mean()
+    loss = build_loss("weighted_bce", out_channels)
+    torch.testing.assert_close(loss(logits, target, weight), expected)
+    torch.testing.assert_close(loss(logits, target), build_loss("bce", out_channels)(logits, target))
+
+
 def test_bce_dice_is_the_sum_of_its_parts() -> None:
     target, _ = target_and_logits(1, right=True)
     logits = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -76,4 +90,4 @@ def test_heights_are_added_to_the_loss_of_the_mask_with_their_weight() -> None:
     predicted = logits[:, 1].sigmoid()
     entropy = -(height * predicted.log() + (1 - height) * (1 - predicted).log()).mean()
     expected = mask_loss(logits[:, :1], target) + 0.3 * entropy
-    torch.testing.assert_close(MaskAndHeight(mask_loss, 0.3)(logits, target, height), expected)
+    torch.testing.assert_close(MaskAndHeight(mask_loss, 0.3)(logits, height, target), expected)

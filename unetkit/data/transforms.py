@@ -210,7 +210,8 @@ class Transform:
 
         Args:
             pixels: (C, h, w) with the image's range at 0 to 1.
-            mask: (h, w) uint8, uint16 or int16; sampled by nearest neighbour. Borders of both are reflected.
+            mask: (h, w) uint8, uint16 or int16, or (h, w, k) float32; sampled by nearest neighbour. Borders of both are
+                reflected.
             rng: Decides what happens.
 
         Returns:
@@ -225,7 +226,7 @@ class Transform:
         outside = moved["image"] - inside
         lit = self._light(image=inside)["image"] + outside
         mask = np.ascontiguousarray(moved["mask"])
-        return np.ascontiguousarray(lit.reshape(*mask.shape, self._channels).transpose(2, 0, 1)), mask
+        return np.ascontiguousarray(lit.reshape(*mask.shape[:2], self._channels).transpose(2, 0, 1)), mask
 
 
 class _Elastic(A.ElasticTransform):  # type: ignore[misc]  # albumentations has no types

@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.data.dataset import CropDataset, Item
+from unetkit.data.dataset import CropDataset, Item, divide
 from unetkit.data.pairs import Pair, find_unmasked
 from unetkit.data.split import check_apart, split_fraction
 from unetkit.data.store import Record
@@ -73,7 +73,7 @@ class ImageData(SegmentationData):
             return []
         crops = self.val_crops()
         keys = [(0, index) for index in range(len(crops))]
-        return DataLoader(crops, batch_size=self.batch_size, sampler=self._divided(keys))
+        return DataLoader(crops, batch_size=self.batch_size, sampler=divide(keys, *self._processes()))
 
     def val_crops(self) -> CropDataset:
         """Return a crop of each validation image, or of those to train on where none are set aside."""

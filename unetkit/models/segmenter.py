@@ -20,6 +20,9 @@ from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
 from unetkit.models.zoo import find_model
 
+MODEL_FILE = "model.safetensors"
+"""Name of a run's model."""
+
 METADATA_KEY = "unetkit"
 """Key of the spec's JSON in the metadata of a model file."""
 

@@ -16,12 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unetkit.errors import ModelError
+from unetkit.models.encoders import smp_name
 from unetkit.models.segmenter import METADATA_KEY, read_spec
 from unetkit.models.spec import ModelSpec
 from unetkit.models.zoo import builtin_names, builtin_path
-
-FIRST_CONVOLUTION = "encoder.conv1.weight"
-"""Name of the one weight whose shape depends on the number of input channels."""
 
 HEAD = "segmentation_head"
 """Part of a network that makes its output from the decoder's features."""
@@ -85,11 +83,13 @@ def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: 
     path = builtin_path(weights) or Path(weights)
     state = read_weights(path)
     source = _read_source(path)
-    if source is not None and source.encoder != spec.encoder:
-        raise ModelError(
-            f"The encoder in {weights} is {source.encoder}, not {spec.encoder}.",
-            f"Set model.encoder: {source.encoder}, or give weights of {spec.encoder}.",
-        )
+    for name in ("arch", "encoder") if source is not None else ():
+        its, own = getattr(source, name), getattr(spec, name)
+        if its != own:
+            raise ModelError(
+                f"The {name} in {weights} is {its}, not {own}.",
+                f"Set model.{name}: {its}, or give weights of {own}.",
+            )
     if source is not None and source.task != spec.task:
         withheld[HEAD] = "it reconstructs images" if source.task == "reconstruction" else "it predicts masks"
     elif source is not None and source.classes != spec.classes:
@@ -99,8 +99,12 @@ def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: 
 
 def imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
     """Return the ImageNet weights that smp offers for an encoder (downloaded once, then cached by smp)."""
+    if spec.arch == "plain_unet":
+        raise ModelError("There are no ImageNet weights of plain_unet.", "Leave `weights` out, or use arch: unet.")
+    name = smp_name(spec.encoder)
+    wanted = "imagenet" if name in smp.encoders.encoders else True  # timm's names have no choice of weights
     try:
-        encoder = smp.encoders.get_encoder(spec.encoder, in_channels=3, depth=spec.depth, weights="imagenet")
+        encoder = smp.encoders.get_encoder(name, in_channels=3, depth=spec.depth, weights=wanted)
     except Exception as error:  # the hub client, requests, urllib and torch.hub each have errors of their own
         raise ModelError(
             f"The ImageNet weights of {spec.encoder} could not be downloaded ({type(error).__name__}).",
@@ -170,13 +174,14 @@ def fit_weights(
     """
     own = network.state_dict()
     withheld = withheld or {}
+    first = first_convolution(network)
     sources = {_own_name(key, own): key for key in state}
     fitting, reshaped = {}, []
     for key in own.keys() & sources.keys():
         if _part(key) in withheld:
             continue
         weight = value = state[sources[key]]
-        if key == FIRST_CONVOLUTION and value.ndim == 4 and value.shape[1] != own[key].shape[1]:
+        if key == first and value.ndim == 4 and value.shape[1] != own[key].shape[1]:
             weight = adapt_first_convolution(value, own[key].shape[1])
             reshaped.append(key)
         if weight.shape == own[key].shape:
@@ -207,6 +212,11 @@ def fit_weights(
         unused=tuple(key for key in state if key not in used),
         notes=tuple(notes),
     )
+
+
+def first_convolution(network: nn.Module) -> str:
+    """Return the name of the one weight whose shape depends on the number of input channels."""
+    return next(f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
 
 
 def _explain_missing(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.errors import ConfigError, closest
+from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 from unetkit.models.weights import load_weights
@@ -29,8 +30,8 @@ class NetworkModule(LightningModule):
         weights: What the network starts from, see `load_weights`; random weights by default.
         decoder_weights: Whether the decoder starts from there too.
         in_channels: Channels of the images, or "auto" to take as many as the training images have.
-        lr: Highest learning rate of AdamW.
-        weight_decay: Weight decay of AdamW.
+        lr: Highest learning rate.
+        weight_decay: Weight decay.
         schedule: How the learning rate goes over the run.
         ema_decay: How much of the averaged weights is kept at each step; 0 turns averaging off.
         compile: Compile the network for training.
@@ -100,7 +101,8 @@ class NetworkModule(LightningModule):
         if self.trainer.world_size > 1:
             leave_out_unused(network, torch.zeros(1, channels, self.spec.stride, self.spec.stride))
         self.averaged = deepcopy(network).requires_grad_(False) if self.ema_decay else None
-        self._forward = torch.compile(network.forward) if self.compiled else network.__call__
+        predict = network.predict_inside if isinstance(network, PlainUnet) else network.__call__
+        self._forward = torch.compile(predict) if self.compiled else predict
 
     def fit_data(self, channels: int) -> None:
         """Fit the data to the model."""
@@ -139,9 +141,13 @@ class NetworkModule(LightningModule):
         """Return the factor on the learning rate at a step of a run of `steps`."""
         return rate_factor(self.schedule, step / steps)
 
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimizer of the network."""
+        return torch.optim.AdamW(self.segmenter.network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+
     def configure_optimizers(self) -> Any:
-        """Return AdamW with the schedule, both stepped with every batch."""
-        optimizer = torch.optim.AdamW(self.segmenter.network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        """Return the optimizer with the schedule, both stepped with every batch."""
+        optimizer = self.build_optimizer()
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_factor(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

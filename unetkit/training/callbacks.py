@@ -13,13 +13,12 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unetkit.errors import OutputError
-from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
 from unetkit.report.console import say
 from unetkit.training.base import NetworkModule
 
-MODEL_FILE = "model.safetensors"
 METRICS_FILE = "metrics.csv"
-SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou")
+SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", "val_image_auroc", "val_image_accuracy")
 """Validation scores of `fit`; the first one decides which model is kept."""
 
 SCORE_WORDS = {"val_dice": "validation Dice", "val_r2": "validation R2"}
@@ -62,20 +61,23 @@ class KeepBest(Callback):
 
     Args:
         folder: The run folder.
-        score: Name of the score; higher is better.
+        scores: Names of the validation scores; of the first, which decides, higher is better.
     """
 
-    def __init__(self, folder: Path, score: str = SCORES[0]) -> None:
+    def __init__(self, folder: Path, scores: tuple[str, ...] = SCORES) -> None:
         self.path = folder / MODEL_FILE
-        self.score = score
+        self.scores = scores
         self.best_score = -inf
         self.best_epoch = -1
+        self.best_scores: dict[str, float] = {}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare, and write."""
-        score = float(trainer.callback_metrics[self.score])
+        score = float(trainer.callback_metrics[self.scores[0]])
         if not trainer.sanity_checking and score > self.best_score:
             self.best_score = score
+            metrics = trainer.callback_metrics
+            self.best_scores = {name: float(metrics[name]) for name in self.scores if name in metrics}
             self._write(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -90,12 +92,13 @@ class KeepBest(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run has to know."""
-        return {"best_score": self.best_score, "best_epoch": self.best_epoch}
+        return {"best_score": self.best_score, "best_epoch": self.best_epoch, "best_scores": self.best_scores}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.best_score = state_dict["best_score"]
         self.best_epoch = state_dict["best_epoch"]
+        self.best_scores = state_dict["best_scores"]
 
 
 class MetricsTable(Callback):

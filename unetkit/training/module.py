@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from segmentation_models_pytorch.base import SegmentationModel
 from torch import Tensor
 
 from unetkit.data.heights import HeightTarget
-from unetkit.errors import ConfigError
+from unetkit.errors import ConfigError, closest
 from unetkit.inference.array import predict_tiled
+from unetkit.inference.grid import round_up
 from unetkit.models.segmenter import Segmenter
-from unetkit.models.spec import DECODER_CHANNELS, ModelSpec
+from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, ModelSpec, Padding
 from unetkit.training.base import NetworkModule
-from unetkit.training.losses import MaskAndHeight, build_loss
+from unetkit.training.image_classes import batch_logits, image_loss, image_scores
+from unetkit.training.losses import MaskAndHeight, WeightedCrossEntropy, build_loss
 from unetkit.training.metrics import SegmentationScores
 from unetkit.training.schedule import Schedule
 
+Optimizer = Literal["adamw", "sgd"]
+"""Names of the optimizers."""
+
+SGD_MOMENTUM = 0.99
+
 
 class SegmentationModule(NetworkModule):
-    """A U-Net on a ResNet encoder that predicts masks.
+    """A U-Net that predicts masks, on an encoder or the plain one of 2015.
 
     Args:
-        encoder: ResNet of the contracting path: resnet18, resnet34, resnet50, resnet101 or resnet152.
+        encoder: Contracting path of "unet": resnet18, 34, 50, 101 or 152; resnext50_32x4d or resnext101_32x8d;
+            resnetv2_18, 34, 50, 101 or 152 (pre-activation); vgg11, 13, 16 or 19, with "_bn" for batch norm;
+            inceptionv4; inceptionresnetv2.
         weights: "imagenet" (downloaded once), the name of a built-in model such as "nuclei", or a local `.safetensors`
             or `.pth` file with the weights of an encoder or of a whole model, such as one that `unetkit pretrain`
             wrote; by default the weights are random.
@@ -34,13 +44,21 @@ class SegmentationModule(NetworkModule):
         class_names: Names of the mask values, stored in the model file.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
+        arch: "unet" has an encoder as its contracting path; "plain_unet" is the network of Ronneberger et al. 2015.
+        base_channels: Channels of the first convolutions of "plain_unet"; doubled at each halving of the resolution.
+        padding: Of the convolutions of "plain_unet": same, or valid as in the paper: of a crop of 576 pixels the 388 in
+            the middle are then predicted and judged, and no pixel sees zeros.
+        batch_norm: Whether the convolutions of "plain_unet" are followed by batch norm.
         instances: Whether to learn to tell touching objects apart too: the masks number their objects, and the network
             has one more output, the height of each pixel, see `Heights`. For 2 classes.
         instance_weight: Weight of the loss of the heights against that of the mask.
         instance_target: What the heights are: distance or border.
-        loss: bce_dice, bce, dice, focal, tversky or lovasz.
-        lr: Highest learning rate of AdamW.
-        weight_decay: Weight decay of AdamW.
+        loss: bce_dice, bce, weighted_bce (rare classes and gaps between objects count more), dice, focal, tversky or
+            lovasz.
+        optimizer: adamw, or sgd as in the U-Net paper.
+        momentum: Of sgd; 0.99 by default, as in the paper.
+        lr: Highest learning rate.
+        weight_decay: Weight decay.
         schedule: one_cycle, cosine or constant.
         ema_decay: How much of the averaged weights is kept at each step; the averaged ones are validated and saved.
             0 turns averaging off. Early in a run less is kept, so that the random start is soon forgotten.
@@ -49,11 +67,14 @@ class SegmentationModule(NetworkModule):
         unfreeze_lr_factor: Factor on every learning rate from that epoch on.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         compile: Compile the network for training: the first step takes a minute, the others may be faster.
+        image_classes: Names of what whole images show, trained from data.image_labels: one that is there or not, or
+            several of which one is there. `segment` then tells their probabilities for each image.
+        image_loss_weight: Weight of the loss of whole images, that of masks being 1.
     """
 
     def __init__(
         self,
-        encoder: str = "resnet34",
+        encoder: str = DEFAULT_ENCODER,
         weights: str | None = None,
         decoder_weights: bool = True,
         in_channels: int | Literal["auto"] = "auto",
@@ -61,10 +82,16 @@ class SegmentationModule(NetworkModule):
         class_names: list[str] | None = None,
         depth: int = 5,
         decoder_channels: list[int] | None = None,
+        arch: Architecture = "unet",
+        base_channels: int = 64,
+        padding: Padding = "same",
+        batch_norm: bool = False,
         instances: bool = False,
         instance_weight: float = 1.0,
         instance_target: HeightTarget = "distance",
         loss: str = "bce_dice",
+        optimizer: Optimizer = "adamw",
+        momentum: float | None = None,
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
         schedule: Schedule = "one_cycle",
@@ -74,39 +101,61 @@ class SegmentationModule(NetworkModule):
         unfreeze_lr_factor: float = 0.1,
         threshold: float = 0.5,
         compile: bool = False,
+        image_classes: list[str] | None = None,
+        image_loss_weight: float = 1.0,
     ) -> None:
+        if len(set(image_classes or ())) != len(image_classes or ()):
+            raise ConfigError("Two image_classes have the same name.", "Give each a name of its own.")
         if unfreeze_at_epoch is not None and not freeze_encoder:
             raise ConfigError(
                 "unfreeze_at_epoch has no meaning while the encoder is not frozen.",
                 "Set freeze_encoder: true, or leave unfreeze_at_epoch out.",
             )
         positive = {"unfreeze_lr_factor": unfreeze_lr_factor, "instance_weight": instance_weight}
+        positive["image_loss_weight"] = image_loss_weight
         for name, value in positive.items():
             if value <= 0:
                 raise ConfigError(f"{name}: {value:g} is not possible.", "Use a number above 0.")
         if (unfreeze_at_epoch or 0) < 0:
             raise ConfigError("unfreeze_at_epoch is below 0.", "Use 0 or more.")
+        if optimizer not in get_args(Optimizer):
+            raise ConfigError(f"There is no optimizer '{optimizer}'.", closest(optimizer, get_args(Optimizer)))
+        if momentum is not None and (optimizer != "sgd" or not 0 <= momentum < 1):
+            raise ConfigError(
+                f"momentum: {momentum:g} is not possible for the optimizer {optimizer}.",
+                "Use 0 or a number below 1 for sgd, or leave it out.",
+            )
         if class_names and len(class_names) != classes:
             raise ConfigError(
                 f"{len(class_names)} class_names do not fit {classes} classes.",
                 "Give a name for each mask value, the background first.",
             )
+        levels = DECODER_CHANNELS[-depth:] if arch == "unet" else DECODER_CHANNELS
         spec = ModelSpec(
+            arch=arch,
             encoder=encoder,
             in_channels=1 if in_channels == "auto" else in_channels,
             classes=classes,
             depth=depth,
-            decoder_channels=tuple(decoder_channels or DECODER_CHANNELS[-depth:]),
+            decoder_channels=tuple(decoder_channels or levels),
+            base_channels=base_channels,
+            padding=padding,
+            batch_norm=batch_norm,
             instances=instances,
             class_names=tuple(class_names or ()),
             threshold=threshold,
         )
         super().__init__(spec, weights, decoder_weights, in_channels, lr, weight_decay, schedule, ema_decay, compile)
+        self.image_classes = tuple(image_classes or ())
+        self.image_loss_weight = image_loss_weight
+        self.optimizer = optimizer
+        self.momentum = SGD_MOMENTUM if momentum is None else momentum
         self.freeze_encoder = freeze_encoder
         self.unfreeze_at_epoch = unfreeze_at_epoch
         self.unfreeze_lr_factor = unfreeze_lr_factor
         self.instance_target = instance_target
         mask_loss = build_loss(loss, self.spec.out_channels)
+        self.weighted = isinstance(mask_loss, WeightedCrossEntropy)
         self.loss = MaskAndHeight(mask_loss, instance_weight) if instances else mask_loss
         self.scores = SegmentationScores(classes)
 
@@ -117,12 +166,29 @@ class SegmentationModule(NetworkModule):
                 "unfreeze_at_epoch cannot be used with several devices.",
                 "Leave it out, or train on one device (--trainer.devices 1).",
             )
+        if self.image_classes and self.trainer.world_size > 1:
+            raise ConfigError(
+                "image_classes cannot be trained with several devices.",
+                "Leave them out, or train on one device (--trainer.devices 1).",
+            )
         super().setup(stage)
 
     def fit_data(self, channels: int) -> None:
-        """Fit the data to the model; they compute heights where it tells instances apart."""
+        """Fit the data to the model: heights, weights of pixels and labels of whole images, where it needs them."""
+        data = self.data
         height = self.instance_target if self.spec.instances else None
-        self.data.prepare_for(channels, self.spec.classes, self.spec.stride, height)
+        data.prepare_for(channels, self.spec.classes, self.spec.stride, height, weighted=self.weighted)
+        if self.image_classes:
+            data.label_images(self.image_classes)
+            self.spec = replace(self.spec, image_classes=self.image_classes, image_size=data.crop)
+        elif data.image_labels is not None:
+            raise ConfigError("data.image_labels has no meaning without classes.", "Name them (model.image_classes).")
+        if self.spec.margin and data.crop <= 2 * self.spec.margin + 4:
+            least = round_up(2 * self.spec.margin + 5, self.spec.stride)
+            raise ConfigError(
+                f"crop: {data.crop} leaves nothing to predict with padding: valid.",
+                f"Use at least {least}, better {3 * least}, or padding: same.",
+            )
 
     def prepare_network(self) -> None:
         """Freeze the encoder if it is to be frozen."""
@@ -145,8 +211,11 @@ class SegmentationModule(NetworkModule):
         """
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         logits = self._forward(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
-        targets = [batch[name] for name in ("mask", "height") if name in batch]
+        targets = [_center(batch[name], logits) for name in ("height", "mask", "weight") if name in batch]
         loss: Tensor = self.loss(logits.float(), *targets)
+        if self.image_classes:
+            judged = batch_logits(self.segmenter.network, self.segmenter.normalizer, batch)
+            loss = loss + self.image_loss_weight * image_loss(judged, batch["label"])
         self.log_loss(loss, len(image))
         return loss
 
@@ -170,6 +239,27 @@ class SegmentationModule(NetworkModule):
         self.log("val_dice", scores.pop("val_dice"), prog_bar=True)
         self.log_dict(scores)
         self.scores.reset()
+        self.log_dict({f"val_{name}": value for name, value in self._image_scores().items()})
+
+    def _image_scores(self) -> dict[str, Tensor]:
+        """Score the labelled images to validate on, judged in full precision as `segment` would."""
+        labelled, network = self.data.labelled, self.best_network()
+        if labelled is None or not labelled.val:
+            return {}
+        logits, labels = [], []
+        with torch.autocast(self.device.type, enabled=False):
+            for cpu_batch in labelled.val_batches(self.data.batch_size):
+                batch = {name: values.to(self.device) for name, values in cpu_batch.items()}
+                logits.append(batch_logits(network, self.segmenter.normalizer, batch))
+                labels.append(batch["label"])
+        return image_scores(torch.cat(logits), torch.cat(labels))
+
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimizer of the network."""
+        if self.optimizer == "adamw":
+            return super().build_optimizer()
+        parameters = self.segmenter.network.parameters()
+        return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def rate_factor(self, step: int, steps: int) -> float:
         """Return the factor on the learning rate at a step of a run of `steps`; lower once the encoder is let go."""
@@ -178,3 +268,9 @@ class SegmentationModule(NetworkModule):
             return factor
         epoch_steps = ceil(float(self.trainer.num_training_batches) / self.trainer.accumulate_grad_batches)
         return factor * (self.unfreeze_lr_factor if step >= epoch_steps * self.unfreeze_at_epoch else 1.0)
+
+
+def _center(target: Tensor, logits: Tensor) -> Tensor:
+    """Return the part (N, h, w) in the middle of a target that was predicted, logits (N, classes, h, w)."""
+    top, left = ((target.shape[1 + axis] - logits.shape[2 + axis]) // 2 for axis in (0, 1))
+    return target[:, top : top + logits.shape[2], left : left + logits.shape[3]]

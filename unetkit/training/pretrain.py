@@ -11,7 +11,7 @@ from torch.nn import functional
 from torchmetrics import SumMetric
 
 from unetkit.errors import ConfigError, closest
-from unetkit.models.spec import DECODER_CHANNELS, ModelSpec
+from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, ModelSpec
 from unetkit.training.base import NetworkModule
 from unetkit.training.corruption import Corruption, corrupt
 from unetkit.training.schedule import Schedule
@@ -26,10 +26,10 @@ LOSSES = {"smooth_l1": functional.smooth_l1_loss, "l1": functional.l1_loss, "mse
 
 
 class PretrainModule(NetworkModule):
-    """A U-Net on a ResNet encoder that removes noise from images and fills in squares that were hidden.
+    """A U-Net that removes noise from images and fills in squares that were hidden.
 
     Args:
-        encoder: ResNet of the contracting path: resnet18, resnet34, resnet50, resnet101 or resnet152.
+        encoder: Contracting path, as for `fit`: that of the model which starts from it.
         weights: What the network starts from: "imagenet", the name of a built-in model, or a file, as for `fit`.
         decoder_weights: Whether the decoder starts from these weights too, where they have one of its sizes.
         in_channels: Channels of the images, or "auto" to take as many as the images have.
@@ -38,8 +38,8 @@ class PretrainModule(NetworkModule):
         corruption: How the images are damaged.
         loss: smooth_l1, l1 or mse, of the restored against the clean image, both normalised.
         hidden_weight: How many times a hidden pixel counts in the loss.
-        lr: Highest learning rate of AdamW.
-        weight_decay: Weight decay of AdamW.
+        lr: Highest learning rate.
+        weight_decay: Weight decay.
         schedule: one_cycle, cosine or constant.
         ema_decay: How much of the averaged weights is kept at each step; the averaged ones are validated and saved.
             0 turns averaging off.
@@ -47,7 +47,7 @@ class PretrainModule(NetworkModule):
 
     def __init__(
         self,
-        encoder: str = "resnet34",
+        encoder: str = DEFAULT_ENCODER,
         weights: str | None = None,
         decoder_weights: bool = True,
         in_channels: int | Literal["auto"] = "auto",

@@ -12,12 +12,11 @@ from lightning.pytorch import Trainer
 from torch.utils.data import default_collate
 
 from unetkit.data.unmasked import ImageData
-from unetkit.models.segmenter import Segmenter, load_network, save_model
+from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
 from unetkit.models.spec import ModelSpec
 from unetkit.report.console import say
 from unetkit.report.restored import restoration_picture
-from unetkit.training.callbacks import MODEL_FILE
-from unetkit.training.fit import FitCLI, with_resumed_config
+from unetkit.training.command import CONFIG_FILE, RunCLI
 from unetkit.training.pretrain import PretrainModule
 from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training
 
@@ -35,8 +34,8 @@ pixels that it restores), last.ckpt to resume from, metrics.csv and a picture of
 """
 
 
-class PretrainCLI(FitCLI):
-    """The command line of `pretrain`: that of `fit` with another module and other data."""
+class PretrainCLI(RunCLI):
+    """The command line of `pretrain`."""
 
     verb = "pretrain"
     description = DESCRIPTION
@@ -74,10 +73,12 @@ def pretrain(args: list[str]) -> PretrainResult:
     Raises:
         UnetkitError: The settings or the data do not fit, or there is nothing to resume.
     """
-    args, resume = with_resumed_config(args)
+    resume = PretrainCLI.resumed(args)
+    if resume is not None:
+        args = ["--config", str(resume / CONFIG_FILE), *args]
     with quiet_lightning():
         cli = PretrainCLI(args)
-        result = train_to_restore(cli.trainer, cli.model, cli.datamodule, resume=resume)
+        result = train_to_restore(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
     if cli.trainer.is_global_zero:
         _report(result, cli.model)
     return result

@@ -21,13 +21,14 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
 from unetkit.errors import ConfigError, ModelError
 from unetkit.inference.array import predict_tiled
+from unetkit.inference.device import has_bfloat16
 from unetkit.inference.halo import HaloMeasurement, measure_halo
-from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
 from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
 from unetkit.scores import count_pixels
 from unetkit.training.base import NetworkModule
-from unetkit.training.callbacks import MODEL_FILE, SCORES, CpuNotice, KeepBest, MetricsTable, RunFolder
+from unetkit.training.callbacks import SCORES, CpuNotice, KeepBest, MetricsTable, RunFolder
 from unetkit.training.module import SegmentationModule
 from unetkit.training.processes import check_processes, end_children
 
@@ -59,6 +60,7 @@ class RunResult:
         folder: The run folder.
         model: The model file.
         dice: Mean Dice of the model over the validation images, None without validation images.
+        scores: All scores of the model over the validation images, named as in metrics.csv; empty without them.
         epoch: Number of the epoch that the model is from, the first being 1.
         halo: The halo that was measured.
         interrupted: Whether the run was stopped before its end.
@@ -67,6 +69,7 @@ class RunResult:
     folder: Path
     model: Path
     dice: float | None
+    scores: dict[str, float]
     epoch: int
     halo: HaloMeasurement
     interrupted: bool
@@ -107,7 +110,7 @@ def make_trainer(
         callbacks.append(RichProgressBar())
     callbacks += [
         RunFolder(folder, fill),
-        KeepBest(folder, scores[0]),
+        KeepBest(folder, scores),
         MetricsTable(folder, scores, speak=not bar),
         CpuNotice(),
         ModelCheckpoint(folder, Path(CHECKPOINT_FILE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
@@ -125,10 +128,8 @@ def _fastest_precision(accelerator: str) -> str:
     """Return the mixed precision that the hardware is made for, or full precision."""
     if torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda"):
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    capabilities = torch.cpu.get_capabilities()
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
-    bfloat16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bf16-mixed" if on_cpu and bfloat16 else "32-true"
+    return "bf16-mixed" if on_cpu and has_bfloat16() else "32-true"
 
 
 def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, *, resume: bool = False) -> RunResult:
@@ -223,7 +224,7 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted:
     )
     save_model(segmenter, path)
     _draw(segmenter, items[:PICTURE_IMAGES], folder / PICTURE_FILE)
-    return RunResult(folder, path, dice, keeper.best_epoch + 1, halo, interrupted)
+    return RunResult(folder, path, dice, keeper.best_scores, keeper.best_epoch + 1, halo, interrupted)
 
 
 def describe_run(trainer: Trainer, data: SegmentationData, **scores: float | None) -> dict[str, Any]:
