@@ -129,7 +129,7 @@ def prepare(options: argparse.Namespace, folder: Path) -> FitCLI:
 def run_fit(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Return images a second, processor seconds an image, and the bytes of the workers."""
     cli, clock = prepare(options, folder), Clock(options.warm_up, options.steps)
-    cli.trainer.callbacks.append(clock)
+    cli.trainer.callbacks.append(clock)  # type: ignore[attr-defined]
     cli.trainer.fit(cli.model, datamodule=cli.datamodule)
     return measured(options, clock.seconds, clock.processor) | {"workers": clock.workers}
 

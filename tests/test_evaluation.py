@@ -291,7 +291,15 @@ def test_scores_of_objects_are_written_and_shown(labels: tuple[Path, Path], tmp_
     console = Console(file=io.StringIO(), width=120)
     console.print(result.instances.table())
     assert isinstance(console.file, io.StringIO)
-    for word in ("AP@0.5", "PQ", "Mean of 3", "Pooled", f"{result.instances.pooled.ap[0]:.3f}"):
+    for word in (
+        "AP 0.5",
+        "Mean AP",
+        "PQ",
+        "Objects / true",
+        "Mean of 3",
+        "Pooled",
+        f"{result.instances.pooled.ap[0]:.3f}",
+    ):
         assert word in console.file.getvalue()
 
 

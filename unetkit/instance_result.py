@@ -8,10 +8,10 @@ from operator import add
 
 from rich.table import Table
 
-from unetkit.instance_scores import THRESHOLDS, InstanceCounts, InstanceScores, mean_instance_scores
+from unetkit.instance_scores import InstanceCounts, InstanceScores, mean_instance_scores
 from unetkit.score_table import empty_table, worst
 
-HEADINGS = ("AP@0.5", "AP@0.75", "AP@0.5:0.95", "F1@0.5", "Precision", "Recall", "PQ", "Predicted", "True")
+HEADINGS = ("AP 0.5", "Mean AP", "F1", "Precision", "Recall", "PQ", "Objects / true")
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,17 @@ class InstanceEvaluation:
         """Return a table for the terminal: the images (the worst of them if there are many), mean and pooled scores."""
         table = empty_table(HEADINGS, HEADINGS[0], len(self.rows))
         for name, counts in worst(list(self.rows.items()), lambda row: row[1].scores.ap[0]):
-            table.add_row(name, *_cells(counts.scores), str(counts.predicted), str(counts.true))
+            table.add_row(name, *_cells(counts.scores), _sizes(counts))
         table.add_section()
         table.add_row(f"Mean of {len(self.rows)}", *_cells(self.mean), style="bold")
-        table.add_row("Pooled", *_cells(self.pooled), str(self.counts.predicted), str(self.counts.true), style="bold")
+        table.add_row("Pooled", *_cells(self.pooled), _sizes(self.counts), style="bold")
         return table
 
 
 def _cells(scores: InstanceScores) -> list[str]:
-    shown = (scores.ap[0], scores.ap[THRESHOLDS.index(0.75)], scores.mean_ap)
-    return [f"{score:.3f}" for score in (*shown, scores.f1, scores.precision, scores.recall, scores.pq)]
+    shown = (scores.ap[0], scores.mean_ap, scores.f1, scores.precision, scores.recall, scores.pq)
+    return [f"{score:.3f}" for score in shown]
+
+
+def _sizes(counts: InstanceCounts) -> str:
+    return f"{counts.predicted} / {counts.true}"
