@@ -231,12 +231,11 @@ class SegmentationData(LightningDataModule):
 
     def train_dataloader(self) -> CropLoader:
         """Return the loader of crops; each item is an `Item`, collated along a new first axis."""
-        count = self._crops_per_epoch()
-        crops = self._crops(self._train_indices, count, self.augmentation)
+        crops = self._crops(self._train_indices, self._crops_per_epoch(), self.augmentation)
         return CropLoader(
             crops if self.labelled is None else LabelledCrops(crops, self.labelled, self.augmentation, self.seed),
             batch_size=self.batch_size,
-            sampler=CropSampler(count, *self._processes()),
+            sampler=CropSampler(len(crops), *self._processes()),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
