@@ -251,12 +251,12 @@ class SegmentationModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer with the schedule, both stepped with every batch."""
-        parameters, settings = self.segmenter.network.parameters(), {"lr": self.lr, "weight_decay": self.weight_decay}
-        optimizer = (
-            torch.optim.AdamW(parameters, **settings)
-            if self.optimizer == "adamw"
-            else torch.optim.SGD(parameters, momentum=self.momentum, **settings)
-        )
+        parameters, rate, decay = self.segmenter.network.parameters(), self.lr, self.weight_decay
+        optimizer: torch.optim.Optimizer
+        if self.optimizer == "sgd":
+            optimizer = torch.optim.SGD(parameters, lr=rate, momentum=self.momentum, weight_decay=decay)
+        else:
+            optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         epoch_steps = ceil(float(self.trainer.num_training_batches) / self.trainer.accumulate_grad_batches)
         unfreeze_step = inf if self.unfreeze_at_epoch is None else epoch_steps * self.unfreeze_at_epoch
