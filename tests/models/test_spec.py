@@ -80,6 +80,11 @@ def test_stride_and_outputs_follow_from_depth_and_classes() -> None:
     assert (ModelSpec(classes=2).out_channels, ModelSpec(classes=5).out_channels) == (1, 5)
 
 
+def test_a_network_that_reconstructs_gives_the_channels_of_the_image() -> None:
+    assert ModelSpec(in_channels=3, task="reconstruction").network_channels == 3
+    assert ModelSpec(in_channels=3).network_channels == 1
+
+
 def test_an_unknown_encoder_names_the_closest() -> None:
     with pytest.raises(ConfigError, match=r"There is no encoder 'resnet43'. Did you mean 'resnet34'"):
         ModelSpec(encoder="resnet43")

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.errors import ConfigError
+from unetkit.models.segmenter import save_model
 from unetkit.models.unet import build_network
 from unetkit.training.module import SegmentationModule
 from unetkit.training.run import make_trainer
@@ -64,7 +65,7 @@ def set_up(cells: Path, **settings: Any) -> SegmentationModule:
     module = SegmentationModule(**{**TINY, **settings})
     data = data_of(cells)
     data.setup("fit")
-    module._trainer = SimpleNamespace(datamodule=data, ckpt_path=None)  # type: ignore[assignment]
+    module._trainer = SimpleNamespace(datamodule=data, ckpt_path=None, is_global_zero=True, world_size=1)  # type: ignore[assignment]
     module.setup("fit")
     return module
 
@@ -195,12 +196,46 @@ def test_weights_from_a_file_are_loaded_and_it_says_so(
     assert "loaded" in out
 
 
+@pytest.mark.parametrize("target", ["distance", "border"])
+def test_training_with_instances_lowers_the_loss(cells: Path, target: Any) -> None:
+    torch.manual_seed(0)
+    module = set_up(cells, instances=True, instance_target=target)
+    module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    batch = next(iter(module.data.train_dataloader()))
+    assert batch["height"].shape == batch["mask"].shape
+    optimizer = torch.optim.Adam(module.segmenter.network.parameters(), 0.003)
+    losses = []
+    for _ in range(8):
+        loss = module.training_step(batch, 0)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_model_without_instances_gives_one_with_instances_all_but_the_head(cells: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    donor = set_up(cells).segmenter
+    save_model(donor, tmp_path / "model.safetensors")
+    own = copy_of(set_up(cells, instances=True, weights=str(tmp_path / "model.safetensors")))
+    source = donor.network.state_dict()
+    assert own.keys() == source.keys()
+    assert {name for name in own if own[name].shape != source[name].shape} == {
+        "segmentation_head.0.weight",
+        "segmentation_head.0.bias",
+    }
+    assert all(torch.equal(own[name], source[name]) for name in own if "head" not in name)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"unfreeze_at_epoch": 3}, "freeze_encoder: true"),
         ({"ema_decay": 1.0}, "ema_decay: 1 is not possible"),
         ({"lr": 0}, "lr: 0 is not possible"),
+        ({"instance_weight": 0}, "instance_weight: 0 is not possible"),
+        ({"instances": True, "classes": 3}, "instances: true is not possible for 3 classes"),
         ({"weight_decay": -1}, "weight_decay is below 0"),
         ({"schedule": "cosin"}, "Did you mean 'cosine'"),
         ({"class_names": ["background"]}, "1 class_names do not fit 2 classes"),

@@ -73,6 +73,7 @@ class Augmentation:
         hue: Largest shift of the hue to either side, in degrees; for images of 3 channels.
         saturation: Largest change of the saturation, up or down, as a share; for images of 3 channels.
         color_probability: Probability of a change in hue and saturation.
+        gray_probability: Probability of showing the image in grey; for images of 3 channels.
         invert_probability: Probability of swapping dark and bright, as between bright field and fluorescence.
 
     Raises:
@@ -100,6 +101,7 @@ class Augmentation:
     hue: float = 10.0
     saturation: float = 0.25
     color_probability: float = 0.3
+    gray_probability: float = 0.0
     invert_probability: float = 0.0
 
     def __post_init__(self) -> None:
@@ -208,7 +210,7 @@ class Transform:
 
         Args:
             pixels: (C, h, w) with the image's range at 0 to 1.
-            mask: (h, w) uint8 or int16, or (h, w, k) float32; sampled by nearest neighbour. Borders of both are
+            mask: (h, w) uint8, uint16 or int16, or (h, w, k) float32; sampled by nearest neighbour. Borders of both are
                 reflected.
             rng: Decides what happens.
 
@@ -291,4 +293,5 @@ def _light(augmentation: Augmentation, channels: int) -> list[Any]:
             p=augmentation.color_probability,
         )
         steps.insert(2, color)
+        steps.append(A.ToGray(p=augmentation.gray_probability))  # after the noise, which all channels then share
     return steps

@@ -124,7 +124,7 @@ def _along(start: int) -> NDArray[np.int64]:
 def _mask(segmenter: Segmenter, normalized: torch.Tensor) -> NDArray[Any]:
     """Predict the mask (h, w) of normalised pixels (C, h, w)."""
     batch = normalized[None].contiguous(memory_format=torch.channels_last)
-    logits = segmenter.network(batch)[0]
+    logits = segmenter.network(batch)[0, : segmenter.spec.out_channels]
     cut = float(np.log(segmenter.spec.threshold / (1 - segmenter.spec.threshold)))
     mask: NDArray[Any] = (logits[0] >= cut if len(logits) == 1 else logits.argmax(0)).cpu().numpy()
     return mask

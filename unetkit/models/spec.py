@@ -101,8 +101,13 @@ class ModelSpec:
         base_channels: Channels of the first convolutions of "plain_unet"; doubled at each halving of the resolution.
         padding: Of the convolutions of "plain_unet": "valid" uses no zeros, as in the paper; "same" is faster.
         batch_norm: Whether the convolutions of "plain_unet" are followed by batch norm.
+        task: "segmentation", or "reconstruction" for a network that `unetkit pretrain` trained: its output is the image
+            that it was shown a damaged copy of, so it is a start for `fit` and predicts no masks.
         instances: Whether the network also tells touching objects apart: the last channel of its output is then the
             height of each pixel, 0 to 1, which has a summit in every object and valleys between objects.
+        image_classes: Names of what whole images are told to show, if they are: one that is there or not, or several of
+            which one is there.
+        image_size: Side of the square that whole images are resized to for that; 0 without image classes.
         normalization: How raw pixels become network input.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         halo: Context around a tile, in pixels, at which tiling changes fewer than 1 mask pixel in 10,000.
@@ -124,7 +129,10 @@ class ModelSpec:
     base_channels: int = 64
     padding: Padding = "same"
     batch_norm: bool = False
+    task: Literal["segmentation", "reconstruction"] = "segmentation"
     instances: bool = False
+    image_classes: tuple[str, ...] = ()
+    image_size: int = 0
     normalization: Normalization = field(default_factory=Normalization)
     threshold: float = 0.5
     halo: int = 128
@@ -161,6 +169,11 @@ class ModelSpec:
             raise ConfigError(
                 f"classes: {self.classes} is not possible, a mask of uint8 holds {LARGEST_CLASSES}.",
                 "Merge classes, or count only foreground and background.",
+            )
+        if (self.image_size > 0) != bool(self.image_classes) or self.image_size % self.stride:
+            raise ConfigError(
+                f"An image_size of {self.image_size} does not go with {len(self.image_classes)} image_classes.",
+                f"Give both or neither, and a multiple of {self.stride} pixels.",
             )
         for values in (self.normalization.center, self.normalization.scale):
             if values is not None and len(values) != self.in_channels:
@@ -208,8 +221,11 @@ class ModelSpec:
 
     @property
     def network_channels(self) -> int:
-        """Channels of the network's output: those of the mask, then the height where there are instances."""
-        return self.out_channels + self.instances
+        """Channels of the network's output: those of the mask, then the height where there are instances.
+
+        For the task "reconstruction" they are those of the image.
+        """
+        return self.in_channels if self.task == "reconstruction" else self.out_channels + self.instances
 
     def to_json(self) -> str:
         """Return the spec as JSON, its format version included."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import segmentation_models_pytorch as smp
+from segmentation_models_pytorch.base.heads import ClassificationHead
 from torch import nn
 
 from unetkit.models.encoders import smp_name
@@ -19,7 +20,8 @@ def build_network(spec: ModelSpec) -> nn.Module:
 
     Returns:
         A module that maps (N, in_channels, h, w) float32 to logits (N, network_channels, h, w); h and w are
-        multiples of `spec.stride`. Its parts are `encoder`, `decoder` and `segmentation_head`.
+        multiples of `spec.stride`. Its parts are `encoder`, `decoder` and `segmentation_head`; beside
+        them is `image_head` where the spec has image classes, which has no part in that (see `models.image_head`).
     """
     if spec.arch == "plain_unet":
         return PlainUnet(
@@ -38,4 +40,6 @@ def build_network(spec: ModelSpec) -> nn.Module:
         in_channels=spec.in_channels,
         classes=spec.network_channels,
     )
+    if spec.image_classes:
+        network.image_head = ClassificationHead(network.encoder.out_channels[-1], len(spec.image_classes), dropout=0.2)
     return network

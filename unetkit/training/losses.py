@@ -62,6 +62,31 @@ def _dice(mode: str) -> nn.Module:
     return loss
 
 
+class MaskAndHeight(nn.Module):
+    """The loss of a mask plus the weighted cross-entropy of the heights, the last channel of the output.
+
+    Args:
+        mask_loss: Of the logits of the mask and their target.
+        weight: Of the heights.
+    """
+
+    def __init__(self, mask_loss: nn.Module, weight: float) -> None:
+        super().__init__()
+        self.mask_loss = mask_loss
+        self.weight = weight
+
+    def forward(self, logits: Tensor, height: Tensor, *mask: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            logits: (N, out_channels + 1, h, w).
+            height: (N, h, w), 0 to 1.
+            mask: What the loss of the mask takes beside its logits.
+        """
+        loss: Tensor = self.mask_loss(logits[:, :-1], *mask)
+        return loss + self.weight * nn.functional.binary_cross_entropy_with_logits(logits[:, -1], height)
+
+
 LOSSES: dict[str, Callable[[str], nn.Module]] = {
     "bce_dice": lambda mode: Sum(CrossEntropy(), _dice(mode)),
     "bce": lambda _: CrossEntropy(),
