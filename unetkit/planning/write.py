@@ -64,7 +64,7 @@ def to_yaml(plan: Plan, target: Path) -> str:
         plan: The plan.
         target: Where it will be, for the command in it.
     """
-    lines = [f"# Planned by `unetkit plan` for {plan.given['data.train']}. Every value can be changed.", "#"]
+    lines = ["# Planned by `unetkit plan`: a suggestion, of which every value can be changed.", "#"]
     lines += [f"#   unetkit fit --config {shlex.quote(str(target))}", "#"]
     for text in (*_facts(plan), *(f"Warning: {concern.text}" for concern in plan.concerns)):
         lines += _comment(text)
