@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.sparse import coo_array
 
 from unetkit import load_model
@@ -101,11 +102,12 @@ def match(labels: NDArray[Any], truth: NDArray[Any]) -> Found:
 def true_heights(truth: NDArray[Any]) -> NDArray[np.float32]:
     """Return each pixel's distance (H, W) to the nearest one outside its object, divided by the object's largest."""
     heights = np.zeros(truth.shape, np.float32)
-    for number in np.unique(truth[truth > 0]):
-        rows, columns = (slice(int(where.min()), int(where.max()) + 1) for where in np.nonzero(truth == number))
-        own = np.pad(truth[rows, columns] == number, 1)
-        distance = cv2.distanceTransform(own.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-        heights[rows, columns] = np.maximum(heights[rows, columns], distance / distance.max())
+    for number, box in enumerate(ndimage.find_objects(truth.astype(np.int64)), 1):
+        if box is not None:
+            around = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
+            own = truth[around] == number
+            distance = cv2.distanceTransform(own.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            heights[around][own] = distance[own] / distance.max()
     return heights
 
 
@@ -152,7 +154,7 @@ def score(cases: Sequence[Case], method: Method, threshold: float, smallest: int
     return sum((match(label(case.bands(threshold), method, smallest), case.truth) for case in cases), Found())
 
 
-def numbers(text: str) -> list[float]:
+def parse_numbers(text: str) -> list[float]:
     """Read "0.1,0.2"."""
     return [float(part) for part in text.split(",")]
 
@@ -169,9 +171,9 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--tta", action="store_true", help="predict in 8 orientations")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--smoothing", default="none,3,5", help=f"of {', '.join(KERNELS)}")
-    parser.add_argument("--neck", type=numbers, default=[0.8, 0.9, 0.95, 1.0])
-    parser.add_argument("--depth", type=numbers, default=[0.02, 0.05, 0.1, 0.15])
-    parser.add_argument("--threshold", type=numbers, help="foreground probabilities; the model's by default")
+    parser.add_argument("--neck", type=parse_numbers, default=[0.8, 1.0])
+    parser.add_argument("--depth", type=parse_numbers, default=[0.05, 0.075, 0.1, 0.125, 0.15])
+    parser.add_argument("--threshold", type=parse_numbers, help="foreground probabilities; the model's by default")
     parser.add_argument("--min-size", type=int, default=0, help="objects of fewer pixels are left out")
     options = parser.parse_args(args)
     pairs = find_pairs(options.data, None, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tifffile
 import torch
 
 from unetkit import load_model
+from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
 from unetkit.synthetic import make_cells
 
@@ -27,7 +29,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(FOLDER))
     yield
     torch.set_num_threads(threads)
-    for name in {"measuring", "memory", "ours", "peers", "tiled"} & (sys.modules.keys() - before):
+    for name in {"instances", "measuring", "memory", "ours", "peers", "tiled"} & (sys.modules.keys() - before):
         del sys.modules[name]
 
 
@@ -207,3 +209,44 @@ def test_memory_is_measured_from_the_command_line(tmp_path: Path, monkeypatch: p
     measured = json.loads(out.read_text(encoding="utf-8"))
     assert 1e8 < measured["by_size"][0]["peak_rss"] < 4e9
     assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_objects_are_found_that_overlap_by_more_than_half() -> None:
+    import instances
+
+    truth = np.zeros((20, 30), np.uint16)
+    truth[2:12, 2:12], truth[2:12, 12:22], truth[15:18, 3:6] = 7, 8, 20
+    assert instances.match(truth, truth) == instances.Found(3, 0, 0)
+    assert instances.match((truth > 0).astype(np.uint8), truth) == instances.Found(0, 1, 3)
+    labels = np.where(truth == 20, 0, truth)
+    labels[7:12, 2:12] = 0  # half of an object is not more than half
+    assert instances.match(labels, truth) == instances.Found(1, 1, 2)
+    assert instances.match(labels, truth).ap == 1 / 4
+    heights = instances.true_heights(truth)
+    assert heights[truth == 7].max() == heights[truth == 8].max() == 1
+    assert heights[6, 11] == heights[6, 12] == pytest.approx(1 / 5)
+    assert not heights[truth == 0].any()
+
+
+def test_constants_of_instances_are_compared_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import instances
+
+    for i in range(2):
+        for folder, pixels in zip(("images", "masks"), make_cells(96, 128, seed=i), strict=True):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            tifffile.imwrite(tmp_path / folder / f"{i}.tif", pixels)
+    grid = ["--data", str(tmp_path), "--smoothing", "3", "--neck", "1", "--depth", "0.1,0.9"]
+    instances.main([*grid, "--degrade", "0.5", "--noise", "0.01"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("2 images, ")
+    connected, worst, best = (float(lines[i].split(": ")[1].split()[0]) for i in (1, -2, -1))
+    assert connected <= worst < best
+    assert "depth 0.1" in lines[-1]
+    spec = ModelSpec("resnet18", depth=3, decoder_channels=(32, 16, 8), halo=16, instances=True)
+    save_model(Segmenter(replace(spec, training={"data": {"val_images": ["1"]}})), tmp_path / "model.safetensors")
+    instances.main([*grid, "--model", str(tmp_path / "model.safetensors"), "--val-only", "--threshold", "0.4,0.5"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("1 images, ")
+    assert len(lines) == 1 + 2 * 2 + 2 * 2
