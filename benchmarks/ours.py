@@ -144,7 +144,10 @@ class FirstChannel(torch.nn.Module):
 def free_segmenter(spec: ModelSpec, channels: int) -> Segmenter:
     """Return `FirstChannel` in place of a model's U-Net, for uint8 pixels, with that model's stride and halo."""
     fixed = Normalization(scope="dataset", center=(0.0,) * channels, scale=(255.0,) * channels)
-    return Segmenter(replace(spec, in_channels=channels, classes=2, threshold=0.5, normalization=fixed), FirstChannel())
+    return Segmenter(
+        replace(spec, in_channels=channels, classes=2, threshold=0.5, normalization=fixed, training_images=None),
+        FirstChannel(),
+    )
 
 
 @dataclass(frozen=True)

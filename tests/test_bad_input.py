@@ -22,7 +22,7 @@ from unetkit.synthetic import write_dataset
 
 TINY = """
     --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --data.crop 64 --data.crops_per_epoch 4
-    --data.workers 0 --trainer.max_epochs 1 --trainer.accelerator cpu
+    --data.workers 0 --trainer.max_epochs 1 --trainer.accelerator cpu --plan false
 """
 
 Spoil = Callable[[Path], object]

@@ -16,6 +16,7 @@ from unetkit import __version__, cli, demo
 from unetkit.cli import VERBS, main
 from unetkit.errors import UnetkitError
 from unetkit.parsing import call
+from unetkit.synthetic import make_cells
 
 HELPS = [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)]
 
@@ -120,11 +121,26 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "MOSAIC_SIZE", 300)
     settings = """
         --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --data.crop 64 --data.workers 0
-        --data.crops_per_epoch 8 --data.val 0.3 --trainer.max_epochs 1 --trainer.accelerator cpu
+        --data.crops_per_epoch 8 --data.val 0.3 --trainer.max_epochs 1 --trainer.accelerator cpu --plan false
     """
     monkeypatch.setattr(demo, "FIT", settings)
     for name, value in {"CANVAS": 256, "WINDOW": 128, "POSITIONS": 2, "LARGEST": 48}.items():
         monkeypatch.setattr(f"unetkit.inference.halo.{name}", value)
+
+
+def test_objects_are_scored_and_masks_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = make_cells(96, 96, seed=0)[1].astype(np.uint16)
+    files = [str(tmp_path / name) for name in ("labels.tif", "mask.tif")]
+    imwrite(files[0], labels)
+    imwrite(files[1], (labels > 0).astype(np.uint8) * 255)
+    assert main(["evaluate", files[0], files[0], "--instances"]) == 0
+    out = capsys.readouterr().out
+    assert "Dice" in out
+    assert "AP@0.5" in out
+    assert main(["evaluate", files[1], files[0], "--instances"]) == 2
+    assert "looks like a mask" in " ".join(capsys.readouterr().err.split())
+    assert main(["evaluate", files[1], files[0]]) == 0
+    assert "AP@0.5" not in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("small_demo")

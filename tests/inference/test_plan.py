@@ -108,9 +108,17 @@ def test_what_was_found_before_is_taken_for_a_small_input_too(ensemble: Ensemble
     assert made.backend != "torch"
 
 
-def test_no_tile_is_larger_than_it_takes_to_hold_the_image(ensemble: Ensemble) -> None:
-    assert max(one.tile for one in go(ensemble, Tiling(device="cpu"), info=image(500, 90))) == 512
-    assert {one.tile for one in go(ensemble, Tiling(device="cpu"), info=image(1, 1))} == {256}
+@pytest.mark.parametrize(("height", "width", "largest"), [(500, 90, 512), (1, 1, 256)])
+def test_no_tile_is_larger_than_it_takes_to_hold_the_image(
+    ensemble: Ensemble, height: int, width: int, largest: int
+) -> None:
+    info = image(height, width)
+    assert max(one.tile for one in go(ensemble, Tiling(device="cpu"), height * width, info)) == largest
+
+
+def test_the_tiles_of_a_folder_are_not_bound_by_its_first_image(ensemble: Ensemble) -> None:
+    first = image(500, 90)
+    assert max(one.tile for one in go(ensemble, Tiling(device="cpu"), 100 * 500 * 90, first)) > 512
 
 
 def test_tiles_leave_room_for_a_core_between_large_halos(ensemble: Ensemble) -> None:

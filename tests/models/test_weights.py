@@ -17,9 +17,11 @@ from unetkit.errors import ModelError
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
-from unetkit.models.weights import FIRST_CONVOLUTION, adapt_first_convolution, load_weights, read_weights
+from unetkit.models.weights import adapt_first_convolution, fit_weights, load_weights, read_weights
 
 State = dict[str, Tensor]
+
+FIRST_CONVOLUTION = "encoder.conv1.weight"
 
 
 def spec(channels: int = 3, encoder: str = "resnet18") -> ModelSpec:
@@ -108,6 +110,17 @@ def test_the_first_convolution_is_adapted_as_smp_adapts_it(trained: State, tmp_p
     reference = nn.Sequential(convolution)
     patch_first_conv(reference, channels, pretrained=True)
     torch.testing.assert_close(network.state_dict()[FIRST_CONVOLUTION], convolution.weight.data)
+
+
+@pytest.mark.parametrize("encoder", ["vgg11", "resnetv2_18", "inceptionv4", "inceptionresnetv2"])
+def test_the_first_convolution_of_every_family_is_adapted(encoder: str) -> None:
+    with torch.device("meta"):
+        colour, grey = build_network(spec(3, encoder)), build_network(spec(1, encoder))
+    state = {name: torch.zeros(tensor.shape) for name, tensor in colour.state_dict().items()}
+    report = fit_weights(grey.to_empty(device="cpu"), state, "here")
+    assert len(report.reshaped) == 1
+    assert not report.missing
+    assert not report.unused
 
 
 def test_grey_gets_the_response_of_the_same_grey_as_rgb(trained: State) -> None:

@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from tiny_fit import SETTINGS, Fit
+from tiny_fit import SETTINGS, SMALL_HALO, Fit
 
 from unetkit.cli import main
 from unetkit.synthetic import write_dataset
@@ -39,6 +39,6 @@ def fit_cells(cells: Path) -> Fit:
 def small_halo_canvas() -> Iterator[None]:
     """Measure the halo on a small canvas: the full one takes longer than all the rest of a tiny run."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"CANVAS": 256, "WINDOW": 128, "POSITIONS": 2, "LARGEST": 48}.items():
+        for name, value in SMALL_HALO.items():
             patch.setattr(f"unetkit.inference.halo.{name}", value)
         yield

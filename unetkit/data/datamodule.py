@@ -7,30 +7,33 @@ import sys
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
-import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset
+from unetkit.data.heights import Heights, HeightTarget, are_plain
+from unetkit.data.image_labels import LabelledCrops, LabelledImages, load_labelled
 from unetkit.data.pairs import Pair, find_pairs
-from unetkit.data.split import check_apart, split_fraction
+from unetkit.data.split import check_apart, check_folds, split_folds, split_fraction
 from unetkit.data.store import (
     ImageStore,
-    Record,
     check_foreground,
     check_labels,
     common_channels,
+    common_pixel_size,
     measure_dataset,
     measure_images,
 )
 from unetkit.data.transforms import resolve_augmentation
+from unetkit.data.weight_map import BorderWeight, WeightMaps
 from unetkit.errors import ConfigError, DataError
 from unetkit.inference.grid import check_multiple
 from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.report.console import say
 
 BATCHES_PER_EPOCH = (64, 1000)
 """Least and most batches in an epoch whose number of crops is left to unetkit."""
@@ -41,7 +44,7 @@ class SegmentationData(LightningDataModule):
 
     Images and masks can be TIFF, PNG or JPEG, 8-bit, 16-bit or float, of any sizes. An alpha channel is dropped; where
     grey and colour images mix, the grey ones are repeated. In masks 0 is background; any other value is foreground, or
-    the number of the class when the model has more than 2 classes.
+    the number of the class when the model has more than 2 classes, or of the object when it tells instances apart.
 
     Args:
         train: A folder with `images` and `masks` in it (files pair by name), a multi-page TIFF or an image (with
@@ -52,18 +55,26 @@ class SegmentationData(LightningDataModule):
             a stack, the fraction is a run of neighbouring pages, since pages side by side are almost the same.
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on; of `val`, or of `train` where `val` is a fraction.
+        folds: Number of folds for cross-validation, in place of the fraction `val`: the images of `train` are split
+            into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
+            Of a stack, each fold is a run of neighbouring pages; images with the same pixels share a fold.
+        fold: The fold to validate on, counted from 0, or "all" (the default) to train a model for each in turn.
         crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5).
-        batch_size: Crops in a batch.
+        batch_size: Crops in a batch, on each device.
         crops_per_epoch: Crops in an epoch. By default as many as cover the training images once, but from 64 to 1000
             batches.
         foreground_share: Share of the crops, 0 to 1, placed around a random object (or class) of their image; the
             others are placed evenly.
         augment: Level of augmentation: none, light, standard or strong.
         augment_options: Single parameters of the augmentation, over those of the level; see `Augmentation`.
+        image_labels: CSV with labels of whole images, to train model.image_classes beside the masks: the columns image
+            (a path relative to the CSV) and label (1 or 0, or the name of a class). Images without masks may be among
+            them. Each is resized to `crop` x `crop`, whatever its shape.
         normalization: How raw pixels become network input.
+        border_weight: How much gaps between objects count, with the loss weighted_bce.
         workers: Processes that prepare crops. By default up to 8 with a GPU, else 1 or 2; 0 for none.
         cache_gb: Memory for decoded images, in GiB; images beyond it are read from disk for each crop.
-        seed: Decides the validation images and all crops.
+        seed: Decides the validation images, the folds and all crops.
     """
 
     def __init__(
@@ -74,13 +85,17 @@ class SegmentationData(LightningDataModule):
         val: float | str = 0.1,
         val_masks: str | None = None,
         val_pages: str | None = None,
+        folds: int | None = None,
+        fold: int | Literal["all"] | None = None,
         crop: int = 256,
         batch_size: int = 8,
         crops_per_epoch: int | None = None,
         foreground_share: float = 0.5,
         augment: str = "standard",
         augment_options: dict[str, Any] | None = None,
+        image_labels: str | None = None,
         normalization: Normalization = Normalization(),  # noqa: B008  # frozen
+        border_weight: BorderWeight = BorderWeight(),  # noqa: B008  # frozen
         workers: int | None = None,
         cache_gb: float = 2.0,
         seed: int = 0,
@@ -92,23 +107,30 @@ class SegmentationData(LightningDataModule):
         self.val = val
         self.val_masks = val_masks
         self.val_pages = val_pages
+        self.folds = folds
+        self.fold = "all" if folds is not None and fold is None else fold
         self.crop = crop
         self.batch_size = batch_size
         self.crops_per_epoch = crops_per_epoch
         self.foreground_share = foreground_share
         self.augment = augment
         self.augmentation = resolve_augmentation(augment, augment_options)
+        self.image_labels = image_labels
         self.normalization = normalization
+        self.border_weight = border_weight
         self.workers = _default_workers() if workers is None else workers
         self.cache_gb = cache_gb
         self.seed = seed
         self.channels = 0
         self.classes = 2
+        self.heights: Heights | None = None
         self.channel_names: tuple[str, ...] = ()
         self.pixel_size_um: tuple[float, float] | None = None
         self._store: ImageStore | None = None
+        self._weights: WeightMaps | None = None
         self._train_indices: list[int] = []
         self._val_indices: list[int] = []
+        self.labelled: LabelledImages | None = None
         self._check_settings()
 
     def setup(self, stage: str = "fit") -> None:
@@ -123,24 +145,36 @@ class SegmentationData(LightningDataModule):
         """
         if self._store is not None or stage not in ("fit", "validate"):
             return
+        if self.fold == "all":
+            raise ConfigError(
+                "data.fold: all stands for several runs, and this is one.",
+                "Give the number of a fold; `unetkit fit` and training.cross_validation run all of them.",
+            )
         train, val = self._find()
         store = ImageStore([*train, *val], self.normalization, round(self.cache_gb * 2**30))
-        check_foreground(store.records[: len(train)])
         self._train_indices = list(range(len(train)))
         self._val_indices = list(range(len(train), len(store.records)))
+        if self.folds is not None and self.fold is not None:
+            digests = [record.digest for record in store.records]
+            self._train_indices, self._val_indices = split_folds(train, digests, self.folds, self.fold, self.seed)
+        check_foreground([store.records[index] for index in self._train_indices])
         self._store = store
         self._set_channels(common_channels(store.records))
         names = {r.info.channel_names for r in store.records if r.channels == self.channels}
         self.channel_names = names.pop() if len(names) == 1 else ()
-        self.pixel_size_um = _common_pixel_size(store.records)
+        self.pixel_size_um = common_pixel_size(store.records)
 
-    def prepare_for(self, channels: int, classes: int, stride: int) -> None:
+    def prepare_for(
+        self, channels: int, classes: int, stride: int, height: HeightTarget | None = None, *, weighted: bool = False
+    ) -> None:
         """Fit the data to a model, after `setup` and before the loaders are made.
 
         Args:
             channels: Channels that the model takes.
             classes: Number of mask values, the background included.
             stride: Number of pixels that crops have to be a multiple of.
+            height: What the heights are, where the model tells instances apart.
+            weighted: Whether each crop comes with the weights of its pixels.
 
         Raises:
             ConfigError: The crop is not a multiple of the stride.
@@ -157,7 +191,44 @@ class SegmentationData(LightningDataModule):
             )
         check_labels(records, classes)
         self.classes = classes
+        self.heights = None if height is None else self._heights(height)
         self._set_channels(channels)
+        if not weighted and self.border_weight != BorderWeight():
+            raise ConfigError(
+                "data.border_weight has no meaning for a loss in which all pixels count alike.",
+                "Use model.loss: weighted_bce, or leave border_weight out.",
+            )
+        if weighted and self._weights is None:
+            self._weights = WeightMaps(self._loaded(), self._train_indices, classes, self.border_weight)
+
+    def label_images(self, classes: Sequence[str]) -> None:
+        """Read the labelled images, after `prepare_for`.
+
+        Images with masks are trained or validated on as their masks are. Of the others the same fraction (or fold) is
+        set aside; none where the images to validate on are given.
+
+        Args:
+            classes: The image classes.
+
+        Raises:
+            UnetkitError: There is no list of labels, or it or its images cannot be used.
+        """
+        if self.image_labels is None:
+            raise ConfigError("model.image_classes has no meaning without labels.", "Give them (data.image_labels).")
+        files = [record.pair.image.resolve() for record in self._loaded().records]
+        train, val = ({files[index] for index in indices} for indices in (self._train_indices, self._val_indices))
+        fraction = 0.0 if isinstance(self.val, str) or self.val_pages is not None else self.val
+        self.labelled = load_labelled(
+            Path(self.image_labels),
+            classes,
+            train,
+            val,
+            part=(self.fold, self.folds) if self.folds is not None and isinstance(self.fold, int) else fraction,
+            seed=self.seed,
+            side=self.crop,
+            channels=self.channels,
+            normalization=self.normalization,
+        )
 
     def train_dataloader(self) -> CropLoader:
         """Return the loader of crops; each item is an `Item`, collated along a new first axis."""
@@ -174,11 +245,13 @@ class SegmentationData(LightningDataModule):
             normalization=self.normalization,
             foreground_share=self.foreground_share,
             seed=self.seed,
+            heights=self.heights,
+            weights=self._weights,
         )
         return CropLoader(
-            crops,
+            crops if self.labelled is None else LabelledCrops(crops, self.labelled, self.augmentation, self.seed),
             batch_size=self.batch_size,
-            sampler=CropSampler(count),
+            sampler=CropSampler(count, *self._processes()),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -186,12 +259,19 @@ class SegmentationData(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[NamedItem] | list[Any]:
-        """Return the loader of whole images, one `NamedItem` at a time and not collated; [] without validation."""
+        """Return the loader of whole images, one `NamedItem` at a time and not collated; [] without validation.
+
+        Several processes divide the images. Where there are fewer images than processes each takes all of them, which
+        leaves the mean scores as they are.
+        """
         if not self._val_indices:
             return []
         workers = min(self.workers, 1)
+        process, processes = self._processes()
+        everything = range(len(self._val_indices))
         return DataLoader(
             self.val_items(),
+            sampler=everything[process::processes] if len(everything) >= processes else everything,
             batch_size=1,
             collate_fn=_take_single,
             num_workers=workers,
@@ -213,6 +293,8 @@ class SegmentationData(LightningDataModule):
 
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""
+        if self.fold == "all":
+            return self._find()[0][0].image
         return self._loaded().records[(self._val_indices or self._train_indices)[0]].pair.image
 
     def describe_images(self) -> TrainingImages:
@@ -227,6 +309,7 @@ class SegmentationData(LightningDataModule):
             "train": self.train,
             "train_images": len(self._train_indices),
             "val_images": [records[index].pair.name for index in self._val_indices],
+            **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),
             "channels": self.channels,
             "dtypes": sorted({str(record.info.dtype) for record in records}),
             "smallest_image": min((record.height, record.width) for record in records),
@@ -254,10 +337,13 @@ class SegmentationData(LightningDataModule):
             raise ConfigError(
                 f"data.val: {self.val:g} is not possible.", "Use a fraction below 1, 0 for none, or a folder."
             )
+        check_folds(self.folds, self.fold, self.val, self.val_pages)
 
     def _find(self) -> tuple[list[Pair], list[Pair]]:
         """Find the pairs to train on and those to validate on."""
         pairs = find_pairs(Path(self.train), _path(self.masks), self.pages)
+        if self.folds is not None:
+            return pairs, []
         if isinstance(self.val, str):
             val = find_pairs(Path(self.val), _path(self.val_masks), self.val_pages)
         elif self.val_pages is not None:
@@ -281,31 +367,41 @@ class SegmentationData(LightningDataModule):
             train = [records[index] for index in self._train_indices]
             self.normalization = measure_dataset(train, self.normalization, channels)
 
+    def _heights(self, target: HeightTarget) -> Heights:
+        records = self._loaded().records
+        plain = are_plain(records[index].numbered for index in self._train_indices)
+        if plain and self._processes()[0] == 0:
+            say(
+                "The masks do not number their objects: each connected part of the foreground is taken for one. "
+                "Objects that touch are told apart if each has its own number in the masks."
+            )
+        return Heights(target, connected=plain)
+
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:
             return self.crops_per_epoch
         records = self._loaded().records
         cover = sum(ceil(records[i].height * records[i].width / self.crop**2) for i in self._train_indices)
-        least, most = (batches * self.batch_size for batches in BATCHES_PER_EPOCH)
+        least, most = (batches * self.batch_size * self._processes()[1] for batches in BATCHES_PER_EPOCH)
         return min(max(cover, least), most)
+
+    def _processes(self) -> tuple[int, int]:
+        """Return the number of this process, from 0, and how many train together."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-def _common_pixel_size(records: Sequence[Record]) -> tuple[float, float] | None:
-    """Return the pixel size that all files give, within 1 percent; None if one differs or does not say."""
-    sizes = [record.info.pixel_size_um for record in records]
-    first = sizes[0]
-    if first is None or any(size is None or not np.allclose(size, first, rtol=0.01) for size in sizes):
-        return None
-    return first
+def usable_cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _default_workers() -> int:
     """Processes that keep the device busy: augmenting a crop takes milliseconds, a step on a CPU most of a second."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     if not torch.cuda.is_available():
         return 1 if cores <= 4 else 2
     # Outside Linux each worker gets a copy of the cached images of its own.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from math import exp, log
-from typing import Any, TypedDict
+from math import ceil, exp, log
+from typing import Any, NotRequired, TypedDict
 
 import cv2
 import numpy as np
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from unetkit.data.heights import Heights, to_objects
 from unetkit.data.store import ImageStore, Record, to_channels
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
+from unetkit.data.weight_map import WeightMaps
 from unetkit.models.spec import Normalization
 
 
@@ -27,12 +29,16 @@ class Item(TypedDict):
         mask: (h, w) int64 class of each pixel.
         center: (C,) float32: network input is `(image - center) / scale`.
         scale: (C,) float32.
+        height: (h, w) float32, 0 to 1, see `Heights`; of crops for a model that tells instances apart.
+        weight: (h, w) float32, how much each pixel counts in training, where the loss takes that.
     """
 
     image: Tensor
     mask: Tensor
     center: Tensor
     scale: Tensor
+    height: NotRequired[Tensor]
+    weight: NotRequired[Tensor]
 
 
 class NamedItem(Item):
@@ -59,6 +65,8 @@ class CropDataset(Dataset[Item]):
         foreground_share: Share of the crops, 0 to 1, that are placed around a foreground position. All labels of an
             image (objects or classes) are equally likely to be the one.
         seed: Another seed gives other crops.
+        heights: How to compute the heights, where the model tells instances apart.
+        weights: How much the pixels count, if the items say so.
     """
 
     def __init__(
@@ -74,6 +82,8 @@ class CropDataset(Dataset[Item]):
         normalization: Normalization,
         foreground_share: float,
         seed: int,
+        heights: Heights | None = None,
+        weights: WeightMaps | None = None,
     ) -> None:
         self._store = store
         self._indices = list(indices)
@@ -85,6 +95,8 @@ class CropDataset(Dataset[Item]):
         self._normalization = normalization
         self._foreground_share = foreground_share
         self._seed = seed
+        self._heights = heights
+        self._weights = weights
         self._transforms: dict[int, Transform] = {}
         if augmentation != PRESETS["none"]:
             kinds = {store.records[index].channels for index in self._indices}
@@ -99,19 +111,30 @@ class CropDataset(Dataset[Item]):
         epoch, index = key
         position = epoch * self._crops_per_epoch + index
         visit, place = divmod(position, len(self._indices))
-        chosen = self._indices[_order(self._seed, visit, len(self._indices))[place]]
+        chosen = self._indices[visiting_order(self._seed, visit, len(self._indices))[place]]
         record = self._store.records[chosen]
         rng = np.random.default_rng((self._seed, epoch, index))
-        pixels, labels = self._cut(chosen, record, rng)
-        pixels, classes = resize(pixels, self._crop), resize_nearest(to_classes(labels, self._classes), self._crop)
+        pixels, targets = self._cut(chosen, record, rng)
+        pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
         if self._transforms:
             low, width = record.range.center[:, None, None], record.range.scale[:, None, None]
-            unit, classes = self._transforms[record.channels]((pixels - low) / width, classes, rng)
+            unit, targets = self._transforms[record.channels]((pixels - low) / width, targets, rng)
             pixels = unit * width + low
-        return make_item(record, pixels, classes, self._channels, self._normalization)
+        labels = targets if self._weights is None else targets[..., 0]
+        item = make_item(record, pixels, to_classes(labels, self._classes), self._channels, self._normalization)
+        if self._heights is not None:
+            item["height"] = torch.from_numpy(self._heights(labels.astype(np.uint16)))
+        if self._weights is not None:
+            item["weight"] = torch.from_numpy(targets[..., 1].copy())
+        return item
 
     def _cut(self, index: int, record: Record, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Cut a square of the image that is the crop once it is resized: (C, side, side) and (side, side)."""
+        """Cut a square of the image that is the crop once it is resized.
+
+        Returns:
+            Pixels (C, side, side), and classes, or objects where heights are computed, (side, side); with weights both
+            of them, (side, side, 2) float32.
+        """
         side = max(1, round(self._crop / exp(rng.uniform(*self._scale_logs))))
         focus: NDArray[np.int32] | None = None
         if rng.random() < self._foreground_share and len(record.foreground):
@@ -126,18 +149,32 @@ class CropDataset(Dataset[Item]):
         ]
         pixels, labels = self._store.read(index, (inside[0], inside[1]))
         pixels = pixels.astype(np.float32)
+        targets = to_classes(labels, self._classes) if self._heights is None else to_objects(labels)
+        if self._weights is not None:
+            weights = self._weights.read(index, (inside[0], inside[1]), to_classes(labels, self._classes))
+            targets = np.stack([targets.astype(np.float32), weights], axis=-1)
         padding = [(part.start - start, start + side - part.stop) for start, part in zip(starts, inside, strict=True)]
         if any(sum(both) for both in padding):
             pixels = np.pad(pixels, [(0, 0), *padding], mode="reflect")
-            labels = np.pad(labels, padding, mode="reflect")
-        return pixels, labels
+            targets = np.pad(targets, [*padding, (0, 0)][: targets.ndim], mode="reflect")
+        return pixels, targets
 
 
 class CropSampler(Sampler[tuple[int, int]]):
-    """Yields the keys (epoch, index) of an epoch's crops; the training loop says which epoch it is."""
+    """Yields the keys (epoch, index) of an epoch's crops; the training loop says which epoch it is.
 
-    def __init__(self, crops_per_epoch: int) -> None:
-        self._crops_per_epoch = crops_per_epoch
+    Each of several processes takes every nth crop. So their batches together hold the crops that one process would take
+    in a batch n times as large, and all have equally many: where n does not divide the number, a few crops are added.
+
+    Args:
+        crops_per_epoch: Number of crops in an epoch, over all processes.
+        process: Number of this process, from 0.
+        processes: Number of processes.
+    """
+
+    def __init__(self, crops_per_epoch: int, process: int = 0, processes: int = 1) -> None:
+        count = ceil(crops_per_epoch / processes)
+        self._indices = range(process, count * processes, processes)
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -147,11 +184,11 @@ class CropSampler(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Iterate over the keys of the epoch."""
         epoch = self._epoch
-        return ((epoch, index) for index in range(self._crops_per_epoch))
+        return ((epoch, index) for index in self._indices)
 
     def __len__(self) -> int:
-        """Number of crops in an epoch."""
-        return self._crops_per_epoch
+        """Number of crops in an epoch that are this process's."""
+        return len(self._indices)
 
 
 class CropLoader(DataLoader[Item]):
@@ -230,8 +267,11 @@ def resize(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 
 def resize_nearest(classes: NDArray[Any], side: int) -> NDArray[Any]:
-    """Resize (h, w) to (side, side) by the nearest pixel, centred as `resize` is (OpenCV's is half a pixel off)."""
-    rows, columns = (((np.arange(side) + 0.5) * length / side).astype(np.int64) for length in classes.shape)
+    """Resize (h, w), or (h, w, k), to (side, side) by the nearest pixel, centred as `resize` is.
+
+    OpenCV's is half a pixel off.
+    """
+    rows, columns = (((np.arange(side) + 0.5) * length / side).astype(np.int64) for length in classes.shape[:2])
     return classes[np.ix_(rows, columns)]
 
 
@@ -249,6 +289,6 @@ def _start(length: int, side: int, focus: int | None, rng: np.random.Generator) 
 
 
 @lru_cache(maxsize=4)
-def _order(seed: int, visit: int, images: int) -> tuple[int, ...]:
+def visiting_order(seed: int, visit: int, images: int) -> tuple[int, ...]:
     """Order in which the images are visited for the nth time."""
     return tuple(np.random.default_rng((seed, visit)).permutation(images).tolist())

@@ -11,11 +11,11 @@ from unetkit.errors import ModelError
 from unetkit.inference.forward import Kind
 from unetkit.inference.grid import round_up
 from unetkit.inference.options import Output
-from unetkit.models.segmenter import Segmenter, load_model
+from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model
 from unetkit.models.spec import ModelSpec
 
 Models = Segmenter | str | Path | Sequence[Segmenter | str | Path]
-"""A model, or several; as they are or as files."""
+"""A model, or several; as they are, as files, or as folders of runs."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Ensemble:
     @property
     def halo(self) -> int:
         """The largest halo, a multiple of the stride."""
-        return round_up(max(spec.halo for spec in self.specs), self.stride)
+        return round_up(max(max(spec.halo, spec.margin) for spec in self.specs), self.stride)
 
     @property
     def threshold(self) -> float:
@@ -86,7 +86,7 @@ class Ensemble:
 
 
 def gather_models(models: Models) -> Ensemble:
-    """Load what is not loaded yet.
+    """Load what is not loaded yet; a folder stands for every model.safetensors below it, such as one for each fold.
 
     Raises:
         ModelError: A file cannot be used, there is no model, or the models are not for the same images and classes.
@@ -95,10 +95,11 @@ def gather_models(models: Models) -> Ensemble:
     if not several:
         raise ModelError("There is no model.", "Give at least one.")
     owned = not any(isinstance(model, Segmenter) for model in several)
-    ensemble = Ensemble(tuple(model if isinstance(model, Segmenter) else load_model(model) for model in several), owned)
+    found = [one for model in several for one in ([model] if isinstance(model, Segmenter) else _files(Path(model)))]
+    ensemble = Ensemble(tuple(one if isinstance(one, Segmenter) else load_model(one) for one in found), owned)
     first = ensemble.segmenters[0]
     for other in ensemble.segmenters[1:]:
-        for name in ("in_channels", "classes", "instances"):
+        for name in ("in_channels", "classes", "instances", "image_classes"):
             mine, its = getattr(first.spec, name), getattr(other.spec, name)
             if mine != its:
                 raise ModelError(
@@ -106,3 +107,13 @@ def gather_models(models: Models) -> Ensemble:
                     "Give models that were trained for the same kind of images and masks.",
                 )
     return ensemble
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the model files that a path stands for: itself, or those below it in the order of their names."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.rglob(MODEL_FILE))
+    if not files:
+        raise ModelError(f"There is no {MODEL_FILE} in {path} or below it.", "Give the folder of a run, or its model.")
+    return files

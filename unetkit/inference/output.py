@@ -28,9 +28,15 @@ METHODS = ("tta", "skip_empty")
 
 
 def describe_output(
-    info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, tiling: Tiling, result: Result
+    info: ImageInfo,
+    ensemble: Ensemble,
+    plan: Plan,
+    reading: Reading,
+    tiling: Tiling,
+    result: Result,
+    notes: tuple[tuple[str, str], ...] = (),
 ) -> OutputSpec:
-    """Describe the output for an image, with what made it; labels as if there were many.
+    """Describe the output for an image, with what made it and more `notes`; labels as if there were many.
 
     Raises:
         ConfigError: The models' classes and the output do not go together.
@@ -51,7 +57,7 @@ def describe_output(
         plane_axes=info.plane_axes,
         plane_shape=info.plane_shape,
         pixel_size_um=info.pixel_size_um,
-        notes=_notes(info, ensemble, plan, reading, tiling, result),
+        notes=_notes(info, ensemble, plan, reading, tiling, result) + notes,
         pyramid=result.pyramid,
         channel_names=names if len(names) == ensemble.classes > 1 else (),
     )

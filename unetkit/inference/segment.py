@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.errors import ConfigError, ImageError, UnetkitError
+from unetkit.inference.classify import classify, describe_classes
 from unetkit.inference.device import cache_bytes
 from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
@@ -27,6 +28,7 @@ from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.files import create_sink, open_image
 from unetkit.io.image import UNNAMED_AXES, BadTile, ImageInfo, ImageSource, OutputSpec
 from unetkit.io.reading import Reading
+from unetkit.models.image_head import ImageClassifier
 from unetkit.models.statistics import sample_pixels
 from unetkit.options import split_options
 
@@ -51,6 +53,7 @@ class Segmented:
         bad_tiles: Parts of the image that could not be decoded, and are background.
         objects: Largest label, of labels.
         seams: What comparing tiles with far more context gave, if it was asked for.
+        image_classes: Probability of each class of the whole image, where the models judge them.
     """
 
     image: Path
@@ -65,6 +68,7 @@ class Segmented:
     bad_tiles: tuple[BadTile, ...] = ()
     objects: int | None = None
     seams: Seams | None = None
+    image_classes: dict[str, float] = field(default_factory=dict)
 
 
 def segment(
@@ -126,10 +130,13 @@ class Segmentation:
     progress: Begin | None
     tell: Callable[[str], None]
     _predictor: Predictor | None = None
+    _classifiers: tuple[ImageClassifier, ...] = ()
 
     def run(self, jobs: Sequence[Job], result: Path, models: Models, *, verify_seams: bool) -> list[Segmented]:
         """Segment the images of all jobs; see `segment`."""
         ensemble = gather_models(models)
+        if ensemble.specs[0].image_classes:
+            self._classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
         folder = None if jobs[0].result == result else result
         done: list[Segmented] = []
         failed: list[UnetkitError] = []
@@ -158,7 +165,8 @@ class Segmentation:
         with closing(self.open(job, ensemble)) as source:
             predictor = self.predictor(source, ensemble, count, job.result)
             info = source.info
-            spec = self._describe(info, predictor)
+            classes = classify(source, self._classifiers) if self._classifiers else {}
+            spec = self._describe(info, predictor, classes)
             if folder is not None:
                 make_folder(folder)
             create_sink(job.result, spec, overwrite=self.written.overwrite)  # what is not possible is an error now
@@ -166,7 +174,7 @@ class Segmentation:
             advance = self.progress(job.image.name, pixels) if self.progress else None
             with self._bands(job.result, source, predictor) as bands:
                 kept = sum(band.shape[1] for band in bands) * info.width
-                objects, skipped = self._write(job.result, source, predictor, bands, advance)
+                objects, skipped = self._write(job.result, spec, source, predictor, bands, advance)
             picture = job.result.with_name(f"{job.result.name}.skipped.png") if skipped else None
             if picture is not None:
                 draw_skipped(picture, source, skipped)
@@ -183,6 +191,7 @@ class Segmentation:
                 bad_tiles=tuple(source.bad_tiles),
                 objects=objects,
                 seams=predictor.verify(source) if verify_seams else None,
+                image_classes=classes,
             )
 
     def predictor(self, source: ImageSource, ensemble: Ensemble, count: int, result: Path) -> Predictor:
@@ -218,8 +227,10 @@ class Segmentation:
             self.tell(f"{info.name} does not look like the training images. {text}")
         return source
 
-    def _describe(self, info: ImageInfo, predictor: Predictor) -> OutputSpec:
-        return describe_output(info, predictor.ensemble, predictor.plan, self.reading, self.tiling, self.written)
+    def _describe(self, info: ImageInfo, predictor: Predictor, classes: dict[str, float]) -> OutputSpec:
+        notes = (("image_classes", describe_classes(classes)),) if classes else ()
+        plan = predictor.plan
+        return describe_output(info, predictor.ensemble, plan, self.reading, self.tiling, self.written, notes)
 
     @contextmanager
     def _bands(self, result: Path, source: ImageSource, predictor: Predictor) -> Iterator[BandStore | list[Any]]:
@@ -250,6 +261,7 @@ class Segmentation:
     def _write(
         self,
         result: Path,
+        spec: OutputSpec,
         source: ImageSource,
         predictor: Predictor,
         bands: BandStore | list[Any],
@@ -257,7 +269,6 @@ class Segmentation:
     ) -> tuple[int | None, list[Any]]:
         """Predict and write; return the largest label and the tiles that were skipped."""
         info = source.info
-        spec = self._describe(info, predictor)
         known = len(bands)
         if progress is not None:
             progress(sum(band.shape[1] for band in bands) * info.width if known else 0)

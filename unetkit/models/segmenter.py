@@ -19,6 +19,9 @@ from unetkit.models.normalizer import Normalizer
 from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
 
+MODEL_FILE = "model.safetensors"
+"""Name of a run's model."""
+
 METADATA_KEY = "unetkit"
 """Key of the spec's JSON in the metadata of a model file."""
 

@@ -15,12 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unetkit.errors import ModelError
+from unetkit.models.encoders import smp_name
 from unetkit.models.spec import ModelSpec
 
-FIRST_CONVOLUTION = "encoder.conv1.weight"
-"""Name of the one weight whose shape depends on the number of input channels."""
-
-WRAPPERS = ("module.", "model.", "network.", "segmenter.", "averaged.module.")
+WRAPPERS = ("module.", "model.", "network.", "segmenter.", "averaged.")
 """Prefixes that other programs, and unetkit itself, put before the names of the weights."""
 
 NESTS = ("state_dict", "model_state_dict", "model")
@@ -82,8 +80,12 @@ def load_weights(network: nn.Module, weights: str, spec: ModelSpec) -> LoadRepor
 
 def imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
     """Return the ImageNet weights that smp offers for an encoder (downloaded once, then cached by smp)."""
+    if spec.arch == "plain_unet":
+        raise ModelError("There are no ImageNet weights of plain_unet.", "Leave `weights` out, or use arch: unet.")
+    name = smp_name(spec.encoder)
+    wanted = "imagenet" if name in smp.encoders.encoders else True  # timm's names have no choice of weights
     try:
-        encoder = smp.encoders.get_encoder(spec.encoder, in_channels=3, depth=spec.depth, weights="imagenet")
+        encoder = smp.encoders.get_encoder(name, in_channels=3, depth=spec.depth, weights=wanted)
     except Exception as error:  # the hub client, requests, urllib and torch.hub each have errors of their own
         raise ModelError(
             f"The ImageNet weights of {spec.encoder} could not be downloaded ({type(error).__name__}).",
@@ -139,11 +141,12 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], name: str) -> Load
         ModelError: Fewer than half of the encoder's weights fit.
     """
     own = network.state_dict()
+    first = first_convolution(network)
     sources = {_own_name(key, own): key for key in state}
     fitting, reshaped = {}, []
     for key in own.keys() & sources.keys():
         weight = value = state[sources[key]]
-        if key == FIRST_CONVOLUTION and value.ndim == 4 and value.shape[1] != own[key].shape[1]:
+        if key == first and value.ndim == 4 and value.shape[1] != own[key].shape[1]:
             weight = adapt_first_convolution(value, own[key].shape[1])
             reshaped.append(key)
         if weight.shape == own[key].shape:
@@ -165,6 +168,11 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], name: str) -> Load
         missing=tuple(key for key in wanted if key not in fitting),
         unused=tuple(key for key in state if key not in used),
     )
+
+
+def first_convolution(network: nn.Module) -> str:
+    """Return the name of the one weight whose shape depends on the number of input channels."""
+    return next(f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
 
 
 def adapt_first_convolution(weight: Tensor, channels: int) -> Tensor:

@@ -86,10 +86,13 @@ def describe_series(series: Sequence[Series]) -> dict[str, str]:
 def describe_model(path: Path) -> dict[str, str]:
     """Return everything in the metadata of a model file by name."""
     from unetkit.models.segmenter import hash_file, read_spec
+    from unetkit.models.spec import UNUSED
 
     spec = read_spec(path)
     facts: dict[str, str] = {}
     for name, value in dataclasses.asdict(spec).items():
+        if name in UNUSED[spec.arch]:
+            continue
         nested = value if isinstance(value, dict) else {"": value}
         for key, entry in nested.items():
             facts[f"{name} {key}".strip().replace("_", " ")] = _text(entry)

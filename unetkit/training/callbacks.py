@@ -12,13 +12,12 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unetkit.errors import OutputError
-from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
 from unetkit.report.console import say
 from unetkit.training.module import SegmentationModule
 
-MODEL_FILE = "model.safetensors"
 METRICS_FILE = "metrics.csv"
-SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou")
+SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", "val_image_auroc", "val_image_accuracy")
 METRIC_COLUMNS = ("epoch", "step", "lr", "train_loss", *SCORES, "seconds")
 TIMED_BATCHES = 10
 """Batches after which the time of an epoch is estimated."""
@@ -63,12 +62,14 @@ class KeepBest(Callback):
         self.path = folder / MODEL_FILE
         self.best_dice = -1.0
         self.best_epoch = -1
+        self.best_scores: dict[str, float] = {}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare, and write."""
         dice = float(trainer.callback_metrics["val_dice"])
         if not trainer.sanity_checking and dice > self.best_dice:
             self.best_dice = dice
+            self.best_scores = {n: float(trainer.callback_metrics[n]) for n in SCORES if n in trainer.callback_metrics}
             self._write(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -83,12 +84,13 @@ class KeepBest(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run has to know."""
-        return {"best_dice": self.best_dice, "best_epoch": self.best_epoch}
+        return {"best_dice": self.best_dice, "best_epoch": self.best_epoch, "best_scores": self.best_scores}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.best_dice = state_dict["best_dice"]
         self.best_epoch = state_dict["best_epoch"]
+        self.best_scores = state_dict["best_scores"]
 
 
 class MetricsTable(Callback):
@@ -164,7 +166,7 @@ class CpuNotice(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say that there is no GPU in use."""
-        if pl_module.device.type == "cpu":
+        if pl_module.device.type == "cpu" and trainer.is_global_zero:
             threads = torch.get_num_threads()
             say(f"Training on the CPU ({threads} thread{'s' * (threads > 1)}): no GPU is in use.")
 
@@ -172,7 +174,7 @@ class CpuNotice(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Estimate the time of an epoch from the first batches; the first of all also starts up and does not count."""
-        if pl_module.device.type != "cpu" or self._batches > TIMED_BATCHES:
+        if pl_module.device.type != "cpu" or not trainer.is_global_zero or self._batches > TIMED_BATCHES:
             return
         if self._batches == 0:
             self._start = monotonic()

@@ -21,13 +21,15 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
 from unetkit.errors import ConfigError, ModelError
 from unetkit.inference.array import predict_tiled
+from unetkit.inference.device import has_bfloat16
 from unetkit.inference.halo import HaloMeasurement, measure_halo
-from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
 from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
 from unetkit.scores import count_pixels
-from unetkit.training.callbacks import MODEL_FILE, CpuNotice, KeepBest, MetricsTable, RunFolder
+from unetkit.training.callbacks import CpuNotice, KeepBest, MetricsTable, RunFolder
 from unetkit.training.module import SegmentationModule
+from unetkit.training.processes import check_processes, end_children
 
 CHECKPOINT_FILE = "last.ckpt"
 PICTURE_FILE = "validation.png"
@@ -41,6 +43,8 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "enable_model_summary": False,
     "num_sanity_val_steps": 1,  # a validation that cannot work fails before the first epoch, not after it
     "log_every_n_steps": 10,
+    "devices": 1,  # a batch has as many crops on every machine
+    "use_distributed_sampler": False,  # the loaders of SegmentationData divide the images among the processes
 }
 """Arguments of Lightning's Trainer that differ from its own defaults."""
 
@@ -53,6 +57,7 @@ class RunResult:
         folder: The run folder.
         model: The model file.
         dice: Mean Dice of the model over the validation images, None without validation images.
+        scores: All scores of the model over the validation images, named as in metrics.csv; empty without them.
         epoch: Number of the epoch that the model is from, the first being 1.
         halo: The halo that was measured.
         interrupted: Whether the run was stopped before its end.
@@ -61,6 +66,7 @@ class RunResult:
     folder: Path
     model: Path
     dice: float | None
+    scores: dict[str, float]
     epoch: int
     halo: HaloMeasurement
     interrupted: bool
@@ -84,6 +90,11 @@ def make_trainer(folder: Path, fill: Callable[[Path], None] | None = None, **arg
     epochs = arguments["max_epochs"]
     if epochs is not None and epochs < 1 and not (epochs == -1 and arguments.get("max_steps", -1) > 0):
         raise ConfigError(f"trainer.max_epochs: {epochs} is not possible.", "Use 1 or more.")
+    if arguments["use_distributed_sampler"]:
+        raise ConfigError(
+            "trainer.use_distributed_sampler: true is not possible; the images are divided among the processes anyway.",
+            "Leave it out.",
+        )
     if arguments.get("precision") is None:
         arguments["precision"] = _fastest_precision(arguments.get("accelerator", "auto"))
     callbacks = list(arguments.get("callbacks") or [])
@@ -99,26 +110,27 @@ def make_trainer(folder: Path, fill: Callable[[Path], None] | None = None, **arg
         ModelCheckpoint(folder, Path(CHECKPOINT_FILE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
     ]
     try:
-        return Trainer(**{**arguments, "callbacks": callbacks, "default_root_dir": folder})
+        trainer = Trainer(**{**arguments, "callbacks": callbacks, "default_root_dir": folder})
     except (MisconfigurationException, ValueError, ImportError) as error:
         problem = str(error).strip().splitlines()[0].rstrip(".!")
         raise ConfigError(f"Training cannot be set up so: {problem}.", "Correct the settings under trainer.") from error
+    check_processes(trainer)
+    return trainer
 
 
 def _fastest_precision(accelerator: str) -> str:
     """Return the mixed precision that the hardware is made for, or full precision."""
     if torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda"):
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    capabilities = torch.cpu.get_capabilities()
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
-    bfloat16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bf16-mixed" if on_cpu and bfloat16 else "32-true"
+    return "bf16-mixed" if on_cpu and has_bfloat16() else "32-true"
 
 
 def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, *, resume: bool = False) -> RunResult:
     """Train, and finish the model file: its halo is measured, its result noted, a picture of it drawn.
 
-    Stopping with Ctrl-C keeps the best model so far and finishes it in the same way.
+    Stopping with Ctrl-C keeps the best model so far and finishes it in the same way. Where several processes train, the
+    first finishes the model, and all return its result.
 
     Args:
         trainer: From `make_trainer`.
@@ -139,7 +151,17 @@ def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, 
     except SystemExit:  # Lightning's answer to Ctrl-C, after which it leaves the signal ignored
         signal.signal(signal.SIGINT, signal.default_int_handler)
         interrupted = True
-    return _finish(trainer, data, folder, interrupted)
+        end_children(trainer)
+        if not trainer.is_global_zero:
+            raise KeyboardInterrupt from None
+    except BaseException:
+        end_children(trainer)
+        raise
+    result = _finish(trainer, data, folder, interrupted) if trainer.is_global_zero else None
+    if not interrupted:
+        result = trainer.strategy.broadcast(result)
+    assert result is not None
+    return result
 
 
 def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted: bool) -> RunResult:
@@ -170,7 +192,7 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted:
     )
     save_model(segmenter, path)
     _draw(segmenter, items[:PICTURE_IMAGES], folder / PICTURE_FILE)
-    return RunResult(folder, path, dice, keeper.best_epoch + 1, halo, interrupted)
+    return RunResult(folder, path, dice, keeper.best_scores, keeper.best_epoch + 1, halo, interrupted)
 
 
 def _draw(segmenter: Segmenter, items: list[NamedItem], path: Path) -> None:
