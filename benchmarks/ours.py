@@ -97,7 +97,7 @@ def bare_pass(image: Path, segmenter: Segmenter, setting: Setting, device: torch
             Tiling(device=str(device), **setting.options()),
             source,
             info.planes * info.height * info.width,
-            probabilities=False,
+            kind="mask",
             threshold=None,
             tell=say_nothing,
         )
@@ -144,7 +144,10 @@ class FirstChannel(torch.nn.Module):
 def free_segmenter(spec: ModelSpec, channels: int) -> Segmenter:
     """Return `FirstChannel` in place of a model's U-Net, for uint8 pixels, with that model's stride and halo."""
     fixed = Normalization(scope="dataset", center=(0.0,) * channels, scale=(255.0,) * channels)
-    return Segmenter(replace(spec, in_channels=channels, classes=2, threshold=0.5, normalization=fixed), FirstChannel())
+    return Segmenter(
+        replace(spec, in_channels=channels, classes=2, threshold=0.5, normalization=fixed, training_images=None),
+        FirstChannel(),
+    )
 
 
 @dataclass(frozen=True)

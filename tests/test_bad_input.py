@@ -22,7 +22,7 @@ from unetkit.synthetic import write_dataset
 
 TINY = """
     --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --data.crop 64 --data.crops_per_epoch 4
-    --data.workers 0 --trainer.max_epochs 1 --trainer.accelerator cpu
+    --data.workers 0 --trainer.max_epochs 1 --trainer.accelerator cpu --plan false
 """
 
 Spoil = Callable[[Path], object]
@@ -376,11 +376,6 @@ def test_segment_refuses_settings_that_have_no_meaning(
     Path("there.tif").write_text("an earlier result")
     arguments, expected = SEGMENT_FAULTS[fault]
     refuses(["segment", "image.tif", *arguments, "--model", str(tiny_model)], *expected)
-
-
-def test_segment_needs_a_model(tmp_path: Path, refuses: Callable[..., str]) -> None:
-    good_image(tmp_path, "tif")
-    refuses(["segment", "image.tif", "out.tif"], "--model")
 
 
 def test_segment_refuses_a_folder_with_outputs_that_exist(

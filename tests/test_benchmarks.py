@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tifffile
 import torch
 
 from unetkit import load_model
+from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
 from unetkit.synthetic import make_cells, write_dataset
 
@@ -27,7 +29,19 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(FOLDER))
     yield
     torch.set_num_threads(threads)
-    for name in {"measuring", "memory", "ours", "peers", "tiled", "training"} & (sys.modules.keys() - before):
+    mine = {
+        "encoders",
+        "instances",
+        "measuring",
+        "memory",
+        "nuclei",
+        "ours",
+        "peers",
+        "pretraining",
+        "tiled",
+        "training",
+    }
+    for name in mine & (sys.modules.keys() - before):
         del sys.modules[name]
 
 
@@ -209,6 +223,54 @@ def test_memory_is_measured_from_the_command_line(tmp_path: Path, monkeypatch: p
     assert not list((tmp_path / "scratch").iterdir())
 
 
+def test_constants_of_instances_are_compared_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import instances
+
+    write_dataset(tmp_path, 2, 96, seed=0)
+    grid = ["--data", str(tmp_path), "--smoothing", "3", "--neck", "1", "--depth", "0.1,0.9"]
+    instances.main([*grid, "--degrade", "0.5", "--noise", "0.01"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("2 images, ")
+    assert len(lines) == 1 + 4
+    assert "depth 0.1" in lines[-1]
+    spec = ModelSpec("resnet18", depth=3, decoder_channels=(32, 16, 8), halo=16, instances=True)
+    save_model(
+        Segmenter(replace(spec, training={"data": {"val_images": ["cells_001"]}})), tmp_path / "model.safetensors"
+    )
+    instances.main([*grid, "--model", str(tmp_path / "model.safetensors"), "--val-only", "--threshold", "0.4,0.5"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("1 images, ")
+    assert len(lines) == 1 + 2 * 2 + 2 * 2
+
+
+def test_nuclei_are_scored_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import nuclei
+
+    grey, coloured, bright = (make_cells(96, 96, seed=seed) for seed in range(3))
+    dark = (grey[0] // 512).astype(np.uint8)
+    images = {"grey": dark, "grey_rgb": np.stack([dark] * 3, -1), "bright": 255 - dark}
+    images["coloured"] = np.stack([dark, dark, dark // 2], -1)
+    truths = {"grey": grey[1], "grey_rgb": grey[1], "coloured": coloured[1], "bright": bright[1]}
+    for name, pixels in images.items():
+        for folder in ("images", "masks", "predicted"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        photometric = "rgb" if pixels.ndim == 3 else "minisblack"
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", pixels, photometric=photometric)
+        tifffile.imwrite(tmp_path / "masks" / f"{name}.tif", truths[name].astype(np.uint16))
+        right = truths[name] if name.startswith("grey") else np.roll(truths[name], 48, axis=0)
+        tifffile.imwrite(tmp_path / "predicted" / f"{name}.tif", right.astype(np.uint16))
+    out = tmp_path / "out.json"
+    nuclei.main([str(tmp_path / "predicted"), str(tmp_path), "--json", str(out), "--markdown"])
+    assert "| fluorescence, 2 images | 1.000 | 1.000 | 1.000 |" in capsys.readouterr().out
+    figures = json.loads(out.read_text(encoding="utf-8"))
+    assert figures["fluorescence"]["images"] == 2
+    assert set(figures["fluorescence"].values()) - {1.0} == {2, figures["fluorescence"]["objects"]}
+    assert figures["all"]["images"] == 4
+    assert 0.4 < figures["all"]["mean_ap50"] < 0.9
+
+
 def test_the_speed_of_training_is_measured_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,3 +288,49 @@ def test_the_speed_of_training_is_measured_from_the_command_line(
     assert all(len(one["images_per_second"]) == len(one["processor_seconds"]) == 2 for one in measured)
     assert all(0 < value < 1000 for one in measured for value in one["images_per_second"])
     assert not list(tmp_path.glob("*/runs"))
+
+
+# Networks
+
+
+def test_the_networks_are_counted_and_timed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import encoders
+
+    monkeypatch.setattr(encoders, "TILE", 64)
+    monkeypatch.setattr(encoders, "CROP", 64)
+    monkeypatch.setattr(encoders, "make_spec", lambda name: ModelSpec(name, depth=3, decoder_channels=(8, 8, 8)))
+    encoders.main(["--encoders", "resnet18", "--rounds", "1", "--markdown"])
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| resnet18"))
+    assert all(float(cell) > 0 for cell in row.strip("| ").split(" | ")[1:])
+
+
+def test_flops_are_two_for_each_product() -> None:
+    import encoders
+
+    down = 18 + 3 * 13.5  # products for each pixel of the input: 9 (1 + 1), 9 (2 + 4) / 4, 9 (8 + 16) / 16, ...
+    up = 3 * 2 + 3 * 27 + 1
+    flops = encoders.count_flops(ModelSpec(arch="plain_unet", depth=3, base_channels=1))
+    assert flops == pytest.approx(2 * (down + up))
+
+
+# Pretraining
+
+
+def test_every_start_is_measured_and_none_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pretraining
+
+    write_dataset(tmp_path / "cells", 5, 96, 0)
+    few = ["--images", "2", "--seeds", "1", "--steps", "1", "--pretrain-steps", "1"]
+    sizes = ["--depth", "3", "--crop", "64", "--batch", "2", "--markdown"]
+    arguments = [str(tmp_path / "cells"), str(tmp_path / "out"), *few, *sizes]
+    pretraining.main(arguments)
+    table = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert [row[0].strip() for row in table[2:]] == ["2"]
+    assert all(0 <= float(cell) <= 1 for row in table[2:] for cell in row[1:])
+    monkeypatch.setattr(pretraining, "measure", None)  # what is done is not done again
+    pretraining.main(arguments)
+    assert [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("|")] == table

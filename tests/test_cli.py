@@ -13,9 +13,10 @@ import pytest
 from tifffile import imread, imwrite
 
 from unetkit import __version__, cli, demo
-from unetkit.cli import VERBS, main
+from unetkit.cli import TRAINING_SUMMARIES, VERBS, main
 from unetkit.errors import UnetkitError
 from unetkit.parsing import call
+from unetkit.synthetic import make_cells
 
 HELPS = [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)]
 
@@ -49,7 +50,7 @@ def test_help_answers_within_half_a_second_of_processor_time(arguments: list[str
 def test_without_arguments_every_verb_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     out = capsys.readouterr().out
-    assert all(f"  {verb} " in out for verb in ["fit", *VERBS])
+    assert all(f"  {verb} " in out for verb in [*TRAINING_SUMMARIES, *VERBS])
 
 
 def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,6 +62,14 @@ def test_fit_help_shows_its_settings(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["fit", "--help"]) == 0
     out = capsys.readouterr().out
     assert all(key in out for key in ("--model.encoder", "--data.crop", "--trainer.max_epochs", "--resume"))
+
+
+def test_pretrain_help_shows_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pretrain", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "usage: unetkit pretrain" in out
+    assert all(key in out for key in ("--model.corruption.hidden", "--data.images", "--trainer.max_epochs", "--resume"))
+    assert "--data.masks" not in out
 
 
 def test_a_verb_takes_its_options_from_a_file_too(tiny_model: Path, tmp_path: Path) -> None:
@@ -120,11 +129,26 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "MOSAIC_SIZE", 300)
     settings = """
         --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --data.crop 64 --data.workers 0
-        --data.crops_per_epoch 8 --data.val 0.3 --trainer.max_epochs 1 --trainer.accelerator cpu
+        --data.crops_per_epoch 8 --data.val 0.3 --trainer.max_epochs 1 --trainer.accelerator cpu --plan false
     """
     monkeypatch.setattr(demo, "FIT", settings)
     for name, value in {"CANVAS": 256, "WINDOW": 128, "POSITIONS": 2, "LARGEST": 48}.items():
         monkeypatch.setattr(f"unetkit.inference.halo.{name}", value)
+
+
+def test_objects_are_scored_and_masks_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = make_cells(96, 96, seed=0)[1].astype(np.uint16)
+    files = [str(tmp_path / name) for name in ("labels.tif", "mask.tif")]
+    imwrite(files[0], labels)
+    imwrite(files[1], (labels > 0).astype(np.uint8) * 255)
+    assert main(["evaluate", files[0], files[0], "--instances"]) == 0
+    out = capsys.readouterr().out
+    assert "Dice" in out
+    assert "Objects" in out  # the heading is whole on a terminal of 80 columns
+    assert main(["evaluate", files[1], files[0], "--instances"]) == 2
+    assert "looks like a mask" in " ".join(capsys.readouterr().err.split())
+    assert main(["evaluate", files[1], files[0]]) == 0
+    assert "Objects" not in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("small_demo")

@@ -18,7 +18,9 @@ import unetkit.evaluation
 from unetkit.errors import ConfigError, DataError, ImageError, OutputError, UnetkitError
 from unetkit.evaluation import evaluate
 from unetkit.evaluation_result import Evaluation
+from unetkit.instance_scores import match_instances
 from unetkit.scores import count_pixels
+from unetkit.synthetic import make_cells
 
 EM_LABELS = Path(__file__).parents[1] / "../shared/data/em/train-labels.tif"
 
@@ -226,6 +228,128 @@ def test_settings_without_meaning_are_refused(folders: tuple[Path, Path], settin
 @pytest.mark.parametrize("pages", ["", "2-1", "x", "7"])
 def test_pages_that_do_not_exist_are_refused(folders: tuple[Path, Path], pages: str) -> None:
     fails(DataError, "pages", prediction=folders[0], truth=folders[1], pages=pages)
+
+
+# Objects
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> tuple[Path, Path]:
+    """Labels of three images, and a prediction that has them two pixels aside."""
+    for i in range(3):
+        truth = make_cells(120, 150, seed=i)[1].astype(np.uint16)
+        save(tmp_path / "truth" / f"{i}_labels.tif", truth)
+        save(tmp_path / "pred" / f"{i}.tif", np.roll(truth, 2, axis=1).astype(np.int32))
+    return tmp_path / "pred", tmp_path / "truth"
+
+
+def test_objects_are_scored_beside_the_pixels(labels: tuple[Path, Path]) -> None:
+    result, pixels = evaluate(*labels, instances=True), evaluate(*labels)
+    truths = [make_cells(120, 150, seed=i)[1] for i in range(3)]
+    expected = [match_instances(np.roll(truth, 2, axis=1), truth) for truth in truths]
+    assert [row.instances for row in result.rows] == expected
+    assert result.instances is not None
+    assert result.instances.pooled == (expected[0] + expected[1] + expected[2]).scores
+    assert result.instances.mean.pq == pytest.approx(np.mean([counts.scores.pq for counts in expected]))
+    assert result.pooled == pixels.pooled
+    assert pixels.instances is None
+
+
+def test_objects_in_bands_are_those_of_the_whole_image(
+    labels: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = evaluate(*labels, instances=True)
+    monkeypatch.setattr(unetkit.evaluation, "BAND_PIXELS", 150 * 7)
+    assert evaluate(*labels, instances=True) == whole
+
+
+def test_objects_of_a_stack_are_scored_page_by_page(tmp_path: Path) -> None:
+    truth = np.stack([make_cells(120, 150, seed=i)[1] for i in range(3)]).astype(np.uint16)
+    files = save(tmp_path / "p.tif", truth[[0, 1, 1]]), save(tmp_path / "t.tif", truth)
+    result = evaluate(*files, pages="1-2", instances=True).instances
+    assert result is not None
+    assert list(result.rows) == ["p[1]", "p[2]"]
+    assert result.rows["p[1]"].scores.pq == 1
+    assert result.rows["p[2]"] == match_instances(truth[1], truth[2])
+
+
+def test_scores_of_objects_are_written_and_shown(labels: tuple[Path, Path], tmp_path: Path) -> None:
+    result = evaluate(*labels, instances=True)
+    assert result.instances is not None
+    result.write_json(tmp_path / "scores.json")
+    result.write_csv(tmp_path / "scores.csv")
+    written = json.loads((tmp_path / "scores.json").read_text())
+    assert written["settings"]["instances"] is True
+    assert written["instances"]["pooled"]["ap50"] == result.instances.pooled.ap[0]
+    assert written["instances"]["mean"]["pq"] == result.instances.mean.pq
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    for line, row, counts in zip(lines, written["rows"], result.instances.rows.values(), strict=True):
+        assert float(line["instance_ap95"]) == row["instance_ap95"] == counts.scores.ap[-1]
+        assert int(line["instance_matches50"]) == counts.matches[0]
+        assert int(line["instance_true"]) == counts.true
+    console = Console(file=io.StringIO(), width=120)
+    console.print(result.instances.table())
+    assert isinstance(console.file, io.StringIO)
+    for word in (
+        "AP 0.5",
+        "Mean AP",
+        "PQ",
+        "Objects / true",
+        "Mean of 3",
+        "Pooled",
+        f"{result.instances.pooled.ap[0]:.3f}",
+    ):
+        assert word in console.file.getvalue()
+
+
+@pytest.mark.parametrize("masked", ["prediction", "truth"])
+@pytest.mark.parametrize("value", [1, 255])
+def test_masks_are_not_taken_for_labels(labels: tuple[Path, Path], masked: str, value: int) -> None:
+    folder = labels[masked == "truth"]
+    for path in folder.iterdir():
+        save(path, (tifffile.imread(path) > 0).astype(np.uint8) * value)
+    arguments = {"prediction": labels[0], "truth": labels[1]}
+    fails(DataError, f"The {masked}", "looks like a mask", "--output labels", **arguments, instances=True)
+    assert evaluate(*labels).pooled.dice > 0.5
+
+
+def test_a_stack_of_masks_is_looked_at_on_the_chosen_pages(tmp_path: Path) -> None:
+    one, two = disc(25, 15), disc(25, 15) | disc(25, 50)
+    files = [save(tmp_path / f"{name}.tif", np.stack([one, two]).astype(np.uint8)) for name in ("p", "t")]
+    assert evaluate(*files, pages="0", instances=True).rows[0].instances == match_instances(*[one.view(np.uint8)] * 2)
+    fails(DataError, "p.tif has 2 separate", prediction=files[0], truth=files[1], pages="1", instances=True)
+
+
+def test_an_object_in_two_pieces_is_no_mask_where_others_have_numbers(tmp_path: Path) -> None:
+    pieces, others = disc(25, 15) | disc(25, 50), disc(25, 15) + 2 * disc(25, 50)
+    for name, pixels in (("a", pieces), ("b", others)):
+        for folder in ("pred", "truth"):
+            save(tmp_path / folder / f"{name}.tif", pixels.astype(np.uint16))
+    result = evaluate(tmp_path / "pred", tmp_path / "truth", instances=True).instances
+    assert result is not None
+    assert result.pooled.pq == 1
+
+
+def test_images_without_objects_are_scored(tmp_path: Path) -> None:
+    files = save(tmp_path / "p.tif", np.zeros((9, 9), np.uint16)), save(tmp_path / "t.tif", np.zeros((9, 9), np.uint16))
+    result = evaluate(*files, instances=True).instances
+    assert result is not None
+    assert result.pooled.pq == 1
+
+
+def test_what_is_no_label_is_refused_by_name(labels: tuple[Path, Path]) -> None:
+    save(labels[0] / "1.tif", np.full((120, 150), 0.5, np.float32))
+    fails(DataError, "1.tif", "float32", "--output labels", prediction=labels[0], truth=labels[1], instances=True)
+    save(labels[0] / "1.tif", np.full((120, 150), -1, np.int16))
+    fails(DataError, "1.tif", "label -1", prediction=labels[0], truth=labels[1], instances=True)
+
+
+@pytest.mark.parametrize("settings", [{"threshold": 0.5}, {"invert": True}, {"classes": 3}])
+def test_settings_that_have_no_meaning_for_labels_are_refused(
+    labels: tuple[Path, Path], settings: dict[str, Any]
+) -> None:
+    fails(ConfigError, next(iter(settings)), prediction=labels[0], truth=labels[1], instances=True, **settings)
 
 
 @pytest.mark.skipif(not EM_LABELS.exists(), reason="the EM stack is not here")

@@ -17,17 +17,21 @@ PACKAGE = Path(__file__).parents[1] / "unetkit"
 
 LAYERS = [
     ["errors"],
-    ["io.image", "io.partial", "inference.grid", "models.spec", "scores", "report.console", "synthetic", "options"],
+    [
+        *("io.image", "io.partial", "inference.grid", "models.encoders", "models.spec", "report.console", "synthetic"),
+        *("options", "scores", "instance_scores", "score_table"),
+    ],
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
     ["backends", "postprocess"],
     ["data", "inference", "report", "parsing"],
-    ["evaluation", "evaluation_result", "training", "report.segmented"],
+    ["planning"],
+    ["evaluation", "evaluation_result", "instance_result", "instance_masks", "training", "report.segmented"],
     ["demo"],
     ["cli", "__main__"],
 ]
 """Lowest first. A folder stands for those of its modules that are not named themselves."""
 
-HELPS = [["--help"], ["--version"], *([verb, "--help"] for verb in ("segment", "evaluate", "demo", "info"))]
+HELPS = [["--help"], ["--version"], *([verb, "--help"] for verb in ("segment", "evaluate", "plan", "demo", "info"))]
 
 HEAVY = (
     *("torch", "lightning", "albumentations", "scipy", "skimage", "cv2", "segmentation_models_pytorch"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from unetkit.errors import ConfigError, UnetkitError, closest
 from unetkit.inference.options import MASK, USUAL_TILING, Result, Tiling
 from unetkit.io.reading import WHOLE, Reading
+from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 
 
 def segment_command(
@@ -27,7 +29,8 @@ def segment_command(
     Args:
         images: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
         result: .tif, .zarr or .png; for several images the folder that gets one .tif for each.
-        model: The model.safetensors of a run, or of several runs, whose mean counts.
+        model: The model.safetensors of a run, or of several, whose mean counts; a folder stands for all below it. Or
+            the name of a built-in model; by default "nuclei".
         reading: What is read.
         tiling: How it is predicted.
         written: What is written.
@@ -41,7 +44,8 @@ def segment_command(
     from unetkit.report.segmented import describe_preview, summarize
 
     if not model:
-        raise ConfigError("No model is named.", "Give the one of a run: --model runs/NAME/model.safetensors.")
+        model = [find_model(DEFAULT_MODEL)]
+        say(DEFAULT_NOTE)
     jobs = plan_jobs(images, result, overwrite=written.overwrite, resume=written.resume)
     if dry_run:
         show(describe_preview(preview(jobs, result, model, reading, tiling, written)))
@@ -60,11 +64,12 @@ def evaluate_command(
     classes: int = 2,
     tolerance: float = 2.0,
     pages: str | None = None,
+    instances: bool = False,
     json: Path | None = None,
     csv: Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Score masks against the true ones: Dice, IoU, precision, recall, boundary F1.
+    """Score masks against the true ones: Dice, IoU, precision, recall, boundary F1; and objects: AP, F1, PQ.
 
     Args:
         prediction: Mask, or a folder of masks.
@@ -74,6 +79,7 @@ def evaluate_command(
         classes: Number of mask values, the background included; above 2 each class is scored by itself.
         tolerance: Distance in pixels within which a boundary pixel counts as found.
         pages: Pages of stacks to score, for example "24-26,30"; all by default.
+        instances: Score the objects too: both sides are instance labels (of `segment --output labels`, for example).
         json: File for all scores as JSON.
         csv: File for all scores as a table.
         overwrite: Replace these files if they exist.
@@ -86,13 +92,62 @@ def evaluate_command(
         if file is not None:
             check_target(file, overwrite)
     scores = evaluate(
-        prediction, truth, threshold=threshold, invert=invert, classes=classes, tolerance=tolerance, pages=pages
+        prediction,
+        truth,
+        threshold=threshold,
+        invert=invert,
+        classes=classes,
+        tolerance=tolerance,
+        pages=pages,
+        instances=instances,
     )
     if json is not None:
         scores.write_json(json, overwrite=overwrite)
     if csv is not None:
         scores.write_csv(csv, overwrite=overwrite)
     show(scores.table())
+    if scores.instances is not None:
+        show(scores.instances.table())
+
+
+def plan_command(
+    data: str,
+    masks: str | None = None,
+    pages: str | None = None,
+    val: float | str | None = None,
+    val_masks: str | None = None,
+    val_pages: str | None = None,
+    minutes: float | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Look at images and masks, and write a configuration for `fit` that suits them and this machine.
+
+    Args:
+        data: A folder with `images` and `masks` in it, a stack or a folder of images (with --masks), or a CSV.
+        masks: Folder, stack or file of the masks, where `data` does not have them.
+        pages: Pages of the stack to train on, for example "0-20,24"; all by default.
+        val: Images to validate on: a fraction, or any of the forms of `data`; by default a fraction that is chosen.
+        val_masks: Masks of `val`.
+        val_pages: Pages of the stack to validate on.
+        minutes: How long training may take; by default 25 on a processor and 40 on a GPU.
+        out: File to write; by default the name of the data and .yaml, in this folder.
+        overwrite: Replace this file if it exists.
+    """
+    from unetkit.io.partial import check_target
+    from unetkit.planning.plan import make_plan, name_of
+    from unetkit.planning.write import describe, write_plan
+    from unetkit.report.console import say
+
+    target = out or Path(f"{name_of(data)}.yaml")
+    check_target(target, overwrite)
+    place = {"train": data, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
+    say(f"Looking at {data}, and trying out a few steps.")
+    plan = make_plan({f"data.{name}": value for name, value in place.items() if value is not None}, minutes)
+    for line in describe(plan):
+        say(line)
+    write_plan(plan, target, overwrite=overwrite)
+    say(f"\nWritten to {target}. Train with: unetkit fit --config {shlex.quote(str(target))}")
 
 
 def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = False) -> None:
@@ -112,7 +167,7 @@ def info_command(file: Path | None = None, /) -> None:
     """Tell what an image or a model file is; without one, what unetkit sees on this machine.
 
     Args:
-        file: TIFF, PNG, JPEG, OME-Zarr, or model.safetensors.
+        file: TIFF, PNG, JPEG, OME-Zarr, model.safetensors, or the name of a built-in model.
     """
     from unetkit.report.console import show
     from unetkit.report.info import describe
@@ -123,12 +178,17 @@ def info_command(file: Path | None = None, /) -> None:
 VERBS: dict[str, Callable[..., None]] = {
     "segment": segment_command,
     "evaluate": evaluate_command,
+    "plan": plan_command,
     "demo": demo_command,
     "info": info_command,
 }
-"""The verbs whose options are their signature; `fit` is LightningCLI's."""
+"""The verbs whose options are their signature."""
 
-FIT_SUMMARY = "Train a U-Net on a folder of images and masks."
+TRAINING_SUMMARIES = {
+    "fit": "Train a U-Net on a folder of images and masks.",
+    "pretrain": "Train a U-Net to restore damaged images, which takes no masks, as a start for `fit`.",
+}
+"""The verbs whose options are those of LightningCLI."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -168,18 +228,22 @@ def _run(args: list[str]) -> int:
         from unetkit.training.fit import fit
 
         return 130 if fit(rest).interrupted else 0
+    elif verb == "pretrain":
+        from unetkit.training.pretrain_run import pretrain
+
+        return 130 if pretrain(rest).interrupted else 0
     elif verb in VERBS:
         from unetkit.parsing import call
 
         call(VERBS[verb], verb, rest)
     else:
-        raise ConfigError(f"There is no command '{verb}'.", closest(verb, ["fit", *VERBS]))
+        raise ConfigError(f"There is no command '{verb}'.", closest(verb, [*TRAINING_SUMMARIES, *VERBS]))
     return 0
 
 
 def _usage() -> str:
     """Return the text of `unetkit --help`."""
-    summaries = {"fit": FIT_SUMMARY, **{name: _summary(verb) for name, verb in VERBS.items()}}
+    summaries = {**TRAINING_SUMMARIES, **{name: _summary(verb) for name, verb in VERBS.items()}}
     verbs = "\n".join(f"  {name:<10}{summary}" for name, summary in summaries.items())
     return (
         "usage: unetkit VERB [options]\n\n"

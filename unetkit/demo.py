@@ -27,7 +27,7 @@ MARKER = ".unetkit-demo"
 """File that tells an earlier demo, which may be replaced, from a folder of the user's."""
 
 FIT = """
-    --model.encoder resnet18 --model.decoder_channels [96,64,48,24,16] --model.lr 0.003
+    --plan false --model.encoder resnet18 --model.decoder_channels [96,64,48,24,16] --model.lr 0.003
     --data.val 0.15 --data.crop 128 --data.batch_size 8 --data.crops_per_epoch 160 --data.augment light
     --trainer.max_epochs 8
 """

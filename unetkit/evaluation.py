@@ -1,6 +1,7 @@
 """Score files or folders of predicted masks against the true ones.
 
-Masks are read in bands of rows, so memory does not grow with the images; the counts of the bands add up exactly.
+Masks are read in bands of rows, so memory does not grow with the images; the counts of the bands add up exactly. Where
+objects are scored, 24 bytes are kept for each pair of labels that meet, and a few times as many while they are matched.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from unetkit.data.pairs import MASK_SUFFIXES, parse_pages
 from unetkit.errors import DataError
 from unetkit.evaluation_result import Evaluation, Row, Settings
+from unetkit.instance_masks import refuse_masks
+from unetkit.instance_scores import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
 from unetkit.io.files import find_images, image_stem, is_folder, open_image
 from unetkit.io.image import ImageSource
 from unetkit.scores import Counts, Mask, boundary_reach, count_pixels
@@ -33,6 +36,7 @@ def evaluate(
     classes: int = 2,
     tolerance: float = 2.0,
     pages: str | None = None,
+    instances: bool = False,
 ) -> Evaluation:
     """Score predicted masks against the true ones: two files, or two folders whose files are paired by stem.
 
@@ -46,15 +50,23 @@ def evaluate(
             class is scored against all others.
         tolerance: Distance in pixels at which boundaries are taken to agree.
         pages: Pages of stacks to score, counted from 0, both ends included: "24-26,30". All by default.
+        instances: Score the objects too: both sides are instance labels, 0 for background and a number for each object.
 
     Raises:
         DataError: Files are missing, cannot be paired, or do not fit each other.
         ImageError: A file cannot be read.
         ConfigError: A setting has no meaning.
     """
-    settings = Settings(threshold, invert, classes, tolerance, pages)
+    settings = Settings(threshold, invert, classes, tolerance, pages, instances)
     pairs = pair_masks(Path(prediction), Path(truth))
-    return Evaluation(tuple(row for pair in pairs for row in _score_files(*pair, settings)), settings)
+    result = Evaluation(tuple(row for pair in pairs for row in _score_files(*pair, settings)), settings)
+    if result.instances is not None:
+        counts = result.instances.rows.values()
+        if all(each.predicted <= 1 for each in counts):
+            refuse_masks([file for file, _ in pairs], pages, f"The prediction {prediction}")
+        if all(each.true <= 1 for each in counts):
+            refuse_masks([file for _, file in pairs], pages, f"The truth {truth}")
+    return result
 
 
 def pair_masks(prediction: Path, truth: Path) -> list[tuple[Path, Path]]:
@@ -108,12 +120,12 @@ def _score_files(prediction: Path, truth: Path, settings: Settings) -> list[Row]
     ):
         _check_fit(predicted, true)
         name, count = image_stem(prediction), predicted.info.planes
-        planes = range(count) if settings.pages is None else parse_pages(settings.pages, count, prediction)
-        return [
-            Row(name if count == 1 else f"{name}[{plane}]", class_number, counts, counts.scores)
-            for plane in planes
-            for class_number, counts in enumerate(_count_plane(predicted, true, plane, settings), start=1)
-        ]
+        rows: list[Row] = []
+        for plane in range(count) if settings.pages is None else parse_pages(settings.pages, count, prediction):
+            row_name = name if count == 1 else f"{name}[{plane}]"
+            classes, objects = _count_plane(predicted, true, plane, settings)
+            rows += [Row(row_name, k, counts, counts.scores, objects) for k, counts in enumerate(classes, start=1)]
+        return rows
 
 
 def _check_fit(predicted: ImageSource, true: ImageSource) -> None:
@@ -126,8 +138,11 @@ def _check_fit(predicted: ImageSource, true: ImageSource) -> None:
         )
 
 
-def _count_plane(predicted: ImageSource, true: ImageSource, plane: int, settings: Settings) -> list[Counts]:
-    """Return the counts of each foreground class in one plane."""
+def _count_plane(
+    predicted: ImageSource, true: ImageSource, plane: int, settings: Settings
+) -> tuple[list[Counts], InstanceCounts | None]:
+    """Return the counts of each foreground class in one plane, and those of its objects if they are asked for."""
+    overlaps: list[Overlaps] = []
     totals = [Counts()] * (settings.classes - 1)
     for core, rows in _bands(predicted, settings.tolerance):
         columns = slice(0, predicted.info.width)
@@ -140,7 +155,11 @@ def _count_plane(predicted: ImageSource, true: ImageSource, plane: int, settings
         inside = slice(core.start - rows.start, core.stop - rows.start)
         for k, (mask, true_mask) in enumerate(masks):
             totals[k] += count_pixels(mask, true_mask, settings.tolerance, inside)
-    return totals
+        if settings.instances:
+            check_labels(values, predicted.info.name)
+            check_labels(true_values, true.info.name)
+            overlaps.append(count_overlaps(values[inside], true_values[inside]))
+    return totals, match_overlaps(overlaps) if overlaps else None
 
 
 def _bands(source: ImageSource, tolerance: float) -> Iterator[tuple[slice, slice]]:

@@ -11,15 +11,14 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from unetkit.errors import ConfigError
+from unetkit.instance_result import InstanceEvaluation
+from unetkit.instance_scores import InstanceCounts
 from unetkit.io.partial import check_target, partial_file
+from unetkit.score_table import empty_table, worst
 from unetkit.scores import Counts, Scores, mean_scores
-
-TABLE_ROWS = 20
-"""Rows of images that a table shows at most."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,7 @@ class Settings:
         classes: Number of classes, background included. With more than 2, values of both masks are class numbers.
         tolerance: Distance in pixels at which boundaries are taken to agree.
         pages: Pages (planes) of stacks to score, counted from 0, both ends included: "24-26,30"; None for all.
+        instances: Both sides are instance labels, whose objects are matched and scored too.
 
     Raises:
         ConfigError: A value has no meaning, or does not go with the others.
@@ -42,6 +42,7 @@ class Settings:
     classes: int = 2
     tolerance: float = 2.0
     pages: str | None = None
+    instances: bool = False
 
     def __post_init__(self) -> None:
         if self.classes < 2:
@@ -50,6 +51,11 @@ class Settings:
             raise ConfigError(
                 f"threshold and invert have no meaning for {self.classes} classes, whose masks hold class numbers.",
                 "Leave them out, or leave classes at 2.",
+            )
+        if self.instances and (self.classes > 2 or self.invert or self.threshold):
+            raise ConfigError(
+                "threshold, invert and classes have no meaning for instances, whose labels number the objects.",
+                "Leave them out, or leave instances out.",
             )
         if not 0 <= self.tolerance < float("inf"):
             raise ConfigError(f"tolerance is {self.tolerance}.", "Give a distance in pixels, 0 or more.")
@@ -64,12 +70,14 @@ class Row:
         class_number: The class that was scored against all others; 1 where there are two.
         counts: Pixels counted.
         scores: What follows from them.
+        instances: Objects counted, where instances are scored.
     """
 
     name: str
     class_number: int
     counts: Counts
     scores: Scores
+    instances: InstanceCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,12 @@ class Evaluation:
         """Scores of the summed counts: every pixel counts the same."""
         return reduce(add, (row.counts for row in self.rows)).scores
 
+    @property
+    def instances(self) -> InstanceEvaluation | None:
+        """How well the objects agree, where instances are scored."""
+        counts = {row.name: row.instances for row in self.rows if row.instances is not None}
+        return InstanceEvaluation(counts) if counts else None
+
     def of_class(self, class_number: int) -> Evaluation:
         """Return the part of the result that is about one class."""
         return Evaluation(tuple(row for row in self.rows if row.class_number == class_number), self.settings)
@@ -112,6 +126,8 @@ class Evaluation:
         if self.settings.classes > 2:
             parts = {k: self.of_class(k) for k in range(1, self.settings.classes)}
             result["classes"] = {k: {"mean": asdict(v.mean), "pooled": asdict(v.pooled)} for k, v in parts.items()}
+        if self.instances is not None:
+            result["instances"] = {"mean": self.instances.mean.flat(), "pooled": self.instances.pooled.flat()}
         result["rows"] = [_flat(row) for row in self.rows]
         _write_text(Path(path), json.dumps(result, indent=2) + "\n", overwrite)
 
@@ -131,15 +147,9 @@ class Evaluation:
     def table(self) -> Table:
         """Return a table for the terminal: the images (the worst of them if there are many), mean and pooled scores."""
         several = self.settings.classes > 2
-        many = len(self.rows) > TABLE_ROWS
-        shown = sorted(self.rows, key=lambda row: row.scores.dice)[:TABLE_ROWS] if many else self.rows
-        caption = f"The {TABLE_ROWS} with the lowest Dice of {len(self.rows)}." if many else None
-        table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
-        table.add_column("Image", overflow="fold")
         headings = ("Dice", "IoU", "Precision", "Recall", f"Boundary F1 ({self.settings.tolerance:g} px)", "Accuracy")
-        for heading in headings:
-            table.add_column(heading, justify="right")
-        for row in shown:
+        table = empty_table(headings, "Dice", len(self.rows))
+        for row in worst(self.rows, lambda row: row.scores.dice):
             table.add_row(f"{row.name}, class {row.class_number}" if several else row.name, *_cells(row.scores))
         table.add_section()
         if several:
@@ -158,7 +168,11 @@ def _cells(scores: Scores) -> list[str]:
 
 
 def _flat(row: Row) -> dict[str, Any]:
-    return {"name": row.name, "class": row.class_number, **asdict(row.scores), **asdict(row.counts)}
+    values = {"name": row.name, "class": row.class_number, **asdict(row.scores), **asdict(row.counts)}
+    if row.instances is not None:
+        objects = row.instances.scores.flat() | row.instances.flat()
+        values |= {f"instance_{name}": value for name, value in objects.items()}
+    return values
 
 
 def _write_text(path: Path, text: str, overwrite: bool) -> None:

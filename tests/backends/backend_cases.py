@@ -62,3 +62,9 @@ def expect(segmenter: Segmenter, windows: tuple[Tensor, Tensor, Tensor], kept: K
     with torch.inference_mode():
         predicted: Tensor = segmenter(*windows)
     return predicted[:, :, kept[0], kept[1]]
+
+
+def as_from_a_file(segmenter: Segmenter, sha256: str) -> None:
+    """Give a model a hash, and weights that nothing has changed since they were loaded."""
+    segmenter.load_state_dict({name: tensor.clone() for name, tensor in segmenter.state_dict().items()}, assign=True)
+    segmenter.sha256 = sha256

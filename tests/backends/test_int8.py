@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from backend_cases import KEPT, expect, make_segmenter, make_windows
+from backend_cases import KEPT, as_from_a_file, expect, make_segmenter, make_windows
 from torch import nn
 
 from unetkit.backends.base import Probe
@@ -39,7 +39,7 @@ def model(sha256: str = "a" * 64) -> Segmenter:
         torch.manual_seed(1)
         layers = [nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 1, 3, padding=1)]
     segmenter = Segmenter(SPEC, nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])).eval()
-    segmenter.sha256 = sha256
+    as_from_a_file(segmenter, sha256)
     return segmenter
 
 

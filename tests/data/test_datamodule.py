@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,23 @@ def test_the_pixels_of_the_training_images_are_described(cells: Path) -> None:
     assert all(high > 50000 for high in seen.high)
 
 
+def test_without_numbers_the_parts_of_the_masks_are_the_objects_and_it_says_so(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two_cells = np.zeros((96, 96), np.uint8)
+    two_cells[5:20, 5:20], two_cells[40:71, 40:71] = 255, 255
+    _add(cells, "plain", np.ones((96, 96), np.uint16), two_cells)
+    data = _data(cells, val=0, crop=96, foreground_share=0)
+    data.prepare_for(1, 2, 32, "distance")
+    assert capsys.readouterr().out.count("The masks do not number their objects") == 1
+    items = [data.train_dataloader().dataset[0, index] for index in range(7)]
+    assert sum(int((item["height"] == 1).sum() > 1) for item in items) >= 1
+    two_cells[5:20, 5:20] = 1
+    _add(cells, "numbered", np.ones((96, 96), np.uint16), two_cells)
+    _data(cells, val=0).prepare_for(1, 2, 32, "distance")
+    assert "number" not in capsys.readouterr().out
+
+
 def test_grey_mixes_with_one_other_kind_only(cells: Path) -> None:
     _add(cells, "rgb", np.zeros((70, 70, 3), np.uint8))
     assert _data(cells).channels == 3
@@ -258,3 +276,33 @@ def test_settings_that_have_no_meaning(settings: dict[str, Any], message: str) -
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"There is no .*nothing\. Check the path"):
         _data(tmp_path / "nothing")
+
+
+def test_folds_validate_on_every_image_once_and_keep_copies_together(cells: Path) -> None:
+    for kind in ("images", "masks"):
+        shutil.copy(cells / kind / "cell1.tif", cells / kind / "copy.tif")
+    folds = [_data(cells, folds=3, fold=fold).describe() for fold in range(3)]
+    names = [set(fold["val_images"]) for fold in folds]
+    assert set().union(*names) == {"copy", *(f"cell{number}" for number in range(6))}
+    assert sum(map(len, names)) == 7
+    assert any({"cell1", "copy"} <= held for held in names)
+    assert [(fold["folds"], fold["fold"]) for fold in folds] == [(3, 0), (3, 1), (3, 2)]
+    assert all(fold["train_images"] == 7 - len(held) for fold, held in zip(folds, names, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fold": 1}, "data.fold: 1 has no meaning without folds"),
+        ({"fold": "all"}, "data.fold: all has no meaning without folds"),
+        ({"folds": 1}, "data.folds: 1 is not possible"),
+        ({"folds": 3, "fold": 3}, "data.fold: 3 is not possible"),
+        ({"folds": 3, "fold": -1}, "data.fold: -1 is not possible"),
+        ({"folds": 3, "fold": 0, "val": "elsewhere"}, "data.val has no meaning with data.folds"),
+        ({"folds": 3, "fold": 0, "val_pages": "0-2"}, "data.val_pages has no meaning with data.folds"),
+        ({"folds": 3}, "data.fold: all stands for several runs"),
+    ],
+)
+def test_folds_that_are_not_possible_are_an_error(cells: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _data(cells, **settings)

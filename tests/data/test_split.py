@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from unetkit.data.pairs import Pair
-from unetkit.data.split import split_fraction
+from unetkit.data.split import split_folds, split_fraction
+from unetkit.errors import DataError
 
 
 def test_fraction_of_a_single_stack_is_a_run_of_pages() -> None:
@@ -31,3 +34,59 @@ def test_at_least_one_image_is_on_each_side() -> None:
     assert [len(part) for part in split_fraction(pairs, 0.01, 0)] == [2, 1]
     assert [len(part) for part in split_fraction(pairs, 0.99, 0)] == [1, 2]
     assert split_fraction(pairs, 0, 0) == (pairs, [])
+
+
+def files(names: str) -> list[Pair]:
+    return [Pair(name, Path(f"{name}.tif"), Path(f"{name}m.tif")) for name in names]
+
+
+def held_of_all(pairs: list[Pair], digests: list[bytes], folds: int, seed: int = 0) -> list[list[int]]:
+    """The images of each fold, after checking that those to train on are all others."""
+    held = []
+    for fold in range(folds):
+        train, val = split_folds(pairs, digests, folds, fold, seed)
+        assert sorted(train + val) == list(range(len(pairs)))
+        assert train == sorted(train)
+        assert val == sorted(val)
+        held.append(val)
+    return held
+
+
+def own_digests(pairs: list[Pair]) -> list[bytes]:
+    return [str(index).encode() for index in range(len(pairs))]
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5, 11])
+def test_every_image_is_in_one_fold_and_folds_differ_by_one_at_most(folds: int) -> None:
+    pairs = files("abcdefghijk")
+    held = held_of_all(pairs, own_digests(pairs), folds)
+    assert sorted(index for part in held for index in part) == list(range(11))
+    assert max(map(len, held)) - min(map(len, held)) <= 1
+
+
+def test_folds_follow_from_the_seed() -> None:
+    pairs = files("abcdefghijk")
+    zero, again, other = (held_of_all(pairs, own_digests(pairs), 3, seed) for seed in (0, 0, 1))
+    assert zero == again != other
+
+
+def test_folds_of_a_stack_are_runs_of_pages_and_those_of_many_stacks_whole_files() -> None:
+    stack = [Pair(f"s[{page}]", Path("s.tif"), Path("m.tif"), page, page) for page in range(10)]
+    assert held_of_all(stack, own_digests(stack), 3, seed=7) == [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    several = [Pair(f"{n}[{p}]", Path(f"{n}.tif"), Path(f"{n}m.tif"), p, p) for n in "abcd" for p in range(3)]
+    for held in held_of_all(several, own_digests(several), 2):
+        assert len({several[index].image for index in held}) == 2
+        assert len(held) == 6
+
+
+def test_copies_of_an_image_share_a_fold() -> None:
+    pairs = files("abcdefgh")
+    digests = [b"x", b"1", b"2", b"x", b"3", b"4", b"5", b"x"]
+    for seed in range(10):
+        assert any({0, 3, 7} <= set(held) for held in held_of_all(pairs, digests, 3, seed))
+
+
+def test_fewer_different_images_than_folds_are_an_error() -> None:
+    with pytest.raises(DataError, match="2 different images cannot be split into 3 folds") as caught:
+        split_folds(files("abc"), [b"x", b"1", b"x"], 3, 0, 0)
+    assert "data.folds to 2" in caught.value.remedy

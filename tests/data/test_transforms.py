@@ -68,7 +68,7 @@ def test_mask_follows_the_image_exactly_through_flips_and_turns() -> None:
     assert len(seen) == 8
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
 def test_mask_follows_the_image_through_rotation_and_elastic_deformation(dtype: type) -> None:
     mask = _blobs().astype(dtype)
     transform = Transform(GEOMETRY, 2)
@@ -118,6 +118,17 @@ def test_colors_change_in_images_of_3_channels_only() -> None:
         pixels, mask = _crop(channels)
         new, _ = Transform(color, channels)(pixels, mask, np.random.default_rng(0))
         assert np.allclose(new, pixels, atol=1e-6) != changes
+
+
+def test_images_of_3_channels_become_grey_as_often_as_asked_for() -> None:
+    pixels, mask = _crop(3)
+    grey = Transform(replace(PRESETS["strong"], gray_probability=0.5), 3)
+    spreads = [np.ptp(grey(pixels, mask, np.random.default_rng(seed))[0], axis=0).max() for seed in range(200)]
+    assert 0.4 < np.mean(np.array(spreads) == 0) < 0.6
+    brightness = Transform(replace(NONE, gray_probability=1), 3)(pixels, mask, np.random.default_rng(0))[0]
+    np.testing.assert_allclose(brightness[1], np.tensordot([0.299, 0.587, 0.114], pixels, 1), atol=1e-3)
+    single = Transform(replace(NONE, gray_probability=1), 1)(pixels[:1], mask, np.random.default_rng(0))[0]
+    np.testing.assert_allclose(single, pixels[:1], atol=1e-6)
 
 
 def test_transform_can_be_sent_to_a_worker() -> None:

@@ -33,7 +33,9 @@ class Neighbours(nn.Module):
         return nn.functional.interpolate(deep, scale_factor=self.stride, mode="nearest") / 256
 
 
-def make_exact(*, channels: int = 1, classes: int = 2, stride: int = 1, halo: int = 8) -> Segmenter:
+def make_exact(
+    *, channels: int = 1, classes: int = 2, stride: int = 1, halo: int = 8, instances: bool = False
+) -> Segmenter:
     """Return a model with `Neighbours` in place of the U-Net; raw pixels are its input."""
     spec = ModelSpec(
         encoder="resnet18",
@@ -41,10 +43,11 @@ def make_exact(*, channels: int = 1, classes: int = 2, stride: int = 1, halo: in
         decoder_channels=(32, 16, 8),
         in_channels=channels,
         classes=classes,
+        instances=instances,
         halo=halo,
         normalization=Normalization(scope="dataset", center=(0.0,) * channels, scale=(1.0,) * channels),
     )
-    return Segmenter(spec, Neighbours(channels, spec.out_channels, stride))
+    return Segmenter(spec, Neighbours(channels, spec.network_channels, stride))
 
 
 @pytest.fixture

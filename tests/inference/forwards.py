@@ -25,7 +25,7 @@ def make_forward(*segmenters: Segmenter, backends: Sequence[Any] | None = None, 
     spec = segmenters[0].spec
     usual = {
         "classes": spec.out_channels,
-        "probabilities": False,
+        "kind": "mask",
         "threshold": 0.5,
         "augment": False,
         "halo": 8,

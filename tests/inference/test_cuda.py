@@ -38,7 +38,7 @@ def make_forward(segmenter: Segmenter, device: str, tell: Callable[[str], None] 
     return Forward(
         [TorchBackend(segmenter, where, "fp32", owned=False)],
         classes=1,
-        probabilities=False,
+        kind="mask",
         threshold=0.5,
         augment=False,
         halo=8,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from unetkit.errors import ImageError
 from unetkit.inference.engine import Reader, read_window, run_tiles
-from unetkit.inference.forward import Forward
+from unetkit.inference.forward import Forward, Kind
 from unetkit.inference.grid import TileGrid, make_grid
 from unetkit.io.files import create_sink
 from unetkit.io.image import ArraySink, ArraySource, BadTile, OutputSpec
@@ -100,7 +100,7 @@ def no_thread_is_left() -> Iterator[None]:
     core=st.integers(1, 8),
     batch=st.integers(1, 5),
     classes=st.sampled_from([2, 3]),
-    probabilities=st.booleans(),
+    kind=st.sampled_from(["mask", "probabilities", "heights"]),
 )
 def test_tiled_is_the_whole_pass_bit_by_bit(
     exact_segmenter: Make,
@@ -110,20 +110,21 @@ def test_tiled_is_the_whole_pass_bit_by_bit(
     core: int,
     batch: int,
     classes: int,
-    probabilities: bool,
+    kind: Kind,
 ) -> None:
     """The network sees less far than the halo.
 
     Only the last bit of a probability depends on whether a vector instruction computed the sigmoid.
     """
-    segmenter = exact_segmenter(stride=stride, classes=classes)
+    heights = kind == "heights"
+    segmenter = exact_segmenter(stride=stride, classes=2 if heights else classes, instances=heights)
     source = ArraySource(pixels()[:2, : size[0], : size[1]], "ZYX")
     halo_pixels = halo * stride
-    forward = make_forward(segmenter, probabilities=probabilities, halo=halo_pixels, stride=stride)
+    forward = make_forward(segmenter, kind=kind, halo=halo_pixels, stride=stride)
     whole = make_reader(segmenter, source, 1, tile=96, halo=0, stride=stride)
     tiled = make_reader(segmenter, source, batch, tile=2 * halo_pixels + core * stride, halo=halo_pixels, stride=stride)
     got, expected = predict(tiled, forward), predict(whole, forward)
-    if probabilities:
+    if kind == "probabilities":
         np.testing.assert_array_max_ulp(got, expected, 2)
     else:
         np.testing.assert_array_equal(got, expected)
@@ -131,7 +132,7 @@ def test_tiled_is_the_whole_pass_bit_by_bit(
 
 def test_a_whole_pass_is_the_network_on_the_image(exact_segmenter: Make) -> None:
     segmenter = exact_segmenter()
-    forward = make_forward(segmenter, probabilities=True)
+    forward = make_forward(segmenter, kind="probabilities")
     with torch.inference_mode():
         expected = segmenter.network(torch.from_numpy(pixels())[:, None].float()).sigmoid().numpy()
     got = predict(make_reader(segmenter), forward)
@@ -144,7 +145,7 @@ def test_a_whole_pass_is_the_network_on_the_image(exact_segmenter: Make) -> None
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_batches_and_threads_change_nothing(exact_segmenter: Make, batch: int, threads: int) -> None:
     segmenter = exact_segmenter()
-    forward = make_forward(segmenter, probabilities=True)
+    forward = make_forward(segmenter, kind="probabilities")
     expected = predict(make_reader(segmenter, batch=1), forward)
     before = torch.get_num_threads()
     try:
@@ -227,7 +228,7 @@ def test_a_resumed_run_gives_the_bands_that_are_missing(exact_segmenter: Make, f
 @pytest.mark.parametrize("batch", [1, 4])
 def test_skipped_tiles_are_background_and_all_others_as_ever(exact_segmenter: Make, batch: int) -> None:
     segmenter = exact_segmenter()
-    forward = make_forward(segmenter, probabilities=True)
+    forward = make_forward(segmenter, kind="probabilities")
     whole = predict(make_reader(segmenter), forward)
     reader = make_reader(segmenter, batch=batch)
     rng = np.random.default_rng(3)
@@ -254,7 +255,7 @@ def test_an_image_that_is_all_skipped_never_reaches_the_network(exact_segmenter:
 
 def test_what_could_not_be_decoded_is_background(exact_segmenter: Make) -> None:
     segmenter = exact_segmenter()
-    forward = make_forward(segmenter, probabilities=True)
+    forward = make_forward(segmenter, kind="probabilities")
     whole = predict(make_reader(segmenter), forward)
     source = ArraySource(pixels(), "ZYX")
     source.bad_tiles = [BadTile(1, 20, 30, 40, 50), BadTile(2, 96, 80, 64, 64)]
@@ -275,7 +276,7 @@ def test_a_bad_tile_found_while_reading_is_cleared_in_all_its_bands(exact_segmen
         return read(plane, rows, columns)
 
     source.read = find  # type: ignore[method-assign]
-    got = predict(make_reader(segmenter, source), make_forward(segmenter, probabilities=True))
+    got = predict(make_reader(segmenter, source), make_forward(segmenter, kind="probabilities"))
     assert not got[0, :, :64, :64].any()
     assert got[0, :, 64:].all()
 

@@ -59,6 +59,21 @@ def test_a_model_that_never_was_a_file_has_no_hash(tiny_model: Path) -> None:
     assert gather_models([tiny_model, model()]).sha256 == ""
 
 
+def test_a_folder_stands_for_all_models_below_it_in_the_order_of_their_names(tiny_model: Path, tmp_path: Path) -> None:
+    for name in ("fold-1", "fold-0"):
+        (tmp_path / name).mkdir()
+        save_model(model(), tmp_path / name / "model.safetensors")
+        (tmp_path / name / "last.ckpt").touch()
+    names = [Path(one.name).parent.name for one in gather_models([tmp_path, tiny_model]).segmenters]
+    assert names == ["fold-0", "fold-1", tiny_model.parent.name]
+    assert gather_models(str(tmp_path / "fold-0")).owned
+
+
+def test_a_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no model\.safetensors in"):
+        gather_models(tmp_path)
+
+
 @pytest.mark.parametrize("changes", [{"in_channels": 3}, {"classes": 3}])
 def test_models_for_other_images_are_an_error_that_names_both(changes: dict[str, int], tiny_model: Path) -> None:
     other = model(**changes)

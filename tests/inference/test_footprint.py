@@ -9,6 +9,8 @@ from unetkit.backends.registry import PRECISIONS
 from unetkit.inference.footprint import OVERHEAD, RUNTIME_BYTES, Footprint, measure_features, pixel_bytes
 from unetkit.io.image import ArraySource
 from unetkit.models.segmenter import Segmenter
+from unetkit.models.spec import ModelSpec
+from unetkit.models.unet import build_network
 
 USUAL = Footprint(features=1000.0, weights=10**8, itemsize=4, pixel=1, predicted=4, halo=16, stride=8, owned=False)
 
@@ -17,16 +19,29 @@ def test_features_are_the_largest_layer_and_what_the_expanding_path_needs() -> N
     network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 2, 3, padding=1))
     assert measure_features(network, 1) == 4 * (8 + 2)  # input and output of the second, for each pixel
 
+    class Encoder(nn.Module):
+        def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+            return [pixels, pixels.repeat(1, 6, 1, 1)]
+
     class WithSkips(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.encoder = lambda pixels: [pixels, pixels.repeat(1, 6, 1, 1)]
+            self.encoder = Encoder()
             self.layer = nn.Conv2d(1, 8, 3, padding=1)
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            return self.layer(pixels)
+            return self.layer(self.encoder(pixels)[0])
 
     assert measure_features(WithSkips(), 1) == 4 * (1 + 8 + 6)
+
+
+def test_a_network_that_extends_its_windows_is_measured_with_what_it_adds() -> None:
+    def measured(padding: str) -> float:
+        spec = ModelSpec(arch="plain_unet", depth=3, base_channels=4, padding=padding)
+        return measure_features(build_network(spec), 1)
+
+    assert measured("same") == 4 * (8 + 4 + 4 + 8 / 4 + 16 / 16 + 32 / 64)
+    assert measured("same") < measured("valid") < 1.5 * measured("same")
 
 
 def test_measuring_leaves_the_network_as_it_is(tiny_segmenter: Segmenter) -> None:

@@ -44,7 +44,7 @@ def plain(segmenter: Segmenter, pixels: NDArray[Any]) -> NDArray[np.float32]:
 def test_probabilities_are_those_of_the_model(exact_segmenter: Make) -> None:
     for classes in (2, 4):
         segmenter = exact_segmenter(classes=classes)
-        got = predict(make_forward(segmenter, probabilities=True), windows(), INSIDE)
+        got = predict(make_forward(segmenter, kind="probabilities"), windows(), INSIDE)
         assert got.dtype == np.float32
         assert got.shape == (2, segmenter.spec.out_channels, 32, 41)
         np.testing.assert_allclose(got, plain(segmenter, windows())[:, :, INSIDE[0], INSIDE[1]], rtol=1e-6)
@@ -52,7 +52,7 @@ def test_probabilities_are_those_of_the_model(exact_segmenter: Make) -> None:
 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.8])
 def test_a_mask_is_the_thresholded_probability(exact_segmenter: Make, threshold: float) -> None:
-    probabilities = predict(make_forward(exact_segmenter(), probabilities=True), windows())
+    probabilities = predict(make_forward(exact_segmenter(), kind="probabilities"), windows())
     mask = predict(make_forward(exact_segmenter(), threshold=threshold), windows())
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, np.where(probabilities >= threshold, 255, 0))
@@ -65,7 +65,7 @@ def test_a_probability_equal_to_the_threshold_is_foreground(exact_segmenter: Mak
 
 
 def test_classes_are_numbered_by_the_largest_probability(exact_segmenter: Make) -> None:
-    probabilities = predict(make_forward(exact_segmenter(classes=4), probabilities=True), windows())
+    probabilities = predict(make_forward(exact_segmenter(classes=4), kind="probabilities"), windows())
     mask = predict(make_forward(exact_segmenter(classes=4)), windows())
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask[:, 0], probabilities.argmax(1))
@@ -76,7 +76,7 @@ def test_classes_are_numbered_by_the_largest_probability(exact_segmenter: Make) 
 @pytest.mark.parametrize("augment", [False, True])
 def test_every_real_dtype_is_taken(exact_segmenter: Make, dtype: str, augment: bool) -> None:
     pixels = windows(dtype)
-    forward = make_forward(exact_segmenter(), probabilities=True, augment=augment)
+    forward = make_forward(exact_segmenter(), kind="probabilities", augment=augment)
     np.testing.assert_array_equal(predict(forward, pixels), predict(forward, pixels.astype(np.float32)))
 
 
@@ -87,7 +87,7 @@ def test_pixels_go_to_the_device_as_they_are(exact_segmenter: Make) -> None:
 
 
 def test_each_window_has_the_statistics_of_its_image(exact_segmenter: Make) -> None:
-    forward = make_forward(exact_segmenter(), probabilities=True)
+    forward = make_forward(exact_segmenter(), kind="probabilities")
     shifted = Statistics(np.full(1, 50, np.float32), np.full(1, 2, np.float32))
     batch = forward.gather(list(windows()))
     mixed, alike = (forward.submit(batch, [values], WHOLE).result() for values in ([RAW, shifted], [shifted, shifted]))
@@ -114,7 +114,7 @@ def test_augmented_is_the_mean_over_flips_and_rotations(tiny_segmenter: Segmente
             back = np.rot90(plain(tiny_segmenter, turned.copy()), -turns, (2, 3))
             total += back[..., ::-1] if flip else back
     for kept in (WHOLE, INSIDE, (slice(0, 1), slice(60, 64))):
-        got = predict(make_forward(tiny_segmenter, probabilities=True, augment=True), pixels, kept)
+        got = predict(make_forward(tiny_segmenter, kind="probabilities", augment=True), pixels, kept)
         np.testing.assert_allclose(got, total[:, :, kept[0], kept[1]] / 8, atol=1e-5)
     assert np.abs(total / 8 - plain(tiny_segmenter, pixels)).max() > 1e-3
 
@@ -122,7 +122,7 @@ def test_augmented_is_the_mean_over_flips_and_rotations(tiny_segmenter: Segmente
 def test_several_models_are_their_mean_each_with_its_own_statistics(exact_segmenter: Make) -> None:
     first, second = exact_segmenter(), exact_segmenter(stride=2)
     halved = Statistics(np.full(1, 3, np.float32), np.full(1, 2, np.float32))
-    forward = make_forward(first, second, probabilities=True)
+    forward = make_forward(first, second, kind="probabilities")
     got = forward.submit(forward.gather(list(windows())), [[RAW, RAW], [halved, halved]], INSIDE).result()
     expected = (plain(first, windows()) + plain(second, (windows().astype(np.float32) - 3) / 2)) / 2
     np.testing.assert_allclose(got, expected[:, :, INSIDE[0], INSIDE[1]], rtol=1e-6)
@@ -130,7 +130,7 @@ def test_several_models_are_their_mean_each_with_its_own_statistics(exact_segmen
 
 def test_the_mask_of_several_models_is_that_of_their_mean(exact_segmenter: Make) -> None:
     models = [exact_segmenter(classes=3), exact_segmenter(classes=3, stride=2)]
-    probabilities = predict(make_forward(*models, probabilities=True, augment=True), windows(), models=2)
+    probabilities = predict(make_forward(*models, kind="probabilities", augment=True), windows(), models=2)
     mask = predict(make_forward(*models, augment=True), windows(), models=2)
     np.testing.assert_array_equal(mask[:, 0], probabilities.argmax(1))
 
@@ -147,7 +147,7 @@ def test_a_result_stays_when_the_next_batch_is_predicted(exact_segmenter: Make) 
             return self.output.copy_(predicted)
 
     segmenter = exact_segmenter()
-    forward = make_forward(segmenter, backends=[Reusing(segmenter)], probabilities=True)
+    forward = make_forward(segmenter, backends=[Reusing(segmenter)], kind="probabilities")
     first = predict(forward, windows())
     before = first.copy()
     predict(forward, windows()[:, :, ::-1])
@@ -175,9 +175,9 @@ def test_out_of_memory_changes_nothing_but_the_sizes(
     """
     segmenter = exact_segmenter(stride=2)
     pixels = windows(count=count)
-    whole = predict(make_forward(segmenter, probabilities=True, augment=augment), pixels, kept)
+    whole = predict(make_forward(segmenter, kind="probabilities", augment=augment), pixels, kept)
     small = Small(segmenter, largest)
-    forward = make_forward(segmenter, backends=[small], probabilities=True, augment=augment)
+    forward = make_forward(segmenter, backends=[small], kind="probabilities", augment=augment)
     np.testing.assert_array_max_ulp(predict(forward, pixels, kept), whole, 2)
     assert all(side % 8 == 0 for shape in small.shapes for side in shape[2:])
 
@@ -185,11 +185,11 @@ def test_out_of_memory_changes_nothing_but_the_sizes(
 def test_a_unet_divided_for_lack_of_memory_differs_by_what_the_halo_leaves(tiny_segmenter: Segmenter) -> None:
     pixels = windows(np.float32, count=1, size=(192, 192)) / 60
     kept = (slice(0, 192), slice(0, 192))
-    whole = predict(make_forward(tiny_segmenter, probabilities=True), pixels, kept)
+    whole = predict(make_forward(tiny_segmenter, kind="probabilities"), pixels, kept)
     errors = []
     for halo in (8, 64):
         forward = make_forward(
-            tiny_segmenter, backends=[Small(tiny_segmenter, 176 * 176)], probabilities=True, halo=halo
+            tiny_segmenter, backends=[Small(tiny_segmenter, 176 * 176)], kind="probabilities", halo=halo
         )
         errors.append(np.abs(predict(forward, pixels, kept) - whole).max())
     assert errors[1] < 1e-3 < errors[0], errors

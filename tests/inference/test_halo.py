@@ -43,6 +43,12 @@ def test_the_halo_is_the_radius_that_the_network_sees(radius: int, expected: int
     assert measured.error <= halo.TOLERANCE
 
 
+def test_a_network_that_extends_its_windows_gets_a_halo_beyond_what_it_extends_them_by() -> None:
+    spec = ModelSpec(arch="plain_unet", depth=3, base_channels=2, padding="valid")
+    model = Segmenter(spec, mean_around(3).network)
+    assert measure_halo(model, noise((384, 384))).halo == 48
+
+
 def test_the_largest_halo_comes_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(halo, "LARGEST", 8)
     measured = measure_halo(mean_around(13), noise((384, 384)))

@@ -70,13 +70,13 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 def go(ensemble: Ensemble, tiling: Tiling, pixels: int = HUGE, info: ImageInfo | None = None) -> list[Plan]:
     trying = Trying()
-    made = make_plan(ensemble, tiling, info or image(), pixels, trying, nothing, probabilities=True)
+    made = make_plan(ensemble, tiling, info or image(), pixels, trying, nothing, kind="probabilities")
     return trying.offered or [made]
 
 
 def test_explicit_choices_are_taken_as_they_are(ensemble: Ensemble) -> None:
     tiling = Tiling(tile=320, halo=24, batch=3, device="cpu", backend="torch", precision="bf16")
-    made = make_plan(ensemble, tiling, image(), HUGE, unused, nothing, probabilities=True)
+    made = make_plan(ensemble, tiling, image(), HUGE, unused, nothing, kind="probabilities")
     assert made == Plan(torch.device("cpu"), "torch", "bf16", 320, 24, 3)
 
 
@@ -95,7 +95,7 @@ def test_one_explicit_choice_leaves_the_others_open(ensemble: Ensemble, option: 
 
 
 def test_a_small_input_is_not_worth_trying(ensemble: Ensemble) -> None:
-    made = make_plan(ensemble, Tiling(device="cpu"), image(), 10**6, unused, nothing, probabilities=True)
+    made = make_plan(ensemble, Tiling(device="cpu"), image(), 10**6, unused, nothing, kind="probabilities")
     assert (made.backend, made.batch) == ("torch", 1)
     assert made.tile <= 1024
     assert "too small" in made.why
@@ -103,14 +103,22 @@ def test_a_small_input_is_not_worth_trying(ensemble: Ensemble) -> None:
 
 def test_what_was_found_before_is_taken_for_a_small_input_too(ensemble: Ensemble) -> None:
     made = make_plan(
-        ensemble, Tiling(device="cpu"), image(), 10**6, unused, lambda plans: plans[-1], probabilities=True
+        ensemble, Tiling(device="cpu"), image(), 10**6, unused, lambda plans: plans[-1], kind="probabilities"
     )
     assert made.backend != "torch"
 
 
-def test_no_tile_is_larger_than_it_takes_to_hold_the_image(ensemble: Ensemble) -> None:
-    assert max(one.tile for one in go(ensemble, Tiling(device="cpu"), info=image(500, 90))) == 512
-    assert {one.tile for one in go(ensemble, Tiling(device="cpu"), info=image(1, 1))} == {256}
+@pytest.mark.parametrize(("height", "width", "largest"), [(500, 90, 512), (1, 1, 256)])
+def test_no_tile_is_larger_than_it_takes_to_hold_the_image(
+    ensemble: Ensemble, height: int, width: int, largest: int
+) -> None:
+    info = image(height, width)
+    assert max(one.tile for one in go(ensemble, Tiling(device="cpu"), height * width, info)) == largest
+
+
+def test_the_tiles_of_a_folder_are_not_bound_by_its_first_image(ensemble: Ensemble) -> None:
+    first = image(500, 90)
+    assert max(one.tile for one in go(ensemble, Tiling(device="cpu"), 100 * 500 * 90, first)) > 512
 
 
 def test_tiles_leave_room_for_a_core_between_large_halos(ensemble: Ensemble) -> None:
@@ -125,7 +133,7 @@ def test_tiles_leave_room_for_a_core_between_large_halos(ensemble: Ensemble) -> 
 def test_everything_offered_fits_into_the_memory(ensemble: Ensemble, memory: str, batch: Any) -> None:
     tiling = Tiling(device="cpu", memory=memory, batch=batch)
     offered = go(ensemble, tiling)
-    footprint = measure_footprint(ensemble, image(), 16, "fp32", probabilities=True)
+    footprint = measure_footprint(ensemble, image(), 16, "fp32", "probabilities")
     assert tiling.memory_bytes is not None
     assert all(
         USED + needed_memory(one, footprint, image(), tiling.memory_bytes) <= tiling.memory_bytes for one in offered
@@ -162,14 +170,14 @@ def test_without_a_bound_the_smallest_is_taken_where_nothing_fits(
     ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "CPU_BUDGET", 0)
-    made = make_plan(ensemble, Tiling(device="cpu"), image(), HUGE, unused, nothing, probabilities=True)
+    made = make_plan(ensemble, Tiling(device="cpu"), image(), HUGE, unused, nothing, kind="probabilities")
     assert (made.tile, made.batch) == (256, 1)
 
 
 def test_an_unowned_model_takes_more_memory(ensemble: Ensemble) -> None:
     plans = [Plan(torch.device("cpu"), "torch", "fp32", 256, 16, 1)] * 2
     sizes = [
-        needed_memory(one, measure_footprint(models, image(), 16, "fp32", probabilities=True), image(), None)
+        needed_memory(one, measure_footprint(models, image(), 16, "fp32", "probabilities"), image(), None)
         for one, models in zip(plans, (ensemble, replace(ensemble, owned=True)), strict=True)
     ]
     assert sizes[0] > sizes[1]
@@ -194,7 +202,7 @@ def test_on_a_small_gpu_batches_are_smaller(ensemble: Ensemble, on_a_gpu: Callab
         on_a_gpu(free)
         offered = go(ensemble, Tiling(tile=1024, backend="torch"))
         batches.append(offered[0].batch)
-        footprint = measure_footprint(ensemble, image(), 16, "bf16", probabilities=True)
+        footprint = measure_footprint(ensemble, image(), 16, "bf16", "probabilities")
         assert needed_memory(offered[0], footprint, image(), None) <= free
     assert batches[0] > batches[1]
 

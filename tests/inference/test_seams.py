@@ -37,7 +37,7 @@ class Predict:
         self.forward = Forward(
             [TorchBackend(segmenter, torch.device("cpu"), "fp32", owned=False)],
             classes=segmenter.spec.out_channels,
-            probabilities=True,
+            kind="probabilities",
             threshold=0.5,
             augment=False,
             halo=segmenter.spec.halo,

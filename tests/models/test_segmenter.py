@@ -50,6 +50,46 @@ def test_a_model_survives_its_file(tiny_segmenter: Segmenter, tmp_path: Path) ->
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.safetensors"]
 
 
+def test_float16_on_disk_halves_the_file_and_barely_changes_the_mask(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Segmenter(ModelSpec("resnet18", 1, 2, 3, (32, 16, 8)))
+    pixels = torch.randint(0, 255, (8, 1, 64, 64), dtype=torch.uint8)
+    center, scale = torch.full((8, 1), 9.0), torch.full((8, 1), 99.0)
+    for _ in range(3):
+        model(pixels, center, scale)  # batch norm statistics that are not zero and one
+    model.eval()
+    save_model(model, tmp_path / "whole.safetensors")
+    save_model(model, tmp_path / "half.safetensors", torch.float16)
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.51 * (tmp_path / "whole.safetensors").stat().st_size
+    loaded = load_model(tmp_path / "half.safetensors")
+    assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32, torch.int64}
+    with torch.inference_mode():
+        before, after = model(pixels, center, scale), loaded(pixels, center, scale)
+    torch.testing.assert_close(after, before, rtol=0, atol=5e-3)
+    threshold = before.median()
+    assert ((before > threshold) != (after > threshold)).float().mean() < 5e-3
+
+
+def test_what_float16_cannot_hold_stays_float32(tiny_segmenter: Segmenter, tmp_path: Path) -> None:
+    variances = tiny_segmenter.network.get_submodule("encoder.bn1").running_var
+    assert isinstance(variances, torch.Tensor)
+    variances[3] = 70_000.5
+    path = tmp_path / "model.safetensors"
+    save_model(tiny_segmenter, path, torch.float16)
+    stored = load_file(path)
+    assert stored["network.encoder.bn1.running_var"].dtype == torch.float32
+    assert stored["network.encoder.bn1.running_mean"].dtype == torch.float16
+    loaded = load_model(path).network.get_submodule("encoder.bn1").running_var
+    assert torch.equal(torch.as_tensor(loaded), variances)
+
+
+def test_a_network_that_reconstructs_images_is_refused(tiny_model: Path, tiny_segmenter: Segmenter) -> None:
+    rewrite(tiny_model, lambda spec, state: spec.update(task="reconstruction"))
+    with pytest.raises(ModelError, match="predicts no masks: `unetkit pretrain` wrote it") as caught:
+        load_model(tiny_model)
+    assert "unetkit fit --model.weights" in caught.value.remedy
+
+
 def test_probabilities_are_sigmoid_or_softmax() -> None:
     spec = ModelSpec("resnet18", 1, 4, 3, (32, 16, 8))
     probabilities = outputs(Segmenter(spec).eval())

@@ -41,10 +41,48 @@ def test_a_file_from_before_the_training_images_were_described_can_be_read() -> 
     assert ModelSpec.from_json(json.dumps(values), "file").training_images is None
 
 
+def test_a_file_from_before_there_were_other_architectures_can_be_read() -> None:
+    values = json.loads(ModelSpec().to_json())
+    for name in ("arch", "base_channels", "padding", "batch_norm"):
+        del values[name]
+    assert ModelSpec.from_json(json.dumps(values), "file") == ModelSpec()
+
+
+def test_a_plain_unet_survives_json() -> None:
+    spec = ModelSpec(arch="plain_unet", depth=4, base_channels=8, padding="valid", batch_norm=True)
+    assert ModelSpec.from_json(spec.to_json(), "file") == spec
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"padding": "valid"}, "padding"),
+        ({"batch_norm": True}, "batch_norm"),
+        ({"base_channels": 32}, "base_channels"),
+        ({"arch": "plain_unet", "encoder": "resnet18"}, "encoder"),
+        ({"arch": "plain_unet", "depth": 3, "decoder_channels": (8, 8, 8)}, "decoder_channels"),
+    ],
+)
+def test_what_only_another_architecture_has_is_an_error(values: dict[str, Any], name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} has no meaning for arch"):
+        ModelSpec(**values)
+
+
+def test_the_margin_is_what_valid_convolutions_take_away() -> None:
+    """The paper's 572 x 572 pixels give 388 x 388."""
+    assert ModelSpec(arch="plain_unet", depth=4, padding="valid").margin == (572 - 388) // 2
+    assert ModelSpec(arch="plain_unet", depth=4).margin == ModelSpec().margin == 0
+
+
 def test_stride_and_outputs_follow_from_depth_and_classes() -> None:
     assert ModelSpec().stride == 32
     assert ModelSpec(depth=3, decoder_channels=(32, 16, 8)).stride == 8
     assert (ModelSpec(classes=2).out_channels, ModelSpec(classes=5).out_channels) == (1, 5)
+
+
+def test_a_network_that_reconstructs_gives_the_channels_of_the_image() -> None:
+    assert ModelSpec(in_channels=3, task="reconstruction").network_channels == 3
+    assert ModelSpec(in_channels=3).network_channels == 1
 
 
 def test_an_unknown_encoder_names_the_closest() -> None:
@@ -56,11 +94,15 @@ def test_an_unknown_encoder_names_the_closest() -> None:
     "values",
     [
         {"depth": 6},
+        {"arch": "unett"},
+        {"arch": "plain_unet", "padding": "reflect"},
+        {"arch": "plain_unet", "base_channels": 0},
         {"depth": 4},
         {"in_channels": 0},
         {"classes": 1},
         {"classes": 257},
         {"classes": 3, "instances": True},
+        {"arch": "plain_unet", "image_classes": ("ill",), "image_size": 64},
         {"threshold": 0.0},
         {"threshold": 1.0},
         {"in_channels": 3, "training_images": TrainingImages(("uint8",), low=(0,), high=(9,), contrast=(1,))},

@@ -14,12 +14,15 @@ from segmentation_models_pytorch.encoders._utils import patch_first_conv
 from torch import Tensor, nn
 
 from unetkit.errors import ModelError
-from unetkit.models.segmenter import Segmenter
+from unetkit.models import zoo
+from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
-from unetkit.models.weights import FIRST_CONVOLUTION, adapt_first_convolution, load_weights, read_weights
+from unetkit.models.weights import adapt_first_convolution, fit_weights, load_weights, read_weights
 
 State = dict[str, Tensor]
+
+FIRST_CONVOLUTION = "encoder.conv1.weight"
 
 
 def spec(channels: int = 3, encoder: str = "resnet18") -> ModelSpec:
@@ -75,7 +78,8 @@ def test_the_common_names_are_understood(trained: State, tmp_path: Path, kind: s
             assert key in report.missing or key.endswith("num_batches_tracked")
     assert set(report.unused) == ({"fc.weight", "fc.bias"} if "fc" in kind else set())
     assert not report.reshaped
-    assert ("left random" in str(report)) != whole
+    assert ("decoder left out: not among the weights" in str(report)) != whole
+    assert ("2 in the file not used" in str(report)) == ("fc" in kind)
 
 
 @pytest.mark.parametrize("nest", [["state_dict"], ["model"], ["state_dict", "model_state_dict"]])
@@ -102,12 +106,23 @@ def test_the_first_convolution_is_adapted_as_smp_adapts_it(trained: State, tmp_p
     network = build_network(spec(channels))
     report = load_weights(network, write(tmp_path / "w.pth", encoder_of(trained)), spec(channels))
     assert report.reshaped == (FIRST_CONVOLUTION,)
-    assert "1 adapted" in str(report)
+    assert f"first convolution adapted from 3 to {channels} channels" in str(report)
     convolution = nn.Conv2d(3, 64, 7, bias=False)
     convolution.weight.data = trained[FIRST_CONVOLUTION].clone()
     reference = nn.Sequential(convolution)
     patch_first_conv(reference, channels, pretrained=True)
     torch.testing.assert_close(network.state_dict()[FIRST_CONVOLUTION], convolution.weight.data)
+
+
+@pytest.mark.parametrize("encoder", ["vgg11", "resnetv2_18", "inceptionv4", "inceptionresnetv2"])
+def test_the_first_convolution_of_every_family_is_adapted(encoder: str) -> None:
+    with torch.device("meta"):
+        colour, grey = build_network(spec(3, encoder)), build_network(spec(1, encoder))
+    state = {name: torch.zeros(tensor.shape) for name, tensor in colour.state_dict().items()}
+    report = fit_weights(grey.to_empty(device="cpu"), state, "here")
+    assert len(report.reshaped) == 1
+    assert not report.missing
+    assert not report.unused
 
 
 def test_grey_gets_the_response_of_the_same_grey_as_rgb(trained: State) -> None:
@@ -120,6 +135,72 @@ def test_grey_gets_the_response_of_the_same_grey_as_rgb(trained: State) -> None:
     single = adapt_first_convolution(weight, 1)
     back = nn.functional.conv2d(grey.repeat(1, 3, 1, 1), adapt_first_convolution(single, 3))
     torch.testing.assert_close(back, colour)
+
+
+HEADS: list[tuple[ModelSpec, str]] = [
+    (ModelSpec("resnet18", 1, 4, 3, (32, 16, 8)), "it has 4 classes"),
+    (ModelSpec("resnet18", 1, 2, 3, (32, 16, 8), instances=True), "it has 2 channels"),
+    (ModelSpec("resnet18", 1, 2, 3, (32, 16, 8), task="reconstruction"), "it reconstructs images"),
+]
+
+
+@pytest.mark.parametrize(("donor", "reason"), HEADS, ids=[reason for _, reason in HEADS])
+def test_a_head_for_something_else_is_left_out_and_it_says_why(donor: ModelSpec, reason: str, tmp_path: Path) -> None:
+    source = Segmenter(donor)
+    save_model(source, tmp_path / "donor.safetensors")
+    network = build_network(spec(1))
+    before = network.get_submodule("segmentation_head").state_dict()
+    before = {name: value.clone() for name, value in before.items()}
+    report = load_weights(network, str(tmp_path / "donor.safetensors"), spec(1))
+    total = sum(not name.endswith("num_batches_tracked") for name in network.state_dict())
+    assert str(report) == f"{total - 2} of {total} tensors loaded; segmentation head left out: {reason}"
+    after, given = network.state_dict(), source.network.state_dict()
+    for name in after:
+        if name.startswith("segmentation_head."):
+            assert torch.equal(after[name], before[name.removeprefix("segmentation_head.")])
+        else:
+            assert torch.equal(after[name], given[name])
+
+
+def test_the_decoder_can_be_left_out(tiny_model: Path, tiny_segmenter: Segmenter) -> None:
+    network = build_network(tiny_segmenter.spec)
+    report = load_weights(network, str(tiny_model), tiny_segmenter.spec, decoder=False)
+    assert "decoder left out: as asked" in str(report)
+    assert all(name.startswith("decoder.") for name in report.missing)
+    assert report.missing
+
+
+def test_a_decoder_of_other_sizes_is_left_out(tiny_model: Path) -> None:
+    other = ModelSpec("resnet18", 1, 2, 3, (24, 12, 6))
+    report = load_weights(build_network(other), str(tiny_model), other)
+    assert "decoder left out: its sizes differ" in str(report)
+    assert "segmentation head left out" not in str(report)  # its bias fits
+    assert "1 of the 2 tensors of the segmentation head left random" in str(report)
+
+
+@pytest.mark.parametrize("encoder", ["resnet34", "resnet50"])
+def test_a_unetkit_model_of_another_encoder_says_which(encoder: str, tiny_model: Path) -> None:
+    other = spec(1, encoder)
+    with pytest.raises(ModelError, match=f"is resnet18, not {encoder}") as caught:
+        load_weights(build_network(other), str(tiny_model), other)
+    assert "Set model.encoder: resnet18" in caught.value.remedy
+
+
+def test_a_built_in_model_is_a_start_and_its_float16_weights_are_rounded(
+    tiny_segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoo, "builtin_folder", lambda: tmp_path)
+    save_model(tiny_segmenter, tmp_path / "cells.safetensors", torch.float16)
+    network = build_network(tiny_segmenter.spec)
+    report = load_weights(network, "cells", tiny_segmenter.spec)
+    assert not report.missing
+    expected = tiny_segmenter.network.state_dict()
+    for name, value in network.state_dict().items():
+        assert value.dtype == expected[name].dtype
+        torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-6)
+    with pytest.raises(ModelError, match="no weights file cell") as caught:
+        load_weights(network, "cell", tiny_segmenter.spec)
+    assert "imagenet, cells" in caught.value.remedy
 
 
 def test_weights_that_do_not_match_are_an_error(trained: State, tmp_path: Path) -> None:
@@ -194,7 +275,7 @@ def test_a_file_without_weights_is_a_model_error(tmp_path: Path, content: Any) -
 def test_a_missing_file_is_a_model_error() -> None:
     with pytest.raises(ModelError, match=r"no weights file no\.pth") as caught:
         load_weights(build_network(spec()), "no.pth", spec())
-    assert "'imagenet'" in caught.value.remedy
+    assert "imagenet" in caught.value.remedy
 
 
 def test_imagenet_without_a_network_names_the_alternatives(monkeypatch: pytest.MonkeyPatch) -> None:

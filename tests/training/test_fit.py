@@ -26,7 +26,8 @@ from unetkit.models.segmenter import read_spec
 from unetkit.training.callbacks import CpuNotice
 from unetkit.training.fit import FitCLI
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+PRETRAIN_CONFIG = Path(__file__).parents[2] / "configs" / "pretrain.yaml"
+CONFIGS = sorted(set((Path(__file__).parents[2] / "configs").glob("*.yaml")) - {PRETRAIN_CONFIG})
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,16 @@ def test_the_model_file_says_what_it_was_trained_on(run: tuple[Path, str]) -> No
     assert spec.training["data"]["train_images"] == 3
     assert len(spec.training["data"]["val_images"]) == 2
     assert spec.halo % spec.stride == 0
+
+
+def test_a_model_that_tells_instances_apart_says_so(fit_cells: Fit, tmp_path: Path) -> None:
+    config = tmp_path / "instances.yaml"
+    config.write_text("model: {instances: true, instance_weight: 0.5}")
+    code, out = fit_cells(tmp_path, "--config", str(config), "--trainer.max_epochs", "1", "--name", "run")
+    assert code == 0
+    assert "do not number" not in out
+    assert read_spec(tmp_path / "run/model.safetensors").instances
+    assert load_file(tmp_path / "run/model.safetensors")["network.segmentation_head.0.bias"].shape == (2,)
 
 
 def test_without_a_terminal_there_are_plain_lines_and_a_word_about_the_cpu(run: tuple[Path, str]) -> None:
@@ -144,7 +155,7 @@ def test_every_shipped_configuration_parses_and_builds(config: Path, cells: Path
     arguments = ["--config", str(config), "--data.train", str(cells), "--runs", str(tmp_path)]
     cli = FitCLI([*arguments, "--trainer.accelerator", "cpu"])
     written = yaml.safe_load(config.read_text())
-    assert cli.config["model"]["encoder"] == written["model"]["encoder"]
+    assert all(cli.config["model"][name] == value for name, value in written["model"].items())
     assert cli.trainer.max_epochs == written["trainer"]["max_epochs"]
     assert cli.datamodule.crop % cli.model.spec.stride == 0
     assert not list(tmp_path.iterdir())
@@ -251,8 +262,17 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
     assert all(torch.equal(last[name], resumed[name]) for name in last)
 
 
+HEARING_CTRL_C = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from unetkit.__main__ import run
+run()
+"""
+"""unetkit, also where the tests run in the background of a shell, whose jobs ignore Ctrl-C."""
+
+
 def test_a_stopped_process_ends_with_130_and_keeps_the_model(cells: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "unetkit", "fit", "--data.train", str(cells), *SETTINGS.split()]
+    command = [sys.executable, "-c", HEARING_CTRL_C, "fit", "--data.train", str(cells), *SETTINGS.split()]
     process = subprocess.Popen(
         [*command, "--runs", str(tmp_path), "--name", "run", "--trainer.max_epochs", "5000"],
         stdout=subprocess.PIPE,
@@ -269,3 +289,31 @@ def test_a_stopped_process_ends_with_130_and_keeps_the_model(cells: Path, tmp_pa
     assert "Traceback" not in err
     assert "Stopped. Go on with: unetkit fit --resume" in out
     assert read_spec(tmp_path / "run" / "model.safetensors").halo_error is not None
+
+
+def test_without_a_configuration_what_is_not_given_is_planned(
+    cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    length = ["--trainer.max_epochs", "1", "--data.crops_per_epoch", "4", "--data.workers", "0"]
+    network = ["--model.depth", "3", "--model.decoder_channels", "[8,8,8]", "--trainer.accelerator", "cpu"]
+    given = ["--data.crop", "64", "--data.batch_size", "2", *length, *network]
+    assert main(["fit", "--data.train", str(cells), "--runs", str(tmp_path), *given]) == 0
+    out = capsys.readouterr().out
+    assert "data.crop: 64  (as given)" in out
+    assert "data.augment: strong  (5 images are few" in out
+    assert "Warning: 5 images are very few" in out
+    config = yaml.safe_load((tmp_path / "cells-1" / "config.yaml").read_text())
+    assert (config["model"]["encoder"], config["data"]["augment"]) == ("resnet18", "strong")
+    assert (config["data"]["crop"], config["data"]["batch_size"]) == (64, 2)
+
+
+def test_a_configuration_is_used_as_it_is(cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("data:\n  crop: 96\n")
+    cli = FitCLI(["--config", str(tmp_path / "mine.yaml"), "--data.train", str(cells)])
+    assert (cli.datamodule.crop, cli.datamodule.augment) == (96, "standard")
+    assert capsys.readouterr().out == ""
+
+
+def test_several_processes_do_not_plan_each_for_itself(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--data.train", str(cells), "--trainer.devices", "2"]) == 2
+    assert f"Write one with `unetkit plan {cells}`" in capsys.readouterr().err

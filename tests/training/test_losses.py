@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from unetkit.errors import ConfigError
-from unetkit.training.losses import LOSSES, build_loss
+from unetkit.training.losses import LOSSES, MaskAndHeight, build_loss
 
 
 def target_and_logits(out_channels: int, *, right: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,6 +55,20 @@ def test_tversky_weighs_misses_more_than_false_alarms() -> None:
     assert float(loss(excessive, target)) == pytest.approx(1 - 32 / (32 + 0.3 * 16), abs=1e-4)
 
 
+@pytest.mark.parametrize("out_channels", [1, 3])
+def test_weighted_cross_entropy_counts_pixels_by_their_weight(out_channels: int) -> None:
+    target, _ = target_and_logits(out_channels, right=True)
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, out_channels, 16, 16, generator=generator)
+    weight = torch.rand(2, 16, 16, generator=generator) * 10
+    truth = logits.sigmoid() if out_channels == 1 else logits.softmax(1)
+    chances = torch.cat([1 - truth, truth], 1) if out_channels == 1 else truth
+    expected = -(weight * chances.gather(1, target[:, None])[:, 0].log()).mean()
+    loss = build_loss("weighted_bce", out_channels)
+    torch.testing.assert_close(loss(logits, target, weight), expected)
+    torch.testing.assert_close(loss(logits, target), build_loss("bce", out_channels)(logits, target))
+
+
 def test_bce_dice_is_the_sum_of_its_parts() -> None:
     target, _ = target_and_logits(1, right=True)
     logits = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -65,3 +79,15 @@ def test_bce_dice_is_the_sum_of_its_parts() -> None:
 def test_an_unknown_loss_names_the_closest() -> None:
     with pytest.raises(ConfigError, match=r"no loss 'dise'\. Did you mean 'dice'\?"):
         build_loss("dise", 1)
+
+
+def test_heights_are_added_to_the_loss_of_the_mask_with_their_weight() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 2, 16, 16, generator=generator)
+    height = torch.rand(2, 16, 16, generator=generator)
+    target, _ = target_and_logits(1, right=True)
+    mask_loss = build_loss("bce_dice", 1)
+    predicted = logits[:, 1].sigmoid()
+    entropy = -(height * predicted.log() + (1 - height) * (1 - predicted).log()).mean()
+    expected = mask_loss(logits[:, :1], target) + 0.3 * entropy
+    torch.testing.assert_close(MaskAndHeight(mask_loss, 0.3)(logits, height, target), expected)

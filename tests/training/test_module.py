@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.errors import ConfigError
-from unetkit.models.spec import RESNETS
+from unetkit.models.segmenter import save_model
 from unetkit.models.unet import build_network
 from unetkit.training.module import SegmentationModule
 from unetkit.training.run import make_trainer
@@ -78,13 +78,6 @@ def equal(one: State, other: State) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("encoder", RESNETS)
-def test_every_resnet_builds(encoder: str) -> None:
-    with torch.device("meta"):
-        network = build_network(SegmentationModule(encoder=encoder).spec)
-        assert network(torch.empty(2, 1, 64, 96)).shape == (2, 1, 64, 96)
-
-
 @pytest.mark.parametrize(("in_channels", "expected"), [("auto", 1), (3, 3)])
 def test_the_first_convolution_takes_the_channels_of_the_images_or_those_asked_for(
     cells: Path, in_channels: Any, expected: int
@@ -116,6 +109,43 @@ def test_the_averaged_weights_and_batch_norm_statistics_are_the_moving_average(c
     for name in compared:
         torch.testing.assert_close(averaged[name].double(), expected[name], rtol=1e-4, atol=1e-6)
     assert not equal(encoder_of(copy_of(module)), encoder_of(dict(averaged)))
+
+
+def test_with_valid_padding_the_middle_of_a_crop_is_judged_with_its_weights(cells: Path) -> None:
+    plain = {"arch": "plain_unet", "base_channels": 2, "padding": "valid", "encoder": "resnet34"}
+    module = SegmentationModule(**{**TINY, **plain, "decoder_channels": None, "loss": "weighted_bce"})
+    data = data_of(cells, crop=128)
+    data.setup("fit")
+    module._trainer = SimpleNamespace(datamodule=data, ckpt_path=None)  # type: ignore[assignment]
+    module.setup("fit")
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    batch = next(iter(data.train_dataloader()))
+    module.eval()
+    loss = module.training_step(batch, 0)
+    network = module.segmenter.network
+    logits = network.predict_inside(module.segmenter.normalizer(batch["image"], batch["center"], batch["scale"]))  # type: ignore[operator]
+    assert logits.shape[2:] == (36, 36)
+    middle = slice(46, 82)
+    each = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits[:, 0], batch["mask"][:, middle, middle].float(), reduction="none"
+    )
+    torch.testing.assert_close(loss, (each * batch["weight"][:, middle, middle]).mean())
+
+
+@pytest.mark.parametrize(("settings", "momentum"), [({}, 0.99), ({"momentum": 0.5}, 0.5)])
+def test_sgd_has_the_momentum_of_the_paper_or_that_asked_for(
+    settings: dict[str, Any], momentum: float, cells: Path, tmp_path: Path
+) -> None:
+    module, _ = trained(cells, tmp_path, epochs=1, optimizer="sgd", lr=1e-4, **settings)
+    optimizer = module.trainer.optimizers[0]
+    assert isinstance(optimizer, torch.optim.SGD)
+    assert optimizer.param_groups[0]["momentum"] == momentum
+
+
+@pytest.mark.parametrize("settings", [{"optimizer": "adam"}, {"momentum": 0.9}, {"optimizer": "sgd", "momentum": 1.0}])
+def test_an_optimizer_that_is_not_possible_is_an_error(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        SegmentationModule(**TINY, **settings)
 
 
 def test_without_averaging_the_trained_network_is_judged_and_kept(cells: Path) -> None:
@@ -175,12 +205,46 @@ def test_weights_from_a_file_are_loaded_and_it_says_so(
     assert "loaded" in out
 
 
+@pytest.mark.parametrize("target", ["distance", "border"])
+def test_training_with_instances_lowers_the_loss(cells: Path, target: Any) -> None:
+    torch.manual_seed(0)
+    module = set_up(cells, instances=True, instance_target=target)
+    module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    batch = next(iter(module.data.train_dataloader()))
+    assert batch["height"].shape == batch["mask"].shape
+    optimizer = torch.optim.Adam(module.segmenter.network.parameters(), 0.003)
+    losses = []
+    for _ in range(8):
+        loss = module.training_step(batch, 0)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_model_without_instances_gives_one_with_instances_all_but_the_head(cells: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    donor = set_up(cells).segmenter
+    save_model(donor, tmp_path / "model.safetensors")
+    own = copy_of(set_up(cells, instances=True, weights=str(tmp_path / "model.safetensors")))
+    source = donor.network.state_dict()
+    assert own.keys() == source.keys()
+    assert {name for name in own if own[name].shape != source[name].shape} == {
+        "segmentation_head.0.weight",
+        "segmentation_head.0.bias",
+    }
+    assert all(torch.equal(own[name], source[name]) for name in own if "head" not in name)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"unfreeze_at_epoch": 3}, "freeze_encoder: true"),
         ({"ema_decay": 1.0}, "ema_decay: 1 is not possible"),
         ({"lr": 0}, "lr: 0 is not possible"),
+        ({"instance_weight": 0}, "instance_weight: 0 is not possible"),
+        ({"instances": True, "classes": 3}, "instances: true is not possible for 3 classes"),
         ({"weight_decay": -1}, "weight_decay is below 0"),
         ({"schedule": "cosin"}, "Did you mean 'cosine'"),
         ({"class_names": ["background"]}, "1 class_names do not fit 2 classes"),

@@ -17,8 +17,9 @@ from tiny_fit import SETTINGS
 from torchmetrics.functional.classification import binary_f1_score
 
 from unetkit import load_model, predict_tiled
-from unetkit.data.datamodule import SegmentationData, usable_cores
+from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import CropSampler
+from unetkit.data.workers import usable_cores
 from unetkit.errors import ConfigError
 from unetkit.training.module import SegmentationModule
 from unetkit.training.run import make_trainer

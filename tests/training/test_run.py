@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from unetkit.data.datamodule import SegmentationData
 from unetkit.errors import ConfigError, ModelError
 from unetkit.models.segmenter import load_model
+from unetkit.training.metrics import SegmentationScores
 from unetkit.training.module import SegmentationModule
 from unetkit.training.run import make_trainer, train
 
@@ -50,6 +51,15 @@ def test_ctrl_c_in_the_first_epoch_says_that_there_is_no_model(cells: Path, tmp_
     trainer = make_trainer(tmp_path / "run", accelerator="cpu", max_epochs=3, callbacks=[StopAt(1)])
     with pytest.raises(KeyboardInterrupt):
         train(trainer, *parts(cells))
+
+
+def test_a_run_without_a_score_says_that_it_has_diverged(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SegmentationScores, "compute", lambda self: {"dice": torch.tensor(float("nan"))})
+    with pytest.raises(ModelError, match="has diverged") as caught:
+        train(make_trainer(tmp_path / "run", accelerator="cpu", max_epochs=1), *parts(cells))
+    assert "Lower model.lr" in caught.value.remedy
 
 
 def test_a_folder_without_a_checkpoint_cannot_be_resumed(cells: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 SETTINGS = """
     --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --model.lr 0.003 --data.val 0.4
     --data.crop 64 --data.crops_per_epoch 8 --data.batch_size 4 --data.workers 0 --data.augment light
-    --trainer.accelerator cpu --trainer.max_epochs 2
+    --trainer.accelerator cpu --trainer.max_epochs 2 --plan false
 """
 
 SMALL_HALO = {"CANVAS": 256, "WINDOW": 128, "POSITIONS": 2, "LARGEST": 48}

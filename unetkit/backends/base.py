@@ -86,7 +86,7 @@ def fold_batch_norm(network: nn.Module, channels: int, *, in_place: bool = False
     for convolution, norm in _find_pairs(folded, channels):  # names: the old weights of each are let go at once
         parts = (folded.get_submodule(convolution).eval(), folded.get_submodule(norm).eval())
         folded.set_submodule(convolution, fuse_conv_bn_eval(*cast(tuple[nn.Conv2d, nn.BatchNorm2d], parts)))
-        folded.set_submodule(norm, nn.Identity())
+        folded.set_submodule(norm, getattr(parts[1], "act", nn.Identity()))  # timm's norms hold an activation
     return folded
 
 

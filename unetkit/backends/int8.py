@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
 from unetkit.backends.base import Backend, Probe
-from unetkit.backends.openvino import OpenVinoBackend, convert, core
+from unetkit.backends.graphs import load_graph, store_graph
+from unetkit.backends.openvino import OpenVinoBackend, graph_of
 from unetkit.errors import ConfigError
 from unetkit.models.segmenter import Segmenter
 
 TOLERANCE = 2e-3
 """Share of mask pixels that may change; with more, float32 is used."""
-
-ROOT = "net"
-"""Outermost element of a graph's .xml."""
-
-NOTE = "unetkit"
-"""Key under which a kept graph says what it was made of."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +62,22 @@ def quantize(
     Raises:
         ConfigError: NNCF is not installed.
     """
-    graph = convert(segmenter)
+    graph = graph_of(segmenter)
     exact = OpenVinoBackend(segmenter, "fp32", graph)
-    truth = [_mask(exact, probe, threshold) for probe in checks]
-    if cache is not None and (stored := _load(cache, segmenter)) is not None:
+    classes = segmenter.spec.out_channels
+    truth = [_mask(exact, probe, threshold, classes) for probe in checks]
+    if cache is not None and (stored := load_graph(cache, segmenter)) is not None:
         backend = OpenVinoBackend(segmenter, "fp32", stored)
-        changed = _compare(backend, checks, truth, threshold)
+        changed = _compare(backend, checks, truth, threshold, classes)
         if changed <= TOLERANCE:
             return Quantized(backend, changed, True, cache)
     quantized = _quantize(graph, exact, calibration())
     backend = OpenVinoBackend(segmenter, "fp32", quantized)
-    changed = _compare(backend, checks, truth, threshold)
+    changed = _compare(backend, checks, truth, threshold, classes)
     if changed > TOLERANCE:
         return Quantized(exact, changed, False, None)
     if cache is not None:
-        _store(quantized, cache, segmenter)
+        backend = OpenVinoBackend(segmenter, "fp32", store_graph(quantized, cache, segmenter))
     return Quantized(backend, changed, True, None)
 
 
@@ -100,42 +93,17 @@ def _quantize(graph: ov.Model, exact: OpenVinoBackend, windows: Sequence[Probe])
         return nncf.quantize(graph, nncf.Dataset(inputs), subset_size=len(inputs), preset=preset)
 
 
-def _mask(backend: Backend, probe: Probe, threshold: float) -> NDArray[Any]:
+def _mask(backend: Backend, probe: Probe, threshold: float, classes: int) -> NDArray[Any]:
     """Return the mask of a window (kept rows, kept columns): of foreground, or class numbers."""
-    probabilities = backend(*probe)[0]
-    mask = probabilities[0] >= threshold if len(probabilities) == 1 else probabilities.argmax(0)
+    probabilities = backend(*probe)[0, :classes]
+    mask = probabilities[0] >= threshold if classes == 1 else probabilities.argmax(0)
     return mask.numpy()
 
 
-def _compare(backend: Backend, checks: Sequence[Probe], truth: Sequence[NDArray[Any]], threshold: float) -> float:
+def _compare(
+    backend: Backend, checks: Sequence[Probe], truth: Sequence[NDArray[Any]], threshold: float, classes: int
+) -> float:
     """Return the share of mask pixels that differ from the truth."""
-    differs = [(_mask(backend, probe, threshold) != true).ravel() for probe, true in zip(checks, truth, strict=True)]
+    masks = [_mask(backend, probe, threshold, classes) for probe in checks]
+    differs = [(mask != true).ravel() for mask, true in zip(masks, truth, strict=True)]
     return float(np.concatenate(differs).mean())
-
-
-def _identity(segmenter: Segmenter) -> str:
-    """Return what a cached graph has to have been made of and with."""
-    return f"{segmenter.sha256} openvino {version('openvino')} unetkit {version('unetkit')}"
-
-
-def _store(graph: ov.Model, cache: Path, segmenter: Segmenter) -> None:
-    """Keep a graph; where that is not possible it is made again next time."""
-    graph.set_rt_info(_identity(segmenter), [NOTE])
-    with suppress(OSError), TemporaryDirectory(dir=cache.parent, prefix=".unetkit-") as folder:
-        ov.save_model(graph, Path(folder) / cache.name, compress_to_fp16=False)
-        for suffix in (".bin", ".xml"):  # the .xml last: it is what is looked for
-            (Path(folder) / cache.name).with_suffix(suffix).replace(cache.with_suffix(suffix))
-
-
-def _load(cache: Path, segmenter: Segmenter) -> ov.Model | None:
-    """Return the graph that was kept for this model, if there is one."""
-    if not cache.is_file() or not segmenter.sha256:
-        return None
-    try:
-        if ElementTree.parse(cache).getroot().tag != ROOT:  # OpenVINO would try all the formats that it knows
-            return None
-        graph = core().read_model(cache)
-    except (RuntimeError, ElementTree.ParseError, OSError):  # damaged: it is made again
-        return None
-    known = graph.has_rt_info([NOTE]) and graph.get_rt_info([NOTE]).value == _identity(segmenter)
-    return graph if known else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import cache
 from typing import Any
 
 import openvino as ov
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.backends.base import CoreModel, Precision, fold_batch_norm
+from unetkit.backends.graphs import converted_file, core, load_graph, remove_oldest, store_graph
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.trimmed import Kept
 
@@ -34,7 +34,7 @@ class OpenVinoBackend:
     device = torch.device("cpu")
 
     def __init__(self, segmenter: Segmenter, precision: Precision, graph: ov.Model | None = None) -> None:
-        self._graph = convert(segmenter) if graph is None else graph
+        self._graph = graph_of(segmenter) if graph is None else graph
         self._hint = HINTS[precision]
         self._plan = CoreModel(segmenter, segmenter.network).network.plan
         self._requests: dict[torch.dtype, ov.InferRequest] = {}
@@ -60,14 +60,16 @@ class OpenVinoBackend:
         return self._requests[dtype]
 
 
-@cache
-def core() -> ov.Core:
-    """Return OpenVINO's core, one for the life of the process.
-
-    Its CPU plugin gives the thread that loads it a stack for signals and frees that with the core. If another thread
-    lets go of the core, the next signal (Ctrl-C, a worker that ends) would be handled on memory that is gone.
-    """
-    return ov.Core()
+def graph_of(segmenter: Segmenter) -> ov.Model:
+    """Return the graph of a model, converted now or before: raw pixels of any size in, see `convert`."""
+    path = converted_file(segmenter)
+    graph = None if path is None else load_graph(path, segmenter)
+    if graph is None:
+        graph = convert(segmenter)
+        if path is not None:
+            graph = store_graph(graph, path, segmenter)
+            remove_oldest(path.parent)
+    return graph
 
 
 def convert(segmenter: Segmenter) -> ov.Model:

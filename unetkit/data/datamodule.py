@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import cv2
-import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset
+from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide
+from unetkit.data.heights import Heights, HeightTarget, are_plain
+from unetkit.data.image_labels import LabelledCrops, LabelledImages, load_labelled
 from unetkit.data.pairs import Pair, find_pairs
-from unetkit.data.split import check_apart, split_fraction
+from unetkit.data.split import check_apart, check_folds, split_folds, split_fraction
 from unetkit.data.store import (
     ImageStore,
     Record,
     check_foreground,
     check_labels,
     common_channels,
+    common_pixel_size,
     measure_dataset,
     measure_images,
 )
-from unetkit.data.transforms import resolve_augmentation
+from unetkit.data.transforms import Augmentation, resolve_augmentation
+from unetkit.data.weight_map import BorderWeight, WeightMaps
+from unetkit.data.workers import default_workers, start_worker
 from unetkit.errors import ConfigError, DataError
 from unetkit.inference.grid import check_multiple
 from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.report.console import say
 
 BATCHES_PER_EPOCH = (64, 1000)
 """Least and most batches in an epoch whose number of crops is left to unetkit."""
@@ -41,7 +43,7 @@ class SegmentationData(LightningDataModule):
 
     Images and masks can be TIFF, PNG or JPEG, 8-bit, 16-bit or float, of any sizes. An alpha channel is dropped; where
     grey and colour images mix, the grey ones are repeated. In masks 0 is background; any other value is foreground, or
-    the number of the class when the model has more than 2 classes.
+    the number of the class when the model has more than 2 classes, or of the object when it tells instances apart.
 
     Args:
         train: A folder with `images` and `masks` in it (files pair by name), a multi-page TIFF or an image (with
@@ -52,6 +54,10 @@ class SegmentationData(LightningDataModule):
             a stack, the fraction is a run of neighbouring pages, since pages side by side are almost the same.
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on; of `val`, or of `train` where `val` is a fraction.
+        folds: Number of folds for cross-validation, in place of the fraction `val`: the images of `train` are split
+            into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
+            Of a stack, each fold is a run of neighbouring pages; images with the same pixels share a fold.
+        fold: The fold to validate on, counted from 0, or "all" (the default) to train a model for each in turn.
         crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5).
         batch_size: Crops in a batch, on each device.
         crops_per_epoch: Crops in an epoch. By default as many as cover the training images once, but from 64 to 1000
@@ -60,10 +66,14 @@ class SegmentationData(LightningDataModule):
             others are placed evenly.
         augment: Level of augmentation: none, light, standard or strong.
         augment_options: Single parameters of the augmentation, over those of the level; see `Augmentation`.
+        image_labels: CSV with labels of whole images, to train model.image_classes beside the masks: the columns image
+            (a path relative to the CSV) and label (1 or 0, or the name of a class). Images without masks may be among
+            them. Each is resized to `crop` x `crop`, whatever its shape.
         normalization: How raw pixels become network input.
+        border_weight: How much gaps between objects count, with the loss weighted_bce.
         workers: Processes that prepare crops. By default up to 8 with a GPU, else 1 or 2; 0 for none.
         cache_gb: Memory for decoded images, in GiB; images beyond it are read from disk for each crop.
-        seed: Decides the validation images and all crops.
+        seed: Decides the validation images, the folds and all crops.
     """
 
     def __init__(
@@ -74,13 +84,17 @@ class SegmentationData(LightningDataModule):
         val: float | str = 0.1,
         val_masks: str | None = None,
         val_pages: str | None = None,
+        folds: int | None = None,
+        fold: int | Literal["all"] | None = None,
         crop: int = 256,
         batch_size: int = 8,
         crops_per_epoch: int | None = None,
         foreground_share: float = 0.5,
         augment: str = "standard",
         augment_options: dict[str, Any] | None = None,
+        image_labels: str | None = None,
         normalization: Normalization = Normalization(),  # noqa: B008  # frozen
+        border_weight: BorderWeight = BorderWeight(),  # noqa: B008  # frozen
         workers: int | None = None,
         cache_gb: float = 2.0,
         seed: int = 0,
@@ -92,23 +106,30 @@ class SegmentationData(LightningDataModule):
         self.val = val
         self.val_masks = val_masks
         self.val_pages = val_pages
+        self.folds = folds
+        self.fold = "all" if folds is not None and fold is None else fold
         self.crop = crop
         self.batch_size = batch_size
         self.crops_per_epoch = crops_per_epoch
         self.foreground_share = foreground_share
         self.augment = augment
         self.augmentation = resolve_augmentation(augment, augment_options)
+        self.image_labels = image_labels
         self.normalization = normalization
-        self.workers = _default_workers() if workers is None else workers
+        self.border_weight = border_weight
+        self.workers = default_workers() if workers is None else workers
         self.cache_gb = cache_gb
         self.seed = seed
         self.channels = 0
         self.classes = 2
+        self.heights: Heights | None = None
         self.channel_names: tuple[str, ...] = ()
         self.pixel_size_um: tuple[float, float] | None = None
         self._store: ImageStore | None = None
+        self._weights: WeightMaps | None = None
         self._train_indices: list[int] = []
         self._val_indices: list[int] = []
+        self.labelled: LabelledImages | None = None
         self._check_settings()
 
     def setup(self, stage: str = "fit") -> None:
@@ -123,24 +144,36 @@ class SegmentationData(LightningDataModule):
         """
         if self._store is not None or stage not in ("fit", "validate"):
             return
+        if self.fold == "all":
+            raise ConfigError(
+                "data.fold: all stands for several runs, and this is one.",
+                "Give the number of a fold; `unetkit fit` and training.cross_validation run all of them.",
+            )
         train, val = self._find()
         store = ImageStore([*train, *val], self.normalization, round(self.cache_gb * 2**30))
-        check_foreground(store.records[: len(train)])
         self._train_indices = list(range(len(train)))
         self._val_indices = list(range(len(train), len(store.records)))
+        if self.folds is not None and self.fold is not None:
+            digests = [record.digest for record in store.records]
+            self._train_indices, self._val_indices = split_folds(train, digests, self.folds, self.fold, self.seed)
+        self._check_masks([store.records[index] for index in self._train_indices])
         self._store = store
         self._set_channels(common_channels(store.records))
         names = {r.info.channel_names for r in store.records if r.channels == self.channels}
         self.channel_names = names.pop() if len(names) == 1 else ()
-        self.pixel_size_um = _common_pixel_size(store.records)
+        self.pixel_size_um = common_pixel_size(store.records)
 
-    def prepare_for(self, channels: int, classes: int, stride: int) -> None:
+    def prepare_for(
+        self, channels: int, classes: int, stride: int, height: HeightTarget | None = None, *, weighted: bool = False
+    ) -> None:
         """Fit the data to a model, after `setup` and before the loaders are made.
 
         Args:
             channels: Channels that the model takes.
             classes: Number of mask values, the background included.
             stride: Number of pixels that crops have to be a multiple of.
+            height: What the heights are, where the model tells instances apart.
+            weighted: Whether each crop comes with the weights of its pixels.
 
         Raises:
             ConfigError: The crop is not a multiple of the stride.
@@ -157,32 +190,56 @@ class SegmentationData(LightningDataModule):
             )
         check_labels(records, classes)
         self.classes = classes
+        self.heights = None if height is None else self._heights(height)
         self._set_channels(channels)
+        if not weighted and self.border_weight != BorderWeight():
+            raise ConfigError(
+                "data.border_weight has no meaning for a loss in which all pixels count alike.",
+                "Use model.loss: weighted_bce, or leave border_weight out.",
+            )
+        if weighted and self._weights is None:
+            self._weights = WeightMaps(self._loaded(), self._train_indices, classes, self.border_weight)
+
+    def label_images(self, classes: Sequence[str]) -> None:
+        """Read the labelled images, after `prepare_for`.
+
+        Images with masks are trained or validated on as their masks are. Of the others the same fraction (or fold) is
+        set aside; none where the images to validate on are given.
+
+        Args:
+            classes: The image classes.
+
+        Raises:
+            UnetkitError: There is no list of labels, or it or its images cannot be used.
+        """
+        if self.image_labels is None:
+            raise ConfigError("model.image_classes has no meaning without labels.", "Give them (data.image_labels).")
+        files = [record.pair.image.resolve() for record in self._loaded().records]
+        train, val = ({files[index] for index in indices} for indices in (self._train_indices, self._val_indices))
+        fraction = 0.0 if isinstance(self.val, str) or self.val_pages is not None else self.val
+        self.labelled = load_labelled(
+            Path(self.image_labels),
+            classes,
+            train,
+            val,
+            part=(self.fold, self.folds) if self.folds is not None and isinstance(self.fold, int) else fraction,
+            seed=self.seed,
+            side=self.crop,
+            channels=self.channels,
+            normalization=self.normalization,
+        )
 
     def train_dataloader(self) -> CropLoader:
         """Return the loader of crops; each item is an `Item`, collated along a new first axis."""
-        store = self._loaded()
-        count = self._crops_per_epoch()
-        crops = CropDataset(
-            store,
-            self._train_indices,
-            crop=self.crop,
-            crops_per_epoch=count,
-            augmentation=self.augmentation,
-            channels=self.channels,
-            classes=self.classes,
-            normalization=self.normalization,
-            foreground_share=self.foreground_share,
-            seed=self.seed,
-        )
+        crops = self._crops(self._train_indices, self._crops_per_epoch(), self.augmentation)
         return CropLoader(
-            crops,
+            crops if self.labelled is None else LabelledCrops(crops, self.labelled, self.augmentation, self.seed),
             batch_size=self.batch_size,
-            sampler=CropSampler(count, *self._processes()),
+            sampler=CropSampler(len(crops), *self._processes()),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
         )
 
     def val_dataloader(self) -> DataLoader[NamedItem] | list[Any]:
@@ -194,17 +251,15 @@ class SegmentationData(LightningDataModule):
         if not self._val_indices:
             return []
         workers = min(self.workers, 1)
-        process, processes = self._processes()
-        everything = range(len(self._val_indices))
         return DataLoader(
             self.val_items(),
-            sampler=everything[process::processes] if len(everything) >= processes else everything,
+            sampler=divide(range(len(self._val_indices)), *self._processes()),
             batch_size=1,
             collate_fn=_take_single,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
         )
 
     def val_items(self) -> WholeImageDataset:
@@ -220,6 +275,8 @@ class SegmentationData(LightningDataModule):
 
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""
+        if self.fold == "all":
+            return self._find()[0][0].image
         return self._loaded().records[(self._val_indices or self._train_indices)[0]].pair.image
 
     def describe_images(self) -> TrainingImages:
@@ -234,6 +291,7 @@ class SegmentationData(LightningDataModule):
             "train": self.train,
             "train_images": len(self._train_indices),
             "val_images": [records[index].pair.name for index in self._val_indices],
+            **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),
             "channels": self.channels,
             "dtypes": sorted({str(record.info.dtype) for record in records}),
             "smallest_image": min((record.height, record.width) for record in records),
@@ -246,6 +304,23 @@ class SegmentationData(LightningDataModule):
             "augment": self.augment,
             "seed": self.seed,
         }
+
+    def _crops(self, indices: Sequence[int], count: int, augmentation: Augmentation) -> CropDataset:
+        """Return `count` crops an epoch of some of the images."""
+        return CropDataset(
+            self._loaded(),
+            indices,
+            crop=self.crop,
+            crops_per_epoch=count,
+            augmentation=augmentation,
+            channels=self.channels,
+            classes=self.classes,
+            normalization=self.normalization,
+            foreground_share=self.foreground_share,
+            seed=self.seed,
+            heights=self.heights,
+            weights=self._weights,
+        )
 
     def _check_settings(self) -> None:
         least = {"crop": 1, "batch_size": 1, "crops_per_epoch": 1, "workers": 0, "cache_gb": 0, "seed": 0}
@@ -261,10 +336,16 @@ class SegmentationData(LightningDataModule):
             raise ConfigError(
                 f"data.val: {self.val:g} is not possible.", "Use a fraction below 1, 0 for none, or a folder."
             )
+        check_folds(self.folds, self.fold, self.val, self.val_pages)
+
+    def _check_masks(self, train: Sequence[Record]) -> None:
+        check_foreground(train)
 
     def _find(self) -> tuple[list[Pair], list[Pair]]:
         """Find the pairs to train on and those to validate on."""
         pairs = find_pairs(Path(self.train), _path(self.masks), self.pages)
+        if self.folds is not None:
+            return pairs, []
         if isinstance(self.val, str):
             val = find_pairs(Path(self.val), _path(self.val_masks), self.val_pages)
         elif self.val_pages is not None:
@@ -288,6 +369,16 @@ class SegmentationData(LightningDataModule):
             train = [records[index] for index in self._train_indices]
             self.normalization = measure_dataset(train, self.normalization, channels)
 
+    def _heights(self, target: HeightTarget) -> Heights:
+        records = self._loaded().records
+        plain = are_plain(records[index].numbered for index in self._train_indices)
+        if plain and self._processes()[0] == 0:
+            say(
+                "The masks do not number their objects: each connected part of the foreground is taken for one. "
+                "Objects that touch are told apart if each has its own number in the masks."
+            )
+        return Heights(target, connected=plain)
+
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:
             return self.crops_per_epoch
@@ -303,33 +394,6 @@ class SegmentationData(LightningDataModule):
 
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
-
-
-def _common_pixel_size(records: Sequence[Record]) -> tuple[float, float] | None:
-    """Return the pixel size that all files give, within 1 percent; None if one differs or does not say."""
-    sizes = [record.info.pixel_size_um for record in records]
-    first = sizes[0]
-    if first is None or any(size is None or not np.allclose(size, first, rtol=0.01) for size in sizes):
-        return None
-    return first
-
-
-def usable_cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _default_workers() -> int:
-    """Processes that keep the device busy: augmenting a crop takes milliseconds, a step on a CPU most of a second."""
-    cores = usable_cores()
-    if not torch.cuda.is_available():
-        return 1 if cores <= 4 else 2
-    # Outside Linux each worker gets a copy of the cached images of its own.
-    return min(cores, 8 if sys.platform == "linux" else 2)
-
-
-def _start_worker(worker: int) -> None:  # noqa: ARG001  # the loader passes it
-    cv2.setNumThreads(0)  # the workers share the cores already
 
 
 def _take_single(items: list[NamedItem]) -> NamedItem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import ceil, exp, log
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 import cv2
 import numpy as np
@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from unetkit.data.heights import Heights, to_objects
 from unetkit.data.store import ImageStore, Record, to_channels
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
+from unetkit.data.weight_map import WeightMaps
 from unetkit.models.spec import Normalization
+
+Key = TypeVar("Key")
 
 
 class Item(TypedDict):
@@ -27,12 +31,16 @@ class Item(TypedDict):
         mask: (h, w) int64 class of each pixel.
         center: (C,) float32: network input is `(image - center) / scale`.
         scale: (C,) float32.
+        height: (h, w) float32, 0 to 1, see `Heights`; of crops for a model that tells instances apart.
+        weight: (h, w) float32, how much each pixel counts in training, where the loss takes that.
     """
 
     image: Tensor
     mask: Tensor
     center: Tensor
     scale: Tensor
+    height: NotRequired[Tensor]
+    weight: NotRequired[Tensor]
 
 
 class NamedItem(Item):
@@ -59,6 +67,8 @@ class CropDataset(Dataset[Item]):
         foreground_share: Share of the crops, 0 to 1, that are placed around a foreground position. All labels of an
             image (objects or classes) are equally likely to be the one.
         seed: Another seed gives other crops.
+        heights: How to compute the heights, where the model tells instances apart.
+        weights: How much the pixels count, if the items say so.
     """
 
     def __init__(
@@ -74,6 +84,8 @@ class CropDataset(Dataset[Item]):
         normalization: Normalization,
         foreground_share: float,
         seed: int,
+        heights: Heights | None = None,
+        weights: WeightMaps | None = None,
     ) -> None:
         self._store = store
         self._indices = list(indices)
@@ -85,6 +97,8 @@ class CropDataset(Dataset[Item]):
         self._normalization = normalization
         self._foreground_share = foreground_share
         self._seed = seed
+        self._heights = heights
+        self._weights = weights
         self._transforms: dict[int, Transform] = {}
         if augmentation != PRESETS["none"]:
             kinds = {store.records[index].channels for index in self._indices}
@@ -99,19 +113,30 @@ class CropDataset(Dataset[Item]):
         epoch, index = key
         position = epoch * self._crops_per_epoch + index
         visit, place = divmod(position, len(self._indices))
-        chosen = self._indices[_order(self._seed, visit, len(self._indices))[place]]
+        chosen = self._indices[visiting_order(self._seed, visit, len(self._indices))[place]]
         record = self._store.records[chosen]
         rng = np.random.default_rng((self._seed, epoch, index))
-        pixels, labels = self._cut(chosen, record, rng)
-        pixels, classes = resize(pixels, self._crop), resize_nearest(to_classes(labels, self._classes), self._crop)
+        pixels, targets = self._cut(chosen, record, rng)
+        pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
         if self._transforms:
             low, width = record.range.center[:, None, None], record.range.scale[:, None, None]
-            unit, classes = self._transforms[record.channels]((pixels - low) / width, classes, rng)
+            unit, targets = self._transforms[record.channels]((pixels - low) / width, targets, rng)
             pixels = unit * width + low
-        return make_item(record, pixels, classes, self._channels, self._normalization)
+        labels = targets if self._weights is None else targets[..., 0]
+        item = make_item(record, pixels, to_classes(labels, self._classes), self._channels, self._normalization)
+        if self._heights is not None:
+            item["height"] = torch.from_numpy(self._heights(labels.astype(np.uint16)))
+        if self._weights is not None:
+            item["weight"] = torch.from_numpy(targets[..., 1].copy())
+        return item
 
     def _cut(self, index: int, record: Record, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Cut a square of the image that is the crop once it is resized: (C, side, side) and (side, side)."""
+        """Cut a square of the image that is the crop once it is resized.
+
+        Returns:
+            Pixels (C, side, side), and classes, or objects where heights are computed, (side, side); with weights both
+            of them, (side, side, 2) float32.
+        """
         side = max(1, round(self._crop / exp(rng.uniform(*self._scale_logs))))
         focus: NDArray[np.int32] | None = None
         if rng.random() < self._foreground_share and len(record.foreground):
@@ -126,11 +151,15 @@ class CropDataset(Dataset[Item]):
         ]
         pixels, labels = self._store.read(index, (inside[0], inside[1]))
         pixels = pixels.astype(np.float32)
+        targets = to_classes(labels, self._classes) if self._heights is None else to_objects(labels)
+        if self._weights is not None:
+            weights = self._weights.read(index, (inside[0], inside[1]), to_classes(labels, self._classes))
+            targets = np.stack([targets.astype(np.float32), weights], axis=-1)
         padding = [(part.start - start, start + side - part.stop) for start, part in zip(starts, inside, strict=True)]
         if any(sum(both) for both in padding):
             pixels = np.pad(pixels, [(0, 0), *padding], mode="reflect")
-            labels = np.pad(labels, padding, mode="reflect")
-        return pixels, labels
+            targets = np.pad(targets, [*padding, (0, 0)][: targets.ndim], mode="reflect")
+        return pixels, targets
 
 
 class CropSampler(Sampler[tuple[int, int]]):
@@ -162,6 +191,11 @@ class CropSampler(Sampler[tuple[int, int]]):
     def __len__(self) -> int:
         """Number of crops in an epoch that are this process's."""
         return len(self._indices)
+
+
+def divide(keys: Sequence[Key], process: int, processes: int) -> Sequence[Key]:
+    """Return the part of one of several processes; all where there are fewer than processes."""
+    return keys[process::processes] if len(keys) >= processes else keys
 
 
 class CropLoader(DataLoader[Item]):
@@ -240,8 +274,11 @@ def resize(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 
 def resize_nearest(classes: NDArray[Any], side: int) -> NDArray[Any]:
-    """Resize (h, w) to (side, side) by the nearest pixel, centred as `resize` is (OpenCV's is half a pixel off)."""
-    rows, columns = (((np.arange(side) + 0.5) * length / side).astype(np.int64) for length in classes.shape)
+    """Resize (h, w), or (h, w, k), to (side, side) by the nearest pixel, centred as `resize` is.
+
+    OpenCV's is half a pixel off.
+    """
+    rows, columns = (((np.arange(side) + 0.5) * length / side).astype(np.int64) for length in classes.shape[:2])
     return classes[np.ix_(rows, columns)]
 
 
@@ -259,6 +296,6 @@ def _start(length: int, side: int, focus: int | None, rng: np.random.Generator) 
 
 
 @lru_cache(maxsize=4)
-def _order(seed: int, visit: int, images: int) -> tuple[int, ...]:
+def visiting_order(seed: int, visit: int, images: int) -> tuple[int, ...]:
     """Order in which the images are visited for the nth time."""
     return tuple(np.random.default_rng((seed, visit)).permutation(images).tolist())

@@ -39,10 +39,15 @@ def load_pair(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def read_pair(pair: Pair, window: Window | None = None) -> tuple[NDArray[Any], NDArray[Any], ImageInfo]:
-    """Read a window of a pair, or the whole of it, with what the image's file says about itself."""
+    """Read a window of a pair, or the whole of it, with what the image's file says about itself.
+
+    Without a mask all is background.
+    """
     pixels, info = _read(pair.image, pair.image_plane, window, pair.image_axes)
-    mask, _ = _read(pair.mask, pair.mask_plane, window, expand_palette=False)
     check_finite(pixels, str(pair.image))
+    if pair.mask is None:
+        return pixels, np.zeros(pixels.shape[1:], np.uint8), info
+    mask, _ = _read(pair.mask, pair.mask_plane, window, expand_palette=False)
     return pixels, to_labels(mask, pair.mask), info
 
 

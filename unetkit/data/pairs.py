@@ -26,7 +26,7 @@ class Pair:
     Attributes:
         name: Stem of the image file; of a stack with the page, as in "stem[12]".
         image: File of the image.
-        mask: File of the mask.
+        mask: File of the mask; None where images are trained on without masks.
         image_plane: Plane of the image in its file; None if the file is one plane.
         mask_plane: Plane of the mask in its file; None if the file is one plane.
         image_axes: Axes to open the image with, where its own do not fit its mask; see `open_image`.
@@ -34,7 +34,7 @@ class Pair:
 
     name: str
     image: Path
-    mask: Path
+    mask: Path | None
     image_plane: int | None = None
     mask_plane: int | None = None
     image_axes: str | None = None
@@ -61,11 +61,7 @@ def find_pairs(images: Path, masks: Path | None = None, pages: str | None = None
     _check_exists(images)
     if masks is not None:
         _check_exists(masks)
-    if pages is not None and (is_folder(images) or images.suffix.lower() == ".csv"):
-        raise DataError(
-            f"pages: {pages} was given, but {images} is not a stack.",
-            "Leave pages out, or give one multi-page TIFF and its stack of masks.",
-        )
+    _check_stack(images, pages)
     if is_folder(images):
         files = _pair_by_stem(*_folders(images, masks))
     elif images.suffix.lower() == ".csv":
@@ -86,6 +82,32 @@ def find_pairs(images: Path, masks: Path | None = None, pages: str | None = None
             "Give masks of the same height and width as their images.",
         )
     return pairs if pages is None else [pairs[page] for page in parse_pages(pages, len(pairs), images)]
+
+
+def find_unmasked(images: Path, pages: str | None = None) -> list[Pair]:
+    """Find images to train on without masks.
+
+    Args:
+        images: A folder of images, a folder with a folder `images` in it, an image, or a stack.
+        pages: Pages of a stack to use, as for `find_pairs`.
+
+    Returns:
+        An entry without a mask for each plane, in the order of names and planes.
+
+    Raises:
+        DataError: The path does not exist, or wrong pages.
+        ImageError: A file that cannot be read, or a folder without images.
+    """
+    _check_exists(images)
+    _check_stack(images, pages)
+    folder = images / "images" if (images / "images").is_dir() else images
+    planes: list[Pair] = []
+    for path in find_images(folder) if is_folder(images) else [images]:
+        name, count = image_stem(path), _read_info(path).planes
+        planes += (
+            [Pair(name, path, None)] if count == 1 else [Pair(f"{name}[{i}]", path, None, i) for i in range(count)]
+        )
+    return planes if pages is None else [planes[page] for page in parse_pages(pages, len(planes), images)]
 
 
 def parse_pages(pages: str, count: int, stack: Path) -> list[int]:
@@ -113,6 +135,14 @@ def _check_exists(path: Path) -> None:
         raise DataError(
             f"There is no file or folder {path}.",
             f"Check the path; {parent} exists, and relative paths start at {Path.cwd()}.",
+        )
+
+
+def _check_stack(images: Path, pages: str | None) -> None:
+    if pages is not None and (is_folder(images) or images.suffix.lower() == ".csv"):
+        raise DataError(
+            f"pages: {pages} was given, but {images} is not a stack.",
+            "Leave pages out, or give one multi-page TIFF and its stack of masks.",
         )
 
 

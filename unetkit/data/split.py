@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unetkit.data.pairs import Pair
-from unetkit.errors import DataError
+from unetkit.errors import ConfigError, DataError
 
 
 def split_fraction(pairs: Sequence[Pair], fraction: float, seed: int) -> tuple[list[Pair], list[Pair]]:
@@ -48,6 +48,66 @@ def split_fraction(pairs: Sequence[Pair], fraction: float, seed: int) -> tuple[l
         [pair for pair, held_out in zip(pairs, chosen, strict=True) if not held_out],
         [pair for pair, held_out in zip(pairs, chosen, strict=True) if held_out],
     )
+
+
+def split_folds(
+    pairs: Sequence[Pair], digests: Sequence[bytes], folds: int, fold: int, seed: int
+) -> tuple[list[int], list[int]]:
+    """Split the images into folds for cross-validation, and set one of them aside.
+
+    Files are dealt out at random, and all planes of a file go together. Where there are fewer files than folds, such as
+    one stack, each fold is a run of neighbouring pages: pages side by side are almost the same, and scattered ones
+    would flatter the result. Images with the same pixels are always in the same fold.
+
+    Args:
+        pairs: All pairs.
+        digests: Hash of the pixels of each image.
+        folds: Number of folds, 2 or more. Their numbers of files (or pages), copies not counted, differ by at most 1.
+        fold: The fold to validate on, from 0 to `folds` - 1.
+        seed: Another seed deals the files out differently; runs of pages are always the same.
+
+    Returns:
+        Indices of the pairs to train on and of those to validate on, in their order. The folds do not overlap, and
+        together they are all pairs.
+
+    Raises:
+        DataError: There are fewer different images than folds.
+    """
+    by_file: dict[object, list[int]] = {}
+    for index, pair in enumerate(pairs):
+        by_file.setdefault(pair.image, []).append(index)
+    whole_files = len(by_file) >= folds
+    units = list(by_file.values()) if whole_files else [[index] for index in range(len(pairs))]
+    copies: dict[tuple[bytes, ...], list[int]] = {}
+    for unit in units:
+        copies.setdefault(tuple(digests[index] for index in unit), []).extend(unit)
+    different = list(copies.values())
+    if len(different) < folds:
+        raise DataError(
+            f"{len(different)} different image{'s' * (len(different) != 1)} cannot be split into {folds} folds.",
+            f"Set data.folds to {len(different)} or less." if len(different) > 1 else "Give more images.",
+        )
+    order = np.random.default_rng(seed).permutation(len(different)) if whole_files else np.arange(len(different))
+    held = {index for unit in np.array_split(order, folds)[fold] for index in different[unit]}
+    return [index for index in range(len(pairs)) if index not in held], sorted(held)
+
+
+def check_folds(folds: int | None, fold: int | str | None, val: float | str, val_pages: str | None) -> None:
+    """Raise a ConfigError unless the settings of folds, named as in `SegmentationData`, go together."""
+    if folds is None:
+        if fold is not None:
+            raise ConfigError(f"data.fold: {fold} has no meaning without folds.", "Give their number too (data.folds).")
+        return
+    if folds < 2:
+        raise ConfigError(f"data.folds: {folds} is not possible.", "Use 2 or more.")
+    if isinstance(fold, int) and not 0 <= fold < folds:
+        raise ConfigError(f"data.fold: {fold} is not possible.", f"Use a number from 0 to {folds - 1}, or all.")
+    if isinstance(val, str) or val_pages is not None:
+        name = "val" if isinstance(val, str) else "val_pages"
+        raise ConfigError(
+            f"data.{name} has no meaning with data.folds: each fold is validated on in its turn.",
+            f"Leave data.{name} or data.folds out.",
+        )
 
 
 def check_apart(train: Sequence[Pair], val: Sequence[Pair]) -> None:

@@ -6,12 +6,14 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.data.heights import numbers_objects
 from unetkit.data.loading import Window, foreground_points, read_pair
 from unetkit.data.pairs import Pair
 from unetkit.errors import DataError
@@ -39,6 +41,8 @@ class Record:
         foreground: (n, 2) a fixed sample of foreground positions y, x.
         lowest_label: Lowest label in the mask.
         highest_label: Highest label in the mask.
+        numbered: Whether the mask numbers its objects; None where it cannot be told.
+        digest: Hash of the image's pixels: that of another image is the same only if all its pixels are.
     """
 
     pair: Pair
@@ -52,6 +56,8 @@ class Record:
     foreground: NDArray[np.int32]
     lowest_label: int
     highest_label: int
+    numbered: bool | None
+    digest: bytes
 
 
 class ImageStore:
@@ -86,6 +92,10 @@ class ImageStore:
         pixels, labels = self._kept[index]
         return (pixels, labels) if window is None else (pixels[:, *window], labels[window])
 
+    def keeps(self, index: int) -> bool:
+        """Return whether an image is in memory."""
+        return index in self._kept
+
     def _load(self, index: int, pair: Pair, lock: Lock) -> Record:
         pixels, labels, info = read_pair(pair)
         with lock:
@@ -106,7 +116,15 @@ class ImageStore:
             foreground=foreground_points(labels),
             lowest_label=int(labels.min()),
             highest_label=int(labels.max()),
+            numbered=numbers_objects(labels),
+            digest=_hash_pixels(pixels),
         )
+
+
+def _hash_pixels(pixels: NDArray[Any]) -> bytes:
+    digest = blake2b(f"{pixels.dtype} {pixels.shape}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.digest()
 
 
 def check_foreground(records: Sequence[Record]) -> None:
@@ -140,6 +158,15 @@ def common_channels(records: Sequence[Record]) -> int:
             "Train on images of one kind; only grey images mix with others (they are repeated).",
         )
     return max(examples)
+
+
+def common_pixel_size(records: Sequence[Record]) -> tuple[float, float] | None:
+    """Return the pixel size that all files give, within 1 percent; None if one differs or does not say."""
+    sizes = [record.info.pixel_size_um for record in records]
+    first = sizes[0]
+    if first is None or any(size is None or not np.allclose(size, first, rtol=0.01) for size in sizes):
+        return None
+    return first
 
 
 def check_labels(records: Sequence[Record], classes: int) -> None:

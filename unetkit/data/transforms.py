@@ -73,6 +73,7 @@ class Augmentation:
         hue: Largest shift of the hue to either side, in degrees; for images of 3 channels.
         saturation: Largest change of the saturation, up or down, as a share; for images of 3 channels.
         color_probability: Probability of a change in hue and saturation.
+        gray_probability: Probability of showing the image in grey; for images of 3 channels.
         invert_probability: Probability of swapping dark and bright, as between bright field and fluorescence.
 
     Raises:
@@ -100,6 +101,7 @@ class Augmentation:
     hue: float = 10.0
     saturation: float = 0.25
     color_probability: float = 0.3
+    gray_probability: float = 0.0
     invert_probability: float = 0.0
 
     def __post_init__(self) -> None:
@@ -208,7 +210,8 @@ class Transform:
 
         Args:
             pixels: (C, h, w) with the image's range at 0 to 1.
-            mask: (h, w) uint8 or int16; sampled by nearest neighbour. Borders of both are reflected.
+            mask: (h, w) uint8, uint16 or int16, or (h, w, k) float32; sampled by nearest neighbour. Borders of both are
+                reflected.
             rng: Decides what happens.
 
         Returns:
@@ -223,7 +226,7 @@ class Transform:
         outside = moved["image"] - inside
         lit = self._light(image=inside)["image"] + outside
         mask = np.ascontiguousarray(moved["mask"])
-        return np.ascontiguousarray(lit.reshape(*mask.shape, self._channels).transpose(2, 0, 1)), mask
+        return np.ascontiguousarray(lit.reshape(*mask.shape[:2], self._channels).transpose(2, 0, 1)), mask
 
 
 class _Elastic(A.ElasticTransform):  # type: ignore[misc]  # albumentations has no types
@@ -290,4 +293,5 @@ def _light(augmentation: Augmentation, channels: int) -> list[Any]:
             p=augmentation.color_probability,
         )
         steps.insert(2, color)
+        steps.append(A.ToGray(p=augmentation.gray_probability))  # after the noise, which all channels then share
     return steps

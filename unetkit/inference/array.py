@@ -16,6 +16,7 @@ from unetkit.inference.output import describe_output
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.io.image import ArraySink, ArraySource
 from unetkit.io.reading import WHOLE
+from unetkit.models.zoo import DEFAULT_MODEL, find_model
 from unetkit.options import split_options
 
 LARGEST_SAMPLES = 4
@@ -24,12 +25,13 @@ LARGEST_SAMPLES = 4
 
 def predict_tiled(
     array: Any,
-    model: Models,
+    model: Models | None = None,
     *,
     axes: str | None = None,
     output: Output = "mask",
     threshold: float | None = None,
     split: bool = False,
+    min_size: int = 0,
     out: Any = None,
     progress: Progress | None = None,
     **tiling: Any,
@@ -39,12 +41,14 @@ def predict_tiled(
     Args:
         array: Raw pixels: a NumPy array, or anything with `shape` and `dtype` that can be sliced like one (zarr, dask,
             memmap). Only the windows that a tile needs are read.
-        model: A model from `load_model`, or the path of a model file; the mean of several counts.
+        model: A model from `load_model`, the path of a model file, or the name of a built-in model; the mean of several
+            counts. By default the built-in "nuclei".
         axes: One letter for each dimension, for example "YX", "CYX", "YXS" (S: samples such as RGB), "ZCYX". By default
             the channels are found by their number; all other leading dimensions are planes.
         output: "mask", "probabilities" or "labels".
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
-        split: For labels: tell touching objects apart.
+        split: For labels: tell touching objects apart. A model with instances does so by itself.
+        min_size: For labels: objects of fewer pixels are left out.
         out: Array to write to, for a result that does not fit in memory: a memmap, zarr, or NumPy array of the shape
             and dtype described below.
         progress: Called with the number of pixels predicted since the last call.
@@ -67,9 +71,9 @@ def predict_tiled(
         >>> slide = np.memmap("slide.raw", np.uint8, "r", shape=(60_000, 80_000))  # doctest: +SKIP
         >>> mask = unetkit.predict_tiled(slide, "model.safetensors")  # doctest: +SKIP
     """
-    ensemble = gather_models(model)
+    ensemble = gather_models(find_model(DEFAULT_MODEL) if model is None else model)
     (choices,) = split_options(tiling, Tiling)
-    result = Result(output=output, threshold=threshold, split=split)
+    result = Result(output=output, threshold=threshold, split=split, min_size=min_size)
     if axes is None:
         axes = guess_axes(tuple(int(size) for size in array.shape), ensemble.channels)
     source = ArraySource(array, axes)
@@ -79,7 +83,7 @@ def predict_tiled(
         choices,
         source,
         info.planes * info.height * info.width,
-        probabilities=output == "probabilities",
+        kind=ensemble.kind(output),
         threshold=threshold,
         tell=say_nothing,
     )
@@ -88,7 +92,7 @@ def predict_tiled(
         sink = ArraySink(spec, out)
         predictor.run(source, sink.write, progress=progress)
         return sink.array
-    from unetkit.postprocess.labels import Labels  # here, since only labels need OpenCV and its memory
+    from unetkit.inference.labelling import make_labels  # here, since only labels need OpenCV and its memory
 
     bands: list[NDArray[Any]] = []
 
@@ -96,7 +100,7 @@ def predict_tiled(
         bands.extend(rows)
 
     predictor.run(source, collect, progress=progress)
-    labels = Labels(bands, info.height, split=split)
+    labels = make_labels(bands, info.height, ensemble, result)
     sink = ArraySink(replace(spec, dtype=np.dtype(labels.dtype)), out)
     sink.write(labels.rows())
     return sink.array

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from unetkit.inference.device import describe_device
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.plan import Plan
 from unetkit.io.partial import partial_file
+from unetkit.io.user_cache import user_cache
 
 FIRST_TILE = {"cpu": 1024, "mps": 1024, "cuda": 2048}
 """Tile, by kind of device, on which backends are compared."""
@@ -133,8 +133,7 @@ def _first_plans(plans: list[Plan]) -> list[Plan]:
 
 def cache_file() -> Path:
     """Return the file that remembers choices."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "unetkit" / "tuning.json"
+    return user_cache() / "tuning.json"
 
 
 def _recall(key: str) -> tuple[str, int, int, str] | None:

@@ -67,6 +67,12 @@ def describe_device(device: torch.device) -> str:
     return f"{torch.cpu.get_capabilities().get('cpu_name') or platform.processor()}, {os.cpu_count()} cores"
 
 
+def has_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
 def free_memory(device: torch.device, budget: int | None) -> int:
     """Return the bytes that predicting may take: what a budget leaves.
 

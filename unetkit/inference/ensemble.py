@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unetkit.errors import ModelError
+from unetkit.inference.forward import Kind
 from unetkit.inference.grid import round_up
-from unetkit.models.segmenter import Segmenter, load_model
+from unetkit.inference.options import Output
+from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model
 from unetkit.models.spec import ModelSpec
+from unetkit.models.zoo import builtin_path, short_name
 
 Models = Segmenter | str | Path | Sequence[Segmenter | str | Path]
-"""A model, or several; as they are or as files."""
+"""A model, or several; as they are, as files, as folders of runs, or as names of built-in ones."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,17 @@ class Ensemble:
         return self.specs[0].out_channels
 
     @property
+    def instances(self) -> bool:
+        """Whether the models tell touching objects apart."""
+        return self.specs[0].instances
+
+    def kind(self, output: Output) -> Kind:
+        """Return what is predicted for an output; labels are made of it afterwards."""
+        if output == "labels":
+            return "heights" if self.instances else "mask"
+        return output
+
+    @property
     def stride(self) -> int:
         """The largest stride; the others divide it."""
         return max(spec.stride for spec in self.specs)
@@ -51,7 +65,7 @@ class Ensemble:
     @property
     def halo(self) -> int:
         """The largest halo, a multiple of the stride."""
-        return round_up(max(spec.halo for spec in self.specs), self.stride)
+        return round_up(max(max(spec.halo, spec.margin) for spec in self.specs), self.stride)
 
     @property
     def threshold(self) -> float:
@@ -60,8 +74,8 @@ class Ensemble:
 
     @property
     def name(self) -> str:
-        """The names of the model files."""
-        return ", ".join(Path(segmenter.name).name for segmenter in self.segmenters)
+        """The names of the models."""
+        return ", ".join(short_name(segmenter.name) for segmenter in self.segmenters)
 
     @property
     def sha256(self) -> str:
@@ -73,7 +87,7 @@ class Ensemble:
 
 
 def gather_models(models: Models) -> Ensemble:
-    """Load what is not loaded yet.
+    """Load what is not loaded yet; a folder stands for every model.safetensors below it, such as one for each fold.
 
     Raises:
         ModelError: A file cannot be used, there is no model, or the models are not for the same images and classes.
@@ -82,14 +96,26 @@ def gather_models(models: Models) -> Ensemble:
     if not several:
         raise ModelError("There is no model.", "Give at least one.")
     owned = not any(isinstance(model, Segmenter) for model in several)
-    ensemble = Ensemble(tuple(model if isinstance(model, Segmenter) else load_model(model) for model in several), owned)
+    found = [one for model in several for one in ([model] if isinstance(model, Segmenter) else _files(model))]
+    ensemble = Ensemble(tuple(one if isinstance(one, Segmenter) else load_model(one) for one in found), owned)
     first = ensemble.segmenters[0]
     for other in ensemble.segmenters[1:]:
-        for name in ("in_channels", "classes"):
+        for name in ("in_channels", "classes", "instances", "image_classes"):
             mine, its = getattr(first.spec, name), getattr(other.spec, name)
             if mine != its:
                 raise ModelError(
                     f"{other.name} has {name} {its}, but {first.name} has {mine}.",
-                    "Give models that were trained on the same kind of images and masks.",
+                    "Give models that were trained for the same kind of images and masks.",
                 )
     return ensemble
+
+
+def _files(model: str | Path) -> list[Path]:
+    """Return the model files that a name or path stands for; those below a folder in the order of their names."""
+    path = builtin_path(model) or Path(model)
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.rglob(MODEL_FILE))
+    if not files:
+        raise ModelError(f"There is no {MODEL_FILE} in {path} or below it.", "Give the folder of a run, or its model.")
+    return files

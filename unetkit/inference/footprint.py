@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from unetkit.backends.base import device_of
 from unetkit.backends.registry import BackendName
 from unetkit.inference.engine import IN_FLIGHT, QUEUED_BATCHES
 from unetkit.inference.grid import make_grid
 from unetkit.io.image import ImageInfo
 
-PROBE_SIZE = 64
-"""Height and width of the window on which the features of a network are counted."""
+PROBE_SIZE = 512
+"""Height and width of the window on which the features of a network are counted: that of a usual tile, since a network
+that extends its window by itself has more for each pixel of a small one."""
 
 OVERHEAD: dict[BackendName, tuple[float, float]] = {
     "torch": (1.9, 1.4),
@@ -77,24 +78,30 @@ class Footprint:
 def measure_features(network: nn.Module, channels: int) -> float:
     """Return the bytes of float32 features for each pixel that must be in memory together.
 
-    These are the largest input and output of a layer, and the features that the expanding path will need.
+    These are the largest input and output of a layer, and the features that the expanding path will need. Nothing is
+    computed: the network runs on shapes alone.
     """
-    largest = 0
-    pixels = PROBE_SIZE * PROBE_SIZE
+    largest = held = 0
 
     def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ARG001
         nonlocal largest
         largest = max(largest, sum(tensor.numel() for tensor in (*inputs, output)))
 
+    def watch_encoder(module: nn.Module, inputs: tuple[Tensor, ...], output: Sequence[Tensor]) -> None:  # noqa: ARG001
+        nonlocal held
+        held = sum(features.numel() for features in output[1:])
+
     hooks = [module.register_forward_hook(watch) for module in network.modules() if isinstance(module, nn.Conv2d)]
-    window = torch.zeros(1, channels, PROBE_SIZE, PROBE_SIZE, device=device_of(network))
+    encoder = getattr(network, "encoder", None)
+    if isinstance(encoder, nn.Module):
+        hooks.append(encoder.register_forward_hook(watch_encoder))
+    shapes = {name: tensor.to("meta") for name, tensor in (*network.named_parameters(), *network.named_buffers())}
+    window = torch.empty(1, channels, PROBE_SIZE, PROBE_SIZE, device="meta")
     with torch.inference_mode():
-        network(window)
-        for hook in hooks:
-            hook.remove()
-        encoder = getattr(network, "encoder", None)
-        held = sum(features.numel() for features in encoder(window)[1:]) if encoder is not None else 0
-    return 4 * (largest + held) / pixels
+        torch.func.functional_call(network, shapes, (window,))
+    for hook in hooks:
+        hook.remove()
+    return 4 * (largest + held) / PROBE_SIZE**2
 
 
 def pixel_bytes(info: ImageInfo, channels: int) -> int:

@@ -1,9 +1,10 @@
-"""A batch of windows through the models: raw pixels to the device, one byte per pixel (or probabilities) back."""
+"""A batch of windows through the models: raw pixels to the device, a byte or two of each (or probabilities) back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +16,12 @@ from unetkit.errors import ConfigError
 from unetkit.inference.grid import round_up
 from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept
+
+Kind = Literal["mask", "probabilities", "heights"]
+"""What is predicted of each pixel: its class, the probability of each class, or mask and height."""
+
+LARGEST_HEIGHT = 255
+"""The height 1 as it is returned."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +47,15 @@ class Pending:
 
 
 class Forward:
-    """Models on their backends as a function of windows: the mean of their probabilities, or the mask.
+    """Models on their backends as a function of windows: the mean of their probabilities, or what follows from it.
 
     On CUDA, copies run on streams of their own beside the computation, from and to pinned memory. When the device runs
     out of memory, the batch is halved, then the window, until it fits; later batches begin with what fitted.
 
     Args:
         backends: The models, all on one device.
-        classes: Channels of their output.
-        probabilities: Whether probabilities are returned rather than a mask.
+        classes: Channels of their output that are probabilities.
+        kind: What is returned.
         threshold: Foreground probability, 0 to 1, from which a mask pixel is foreground.
         augment: Whether each window is predicted in its 8 orientations, whose mean counts.
         halo: Context, in pixels, that each part of a window has when it has to be divided.
@@ -61,7 +68,7 @@ class Forward:
         backends: Sequence[Backend],
         *,
         classes: int,
-        probabilities: bool,
+        kind: Kind,
         threshold: float,
         augment: bool,
         halo: int,
@@ -69,7 +76,8 @@ class Forward:
         tell: Callable[[str], None],
     ) -> None:
         self._backends = backends
-        self._probabilities = probabilities
+        self._classes = classes
+        self._kind = kind
         self._threshold = threshold
         self._orientations = (
             [(turns, flip) for flip in (False, True) for turns in range(4)] if augment else [(0, False)]
@@ -83,8 +91,7 @@ class Forward:
         if self.device.type == "cuda":
             up, down = (torch.cuda.Stream(self.device) for _ in range(2))  # type: ignore[no-untyped-call]
             self._streams = (up, down)
-        self.channels = classes if probabilities else 1
-        self.dtype = np.dtype(np.float32 if probabilities else np.uint8)
+        self.channels, self.dtype = layout(kind, classes)
 
     def gather(self, windows: Sequence[NDArray[np.generic]]) -> Tensor:
         """Copy windows (C, h, w) into a batch in memory of the host from which the device copies fast.
@@ -113,7 +120,8 @@ class Forward:
 
         Returns:
             The predictions to come, (N, channels, kept rows, kept columns): uint8 masks (0 and 255, or class numbers
-            where there are more classes) with one channel, or float32 probabilities.
+            where there are more classes) with one channel; or float32 probabilities; or uint8 masks and heights, which
+            are 0 in the background and 1 to 255 in the foreground.
 
         Raises:
             ConfigError: The memory of the device does not hold the smallest possible window.
@@ -197,11 +205,24 @@ class Forward:
         assert total is not None
         count = len(self._orientations) * len(self._backends)
         mean = total.div_(count) if count > 1 else total
-        if self._probabilities:
-            return mean.contiguous()
-        if mean.shape[1] == 1:
-            return (mean >= self._threshold).to(torch.uint8).mul_(255)
-        return mean.argmax(1, keepdim=True).to(torch.uint8)
+        probabilities = mean[:, : self._classes]
+        if self._kind == "probabilities":
+            return probabilities.contiguous()
+        if self._classes > 1:
+            return probabilities.argmax(1, keepdim=True).to(torch.uint8)
+        foreground = probabilities >= self._threshold
+        mask = foreground.to(torch.uint8).mul_(255)
+        if self._kind == "mask":
+            return mask
+        heights = (mean[:, -1:] * LARGEST_HEIGHT).round_().clamp_(1, LARGEST_HEIGHT).mul_(foreground)
+        return torch.cat([mask, heights.to(torch.uint8)], dim=1)
+
+
+def layout(kind: Kind, classes: int) -> tuple[int, np.dtype[Any]]:
+    """Return the channels and the dtype of what is predicted by models with so many channels of probabilities."""
+    if kind == "probabilities":
+        return classes, np.dtype(np.float32)
+    return 2 if kind == "heights" else 1, np.dtype(np.uint8)
 
 
 TORCH_TYPES = {

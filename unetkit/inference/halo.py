@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unetkit.inference.grid import round_up
 from unetkit.models.segmenter import Segmenter
 
 TOLERANCE = 1e-4
@@ -34,7 +35,8 @@ class HaloMeasurement:
 
     Attributes:
         halo: Smallest multiple of the encoder's stride at which at most `TOLERANCE` of the mask pixels in the cores of
-            512-pixel tiles change against a far larger context; the largest one tried if none does.
+            512-pixel tiles change against a far larger context; the largest one tried if none does. At least the margin
+            of a network that extends its windows by itself, so that no pixel that is kept sees such an extension.
         error: Share of mask pixels that change with that halo.
     """
 
@@ -74,7 +76,7 @@ def measure_halo(
                 changed += np.bincount(distance[differs], minlength=WINDOW // 2)
                 compared += np.bincount(distance.ravel(), minlength=WINDOW // 2)
     shares = changed[::-1].cumsum()[::-1] / compared[::-1].cumsum()[::-1]  # of the pixels at distance d or more
-    halos = range(stride, LARGEST + 1, stride)
+    halos = range(max(stride, round_up(segmenter.spec.margin, stride)), LARGEST + 1, stride)
     errors = [float(shares[halo]) for halo in halos]
     chosen = next((i for i, error in enumerate(errors) if error <= TOLERANCE), len(errors) - 1)
     return HaloMeasurement(halos[chosen], errors[chosen])
@@ -122,7 +124,7 @@ def _along(start: int) -> NDArray[np.int64]:
 def _mask(segmenter: Segmenter, normalized: torch.Tensor) -> NDArray[Any]:
     """Predict the mask (h, w) of normalised pixels (C, h, w)."""
     batch = normalized[None].contiguous(memory_format=torch.channels_last)
-    logits = segmenter.network(batch)[0]
+    logits = segmenter.network(batch)[0, : segmenter.spec.out_channels]
     cut = float(np.log(segmenter.spec.threshold / (1 - segmenter.spec.threshold)))
     mask: NDArray[Any] = (logits[0] >= cut if len(logits) == 1 else logits.argmax(0)).cpu().numpy()
     return mask

@@ -16,6 +16,7 @@ from unetkit.inference.options import Result, Tiling
 from unetkit.inference.plan import Plan
 from unetkit.io.image import ImageInfo, OutputSpec
 from unetkit.io.reading import Reading
+from unetkit.models.zoo import short_name
 
 UNFINISHED_SUFFIX = ".unfinished"
 """Ends the name of the file beside an output that keeps what is done until all is."""
@@ -28,9 +29,15 @@ METHODS = ("tta", "skip_empty")
 
 
 def describe_output(
-    info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, tiling: Tiling, result: Result
+    info: ImageInfo,
+    ensemble: Ensemble,
+    plan: Plan,
+    reading: Reading,
+    tiling: Tiling,
+    result: Result,
+    notes: tuple[tuple[str, str], ...] = (),
 ) -> OutputSpec:
-    """Describe the output for an image, with what made it; labels as if there were many.
+    """Describe the output for an image, with what made it and more `notes`; labels as if there were many.
 
     Raises:
         ConfigError: The models' classes and the output do not go together.
@@ -51,7 +58,7 @@ def describe_output(
         plane_axes=info.plane_axes,
         plane_shape=info.plane_shape,
         pixel_size_um=info.pixel_size_um,
-        notes=_notes(info, ensemble, plan, reading, tiling, result),
+        notes=_notes(info, ensemble, plan, reading, tiling, result) + notes,
         pyramid=result.pyramid,
         channel_names=names if len(names) == ensemble.classes > 1 else (),
     )
@@ -72,7 +79,7 @@ def describe_job(
         "image_shape": [info.planes, info.channels, info.height, info.width],
         "model_sha256": [segmenter.sha256 for segmenter in ensemble.segmenters],
         "reading": _given(reading),
-        "output": "probabilities" if result.output == "probabilities" else "mask",
+        "output": ensemble.kind(result.output),
         "threshold": ensemble.threshold if result.threshold is None else result.threshold,
         "unetkit": version("unetkit"),
     }
@@ -96,7 +103,7 @@ def _notes(
 ) -> tuple[tuple[str, str], ...]:
     """Return what made an output; `command` is one that makes it again."""
     words = ["unetkit", "segment", Path(info.name).name, "RESULT", "--model"]
-    words += [Path(segmenter.name).name for segmenter in ensemble.segmenters]
+    words += [short_name(segmenter.name) for segmenter in ensemble.segmenters]
     methods = {name: True for name in METHODS if getattr(tiling, name)}
     options = {**_given(reading), **_planned(plan), **methods, **_given(result)}
     for name, value in options.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
 from unetkit.backends.base import DTYPES, Precision
@@ -14,6 +13,7 @@ from unetkit.errors import ConfigError
 from unetkit.inference.device import cache_bytes, choose_device, free_memory
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.footprint import Footprint, measure_features, pixel_bytes
+from unetkit.inference.forward import Kind, layout
 from unetkit.inference.grid import check_tile, round_up
 from unetkit.inference.options import Tiling
 from unetkit.io.image import ImageInfo
@@ -82,7 +82,7 @@ def make_plan(
     tune: Tune,
     recall: Recall,
     *,
-    probabilities: bool,
+    kind: Kind,
 ) -> Plan:
     """Choose what the user left open.
 
@@ -93,7 +93,7 @@ def make_plan(
         pixels: Pixels that will be predicted, of all images.
         tune: Called where there is a choice and so much to do that trying is worth it.
         recall: Called first, where there is a choice.
-        probabilities: Whether probabilities are predicted rather than a mask.
+        kind: What is predicted.
 
     Raises:
         ConfigError: A choice is not possible.
@@ -104,7 +104,7 @@ def make_plan(
         check_tile(tiling.tile, halo, ensemble.stride)
     precision = _choose_precision(tiling, device)
     backends = _choose_backends(tiling, device, precision)
-    footprint = measure_footprint(ensemble, info, halo, precision, probabilities=probabilities)
+    footprint = measure_footprint(ensemble, info, halo, precision, kind)
     own = info.planes * info.height * info.width
     plans = [
         Plan(device, backend, precision, tile, halo, batch)
@@ -126,11 +126,10 @@ WORTH_TUNING = {"cpu": 32 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
 """Pixels, by kind of device, from which on timing backends and tiles costs a small part of what it may save."""
 
 
-def measure_footprint(
-    ensemble: Ensemble, info: ImageInfo, halo: int, precision: Precision, *, probabilities: bool
-) -> Footprint:
+def measure_footprint(ensemble: Ensemble, info: ImageInfo, halo: int, precision: Precision, kind: Kind) -> Footprint:
     """Measure what the memory of a run depends on."""
     channels = ensemble.channels
+    predicted_channels, dtype = layout(kind, ensemble.classes)
     weights = sum(
         tensor.numel() * tensor.element_size()
         for segmenter in ensemble.segmenters
@@ -141,7 +140,7 @@ def measure_footprint(
         weights=weights,
         itemsize=DTYPES.get(precision, torch.float32).itemsize,
         pixel=pixel_bytes(info, channels),
-        predicted=ensemble.classes * np.dtype(np.float32).itemsize if probabilities else 1,
+        predicted=predicted_channels * dtype.itemsize,
         halo=halo,
         stride=ensemble.stride,
         owned=ensemble.owned,

@@ -21,7 +21,7 @@ from unetkit.inference.device import return_freed_memory
 from unetkit.inference.emptiness import measure_background
 from unetkit.inference.engine import Reader, measure_plane, read_window, run_tiles
 from unetkit.inference.ensemble import Ensemble
-from unetkit.inference.forward import Forward
+from unetkit.inference.forward import Forward, Kind
 from unetkit.inference.grid import Tile, TileGrid, make_grid
 from unetkit.inference.options import Tiling
 from unetkit.inference.plan import make_plan
@@ -46,7 +46,7 @@ class Predictor:
         tiling: The user's choices.
         source: The image, or the first of several: what is chosen and calibrated is for images like it.
         pixels: Pixels that will be predicted, of all images.
-        probabilities: Whether probabilities are predicted rather than a mask.
+        kind: What is predicted.
         threshold: Foreground probability from which a pixel is foreground; None for the models' own.
         tell: Called with sentences about what happens.
 
@@ -66,7 +66,7 @@ class Predictor:
         source: ImageSource,
         pixels: int,
         *,
-        probabilities: bool,
+        kind: Kind,
         threshold: float | None,
         tell: Callable[[str], None],
     ) -> None:
@@ -76,12 +76,12 @@ class Predictor:
         self.ensemble = ensemble
         self._tiling = tiling
         tuner = Tuner(ensemble, source.info.dtype, tell)
-        self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner, tuner.recall, probabilities=probabilities)
+        self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner, tuner.recall, kind=kind)
         self._normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
         self._threshold = ensemble.threshold if threshold is None else threshold
         self._tell = tell
         self.backends = self._create_backends(source)
-        self._forward = self._create_forward(probabilities=probabilities)
+        self._forward = self._create_forward(kind)
 
     def grid(self, info: ImageInfo) -> TileGrid:
         """Return the tiles of each plane of an image."""
@@ -137,7 +137,7 @@ class Predictor:
 
     def verify(self, source: ImageSource) -> Seams:
         """Compare tiles of an image with passes that see far more of it."""
-        exact = self._create_forward(probabilities=True)
+        exact = self._create_forward("probabilities")
         measured = cache(lambda plane: measure_plane(source, plane, self._normalizers, self.ensemble.channels))
 
         def predict_window(window: NDArray[Any], plane: int) -> NDArray[np.float32]:
@@ -154,11 +154,11 @@ class Predictor:
             stride=self.ensemble.stride,
         )
 
-    def _create_forward(self, *, probabilities: bool) -> Forward:
+    def _create_forward(self, kind: Kind) -> Forward:
         return Forward(
             self.backends,
             classes=self.ensemble.classes,
-            probabilities=probabilities,
+            kind=kind,
             threshold=self._threshold,
             augment=self._tiling.tta,
             halo=self.plan.halo,

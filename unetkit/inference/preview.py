@@ -79,7 +79,7 @@ def preview(
         if job.result == result or result.is_dir():  # a folder that is missing would be made
             create_sink(job.result, spec, overwrite=written.overwrite or written.resume)
         seconds = predictor.time_tile(source) * len(grid) * info.planes * len(jobs)
-    footprint = measure_footprint(ensemble, info, plan.halo, plan.precision, probabilities=spec.dtype.kind == "f")
+    footprint = measure_footprint(ensemble, info, plan.halo, plan.precision, ensemble.kind(written.output))
     folder = next(parent for parent in job.result.resolve().parents if parent.is_dir())
     return Preview(
         info=info,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.errors import ConfigError, ImageError, UnetkitError
+from unetkit.inference.classify import classify, describe_classes
 from unetkit.inference.device import cache_bytes
 from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
@@ -27,7 +28,9 @@ from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.files import create_sink, open_image
 from unetkit.io.image import UNNAMED_AXES, BadTile, ImageInfo, ImageSource, OutputSpec
 from unetkit.io.reading import Reading
+from unetkit.models.image_head import ImageClassifier
 from unetkit.models.statistics import sample_pixels
+from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 from unetkit.options import split_options
 
 Begin = Callable[[str, int], Progress]
@@ -51,6 +54,7 @@ class Segmented:
         bad_tiles: Parts of the image that could not be decoded, and are background.
         objects: Largest label, of labels.
         seams: What comparing tiles with far more context gave, if it was asked for.
+        image_classes: Probability of each class of the whole image, where the models judge them.
     """
 
     image: Path
@@ -65,12 +69,13 @@ class Segmented:
     bad_tiles: tuple[BadTile, ...] = ()
     objects: int | None = None
     seams: Seams | None = None
+    image_classes: dict[str, float] = field(default_factory=dict)
 
 
 def segment(
     image: str | Path | Sequence[str | Path],
     result: str | Path,
-    model: Models,
+    model: Models | None = None,
     *,
     progress: Begin | None = None,
     tell: Callable[[str], None] | None = None,
@@ -82,15 +87,16 @@ def segment(
     Args:
         image: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
         result: `.tif`, `.tiff`, `.zarr` or `.png`; for several images the folder that gets one `.tif` for each.
-        model: A model from `load_model`, or the path of a model file; the mean of several counts.
+        model: A model from `load_model`, the path of a model file, or the name of a built-in model; the mean of several
+            counts. By default the built-in "nuclei".
         progress: Called for each image with its name and its number of pixels; returns a function that is called with
             the number of pixels predicted since its last call.
         tell: Called with sentences about what happens, for people.
         verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
         **options: Any field of `unetkit.io.reading.Reading` (axes, series, level, pixel_size, channels, region,
             on_bad_tile), `unetkit.inference.options.Tiling` (tile, halo, batch, device, backend, precision, memory,
-            tta, skip_empty) and `unetkit.inference.options.Result` (output, threshold, split, pyramid, overwrite,
-            resume).
+            tta, skip_empty) and `unetkit.inference.options.Result` (output, threshold, split, min_size, pyramid,
+            overwrite, resume).
 
     Returns:
         What was written.
@@ -100,7 +106,11 @@ def segment(
             several images the others are segmented all the same, and the error names those that failed.
     """
     reading, tiling, written = split_options(options, Reading, Tiling, Result)
-    return Segmentation(reading, tiling, written, progress, tell or say_nothing).run(
+    tell = tell or say_nothing
+    if model is None:
+        model = find_model(DEFAULT_MODEL)
+        tell(DEFAULT_NOTE)
+    return Segmentation(reading, tiling, written, progress, tell).run(
         plan_jobs(image, Path(result), overwrite=written.overwrite, resume=written.resume),
         Path(result),
         model,
@@ -126,10 +136,13 @@ class Segmentation:
     progress: Begin | None
     tell: Callable[[str], None]
     _predictor: Predictor | None = None
+    _classifiers: tuple[ImageClassifier, ...] = ()
 
     def run(self, jobs: Sequence[Job], result: Path, models: Models, *, verify_seams: bool) -> list[Segmented]:
         """Segment the images of all jobs; see `segment`."""
         ensemble = gather_models(models)
+        if ensemble.specs[0].image_classes:
+            self._classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
         folder = None if jobs[0].result == result else result
         done: list[Segmented] = []
         failed: list[UnetkitError] = []
@@ -158,7 +171,8 @@ class Segmentation:
         with closing(self.open(job, ensemble)) as source:
             predictor = self.predictor(source, ensemble, count, job.result)
             info = source.info
-            spec = self._describe(info, predictor)
+            classes = classify(source, self._classifiers) if self._classifiers else {}
+            spec = self._describe(info, predictor, classes)
             if folder is not None:
                 make_folder(folder)
             create_sink(job.result, spec, overwrite=self.written.overwrite)  # what is not possible is an error now
@@ -166,7 +180,7 @@ class Segmentation:
             advance = self.progress(job.image.name, pixels) if self.progress else None
             with self._bands(job.result, source, predictor) as bands:
                 kept = sum(band.shape[1] for band in bands) * info.width
-                objects, skipped = self._write(job.result, source, predictor, bands, advance)
+                objects, skipped = self._write(job.result, spec, source, predictor, bands, advance)
             picture = job.result.with_name(f"{job.result.name}.skipped.png") if skipped else None
             if picture is not None:
                 draw_skipped(picture, source, skipped)
@@ -183,12 +197,15 @@ class Segmentation:
                 bad_tiles=tuple(source.bad_tiles),
                 objects=objects,
                 seams=predictor.verify(source) if verify_seams else None,
+                image_classes=classes,
             )
 
     def predictor(self, source: ImageSource, ensemble: Ensemble, count: int, result: Path) -> Predictor:
         """Return the warm models; `source` is the first of `count` images if they are not warm yet."""
         if self._predictor is None:
             tiling = self.tiling
+            if self.written.split and ensemble.instances:
+                self.tell(f"{ensemble.name} tells touching objects apart by itself, so --split changes nothing.")
             if self.written.resume:
                 tiling = pin_choices(tiling, read_job(unfinished_file(result)))
             self._predictor = Predictor(
@@ -196,7 +213,7 @@ class Segmentation:
                 tiling,
                 source,
                 source.info.planes * source.info.height * source.info.width * count,
-                probabilities=self.written.output == "probabilities",
+                kind=ensemble.kind(self.written.output),
                 threshold=self.written.threshold,
                 tell=self.tell,
             )
@@ -216,8 +233,10 @@ class Segmentation:
             self.tell(f"{info.name} does not look like the training images. {text}")
         return source
 
-    def _describe(self, info: ImageInfo, predictor: Predictor) -> OutputSpec:
-        return describe_output(info, predictor.ensemble, predictor.plan, self.reading, self.tiling, self.written)
+    def _describe(self, info: ImageInfo, predictor: Predictor, classes: dict[str, float]) -> OutputSpec:
+        notes = (("image_classes", describe_classes(classes)),) if classes else ()
+        plan = predictor.plan
+        return describe_output(info, predictor.ensemble, plan, self.reading, self.tiling, self.written, notes)
 
     @contextmanager
     def _bands(self, result: Path, source: ImageSource, predictor: Predictor) -> Iterator[BandStore | list[Any]]:
@@ -248,6 +267,7 @@ class Segmentation:
     def _write(
         self,
         result: Path,
+        spec: OutputSpec,
         source: ImageSource,
         predictor: Predictor,
         bands: BandStore | list[Any],
@@ -255,7 +275,6 @@ class Segmentation:
     ) -> tuple[int | None, list[Any]]:
         """Predict and write; return the largest label and the tiles that were skipped."""
         info = source.info
-        spec = self._describe(info, predictor)
         known = len(bands)
         if progress is not None:
             progress(sum(band.shape[1] for band in bands) * info.width if known else 0)
@@ -267,14 +286,14 @@ class Segmentation:
 
             return None, predictor.run(source, write, first_band=known, progress=progress)
 
-        from unetkit.postprocess.labels import Labels  # here, since only labels need OpenCV and its memory
+        from unetkit.inference.labelling import make_labels  # here, since only labels need OpenCV and its memory
 
         def store(rows: Iterator[NDArray[Any]]) -> None:
             for band in rows:
                 bands.append(band)
 
         skipped = predictor.run(source, store, first_band=known, progress=progress)
-        labels = Labels(bands, info.height, split=self.written.split)
+        labels = make_labels(bands, info.height, predictor.ensemble, self.written)
         sink = create_sink(result, replace(spec, dtype=np.dtype(labels.dtype)), overwrite=self.written.overwrite)
         sink.write(labels.rows())
         return labels.count, skipped

@@ -18,12 +18,16 @@ from unetkit.io.partial import partial_file
 from unetkit.models.normalizer import Normalizer
 from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
+from unetkit.models.zoo import find_model
+
+MODEL_FILE = "model.safetensors"
+"""Name of a run's model."""
 
 METADATA_KEY = "unetkit"
 """Key of the spec's JSON in the metadata of a model file."""
 
 STORED_TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
-"""Types of the tensors in a model file."""
+"""Types of the tensors in a model file. In memory all real numbers are float32."""
 
 
 class Segmenter(nn.Module):
@@ -67,16 +71,30 @@ def to_probabilities(logits: Tensor, spec: ModelSpec) -> Tensor:
     return logits.sigmoid() if spec.classes == 2 else logits.softmax(1)
 
 
-def save_model(segmenter: Segmenter, path: Path) -> None:
+def save_model(segmenter: Segmenter, path: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write a model to one `.safetensors` file, which appears whole or not at all.
+
+    Args:
+        segmenter: The model.
+        path: The file.
+        dtype: Type of the stored real numbers. torch.float16 halves the file; a tensor with values beyond its range,
+            such as the variances of a batch norm, stays as it is.
 
     Raises:
         OutputError: The file cannot be written.
     """
     spec = replace(segmenter.spec, unetkit_version=version("unetkit"))
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in segmenter.state_dict().items()}
+    tensors = segmenter.state_dict().items()
+    state = {name: _stored(tensor.detach().cpu(), dtype).contiguous() for name, tensor in tensors}
     with partial_file(path) as partial:
         partial.write_bytes(save(state, metadata={METADATA_KEY: spec.to_json()}))
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the tensor in another type, if it holds real numbers and all are within the type's range."""
+    if not tensor.is_floating_point() or tensor.abs().max() > torch.finfo(dtype).max:
+        return tensor
+    return tensor.to(dtype)
 
 
 def read_spec(path: Path) -> ModelSpec:
@@ -102,13 +120,28 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmente
     """Load a model that `unetkit fit` wrote, ready to predict.
 
     Args:
-        path: The `.safetensors` file.
+        path: The `.safetensors` file, or the name of a built-in model such as "nuclei".
         device: Where to put it.
+
+    Raises:
+        ModelError: The file is missing, is not a unetkit model, is damaged, comes from a newer version, or predicts no
+            masks.
+    """
+    path = find_model(path)
+    if read_spec(path).task != "segmentation":
+        raise ModelError(
+            f"{path} reconstructs images and predicts no masks: `unetkit pretrain` wrote it.",
+            "Train a model from it with `unetkit fit --model.weights` and this file, and use that one.",
+        )
+    return load_network(path, device)
+
+
+def load_network(path: Path, device: str | torch.device = "cpu") -> Segmenter:
+    """Load the file of a network for whatever task; `load_model` is for those that predict masks.
 
     Raises:
         ModelError: The file is missing, is not a unetkit model, is damaged, or comes from a newer version.
     """
-    path = Path(path)
     spec = read_spec(path)
     with torch.device("meta"):  # weights that are about to be replaced take neither time nor memory
         segmenter = Segmenter(spec)
@@ -139,7 +172,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             tensor = torch.empty(entry["shape"], dtype=STORED_TYPES[entry["dtype"]])
             file.seek(8 + length + entry["data_offsets"][0])
             file.readinto(tensor.reshape(-1).view(torch.uint8).numpy().data)
-            weights[name] = tensor
+            weights[name] = tensor.float() if tensor.is_floating_point() else tensor
     return weights
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from unetkit.errors import ConfigError, ModelError, closest
+from unetkit.models.encoders import smp_name
 
 FORMAT_VERSION = 1
 """Version of the JSON in a model file; raised when an older unetkit could misread it.
@@ -15,14 +16,25 @@ FORMAT_VERSION = 1
 A field that is added needs no new version: an older unetkit refuses the file, and a file without it gets its default.
 """
 
-RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-"""Encoders that the contracting path can be."""
+Architecture = Literal["unet", "plain_unet"]
+"""A U-Net on an encoder, or the plain one of 2015."""
+
+Padding = Literal["same", "valid"]
+"""Whether the convolutions of the plain U-Net pad their input with zeros, or not at all."""
+
+DEFAULT_ENCODER = "resnet34"
 
 LARGEST_CLASSES = 256
 """Masks are uint8: the class numbers are 0 to 255."""
 
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
 """Channels of the expanding path from the deepest block up, for depth 5."""
+
+UNUSED: dict[Architecture, dict[str, Any]] = {
+    "unet": {"base_channels": 64, "padding": "same", "batch_norm": False},
+    "plain_unet": {"encoder": DEFAULT_ENCODER, "decoder_channels": DECODER_CHANNELS},
+}
+"""Fields of `ModelSpec` that have no meaning for an architecture, with their defaults."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +92,22 @@ class ModelSpec:
     """A model without its weights.
 
     Attributes:
-        encoder: Name of the ResNet in the contracting path.
+        arch: "unet" has an encoder as its contracting path; "plain_unet" is the network of Ronneberger et al. 2015.
+        encoder: Name of the network in the contracting path, of those in `unetkit.models.encoders`.
         in_channels: Channels of the images that the model takes.
         classes: Number of mask values, the background included: 2 is foreground/background and has one output channel.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
+        base_channels: Channels of the first convolutions of "plain_unet"; doubled at each halving of the resolution.
+        padding: Of the convolutions of "plain_unet": "valid" uses no zeros, as in the paper; "same" is faster.
+        batch_norm: Whether the convolutions of "plain_unet" are followed by batch norm.
+        task: "segmentation", or "reconstruction" for a network that `unetkit pretrain` trained: its output is the image
+            that it was shown a damaged copy of, so it is a start for `fit` and predicts no masks.
         instances: Whether the network also tells touching objects apart: the last channel of its output is then the
             height of each pixel, 0 to 1, which has a summit in every object and valleys between objects.
+        image_classes: Names of what whole images are told to show, if they are: one that is there or not, or several of
+            which one is there.
+        image_size: Side of the square that whole images are resized to for that; 0 without image classes.
         normalization: How raw pixels become network input.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         halo: Context around a tile, in pixels, at which tiling changes fewer than 1 mask pixel in 10,000.
@@ -99,12 +120,19 @@ class ModelSpec:
         unetkit_version: Version that wrote the file.
     """
 
-    encoder: str = "resnet34"
+    encoder: str = DEFAULT_ENCODER
     in_channels: int = 1
     classes: int = 2
     depth: int = 5
     decoder_channels: tuple[int, ...] = DECODER_CHANNELS
+    arch: Architecture = "unet"
+    base_channels: int = 64
+    padding: Padding = "same"
+    batch_norm: bool = False
+    task: Literal["segmentation", "reconstruction"] = "segmentation"
     instances: bool = False
+    image_classes: tuple[str, ...] = ()
+    image_size: int = 0
     normalization: Normalization = field(default_factory=Normalization)
     threshold: float = 0.5
     halo: int = 128
@@ -117,15 +145,16 @@ class ModelSpec:
     unetkit_version: str = ""
 
     def __post_init__(self) -> None:
-        if self.encoder not in RESNETS:
-            raise ConfigError(f"There is no encoder '{self.encoder}'.", closest(self.encoder, RESNETS))
+        self._check_architecture()
         if not 3 <= self.depth <= 5:
             raise ConfigError(f"An encoder depth of {self.depth} is not possible.", "Use a depth of 3, 4 or 5.")
-        if len(self.decoder_channels) != self.depth:
+        if self.arch == "unet" and len(self.decoder_channels) != self.depth:
             raise ConfigError(
                 f"{len(self.decoder_channels)} decoder_channels do not fit an encoder depth of {self.depth}.",
                 f"Give {self.depth} numbers, for example {list(DECODER_CHANNELS[-self.depth :])}.",
             )
+        if self.image_classes and self.arch == "plain_unet":
+            raise ConfigError("image_classes are not possible for plain_unet.", "Use arch: unet.")
         if self.instances and self.classes > 2:
             raise ConfigError(
                 f"instances: true is not possible for {self.classes} classes.",
@@ -143,6 +172,11 @@ class ModelSpec:
                 f"classes: {self.classes} is not possible, a mask of uint8 holds {LARGEST_CLASSES}.",
                 "Merge classes, or count only foreground and background.",
             )
+        if (self.image_size > 0) != bool(self.image_classes) or self.image_size % self.stride:
+            raise ConfigError(
+                f"An image_size of {self.image_size} does not go with {len(self.image_classes)} image_classes.",
+                f"Give both or neither, and a multiple of {self.stride} pixels.",
+            )
         for values in (self.normalization.center, self.normalization.scale):
             if values is not None and len(values) != self.in_channels:
                 raise ConfigError(
@@ -158,10 +192,29 @@ class ModelSpec:
         if not 0 < self.threshold < 1:
             raise ConfigError(f"threshold: {self.threshold:g} is not possible.", "Use a number between 0 and 1.")
 
+    def _check_architecture(self) -> None:
+        """Raise a ConfigError unless the architecture exists, and no setting is given that only another one has."""
+        if self.arch not in get_args(Architecture):
+            raise ConfigError(f"There is no arch '{self.arch}'.", closest(self.arch, get_args(Architecture)))
+        if self.padding not in get_args(Padding):
+            raise ConfigError(f"There is no padding '{self.padding}'.", closest(self.padding, get_args(Padding)))
+        smp_name(self.encoder)
+        if self.base_channels < 1:
+            raise ConfigError(f"base_channels: {self.base_channels} is not possible.", "Use 1 or more.")
+        unused = UNUSED[self.arch]
+        given = next((name for name, default in unused.items() if getattr(self, name) != default), None)
+        if given is not None:
+            raise ConfigError(f"{given} has no meaning for arch: {self.arch}.", f"Leave {given} out, or change arch.")
+
     @property
     def stride(self) -> int:
         """Pixels of the input for one pixel of the deepest features: tiles and crops are multiples of it."""
         return int(2**self.depth)
+
+    @property
+    def margin(self) -> int:
+        """Context that the network needs around what it predicts, in pixels; 0 where convolutions pad their input."""
+        return 6 * self.stride - 4 if self.padding == "valid" else 0
 
     @property
     def out_channels(self) -> int:
@@ -170,8 +223,11 @@ class ModelSpec:
 
     @property
     def network_channels(self) -> int:
-        """Channels of the network's output: those of the mask, then the height where there are instances."""
-        return self.out_channels + self.instances
+        """Channels of the network's output: those of the mask, then the height where there are instances.
+
+        For the task "reconstruction" they are those of the image.
+        """
+        return self.in_channels if self.task == "reconstruction" else self.out_channels + self.instances
 
     def to_json(self) -> str:
         """Return the spec as JSON, its format version included."""

@@ -1,29 +1,46 @@
-"""The network: smp's U-Net on a ResNet encoder."""
+"""The network: smp's U-Net on an encoder, or the plain U-Net."""
 
 from __future__ import annotations
 
 import segmentation_models_pytorch as smp
+from segmentation_models_pytorch.base.heads import ClassificationHead
 from torch import nn
 
+from unetkit.models.encoders import smp_name
+from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.spec import ModelSpec
 
 
 def build_network(spec: ModelSpec) -> nn.Module:
     """Build the network that a spec describes, with random weights.
 
-    The contracting path is a ResNet, the expanding path doubles the resolution `depth` times and concatenates the skip
-    features of the same resolution at each step (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597).
+    The contracting path is an encoder such as a ResNet, the expanding path doubles the resolution `depth` times and
+    concatenates the skip features of the same resolution at each step (Ronneberger et al. 2015,
+    https://arxiv.org/abs/1505.04597).
 
     Returns:
         A module that maps (N, in_channels, h, w) float32 to logits (N, network_channels, h, w); h and w are
-        multiples of `spec.stride`. Its parts are `encoder`, `decoder` and `segmentation_head`.
+        multiples of `spec.stride`. Its parts are `encoder`, `decoder` and `segmentation_head`; beside
+        them is `image_head` where the spec has image classes, which has no part in that (see `models.image_head`).
     """
-    network: nn.Module = smp.Unet(
-        encoder_name=spec.encoder,
+    if spec.arch == "plain_unet":
+        return PlainUnet(
+            spec.in_channels,
+            spec.network_channels,
+            depth=spec.depth,
+            base_channels=spec.base_channels,
+            padding=spec.padding,
+            batch_norm=spec.batch_norm,
+        )
+    unet = smp.Unet(
+        encoder_name=smp_name(spec.encoder),
         encoder_depth=spec.depth,
         encoder_weights=None,
         decoder_channels=spec.decoder_channels,
         in_channels=spec.in_channels,
         classes=spec.network_channels,
     )
+    if spec.image_classes:
+        unet.image_head = ClassificationHead(unet.encoder.out_channels[-1], len(spec.image_classes), dropout=0.2)
+    network: nn.Module = unet
     return network

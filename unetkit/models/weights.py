@@ -1,24 +1,28 @@
-"""Start a network from weights that somebody trained: ImageNet's, or a local file read without pickle."""
+"""Start a network from weights that somebody trained: ImageNet's, a built-in model's, a file's read without pickle."""
 
 from __future__ import annotations
 
 import pickle
 import struct
 import zipfile
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unetkit.errors import ModelError
+from unetkit.models.encoders import smp_name
+from unetkit.models.segmenter import METADATA_KEY, read_spec
 from unetkit.models.spec import ModelSpec
+from unetkit.models.zoo import builtin_names, builtin_path
 
-FIRST_CONVOLUTION = "encoder.conv1.weight"
-"""Name of the one weight whose shape depends on the number of input channels."""
+HEAD = "segmentation_head"
+"""Part of a network that makes its output from the decoder's features."""
 
 WRAPPERS = ("module.", "model.", "network.", "segmenter.", "averaged.")
 """Prefixes that other programs, and unetkit itself, put before the names of the weights."""
@@ -44,46 +48,63 @@ class LoadReport:
         loaded: Names of the network's weights that were set.
         reshaped: Those of `loaded` that were adapted to another number of input channels.
         missing: Names of the network's weights that keep their random values.
-        unused: Names in the file that the network has no place for.
+        unused: Names in the file that were not used.
+        notes: What was reshaped and what was left out, and why.
     """
 
     loaded: tuple[str, ...]
     reshaped: tuple[str, ...]
     missing: tuple[str, ...]
     unused: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def __str__(self) -> str:
         """Return one line for people."""
-        parts = [f"{len(self.loaded)} weights loaded"]
-        if self.reshaped:
-            parts.append(f"{len(self.reshaped)} adapted to the number of channels")
-        if self.missing:
-            parts.append(f"{len(self.missing)} left random")
-        if self.unused:
-            parts.append(f"{len(self.unused)} in the file not used")
-        return ", ".join(parts)
+        total = len(self.loaded) + len(self.missing)
+        return "; ".join([f"{len(self.loaded)} of {total} tensors loaded", *self.notes])
 
 
-def load_weights(network: nn.Module, weights: str, spec: ModelSpec) -> LoadReport:
+def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: bool = True) -> LoadReport:
     """Set the weights of `network`, of its encoder alone or of all of it.
 
     Args:
         network: From `build_network(spec)`; changed in place.
-        weights: "imagenet", or the path of a `.safetensors` or `.pth` file that holds an encoder (torchvision's, timm's
-            or smp's names), a whole smp U-Net, or a unetkit model.
+        weights: "imagenet", the name of a built-in model, or the path of a `.safetensors` or `.pth` file that holds an
+            encoder (torchvision's, timm's or smp's names), a whole smp U-Net, or a unetkit model.
         spec: The spec that `network` was built from.
+        decoder: Whether the decoder's weights are taken too, where there are any.
 
     Raises:
         ModelError: The weights cannot be had or read, or none of them fits.
     """
-    state = imagenet_weights(spec) if weights == "imagenet" else read_weights(Path(weights))
-    return fit_weights(network, state, weights)
+    withheld = {} if decoder else {"decoder": "as asked"}
+    if weights == "imagenet":
+        return fit_weights(network, imagenet_weights(spec), weights, withheld)
+    path = builtin_path(weights) or Path(weights)
+    state = read_weights(path)
+    source = _read_source(path)
+    for name in ("arch", "encoder") if source is not None else ():
+        its, own = getattr(source, name), getattr(spec, name)
+        if its != own:
+            raise ModelError(
+                f"The {name} in {weights} is {its}, not {own}.",
+                f"Set model.{name}: {its}, or give weights of {own}.",
+            )
+    if source is not None and source.task != spec.task:
+        withheld[HEAD] = "it reconstructs images" if source.task == "reconstruction" else "it predicts masks"
+    elif source is not None and source.classes != spec.classes:
+        withheld[HEAD] = f"it has {source.classes} classes"
+    return fit_weights(network, state, weights, withheld)
 
 
 def imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
     """Return the ImageNet weights that smp offers for an encoder (downloaded once, then cached by smp)."""
+    if spec.arch == "plain_unet":
+        raise ModelError("There are no ImageNet weights of plain_unet.", "Leave `weights` out, or use arch: unet.")
+    name = smp_name(spec.encoder)
+    wanted = "imagenet" if name in smp.encoders.encoders else True  # timm's names have no choice of weights
     try:
-        encoder = smp.encoders.get_encoder(spec.encoder, in_channels=3, depth=spec.depth, weights="imagenet")
+        encoder = smp.encoders.get_encoder(name, in_channels=3, depth=spec.depth, weights=wanted)
     except Exception as error:  # the hub client, requests, urllib and torch.hub each have errors of their own
         raise ModelError(
             f"The ImageNet weights of {spec.encoder} could not be downloaded ({type(error).__name__}).",
@@ -101,7 +122,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ModelError(
-            f"There is no weights file {path}.", "Give 'imagenet' or an existing .safetensors or .pth file."
+            f"There is no weights file {path}.",
+            f"Give an existing .safetensors or .pth file, or one of {', '.join(['imagenet', *builtin_names()])}.",
         )
     try:
         if path.suffix == ".safetensors":
@@ -125,7 +147,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def fit_weights(network: nn.Module, state: dict[str, Tensor], name: str) -> LoadReport:
+def _read_source(path: Path) -> ModelSpec | None:
+    """Return the description in a file of weights that is a unetkit model, None if it is not one."""
+    if path.suffix != ".safetensors":
+        return None
+    with safe_open(path, framework="numpy") as file:
+        described = METADATA_KEY in (file.metadata() or {})
+    return read_spec(path) if described else None
+
+
+def fit_weights(
+    network: nn.Module, state: dict[str, Tensor], name: str, withheld: Mapping[str, str] | None = None
+) -> LoadReport:
     """Copy the weights in `state` that `network` has a place for.
 
     A first convolution for another number of channels is adapted, see `adapt_first_convolution`.
@@ -134,16 +167,21 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], name: str) -> Load
         network: Changed in place.
         state: Weights by name; the common prefixes are understood.
         name: Where they come from, for messages.
+        withheld: Parts of the network whose weights are not taken, each with the reason.
 
     Raises:
         ModelError: Fewer than half of the encoder's weights fit.
     """
     own = network.state_dict()
+    withheld = withheld or {}
+    first = first_convolution(network)
     sources = {_own_name(key, own): key for key in state}
     fitting, reshaped = {}, []
     for key in own.keys() & sources.keys():
+        if _part(key) in withheld:
+            continue
         weight = value = state[sources[key]]
-        if key == FIRST_CONVOLUTION and value.ndim == 4 and value.shape[1] != own[key].shape[1]:
+        if key == first and value.ndim == 4 and value.shape[1] != own[key].shape[1]:
             weight = adapt_first_convolution(value, own[key].shape[1])
             reshaped.append(key)
         if weight.shape == own[key].shape:
@@ -159,12 +197,47 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], name: str) -> Load
         )
     network.load_state_dict(fitting, strict=False)
     used = {sources[key] for key in fitting}
+    notes = [
+        f"first convolution adapted from {state[sources[key]].shape[1]} to {own[key].shape[1]} channels"
+        for key in reshaped
+        if key in fitting
+    ]
+    notes += _explain_missing(wanted, fitting, {key: state[source] for key, source in sources.items()}, withheld)
+    if strange := sources.keys() - own.keys():
+        notes.append(f"{len(strange)} in the file not used")
     return LoadReport(
         loaded=tuple(loaded),
         reshaped=tuple(key for key in reshaped if key in fitting),
         missing=tuple(key for key in wanted if key not in fitting),
         unused=tuple(key for key in state if key not in used),
+        notes=tuple(notes),
     )
+
+
+def first_convolution(network: nn.Module) -> str:
+    """Return the name of the one weight whose shape depends on the number of input channels."""
+    return next(f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+
+
+def _explain_missing(
+    wanted: Sequence[str], fitting: Collection[str], given: Mapping[str, Tensor], withheld: Mapping[str, str]
+) -> list[str]:
+    """Say for each part of a network that did not get all its weights how many are missing, and why."""
+    notes = []
+    for part in dict.fromkeys(_part(key) for key in wanted):
+        names = [key for key in wanted if _part(key) == part]
+        missing = [key for key in names if key not in fitting]
+        found = [given[key] for key in missing if key in given]
+        label = part.replace("_", " ")
+        if not missing:
+            continue
+        if len(missing) < len(names):
+            notes.append(f"{len(missing)} of the {len(names)} tensors of the {label} left random")
+            continue
+        sizes = f"it has {len(found[0])} channels" if part == HEAD and found else "its sizes differ"
+        reason = withheld.get(part, sizes if found else "not among the weights")
+        notes.append(f"{label} left out: {reason}")
+    return notes
 
 
 def adapt_first_convolution(weight: Tensor, channels: int) -> Tensor:
@@ -184,6 +257,11 @@ def adapt_first_convolution(weight: Tensor, channels: int) -> Tensor:
     if channels == 1:
         return weight.sum(1, keepdim=True)
     return weight[:, torch.arange(channels) % old] * (old / channels)
+
+
+def _part(key: str) -> str:
+    """Return the part of the network that a weight belongs to: encoder, decoder, segmentation_head."""
+    return key.partition(".")[0]
 
 
 def _own_name(key: str, own: dict[str, Tensor]) -> str:

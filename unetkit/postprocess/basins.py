@@ -1,17 +1,19 @@
-"""Hills of the distance map in one tile, by which touching objects are told apart.
+"""Hills of the foreground in one tile, by which touching objects are told apart.
 
-The height of a foreground pixel is its distance to the background, lightly smoothed. From each pixel one climbs to the
-highest of its neighbours until none is higher: the pixels from which one reaches the same summit are one hill (the
-watershed as catchment basins of steepest descent, Cousty et al. 2009, "Watershed cuts", IEEE TPAMI 31, upside down).
-Which neighbour is the highest follows from the pixels within `MARGIN`: the hills do not depend on how an image is cut.
+Every foreground pixel has a height. From each pixel one climbs to the highest of its neighbours until none is higher:
+the pixels from which one reaches the same summit are one hill (the watershed as catchment basins of steepest descent,
+Cousty et al. 2009, "Watershed cuts", IEEE TPAMI 31, upside down). Which neighbour is the highest follows from the
+pixels around: the hills do not depend on how an image is cut.
 
 A hill is an object of its own only if the way down to the pass towards a higher one is long enough (its persistence;
-Chazal et al. 2013, "Persistence-based clustering in Riemannian manifolds", Journal of the ACM 60): `joining_saddle`.
+Chazal et al. 2013, "Persistence-based clustering in Riemannian manifolds", Journal of the ACM 60): `joining_saddle` of
+`Method`.
 """
 
 from __future__ import annotations
 
-import cv2
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
@@ -19,72 +21,35 @@ from scipy.sparse.csgraph import connected_components
 
 from unetkit.postprocess.parts import FULL, STAY, Edges, Ints, Part, highest_edges, join_edges
 
-RADIUS = 64
-"""Distances are cut off here, in pixels: what is farther from the background is one plain and never split."""
+HeightsOf = Callable[[NDArray[np.uint8]], Ints]
+"""From a window (C, H, W) the height of each pixel, (H, W): 0 in the background, 1 to `FULL` in the foreground."""
 
-PIXEL = FULL // RADIUS
-"""Height of one pixel of distance."""
-
-KERNEL = np.array([1, 2, 1], np.float32)
-"""Smoothing of the distances along each axis. All sums are whole numbers that float32 holds exactly, hence the same
-whichever way a processor adds them up."""
-
-MARGIN = RADIUS + 2
-"""Pixels around a tile that decide on its hills: the distance, the smoothing, and the step to a neighbour."""
-
-NECK = 0.9
-"""A hill whose pass to a higher one is at least this share of its own height belongs to it. Chosen, with `DEPTH` and
-`KERNEL`, on the instance masks of the 2018 Data Science Bowl's training images (`benchmarks/split.py`)."""
-
-DEPTH = 0.5
-"""A hill that rises less than this above its pass to a higher one belongs to it, in pixels."""
+RING = 1
+"""Pixels around a tile whose heights decide on its hills: one step to a neighbour."""
 
 OFFSETS = [(1 - step // 3, 1 - step % 3) for step in range(9)]
 """(dy, dx) of each step. Of equally high neighbours the first in raster order has the largest step, and wins."""
 
 
-def joining_saddle(peaks: NDArray[np.int64], neck: float = NECK, depth: float = DEPTH) -> NDArray[np.float64]:
-    """Return for each hill (N,) the height of the lowest pass over which it joins a higher hill.
-
-    Args:
-        peaks: (N,) the height of each hill.
-        neck: See `NECK`.
-        depth: See `DEPTH`, in pixels.
-    """
-    joining: NDArray[np.float64] = np.minimum(neck * peaks, peaks - depth * PIXEL)
-    return joining
-
-
-def find_basins(window: NDArray[np.uint8], rows: slice, columns: slice) -> Part:
+def find_basins(window: NDArray[np.uint8], rows: slice, columns: slice, *, heights_of: HeightsOf) -> Part:
     """Find the hills of a tile, and the ways over which one leaves it.
 
     Args:
-        window: (H, W), 0 for background: the tile with `MARGIN` pixels around it, as far as the plane goes.
+        window: (C, H, W): the mask, 0 for background, and what else `heights_of` needs; the tile with its margin.
         rows: Rows of the tile.
         columns: Columns of the tile.
+        heights_of: Gives the height of each pixel.
     """
     shape = rows.stop - rows.start, columns.stop - columns.start
-    if not window[rows, columns].any():
+    if not window[0, rows, columns].any():
         empty = np.zeros(shape, np.int32)
         return Part(empty, empty, np.full(shape, STAY, np.int32), np.zeros(0, np.int32), join_edges([]))
-    ring = _tile_with_ring(_heights(window), rows, columns)
+    ring = _tile_with_ring(heights_of(window), rows, columns)
     heights = np.ascontiguousarray(ring[1:-1, 1:-1])
     steps = _steps(ring)
     groups, peaks = _climb(heights, steps)
     groups, peaks, edges = _join_plains(groups, peaks, _edges(groups, heights))
     return Part(groups, heights, steps, peaks, edges)
-
-
-def _heights(window: NDArray[np.uint8]) -> Ints:
-    """Return the smoothed distance of each pixel to the background, (H, W) int32, 0 in the background."""
-    distances = cv2.distanceTransform(window, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    np.minimum(distances, RADIUS, out=distances)
-    distances *= PIXEL / KERNEL.sum() ** 2
-    np.rint(distances, out=distances)
-    smoothed = cv2.sepFilter2D(distances, -1, KERNEL, KERNEL, borderType=cv2.BORDER_REPLICATE)
-    smoothed[window == 0] = 0
-    heights: Ints = smoothed.astype(np.int32)
-    return heights
 
 
 def _tile_with_ring(heights: Ints, rows: slice, columns: slice) -> Ints:

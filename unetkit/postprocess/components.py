@@ -6,10 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.postprocess.method import Method
 from unetkit.postprocess.parts import FULL, STAY, Part, join_edges
-
-MARGIN = 0
-"""Pixels around a tile that decide on its components."""
 
 
 def find_components(window: NDArray[np.uint8], rows: slice, columns: slice) -> Part:
@@ -18,11 +16,11 @@ def find_components(window: NDArray[np.uint8], rows: slice, columns: slice) -> P
     All heights are `FULL`, so whatever touches across the border of two tiles is one object.
 
     Args:
-        window: (H, W), 0 for background.
+        window: (1, H, W), 0 for background.
         rows: Rows of the tile.
         columns: Columns of the tile.
     """
-    mask = np.ascontiguousarray(window[rows, columns])
+    mask = np.ascontiguousarray(window[0, rows, columns])
     count, groups = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)  # 3 times as fast as scipy's
     return Part(
         groups=groups.astype(np.int32, copy=False),
@@ -31,3 +29,7 @@ def find_components(window: NDArray[np.uint8], rows: slice, columns: slice) -> P
         peaks=np.full(count - 1, FULL, np.int32),
         edges=join_edges([]),
     )
+
+
+CONNECTED = Method(find_components, margin=0)
+"""Whatever touches is one object."""

@@ -1,7 +1,7 @@
 """Instance labels of a foreground mask of any size, numbered once across all its tiles, in bounded memory.
 
 The mask is read twice. The first time, each tile tells which of its pixels belong together (connected components, or
-the hills of the distance map) and what touches across its borders. From this, a few numbers for each object, the
+hills, see `Method`) and what touches across its borders. From this, a few numbers for each object, the
 objects of a plane are joined and numbered. The second time the tiles do the same again, and their pixels get the
 numbers.
 
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.postprocess import basins, components
+from unetkit.postprocess.components import CONNECTED
+from unetkit.postprocess.method import Method
 from unetkit.postprocess.parts import Part
 from unetkit.postprocess.plane import Plane
 from unetkit.postprocess.strips import Strip, cut_strips
@@ -31,15 +32,16 @@ class Labels:
     """The objects of a mask.
 
     Pixels that touch, diagonally too, are one object, as in skimage.measure.label, ImageJ, CellProfiler and QuPath: a
-    nucleus whose outline is a thin diagonal is not torn into pieces. Without `split` the labels are exactly those of
-    `skimage.measure.label(mask > 0)` on each plane.
+    nucleus whose outline is a thin diagonal is not torn into pieces. With the method `CONNECTED` the labels are exactly
+    those of `skimage.measure.label(mask > 0)` on each plane; other methods tell such objects apart.
 
     Args:
-        bands: (1, h, width) uint8, 0 for background, that follow each other from the top of a plane to its bottom,
-            plane after plane; no band crosses from one plane into the next. Gone through in order, twice.
+        bands: (C, h, width) uint8, the mask, 0 for background, and after it what the method takes, that follow each
+            other from the top of a plane to its bottom, plane after plane; no band crosses from one plane into the
+            next. Gone through in order, twice.
         height: Rows of a plane.
-        split: Whether objects that touch are told apart, by the necks between them.
-        smallest: Objects of fewer pixels become background, in pixels; with `split`, counted after splitting.
+        method: How objects are told apart.
+        smallest: Objects of fewer pixels become background, in pixels; counted when they are told apart.
         tile: Height and width of the tiles; they change the time and the memory, but not the labels.
 
     Attributes:
@@ -52,24 +54,23 @@ class Labels:
         bands: Sequence[NDArray[np.uint8]],
         height: int,
         *,
-        split: bool = False,
+        method: Method = CONNECTED,
         smallest: int = 0,
         tile: tuple[int, int] = TILE,
     ) -> None:
         self._bands = bands
         self._height = height
         self._tile = tile
-        self._margin = basins.MARGIN if split else components.MARGIN
-        self._find = basins.find_basins if split else components.find_components
+        self._method = method
         self._numbers: list[NDArray[np.uint32]] = []
         self.count = 0
         for strip in self._strips():
             if strip.top == 0:
-                plane = Plane(strip.window.shape[1])
+                plane = Plane(strip.window.shape[2])
             for left, part in self._parts(strip):
                 plane.add(part, strip.top, left)
             if strip.bottom == height:
-                numbers, count = plane.number(basins.joining_saddle, smallest)
+                numbers, count = plane.number(method.joining_saddle, smallest)
                 self._numbers.append(numbers)
                 self.count = max(self.count, count)
         self.dtype: np.dtype[Any] = np.dtype(np.uint16 if self.count < 1 << 16 else np.uint32)
@@ -83,7 +84,7 @@ class Labels:
         for strip in self._strips():
             if strip.top == 0:
                 numbers, done = next(planes), 0
-            labels = np.empty((1, strip.bottom - strip.top, strip.window.shape[1]), self.dtype)
+            labels = np.empty((1, strip.bottom - strip.top, strip.window.shape[2]), self.dtype)
             for left, part in self._parts(strip):
                 stop = done + len(part.peaks)
                 table = np.concatenate([[0], numbers[done:stop]]).astype(self.dtype)
@@ -92,12 +93,12 @@ class Labels:
             yield labels
 
     def _strips(self) -> Iterator[Strip]:
-        return cut_strips(self._bands, self._height, self._tile[0], self._margin)
+        return cut_strips(self._bands, self._height, self._tile[0], self._method.margin)
 
     def _parts(self, strip: Strip) -> Iterator[tuple[int, Part]]:
         """Yield the left border and the part of each tile of a strip."""
-        width, margin = strip.window.shape[1], self._margin
+        width, margin = strip.window.shape[2], self._method.margin
         for left in range(0, width, self._tile[1]):
             right, start = min(left + self._tile[1], width), max(left - margin, 0)
-            window = strip.window[:, start : right + margin]
-            yield left, self._find(np.ascontiguousarray(window), strip.rows, slice(left - start, right - start))
+            window = np.ascontiguousarray(strip.window[:, :, start : right + margin])
+            yield left, self._method.find(window, strip.rows, slice(left - start, right - start))

@@ -16,7 +16,7 @@ class Strip:
     Attributes:
         top: First row of the core in the plane.
         rows: Where the core lies in `window`.
-        window: (h, width) uint8; the margin ends at the border of the plane.
+        window: (C, h, width) uint8; the margin ends at the border of the plane.
     """
 
     top: int
@@ -33,7 +33,7 @@ def cut_strips(bands: Iterable[NDArray[np.uint8]], height: int, rows: int, margi
     """Cut every plane into strips of `rows` rows (fewer at its end), holding about one band and one strip at a time.
 
     Args:
-        bands: (1, h, width) arrays that follow each other from the top of a plane to its bottom, plane after plane.
+        bands: (C, h, width) arrays that follow each other from the top of a plane to its bottom, plane after plane.
         height: Rows of a plane.
         rows: Rows of the core of a strip.
         margin: Rows of context above and below, as far as the plane goes.
@@ -44,17 +44,17 @@ def cut_strips(bands: Iterable[NDArray[np.uint8]], height: int, rows: int, margi
     held: list[NDArray[np.uint8]] = []
     top = held_top = held_stop = 0
     for band in bands:
-        held.append(band[0])
+        held.append(band)
         held_stop += band.shape[1]
         if held_stop > height:
             raise ValueError(f"a band ends {held_stop - height} rows below its plane of {height} rows")
         while top < height and held_stop >= min(top + rows + margin, height):
-            whole = held[0] if len(held) == 1 else np.concatenate(held)
+            whole = held[0] if len(held) == 1 else np.concatenate(held, axis=1)
             stop = min(top + rows, height)
-            window = whole[max(top - margin, 0) - held_top : min(stop + margin, height) - held_top]
+            window = whole[:, max(top - margin, 0) - held_top : min(stop + margin, height) - held_top]
             yield Strip(top, slice(min(top, margin), min(top, margin) + stop - top), window)
             top = stop
-            held = [whole[max(top - margin, 0) - held_top :]]
+            held = [whole[:, max(top - margin, 0) - held_top :]]
             held_top = max(top - margin, 0)
         if top == height:
             held, top, held_top, held_stop = [], 0, 0, 0

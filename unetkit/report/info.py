@@ -18,6 +18,7 @@ from rich.table import Table
 from unetkit.io.files import list_series, open_image
 from unetkit.io.image import ImageInfo
 from unetkit.io.pyramid import Series
+from unetkit.models.zoo import builtin_names, builtin_path
 
 PACKAGES = ("torch", "segmentation-models-pytorch", "lightning", "albumentations", "tifffile", "imagecodecs", "numpy")
 MODEL_SUFFIX = ".safetensors"
@@ -30,7 +31,7 @@ def describe(file: Path | None) -> Table:
     """Return a table of what there is to know.
 
     Args:
-        file: An image, a model file, or None for this machine.
+        file: An image, a model file, the name of a built-in model, or None for this machine.
 
     Raises:
         ImageError: The file is no image that can be read.
@@ -38,6 +39,7 @@ def describe(file: Path | None) -> Table:
     """
     if file is None:
         return facts_table("unetkit on this machine", describe_machine())
+    file = builtin_path(file) or file
     if file.suffix == MODEL_SUFFIX:
         return facts_table(str(file), describe_model(file))
     with closing(open_image(file)) as source:
@@ -86,13 +88,17 @@ def describe_series(series: Sequence[Series]) -> dict[str, str]:
 def describe_model(path: Path) -> dict[str, str]:
     """Return everything in the metadata of a model file by name."""
     from unetkit.models.segmenter import hash_file, read_spec
+    from unetkit.models.spec import UNUSED
 
     spec = read_spec(path)
     facts: dict[str, str] = {}
     for name, value in dataclasses.asdict(spec).items():
+        if name in UNUSED[spec.arch]:
+            continue
         nested = value if isinstance(value, dict) else {"": value}
         for key, entry in nested.items():
             facts[f"{name} {key}".strip().replace("_", " ")] = _text(entry)
+    facts["instances"] = f"touching objects are {'' if spec.instances else 'not '}told apart"
     facts["sha256"] = hash_file(path)
     return facts
 
@@ -120,6 +126,7 @@ def describe_machine() -> dict[str, str]:
         **{name: version(name) for name in PACKAGES},
         "devices": "\n".join(devices),
         "backends": ", ".join(backends),
+        "built-in models": ", ".join(builtin_names()) or "none",
     }
 
 

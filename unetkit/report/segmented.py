@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from unetkit.inference.classify import describe_classes
 from unetkit.inference.preview import Preview
 from unetkit.inference.segment import Segmented
 from unetkit.report.info import describe_image, facts_table
@@ -38,6 +39,8 @@ def _details(item: Segmented) -> Iterator[str]:
     """Yield what is to be said of one image."""
     if item.objects is not None:
         yield f"{count(item.objects, 'object')}."
+    if item.image_classes:
+        yield f"Image class: {describe_classes(item.image_classes)}."
     if item.skipped:
         yield f"{item.skipped:,} of {count(item.tiles, 'tile')} skipped as empty: see {item.picture}."
     if item.bad_tiles:

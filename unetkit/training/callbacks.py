@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -12,14 +13,17 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unetkit.errors import OutputError
-from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
 from unetkit.report.console import say
-from unetkit.training.module import SegmentationModule
+from unetkit.training.base import NetworkModule
 
-MODEL_FILE = "model.safetensors"
 METRICS_FILE = "metrics.csv"
-SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou")
-METRIC_COLUMNS = ("epoch", "step", "lr", "train_loss", *SCORES, "seconds")
+SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", "val_image_auroc", "val_image_accuracy")
+"""Validation scores of `fit`; the first one decides which model is kept."""
+
+SCORE_WORDS = {"val_dice": "validation Dice", "val_r2": "validation R2"}
+"""How the scores that decide are called on the terminal."""
+
 TIMED_BATCHES = 10
 """Batches after which the time of an epoch is estimated."""
 
@@ -51,24 +55,29 @@ class RunFolder(Callback):
 
 
 class KeepBest(Callback):
-    """Writes the model file whenever the mean Dice over the validation images is the best so far.
+    """Writes the model file whenever the validation score is the best so far.
 
     Without validation images it is written after every epoch.
 
     Args:
         folder: The run folder.
+        scores: Names of the validation scores; of the first, which decides, higher is better.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scores: tuple[str, ...] = SCORES) -> None:
         self.path = folder / MODEL_FILE
-        self.best_dice = -1.0
+        self.scores = scores
+        self.best_score = -inf
         self.best_epoch = -1
+        self.best_scores: dict[str, float] = {}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare, and write."""
-        dice = float(trainer.callback_metrics["val_dice"])
-        if not trainer.sanity_checking and dice > self.best_dice:
-            self.best_dice = dice
+        score = float(trainer.callback_metrics[self.scores[0]])
+        if not trainer.sanity_checking and score > self.best_score:
+            self.best_score = score
+            metrics = trainer.callback_metrics
+            self.best_scores = {name: float(metrics[name]) for name in self.scores if name in metrics}
             self._write(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -78,17 +87,18 @@ class KeepBest(Callback):
 
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.best_epoch = trainer.current_epoch
-        if trainer.is_global_zero and isinstance(pl_module, SegmentationModule):
+        if trainer.is_global_zero and isinstance(pl_module, NetworkModule):
             save_model(Segmenter(pl_module.spec, pl_module.best_network()), self.path)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run has to know."""
-        return {"best_dice": self.best_dice, "best_epoch": self.best_epoch}
+        return {"best_score": self.best_score, "best_epoch": self.best_epoch, "best_scores": self.best_scores}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.best_dice = state_dict["best_dice"]
+        self.best_score = state_dict["best_score"]
         self.best_epoch = state_dict["best_epoch"]
+        self.best_scores = state_dict["best_scores"]
 
 
 class MetricsTable(Callback):
@@ -96,11 +106,17 @@ class MetricsTable(Callback):
 
     Args:
         folder: The run folder.
+        scores: Names of the validation scores; the first is said on the terminal.
         speak: Whether each line is said on the terminal too.
+
+    Attributes:
+        columns: Of the table.
     """
 
-    def __init__(self, folder: Path, *, speak: bool) -> None:
+    def __init__(self, folder: Path, scores: tuple[str, ...] = SCORES, *, speak: bool) -> None:
         self.path = folder / METRICS_FILE
+        self.scores = scores
+        self.columns = ("epoch", "step", "lr", "train_loss", *scores, "seconds")
         self.speak = speak
         self._epoch_start = 0.0
         self._validated = False
@@ -111,7 +127,7 @@ class MetricsTable(Callback):
             return
         kept = [row for row in self._rows() if int(row["epoch"]) < trainer.current_epoch]
         with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, METRIC_COLUMNS)
+            writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(kept)
 
@@ -130,21 +146,22 @@ class MetricsTable(Callback):
             return
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if not self._validated:
-            metrics = {name: value for name, value in metrics.items() if name not in SCORES}
+            metrics = {name: value for name, value in metrics.items() if name not in self.scores}
         row: dict[str, Any] = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             "lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.3e}",
             "train_loss": _rounded(metrics.get("train_loss_epoch")),
             "seconds": f"{monotonic() - self._epoch_start:.1f}",
-            **{name: _rounded(metrics.get(name)) for name in SCORES},
+            **{name: _rounded(metrics.get(name)) for name in self.scores},
         }
         with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, METRIC_COLUMNS).writerow(row)
+            csv.DictWriter(file, self.columns).writerow(row)
         if self.speak:
-            dice = f"  validation Dice {row['val_dice']}" if row["val_dice"] else ""
+            decides = self.scores[0]
+            score = f"  {SCORE_WORDS[decides]} {row[decides]}" if row[decides] else ""
             say(
-                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {row['train_loss']}{dice}"
+                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {row['train_loss']}{score}"
                 f"  ({row['seconds']} s)"
             )
 

@@ -26,6 +26,25 @@ class CrossEntropy(nn.Module):
         return nn.functional.cross_entropy(logits, target)
 
 
+class WeightedCrossEntropy(nn.Module):
+    """Cross-entropy in which pixels count differently (Ronneberger et al. 2015)."""
+
+    def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Compute the mean over pixels of weight times cross-entropy.
+
+        Args:
+            logits: (N, out_channels, h, w).
+            target: (N, h, w) int64 class numbers.
+            weight: (N, h, w); 1 for all by default.
+        """
+        if logits.shape[1] == 1:
+            truth = target.to(logits.dtype)
+            each = nn.functional.binary_cross_entropy_with_logits(logits[:, 0], truth, reduction="none")
+        else:
+            each = nn.functional.cross_entropy(logits, target, reduction="none")
+        return (each if weight is None else each * weight).mean()
+
+
 class Sum(nn.Module):
     """The sum of several losses."""
 
@@ -43,9 +62,35 @@ def _dice(mode: str) -> nn.Module:
     return loss
 
 
+class MaskAndHeight(nn.Module):
+    """The loss of a mask plus the weighted cross-entropy of the heights, the last channel of the output.
+
+    Args:
+        mask_loss: Of the logits of the mask and their target.
+        weight: Of the heights.
+    """
+
+    def __init__(self, mask_loss: nn.Module, weight: float) -> None:
+        super().__init__()
+        self.mask_loss = mask_loss
+        self.weight = weight
+
+    def forward(self, logits: Tensor, height: Tensor, *mask: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            logits: (N, out_channels + 1, h, w).
+            height: (N, h, w), 0 to 1.
+            mask: What the loss of the mask takes beside its logits.
+        """
+        loss: Tensor = self.mask_loss(logits[:, :-1], *mask)
+        return loss + self.weight * nn.functional.binary_cross_entropy_with_logits(logits[:, -1], height)
+
+
 LOSSES: dict[str, Callable[[str], nn.Module]] = {
     "bce_dice": lambda mode: Sum(CrossEntropy(), _dice(mode)),
     "bce": lambda _: CrossEntropy(),
+    "weighted_bce": lambda _: WeightedCrossEntropy(),
     "dice": _dice,
     "focal": smp.losses.FocalLoss,
     "tversky": lambda mode: smp.losses.TverskyLoss(mode, from_logits=True, alpha=0.3, beta=0.7),
@@ -58,9 +103,9 @@ def build_loss(name: str, out_channels: int) -> nn.Module:
     """Return the loss of this name.
 
     Args:
-        name: "bce_dice" (cross-entropy + Dice), "bce", "dice" (Milletari et al. 2016), "focal" (Lin et al. 2017),
-            "tversky" (Salehi et al. 2017, with misses weighted 0.7 and false alarms 0.3) or "lovasz" (Berman et al.
-            2018).
+        name: "bce_dice" (cross-entropy + Dice), "bce", "weighted_bce" (each pixel with a weight of its own), "dice"
+            (Milletari et al. 2016), "focal" (Lin et al. 2017), "tversky" (Salehi et al. 2017, with misses weighted 0.7
+            and false alarms 0.3) or "lovasz" (Berman et al. 2018).
         out_channels: Channels of the network's output; 1 is binary.
 
     Returns:

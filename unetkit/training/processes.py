@@ -10,7 +10,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
-from unetkit.data.datamodule import usable_cores
+from unetkit.data.workers import usable_cores
 from unetkit.errors import ConfigError
 
 

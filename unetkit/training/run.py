@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -21,14 +21,18 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
 from unetkit.errors import ConfigError, ModelError
 from unetkit.inference.array import predict_tiled
+from unetkit.inference.device import has_bfloat16
 from unetkit.inference.halo import HaloMeasurement, measure_halo
-from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
 from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
 from unetkit.scores import count_pixels
-from unetkit.training.callbacks import MODEL_FILE, CpuNotice, KeepBest, MetricsTable, RunFolder
+from unetkit.training.base import NetworkModule
+from unetkit.training.callbacks import SCORES, CpuNotice, KeepBest, MetricsTable, RunFolder
 from unetkit.training.module import SegmentationModule
 from unetkit.training.processes import check_processes, end_children
+
+Result = TypeVar("Result")
 
 CHECKPOINT_FILE = "last.ckpt"
 PICTURE_FILE = "validation.png"
@@ -56,6 +60,7 @@ class RunResult:
         folder: The run folder.
         model: The model file.
         dice: Mean Dice of the model over the validation images, None without validation images.
+        scores: All scores of the model over the validation images, named as in metrics.csv; empty without them.
         epoch: Number of the epoch that the model is from, the first being 1.
         halo: The halo that was measured.
         interrupted: Whether the run was stopped before its end.
@@ -64,12 +69,15 @@ class RunResult:
     folder: Path
     model: Path
     dice: float | None
+    scores: dict[str, float]
     epoch: int
     halo: HaloMeasurement
     interrupted: bool
 
 
-def make_trainer(folder: Path, fill: Callable[[Path], None] | None = None, **arguments: Any) -> Trainer:
+def make_trainer(
+    folder: Path, fill: Callable[[Path], None] | None = None, scores: tuple[str, ...] = SCORES, **arguments: Any
+) -> Trainer:
     """Return a Trainer that fills a run folder.
 
     Unless `precision` says otherwise, it trains in mixed precision on CUDA and on processors that compute in bfloat16,
@@ -78,6 +86,7 @@ def make_trainer(folder: Path, fill: Callable[[Path], None] | None = None, **arg
     Args:
         folder: The run folder; made, if it is missing, when the data have been checked.
         fill: Called with the run folder when it is there.
+        scores: Names of the validation scores, the one that decides which model is kept first.
         arguments: Arguments of Lightning's Trainer.
 
     Raises:
@@ -101,8 +110,8 @@ def make_trainer(folder: Path, fill: Callable[[Path], None] | None = None, **arg
         callbacks.append(RichProgressBar())
     callbacks += [
         RunFolder(folder, fill),
-        KeepBest(folder),
-        MetricsTable(folder, speak=not bar),
+        KeepBest(folder, scores),
+        MetricsTable(folder, scores, speak=not bar),
         CpuNotice(),
         ModelCheckpoint(folder, Path(CHECKPOINT_FILE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
     ]
@@ -119,10 +128,8 @@ def _fastest_precision(accelerator: str) -> str:
     """Return the mixed precision that the hardware is made for, or full precision."""
     if torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda"):
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    capabilities = torch.cpu.get_capabilities()
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
-    bfloat16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bf16-mixed" if on_cpu and bfloat16 else "32-true"
+    return "bf16-mixed" if on_cpu and has_bfloat16() else "32-true"
 
 
 def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, *, resume: bool = False) -> RunResult:
@@ -141,6 +148,31 @@ def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, 
         UnetkitError: The data or settings do not fit, or there is nothing to resume.
     """
     folder = Path(trainer.default_root_dir)
+    return run_training(
+        trainer, module, data, lambda interrupted: _finish(trainer, data, folder, interrupted), resume=resume
+    )
+
+
+def run_training(
+    trainer: Trainer, module: NetworkModule, data: SegmentationData, finish: Callable[[bool], Result], *, resume: bool
+) -> Result:
+    """Train, keeping the best model in the run folder, and finish that.
+
+    Args:
+        trainer: From `make_trainer`.
+        module: What is trained.
+        data: What it is trained on.
+        finish: Called in the first process when there is a model, with whether Ctrl-C stopped the run.
+        resume: Go on from the last whole epoch in the run folder.
+
+    Returns:
+        What `finish` returned, in all processes.
+
+    Raises:
+        UnetkitError: The data or settings do not fit, there is nothing to resume, or training has diverged.
+        KeyboardInterrupt: It was stopped before there was a model.
+    """
+    folder = Path(trainer.default_root_dir)
     checkpoint = folder / CHECKPOINT_FILE
     if resume and not checkpoint.is_file():
         raise ModelError(f"{folder} has no {CHECKPOINT_FILE} to go on from.", "Start the run again without --resume.")
@@ -156,42 +188,54 @@ def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, 
     except BaseException:
         end_children(trainer)
         raise
-    result = _finish(trainer, data, folder, interrupted) if trainer.is_global_zero else None
+    if not (folder / MODEL_FILE).is_file():
+        if not interrupted:
+            raise ModelError("Training has diverged: no epoch has a score that is a number.", "Lower model.lr.")
+        say("Stopped before the first epoch was over: there is no model.")
+        raise KeyboardInterrupt
+    result = finish(interrupted) if trainer.is_global_zero else None
     if not interrupted:
         result = trainer.strategy.broadcast(result)
     assert result is not None
     return result
 
 
+def best_of(trainer: Trainer) -> KeepBest:
+    """Return what knows the best model of a run."""
+    return next(callback for callback in trainer.callbacks if isinstance(callback, KeepBest))  # type: ignore[attr-defined]
+
+
 def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted: bool) -> RunResult:
     """Complete the best model and draw what it does."""
     path = folder / MODEL_FILE
-    if not path.is_file():
-        say("Stopped before the first epoch was over: there is no model.")
-        raise KeyboardInterrupt
-    keeper = next(callback for callback in trainer.callbacks if isinstance(callback, KeepBest))  # type: ignore[attr-defined]
+    keeper = best_of(trainer)
     segmenter = load_model(path, trainer.strategy.root_device)
     images = data.val_items()
     items = [images[index] for index in range(min(len(images), HALO_IMAGES))]
     halo = measure_halo(
         segmenter, [(item["image"].numpy(), item["center"].numpy(), item["scale"].numpy()) for item in items]
     )
-    dice = keeper.best_dice if keeper.best_dice >= 0 else None
+    dice = keeper.best_score if keeper.best_score >= 0 else None
     segmenter.spec = replace(
         segmenter.spec,
         halo=halo.halo,
         halo_error=halo.error,
-        training={
-            "epoch": keeper.best_epoch + 1,
-            "epochs": trainer.max_epochs,
-            "steps": trainer.global_step,
-            "val_dice": dice,
-            "data": data.describe(),
-        },
+        training=describe_run(trainer, data, val_dice=dice),
     )
     save_model(segmenter, path)
     _draw(segmenter, items[:PICTURE_IMAGES], folder / PICTURE_FILE)
-    return RunResult(folder, path, dice, keeper.best_epoch + 1, halo, interrupted)
+    return RunResult(folder, path, dice, keeper.best_scores, keeper.best_epoch + 1, halo, interrupted)
+
+
+def describe_run(trainer: Trainer, data: SegmentationData, **scores: float | None) -> dict[str, Any]:
+    """Return what a run was like, for its model file: plain values that go to JSON."""
+    return {
+        "epoch": best_of(trainer).best_epoch + 1,
+        "epochs": trainer.max_epochs,
+        "steps": trainer.global_step,
+        **scores,
+        "data": data.describe(),
+    }
 
 
 def _draw(segmenter: Segmenter, items: list[NamedItem], path: Path) -> None:

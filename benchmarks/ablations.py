@@ -1,0 +1,145 @@
+"""What moves the accuracy of `unetkit fit`: one change at a time, over several seeds, judged on validation images only.
+
+    python benchmarks/ablations.py --data nuclei/train --results ablations.jsonl --seeds 0 1 2
+    python benchmarks/ablations.py --results ablations.jsonl --markdown      (only the table of what is there already)
+
+Every run trains for the same number of crops from `configs/nuclei.yaml` with one change, on the same images, and is
+judged by the averaged weights at its end, on the same validation images: none is chosen by its score. A seed decides
+the random weights and the crops. Runs whose result is in the file already are not run again.
+"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean, stdev
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+from measuring import describe_machine, print_machine, print_table
+
+from unetkit.models.segmenter import read_spec
+from unetkit.training.fit import fit
+
+CONFIG = Path(__file__).parents[1] / "configs" / "nuclei.yaml"
+BASE = "as it is"
+CHANGES: dict[str, list[str]] = {
+    BASE: [],
+    "augment: light": ["--data.augment=light"],
+    "augment: strong": ["--data.augment=strong"],
+    "scale jitter 0.5 to 2": ["--data.augment_options.scale=[0.5,2.0]"],
+    "no scale jitter": ["--data.augment_options.scale=[1.0,1.0]"],
+    "stain jitter: hue 40, saturation 0.5": [
+        "--data.augment_options.hue=40",
+        "--data.augment_options.saturation=0.5",
+        "--data.augment_options.color_probability=0.6",
+    ],
+    "inverted crops 0.2": ["--data.augment_options.invert_probability=0.2"],
+    "no elastic deformation": ["--data.augment_options.elastic_probability=0"],
+    "loss: bce": ["--model.loss=bce"],
+    "loss: dice": ["--model.loss=dice"],
+    "loss: lovasz": ["--model.loss=lovasz"],
+    "no averaged weights": ["--model.ema_decay=0"],
+    "ema 0.998": ["--model.ema_decay=0.998"],
+    "schedule: cosine": ["--model.schedule=cosine"],
+    "lr 0.0005": ["--model.lr=0.0005"],
+    "lr 0.002": ["--model.lr=0.002"],
+    "lr 0.004": ["--model.lr=0.004"],
+    "batch 4, twice the steps": ["--data.batch_size=4"],
+    "batch 16, half the steps": ["--data.batch_size=16"],
+    "crop 128, four times the batch": ["--data.crop=128", "--data.batch_size=32", "CROPS*4"],
+    "foreground share 0": ["--data.foreground_share=0"],
+    "foreground share 0.8": ["--data.foreground_share=0.8"],
+    "depth 4": ["--model.depth=4"],
+    "half the decoder": ["--model.decoder_channels=[128,64,32,16,16]"],
+    "encoder: resnet34": ["--model.encoder=resnet34"],
+    "instances": ["--model.instances=true"],
+}
+"""Name and arguments of `unetkit fit`; "CROPS*n" trains on n times as many crops."""
+
+
+def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Train once; return what it gave."""
+    given = [argument for argument in CHANGES[name] if not argument.startswith("CROPS")]
+    factor = next((int(argument.split("*")[1]) for argument in CHANGES[name] if argument.startswith("CROPS")), 1)
+    with TemporaryDirectory(dir=options.folder) as folder:
+        start = perf_counter()
+        result = fit(
+            [
+                f"--config={CONFIG}",
+                f"--data.train={options.data}",
+                f"--seed_everything={seed}",
+                f"--model.encoder={options.encoder}",
+                f"--data.crops_per_epoch={options.crops * factor}",
+                "--trainer.max_epochs=1",
+                f"--runs={folder}",
+                "--name=run",
+                *given,
+            ]
+        )
+        seconds = perf_counter() - start
+        if options.keep:
+            kept = Path(options.keep) / f"{name.replace(' ', '_').replace(':', '')}-{seed}.safetensors"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(result.model, kept)
+        training = read_spec(result.model).training
+    return {
+        "change": name,
+        "seed": seed,
+        "crops": options.crops,
+        "encoder": options.encoder,
+        "dice": result.dice,
+        "seconds": seconds,
+        "steps": training["steps"],
+    }
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """Return what earlier calls wrote."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def table(results: list[dict[str, Any]]) -> Iterator[list[str]]:
+    """Yield a row for each change: mean and spread of the validation Dice, and how far from the base, seed by seed."""
+    base = {one["seed"]: one["dice"] for one in results if one["change"] == BASE}
+    names = list(dict.fromkeys(one["change"] for one in results))
+    for name in names:
+        dice = {one["seed"]: one["dice"] for one in results if one["change"] == name}
+        gains = [dice[seed] - base[seed] for seed in dice if seed in base]
+        values = list(dice.values())
+        spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+        gained = f"{mean(gains):+.4f}" if gains and name != BASE else ""
+        each = " ".join(f"{gain:+.4f}" for gain in gains) if name != BASE else ""
+        minutes = mean(one["seconds"] for one in results if one["change"] == name) / 60
+        yield [name, str(len(values)), f"{mean(values):.4f}{spread}", gained, each, f"{minutes:.1f}"]
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder with images and masks; without it nothing is run")
+    parser.add_argument("--results", type=Path, required=True, help="file for the results, a line of JSON for each run")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", choices=CHANGES, default=list(CHANGES), metavar="CHANGE")
+    parser.add_argument("--crops", type=int, default=2400, help="of 256 x 256 pixels, in each run")
+    parser.add_argument("--encoder", default="resnet18")
+    parser.add_argument("--keep", type=Path, help="folder to keep the models in")
+    parser.add_argument("--folder", type=Path, help="where to work; by default a temporary folder")
+    parser.add_argument("--markdown", action="store_true", help="a table for a README")
+    options = parser.parse_args(args)
+    print_machine(describe_machine())
+    for seed in options.seeds if options.data else []:
+        for name in options.only:
+            if any((one["change"], one["seed"]) == (name, seed) for one in read_results(options.results)):
+                continue
+            result = run(name, seed, options)
+            with options.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(result) + "\n")
+    columns = ["change", "runs", "validation Dice", "gain", "gain of each seed", "minutes"]
+    print_table("Ablations", columns, list(table(read_results(options.results))), markdown=options.markdown)
+
+
+if __name__ == "__main__":
+    main()

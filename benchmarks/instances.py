@@ -1,0 +1,169 @@
+"""Find the constants by which predicted heights become objects: AP at IoU 0.5 for each combination of them.
+
+    python benchmarks/instances.py --data nuclei/train --model model.safetensors --val-only
+    python benchmarks/instances.py --data nuclei/train --degrade 1.5 --noise 0.05
+
+Without a model, the heights are what a network is trained to predict, blurred and with smooth noise, and the mask is
+the true one. AP at 0.5 is TP / (TP + FP + FN) over the objects of all images. Only labels are made again for each
+combination; the network runs twice for each image.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit import load_model
+from unetkit.data.heights import Heights, to_objects
+from unetkit.data.loading import load_pair
+from unetkit.data.pairs import Pair, find_pairs
+from unetkit.inference.ensemble import gather_models
+from unetkit.inference.forward import LARGEST_HEIGHT
+from unetkit.inference.options import Tiling
+from unetkit.inference.predictor import Predictor, say_nothing
+from unetkit.instance_scores import InstanceCounts, match_instances
+from unetkit.io.image import ArraySource, match_channels
+from unetkit.models.segmenter import Segmenter
+from unetkit.postprocess.components import CONNECTED
+from unetkit.postprocess.distances import BY_DISTANCE
+from unetkit.postprocess.heights import by_height
+from unetkit.postprocess.labels import Labels
+from unetkit.postprocess.method import Method
+
+KERNELS = {"none": (1,), "3": (1, 2, 1), "5": (1, 4, 6, 4, 1)}
+"""Smoothing along each axis, by its width in pixels."""
+
+NOISE_SIGMA = 2.0
+"""Scale of the noise that is added to true heights, in pixels."""
+
+SURELY = 1e-6
+"""A threshold below all probabilities, so that heights come back everywhere."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image of which everything is known.
+
+    Attributes:
+        truth: (H, W) instance labels.
+        probabilities: (H, W) of the foreground, 0 to 1.
+        heights: (H, W) uint8.
+    """
+
+    truth: NDArray[Any]
+    probabilities: NDArray[np.float32]
+    heights: NDArray[np.uint8]
+
+    def bands(self, threshold: float) -> NDArray[np.uint8]:
+        """Return mask and heights (2, H, W)."""
+        mask = self.probabilities >= threshold
+        return np.stack([mask * np.uint8(255), np.where(mask, np.maximum(self.heights, 1), 0).astype(np.uint8)])
+
+
+def degrade(heights: NDArray[np.float32], sigma: float, noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Blur heights and add smooth noise of a standard deviation, as a network might."""
+    blurred = cv2.GaussianBlur(heights, (0, 0), sigma) if sigma else heights
+    rough = cv2.GaussianBlur(rng.normal(size=heights.shape).astype(np.float32), (0, 0), NOISE_SIGMA)
+    noisy = blurred + noise * rough / max(float(rough.std()), 1e-6)
+    return np.rint(np.clip(noisy, 0, 1) * LARGEST_HEIGHT).astype(np.uint8)
+
+
+def ideal_cases(pairs: Sequence[Pair], sigma: float, noise: float) -> Iterator[Case]:
+    """Yield cases with the true mask and degraded true heights."""
+    rng = np.random.default_rng(0)
+    for pair in pairs:
+        truth = load_pair(pair)[1]
+        yield Case(truth, (truth > 0).astype(np.float32), degrade(Heights()(to_objects(truth)), sigma, noise, rng))
+
+
+def predicted_cases(pairs: Sequence[Pair], model: Segmenter, tiling: Tiling) -> Iterator[Case]:
+    """Yield what a model predicts."""
+    ensemble = gather_models(model)
+    if not ensemble.instances:
+        raise SystemExit(f"{model.name} predicts no heights: it was trained without instances.")
+    for pair in pairs:
+        pixels, truth = load_pair(pair)
+        source = ArraySource(match_channels(pixels, ensemble.channels, pair.name), "CYX")
+        bands: dict[str, list[NDArray[Any]]] = {"probabilities": [], "heights": []}
+        for kind, collected in bands.items():
+            predictor = Predictor(ensemble, tiling, source, truth.size, kind=kind, threshold=SURELY, tell=say_nothing)
+            predictor.run(source, collected.extend)
+        probabilities, heights = (np.concatenate(bands[kind], axis=1)[-1] for kind in ("probabilities", "heights"))
+        yield Case(truth, probabilities, heights)
+
+
+def label(bands: NDArray[np.uint8], method: Method, smallest: int) -> NDArray[Any]:
+    """Return the labels (H, W) of a whole plane."""
+    rows = Labels([bands], bands.shape[1], method=method, smallest=smallest).rows()
+    return np.concatenate(list(rows), axis=1)[0]
+
+
+def score(cases: Sequence[Case], method: Method, threshold: float, smallest: int) -> InstanceCounts:
+    """Count what a method finds in all images."""
+    counts = (match_instances(label(case.bands(threshold), method, smallest), case.truth) for case in cases)
+    return sum(counts, InstanceCounts())
+
+
+def parse_numbers(text: str) -> list[float]:
+    """Read "0.1,0.2"."""
+    return [float(part) for part in text.split(",")]
+
+
+def main(args: list[str] | None = None) -> None:
+    """Print a table of AP at 0.5, the best last."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with images/ and masks/ of instance labels")
+    parser.add_argument("--model", type=Path, help="a model with instances")
+    parser.add_argument("--val-only", action="store_true", help="only the images that the model was validated on")
+    parser.add_argument("--limit", type=int, help="so many of the images, spread over all")
+    parser.add_argument("--degrade", type=float, default=1.5, help="blur of the true heights, sigma in pixels")
+    parser.add_argument("--noise", type=float, default=0.05, help="noise on the true heights, standard deviation")
+    parser.add_argument("--tta", action="store_true", help="predict in 8 orientations")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--smoothing", default="none,3,5", help=f"of {', '.join(KERNELS)}")
+    parser.add_argument("--neck", type=parse_numbers, default=[0.8, 1.0])
+    parser.add_argument("--depth", type=parse_numbers, default=[0.05, 0.075, 0.1, 0.125, 0.15])
+    parser.add_argument("--threshold", type=parse_numbers, help="foreground probabilities; the model's by default")
+    parser.add_argument("--min-size", type=int, default=0, help="objects of fewer pixels are left out")
+    options = parser.parse_args(args)
+    pairs = find_pairs(options.data, None, None)
+    if options.model is None:
+        thresholds = [0.5]
+        pairs = spread(pairs, options.limit)
+        cases = list(ideal_cases(pairs, options.degrade, options.noise))
+    else:
+        model = load_model(options.model)
+        thresholds = options.threshold or [model.spec.threshold]
+        if options.val_only:
+            held_out = set(model.spec.training["data"]["val_images"])
+            pairs = [pair for pair in pairs if pair.name in held_out]
+        pairs = spread(pairs, options.limit)
+        cases = list(predicted_cases(pairs, model, Tiling(device=options.device, tta=options.tta)))
+    print(f"{len(cases)} images, {sum(len(np.unique(case.truth)) - 1 for case in cases)} objects")
+    methods = {"connected": CONNECTED, "by distance": BY_DISTANCE}
+    for smoothing, neck, depth in product(options.smoothing.split(","), options.neck, options.depth):
+        name = f"smoothing {smoothing:4} neck {neck:<4g} depth {depth:<5g}"
+        methods[name] = by_height(np.array(KERNELS[smoothing], np.float32), neck, depth)
+    found = {
+        f"{name:37} threshold {threshold:g}": score(cases, method, threshold, options.min_size)
+        for (name, method), threshold in product(methods.items(), thresholds)
+    }
+    for name, counts in sorted(found.items(), key=lambda item: item[1].scores.ap[0]):
+        print(f"{name}: {counts.scores.ap[0]:.4f} ({counts.matches[0]} right of {counts.predicted})")
+
+
+def spread(pairs: Sequence[Pair], limit: int | None) -> list[Pair]:
+    """Return at most so many pairs, spread over all."""
+    return list(pairs[:: max(1, -(-len(pairs) // limit))]) if limit else list(pairs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from scipy import ndimage
+
+from unetkit.data.dataset import CropDataset
+from unetkit.data.heights import Heights, are_plain, find_parts, numbers_objects, to_objects
+from unetkit.data.pairs import find_pairs
+from unetkit.data.store import ImageStore
+from unetkit.data.transforms import PRESETS, Transform
+from unetkit.models.spec import Normalization
+from unetkit.synthetic import write_dataset
+
+NUCLEI = Path(__file__).parents[2] / "../shared/data/nuclei/train/masks"
+
+
+def cells(seed: int, count: int = 60, size: int = 128) -> np.ndarray:
+    """Labels of touching cells with background between some of them: a Voronoi diagram within discs."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size]
+    points = rng.uniform(0, size, (count, 2))
+    distances = np.hypot(y[..., None] - points[:, 0], x[..., None] - points[:, 1])
+    return np.where(distances.min(-1) < 11, distances.argmin(-1) + 1, 0).astype(np.uint16)
+
+
+def plain_distances(labels: np.ndarray) -> np.ndarray:
+    """The distance in pixels of each object's pixels to what is not the object, one object after the other."""
+    distances = np.zeros(labels.shape)
+    for label in np.unique(labels[labels > 0]):
+        distances += ndimage.distance_transform_edt(labels == label)
+    return distances
+
+
+def check_distances(labels: np.ndarray) -> None:
+    heights, expected = Heights()(labels), plain_distances(labels)
+    assert heights.dtype == np.float32
+    assert np.array_equal(heights > 0, labels > 0)
+    for label in np.unique(labels[labels > 0]):
+        own, exact = heights[labels == label], expected[labels == label]
+        assert own.max() == 1
+        assert np.abs(own * exact.max() - exact).max() <= 1.2 + 0.04 * exact.max()
+        assert exact[own.argmax()] >= 0.96 * exact.max() - 1.2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_heights_are_the_distances_that_each_object_has_by_itself(seed: int) -> None:
+    check_distances(cells(seed))
+
+
+def test_distances_are_within_06_pixels_and_2_percent() -> None:
+    y, x = np.mgrid[:101, :101]
+    for labels in (np.hypot(y - 50, x - 50) < 45, abs(y - 50) + abs(x - 50) < 45):
+        exact = plain_distances(labels)
+        heights = Heights()(labels.astype(np.uint16))
+        pixels = heights / heights[50, 5:50][labels[50, 5:50]].min()  # the outermost pixel of a row is at distance 1
+        assert np.abs(pixels - exact).max() <= 0.6 + 0.02 * exact.max()
+
+
+@pytest.mark.skipif(not NUCLEI.exists(), reason="no ../shared/data/nuclei")
+def test_heights_of_real_nuclei() -> None:
+    for path in sorted(NUCLEI.iterdir())[::60]:
+        check_distances(tifffile.imread(path)[:256, :256].astype(np.uint16))
+
+
+def test_there_is_a_valley_between_touching_objects() -> None:
+    labels = np.zeros((20, 40), np.uint16)
+    labels[3:16, 3:20], labels[3:16, 20:36] = 7, 9
+    row = Heights()(labels)[9]
+    assert row[19] == row[20] == pytest.approx(1 / 7)
+    assert row[11] == row[28] == 1
+    assert Heights()(np.minimum(labels, 1))[9, 20] == 1
+
+
+def test_the_border_of_the_crop_is_not_one_of_an_object() -> None:
+    whole = cells(1, size=160)
+    cut = Heights()(whole[40:104, 40:104])
+    labels = np.zeros((30, 30), np.uint16)
+    labels[:, :10] = 3
+    assert Heights()(labels)[:, 0].tolist() == [1] * 30
+    inside = np.isin(whole[40:104, 40:104], np.setdiff1d(whole, _rim(whole[40:104, 40:104])))
+    np.testing.assert_allclose(cut[inside], Heights()(whole)[40:104, 40:104][inside], rtol=1e-6)
+
+
+def _rim(labels: np.ndarray) -> np.ndarray:
+    return np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+
+
+def test_crops_without_background_and_without_objects() -> None:
+    assert (Heights()(np.full((8, 8), 65535, np.uint16)) == 1).all()
+    assert (Heights()(np.zeros((8, 8), np.uint16)) == 0).all()
+
+
+def test_border_target_leaves_out_the_outermost_pixels_of_each_object() -> None:
+    labels = cells(2)
+    heights = Heights("border")(labels)
+    assert np.array_equal(heights, plain_distances(np.pad(labels, 3, "edge"))[3:-3, 3:-3] > 1)
+
+
+def test_plain_foreground_is_divided_into_its_parts() -> None:
+    labels = np.zeros((40, 40), np.uint16)
+    labels[2:7, 2:7], labels[10:31, 10:31] = 255, 255
+    numbered = labels.copy()
+    numbered[2:7, 2:7] = 1
+    assert np.array_equal(Heights(connected=True)(labels), Heights()(numbered))
+    assert Heights()(labels)[4, 4] < 0.5
+
+
+def test_labels_are_kept_apart_whatever_their_size() -> None:
+    large = np.array([[-3, 0, 70000], [2**31 - 1, 5, 70000]], np.int32)
+    assert to_objects(large).tolist() == [[0, 0, 2], [3, 1, 2]]
+    assert to_objects(large[:, 2:]).tolist() == [[1], [1]]
+    assert to_objects(np.array([[65535, 0, 3]], np.uint16)).tolist() == [[65535, 0, 3]]
+    assert to_objects(large).dtype == np.uint16
+
+
+def test_masks_that_number_their_objects_are_told_from_those_that_do_not() -> None:
+    labels = cells(0)
+    one_cell = np.where(labels == labels.max(), 1, 0)
+    assert find_parts(labels)[0] > 1
+    assert numbers_objects(labels) is True
+    assert numbers_objects((labels > 0) * np.uint8(255)) is False
+    assert numbers_objects(one_cell) is None
+    assert numbers_objects(labels * 0) is None
+    assert are_plain([False, False, True, None])
+    assert not are_plain([False, True])
+    assert not are_plain([None])
+
+
+def test_augmented_labels_are_still_the_labels() -> None:
+    labels = cells(3).copy()
+    labels[labels > 0] += 65535 - labels.max()
+    pixels = (labels > 0)[None].astype(np.float32)
+    transform = Transform(replace(PRESETS["strong"], rotate_probability=1, elastic_probability=1), 1)
+    for seed in range(8):
+        _, moved = transform(pixels, labels, np.random.default_rng(seed))
+        assert moved.dtype == np.uint16
+        assert np.isin(moved, labels).all()
+        assert 65535 in moved
+        assert len(np.unique(moved)) > 0.7 * len(np.unique(labels))
+
+
+@pytest.mark.parametrize("factor", [1, 2000])
+def test_heights_of_crops_are_those_of_the_moved_objects(tmp_path: Path, factor: int) -> None:
+    write_dataset(tmp_path, 2, 96, 0)
+    for path in (tmp_path / "masks").iterdir():
+        tifffile.imwrite(path, tifffile.imread(path).astype(np.int32) * factor)
+    store = ImageStore(find_pairs(tmp_path), Normalization(), 2**20)
+    settings = {"crop": 64, "crops_per_epoch": 6, "channels": 1, "classes": 2, "foreground_share": 0.5, "seed": 0}
+    augmentation = {"augmentation": PRESETS["strong"], "normalization": Normalization()}
+    with_heights, without = (
+        CropDataset(store, [0, 1], **settings, **augmentation, heights=h) for h in (Heights(), None)
+    )
+    for index in range(6):
+        item, other = with_heights[0, index], without[0, index]
+        assert item["height"].shape == (64, 64)
+        assert ((item["height"] > 0) == item["mask"].bool()).all()
+        assert (item["height"] == 1).any()
+        assert all((item[name] == other[name]).all() for name in ("image", "mask"))
+        assert "height" not in other

@@ -1,0 +1,238 @@
+"""Models that tell touching objects apart, from pixels to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from forwards import RAW, make_forward
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unetkit.backends.registry import create_backend, is_installed
+from unetkit.cli import main
+from unetkit.errors import ConfigError, ModelError
+from unetkit.inference.array import predict_tiled
+from unetkit.inference.ensemble import gather_models
+from unetkit.inference.halo import measure_halo
+from unetkit.inference.options import Result
+from unetkit.inference.segment import segment
+from unetkit.io.bands import BandStore
+from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.models.spec import ModelSpec, Normalization
+from unetkit.postprocess.heights import BY_HEIGHT
+from unetkit.postprocess.labels import Labels
+
+Make = Callable[..., Segmenter]
+
+TINY = ModelSpec(
+    encoder="resnet18", depth=3, decoder_channels=(32, 16, 8), in_channels=1, halo=16, instances=True, threshold=0.5
+)
+
+
+class TwoChannels(nn.Module):
+    """Foreground where the first channel is above 1/2; the height is the second channel."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return torch.cat([(pixels[:, :1] - 0.5) * 20, torch.logit(pixels[:, 1:2].clamp(1e-4, 1 - 1e-4))], dim=1)
+
+
+def known_model(threshold: float = 0.5) -> Segmenter:
+    """Return a model whose output is its input, uint8 mask and heights."""
+    raw = Normalization(scope="dataset", center=(0.0, 0.0), scale=(255.0, 255.0))
+    return Segmenter(replace(TINY, in_channels=2, normalization=raw, threshold=threshold), TwoChannels())
+
+
+def cells() -> NDArray[np.uint8]:
+    """Return the mask and the heights (2, 120, 140) of four discs, of which two touch."""
+    grid = np.mgrid[:120, :140]
+    image = np.zeros((2, 120, 140), np.uint8)
+    for y, x, radius in ((40, 40, 16), (40, 68, 16), (90, 30, 12), (95, 110, 20)):
+        height = 255 * (1 - np.hypot(grid[0] - y, grid[1] - x) / radius)
+        image[1] = np.maximum(image[1], height.clip(0)).astype(np.uint8)
+    image[0] = (image[1] > 0) * 255
+    return image
+
+
+@pytest.fixture
+def tiny_instances(tmp_path: Path) -> Path:
+    """The file of a U-Net with random weights that tells objects apart."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        segmenter = Segmenter(TINY).eval()
+    save_model(segmenter, tmp_path / "tiny.safetensors")
+    return tmp_path / "tiny.safetensors"
+
+
+def noise(*shape: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(1).integers(0, 255, shape).astype(np.uint8)
+
+
+# What the device gives back
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_mask_and_heights_are_the_channels_of_the_network(exact_segmenter: Make, augment: bool) -> None:
+    segmenter = exact_segmenter(instances=True)
+    pixels = noise(2, 1, 48, 64) // 4
+    kept = (slice(8, 40), slice(9, 50))
+
+    def predict(kind: str) -> NDArray[Any]:
+        forward = make_forward(segmenter, kind=kind, augment=augment, threshold=0.45)
+        return forward.submit(forward.gather(list(pixels)), [[RAW, RAW]], kept).result()
+
+    mask, probabilities, both = (predict(kind) for kind in ("mask", "probabilities", "heights"))
+    assert (mask.shape, probabilities.shape, both.shape) == ((2, 1, 32, 41), (2, 1, 32, 41), (2, 2, 32, 41))
+    assert both.dtype == np.uint8
+    assert 0 < mask.mean() < 255
+    np.testing.assert_array_equal(mask, np.where(probabilities >= 0.45, 255, 0))
+    np.testing.assert_array_equal(both[:, :1], mask)
+    turned = [(turns, flip) for flip in (False, True) for turns in range(4)] if augment else [(0, False)]
+    total = np.zeros((2, 48, 64))
+    for turns, flip in turned:
+        seen = np.rot90(pixels, turns, (2, 3))
+        seen = seen[..., ::-1] if flip else seen
+        with torch.inference_mode():
+            got = segmenter(torch.from_numpy(seen.astype(np.float32)), torch.zeros(2, 1), torch.ones(2, 1))[:, 1]
+        back = got.numpy()[..., ::-1] if flip else got.numpy()
+        total += np.rot90(back, -turns, (1, 2))
+    heights = (255 * total[:, kept[0], kept[1]] / len(turned)).clip(1)
+    inside = mask[:, 0] > 0
+    assert np.abs(both[:, 1].astype(float) - heights)[inside].max() <= 0.51
+    assert both[:, 1][inside].min() >= 1
+    assert not both[:, 1][~inside].any()
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino"])
+def test_all_backends_predict_mask_and_heights(tiny_instances: Path, backend: Any) -> None:
+    if not is_installed(backend):
+        pytest.skip(f"{backend} is not installed")
+    segmenter = gather_models(tiny_instances).segmenters[0]
+    pixels = torch.from_numpy(noise(2, 1, 64, 64))
+    center, scale, kept = torch.full((2, 1), 120.0), torch.full((2, 1), 70.0), (slice(16, 48), slice(9, 64))
+    with torch.inference_mode():
+        expected = segmenter(pixels, center, scale)[:, :, kept[0], kept[1]]
+    got = create_backend(backend, segmenter, torch.device("cpu"), "fp32")(pixels, center, scale, kept)
+    assert got.shape == (2, 2, 32, 55)
+    torch.testing.assert_close(got, expected, rtol=0, atol=2e-5)
+
+
+def test_the_halo_is_measured_on_the_mask(exact_segmenter: Make) -> None:
+    images = [(noise(1, 100, 100).astype(np.float32), np.zeros(1, np.float32), np.full(1, 4, np.float32))]
+    with_heights = exact_segmenter(instances=True)
+    without = exact_segmenter()
+    last = without.network.last
+    last.weight.data = with_heights.network.last.weight.data[:1].clone()
+    assert measure_halo(with_heights, images) == measure_halo(without, images)
+
+
+# Labels
+
+
+def test_the_labels_are_the_hills_of_the_heights() -> None:
+    image = cells()
+    labels = predict_tiled(image, known_model(), axes="CYX", output="labels", tile=64, backend="torch")
+    assert labels.max() == 4
+    assert labels[40, 40] != labels[40, 68]
+    np.testing.assert_array_equal(labels > 0, image[0] > 0)
+    expected = np.concatenate(list(Labels([image], 120, method=BY_HEIGHT).rows()), axis=1)[0]
+    np.testing.assert_array_equal(labels, expected)
+    for split in (False, True):
+        again = predict_tiled(image, known_model(), axes="CYX", output="labels", split=split, backend="torch")
+        np.testing.assert_array_equal(again, labels)
+    large = predict_tiled(image, known_model(), axes="CYX", output="labels", min_size=600, backend="torch")
+    assert large.max() == np.count_nonzero(np.bincount(labels.ravel())[1:] >= 600) < 4
+
+
+def test_labels_of_tiles_are_those_of_the_whole_image(exact_segmenter: Make) -> None:
+    segmenter = exact_segmenter(instances=True)
+    image = noise(150, 170) // 4
+    whole, tiled = (predict_tiled(image, segmenter, output="labels", tile=tile, halo=8) for tile in (256, 40))
+    assert whole.max() > 20
+    np.testing.assert_array_equal(tiled, whole)
+
+
+def test_mask_and_probabilities_are_those_of_a_model_without_heights(tiny_instances: Path) -> None:
+    segmenter = gather_models(tiny_instances).segmenters[0]
+    image = noise(60, 90)
+    mask, probabilities = (
+        predict_tiled(image, segmenter, output=output, tile=128, backend="torch")
+        for output in ("mask", "probabilities")
+    )
+    assert mask.shape == probabilities.shape == (60, 90)
+    np.testing.assert_array_equal(mask, np.where(probabilities >= 0.5, 255, 0))
+    head = segmenter.network.segmentation_head[0]
+    head.weight.data, head.bias.data = head.weight.data[:1], head.bias.data[:1]
+    alone = Segmenter(replace(segmenter.spec, instances=False), segmenter.network)
+    expected = predict_tiled(image, alone, output="probabilities", tile=128, backend="torch")
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)  # libraries add in an order that depends on channels
+
+
+# Choices
+
+
+def test_models_with_and_without_instances_do_not_go_together(exact_segmenter: Make) -> None:
+    with pytest.raises(ModelError, match=r"has instances False, but .* has True"):
+        gather_models([exact_segmenter(instances=True), exact_segmenter()])
+
+
+def test_a_mean_of_models_with_instances_is_one_of_heights_too(exact_segmenter: Make) -> None:
+    model = exact_segmenter(instances=True)
+    image = noise(60, 90) // 4
+    one, several = (predict_tiled(image, models, output="labels", tile=64) for models in (model, [model, model]))
+    np.testing.assert_array_equal(one, several)
+
+
+@pytest.mark.parametrize("values", [{"min_size": -1, "output": "labels"}, {"min_size": 5}])
+def test_a_smallest_size_that_means_nothing_is_an_error(values: Any) -> None:
+    with pytest.raises(ConfigError, match="min_size"):
+        Result(**values)
+
+
+# From file to file
+
+
+def test_split_is_told_to_change_nothing(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", cells(), metadata={"axes": "CYX"}, photometric="minisblack")
+    told: list[str] = []
+    usual = {"output": "labels", "axes": "CYX", "backend": "torch", "tell": told.append}
+    segment(tmp_path / "in.tif", tmp_path / "usual.tif", known_model(), **usual)
+    assert not any("split" in sentence for sentence in told)
+    (done,) = segment(tmp_path / "in.tif", tmp_path / "split.tif", known_model(), split=True, **usual)
+    assert [sentence for sentence in told if "--split changes nothing" in sentence]
+    assert done.objects == 4
+    np.testing.assert_array_equal(*(tifffile.imread(tmp_path / f"{name}.tif") for name in ("usual", "split")))
+
+
+def test_a_run_that_was_stopped_goes_on_with_masks_and_heights(
+    tiny_instances: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", noise(200, 90))
+    words = ["segment", str(tmp_path / "in.tif"), str(tmp_path / "out.tif"), "--model", str(tiny_instances)]
+    words += ["--tile", "64", "--backend", "torch"]
+    labels = [*words, "--output", "labels"]
+    assert main(labels) == 0
+    expected = tifffile.imread(tmp_path / "out.tif")
+    (tmp_path / "out.tif").unlink()
+    append = BandStore.append
+
+    def fail(self: BandStore, band: NDArray[Any]) -> None:
+        if len(self) == 3:
+            raise KeyboardInterrupt
+        append(self, band)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BandStore, "append", fail)
+        assert main(labels) == 130
+    capsys.readouterr()
+    assert main([*words, "--resume"]) == 2
+    assert 'output was "heights" and is now "mask"' in capsys.readouterr().err
+    assert main([*labels, "--resume"]) == 0
+    assert "holds 3 of" in capsys.readouterr().out
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), expected)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from unetkit.data.datamodule import SegmentationData
+from unetkit.data.transforms import resolve_augmentation
+from unetkit.planning.choose import BATCHES, CROPS, EPOCHS, TOTAL_CROPS, choose
+from unetkit.planning.machine import Machine
+from unetkit.planning.measure import Facts
+
+LAPTOP = Machine("cpu", "a processor", 4, False, 8 * 2**30, 8 * 2**30)
+WORKSTATION = Machine("cuda", "a GPU", 16, True, 64 * 2**30, 24 * 2**30)
+NUCLEI = Facts(
+    images=466,
+    files=466,
+    channels=3,
+    channel_kinds=(1, 3),
+    dtypes=("uint8",),
+    sides=(256, 256, 1040),
+    pixels=60_000_000,
+    nbytes=10**8,
+    foreground=0.14,
+    foreground_range=(0.03, 0.3),
+    brighter=0.8,
+    kind="instances",
+    classes=2,
+    diameters=(10.0, 20.0, 40.0),
+    objects=20_000,
+    touching=0.2,
+)
+
+
+def chosen(
+    facts: Facts = NUCLEI, machine: Machine = LAPTOP, given: dict[str, Any] | None = None, seconds: float = 0.1
+) -> dict[str, Any]:
+    choices = choose(facts, machine, given or {}, lambda encoder, crop, batch: seconds)
+    assert all(choice.why for choice in choices)
+    return {choice.key: choice.value for choice in choices}
+
+
+def test_what_is_given_is_kept_and_the_rest_fits_it() -> None:
+    given = {"data.crop": 512, "data.augment": "none", "trainer.max_epochs": 3}
+    settings = chosen(given=given)
+    assert given.items() <= settings.items()
+    assert settings["data.batch_size"] == BATCHES[0]
+    assert "data.augment_options" not in settings
+
+
+def test_nothing_is_timed_where_the_length_is_given() -> None:
+    def never(encoder: str, crop: int, batch: int) -> float:
+        raise AssertionError
+
+    choose(NUCLEI, LAPTOP, {"data.crops_per_epoch": 8, "trainer.max_epochs": 1}, never)
+
+
+def test_a_gpu_gets_a_larger_network_and_more_to_do() -> None:
+    laptop, workstation = chosen(), chosen(machine=WORKSTATION, seconds=0.002)
+    assert (laptop["model.encoder"], workstation["model.encoder"]) == ("resnet18", "resnet34")
+    assert chosen(replace(NUCLEI, pixels=10**9), WORKSTATION)["model.encoder"] == "resnet50"
+    assert workstation["data.batch_size"] > laptop["data.batch_size"]
+    total = [settings["data.crops_per_epoch"] * settings["trainer.max_epochs"] for settings in (laptop, workstation)]
+    assert total[1] > 3 * total[0]
+    assert workstation["trainer.devices"] == 1
+    assert "trainer.devices" not in laptop
+
+
+@pytest.mark.parametrize(("large", "side", "crop"), [(40, 1000, 256), (100, 1000, 320), (900, 1000, 320), (40, 90, 96)])
+def test_a_crop_holds_several_objects_as_far_as_the_images_go(large: float, side: int, crop: int) -> None:
+    facts = replace(NUCLEI, diameters=(10.0, 20.0, large), sides=(side, side, side))
+    assert chosen(facts)["data.crop"] == crop
+    assert chosen(facts)["data.crop"] <= CROPS["cpu"][1]
+
+
+def test_little_memory_gives_small_batches() -> None:
+    small = replace(LAPTOP, device_memory=2**30)
+    assert BATCHES[0] <= chosen(machine=small)["data.batch_size"] < chosen()["data.batch_size"]
+
+
+def test_touching_instances_are_learnt_and_others_not() -> None:
+    assert chosen()["model.instances"] is True
+    assert chosen(replace(NUCLEI, touching=0.0))["model.instances"] is False
+    assert chosen(replace(NUCLEI, kind="binary", touching=0.0))["model.instances"] is False
+    classes = chosen(replace(NUCLEI, kind="classes", classes=4))
+    assert classes["model.classes"] == 4
+    assert "model.instances" not in classes
+
+
+def test_few_images_are_varied_strongly_and_inverted_only_if_both_occur() -> None:
+    few = chosen(replace(NUCLEI, images=20, files=20, brighter=1.0))
+    assert few["data.augment"] == "strong"
+    assert few["data.augment_options"]["invert_probability"] == 0
+    mixed = chosen(replace(NUCLEI, images=20, files=20, brighter=0.6))
+    assert "invert_probability" not in mixed["data.augment_options"]
+    assert chosen()["data.augment"] == "standard"
+    for settings in (few, mixed, chosen()):
+        resolve_augmentation(settings["data.augment"], settings["data.augment_options"])
+
+
+def test_the_scale_varies_as_the_objects_do() -> None:
+    scales = [
+        chosen(replace(NUCLEI, diameters=(low, 20.0, 40.0)))["data.augment_options"]["scale"] for low in (38, 25, 4)
+    ]
+    assert scales == [[0.87, 1.15], [0.79, 1.26], [0.62, 1.6]]
+
+
+def test_rare_foreground_is_looked_for_and_frequent_is_not() -> None:
+    shares = [chosen(replace(NUCLEI, foreground=share))["data.foreground_share"] for share in (0.001, 0.14, 0.4, 0.8)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] == 0
+
+
+def test_the_mean_is_the_zero_only_where_objects_fill_the_images() -> None:
+    assert chosen()["data.normalization.method"] == "percentile"
+    assert chosen(replace(NUCLEI, foreground_range=(0.7, 0.8)))["data.normalization.method"] == "mean_std"
+
+
+@pytest.mark.parametrize(("images", "kept"), [(2, 1), (10, 2), (40, 6), (466, 47), (5000, 50)])
+def test_the_images_kept_for_validation(images: int, kept: int) -> None:
+    share = chosen(replace(NUCLEI, images=images, files=images))["data.val"]
+    assert max(1, round(share * images)) == kept
+
+
+def test_a_single_image_is_not_validated_on_but_pages_are() -> None:
+    assert chosen(replace(NUCLEI, images=1, files=1))["data.val"] == 0
+    assert chosen(replace(NUCLEI, images=20, files=1))["data.val"] > 0
+
+
+def test_validation_that_is_said_otherwise_is_no_share() -> None:
+    assert "data.val" not in chosen(given={"data.val_pages": "3-4"})
+    assert chosen(given={"data.val": "other"})["data.val"] == "other"
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.1, 1.0])
+def test_training_takes_the_time_that_there_is(seconds: float) -> None:
+    crop, epochs, val = 256, "trainer.max_epochs", 0.1
+    choices = choose(NUCLEI, LAPTOP, {"data.crop": crop}, lambda *_: seconds, minutes=30)
+    settings = {choice.key: choice.value for choice in choices}
+    total = settings[epochs] * settings["data.crops_per_epoch"]
+    validated = 0.7 * settings[epochs] * val * NUCLEI.pixels / crop**2
+    assert EPOCHS["cpu"][0] <= settings[epochs] <= EPOCHS["cpu"][1]
+    assert settings["data.crops_per_epoch"] % settings["data.batch_size"] == 0
+    if TOTAL_CROPS["cpu"][0] * 1.1 < total < TOTAL_CROPS["cpu"][1] * 0.9:
+        assert (total + validated) * seconds / 60 == pytest.approx(27, rel=0.1)
+
+
+def test_a_busy_machine_is_said_to_be_one() -> None:
+    for busy in (False, True):
+        choices = choose(NUCLEI, replace(LAPTOP, busy=busy), {}, lambda *_: 0.1)
+        assert ("other work" in choices[-1].why) == busy
+
+
+def test_more_data_than_usual_are_kept_in_memory_where_there_is_room() -> None:
+    assert "data.cache_gb" not in chosen()
+    large = replace(NUCLEI, nbytes=3 * 2**30)
+    assert chosen(large, replace(LAPTOP, memory=32 * 2**30))["data.cache_gb"] > 3
+    assert chosen(large, replace(LAPTOP, memory=4 * 2**30))["data.cache_gb"] == 2
+
+
+@pytest.mark.parametrize("machine", [LAPTOP, WORKSTATION])
+@pytest.mark.parametrize("side", [20, 33, 250, 4000])
+def test_all_data_settings_are_possible(machine: Machine, side: int) -> None:
+    settings = chosen(replace(NUCLEI, sides=(side, side, side)), machine)
+    keys = ("crop", "batch_size", "crops_per_epoch", "foreground_share", "augment", "augment_options", "val")
+    SegmentationData("somewhere", **{key: settings[f"data.{key}"] for key in keys})
+    assert settings["data.crop"] % 32 == 0

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from tifffile import imread, imwrite
+
+from unetkit.cli import main
+from unetkit.data.pairs import find_pairs
+from unetkit.planning import plan, write
+from unetkit.planning.plan import make_plan
+from unetkit.planning.write import describe, settings_of, to_yaml
+from unetkit.training.fit import FitCLI
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine on which a crop takes a tenth of a second, and a folder to write to."""
+    monkeypatch.setattr(plan, "time_crop", lambda *_: 0.1)
+    monkeypatch.chdir(tmp_path)
+
+
+def flat(config: dict[str, object], before: str = "") -> dict[str, object]:
+    """Keys of a nested config, joined by dots."""
+    found: dict[str, object] = {}
+    for key, value in config.items():
+        nested = isinstance(value, dict) and key != "augment_options"
+        found |= flat(value, f"{before}{key}.") if nested else {before + key: value}  # type: ignore[arg-type]
+    return found
+
+
+def test_the_configuration_holds_every_choice_with_its_reason(cells: Path) -> None:
+    planned = make_plan({"data.train": str(cells)})
+    text = to_yaml(planned, Path("cells.yaml"))
+    settings = {**settings_of(planned), "data.train": str(cells), "seed_everything": 0}
+    assert flat(yaml.safe_load(text)) == settings
+    for choice in planned.choices:
+        if choice.key not in write.NOT_YET:
+            assert choice.why in " ".join(line.strip(" #") for line in text.splitlines()), choice.key
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+def test_what_was_written_is_what_fit_takes(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(cells)]) == 0
+    out = capsys.readouterr().out
+    assert "Train with: unetkit fit --config cells.yaml" in out
+    cli = FitCLI(["--config", "cells.yaml", "--trainer.accelerator", "cpu"])
+    written = flat(yaml.safe_load(Path("cells.yaml").read_text()))
+    assert cli.datamodule.crop == written["data.crop"]
+    assert cli.trainer.max_epochs == written["trainer.max_epochs"]
+    assert cli.datamodule.normalization.method == written["data.normalization.method"]
+    assert cli._new_folder() == Path("runs/cells-1")
+
+
+def test_nothing_is_overwritten_unless_it_is_said(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("cells.yaml").write_text("mine")
+    assert main(["plan", str(cells)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert Path("cells.yaml").read_text() == "mine"
+    assert main(["plan", str(cells), "--overwrite"]) == 0
+    assert Path("cells.yaml").read_text() != "mine"
+
+
+def test_a_stack_is_planned_with_its_pages(cells: Path) -> None:
+    for part in ("images", "masks"):
+        pages = [imread(path) for path in sorted((cells / part).iterdir())]
+        imwrite(f"{part}.tif", np.stack(pages), photometric="minisblack")
+    assert main(["plan", "images.tif", "--masks", "masks.tif", "--pages", "0-5", "--val-pages", "6-7"]) == 0
+    data = yaml.safe_load(Path("images.yaml").read_text())["data"]
+    assert {"train": "images.tif", "masks": "masks.tif", "pages": "0-5", "val_pages": "6-7"}.items() <= data.items()
+    assert "val" not in data
+
+
+def test_warnings_are_said_and_written(cells: Path) -> None:
+    imwrite(cells / "images" / "cells_002.tif", np.full((192, 192), 7, np.uint16))
+    planned = make_plan({"data.train": str(cells)})
+    warning = "Warning: 1 image is all one value (cells_002.tif). Take them out, or export them again."
+    assert warning in describe(planned)
+    assert f"# {warning}" in to_yaml(planned, Path("cells.yaml"))
+
+
+def test_copies_in_the_validation_images_that_fit_will_draw_are_a_leak(cells: Path) -> None:
+    planned = make_plan({"data.train": str(cells), "data.val": 0.2})
+    _, held = plan.split_fraction(find_pairs(cells), 0.2, 0)
+    assert not planned.concerns
+    for part in ("images", "masks"):
+        imwrite(cells / part / "z.tif", imread(cells / part / held[0].image.name))
+    kinds = {concern.kind for concern in make_plan({"data.train": str(cells), "data.val": str(cells)}).concerns}
+    assert "leak" in kinds
+
+
+def test_data_that_cannot_be_trained_on_are_refused(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    imwrite(cells / "masks" / "cells_002.tif", np.zeros((10, 10), np.uint8))
+    assert main(["plan", str(cells)]) == 2
+    assert "1 mask differs in size" in capsys.readouterr().err
+    assert not Path("cells.yaml").exists()
+    assert main(["plan", "nowhere", "--minutes", "0"]) == 2
+    assert "minutes: 0 is not possible" in capsys.readouterr().err
+    assert main(["plan", "nowhere"]) == 2
+    assert "There is no file or folder nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("resnet18", "resnet18"),
+        ("a b: c", '"a b: c"'),
+        ("0-20", '"0-20"'),
+        ("no", '"no"'),
+        ("../data/x", "../data/x"),
+        ({"scale": [0.8, 1.25], "flip": 0}, "{scale: [0.8, 1.25], flip: 0}"),
+        (None, "null"),
+        (0.001, "0.001"),
+        (True, "true"),
+    ],
+)
+def test_values_are_plain_yaml(value: object, text: str) -> None:
+    assert write._flow(value) == text
+    assert yaml.safe_load(text) == value

@@ -1,0 +1,169 @@
+"""Objects of masks, with and without heights, against whole-image references and across tiles and bands."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import skimage.measure
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from unetkit.postprocess.components import CONNECTED
+from unetkit.postprocess.distances import BY_DISTANCE
+from unetkit.postprocess.heights import BY_HEIGHT
+from unetkit.postprocess.labels import Labels
+from unetkit.postprocess.method import Method
+
+METHODS = {"connected": CONNECTED, "distance": BY_DISTANCE, "height": BY_HEIGHT}
+
+
+def label(bands: list[NDArray[np.uint8]], height: int, method: Method, **choices: object) -> NDArray[np.uint16]:
+    """Return the labels (rows of all planes, width)."""
+    labels = Labels(bands, height, method=method, **choices)  # type: ignore[arg-type]
+    return np.concatenate(list(labels.rows()), axis=1)[0]
+
+
+def smooth_noise(height: int, width: int, sigma: float, seed: int) -> NDArray[np.float32]:
+    noise = np.random.default_rng(seed).normal(size=(height, width)).astype(np.float32)
+    blurred = cv2.GaussianBlur(noise, (0, 0), sigma)
+    return blurred / max(float(blurred.std()), 1e-6)
+
+
+def random_plane(height: int, width: int, seed: int, sigma: float = 3) -> NDArray[np.uint8]:
+    """Return a mask of touching blobs and random heights (2, height, width)."""
+    mask = smooth_noise(height, width, sigma, seed) > -0.3
+    heights = np.clip(smooth_noise(height, width, sigma / 2, seed + 1) * 60 + 120, 1, 255)
+    return np.stack([mask * 255, mask * heights]).astype(np.uint8)
+
+
+def cone(height: int, width: int, *summits: tuple[int, int], radius: int = 12) -> NDArray[np.uint8]:
+    """Return discs (2, height, width) whose heights fall from 1 at each summit to 0 at the border."""
+    grid = np.mgrid[:height, :width]
+    distances = np.stack([np.hypot(grid[0] - y, grid[1] - x) for y, x in summits]).min(0)
+    heights = np.clip(1 - distances / radius, 0, 1)
+    mask = distances < radius
+    return np.stack([mask * 255, mask * np.maximum(heights * 255, 1)]).astype(np.uint8)
+
+
+def count(plane: NDArray[np.uint8], method: Method = BY_HEIGHT) -> int:
+    return Labels([plane], plane.shape[1], method=method).count
+
+
+# However it is cut
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    name=st.sampled_from(sorted(METHODS)),
+    size=st.tuples(st.integers(1, 70), st.integers(1, 90)),
+    tile=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    cuts=st.lists(st.integers(1, 69), max_size=4),
+    seed=st.integers(0, 1000),
+    sigma=st.sampled_from([0.7, 2.0, 5.0]),
+)
+def test_labels_depend_on_neither_tiles_nor_bands(
+    name: str, size: tuple[int, int], tile: tuple[int, int], cuts: list[int], seed: int, sigma: float
+) -> None:
+    planes = [random_plane(*size, seed + 7 * i, sigma) for i in range(2)]
+    expected = label(planes, size[0], METHODS[name], tile=size)
+    bands = [
+        band for plane in planes for band in np.split(plane, sorted({cut for cut in cuts if cut < size[0]}), axis=1)
+    ]
+    np.testing.assert_array_equal(label(bands, size[0], METHODS[name], tile=tile), expected)
+
+
+@pytest.mark.parametrize("name", ["distance", "height"])
+def test_a_plane_of_many_tiles_is_labelled_as_one(name: str) -> None:
+    plane = random_plane(300, 400, 5)
+    whole = label([plane], 300, METHODS[name], tile=(300, 400))
+    assert whole.max() > skimage.measure.label(plane[0] > 0).max() + 5
+    np.testing.assert_array_equal(label([plane], 300, METHODS[name], tile=(64, 48)), whole)
+
+
+def test_connected_are_those_of_skimage() -> None:
+    plane = random_plane(120, 150, 3)
+    np.testing.assert_array_equal(label([plane], 120, CONNECTED, tile=(32, 32)), skimage.measure.label(plane[0] > 0))
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_every_pixel_of_the_mask_and_no_other_has_a_label_and_an_object_is_connected(method: Method) -> None:
+    plane = random_plane(120, 150, 4)
+    labels = label([plane], 120, method)
+    np.testing.assert_array_equal(labels > 0, plane[0] > 0)
+    for number in range(1, labels.max() + 1):
+        assert skimage.measure.label(labels == number, return_num=True)[1] == 1
+
+
+# What is an object
+
+
+@pytest.mark.parametrize("tile", [(64, 64), (16, 10)])
+def test_touching_discs_with_two_summits_are_two_objects(tile: tuple[int, int]) -> None:
+    plane = cone(40, 60, (20, 20), (20, 38))
+    labels = label([plane], 40, BY_HEIGHT, tile=tile)
+    assert skimage.measure.label(plane[0] > 0).max() == 1
+    assert labels.max() == 2
+    assert labels[20, 20] != labels[20, 38]
+    areas = np.bincount(labels.ravel())[1:]
+    assert abs(int(areas[0]) - int(areas[1])) < 30
+
+
+def test_discs_that_have_no_neck_are_told_apart_by_height_alone() -> None:
+    """A rectangle of two cells: the distance to the background has one ridge."""
+    heights = np.abs(np.sin(np.arange(60) / 60 * 2 * np.pi))[None] * np.sin((np.arange(20) + 0.5) / 20 * np.pi)[:, None]
+    plane = np.stack([np.full((20, 60), 255), np.maximum(heights * 255, 1)]).astype(np.uint8)
+    plane = np.pad(plane, ((0, 0), (5, 5), (5, 5)))
+    assert count(plane[:1], BY_DISTANCE) == 1
+    assert count(plane) == 2
+
+
+def test_one_summit_is_one_object_even_if_its_outline_has_a_neck() -> None:
+    plane = cone(60, 80, (30, 20), (30, 42), radius=13)
+    heights = 255 * (1 - np.hypot(*(np.mgrid[:60, :80] - np.array([30, 31])[:, None, None])) / 60)
+    plane[1] = np.where(plane[0] > 0, heights, 0)
+    assert count(plane[:1], BY_DISTANCE) == 2
+    assert count(plane) == 1
+
+
+def test_a_plain_at_full_height_is_one_object() -> None:
+    plane = np.pad(np.full((2, 90, 120), 255, np.uint8), ((0, 0), (4, 4), (4, 4)))
+    assert len(np.unique(label([plane], 98, BY_HEIGHT, tile=(20, 30)))) == 2
+
+
+def test_noise_does_not_split() -> None:
+    plane = cone(80, 80, (40, 40), radius=35)
+    noisy = plane[1] / 2 + 100 + smooth_noise(80, 80, 1, 0) * 6
+    plane[1] = np.where(plane[0] > 0, np.clip(noisy, 1, 255), 0)
+    raw = plane[1].astype(int)
+    inside = plane[0] > 0
+    neighbours = [np.roll(raw, step, axis) for axis in (0, 1) for step in (-1, 1)]
+    summits = np.logical_and.reduce([raw > neighbour for neighbour in neighbours]) & inside
+    assert summits.sum() > 20
+    assert count(plane) == 1
+
+
+def test_a_deep_valley_splits_whatever_the_size_of_the_object() -> None:
+    for radius in (4, 12, 40):
+        side = 4 * radius
+        plane = cone(
+            side, 2 * side, (side // 2, side // 2), (side // 2, side // 2 + round(1.6 * radius)), radius=radius
+        )
+        assert count(plane) == 2, radius
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_small_objects_are_left_out_and_the_numbers_have_no_gaps(method: Method) -> None:
+    plane = np.zeros((2, 40, 90), np.uint8)
+    for left, side in ((5, 3), (20, 8), (40, 4), (60, 9)):
+        plane[:, 10 : 10 + side, left : left + side] = 200
+    assert label([plane], 40, method).max() == 4
+    labels = label([plane], 40, method, smallest=17)
+    assert np.bincount(labels.ravel())[1:].tolist() == [64, 81]
+    assert label([plane], 40, method, smallest=16).max() == 3
+
+
+def test_a_band_that_crosses_into_the_next_plane_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 rows below its plane"):
+        Labels([np.zeros((2, 13, 5), np.uint8)], 10, method=BY_HEIGHT)

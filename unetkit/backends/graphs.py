@@ -1,0 +1,94 @@
+"""OpenVINO graphs in files, so that a model need not be converted or quantised each time that it is used."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from xml.etree import ElementTree
+
+import openvino as ov
+
+from unetkit.io.user_cache import user_cache
+from unetkit.models.segmenter import Segmenter
+
+ROOT = "net"
+"""Outermost element of a graph's .xml."""
+
+NOTE = "unetkit"
+"""Key under which a kept graph says what it was made of."""
+
+KEPT = 8
+"""Converted graphs that are kept at most; each is as large as its model."""
+
+
+@cache
+def core() -> ov.Core:
+    """Return OpenVINO's core, one for the life of the process.
+
+    Its CPU plugin gives the thread that loads it a stack for signals and frees that with the core. If another thread
+    lets go of the core, the next signal (Ctrl-C, a worker that ends) would be handled on memory that is gone.
+    """
+    return ov.Core()
+
+
+def converted_file(segmenter: Segmenter) -> Path | None:
+    """Return where the converted graph of a model is kept; None for one that is not as it was in its file."""
+    return user_cache() / "openvino" / f"{segmenter.sha256[:32]}.xml" if _identity(segmenter) else None
+
+
+def store_graph(graph: ov.Model, path: Path, segmenter: Segmenter) -> ov.Model:
+    """Keep a graph that was made of a model; where that is not possible it is made again next time.
+
+    A graph that was read rounds differently from the one that was written, so the one to use is the one read back: then
+    a later run gives the same bytes.
+
+    Args:
+        graph: The graph.
+        path: The file (.xml); the weights lie beside it (.bin).
+        segmenter: The model.
+
+    Returns:
+        The graph to use.
+    """
+    graph.set_rt_info(_identity(segmenter), [NOTE])
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent, prefix=".unetkit-") as folder:
+            ov.save_model(graph, Path(folder) / path.name, compress_to_fp16=False)
+            for suffix in (".bin", ".xml"):  # the .xml last: it is what is looked for
+                (Path(folder) / path.name).with_suffix(suffix).replace(path.with_suffix(suffix))
+    return load_graph(path, segmenter) or graph
+
+
+def load_graph(path: Path, segmenter: Segmenter) -> ov.Model | None:
+    """Return the graph that was kept for this model in a file, if there is one."""
+    identity = _identity(segmenter)
+    if not path.is_file() or not identity:
+        return None
+    try:
+        if ElementTree.parse(path).getroot().tag != ROOT:  # OpenVINO would try all the formats that it knows
+            return None
+        graph = core().read_model(path)
+    except (RuntimeError, ElementTree.ParseError, OSError):  # damaged: it is made again
+        return None
+    return graph if graph.has_rt_info([NOTE]) and graph.get_rt_info([NOTE]).value == identity else None
+
+
+def remove_oldest(folder: Path) -> None:
+    """Leave only the newest graphs of a folder."""
+    with suppress(OSError):
+        for path in sorted(folder.glob("*.xml"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+            path.unlink()
+            path.with_suffix(".bin").unlink(missing_ok=True)
+
+
+def _identity(segmenter: Segmenter) -> str:
+    """Return what a kept graph has to have been made of and with; "" for a model that was changed after loading."""
+    tensors = chain(segmenter.network.parameters(), segmenter.network.buffers())
+    if not segmenter.sha256 or any(tensor._version for tensor in tensors):
+        return ""
+    return f"{segmenter.sha256} openvino {version('openvino')} unetkit {version('unetkit')}"

@@ -1,0 +1,240 @@
+"""Labels of whole images: read from a CSV, the images resized to a square and kept in memory."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from unetkit.data.dataset import CropDataset, visiting_order
+from unetkit.data.store import to_channels
+from unetkit.data.transforms import PRESETS, Augmentation, Transform
+from unetkit.errors import DataError
+from unetkit.io.files import open_image
+from unetkit.io.resize import read_square
+from unetkit.models.spec import Normalization
+from unetkit.models.statistics import Statistics, measure_range, measure_statistics, sample_pixels
+
+
+class LabelledItem(TypedDict):
+    """A whole image and its label.
+
+    Attributes:
+        whole: (C, side, side) float32, in the units of the file.
+        whole_center: (C,) float32: network input is `(whole - whole_center) / whole_scale`.
+        whole_scale: (C,) float32.
+        label: int64: of one class 1 if it is there, else 0; of several the number of the one that is there.
+    """
+
+    whole: Tensor
+    whole_center: Tensor
+    whole_scale: Tensor
+    label: Tensor
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image of the list, as it is kept.
+
+    Attributes:
+        path: Its file.
+        label: See `LabelledItem`.
+        pixels: (channels, side, side) in the dtype of the file.
+        statistics: Normalisation values of the whole image, (channels,).
+        range: Ends of the range that augmentation works in, (channels,).
+    """
+
+    path: Path
+    label: int
+    pixels: NDArray[Any]
+    statistics: Statistics
+    range: Statistics
+
+
+def read_labels(path: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
+    """Read a CSV with the columns image and label; paths are relative to it.
+
+    Args:
+        path: The CSV.
+        classes: Names of the image classes: of one, labels are 1 (it is there) and 0; of several, labels are names.
+
+    Raises:
+        DataError: It cannot be read, a file is missing or listed twice, a label is no class.
+    """
+    remedy = "Begin it with the line 'image,label', then a path, relative to the CSV, and a label on each line."
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            if not {"image", "label"} <= set(reader.fieldnames or ()):
+                raise DataError(f"{path} has not the columns image and label.", remedy)
+            rows = [(reader.line_num, row["image"] or "", (row["label"] or "").strip()) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a CSV ({error}).", remedy) from error
+    if not rows:
+        raise DataError(f"{path} lists no images.", remedy)
+    known = ["0", "1"] if len(classes) == 1 else list(classes)
+    labels: dict[Path, int] = {}
+    for line, image, label in rows:
+        file_path = path.parent / image.strip()
+        if not file_path.is_file():
+            raise DataError(f"{file_path} (line {line} of {path}) is missing.", "Correct the path.")
+        if file_path in labels:
+            raise DataError(f"{file_path} is listed twice in {path}.", "Keep one of the lines.")
+        if label not in known:
+            raise DataError(
+                f"The label '{label}' (line {line} of {path}) is not possible.", f"Use {' or '.join(known)}."
+            )
+        labels[file_path] = known.index(label)
+    return list(labels.items())
+
+
+def _check_classes(images: Sequence[LabelledImage], classes: Sequence[str], path: Path) -> None:
+    """Raise a DataError unless every label is among the images to train on."""
+    known = ["0", "1"] if len(classes) == 1 else list(classes)
+    missing = sorted(set(range(len(known))) - {image.label for image in images})
+    if missing:
+        raise DataError(
+            f"No image to train on has the label '{known[missing[0]]}' in {path}.",
+            "Label more images, or set fewer of them aside.",
+        )
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """The labelled images.
+
+    Attributes:
+        train: Those to train on.
+        val: Those to validate on.
+        channels: Channels that the network takes; grey images are repeated.
+        normalization: Its center and scale are used for scope "dataset"; else each image's own.
+    """
+
+    train: tuple[LabelledImage, ...]
+    val: tuple[LabelledImage, ...]
+    channels: int
+    normalization: Normalization
+
+    def item(self, image: LabelledImage, pixels: NDArray[np.float32]) -> LabelledItem:
+        """Put an image, or a variation of its pixels, into tensors."""
+        center, scale = image.statistics.center, image.statistics.scale
+        if self.normalization.center is not None and self.normalization.scale is not None:
+            center, scale = (np.array(v, np.float32) for v in (self.normalization.center, self.normalization.scale))
+        return {
+            "whole": torch.from_numpy(to_channels(pixels, self.channels)),
+            "whole_center": torch.from_numpy(to_channels(center, self.channels).copy()),
+            "whole_scale": torch.from_numpy(to_channels(scale, self.channels).copy()),
+            "label": torch.tensor(image.label),
+        }
+
+    def val_batches(self, size: int) -> Iterator[dict[str, Tensor]]:
+        """Yield batches of the images to validate on: `LabelledItem`s, collated along a new first axis."""
+        for start in range(0, len(self.val), size):
+            images = self.val[start : start + size]
+            yield default_collate([self.item(image, image.pixels.astype(np.float32)) for image in images])
+
+
+def load_labelled(
+    path: Path,
+    classes: Sequence[str],
+    train: Set[Path],
+    val: Set[Path],
+    *,
+    part: float | tuple[int, int],
+    seed: int,
+    side: int,
+    channels: int,
+    normalization: Normalization,
+) -> LabelledImages:
+    """Read all images, resized to `side` x `side`, and set some aside.
+
+    Args:
+        path: The CSV, see `read_labels`.
+        classes: Names of the image classes.
+        train: Files, resolved, to train on.
+        val: Files, resolved, to validate on.
+        part: What is set aside of all others: a share, 0 to 1, or a fold and the number of folds.
+        seed: Another seed sets others aside.
+        side: Side of the square.
+        channels: Channels that the network takes.
+        normalization: How to measure the images.
+
+    Raises:
+        ImageError: A file that cannot be read.
+        DataError: The CSV cannot be used, an image has several planes or other channels than 1 or `channels`, or none
+            to train on shows one of the classes.
+    """
+    labels = read_labels(path, classes)
+    others = [file.resolve() for file, _ in labels if file.resolve() not in train | val]
+    order = np.random.default_rng(seed).permutation(len(others))
+    held = np.array_split(order, part[1])[part[0]] if isinstance(part, tuple) else order[: round(part * len(others))]
+    aside = val | {others[index] for index in held}
+
+    def load(entry: tuple[Path, int]) -> LabelledImage:
+        file, label = entry
+        with closing(open_image(file)) as source:
+            info = source.info
+            if info.planes > 1 or info.channels not in (1, channels):
+                raise DataError(
+                    f"{file} has {info.planes} planes of {info.channels} channels.",
+                    f"Label images of one plane, with 1 or {channels} channels.",
+                )
+            sample = sample_pixels(source, 0)
+            measured = measure_statistics(sample, normalization), measure_range(sample, normalization)
+            return LabelledImage(file, label, read_square(source, 0, side), *measured)
+
+    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1)) as pool:
+        images = list(pool.map(load, labels))
+    kept = tuple(image for image in images if image.path.resolve() not in aside)
+    _check_classes(kept, classes, path)
+    held_out = tuple(image for image in images if image.path.resolve() in aside)
+    return LabelledImages(kept, held_out, channels, normalization)
+
+
+class LabelledCrops(Dataset[Any]):
+    """Crops, each with one whole image beside it; the key (epoch, index) decides everything.
+
+    Args:
+        crops: The crops.
+        labelled: The labelled images; each to train on is visited before any is visited again.
+        augmentation: How to vary them.
+        seed: Another seed gives another order.
+    """
+
+    def __init__(self, crops: CropDataset, labelled: LabelledImages, augmentation: Augmentation, seed: int) -> None:
+        self._crops = crops
+        self._labelled = labelled
+        self._seed = seed
+        kinds = {image.pixels.shape[0] for image in labelled.train} if augmentation != PRESETS["none"] else set()
+        self._transforms = {kind: Transform(augmentation, kind) for kind in kinds}
+
+    def __len__(self) -> int:
+        """Number of crops in an epoch."""
+        return len(self._crops)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        """Return the crop and the whole image that (epoch, index) stands for: an `Item` and a `LabelledItem`."""
+        epoch, index = key
+        images = self._labelled.train
+        visit, place = divmod(epoch * len(self._crops) + index, len(images))
+        image = images[visiting_order(self._seed, visit, len(images))[place]]
+        pixels = image.pixels.astype(np.float32)
+        if self._transforms:
+            low, width = image.range.center[:, None, None], image.range.scale[:, None, None]
+            rng = np.random.default_rng((self._seed, epoch, index, 1))
+            varied = self._transforms[pixels.shape[0]](
+                (pixels - low) / width, np.zeros(pixels.shape[1:], np.uint8), rng
+            )
+            pixels = varied[0] * width + low
+        return {**self._crops[key], **self._labelled.item(image, pixels)}

@@ -1,0 +1,158 @@
+"""How much each pixel counts: rare classes more, and gaps between objects most (the U-Net paper, MICCAI 2015)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects
+
+from unetkit.data.loading import Window
+from unetkit.data.store import ImageStore
+from unetkit.errors import ConfigError
+
+REACH = 4
+"""Distance from an object, in `sigma`, up to which it counts: beyond, less than 1/2980 of `w0` is lost."""
+
+
+@dataclass(frozen=True)
+class BorderWeight:
+    """The weight of gaps between objects, `w0 exp(-(d1 + d2)^2 / (2 sigma^2))`.
+
+    Args:
+        w0: Weight of a gap that has no width; 10 in the paper.
+        sigma: How fast the weight falls with the width of the gap, in pixels of the images; 5 in the paper.
+    """
+
+    w0: float = 10.0
+    sigma: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.w0 < 0 or self.sigma <= 0:
+            raise ConfigError(
+                f"A border weight of w0={self.w0:g}, sigma={self.sigma:g} is not possible.",
+                "Use w0 of 0 or more and sigma above 0.",
+            )
+
+
+class WeightMaps:
+    """The weights of the pixels of training images: `w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2))`.
+
+    `w_c` balances the classes: each has the same sum over all images, and the mean is 1. The borders of images that the
+    store keeps in memory are computed once, with 2 bytes for each pixel; those of the others for each window anew.
+
+    Args:
+        store: The images.
+        indices: Those of them to train on.
+        classes: Number of mask values; for 2, every label above zero is foreground.
+        border: How much gaps count.
+
+    Attributes:
+        class_weights: (classes,) float32: w_c of each class; 0 for one that is nowhere.
+    """
+
+    def __init__(self, store: ImageStore, indices: Sequence[int], classes: int, border: BorderWeight) -> None:
+        self._store = store
+        self._classes = classes
+        self._border = border
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            measured = list(pool.map(self._measure, indices))
+        self._kept = {i: kept for i, (_, kept) in zip(indices, measured, strict=True) if kept is not None}
+        counts = sum((counted for counted, _ in measured), np.zeros(classes))
+        present = counts > 0
+        self.class_weights = np.zeros(classes, np.float32)
+        self.class_weights[present] = counts.sum() / (present.sum() * counts[present])
+
+    def read(self, index: int, window: Window, classes: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the weights (h, w) of a window.
+
+        Args:
+            index: The image.
+            window: Rows and columns, inside the image.
+            classes: (h, w) class of each pixel there.
+        """
+        if index in self._kept:
+            border = self._kept[index][window].astype(np.float32)
+        else:
+            reach, record = ceil(REACH * self._border.sigma), self._store.records[index]
+            sizes = (record.height, record.width)
+            seen = tuple(_grow(part, reach, size) for part, size in zip(window, sizes, strict=True))
+            labels = self._store.read(index, (seen[0], seen[1]))[1]
+            inner = tuple(slice(w.start - s.start, w.stop - s.start) for w, s in zip(window, seen, strict=True))
+            border = weigh_borders(number_objects(labels, self._classes), self._border)[inner]
+        weights: NDArray[np.float32] = self.class_weights[classes] + border
+        return weights
+
+    def _measure(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.float16] | None]:
+        """Count the pixels of each class of an image, and compute its borders if it is kept."""
+        labels = self._store.read(index)[1]
+        counts = np.bincount(np.clip(labels, 0, self._classes - 1).ravel(), minlength=self._classes)
+        if not self._store.keeps(index):
+            return counts, None
+        return counts, weigh_borders(number_objects(labels, self._classes), self._border).astype(np.float16)
+
+
+def number_objects(labels: NDArray[Any], classes: int) -> NDArray[np.int32]:
+    """Number the objects of a mask from 1, with 0 for the background.
+
+    Labels that differ are objects of foreground and background. Where there is one foreground value only, or where
+    values are classes, objects are what is connected: neighbours along a row or column.
+
+    Args:
+        labels: (h, w) whole numbers.
+        classes: Number of mask values.
+    """
+    values, numbers = np.unique(np.maximum(labels, 0), return_inverse=True)
+    objects: NDArray[np.int32] = numbers.reshape(labels.shape).astype(np.int32) + (1 if values[0] > 0 else 0)
+    foreground = values[values > 0]
+    if classes == 2 and len(foreground) > 1:
+        return objects
+    connected = np.zeros(labels.shape, np.int32)
+    for value in foreground:
+        count = int(connected.max())
+        parts = cv2.connectedComponents((labels == value).astype(np.uint8), connectivity=4)[1]
+        connected = np.where(parts > 0, parts + count, connected)
+    return connected
+
+
+def weigh_borders(objects: NDArray[np.int32], border: BorderWeight) -> NDArray[np.float32]:
+    """Compute the weight of gaps, of background pixels alone.
+
+    d1 and d2 are the distances of a pixel to the nearest and the second nearest object. Each object is looked at only
+    as far as it counts, so the time grows with the area around the objects and not with their number times the image.
+
+    Args:
+        objects: (h, w) with the number of its object for each pixel, 0 for the background.
+        border: w0 and sigma.
+
+    Returns:
+        (h, w), from 0 to w0.
+    """
+    nearest = np.full(objects.shape, np.inf, np.float32)
+    second = nearest.copy()
+    for number, box in enumerate(find_objects(objects), 1):
+        if box is None:  # a number that no object has
+            continue
+        rows, columns = (
+            _grow(part, ceil(REACH * border.sigma), size) for part, size in zip(box, objects.shape, strict=True)
+        )
+        others = (objects[rows, columns] != number).astype(np.uint8)
+        distance = cv2.distanceTransform(others, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        first, next_one = nearest[rows, columns], second[rows, columns]
+        np.minimum(next_one, np.maximum(first, distance), out=next_one)
+        np.minimum(first, distance, out=first)
+    weights: NDArray[np.float32] = border.w0 * np.exp(-((nearest + second) ** 2) / (2 * border.sigma**2))
+    weights[objects > 0] = 0
+    return weights
+
+
+def _grow(part: slice, reach: int, length: int) -> slice:
+    """Extend a part of an axis to both sides, within the axis."""
+    return slice(max(part.start - reach, 0), min(part.stop + reach, length))

@@ -1,0 +1,222 @@
+"""How well predicted objects agree with the true ones: counts that add up, and the scores that follow from them.
+
+Both sides are instance labels: 0 for background, any other number for the object that a pixel is of. A label is one
+object, whether its pixels are connected or not. A predicted and a true object match where their IoU (pixels in both,
+divided by pixels in either) reaches a threshold; no object matches twice. Where neither side has an object, every score
+is 1; where only one of them has, every score is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from operator import add
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.errors import DataError
+
+THRESHOLDS = tuple(k / 20 for k in range(10, 20))
+"""The IoUs at which objects are matched: 0.50, 0.55, ..., 0.95, as in the 2018 Data Science Bowl."""
+
+Overlaps = NDArray[np.int64]
+"""(N, 3): a predicted label, a true label, and how many pixels have both."""
+
+
+@dataclass(frozen=True)
+class InstanceScores:
+    """Agreement of predicted objects with the true ones; each value lies between 0 (none) and 1 (perfect).
+
+    Attributes:
+        ap: TP / (TP + FP + FN) of the objects for each of `THRESHOLDS`: the average precision of the 2018 Data Science
+            Bowl and of StarDist (Schmidt et al. 2018, https://arxiv.org/abs/1806.03535).
+        mean_ap: Mean of `ap`.
+        f1: 2 TP / (2 TP + FP + FN), at an IoU of 0.5.
+        precision: TP / (TP + FP), the share of the predicted objects that are right, at an IoU of 0.5.
+        recall: TP / (TP + FN), the share of the true objects that are found, at an IoU of 0.5.
+        pq: Panoptic quality, `sq` times `rq` (Kirillov et al. 2019, https://arxiv.org/abs/1801.00868).
+        sq: Segmentation quality, the mean IoU of the matches above an IoU of 0.5; 0 without any.
+        rq: Recognition quality, the F1 score of the objects with matches above, not at, an IoU of 0.5.
+    """
+
+    ap: tuple[float, ...]
+    mean_ap: float
+    f1: float
+    precision: float
+    recall: float
+    pq: float
+    sq: float
+    rq: float
+
+    def flat(self) -> dict[str, float]:
+        """Return all scores by name, those of `ap` as "ap50" to "ap95"."""
+        values = {f"ap{100 * threshold:.0f}": score for threshold, score in zip(THRESHOLDS, self.ap, strict=True)}
+        return values | {name: value for name, value in vars(self).items() if name != "ap"}
+
+
+@dataclass(frozen=True)
+class InstanceCounts:
+    """Objects counted in one or more images: add counts to pool them.
+
+    Attributes:
+        predicted: Objects of the prediction.
+        true: Objects of the truth.
+        matches: Pairs of a predicted and a true object whose IoU is at least that of `THRESHOLDS`, for each of them.
+        majority_matches: Pairs whose IoU is above 0.5.
+        majority_iou: Sum of their IoUs.
+
+    Example:
+        >>> counts = match_instances(np.array([[1, 1, 0, 2]]), np.array([[7, 7, 7, 0]]))
+        >>> counts.predicted, counts.true, counts.matches[0], round(counts.majority_iou, 3)
+        (2, 1, 1, 0.667)
+        >>> (counts + counts).scores.ap[0]
+        0.5
+    """
+
+    predicted: int = 0
+    true: int = 0
+    matches: tuple[int, ...] = (0,) * len(THRESHOLDS)
+    majority_matches: int = 0
+    majority_iou: float = 0.0
+
+    def __add__(self, other: InstanceCounts) -> InstanceCounts:
+        return InstanceCounts(
+            self.predicted + other.predicted,
+            self.true + other.true,
+            tuple(map(add, self.matches, other.matches)),
+            self.majority_matches + other.majority_matches,
+            self.majority_iou + other.majority_iou,
+        )
+
+    @property
+    def scores(self) -> InstanceScores:
+        """All scores that follow from the counts."""
+        both, found = self.predicted + self.true, self.matches[0]
+        if not both:
+            return InstanceScores((1.0,) * len(THRESHOLDS), *(1.0,) * 7)
+        ap = tuple(count / (both - count) for count in self.matches)
+        sq, rq = self.majority_iou / max(self.majority_matches, 1), 2 * self.majority_matches / both
+        return InstanceScores(
+            ap=ap,
+            mean_ap=float(np.mean(ap)),
+            f1=2 * found / both,
+            precision=found / max(self.predicted, 1),
+            recall=found / max(self.true, 1),
+            pq=sq * rq,
+            sq=sq,
+            rq=rq,
+        )
+
+    def flat(self) -> dict[str, float]:
+        """Return all counts by name, those of `matches` as "matches50" to "matches95"."""
+        counts = {f"matches{100 * threshold:.0f}": n for threshold, n in zip(THRESHOLDS, self.matches, strict=True)}
+        return counts | {name: value for name, value in vars(self).items() if name != "matches"}
+
+
+def match_instances(predicted: NDArray[Any], truth: NDArray[Any]) -> InstanceCounts:
+    """Compare the predicted objects of one image with the true ones.
+
+    Args:
+        predicted: Instance labels of any integer type and any shape, for example (H, W); 0 for background.
+        truth: Instance labels of the same shape.
+
+    Raises:
+        DataError: The shapes differ, or what is given are no labels.
+    """
+    return match_overlaps([count_overlaps(predicted, truth)])
+
+
+def count_overlaps(predicted: NDArray[Any], truth: NDArray[Any]) -> Overlaps:
+    """Count the pixels that each predicted label shares with each true one, the background (0) included.
+
+    Args:
+        predicted: Instance labels of an image or of a band of it, at least one pixel.
+        truth: Instance labels of the same shape.
+
+    Returns:
+        (N, 3): predicted label, true label, and how many pixels have both, for each pair of labels that meet.
+
+    Raises:
+        DataError: The shapes differ, or what is given are no labels.
+    """
+    if predicted.shape != truth.shape:
+        raise DataError(
+            f"The prediction has shape {predicted.shape}, but the truth has {truth.shape}.",
+            "Compare labels of the same image at the same size.",
+        )
+    check_labels(predicted, "The prediction")
+    check_labels(truth, "The truth")
+    first, second = predicted.ravel(), truth.ravel()
+    starts = np.flatnonzero((first[1:] != first[:-1]) | (second[1:] != second[:-1])) + 1
+    starts = np.insert(starts, 0, 0)
+    lengths = np.diff(starts, append=first.size)  # of the runs of pixels with the same two labels
+    return _sum_pairs(np.stack([first[starts].astype(np.int64), second[starts].astype(np.int64), lengths], axis=1))
+
+
+def check_labels(labels: NDArray[Any], name: str) -> None:
+    """Raise a DataError, in which `name` is the subject, unless all values are whole and not below 0."""
+    if labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{name} holds {labels.dtype} values, not instance labels.",
+            "Give whole numbers, one for each object and 0 for background (`segment --output labels` writes them).",
+        )
+    if labels.min() < 0:
+        raise DataError(f"{name} has the label {labels.min()}.", "Number objects from 1 up, and give 0 to background.")
+
+
+def match_overlaps(bands: Sequence[Overlaps]) -> InstanceCounts:
+    """Match the objects of one image, given the overlaps in all bands of it.
+
+    With thresholds of 0.5 and above no assignment has to be searched for. Of two objects that reach 0.5 with the same
+    third one, each holds at least half of its pixels, so they are its two halves and have no pixel elsewhere: both
+    reach exactly 0.5, with no other object, and either may be taken. Above 0.5 matches are unique (Kirillov et al.
+    2019, section 4.1).
+    """
+    predicted, true, pixels = _sum_pairs(np.concatenate(bands)).T
+    predicted_labels, predicted_sizes = _sizes(predicted, pixels)
+    true_labels, true_sizes = _sizes(true, pixels)
+    objects = (predicted > 0) & (true > 0)
+    predicted, true, shared = predicted[objects], true[objects], pixels[objects]
+    sizes = (
+        predicted_sizes[np.searchsorted(predicted_labels, predicted)],
+        true_sizes[np.searchsorted(true_labels, true)],
+    )
+    iou = shared / (sizes[0] + sizes[1] - shared)
+    return InstanceCounts(
+        predicted=int(np.count_nonzero(predicted_labels)),
+        true=int(np.count_nonzero(true_labels)),
+        matches=tuple(_count_once(predicted[iou >= least], true[iou >= least]) for least in THRESHOLDS),
+        majority_matches=int(np.count_nonzero(iou > 0.5)),
+        majority_iou=float(iou[iou > 0.5].sum()),
+    )
+
+
+def mean_instance_scores(scores: Sequence[InstanceScores]) -> InstanceScores:
+    """Return the mean of each score over at least one image."""
+    ap = np.mean([each.ap for each in scores], axis=0).tolist()
+    names = [field.name for field in fields(InstanceScores) if field.name != "ap"]
+    return InstanceScores(tuple(ap), *(float(np.mean([getattr(each, name) for each in scores])) for name in names))
+
+
+def _count_once(predicted: NDArray[np.int64], true: NDArray[np.int64]) -> int:
+    """Return how many of the pairs can be taken so that none has a label of another."""
+    first = np.unique(predicted, return_index=True)[1]
+    return len(np.unique(true[first]))
+
+
+def _sum_pairs(overlaps: Overlaps) -> Overlaps:
+    """Add up the pixels of rows with the same two labels."""
+    overlaps = overlaps[np.lexsort((overlaps[:, 1], overlaps[:, 0]))]
+    new = np.any(np.diff(overlaps[:, :2], axis=0, prepend=-1), axis=1)
+    starts = np.flatnonzero(new)
+    return np.column_stack([overlaps[starts, :2], np.add.reduceat(overlaps[:, 2], starts)])
+
+
+def _sizes(labels: NDArray[np.int64], pixels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the different labels, sorted, and the pixels of each."""
+    found, index = np.unique(labels, return_inverse=True)
+    sizes = np.zeros(len(found), np.int64)
+    np.add.at(sizes, index, pixels)
+    return found, sizes

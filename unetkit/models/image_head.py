@@ -1,0 +1,74 @@
+"""What a whole image shows: a linear layer on the encoder's deepest features, beside the network for masks.
+
+smp's `aux_params` would put it into the network's output; so it does not touch what masks are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+from segmentation_models_pytorch.base.heads import ClassificationHead
+from torch import Tensor, nn
+
+from unetkit.models.segmenter import Segmenter
+
+
+def image_logits(network: Any, pixels: Tensor) -> Tensor:
+    """Judge whole images.
+
+    The encoder's batch norm uses its running statistics, in training too: they stay those of the crops, which the masks
+    are made with.
+
+    Args:
+        network: A network with an image head, see `build_network`.
+        pixels: (N, C, side, side) normalised.
+
+    Returns:
+        Logits (N, image classes), float32.
+    """
+    with _frozen_batch_norm(network.encoder):
+        deepest = network.encoder(pixels)[-1]
+    head: ClassificationHead = network.image_head
+    logits: Tensor = head(deepest).float()
+    return logits
+
+
+def to_image_probabilities(logits: Tensor) -> Tensor:
+    """Turn logits (N, k) into probabilities: of one class that is there or not, or of several of which one is there."""
+    return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+
+
+class ImageClassifier(nn.Module):
+    """The part of a model that judges whole images, as a copy: what is done to the network for masks does not touch it.
+
+    Args:
+        segmenter: A model with image classes.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        super().__init__()
+        network: Any = segmenter.network
+        self.encoder: nn.Module = deepcopy(network.encoder)
+        self.image_head: nn.Module = deepcopy(network.image_head)
+        self.normalizer = segmenter.normalizer
+        self.spec = segmenter.spec
+        self.eval()
+
+    def forward(self, pixels: Tensor, center: Tensor, scale: Tensor) -> Tensor:
+        """Predict the probability of each image class (N, k), for raw pixels (N, C, side, side)."""
+        return to_image_probabilities(image_logits(self, self.normalizer(pixels, center, scale)))
+
+
+@contextmanager
+def _frozen_batch_norm(encoder: nn.Module) -> Iterator[None]:
+    training = [module for module in encoder.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

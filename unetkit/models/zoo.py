@@ -1,0 +1,59 @@
+"""Built-in models, by name. They lie in the package, in `models/builtin/NAME.safetensors`."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from unetkit.errors import ModelError, closest
+
+DEFAULT_MODEL = "nuclei"
+"""The model that segments where none is named."""
+
+DEFAULT_NOTE = f"No model is named: the built-in model '{DEFAULT_MODEL}' is used."
+
+SUFFIX = ".safetensors"
+
+
+def builtin_folder() -> Path:
+    """Return the folder of the built-in models; it need not exist."""
+    return Path(str(files("unetkit") / "models" / "builtin"))
+
+
+def builtin_names() -> list[str]:
+    """Return the names of the built-in models, sorted."""
+    return sorted(path.stem for path in builtin_folder().glob(f"*{SUFFIX}"))
+
+
+def builtin_path(name: str | Path) -> Path | None:
+    """Return the file of a built-in model, None if there is no such model.
+
+    Args:
+        name: A bare name, for example "nuclei". A file of that name is meant by "./nuclei" or with its suffix.
+    """
+    return builtin_folder() / f"{name}{SUFFIX}" if str(name) in builtin_names() else None
+
+
+def find_model(model: str | Path) -> Path:
+    """Return the file of a model that is given by the name of a built-in one, or by its path.
+
+    Raises:
+        ModelError: It is a bare name, but neither that of a built-in model nor that of a file.
+    """
+    path = Path(model)
+    if (builtin := builtin_path(model)) is not None:
+        return builtin
+    if len(path.parts) == 1 and not path.suffix and not path.is_file():
+        names = builtin_names()
+        known = closest(str(model), names) if names else "This installation has none."
+        raise ModelError(
+            f"There is no built-in model '{model}', nor a file of that name.",
+            f"{known} Or give a model.safetensors that `unetkit fit` wrote.",
+        )
+    return path
+
+
+def short_name(path: str) -> str:
+    """Return what to call the model of a file: the name of a built-in one, else the file's name."""
+    file = Path(path)
+    return file.stem if file.parent == builtin_folder() else file.name

@@ -1,0 +1,333 @@
+"""From the facts of a data set and a machine to settings, each with its reason. All numbers that decide are here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil, floor, log2, sqrt
+from typing import Any
+
+from unetkit.planning.machine import Machine
+from unetkit.planning.measure import Facts
+
+ENCODERS = {"cpu": "resnet18", "gpu": "resnet34", "much data": "resnet50"}
+"""Encoders by what there is to train with; the last needs a GPU of `ROOMY_GPU` bytes."""
+
+MUCH_DATA = 2000
+"""Crops that cover all images once, from which on there is much data."""
+
+ROOMY_GPU = 12 * 2**30
+
+LEARNING_RATE = 0.001
+
+CROPS = {"cpu": (256, 320), "gpu": (256, 512)}
+"""Smallest and largest crop, in pixels."""
+
+CROP_OBJECTS = 3.0
+"""Large objects (of the 90 percentile) that fit side by side into a crop."""
+
+SMALLEST_CROP = 64
+
+BATCH_PIXELS = {"cpu": 8 * 256**2, "gpu": 16 * 256**2}
+"""Pixels in a batch."""
+
+BATCHES = (2, 32)
+"""Smallest and largest batch."""
+
+TRAINING_BYTES = {"resnet18": 2600, "resnet34": 3000, "resnet50": 5400}
+"""Bytes of memory for each pixel of a batch, in float32: twice what was measured to be kept for the backward pass."""
+
+HALF_PRECISION = 0.75
+"""Share of these bytes in mixed precision."""
+
+MEMORY_SHARE = 0.5
+"""Share of the free memory that a batch may take."""
+
+MINUTES = {"cpu": 25.0, "gpu": 40.0}
+"""How long training may take."""
+
+RESERVED = 0.1
+"""Share of the time for the start, and for the halo and the picture at the end."""
+
+EPOCHS = {"cpu": (8, 20), "gpu": (15, 50)}
+"""Fewest and most epochs: validation after each of them takes its time."""
+
+VALIDATION_COST = 0.7
+"""Time of validating a crop's worth of pixels, in times of training on a crop."""
+
+VALIDATION_SHARE = 0.25
+"""Share of the time that validation may take, as long as the epochs do not become too few."""
+
+TOTAL_CROPS = {"cpu": (640, 20_000), "gpu": (8_000, 100_000)}
+"""Fewest and most crops in the whole training."""
+
+PASSES = 400
+"""Times that the images are gone through at most."""
+
+VALIDATION = ((10, 0.2), (100, 0.15), (500, 0.1))
+"""Share of the images to validate on, up to so many images; of more images, `VALIDATION_IMAGES`."""
+
+VALIDATION_IMAGES = 50
+
+FOREGROUND = ((0.02, 0.75), (0.3, 0.5), (0.5, 0.25))
+"""Share of the crops around an object, up to such a share of foreground pixels; 0 beyond."""
+
+FEW_IMAGES = 50
+"""Up to so many images augmentation is strong."""
+
+SCALE = (1.15, 1.6)
+"""Least and most that augmentation enlarges (and shrinks)."""
+
+MIXED = 0.1
+"""Objects are both bright and dark if at least this share of the images differs from the others."""
+
+FULL = 0.5
+"""From this share of foreground on, in nearly all images, the mean of an image is a fair zero."""
+
+TOUCHING = 0.01
+"""Share of the objects that touch another from which on they are learnt as single objects."""
+
+OWN_VALIDATION = {"data.val_pages", "data.folds"}
+"""Settings that say what to validate on in place of a share of the images."""
+
+CACHE = 1.2
+"""Room for decoded images, in sizes of them; at most half of the free memory."""
+
+USUAL_CACHE_GB = 2.0
+"""What `data.cache_gb` is by itself."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting.
+
+    Attributes:
+        key: Its name in a configuration, for example "data.crop".
+        value: What it is set to.
+        why: The reason, in words.
+    """
+
+    key: str
+    value: Any
+    why: str
+
+
+Timing = Callable[[str, int, int], float]
+"""Seconds for training on a crop, of (encoder, crop, batch size)."""
+
+
+def choose(
+    facts: Facts, machine: Machine, given: Mapping[str, Any], time: Timing, minutes: float | None = None
+) -> list[Choice]:
+    """Choose the settings of a training run.
+
+    Args:
+        facts: The data.
+        machine: The machine.
+        given: Settings that are fixed, by key; the others are chosen to fit them.
+        time: Called at most once, if the length of the training is to be chosen.
+        minutes: How long training may take; by default what suits the machine.
+
+    Returns:
+        The settings in the order of a configuration, the given ones that bear on others among them.
+    """
+    chosen: dict[str, Choice] = {}
+
+    def take(choice: Choice) -> Any:
+        if choice.key in given:
+            choice = Choice(choice.key, given[choice.key], "as given")
+        chosen[choice.key] = choice
+        return choice.value
+
+    crop = take(choose_crop(facts, machine))
+    encoder = take(choose_encoder(facts, machine, crop))
+    if facts.classes > 2:
+        take(Choice("model.classes", facts.classes, f"the masks have the values 0 to {facts.classes - 1}"))
+    if given.get("model.classes", 2) == 2 and facts.classes == 2:
+        take(choose_instances(facts))
+    take(Choice("model.lr", LEARNING_RATE, "what AdamW does well with from random weights"))
+    val = 0.0 if OWN_VALIDATION & given.keys() else take(choose_validation(facts))
+    batch = take(choose_batch(machine, encoder, crop))
+    take(choose_foreground_share(facts))
+    augment = take(choose_augmentation(facts))
+    if "data.augment" not in given:
+        take(choose_augment_options(facts, augment))
+    take(choose_normalization(facts))
+    if (cache := choose_cache(facts, machine)) is not None:
+        take(cache)
+    if not {"data.crops_per_epoch", "trainer.max_epochs"} <= given.keys():
+        share = 0.0 if isinstance(val, str) else float(val)
+        length = choose_length(
+            facts, machine, crop, batch, share, time(encoder, crop, batch), minutes, given.get("trainer.max_epochs")
+        )
+        for choice in length:
+            take(choice)
+    if machine.device == "cuda":
+        take(Choice("trainer.devices", 1, "one GPU; more of them share a batch of this size each"))
+    order = ("model", "data", "trainer")
+    return sorted(chosen.values(), key=lambda choice: order.index(choice.key.partition(".")[0]))
+
+
+def choose_encoder(facts: Facts, machine: Machine, crop: int) -> Choice:
+    """Choose a network that the machine can train in time and that the data can fill."""
+    if not machine.gpu:
+        return Choice("model.encoder", ENCODERS["cpu"], "the fastest ResNet, for training on a processor")
+    if facts.pixels / crop**2 >= MUCH_DATA and machine.device_memory >= ROOMY_GPU:
+        return Choice("model.encoder", ENCODERS["much data"], "there is a GPU, and much data")
+    return Choice("model.encoder", ENCODERS["gpu"], "there is a GPU; a larger one needs more data than this")
+
+
+def choose_instances(facts: Facts) -> Choice:
+    """Learn to tell objects apart where the masks show how."""
+    if facts.kind != "instances":
+        return Choice("model.instances", False, "the masks do not number the objects")
+    if facts.touching < TOUCHING:
+        return Choice("model.instances", False, "the numbered objects hardly ever touch, so the mask tells them apart")
+    return Choice(
+        "model.instances", True, f"the masks number the objects, and {facts.touching:.0%} of them touch another"
+    )
+
+
+def choose_crop(facts: Facts, machine: Machine) -> Choice:
+    """Choose a crop that holds several large objects, within what the images and the machine have room for."""
+    least, most = CROPS["gpu" if machine.gpu else "cpu"]
+    wanted = min(max(_whole(CROP_OBJECTS * facts.diameters[2]), least), most)
+    fits = max(_whole(facts.sides[1]), SMALLEST_CROP)
+    if fits < wanted:
+        return Choice("data.crop", fits, f"half of the images are no larger than {facts.sides[1]} pixels")
+    large = facts.diameters[2]
+    if large * CROP_OBJECTS > most:
+        limit = "what the GPU does well with" if machine.gpu else "what a processor can do in time"
+        return Choice("data.crop", wanted, f"objects are up to {large:.0f} pixels wide; more is beyond {limit}")
+    return Choice(
+        "data.crop", wanted, f"room for several of the large objects ({large:.0f} pixels) and what surrounds them"
+    )
+
+
+def choose_batch(machine: Machine, encoder: str, crop: int) -> Choice:
+    """Choose a power of two, within the memory."""
+    wanted = BATCH_PIXELS["gpu" if machine.gpu else "cpu"] / crop**2
+    each = (
+        TRAINING_BYTES.get(encoder, TRAINING_BYTES["resnet50"]) * crop**2 * (HALF_PRECISION if machine.bfloat16 else 1)
+    )
+    room = MEMORY_SHARE * machine.device_memory / each
+    batch = _clip(2 ** floor(log2(min(wanted, room))), *BATCHES)
+    memory = f"it takes about {batch * each / 2**30:.1f} GiB of memory"
+    return Choice("data.batch_size", batch, memory if wanted <= room else f"{memory}, and more is not free")
+
+
+def choose_validation(facts: Facts) -> Choice:
+    """Choose the share of the images to validate on."""
+    count = facts.files if facts.files > 1 else facts.images
+    if count == 1:
+        return Choice("data.val", 0.0, "a single image cannot be trained on and validated on at once")
+    share = next((share for most, share in VALIDATION if count <= most), VALIDATION_IMAGES / count)
+    kept = max(1, round(share * count))
+    what = "images" if facts.files > 1 else "neighbouring pages"
+    return Choice("data.val", round(share, 4), f"{kept} of the {count} {what} judge the model and are not trained on")
+
+
+def choose_foreground_share(facts: Facts) -> Choice:
+    """Place more crops around objects where there are few."""
+    share = next((share for most, share in FOREGROUND if facts.foreground <= most), 0.0)
+    why = f"{facts.foreground:.1%} of the pixels are foreground"
+    return Choice("data.foreground_share", share, f"{why}{': crops need not look for it' if share == 0 else ''}")
+
+
+def choose_augmentation(facts: Facts) -> Choice:
+    """Vary few images more than many."""
+    if facts.images <= FEW_IMAGES:
+        return Choice("data.augment", "strong", f"{facts.images} images are few: they have to stand for many")
+    return Choice("data.augment", "standard", f"{facts.images} images show much of the variety by themselves")
+
+
+def choose_augment_options(facts: Facts, augment: str) -> Choice:
+    """Vary the size as the objects do, and bright and dark only if both occur."""
+    small, _, large = facts.diameters
+    spread = sqrt(large / small) if small else SCALE[0]
+    most = round(min(max(spread, SCALE[0]), SCALE[1]), 2)
+    options: dict[str, Any] = {"scale": [round(1 / most, 2), most]}
+    why = f"objects are {small:.0f} to {large:.0f} pixels wide" if small else "there are no objects to measure"
+    if augment == "strong" and not MIXED <= facts.brighter <= 1 - MIXED:
+        options["invert_probability"] = 0
+        why += f"; they are {'brighter' if facts.brighter > 0.5 else 'darker'} than the background in all images"
+    return Choice("data.augment_options", options, why)
+
+
+def choose_normalization(facts: Facts) -> Choice:
+    """Choose values of an image that do not hang on how many objects it shows."""
+    if facts.foreground_range[0] >= FULL:
+        return Choice("data.normalization.method", "mean_std", "objects fill every image, so its mean is a fair zero")
+    return Choice("data.normalization.method", "percentile", "the mean would hang on how many objects an image shows")
+
+
+def choose_cache(facts: Facts, machine: Machine) -> Choice | None:
+    """Keep all images in memory where there is room for more than usual."""
+    needed = facts.nbytes * CACHE / 2**30
+    if needed <= USUAL_CACHE_GB:
+        return None
+    room = machine.memory / 2 / 2**30
+    size = float(max(floor(min(needed + 1, room)), 1))
+    kept = "all decoded images" if size >= needed else "as many of the decoded images as there is room for"
+    return Choice("data.cache_gb", size, f"GiB for {kept}")
+
+
+def choose_length(
+    facts: Facts,
+    machine: Machine,
+    crop: int,
+    batch: int,
+    val: float,
+    seconds: float,
+    minutes: float | None,
+    epochs: int | None,
+) -> list[Choice]:
+    """Choose epochs and crops in each, so that training and validation take the time that there is.
+
+    Args:
+        facts: The data.
+        machine: The machine.
+        crop: In pixels.
+        batch: Crops in a batch.
+        val: Share of the images that is validated on.
+        seconds: For training on a crop.
+        minutes: How long it may take; None for what suits the machine.
+        epochs: Number of epochs, if given.
+    """
+    kind = "gpu" if machine.gpu else "cpu"
+    minutes = MINUTES[kind] if minutes is None else minutes
+    budget = 60 * minutes * (1 - RESERVED)
+    cover = facts.pixels / crop**2
+    validation = val * cover * seconds * VALIDATION_COST
+    if epochs is None:
+        affordable = floor(VALIDATION_SHARE * budget / validation) if validation else EPOCHS[kind][1]
+        epochs = _clip(affordable, *EPOCHS[kind])
+    least, most = TOTAL_CROPS[kind]
+    enough = min(most, max(least, PASSES * (1 - val) * cover))
+    total = min(max((budget - epochs * validation) / seconds, least), enough)
+    batches = max(1, round(total / epochs / batch))
+    crops = batches * batch
+    needed = epochs * (crops * seconds + validation) / (1 - RESERVED) / 60
+    passes = epochs * crops / ((1 - val) * cover)
+    return [
+        Choice(
+            "data.crops_per_epoch",
+            crops,
+            f"{epochs * crops:,} crops in all: each part of the images comes about {passes:.3g} times",
+        ),
+        Choice(
+            "trainer.max_epochs",
+            epochs,
+            f"about {ceil(needed)} min in all: training on a crop takes {1000 * seconds:.0f} ms here"
+            f"{', while other work is going on: plan again when it is not' if machine.busy else ''}",
+        ),
+    ]
+
+
+def _whole(size: float, multiple: int = 32) -> int:
+    """Round up to a multiple."""
+    return ceil(size / multiple) * multiple
+
+
+def _clip(value: int, least: int, most: int) -> int:
+    return min(max(value, least), most)

@@ -1,0 +1,170 @@
+"""What is measured on each image and its mask: everything that settings and warnings rest on, in one read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import label
+
+from unetkit.data.loading import read_pair
+from unetkit.data.pairs import Pair
+from unetkit.planning.agreement import Agreement, measure_agreement
+
+SMALLEST_OBJECT = 12
+"""Pieces of fewer pixels are no objects, but slips of the pen."""
+
+PLAIN = 0.9
+"""A label from this share of the highest on is foreground without doubt, in a mask with values in between."""
+
+THUMBNAIL = 32
+"""Height and width of the thumbnails that are compared to find copies, in pixels."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One image and its mask.
+
+    Attributes:
+        pair: Where they are.
+        dtype: Of the image.
+        channels: Of the image.
+        height: In pixels.
+        width: In pixels.
+        nbytes: Of the decoded image and mask.
+        constant: Whether all pixels of the image are the same.
+        saturated: Share of the foreground (of the image, where there is none) at the top of the detector's range.
+        contrast: How much brighter the foreground is than the background, in standard deviations of the image's grey
+            values; None where one of the two is missing, 0 for a constant image.
+        foreground: Share of the mask above zero.
+        values: The different labels above zero, in order.
+        plain: Share of the foreground with at least 0.9 of the highest label.
+        diameters: Equivalent diameter of each object in pixels: a connected piece of one label.
+        pieces: Number of connected pieces of one label, specks included.
+        touching: Number of labels that touch another one.
+        largest: Share of the image that the largest piece covers.
+        holes: Number of pieces of background.
+        digest: Hash of the pixels of the image.
+        thumbnail: (32, 32) float32, the fine structure of the image: mean 0 and length 1, or 0 if it is even.
+        agreement: How the mask lies on the image; None where that cannot be told.
+    """
+
+    pair: Pair
+    dtype: str
+    channels: int
+    height: int
+    width: int
+    nbytes: int
+    constant: bool
+    saturated: float
+    contrast: float | None
+    foreground: float
+    values: tuple[int, ...]
+    plain: float
+    diameters: NDArray[np.float32]
+    pieces: int
+    touching: int
+    largest: float
+    holes: int
+    digest: bytes
+    thumbnail: NDArray[np.float32]
+    agreement: Agreement | None
+
+    @property
+    def name(self) -> str:
+        """What to call it: its file, or its page of a stack."""
+        return self.pair.image.name if self.pair.image_plane is None else self.pair.name
+
+
+def look_at(pair: Pair, *, compare: bool = True) -> Look:
+    """Read an image and its mask, and measure them.
+
+    Args:
+        pair: Where they are.
+        compare: Whether the mask's outlines are compared with the image's edges, which takes most of the time.
+
+    Raises:
+        ImageError: A file that cannot be read, or NaN or infinite pixels.
+        DataError: A mask that is not one plane of labels.
+    """
+    pixels, labels, info = read_pair(pair)
+    inside = labels > 0
+    values = np.unique(labels[inside])
+    pieces = np.asarray(label(labels, background=0, connectivity=2))  # type: ignore[no-untyped-call]
+    areas = np.bincount(pieces.ravel())[1:]
+    share = float(inside.mean())
+    return Look(
+        pair=pair,
+        dtype=str(info.dtype),
+        channels=pixels.shape[0],
+        height=labels.shape[0],
+        width=labels.shape[1],
+        nbytes=pixels.nbytes + labels.nbytes,
+        constant=bool(pixels.min() == pixels.max()),
+        saturated=_saturated(pixels, inside),
+        contrast=_contrast(pixels, inside) if 0 < share < 1 else None,
+        foreground=share,
+        values=tuple(values.tolist()),
+        plain=float(np.mean(labels[inside] >= PLAIN * values[-1])) if values.size else 0.0,
+        diameters=(2 * np.sqrt(areas[areas >= SMALLEST_OBJECT] / np.pi)).astype(np.float32),
+        pieces=len(areas),
+        touching=_touching(labels) if values.size > 1 else 0,
+        largest=float(areas.max() / labels.size) if areas.size else 0.0,
+        holes=_holes(inside),
+        digest=blake2b(f"{pixels.shape} {pixels.dtype}".encode() + np.ascontiguousarray(pixels).tobytes()).digest(),
+        thumbnail=_thumbnail(pixels),
+        agreement=measure_agreement(pixels, labels) if compare else None,
+    )
+
+
+def _saturated(pixels: NDArray[Any], inside: NDArray[np.bool_]) -> float:
+    """Return the share of the foreground at the top of the range: of 8, 10, 12, 14 or 16 bits, in all channels."""
+    if pixels.dtype.kind != "u":
+        return 0.0
+    highest = int(pixels.max())
+    top = next((2**bits - 1 for bits in (8, 10, 12, 14, 16) if highest < 2**bits), None)
+    if highest != top:
+        return 0.0
+    full = (pixels == top).all(axis=0)
+    return float(full[inside].mean() if inside.any() else full.mean())
+
+
+def _contrast(pixels: NDArray[Any], inside: NDArray[np.bool_]) -> float:
+    grey = pixels.mean(axis=0, dtype=np.float32)
+    return float((grey[inside].mean() - grey[~inside].mean()) / (grey.std() or 1))
+
+
+def _touching(labels: NDArray[Any]) -> int:
+    """Count the labels of which a pixel has a neighbour, diagonal ones included, of another label above zero."""
+    found = []
+    below, above = (slice(1, None), slice(None, -1))
+    for one, other in (
+        (labels[below], labels[above]),
+        (labels[:, below], labels[:, above]),
+        (labels[below, below], labels[above, above]),
+        (labels[below, above], labels[above, below]),
+    ):
+        differ = (one != other) & (one > 0) & (other > 0)
+        found += [one[differ], other[differ]]
+    return len(np.unique(np.concatenate(found)))
+
+
+def _holes(inside: NDArray[np.bool_]) -> int:
+    """Count the pieces of background that are no specks."""
+    statistics = cv2.connectedComponentsWithStats((~inside).astype(np.uint8), connectivity=4)[2]
+    return int(np.count_nonzero(statistics[1:, cv2.CC_STAT_AREA] >= SMALLEST_OBJECT))
+
+
+def _thumbnail(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return what is left of a small version of the image without its coarse light and shade, as a unit vector."""
+    grey = pixels.mean(axis=0, dtype=np.float32)
+    small = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    fine = small - cv2.GaussianBlur(small, (0, 0), THUMBNAIL / 8)
+    fine -= fine.mean()
+    length = float(np.linalg.norm(fine))
+    even: NDArray[np.float32] = np.zeros_like(fine)
+    return fine / np.float32(length) if length > 0 else even

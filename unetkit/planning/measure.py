@@ -1,0 +1,155 @@
+"""The facts of a data set: what all its images and masks are like together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from unetkit.data.loading import LOSSY_SUFFIXES
+from unetkit.data.pairs import Pair
+from unetkit.planning.look import Look, look_at
+
+Kind = Literal["binary", "instances", "classes"]
+
+COMPARED = 400
+"""Masks that are compared with their images: enough to know what holds for all."""
+
+PIECES_OF_OBJECT = 1.5
+"""Objects are numbered one by one if a number has at most this many pieces on average; a class has more."""
+
+MOST_CLASSES = 20
+"""More different values than this are numbers of objects, or no labels at all."""
+
+SOFT_VALUES = 8
+"""A mask with at least this many values, most of it near the highest, is a drawing with blurred borders."""
+
+SOFT_PLAIN = 0.5
+"""Least share of such a mask's foreground near its highest value."""
+
+IGNORED = 255
+"""A value that other programs give to what is neither foreground nor background."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a data set is like.
+
+    Attributes:
+        images: Number of images, or of pages of stacks.
+        files: Number of files that they are in.
+        channels: Largest number of channels.
+        channel_kinds: The different numbers of channels.
+        dtypes: The different types of the pixels.
+        sides: The smallest, the middle and the largest of the images' shorter sides, in pixels.
+        pixels: Pixels of all images together.
+        nbytes: Of all decoded images and masks.
+        foreground: Share of all pixels that are foreground.
+        foreground_range: The 10 and 90 percentile of the images' own shares.
+        brighter: Share of the images in which the foreground is brighter than the background.
+        kind: What the labels are: one value for the foreground, a number for each object, or a number for each class.
+        classes: Number of mask values, the background included: 2 unless `kind` is "classes".
+        diameters: The 10, 50 and 90 percentile of the objects' equivalent diameters, in pixels; zeros without objects.
+        objects: Number of objects.
+        touching: Share of the numbered objects that touch another one.
+    """
+
+    images: int
+    files: int
+    channels: int
+    channel_kinds: tuple[int, ...]
+    dtypes: tuple[str, ...]
+    sides: tuple[int, int, int]
+    pixels: int
+    nbytes: int
+    foreground: float
+    foreground_range: tuple[float, float]
+    brighter: float
+    kind: Kind
+    classes: int
+    diameters: tuple[float, float, float]
+    objects: int
+    touching: float
+
+
+def look_at_all(pairs: Sequence[Pair]) -> list[Look]:
+    """Look at each pair, several at a time; of many, only some masks are compared with their images."""
+    step = max(1, len(pairs) // COMPARED)
+    pool = ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1))
+    try:
+        jobs = [pool.submit(look_at, pair, compare=number % step == 0) for number, pair in enumerate(pairs)]
+        return [job.result() for job in jobs]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def measure(looks: Sequence[Look]) -> Facts:
+    """Put together what all looks say; at least one."""
+    diameters = np.concatenate([look.diameters for look in looks])
+    sides = sorted(min(look.height, look.width) for look in looks)
+    shares = [look.foreground for look in looks]
+    sizes = [look.height * look.width for look in looks]
+    kind = label_kind(looks)
+    labels = sum(len(look.values) for look in looks)
+    directions = [look.contrast > 0 for look in looks if look.contrast is not None]
+    low, middle, high = np.percentile(diameters, (10, 50, 90)) if diameters.size else (0.0, 0.0, 0.0)
+    least, most = np.percentile(shares, (10, 90))
+    return Facts(
+        images=len(looks),
+        files=len({look.pair.image for look in looks}),
+        channels=max(look.channels for look in looks),
+        channel_kinds=tuple(sorted({look.channels for look in looks})),
+        dtypes=tuple(sorted({look.dtype for look in looks})),
+        sides=(sides[0], sides[len(sides) // 2], sides[-1]),
+        pixels=sum(sizes),
+        nbytes=sum(look.nbytes for look in looks),
+        foreground=float(np.average(shares, weights=sizes)),
+        foreground_range=(float(least), float(most)),
+        brighter=float(np.mean(directions)) if directions else 0.0,
+        kind=kind,
+        classes=1 + max(look.values[-1] for look in looks if look.values) if kind == "classes" else 2,
+        diameters=(float(low), float(middle), float(high)),
+        objects=len(diameters),
+        touching=sum(look.touching for look in looks) / labels if kind == "instances" else 0.0,
+    )
+
+
+def label_kind(looks: Sequence[Look]) -> Kind:
+    """Tell what the labels are.
+
+    A number of an object is one piece; a class has as many pieces as there are objects of it. Where every class is one
+    piece, all masks have the same few values, which numbers of objects have not.
+    """
+    marked = [look for look in looks if look.values and not is_soft(look)]
+    values = {value for look in marked for value in look.values}
+    if len(values - {IGNORED}) < 2 or (not is_class_range(values) and not _numbered(marked)):
+        return "binary"
+    same = len({look.values for look in marked}) == 1 and len(marked) > 2
+    if _numbered(marked) and not (same and is_class_range(values)):
+        return "instances"
+    return "classes"
+
+
+def is_lossy(look: Look) -> bool:
+    """Whether a mask is stored with loss, and so thresholded when it is read."""
+    return look.pair.mask is not None and look.pair.mask.suffix.lower() in LOSSY_SUFFIXES
+
+
+def is_soft(look: Look) -> bool:
+    """Whether a mask has values in between, as lossy compression and resizing leave them around every border."""
+    many = len(look.values) >= SOFT_VALUES and look.plain >= SOFT_PLAIN
+    return is_lossy(look) or (many and look.pieces > 2 * len(look.values))
+
+
+def is_class_range(values: set[int]) -> bool:
+    """Whether labels could be numbers of classes: few and small."""
+    return len(values) > 1 and max(values) <= MOST_CLASSES
+
+
+def _numbered(marked: Sequence[Look]) -> bool:
+    pieces, labels = sum(look.pieces for look in marked), sum(len(look.values) for look in marked)
+    return pieces <= PIECES_OF_OBJECT * labels

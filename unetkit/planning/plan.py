@@ -1,0 +1,91 @@
+"""The whole of planning: find the images, look at them, choose settings, check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unetkit.data.pairs import Pair, find_pairs
+from unetkit.data.split import split_fraction
+from unetkit.errors import ConfigError
+from unetkit.planning.choose import Choice, choose
+from unetkit.planning.machine import Machine, find_machine
+from unetkit.planning.measure import Facts, look_at_all, measure
+from unetkit.planning.timing import time_crop
+from unetkit.planning.warn import Concern, find_concerns
+
+PLACES = ("train", "masks", "pages", "val", "val_masks", "val_pages")
+"""Settings of the data that say where they are."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training run that is not started yet.
+
+    Attributes:
+        given: Settings that were fixed before, by key.
+        facts: What the images to train on are like (with those to validate on, where these are a fraction of them).
+        machine: What it runs on.
+        choices: The settings that were chosen, and the given ones that bear on them.
+        concerns: What may spoil it.
+    """
+
+    given: Mapping[str, Any]
+    facts: Facts
+    machine: Machine
+    choices: tuple[Choice, ...]
+    concerns: tuple[Concern, ...]
+
+
+def name_of(data: str) -> str:
+    """Return what data are called: their folder, or their file without its suffix."""
+    path = Path(data).resolve()
+    return path.name if path.is_dir() else path.stem
+
+
+def make_plan(given: Mapping[str, Any], minutes: float | None = None) -> Plan:
+    """Plan a training run.
+
+    Args:
+        given: Settings that are fixed, by key; at least "data.train".
+        minutes: How long training may take; by default what suits the machine.
+
+    Raises:
+        ConfigError: There is no time to train in.
+        DataError: The images and masks cannot be trained on.
+        ImageError: A file that cannot be read.
+    """
+    if minutes is not None and minutes <= 0:
+        raise ConfigError(f"minutes: {minutes:g} is not possible.", "Use a number above 0.")
+    place = {name: given.get(f"data.{name}") for name in PLACES}
+    pairs = find_pairs(Path(place["train"] or ""), _path(place["masks"]), place["pages"])
+    own = _own_validation(place)
+    looks = look_at_all([*pairs, *own])
+    facts = measure(looks[: len(pairs)])
+    machine = find_machine(str(given.get("trainer.accelerator", "auto")))
+
+    def time(encoder: str, crop: int, batch: int) -> float:
+        return time_crop(encoder, facts.channels, crop, batch, machine)
+
+    choices = choose(facts, machine, given, time, minutes)
+    chosen = {choice.key: choice.value for choice in choices}
+    share = 0.0 if own else chosen.get("data.val", 0.0)
+    held = {id(pair) for pair in own or split_fraction(pairs, share, given.get("data.seed", 0))[1]}
+    held_out = [id(look.pair) in held for look in looks]
+    concerns = find_concerns(looks, facts, chosen["data.crop"], held_out)
+    return Plan(given, facts, machine, tuple(choices), tuple(concerns))
+
+
+def _own_validation(place: Mapping[str, Any]) -> list[Pair]:
+    """Find the images that are named to validate on; none where they are a fraction of those to train on."""
+    if isinstance(place["val"], str):
+        return find_pairs(Path(place["val"]), _path(place["val_masks"]), place["val_pages"])
+    if place["val_pages"] is not None:
+        return find_pairs(Path(place["train"]), _path(place["masks"]), place["val_pages"])
+    return []
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

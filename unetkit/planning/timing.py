@@ -1,0 +1,53 @@
+"""How long training on a crop takes on this machine, from a few steps on noise."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import torch
+
+from unetkit.models.spec import ModelSpec
+from unetkit.models.unet import build_network
+from unetkit.planning.machine import Machine
+
+STEPS = 3
+"""Steps that are timed; one before them starts everything up."""
+
+TIMED_PIXELS = 4 * 256**2
+"""Pixels of the crops in these steps on a processor, at most: larger batches take as long for each crop."""
+
+LOADING = 0.015
+"""Seconds in which one core reads and augments a crop of 256 x 256 pixels."""
+
+
+def time_crop(encoder: str, channels: int, crop: int, batch: int, machine: Machine) -> float:
+    """Return the seconds that training on a crop takes, its augmentation included.
+
+    Args:
+        encoder: Of the network.
+        channels: Of the images.
+        crop: Side of the crops in pixels.
+        batch: Crops in a batch.
+        machine: What it runs on.
+    """
+    device = torch.device(machine.device)
+    count = batch if machine.gpu else min(batch, max(1, TIMED_PIXELS // crop**2))
+    network = build_network(ModelSpec(encoder=encoder, in_channels=channels))
+    network = network.to(device).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(network.parameters())
+    images = torch.randn(count, channels, crop, crop, device=device).contiguous(memory_format=torch.channels_last)
+    seconds = []
+    for _ in range(1 + STEPS):
+        start = perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=machine.bfloat16):
+            loss = network(images).float().square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()  # waits for the device
+        seconds.append(perf_counter() - start)
+    step = min(seconds[1:]) / count
+    loading = LOADING * (crop / 256) ** 2
+    if machine.gpu:  # side by side
+        return max(step, loading / max(1, min(machine.cores, 8)))
+    return step + loading / machine.cores

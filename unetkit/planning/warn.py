@@ -1,0 +1,323 @@
+"""What spoils training without being an error: masks off their images, copies, odd labels, poor pixels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unetkit.planning.agreement import AS_IT_IS, Agreement
+from unetkit.planning.duplicates import find_copies
+from unetkit.planning.look import Look
+from unetkit.planning.measure import IGNORED, MOST_CLASSES, Facts, is_class_range, is_lossy, is_soft
+
+TELLING = 6.0
+"""Agreement of a mask with its image, in some position, from which on the image has something to say."""
+
+CLEARLY = 2.0
+"""A position is clearly better if its agreement is so many times as large ..."""
+
+MARGIN = 4.0
+"""... and larger by so many standard deviations."""
+
+MOST = 0.5
+"""Share of the telling images from which on a fault is that of the whole data set."""
+
+FARTHER = 3
+"""Shifts of so many pixels matter; smaller ones are how people draw."""
+
+LOST = 4.0
+"""A mask that agrees less than this with its image ..."""
+
+FITTING = 12.0
+"""... is suspicious where masks usually agree so well, ..."""
+
+FAINT = 0.6
+"""... and where its foreground is hardly brighter or darker than its background, in standard deviations: outlines drawn
+with a generous margin miss the edges, but hold the objects."""
+
+TINY_SET = 10
+"""Fewer images than this are a tiny set."""
+
+SMALL = 0.5
+"""An image of less than this share of the crop is mostly reflection."""
+
+SATURATED = 0.25
+"""Share of the foreground at the top of the range from which on an image is overexposed."""
+
+NEARLY_ALL = 0.95
+"""Foreground share of a mask in which there is hardly any background."""
+
+INVERTED_PIECE = 0.5
+"""One piece of foreground that covers this share of the image, with holes in it, is background by its looks."""
+
+INVERTED_HOLES = 3
+
+LARGEST_SHARE = 0.9
+"""Least share of such a piece in all foreground of a mask without numbers."""
+
+SHOWN = 3
+"""Files that are named."""
+
+
+@dataclass(frozen=True)
+class Concern:
+    """Something to look into before training.
+
+    Attributes:
+        kind: Which check found it, in one word.
+        problem: What is wrong, without the full stop.
+        names: The files or pages.
+        remedy: One sentence that says what to do.
+    """
+
+    kind: str
+    problem: str
+    names: tuple[str, ...]
+    remedy: str
+
+    @property
+    def text(self) -> str:
+        """All of it, naming the first files only."""
+        named = ", ".join(self.names[:SHOWN])
+        more = f" and {len(self.names) - SHOWN} more" if len(self.names) > SHOWN else ""
+        return f"{self.problem}{f' ({named}{more})' if named else ''}. {self.remedy}"
+
+
+def find_concerns(looks: Sequence[Look], facts: Facts, crop: int, held_out: Sequence[bool]) -> list[Concern]:
+    """Check a data set.
+
+    Args:
+        looks: All images, those to validate on among them.
+        facts: What they are like together.
+        crop: Side of the crops in pixels.
+        held_out: Whether each image is one to validate on.
+
+    Returns:
+        What was found, the gravest first.
+    """
+    return [
+        *_misplaced(looks),
+        *_copies(looks, held_out),
+        *_odd_labels(looks, facts),
+        *_odd_foreground(looks, facts),
+        *_poor_pixels(looks),
+        *_little_data(looks, facts, crop),
+    ]
+
+
+def _misplaced(looks: Sequence[Look]) -> Iterator[Concern]:
+    """Masks that fit better when they are turned, mirrored or moved."""
+    telling = [(look, look.agreement) for look in looks if look.agreement and _is_telling(look.agreement)]
+    if not telling:
+        return
+    turned = [(look, best) for look, agreement in telling if (best := _better_orientation(agreement)) is not None]
+    remedy = "Look at one of them on top of its image, and write the masks anew, {0}."
+    how, count = Counter(best for _, best in turned).most_common(1)[0] if turned else ("", 0)
+    if count > MOST * len(telling):
+        names = tuple(look.name for look, best in turned if best == how)
+        problem = f"{count} of {len(telling)} masks fit their images clearly better when they are {how}"
+        yield Concern("turned", problem, names, remedy.format(how))
+    elif turned:
+        names = tuple(f"{look.name} {best}" for look, best in turned)
+        problem = f"{_masks(len(names), 'fits its image', 'fit their images')} clearly better when turned or mirrored"
+        yield Concern("turned", problem, names, remedy.format("as said in brackets"))
+    moved = [
+        (look, agreement.shift)
+        for look, agreement in telling
+        if _better_orientation(agreement) is None and _is_shifted(agreement)
+    ]
+    if len(moved) > MOST * len(telling):
+        y, x = (round(float(value)) for value in np.median([shift for _, shift in moved], axis=0))
+        problem = f"{len(moved)} of {len(telling)} masks fit their images clearly better when they are moved"
+        where = f"by about {y:+} pixels along Y and {x:+} along X"
+        yield Concern("moved", f"{problem} {where}", tuple(look.name for look, _ in moved), remedy.format("moved so"))
+    elif moved:
+        names = tuple(f"{look.name} by {y:+}, {x:+}" for look, (y, x) in moved)
+        problem = f"{_masks(len(names), 'fits its image', 'fit their images')} clearly better when moved (Y, X)"
+        yield Concern("moved", problem, names, remedy.format("moved so"))
+    scores = [agreement.scores[AS_IT_IS] for _, agreement in telling]
+    if np.median(scores) >= FITTING:
+        known = {look.name for look, _ in (*turned, *moved)}
+        lost = [
+            look.name for look in looks if look.agreement and _is_lost(look, look.agreement) and look.name not in known
+        ]
+        if lost:
+            problem = f"{_masks(len(lost), 'does', 'do')} not follow the edges in the image"
+            yield Concern("strange", problem, tuple(lost), "Check that each is the mask of the image of its name.")
+
+
+def _is_telling(agreement: Agreement) -> bool:
+    return max(agreement.shifted, *agreement.scores.values()) >= TELLING
+
+
+def _is_lost(look: Look, agreement: Agreement) -> bool:
+    return agreement.scores[AS_IT_IS] < LOST and abs(look.contrast or 0) < FAINT
+
+
+def _clearly(better: float, than: float) -> bool:
+    return better >= TELLING and better >= CLEARLY * than and better >= than + MARGIN
+
+
+def _better_orientation(agreement: Agreement) -> str | None:
+    """Return the orientation that fits clearly better, if there is one and no shift explains it as well."""
+    best = max(agreement.scores, key=lambda name: agreement.scores[name])
+    score = agreement.scores[best]
+    return best if _clearly(score, agreement.scores[AS_IT_IS]) and score > agreement.shifted else None
+
+
+def _is_shifted(agreement: Agreement) -> bool:
+    far = float(np.hypot(*agreement.shift)) >= FARTHER
+    return far and _clearly(agreement.shifted, agreement.scores[AS_IT_IS])
+
+
+def _copies(looks: Sequence[Look], held_out: Sequence[bool]) -> Iterator[Concern]:
+    """Images that are there twice."""
+    copies = find_copies(looks)
+    alike = "the same image, or nearly (turned, rescaled or compressed again)"
+    named = [(f"{looks[one].name} = {looks[other].name}", held_out[one] != held_out[other]) for one, other in copies]
+    leaks = tuple(name for name, leaking in named if leaking)
+    if leaks:
+        yield Concern(
+            "leak",
+            f"{len(leaks)} times {alike} is both trained on and validated on, which flatters the scores",
+            leaks,
+            "Delete one of each, or name images to validate on yourself (data.val).",
+        )
+    within = tuple(name for name, leaking in named if not leaking)
+    if within:
+        remedy = "Delete one of each, unless their masks differ on purpose."
+        yield Concern("copies", f"{len(within)} times {alike} is there twice", within, remedy)
+
+
+def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
+    """Label values that are probably not what they are taken for."""
+    lossy = tuple(look.name for look in looks if is_lossy(look))
+    if lossy:
+        yield Concern(
+            "compressed",
+            f"{_masks(len(lossy), 'is', 'are')} JPEG, which blurs labels: they are read as foreground from 128 on",
+            lossy,
+            "Export them as PNG or TIFF.",
+        )
+    soft = tuple(look.name for look in looks if is_soft(look) and not is_lossy(look))
+    if soft:
+        yield Concern(
+            "blurred",
+            f"{_masks(len(soft), 'has', 'have')} values in between around the borders, as JPEG or resizing leaves "
+            "them, and everything above 0 counts as foreground",
+            soft,
+            "Threshold them at half of the highest value, or resize the originals by nearest neighbour.",
+        )
+    marked = [look for look in looks if look.values and not is_soft(look)]
+    values = {value for look in marked for value in look.values}
+    if IGNORED in values and len(values) > 1 and not any(MOST_CLASSES < value < IGNORED for value in values):
+        others = ", ".join(map(str, sorted(values - {IGNORED})[:5]))
+        names = tuple(look.name for look in marked if IGNORED in look.values)
+        yield Concern(
+            "mixed",
+            f"The masks hold 255 beside {others}: with 2 classes all of these are foreground",
+            names,
+            "If 255 means 'ignore', write 0 there; if it means foreground, write 255 (or 1) everywhere.",
+        )
+    elif is_class_range(values) and facts.kind != "binary":
+        listed = ", ".join(map(str, sorted(values)[:5]))
+        classes = facts.kind == "classes"
+        if classes or max(values) < SHOWN + 1:
+            taken, other = ("classes", "objects") if classes else ("numbers of objects", "classes")
+            key = "2" if classes else str(max(values) + 1)
+            yield Concern(
+                "ambiguous",
+                f"The labels {listed}{' ...' if len(values) > 5 else ''} are taken for {taken}",
+                (),
+                f"If they are {other}, set model.classes: {key}.",
+            )
+
+
+def _odd_foreground(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
+    """Masks with no foreground, or with nothing else, or with its opposite."""
+    empty = tuple(look.name for look in looks if not look.values)
+    if empty:
+        yield Concern(
+            "empty",
+            f"{_masks(len(empty), 'is', 'are')} empty",
+            empty,
+            "That is right where there is nothing to find; take out images that nobody has annotated.",
+        )
+    inverted = tuple(look.name for look in looks if _is_inverted(look, facts))
+    if inverted:
+        yield Concern(
+            "inverted",
+            f"{_masks(len(inverted), 'looks', 'look')} inverted: one piece of foreground around many holes",
+            inverted,
+            "In a mask 0 is background: invert them if what you look for are the holes.",
+        )
+    full = tuple(look.name for look in looks if look.foreground >= NEARLY_ALL and look.name not in inverted)
+    if full:
+        yield Concern(
+            "full",
+            f"{_masks(len(full), 'is', 'are')} foreground nearly everywhere",
+            full,
+            "Check that 0 is the background in them.",
+        )
+
+
+def _is_inverted(look: Look, facts: Facts) -> bool:
+    """Whether one piece of foreground surrounds much else; only classes look so by right."""
+    if facts.kind == "classes" or look.largest < INVERTED_PIECE:
+        return False
+    if facts.kind == "instances":
+        return look.pieces + look.holes > INVERTED_HOLES
+    return look.holes >= INVERTED_HOLES and look.largest >= LARGEST_SHARE * look.foreground
+
+
+def _poor_pixels(looks: Sequence[Look]) -> Iterator[Concern]:
+    """Images in which there is nothing to see."""
+    constant = tuple(look.name for look in looks if look.constant)
+    if constant:
+        yield Concern(
+            "constant",
+            f"{_images(len(constant), 'is', 'are')} all one value",
+            constant,
+            "Take them out, or export them again.",
+        )
+    bright = tuple(look.name for look in looks if look.saturated >= SATURATED and not look.constant)
+    if bright:
+        yield Concern(
+            "saturated",
+            f"{_images(len(bright), 'is', 'are')} overexposed: a quarter of the foreground or more is at the top of "
+            "the range",
+            bright,
+            "Take them again with less exposure, or export them without stretching the contrast.",
+        )
+
+
+def _little_data(looks: Sequence[Look], facts: Facts, crop: int) -> Iterator[Concern]:
+    """Too few images, or too small ones."""
+    if facts.images < TINY_SET:
+        yield Concern(
+            "tiny",
+            f"{_images(facts.images, 'is', 'are')} very few: scores on so few mean little, and others may look "
+            "different",
+            (),
+            "Annotate more, at best from other samples and days.",
+        )
+    small = tuple(look.name for look in looks if min(look.height, look.width) < SMALL * crop)
+    if small:
+        yield Concern(
+            "small",
+            f"{_images(len(small), 'is', 'are')} much smaller than the crop of {crop} pixels, which is filled by "
+            "reflection",
+            small,
+            "Set a smaller data.crop, or cut fewer pieces from the originals.",
+        )
+
+
+def _masks(count: int, one: str, many: str) -> str:
+    return f"{count} mask {one}" if count == 1 else f"{count} masks {many}"
+
+
+def _images(count: int, one: str, many: str) -> str:
+    return f"{count} image {one}" if count == 1 else f"{count} images {many}"

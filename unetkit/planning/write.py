@@ -1,0 +1,159 @@
+"""A plan in words, and as a configuration for `unetkit fit`."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+from unetkit.io.partial import check_target, partial_file
+from unetkit.planning.choose import Choice
+from unetkit.planning.machine import Machine
+from unetkit.planning.measure import Facts
+from unetkit.planning.plan import PLACES, Plan
+
+NOT_YET = {"model.instances"}
+"""Settings that `fit` does not have yet: they are said, but not written."""
+
+WIDTH = 116
+"""Characters of a line of comment."""
+
+PLAIN_TEXT = r"[./~]*[A-Za-z][\w./-]*"
+"""Text that YAML takes for text, ..."""
+
+NO_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+"""... unless it is one of these words."""
+
+KINDS = {
+    "binary": "one value for all foreground",
+    "instances": "a number for each object",
+    "classes": "a number for each class",
+}
+
+RANDOM_WEIGHTS = "weights: imagenet starts from a trained encoder instead (downloaded once)"
+
+
+def settings_of(plan: Plan) -> dict[str, Any]:
+    """Return what was chosen, by key, without what was given."""
+    return {
+        choice.key: choice.value
+        for choice in plan.choices
+        if choice.key not in plan.given and choice.key not in NOT_YET
+    }
+
+
+def describe(plan: Plan) -> list[str]:
+    """Say in lines what there is, what was chosen and why, and what to beware of."""
+    return [
+        *_facts(plan),
+        "",
+        *(f"{choice.key}: {_flow(choice.value)}  ({choice.why})" for choice in plan.choices),
+        *([""] if plan.concerns else []),
+        *(f"Warning: {concern.text}" for concern in plan.concerns),
+    ]
+
+
+def to_yaml(plan: Plan, target: Path) -> str:
+    """Return the configuration, each setting below its reason.
+
+    Args:
+        plan: The plan.
+        target: Where it will be, for the command in it.
+    """
+    lines = ["# Planned by `unetkit plan`: a suggestion, of which every value can be changed.", "#"]
+    lines += [f"#   unetkit fit --config {shlex.quote(str(target))}", "#"]
+    for text in (*_facts(plan), *(f"Warning: {concern.text}" for concern in plan.concerns)):
+        lines += _comment(text)
+    lines += ["", "seed_everything: 0"]
+    for group in ("model", "data", "trainer"):
+        own = [choice for choice in plan.choices if choice.key.startswith(f"{group}.") and choice.key not in NOT_YET]
+        lines += ["", f"{group}:"]
+        if group == "model":
+            lines += _comment(RANDOM_WEIGHTS, "  ")
+        if group == "data":
+            where = {name: plan.given.get(f"data.{name}") for name in PLACES}
+            chosen = {choice.key for choice in own}
+            lines += [
+                f"  {name}: {_flow(value)}"
+                for name, value in where.items()
+                if value is not None and f"data.{name}" not in chosen
+            ]
+        for choice in own:
+            lines += _setting(choice)
+    return "\n".join(lines) + "\n"
+
+
+def write_plan(plan: Plan, target: Path, *, overwrite: bool) -> None:
+    """Write the configuration.
+
+    Raises:
+        OutputError: The file exists and may not be overwritten, or cannot be written.
+    """
+    check_target(target, overwrite)
+    with partial_file(target) as path:
+        path.write_text(to_yaml(plan, target), encoding="utf-8")
+
+
+def _facts(plan: Plan) -> Iterator[str]:
+    """Say what the data and the machine are."""
+    yield _images(plan.facts)
+    yield _labels(plan.facts)
+    yield _machine(plan.machine)
+
+
+def _images(facts: Facts) -> str:
+    planes = "" if facts.files == facts.images else f" (in {facts.files} file{'s' * (facts.files > 1)})"
+    smallest, _, largest = facts.sides
+    sides = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
+    channels = " or ".join(map(str, facts.channel_kinds))
+    return (
+        f"{facts.images} image{'s' * (facts.images > 1)}{planes}: {', '.join(facts.dtypes)}, {channels} "
+        f"channel{'s' * (channels != '1')}, {sides} pixels along the shorter side, {facts.pixels / 1e6:.3g} megapixels "
+        "in all."
+    )
+
+
+def _labels(facts: Facts) -> str:
+    small, middle, large = facts.diameters
+    objects = "no objects"
+    if facts.objects:
+        touching = f", {facts.touching:.0%} of them touching another" if facts.kind == "instances" else ""
+        objects = (
+            f"{facts.objects:,} objects, {middle:.0f} pixels wide (most of them from {small:.0f} to {large:.0f})"
+            f"{touching}"
+        )
+    return f"Masks: {KINDS[facts.kind]}; {objects}; {facts.foreground:.1%} of the pixels are foreground."
+
+
+def _machine(machine: Machine) -> str:
+    kind = f"GPU {machine.name}" if machine.gpu else f"no GPU; {machine.name}, of which {machine.cores} can be used"
+    bfloat16 = ", bfloat16" if machine.bfloat16 else ""
+    return f"Machine: {kind}{bfloat16}; {machine.device_memory / 2**30:.0f} GiB of memory free."
+
+
+def _setting(choice: Choice) -> list[str]:
+    """Write a setting, nested below the first part of its key, under its reason."""
+    _, *names = choice.key.split(".")
+    *outer, name = names
+    nested = [f"{'  ' * (depth + 1)}{part}:" for depth, part in enumerate(outer)]
+    indent = "  " * len(names)
+    return [*_comment(choice.why, "  "), *nested, f"{indent}{name}: {_flow(choice.value)}"]
+
+
+def _comment(text: str, indent: str = "") -> list[str]:
+    return [f"{indent}# {line}" for line in wrap(text, WIDTH - len(indent), break_long_words=False)]
+
+
+def _flow(value: Any) -> str:
+    """Write a value as YAML on one line: JSON, but simple words without quotes."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_flow(entry)}' for key, entry in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flow, value))}]"
+    if isinstance(value, str) and re.fullmatch(PLAIN_TEXT, value) and value.lower() not in NO_TEXT:
+        return value
+    return json.dumps(value, ensure_ascii=False)

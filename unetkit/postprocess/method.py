@@ -1,0 +1,47 @@
+"""How the pixels of a tile are grouped, and which groups are one object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.postprocess.parts import Part
+
+
+class Find(Protocol):
+    """Groups the pixels of a tile."""
+
+    def __call__(self, window: NDArray[np.uint8], rows: slice, columns: slice) -> Part:
+        """Group the pixels of a tile.
+
+        Args:
+            window: (C, H, W): the mask, 0 for background, and what else there is of each pixel, of the tile with the
+                margin around it, as far as the plane goes.
+            rows: Rows of the tile in the window.
+            columns: Columns of the tile in the window.
+        """
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to tell the objects of a mask apart.
+
+    Attributes:
+        find: Groups the pixels of a tile.
+        margin: Pixels around a tile that decide on its groups.
+        neck: A hill whose pass to a higher one is at least this share of its own height belongs to it, 0 to 1.
+        depth: A hill that rises less than this above its pass to a higher one belongs to it, in units of height.
+    """
+
+    find: Find
+    margin: int
+    neck: float = 1.0
+    depth: float = 0.0
+
+    def joining_saddle(self, peaks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return for each hill (N,), from its height, that of the lowest pass over which it joins a higher hill."""
+        joining: NDArray[np.float64] = np.minimum(self.neck * peaks, peaks - self.depth)
+        return joining

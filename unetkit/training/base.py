@@ -1,0 +1,153 @@
+"""NetworkModule: what all training has in common: the network, its averaged weights, the optimizer and its schedule."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from unetkit.data.datamodule import SegmentationData
+from unetkit.errors import ConfigError, closest
+from unetkit.models.plain_unet import PlainUnet
+from unetkit.models.segmenter import Segmenter
+from unetkit.models.spec import ModelSpec
+from unetkit.models.weights import load_weights
+from unetkit.report.console import say
+from unetkit.training.average import move_average
+from unetkit.training.processes import leave_out_unused
+from unetkit.training.schedule import Schedule, rate_factor
+
+
+class NetworkModule(LightningModule):
+    """A network in training; what is learned is up to the subclass.
+
+    Args:
+        spec: What is trained; its channels, normalisation and the like are those of the data from `setup` on.
+        weights: What the network starts from, see `load_weights`; random weights by default.
+        decoder_weights: Whether the decoder starts from there too.
+        in_channels: Channels of the images, or "auto" to take as many as the training images have.
+        lr: Highest learning rate.
+        weight_decay: Weight decay.
+        schedule: How the learning rate goes over the run.
+        ema_decay: How much of the averaged weights is kept at each step; 0 turns averaging off.
+        compile: Compile the network for training.
+
+    Attributes:
+        segmenter: The model in training; built in `setup`, when the data are known.
+        averaged: The average of the weights over the steps, None if `ema_decay` is 0.
+    """
+
+    segmenter: Segmenter
+    averaged: nn.Module | None
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        weights: str | None,
+        decoder_weights: bool,
+        in_channels: int | Literal["auto"],
+        lr: float,
+        weight_decay: float,
+        schedule: Schedule,
+        ema_decay: float,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 <= ema_decay < 1:
+            raise ConfigError(f"ema_decay: {ema_decay:g} is not possible.", "Use 0 (off) or a number below 1.")
+        if lr <= 0:
+            raise ConfigError(f"lr: {lr:g} is not possible.", "Use a number above 0.")
+        if weight_decay < 0:
+            raise ConfigError("weight_decay is below 0.", "Use 0 or more.")
+        if schedule not in get_args(Schedule):
+            raise ConfigError(f"There is no schedule '{schedule}'.", closest(schedule, get_args(Schedule)))
+        self.spec = spec
+        self.weights = weights
+        self.decoder_weights = decoder_weights
+        self.in_channels = in_channels
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.ema_decay = ema_decay
+        self.compiled = compile
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002
+        """Build the network for the data that the trainer has."""
+        data = self.data
+        channels = data.channels if self.in_channels == "auto" else self.in_channels
+        self.fit_data(channels)
+        self.spec = replace(
+            self.spec,
+            in_channels=channels,
+            normalization=data.normalization,
+            channel_names=data.channel_names,
+            pixel_size_um=data.pixel_size_um,
+            training_images=data.describe_images(),
+        )
+        if hasattr(self, "segmenter"):
+            return  # validated after it was fitted: the network is there
+        self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
+        resuming = self.trainer.ckpt_path is not None  # then the weights come from the checkpoint
+        if self.weights is not None and not resuming:
+            report = load_weights(self.segmenter.network, self.weights, self.spec, decoder=self.decoder_weights)
+            if self.trainer.is_global_zero:
+                say(f"{self.weights}: {report}.")
+        self.prepare_network()
+        network = self.segmenter.network
+        if self.trainer.world_size > 1:
+            leave_out_unused(network, torch.zeros(1, channels, self.spec.stride, self.spec.stride))
+        self.averaged = deepcopy(network).requires_grad_(False) if self.ema_decay else None
+        predict = network.predict_inside if isinstance(network, PlainUnet) else network.__call__
+        self._forward = torch.compile(predict) if self.compiled else predict
+
+    def fit_data(self, channels: int) -> None:
+        """Fit the data to the model."""
+        self.data.prepare_for(channels, self.spec.classes, self.spec.stride)
+
+    def prepare_network(self) -> None:
+        """Do what has to be done to the network once its first weights are there."""
+
+    @property
+    def data(self) -> SegmentationData:
+        """The data that the trainer has."""
+        return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
+
+    def best_network(self) -> nn.Module:
+        """Return the network to judge and to keep: the averaged one, or the one in training where none is averaged."""
+        return self.segmenter.network if self.averaged is None else self.averaged
+
+    def log_loss(self, loss: Tensor, count: int) -> None:
+        """Log the loss of a batch of `count` crops."""
+        self.log("train_loss_step", loss, prog_bar=True, batch_size=count)
+        self.log("train_loss_epoch", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=count)
+
+    def on_train_start(self) -> None:
+        """Go on averaging where a checkpoint left off."""
+        self._averaged_steps = self.trainer.global_step
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
+        """Move the average after each step of the optimizer; the share that is kept grows from 0 to `ema_decay`."""
+        if self.averaged is not None and self.trainer.global_step > self._averaged_steps:
+            steps = self._averaged_steps
+            decay = min(self.ema_decay, (1 + steps) / (10 + steps)) if steps else 0.0
+            move_average(self.averaged, self.segmenter.network, decay)
+            self._averaged_steps = self.trainer.global_step
+
+    def rate_factor(self, step: int, steps: int) -> float:
+        """Return the factor on the learning rate at a step of a run of `steps`."""
+        return rate_factor(self.schedule, step / steps)
+
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimizer of the network."""
+        return torch.optim.AdamW(self.segmenter.network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer with the schedule, both stepped with every batch."""
+        optimizer = self.build_optimizer()
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_factor(step, steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

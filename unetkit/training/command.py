@@ -1,0 +1,142 @@
+"""The command line of a verb that trains: LightningCLI over one module and one data module, with a run folder."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from unetkit.data.datamodule import SegmentationData
+from unetkit.errors import ConfigError, OutputError
+from unetkit.io.partial import partial_file
+from unetkit.parsing import parse
+from unetkit.training.base import NetworkModule
+from unetkit.training.run import CHECKPOINT_FILE, TRAINER_DEFAULTS, make_trainer
+
+CONFIG_FILE = "config.yaml"
+
+
+class RunCLI(LightningCLI):
+    """LightningCLI with a run folder.
+
+    Attributes:
+        verb: What the command is called.
+        description: What its help begins with.
+        module: What is trained.
+        data: What it is trained on.
+        scores: Names of the validation scores, the one that decides which model is kept first.
+    """
+
+    verb: str
+    description: str
+    module: type[NetworkModule]
+    data: type[SegmentationData]
+    scores: tuple[str, ...]
+
+    def __init__(self, args: list[str]) -> None:
+        super().__init__(
+            self.module,
+            self.data,
+            run=False,
+            args=args,
+            save_config_callback=None,
+            trainer_defaults=TRAINER_DEFAULTS,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            parser_kwargs={
+                "prog": f"unetkit {self.verb}",
+                "description": self.description,
+                "exit_on_error": False,
+                "allow_abbrev": False,  # a key that is misspelt must not pass for the one that it begins
+            },
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what concerns the run folder."""
+        parser.add_argument("--runs", type=str, default="runs", help="Folder of the run folders.")
+        parser.add_argument(
+            "--name", type=str | None, default=None, help="Name of the run; by default the config's name and a number."
+        )
+        parser.add_argument(
+            "--resume",
+            type=str | None,
+            default=None,
+            help="Run folder to go on with, from its last whole epoch and with its config.",
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, naming the closest key for one that does not exist."""
+        self.config = parse(parser, args)
+        for group in ("model", "data", "trainer"):
+            if not isinstance(self.config[group], Namespace):
+                raise ConfigError(
+                    f"{group}: '{self.config[group]}' is not possible.", f"Give the settings of {group} below it."
+                )
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Return a Trainer that fills the run folder, once the data turn out to be good."""
+        return make_trainer(
+            self._run_folder(), self.save_config, self.scores, **{**self.config_init["trainer"], **kwargs}
+        )
+
+    def save_config(self, folder: Path) -> None:
+        """Write the settings, as a config that gives the run again."""
+        kept = self.config.clone()
+        kept.resume = None
+        with partial_file(folder / CONFIG_FILE) as path:
+            self.parser.save(kept, path, skip_unset=False, overwrite=True)
+
+    def _run_folder(self) -> Path:
+        """Return the folder to go on with, or a new one."""
+        if self.config.resume:
+            return Path(self.config.resume)
+        runs = Path(self.config.runs)
+        if self.config.name:
+            folder = runs / str(self.config.name)
+            if folder.exists():
+                go_on = f"go on with that run: unetkit {self.verb} --resume {folder}"
+                other = go_on if self.can_resume(folder) else "delete that folder"
+                raise OutputError(f"The run folder {folder} exists already.", f"Choose another --name, or {other}.")
+            return folder
+        configs = self.config.config or []
+        stem = Path(str(configs[-1])).stem if configs else self.default_name()
+        return next(folder for number in count(1) if not (folder := runs / f"{stem}-{number}").exists())
+
+    def default_name(self) -> str:
+        """Return what a run is called without a name or a configuration file."""
+        return self.verb
+
+    @staticmethod
+    def can_resume(folder: Path) -> bool:
+        """Whether a folder holds a run to go on with."""
+        return (folder / CHECKPOINT_FILE).is_file() and (folder / CONFIG_FILE).is_file()
+
+    @classmethod
+    def resumed(cls, args: list[str]) -> Path | None:
+        """Return the run folder that a command line wants to go on with, if it does.
+
+        Raises:
+            ConfigError: That is not possible.
+        """
+        folder = _value_of_resume(args)
+        if folder is not None and not cls.can_resume(folder):
+            raise ConfigError(
+                f"{folder} is not a run that can be resumed: it needs {CONFIG_FILE} and {CHECKPOINT_FILE}.",
+                "Give a folder under runs/ whose first epoch was finished.",
+            )
+        return folder
+
+
+def _value_of_resume(args: list[str]) -> Path | None:
+    """Return the value of --resume: the config that it names has to be parsed before all other arguments."""
+    for i, arg in enumerate(args):
+        if arg == "--resume" and i + 1 < len(args):
+            return Path(args[i + 1])
+        if arg.startswith("--resume="):
+            return Path(arg.removeprefix("--resume="))
+    return None

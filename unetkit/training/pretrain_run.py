@@ -1,0 +1,141 @@
+"""`unetkit pretrain`: from images without masks to a run folder with weights that `fit` can start from."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from math import isfinite
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+from torch.utils.data import default_collate
+
+from unetkit.data.unmasked import ImageData
+from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
+from unetkit.models.spec import ModelSpec
+from unetkit.report.console import say
+from unetkit.report.restored import restoration_picture
+from unetkit.training.command import CONFIG_FILE, RunCLI
+from unetkit.training.pretrain import PretrainModule
+from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training
+
+SCORES = ("val_r2", "val_loss")
+PICTURE_FILE = "restored.png"
+PICTURE_CROPS = 6
+
+DESCRIPTION = """Train a U-Net to restore damaged images, which takes no masks, as a start for `unetkit fit`.
+
+  unetkit pretrain --config configs/pretrain.yaml --data.images my_images
+  unetkit fit --config configs/nuclei.yaml --data.train my_data --model.weights runs/pretrain-1/model.safetensors
+
+The run folder runs/NAME gets the resolved config, model.safetensors (the best by the share of the variance of hidden
+pixels that it restores), last.ckpt to resume from, metrics.csv and a picture of damaged, restored and clean crops.
+"""
+
+
+class PretrainCLI(RunCLI):
+    """The command line of `pretrain`."""
+
+    verb = "pretrain"
+    description = DESCRIPTION
+    module = PretrainModule
+    data = ImageData
+    scores = SCORES
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """What a run left.
+
+    Attributes:
+        folder: The run folder.
+        model: The model file.
+        r2: Share of the variance of the hidden pixels of the validation crops that the model restores, at most 1; None
+            without validation images.
+        epoch: Number of the epoch that the model is from, the first being 1.
+        interrupted: Whether the run was stopped before its end.
+    """
+
+    folder: Path
+    model: Path
+    r2: float | None
+    epoch: int
+    interrupted: bool
+
+
+def pretrain(args: list[str]) -> PretrainResult:
+    """Train as the command line says.
+
+    Args:
+        args: What follows `unetkit pretrain` on the command line.
+
+    Raises:
+        UnetkitError: The settings or the data do not fit, or there is nothing to resume.
+    """
+    resume = PretrainCLI.resumed(args)
+    if resume is not None:
+        args = ["--config", str(resume / CONFIG_FILE), *args]
+    with quiet_lightning():
+        cli = PretrainCLI(args)
+        result = train_to_restore(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
+    if cli.trainer.is_global_zero:
+        _report(result, cli.model)
+    return result
+
+
+def train_to_restore(
+    trainer: Trainer, module: PretrainModule, data: ImageData, *, resume: bool = False
+) -> PretrainResult:
+    """Train, note the result in the model file, and draw what the network does.
+
+    Args:
+        trainer: From `make_trainer`, with `SCORES`.
+        module: What is trained.
+        data: The images.
+        resume: Go on from the last whole epoch in the run folder.
+
+    Raises:
+        UnetkitError: The data or settings do not fit, or there is nothing to resume.
+    """
+
+    def finish(interrupted: bool) -> PretrainResult:
+        return _finish(trainer, module, data, interrupted)
+
+    return run_training(trainer, module, data, finish, resume=resume)
+
+
+def _finish(trainer: Trainer, module: PretrainModule, data: ImageData, interrupted: bool) -> PretrainResult:
+    """Complete the best model and draw what it does."""
+    folder, keeper = Path(trainer.default_root_dir), best_of(trainer)
+    path = folder / MODEL_FILE
+    r2 = keeper.best_score if isfinite(keeper.best_score) else None
+    segmenter = load_network(path)
+    segmenter.spec = replace(segmenter.spec, training=describe_run(trainer, data, val_r2=r2))
+    save_model(segmenter, path)
+    _draw(segmenter, module, data, folder / PICTURE_FILE)
+    return PretrainResult(folder, path, r2, keeper.best_epoch + 1, interrupted)
+
+
+def _draw(segmenter: Segmenter, module: PretrainModule, data: ImageData, path: Path) -> None:
+    """Draw crops of the first images, damaged as they are for validation."""
+    crops = data.val_crops()
+    batch = default_collate([crops[0, index] for index in range(min(len(crops), PICTURE_CROPS))])
+    clean, damaged, _ = module.cpu().damage(batch, 0, 0)
+    with torch.inference_mode():
+        restored = segmenter.network(damaged)
+    rows = zip(damaged.numpy(), restored.numpy(), clean.numpy(), strict=True)
+    restoration_picture(path, list(rows))
+
+
+def _report(result: PretrainResult, module: PretrainModule) -> None:
+    """Say what the run gave, and what to do with it."""
+    folder, model = shlex.quote(str(result.folder)), shlex.quote(str(result.model))
+    if result.interrupted:
+        say(f"Stopped. Go on with: unetkit pretrain --resume {folder}")
+    score = "" if result.r2 is None else f", R2 of hidden pixels {result.r2:.3f}"
+    say(f"Best model: {result.model} (epoch {result.epoch}{score}).")
+    say(f"Picture of damaged, restored and clean crops: {result.folder / PICTURE_FILE}")
+    spec = module.spec
+    shape = f" --model.depth {spec.depth}" * (spec.depth != ModelSpec.depth)
+    say(f"Start from it: unetkit fit --data.train FOLDER --model.encoder {spec.encoder}{shape} --model.weights {model}")
