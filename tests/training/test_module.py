@@ -158,8 +158,8 @@ def test_the_network_is_compiled_where_that_is_asked_for(cells: Path, monkeypatc
     monkeypatch.setattr(torch, "compile", lambda forward: compiled.append(forward) or forward)
     set_up(cells)
     assert not compiled
-    module = set_up(cells, compile=True)
-    assert compiled == [module.segmenter.network.forward]
+    set_up(cells, compile=True)
+    assert len(compiled) == 1
 
 
 def test_a_frozen_encoder_keeps_its_weights_and_batch_norm_statistics(cells: Path, tmp_path: Path) -> None:
