@@ -3,10 +3,9 @@
     python benchmarks/instances.py --data nuclei/train --model model.safetensors --val-only
     python benchmarks/instances.py --data nuclei/train --degrade 1.5 --noise 0.05
 
-Without a model, the heights are the true ones (the distance to the nearest pixel outside the object, divided by the
-object's largest), blurred and with smooth noise, and the mask is the true one. AP at 0.5 is TP / (TP + FP + FN) over
-the objects of all images, where an object is found if one of the labels has an IoU above 0.5 with it (at most one can).
-Only labels are made again for each combination; the network runs twice for each image.
+Without a model, the heights are what a network is trained to predict, blurred and with smooth noise, and the mask is
+the true one. AP at 0.5 is TP / (TP + FP + FN) over the objects of all images. Only labels are made again for each
+combination; the network runs twice for each image.
 """
 
 from __future__ import annotations
@@ -21,15 +20,16 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
 
 from unetkit import load_model
+from unetkit.data.heights import Heights, to_objects
 from unetkit.data.loading import load_pair
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.inference.ensemble import gather_models
 from unetkit.inference.forward import LARGEST_HEIGHT
 from unetkit.inference.options import Tiling
 from unetkit.inference.predictor import Predictor, say_nothing
+from unetkit.instance_scores import InstanceCounts, match_instances
 from unetkit.io.image import ArraySource, match_channels
 from unetkit.models.segmenter import Segmenter
 from unetkit.postprocess.components import CONNECTED
@@ -68,47 +68,6 @@ class Case:
         return np.stack([mask * np.uint8(255), np.where(mask, np.maximum(self.heights, 1), 0).astype(np.uint8)])
 
 
-@dataclass(frozen=True)
-class Found:
-    """How many objects were found, invented and missed."""
-
-    tp: int = 0
-    fp: int = 0
-    fn: int = 0
-
-    def __add__(self, other: Found) -> Found:
-        return Found(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
-
-    @property
-    def ap(self) -> float:
-        """TP / (TP + FP + FN)."""
-        return self.tp / max(self.tp + self.fp + self.fn, 1)
-
-
-def match(labels: NDArray[Any], truth: NDArray[Any]) -> Found:
-    """Count the objects (H, W) that have an IoU above 0.5 with a true one."""
-    numbers = [np.unique(each, return_inverse=True) for each in (labels, truth)]
-    pairs = [inverse.ravel() + int(values[0] > 0) for values, inverse in numbers]  # 0 is the background
-    counts = [len(values) - int(values[0] == 0) for values, _ in numbers]
-    shape = (counts[0] + 1, counts[1] + 1)
-    overlap = coo_array((np.ones(labels.size, np.int64), (pairs[0], pairs[1])), shape=shape).tocsr().tocoo()
-    areas = [np.bincount(pair, minlength=count + 1) for pair, count in zip(pairs, counts, strict=True)]
-    union = areas[0][overlap.row] + areas[1][overlap.col] - overlap.data
-    tp = int(np.count_nonzero((overlap.row > 0) & (overlap.col > 0) & (2 * overlap.data > union)))
-    return Found(tp, counts[0] - tp, counts[1] - tp)
-
-
-def true_heights(truth: NDArray[Any]) -> NDArray[np.float32]:
-    """Return each pixel's distance (H, W) to the nearest one outside its object, divided by the object's largest."""
-    heights = np.zeros(truth.shape, np.float32)
-    for number in np.unique(truth[truth > 0]):
-        rows, columns = (slice(int(where.min()), int(where.max()) + 1) for where in np.nonzero(truth == number))
-        own = np.pad(truth[rows, columns] == number, 1)
-        distance = cv2.distanceTransform(own.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-        heights[rows, columns] = np.maximum(heights[rows, columns], distance / distance.max())
-    return heights
-
-
 def degrade(heights: NDArray[np.float32], sigma: float, noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Blur heights and add smooth noise of a standard deviation, as a network might."""
     blurred = cv2.GaussianBlur(heights, (0, 0), sigma) if sigma else heights
@@ -122,7 +81,7 @@ def ideal_cases(pairs: Sequence[Pair], sigma: float, noise: float) -> Iterator[C
     rng = np.random.default_rng(0)
     for pair in pairs:
         truth = load_pair(pair)[1]
-        yield Case(truth, (truth > 0).astype(np.float32), degrade(true_heights(truth), sigma, noise, rng))
+        yield Case(truth, (truth > 0).astype(np.float32), degrade(Heights()(to_objects(truth)), sigma, noise, rng))
 
 
 def predicted_cases(pairs: Sequence[Pair], model: Segmenter, tiling: Tiling) -> Iterator[Case]:
@@ -147,12 +106,13 @@ def label(bands: NDArray[np.uint8], method: Method, smallest: int) -> NDArray[An
     return np.concatenate(list(rows), axis=1)[0]
 
 
-def score(cases: Sequence[Case], method: Method, threshold: float, smallest: int) -> Found:
+def score(cases: Sequence[Case], method: Method, threshold: float, smallest: int) -> InstanceCounts:
     """Count what a method finds in all images."""
-    return sum((match(label(case.bands(threshold), method, smallest), case.truth) for case in cases), Found())
+    counts = (match_instances(label(case.bands(threshold), method, smallest), case.truth) for case in cases)
+    return sum(counts, InstanceCounts())
 
 
-def numbers(text: str) -> list[float]:
+def parse_numbers(text: str) -> list[float]:
     """Read "0.1,0.2"."""
     return [float(part) for part in text.split(",")]
 
@@ -169,9 +129,9 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--tta", action="store_true", help="predict in 8 orientations")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--smoothing", default="none,3,5", help=f"of {', '.join(KERNELS)}")
-    parser.add_argument("--neck", type=numbers, default=[0.8, 0.9, 0.95, 1.0])
-    parser.add_argument("--depth", type=numbers, default=[0.02, 0.05, 0.1, 0.15])
-    parser.add_argument("--threshold", type=numbers, help="foreground probabilities; the model's by default")
+    parser.add_argument("--neck", type=parse_numbers, default=[0.8, 1.0])
+    parser.add_argument("--depth", type=parse_numbers, default=[0.05, 0.075, 0.1, 0.125, 0.15])
+    parser.add_argument("--threshold", type=parse_numbers, help="foreground probabilities; the model's by default")
     parser.add_argument("--min-size", type=int, default=0, help="objects of fewer pixels are left out")
     options = parser.parse_args(args)
     pairs = find_pairs(options.data, None, None)
@@ -188,17 +148,16 @@ def main(args: list[str] | None = None) -> None:
         pairs = spread(pairs, options.limit)
         cases = list(predicted_cases(pairs, model, Tiling(device=options.device, tta=options.tta)))
     print(f"{len(cases)} images, {sum(len(np.unique(case.truth)) - 1 for case in cases)} objects")
-    for name, method in (("connected", CONNECTED), ("distance", BY_DISTANCE)):
-        for threshold in thresholds:
-            print(f"{name:22} threshold {threshold:g}: {score(cases, method, threshold, options.min_size).ap:.4f}")
-    grid = product(options.smoothing.split(","), options.neck, options.depth, thresholds)
-    results = []
-    for smoothing, neck, depth, threshold in grid:
-        method = by_height(np.array(KERNELS[smoothing], np.float32), neck, depth)
-        found = score(cases, method, threshold, options.min_size)
-        results.append((found.ap, found, f"smoothing {smoothing:4} neck {neck:<4g} depth {depth:<4g} {threshold:g}"))
-    for ap, found, name in sorted(results, key=lambda result: result[0]):
-        print(f"{name}: {ap:.4f} ({found.tp} found, {found.fp} invented, {found.fn} missed)")
+    methods = {"connected": CONNECTED, "by distance": BY_DISTANCE}
+    for smoothing, neck, depth in product(options.smoothing.split(","), options.neck, options.depth):
+        name = f"smoothing {smoothing:4} neck {neck:<4g} depth {depth:<5g}"
+        methods[name] = by_height(np.array(KERNELS[smoothing], np.float32), neck, depth)
+    found = {
+        f"{name:37} threshold {threshold:g}": score(cases, method, threshold, options.min_size)
+        for (name, method), threshold in product(methods.items(), thresholds)
+    }
+    for name, counts in sorted(found.items(), key=lambda item: item[1].scores.ap[0]):
+        print(f"{name}: {counts.scores.ap[0]:.4f} ({counts.matches[0]} right of {counts.predicted})")
 
 
 def spread(pairs: Sequence[Pair], limit: int | None) -> list[Pair]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tifffile
 import torch
 
 from unetkit import load_model
+from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
 from unetkit.synthetic import make_cells, write_dataset
 
@@ -27,7 +29,18 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(FOLDER))
     yield
     torch.set_num_threads(threads)
-    mine = {"encoders", "measuring", "memory", "nuclei", "ours", "peers", "pretraining", "tiled", "training"}
+    mine = {
+        "encoders",
+        "instances",
+        "measuring",
+        "memory",
+        "nuclei",
+        "ours",
+        "peers",
+        "pretraining",
+        "tiled",
+        "training",
+    }
     for name in mine & (sys.modules.keys() - before):
         del sys.modules[name]
 
@@ -208,6 +221,28 @@ def test_memory_is_measured_from_the_command_line(tmp_path: Path, monkeypatch: p
     measured = json.loads(out.read_text(encoding="utf-8"))
     assert 1e8 < measured["by_size"][0]["peak_rss"] < 4e9
     assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_constants_of_instances_are_compared_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import instances
+
+    write_dataset(tmp_path, 2, 96, seed=0)
+    grid = ["--data", str(tmp_path), "--smoothing", "3", "--neck", "1", "--depth", "0.1,0.9"]
+    instances.main([*grid, "--degrade", "0.5", "--noise", "0.01"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("2 images, ")
+    assert len(lines) == 1 + 4
+    assert "depth 0.1" in lines[-1]
+    spec = ModelSpec("resnet18", depth=3, decoder_channels=(32, 16, 8), halo=16, instances=True)
+    save_model(
+        Segmenter(replace(spec, training={"data": {"val_images": ["cells_001"]}})), tmp_path / "model.safetensors"
+    )
+    instances.main([*grid, "--model", str(tmp_path / "model.safetensors"), "--val-only", "--threshold", "0.4,0.5"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("1 images, ")
+    assert len(lines) == 1 + 2 * 2 + 2 * 2
 
 
 def test_nuclei_are_scored_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

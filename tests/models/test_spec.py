@@ -102,6 +102,7 @@ def test_an_unknown_encoder_names_the_closest() -> None:
         {"classes": 1},
         {"classes": 257},
         {"classes": 3, "instances": True},
+        {"arch": "plain_unet", "image_classes": ("ill",), "image_size": 64},
         {"threshold": 0.0},
         {"threshold": 1.0},
         {"in_channels": 3, "training_images": TrainingImages(("uint8",), low=(0,), high=(9,), contrast=(1,))},

@@ -32,7 +32,7 @@ def run_command(*command: str) -> str:
     ours = {"LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED"}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, timeout=120, check=False, env=environment
+        [sys.executable, *command], capture_output=True, text=True, timeout=300, check=False, env=environment
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

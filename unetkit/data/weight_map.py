@@ -79,7 +79,7 @@ class WeightMaps:
             classes: (h, w) class of each pixel there.
         """
         if index in self._kept:
-            border = self._kept[index][window]
+            border = self._kept[index][window].astype(np.float32)
         else:
             reach, record = ceil(REACH * self._border.sigma), self._store.records[index]
             sizes = (record.height, record.width)
@@ -87,7 +87,8 @@ class WeightMaps:
             labels = self._store.read(index, (seen[0], seen[1]))[1]
             inner = tuple(slice(w.start - s.start, w.stop - s.start) for w, s in zip(window, seen, strict=True))
             border = weigh_borders(number_objects(labels, self._classes), self._border)[inner]
-        return self.class_weights[classes] + border.astype(np.float32)
+        weights: NDArray[np.float32] = self.class_weights[classes] + border
+        return weights
 
     def _measure(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.float16] | None]:
         """Count the pixels of each class of an image, and compute its borders if it is kept."""

@@ -153,6 +153,8 @@ class ModelSpec:
                 f"{len(self.decoder_channels)} decoder_channels do not fit an encoder depth of {self.depth}.",
                 f"Give {self.depth} numbers, for example {list(DECODER_CHANNELS[-self.depth :])}.",
             )
+        if self.image_classes and self.arch == "plain_unet":
+            raise ConfigError("image_classes are not possible for plain_unet.", "Use arch: unet.")
         if self.instances and self.classes > 2:
             raise ConfigError(
                 f"instances: true is not possible for {self.classes} classes.",

@@ -32,7 +32,7 @@ def build_network(spec: ModelSpec) -> nn.Module:
             padding=spec.padding,
             batch_norm=spec.batch_norm,
         )
-    network: nn.Module = smp.Unet(
+    unet = smp.Unet(
         encoder_name=smp_name(spec.encoder),
         encoder_depth=spec.depth,
         encoder_weights=None,
@@ -41,5 +41,6 @@ def build_network(spec: ModelSpec) -> nn.Module:
         classes=spec.network_channels,
     )
     if spec.image_classes:
-        network.image_head = ClassificationHead(network.encoder.out_channels[-1], len(spec.image_classes), dropout=0.2)
+        unet.image_head = ClassificationHead(unet.encoder.out_channels[-1], len(spec.image_classes), dropout=0.2)
+    network: nn.Module = unet
     return network

@@ -16,9 +16,6 @@ from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 from unetkit.planning.plan import PLACES, Plan
 
-NOT_YET = {"model.instances"}
-"""Settings that `fit` does not have yet: they are said, but not written."""
-
 WIDTH = 116
 """Characters of a line of comment."""
 
@@ -39,11 +36,7 @@ RANDOM_WEIGHTS = "weights: imagenet starts from a trained encoder instead (downl
 
 def settings_of(plan: Plan) -> dict[str, Any]:
     """Return what was chosen, by key, without what was given."""
-    return {
-        choice.key: choice.value
-        for choice in plan.choices
-        if choice.key not in plan.given and choice.key not in NOT_YET
-    }
+    return {choice.key: choice.value for choice in plan.choices if choice.key not in plan.given}
 
 
 def describe(plan: Plan) -> list[str]:
@@ -64,13 +57,13 @@ def to_yaml(plan: Plan, target: Path) -> str:
         plan: The plan.
         target: Where it will be, for the command in it.
     """
-    lines = [f"# Planned by `unetkit plan` for {plan.given['data.train']}. Every value can be changed.", "#"]
+    lines = ["# Planned by `unetkit plan`: a suggestion, of which every value can be changed.", "#"]
     lines += [f"#   unetkit fit --config {shlex.quote(str(target))}", "#"]
     for text in (*_facts(plan), *(f"Warning: {concern.text}" for concern in plan.concerns)):
         lines += _comment(text)
     lines += ["", "seed_everything: 0"]
     for group in ("model", "data", "trainer"):
-        own = [choice for choice in plan.choices if choice.key.startswith(f"{group}.") and choice.key not in NOT_YET]
+        own = [choice for choice in plan.choices if choice.key.startswith(f"{group}.")]
         lines += ["", f"{group}:"]
         if group == "model":
             lines += _comment(RANDOM_WEIGHTS, "  ")
