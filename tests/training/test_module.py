@@ -149,6 +149,15 @@ def test_without_averaging_the_trained_network_is_judged_and_kept(cells: Path) -
     assert module.best_network() is module.segmenter.network
 
 
+def test_the_network_is_compiled_where_that_is_asked_for(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+    monkeypatch.setattr(torch, "compile", lambda forward: compiled.append(forward) or forward)
+    set_up(cells)
+    assert not compiled
+    module = set_up(cells, compile=True)
+    assert compiled == [module.segmenter.network.forward]
+
+
 def test_a_frozen_encoder_keeps_its_weights_and_batch_norm_statistics(cells: Path, tmp_path: Path) -> None:
     module, recorder = trained(cells, tmp_path, freeze_encoder=True)
     assert equal(encoder_of(recorder.states[-1]), encoder_of(recorder.start))
