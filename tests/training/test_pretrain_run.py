@@ -80,7 +80,7 @@ def test_segment_refuses_it(
 
 def test_the_last_line_is_a_start_of_fit(run: tuple[Path, str], fit_cells: Fit, tmp_path: Path) -> None:
     words = shlex.split(run[1].splitlines()[-1].removeprefix("Start from it: unetkit fit --data.train FOLDER"))
-    assert words[:4] == ["--model.encoder", "resnet18", "--model.depth", "3"]
+    assert words[:6] == [*["--model.encoder", "resnet18", "--model.depth", "3", "--model.decoder_channels", "[8,8,8]"]]
     frozen = ["--model.freeze_encoder", "true", "--model.lr", "1e-9", "--trainer.max_epochs", "1"]
     code, out = fit_cells(tmp_path, "--name", "run", *words, *frozen)
     assert code == 0

@@ -173,9 +173,10 @@ def fit_weights(
         ModelError: Fewer than half of the encoder's weights fit.
     """
     own = network.state_dict()
-    withheld = withheld or {}
     first = first_convolution(network)
     sources = {_own_name(key, own): key for key in state}
+    given = {key: state[source] for key, source in sources.items()}
+    withheld = {**_find_misfits(own, given), **(withheld or {})}
     fitting, reshaped = {}, []
     for key in own.keys() & sources.keys():
         if _part(key) in withheld:
@@ -202,7 +203,7 @@ def fit_weights(
         for key in reshaped
         if key in fitting
     ]
-    notes += _explain_missing(wanted, fitting, {key: state[source] for key, source in sources.items()}, withheld)
+    notes += _explain_missing(wanted, fitting, withheld)
     if strange := sources.keys() - own.keys():
         notes.append(f"{len(strange)} in the file not used")
     return LoadReport(
@@ -219,24 +220,34 @@ def first_convolution(network: nn.Module) -> str:
     return next(f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
 
 
-def _explain_missing(
-    wanted: Sequence[str], fitting: Collection[str], given: Mapping[str, Tensor], withheld: Mapping[str, str]
-) -> list[str]:
+def _find_misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return the parts of a network, but for the encoder, that are of another size, each with what differs.
+
+    Those of their weights that fit would be of no use among random ones.
+    """
+    misfits: dict[str, str] = {}
+    for key in own.keys() & given.keys():
+        part, its = _part(key), given[key]
+        if part == "encoder" or its.shape == own[key].shape:
+            continue
+        channels = part == HEAD and its.ndim and its.shape[0] != own[key].shape[0]
+        misfits[part] = f"it has {its.shape[0]} channels" if channels else "its sizes differ"
+    return misfits
+
+
+def _explain_missing(wanted: Sequence[str], fitting: Collection[str], withheld: Mapping[str, str]) -> list[str]:
     """Say for each part of a network that did not get all its weights how many are missing, and why."""
     notes = []
     for part in dict.fromkeys(_part(key) for key in wanted):
         names = [key for key in wanted if _part(key) == part]
         missing = [key for key in names if key not in fitting]
-        found = [given[key] for key in missing if key in given]
         label = part.replace("_", " ")
         if not missing:
             continue
         if len(missing) < len(names):
             notes.append(f"{len(missing)} of the {len(names)} tensors of the {label} left random")
             continue
-        sizes = f"it has {len(found[0])} channels" if part == HEAD and found else "its sizes differ"
-        reason = withheld.get(part, sizes if found else "not among the weights")
-        notes.append(f"{label} left out: {reason}")
+        notes.append(f"{label} left out: {withheld.get(part, 'not among the weights')}")
     return notes
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from unetkit.data.workers import usable_cores
 from unetkit.inference.device import choose_device, describe_device, has_bfloat16
 
 USUAL_MEMORY = 8 * 2**30
@@ -49,7 +50,7 @@ def find_machine(accelerator: str = "auto") -> Machine:
         accelerator: Lightning's; "cpu" leaves a GPU aside.
     """
     device = choose_device("cpu" if accelerator == "cpu" else "auto")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     memory = _free_memory()
     on_cuda = device.type == "cuda"
     return Machine(

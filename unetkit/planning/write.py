@@ -16,9 +16,6 @@ from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 from unetkit.planning.plan import PLACES, Plan
 
-NOT_YET = {"model.instances"}
-"""Settings that `fit` does not have yet: they are said, but not written."""
-
 WIDTH = 116
 """Characters of a line of comment."""
 
@@ -39,11 +36,7 @@ RANDOM_WEIGHTS = "weights: imagenet starts from a trained encoder instead (downl
 
 def settings_of(plan: Plan) -> dict[str, Any]:
     """Return what was chosen, by key, without what was given."""
-    return {
-        choice.key: choice.value
-        for choice in plan.choices
-        if choice.key not in plan.given and choice.key not in NOT_YET
-    }
+    return {choice.key: choice.value for choice in plan.choices if choice.key not in plan.given}
 
 
 def describe(plan: Plan) -> list[str]:
@@ -70,7 +63,7 @@ def to_yaml(plan: Plan, target: Path) -> str:
         lines += _comment(text)
     lines += ["", "seed_everything: 0"]
     for group in ("model", "data", "trainer"):
-        own = [choice for choice in plan.choices if choice.key.startswith(f"{group}.") and choice.key not in NOT_YET]
+        own = [choice for choice in plan.choices if choice.key.startswith(f"{group}.")]
         lines += ["", f"{group}:"]
         if group == "model":
             lines += _comment(RANDOM_WEIGHTS, "  ")

@@ -13,7 +13,6 @@ from torch.utils.data import default_collate
 
 from unetkit.data.unmasked import ImageData
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
-from unetkit.models.spec import ModelSpec
 from unetkit.report.console import say
 from unetkit.report.restored import restoration_picture
 from unetkit.training.command import CONFIG_FILE, RunCLI
@@ -137,5 +136,6 @@ def _report(result: PretrainResult, module: PretrainModule) -> None:
     say(f"Best model: {result.model} (epoch {result.epoch}{score}).")
     say(f"Picture of damaged, restored and clean crops: {result.folder / PICTURE_FILE}")
     spec = module.spec
-    shape = f" --model.depth {spec.depth}" * (spec.depth != ModelSpec.depth)
-    say(f"Start from it: unetkit fit --data.train FOLDER --model.encoder {spec.encoder}{shape} --model.weights {model}")
+    widths = shlex.quote(str(list(spec.decoder_channels)).replace(" ", ""))
+    shape = f"--model.encoder {spec.encoder} --model.depth {spec.depth} --model.decoder_channels {widths}"
+    say(f"Start from it: unetkit fit --data.train FOLDER {shape} --model.weights {model}")
