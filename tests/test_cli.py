@@ -160,8 +160,10 @@ def test_the_demo_prints_its_commands_and_leaves_a_picture(tmp_path: Path, capsy
         "fit",
         "segment",
         "evaluate",
+        "segment",
     ]
     assert (folder / "overview.png").stat().st_size > 10_000
+    assert (folder / "nuclei.png").stat().st_size > 10_000
     assert 0 <= json.loads((folder / "scores.json").read_text())["pooled"]["dice"] <= 1
     assert main(["demo", "--folder", str(folder)]) == 2
     assert "Pass --overwrite" in capsys.readouterr().err

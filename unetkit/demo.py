@@ -1,4 +1,4 @@
-"""`unetkit demo`: the whole way on synthetic cells, each command printed as it is run."""
+"""`unetkit demo`: the whole way on synthetic cells, then real nuclei without training; each command is printed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
+from skimage.data import immunohistochemistry
 
 from unetkit.errors import OutputError, UnetkitError
 from unetkit.io.files import open_image
 from unetkit.report.console import say
 from unetkit.report.overview import overview_picture
+from unetkit.report.pictures import labels_picture
 from unetkit.synthetic import make_cells, write_dataset, write_tiff
 
 TRAINING_IMAGES = 32
@@ -35,7 +38,7 @@ FIT = """
 
 
 def run_demo(folder: Path, seed: int, overwrite: bool, run: Callable[[list[str]], int]) -> None:
-    """Make cells, train, segment, score and draw.
+    """Make cells, train, segment, score and draw; then segment stained tissue with the built-in model.
 
     Args:
         folder: Where everything goes.
@@ -62,16 +65,39 @@ def run_demo(folder: Path, seed: int, overwrite: bool, run: Callable[[list[str]]
         ["evaluate", str(mask), str(truth), "--json", str(scores)],
     )
     for command in commands:
-        say(f"\n$ unetkit {shlex.join(command)}")
-        code = run(command)
-        if code == 130:
-            raise KeyboardInterrupt  # stopped on purpose: no fault to explain
-        if code != 0:
-            raise UnetkitError(f"The command `unetkit {command[0]}` failed.", "Its message above says why.")
+        _run(command, run)
     minutes, seconds = divmod(round(monotonic() - start), 60)
     picture = folder / "overview.png"
     _draw(picture, image, labels, mask, folder / "run" / "metrics.csv", scores, f"{minutes} min {seconds:02} s")
-    say(f"\nDone in {minutes} min {seconds:02} s. Look at {picture}")
+    nuclei = folder / "nuclei.png"
+    _segment_tissue(folder, nuclei, run)
+    say(f"\nDone. Look at {picture} (made in {minutes} min {seconds:02} s) and {nuclei}")
+
+
+def _run(command: list[str], run: Callable[[list[str]], int]) -> None:
+    """Print a command and run it.
+
+    Raises:
+        UnetkitError: It failed.
+    """
+    say(f"\n$ unetkit {shlex.join(command)}")
+    code = run(command)
+    if code == 130:
+        raise KeyboardInterrupt  # stopped on purpose: no fault to explain
+    if code != 0:
+        raise UnetkitError(f"The command `unetkit {command[0]}` failed.", "Its message above says why.")
+
+
+def _segment_tissue(folder: Path, picture: Path, run: Callable[[list[str]], int]) -> None:
+    """Number the nuclei of a stained tissue section, which scikit-image brings along, and draw them."""
+    tissue, labels = folder / "tissue.tif", folder / "tissue_labels.tif"
+    pixels = immunohistochemistry()
+    tifffile.imwrite(tissue, pixels, photometric="rgb")
+    say("\nA real image and no training: stained tissue of a colon (immunohistochemistry, from scikit-image).")
+    _run(["segment", str(tissue), str(labels), "--output", "labels"], run)
+    numbers = tifffile.imread(labels)
+    title = f"{numbers.max()} nuclei found by the built-in model, which was trained on other images"
+    labels_picture(picture, pixels.transpose(2, 0, 1), numbers, title)
 
 
 def _prepare(folder: Path, overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""The picture of validation images with the contours of truth and prediction."""
+"""Pictures of images with the contours of what was predicted in them."""
 
 from __future__ import annotations
 
@@ -81,6 +81,28 @@ def validation_picture(
         for column, i in enumerate(row):
             _place(page, shown[i], sizes[i], MARGIN + column * (side + GAP), top, side)
         top += height
+    page.save(path)
+
+
+def labels_picture(path: Path, pixels: NDArray[Any], labels: NDArray[Any], title: str) -> None:
+    """Write a picture (PNG, 1600 pixels wide) of an image, and beside it the same with the contour of each object.
+
+    Args:
+        path: Where to; the folder is made if it does not exist.
+        pixels: The image (C, H, W), any number type.
+        labels: (H, W) number of each pixel's object, 0 for background.
+        title: What to write above.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    side = (1600 - 2 * MARGIN - GAP) // 2
+    size = fit_size(labels.shape[0], labels.shape[1], side, side)
+    page = Page(1600, HEAD + size[0] + MARGIN)
+    page.text(title, MARGIN, HEAD / 2 + 6, 20)
+    shown = resize(to_display(pixels), *size)
+    for left, picture in ((MARGIN, shown), (MARGIN + side + GAP, draw_contours(shown, labels, PREDICTION))):
+        page.image(picture, left + (side - size[1]) // 2, HEAD)
     page.save(path)
 
 
