@@ -116,7 +116,7 @@ def test_with_valid_padding_the_middle_of_a_crop_is_judged_with_its_weights(cell
     module = SegmentationModule(**{**TINY, **plain, "decoder_channels": None, "loss": "weighted_bce"})
     data = data_of(cells, crop=128)
     data.setup("fit")
-    module._trainer = SimpleNamespace(datamodule=data, ckpt_path=None)  # type: ignore[assignment]
+    module._trainer = SimpleNamespace(datamodule=data, ckpt_path=None, is_global_zero=True, world_size=1)  # type: ignore[assignment]
     module.setup("fit")
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
     batch = next(iter(data.train_dataloader()))
