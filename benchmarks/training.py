@@ -200,7 +200,7 @@ def run_worker(options: argparse.Namespace, folder: Path) -> None:
     """In a process of its own: run one of the two and report its peak memory."""
     with quiet_lightning(), redirect_stdout(StringIO()):
         facts = RUNS[options.worker](options, folder)
-    cuda = torch.cuda.is_initialized()
+    cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     report({"cuda": torch.cuda.max_memory_reserved() if cuda else None, **facts})
 
 

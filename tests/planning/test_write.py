@@ -50,7 +50,7 @@ def test_what_was_written_is_what_fit_takes(cells: Path, capsys: pytest.CaptureF
     assert cli.datamodule.crop == written["data.crop"]
     assert cli.trainer.max_epochs == written["trainer.max_epochs"]
     assert cli.datamodule.normalization.method == written["data.normalization.method"]
-    assert cli._run_folder() == Path("runs/cells-1")
+    assert Path(cli.trainer.default_root_dir) == Path("runs/cells-1")
 
 
 def test_nothing_is_overwritten_unless_it_is_said(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:

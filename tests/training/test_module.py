@@ -60,10 +60,10 @@ def trained(cells: Path, folder: Path, epochs: int = 2, **settings: Any) -> tupl
     return module, recorder
 
 
-def set_up(cells: Path, **settings: Any) -> SegmentationModule:
+def set_up(cells: Path, crop: int = 64, **settings: Any) -> SegmentationModule:
     """A module with its network, as the trainer would set it up."""
     module = SegmentationModule(**{**TINY, **settings})
-    data = data_of(cells)
+    data = data_of(cells, crop=crop)
     data.setup("fit")
     module._trainer = SimpleNamespace(datamodule=data, ckpt_path=None, is_global_zero=True, world_size=1)  # type: ignore[assignment]
     module.setup("fit")
@@ -113,13 +113,9 @@ def test_the_averaged_weights_and_batch_norm_statistics_are_the_moving_average(c
 
 def test_with_valid_padding_the_middle_of_a_crop_is_judged_with_its_weights(cells: Path) -> None:
     plain = {"arch": "plain_unet", "base_channels": 2, "padding": "valid", "encoder": "resnet34"}
-    module = SegmentationModule(**{**TINY, **plain, "decoder_channels": None, "loss": "weighted_bce"})
-    data = data_of(cells, crop=128)
-    data.setup("fit")
-    module._trainer = SimpleNamespace(datamodule=data, ckpt_path=None, is_global_zero=True, world_size=1)  # type: ignore[assignment]
-    module.setup("fit")
+    module = set_up(cells, 128, **plain, decoder_channels=None, loss="weighted_bce")
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
-    batch = next(iter(data.train_dataloader()))
+    batch = next(iter(module.data.train_dataloader()))
     module.eval()
     loss = module.training_step(batch, 0)
     network = module.segmenter.network
@@ -151,6 +147,15 @@ def test_an_optimizer_that_is_not_possible_is_an_error(settings: dict[str, Any])
 def test_without_averaging_the_trained_network_is_judged_and_kept(cells: Path) -> None:
     module = set_up(cells, ema_decay=0)
     assert module.best_network() is module.segmenter.network
+
+
+def test_the_network_is_compiled_where_that_is_asked_for(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+    monkeypatch.setattr(torch, "compile", lambda forward: compiled.append(forward) or forward)
+    set_up(cells)
+    assert not compiled
+    set_up(cells, compile=True)
+    assert len(compiled) == 1
 
 
 def test_a_frozen_encoder_keeps_its_weights_and_batch_norm_statistics(cells: Path, tmp_path: Path) -> None:

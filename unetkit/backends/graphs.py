@@ -14,6 +14,7 @@ import openvino as ov
 
 from unetkit.io.user_cache import user_cache
 from unetkit.models.segmenter import Segmenter
+from unetkit.models.zoo import builtin_folder
 
 ROOT = "net"
 """Outermost element of a graph's .xml."""
@@ -38,6 +39,14 @@ def core() -> ov.Core:
 def converted_file(segmenter: Segmenter) -> Path | None:
     """Return where the converted graph of a model is kept; None for one that is not as it was in its file."""
     return user_cache() / "openvino" / f"{segmenter.sha256[:32]}.xml" if _identity(segmenter) else None
+
+
+def quantized_file(segmenter: Segmenter) -> Path | None:
+    """Return where the graph of a model in int8 is kept: beside the model file; of a built-in model in the cache."""
+    if not _identity(segmenter):
+        return None
+    path = Path(segmenter.name).with_suffix(".int8.xml")
+    return user_cache() / "openvino" / path.name if path.parent == builtin_folder() else path
 
 
 def store_graph(graph: ov.Model, path: Path, segmenter: Segmenter) -> ov.Model:

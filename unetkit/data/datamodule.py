@@ -11,10 +11,11 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide
-from unetkit.data.heights import Heights, HeightTarget, are_plain
+from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
+from unetkit.data.heights import PLAIN_NOTE, Heights, HeightTarget, are_plain
 from unetkit.data.image_labels import LabelledCrops, LabelledImages, load_labelled
 from unetkit.data.pairs import Pair, find_pairs
+from unetkit.data.sampling import Sampling, plan_visits
 from unetkit.data.split import check_apart, check_folds, split_folds, split_fraction
 from unetkit.data.store import (
     ImageStore,
@@ -62,6 +63,8 @@ class SegmentationData(LightningDataModule):
         batch_size: Crops in a batch, on each device.
         crops_per_epoch: Crops in an epoch. By default as many as cover the training images once, but from 64 to 1000
             batches.
+        sampling: What is equally likely to be shown: "images", "pixels", or "balanced" between the two: an image of the
+            size of 4 crops is then shown twice as often as one of the size of a crop.
         foreground_share: Share of the crops, 0 to 1, placed around a random object (or class) of their image; the
             others are placed evenly.
         augment: Level of augmentation: none, light, standard or strong.
@@ -89,6 +92,7 @@ class SegmentationData(LightningDataModule):
         crop: int = 256,
         batch_size: int = 8,
         crops_per_epoch: int | None = None,
+        sampling: Sampling = "balanced",
         foreground_share: float = 0.5,
         augment: str = "standard",
         augment_options: dict[str, Any] | None = None,
@@ -111,6 +115,7 @@ class SegmentationData(LightningDataModule):
         self.crop = crop
         self.batch_size = batch_size
         self.crops_per_epoch = crops_per_epoch
+        self.sampling = sampling
         self.foreground_share = foreground_share
         self.augment = augment
         self.augmentation = resolve_augmentation(augment, augment_options)
@@ -255,7 +260,7 @@ class SegmentationData(LightningDataModule):
             self.val_items(),
             sampler=divide(range(len(self._val_indices)), *self._processes()),
             batch_size=1,
-            collate_fn=_take_single,
+            collate_fn=take_single,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -300,6 +305,7 @@ class SegmentationData(LightningDataModule):
             "crop": self.crop,
             "batch_size": self.batch_size,
             "crops_per_epoch": self._crops_per_epoch(),
+            "sampling": self.sampling,
             "foreground_share": self.foreground_share,
             "augment": self.augment,
             "seed": self.seed,
@@ -307,9 +313,11 @@ class SegmentationData(LightningDataModule):
 
     def _crops(self, indices: Sequence[int], count: int, augmentation: Augmentation) -> CropDataset:
         """Return `count` crops an epoch of some of the images."""
+        store = self._loaded()
+        sizes = [(store.records[index].height, store.records[index].width) for index in indices]
         return CropDataset(
-            self._loaded(),
-            indices,
+            store,
+            plan_visits(indices, sizes, self.crop, self.sampling),
             crop=self.crop,
             crops_per_epoch=count,
             augmentation=augmentation,
@@ -373,10 +381,7 @@ class SegmentationData(LightningDataModule):
         records = self._loaded().records
         plain = are_plain(records[index].numbered for index in self._train_indices)
         if plain and self._processes()[0] == 0:
-            say(
-                "The masks do not number their objects: each connected part of the foreground is taken for one. "
-                "Objects that touch are told apart if each has its own number in the masks."
-            )
+            say(PLAIN_NOTE)
         return Heights(target, connected=plain)
 
     def _crops_per_epoch(self) -> int:
@@ -394,7 +399,3 @@ class SegmentationData(LightningDataModule):
 
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
-
-
-def _take_single(items: list[NamedItem]) -> NamedItem:
-    return items[0]

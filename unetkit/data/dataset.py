@@ -243,6 +243,11 @@ class WholeImageDataset(Dataset[NamedItem]):
         return {**item, "name": record.pair.name}
 
 
+def take_single(items: list[NamedItem]) -> NamedItem:
+    """Return the one item of a batch as it is."""
+    return items[0]
+
+
 def make_item(
     record: Record, pixels: NDArray[np.float32], classes: NDArray[Any], channels: int, normalization: Normalization
 ) -> Item:

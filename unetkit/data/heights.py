@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 HeightTarget = Literal["distance", "border"]
 """Height of an object's pixel: its distance from the object's border, or 1 off the border and 0 on it."""
 
+PLAIN_NOTE = (
+    "The masks do not number their objects: each connected part of the foreground is taken for one. "
+    "Objects that touch are told apart if each has its own number in the masks."
+)
+
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 """A pixel and its 4 neighbours."""
 

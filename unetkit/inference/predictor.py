@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -177,6 +176,7 @@ class Predictor:
 
     def _quantize(self, source: ImageSource) -> list[Backend]:
         """Put the models on OpenVINO in int8; in fp32 if that changes too much for one of them."""
+        from unetkit.backends.graphs import quantized_file
         from unetkit.backends.int8 import TOLERANCE, Quantized, quantize
 
         grid = make_grid(source.info.height, source.info.width, tile=PROBE_TILE, halo=0, stride=self.ensemble.stride)
@@ -189,7 +189,7 @@ class Predictor:
             def probes(chosen: Sequence[tuple[int, Tile]], model: int = i) -> list[Probe]:
                 return [self._probe(source, grid, plane, tile, model) for plane, tile in chosen]
 
-            stored = Path(segmenter.name).with_suffix(".int8.xml") if segmenter.sha256 else None
+            stored = quantized_file(segmenter)
             calibration = partial(probes, calibrated)
             done.append(quantize(segmenter, calibration, probes(checked), self._threshold, stored))
         worst = max(result.changed for result in done)

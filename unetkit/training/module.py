@@ -66,7 +66,7 @@ class SegmentationModule(NetworkModule):
         unfreeze_at_epoch: Epoch from which a frozen encoder is trained too.
         unfreeze_lr_factor: Factor on every learning rate from that epoch on.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
-        compile: Compile the network for training: the first step takes a minute, the others may be faster.
+        compile: Compile the network for training: the first step takes minutes, the others may be faster.
         image_classes: Names of what whole images show, trained from data.image_labels: one that is there or not, or
             several of which one is there. `segment` then tells their probabilities for each image.
         image_loss_weight: Weight of the loss of whole images, that of masks being 1.

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from unetkit.data.sampling import Sampling, plan_visits
+
+SIZES = [(64, 64), (256, 256), (1024, 1024), (256, 1024)]
+
+
+@pytest.mark.parametrize(
+    ("sampling", "visits"), [("images", [1, 1, 1, 1]), ("balanced", [1, 1, 4, 2]), ("pixels", [1, 1, 16, 4])]
+)
+def test_visits_grow_with_the_size_of_an_image(sampling: Sampling, visits: list[int]) -> None:
+    assert Counter(plan_visits([7, 8, 9, 3], SIZES, 256, sampling)) == dict(zip([7, 8, 9, 3], visits, strict=True))
+
+
+def test_images_of_one_size_are_visited_once_each_whatever_the_crop() -> None:
+    assert plan_visits([0, 1], [(100, 100)] * 2, 128, "balanced") == [0, 1]

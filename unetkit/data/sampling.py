@@ -1,0 +1,25 @@
+"""How often each image is shown in training, by its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+Sampling = Literal["images", "balanced", "pixels"]
+"""What is equally likely to be shown: each image, each pixel, or what lies between."""
+
+POWERS: dict[Sampling, float] = {"images": 0.0, "balanced": 0.5, "pixels": 1.0}
+"""Power of an image's size to which its visits are proportional."""
+
+
+def plan_visits(indices: Sequence[int], sizes: Sequence[tuple[int, int]], crop: int, sampling: Sampling) -> list[int]:
+    """Return the images of one pass, larger ones several times.
+
+    Args:
+        indices: Images.
+        sizes: Height and width of each of them, in pixels.
+        crop: Side of a crop, in pixels; an image that is no larger is visited once.
+        sampling: How the visits grow with the size: not at all, with its square root, or in proportion.
+    """
+    visits = [max(1, round((height * width / crop**2) ** POWERS[sampling])) for height, width in sizes]
+    return [index for index, count in zip(indices, visits, strict=True) for _ in range(count)]
