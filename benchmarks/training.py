@@ -122,6 +122,7 @@ def prepare(options: argparse.Namespace, folder: Path) -> FitCLI:
         "trainer.limit_val_batches": 0,
         "trainer.num_sanity_val_steps": 0,
         "runs": folder / "runs",
+        "plan": False,
     } | ({"trainer.precision": options.precision} if options.precision else {})
     return FitCLI([f"--{name}={value}" for name, value in arguments.items()] + options.more)
 

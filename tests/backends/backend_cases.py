@@ -34,6 +34,15 @@ def make_segmenter(encoder: str = "resnet18", *, channels: int = 1, classes: int
     return segmenter
 
 
+def make_layers() -> Segmenter:
+    """Return a model of three layers: converting and quantising it takes seconds less than a U-Net."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        layers = [nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 1, 3, padding=1)]
+    spec = ModelSpec("resnet18", depth=3, decoder_channels=(8, 8, 8), halo=16)
+    return Segmenter(spec, nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])).eval()
+
+
 def scramble(network: nn.Module) -> None:
     """Give batch norms statistics and weights as training does."""
     for module in network.modules():

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from backend_cases import as_from_a_file, make_windows
+from backend_cases import as_from_a_file, make_layers, make_windows
 
 from unetkit.models.segmenter import Segmenter
-from unetkit.models.spec import ModelSpec
+from unetkit.models.zoo import builtin_folder
 
 pytest.importorskip("openvino")
 
 from unetkit.backends import graphs, openvino
-from unetkit.backends.graphs import converted_file
+from unetkit.backends.graphs import converted_file, quantized_file
 from unetkit.backends.openvino import OpenVinoBackend, graph_of
 
 KEPT = (slice(0, 64), slice(8, 40))
@@ -24,9 +24,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def segmenter(tiny_segmenter: Segmenter) -> Segmenter:
-    as_from_a_file(tiny_segmenter, "a" * 64)
-    return tiny_segmenter
+def segmenter() -> Segmenter:
+    made = make_layers()
+    as_from_a_file(made, "a" * 64)
+    return made
 
 
 def never(segmenter: Segmenter) -> None:
@@ -71,6 +72,7 @@ def test_only_the_newest_graphs_stay(segmenter: Segmenter, monkeypatch: pytest.M
     assert sorted(first.parent.iterdir()) == [second.with_suffix(".bin"), second]
 
 
-def test_a_spec_without_weights_has_no_place(segmenter: Segmenter) -> None:
-    other = Segmenter(ModelSpec("resnet18", depth=3, decoder_channels=(8, 8, 8)))
-    assert converted_file(other) is None
+def test_what_is_made_of_a_built_in_model_is_not_put_beside_it(tmp_path: Path, segmenter: Segmenter) -> None:
+    assert quantized_file(segmenter) == Path("model.int8.xml")
+    segmenter.name = str(builtin_folder() / "nuclei.safetensors")
+    assert quantized_file(segmenter) == tmp_path / "unetkit" / "openvino" / "nuclei.int8.xml"

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from backend_cases import KEPT, as_from_a_file, expect, make_segmenter, make_windows
-from torch import nn
+from backend_cases import KEPT, as_from_a_file, expect, make_layers, make_segmenter, make_windows
 
 from unetkit.backends.base import Probe
 from unetkit.errors import ConfigError
 from unetkit.models.segmenter import Segmenter
-from unetkit.models.spec import ModelSpec
 
 pytest.importorskip("openvino")
 pytest.importorskip("nncf")
@@ -21,7 +19,6 @@ from unetkit.backends.int8 import Quantized, quantize
 
 WINDOWS = make_windows(batch=2, size=(64, 64), dtype=torch.float32)
 KEPT_PART = (slice(8, 64), slice(0, 56))
-SPEC = ModelSpec("resnet18", depth=3, decoder_channels=(8, 8, 8), halo=16)
 
 
 def probes() -> list[Probe]:
@@ -34,11 +31,7 @@ def never() -> Sequence[Probe]:
 
 
 def model(sha256: str = "a" * 64) -> Segmenter:
-    """A model of three layers: quantising it takes seconds less than a U-Net."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        layers = [nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 1, 3, padding=1)]
-    segmenter = Segmenter(SPEC, nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])).eval()
+    segmenter = make_layers()
     as_from_a_file(segmenter, sha256)
     return segmenter
 
