@@ -378,8 +378,7 @@ class SegmentationData(LightningDataModule):
             self.normalization = measure_dataset(train, self.normalization, channels)
 
     def _heights(self, target: HeightTarget) -> Heights:
-        records = self._loaded().records
-        plain = are_plain(records[index].numbered for index in self._train_indices)
+        plain = are_plain(self._loaded().records[index].numbered for index in self._train_indices)
         if plain and self._processes()[0] == 0:
             say(PLAIN_NOTE)
         return Heights(target, connected=plain)
