@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
 
 TINY = ModelSpec(encoder="resnet18", depth=3, decoder_channels=(32, 16, 8), in_channels=1, halo=16)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_is_heard() -> None:
+    """Also where the tests run in the background of a shell: its jobs ignore Ctrl-C, and so would their children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -262,17 +262,8 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
     assert all(torch.equal(last[name], resumed[name]) for name in last)
 
 
-HEARING_CTRL_C = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from unetkit.__main__ import run
-run()
-"""
-"""unetkit, also where the tests run in the background of a shell, whose jobs ignore Ctrl-C."""
-
-
 def test_a_stopped_process_ends_with_130_and_keeps_the_model(cells: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", HEARING_CTRL_C, "fit", "--data.train", str(cells), *SETTINGS.split()]
+    command = [sys.executable, "-m", "unetkit", "fit", "--data.train", str(cells), *SETTINGS.split()]
     process = subprocess.Popen(
         [*command, "--runs", str(tmp_path), "--name", "run", "--trainer.max_epochs", "5000"],
         stdout=subprocess.PIPE,
