@@ -68,7 +68,8 @@ class Job:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
     def write(self, logits: torch.Tensor, result: Path) -> None:
-        """Turn logits (classes, H, W) into a mask and write it."""
+        """Turn a network's output (channels, H, W) into a mask and write it."""
+        logits = logits[: self.segmenter.spec.out_channels]
         if len(logits) == 1:
             mask = (logits[0].sigmoid() >= self.segmenter.spec.threshold).to(torch.uint8) * 255
         else:
@@ -128,8 +129,8 @@ def toolbelt(job: Job, batch: int) -> Callable[[Path], None]:
         pixels, statistics = job.read()
         slicer = ImageSlicer(pixels.shape, ROI, TOOLBELT_STEP, weight="pyramid")
         tiles = [to_tensor(tile, statistics) for tile in slicer.split(pixels)]
-        classes = job.segmenter.spec.out_channels
-        merger = TileMerger(slicer.target_shape, classes, slicer.weight, device=job.device)
+        channels = job.segmenter.spec.network_channels
+        merger = TileMerger(slicer.target_shape, channels, slicer.weight, device=job.device)
         pairs = list(zip(tiles, slicer.crops, strict=True))
         for windows, places in DataLoader(pairs, batch_size=batch, pin_memory=job.device.type == "cuda"):
             inputs = windows.to(job.device, memory_format=torch.channels_last)

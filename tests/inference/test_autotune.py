@@ -111,7 +111,16 @@ def test_other_models_and_other_plans_are_tried_anew_and_remembered_beside(clock
         tuner.ensemble.segmenters[0].sha256 = sha256
         tuner(offered)
         assert len(clock.called) > before
-    assert len(json.loads(cache_file().read_text())) == 3
+    assert len(json.loads(cache_file().read_text())) == 5  # of three sets of plans, of which two are similar
+
+
+def test_what_was_found_for_a_large_image_serves_a_small_one_whose_tiles_are_others(clock: Clock, tuner: Tuner) -> None:
+    best = tuner(plans())
+    small = plans(tiles=(256,))
+    assert tuner.recall(small, similar=False) is None
+    recalled = tuner.recall(small, similar=True)
+    assert recalled is not None
+    assert (recalled.backend, recalled.tile) == (best.backend, 256)
 
 
 def test_a_model_that_never_was_a_file_is_not_remembered(clock: Clock, tuner: Tuner) -> None:
@@ -133,8 +142,8 @@ def test_a_damaged_cache_is_replaced(clock: Clock, tuner: Tuner, damage: bytes) 
 @pytest.mark.parametrize("value", [None, 3, "abcd", [], ["torch"], ["torch", 7, 1, "why"], ["torch", "x", {}, 5], {}])
 def test_a_damaged_entry_is_measured_again(clock: Clock, tuner: Tuner, value: Any) -> None:
     tuner(plans())
-    (key,) = json.loads(cache_file().read_text())
-    cache_file().write_text(json.dumps({key: value}))
+    keys = json.loads(cache_file().read_text())
+    cache_file().write_text(json.dumps(dict.fromkeys(keys, value)))
     called = len(clock.called)
     tuner(plans())
     assert len(clock.called) > called

@@ -29,8 +29,14 @@ def unused(plans: list[Plan]) -> Plan:
     raise AssertionError("nothing is to be tried")
 
 
-def nothing(plans: list[Plan]) -> None:
+def nothing(plans: list[Plan], similar: bool) -> None:
     """Nothing was tried before."""
+
+
+def take_last(plans: list[Plan], similar: bool) -> Plan:
+    """What was found for similar plans."""
+    assert similar
+    return plans[-1]
 
 
 class Trying:
@@ -103,7 +109,13 @@ def test_a_small_input_is_not_worth_trying(ensemble: Ensemble) -> None:
 
 def test_what_was_found_before_is_taken_for_a_small_input_too(ensemble: Ensemble) -> None:
     made = make_plan(
-        ensemble, Tiling(device="cpu"), image(), 10**6, unused, lambda plans: plans[-1], kind="probabilities"
+        ensemble,
+        Tiling(device="cpu"),
+        image(),
+        10**6,
+        unused,
+        take_last,
+        kind="probabilities",
     )
     assert made.backend != "torch"
 

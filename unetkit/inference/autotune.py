@@ -48,7 +48,7 @@ class Tuner:
 
     def __call__(self, plans: list[Plan]) -> Plan:
         """Return the fastest plan: of the backends at one size, then of the sizes with the fastest backend."""
-        known = self.recall(plans)
+        known = self.recall(plans, similar=False)
         if known is not None:
             return known
         self.tell("Trying what is fastest on this machine, once for this model.")
@@ -72,16 +72,26 @@ class Tuner:
         best = max(rates, key=lambda plan: rates[plan])
         table = ", ".join(f"{plan.backend} {plan.tile} {rate:.2f}" for plan, rate in rates.items())
         why = f"fastest, in Mpx/s by backend and tile: {table}"
-        _remember(self._key(plans), (best.backend, best.tile, best.batch, why))
+        for key in (self._key(plans), self._key(plans, similar=True)):
+            _remember(key, (best.backend, best.tile, best.batch, why))
         return replace(best, why=f"{why}; found in {perf_counter() - start:.0f} s")
 
-    def recall(self, plans: list[Plan]) -> Plan | None:
-        """Return which of the plans was found to be the fastest before, if any."""
-        known = _recall(self._key(plans))
-        for plan in plans:
-            if known is not None and (plan.backend, plan.tile, plan.batch) == known[:3]:
-                return replace(plan, why=f"{known[3]}; as measured before")
-        return None
+    def recall(self, plans: list[Plan], similar: bool) -> Plan | None:
+        """Return which of the plans was found to be the fastest before, if any.
+
+        Args:
+            plans: The plans.
+            similar: Whether it is enough that others of the same backends were tried, as for a larger image.
+        """
+        known = _recall(self._key(plans, similar=similar))
+        if known is None:
+            return None
+        backend, tile, batch, why = known
+        usable = [plan for plan in plans if plan.backend == backend and plan.tile <= tile and plan.batch <= batch]
+        chosen = max(usable, key=lambda plan: (plan.tile, plan.batch), default=None)
+        if chosen is None or (not similar and (chosen.tile, chosen.batch) != (tile, batch)):
+            return None
+        return replace(chosen, why=f"{why}; as measured before")
 
     def _create(self, plan: Plan) -> Backend:
         precision = "fp32" if plan.precision == "int8" else plan.precision
@@ -103,14 +113,17 @@ class Tuner:
             seconds.append(perf_counter() - start)
         return plan.batch * (plan.tile - 2 * plan.halo) ** 2 / min(seconds[1:]) / 1e6
 
-    def _key(self, plans: list[Plan]) -> str:
-        """Return what a choice holds for: this machine, these models, versions and plans."""
+    def _key(self, plans: list[Plan], *, similar: bool = False) -> str:
+        """Return what a choice holds for: this machine, these models, versions and plans, or plans that are similar."""
         packages = ["torch", "unetkit", *dict.fromkeys(name for plan in plans for name in PACKAGES[plan.backend])]
         facts = [
             describe_device(plans[0].device),
             self.ensemble.sha256,
             *(f"{name} {_version(name)}" for name in packages),
-            *(f"{plan.backend} {plan.precision} {plan.tile} {plan.halo} {plan.batch}" for plan in plans),
+            *dict.fromkeys(
+                f"{plan.backend} {plan.precision} {plan.halo}" + ("" if similar else f" {plan.tile} {plan.batch}")
+                for plan in plans
+            ),
         ]
         return hashlib.sha256("\n".join(facts).encode()).hexdigest() if self.ensemble.sha256 else ""
 
@@ -142,7 +155,7 @@ def _recall(key: str) -> tuple[str, int, int, str] | None:
         backend, tile, batch, why = _read_cache()[key]
     except (ValueError, KeyError, TypeError):  # nothing remembered, or not in a way that can be read
         return None
-    return backend, tile, batch, why
+    return (backend, tile, batch, why) if isinstance(tile, int) and isinstance(batch, int) else None
 
 
 def _remember(key: str, choice: tuple[str, int, int, str]) -> None:

@@ -70,8 +70,8 @@ class Plan:
 Tune = Callable[[list[Plan]], Plan]
 """Picks the fastest of some plans by trying them."""
 
-Recall = Callable[[list[Plan]], Plan | None]
-"""Returns which of some plans was found to be the fastest before, if any."""
+Recall = Callable[[list[Plan], bool], Plan | None]
+"""Returns which of some plans was found to be the fastest before, if any: among these or, if told so, similar ones."""
 
 
 def make_plan(
@@ -116,10 +116,11 @@ def make_plan(
     if len(fitting) == 1:
         chosen = "as given" if tiling.tile != "auto" and tiling.backend != "auto" else "the memory allows no other"
         return replace(fitting[0], why=chosen)
-    known = recall(fitting)
+    small = pixels < WORTH_TUNING[device.type]
+    known = recall(fitting, small)
     if known is not None:
         return known
-    return tune(fitting) if pixels >= WORTH_TUNING[device.type] else _default(fitting)
+    return _default(fitting) if small else tune(fitting)
 
 
 WORTH_TUNING = {"cpu": 32 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
