@@ -46,7 +46,8 @@ def quantized_file(segmenter: Segmenter) -> Path | None:
     if not _identity(segmenter):
         return None
     path = Path(segmenter.name).with_suffix(".int8.xml")
-    return user_cache() / "openvino" / path.name if path.parent == builtin_folder() else path
+    built_in = path.resolve().parent == builtin_folder().resolve()
+    return user_cache() / "openvino" / path.name if built_in else path
 
 
 def store_graph(graph: ov.Model, path: Path, segmenter: Segmenter) -> ov.Model:
