@@ -185,7 +185,7 @@ def run_training(
         end_children(trainer)
         if not trainer.is_global_zero:
             raise KeyboardInterrupt from None
-    except BaseException:
+    except BaseException:  # whatever it is, the processes that were started must not go on waiting
         end_children(trainer)
         raise
     if not (folder / MODEL_FILE).is_file():
