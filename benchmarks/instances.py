@@ -29,7 +29,6 @@ from unetkit.inference.ensemble import gather_models
 from unetkit.inference.forward import LARGEST_HEIGHT
 from unetkit.inference.options import Tiling
 from unetkit.inference.predictor import Predictor, say_nothing
-from unetkit.instance_scores import InstanceCounts, match_instances
 from unetkit.io.image import ArraySource, match_channels
 from unetkit.models.segmenter import Segmenter
 from unetkit.postprocess.components import CONNECTED
@@ -37,6 +36,7 @@ from unetkit.postprocess.distances import BY_DISTANCE
 from unetkit.postprocess.heights import by_height
 from unetkit.postprocess.labels import Labels
 from unetkit.postprocess.method import Method
+from unetkit.scoring.instances import InstanceCounts, match_instances
 
 KERNELS = {"none": (1,), "3": (1, 2, 1), "5": (1, 4, 6, 4, 1)}
 """Smoothing along each axis, by its width in pixels."""

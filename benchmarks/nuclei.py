@@ -17,8 +17,8 @@ from measuring import print_table
 
 from unetkit.data.loading import load_pair
 from unetkit.data.pairs import find_pairs
-from unetkit.evaluation import evaluate
-from unetkit.evaluation_result import Evaluation
+from unetkit.scoring.evaluation import evaluate
+from unetkit.scoring.result import Evaluation
 
 DARK = 100
 """Fluorescence images have a mean below this, of 255."""

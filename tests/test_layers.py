@@ -19,13 +19,13 @@ LAYERS = [
     ["errors"],
     [
         *("io.image", "io.partial", "inference.grid", "models.encoders", "models.spec", "report.console", "synthetic"),
-        *("options", "scores", "instance_scores", "score_table"),
+        *("options", "scoring.scores", "scoring.instances", "scoring.table"),
     ],
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
     ["backends", "postprocess"],
     ["data", "inference", "report", "parsing"],
     ["planning"],
-    ["evaluation", "evaluation_result", "instance_result", "instance_masks", "training", "report.segmented"],
+    ["scoring", "training", "report.segmented"],
     ["demo"],
     ["cli", "__main__"],
 ]

@@ -10,7 +10,7 @@ import tifffile
 from scipy import ndimage
 
 from unetkit.errors import ConfigError, OutputError
-from unetkit.scores import count_pixels
+from unetkit.scoring.scores import count_pixels
 from unetkit.synthetic import PIXEL_SIZE_UM, Conditions, make_cells, write_dataset
 
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unetkit.errors import UnetkitError
-    from unetkit.evaluation import evaluate
     from unetkit.inference.array import predict_tiled
     from unetkit.inference.segment import segment
     from unetkit.models.segmenter import Segmenter, load_model
+    from unetkit.scoring.evaluation import evaluate
 
 __version__ = version("unetkit")
 
 _HOMES = {
     "Segmenter": "unetkit.models.segmenter",
     "UnetkitError": "unetkit.errors",
-    "evaluate": "unetkit.evaluation",
+    "evaluate": "unetkit.scoring.evaluation",
     "load_model": "unetkit.models.segmenter",
     "predict_tiled": "unetkit.inference.array",
     "segment": "unetkit.inference.segment",

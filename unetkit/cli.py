@@ -84,9 +84,9 @@ def evaluate_command(
         csv: File for all scores as a table.
         overwrite: Replace these files if they exist.
     """
-    from unetkit.evaluation import evaluate
     from unetkit.io.partial import check_target
     from unetkit.report.console import show
+    from unetkit.scoring.evaluation import evaluate
 
     for file in (json, csv):
         if file is not None:

@@ -20,9 +20,9 @@ from tifffile import imread, imwrite
 from tiny_fit import SETTINGS, Fit
 
 from unetkit.cli import main
-from unetkit.evaluation import evaluate
 from unetkit.io.files import find_images
 from unetkit.models.segmenter import read_spec
+from unetkit.scoring.evaluation import evaluate
 from unetkit.training.callbacks import CpuNotice
 from unetkit.training.fit import FitCLI
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
+from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
 from unetkit.data.heights import PLAIN_NOTE, Heights, HeightTarget, are_plain
 from unetkit.data.image_labels import LabelledCrops, LabelledImages, load_labelled
-from unetkit.data.pairs import Pair, find_pairs
-from unetkit.data.sampling import Sampling, plan_visits
+from unetkit.data.pairs import Pair
+from unetkit.data.places import Places
+from unetkit.data.sampling import Sampling, count_crops, plan_visits
 from unetkit.data.split import check_apart, check_folds, split_folds, split_fraction
 from unetkit.data.store import (
     ImageStore,
@@ -27,19 +26,15 @@ from unetkit.data.store import (
     measure_dataset,
     measure_images,
 )
-from unetkit.data.transforms import Augmentation, resolve_augmentation
+from unetkit.data.transforms import Augmentation
 from unetkit.data.weight_map import BorderWeight, WeightMaps
-from unetkit.data.workers import default_workers, start_worker
 from unetkit.errors import ConfigError, DataError
 from unetkit.inference.grid import check_multiple
 from unetkit.models.spec import Normalization, TrainingImages
 from unetkit.report.console import say
 
-BATCHES_PER_EPOCH = (64, 1000)
-"""Least and most batches in an epoch whose number of crops is left to unetkit."""
 
-
-class SegmentationData(LightningDataModule):
+class SegmentationData(TrainingData):
     """Images and masks for `unetkit fit`.
 
     Images and masks can be TIFF, PNG or JPEG, 8-bit, 16-bit or float, of any sizes. An alpha channel is dropped; where
@@ -103,7 +98,7 @@ class SegmentationData(LightningDataModule):
         cache_gb: float = 2.0,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(crop, batch_size, augment, augment_options, normalization, workers, seed)
         self.train = train
         self.masks = masks
         self.pages = pages
@@ -112,24 +107,15 @@ class SegmentationData(LightningDataModule):
         self.val_pages = val_pages
         self.folds = folds
         self.fold = "all" if folds is not None and fold is None else fold
-        self.crop = crop
-        self.batch_size = batch_size
         self.crops_per_epoch = crops_per_epoch
         self.sampling = sampling
         self.foreground_share = foreground_share
-        self.augment = augment
-        self.augmentation = resolve_augmentation(augment, augment_options)
         self.image_labels = image_labels
-        self.normalization = normalization
         self.border_weight = border_weight
-        self.workers = default_workers() if workers is None else workers
         self.cache_gb = cache_gb
-        self.seed = seed
-        self.channels = 0
+        self._places = Places(train, masks, pages, val, val_masks, val_pages)
         self.classes = 2
         self.heights: Heights | None = None
-        self.channel_names: tuple[str, ...] = ()
-        self.pixel_size_um: tuple[float, float] | None = None
         self._store: ImageStore | None = None
         self._weights: WeightMaps | None = None
         self._train_indices: list[int] = []
@@ -221,7 +207,7 @@ class SegmentationData(LightningDataModule):
             raise ConfigError("model.image_classes has no meaning without labels.", "Give them (data.image_labels).")
         files = [record.pair.image.resolve() for record in self._loaded().records]
         train, val = ({files[index] for index in indices} for indices in (self._train_indices, self._val_indices))
-        fraction = 0.0 if isinstance(self.val, str) or self.val_pages is not None else self.val
+        fraction = 0.0 if self._places.names_validation else float(self.val)
         self.labelled = load_labelled(
             Path(self.image_labels),
             classes,
@@ -241,10 +227,7 @@ class SegmentationData(LightningDataModule):
             crops if self.labelled is None else LabelledCrops(crops, self.labelled, self.augmentation, self.seed),
             batch_size=self.batch_size,
             sampler=CropSampler(len(crops), *self._processes()),
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=start_worker,
+            **self.loading(self.workers),
         )
 
     def val_dataloader(self) -> DataLoader[NamedItem] | list[Any]:
@@ -255,16 +238,12 @@ class SegmentationData(LightningDataModule):
         """
         if not self._val_indices:
             return []
-        workers = min(self.workers, 1)
         return DataLoader(
             self.val_items(),
             sampler=divide(range(len(self._val_indices)), *self._processes()),
             batch_size=1,
             collate_fn=take_single,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=start_worker,
+            **self.loading(min(self.workers, 1)),
         )
 
     def val_items(self) -> WholeImageDataset:
@@ -314,10 +293,9 @@ class SegmentationData(LightningDataModule):
     def _crops(self, indices: Sequence[int], count: int, augmentation: Augmentation) -> CropDataset:
         """Return `count` crops an epoch of some of the images."""
         store = self._loaded()
-        sizes = [(store.records[index].height, store.records[index].width) for index in indices]
         return CropDataset(
             store,
-            plan_visits(indices, sizes, self.crop, self.sampling),
+            plan_visits(indices, self._sizes(indices), self.crop, self.sampling),
             crop=self.crop,
             crops_per_epoch=count,
             augmentation=augmentation,
@@ -330,12 +308,13 @@ class SegmentationData(LightningDataModule):
             weights=self._weights,
         )
 
+    def _sizes(self, indices: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the height and width of some of the images."""
+        records = self._loaded().records
+        return [(records[index].height, records[index].width) for index in indices]
+
     def _check_settings(self) -> None:
-        least = {"crop": 1, "batch_size": 1, "crops_per_epoch": 1, "workers": 0, "cache_gb": 0, "seed": 0}
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if value is not None and value < bound:
-                raise ConfigError(f"data.{name}: {value} is not possible.", f"Use {bound} or more.")
+        self.check_least(crops_per_epoch=1, cache_gb=0)
         if not 0 <= self.foreground_share <= 1:
             raise ConfigError(
                 f"data.foreground_share: {self.foreground_share:g} is not possible.", "Use a number from 0 to 1."
@@ -351,15 +330,12 @@ class SegmentationData(LightningDataModule):
 
     def _find(self) -> tuple[list[Pair], list[Pair]]:
         """Find the pairs to train on and those to validate on."""
-        pairs = find_pairs(Path(self.train), _path(self.masks), self.pages)
+        pairs = self._places.find()
         if self.folds is not None:
             return pairs, []
-        if isinstance(self.val, str):
-            val = find_pairs(Path(self.val), _path(self.val_masks), self.val_pages)
-        elif self.val_pages is not None:
-            val = find_pairs(Path(self.train), _path(self.masks), self.val_pages)
-        else:
-            return split_fraction(pairs, self.val, self.seed)
+        if not self._places.names_validation:
+            return split_fraction(pairs, float(self.val), self.seed)
+        val = self._places.find_validation()
         check_apart(pairs, val)
         return pairs, val
 
@@ -386,15 +362,4 @@ class SegmentationData(LightningDataModule):
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:
             return self.crops_per_epoch
-        records = self._loaded().records
-        cover = sum(ceil(records[i].height * records[i].width / self.crop**2) for i in self._train_indices)
-        least, most = (batches * self.batch_size * self._processes()[1] for batches in BATCHES_PER_EPOCH)
-        return min(max(cover, least), most)
-
-    def _processes(self) -> tuple[int, int]:
-        """Return the number of this process, from 0, and how many train together."""
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
+        return count_crops(self._sizes(self._train_indices), self.crop, self.batch_size * self._processes()[1])

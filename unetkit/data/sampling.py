@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Literal
 
 Sampling = Literal["images", "balanced", "pixels"]
@@ -10,6 +11,9 @@ Sampling = Literal["images", "balanced", "pixels"]
 
 POWERS: dict[Sampling, float] = {"images": 0.0, "balanced": 0.5, "pixels": 1.0}
 """Power of an image's size to which its visits are proportional."""
+
+BATCHES_PER_EPOCH = (64, 1000)
+"""Least and most batches in an epoch whose number of crops is left to unetkit."""
 
 
 def plan_visits(indices: Sequence[int], sizes: Sequence[tuple[int, int]], crop: int, sampling: Sampling) -> list[int]:
@@ -23,3 +27,16 @@ def plan_visits(indices: Sequence[int], sizes: Sequence[tuple[int, int]], crop: 
     """
     visits = [max(1, round((height * width / crop**2) ** POWERS[sampling])) for height, width in sizes]
     return [index for index, count in zip(indices, visits, strict=True) for _ in range(count)]
+
+
+def count_crops(sizes: Sequence[tuple[int, int]], crop: int, batch: int) -> int:
+    """Return as many crops as cover the images once, within `BATCHES_PER_EPOCH`.
+
+    Args:
+        sizes: Height and width of each image, in pixels.
+        crop: Side of a crop, in pixels.
+        batch: Crops in a batch, over all devices.
+    """
+    cover = sum(ceil(height * width / crop**2) for height, width in sizes)
+    least, most = (batches * batch for batches in BATCHES_PER_EPOCH)
+    return min(max(cover, least), most)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from unetkit.data.pairs import Pair, find_pairs
+from unetkit.data.places import Places
 from unetkit.data.split import split_fraction
 from unetkit.errors import ConfigError
 from unetkit.planning.choose import Choice, choose
@@ -16,7 +16,7 @@ from unetkit.planning.measure import Facts, look_at_all, measure
 from unetkit.planning.timing import time_crop
 from unetkit.planning.warn import Concern, find_concerns
 
-PLACES = ("train", "masks", "pages", "val", "val_masks", "val_pages")
+PLACES = tuple(field.name for field in fields(Places))
 """Settings of the data that say where they are."""
 
 
@@ -59,9 +59,8 @@ def make_plan(given: Mapping[str, Any], minutes: float | None = None) -> Plan:
     """
     if minutes is not None and minutes <= 0:
         raise ConfigError(f"minutes: {minutes:g} is not possible.", "Use a number above 0.")
-    place = {name: given.get(f"data.{name}") for name in PLACES}
-    pairs = find_pairs(Path(place["train"] or ""), _path(place["masks"]), place["pages"])
-    own = _own_validation(place)
+    places = Places(**{name: given.get(f"data.{name}") for name in PLACES})
+    pairs, own = places.find(), places.find_validation()
     looks = look_at_all([*pairs, *own])
     facts = measure(looks[: len(pairs)])
     machine = find_machine(str(given.get("trainer.accelerator", "auto")))
@@ -76,16 +75,3 @@ def make_plan(given: Mapping[str, Any], minutes: float | None = None) -> Plan:
     held_out = [id(look.pair) in held for look in looks]
     concerns = find_concerns(looks, facts, chosen["data.crop"], held_out)
     return Plan(given, facts, machine, tuple(choices), tuple(concerns))
-
-
-def _own_validation(place: Mapping[str, Any]) -> list[Pair]:
-    """Find the images that are named to validate on; none where they are a fraction of those to train on."""
-    if isinstance(place["val"], str):
-        return find_pairs(Path(place["val"]), _path(place["val_masks"]), place["val_pages"])
-    if place["val_pages"] is not None:
-        return find_pairs(Path(place["train"]), _path(place["masks"]), place["val_pages"])
-    return []
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)

@@ -26,7 +26,7 @@ from unetkit.report.drawing import (
     to_display,
 )
 from unetkit.report.pictures import LINES, outlined
-from unetkit.scores import Mask, count_pixels
+from unetkit.scoring.scores import Mask, count_pixels
 
 MARGIN, HEAD, FOOT, GUTTER = 40, 92, 76, 36  # pixels on the page
 CROP = 276  # side of a crop on the page; three of them, with a line of text above each, are as high as the large image

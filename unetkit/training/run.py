@@ -26,7 +26,7 @@ from unetkit.inference.halo import HaloMeasurement, measure_halo
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
 from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
-from unetkit.scores import count_pixels
+from unetkit.scoring.scores import count_pixels
 from unetkit.training.base import NetworkModule
 from unetkit.training.callbacks import SCORES, CpuNotice, KeepBest, MetricsTable, RunFolder
 from unetkit.training.module import SegmentationModule

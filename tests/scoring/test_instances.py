@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from unetkit.errors import DataError
-from unetkit.instance_scores import (
+from unetkit.scoring.instances import (
     THRESHOLDS,
     InstanceCounts,
     count_overlaps,

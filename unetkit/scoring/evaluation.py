@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from unetkit.data.pairs import MASK_SUFFIXES, parse_pages
 from unetkit.errors import DataError
-from unetkit.evaluation_result import Evaluation, Row, Settings
-from unetkit.instance_masks import refuse_masks
-from unetkit.instance_scores import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
 from unetkit.io.files import find_images, image_stem, is_folder, open_image
 from unetkit.io.image import ImageSource
-from unetkit.scores import Counts, Mask, boundary_reach, count_pixels
+from unetkit.scoring.instances import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
+from unetkit.scoring.result import Evaluation, Row, Settings
+from unetkit.scoring.scores import Counts, Mask, boundary_reach, count_pixels
+from unetkit.scoring.unnumbered import refuse_masks
 
 BAND_PIXELS = 2**22
 """Pixels that are compared at once: some 50 MB."""

@@ -8,8 +8,8 @@ from operator import add
 
 from rich.table import Table
 
-from unetkit.instance_scores import InstanceCounts, InstanceScores, mean_instance_scores
-from unetkit.score_table import empty_table, worst
+from unetkit.scoring.instances import InstanceCounts, InstanceScores, mean_instance_scores
+from unetkit.scoring.table import empty_table, worst
 
 HEADINGS = ("AP 0.5", "Mean AP", "F1", "Precision", "Recall", "PQ", "Objects / true")
 

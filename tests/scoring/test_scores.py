@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from torchmetrics.functional import classification
 
-from unetkit.scores import Counts, Mask, boundary_reach, count_pixels, inner_boundary, mean_scores
+from unetkit.scoring.scores import Counts, Mask, boundary_reach, count_pixels, inner_boundary, mean_scores
 
 MASKS = arrays(bool, (9, 13))
 

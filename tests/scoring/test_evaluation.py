@@ -14,15 +14,15 @@ from PIL import Image
 from rich.console import Console
 from scipy import ndimage
 
-import unetkit.evaluation
+import unetkit.scoring.evaluation
 from unetkit.errors import ConfigError, DataError, ImageError, OutputError, UnetkitError
-from unetkit.evaluation import evaluate
-from unetkit.evaluation_result import Evaluation
-from unetkit.instance_scores import match_instances
-from unetkit.scores import count_pixels
+from unetkit.scoring.evaluation import evaluate
+from unetkit.scoring.instances import match_instances
+from unetkit.scoring.result import Evaluation
+from unetkit.scoring.scores import count_pixels
 from unetkit.synthetic import make_cells
 
-EM_LABELS = Path(__file__).parents[1] / "../shared/data/em/train-labels.tif"
+EM_LABELS = Path(__file__).parents[2] / "../shared/data/em/train-labels.tif"
 
 
 def save(path: Path, pixels: NDArray[Any]) -> Path:
@@ -124,7 +124,7 @@ def test_bands_give_the_result_of_the_whole_image(
     rng = np.random.default_rng(0)
     prediction, truth = (ndimage.gaussian_filter(rng.standard_normal((211, 97)), 3) > 0 for _ in range(2))
     files = save(tmp_path / "p.tif", prediction.astype(np.uint8)), save(tmp_path / "t.tif", truth.astype(np.uint8))
-    monkeypatch.setattr(unetkit.evaluation, "BAND_PIXELS", 97 * 10)
+    monkeypatch.setattr(unetkit.scoring.evaluation, "BAND_PIXELS", 97 * 10)
     assert evaluate(*files, tolerance=tolerance).rows[0].counts == count_pixels(prediction, truth, tolerance)
 
 
@@ -259,7 +259,7 @@ def test_objects_in_bands_are_those_of_the_whole_image(
     labels: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = evaluate(*labels, instances=True)
-    monkeypatch.setattr(unetkit.evaluation, "BAND_PIXELS", 150 * 7)
+    monkeypatch.setattr(unetkit.scoring.evaluation, "BAND_PIXELS", 150 * 7)
     assert evaluate(*labels, instances=True) == whole
 
 

@@ -14,11 +14,11 @@ from typing import Any
 from rich.table import Table
 
 from unetkit.errors import ConfigError
-from unetkit.instance_result import InstanceEvaluation
-from unetkit.instance_scores import InstanceCounts
 from unetkit.io.partial import check_target, partial_file
-from unetkit.score_table import empty_table, worst
-from unetkit.scores import Counts, Scores, mean_scores
+from unetkit.scoring.instance_result import InstanceEvaluation
+from unetkit.scoring.instances import InstanceCounts
+from unetkit.scoring.scores import Counts, Scores, mean_scores
+from unetkit.scoring.table import empty_table, worst
 
 
 @dataclass(frozen=True)

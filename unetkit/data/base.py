@@ -1,0 +1,88 @@
+"""TrainingData: what all data to train on have in common, with masks or without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+
+from unetkit.data.transforms import resolve_augmentation
+from unetkit.data.workers import default_workers, start_worker
+from unetkit.errors import ConfigError
+from unetkit.models.spec import Normalization, TrainingImages
+
+
+class TrainingData(LightningDataModule):
+    """Data to train on: what the network is shown is a square of `crop` pixels.
+
+    Args:
+        crop: Side of the squares, in pixels.
+        batch_size: Squares in a batch, on each device.
+        augment: Level of augmentation.
+        augment_options: Single parameters of the augmentation, over those of the level.
+        normalization: How raw pixels become network input.
+        workers: Processes that prepare the squares; None for as many as suit the machine.
+        seed: Decides all that is random.
+
+    Attributes:
+        channels: Channels of the images, from `setup` on.
+        channel_names: Their names, if all images agree on them.
+        pixel_size_um: Size of a pixel (y, x) in micrometres, if all images agree on it.
+    """
+
+    def __init__(
+        self,
+        crop: int,
+        batch_size: int,
+        augment: str,
+        augment_options: dict[str, Any] | None,
+        normalization: Normalization,
+        workers: int | None,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.crop = crop
+        self.batch_size = batch_size
+        self.augment = augment
+        self.augmentation = resolve_augmentation(augment, augment_options)
+        self.normalization = normalization
+        self.workers = default_workers() if workers is None else workers
+        self.seed = seed
+        self.channels = 0
+        self.channel_names: tuple[str, ...] = ()
+        self.pixel_size_um: tuple[float, float] | None = None
+        self.check_least(crop=1, batch_size=1, workers=0, seed=0)
+
+    def check_least(self, **least: int) -> None:
+        """Raise a ConfigError if a setting is below the least value that is possible."""
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise ConfigError(f"data.{name}: {value} is not possible.", f"Use {bound} or more.")
+
+    def example_image(self) -> Path:
+        """Return an image to try a model on: one to validate on if there are any."""
+        raise NotImplementedError
+
+    def describe_images(self) -> TrainingImages:
+        """Say what the pixels of the images to train on are like."""
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, Any]:
+        """Summarise the data as plain values that go to JSON: counts, kinds, settings."""
+        raise NotImplementedError
+
+    def loading(self, workers: int) -> dict[str, Any]:
+        """Return the arguments of a loader that say by how many worker processes, and how, it is served."""
+        return {
+            "num_workers": workers,
+            "persistent_workers": workers > 0,
+            "pin_memory": torch.cuda.is_available(),
+            "worker_init_fn": start_worker,
+        }
+
+    def _processes(self) -> tuple[int, int]:
+        """Return the number of this process, from 0, and how many train together."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -1,0 +1,48 @@
+"""Where the images and masks of a training run are, as its settings name them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unetkit.data.pairs import Pair, find_pairs
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where images and masks are; the fields are the settings of `SegmentationData` of the same names.
+
+    Attributes:
+        train: Images to train on.
+        masks: Their masks, where `train` does not have them.
+        pages: Pages of the stack `train` to use.
+        val: Images to validate on; a fraction, or None, where they are taken from `train`.
+        val_masks: Masks of `val`.
+        val_pages: Pages to validate on, of the stack `val`, or of `train` where `val` names none.
+    """
+
+    train: str
+    masks: str | None = None
+    pages: str | None = None
+    val: float | str | None = None
+    val_masks: str | None = None
+    val_pages: str | None = None
+
+    @property
+    def names_validation(self) -> bool:
+        """Whether images to validate on are named, rather than a fraction of those of `train`."""
+        return isinstance(self.val, str) or self.val_pages is not None
+
+    def find(self) -> list[Pair]:
+        """Find the pairs of `train`; see `find_pairs`."""
+        return find_pairs(Path(self.train), _path(self.masks), self.pages)
+
+    def find_validation(self) -> list[Pair]:
+        """Find the pairs that are named to validate on, see `find_pairs`; none where they are a fraction."""
+        if isinstance(self.val, str):
+            return find_pairs(Path(self.val), _path(self.val_masks), self.val_pages)
+        return find_pairs(Path(self.train), _path(self.masks), self.val_pages) if self.names_validation else []
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

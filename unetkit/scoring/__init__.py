@@ -1,0 +1,1 @@
+"""How well predicted masks and labels agree with the true ones."""
