@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit import load_model
-from unetkit.data.heights import Heights, to_objects
+from unetkit.data.heights import Heights
 from unetkit.data.loading import load_pair
+from unetkit.data.objects import to_objects
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.inference.ensemble import gather_models
 from unetkit.inference.forward import LARGEST_HEIGHT

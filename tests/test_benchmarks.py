@@ -38,6 +38,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "ours",
         "peers",
         "pretraining",
+        "smallest_object",
         "tiled",
         "training",
     }
@@ -313,6 +314,30 @@ def test_flops_are_two_for_each_product() -> None:
     up = 3 * 2 + 3 * 27 + 1
     flops = encoders.count_flops(ModelSpec(arch="plain_unet", depth=3, base_channels=1))
     assert flops == pytest.approx(2 * (down + up))
+
+
+# The smallest object of a model
+
+
+def test_a_model_file_gets_the_smallest_object_and_keeps_its_weights(tmp_path: Path) -> None:
+    import smallest_object
+
+    write_dataset(tmp_path / "cells", 4, 128, 0)
+    training = {"data": {"val_images": ["cells_001"]}}
+    spec = ModelSpec("resnet18", depth=3, decoder_channels=(8, 8, 8), training=training)
+    old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
+    save_model(Segmenter(spec), old, torch.float16)
+    smallest_object.main(["--data", str(tmp_path / "cells"), "--model", str(old), "--out", str(new)])
+    masks = [tifffile.imread(tmp_path / "cells" / "masks" / f"cells_00{number}.tif") for number in (0, 2, 3)]
+    sizes = np.sort(np.concatenate([np.unique(mask[mask > 0], return_counts=True)[1] for mask in masks]))
+    rank = (len(sizes) - 1) / 100
+    model = load_model(new)
+    assert model.spec.smallest_object == min(sizes[int(5 * rank)] // 2, sizes[int(rank)]) > 0
+    assert replace(model.spec, smallest_object=0, unetkit_version="") == replace(spec, unetkit_version="")
+    before, after = (path.read_bytes() for path in (old, new))
+    weights = after[8 + int.from_bytes(after[:8], "little") :]
+    assert before.endswith(weights)
+    assert len(weights) > 10**6
 
 
 # Pretraining

@@ -9,7 +9,7 @@ import tifffile
 from scipy import ndimage
 
 from unetkit.data.dataset import CropDataset
-from unetkit.data.heights import Heights, are_plain, find_parts, numbers_objects, to_objects
+from unetkit.data.heights import Heights
 from unetkit.data.pairs import find_pairs
 from unetkit.data.store import ImageStore
 from unetkit.data.transforms import PRESETS, Transform
@@ -108,27 +108,6 @@ def test_plain_foreground_is_divided_into_its_parts() -> None:
     numbered[2:7, 2:7] = 1
     assert np.array_equal(Heights(connected=True)(labels), Heights()(numbered))
     assert Heights()(labels)[4, 4] < 0.5
-
-
-def test_labels_are_kept_apart_whatever_their_size() -> None:
-    large = np.array([[-3, 0, 70000], [2**31 - 1, 5, 70000]], np.int32)
-    assert to_objects(large).tolist() == [[0, 0, 2], [3, 1, 2]]
-    assert to_objects(large[:, 2:]).tolist() == [[1], [1]]
-    assert to_objects(np.array([[65535, 0, 3]], np.uint16)).tolist() == [[65535, 0, 3]]
-    assert to_objects(large).dtype == np.uint16
-
-
-def test_masks_that_number_their_objects_are_told_from_those_that_do_not() -> None:
-    labels = cells(0)
-    one_cell = np.where(labels == labels.max(), 1, 0)
-    assert find_parts(labels)[0] > 1
-    assert numbers_objects(labels) is True
-    assert numbers_objects((labels > 0) * np.uint8(255)) is False
-    assert numbers_objects(one_cell) is None
-    assert numbers_objects(labels * 0) is None
-    assert are_plain([False, False, True, None])
-    assert not are_plain([False, True])
-    assert not are_plain([None])
 
 
 def test_augmented_labels_are_still_the_labels() -> None:

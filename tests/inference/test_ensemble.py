@@ -36,6 +36,20 @@ def test_several_share_the_largest_stride_and_halo_and_the_mean_threshold() -> N
     assert len(ensemble.specs) == 2
 
 
+@pytest.mark.parametrize(
+    ("image", "smallest"), [(None, 40), ((0.5, 0.5), 40), ((1.0, 1.0), 10), ((0.5, 0.25), 80), ((20.0, 20.0), 0)]
+)
+def test_the_smallest_object_has_the_same_area_in_every_image(image: Any, smallest: int) -> None:
+    known = model(smallest_object=40, pixel_size_um=(0.5, 0.5))
+    assert gather_models(known).smallest_object(image) == smallest
+    assert gather_models(model(smallest_object=40)).smallest_object(image) == 40
+
+
+def test_of_several_models_the_most_lenient_says_what_is_too_small() -> None:
+    assert gather_models([model(smallest_object=40), model(smallest_object=30)]).smallest_object(None) == 30
+    assert gather_models([model(smallest_object=40), model()]).smallest_object(None) == 0
+
+
 def test_models_and_files_can_be_mixed_and_only_what_was_loaded_here_is_owned(tiny_model: Path) -> None:
     loaded = gather_models(str(tiny_model)).segmenters[0]
     assert gather_models([tiny_model, tiny_model]).owned

@@ -28,6 +28,7 @@ from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, Normalization
 from unetkit.postprocess.heights import BY_HEIGHT
 from unetkit.postprocess.labels import Labels
+from unetkit.report.segmented import summarize
 
 Make = Callable[..., Segmenter]
 
@@ -43,10 +44,11 @@ class TwoChannels(nn.Module):
         return torch.cat([(pixels[:, :1] - 0.5) * 20, torch.logit(pixels[:, 1:2].clamp(1e-4, 1 - 1e-4))], dim=1)
 
 
-def known_model(threshold: float = 0.5) -> Segmenter:
+def known_model(threshold: float = 0.5, **changes: Any) -> Segmenter:
     """Return a model whose output is its input, uint8 mask and heights."""
     raw = Normalization(scope="dataset", center=(0.0, 0.0), scale=(255.0, 255.0))
-    return Segmenter(replace(TINY, in_channels=2, normalization=raw, threshold=threshold), TwoChannels())
+    spec = replace(TINY, in_channels=2, normalization=raw, threshold=threshold, **changes)
+    return Segmenter(spec, TwoChannels())
 
 
 def cells() -> NDArray[np.uint8]:
@@ -195,7 +197,65 @@ def test_a_smallest_size_that_means_nothing_is_an_error(values: Any) -> None:
         Result(**values)
 
 
+@pytest.mark.parametrize(("min_size", "objects"), [(None, 3), (0, 4), (200, 4), (900, 1)])
+def test_what_the_model_knows_to_be_too_small_is_left_out_unless_the_user_says_otherwise(
+    min_size: int | None, objects: int
+) -> None:
+    """The discs have some 800, 800, 450 and 1,250 pixels."""
+    model = known_model(smallest_object=600)
+    labels = predict_tiled(cells(), model, axes="CYX", output="labels", min_size=min_size, backend="torch")
+    assert labels.max() == objects
+    mask = predict_tiled(cells(), model, axes="CYX", backend="torch")
+    np.testing.assert_array_equal(mask, cells()[0])
+
+
 # From file to file
+
+
+@pytest.mark.parametrize(
+    ("reading", "options", "objects", "left_out"),
+    [
+        ({}, {}, 3, 600),  # the pixels of the training images
+        ({"pixel_size": 1.0}, {}, 3, 150),  # pixels of 4 times that area, in which objects have a quarter of the pixels
+        ({"pixel_size": 1.0}, {"min_size": 250}, 1, 250),
+        ({}, {"min_size": 0}, 4, 0),
+    ],
+)
+def test_a_smallest_size_goes_with_the_size_of_the_pixels(
+    tmp_path: Path, reading: Any, options: Any, objects: int, left_out: int
+) -> None:
+    sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(tmp_path / "in.ome.tif", cells(), metadata={"axes": "CYX", **sizes}, photometric="minisblack")
+    model = known_model(smallest_object=600, pixel_size_um=(0.5, 0.5))
+    usual = {"output": "labels", "backend": "torch", **reading, **options}
+    (done,) = segment(tmp_path / "in.ome.tif", tmp_path / "out.tif", model, **usual)
+    assert (done.objects, done.min_size) == (objects, left_out)
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert f"--min-size {left_out}" in str(file.ome_metadata)
+    lines = list(summarize([done], tmp_path))
+    assert ("fewer than" in "".join(lines)) == bool(left_out)
+
+
+def test_a_dry_run_and_info_tell_what_would_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", noise(60, 60))
+    save_model(Segmenter(replace(TINY, smallest_object=21)), tmp_path / "tiny.safetensors")
+    words = [
+        "segment",
+        str(tmp_path / "in.tif"),
+        str(tmp_path / "out.tif"),
+        "--model",
+        str(tmp_path / "tiny.safetensors"),
+    ]
+    words += ["--backend", "torch", "--dry-run"]
+    said = []
+    for more in ([], ["--output", "labels"], ["--output", "labels", "--min-size", "0"]):
+        assert main([*words, *more]) == 0
+        said.append(capsys.readouterr().out)
+    assert "left out" not in said[0]
+    assert "fewer than 21 pixels" in said[1]
+    assert "none, however small" in said[2]
+    assert main(["info", str(tmp_path / "tiny.safetensors")]) == 0
+    assert "21 pixels: labels leave out smaller ones" in capsys.readouterr().out
 
 
 def test_split_is_told_to_change_nothing(tmp_path: Path) -> None:

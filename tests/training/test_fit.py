@@ -20,6 +20,7 @@ from tifffile import imread, imwrite
 from tiny_fit import SETTINGS, Fit
 
 from unetkit.cli import main
+from unetkit.data.objects import measure_objects
 from unetkit.io.files import find_images
 from unetkit.models.segmenter import read_spec
 from unetkit.scoring.evaluation import evaluate
@@ -32,9 +33,11 @@ CONFIGS = sorted(set((Path(__file__).parents[2] / "configs").glob("*.yaml")) - {
 
 @pytest.fixture(scope="module")
 def run(fit_cells: Fit, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A finished run and what it printed."""
+    """A finished run and what it printed; its few objects are enough to tell which are too small."""
     runs = tmp_path_factory.mktemp("runs")
-    code, out = fit_cells(runs, "--name", "first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unetkit.data.objects.FEWEST_OBJECTS", 5)
+        code, out = fit_cells(runs, "--name", "first")
     assert code == 0
     return runs / "first", out
 
@@ -71,6 +74,16 @@ def test_the_model_file_says_what_it_was_trained_on(run: tuple[Path, str]) -> No
     assert spec.training["data"]["train_images"] == 3
     assert len(spec.training["data"]["val_images"]) == 2
     assert spec.halo % spec.stride == 0
+
+
+def test_the_model_file_knows_what_is_too_small_for_an_object_by_the_masks_trained_on(
+    run: tuple[Path, str], cells: Path
+) -> None:
+    spec = read_spec(run[0] / "model.safetensors")
+    trained = [path for path in find_images(cells / "masks") if path.stem not in spec.training["data"]["val_images"]]
+    sizes = np.concatenate([measure_objects(imread(path)) for path in trained])
+    assert spec.smallest_object == sizes.min() // 2 > 0
+    assert f"fewer than {spec.smallest_object} pixels, as are 0 of the {len(sizes)} trained on" in run[1]
 
 
 def test_a_model_that_tells_instances_apart_says_so(fit_cells: Fit, tmp_path: Path) -> None:

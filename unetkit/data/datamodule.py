@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from torch.utils.data import DataLoader
 
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
-from unetkit.data.heights import PLAIN_NOTE, Heights, HeightTarget, are_plain
+from unetkit.data.heights import PLAIN_NOTE, Heights, HeightTarget
 from unetkit.data.image_labels import LabelledCrops, LabelledImages, load_labelled
+from unetkit.data.objects import SmallestObject, are_plain, find_smallest
 from unetkit.data.pairs import Pair
 from unetkit.data.places import Places
 from unetkit.data.sampling import Sampling, count_crops, plan_visits
@@ -267,6 +269,12 @@ class SegmentationData(TrainingData):
         """Say what the pixels of the images to train on are like."""
         records = self._loaded().records
         return measure_images([records[index] for index in self._train_indices], self.channels)
+
+    def smallest_object(self) -> SmallestObject:
+        """Say what is too small to be an object, by the masks to train on; unknown where there are several classes."""
+        records = self._loaded().records
+        indices = self._train_indices if self.classes == 2 else []
+        return find_smallest(np.concatenate([np.zeros(0, np.int64), *(records[index].objects for index in indices)]))
 
     def describe(self) -> dict[str, Any]:
         """Summarise the data as plain values that go to JSON: counts, kinds, settings."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from unetkit.data.heights import Heights, to_objects
+from unetkit.data.heights import Heights
+from unetkit.data.objects import to_objects
 from unetkit.data.store import ImageStore, Record, to_channels
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
 from unetkit.data.weight_map import WeightMaps

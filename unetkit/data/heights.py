@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from unetkit.data.objects import find_parts
 
 HeightTarget = Literal["distance", "border"]
 """Height of an object's pixel: its distance from the object's border, or 1 off the border and 0 on it."""
@@ -64,37 +64,3 @@ class Heights:
         summits[0] = 1
         heights /= summits[objects]
         return heights
-
-
-def to_objects(labels: NDArray[Any]) -> NDArray[np.uint16]:
-    """Return labels (h, w) as numbers that OpenCV can move and keep apart; those above 65535 are counted anew."""
-    numbers = labels
-    if labels.dtype == np.int32:
-        values, numbers = np.unique(np.maximum(labels, 0), return_inverse=True)
-        numbers = numbers.reshape(labels.shape) + (values[0] > 0)
-    objects: NDArray[np.uint16] = numbers.astype(np.uint16)
-    return objects
-
-
-def find_parts(labels: NDArray[Any]) -> tuple[int, NDArray[np.int32]]:
-    """Count and number the parts of the foreground (h, w), from 1; diagonal neighbours are connected too."""
-    count, parts = cv2.connectedComponents((labels > 0).astype(np.uint8), connectivity=8)
-    return count - 1, parts.astype(np.int32, copy=False)
-
-
-def numbers_objects(labels: NDArray[Any]) -> bool | None:
-    """Say whether a mask (h, w) numbers its objects: there are several values above zero, rather than several parts.
-
-    Returns:
-        None where it cannot be told: the foreground is one part of one value, or there is none.
-    """
-    foreground = labels[labels > 0]
-    if foreground.size and foreground.min() < foreground.max():
-        return True
-    return False if find_parts(labels)[0] > 1 else None
-
-
-def are_plain(numbered: Iterable[bool | None]) -> bool:
-    """Say whether masks are foreground and background only, in more of those that show it than not."""
-    counts = Counter(numbered)
-    return counts[False] > counts[True]

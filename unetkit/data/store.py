@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.data.heights import numbers_objects
 from unetkit.data.loading import Window, foreground_points, read_pair
+from unetkit.data.objects import measure_objects, numbers_objects
 from unetkit.data.pairs import Pair
 from unetkit.errors import DataError
 from unetkit.io.image import ArraySource, ImageInfo
@@ -42,6 +42,7 @@ class Record:
         lowest_label: Lowest label in the mask.
         highest_label: Highest label in the mask.
         numbered: Whether the mask numbers its objects; None where it cannot be told.
+        objects: (n,) pixels of each object of the mask.
         digest: Hash of the image's pixels: that of another image is the same only if all its pixels are.
     """
 
@@ -57,6 +58,7 @@ class Record:
     lowest_label: int
     highest_label: int
     numbered: bool | None
+    objects: NDArray[np.int64]
     digest: bytes
 
 
@@ -117,6 +119,7 @@ class ImageStore:
             lowest_label=int(labels.min()),
             highest_label=int(labels.max()),
             numbered=numbers_objects(labels),
+            objects=measure_objects(labels),
             digest=_hash_pixels(pixels),
         )
 

@@ -31,7 +31,7 @@ def predict_tiled(
     output: Output = "mask",
     threshold: float | None = None,
     split: bool = False,
-    min_size: int = 0,
+    min_size: int | None = None,
     out: Any = None,
     progress: Progress | None = None,
     **tiling: Any,
@@ -48,7 +48,8 @@ def predict_tiled(
         output: "mask", "probabilities" or "labels".
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
         split: For labels: tell touching objects apart. A model with instances does so by itself.
-        min_size: For labels: objects of fewer pixels are left out.
+        min_size: For labels: objects of fewer pixels are left out; by default those below the smallest size that the
+            model knows from its training images, where it does.
         out: Array to write to, for a result that does not fit in memory: a memmap, zarr, or NumPy array of the shape
             and dtype described below.
         progress: Called with the number of pixels predicted since the last call.
@@ -100,7 +101,7 @@ def predict_tiled(
         bands.extend(rows)
 
     predictor.run(source, collect, progress=progress)
-    labels = make_labels(bands, info.height, ensemble, result)
+    labels = make_labels(bands, info, ensemble, result)
     sink = ArraySink(replace(spec, dtype=np.dtype(labels.dtype)), out)
     sink.write(labels.rows())
     return sink.array

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from unetkit.errors import ModelError
@@ -71,6 +72,23 @@ class Ensemble:
     def threshold(self) -> float:
         """The mean of the thresholds."""
         return sum(spec.threshold for spec in self.specs) / len(self.specs)
+
+    def smallest_object(self, pixel_size_um: tuple[float, float] | None) -> int:
+        """Return the pixels that an object in an image has at least, 0 if that is not known.
+
+        It is what the most lenient of the models says. Where the pixels of the image and of the model's training images
+        have a known size, it is the same area in both.
+
+        Args:
+            pixel_size_um: Size of the pixels (y, x) that the models see, in micrometres.
+        """
+
+        def in_image(spec: ModelSpec) -> float:
+            if pixel_size_um is None or spec.pixel_size_um is None:
+                return spec.smallest_object
+            return spec.smallest_object * prod(spec.pixel_size_um) / prod(pixel_size_um)
+
+        return round(min(map(in_image, self.specs)))
 
     @property
     def name(self) -> str:

@@ -9,21 +9,23 @@ from numpy.typing import NDArray
 
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.options import Result
+from unetkit.inference.output import smallest_size
+from unetkit.io.image import ImageInfo
 from unetkit.postprocess.components import CONNECTED
 from unetkit.postprocess.distances import BY_DISTANCE
 from unetkit.postprocess.heights import BY_HEIGHT
 from unetkit.postprocess.labels import Labels
 
 
-def make_labels(bands: Sequence[NDArray[np.uint8]], height: int, ensemble: Ensemble, result: Result) -> Labels:
+def make_labels(bands: Sequence[NDArray[np.uint8]], info: ImageInfo, ensemble: Ensemble, result: Result) -> Labels:
     """Label the objects of what models predicted, the best way that these models know.
 
     Args:
         bands: Masks (1, h, width) or, of models with instances, masks and heights (2, h, width).
-        height: Rows of a plane.
+        info: The image.
         ensemble: The models.
         result: The user's choices.
     """
     without_heights = BY_DISTANCE if result.split else CONNECTED
     method = BY_HEIGHT if ensemble.instances else without_heights
-    return Labels(bands, height, method=method, smallest=result.min_size)
+    return Labels(bands, info.height, method=method, smallest=smallest_size(info, ensemble, result))

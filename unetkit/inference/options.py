@@ -71,7 +71,8 @@ class Result:
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
         split: For labels: tell touching objects apart by a watershed on the distance to the background. A model with
             `instances` tells them apart by itself, and needs no split.
-        min_size: For labels: leave out objects of fewer pixels.
+        min_size: For labels: leave out objects of fewer pixels, 0 for none; by default the smallest size that the model
+            knows from its training images.
         pyramid: Add sub-resolutions for viewers such as QuPath and napari.
         overwrite: Replace existing outputs, each at the moment when the new one is complete.
         resume: Go on where an earlier run of the same command was stopped.
@@ -80,7 +81,7 @@ class Result:
     output: Output = "mask"
     threshold: float | None = None
     split: bool = False
-    min_size: int = 0
+    min_size: int | None = None
     pyramid: bool = False
     overwrite: bool = False
     resume: bool = False
@@ -89,7 +90,7 @@ class Result:
         _check_choice("output", self.output, ("mask", "probabilities", "labels"))
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise ConfigError(f"threshold: {self.threshold:g} is not possible.", "Use a number between 0 and 1.")
-        if self.min_size < 0:
+        if self.min_size is not None and self.min_size < 0:
             raise ConfigError(f"min_size: {self.min_size} is not possible.", "Use a number of pixels, or 0 for none.")
         for name, given in (("split", self.split), ("min_size", self.min_size)):
             if given and self.output != "labels":

@@ -64,6 +64,11 @@ def describe_output(
     )
 
 
+def smallest_size(info: ImageInfo, ensemble: Ensemble, result: Result) -> int:
+    """Return below how many pixels objects are left out of labels: what the user says, or else the models."""
+    return ensemble.smallest_object(info.pixel_size_um) if result.min_size is None else result.min_size
+
+
 def describe_job(
     info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, tiling: Tiling, result: Result
 ) -> dict[str, Any]:
@@ -105,7 +110,8 @@ def _notes(
     words = ["unetkit", "segment", Path(info.name).name, "RESULT", "--model"]
     words += [short_name(segmenter.name) for segmenter in ensemble.segmenters]
     methods = {name: True for name in METHODS if getattr(tiling, name)}
-    options = {**_given(reading), **_planned(plan), **methods, **_given(result)}
+    labels = {"min_size": smallest_size(info, ensemble, result)} if result.output == "labels" else {}
+    options = {**_given(reading), **_planned(plan), **methods, **_given(result), **labels}
     for name, value in options.items():
         if name not in ("overwrite", "resume"):
             words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [_text(value)])

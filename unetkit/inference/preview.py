@@ -13,7 +13,7 @@ from unetkit.inference.ensemble import Models, gather_models
 from unetkit.inference.grid import TileGrid
 from unetkit.inference.jobs import Job
 from unetkit.inference.options import Result, Tiling
-from unetkit.inference.output import describe_output
+from unetkit.inference.output import describe_output, smallest_size
 from unetkit.inference.plan import Plan, measure_footprint, needed_memory
 from unetkit.inference.segment import Segmentation
 from unetkit.io.files import create_sink
@@ -34,6 +34,7 @@ class Preview:
         memory: Bytes, estimated, of the process on a CPU and of the device on a GPU.
         disk: Bytes of the outputs before compression, for all images if they are like the first.
         free_disk: Bytes that are free where the outputs go.
+        min_size: Objects of fewer pixels would be left out of labels; None for other outputs.
         scratch: Bytes of the temporary files that reading the first image takes.
         warnings: In what the first image differs from the training images, and more of the kind.
     """
@@ -46,6 +47,7 @@ class Preview:
     memory: int
     disk: int
     free_disk: int
+    min_size: int | None
     scratch: int
     warnings: tuple[str, ...]
 
@@ -90,6 +92,7 @@ def preview(
         memory=needed_memory(plan, footprint, info, tiling.memory_bytes) + used,
         disk=info.planes * spec.channels * info.height * info.width * spec.dtype.itemsize * len(jobs),
         free_disk=disk_usage(folder).free,
+        min_size=smallest_size(info, ensemble, written) if written.output == "labels" else None,
         scratch=info.scratch_bytes,
         warnings=tuple(warnings),
     )

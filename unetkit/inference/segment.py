@@ -19,7 +19,7 @@ from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.jobs import Job, make_folder, plan_jobs
 from unetkit.inference.options import Result, Tiling
-from unetkit.inference.output import describe_job, describe_output, pin_choices, unfinished_file
+from unetkit.inference.output import describe_job, describe_output, pin_choices, smallest_size, unfinished_file
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.resemblance import differences
 from unetkit.inference.seams import Seams
@@ -53,6 +53,7 @@ class Segmented:
         picture: Picture of what was left out, if there was any.
         bad_tiles: Parts of the image that could not be decoded, and are background.
         objects: Largest label, of labels.
+        min_size: Objects of fewer pixels were left out, of labels.
         seams: What comparing tiles with far more context gave, if it was asked for.
         image_classes: Probability of each class of the whole image, where the models judge them.
     """
@@ -68,6 +69,7 @@ class Segmented:
     picture: Path | None = None
     bad_tiles: tuple[BadTile, ...] = ()
     objects: int | None = None
+    min_size: int = 0
     seams: Seams | None = None
     image_classes: dict[str, float] = field(default_factory=dict)
 
@@ -196,6 +198,7 @@ class Segmentation:
                 picture=picture,
                 bad_tiles=tuple(source.bad_tiles),
                 objects=objects,
+                min_size=smallest_size(info, ensemble, self.written) if objects is not None else 0,
                 seams=predictor.verify(source) if verify_seams else None,
                 image_classes=classes,
             )
@@ -293,7 +296,7 @@ class Segmentation:
                 bands.append(band)
 
         skipped = predictor.run(source, store, first_band=known, progress=progress)
-        labels = make_labels(bands, info.height, predictor.ensemble, self.written)
+        labels = make_labels(bands, info, predictor.ensemble, self.written)
         sink = create_sink(result, replace(spec, dtype=np.dtype(labels.dtype)), overwrite=self.written.overwrite)
         sink.write(labels.rows())
         return labels.count, skipped

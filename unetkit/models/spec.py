@@ -110,6 +110,8 @@ class ModelSpec:
         image_size: Side of the square that whole images are resized to for that; 0 without image classes.
         normalization: How raw pixels become network input.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
+        smallest_object: Objects of fewer pixels, of the size of those of the training images, are left out of labels
+            unless the user says otherwise; 0 for none.
         halo: Context around a tile, in pixels, at which tiling changes fewer than 1 mask pixel in 10,000.
         halo_error: Share of mask pixels that the halo was measured to change; None if it was not measured.
         channel_names: Names of the input channels, if known.
@@ -135,6 +137,7 @@ class ModelSpec:
     image_size: int = 0
     normalization: Normalization = field(default_factory=Normalization)
     threshold: float = 0.5
+    smallest_object: int = 0
     halo: int = 128
     halo_error: float | None = None
     channel_names: tuple[str, ...] = ()

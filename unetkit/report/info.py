@@ -99,6 +99,8 @@ def describe_model(path: Path) -> dict[str, str]:
         for key, entry in nested.items():
             facts[f"{name} {key}".strip().replace("_", " ")] = _text(entry)
     facts["instances"] = f"touching objects are {'' if spec.instances else 'not '}told apart"
+    smallest = f"{spec.smallest_object} pixels: labels leave out smaller ones (--min-size)"
+    facts["smallest object"] = smallest if spec.smallest_object else "not known"
     facts["sha256"] = hash_file(path)
     return facts
 

@@ -38,7 +38,8 @@ def summarize(done: Sequence[Segmented], result: Path) -> Iterator[str]:
 def _details(item: Segmented) -> Iterator[str]:
     """Yield what is to be said of one image."""
     if item.objects is not None:
-        yield f"{count(item.objects, 'object')}."
+        left_out = f", without those of {describe_smallest(item.min_size)}" if item.min_size else ""
+        yield f"{count(item.objects, 'object')}{left_out}."
     if item.image_classes:
         yield f"Image class: {describe_classes(item.image_classes)}."
     if item.skipped:
@@ -71,6 +72,7 @@ def describe_preview(plan: Preview) -> Table:
         "memory": f"about {plan.memory / 1e9:.1f} GB",
         "disk": f"at most {plan.disk / 1e9:.2f} GB, much less when compressed{scratch}; "
         f"{plan.free_disk / 1e9:.1f} GB are free",
+        **({} if plan.min_size is None else {"left out": describe_smallest(plan.min_size)}),
         "warnings": "\n".join(plan.warnings) or "none",
     }
     return facts_table(f"What segment would do with {plan.info.name}", facts)
@@ -83,6 +85,15 @@ def count(number: int, thing: str) -> str:
     ('1 object', '1,200 tiles')
     """
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def describe_smallest(pixels: int) -> str:
+    """Say which objects are left out of labels.
+
+    >>> describe_smallest(21), describe_smallest(0)
+    ('fewer than 21 pixels (--min-size)', 'none, however small')
+    """
+    return f"fewer than {pixels} pixels (--min-size)" if pixels else "none, however small"
 
 
 def _megapixels(pixels: int) -> str:

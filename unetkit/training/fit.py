@@ -202,6 +202,12 @@ def _report(result: RunResult, data: SegmentationData) -> None:
         f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
         f"(measured, stored in the model)."
     )
+    smallest = data.smallest_object()
+    if smallest.pixels:
+        say(
+            f"Labels leave out objects of fewer than {smallest.pixels} pixels, as are {smallest.smaller:,} of the "
+            f"{smallest.objects:,} trained on (measured, stored in the model)."
+        )
     say(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
     example = shlex.quote(str(data.example_image()))
     say(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model))}")

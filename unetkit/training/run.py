@@ -218,6 +218,7 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted:
     dice = keeper.best_score if keeper.best_score >= 0 else None
     segmenter.spec = replace(
         segmenter.spec,
+        smallest_object=data.smallest_object().pixels,
         halo=halo.halo,
         halo_error=halo.error,
         training=describe_run(trainer, data, val_dice=dice),
