@@ -4,8 +4,10 @@
     python benchmarks/ablations.py --results ablations.jsonl --markdown      (only the table of what is there already)
 
 Every run trains for the same number of crops from `configs/nuclei.yaml` with one change, on the same images, and is
-judged by the averaged weights at its end, on the same validation images: none is chosen by its score. A seed decides
-the random weights and the crops. Runs whose result is in the file already are not run again.
+judged by the averaged weights at its end, on the same validation images: none is chosen by its score. Judged are the
+mean Dice over images, and AP of the objects at IoU 0.5, pooled. A seed decides the random weights and the crops. Short
+runs from random weights show what learns fast rather than what ends best: `--weights` starts all from a model that
+has been trained for long. Runs whose result is in the file already are not run again.
 """
 
 import argparse
@@ -15,12 +17,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, stdev
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any
 
 from measuring import describe_machine, print_machine, print_table
 
-from unetkit.models.segmenter import read_spec
+from unetkit import predict_tiled
+from unetkit.data.loading import load_pair
+from unetkit.data.pairs import find_pairs
+from unetkit.scoring.instances import InstanceCounts, match_instances
+from unetkit.io.image import match_channels
+from unetkit.models.segmenter import Segmenter, load_model
 from unetkit.training.fit import fit
 
 CONFIG = Path(__file__).parents[1] / "configs" / "nuclei.yaml"
@@ -64,13 +70,12 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     given = [argument for argument in CHANGES[name] if not argument.startswith("CROPS")]
     factor = next((int(argument.split("*")[1]) for argument in CHANGES[name] if argument.startswith("CROPS")), 1)
     with TemporaryDirectory(dir=options.folder) as folder:
-        start = perf_counter()
         result = fit(
             [
                 f"--config={CONFIG}",
                 f"--data.train={options.data}",
                 f"--seed_everything={seed}",
-                f"--model.encoder={options.encoder}",
+                *([f"--model.weights={options.weights}"] if options.weights else []),
                 f"--data.crops_per_epoch={options.crops * factor}",
                 "--trainer.max_epochs=1",
                 f"--runs={folder}",
@@ -78,21 +83,30 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
                 *given,
             ]
         )
-        seconds = perf_counter() - start
         if options.keep:
             kept = Path(options.keep) / f"{name.replace(' ', '_').replace(':', '')}-{seed}.safetensors"
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(result.model, kept)
-        training = read_spec(result.model).training
+        model = load_model(result.model)
     return {
         "change": name,
         "seed": seed,
-        "crops": options.crops,
-        "encoder": options.encoder,
         "dice": result.dice,
-        "seconds": seconds,
-        "steps": training["steps"],
+        "ap": average_precision(model, options.data) if model.spec.instances else None,
+        "steps": model.spec.training["steps"],
     }
+
+
+def average_precision(model: Segmenter, data: Path) -> float:
+    """Return AP at IoU 0.5 over the objects of all images that the model was validated on."""
+    held_out = set(model.spec.training["data"]["val_images"])
+    counts = InstanceCounts()
+    for pair in find_pairs(data, None, None):
+        if pair.name in held_out:
+            pixels, truth = load_pair(pair)
+            pixels = match_channels(pixels, model.spec.in_channels, pair.name)
+            counts += match_instances(predict_tiled(pixels, model, axes="CYX", output="labels"), truth)
+    return counts.scores.ap[0]
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
@@ -101,18 +115,19 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 
 def table(results: list[dict[str, Any]]) -> Iterator[list[str]]:
-    """Yield a row for each change: mean and spread of the validation Dice, and how far from the base, seed by seed."""
-    base = {one["seed"]: one["dice"] for one in results if one["change"] == BASE}
-    names = list(dict.fromkeys(one["change"] for one in results))
-    for name in names:
-        dice = {one["seed"]: one["dice"] for one in results if one["change"] == name}
-        gains = [dice[seed] - base[seed] for seed in dice if seed in base]
-        values = list(dice.values())
-        spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
-        gained = f"{mean(gains):+.4f}" if gains and name != BASE else ""
-        each = " ".join(f"{gain:+.4f}" for gain in gains) if name != BASE else ""
-        minutes = mean(one["seconds"] for one in results if one["change"] == name) / 60
-        yield [name, str(len(values)), f"{mean(values):.4f}{spread}", gained, each, f"{minutes:.1f}"]
+    """Yield a row for each change: mean and spread of both scores, and how far from the base, seed by seed."""
+    base = {one["seed"]: one for one in results if one["change"] == BASE}
+    for name in dict.fromkeys(one["change"] for one in results):
+        runs = [one for one in results if one["change"] == name]
+        row = [name, str(len(runs))]
+        for score in ("dice", "ap"):
+            values = [one[score] for one in runs if one[score] is not None]
+            against = [one for one in runs if one[score] is not None and one["seed"] in base and name != BASE]
+            gains = [one[score] - base[one["seed"]][score] for one in against]
+            spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+            row.append(f"{mean(values):.4f}{spread}" if values else "")
+            row.append(f"{mean(gains):+.4f} ({' '.join(f'{gain:+.3f}' for gain in gains)})" if gains else "")
+        yield row
 
 
 def main(args: list[str] | None = None) -> None:
@@ -123,7 +138,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=CHANGES, default=list(CHANGES), metavar="CHANGE")
     parser.add_argument("--crops", type=int, default=2400, help="of 256 x 256 pixels, in each run")
-    parser.add_argument("--encoder", default="resnet18")
+    parser.add_argument("--weights", type=Path, help="model to start all runs from, instead of random weights")
     parser.add_argument("--keep", type=Path, help="folder to keep the models in")
     parser.add_argument("--folder", type=Path, help="where to work; by default a temporary folder")
     parser.add_argument("--markdown", action="store_true", help="a table for a README")
@@ -136,7 +151,7 @@ def main(args: list[str] | None = None) -> None:
             result = run(name, seed, options)
             with options.results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(result) + "\n")
-    columns = ["change", "runs", "validation Dice", "gain", "gain of each seed", "minutes"]
+    columns = ["change", "runs", "mean Dice", "gain (each seed)", "AP@0.5", "gain (each seed)"]
     print_table("Ablations", columns, list(table(read_results(options.results))), markdown=options.markdown)
 
 
