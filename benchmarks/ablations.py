@@ -24,9 +24,9 @@ from measuring import describe_machine, print_machine, print_table
 from unetkit import predict_tiled
 from unetkit.data.loading import load_pair
 from unetkit.data.pairs import find_pairs
-from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.io.image import match_channels
 from unetkit.models.segmenter import Segmenter, load_model
+from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.training.fit import fit
 
 CONFIG = Path(__file__).parents[1] / "configs" / "nuclei.yaml"

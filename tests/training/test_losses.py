@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import log
+
 import pytest
 import torch
 from torch.nn.functional import one_hot
@@ -81,13 +83,19 @@ def test_an_unknown_loss_names_the_closest() -> None:
         build_loss("dise", 1)
 
 
-def test_heights_are_added_to_the_loss_of_the_mask_with_their_weight() -> None:
+def test_heights_of_objects_and_of_the_background_count_the_same_whatever_their_shares() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 2, 16, 16, generator=generator)
     height = torch.rand(2, 16, 16, generator=generator)
     target, _ = target_and_logits(1, right=True)
     mask_loss = build_loss("bce_dice", 1)
     predicted = logits[:, 1].sigmoid()
-    entropy = -(height * predicted.log() + (1 - height) * (1 - predicted).log()).mean()
-    expected = mask_loss(logits[:, :1], target) + 0.3 * entropy
+    entropy = -(height * predicted.log() + (1 - height) * (1 - predicted).log())
+    expected = mask_loss(logits[:, :1], target) + 0.3 * (entropy[target > 0].mean() + entropy[target == 0].mean())
     torch.testing.assert_close(MaskAndHeight(mask_loss, 0.3)(logits, height, target), expected)
+
+
+def test_heights_without_any_object_are_those_of_the_background() -> None:
+    logits, nothing = torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4)
+    loss = MaskAndHeight(build_loss("bce", 1), 1.0)(logits, nothing, nothing.long())
+    assert torch.isclose(loss, torch.tensor(2 * log(2)))

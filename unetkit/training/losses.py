@@ -65,6 +65,9 @@ def _dice(mode: str) -> nn.Module:
 class MaskAndHeight(nn.Module):
     """The loss of a mask plus the weighted cross-entropy of the heights, the last channel of the output.
 
+    The cross-entropy of the heights is its mean over the objects plus that over the background: what keeps objects
+    apart are the heights inside, and these count the same however few objects there are.
+
     Args:
         mask_loss: Of the logits of the mask and their target.
         weight: Of the heights.
@@ -81,10 +84,14 @@ class MaskAndHeight(nn.Module):
         Args:
             logits: (N, out_channels + 1, h, w).
             height: (N, h, w), 0 to 1.
-            mask: What the loss of the mask takes beside its logits.
+            mask: What the loss of the mask takes beside its logits: (N, h, w) class numbers first.
         """
         loss: Tensor = self.mask_loss(logits[:, :-1], *mask)
-        return loss + self.weight * nn.functional.binary_cross_entropy_with_logits(logits[:, -1], height)
+        each = nn.functional.binary_cross_entropy_with_logits(logits[:, -1], height, reduction="none")
+        inside = (mask[0] > 0).to(each.dtype)
+        for part in (inside, 1 - inside):
+            loss = loss + self.weight * (each * part).sum() / part.sum().clamp(min=1)
+        return loss
 
 
 LOSSES: dict[str, Callable[[str], nn.Module]] = {
