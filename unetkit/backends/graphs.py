@@ -22,6 +22,9 @@ ROOT = "net"
 NOTE = "unetkit"
 """Key under which a kept graph says what it was made of."""
 
+FORM = 2
+"""What the graphs that are kept take and return, and how they are quantised: another number for each change of it."""
+
 KEPT = 8
 """Converted graphs that are kept at most; each is as large as its model."""
 
@@ -101,4 +104,4 @@ def identity(segmenter: Segmenter) -> str:
     tensors = chain(segmenter.network.parameters(), segmenter.network.buffers())
     if not segmenter.sha256 or any(tensor._version for tensor in tensors):
         return ""
-    return f"{segmenter.sha256} openvino {version('openvino')} unetkit {version('unetkit')}"
+    return f"{segmenter.sha256} openvino {version('openvino')} unetkit {version('unetkit')} form {FORM}"
