@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,15 @@ def test_what_was_found_for_a_large_image_serves_a_small_one_whose_tiles_are_oth
     recalled = tuner.recall(small, similar=True)
     assert recalled is not None
     assert (recalled.backend, recalled.tile) == (best.backend, 256)
+
+
+def test_in_int8_the_quantised_model_is_timed(clock: Clock, tuner: Tuner) -> None:
+    """And not float32, which prefers other tiles."""
+    clock.seconds = lambda backend, tile: tile**2 * (5 if tile > 1024 and backend == "int8" else 1) / 1e6
+    in_int8 = [replace(one, precision="int8") for one in plans(("openvino",))]
+    chosen = Tuner(tuner.ensemble, tuner.dtype, tuner.tell, [clock.create("int8")])(in_int8)
+    assert chosen.tile == 1024
+    assert {name for name, _ in clock.called} == {"int8"}
 
 
 def test_a_model_that_never_was_a_file_is_not_remembered(clock: Clock, tuner: Tuner) -> None:

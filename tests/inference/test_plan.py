@@ -246,6 +246,23 @@ def test_an_impossible_choice_is_an_error_with_a_remedy(ensemble: Ensemble, tili
     assert caught.value.remedy
 
 
+def test_int8_takes_larger_tiles_than_fp32_in_the_same_memory(ensemble: Ensemble) -> None:
+    """Its features are of a byte each."""
+
+    def largest(precision: Any) -> int:
+        return max(one.tile for one in go(ensemble, Tiling(device="cpu", backend="openvino", precision=precision)))
+
+    assert largest("int8") > largest("fp32")
+
+
+def test_a_small_input_gets_larger_tiles_on_openvino_than_on_torch(ensemble: Ensemble) -> None:
+    def tile(backend: Any) -> int:
+        tiling = Tiling(device="cpu", backend=backend, memory="8GB")
+        return make_plan(ensemble, tiling, image(), 10**6, unused, nothing, kind="probabilities").tile
+
+    assert (tile("torch"), tile("openvino")) == (1024, 3072)
+
+
 def test_int8_needs_openvino(ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {one.backend for one in go(ensemble, Tiling(device="cpu", precision="int8"))} == {"openvino"}
     monkeypatch.setattr(plan, "is_installed", lambda name: name == "torch")

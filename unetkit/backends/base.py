@@ -56,20 +56,24 @@ class CoreModel(nn.Module):
         segmenter: The model.
         network: The network to use in place of the segmenter's own, for example with its batch norm folded.
         dtype: Type that the network computes in.
+        logits: Whether logits come out in place of probabilities.
     """
 
-    def __init__(self, segmenter: Segmenter, network: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, segmenter: Segmenter, network: nn.Module, dtype: torch.dtype = torch.float32, *, logits: bool = False
+    ) -> None:
         super().__init__()
         self.spec = segmenter.spec
         self.normalizer = segmenter.normalizer
         self.network = trim(network).to(dtype)
         self.dtype = dtype
+        self.logits = logits
 
     def forward(self, pixels: Tensor, center: Tensor, scale: Tensor, cuts: Tensor | Sequence[Sequence[int]]) -> Tensor:
         """Predict; see `Backend`. `cuts` is what the network's `plan` returns for the kept part."""
         normalized = self.normalizer(pixels, center, scale).to(self.dtype)
         logits: Tensor = self.network(normalized, cuts).float()
-        return to_probabilities(logits, self.spec)
+        return logits if self.logits else to_probabilities(logits, self.spec)
 
 
 def fold_batch_norm(network: nn.Module, channels: int, *, in_place: bool = False) -> nn.Module:

@@ -22,6 +22,9 @@ ROOT = "net"
 NOTE = "unetkit"
 """Key under which a kept graph says what it was made of."""
 
+FORM = 2
+"""What the graphs that are kept take and return, and how they are quantised: another number for each change of it."""
+
 KEPT = 8
 """Converted graphs that are kept at most; each is as large as its model."""
 
@@ -38,12 +41,12 @@ def core() -> ov.Core:
 
 def converted_file(segmenter: Segmenter) -> Path | None:
     """Return where the converted graph of a model is kept; None for one that is not as it was in its file."""
-    return user_cache() / "openvino" / f"{segmenter.sha256[:32]}.xml" if _identity(segmenter) else None
+    return user_cache() / "openvino" / f"{segmenter.sha256[:32]}.xml" if identity(segmenter) else None
 
 
 def quantized_file(segmenter: Segmenter) -> Path | None:
     """Return where the graph of a model in int8 is kept: beside the model file; of a built-in model in the cache."""
-    if not _identity(segmenter):
+    if not identity(segmenter):
         return None
     path = Path(segmenter.name).with_suffix(".int8.xml")
     built_in = path.resolve().parent == builtin_folder().resolve()
@@ -64,7 +67,7 @@ def store_graph(graph: ov.Model, path: Path, segmenter: Segmenter) -> ov.Model:
     Returns:
         The graph to use.
     """
-    graph.set_rt_info(_identity(segmenter), [NOTE])
+    graph.set_rt_info(identity(segmenter), [NOTE])
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=path.parent, prefix=".unetkit-") as folder:
@@ -76,8 +79,8 @@ def store_graph(graph: ov.Model, path: Path, segmenter: Segmenter) -> ov.Model:
 
 def load_graph(path: Path, segmenter: Segmenter) -> ov.Model | None:
     """Return the graph that was kept for this model in a file, if there is one."""
-    identity = _identity(segmenter)
-    if not path.is_file() or not identity:
+    own = identity(segmenter)
+    if not path.is_file() or not own:
         return None
     try:
         if ElementTree.parse(path).getroot().tag != ROOT:  # OpenVINO would try all the formats that it knows
@@ -85,7 +88,7 @@ def load_graph(path: Path, segmenter: Segmenter) -> ov.Model | None:
         graph = core().read_model(path)
     except (RuntimeError, ElementTree.ParseError, OSError):  # damaged: it is made again
         return None
-    return graph if graph.has_rt_info([NOTE]) and graph.get_rt_info([NOTE]).value == identity else None
+    return graph if graph.has_rt_info([NOTE]) and graph.get_rt_info([NOTE]).value == own else None
 
 
 def remove_oldest(folder: Path) -> None:
@@ -96,9 +99,9 @@ def remove_oldest(folder: Path) -> None:
             path.with_suffix(".bin").unlink(missing_ok=True)
 
 
-def _identity(segmenter: Segmenter) -> str:
+def identity(segmenter: Segmenter) -> str:
     """Return what a kept graph has to have been made of and with; "" for a model that was changed after loading."""
     tensors = chain(segmenter.network.parameters(), segmenter.network.buffers())
     if not segmenter.sha256 or any(tensor._version for tensor in tensors):
         return ""
-    return f"{segmenter.sha256} openvino {version('openvino')} unetkit {version('unetkit')}"
+    return f"{segmenter.sha256} openvino {version('openvino')} unetkit {version('unetkit')} form {FORM}"

@@ -12,16 +12,22 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
+import openvino.opset13 as opset
 from numpy.typing import NDArray
 
 from unetkit.backends.base import Backend, Probe
 from unetkit.backends.graphs import load_graph, store_graph
 from unetkit.backends.openvino import OpenVinoBackend, graph_of
+from unetkit.backends.verdicts import Verdicts, describe_look
 from unetkit.errors import ConfigError
 from unetkit.models.segmenter import Segmenter
 
 TOLERANCE = 2e-3
-"""Share of mask pixels that may change; with more, float32 is used."""
+"""Share of mask pixels that may change; a model that would change more is refused."""
+
+
+NORMALIZER = "__module.normalizer/.*"
+"""Names of the layers that normalise pixels. They stay as they are: each image has values of its own."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +35,14 @@ class Quantized:
     """A model in int8 and what is known of it.
 
     Attributes:
-        backend: The model in int8, or in float32 where int8 changed too much.
-        changed: Share of mask pixels that int8 changed on the windows that it was checked on.
-        accepted: Whether that is within the tolerance.
-        cached: File that the quantised model was read from; None if it was made now.
+        backend: The model in int8; None where that would change too much.
+        changed: Share of mask pixels that int8 changes on the windows that it was checked on.
+        remembered: Whether that was found before, on an image that looks like this one.
     """
 
-    backend: Backend
+    backend: Backend | None
     changed: float
-    accepted: bool
-    cached: Path | None
+    remembered: bool
 
 
 def quantize(
@@ -50,7 +54,8 @@ def quantize(
 ) -> Quantized:
     """Put a model on OpenVINO in int8 where that does no harm.
 
-    A quantised model that lies in the cache is used if it passes the check on this input; otherwise one is made.
+    A quantised model that lies in the cache is used if it passes the check on this input; otherwise one is made. What
+    the check gave is kept beside it (see `verdicts_file`) and holds for images that look alike, a refusal too.
 
     Args:
         segmenter: The model.
@@ -62,23 +67,39 @@ def quantize(
     Raises:
         ConfigError: NNCF is not installed.
     """
+    look = describe_look(checks)
+    verdicts = Verdicts(cache and verdicts_file(cache), segmenter, threshold)
+    known = verdicts.recall(look)
+    if known is not None and known > TOLERANCE:
+        return Quantized(None, known, True)
+    stored = None if cache is None else load_graph(cache, segmenter)
+    if known is not None and stored is not None:
+        return Quantized(OpenVinoBackend(segmenter, "fp32", stored), known, True)
     graph = graph_of(segmenter)
     exact = OpenVinoBackend(segmenter, "fp32", graph)
     classes = segmenter.spec.out_channels
     truth = [_mask(exact, probe, threshold, classes) for probe in checks]
-    if cache is not None and (stored := load_graph(cache, segmenter)) is not None:
+    if stored is not None:
         backend = OpenVinoBackend(segmenter, "fp32", stored)
         changed = _compare(backend, checks, truth, threshold, classes)
         if changed <= TOLERANCE:
-            return Quantized(backend, changed, True, cache)
+            verdicts.remember(look, changed)
+            return Quantized(backend, changed, False)
     quantized = _quantize(graph, exact, calibration())
     backend = OpenVinoBackend(segmenter, "fp32", quantized)
     changed = _compare(backend, checks, truth, threshold, classes)
     if changed > TOLERANCE:
-        return Quantized(exact, changed, False, None)
+        verdicts.remember(look, changed)
+        return Quantized(None, changed, False)
     if cache is not None:
         backend = OpenVinoBackend(segmenter, "fp32", store_graph(quantized, cache, segmenter))
-    return Quantized(backend, changed, True, None)
+    verdicts.remember(look, changed, forget=TOLERANCE)
+    return Quantized(backend, changed, False)
+
+
+def verdicts_file(cache: Path) -> Path:
+    """Return the file that keeps what checking the quantised model in the file `cache` gave."""
+    return cache.with_suffix(".json")
 
 
 def _quantize(graph: ov.Model, exact: OpenVinoBackend, windows: Sequence[Probe]) -> ov.Model:
@@ -89,8 +110,42 @@ def _quantize(graph: ov.Model, exact: OpenVinoBackend, windows: Sequence[Probe])
         import nncf
 
         inputs = [exact.inputs(*probe) for probe in windows]
-        preset = nncf.QuantizationPreset.MIXED  # signed where features are
-        return nncf.quantize(graph, nncf.Dataset(inputs), subset_size=len(inputs), preset=preset)
+        return nncf.quantize(
+            _with_strided_slices(graph),
+            nncf.Dataset(inputs),
+            subset_size=len(inputs),
+            preset=nncf.QuantizationPreset.MIXED,  # signed where features are
+            ignored_scope=nncf.IgnoredScope(patterns=[NORMALIZER]),
+        )
+
+
+def _with_strided_slices(graph: ov.Model) -> ov.Model:
+    """Return a graph that cuts features by StridedSlice in place of Slice.
+
+    They do the same, but NNCF takes Slice for an operation that cannot be done in int8. Features that are cut, as skip
+    features are, would leave their convolution as float32 and be quantised once for each place where they are used.
+    """
+    graph = graph.clone()
+    for cut in graph.get_ordered_ops():
+        if cut.get_type_name() != "Slice" or cut.get_input_size() < 5:
+            continue
+        data, start, stop, step, axes = (place.get_source_output() for place in cut.inputs())
+        cut_axes = axes.get_node().get_vector().tolist() if axes.get_node().get_type_name() == "Constant" else []
+        whole = cut_axes[0] if cut_axes else -1  # number of axes before those that are cut
+        if whole < 0 or cut_axes != list(range(whole, whole + len(cut_axes))):
+            continue
+        mask = [1] * whole + [0] * len(cut_axes)
+        begin, end = _prepend(start, [0] * whole), _prepend(stop, [0] * whole)
+        same = opset.strided_slice(data, begin, end, _prepend(step, [1] * whole), mask, mask)
+        same.set_friendly_name(cut.get_friendly_name())
+        cut.output(0).replace(same.output(0))
+    graph.validate_nodes_and_infer_types()
+    return graph
+
+
+def _prepend(numbers: ov.Output, first: Sequence[int]) -> ov.Node:
+    """Return the numbers of a list in a graph with others before them."""
+    return opset.concat([opset.constant(np.array(first, np.int64)), opset.convert(numbers, "i64")], 0)
 
 
 def _mask(backend: Backend, probe: Probe, threshold: float, classes: int) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unetkit.backends.base import CoreModel, Precision, fold_batch_norm
 from unetkit.backends.graphs import converted_file, core, load_graph, remove_oldest, store_graph
-from unetkit.models.segmenter import Segmenter
+from unetkit.models.segmenter import Segmenter, to_probabilities
 from unetkit.models.trimmed import Kept
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -35,6 +35,7 @@ class OpenVinoBackend:
 
     def __init__(self, segmenter: Segmenter, precision: Precision, graph: ov.Model | None = None) -> None:
         self._graph = graph_of(segmenter) if graph is None else graph
+        self._spec = segmenter.spec
         self._hint = HINTS[precision]
         self._plan = CoreModel(segmenter, segmenter.network).network.plan
         self._requests: dict[torch.dtype, ov.InferRequest] = {}
@@ -43,7 +44,7 @@ class OpenVinoBackend:
         """Predict the kept part of a batch; see `Backend`."""
         inputs = dict(enumerate(self.inputs(pixels, center, scale, kept)))
         outputs = self._request(pixels.dtype).infer(inputs, share_inputs=True, share_outputs=True)
-        return torch.from_numpy(outputs[0])
+        return to_probabilities(torch.from_numpy(outputs[0]), self._spec)
 
     def inputs(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> tuple[NDArray[Any], ...]:
         """Return what the graph takes for a batch."""
@@ -73,9 +74,12 @@ def graph_of(segmenter: Segmenter) -> ov.Model:
 
 
 def convert(segmenter: Segmenter) -> ov.Model:
-    """Return the graph of a model: float32 pixels of any size, center, scale and cuts in, probabilities out."""
+    """Return the graph of a model: float32 pixels of any size, center, scale and cuts in, logits out.
+
+    Probabilities are left to PyTorch: OpenVINO keeps channels innermost, where a sigmoid of one of them is slow.
+    """
     channels = segmenter.spec.in_channels
-    model = CoreModel(segmenter.cpu().eval(), fold_batch_norm(segmenter.network, channels)).eval()
+    model = CoreModel(segmenter.cpu().eval(), fold_batch_norm(segmenter.network, channels), logits=True).eval()
     window = (EXAMPLE_SIZE, EXAMPLE_SIZE)
     cuts = model.network.plan(window, (slice(0, EXAMPLE_SIZE), slice(0, EXAMPLE_SIZE)))
     example = (torch.zeros(1, channels, *window), torch.zeros(1, channels), torch.ones(1, channels))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -40,11 +40,13 @@ class Tuner:
         ensemble: The models; the first is timed.
         dtype: Type of the raw pixels.
         tell: Called with what is going on.
+        quantized: The models in int8, where plans are in it.
     """
 
     ensemble: Ensemble
     dtype: np.dtype[np.generic]
     tell: Callable[[str], None]
+    quantized: Sequence[Backend] = ()
 
     def __call__(self, plans: list[Plan]) -> Plan:
         """Return the fastest plan: of the backends at one size, then of the sizes with the fastest backend."""
@@ -94,8 +96,9 @@ class Tuner:
         return replace(chosen, why=f"{why}; as measured before")
 
     def _create(self, plan: Plan) -> Backend:
-        precision = "fp32" if plan.precision == "int8" else plan.precision
-        return create_backend(plan.backend, self.ensemble.segmenters[0], plan.device, precision)
+        if plan.precision == "int8":
+            return self.quantized[0]
+        return create_backend(plan.backend, self.ensemble.segmenters[0], plan.device, plan.precision)
 
     def _rate(self, plan: Plan, backend: Backend) -> float:
         """Return kept megapixels a second, of tiles inside an image."""

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from unetkit.backends.base import Backend, Probe
-from unetkit.backends.registry import create_backend
+from unetkit.backends.base import Backend
+from unetkit.backends.registry import check_backend, create_backend
 from unetkit.errors import ImageError
 from unetkit.inference.autotune import Tuner
-from unetkit.inference.device import return_freed_memory
+from unetkit.inference.device import choose_device, return_freed_memory
 from unetkit.inference.emptiness import measure_background
 from unetkit.inference.engine import Reader, measure_plane, read_window, run_tiles
 from unetkit.inference.ensemble import Ensemble
@@ -24,14 +23,9 @@ from unetkit.inference.forward import Forward, Kind
 from unetkit.inference.grid import Tile, TileGrid, make_grid
 from unetkit.inference.options import Tiling
 from unetkit.inference.plan import make_plan
+from unetkit.inference.quantizing import Quantization, quantize_models
 from unetkit.inference.seams import Seams, verify_seams
 from unetkit.io.image import ImageInfo, ImageSource
-
-PROBE_TILE = 512
-"""Size of the windows on which int8 is calibrated and checked, in pixels."""
-
-CALIBRATION_WINDOWS = 16
-CHECK_WINDOWS = 12
 
 Progress = Callable[[int], None]
 """Called with the number of pixels predicted since the last call."""
@@ -73,13 +67,18 @@ class Predictor:
         if tiling.memory is not None:
             return_freed_memory()
         self.ensemble = ensemble
-        self._tiling = tiling
-        tuner = Tuner(ensemble, source.info.dtype, tell)
-        self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner, tuner.recall, kind=kind)
         self._normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
         self._threshold = ensemble.threshold if threshold is None else threshold
         self._tell = tell
-        self.backends = self._create_backends(source)
+        quantized = self._quantize(tiling, source)
+        if quantized is not None and not quantized.backends:
+            tiling = replace(tiling, precision="fp32", backend="openvino")
+        self._tiling = tiling
+        tuner = Tuner(ensemble, source.info.dtype, tell, quantized.backends if quantized else [])
+        self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner, tuner.recall, kind=kind)
+        if quantized is not None:
+            self.plan = replace(self.plan, why=f"{quantized.why}; {self.plan.why}")
+        self.backends = (quantized and quantized.backends) or self._create_backends()
         self._forward = self._create_forward(kind)
 
     def grid(self, info: ImageInfo) -> TileGrid:
@@ -165,60 +164,22 @@ class Predictor:
             tell=self._tell,
         )
 
-    def _create_backends(self, source: ImageSource) -> list[Backend]:
+    def _create_backends(self) -> list[Backend]:
         plan = self.plan
-        if plan.precision == "int8":
-            return self._quantize(source)
         return [
             create_backend(plan.backend, segmenter, plan.device, plan.precision, owned=self.ensemble.owned)
             for segmenter in self.ensemble.segmenters
         ]
 
-    def _quantize(self, source: ImageSource) -> list[Backend]:
-        """Put the models on OpenVINO in int8; in fp32 if that changes too much for one of them."""
-        from unetkit.backends.graphs import quantized_file
-        from unetkit.backends.int8 import TOLERANCE, Quantized, quantize
-
-        grid = make_grid(source.info.height, source.info.width, tile=PROBE_TILE, halo=0, stride=self.ensemble.stride)
-        places = choose_tiles(grid, source.info.planes, CALIBRATION_WINDOWS + CHECK_WINDOWS)
-        checked = places[::2][:CHECK_WINDOWS]
-        calibrated = [place for place in places if place not in checked] or checked
-        done: list[Quantized] = []
-        for i, segmenter in enumerate(self.ensemble.segmenters):
-
-            def probes(chosen: Sequence[tuple[int, Tile]], model: int = i) -> list[Probe]:
-                return [self._probe(source, grid, plane, tile, model) for plane, tile in chosen]
-
-            stored = quantized_file(segmenter)
-            calibration = partial(probes, calibrated)
-            done.append(quantize(segmenter, calibration, probes(checked), self._threshold, stored))
-        worst = max(result.changed for result in done)
-        if all(result.accepted for result in done):
-            kept = " (a model that was quantised before)" if any(result.cached for result in done) else ""
-            why = f"int8 changes {worst:.1e} of the mask pixels{kept}; {self.plan.why}"
-            self.plan = replace(self.plan, why=why)
-            return [result.backend for result in done]
-        why = f"int8 would change {worst:.1e} of the mask pixels, more than {TOLERANCE:g}: fp32 instead"
-        self._tell(f"{why[0].upper()}{why[1:]}.")
-        self.plan = replace(self.plan, precision="fp32", why=why)
-        return self._create_backends(source)
-
-    def _probe(self, source: ImageSource, grid: TileGrid, plane: int, tile: Tile, model: int) -> Probe:
-        """Read a tile for one of the models."""
-        channels = self.ensemble.channels
-        window = read_window(source, plane, tile, grid, channels)
-        values = measure_plane(source, plane, [self._normalizers[model]], channels)[0]
-        pixels = torch.from_numpy(window[None].astype(np.float32))
-        center, scale = torch.from_numpy(values.center[None]), torch.from_numpy(values.scale[None])
-        return pixels, center, scale, (tile.row.inner, tile.column.inner)
-
-
-def choose_tiles(grid: TileGrid, planes: int, count: int) -> list[tuple[int, Tile]]:
-    """Return tiles spread over an image, in random order, always the same: plane and place of each."""
-    rng = np.random.default_rng(0)
-    chosen = rng.permutation(planes * len(grid))[:count]
-    tiles = list(grid)
-    return [(int(i) // len(tiles), tiles[int(i) % len(tiles)]) for i in chosen]
+    def _quantize(self, tiling: Tiling, source: ImageSource) -> Quantization | None:
+        """Put the models in int8 if that is asked for, and tell if it is refused."""
+        if tiling.precision != "int8":
+            return None
+        check_backend("openvino", choose_device(tiling.device), "int8")
+        quantized = quantize_models(self.ensemble, source, self._threshold)
+        if not quantized.backends:
+            self._tell(f"{quantized.why[0].upper()}{quantized.why[1:]}: fp32 instead.")
+        return quantized
 
 
 def say_nothing(sentence: str) -> None:

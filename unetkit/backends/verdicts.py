@@ -1,0 +1,106 @@
+"""What checking a model in int8 gave, kept in a file so that images that look alike need not all be checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unetkit.backends.base import Probe
+from unetkit.backends.graphs import identity
+from unetkit.errors import UnetkitError
+from unetkit.io.partial import partial_file
+from unetkit.models.segmenter import Segmenter
+
+QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
+"""Where the normalised intensities of two images are compared."""
+
+STEP = 4
+"""Of the pixels along each axis one in so many is looked at."""
+
+ALIKE = 0.05
+"""Images look alike where no quantile, nor the mean contrast of neighbours, differs by more: in network input."""
+
+KEPT = 64
+"""Verdicts that are kept at most, the newest."""
+
+
+def describe_look(windows: Sequence[Probe]) -> tuple[float, ...]:
+    """Return what windows look like to a network: for each channel quantiles and the mean contrast of neighbours."""
+    normalized = [
+        (pixels[0, :, ::STEP] - center[0, :, None, None]) / scale[0, :, None, None]
+        for pixels, center, scale, _ in windows
+    ]
+    values = np.concatenate([window[..., ::STEP].flatten(1).numpy() for window in normalized], axis=1)
+    contrast = np.mean([window.diff(dim=2).abs().mean((1, 2)).numpy() for window in normalized], axis=0)
+    return tuple(float(value) for value in (*np.quantile(values, QUANTILES, axis=1).ravel(), *contrast))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found on one image.
+
+    Attributes:
+        model: Identity of the model.
+        threshold: Foreground probability from which a pixel is foreground.
+        look: Of the image, see `describe_look`.
+        changed: Share of mask pixels that int8 changes.
+    """
+
+    model: str
+    threshold: float
+    look: tuple[float, ...]
+    changed: float
+
+
+class Verdicts:
+    """The verdicts on a model.
+
+    Args:
+        path: The file (.json); None to keep nothing.
+        segmenter: The model. What is known of another, or of this one under other versions, counts for nothing.
+        threshold: Foreground probability from which a pixel is foreground.
+    """
+
+    def __init__(self, path: Path | None, segmenter: Segmenter, threshold: float) -> None:
+        self._path = path
+        self._model = identity(segmenter)
+        self._threshold = threshold
+
+    def recall(self, look: tuple[float, ...]) -> float | None:
+        """Return the share that was found last on an image that looks like this one, if any."""
+        for verdict in reversed(self._read()):
+            if verdict.threshold == self._threshold and np.abs(np.subtract(verdict.look, look)).max() <= ALIKE:
+                return verdict.changed
+        return None
+
+    def remember(self, look: tuple[float, ...], changed: float, *, forget: float = -1.0) -> None:
+        """Keep what was found; where that is not possible it is found again next time.
+
+        Args:
+            look: Of the image.
+            changed: Share of mask pixels.
+            forget: Verdicts of at most this share no longer hold: the model in int8 that they are on was replaced.
+        """
+        if self._path is None:
+            return
+        held = [verdict for verdict in self._read() if verdict.changed > forget]
+        verdicts = [*held, Verdict(self._model, self._threshold, look, changed)][-KEPT:]
+        with suppress(OSError, UnetkitError), partial_file(self._path) as partial:
+            partial.write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=1), encoding="utf-8")
+
+    def _read(self) -> list[Verdict]:
+        """Return the verdicts on this model: none if there is no file, or one that is damaged."""
+        try:
+            known = json.loads(self._path.read_text(encoding="utf-8")) if self._path else []
+            verdicts = [
+                Verdict(one["model"], float(one["threshold"]), tuple(map(float, one["look"])), float(one["changed"]))
+                for one in known
+            ]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        return [verdict for verdict in verdicts if verdict.model == self._model]
