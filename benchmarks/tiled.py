@@ -291,9 +291,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     ceiling = measure_ceiling(options, read_spec(options.model)) if options.ceiling else []
     if ceiling:
         rows = []
-        for one in ceiling:
-            numbers = (one["tile"] or "auto", one["halo"], f"{median(one['seconds']):.2f}", f"{one['mpx_s']:.0f}")
-            rows.append([one["name"], *map(str, numbers)])
+        for run in ceiling:
+            numbers = (run["tile"] or "auto", run["halo"], f"{median(run['seconds']):.2f}", f"{run['mpx_s']:.0f}")
+            rows.append([run["name"], *map(str, numbers)])
         title = f"Engine's ceiling: a network that costs nothing, {options.ceiling} x {options.ceiling} pixels"
         print_table(title, ["input", "tile", "halo", "s", "Mpx/s"], rows, markdown=options.markdown)
     measured = [
