@@ -124,6 +124,7 @@ def _batches(source: ImageSource, predictor: Predictor) -> Iterator[tuple[torch.
         for start in range(0, len(same), size):
             windows = [read_window(source, 0, tile, grid, channels) for tile in same[start : start + size]]
             pixels = torch.from_numpy(np.stack(windows))
+            pixels = pixels.contiguous(memory_format=predictor.backends[0].memory_format)
             yield pixels, torch.zeros(len(windows), channels, device=predictor.plan.device), kept
 
 

@@ -8,7 +8,8 @@ Each contestant first runs in a process of its own, for its peak memory; one tha
 in this process, one after the other, round after round; the first round warms up and is not counted. Beside each run of
 unetkit stands its bare pass: the network alone over the very same batches of tiles, in memory. The masks are compared
 with an fp32 pass over the whole image, or, where that does not fit, with tiles that have a far larger halo. At last the
-engine's ceiling: a network that costs nothing. On a GPU the same, with bfloat16 (autocast for the others).
+engine's ceiling: a network that costs nothing, with the halo that it needs (none) and with the model's. On a GPU the
+same, with bfloat16 (autocast for the others).
 """
 
 import argparse
@@ -40,6 +41,9 @@ from unetkit.models.segmenter import read_spec
 from unetkit.models.spec import ModelSpec
 
 REFERENCE = "reference"
+CEILING_SETTINGS = ("backend=torch,tile=1024,halo=0", "backend=torch,tile=1024")
+"""Of unetkit for the ceiling: a backend is named, as otherwise each run would also time which is the fastest."""
+
 BAND = 1024
 """Rows of two masks that are compared at a time."""
 
@@ -205,13 +209,15 @@ def measure_ceiling(options: argparse.Namespace, spec: ModelSpec) -> list[dict[s
     patch = np.repeat(patch, 3, 2) if patch.shape[2] == 1 else patch
     patch = np.pad(patch, [(0, -length % 512) for length in patch.shape[:2]] + [(0, 0)], mode="wrap")
     source, result = options.folder / "ceiling.tif", options.folder / "ceiling-mask.tif"
-    setting = Setting.parse(options.ceiling_setting)
     measured = []
     for kind in CEILING_INPUTS:
         kind.write(source, patch, options.ceiling)
-        run = partial(segment_file, source, result, free_segmenter(spec, kind.channels), setting, device)
-        seconds = [timed(run, device) for _ in range(options.rounds + 1)][1:]
-        measured.append({"name": kind.name, "seconds": seconds, "mpx_s": options.ceiling**2 / median(seconds) / 1e6})
+        for setting in map(Setting.parse, options.ceiling_setting or CEILING_SETTINGS):
+            run = partial(segment_file, source, result, free_segmenter(spec, kind.channels), setting, device)
+            seconds = [timed(run, device) for _ in range(options.rounds + 1)][1:]
+            rate = options.ceiling**2 / median(seconds) / 1e6
+            halo = spec.halo if setting.halo is None else setting.halo
+            measured.append({"name": kind.name, "tile": setting.tile, "halo": halo, "seconds": seconds, "mpx_s": rate})
         source.unlink()
         result.unlink()
     return measured
@@ -246,7 +252,13 @@ def parse(args: list[str] | None) -> argparse.Namespace:
         "--peer-precision", choices=("fp32", "bf16"), help="by default bf16 autocast on CUDA, else fp32"
     )
     parser.add_argument("--ceiling", type=int, default=8192, help="size of the files for the ceiling, 0 for none")
-    parser.add_argument("--ceiling-setting", default="", metavar="KEY=VALUE,...", help="unetkit's options there")
+    parser.add_argument(
+        "--ceiling-setting",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE,...",
+        help=f"unetkit's options there, by default {' and '.join(CEILING_SETTINGS)}",
+    )
     parser.add_argument("--no-memory", action="store_true", help="leave the runs in processes of their own out")
     parser.add_argument("--folder", type=Path, help="where to work; by default a temporary folder, deleted at the end")
     parser.add_argument("--markdown", action="store_true", help="tables for a README")
@@ -278,9 +290,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     show(entries, height * width, title, options.markdown)
     ceiling = measure_ceiling(options, read_spec(options.model)) if options.ceiling else []
     if ceiling:
-        rows = [[one["name"], f"{median(one['seconds']):.2f}", f"{one['mpx_s']:.0f}"] for one in ceiling]
+        rows = []
+        for run in ceiling:
+            numbers = (run["tile"] or "auto", run["halo"], f"{median(run['seconds']):.2f}", f"{run['mpx_s']:.0f}")
+            rows.append([run["name"], *map(str, numbers)])
         title = f"Engine's ceiling: a network that costs nothing, {options.ceiling} x {options.ceiling} pixels"
-        print_table(title, ["input", "s", "Mpx/s"], rows, markdown=options.markdown)
+        print_table(title, ["input", "tile", "halo", "s", "Mpx/s"], rows, markdown=options.markdown)
     measured = [
         {"name": one.name, "first": one.first, "seconds": one.seconds, "bare_seconds": one.bare_seconds, **one.facts}
         for one in everyone

@@ -15,7 +15,7 @@ import tifffile
 import torch
 
 from unetkit import load_model
-from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.models.segmenter import Segmenter, read_spec, save_model
 from unetkit.models.spec import ModelSpec
 from unetkit.synthetic import make_cells, write_dataset
 
@@ -208,7 +208,7 @@ def test_tiled_inference_is_compared_from_the_command_line(
     assert all(len(one["seconds"]) == len(one["bare_seconds"]) == 1 and one["peak_rss"] > 0 for one in entries)
     assert entries[0]["differs"] == 0
     assert 0 < entries[1]["differs"] < 0.1
-    assert len(measured["ceiling"]) == 3
+    assert [one["halo"] for one in measured["ceiling"]] == [0, read_spec(tiny_model).halo] * 3
 
 
 def test_memory_is_measured_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,7 @@ class Watched:
     """
 
     device = CPU
+    memory_format = torch.channels_last
 
     def __init__(self, segmenter: Segmenter, before: Callable[[Tensor], None] = lambda pixels: None) -> None:
         self._inner = TorchBackend(segmenter, CPU, "fp32", owned=False)

@@ -86,6 +86,32 @@ def test_pixels_go_to_the_device_as_they_are(exact_segmenter: Make) -> None:
         assert forward.gather(list(windows(dtype))).dtype == expected
 
 
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_windows_are_gathered_in_the_layout_of_the_model(exact_segmenter: Make, layout: torch.memory_format) -> None:
+    model = Watched(exact_segmenter())
+    model.memory_format = layout
+    colours = np.arange(2 * 8 * 16 * 3, dtype=np.uint8).reshape(2, 8, 16, 3)  # as files have them
+    batch = make_forward(exact_segmenter(), backends=[model]).gather(list(colours.transpose(0, 3, 1, 2)))
+    assert batch.is_contiguous(memory_format=layout)
+    np.testing.assert_array_equal(batch.numpy(), colours.transpose(0, 3, 1, 2))
+
+
+def test_probabilities_stay_when_the_next_batch_is_predicted(exact_segmenter: Make) -> None:
+    class Reusing(Watched):
+        """A model that writes its results to the same place each time, as OpenVINO does."""
+
+        place = torch.empty(2, 1, 48, 64)
+
+        def __call__(self, *batch: Any) -> torch.Tensor:
+            return self.place.copy_(super().__call__(*batch))
+
+    forward = make_forward(exact_segmenter(), backends=[Reusing(exact_segmenter())], kind="probabilities")
+    first = predict(forward, windows())
+    kept = first.copy()
+    predict(forward, windows() // 2)
+    np.testing.assert_array_equal(first, kept)
+
+
 def test_each_window_has_the_statistics_of_its_image(exact_segmenter: Make) -> None:
     forward = make_forward(exact_segmenter(), kind="probabilities")
     shifted = Statistics(np.full(1, 50, np.float32), np.full(1, 2, np.float32))

@@ -19,6 +19,9 @@ def test_pixels_become_pixels_minus_center_over_scale(dtype: torch.dtype) -> Non
     assert got.dtype == torch.float32
     expected = (pixels.numpy().astype(np.float32) - center.numpy()[..., None, None]) / scale.numpy()[..., None, None]
     np.testing.assert_array_equal(got.numpy(), expected)
+    np.testing.assert_array_equal(pixels.numpy(), np.arange(48).reshape(2, 2, 3, 4).astype(pixels.numpy().dtype))
+    rows = [values[:, :, None, None].expand(-1, -1, 1, 4) for values in (center, scale)]
+    assert torch.equal(Normalizer(Normalization())(pixels, *rows), got)
 
 
 def test_the_values_of_the_training_images_are_used_whatever_the_image() -> None:

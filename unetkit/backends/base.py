@@ -30,9 +30,11 @@ class Backend(Protocol):
 
     Attributes:
         device: Where it takes its windows and leaves its probabilities.
+        memory_format: Layout of the windows that it need not convert; it takes any.
     """
 
     device: torch.device
+    memory_format: torch.memory_format
 
     def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
         """Predict the kept part of a batch of windows.

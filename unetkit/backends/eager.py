@@ -23,6 +23,8 @@ class TorchBackend:
         owned: Whether the segmenter's network may be changed, which saves a copy of the weights.
     """
 
+    memory_format = torch.channels_last
+
     def __init__(self, segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool) -> None:
         self.device = device
         self._model = prepare(segmenter, device, precision, owned=owned)
@@ -31,6 +33,7 @@ class TorchBackend:
     def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
         """Predict the kept part of a batch; see `Backend`."""
         cuts = self._model.network.plan((pixels.shape[2], pixels.shape[3]), kept)
+        center, scale = repeat_in_row(center, pixels.shape[3]), repeat_in_row(scale, pixels.shape[3])
         return cast(Tensor, self._model(channels_last(pixels), center, scale, cuts.tolist()))
 
 
@@ -49,6 +52,8 @@ class CompiledBackend:
 
     RECOMPILATIONS = 64
     """Sizes of windows that a run may have, twice."""
+
+    memory_format = torch.channels_last
 
     def __init__(self, segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool) -> None:
         self.device = device
@@ -84,3 +89,8 @@ def prepare(segmenter: Segmenter, device: torch.device, precision: Precision, *,
 def channels_last(pixels: Tensor) -> Tensor:
     """Return the same pixels with the channels of a pixel side by side in memory, as convolutions like it."""
     return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def repeat_in_row(values: Tensor, width: int) -> Tensor:
+    """Return values (N, C) as a row (N, C, 1, width) of channels_last pixels: one long loop in place of short ones."""
+    return channels_last(values[:, :, None, None].expand(-1, -1, 1, width))

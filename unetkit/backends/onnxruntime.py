@@ -31,6 +31,8 @@ class OnnxRuntimeBackend:
         ConfigError: This ONNX Runtime has nothing for the device.
     """
 
+    memory_format = torch.contiguous_format
+
     def __init__(self, segmenter: Segmenter, device: torch.device) -> None:
         provider = PROVIDERS.get(device.type, device.type)
         if provider not in ort.get_available_providers():

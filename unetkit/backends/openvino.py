@@ -32,6 +32,7 @@ class OpenVinoBackend:
     """
 
     device = torch.device("cpu")
+    memory_format = torch.contiguous_format
 
     def __init__(self, segmenter: Segmenter, precision: Precision, graph: ov.Model | None = None) -> None:
         self._graph = graph_of(segmenter) if graph is None else graph

@@ -96,7 +96,8 @@ class Forward:
     def gather(self, windows: Sequence[NDArray[np.generic]]) -> Tensor:
         """Copy windows (C, h, w) into a batch in memory of the host from which the device copies fast.
 
-        Pixels that torch has no use for are converted: those of 64 bits and float16 to float32, bool to uint8.
+        The batch is laid out as the first model takes it. Pixels that torch has no use for are converted: those of 64
+        bits and float16 to float32, bool to uint8.
         """
         dtype = windows[0].dtype.newbyteorder("=")
         if dtype.kind == "b":
@@ -104,7 +105,12 @@ class Forward:
         elif dtype.itemsize > 4 or dtype.kind == "f":
             dtype = np.dtype(np.float32)
         shape = (len(windows), *windows[0].shape)
-        batch = torch.empty(shape, dtype=TORCH_TYPES[dtype.name], pin_memory=self._streams is not None)
+        batch = torch.empty(
+            shape,
+            dtype=TORCH_TYPES[dtype.name],
+            pin_memory=self._streams is not None,
+            memory_format=self._backends[0].memory_format,
+        )
         for place, window in zip(batch.numpy(), windows, strict=True):
             np.copyto(place, window, casting="unsafe")
         return batch
@@ -195,19 +201,21 @@ class Forward:
 
     def _predict(self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept) -> Tensor:
         """Predict (N, channels, kept rows, kept columns)."""
+        count = len(self._orientations) * len(self._backends)
         total: Tensor | None = None
         for turns, flip in self._orientations:
             turned = _orient(windows, turns, flip)
             turned_kept = _orient_kept(kept, (windows.shape[2], windows.shape[3]), turns, flip)
             for backend, (center, scale) in zip(self._backends, scales, strict=True):
                 predicted = _orient_back(backend(turned, center, scale, turned_kept), turns, flip)
-                total = predicted.clone() if total is None else total.add_(predicted)
+                if count > 1:
+                    predicted = predicted.clone() if total is None else total.add_(predicted)
+                total = predicted
         assert total is not None
-        count = len(self._orientations) * len(self._backends)
         mean = total.div_(count) if count > 1 else total
         probabilities = mean[:, : self._classes]
         if self._kind == "probabilities":
-            return probabilities.contiguous()
+            return probabilities.clone(memory_format=torch.contiguous_format)  # the backend's own may change
         if self._classes > 1:
             return probabilities.argmax(1, keepdim=True).to(torch.uint8)
         foreground = probabilities >= self._threshold

@@ -65,7 +65,8 @@ def _channel_order(info: ImageInfo, spec: ModelSpec) -> str | None:
 
 
 def _blank(sample: NDArray[Any]) -> str | None:
-    blank = np.flatnonzero(sample.min(1) == sample.max(1))
+    # Channel by channel: of pixels whose channels lie side by side NumPy would reduce three numbers at a time.
+    blank = np.flatnonzero([channel.min() == channel.max() for channel in sample])
     if not blank.size:
         return None
     return (

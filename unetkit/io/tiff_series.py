@@ -120,7 +120,10 @@ class SeriesArray:
                 encoded.append((i, image))
         if encoded:  # all at once, so that what the window needs stays in the cache until it is complete
             images = [image for _, image in encoded]
-            stack[[i for i, _ in encoded]] = self._segments.read(images, *image_box[:2])[..., image_box[2]]
+            pixels = self._segments.read(images, *image_box[:2])[..., image_box[2]]
+            if len(images) == len(stack):  # mostly: no need to copy
+                return pixels.reshape(window.shape)
+            stack[[i for i, _ in encoded]] = pixels
         return window
 
     def _is_whole(self, page: TiffPage | TiffFrame) -> bool:

@@ -46,10 +46,14 @@ class Normalizer(nn.Module):
 
         Args:
             pixels: (N, C, h, w) raw values of any real dtype.
-            center: (N, C) float32.
-            scale: (N, C) float32.
+            center: (N, C) float32, or (N, C, 1, w) with each value repeated along a row.
+            scale: (N, C) float32, or (N, C, 1, w).
 
         Returns:
             (N, C, h, w) float32.
         """
-        return (pixels.to(torch.float32) - center[:, :, None, None]) / scale[:, :, None, None]
+        if center.dim() == 2:
+            center, scale = center[:, :, None, None], scale[:, :, None, None]
+        if pixels.dtype == torch.float32:
+            return (pixels - center) / scale
+        return pixels.to(torch.float32).sub_(center).div_(scale)  # a copy: it may be changed

@@ -124,7 +124,9 @@ def sample_windows(source: ImageSource, plane: int) -> list[NDArray[Any]]:
     height, width = source.info.height, source.info.width
     if height * width <= WHOLE_PLANE_PIXELS:
         return [source.read(plane, slice(0, height), slice(0, width))]
-    return [source.read(plane, y, x) for y in _spread(height) for x in _spread(width)]
+    places = [(y, x) for y in _spread(height) for x in _spread(width)]
+    # From the end, so that what the source keeps of it is the beginning, which is read next.
+    return [source.read(plane, *place) for place in reversed(places)][::-1]
 
 
 def check_finite(pixels: NDArray[Any], name: str) -> None:
