@@ -1,1 +1,6 @@
 """Runtimes that a model can run on, behind one small interface."""
+
+import sys
+
+# OpenVINO and NNCF tell their makers what they are used for if they find this package, and fork a process each time.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as the import system understands it
