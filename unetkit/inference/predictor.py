@@ -70,8 +70,7 @@ class Predictor:
         tell: Callable[[str], None],
     ) -> None:
         check_dtype(source.info)
-        if tiling.memory is not None:
-            return_freed_memory()
+        return_freed_memory()
         self.ensemble = ensemble
         self._tiling = tiling
         tuner = Tuner(ensemble, source.info.dtype, tell)
