@@ -24,8 +24,8 @@ OVERHEAD: dict[BackendName, tuple[float, float]] = {
     "onnxruntime": (1.5, 5.0),
     "openvino": (0.95, 3.5),
 }
-"""Memory for features, in sizes of those that PyTorch has together, and for weights, in sizes of the weights: at most so
-much was measured on U-Nets of ResNet-18 and 34 on a CPU with tiles of 1024 and 1536. Compiling was not measured anew."""
+"""Memory for features, in sizes of those that PyTorch has together, and for weights, in sizes of the weights: at most
+so much was measured on U-Nets of ResNet-18 and 34 on a CPU with tiles of 1024 and 1536, but for "compile"."""
 
 RUNTIME_BYTES: dict[BackendName, int] = {
     "torch": 0,
