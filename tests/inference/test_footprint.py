@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from itertools import accumulate
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 from unetkit.backends.registry import PRECISIONS
 from unetkit.inference.footprint import OVERHEAD, RUNTIME_BYTES, Footprint, measure_features, pixel_bytes
@@ -12,41 +15,58 @@ from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
 
-USUAL = Footprint(features=1000.0, weights=10**8, itemsize=4, pixel=1, predicted=4, halo=16, stride=8, owned=False)
+USUAL = Footprint(
+    features=lambda tile, whole: 1000 * tile * tile * (1 + whole),
+    weights=10**8,
+    itemsize=4,
+    pixel=1,
+    predicted=4,
+    halo=16,
+    stride=8,
+    owned=False,
+)
 
 
-def test_features_are_the_largest_layer_and_what_the_expanding_path_needs() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 2, 3, padding=1))
-    assert measure_features(network, 1) == 4 * (8 + 2)  # input and output of the second, for each pixel
+def measured(network: nn.Module, halo: int = 0, channels: int = 1) -> float:
+    """Return the bytes for each pixel of a window of 64, of which all but a halo is kept."""
+    kept = slice(halo, 64 - halo)
+    return measure_features(network, channels, (64, 64), (kept, kept)) / 64**2
 
-    class Encoder(nn.Module):
-        def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-            return [pixels, pixels.repeat(1, 6, 1, 1)]
 
-    class WithSkips(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder = Encoder()
-            self.layer = nn.Conv2d(1, 8, 3, padding=1)
+def test_features_are_those_that_are_there_together() -> None:
+    layers = [nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(8, 2, 3, padding=1)]
+    assert measured(nn.Sequential(*layers)) == 4 * (1 + 8 + 2)
+    assert measured(nn.Sequential(*layers, nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1))) == 4 * (1 + 8 + 2)  # 8 are gone
 
-        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            return self.layer(self.encoder(pixels)[0])
 
-    assert measure_features(WithSkips(), 1) == 4 * (1 + 8 + 6)
+def test_features_that_the_kept_pixels_do_not_need_are_left_out(tiny_segmenter: Segmenter) -> None:
+    network = tiny_segmenter.network.eval()
+    assert measured(network, halo=24) < measured(network, halo=8) < measured(network)
+
+
+def test_features_are_what_pytorch_allocates() -> None:
+    network = build_network(ModelSpec(encoder="resnet18", depth=3, decoder_channels=(16, 8, 8))).eval()
+    pixels = torch.zeros(1, 1, 256, 256)
+    with torch.no_grad(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        network(pixels)
+    assert profiled.profiler is not None
+    changes = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    most = max(accumulate(event.nbytes() for event in sorted(changes, key=lambda event: event.start_ns())))
+    whole = (slice(0, 256), slice(0, 256))
+    assert measure_features(network, 1, (256, 256), whole) == pytest.approx(most + pixels.nbytes, rel=0.2)
 
 
 def test_a_network_that_extends_its_windows_is_measured_with_what_it_adds() -> None:
-    def measured(padding: str) -> float:
-        spec = ModelSpec(arch="plain_unet", depth=3, base_channels=4, padding=padding)
-        return measure_features(build_network(spec), 1)
-
-    assert measured("same") == 4 * (8 + 4 + 4 + 8 / 4 + 16 / 16 + 32 / 64)
-    assert measured("same") < measured("valid") < 1.5 * measured("same")
+    same, valid = (
+        measured(build_network(ModelSpec(arch="plain_unet", depth=3, base_channels=4, padding=padding)).eval())
+        for padding in ("same", "valid")
+    )
+    assert same < valid
 
 
 def test_measuring_leaves_the_network_as_it_is(tiny_segmenter: Segmenter) -> None:
     before = {name: tensor.clone() for name, tensor in tiny_segmenter.state_dict().items()}
-    assert measure_features(tiny_segmenter.network, 1) > 100
+    assert measured(tiny_segmenter.network) > 100
     assert all(torch.equal(tensor, before[name]) for name, tensor in tiny_segmenter.state_dict().items())
     assert not any(module._forward_hooks for module in tiny_segmenter.modules())
 

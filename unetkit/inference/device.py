@@ -12,20 +12,20 @@ import torch
 
 from unetkit.errors import ConfigError
 
-CPU_BUDGET = 2 * 2**30
+CPU_BUDGET = 2 * 10**9
 """Bytes that a process on a CPU uses at most unless it is told otherwise: what any laptop has to spare."""
 
 CACHE_SHARE = 1 / 32
 """Share of a bound for decoded parts of the image that are kept for the next windows."""
 
-USUAL_CACHE = 128 * 2**20
-"""Bytes for these parts where there is no bound: the rows of a tile of an image of 40,000 RGB pixels' width."""
+USUAL_CACHE = 64 * 2**20
+"""Bytes for these parts where there is no bound: the rows of a tile of an image of 20,000 RGB pixels' width."""
 
 M_MMAP_THRESHOLD = -3
 """What glibc calls the size from which on a block is one that it can give back."""
 
-RETURNED_BYTES = 2**20
-"""Blocks from this size on are given back where memory is bounded."""
+RETURNED_BYTES = 2**17
+"""Blocks from this size on are given back: decoded tiles of a file, too. It is what glibc begins with."""
 
 GPU_SHARE = 0.8
 """Share of the free memory of a GPU that is used unless it is told otherwise."""
@@ -100,8 +100,8 @@ def cache_bytes(budget: int | None) -> int:
 def return_freed_memory() -> None:
     """Have the C library give large blocks back to the system as soon as they are free.
 
-    glibc otherwise keeps them for later, in each thread, and a bound of the memory could not be held. Giving them back
-    and forth takes some time. Other C libraries do so anyway.
+    glibc otherwise raises the size from which on it does so with each block that is freed, to 32 MiB. What is smaller
+    it keeps, in pieces for each thread, so memory would grow with the length of a run. Other C libraries do so anyway.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

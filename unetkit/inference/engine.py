@@ -219,7 +219,6 @@ def _assemble_bands(
 ) -> Iterator[NDArray[Any]]:
     """Put the cores of each row of tiles side by side; yield (channels, rows of the core, width)."""
     width = reader.grid.width
-    band = np.empty((0, 0, 0), forward.dtype)
     for batch, predicted in predictions:
         for i, (plane, tile) in enumerate(batch.tiles):
             if tile.column.core_start == 0:
@@ -228,6 +227,7 @@ def _assemble_bands(
             if tile.column.core_stop == width:
                 _clear_bad_tiles(band, plane, tile.row, reader.source)
                 yield band
+                del band  # as wide as the image: there should not be two
 
 
 def _clear_bad_tiles(band: NDArray[Any], plane: int, row: Segment, source: ImageSource) -> None:

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakSet, finalize
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, UntypedStorage, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from unetkit.backends.registry import BackendName
 from unetkit.inference.engine import IN_FLIGHT, QUEUED_BATCHES
 from unetkit.inference.grid import make_grid
 from unetkit.io.image import ImageInfo
-
-PROBE_SIZE = 512
-"""Height and width of the window on which the features of a network are counted: that of a usual tile, since a network
-that extends its window by itself has more for each pixel of a small one."""
+from unetkit.models.trimmed import Kept, trim
 
 OVERHEAD: dict[BackendName, tuple[float, float]] = {
-    "torch": (1.9, 1.4),
-    "compile": (1.9, 3.0),
-    "onnxruntime": (2.1, 5.0),
-    "openvino": (1.3, 2.5),
+    "torch": (1.0, 1.4),
+    "compile": (1.5, 3.0),
+    "onnxruntime": (1.5, 5.0),
+    "openvino": (0.95, 3.5),
 }
-"""Memory for features, in sizes of those that must be there together, and for weights, in sizes of the weights: at most
-so much was measured on ResNet-18, 34 and 50."""
+"""Memory for features, in sizes of those that PyTorch has together, and for weights, in sizes of the weights: at most
+so much was measured on U-Nets of ResNet-18 and 34 on a CPU with tiles of 1024 and 1536, but for "compile"."""
 
 RUNTIME_BYTES: dict[BackendName, int] = {
     "torch": 0,
     "compile": 3 * 10**8,
     "onnxruntime": 10**8,
-    "openvino": 4 * 10**8,
+    "openvino": 4 * 10**7,
 }
 """Memory of a backend's own code; of OpenVINO also what converting a model takes."""
 
@@ -43,7 +44,8 @@ class Footprint:
     """What the memory of a run depends on.
 
     Attributes:
-        features: Bytes of float32 features for each pixel of a window that must be there together.
+        features: Returns the bytes of float32 features that are in memory together, for a tile of this size; and if
+            told so, for one that is computed whole, rather than what is kept of it at a corner of the image.
         weights: Bytes of the weights of all models.
         itemsize: Bytes of a number that the network computes with.
         pixel: Bytes of a raw pixel, all channels.
@@ -53,7 +55,7 @@ class Footprint:
         owned: Whether the models may be changed, so that PyTorch needs no copy of their weights.
     """
 
-    features: float
+    features: Callable[[int, bool], int]
     weights: int
     itemsize: int
     pixel: int
@@ -67,7 +69,8 @@ class Footprint:
         factor, copies = OVERHEAD[backend]
         if self.owned and backend in ("torch", "compile"):
             copies -= 1
-        features = self.features * self.itemsize / 4 * factor * tile * tile * batch
+        whole = backend == "compile"  # it is, of tiles at the border
+        features = self.features(tile, whole) * self.itemsize / 4 * factor * batch
         return int(features + copies * self.weights + RUNTIME_BYTES[backend])
 
     def pipeline(self, tile: int, batch: int, height: int, width: int) -> int:
@@ -80,33 +83,51 @@ class Footprint:
         return batches * batch * window * (self.pixel + self.predicted) + rows * self.predicted
 
 
-def measure_features(network: nn.Module, channels: int) -> float:
-    """Return the bytes of float32 features for each pixel that must be in memory together.
+def measure_features(network: nn.Module, channels: int, window: tuple[int, int], kept: Kept) -> int:
+    """Return the bytes of float32 features that are in memory together while the kept part of a window is predicted.
 
-    These are the largest input and output of a layer, and the features that the expanding path will need. Nothing is
-    computed: the network runs on shapes alone.
+    Nothing is computed: the network runs on shapes alone, and what it allocates and lets go of is counted.
     """
-    largest = held = 0
+    trimmed = trim(network)
+    shapes = {name: tensor.to("meta") for name, tensor in (*trimmed.named_parameters(), *trimmed.named_buffers())}
+    with torch.no_grad(), _Allocations() as allocations:
+        pixels = torch.empty(1, channels, *window, device="meta")
+        torch.func.functional_call(trimmed, shapes, (pixels, trimmed.plan(window, kept).tolist()))
+    return allocations.most
 
-    def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ARG001
-        nonlocal largest
-        largest = max(largest, sum(tensor.numel() for tensor in (*inputs, output)))
 
-    def watch_encoder(module: nn.Module, inputs: tuple[Tensor, ...], output: Sequence[Tensor]) -> None:  # noqa: ARG001
-        nonlocal held
-        held = sum(features.numel() for features in output[1:])
+class _Allocations(TorchDispatchMode):
+    """Counts the memory of the tensors that are made.
 
-    hooks = [module.register_forward_hook(watch) for module in network.modules() if isinstance(module, nn.Conv2d)]
-    encoder = getattr(network, "encoder", None)
-    if isinstance(encoder, nn.Module):
-        hooks.append(encoder.register_forward_hook(watch_encoder))
-    shapes = {name: tensor.to("meta") for name, tensor in (*network.named_parameters(), *network.named_buffers())}
-    window = torch.empty(1, channels, PROBE_SIZE, PROBE_SIZE, device="meta")
-    with torch.inference_mode():
-        torch.func.functional_call(network, shapes, (window,))
-    for hook in hooks:
-        hook.remove()
-    return 4 * (largest + held) / PROBE_SIZE**2
+    Attributes:
+        most: Bytes that were there together, at most.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.most = 0
+        self._now = 0
+        self._known: WeakSet[UntypedStorage] = WeakSet()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, Tensor):
+                self._add(tensor.untyped_storage())
+        return made
+
+    def _add(self, storage: UntypedStorage) -> None:
+        if storage in self._known:  # a view, or changed in place
+            return
+        self._known.add(storage)
+        self._now += storage.nbytes()
+        self.most = max(self.most, self._now)
+        finalize(storage, self._remove, storage.nbytes())
+
+    def _remove(self, size: int) -> None:
+        self._now -= size
 
 
 def pixel_bytes(info: ImageInfo, channels: int) -> int:

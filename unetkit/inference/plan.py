@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 
@@ -139,8 +140,17 @@ def measure_footprint(ensemble: Ensemble, info: ImageInfo, halo: int, precision:
         for segmenter in ensemble.segmenters
         for tensor in (*segmenter.network.parameters(), *segmenter.network.buffers())
     )
+
+    @cache
+    def features(tile: int, whole: bool) -> int:
+        kept = tuple(slice(0, tile if whole or length <= tile else tile - halo) for length in (info.height, info.width))
+        return max(
+            measure_features(segmenter.network.eval(), channels, (tile, tile), (kept[0], kept[1]))
+            for segmenter in ensemble.segmenters
+        )
+
     return Footprint(
-        features=max(measure_features(segmenter.network.eval(), channels) for segmenter in ensemble.segmenters),
+        features=features,
         weights=weights,
         itemsize=1 if precision == "int8" else DTYPES[precision].itemsize,
         pixel=pixel_bytes(info, channels),

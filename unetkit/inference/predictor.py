@@ -64,8 +64,7 @@ class Predictor:
         tell: Callable[[str], None],
     ) -> None:
         check_dtype(source.info)
-        if tiling.memory is not None:
-            return_freed_memory()
+        return_freed_memory()
         self.ensemble = ensemble
         self._normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
         self._threshold = ensemble.threshold if threshold is None else threshold

@@ -294,6 +294,7 @@ class Segmentation:
         def store(rows: Iterator[NDArray[Any]]) -> None:
             for band in rows:
                 bands.append(band)
+                del band
 
         skipped = predictor.run(source, store, first_band=known, progress=progress)
         labels = make_labels(bands, info, predictor.ensemble, self.written)
@@ -309,6 +310,7 @@ def _kept_and_new(bands: BandStore | list[Any], known: int, rows: Iterable[NDArr
     for band in rows:
         bands.append(band)
         yield band
+        del band  # as wide as the image: there should not be two
 
 
 def open_for(path: Path, channels: int, reading: Reading, cached: int = CACHE_BYTES) -> ImageSource:

@@ -33,8 +33,8 @@ BAND_MARK = b"BAND"
 CHECKSUM = struct.Struct("<I")
 PIECE_HEAD = struct.Struct("<I")
 
-PIECE_BYTES = 2**26
-"""Bytes that are compressed at once: Blosc takes less than 2**31, and the memory for it stays small."""
+PIECE_BYTES = 2**22
+"""Bytes that are compressed at once: as much as the memory for it may take beside a band."""
 
 SHOWN_CHARACTERS = 60
 """Of a value in a message."""

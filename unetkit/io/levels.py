@@ -118,6 +118,7 @@ def cut_bands(spec: OutputSpec, rows: Iterable[NDArray[Any]], height: int) -> Ge
         if (block.shape[0], block.shape[2], block.dtype) != (spec.channels, spec.width, spec.dtype):
             raise ValueError(f"Rows of {block.dtype} have the shape {block.shape}, which does not fit {spec}.")
         yield from _add(levels, block)
+        del block  # as wide as the image: it should be gone before the next is made
     if levels[0].plane < spec.planes:
         raise ValueError(f"The rows ended in plane {levels[0].plane} of {spec.planes}, at row {levels[0].row}.")
 
@@ -128,6 +129,7 @@ def cut_blocks(bands: Iterable[Band], width: int) -> Iterator[Block]:
         for channel, pixels in enumerate(band.pixels):
             for left in range(0, pixels.shape[1], width):
                 yield Block(band, channel, left, pixels[:, left : left + width])
+        del band, pixels  # gone before the next is made
 
 
 def _add(levels: list[_Level], block: NDArray[Any]) -> Iterator[Band]:
@@ -136,6 +138,9 @@ def _add(levels: list[_Level], block: NDArray[Any]) -> Iterator[Band]:
         yield band
         if len(levels) > 1:  # bands have an even height, so pairs of rows are never parted
             yield from _add(levels[1:], halve(band.pixels))
+
+
+NOTHING: NDArray[Any] = np.empty((0, 0, 0))
 
 
 class _Level:
@@ -152,7 +157,7 @@ class _Level:
         self._number = number
         self._height = size[0]
         self._band_height = band_height
-        self._pixels = np.empty((0, 0, 0))
+        self._pixels = NOTHING
 
     def add(self, block: NDArray[Any]) -> Iterator[Band]:
         """Yield the bands that are full with `block`; what lies in it as a whole is not copied."""
@@ -172,6 +177,6 @@ class _Level:
                 self._pixels[:, filled : filled + part.shape[1]] = part
             if self.row - top < needed:
                 return
-            band = Band(self._number, self.plane, top, self._pixels)
+            band, self._pixels = Band(self._number, self.plane, top, self._pixels), NOTHING
             self.plane, self.row = (self.plane + 1, 0) if self.row == self._height else (self.plane, self.row)
             yield band

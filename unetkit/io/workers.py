@@ -44,6 +44,7 @@ class Workers:
         for job in jobs:
             waiting.append((self._pool.submit(work, job), job.nbytes))
             waiting_bytes += job.nbytes
+            del job  # what it is made of should be gone before the next is
             while waiting_bytes > WAITING_BYTES and len(waiting) > THREADS:
                 future, size = waiting.popleft()
                 waiting_bytes -= size
