@@ -73,5 +73,9 @@ def test_on_a_gpu_a_budget_is_of_its_free_memory(
 
 
 def test_decoded_parts_take_a_small_share_of_a_budget() -> None:
-    assert cache_bytes(None) == device.USUAL_CACHE
-    assert cache_bytes(3200) == 100
+    assert cache_bytes(None, torch.device("cpu")) == device.USUAL_CACHE
+    assert cache_bytes(3200, torch.device("cpu")) == 100
+
+
+def test_beside_a_gpu_more_is_kept_decoded_whatever_bound_its_memory_has() -> None:
+    assert cache_bytes(3200, torch.device("cuda")) == cache_bytes(None, torch.device("cuda")) == device.GPU_CACHE

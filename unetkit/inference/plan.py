@@ -173,7 +173,7 @@ def needed_memory(plan: Plan, footprint: Footprint, info: ImageInfo, budget: int
     network = footprint.network(plan.backend, plan.tile, plan.batch)
     if plan.device.type == "cuda":
         return network
-    decoded = min(cache_bytes(budget), info.channels * info.height * info.width * info.dtype.itemsize)
+    decoded = min(cache_bytes(budget, plan.device), info.channels * info.height * info.width * info.dtype.itemsize)
     return network + decoded + footprint.pipeline(plan.tile, plan.batch, info.height, info.width)
 
 

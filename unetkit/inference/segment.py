@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unetkit.errors import ConfigError, ImageError, UnetkitError
 from unetkit.inference.classify import classify, describe_classes
-from unetkit.inference.device import cache_bytes
+from unetkit.inference.device import cache_bytes, choose_device
 from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.jobs import Job, make_folder, plan_jobs
@@ -224,7 +224,8 @@ class Segmentation:
 
     def open(self, job: Job, ensemble: Ensemble) -> ImageSource:
         """Open an image; tell in what it differs from what the models were trained on, and what reading it takes."""
-        source = open_for(job.image, ensemble.channels, self.reading, cache_bytes(self.tiling.memory_bytes))
+        cached = cache_bytes(self.tiling.memory_bytes, choose_device(self.tiling.device))
+        source = open_for(job.image, ensemble.channels, self.reading, cached)
         info = source.info
         if info.scratch_bytes:
             self.tell(
