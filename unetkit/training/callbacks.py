@@ -21,7 +21,11 @@ METRICS_FILE = "metrics.csv"
 SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", "val_image_auroc", "val_image_accuracy")
 """Validation scores of `fit`; the first one decides which model is kept."""
 
-SCORE_WORDS = {"val_dice": "validation Dice", "val_r2": "validation R2"}
+SCORE_WORDS = {
+    "val_dice": "validation Dice",
+    "val_r2": "validation R2",
+    "val_image_auroc": "validation AUROC",
+}
 """How the scores that decide are called on the terminal."""
 
 TIMED_BATCHES = 10
@@ -72,9 +76,11 @@ class KeepBest(Callback):
         self.best_scores: dict[str, float] = {}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare, and write."""
+        """Compare, and write; of epochs with the same score the last, which has learned most, is kept."""
+        if trainer.sanity_checking:
+            return
         score = float(trainer.callback_metrics[self.scores[0]])
-        if not trainer.sanity_checking and score > self.best_score:
+        if score >= self.best_score:
             self.best_score = score
             metrics = trainer.callback_metrics
             self.best_scores = {name: float(metrics[name]) for name in self.scores if name in metrics}
