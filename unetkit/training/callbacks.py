@@ -65,7 +65,8 @@ class KeepBest(Callback):
 
     Args:
         folder: The run folder.
-        scores: Names of the validation scores; of the first, which decides, higher is better.
+        scores: Names of the validation scores; of the first, which decides, higher is better. Where it is the same, the
+            next decides.
     """
 
     def __init__(self, folder: Path, scores: tuple[str, ...] = SCORES) -> None:
@@ -76,14 +77,14 @@ class KeepBest(Callback):
         self.best_scores: dict[str, float] = {}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare, and write; of epochs with the same score the last, which has learned most, is kept."""
+        """Compare, and write."""
         if trainer.sanity_checking:
             return
-        score = float(trainer.callback_metrics[self.scores[0]])
-        if score >= self.best_score:
-            self.best_score = score
-            metrics = trainer.callback_metrics
-            self.best_scores = {name: float(metrics[name]) for name in self.scores if name in metrics}
+        metrics = trainer.callback_metrics
+        scores = {name: float(metrics[name]) for name in self.scores if name in metrics}
+        if list(scores.values()) > (list(self.best_scores.values()) or [-inf]):
+            self.best_score = scores[self.scores[0]]
+            self.best_scores = scores
             self._write(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def _report(result: ClassificationResult, data: LabelledData) -> None:
 
 def _configs(args: list[str]) -> Iterator[str]:
     """Yield the configuration files that arguments name."""
-    for arg, following in zip(args, [*args[1:], ""], strict=True):
+    for arg, following in pairwise([*args, ""]):
         if arg == "--config":
             yield following
         elif arg.startswith("--config="):
