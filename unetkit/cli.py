@@ -28,7 +28,8 @@ def segment_command(
 
     Args:
         images: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
-        result: .tif, .zarr or .png; for several images the folder that gets one .tif for each.
+        result: .tif, .zarr or .png; for several images the folder that gets one .tif for each; for the output "classes"
+            a .csv.
         model: The model.safetensors of a run, or of several, whose mean counts; a folder stands for all below it. Or
             the name of a built-in model; by default "nuclei".
         reading: What is read.
@@ -37,15 +38,22 @@ def segment_command(
         verify_seams: Compare tiles of the result with passes that see far more of the image, and say how they differ.
         dry_run: Say what would be done, and how long it would take, and do nothing.
     """
-    from unetkit.inference.jobs import plan_jobs
+    from unetkit.inference.jobs import list_images, plan_jobs
     from unetkit.inference.preview import preview
     from unetkit.inference.segment import Segmentation
     from unetkit.report.console import pixel_progress, say, show
-    from unetkit.report.segmented import describe_preview, summarize
+    from unetkit.report.segmented import describe_preview, summarize, summarize_classes
 
     if not model:
         model = [find_model(DEFAULT_MODEL)]
         say(DEFAULT_NOTE)
+    if written.output == "classes":
+        if dry_run or verify_seams:
+            raise ConfigError("dry_run and verify_seams have no meaning for a table of classes.", "Leave them out.")
+        judged = Segmentation(reading, tiling, written, None, say).tabulate(list_images(images), result, model)
+        for line in summarize_classes(judged, result):
+            say(line)
+        return
     jobs = plan_jobs(images, result, overwrite=written.overwrite, resume=written.resume)
     if dry_run:
         show(describe_preview(preview(jobs, result, model, reading, tiling, written)))

@@ -61,6 +61,20 @@ def test_probabilities_of_one_class_are_its_own_and_of_several_add_up_to_one() -
     assert torch.allclose(to_image_probabilities(torch.randn(3, 4)).sum(1), torch.ones(3))
 
 
+def test_a_network_of_whole_images_alone_is_an_encoder_and_the_head() -> None:
+    spec = replace(SPEC, task="classification")
+    network, both = build_network(spec).eval(), build_network(SPEC).eval()
+    assert {name.split(".")[0] for name in network.state_dict()} == {"encoder", "image_head"}
+    missing = both.load_state_dict(network.state_dict(), strict=False).missing_keys
+    assert all(name.startswith(("decoder", "segmentation_head")) for name in missing)
+    pixels = torch.rand(2, 1, 64, 64)
+    assert network(pixels).shape == (2, spec.network_channels) == (2, 2)
+    torch.testing.assert_close(network(pixels), image_logits(both, pixels))
+    assert ModelSpec.from_json(spec.to_json(), "file") == spec
+    with pytest.raises(ConfigError, match="needs image_classes"):
+        replace(spec, image_classes=(), image_size=0)
+
+
 @pytest.mark.parametrize("changes", [{"image_size": 0}, {"image_size": 60}, {"image_classes": ()}])
 def test_image_classes_need_a_size_that_the_network_takes(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="does not go with"):

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
 from unetkit.data.heights import PLAIN_NOTE, Heights, HeightTarget
-from unetkit.data.image_labels import LabelledCrops, LabelledImages, load_labelled
+from unetkit.data.image_labels import LabelledCrops, LabelledImages, VariedImages, load_labelled
 from unetkit.data.objects import SmallestObject, are_plain, find_smallest
 from unetkit.data.pairs import Pair
 from unetkit.data.places import Places
@@ -151,7 +151,7 @@ class SegmentationData(TrainingData):
             self._train_indices, self._val_indices = split_folds(train, digests, self.folds, self.fold, self.seed)
         self._check_masks([store.records[index] for index in self._train_indices])
         self._store = store
-        self._set_channels(common_channels(store.records))
+        self._set_channels(common_channels({record.channels: record.pair.image.name for record in store.records}))
         names = {r.info.channel_names for r in store.records if r.channels == self.channels}
         self.channel_names = names.pop() if len(names) == 1 else ()
         self.pixel_size_um = common_pixel_size(store.records)
@@ -225,8 +225,9 @@ class SegmentationData(TrainingData):
     def train_dataloader(self) -> CropLoader:
         """Return the loader of crops; each item is an `Item`, collated along a new first axis."""
         crops = self._crops(self._train_indices, self._crops_per_epoch(), self.augmentation)
+        labelled, how = self.labelled, (self.augmentation, self.seed)
         return CropLoader(
-            crops if self.labelled is None else LabelledCrops(crops, self.labelled, self.augmentation, self.seed),
+            crops if labelled is None else LabelledCrops(crops, VariedImages(labelled, len(crops), *how)),
             batch_size=self.batch_size,
             sampler=CropSampler(len(crops), *self._processes()),
             **self.loading(self.workers),

@@ -199,7 +199,7 @@ def divide(keys: Sequence[Key], process: int, processes: int) -> Sequence[Key]:
     return keys[process::processes] if len(keys) >= processes else keys
 
 
-class CropLoader(DataLoader[Item]):
+class CropLoader(DataLoader[Any]):
     """Starts when the first batch is asked for.
 
     Lightning makes the iterator of a resumed run before it tells the sampler which epoch it is.

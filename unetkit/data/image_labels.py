@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from unetkit.data.dataset import CropDataset, visiting_order
-from unetkit.data.store import to_channels
+from unetkit.data.store import SAMPLED_PIXELS, common_channels, to_channels
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
 from unetkit.errors import DataError
 from unetkit.io.files import open_image
@@ -51,6 +51,7 @@ class LabelledImage:
         path: Its file.
         label: See `LabelledItem`.
         pixels: (channels, side, side) in the dtype of the file.
+        sample: (channels, n) a fixed sample of the pixels of the whole image.
         statistics: Normalisation values of the whole image, (channels,).
         range: Ends of the range that augmentation works in, (channels,).
     """
@@ -58,8 +59,14 @@ class LabelledImage:
     path: Path
     label: int
     pixels: NDArray[Any]
+    sample: NDArray[Any]
     statistics: Statistics
     range: Statistics
+
+    @property
+    def dtype(self) -> str:
+        """Type of the pixels."""
+        return str(self.pixels.dtype)
 
 
 def read_labels(path: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
@@ -99,14 +106,14 @@ def read_labels(path: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
     return list(labels.items())
 
 
-def _check_classes(images: Sequence[LabelledImage], classes: Sequence[str], path: Path) -> None:
-    """Raise a DataError unless every label is among the images to train on."""
+def check_classes(images: Sequence[LabelledImage], classes: Sequence[str], path: Path, use: str) -> None:
+    """Raise a DataError unless every label is among images whose use, such as "train", is said."""
     known = ["0", "1"] if len(classes) == 1 else list(classes)
     missing = sorted(set(range(len(known))) - {image.label for image in images})
     if missing:
         raise DataError(
-            f"No image to train on has the label '{known[missing[0]]}' in {path}.",
-            "Label more images, or set fewer of them aside.",
+            f"No image to {use} on has the label '{known[missing[0]]}' in {path}.",
+            "Label more images, or set a smaller or larger part of them aside (data.val).",
         )
 
 
@@ -154,7 +161,7 @@ def load_labelled(
     part: float | tuple[int, int],
     seed: int,
     side: int,
-    channels: int,
+    channels: int | None,
     normalization: Normalization,
 ) -> LabelledImages:
     """Read all images, resized to `side` x `side`, and set some aside.
@@ -164,10 +171,11 @@ def load_labelled(
         classes: Names of the image classes.
         train: Files, resolved, to train on.
         val: Files, resolved, to validate on.
-        part: What is set aside of all others: a share, 0 to 1, or a fold and the number of folds.
+        part: What is set aside of all others, of each label by itself: a share, 0 to 1, or a fold and the number of
+            folds.
         seed: Another seed sets others aside.
         side: Side of the square.
-        channels: Channels that the network takes.
+        channels: Channels that the network takes; None for as many as the images have.
         normalization: How to measure the images.
 
     Raises:
@@ -176,58 +184,80 @@ def load_labelled(
             to train on shows one of the classes.
     """
     labels = read_labels(path, classes)
-    others = [file.resolve() for file, _ in labels if file.resolve() not in train | val]
-    order = np.random.default_rng(seed).permutation(len(others))
-    held = np.array_split(order, part[1])[part[0]] if isinstance(part, tuple) else order[: round(part * len(others))]
-    aside = val | {others[index] for index in held}
-
-    def load(entry: tuple[Path, int]) -> LabelledImage:
-        file, label = entry
-        with closing(open_image(file)) as source:
-            info = source.info
-            if info.planes > 1 or info.channels not in (1, channels):
-                raise DataError(
-                    f"{file} has {info.planes} planes of {info.channels} channels.",
-                    f"Label images of one plane, with 1 or {channels} channels.",
-                )
-            sample = sample_pixels(source, 0)
-            measured = measure_statistics(sample, normalization), measure_range(sample, normalization)
-            return LabelledImage(file, label, read_square(source, 0, side), *measured)
-
+    others = [(file.resolve(), label) for file, label in labels if file.resolve() not in train | val]
+    aside = val | _set_aside(others, part, seed)
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1)) as pool:
-        images = list(pool.map(load, labels))
+        images = list(pool.map(lambda entry: _load(entry[0], entry[1], side, normalization), labels))
+    channels = channels or common_channels({image.pixels.shape[0]: image.path.name for image in images})
+    unfit = [image for image in images if image.pixels.shape[0] not in (1, channels)]
+    if unfit:
+        raise DataError(
+            f"{unfit[0].path} has {unfit[0].pixels.shape[0]} channels.", f"Label images with 1 or {channels} channels."
+        )
     kept = tuple(image for image in images if image.path.resolve() not in aside)
-    _check_classes(kept, classes, path)
+    check_classes(kept, classes, path, "train")
     held_out = tuple(image for image in images if image.path.resolve() in aside)
     return LabelledImages(kept, held_out, channels, normalization)
 
 
-class LabelledCrops(Dataset[Any]):
-    """Crops, each with one whole image beside it; the key (epoch, index) decides everything.
+def _set_aside(images: Sequence[tuple[Path, int]], part: float | tuple[int, int], seed: int) -> set[Path]:
+    """Choose images, given with their labels; of a share above 0 at least one for each label that has several."""
+    rng = np.random.default_rng(seed)
+    chosen: set[Path] = set()
+    for label in sorted({label for _, label in images}):
+        files = [file for file, its in images if its == label]
+        order = rng.permutation(len(files))
+        if isinstance(part, tuple):
+            held = np.array_split(order, part[1])[part[0]]
+        else:
+            held = order[: min(max(round(part * len(files)), part > 0), len(files) - 1)]
+        chosen |= {files[index] for index in held}
+    return chosen
+
+
+def _load(file: Path, label: int, side: int, normalization: Normalization) -> LabelledImage:
+    """Read and measure one image."""
+    with closing(open_image(file)) as source:
+        if source.info.planes > 1:
+            raise DataError(f"{file} has {source.info.planes} planes.", "Label images of one plane.")
+        values = sample_pixels(source, 0)
+        chosen = np.random.default_rng(0).integers(0, values.shape[1], SAMPLED_PIXELS)
+        return LabelledImage(
+            path=file,
+            label=label,
+            pixels=read_square(source, 0, side),
+            sample=values[:, chosen],
+            statistics=measure_statistics(values, normalization),
+            range=measure_range(values, normalization),
+        )
+
+
+class VariedImages(Dataset[LabelledItem]):
+    """Whole images to train on, varied; the key (epoch, index) decides everything.
 
     Args:
-        crops: The crops.
         labelled: The labelled images; each to train on is visited before any is visited again.
+        count: Number of them in an epoch.
         augmentation: How to vary them.
         seed: Another seed gives another order.
     """
 
-    def __init__(self, crops: CropDataset, labelled: LabelledImages, augmentation: Augmentation, seed: int) -> None:
-        self._crops = crops
+    def __init__(self, labelled: LabelledImages, count: int, augmentation: Augmentation, seed: int) -> None:
         self._labelled = labelled
+        self._count = count
         self._seed = seed
         kinds = {image.pixels.shape[0] for image in labelled.train} if augmentation != PRESETS["none"] else set()
         self._transforms = {kind: Transform(augmentation, kind) for kind in kinds}
 
     def __len__(self) -> int:
-        """Number of crops in an epoch."""
-        return len(self._crops)
+        """Number of images in an epoch."""
+        return self._count
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """Return the crop and the whole image that (epoch, index) stands for: an `Item` and a `LabelledItem`."""
+    def __getitem__(self, key: tuple[int, int]) -> LabelledItem:
+        """Return the image that (epoch, index) stands for."""
         epoch, index = key
         images = self._labelled.train
-        visit, place = divmod(epoch * len(self._crops) + index, len(images))
+        visit, place = divmod(epoch * self._count + index, len(images))
         image = images[visiting_order(self._seed, visit, len(images))[place]]
         pixels = image.pixels.astype(np.float32)
         if self._transforms:
@@ -237,4 +267,25 @@ class LabelledCrops(Dataset[Any]):
                 (pixels - low) / width, np.zeros(pixels.shape[1:], np.uint8), rng
             )
             pixels = varied[0] * width + low
-        return {**self._crops[key], **self._labelled.item(image, pixels)}
+        return self._labelled.item(image, pixels)
+
+
+class LabelledCrops(Dataset[Any]):
+    """Crops, each with one whole image beside it; the key (epoch, index) decides everything.
+
+    Args:
+        crops: The crops.
+        images: As many whole images.
+    """
+
+    def __init__(self, crops: CropDataset, images: VariedImages) -> None:
+        self._crops = crops
+        self._images = images
+
+    def __len__(self) -> int:
+        """Number of crops in an epoch."""
+        return len(self._crops)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        """Return the crop and the whole image that (epoch, index) stands for: an `Item` and a `LabelledItem`."""
+        return {**self._crops[key], **self._images[key]}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,22 @@ from unetkit.models.statistics import Statistics, measure_range, measure_statist
 
 SAMPLED_PIXELS = 4096
 """Pixels of each image that the statistics of the data set are measured on."""
+
+
+class Measured(Protocol):
+    """What is known of the pixels of an image."""
+
+    @property
+    def dtype(self) -> str:
+        """Type of the pixels."""
+
+    @property
+    def range(self) -> Statistics:
+        """Lower end (center) and width (scale) of the range of the values, (channels,)."""
+
+    @property
+    def sample(self) -> NDArray[Any]:
+        """(channels, n) a fixed sample of its pixels."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,11 @@ class Record:
     numbered: bool | None
     objects: NDArray[np.int64]
     digest: bytes
+
+    @property
+    def dtype(self) -> str:
+        """Type of the image's pixels."""
+        return str(self.info.dtype)
 
 
 class ImageStore:
@@ -146,13 +167,15 @@ def check_foreground(records: Sequence[Record]) -> None:
         )
 
 
-def common_channels(records: Sequence[Record]) -> int:
+def common_channels(examples: Mapping[int, str]) -> int:
     """Return the number of channels that all images can be given: grey ones are repeated.
+
+    Args:
+        examples: Name of an image for each number of channels that there is.
 
     Raises:
         DataError: Images of several numbers of channels other than 1.
     """
-    examples = {record.channels: record.pair.image.name for record in records}
     colored = sorted(channels for channels in examples if channels > 1)
     if len(colored) > 1:
         listed = " and ".join(f"{channels} channels ({examples[channels]})" for channels in colored)
@@ -191,9 +214,9 @@ def check_labels(records: Sequence[Record], classes: int) -> None:
         )
 
 
-def measure_dataset(records: Sequence[Record], normalization: Normalization, channels: int) -> Normalization:
+def measure_dataset(images: Sequence[Measured], normalization: Normalization, channels: int) -> Normalization:
     """Fill in the center and scale of a data set from the fixed samples of its images, each image weighing the same."""
-    pixels = np.concatenate([to_channels(record.sample, channels) for record in records], axis=1)
+    pixels = np.concatenate([to_channels(image.sample, channels) for image in images], axis=1)
     statistics = measure_statistics(pixels, normalization)
     return replace(
         normalization,
@@ -202,14 +225,14 @@ def measure_dataset(records: Sequence[Record], normalization: Normalization, cha
     )
 
 
-def measure_images(records: Sequence[Record], channels: int) -> TrainingImages:
+def measure_images(images: Sequence[Measured], channels: int) -> TrainingImages:
     """Say what the pixels of images are like, from their fixed samples, each image weighing the same."""
-    pixels = np.concatenate([to_channels(record.sample, channels) for record in records], axis=1)
+    pixels = np.concatenate([to_channels(image.sample, channels) for image in images], axis=1)
     values = measure_range(pixels, Normalization(channelwise=True))
-    varied = [record.sample.min(1) < record.sample.max(1) for record in records]
-    contrasts = [to_channels(record.range.scale * some, channels) for record, some in zip(records, varied, strict=True)]
+    varied = [image.sample.min(1) < image.sample.max(1) for image in images]
+    contrasts = [to_channels(image.range.scale * some, channels) for image, some in zip(images, varied, strict=True)]
     return TrainingImages(
-        dtypes=tuple(sorted({str(record.info.dtype) for record in records})),
+        dtypes=tuple(sorted({image.dtype for image in images})),
         low=tuple(values.center.tolist()),
         high=tuple((values.center + values.scale).tolist()),
         contrast=tuple(np.min(contrasts, axis=0).tolist()),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from unetkit.errors import ModelError
+from unetkit.errors import ConfigError, ModelError
 from unetkit.inference.forward import Kind
 from unetkit.inference.grid import round_up
 from unetkit.inference.options import Output
@@ -53,7 +53,22 @@ class Ensemble:
         return self.specs[0].instances
 
     def kind(self, output: Output) -> Kind:
-        """Return what is predicted for an output; labels are made of it afterwards."""
+        """Return what is predicted for an output of pixels; labels are made of it afterwards.
+
+        Raises:
+            ConfigError: The models judge whole images alone, or that is what is asked for.
+        """
+        if self.specs[0].task == "classification":
+            names = ", ".join(self.specs[0].image_classes)
+            raise ConfigError(
+                f"{self.name} was trained on labels of whole images alone and predicts no {output}.",
+                f"Ask for a table of the probability of {names} in each image: "
+                f"unetkit segment IMAGES classes.csv --output classes --model {self.name}",
+            )
+        if output == "classes":
+            raise ConfigError(
+                "The classes of whole images are no pixels.", "Use unetkit.segment, which writes a table of them."
+            )
         if output == "labels":
             return "heights" if self.instances else "mask"
         return output
@@ -118,7 +133,7 @@ def gather_models(models: Models) -> Ensemble:
     ensemble = Ensemble(tuple(one if isinstance(one, Segmenter) else load_model(one) for one in found), owned)
     first = ensemble.segmenters[0]
     for other in ensemble.segmenters[1:]:
-        for name in ("in_channels", "classes", "instances", "image_classes"):
+        for name in ("task", "in_channels", "classes", "instances", "image_classes"):
             mine, its = getattr(first.spec, name), getattr(other.spec, name)
             if mine != its:
                 raise ModelError(

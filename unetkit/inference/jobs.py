@@ -53,12 +53,10 @@ def plan_jobs(
         ImageError: An image or a folder does not exist, or no image matches a pattern.
         OutputError: An output is an input, exists already, or is that of two images.
     """
-    named = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
-    if not named:
-        raise ImageError("No images are named.", "Name one or more, or a folder of them.")
+    named = _named(images)
     if len(named) == 1 and not is_folder(named[0]) and not _is_pattern(named[0]):
         return [_plan_file(named[0], result, resume and not overwrite)]
-    found = list(dict.fromkeys(path for name in named for path in _expand(name)))
+    found = list_images(named)
     if _is_file(result):
         what = (
             f"{named[0]} is a folder" if len(named) == 1 and is_folder(named[0]) else f"it is for {len(found)} images"
@@ -73,6 +71,15 @@ def plan_jobs(
     return [Job(path, target, done and target.exists()) for path, target in zip(found, targets, strict=True)]
 
 
+def list_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Return the image files that names, folders and patterns stand for, see `plan_jobs`.
+
+    Raises:
+        ImageError: An image or a folder does not exist, or no image matches a pattern.
+    """
+    return list(dict.fromkeys(path for name in _named(images) for path in _expand(name)))
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder for outputs, unless it is there.
 
@@ -85,6 +92,13 @@ def make_folder(folder: Path) -> None:
         raise OutputError(
             f"The folder {folder} cannot be made ({error.strerror}).", "Choose a folder that you may write to."
         ) from error
+
+
+def _named(images: str | Path | Sequence[str | Path]) -> list[Path]:
+    named = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
+    if not named:
+        raise ImageError("No images are named.", "Name one or more, or a folder of them.")
+    return named
 
 
 def _plan_file(image: Path, result: Path, keep: bool) -> Job:

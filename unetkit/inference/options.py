@@ -8,7 +8,7 @@ from typing import Literal
 
 from unetkit.errors import ConfigError
 
-Output = Literal["mask", "probabilities", "labels"]
+Output = Literal["mask", "probabilities", "labels", "classes"]
 
 MEMORY_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 """Bytes in a unit of memory, as Slurm and Docker count them."""
@@ -67,7 +67,8 @@ class Result:
 
     Args:
         output: "mask" is 0 background and 255 foreground (class numbers where there are more classes), "probabilities"
-            is float32, "labels" gives each object a number of its own.
+            is float32, "labels" gives each object a number of its own; "classes" is a table (.csv) of the probabilities
+            of image classes, with a line for each image, of models that judge whole images.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
         split: For labels: tell touching objects apart by a watershed on the distance to the background. A model with
             `instances` tells them apart by itself, and needs no split.
@@ -87,7 +88,12 @@ class Result:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        _check_choice("output", self.output, ("mask", "probabilities", "labels"))
+        _check_choice("output", self.output, ("mask", "probabilities", "labels", "classes"))
+        if self.output == "classes" and (self.threshold is not None or self.pyramid or self.resume):
+            raise ConfigError(
+                "threshold, pyramid and resume have no meaning for the output 'classes', which is a table.",
+                "Leave them out.",
+            )
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise ConfigError(f"threshold: {self.threshold:g} is not possible.", "Use a number between 0 and 1.")
         if self.min_size is not None and self.min_size < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import ConfigError, ImageError, UnetkitError
+from unetkit.errors import ConfigError, ImageError, OutputError, UnetkitError
 from unetkit.inference.classify import classify, describe_classes
 from unetkit.inference.device import cache_bytes, choose_device
 from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
-from unetkit.inference.jobs import Job, make_folder, plan_jobs
+from unetkit.inference.jobs import Job, list_images, make_folder, plan_jobs
 from unetkit.inference.options import Result, Tiling
 from unetkit.inference.output import describe_job, describe_output, pin_choices, smallest_size, unfinished_file
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
@@ -27,6 +28,7 @@ from unetkit.io.bands import BandStore, read_job
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.files import create_sink, open_image
 from unetkit.io.image import UNNAMED_AXES, BadTile, ImageInfo, ImageSource, OutputSpec
+from unetkit.io.partial import check_target, partial_file
 from unetkit.io.reading import Reading
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.statistics import sample_pixels
@@ -88,7 +90,8 @@ def segment(
 
     Args:
         image: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
-        result: `.tif`, `.tiff`, `.zarr` or `.png`; for several images the folder that gets one `.tif` for each.
+        result: `.tif`, `.tiff`, `.zarr` or `.png`; for several images the folder that gets one `.tif` for each. For the
+            output "classes" a `.csv`, with a line for each image.
         model: A model from `load_model`, the path of a model file, or the name of a built-in model; the mean of several
             counts. By default the built-in "nuclei".
         progress: Called for each image with its name and its number of pixels; returns a function that is called with
@@ -112,7 +115,10 @@ def segment(
     if model is None:
         model = find_model(DEFAULT_MODEL)
         tell(DEFAULT_NOTE)
-    return Segmentation(reading, tiling, written, progress, tell).run(
+    segmentation = Segmentation(reading, tiling, written, progress, tell)
+    if written.output == "classes":
+        return segmentation.tabulate(list_images(image), Path(result), model)
+    return segmentation.run(
         plan_jobs(image, Path(result), overwrite=written.overwrite, resume=written.resume),
         Path(result),
         model,
@@ -143,6 +149,7 @@ class Segmentation:
     def run(self, jobs: Sequence[Job], result: Path, models: Models, *, verify_seams: bool) -> list[Segmented]:
         """Segment the images of all jobs; see `segment`."""
         ensemble = gather_models(models)
+        ensemble.kind(self.written.output)  # what is not possible is an error before an image is read
         if ensemble.specs[0].image_classes:
             self._classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
         folder = None if jobs[0].result == result else result
@@ -160,9 +167,43 @@ class Segmentation:
                 if len(jobs) == 1:
                     raise
                 failed.append(error)
-        if failed:
-            problems = " ".join(f"({i}) {error.problem}" for i, error in enumerate(failed, 1))
-            raise ImageError(f"{len(failed)} of {len(jobs)} images were not segmented: {problems}", failed[0].remedy)
+        _raise_all(failed, len(jobs), "segmented")
+        return done
+
+    def tabulate(self, images: Sequence[Path], result: Path, models: Models) -> list[Segmented]:
+        """Write a table (.csv) of the probability of each image class: a line for each image; see `segment`.
+
+        The columns are image, the path as it was named or found, and one for each class.
+        """
+        if result.suffix.lower() != ".csv":
+            raise OutputError(f"{result} is no table.", "Give a .csv for the classes of images.")
+        check_target(result, self.written.overwrite)
+        ensemble = gather_models(models)
+        if not ensemble.specs[0].image_classes:
+            raise ConfigError(
+                f"{ensemble.name} does not judge whole images.",
+                "Use a model that was trained with data.image_labels and model.image_classes.",
+            )
+        classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
+        done: list[Segmented] = []
+        failed: list[UnetkitError] = []
+        for image in images:
+            start = monotonic()
+            try:
+                with closing(self.open(Job(image, result), ensemble)) as source:
+                    classes = classify(source, classifiers)
+                    pixels = source.info.planes * source.info.height * source.info.width
+            except UnetkitError as error:
+                if len(images) == 1 or isinstance(error, ConfigError):
+                    raise
+                failed.append(error)
+            else:
+                done.append(Segmented(image, result, pixels, seconds=monotonic() - start, image_classes=classes))
+        with partial_file(result) as path, path.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(["image", *ensemble.specs[0].image_classes])
+            table.writerows([item.image, *(f"{p:.6f}" for p in item.image_classes.values())] for item in done)
+        _raise_all(failed, len(images), "judged")
         return done
 
     def _segment(
@@ -312,6 +353,13 @@ def _kept_and_new(bands: BandStore | list[Any], known: int, rows: Iterable[NDArr
         bands.append(band)
         yield band
         del band  # as wide as the image: there should not be two
+
+
+def _raise_all(failed: Sequence[UnetkitError], count: int, what: str) -> None:
+    """Raise one error for all images that failed, if there are any; the others of `count` were segmented or judged."""
+    if failed:
+        problems = " ".join(f"({i}) {error.problem}" for i, error in enumerate(failed, 1))
+        raise ImageError(f"{len(failed)} of {count} images were not {what}: {problems}", failed[0].remedy)
 
 
 def open_for(path: Path, channels: int, reading: Reading, cached: int = CACHE_BYTES) -> ImageSource:

@@ -124,11 +124,11 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmente
         device: Where to put it.
 
     Raises:
-        ModelError: The file is missing, is not a unetkit model, is damaged, comes from a newer version, or predicts no
-            masks.
+        ModelError: The file is missing, is not a unetkit model, is damaged, comes from a newer version, or restores
+            images.
     """
     path = find_model(path)
-    if read_spec(path).task != "segmentation":
+    if read_spec(path).task == "reconstruction":
         raise ModelError(
             f"{path} reconstructs images and predicts no masks: `unetkit pretrain` wrote it.",
             "Train a model from it with `unetkit fit --model.weights` and this file, and use that one.",
@@ -137,7 +137,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmente
 
 
 def load_network(path: Path, device: str | torch.device = "cpu") -> Segmenter:
-    """Load the file of a network for whatever task; `load_model` is for those that predict masks.
+    """Load the file of a network for whatever task; `load_model` is for those that judge images.
 
     Raises:
         ModelError: The file is missing, is not a unetkit model, is damaged, or comes from a newer version.

@@ -102,7 +102,8 @@ class ModelSpec:
         padding: Of the convolutions of "plain_unet": "valid" uses no zeros, as in the paper; "same" is faster.
         batch_norm: Whether the convolutions of "plain_unet" are followed by batch norm.
         task: "segmentation", or "reconstruction" for a network that `unetkit pretrain` trained: its output is the image
-            that it was shown a damaged copy of, so it is a start for `fit` and predicts no masks.
+            that it was shown a damaged copy of, so it is a start for `fit` and predicts no masks; or "classification"
+            for one that was trained on labels of whole images alone, and has an encoder and an image head only.
         instances: Whether the network also tells touching objects apart: the last channel of its output is then the
             height of each pixel, 0 to 1, which has a summit in every object and valleys between objects.
         image_classes: Names of what whole images are told to show, if they are: one that is there or not, or several of
@@ -131,7 +132,7 @@ class ModelSpec:
     base_channels: int = 64
     padding: Padding = "same"
     batch_norm: bool = False
-    task: Literal["segmentation", "reconstruction"] = "segmentation"
+    task: Literal["segmentation", "reconstruction", "classification"] = "segmentation"
     instances: bool = False
     image_classes: tuple[str, ...] = ()
     image_size: int = 0
@@ -156,8 +157,7 @@ class ModelSpec:
                 f"{len(self.decoder_channels)} decoder_channels do not fit an encoder depth of {self.depth}.",
                 f"Give {self.depth} numbers, for example {list(DECODER_CHANNELS[-self.depth :])}.",
             )
-        if self.image_classes and self.arch == "plain_unet":
-            raise ConfigError("image_classes are not possible for plain_unet.", "Use arch: unet.")
+        self._check_image_classes()
         if self.instances and self.classes > 2:
             raise ConfigError(
                 f"instances: true is not possible for {self.classes} classes.",
@@ -174,11 +174,6 @@ class ModelSpec:
             raise ConfigError(
                 f"classes: {self.classes} is not possible, a mask of uint8 holds {LARGEST_CLASSES}.",
                 "Merge classes, or count only foreground and background.",
-            )
-        if (self.image_size > 0) != bool(self.image_classes) or self.image_size % self.stride:
-            raise ConfigError(
-                f"An image_size of {self.image_size} does not go with {len(self.image_classes)} image_classes.",
-                f"Give both or neither, and a multiple of {self.stride} pixels.",
             )
         for values in (self.normalization.center, self.normalization.scale):
             if values is not None and len(values) != self.in_channels:
@@ -209,6 +204,18 @@ class ModelSpec:
         if given is not None:
             raise ConfigError(f"{given} has no meaning for arch: {self.arch}.", f"Leave {given} out, or change arch.")
 
+    def _check_image_classes(self) -> None:
+        """Raise a ConfigError unless the image classes go with the rest."""
+        if self.image_classes and self.arch == "plain_unet":
+            raise ConfigError("image_classes are not possible for plain_unet.", "Use arch: unet.")
+        if self.task == "classification" and not self.image_classes:
+            raise ConfigError("A model of whole images needs image_classes.", "Name at least one.")
+        if (self.image_size > 0) != bool(self.image_classes) or self.image_size % self.stride:
+            raise ConfigError(
+                f"An image_size of {self.image_size} does not go with {len(self.image_classes)} image_classes.",
+                f"Give both or neither, and a multiple of {self.stride} pixels.",
+            )
+
     @property
     def stride(self) -> int:
         """Pixels of the input for one pixel of the deepest features: tiles and crops are multiples of it."""
@@ -228,9 +235,11 @@ class ModelSpec:
     def network_channels(self) -> int:
         """Channels of the network's output: those of the mask, then the height where there are instances.
 
-        For the task "reconstruction" they are those of the image.
+        For the task "reconstruction" they are those of the image, for "classification" one for each image class.
         """
-        return self.in_channels if self.task == "reconstruction" else self.out_channels + self.instances
+        if self.task == "segmentation":
+            return self.out_channels + self.instances
+        return self.in_channels if self.task == "reconstruction" else len(self.image_classes)
 
     def to_json(self) -> str:
         """Return the spec as JSON, its format version included."""

@@ -1,14 +1,40 @@
-"""The network: smp's U-Net on an encoder, or the plain U-Net."""
+"""The network: smp's U-Net on an encoder, the plain U-Net, or an encoder with an image head alone."""
 
 from __future__ import annotations
 
 import segmentation_models_pytorch as smp
 from segmentation_models_pytorch.base.heads import ClassificationHead
-from torch import nn
+from torch import Tensor, nn
 
 from unetkit.models.encoders import smp_name
 from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.spec import ModelSpec
+
+
+class ImageNetwork(nn.Module):
+    """What judges whole images and predicts no masks: an encoder, and an image head on its deepest features.
+
+    Args:
+        spec: A spec of the task "classification".
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.encoder: nn.Module = smp.encoders.get_encoder(
+            smp_name(spec.encoder), in_channels=spec.in_channels, depth=spec.depth, weights=None
+        )
+        self.image_head = build_image_head(self.encoder, spec)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits (N, image classes) of normalised images (N, C, h, w)."""
+        logits: Tensor = self.image_head(self.encoder(pixels)[-1])
+        return logits
+
+
+def build_image_head(encoder: nn.Module, spec: ModelSpec) -> nn.Module:
+    """Build a linear layer on the mean of an encoder's deepest features."""
+    head: nn.Module = ClassificationHead(encoder.out_channels[-1], len(spec.image_classes), dropout=0.2)  # type: ignore[index]
+    return head
 
 
 def build_network(spec: ModelSpec) -> nn.Module:
@@ -22,7 +48,10 @@ def build_network(spec: ModelSpec) -> nn.Module:
         A module that maps (N, in_channels, h, w) float32 to logits (N, network_channels, h, w); h and w are
         multiples of `spec.stride`. Its parts are `encoder`, `decoder` and `segmentation_head`; beside
         them is `image_head` where the spec has image classes, which has no part in that (see `models.image_head`).
+        For the task "classification" it is an `ImageNetwork`.
     """
+    if spec.task == "classification":
+        return ImageNetwork(spec)
     if spec.arch == "plain_unet":
         return PlainUnet(
             spec.in_channels,
@@ -41,6 +70,6 @@ def build_network(spec: ModelSpec) -> nn.Module:
         classes=spec.network_channels,
     )
     if spec.image_classes:
-        unet.image_head = ClassificationHead(unet.encoder.out_channels[-1], len(spec.image_classes), dropout=0.2)
+        unet.image_head = build_image_head(unet.encoder, spec)
     network: nn.Module = unet
     return network

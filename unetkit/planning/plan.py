@@ -59,7 +59,8 @@ def make_plan(given: Mapping[str, Any], minutes: float | None = None) -> Plan:
     """
     if minutes is not None and minutes <= 0:
         raise ConfigError(f"minutes: {minutes:g} is not possible.", "Use a number above 0.")
-    places = Places(**{name: given.get(f"data.{name}") for name in PLACES})
+    place: dict[str, Any] = {name: given.get(f"data.{name}") for name in PLACES}
+    places = Places(**place)
     pairs, own = places.find(), places.find_validation()
     looks = look_at_all([*pairs, *own])
     facts = measure(looks[: len(pairs)])

@@ -98,6 +98,9 @@ def describe_model(path: Path) -> dict[str, str]:
         nested = value if isinstance(value, dict) else {"": value}
         for key, entry in nested.items():
             facts[f"{name} {key}".strip().replace("_", " ")] = _text(entry)
+    if spec.task == "classification":
+        facts["masks"] = "none: it judges whole images (--output classes)"
+        return facts | {"sha256": hash_file(path)}
     facts["instances"] = f"touching objects are {'' if spec.instances else 'not '}told apart"
     smallest = f"{spec.smallest_object} pixels: labels leave out smaller ones (--min-size)"
     facts["smallest object"] = smallest if spec.smallest_object else "not known"

@@ -12,6 +12,9 @@ from unetkit.inference.preview import Preview
 from unetkit.inference.segment import Segmented
 from unetkit.report.info import describe_image, facts_table
 
+LISTED_IMAGES = 10
+"""Images whose classes are told one by one."""
+
 LISTED_TILES = 10
 """Bad tiles that are named one by one."""
 
@@ -33,6 +36,13 @@ def summarize(done: Sequence[Segmented], result: Path) -> Iterator[str]:
     for item in new:
         name = "" if len(done) == 1 else f"{item.image.name}: "
         yield from (name + text for text in _details(item))
+
+
+def summarize_classes(done: Sequence[Segmented], result: Path) -> Iterator[str]:
+    """Yield the lines that are printed when a table of image classes is written: the first images, and how many."""
+    for item in done[:LISTED_IMAGES]:
+        yield f"{item.image.name}: {describe_classes(item.image_classes)}"
+    yield f"{result}: {count(len(done), 'image')}."
 
 
 def _details(item: Segmented) -> Iterator[str]:

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from unetkit.data.datamodule import SegmentationData
+from unetkit.data.base import TrainingData
 from unetkit.errors import ConfigError, closest
 from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
@@ -106,13 +106,13 @@ class NetworkModule(LightningModule):
 
     def fit_data(self, channels: int) -> None:
         """Fit the data to the model."""
-        self.data.prepare_for(channels, self.spec.classes, self.spec.stride)
+        raise NotImplementedError
 
     def prepare_network(self) -> None:
         """Do what has to be done to the network once its first weights are there."""
 
     @property
-    def data(self) -> SegmentationData:
+    def data(self) -> TrainingData:
         """The data that the trainer has."""
         return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
 

@@ -21,7 +21,11 @@ METRICS_FILE = "metrics.csv"
 SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", "val_image_auroc", "val_image_accuracy")
 """Validation scores of `fit`; the first one decides which model is kept."""
 
-SCORE_WORDS = {"val_dice": "validation Dice", "val_r2": "validation R2"}
+SCORE_WORDS = {
+    "val_dice": "validation Dice",
+    "val_r2": "validation R2",
+    "val_image_auroc": "validation AUROC",
+}
 """How the scores that decide are called on the terminal."""
 
 TIMED_BATCHES = 10
@@ -61,7 +65,8 @@ class KeepBest(Callback):
 
     Args:
         folder: The run folder.
-        scores: Names of the validation scores; of the first, which decides, higher is better.
+        scores: Names of the validation scores; of the first, which decides, higher is better. Where it is the same, the
+            next decides.
     """
 
     def __init__(self, folder: Path, scores: tuple[str, ...] = SCORES) -> None:
@@ -73,11 +78,13 @@ class KeepBest(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare, and write."""
-        score = float(trainer.callback_metrics[self.scores[0]])
-        if not trainer.sanity_checking and score > self.best_score:
-            self.best_score = score
-            metrics = trainer.callback_metrics
-            self.best_scores = {name: float(metrics[name]) for name in self.scores if name in metrics}
+        if trainer.sanity_checking:
+            return
+        metrics = trainer.callback_metrics
+        scores = {name: float(metrics[name]) for name in self.scores if name in metrics}
+        if list(scores.values()) > (list(self.best_scores.values()) or [-inf]):
+            self.best_score = scores[self.scores[0]]
+            self.best_scores = scores
             self._write(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

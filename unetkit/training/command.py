@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from unetkit.data.datamodule import SegmentationData
+from unetkit.data.base import TrainingData
 from unetkit.errors import ConfigError, OutputError
 from unetkit.io.partial import partial_file
 from unetkit.parsing import parse
@@ -34,7 +34,7 @@ class RunCLI(LightningCLI):
     verb: str
     description: str
     module: type[NetworkModule]
-    data: type[SegmentationData]
+    data: type[TrainingData]
     scores: tuple[str, ...]
 
     def __init__(self, args: list[str]) -> None:

@@ -16,6 +16,7 @@ from unetkit.planning.plan import make_plan, name_of
 from unetkit.planning.write import describe, settings_of
 from unetkit.report.console import say, show
 from unetkit.training.callbacks import SCORES
+from unetkit.training.classification_run import ClassificationResult, fit_labels, has_labels_alone
 from unetkit.training.command import CONFIG_FILE, RunCLI
 from unetkit.training.cross_validation import CrossValidation, cross_validate, fold_folder
 from unetkit.training.module import SegmentationModule
@@ -41,6 +42,10 @@ Without a configuration file the settings that are not given are chosen for the 
 The run folder runs/NAME gets the resolved config, model.safetensors (the best by validation Dice), last.ckpt to resume
 from, metrics.csv and a picture of validation images with the contours of truth and prediction. With --data.folds 5 it
 gets a run folder for each fold, and cross_validation.json with the mean and spread of their validation scores.
+
+Labels of whole images can be trained beside masks, or without any (then data.train is left out):
+
+  unetkit fit --data.image_labels films.csv --model.image_classes [pneumonia]
 """
 
 
@@ -110,8 +115,8 @@ class FoldCLI(FitCLI):
         self.whole.save_config(folder.parent)
 
 
-def fit(args: list[str]) -> RunResult | CrossValidation:
-    """Train as the command line says: one run, or one for each fold.
+def fit(args: list[str]) -> RunResult | CrossValidation | ClassificationResult:
+    """Train as the command line says: one run, or one for each fold; or one on labels of whole images alone.
 
     Args:
         args: What follows `unetkit fit` on the command line.
@@ -128,6 +133,8 @@ def fit(args: list[str]) -> RunResult | CrossValidation:
                 "Give --resume without any other setting.",
             )
         args = ["--config", str(resume / CONFIG_FILE), *args]
+    if has_labels_alone(args):
+        return fit_labels(args, resume=resume is not None)
     with quiet_lightning():
         cli = FitCLI(args)
         if cli.datamodule.fold == "all":
@@ -144,7 +151,8 @@ def _check_data(args: list[str]) -> None:
     if not any(arg.startswith(sources) for arg in args):
         raise ConfigError(
             "--data.train must be given.",
-            "Name a folder with the folders images and masks in it, or a configuration file (--config).",
+            "Name a folder with the folders images and masks in it, or a configuration file (--config); or labels of "
+            "whole images without masks (--data.image_labels).",
         )
 
 

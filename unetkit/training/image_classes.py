@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torchmetrics.functional.classification import (
     binary_accuracy,
@@ -14,8 +15,24 @@ from torchmetrics.functional.classification import (
     multiclass_auroc,
 )
 
+from unetkit.errors import ConfigError
 from unetkit.models.image_head import image_logits, to_image_probabilities
 from unetkit.models.normalizer import Normalizer
+
+
+def check_names(classes: Sequence[str]) -> None:
+    """Raise a ConfigError if two image classes have the same name."""
+    if len(set(classes)) != len(classes):
+        raise ConfigError("Two image_classes have the same name.", "Give each a name of its own.")
+
+
+def check_one_device(trainer: Trainer) -> None:
+    """Raise a ConfigError where image classes would be trained by several processes."""
+    if trainer.world_size > 1:
+        raise ConfigError(
+            "image_classes cannot be trained with several devices.",
+            "Leave them out, or train on one device (--trainer.devices 1).",
+        )
 
 
 def batch_logits(network: nn.Module, normalizer: Normalizer, batch: Mapping[str, Any]) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from segmentation_models_pytorch.base import SegmentationModel
 from torch import Tensor
 
+from unetkit.data.datamodule import SegmentationData
 from unetkit.data.heights import HeightTarget
 from unetkit.errors import ConfigError, closest
 from unetkit.inference.array import predict_tiled
@@ -17,7 +18,7 @@ from unetkit.inference.grid import round_up
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, ModelSpec, Padding
 from unetkit.training.base import NetworkModule
-from unetkit.training.image_classes import batch_logits, image_loss, image_scores
+from unetkit.training.image_classes import batch_logits, check_names, check_one_device, image_loss, image_scores
 from unetkit.training.losses import MaskAndHeight, WeightedCrossEntropy, build_loss
 from unetkit.training.metrics import SegmentationScores
 from unetkit.training.schedule import Schedule
@@ -104,8 +105,7 @@ class SegmentationModule(NetworkModule):
         image_classes: list[str] | None = None,
         image_loss_weight: float = 1.0,
     ) -> None:
-        if len(set(image_classes or ())) != len(image_classes or ()):
-            raise ConfigError("Two image_classes have the same name.", "Give each a name of its own.")
+        check_names(image_classes or ())
         if unfreeze_at_epoch is not None and not freeze_encoder:
             raise ConfigError(
                 "unfreeze_at_epoch has no meaning while the encoder is not frozen.",
@@ -166,12 +166,14 @@ class SegmentationModule(NetworkModule):
                 "unfreeze_at_epoch cannot be used with several devices.",
                 "Leave it out, or train on one device (--trainer.devices 1).",
             )
-        if self.image_classes and self.trainer.world_size > 1:
-            raise ConfigError(
-                "image_classes cannot be trained with several devices.",
-                "Leave them out, or train on one device (--trainer.devices 1).",
-            )
+        if self.image_classes:
+            check_one_device(self.trainer)
         super().setup(stage)
+
+    @property
+    def data(self) -> SegmentationData:
+        """The data that the trainer has."""
+        return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
 
     def fit_data(self, channels: int) -> None:
         """Fit the data to the model: heights, weights of pixels and labels of whole images, where it needs them."""

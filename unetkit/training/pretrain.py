@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import SumMetric
 
+from unetkit.data.unmasked import ImageData
 from unetkit.errors import ConfigError, closest
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, ModelSpec
 from unetkit.training.base import NetworkModule
@@ -77,6 +78,15 @@ class PretrainModule(NetworkModule):
         self.loss = loss
         self.hidden_weight = hidden_weight
         self.error, self.variation = SumMetric(), SumMetric()
+
+    @property
+    def data(self) -> ImageData:
+        """The data that the trainer has."""
+        return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
+
+    def fit_data(self, channels: int) -> None:
+        """Fit the data to the model."""
+        self.data.prepare_for(channels, self.spec.classes, self.spec.stride)
 
     def damage(self, batch: dict[str, Tensor], *key: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return a batch's clean images, a damaged copy (N, C, h, w), both normalised, and what is hidden (N, 1, h, w).

@@ -17,6 +17,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
 
+from unetkit.data.base import TrainingData
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
 from unetkit.errors import ConfigError, ModelError
@@ -154,7 +155,7 @@ def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, 
 
 
 def run_training(
-    trainer: Trainer, module: NetworkModule, data: SegmentationData, finish: Callable[[bool], Result], *, resume: bool
+    trainer: Trainer, module: NetworkModule, data: TrainingData, finish: Callable[[bool], Result], *, resume: bool
 ) -> Result:
     """Train, keeping the best model in the run folder, and finish that.
 
@@ -228,7 +229,7 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted:
     return RunResult(folder, path, dice, keeper.best_scores, keeper.best_epoch + 1, halo, interrupted)
 
 
-def describe_run(trainer: Trainer, data: SegmentationData, **scores: float | None) -> dict[str, Any]:
+def describe_run(trainer: Trainer, data: TrainingData, **scores: float | None) -> dict[str, Any]:
     """Return what a run was like, for its model file: plain values that go to JSON."""
     return {
         "epoch": best_of(trainer).best_epoch + 1,

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from unetkit.data.labelled import LabelledData
+from unetkit.errors import DataError
+from unetkit.models.spec import Normalization
+
+
+def save(folder: Path, labels: str, channels: int = 1) -> Path:
+    """Write an image for each letter of `labels`, and the list of them."""
+    lines = ["image,label"]
+    for number, label in enumerate(labels):
+        shape = (40, 60) if channels == 1 or number == 0 else (40, 60, channels)
+        tifffile.imwrite(folder / f"{number}.tif", np.random.default_rng(number).integers(0, 250, shape, np.uint8))
+        lines.append(f"{number}.tif,{label}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    return folder / "labels.csv"
+
+
+def read(path: Path, classes: list[str], **changes: Any) -> LabelledData:
+    data = LabelledData(str(path), **{"crop": 32, "batch_size": 4, "workers": 0, "val": 0.25, **changes})
+    data.label_images(classes, None)
+    return data
+
+
+def test_of_each_label_the_same_share_is_validated_on(tmp_path: Path) -> None:
+    data = read(save(tmp_path, "a" * 12 + "b" * 4 + "c" * 2), ["a", "b", "c"])
+    assert Counter(image.label for image in data.labelled.val) == {0: 3, 1: 1, 2: 1}
+    assert Counter(image.label for image in data.labelled.train) == {0: 9, 1: 3, 2: 1}
+    assert len(data.val_dataloader()) == 2
+    assert read(tmp_path / "labels.csv", ["a", "b", "c"], val=0).val_dataloader() == []
+
+
+def test_a_label_with_one_image_cannot_be_validated_on(tmp_path: Path) -> None:
+    save(tmp_path, "aaaab")
+    with pytest.raises(DataError, match="No image to validate on has the label 'b'"):
+        read(tmp_path / "labels.csv", ["a", "b"])
+
+
+def test_each_image_is_shown_once_before_any_is_shown_again(tmp_path: Path) -> None:
+    data = read(save(tmp_path, "01" * 8), ["it"], augment="none", images_per_epoch=24)
+    batches = list(data.train_dataloader())
+    shown = torch.cat([batch["whole"] for batch in batches])
+    labels = torch.cat([batch["label"] for batch in batches])
+    assert shown.shape == (24, 1, 32, 32)
+    for image in data.labelled.train:
+        matches = (shown[:12] == torch.from_numpy(image.pixels.astype(np.float32))).flatten(1).all(1)
+        assert matches.sum() == 1
+        assert labels[:12][matches].item() == image.label
+
+
+def test_grey_images_are_repeated_among_colour_ones(tmp_path: Path) -> None:
+    data = read(save(tmp_path, "01" * 4, channels=3), ["it"])
+    assert data.channels == 3
+    assert next(iter(data.train_dataloader()))["whole"].shape == (4, 3, 32, 32)
+    assert data.describe_images().dtypes == ("uint8",)
+
+
+def test_normalisation_can_be_that_of_all_images_trained_on(tmp_path: Path) -> None:
+    data = read(save(tmp_path, "01" * 8), ["it"], normalization=Normalization("mean_std", "dataset"))
+    pixels = np.concatenate([tifffile.imread(image.path).ravel() for image in data.labelled.train])
+    assert data.normalization.center == pytest.approx((pixels.mean(),), abs=2)
+    assert next(iter(data.val_dataloader()))["whole_center"][0].item() == pytest.approx(data.normalization.center[0])

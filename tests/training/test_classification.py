@@ -1,0 +1,239 @@
+"""Labels of whole images without masks: from a CSV to a model and a table of probabilities."""
+
+from __future__ import annotations
+
+import csv
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tifffile import imwrite
+
+from unetkit import load_model, predict_tiled, segment
+from unetkit.cli import main
+from unetkit.errors import ConfigError
+from unetkit.inference.classify import classify
+from unetkit.io.image import ArraySource
+from unetkit.models.image_head import ImageClassifier
+from unetkit.models.segmenter import read_spec
+from unetkit.training.classification_run import ClassificationCLI, has_labels_alone
+
+SETTINGS = """
+    --model.image_classes [blob] --model.encoder resnet18 --model.depth 3 --model.lr 0.003 --data.crop 32 --data.val 0.3
+    --data.images_per_epoch 16 --data.batch_size 4 --data.workers 0 --data.augment light --trainer.accelerator cpu
+    --trainer.max_epochs 3
+"""
+
+
+def film(number: int) -> np.ndarray:
+    """An image of noise; each odd one has a bright blob."""
+    rng = np.random.default_rng(number)
+    image = rng.normal(100, 15, (40, 50))
+    y, x = np.mgrid[:40, :50]
+    if number % 2:
+        image[np.hypot(y - rng.integers(14, 26), x - rng.integers(14, 36)) < 9] += 60
+    return image.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 20 images and labels.csv."""
+    folder = tmp_path_factory.mktemp("films")
+    for number in range(20):
+        imwrite(folder / f"film{number:02}.tif", film(number))
+    lines = ["image,label", *(f"film{number:02}.tif,{number % 2}" for number in range(20))]
+    (folder / "labels.csv").write_text("\n".join(lines))
+    return folder
+
+
+def fit(films: Path, runs: Path, *more: str) -> tuple[int, str]:
+    words = ["fit", "--data.image_labels", str(films / "labels.csv"), *SETTINGS.split(), "--runs", str(runs), *more]
+    with redirect_stdout(StringIO()) as out:
+        return main(words), out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def run(films: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a finished run and what it printed."""
+    runs = tmp_path_factory.mktemp("runs")
+    code, out = fit(films, runs)
+    assert code == 0
+    return runs / "labels-1", out
+
+
+def test_the_model_file_has_no_mask_and_says_so(run: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = run[0] / "model.safetensors"
+    spec = read_spec(path)
+    assert (spec.task, spec.image_classes, spec.image_size) == ("classification", ("blob",), 32)
+    assert (spec.training["data"]["train_images"], len(spec.training["data"]["val_images"])) == (14, 6)
+    assert {name.split(".")[1] for name in load_model(path).state_dict()} == {"encoder", "image_head"}
+    assert main(["info", str(path)]) == 0
+    assert "it judges whole images" in capsys.readouterr().out
+
+
+def test_the_scores_that_are_kept_are_those_of_the_model_on_the_images_to_validate_on(
+    run: tuple[Path, str], films: Path
+) -> None:
+    path = run[0] / "model.safetensors"
+    training = read_spec(path).training
+    judge = [ImageClassifier(load_model(path))]
+    numbers = [int(name[4:6]) for name in training["data"]["val_images"]]
+    given = {number: classify(ArraySource(film(number), "YX"), judge)["blob"] for number in numbers}
+    odd = [value for number, value in given.items() if number % 2]
+    even = [value for number, value in given.items() if not number % 2]
+    assert len(odd) == len(even) == 3
+    pairs = [float(one > other) for one in odd for other in even]
+    assert training["val_image_auroc"] == pytest.approx(np.mean(pairs))
+    right = [value > 0.5 for value in odd] + [value <= 0.5 for value in even]
+    assert training["val_image_accuracy"] == pytest.approx(np.mean(right))
+    with (run[0] / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert max(float(row["val_image_auroc"]) for row in rows) == pytest.approx(training["val_image_auroc"], abs=1e-4)
+    assert f"area under the ROC curve {training['val_image_auroc']:.4f}" in run[1]
+
+
+def test_it_learns(run: tuple[Path, str]) -> None:
+    with (run[0] / "metrics.csv").open(newline="") as file:
+        losses = [float(row["train_loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < 0.7 * losses[0]
+    model = ImageClassifier(load_model(run[0] / "model.safetensors"))
+    statistics = [value for name, value in model.encoder.state_dict().items() if name.endswith("running_mean")]
+    assert all(value.abs().sum() > 0 for value in statistics[:8])  # of whole images, for there are no crops
+
+
+def test_a_run_goes_on_from_its_last_epoch(run: tuple[Path, str], films: Path, tmp_path: Path) -> None:
+    assert fit(films, tmp_path, "--name", "run", "--trainer.max_epochs", "1", "--model.schedule", "constant")[0] == 0
+    with redirect_stdout(StringIO()) as out:
+        assert main(["fit", "--resume", str(tmp_path / "run"), "--trainer.max_epochs", "2"]) == 0
+    assert "epoch 2/2" in out.getvalue()
+    assert "epoch 1/2" not in out.getvalue()
+
+
+def test_segment_writes_a_table_of_probabilities(
+    run: tuple[Path, str], films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, model = tmp_path / "classes.csv", run[0] / "model.safetensors"
+    words = ["segment", str(films / "film0[1-4].tif"), str(table), "--output", "classes", "--model", str(model)]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["image"]).name for row in rows] == [f"film0{number}.tif" for number in (1, 2, 3, 4)]
+    judge = [ImageClassifier(load_model(model))]
+    expected = [classify(ArraySource(film(number), "YX"), judge)["blob"] for number in (1, 2, 3, 4)]
+    assert [float(row["blob"]) for row in rows] == pytest.approx(expected, abs=1e-5)
+    assert f"film02.tif: blob {expected[1]:.2f}" in said
+    assert "4 images" in said
+    assert main(words) == 2
+    assert "exists" in capsys.readouterr().err
+    done = segment(films / "film01.tif", table, model, output="classes", overwrite=True)
+    assert done[0].image_classes["blob"] == pytest.approx(expected[0])
+
+
+@pytest.mark.parametrize("output", ["mask", "labels", "probabilities"])
+def test_a_mask_is_refused_with_the_command_that_works(
+    run: tuple[Path, str], films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    model = run[0] / "model.safetensors"
+    words = ["segment", str(films / "film01.tif"), str(tmp_path / "out.tif"), "--model", str(model)]
+    for more in ([], ["--dry-run"]):
+        assert main([*words, "--output", output, *more]) == 2
+        said = capsys.readouterr().err
+        assert f"predicts no {output}" in said
+        assert "--output classes" in said
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match="whole images alone"):
+        predict_tiled(film(1), model, output=output)
+
+
+def test_what_cannot_be_judged_is_named_and_the_others_are_in_the_table(
+    run: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    imwrite(tmp_path / "in" / "a.tif", film(1))
+    (tmp_path / "in" / "b.tif").write_text("no image")
+    words = ["segment", str(tmp_path / "in"), str(tmp_path / "out.csv"), "--output", "classes"]
+    assert main([*words, "--model", str(run[0] / "model.safetensors")]) == 2
+    assert "1 of 2 images were not judged" in capsys.readouterr().err
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("out.tif", "--output", "classes"), "out.tif is no table. Give a .csv"),
+        (("out.csv", "--output", "classes", "--model", "nuclei"), "nuclei does not judge whole images"),
+        (("out.csv", "--output", "classes", "--dry-run"), "no meaning for a table"),
+        (("out.csv", "--output", "classes", "--threshold", "0.4"), "no meaning for the output 'classes'"),
+    ],
+)
+def test_a_table_that_is_not_possible_is_an_error(
+    run: tuple[Path, str], films: Path, words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = () if "--model" in words else ("--model", str(run[0] / "model.safetensors"))
+    assert main(["segment", str(films / "film01.tif"), *words, *model]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_another_model_starts_from_the_encoder(run: tuple[Path, str], films: Path, tmp_path: Path) -> None:
+    weights = ("--model.weights", str(run[0] / "model.safetensors"), "--trainer.max_epochs", "1", "--data.val", "0")
+    code, out = fit(films, tmp_path, *weights)
+    assert code == 0
+    assert "tensors loaded" in out
+    assert torch.isfinite(load_model(tmp_path / "labels-1" / "model.safetensors").network.encoder.conv1.weight).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "alone"),
+    [
+        (["--data.image_labels", "a.csv"], True),
+        (["--data.image_labels=a.csv"], True),
+        (["--data.image_labels=a.csv", "--data.train", "cells"], False),
+        (["--data.train", "cells"], False),
+        (["--config", "alone.yaml"], True),
+        (["--config=alone.yaml", "--data.train=cells"], False),
+        (["--config", "both.yaml"], False),
+        (["--config", "null.yaml"], True),
+        (["--config", "nowhere.yaml"], False),
+        ([], False),
+    ],
+)
+def test_labels_alone_are_told_from_labels_beside_masks(
+    words: list[str], alone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "alone.yaml").write_text("data: {image_labels: a.csv}")
+    (tmp_path / "both.yaml").write_text("data: {image_labels: a.csv, train: cells}")
+    (tmp_path / "null.yaml").write_text("data: {image_labels: a.csv, train: null}")
+    monkeypatch.chdir(tmp_path)
+    assert has_labels_alone(words) is alone
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--model.image_classes", "[a, a]"), "same name"),
+        (("--model.image_classes", "[]"), "no image_classes"),
+        (("--data.val", "1"), "data.val: 1 is not possible"),
+        (("--data.images_per_epoch", "0"), "data.images_per_epoch: 0 is not possible"),
+        (("--data.crop", "36"), "image_size of 36"),
+        (("--model.loss", "dice"), "model.loss"),
+    ],
+)
+def test_settings_that_are_not_possible_are_an_error(
+    words: tuple[str, str], message: str, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(films, tmp_path, *words)[0] == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_shipped_configuration_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = Path(__file__).parents[2] / "configs" / "image_labels.yaml"
+    assert has_labels_alone(["--config", str(config)])
+    monkeypatch.chdir(tmp_path)
+    cli = ClassificationCLI(["--config", str(config)])
+    assert cli.model.image_classes == ("pneumonia",)
+    assert cli.datamodule.crop % cli.model.spec.stride == 0
