@@ -28,6 +28,7 @@ from unetkit.io.image import match_channels
 from unetkit.models.segmenter import Segmenter, load_model
 from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.training.fit import fit
+from unetkit.training.run import RunResult
 
 CONFIG = Path(__file__).parents[1] / "configs" / "nuclei.yaml"
 BASE = "as it is"
@@ -83,6 +84,7 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
                 *given,
             ]
         )
+        assert isinstance(result, RunResult)
         if options.keep:
             kept = Path(options.keep) / f"{name.replace(' ', '_').replace(':', '')}-{seed}.safetensors"
             kept.parent.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,8 @@ def measure_features(network: nn.Module, channels: int, window: tuple[int, int],
     """
     trimmed = trim(network)
     shapes = {name: tensor.to("meta") for name, tensor in (*trimmed.named_parameters(), *trimmed.named_buffers())}
-    with torch.no_grad(), _Allocations() as allocations:
+    allocations = _Allocations()
+    with torch.no_grad(), allocations:
         pixels = torch.empty(1, channels, *window, device="meta")
         torch.func.functional_call(trimmed, shapes, (pixels, trimmed.plan(window, kept).tolist()))
     return allocations.most
