@@ -15,7 +15,7 @@ from unetkit.backends.base import Backend
 from unetkit.backends.registry import check_backend, create_backend
 from unetkit.errors import ImageError
 from unetkit.inference.autotune import Tuner
-from unetkit.inference.device import choose_device, return_freed_memory
+from unetkit.inference.device import choose_device, keep_memory_small
 from unetkit.inference.emptiness import measure_background
 from unetkit.inference.engine import Reader, measure_plane, read_window, run_tiles
 from unetkit.inference.ensemble import Ensemble
@@ -64,7 +64,7 @@ class Predictor:
         tell: Callable[[str], None],
     ) -> None:
         check_dtype(source.info)
-        return_freed_memory()
+        keep_memory_small(bounded=tiling.memory is not None)
         self.ensemble = ensemble
         self._normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
         self._threshold = ensemble.threshold if threshold is None else threshold
