@@ -21,7 +21,7 @@ KERNEL = np.array([1, 4, 6, 4, 1], np.float32)
 NECK = 1.0
 """See `Method`. Heights are the same for objects of all sizes, so a share of them says no more than `DEPTH`."""
 
-DEPTH = 0.1
+DEPTH = 0.125
 """See `Method`; as a share of the largest height. Chosen, with `KERNEL` and `NECK`, with `benchmarks/instances.py` on
 validation images of the 2018 Data Science Bowl."""
 
