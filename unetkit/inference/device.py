@@ -116,21 +116,11 @@ def keep_memory_small(*, bounded: bool) -> None:
     Args:
         bounded: Whether a bound has to be held.
     """
-    _glibc("mallopt", M_ARENA_MAX, 1)
-    if bounded:
-        _glibc("mallopt", M_MMAP_THRESHOLD, RETURNED_BYTES)
-
-
-def return_free_memory() -> None:
-    """Have the C library give all free memory back to the system; by itself it keeps what has something behind it."""
-    _glibc("malloc_trim", 0)
-
-
-def _glibc(function: str, *arguments: int) -> None:
-    """Call a function that GNU's C library has, where it is the one in use."""
-    call = getattr(ctypes.CDLL(None), function, None) if sys.platform == "linux" else None
-    if call is not None:
-        call(*arguments)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)
+        if bounded:
+            mallopt(M_MMAP_THRESHOLD, RETURNED_BYTES)
 
 
 def resident_memory() -> int:

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetkit.inference.device import return_free_memory
 from unetkit.inference.forward import Forward, Pending
 from unetkit.inference.grid import Segment, Tile, TileGrid
 from unetkit.io.image import ImageSource, match_channels
@@ -229,7 +228,6 @@ def _assemble_bands(
                 _clear_bad_tiles(band, plane, tile.row, reader.source)
                 yield band
                 del band  # as wide as the image: there should not be two
-                return_free_memory()
 
 
 def _clear_bad_tiles(band: NDArray[Any], plane: int, row: Segment, source: ImageSource) -> None:

@@ -127,7 +127,7 @@ def make_plan(
     return _default(fitting) if small else tune(fitting)
 
 
-WORTH_TUNING = {"cpu": 32 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
+WORTH_TUNING = {"cpu": 16 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
 """Pixels, by kind of device, from which on timing backends and tiles costs a small part of what it may save."""
 
 
