@@ -56,17 +56,14 @@ class Tuner:
         self.tell("Trying what is fastest on this machine, once for this model.")
         start = perf_counter()
         rates: dict[Plan, float] = {}
-        fastest: tuple[Plan, Backend] | None = None
         for first in _first_plans(plans):
             with suppress(UnetkitError, torch.OutOfMemoryError):  # what does not work here is no choice
-                made = self._create(first)
-                rates[first] = self._rate(first, made)
-                if fastest is None or rates[first] > rates[fastest[0]]:
-                    fastest = first, made
-        if fastest is None:
+                rates[first] = self._rate(first, self._create(first))  # one after the other: memory is for one
+        if not rates:
             smallest = min(plans, key=lambda plan: (plan.tile, plan.batch))
             return replace(smallest, why="the smallest: memory is too short to try any")
-        best, backend = fastest
+        best = max(rates, key=lambda plan: rates[plan])
+        backend = self._create(best)
         for plan in plans:
             if plan.backend == best.backend and plan.tile > best.tile and perf_counter() - start < SECONDS:
                 with suppress(torch.OutOfMemoryError):
