@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from unetkit import load_model
 from unetkit.data.heights import Heights
@@ -44,6 +45,9 @@ KERNELS = {"none": (1,), "3": (1, 2, 1), "5": (1, 4, 6, 4, 1)}
 
 NOISE_SIGMA = 2.0
 """Scale of the noise that is added to true heights, in pixels."""
+
+NEAR = 8
+"""Pixels from an object within which a mask may belong to it."""
 
 SURELY = 1e-6
 """A threshold below all probabilities, so that heights come back everywhere."""
@@ -113,6 +117,16 @@ def score(cases: Sequence[Case], method: Method, threshold: float, smallest: int
     return sum(counts, InstanceCounts())
 
 
+def score_perfect_cuts(cases: Sequence[Case], threshold: float) -> InstanceCounts:
+    """Count what would be found if every mask were cut as the truth is: each pixel belongs to the nearest object."""
+    total = InstanceCounts()
+    for case in cases:
+        distance, (rows, columns) = distance_transform_edt(case.truth == 0, return_indices=True)
+        labels = case.truth[rows, columns] * ((case.probabilities >= threshold) & (distance < NEAR))
+        total += match_instances(labels, case.truth)
+    return total
+
+
 def parse_numbers(text: str) -> list[float]:
     """Read "0.1,0.2"."""
     return [float(part) for part in text.split(",")]
@@ -157,6 +171,8 @@ def main(args: list[str] | None = None) -> None:
         f"{name:37} threshold {threshold:g}": score(cases, method, threshold, options.min_size)
         for (name, method), threshold in product(methods.items(), thresholds)
     }
+    if options.model is not None:
+        found |= {f"cut as the truth is: threshold {t:g}": score_perfect_cuts(cases, t) for t in thresholds}
     for name, counts in sorted(found.items(), key=lambda item: item[1].scores.ap[0]):
         print(f"{name}: {counts.scores.ap[0]:.4f} ({counts.matches[0]} right of {counts.predicted})")
 

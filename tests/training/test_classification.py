@@ -14,7 +14,7 @@ from tifffile import imwrite
 
 from unetkit import load_model, predict_tiled, segment
 from unetkit.cli import main
-from unetkit.errors import ConfigError
+from unetkit.errors import ConfigError, UnetkitError
 from unetkit.inference.classify import classify
 from unetkit.io.image import ArraySource
 from unetkit.models.image_head import ImageClassifier
@@ -131,6 +131,16 @@ def test_segment_writes_a_table_of_probabilities(
     assert "exists" in capsys.readouterr().err
     done = segment(films / "film01.tif", table, model, output="classes", overwrite=True)
     assert done[0].image_classes["blob"] == pytest.approx(expected[0])
+
+
+def test_a_table_is_not_replaced_where_no_image_can_be_judged(run: tuple[Path, str], tmp_path: Path) -> None:
+    table = tmp_path / "classes.csv"
+    table.write_text("dear")
+    for name in ("a.tif", "b.tif"):
+        (tmp_path / name).write_bytes(b"no image")
+    with pytest.raises(UnetkitError, match=r"2 of 2 images were not judged"):
+        segment(str(tmp_path / "*.tif"), table, run[0] / "model.safetensors", output="classes", overwrite=True)
+    assert table.read_text() == "dear"
 
 
 @pytest.mark.parametrize("output", ["mask", "labels", "probabilities"])

@@ -199,10 +199,11 @@ class Segmentation:
                 failed.append(error)
             else:
                 done.append(Segmented(image, result, pixels, seconds=monotonic() - start, image_classes=classes))
-        with partial_file(result) as path, path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(["image", *ensemble.specs[0].image_classes])
-            table.writerows([item.image, *(f"{p:.6f}" for p in item.image_classes.values())] for item in done)
+        if done:  # a table of nothing would only take the place of one that is there
+            with partial_file(result) as path, path.open("w", newline="", encoding="utf-8") as file:
+                table = csv.writer(file, lineterminator="\n")
+                table.writerow(["image", *ensemble.specs[0].image_classes])
+                table.writerows([item.image, *(f"{p:.6f}" for p in item.image_classes.values())] for item in done)
         _raise_all(failed, len(images), "judged")
         return done
 
