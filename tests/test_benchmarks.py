@@ -243,7 +243,8 @@ def test_constants_of_instances_are_compared_from_the_command_line(
     instances.main([*grid, "--model", str(tmp_path / "model.safetensors"), "--val-only", "--threshold", "0.4,0.5"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("1 images, ")
-    assert len(lines) == 1 + 2 * 2 + 2 * 2
+    assert len(lines) == 1 + 2 * 2 + 2 * 2 + 2
+    assert sum(line.startswith("cut as the truth is") for line in lines) == 2
 
 
 def test_nuclei_are_scored_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
