@@ -13,6 +13,7 @@ from unetkit.inference.footprint import OVERHEAD, RUNTIME_BYTES, Footprint, meas
 from unetkit.io.image import ArraySource
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
+from unetkit.models.trimmed import trim
 from unetkit.models.unet import build_network
 
 USUAL = Footprint(
@@ -39,20 +40,20 @@ def test_features_are_those_that_are_there_together() -> None:
     assert measured(nn.Sequential(*layers, nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1))) == 4 * (1 + 8 + 2)  # 8 are gone
 
 
-def test_features_that_the_kept_pixels_do_not_need_are_left_out(tiny_segmenter: Segmenter) -> None:
-    network = tiny_segmenter.network.eval()
+def test_features_that_the_kept_pixels_do_not_need_are_left_out() -> None:
+    network = build_network(ModelSpec(encoder="resnet18", depth=3, decoder_channels=(64, 64, 64))).eval()
     assert measured(network, halo=24) < measured(network, halo=8) < measured(network)
 
 
 def test_features_are_what_pytorch_allocates() -> None:
     network = build_network(ModelSpec(encoder="resnet18", depth=3, decoder_channels=(16, 8, 8))).eval()
-    pixels = torch.zeros(1, 1, 256, 256)
+    pixels, whole = torch.zeros(1, 1, 256, 256), (slice(0, 256), slice(0, 256))
+    trimmed = trim(network)
     with torch.no_grad(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        network(pixels)
+        trimmed(pixels, trimmed.plan((256, 256), whole).tolist())
     assert profiled.profiler is not None
     changes = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
     most = max(accumulate(event.nbytes() for event in sorted(changes, key=lambda event: event.start_ns())))
-    whole = (slice(0, 256), slice(0, 256))
     assert measure_features(network, 1, (256, 256), whole) == pytest.approx(most + pixels.nbytes, rel=0.2)
 
 

@@ -19,7 +19,7 @@ from unetkit.inference.grid import check_tile, round_up
 from unetkit.inference.options import Tiling
 from unetkit.io.image import ImageInfo
 
-TILES = (256, 384, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 4096)
+TILES = (256, 384, 512, 768, 1024, 1280, 1536, 1664, 1792, 1920, 2048, 2304, 2560, 3072, 4096)
 """Sizes of tiles that "auto" chooses from."""
 
 DEFAULT_TILE = {"cuda": 2048, "mps": 1024, "cpu": 1024}

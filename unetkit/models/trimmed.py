@@ -63,14 +63,13 @@ class TrimmedUnet(nn.Module):
         Returns:
             Logits (N, classes, kept rows, kept columns).
         """
-        deepest, *skips = self.encoder(pixels)[:0:-1]
-        features = self.center(deepest)
+        skips = self.encoder(pixels)[1:]  # the deepest last; each is let go of when it has been used
+        features = self.center(skips.pop())
         block: Any  # a decoder block of smp's
         for level, block in enumerate(self.blocks):
             features = interpolate(_cut(features, cuts[2 * level]), scale_factor=2.0, mode=block.interpolation_mode)
-            if level < len(skips):
-                skip = _cut(skips[level], cuts[2 * level + 1])
-                features = block.attention1(cat([features, skip], dim=1))
+            if skips:
+                features = block.attention1(cat([features, _cut(skips.pop(), cuts[2 * level + 1])], dim=1))
             features = block.attention2(block.conv2(block.conv1(features)))
         return _cut(self.head(features), cuts[2 * len(self.blocks) - 1])
 
