@@ -146,6 +146,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--smoothing", default="none,3,5", help=f"of {', '.join(KERNELS)}")
     parser.add_argument("--neck", type=parse_numbers, default=[0.8, 1.0])
     parser.add_argument("--depth", type=parse_numbers, default=[0.05, 0.075, 0.1, 0.125, 0.15])
+    parser.add_argument("--confidence", type=parse_numbers, default=[0.0, 0.4, 0.5, 0.6])
     parser.add_argument("--threshold", type=parse_numbers, help="foreground probabilities; the model's by default")
     parser.add_argument("--min-size", type=int, default=0, help="objects of fewer pixels are left out")
     options = parser.parse_args(args)
@@ -164,11 +165,12 @@ def main(args: list[str] | None = None) -> None:
         cases = list(predicted_cases(pairs, model, Tiling(device=options.device, tta=options.tta)))
     print(f"{len(cases)} images, {sum(len(np.unique(case.truth)) - 1 for case in cases)} objects")
     methods = {"connected": CONNECTED, "by distance": BY_DISTANCE}
-    for smoothing, neck, depth in product(options.smoothing.split(","), options.neck, options.depth):
-        name = f"smoothing {smoothing:4} neck {neck:<4g} depth {depth:<5g}"
-        methods[name] = by_height(np.array(KERNELS[smoothing], np.float32), neck, depth)
+    constants = product(options.smoothing.split(","), options.neck, options.depth, options.confidence)
+    for smoothing, neck, depth, confidence in constants:
+        name = f"smoothing {smoothing:4} neck {neck:<4g} depth {depth:<5g} confidence {confidence:<4g}"
+        methods[name] = by_height(confidence, np.array(KERNELS[smoothing], np.float32), neck, depth)
     found = {
-        f"{name:37} threshold {threshold:g}": score(cases, method, threshold, options.min_size)
+        f"{name:53} threshold {threshold:g}": score(cases, method, threshold, options.min_size)
         for (name, method), threshold in product(methods.items(), thresholds)
     }
     if options.model is not None:

@@ -26,7 +26,7 @@ from unetkit.inference.segment import segment
 from unetkit.io.bands import BandStore
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, Normalization
-from unetkit.postprocess.heights import BY_HEIGHT
+from unetkit.postprocess.heights import by_height
 from unetkit.postprocess.labels import Labels
 from unetkit.report.segmented import summarize
 
@@ -143,7 +143,7 @@ def test_the_labels_are_the_hills_of_the_heights() -> None:
     assert labels.max() == 4
     assert labels[40, 40] != labels[40, 68]
     np.testing.assert_array_equal(labels > 0, image[0] > 0)
-    expected = np.concatenate(list(Labels([image], 120, method=BY_HEIGHT).rows()), axis=1)[0]
+    expected = np.concatenate(list(Labels([image], 120, method=by_height(0.5)).rows()), axis=1)[0]
     np.testing.assert_array_equal(labels, expected)
     for split in (False, True):
         again = predict_tiled(image, known_model(), axes="CYX", output="labels", split=split, backend="torch")
@@ -236,6 +236,37 @@ def test_a_smallest_size_goes_with_the_size_of_the_pixels(
     assert ("fewer than" in "".join(lines)) == bool(left_out)
 
 
+@pytest.mark.parametrize(("given", "sure", "objects"), [(None, 0.5, 2), (0.0, 0.0, 3), (0.95, 0.95, 1)])
+def test_objects_that_the_model_is_unsure_of_are_left_out_and_the_file_says_so(
+    tmp_path: Path, given: float | None, sure: float, objects: int
+) -> None:
+    image = np.zeros((2, 60, 120), np.uint8)
+    for left, height in ((10, 100), (45, 180), (80, 255)):
+        image[0, 20:40, left : left + 20] = 255
+        image[1, 20:40, left : left + 20] = height
+    tifffile.imwrite(tmp_path / "in.tif", image, photometric="minisblack", metadata={"axes": "CYX"})
+    options = {} if given is None else {"min_confidence": given}
+    (done,) = segment(tmp_path / "in.tif", tmp_path / "out.tif", known_model(), output="labels", **options)
+    assert (done.objects, done.min_confidence) == (objects, sure)
+    assert ("confidence below" in "".join(summarize([done], tmp_path))) == bool(sure)
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert f"--min-confidence {sure}" in str(file.ome_metadata)
+
+
+@pytest.mark.parametrize("values", [{"min_confidence": 1.5, "output": "labels"}, {"min_confidence": 0.5}])
+def test_a_confidence_that_means_nothing_is_an_error(values: Any) -> None:
+    with pytest.raises(ConfigError, match="min_confidence"):
+        Result(**values)
+
+
+def test_a_model_without_instances_tells_no_confidence(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", noise(60, 60))
+    model = Segmenter(replace(TINY, instances=False))
+    with pytest.raises(ConfigError, match="trained without instances"):
+        segment(tmp_path / "in.tif", tmp_path / "out.tif", model, output="labels", min_confidence=0.5)
+    assert not (tmp_path / "out.tif").exists()
+
+
 def test_a_dry_run_and_info_tell_what_would_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tifffile.imwrite(tmp_path / "in.tif", noise(60, 60))
     save_model(Segmenter(replace(TINY, smallest_object=21)), tmp_path / "tiny.safetensors")
@@ -248,12 +279,13 @@ def test_a_dry_run_and_info_tell_what_would_be_left_out(tmp_path: Path, capsys: 
     ]
     words += ["--backend", "torch", "--dry-run"]
     said = []
-    for more in ([], ["--output", "labels"], ["--output", "labels", "--min-size", "0"]):
+    for more in ([], ["--output", "labels"], ["--output", "labels", "--min-size", "0", "--min-confidence", "0"]):
         assert main([*words, *more]) == 0
         said.append(capsys.readouterr().out)
     assert "left out" not in said[0]
     assert "fewer than 21 pixels" in said[1]
-    assert "none, however small" in said[2]
+    assert "confidence below 0.5" in said[1]
+    assert "no object" in said[2]
     assert main(["info", str(tmp_path / "tiny.safetensors")]) == 0
     assert "21 pixels: labels leave out smaller ones" in capsys.readouterr().out
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from unetkit.postprocess.components import CONNECTED
 from unetkit.postprocess.distances import BY_DISTANCE
-from unetkit.postprocess.heights import BY_HEIGHT
+from unetkit.postprocess.heights import by_height
 from unetkit.postprocess.labels import Labels
 from unetkit.postprocess.method import Method
 
+BY_HEIGHT = by_height(0)
 METHODS = {"connected": CONNECTED, "distance": BY_DISTANCE, "height": BY_HEIGHT}
 
 
@@ -162,6 +163,17 @@ def test_small_objects_are_left_out_and_the_numbers_have_no_gaps(method: Method)
     labels = label([plane], 40, method, smallest=17)
     assert np.bincount(labels.ravel())[1:].tolist() == [64, 81]
     assert label([plane], 40, method, smallest=16).max() == 3
+
+
+@pytest.mark.parametrize("tile", [(64, 64), (16, 10)])
+def test_objects_with_low_summits_are_left_out_wherever_tiles_cut_them(tile: tuple[int, int]) -> None:
+    plane = cone(40, 60, (20, 15), (20, 44))
+    plane[1, :, 30:] = (plane[1, :, 30:] * 0.4).astype(np.uint8)
+    plane[1] = np.where(plane[0] > 0, np.maximum(plane[1], 1), 0)
+    found = {sure: label([plane], 40, by_height(sure), tile=tile) for sure in (0.0, 0.3, 0.5, 1.0)}
+    assert [labels.max() for labels in found.values()] == [2, 2, 1, 0]
+    assert not found[0.5][:, 30:].any()
+    np.testing.assert_array_equal(found[0.5][:, :30], found[0.0][:, :30])
 
 
 def test_a_band_that_crosses_into_the_next_plane_is_refused() -> None:

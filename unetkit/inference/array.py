@@ -32,6 +32,7 @@ def predict_tiled(
     threshold: float | None = None,
     split: bool = False,
     min_size: int | None = None,
+    min_confidence: float | None = None,
     out: Any = None,
     progress: Progress | None = None,
     **tiling: Any,
@@ -50,6 +51,8 @@ def predict_tiled(
         split: For labels: tell touching objects apart. A model with instances does so by itself.
         min_size: For labels: objects of fewer pixels are left out; by default those below the smallest size that the
             model knows from its training images, where it does.
+        min_confidence: For labels of a model with instances: objects of which it is less sure are left out, 0 to 1; by
+            default those below 0.5.
         out: Array to write to, for a result that does not fit in memory: a memmap, zarr, or NumPy array of the shape
             and dtype described below.
         progress: Called with the number of pixels predicted since the last call.
@@ -74,7 +77,7 @@ def predict_tiled(
     """
     ensemble = gather_models(find_model(DEFAULT_MODEL) if model is None else model)
     (choices,) = split_options(tiling, Tiling)
-    result = Result(output=output, threshold=threshold, split=split, min_size=min_size)
+    result = Result(output=output, threshold=threshold, split=split, min_size=min_size, min_confidence=min_confidence)
     if axes is None:
         axes = guess_axes(tuple(int(size) for size in array.shape), ensemble.channels)
     source = ArraySource(array, axes)

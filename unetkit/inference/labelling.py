@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.options import Result
-from unetkit.inference.output import smallest_size
+from unetkit.inference.output import least_confidence, smallest_size
 from unetkit.io.image import ImageInfo
 from unetkit.postprocess.components import CONNECTED
 from unetkit.postprocess.distances import BY_DISTANCE
-from unetkit.postprocess.heights import BY_HEIGHT
+from unetkit.postprocess.heights import by_height
 from unetkit.postprocess.labels import Labels
 
 
@@ -26,6 +26,7 @@ def make_labels(bands: Sequence[NDArray[np.uint8]], info: ImageInfo, ensemble: E
         ensemble: The models.
         result: The user's choices.
     """
+    confidence = least_confidence(ensemble, result)
     without_heights = BY_DISTANCE if result.split else CONNECTED
-    method = BY_HEIGHT if ensemble.instances else without_heights
+    method = without_heights if confidence is None else by_height(confidence)
     return Labels(bands, info.height, method=method, smallest=smallest_size(info, ensemble, result))

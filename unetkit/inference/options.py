@@ -61,6 +61,11 @@ class Tiling:
         return None if self.memory is None else parse_memory(self.memory)
 
 
+CONFIDENCE = 0.5
+"""How sure a model with instances has to be of an object, by default. Chosen with `benchmarks/instances.py` on
+validation images of the 2018 Data Science Bowl."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What is written.
@@ -74,6 +79,8 @@ class Result:
             `instances` tells them apart by itself, and needs no split.
         min_size: For labels: leave out objects of fewer pixels, 0 for none; by default the smallest size that the model
             knows from its training images.
+        min_confidence: For labels of a model with `instances`: leave out objects of which it is less sure, 0 to 1, 0
+            for none: 1 is a summit as high as those of the objects it was trained on. By default 0.5.
         pyramid: Add sub-resolutions for viewers such as QuPath and napari.
         overwrite: Replace existing outputs, each at the moment when the new one is complete.
         resume: Go on where an earlier run of the same command was stopped.
@@ -83,6 +90,7 @@ class Result:
     threshold: float | None = None
     split: bool = False
     min_size: int | None = None
+    min_confidence: float | None = None
     pyramid: bool = False
     overwrite: bool = False
     resume: bool = False
@@ -98,8 +106,10 @@ class Result:
             raise ConfigError(f"threshold: {self.threshold:g} is not possible.", "Use a number between 0 and 1.")
         if self.min_size is not None and self.min_size < 0:
             raise ConfigError(f"min_size: {self.min_size} is not possible.", "Use a number of pixels, or 0 for none.")
-        for name, given in (("split", self.split), ("min_size", self.min_size)):
-            if given and self.output != "labels":
+        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
+            raise ConfigError(f"min_confidence: {self.min_confidence:g} is not possible.", "Use a number from 0 to 1.")
+        for name in ("split", "min_size", "min_confidence"):
+            if getattr(self, name) and self.output != "labels":
                 raise ConfigError(
                     f"{name} has no meaning for the output '{self.output}'.", "Use --output labels with it."
                 )

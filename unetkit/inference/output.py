@@ -12,7 +12,7 @@ import numpy as np
 
 from unetkit.errors import ConfigError
 from unetkit.inference.ensemble import Ensemble
-from unetkit.inference.options import Result, Tiling
+from unetkit.inference.options import CONFIDENCE, Result, Tiling
 from unetkit.inference.plan import Plan
 from unetkit.io.image import ImageInfo, OutputSpec
 from unetkit.io.reading import Reading
@@ -69,6 +69,21 @@ def smallest_size(info: ImageInfo, ensemble: Ensemble, result: Result) -> int:
     return ensemble.smallest_object(info.pixel_size_um) if result.min_size is None else result.min_size
 
 
+def least_confidence(ensemble: Ensemble, result: Result) -> float | None:
+    """Return below which confidence objects are left out of labels; None where the models tell none.
+
+    Raises:
+        ConfigError: The user says it, and the models do not tell it.
+    """
+    if ensemble.instances:
+        return CONFIDENCE if result.min_confidence is None else result.min_confidence
+    if result.min_confidence is not None:
+        raise ConfigError(
+            f"min_confidence has no meaning for {ensemble.name}, which was trained without instances.", "Leave it out."
+        )
+    return None
+
+
 def describe_job(
     info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, tiling: Tiling, result: Result
 ) -> dict[str, Any]:
@@ -110,7 +125,11 @@ def _notes(
     words = ["unetkit", "segment", Path(info.name).name, "RESULT", "--model"]
     words += [short_name(segmenter.name) for segmenter in ensemble.segmenters]
     methods = {name: True for name in METHODS if getattr(tiling, name)}
-    labels = {"min_size": smallest_size(info, ensemble, result)} if result.output == "labels" else {}
+    labels: dict[str, float] = {}
+    if result.output == "labels":
+        labels["min_size"] = smallest_size(info, ensemble, result)
+        confidence = least_confidence(ensemble, result)
+        labels |= {} if confidence is None else {"min_confidence": confidence}
     options = {**_given(reading), **_planned(plan), **methods, **_given(result), **labels}
     for name, value in options.items():
         if name not in ("overwrite", "resume"):

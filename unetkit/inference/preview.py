@@ -13,7 +13,7 @@ from unetkit.inference.ensemble import Models, gather_models
 from unetkit.inference.grid import TileGrid
 from unetkit.inference.jobs import Job
 from unetkit.inference.options import Result, Tiling
-from unetkit.inference.output import describe_output, smallest_size
+from unetkit.inference.output import describe_output, least_confidence, smallest_size
 from unetkit.inference.plan import Plan, measure_footprint, needed_memory
 from unetkit.inference.segment import Segmentation
 from unetkit.io.files import create_sink
@@ -35,6 +35,7 @@ class Preview:
         disk: Bytes of the outputs before compression, for all images if they are like the first.
         free_disk: Bytes that are free where the outputs go.
         min_size: Objects of fewer pixels would be left out of labels; None for other outputs.
+        min_confidence: The same of objects that the models are less sure of; None too where they do not say.
         scratch: Bytes of the temporary files that reading the first image takes.
         warnings: In what the first image differs from the training images, and more of the kind.
     """
@@ -48,6 +49,7 @@ class Preview:
     disk: int
     free_disk: int
     min_size: int | None
+    min_confidence: float | None
     scratch: int
     warnings: tuple[str, ...]
 
@@ -93,6 +95,7 @@ def preview(
         disk=info.planes * spec.channels * info.height * info.width * spec.dtype.itemsize * len(jobs),
         free_disk=disk_usage(folder).free,
         min_size=smallest_size(info, ensemble, written) if written.output == "labels" else None,
+        min_confidence=least_confidence(ensemble, written) if written.output == "labels" else None,
         scratch=info.scratch_bytes,
         warnings=tuple(warnings),
     )

@@ -20,7 +20,14 @@ from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.jobs import Job, list_images, make_folder, plan_jobs
 from unetkit.inference.options import Result, Tiling
-from unetkit.inference.output import describe_job, describe_output, pin_choices, smallest_size, unfinished_file
+from unetkit.inference.output import (
+    describe_job,
+    describe_output,
+    least_confidence,
+    pin_choices,
+    smallest_size,
+    unfinished_file,
+)
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.resemblance import differences
 from unetkit.inference.seams import Seams
@@ -56,6 +63,7 @@ class Segmented:
         bad_tiles: Parts of the image that could not be decoded, and are background.
         objects: Largest label, of labels.
         min_size: Objects of fewer pixels were left out, of labels.
+        min_confidence: Objects that the models were less sure of were left out, of labels; None where they do not say.
         seams: What comparing tiles with far more context gave, if it was asked for.
         image_classes: Probability of each class of the whole image, where the models judge them.
     """
@@ -72,6 +80,7 @@ class Segmented:
     bad_tiles: tuple[BadTile, ...] = ()
     objects: int | None = None
     min_size: int = 0
+    min_confidence: float | None = None
     seams: Seams | None = None
     image_classes: dict[str, float] = field(default_factory=dict)
 
@@ -100,8 +109,8 @@ def segment(
         verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
         **options: Any field of `unetkit.io.reading.Reading` (axes, series, level, pixel_size, channels, region,
             on_bad_tile), `unetkit.inference.options.Tiling` (tile, halo, batch, device, backend, precision, memory,
-            tta, skip_empty) and `unetkit.inference.options.Result` (output, threshold, split, min_size, pyramid,
-            overwrite, resume).
+            tta, skip_empty) and `unetkit.inference.options.Result` (output, threshold, split, min_size, min_confidence,
+            pyramid, overwrite, resume).
 
     Returns:
         What was written.
@@ -241,6 +250,7 @@ class Segmentation:
                 bad_tiles=tuple(source.bad_tiles),
                 objects=objects,
                 min_size=smallest_size(info, ensemble, self.written) if objects is not None else 0,
+                min_confidence=least_confidence(ensemble, self.written) if objects is not None else None,
                 seams=predictor.verify(source) if verify_seams else None,
                 image_classes=classes,
             )

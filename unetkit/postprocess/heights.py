@@ -42,17 +42,17 @@ def predicted_heights(window: NDArray[np.uint8], kernel: NDArray[np.float32] = K
     return heights
 
 
-def by_height(kernel: NDArray[np.float32] = KERNEL, neck: float = NECK, depth: float = DEPTH) -> Method:
+def by_height(
+    confidence: float, kernel: NDArray[np.float32] = KERNEL, neck: float = NECK, depth: float = DEPTH
+) -> Method:
     """Return the method that finds the hills of predicted heights.
 
     Args:
+        confidence: An object is one if its summit, the largest of its smoothed heights, is at least this, 0 to 1. The
+            summit of every object that a network was shown is 1, so a low one says how unsure it is.
         kernel: See `KERNEL`.
         neck: See `NECK`.
         depth: See `DEPTH`.
     """
     find = partial(find_basins, heights_of=partial(predicted_heights, kernel=kernel))
-    return Method(find, len(kernel) // 2 + RING, neck, depth * FULL)
-
-
-BY_HEIGHT = by_height()
-"""Hills of the predicted heights."""
+    return Method(find, len(kernel) // 2 + RING, neck, depth * FULL, confidence * FULL)

@@ -70,7 +70,7 @@ class Labels:
             for left, part in self._parts(strip):
                 plane.add(part, strip.top, left)
             if strip.bottom == height:
-                numbers, count = plane.number(method.joining_saddle, smallest)
+                numbers, count = plane.number(method.joining_saddle, smallest, method.lowest)
                 self._numbers.append(numbers)
                 self.count = max(self.count, count)
         self.dtype: np.dtype[Any] = np.dtype(np.uint16 if self.count < 1 << 16 else np.uint32)

@@ -34,12 +34,14 @@ class Method:
         margin: Pixels around a tile that decide on its groups.
         neck: A hill whose pass to a higher one is at least this share of its own height belongs to it, 0 to 1.
         depth: A hill that rises less than this above its pass to a higher one belongs to it, in units of height.
+        lowest: Objects whose highest summit is lower become background, in units of height.
     """
 
     find: Find
     margin: int
     neck: float = 1.0
     depth: float = 0.0
+    lowest: float = 0.0
 
     def joining_saddle(self, peaks: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return for each hill (N,), from its height, that of the lowest pass over which it joins a higher hill."""

@@ -86,12 +86,15 @@ class Plane:
             part.steps[where].copy(),
         )
 
-    def number(self, joining_saddle: JoiningSaddle, smallest: int) -> tuple[NDArray[np.uint32], int]:
+    def number(
+        self, joining_saddle: JoiningSaddle, smallest: int, lowest: float = 0.0
+    ) -> tuple[NDArray[np.uint32], int]:
         """Number the objects from 1, in raster order of their first pixels.
 
         Args:
             joining_saddle: Which hills are one object.
             smallest: Objects of fewer pixels become background.
+            lowest: Objects whose highest peak is lower become background.
 
         Returns:
             The object (N,) of each group in the order in which they were added, 0 for background, and the largest.
@@ -107,7 +110,7 @@ class Plane:
             hill_of_object, hills = _canonical(objects, first, peaks)
             edges = Edges(hill_of_object[objects[edges.first]], hill_of_object[objects[edges.second]], edges.saddle)
             objects = _join_hills(highest_edges(edges), joining_saddle(hills))[hill_of_object[objects]]
-        return _in_raster_order(objects, first, sizes, smallest)
+        return _in_raster_order(objects, first, _are_kept(objects, sizes, peaks, smallest, lowest))
 
 
 def _join_lines(lines: list[Line]) -> Line:
@@ -194,16 +197,25 @@ def _join_hills(edges: Edges, joining: NDArray[np.float64]) -> NDArray[np.int64]
     return np.array([root(hill) for hill in range(len(parents))], np.int64)
 
 
-def _in_raster_order(
-    objects: NDArray[np.int64], first: NDArray[np.int64], sizes: NDArray[np.int64], smallest: int
-) -> tuple[NDArray[np.uint32], int]:
-    """Number objects from 1 in raster order of their first pixels, and those that are too small 0."""
+def _are_kept(
+    objects: NDArray[np.int64], sizes: NDArray[np.int64], peaks: NDArray[np.int64], smallest: int, lowest: float
+) -> NDArray[np.bool_]:
+    """Return which objects are large and high enough."""
     count = int(objects.max(initial=-1)) + 1
+    object_sizes, object_peaks = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    np.add.at(object_sizes, objects, sizes)
+    np.maximum.at(object_peaks, objects, peaks)
+    return (object_sizes >= max(smallest, 1)) & (object_peaks >= lowest)
+
+
+def _in_raster_order(
+    objects: NDArray[np.int64], first: NDArray[np.int64], are_kept: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint32], int]:
+    """Number the objects that are kept from 1 in raster order of their first pixels, and the others 0."""
+    count = len(are_kept)
     object_first = np.full(count, np.iinfo(np.int64).max)
     np.minimum.at(object_first, objects, first)
-    object_sizes = np.zeros(count, np.int64)
-    np.add.at(object_sizes, objects, sizes)
-    kept = np.flatnonzero(object_sizes >= max(smallest, 1))
+    kept = np.flatnonzero(are_kept)
     kept = kept[np.argsort(object_first[kept])]
     numbers = np.zeros(count, np.uint32)
     numbers[kept] = np.arange(1, len(kept) + 1)

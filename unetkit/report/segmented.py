@@ -48,8 +48,8 @@ def summarize_classes(done: Sequence[Segmented], result: Path) -> Iterator[str]:
 def _details(item: Segmented) -> Iterator[str]:
     """Yield what is to be said of one image."""
     if item.objects is not None:
-        left_out = f", without those of {describe_smallest(item.min_size)}" if item.min_size else ""
-        yield f"{count(item.objects, 'object')}{left_out}."
+        left_out = describe_left_out(item.min_size, item.min_confidence)
+        yield f"{count(item.objects, 'object')}{left_out and ', without those of '}{left_out}."
     if item.image_classes:
         yield f"Image class: {describe_classes(item.image_classes)}."
     if item.skipped:
@@ -72,6 +72,7 @@ def describe_preview(plan: Preview) -> Table:
     facts = describe_image(plan.info)
     rows, columns = len(plan.grid.rows), len(plan.grid.columns)
     height, width = plan.grid.window
+    left_out = describe_left_out(plan.min_size or 0, plan.min_confidence)
     scratch = f", and {plan.scratch / 1e9:.2f} GB of temporary files" if plan.scratch else ""
     facts |= {
         "images": f"{plan.images:,}" + (", like this one as far as time and disk go" if plan.images > 1 else ""),
@@ -82,7 +83,7 @@ def describe_preview(plan: Preview) -> Table:
         "memory": f"about {plan.memory / 1e9:.1f} GB",
         "disk": f"at most {plan.disk / 1e9:.2f} GB, much less when compressed{scratch}; "
         f"{plan.free_disk / 1e9:.1f} GB are free",
-        **({} if plan.min_size is None else {"left out": describe_smallest(plan.min_size)}),
+        **({} if plan.min_size is None else {"left out": left_out or "no object"}),
         "warnings": "\n".join(plan.warnings) or "none",
     }
     return facts_table(f"What segment would do with {plan.info.name}", facts)
@@ -97,13 +98,17 @@ def count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def describe_smallest(pixels: int) -> str:
-    """Say which objects are left out of labels.
+def describe_left_out(pixels: int, confidence: float | None) -> str:
+    """Say which objects are left out of labels; "" if none are.
 
-    >>> describe_smallest(21), describe_smallest(0)
-    ('fewer than 21 pixels (--min-size)', 'none, however small')
+    >>> describe_left_out(21, None), describe_left_out(0, 0.5), describe_left_out(0, 0)
+    ('fewer than 21 pixels (--min-size)', 'confidence below 0.5 (--min-confidence)', '')
+    >>> describe_left_out(21, 0.5)
+    'fewer than 21 pixels (--min-size) or confidence below 0.5 (--min-confidence)'
     """
-    return f"fewer than {pixels} pixels (--min-size)" if pixels else "none, however small"
+    small = f"fewer than {pixels} pixels (--min-size)" if pixels else ""
+    unsure = f"confidence below {confidence:g} (--min-confidence)" if confidence else ""
+    return " or ".join(filter(None, (small, unsure)))
 
 
 def _megapixels(pixels: int) -> str:
