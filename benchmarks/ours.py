@@ -119,7 +119,7 @@ def bare_pass(image: Path, segmenter: Segmenter, setting: Setting, device: torch
 def _batches(source: ImageSource, predictor: Predictor) -> Iterator[tuple[torch.Tensor, torch.Tensor, Kept]]:
     """Read the windows of the grid as the engine does, in batches that have one kept part."""
     grid, channels, size = predictor.grid(source.info), predictor.ensemble.channels, predictor.plan.batch
-    for kept, tiles in groupby(grid, key=lambda tile: (tile.row.inner, tile.column.inner)):
+    for kept, tiles in groupby(grid, key=lambda tile: tile.inner):
         same = list(tiles)
         for start in range(0, len(same), size):
             windows = [read_window(source, 0, tile, grid, channels) for tile in same[start : start + size]]

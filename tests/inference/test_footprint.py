@@ -19,7 +19,7 @@ from unetkit.models.unet import build_network
 USUAL = Footprint(
     features=lambda tile, whole: 1000 * tile * tile * (1 + whole),
     weights=10**8,
-    itemsize=4,
+    precision="fp32",
     pixel=1,
     predicted=4,
     halo=16,

@@ -99,7 +99,7 @@ class Reader:
 
         for plane, tile, measured in self._places(first_band):
             window = read_window(self.source, plane, tile, self.grid, self.channels)
-            tile_kept = (tile.row.inner, tile.column.inner)
+            tile_kept = tile.inner
             if self.is_empty is not None and self.is_empty(plane, window):
                 yield from collected()
                 self.skipped.append((plane, tile))

@@ -12,6 +12,7 @@ from torch import Tensor, UntypedStorage, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from unetkit.backends.base import DTYPES, Precision
 from unetkit.backends.registry import BackendName
 from unetkit.inference.engine import IN_FLIGHT, QUEUED_BATCHES
 from unetkit.inference.grid import make_grid
@@ -47,7 +48,7 @@ class Footprint:
         features: Returns the bytes of float32 features that are in memory together, for a tile of this size; and if
             told so, for one that is computed whole, rather than what is kept of it at a corner of the image.
         weights: Bytes of the weights of all models.
-        itemsize: Bytes of a number that the network computes with.
+        precision: Arithmetic of the network.
         pixel: Bytes of a raw pixel, all channels.
         predicted: Bytes of a predicted pixel.
         halo: Context around a tile, in pixels.
@@ -57,7 +58,7 @@ class Footprint:
 
     features: Callable[[int, bool], int]
     weights: int
-    itemsize: int
+    precision: Precision
     pixel: int
     predicted: int
     halo: int
@@ -66,11 +67,11 @@ class Footprint:
 
     def network(self, backend: BackendName, tile: int, batch: int) -> int:
         """Return the bytes that the network takes for windows of this size."""
-        factor, copies = OVERHEAD[backend]
+        copies = OVERHEAD[backend][1]
         if self.owned and backend in ("torch", "compile"):
             copies -= 1
         whole = backend == "compile"  # it is, of tiles at the border
-        features = self.features(tile, whole) * self.itemsize / 4 * factor * batch
+        features = feature_bytes(self.features(tile, whole), backend, self.precision) * batch
         return int(features + copies * self.weights + RUNTIME_BYTES[backend])
 
     def pipeline(self, tile: int, batch: int, height: int, width: int) -> int:
@@ -81,6 +82,12 @@ class Footprint:
         band = max(row.core_stop - row.core_start for row in grid.rows) * width
         rows = 2 * band + min(SINK_ROWS, height) * width
         return batches * batch * window * (self.pixel + self.predicted) + rows * self.predicted
+
+
+def feature_bytes(features: int, backend: BackendName, precision: Precision) -> int:
+    """Return the bytes that a backend takes for features of so many bytes in float32."""
+    itemsize = 1 if precision == "int8" else DTYPES[precision].itemsize
+    return int(features * itemsize / 4 * OVERHEAD[backend][0])
 
 
 def measure_features(network: nn.Module, channels: int, window: tuple[int, int], kept: Kept) -> int:

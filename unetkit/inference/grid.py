@@ -50,6 +50,11 @@ class Tile:
     row: Segment
     column: Segment
 
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """The rows and columns of the core inside the window."""
+        return self.row.inner, self.column.inner
+
 
 @dataclass(frozen=True)
 class TileGrid:

@@ -8,7 +8,7 @@ from functools import cache
 
 import torch
 
-from unetkit.backends.base import DTYPES, Precision
+from unetkit.backends.base import Precision
 from unetkit.backends.registry import PRECISIONS, BackendName, check_backend, is_installed
 from unetkit.errors import ConfigError
 from unetkit.inference.device import cache_bytes, choose_device, free_memory
@@ -152,7 +152,7 @@ def measure_footprint(ensemble: Ensemble, info: ImageInfo, halo: int, precision:
     return Footprint(
         features=features,
         weights=weights,
-        itemsize=1 if precision == "int8" else DTYPES[precision].itemsize,
+        precision=precision,
         pixel=pixel_bytes(info, channels),
         predicted=predicted_channels * dtype.itemsize,
         halo=halo,

@@ -15,17 +15,22 @@ from unetkit.backends.base import Backend
 from unetkit.backends.registry import check_backend, create_backend
 from unetkit.errors import ImageError
 from unetkit.inference.autotune import Tuner
-from unetkit.inference.device import choose_device, keep_memory_small, return_free_memory
+from unetkit.inference.device import choose_device, free_memory, keep_memory_small, return_free_memory
 from unetkit.inference.emptiness import measure_background
 from unetkit.inference.engine import Reader, measure_plane, read_window, run_tiles
 from unetkit.inference.ensemble import Ensemble
+from unetkit.inference.footprint import feature_bytes, measure_features
 from unetkit.inference.forward import Forward, Kind
-from unetkit.inference.grid import Tile, TileGrid, make_grid
+from unetkit.inference.grid import Tile, TileGrid, make_grid, round_up
 from unetkit.inference.options import Tiling
 from unetkit.inference.plan import make_plan
 from unetkit.inference.quantizing import Quantization, quantize_models
-from unetkit.inference.seams import Seams, verify_seams
+from unetkit.inference.seams import Seams, default_largest, plan_windows, verify_seams
 from unetkit.io.image import ImageInfo, ImageSource
+from unetkit.models.trimmed import Kept
+
+WINDOW_STEPS = 8
+"""Sizes of windows to verify with that are tried differ by so many strides."""
 
 Progress = Callable[[int], None]
 """Called with the number of pixels predicted since the last call."""
@@ -129,28 +134,47 @@ class Predictor:
         for _ in range(2):
             start = perf_counter()
             windows = self._forward.gather([window] * batch)
-            self._forward.submit(windows, statistics, (tile.row.inner, tile.column.inner)).result()
+            self._forward.submit(windows, statistics, tile.inner).result()
             seconds.append((perf_counter() - start) / batch)
         return seconds[-1]
 
     def verify(self, source: ImageSource) -> Seams:
         """Compare tiles of an image with passes that see far more of it."""
         exact = self._create_forward("probabilities")
+        grid, stride = self.grid(source.info), self.ensemble.stride
         measured = cache(lambda plane: measure_plane(source, plane, self._normalizers, self.ensemble.channels))
 
-        def predict_window(window: NDArray[Any], plane: int) -> NDArray[np.float32]:
-            kept = (slice(0, window.shape[1]), slice(0, window.shape[2]))
+        def predict_window(window: NDArray[Any], plane: int, kept: Kept) -> NDArray[np.float32]:
             predicted = exact.submit(exact.gather([window]), [[values] for values in measured(plane)], kept).result()
             return np.asarray(predicted[0], np.float32)
 
         return verify_seams(
             source,
             predict_window,
-            self.grid(source.info),
+            grid,
             self._threshold,
             channels=self.ensemble.channels,
-            stride=self.ensemble.stride,
+            stride=stride,
+            largest=self._largest_window(default_largest(grid, stride)),
         )
+
+    def _largest_window(self, most: int) -> int:
+        """Return the largest window to verify with, at most so large: what memory holds, or little more than a tile."""
+        plan, stride = self.plan, self.ensemble.stride
+        if plan.device.type != "cpu":  # where memory runs out, `Forward` divides windows
+            return most
+        free = free_memory(plan.device, self._tiling.memory_bytes)
+        least = min(round_up(max(plan.tile, 4 * (plan.halo + stride)), stride), most)
+        for size in range(most, least, -WINDOW_STEPS * stride):
+            context, _ = plan_windows(size, plan.halo, stride)
+            inside = slice(context, size - context)
+            features = max(
+                measure_features(segmenter.network.eval(), self.ensemble.channels, (size, size), (inside, inside))
+                for segmenter in self.ensemble.segmenters
+            )
+            if feature_bytes(features, plan.backend, plan.precision) <= free:
+                return size
+        return least
 
     def _create_forward(self, kind: Kind) -> Forward:
         return Forward(

@@ -63,7 +63,7 @@ def quantize_models(ensemble: Ensemble, source: ImageSource, threshold: float) -
             window = read_window(source, plane, tile, grid, ensemble.channels).astype(np.float32)
             values = measured(plane)[model]
             pixels, center, scale = (torch.from_numpy(x[None]) for x in (window, values.center, values.scale))
-            made.append((pixels, center, scale, (tile.row.inner, tile.column.inner)))
+            made.append((pixels, center, scale, tile.inner))
         return made
 
     done = []

@@ -13,6 +13,7 @@ from unetkit.errors import ConfigError
 from unetkit.inference.engine import read_window
 from unetkit.inference.grid import Segment, Tile, TileGrid, round_up
 from unetkit.io.image import ImageSource
+from unetkit.models.trimmed import Kept
 
 CONTEXT_HALOS = 4
 """The far context is this many halos on each side ..."""
@@ -20,8 +21,9 @@ CONTEXT_HALOS = 4
 CONTEXT_STRIDES = 8
 """... and at least this many strides, so that a halo of 0 is compared with something, too."""
 
-PredictWindow = Callable[[NDArray[Any], int], NDArray[np.float32]]
-"""Raw pixels (C, h, w) and the number of their plane to probabilities (classes, h, w), 0 to 1."""
+PredictWindow = Callable[[NDArray[Any], int, Kept], NDArray[np.float32]]
+"""Raw pixels (C, h, w), the number of their plane and the rows and columns to keep, to probabilities (classes, kept
+rows, kept columns), 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +101,15 @@ def verify_seams(
         ImageError: The image cannot be read.
     """
     halo = _halo(grid)
-    context, block = _plan(default_largest(grid, stride) if largest is None else largest, halo, stride)
+    context, block = plan_windows(default_largest(grid, stride) if largest is None else largest, halo, stride)
     result = Seams(0, 0, 0, 0.0, (0, 0, 0), halo, context)
     for plane, tile in _draw(grid, source.info.planes, regions, np.random.default_rng(seed)):
-        window = predict_window(read_window(source, plane, tile, grid, channels), plane)
-        core = window[:, tile.row.inner, tile.column.inner]
+        core = predict_window(read_window(source, plane, tile, grid, channels), plane, tile.inner)
         result = replace(result, regions=result.regions + 1)
         for far in _far_tiles(tile, context, block):
             far_grid = replace(grid, window=_window(far, grid, context, stride))
-            wide = predict_window(read_window(source, plane, far, far_grid, channels), plane)
+            same = predict_window(read_window(source, plane, far, far_grid, channels), plane, far.inner)
             top, left = far.row.core_start, far.column.core_start
-            same = wide[:, far.row.inner, far.column.inner]
             tiled = core[:, top - tile.row.core_start :, left - tile.column.core_start :]
             tiled = tiled[:, : same.shape[1], : same.shape[2]]
             result = _compare(result, tiled, same, threshold, (plane, top, left))
@@ -152,10 +152,13 @@ def _halo(grid: TileGrid) -> int:
     return max(window - segments[0].core_stop if len(segments) > 1 else 0 for window, segments in axes)
 
 
-def _plan(largest: int, halo: int, stride: int) -> tuple[int, int]:
+def plan_windows(largest: int, halo: int, stride: int) -> tuple[int, int]:
     """Return the context and the size of the blocks, multiples of the stride, that make windows of at most `largest`.
 
     A quarter of the window at least is block: with less the same pixels would be predicted again and again.
+
+    Raises:
+        ConfigError: There is no room for more context than the halo.
     """
     room = (largest - max(stride, largest // 4)) // 2 // stride * stride
     context = min(max(CONTEXT_HALOS * halo, CONTEXT_STRIDES * stride), room)
