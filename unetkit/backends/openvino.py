@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
-from collections import OrderedDict
 from typing import Any
 
-import numpy as np
 import openvino as ov
-import openvino.opset13 as opset
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -16,23 +14,13 @@ from torch import Tensor
 from unetkit.backends.base import CoreModel, Precision, fold_batch_norm
 from unetkit.backends.graphs import converted_file, core, load_graph, remove_oldest, store_graph
 from unetkit.models.segmenter import Segmenter, to_probabilities
-from unetkit.models.trimmed import Cuts, Kept
+from unetkit.models.trimmed import Kept
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 """OpenVINO's names of the precisions. What int8 leaves in floating point is computed in the one it was made for."""
 
 EXAMPLE_SIZE = 64
 """Height and width of the window that is shown to the converter; the graph takes any."""
-
-
-FIXED_FROM = 1024 * 1024
-"""Pixels of a window from which on a graph is compiled for its size and kept part alone: OpenVINO then knows which
-features are there together, and takes little more than half the memory. Small windows are of many sizes, one after the
-other, and need little memory anyway."""
-
-FIXED_GRAPHS = 3
-"""Graphs for one size and kept part that are there at most: a row of tiles has three kinds, its ends and the others.
-The memory of features is only ever held by one, that of the weights by each."""
 
 
 class OpenVinoBackend:
@@ -53,16 +41,11 @@ class OpenVinoBackend:
         self._hint = HINTS[precision]
         self._plan = CoreModel(segmenter, segmenter.network).network.plan
         self._requests: dict[torch.dtype, ov.InferRequest] = {}
-        self._fixed: OrderedDict[tuple[Any, ...], ov.InferRequest] = OrderedDict()  # the last one was used last
 
     def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
         """Predict the kept part of a batch; see `Backend`."""
-        *values, cuts = self.inputs(pixels, center, scale, kept)
-        if pixels.shape[2] * pixels.shape[3] < FIXED_FROM:
-            request, values = self._request(pixels.dtype), [*values, cuts]
-        else:
-            request = self._fixed_request(pixels, cuts)
-        outputs = request.infer(dict(enumerate(values)), share_inputs=True, share_outputs=True)
+        inputs = dict(enumerate(self.inputs(pixels, center, scale, kept)))
+        outputs = self._request(pixels.dtype).infer(inputs, share_inputs=True, share_outputs=True)
         return to_probabilities(torch.from_numpy(outputs[0]), self._spec)
 
     def inputs(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> tuple[NDArray[Any], ...]:
@@ -71,44 +54,13 @@ class OpenVinoBackend:
         return pixels.contiguous().numpy(), center.numpy(), scale.numpy(), cuts
 
     def _request(self, dtype: torch.dtype) -> ov.InferRequest:
-        """Return the compiled graph that takes raw pixels of this type, of any size."""
+        """Return the compiled graph that takes raw pixels of this type."""
         if dtype not in self._requests:
-            self._requests[dtype] = self._compile(self._graph.clone(), dtype)
+            steps = ov.preprocess.PrePostProcessor(self._graph.clone())
+            steps.input(0).tensor().set_element_type(ov.Type(torch.zeros(0, dtype=dtype).numpy().dtype))
+            config = {"INFERENCE_PRECISION_HINT": self._hint, "PERFORMANCE_HINT": "LATENCY"}
+            self._requests[dtype] = core().compile_model(steps.build(), "CPU", config).create_infer_request()
         return self._requests[dtype]
-
-    def _fixed_request(self, pixels: Tensor, cuts: Cuts) -> ov.InferRequest:
-        """Return the compiled graph for windows of this type and size, cut like this; no other keeps features."""
-        key = (pixels.dtype, pixels.shape, cuts.tobytes())
-        if self._fixed and next(reversed(self._fixed)) != key:
-            next(reversed(self._fixed.values())).get_compiled_model().release_memory()
-        if key not in self._fixed:
-            if len(self._fixed) == FIXED_GRAPHS:
-                self._fixed.popitem(last=False)
-            self._fixed[key] = self._compile(fix_size(self._graph, tuple(pixels.shape), cuts), pixels.dtype)
-        self._fixed.move_to_end(key)
-        return self._fixed[key]
-
-    def _compile(self, graph: ov.Model, dtype: torch.dtype) -> ov.InferRequest:
-        """Compile a graph for raw pixels of this type."""
-        steps = ov.preprocess.PrePostProcessor(graph)
-        steps.input(0).tensor().set_element_type(ov.Type(torch.zeros(0, dtype=dtype).numpy().dtype))
-        config = {"INFERENCE_PRECISION_HINT": self._hint, "PERFORMANCE_HINT": "LATENCY"}
-        return core().compile_model(steps.build(), "CPU", config).create_infer_request()
-
-
-def fix_size(graph: ov.Model, shape: tuple[int, ...], cuts: Cuts) -> ov.Model:
-    """Return a graph for windows of one shape (N, C, h, w) and their cuts, which are no input of it any more."""
-    graph = graph.clone()
-    count, channels = shape[:2]
-    graph.reshape({0: list(shape), 1: [count, channels], 2: [count, channels], 3: list(cuts.shape)})
-    places = graph.input(3)
-    parameter = places.get_node()
-    fixed = opset.constant(cuts.astype(np.int64)).output(0)
-    for place in list(places.get_target_inputs()):
-        place.replace_source_output(fixed)
-    graph.remove_parameter(parameter)
-    graph.validate_nodes_and_infer_types()
-    return graph
 
 
 def graph_of(segmenter: Segmenter) -> ov.Model:
@@ -120,6 +72,7 @@ def graph_of(segmenter: Segmenter) -> ov.Model:
         if path is not None:
             graph = store_graph(graph, path, segmenter)
             remove_oldest(path.parent)
+        gc.collect()  # the conversion leaves weights in cycles of references
     return graph
 
 

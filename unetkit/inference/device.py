@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import platform
 import sys
@@ -122,14 +121,6 @@ def keep_memory_small(*, bounded: bool) -> None:
         mallopt(M_ARENA_MAX, 1)
         if bounded:
             mallopt(M_MMAP_THRESHOLD, RETURNED_BYTES)
-
-
-def return_free_memory() -> None:
-    """Give the system what Python and the C library keep of memory that is free: after a model was converted."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 def resident_memory() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -219,15 +220,22 @@ def _fitting(
     """
     device = plans[0].device
     free = free_memory(device, tiling.memory_bytes)
+
+    def need(plan: Plan) -> int:
+        return needed_memory(plan, footprint, info, tiling.memory_bytes)
+
+    fitting: set[Plan] = set()
+    for backend, batch in {(plan.backend, plan.batch) for plan in plans}:
+        by_tile = [plan for plan in plans if (plan.backend, plan.batch) == (backend, batch)]
+        fitting.update(by_tile[: bisect_right(by_tile, free, key=need)])  # measuring takes time: not for all
     found: set[tuple[BackendName, int]] = set()
-    needs = {plan: needed_memory(plan, footprint, info, tiling.memory_bytes) for plan in plans}
-    for plan, needed in needs.items():
+    for plan in plans:
         large = plan.batch > 1 and plan.batch * plan.tile**2 > LARGEST_BATCH_PIXELS and tiling.batch == "auto"
-        if needed <= free and not large and (plan.backend, plan.tile) not in found:
+        if plan in fitting and not large and (plan.backend, plan.tile) not in found:
             found.add((plan.backend, plan.tile))
             yield plan
     if not found and tiling.memory is not None:
-        missing = (min(needs.values()) - free) / 1e9
+        missing = (min(map(need, plans)) - free) / 1e9
         raise ConfigError(
             f"memory: {tiling.memory} is too little for {ensemble.name}, by about {missing:.2f} GB.",
             "Allow more, or take a smaller --tile or --batch.",

@@ -15,7 +15,7 @@ from unetkit.backends.base import Backend
 from unetkit.backends.registry import check_backend, create_backend
 from unetkit.errors import ImageError
 from unetkit.inference.autotune import Tuner
-from unetkit.inference.device import choose_device, free_memory, keep_memory_small, return_free_memory
+from unetkit.inference.device import choose_device, free_memory, keep_memory_small
 from unetkit.inference.emptiness import measure_background
 from unetkit.inference.engine import Reader, measure_plane, read_window, run_tiles
 from unetkit.inference.ensemble import Ensemble
@@ -83,7 +83,6 @@ class Predictor:
         if quantized is not None:
             self.plan = replace(self.plan, why=f"{quantized.why}; {self.plan.why}")
         self.backends = (quantized and quantized.backends) or self._create_backends()
-        return_free_memory()
         self._forward = self._create_forward(kind)
 
     def grid(self, info: ImageInfo) -> TileGrid:
