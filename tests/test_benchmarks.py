@@ -230,11 +230,11 @@ def test_constants_of_instances_are_compared_from_the_command_line(
     import instances
 
     write_dataset(tmp_path, 2, 96, seed=0)
-    grid = ["--data", str(tmp_path), "--smoothing", "3", "--neck", "1", "--depth", "0.1,0.9"]
+    grid = ["--data", str(tmp_path), "--smoothing", "3", "--neck", "1", "--depth", "0.1,0.9", "--confidence", "0,0.3"]
     instances.main([*grid, "--degrade", "0.5", "--noise", "0.01"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("2 images, ")
-    assert len(lines) == 1 + 4
+    assert len(lines) == 1 + 2 + 2 * 2
     assert "depth 0.1" in lines[-1]
     spec = ModelSpec("resnet18", depth=3, decoder_channels=(32, 16, 8), halo=16, instances=True)
     save_model(
@@ -243,7 +243,7 @@ def test_constants_of_instances_are_compared_from_the_command_line(
     instances.main([*grid, "--model", str(tmp_path / "model.safetensors"), "--val-only", "--threshold", "0.4,0.5"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("1 images, ")
-    assert len(lines) == 1 + 2 * 2 + 2 * 2 + 2
+    assert len(lines) == 1 + 2 * (2 + 2 * 2) + 2
     assert sum(line.startswith("cut as the truth is") for line in lines) == 2
 
 
