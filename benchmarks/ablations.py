@@ -4,16 +4,17 @@
     python benchmarks/ablations.py --results ablations.jsonl --markdown      (only the table of what is there already)
 
 Every run trains for the same number of crops from `configs/nuclei.yaml` with one change, on the same images, and is
-judged by the averaged weights at its end, on the same validation images: none is chosen by its score. Judged are the
-mean Dice over images, and AP of the objects at IoU 0.5, pooled. A seed decides the random weights and the crops. Short
-runs from random weights show what learns fast rather than what ends best: `--weights` starts all from a model that
-has been trained for long. Runs whose result is in the file already are not run again.
+judged by the averaged weights at its end, on the same validation images, those of `unetkit fit`: none is chosen by its
+score. Judged are the mean Dice over images, and AP of the objects at IoU 0.5, pooled. A seed decides the random weights
+and the crops. Short runs from random weights show what learns fast rather than what ends best: `--weights` starts all
+from a model that has been trained for long. Runs whose result is in the file already are not run again.
 """
 
 import argparse
+import csv
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from tempfile import TemporaryDirectory
@@ -23,7 +24,8 @@ from measuring import describe_machine, print_machine, print_table
 
 from unetkit import predict_tiled
 from unetkit.data.loading import load_pair
-from unetkit.data.pairs import find_pairs
+from unetkit.data.pairs import Pair, find_pairs
+from unetkit.data.split import split_fraction
 from unetkit.io.image import match_channels
 from unetkit.models.segmenter import Segmenter, load_model
 from unetkit.scoring.instances import InstanceCounts, match_instances
@@ -31,6 +33,9 @@ from unetkit.training.fit import fit
 from unetkit.training.run import RunResult
 
 CONFIG = Path(__file__).parents[1] / "configs" / "nuclei.yaml"
+VALIDATED = 0.1
+"""Share of the images, as in that file."""
+
 BASE = "as it is"
 CHANGES: dict[str, list[str]] = {
     BASE: [],
@@ -70,11 +75,15 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Train once; return what it gave."""
     given = [argument for argument in CHANGES[name] if not argument.startswith("CROPS")]
     factor = next((int(argument.split("*")[1]) for argument in CHANGES[name] if argument.startswith("CROPS")), 1)
+    train, val = split_fraction(find_pairs(options.data, None, None), VALIDATED, seed=0)
     with TemporaryDirectory(dir=options.folder) as folder:
+        lists = [write_list(Path(folder) / f"{use}.csv", pairs) for use, pairs in (("train", train), ("val", val))]
         result = fit(
             [
                 f"--config={CONFIG}",
-                f"--data.train={options.data}",
+                f"--data.train={lists[0]}",
+                f"--data.val={lists[1]}",
+                f"--data.seed={seed}",
                 f"--seed_everything={seed}",
                 *([f"--model.weights={options.weights}"] if options.weights else []),
                 f"--data.crops_per_epoch={options.crops * factor}",
@@ -94,20 +103,27 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
         "change": name,
         "seed": seed,
         "dice": result.dice,
-        "ap": average_precision(model, options.data) if model.spec.instances else None,
+        "ap": average_precision(model, val) if model.spec.instances else None,
         "steps": model.spec.training["steps"],
     }
 
 
-def average_precision(model: Segmenter, data: Path) -> float:
-    """Return AP at IoU 0.5 over the objects of all images that the model was validated on."""
-    held_out = set(model.spec.training["data"]["val_images"])
+def write_list(path: Path, pairs: Sequence[Pair]) -> Path:
+    """Write a list of images and masks that `fit` takes."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", "mask"])
+        rows.writerows((pair.image.resolve(), pair.mask.resolve()) for pair in pairs)
+    return path
+
+
+def average_precision(model: Segmenter, pairs: Sequence[Pair]) -> float:
+    """Return AP at IoU 0.5 over the objects of all these images."""
     counts = InstanceCounts()
-    for pair in find_pairs(data, None, None):
-        if pair.name in held_out:
-            pixels, truth = load_pair(pair)
-            pixels = match_channels(pixels, model.spec.in_channels, pair.name)
-            counts += match_instances(predict_tiled(pixels, model, axes="CYX", output="labels"), truth)
+    for pair in pairs:
+        pixels, truth = load_pair(pair)
+        pixels = match_channels(pixels, model.spec.in_channels, pair.name)
+        counts += match_instances(predict_tiled(pixels, model, axes="CYX", output="labels"), truth)
     return counts.scores.ap[0]
 
 
