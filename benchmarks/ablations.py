@@ -66,7 +66,6 @@ CHANGES: dict[str, list[str]] = {
     "twice the decoder": ["--model.decoder_channels=[256,128,64,32,16]"],
     "encoder: resnet34": ["--model.encoder=resnet34"],
     "no instances": ["--model.instances=false"],
-    "heights: border": ["--model.instance_target=border"],
 }
 """Name and arguments of `unetkit fit`; "CROPS*n" trains on n times as many crops."""
 

@@ -208,13 +208,13 @@ def test_without_numbers_the_parts_of_the_masks_are_the_objects_and_it_says_so(
     two_cells[5:20, 5:20], two_cells[40:71, 40:71] = 255, 255
     _add(cells, "plain", np.ones((96, 96), np.uint16), two_cells)
     data = _data(cells, val=0, crop=96, foreground_share=0)
-    data.prepare_for(1, 2, 32, "distance")
+    data.prepare_for(1, 2, 32, heights=True)
     assert capsys.readouterr().out.count("The masks do not number their objects") == 1
     items = [data.train_dataloader().dataset[0, index] for index in range(7)]
     assert sum(int((item["height"] == 1).sum() > 1) for item in items) >= 1
     two_cells[5:20, 5:20] = 1
     _add(cells, "numbered", np.ones((96, 96), np.uint16), two_cells)
-    _data(cells, val=0).prepare_for(1, 2, 32, "distance")
+    _data(cells, val=0).prepare_for(1, 2, 32, heights=True)
     assert "number" not in capsys.readouterr().out
 
 

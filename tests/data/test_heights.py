@@ -95,12 +95,6 @@ def test_crops_without_background_and_without_objects() -> None:
     assert (Heights()(np.zeros((8, 8), np.uint16)) == 0).all()
 
 
-def test_border_target_leaves_out_the_outermost_pixels_of_each_object() -> None:
-    labels = cells(2)
-    heights = Heights("border")(labels)
-    assert np.array_equal(heights, plain_distances(np.pad(labels, 3, "edge"))[3:-3, 3:-3] > 1)
-
-
 def test_plain_foreground_is_divided_into_its_parts() -> None:
     labels = np.zeros((40, 40), np.uint16)
     labels[2:7, 2:7], labels[10:31, 10:31] = 255, 255

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
-from unetkit.data.heights import PLAIN_NOTE, Heights, HeightTarget
+from unetkit.data.heights import PLAIN_NOTE, Heights
 from unetkit.data.image_labels import LabelledCrops, LabelledImages, VariedImages, load_labelled
 from unetkit.data.objects import SmallestObject, are_plain, find_smallest
 from unetkit.data.pairs import Pair
@@ -157,7 +157,7 @@ class SegmentationData(TrainingData):
         self.pixel_size_um = common_pixel_size(store.records)
 
     def prepare_for(
-        self, channels: int, classes: int, stride: int, height: HeightTarget | None = None, *, weighted: bool = False
+        self, channels: int, classes: int, stride: int, *, heights: bool = False, weighted: bool = False
     ) -> None:
         """Fit the data to a model, after `setup` and before the loaders are made.
 
@@ -165,7 +165,7 @@ class SegmentationData(TrainingData):
             channels: Channels that the model takes.
             classes: Number of mask values, the background included.
             stride: Number of pixels that crops have to be a multiple of.
-            height: What the heights are, where the model tells instances apart.
+            heights: Whether each crop comes with the heights of its pixels, for a model that tells instances apart.
             weighted: Whether each crop comes with the weights of its pixels.
 
         Raises:
@@ -183,7 +183,7 @@ class SegmentationData(TrainingData):
             )
         check_labels(records, classes)
         self.classes = classes
-        self.heights = None if height is None else self._heights(height)
+        self.heights = self._heights() if heights else None
         self._set_channels(channels)
         if not weighted and self.border_weight != BorderWeight():
             raise ConfigError(
@@ -362,11 +362,11 @@ class SegmentationData(TrainingData):
             train = [records[index] for index in self._train_indices]
             self.normalization = measure_dataset(train, self.normalization, channels)
 
-    def _heights(self, target: HeightTarget) -> Heights:
+    def _heights(self) -> Heights:
         plain = are_plain(self._loaded().records[index].numbered for index in self._train_indices)
         if plain and self._processes()[0] == 0:
             say(PLAIN_NOTE)
-        return Heights(target, connected=plain)
+        return Heights(connected=plain)
 
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:

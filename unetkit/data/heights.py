@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.data.objects import find_parts
-
-HeightTarget = Literal["distance", "border"]
-"""Height of an object's pixel: its distance from the object's border, or 1 off the border and 0 on it."""
 
 PLAIN_NOTE = (
     "The masks do not number their objects: each connected part of the foreground is taken for one. "
@@ -28,36 +24,29 @@ class Heights:
     """Computes the heights of a crop's pixels from its labels.
 
     Args:
-        target: What the heights are.
         connected: Whether the labels do not number the objects: then the parts of the foreground are the objects.
     """
 
-    target: HeightTarget = "distance"
     connected: bool = False
 
     def __call__(self, labels: NDArray[np.uint16]) -> NDArray[np.float32]:
         """Compute the height of each pixel.
 
-        For "distance" it is the pixel's Euclidean distance to the nearest one that is not of its object, divided by the
+        It is the pixel's Euclidean distance to the nearest one that is not of its object, divided by the
         largest such distance in the object. Distances are measured to the object's outermost pixels, plus 1, with a
         5 x 5 mask (Borgefors 1986): they are within 0.6 pixels and 2 percent of the exact ones. The border of the crop
         is not one of an object, which may go on beyond it.
-
-        For "border" it is 1 where all 4 neighbours are of the same object.
 
         Args:
             labels: (h, w), 0 for background.
 
         Returns:
-            (h, w), 0 in the background; of "distance" above 0 and up to 1 in objects, of "border" 0 or 1.
+            (h, w), 0 in the background, above 0 and up to 1 in objects.
         """
         # OpenCV leaves out what lies beyond the border, in the gradient as in the distance.
         inside = (labels > 0) & (cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, CROSS) == 0)
-        heights: NDArray[np.float32] = inside.astype(np.float32)
-        if self.target == "border":
-            return heights
         distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-        heights[...] = np.where(labels > 0, distance + 1, 0)
+        heights: NDArray[np.float32] = np.where(labels > 0, distance + 1, 0).astype(np.float32)
         objects = find_parts(labels)[1] if self.connected else labels
         summits = np.zeros(int(objects.max()) + 1, np.float32)
         np.maximum.at(summits, objects.ravel(), heights.ravel())

@@ -11,7 +11,6 @@ from segmentation_models_pytorch.base import SegmentationModel
 from torch import Tensor
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.data.heights import HeightTarget
 from unetkit.errors import ConfigError, closest
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.grid import round_up
@@ -53,7 +52,6 @@ class SegmentationModule(NetworkModule):
         instances: Whether to learn to tell touching objects apart too: the masks number their objects, and the network
             has one more output, the height of each pixel, see `Heights`. For 2 classes.
         instance_weight: Weight of the loss of the heights against that of the mask.
-        instance_target: What the heights are: distance or border.
         loss: bce_dice, bce, weighted_bce (rare classes and gaps between objects count more), dice, focal, tversky or
             lovasz.
         optimizer: adamw, or sgd as in the U-Net paper.
@@ -89,7 +87,6 @@ class SegmentationModule(NetworkModule):
         batch_norm: bool = False,
         instances: bool = False,
         instance_weight: float = 1.0,
-        instance_target: HeightTarget = "distance",
         loss: str = "bce_dice",
         optimizer: Optimizer = "adamw",
         momentum: float | None = None,
@@ -153,7 +150,6 @@ class SegmentationModule(NetworkModule):
         self.freeze_encoder = freeze_encoder
         self.unfreeze_at_epoch = unfreeze_at_epoch
         self.unfreeze_lr_factor = unfreeze_lr_factor
-        self.instance_target = instance_target
         mask_loss = build_loss(loss, self.spec.out_channels)
         self.weighted = isinstance(mask_loss, WeightedCrossEntropy)
         self.loss = MaskAndHeight(mask_loss, instance_weight) if instances else mask_loss
@@ -178,8 +174,8 @@ class SegmentationModule(NetworkModule):
     def fit_data(self, channels: int) -> None:
         """Fit the data to the model: heights, weights of pixels and labels of whole images, where it needs them."""
         data = self.data
-        height = self.instance_target if self.spec.instances else None
-        data.prepare_for(channels, self.spec.classes, self.spec.stride, height, weighted=self.weighted)
+        spec = self.spec
+        data.prepare_for(channels, spec.classes, spec.stride, heights=spec.instances, weighted=self.weighted)
         if self.image_classes:
             data.label_images(self.image_classes)
             self.spec = replace(self.spec, image_classes=self.image_classes, image_size=data.crop)
