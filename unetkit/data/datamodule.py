@@ -281,7 +281,7 @@ class SegmentationData(TrainingData):
         """Summarise the data as plain values that go to JSON: counts, kinds, settings."""
         records = self._loaded().records
         return {
-            "train": self.train,
+            "train": Path(self.train).name,  # not where it lies: models are passed on
             "train_images": len(self._train_indices),
             "val_images": [records[index].pair.name for index in self._val_indices],
             **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),
