@@ -124,6 +124,16 @@ def test_what_was_found_for_a_large_image_serves_a_small_one_whose_tiles_are_oth
     assert (recalled.backend, recalled.tile) == (best.backend, 256)
 
 
+def test_a_little_more_or_less_memory_is_no_reason_to_try_again(clock: Clock, tuner: Tuner) -> None:
+    tuner(plans(tiles=(512, 1024, 1536, 1792)))
+    called = len(clock.called)
+    tiles = [tuner(plans(tiles=offered)).tile for offered in ((512, 1024, 1536), (512, 1024, 1536, 1792, 1920))]
+    assert tiles == [1536, 1792]
+    assert len(clock.called) == called
+    assert tuner(plans(tiles=(512, 1024, 1536, 1792, 3072))).tile == 3072
+    assert len(clock.called) > called
+
+
 def test_in_int8_the_quantised_model_is_timed(clock: Clock, tuner: Tuner) -> None:
     """And not float32, which prefers other tiles."""
     clock.seconds = lambda backend, tile: tile**2 * (5 if tile > 1024 and backend == "int8" else 1) / 1e6

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from math import log2
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -88,7 +89,7 @@ class Tuner:
         backend, tile, batch, why = known
         usable = [plan for plan in plans if plan.backend == backend and plan.tile <= tile and plan.batch <= batch]
         chosen = max(usable, key=lambda plan: (plan.tile, plan.batch), default=None)
-        if chosen is None or (not similar and (chosen.tile, chosen.batch) != (tile, batch)):
+        if chosen is None:
             return None
         return replace(chosen, why=f"{why}; as measured before")
 
@@ -114,17 +115,20 @@ class Tuner:
         return plan.batch * (plan.tile - 2 * plan.halo) ** 2 / min(seconds[1:]) / 1e6
 
     def _key(self, plans: list[Plan], *, similar: bool = False) -> str:
-        """Return what a choice holds for: this machine, these models, versions and plans, or plans that are similar."""
+        """Return what a choice holds for: this machine, these models, these versions, and plans like these.
+
+        Which tiles the memory allows changes a little from run to run: only about how large they may be counts, and not
+        even that for plans that are similar.
+        """
         packages = ["torch", "unetkit", *dict.fromkeys(name for plan in plans for name in PACKAGES[plan.backend])]
         facts = [
             describe_device(plans[0].device),
             self.ensemble.sha256,
             *(f"{name} {_version(name)}" for name in packages),
-            *dict.fromkeys(
-                f"{plan.backend} {plan.precision} {plan.halo}" + ("" if similar else f" {plan.tile} {plan.batch}")
-                for plan in plans
-            ),
+            *dict.fromkeys(f"{plan.backend} {plan.precision} {plan.halo}" for plan in plans),
         ]
+        if not similar:
+            facts.append(f"tiles of about {2 ** round(log2(max(plan.tile for plan in plans)))}")
         return hashlib.sha256("\n".join(facts).encode()).hexdigest() if self.ensemble.sha256 else ""
 
 
