@@ -64,11 +64,10 @@ class Tuner:
             smallest = min(plans, key=lambda plan: (plan.tile, plan.batch))
             return replace(smallest, why="the smallest: memory is too short to try any")
         best = max(rates, key=lambda plan: rates[plan])
-        backend = self._create(best)
         for plan in plans:
             if plan.backend == best.backend and plan.tile > best.tile and perf_counter() - start < SECONDS:
                 with suppress(torch.OutOfMemoryError):
-                    rates[plan] = self._rate(plan, backend)
+                    rates[plan] = self._rate(plan, self._create(plan))  # a new one: they keep memory of each size
         best = max(rates, key=lambda plan: rates[plan])
         table = ", ".join(f"{plan.backend} {plan.tile} {rate:.2f}" for plan, rate in rates.items())
         why = f"fastest, in Mpx/s by backend and tile: {table}"
