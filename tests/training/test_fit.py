@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tiny_fit import SETTINGS, Fit
 
 from unetkit.cli import main
 from unetkit.data.objects import measure_objects
+from unetkit.inference.segment import segment
 from unetkit.io.files import find_images
 from unetkit.models.segmenter import read_spec
 from unetkit.scoring.evaluation import evaluate
@@ -97,6 +99,27 @@ def test_a_model_that_tells_instances_apart_says_so(fit_cells: Fit, tmp_path: Pa
     assert "do not number" not in out
     assert read_spec(tmp_path / "run/model.safetensors").instances
     assert load_file(tmp_path / "run/model.safetensors")["network.segmentation_head.0.bias"].shape == (2,)
+
+
+def test_the_objects_of_such_a_model_are_scored_as_evaluate_does(fit_cells: Fit, cells: Path, tmp_path: Path) -> None:
+    config = tmp_path / "instances.yaml"
+    config.write_text("model: {instances: true, lr: 0.01}")
+    code, out = fit_cells(tmp_path, "--config", str(config), "--trainer.max_epochs", "6", "--name", "run")
+    assert code == 0
+    training = read_spec(tmp_path / "run/model.safetensors").training
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        for name in training["data"]["val_images"]:
+            shutil.copy(next((cells / kind).glob(f"{name}.*")), tmp_path / kind)
+    segment(tmp_path / "images", tmp_path / "labels", tmp_path / "run/model.safetensors", output="labels")
+    objects = evaluate(tmp_path / "labels", tmp_path / "masks", instances=True).instances
+    assert objects is not None
+    pooled = objects.pooled
+    assert 0 < pooled.ap[0] < 1
+    assert training["val_ap50"] == pytest.approx(pooled.ap[0])
+    assert training["val_f1"] == pytest.approx(pooled.f1)
+    assert training["val_pq"] == pytest.approx(pooled.pq)
+    assert f"pooled: AP {pooled.ap[0]:.3f} and F1 {pooled.f1:.3f}" in out
 
 
 def test_without_a_terminal_there_are_plain_lines_and_a_word_about_the_cpu(run: tuple[Path, str]) -> None:

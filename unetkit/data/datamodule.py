@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
 from unetkit.data.heights import PLAIN_NOTE, Heights
 from unetkit.data.image_labels import LabelledCrops, LabelledImages, VariedImages, load_labelled
-from unetkit.data.objects import SmallestObject, are_plain, find_smallest
+from unetkit.data.objects import SmallestObject, are_plain, find_parts, find_smallest, to_objects
 from unetkit.data.pairs import Pair
 from unetkit.data.places import Places
 from unetkit.data.sampling import Sampling, count_crops, plan_visits
@@ -259,6 +260,14 @@ class SegmentationData(TrainingData):
             classes=self.classes,
             normalization=self.normalization,
         )
+
+    def val_objects(self) -> Iterator[tuple[NamedItem, NDArray[Any]]]:
+        """Yield each validation image with its objects (h, w), those that the model is to find: 0 for background."""
+        assert self.heights is not None
+        images = self.val_items()
+        for place, index in enumerate(self._val_indices):
+            labels = to_objects(self._loaded().read(index)[1])
+            yield images[place], find_parts(labels)[1] if self.heights.connected else labels
 
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""

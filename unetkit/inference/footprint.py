@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet, finalize
@@ -95,13 +96,29 @@ def measure_features(network: nn.Module, channels: int, window: tuple[int, int],
 
     Nothing is computed: the network runs on shapes alone, and what it allocates and lets go of is counted.
     """
-    trimmed = trim(network)
-    shapes = {name: tensor.to("meta") for name, tensor in (*trimmed.named_parameters(), *trimmed.named_buffers())}
+    trimmed = trim(_skeleton(network))
     allocations = _Allocations()
     with torch.no_grad(), allocations:
-        pixels = torch.empty(1, channels, *window, device="meta")
-        torch.func.functional_call(trimmed, shapes, (pixels, trimmed.plan(window, kept).tolist()))
+        trimmed(torch.empty(1, channels, *window, device="meta"), trimmed.plan(window, kept).tolist())
     return allocations.most
+
+
+def _skeleton(network: nn.Module) -> nn.Module:
+    """Copy a network without its numbers, and without what its batch norms compute, which takes long on shapes."""
+    shapes = {id(tensor): tensor.to("meta") for tensor in (*network.parameters(), *network.buffers())}
+    skeleton = deepcopy(network, shapes)
+    for module in list(skeleton.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, _Allocate())
+    return skeleton
+
+
+class _Allocate(nn.Module):
+    """Takes as much memory as a batch norm."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.empty_like(features)
 
 
 class _Allocations(TorchDispatchMode):

@@ -25,6 +25,7 @@ HEADINGS = {
     "val_iou": "IoU",
     "val_pooled_dice": "Pooled Dice",
     "val_pooled_iou": "Pooled IoU",
+    "val_ap50": "AP@0.5",
 }
 """Scores that the table shows."""
 

@@ -27,6 +27,7 @@ from unetkit.inference.halo import HaloMeasurement, measure_halo
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
 from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
+from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.scoring.scores import count_pixels
 from unetkit.training.base import NetworkModule
 from unetkit.training.callbacks import SCORES, CpuNotice, KeepBest, MetricsTable, RunFolder
@@ -39,6 +40,7 @@ CHECKPOINT_FILE = "last.ckpt"
 PICTURE_FILE = "validation.png"
 PICTURE_IMAGES = 12
 HALO_IMAGES = 24
+OBJECT_SCORES = ("ap50", "f1", "pq")
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 50,
@@ -61,7 +63,8 @@ class RunResult:
         folder: The run folder.
         model: The model file.
         dice: Mean Dice of the model over the validation images, None without validation images.
-        scores: All scores of the model over the validation images, named as in metrics.csv; empty without them.
+        scores: All scores of the model over the validation images, named as in metrics.csv; empty without them. Of one
+            that tells instances apart also those of its objects, pooled over the images: val_ap50, val_f1 and val_pq.
         epoch: Number of the epoch that the model is from, the first being 1.
         halo: The halo that was measured.
         interrupted: Whether the run was stopped before its end.
@@ -218,15 +221,24 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted:
     )
     dice = keeper.best_score if keeper.best_score >= 0 else None
     segmenter.spec = replace(
-        segmenter.spec,
-        smallest_object=data.smallest_object().pixels,
-        halo=halo.halo,
-        halo_error=halo.error,
-        training=describe_run(trainer, data, val_dice=dice),
+        segmenter.spec, smallest_object=data.smallest_object().pixels, halo=halo.halo, halo_error=halo.error
     )
+    objects = _object_scores(segmenter, data) if segmenter.spec.instances else {}
+    segmenter.spec = replace(segmenter.spec, training=describe_run(trainer, data, val_dice=dice, **objects))
     save_model(segmenter, path)
     _draw(segmenter, items[:PICTURE_IMAGES], folder / PICTURE_FILE)
-    return RunResult(folder, path, dice, keeper.best_scores, keeper.best_epoch + 1, halo, interrupted)
+    return RunResult(folder, path, dice, keeper.best_scores | objects, keeper.best_epoch + 1, halo, interrupted)
+
+
+def _object_scores(segmenter: Segmenter, data: SegmentationData) -> dict[str, float]:
+    """Score the labels that `segment` makes of the validation images; nothing without these."""
+    counts = InstanceCounts()
+    device = str(next(segmenter.parameters()).device)
+    for item, truth in data.val_objects():
+        labels = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", output="labels", device=device)
+        counts += match_instances(labels, truth)
+    scores = counts.scores.flat()
+    return {f"val_{name}": scores[name] for name in OBJECT_SCORES} if counts != InstanceCounts() else {}
 
 
 def describe_run(trainer: Trainer, data: TrainingData, **scores: float | None) -> dict[str, Any]:
