@@ -113,7 +113,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(
     for _ in range(kills):
         process = start(words(result, *options, "--resume"))
         wait_for_bands(process, unfinished, size + 1)
-        time.sleep(rng.uniform(0, 0.3))
+        time.sleep(rng.uniform(0, 0.1))
         kill(process)
         assert unfinished.stat().st_size >= size
         size = unfinished.stat().st_size
@@ -135,7 +135,7 @@ def test_what_is_left_is_no_result_and_no_input_and_is_replaced_without_resume(
     process.kill()
     process.communicate()
     (here / "out.tif.partial").unlink(missing_ok=True)  # of the file itself
-    assert {path.name for path in here.iterdir()} == {"in.tif", "out.tif.unfinished"}
+    assert {path.name for path in here.iterdir()} == {"in.tif", "out.tif.unfinished", "out.tif.lock"}
     model = words("out.tif")[4]
     assert main(["segment", str(here), "folder", "--model", model, "--tile", "256", "--backend", "torch"]) == 0
     assert [path.name for path in (here / "folder").iterdir()] == ["in.tif"]
@@ -151,6 +151,24 @@ def test_what_is_left_is_no_result_and_no_input_and_is_replaced_without_resume(
     assert main([*words("out.tif"), "--threshold", "0.7"]) == 0
     assert "going on" not in capsys.readouterr().out
     assert {path.name for path in here.iterdir()} == {"in.tif", "out.tif", "folder"}
+
+
+@pytest.mark.parametrize("options", [[], ["--resume"], ["--overwrite"]])
+def test_a_second_run_on_the_same_output_is_refused_and_disturbs_nothing(
+    here: Path, words: Any, start: Any, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    expected = uninterrupted(words("out.tif"), here / "out.tif", here / "whole.tif")
+    process = start(words("out.tif"))
+    wait_for_bands(process, here / "out.tif.unfinished")
+    process.send_signal(signal.SIGSTOP)  # so that it is not done before the other has begun
+    try:
+        assert main(words("out.tif", *options)) == 2
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert "Another run is making out.tif" in capsys.readouterr().err
+    assert process.wait(timeout=60) == 0
+    assert contents(here / "out.tif") == expected
+    assert {path.name for path in here.iterdir()} == {"in.tif", "out.tif", "whole.tif"}
 
 
 def test_resuming_where_nothing_is_left_to_do_or_nothing_was_begun(

@@ -35,7 +35,7 @@ from unetkit.io.bands import BandStore, read_job
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.files import create_sink, open_image
 from unetkit.io.image import UNNAMED_AXES, BadTile, ImageInfo, ImageSource, OutputSpec
-from unetkit.io.partial import check_target, partial_file
+from unetkit.io.partial import check_target, claimed, partial_file
 from unetkit.io.reading import Reading
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.statistics import sample_pixels
@@ -231,7 +231,7 @@ class Segmentation:
             create_sink(job.result, spec, overwrite=self.written.overwrite)  # what is not possible is an error now
             pixels = info.planes * info.height * info.width
             advance = self.progress(job.image.name, pixels) if self.progress else None
-            with self._bands(job.result, source, predictor) as bands:
+            with claimed(job.result), self._bands(job.result, source, predictor) as bands:
                 kept = sum(band.shape[1] for band in bands) * info.width
                 objects, skipped = self._write(job.result, spec, source, predictor, bands, advance)
             picture = job.result.with_name(f"{job.result.name}.skipped.png") if skipped else None

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from filelock import FileLock, Timeout
+
 from unetkit.errors import OutputError
 
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
@@ -70,6 +72,31 @@ def _put_back(replaced: Path, path: Path) -> None:
     """Move a folder that was moved aside back to its place, if nothing has taken it."""
     if replaced.exists() and not path.exists():
         replaced.rename(path)
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Keep other runs away from an output while it is made: two at once would spoil each other's parts.
+
+    A lock file lies beside `path` meanwhile. One that a killed process left claims nothing.
+
+    Raises:
+        OutputError: Another run is making this output, or the lock file cannot be written.
+    """
+    lock = FileLock(path.with_name(path.name + ".lock"), blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise OutputError(
+            f"Another run is making {path}.", "Wait until it has ended, or choose another output."
+        ) from None
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # before it is released: who waits sees that it is gone
+        lock.release()
 
 
 @contextmanager

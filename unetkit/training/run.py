@@ -232,13 +232,13 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted:
 
 def _object_scores(segmenter: Segmenter, data: SegmentationData) -> dict[str, float]:
     """Score the labels that `segment` makes of the validation images; nothing without these."""
-    counts = InstanceCounts()
+    counts = []
     device = str(next(segmenter.parameters()).device)
     for item, truth in data.val_objects():
         labels = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", output="labels", device=device)
-        counts += match_instances(labels, truth)
-    scores = counts.scores.flat()
-    return {f"val_{name}": scores[name] for name in OBJECT_SCORES} if counts != InstanceCounts() else {}
+        counts.append(match_instances(labels, truth))
+    scores = sum(counts, InstanceCounts()).scores.flat()
+    return {f"val_{name}": scores[name] for name in OBJECT_SCORES} if counts else {}
 
 
 def describe_run(trainer: Trainer, data: TrainingData, **scores: float | None) -> dict[str, Any]:
