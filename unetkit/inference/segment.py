@@ -107,7 +107,7 @@ def segment(
             the number of pixels predicted since its last call.
         tell: Called with sentences about what happens, for people.
         verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
-        **options: Any field of `unetkit.io.reading.Reading` (axes, series, level, pixel_size, channels, region,
+        **options: Any field of `unetkit.io.reading.Reading` (axes, series, level, pixel_size, channels, stain, region,
             on_bad_tile), `unetkit.inference.options.Tiling` (tile, halo, batch, device, backend, precision, memory,
             tta, skip_empty) and `unetkit.inference.options.Result` (output, threshold, split, min_size, min_confidence,
             pyramid, overwrite, resume).

@@ -15,6 +15,7 @@ from unetkit.io.partial import check_target, check_zarr_target
 from unetkit.io.pyramid import Level, Series
 from unetkit.io.raster import PngSink, RasterSource
 from unetkit.io.reading import WHOLE, Reading, parse_region
+from unetkit.io.stains import StainSource
 from unetkit.io.tiff import TiffSource, list_tiff_series
 from unetkit.io.tiff_sink import TiffSink
 from unetkit.io.views import RegionSource, RescaledSource
@@ -43,7 +44,8 @@ def open_image(
 
     Args:
         path: The file, or the folder of an OME-Zarr.
-        reading: What of it to read: axes, series, level or pixel size, channels, region, and what to do at bad tiles.
+        reading: What of it to read: axes, series, level or pixel size, channels, stain, region, and what to do at bad
+            tiles.
         expand_palette: Whether images with a palette become RGB (or grey, for a grey palette). False gives the stored
             numbers, which is right for label images.
         cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
@@ -56,7 +58,9 @@ def open_image(
         if reading.pixel_size is not None:
             source = RescaledSource(source, reading.pixel_size)
         region = parse_region(reading.region)
-        return source if region is None else RegionSource(source, region)
+        if region is not None:
+            source = RegionSource(source, region)
+        return source if reading.stain is None else StainSource(source, reading.stain)
     except BaseException:  # whatever it is, the file must not stay open
         source.close()
         raise

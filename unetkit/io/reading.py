@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal, get_args
 
-from unetkit.errors import ConfigError
+from unetkit.errors import ConfigError, closest
 
 OnBadTile = Literal["stop", "background"]
+
+Stain = Literal["hematoxylin", "eosin", "dab"]
+"""Stains that can be told apart, in the order of scikit-image's `hed_from_rgb`."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Reading:
         level: Number of the level in a pyramid, 0 being the full resolution; by default 0.
         pixel_size: Size of a pixel in micrometres: the nearest finer level is read and resampled to it.
         channels: Numbers of the channels, from 0, in the order wanted, such as "0,2"; a tuple of int once it is made.
+        stain: "hematoxylin", "eosin" or "dab": an RGB image of stained tissue is read as the amount of this stain, one
+            grey channel in which nuclei (hematoxylin) are bright.
         region: "y,x,height,width" in pixels of what is read otherwise (after `level` or `pixel_size`); a tuple of int
             once it is made.
         on_bad_tile: "stop" is an error at the first part of the file that cannot be decoded; "background" reads it as
@@ -37,6 +42,7 @@ class Reading:
     level: int | None = None
     pixel_size: float | None = None
     channels: str | Sequence[int] | None = None
+    stain: Stain | None = None
     region: str | Sequence[int] | None = None
     on_bad_tile: OnBadTile = "stop"
 
@@ -53,6 +59,8 @@ class Reading:
                 f"Level {self.level} and the pixel size {self.pixel_size:g} µm are both given.",
                 "Give one of them: a pixel size picks the level by itself.",
             )
+        if self.stain is not None and self.stain not in get_args(Stain):
+            raise ConfigError(f"There is no stain '{self.stain}'.", closest(self.stain, get_args(Stain)))
         if self.on_bad_tile not in get_args(OnBadTile):
             raise ConfigError(f"'{self.on_bad_tile}' is no answer to a bad tile.", "Choose stop or background.")
 
