@@ -48,9 +48,11 @@ def test_a_disc_of_hematoxylin_is_bright_whatever_is_around_it() -> None:
     assert amount[0, 48] < 0.02
 
 
-def test_white_is_no_stain() -> None:
-    white = np.full((64, 64, 3), 255, np.uint8)
-    assert not StainSource(ArraySource(white, "YXS"), "dab").read(0, ALL, ALL).any()
+@pytest.mark.parametrize("stain", get_args(Stain))
+@pytest.mark.parametrize("value", [0, 255])
+def test_neither_white_nor_what_lies_outside_the_scan_is_a_stain(stain: Stain, value: int) -> None:
+    pixels = np.full((64, 64, 3), value, np.uint8)
+    assert not StainSource(ArraySource(pixels, "YXS"), stain).read(0, ALL, ALL).any()
 
 
 def test_a_file_is_read_so_with_a_region_and_planes(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ class StainSource:
 
     Colour deconvolution of Ruifrok and Johnston 2001 (Anal Quant Cytol Histol 23, 291-299) with their vectors of
     hematoxylin, eosin and DAB; equal to six times scikit-image's `rgb2hed`, which takes logarithms to the base 1e-6.
-    White, the largest value of the pixels' type, is no stain. Each pixel is computed by itself, so the result does not
-    depend on the windows that are read.
+    White, the largest value of the pixels' type, is no stain, and neither is pure black: it lies outside the scan of a
+    slide, or could not be decoded. Each pixel is computed by itself, whatever window is read.
 
     Args:
         source: The image; closed with this one.
@@ -65,7 +65,7 @@ class StainSource:
         amount: NDArray[np.float32] = self._tables[0][red]
         amount += self._tables[1][green]
         amount += self._tables[2][blue]
-        np.maximum(amount, 0, out=amount)
+        amount[(amount < 0) | ((red | green | blue) == 0)] = 0
         return amount[None]
 
     def close(self) -> None:
