@@ -94,9 +94,9 @@ def _segment_tissue(folder: Path, picture: Path, run: Callable[[list[str]], int]
     pixels = immunohistochemistry()  # type: ignore[no-untyped-call]
     tifffile.imwrite(tissue, pixels, photometric="rgb")
     say("\nA real image and no training: stained tissue of a colon (immunohistochemistry, from scikit-image).")
-    _run(["segment", str(tissue), str(labels), "--output", "labels"], run)
+    _run(["segment", str(tissue), str(labels), "--output", "labels", "--stain", "hematoxylin"], run)
     numbers = tifffile.imread(labels)
-    title = f"{numbers.max()} objects: the nuclei between the glands; brown glands are unlike what the model has seen"
+    title = f"{numbers.max()} objects, found by their hematoxylin, the blue stain, between the glands and in them"
     labels_picture(picture, pixels.transpose(2, 0, 1), numbers, title)
 
 
