@@ -7,7 +7,8 @@ import pytest
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.transforms import resolve_augmentation
-from unetkit.planning.choose import BATCHES, CROPS, EPOCHS, TOTAL_CROPS, choose
+from unetkit.models.spec import ModelSpec
+from unetkit.planning.choose import BATCHES, CROPS, EPOCHS, TOTAL_CROPS, Network, choose
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 
@@ -30,13 +31,14 @@ NUCLEI = Facts(
     diameters=(10.0, 20.0, 40.0),
     objects=20_000,
     touching=0.2,
+    width=20.0,
 )
 
 
 def chosen(
     facts: Facts = NUCLEI, machine: Machine = LAPTOP, given: dict[str, Any] | None = None, seconds: float = 0.1
 ) -> dict[str, Any]:
-    choices = choose(facts, machine, given or {}, lambda encoder, crop, batch: seconds)
+    choices = choose(facts, machine, given or {}, lambda network, crop, batch: seconds)
     assert all(choice.why for choice in choices)
     return {choice.key: choice.value for choice in choices}
 
@@ -50,7 +52,7 @@ def test_what_is_given_is_kept_and_the_rest_fits_it() -> None:
 
 
 def test_nothing_is_timed_where_the_length_is_given() -> None:
-    def never(encoder: str, crop: int, batch: int) -> float:
+    def never(network: Network, crop: int, batch: int) -> float:
         raise AssertionError
 
     choose(NUCLEI, LAPTOP, {"data.crops_per_epoch": 8, "trainer.max_epochs": 1}, never)
@@ -65,6 +67,30 @@ def test_a_gpu_gets_a_larger_network_and_more_to_do() -> None:
     assert total[1] > 3 * total[0]
     assert workstation["trainer.devices"] == 1
     assert "trainer.devices" not in laptop
+
+
+@pytest.mark.parametrize("machine", [LAPTOP, WORKSTATION])
+def test_thin_structures_are_seen_at_full_resolution_unless_the_network_is_given(machine: Machine) -> None:
+    membranes = replace(NUCLEI, width=7.0, kind="binary", touching=0.0)
+    timed: list[Network] = []
+
+    def time(network: Network, crop: int, batch: int) -> float:
+        timed.append(network)
+        return 0.1
+
+    settings = {choice.key: choice.value for choice in choose(membranes, machine, {}, time)}
+    assert settings["model.arch"] == "plain_unet"
+    assert "model.encoder" not in settings
+    assert timed == [{name: settings[f"model.{name}"] for name in ("arch", "base_channels", "batch_norm", "depth")}]
+    ModelSpec(**timed[0])
+    wide = chosen(machine=machine)
+    assert "model.arch" not in wide
+    assert settings["data.batch_size"] < wide["data.batch_size"]
+    assert chosen(membranes, machine, {"model.encoder": "resnet34"}).keys() == wide.keys()
+    assert "model.encoder" in chosen(membranes, machine, {"model.arch": "unet"})
+    given = chosen(NUCLEI, machine, {"model.arch": "plain_unet", "model.base_channels": 8})
+    assert given["model.base_channels"] == 8
+    assert "model.encoder" not in given
 
 
 @pytest.mark.parametrize(("large", "side", "crop"), [(40, 1000, 256), (100, 1000, 320), (900, 1000, 320), (40, 90, 96)])

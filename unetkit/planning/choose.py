@@ -18,6 +18,13 @@ MUCH_DATA = 2000
 
 ROOMY_GPU = 12 * 2**30
 
+THIN = 10.0
+"""Width in pixels up to which membranes, vessels or fibres are thin. Features of a ResNet begin at half the resolution;
+those of the plain U-Net are as fine as the image, which measured better on thin membranes in the same time."""
+
+BASE_CHANNELS = {"cpu": 32, "gpu": 64}
+"""First channels of the plain U-Net."""
+
 LEARNING_RATE = 0.001
 
 CROPS = {"cpu": (256, 320), "gpu": (256, 512)}
@@ -34,8 +41,14 @@ BATCH_PIXELS = {"cpu": 8 * 256**2, "gpu": 16 * 256**2}
 BATCHES = (2, 32)
 """Smallest and largest batch."""
 
+PLAIN_BATCH = 0.5
+"""The plain U-Net takes several times the arithmetic: smaller batches leave it more steps."""
+
 TRAINING_BYTES = {"resnet18": 2600, "resnet34": 3000, "resnet50": 5400}
 """Bytes of memory for each pixel of a batch, in float32: twice what was measured to be kept for the backward pass."""
+
+PLAIN_BYTES = 165
+"""The same for the plain U-Net, for each of its first channels."""
 
 HALF_PRECISION = 0.75
 """Share of these bytes in mixed precision."""
@@ -112,8 +125,11 @@ class Choice:
     why: str
 
 
-Timing = Callable[[str, int, int], float]
-"""Seconds for training on a crop, of (encoder, crop, batch size)."""
+Network = Mapping[str, Any]
+"""What the network is, by the names of `ModelSpec`."""
+
+Timing = Callable[[Network, int, int], float]
+"""Seconds for training on a crop, of (network, crop, batch size)."""
 
 
 def choose(
@@ -140,14 +156,16 @@ def choose(
         return choice.value
 
     crop = take(choose_crop(facts, machine))
-    encoder = take(choose_encoder(facts, machine, crop))
+    network = {
+        choice.key.removeprefix("model."): take(choice) for choice in choose_network(facts, machine, crop, given)
+    }
     if facts.classes > 2:
         take(Choice("model.classes", facts.classes, f"the masks have the values 0 to {facts.classes - 1}"))
     if given.get("model.classes", 2) == 2 and facts.classes == 2:
         take(choose_instances(facts))
     take(Choice("model.lr", LEARNING_RATE, "what AdamW does well with from random weights"))
     val = 0.0 if OWN_VALIDATION & given.keys() else take(choose_validation(facts))
-    batch = take(choose_batch(machine, encoder, crop))
+    batch = take(choose_batch(machine, network, crop))
     take(choose_foreground_share(facts))
     augment = take(choose_augmentation(facts))
     if "data.augment" not in given:
@@ -158,7 +176,7 @@ def choose(
     if not {"data.crops_per_epoch", "trainer.max_epochs"} <= given.keys():
         share = 0.0 if isinstance(val, str) else float(val)
         length = choose_length(
-            facts, machine, crop, batch, share, time(encoder, crop, batch), minutes, given.get("trainer.max_epochs")
+            facts, machine, crop, batch, share, time(network, crop, batch), minutes, given.get("trainer.max_epochs")
         )
         for choice in length:
             take(choice)
@@ -168,8 +186,29 @@ def choose(
     return sorted(chosen.values(), key=lambda choice: order.index(choice.key.partition(".")[0]))
 
 
+def choose_network(facts: Facts, machine: Machine, crop: int, given: Mapping[str, Any]) -> list[Choice]:
+    """Choose the plain U-Net for thin structures, else one on an encoder, unless it is given."""
+    thin = facts.width <= THIN and "model.encoder" not in given
+    if given.get("model.arch", "plain_unet" if thin else "unet") == "unet":
+        return [choose_encoder(facts, machine, crop)]
+    return [
+        Choice(
+            "model.arch",
+            "plain_unet",
+            f"what is to be told apart is {facts.width:.0f} pixels wide: this network sees it at full resolution",
+        ),
+        Choice(
+            "model.base_channels",
+            BASE_CHANNELS["gpu" if machine.gpu else "cpu"],
+            "64 in the paper, for which there is a GPU" if machine.gpu else "half of the paper's, for a processor",
+        ),
+        Choice("model.batch_norm", True, "learns faster than the paper's without"),
+        Choice("model.depth", 4, "as in the paper"),
+    ]
+
+
 def choose_encoder(facts: Facts, machine: Machine, crop: int) -> Choice:
-    """Choose a network that the machine can train in time and that the data can fill."""
+    """Choose an encoder that the machine can train in time and that the data can fill."""
     if not machine.gpu:
         return Choice("model.encoder", ENCODERS["cpu"], "the fastest ResNet, for training on a processor")
     if facts.pixels / crop**2 >= MUCH_DATA and machine.device_memory >= ROOMY_GPU:
@@ -204,12 +243,15 @@ def choose_crop(facts: Facts, machine: Machine) -> Choice:
     )
 
 
-def choose_batch(machine: Machine, encoder: str, crop: int) -> Choice:
+def choose_batch(machine: Machine, network: Network, crop: int) -> Choice:
     """Choose a power of two, within the memory."""
-    wanted = BATCH_PIXELS["gpu" if machine.gpu else "cpu"] / crop**2
-    each = (
-        TRAINING_BYTES.get(encoder, TRAINING_BYTES["resnet50"]) * crop**2 * (HALF_PRECISION if machine.bfloat16 else 1)
-    )
+    plain = "base_channels" in network
+    wanted = BATCH_PIXELS["gpu" if machine.gpu else "cpu"] / crop**2 * (PLAIN_BATCH if plain else 1)
+    if plain:
+        kept = PLAIN_BYTES * network["base_channels"]
+    else:
+        kept = TRAINING_BYTES.get(network["encoder"], TRAINING_BYTES["resnet50"])
+    each = kept * crop**2 * (HALF_PRECISION if machine.bfloat16 else 1)
     room = MEMORY_SHARE * machine.device_memory / each
     batch = _clip(2 ** floor(log2(min(wanted, room))), *BATCHES)
     memory = f"it takes about {batch * each / 2**30:.1f} GiB of memory"

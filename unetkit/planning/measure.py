@@ -56,6 +56,7 @@ class Facts:
         diameters: The 10, 50 and 90 percentile of the objects' equivalent diameters, in pixels; zeros without objects.
         objects: Number of objects.
         touching: Share of the numbered objects that touch another one.
+        width: The middle of the looks' own, in pixels; infinite where nothing has a width.
     """
 
     images: int
@@ -74,6 +75,7 @@ class Facts:
     diameters: tuple[float, float, float]
     objects: int
     touching: float
+    width: float
 
 
 def look_at_all(pairs: Sequence[Pair]) -> list[Look]:
@@ -115,6 +117,7 @@ def measure(looks: Sequence[Look]) -> Facts:
         diameters=(float(low), float(middle), float(high)),
         objects=len(diameters),
         touching=sum(look.touching for look in looks) / labels if kind == "instances" else 0.0,
+        width=float(np.median([look.width_of_rarer for look in looks])),
     )
 
 

@@ -66,8 +66,8 @@ def make_plan(given: Mapping[str, Any], minutes: float | None = None) -> Plan:
     facts = measure(looks[: len(pairs)])
     machine = find_machine(str(given.get("trainer.accelerator", "auto")))
 
-    def time(encoder: str, crop: int, batch: int) -> float:
-        return time_crop(encoder, facts.channels, crop, batch, machine)
+    def time(network: Mapping[str, Any], crop: int, batch: int) -> float:
+        return time_crop(network, facts.channels, crop, batch, machine)
 
     choices = choose(facts, machine, given, time, minutes)
     chosen = {choice.key: choice.value for choice in choices}

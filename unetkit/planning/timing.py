@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import perf_counter
+from typing import Any
 
 import torch
 
@@ -20,11 +22,11 @@ LOADING = 0.015
 """Seconds in which one core reads and augments a crop of 256 x 256 pixels."""
 
 
-def time_crop(encoder: str, channels: int, crop: int, batch: int, machine: Machine) -> float:
+def time_crop(network: Mapping[str, Any], channels: int, crop: int, batch: int, machine: Machine) -> float:
     """Return the seconds that training on a crop takes, its augmentation included.
 
     Args:
-        encoder: Of the network.
+        network: What it is, by the names of `ModelSpec`.
         channels: Of the images.
         crop: Side of the crops in pixels.
         batch: Crops in a batch.
@@ -32,15 +34,15 @@ def time_crop(encoder: str, channels: int, crop: int, batch: int, machine: Machi
     """
     device = torch.device(machine.device)
     count = batch if machine.gpu else min(batch, max(1, TIMED_PIXELS // crop**2))
-    network = build_network(ModelSpec(encoder=encoder, in_channels=channels))
-    network = network.to(device).to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.AdamW(network.parameters())
+    module = build_network(ModelSpec(in_channels=channels, **network))
+    module = module.to(device).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(module.parameters())
     images = torch.randn(count, channels, crop, crop, device=device).contiguous(memory_format=torch.channels_last)
     seconds = []
     for _ in range(1 + STEPS):
         start = perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=machine.bfloat16):
-            loss = network(images).float().square().mean()
+            loss = module(images).float().square().mean()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
