@@ -8,9 +8,10 @@ import pytest
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.transforms import resolve_augmentation
 from unetkit.models.spec import ModelSpec
-from unetkit.planning.choose import BATCHES, CROPS, EPOCHS, TOTAL_CROPS, Network, choose
+from unetkit.planning.choose import BATCHES, CROPS, EPOCHS, KNOWN, TOTAL_CROPS, Network, choose
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
+from unetkit.planning.trial import Trial
 
 LAPTOP = Machine("cpu", "a processor", 4, False, 8 * 2**30, 8 * 2**30)
 WORKSTATION = Machine("cuda", "a GPU", 16, True, 64 * 2**30, 24 * 2**30)
@@ -36,9 +37,13 @@ NUCLEI = Facts(
 
 
 def chosen(
-    facts: Facts = NUCLEI, machine: Machine = LAPTOP, given: dict[str, Any] | None = None, seconds: float = 0.1
+    facts: Facts = NUCLEI,
+    machine: Machine = LAPTOP,
+    given: dict[str, Any] | None = None,
+    seconds: float = 0.1,
+    trial: Trial | None = None,
 ) -> dict[str, Any]:
-    choices = choose(facts, machine, given or {}, lambda network, crop, batch: seconds)
+    choices = choose(facts, machine, given or {}, lambda: trial, lambda network, crop, batch: seconds)
     assert all(choice.why for choice in choices)
     return {choice.key: choice.value for choice in choices}
 
@@ -55,7 +60,7 @@ def test_nothing_is_timed_where_the_length_is_given() -> None:
     def never(network: Network, crop: int, batch: int) -> float:
         raise AssertionError
 
-    choose(NUCLEI, LAPTOP, {"data.crops_per_epoch": 8, "trainer.max_epochs": 1}, never)
+    choose(NUCLEI, LAPTOP, {"data.crops_per_epoch": 8, "trainer.max_epochs": 1}, lambda: None, never)
 
 
 def test_a_gpu_gets_a_larger_network_and_more_to_do() -> None:
@@ -78,7 +83,7 @@ def test_thin_structures_are_seen_at_full_resolution_unless_the_network_is_given
         timed.append(network)
         return 0.1
 
-    settings = {choice.key: choice.value for choice in choose(membranes, machine, {}, time)}
+    settings = {choice.key: choice.value for choice in choose(membranes, machine, {}, lambda: None, time)}
     assert settings["model.arch"] == "plain_unet"
     assert "model.encoder" not in settings
     assert timed == [{name: settings[f"model.{name}"] for name in ("arch", "base_channels", "batch_norm", "depth")}]
@@ -91,6 +96,33 @@ def test_thin_structures_are_seen_at_full_resolution_unless_the_network_is_given
     given = chosen(NUCLEI, machine, {"model.arch": "plain_unet", "model.base_channels": 8})
     assert given["model.base_channels"] == 8
     assert "model.encoder" not in given
+
+
+def test_training_starts_from_the_builtin_model_where_it_knows_the_objects() -> None:
+    network = {"encoder": "resnet18", "depth": 5, "decoder_channels": (128, 64, 32, 16, 16)}
+    known = chosen(trial=Trial("nuclei", network, KNOWN))
+    assert known["model.weights"] == "nuclei"
+    assert known["model.decoder_channels"] == [128, 64, 32, 16, 16]
+    assert chosen(machine=WORKSTATION, trial=Trial("nuclei", network, KNOWN))["model.encoder"] == "resnet18"
+    assert "model.weights" not in chosen(trial=Trial("nuclei", network, KNOWN - 0.01))
+
+
+@pytest.mark.parametrize(
+    ("facts", "given"),
+    [
+        (NUCLEI, {"model.encoder": "resnet50"}),
+        (NUCLEI, {"model.weights": "imagenet"}),
+        (NUCLEI, {"model.arch": "plain_unet"}),
+        (NUCLEI, {"model.in_channels": 1}),
+        (replace(NUCLEI, kind="classes", classes=3), {}),
+        (replace(NUCLEI, width=5.0), {}),
+    ],
+)
+def test_the_builtin_model_is_not_tried_where_the_network_is_another(facts: Facts, given: dict[str, Any]) -> None:
+    def never() -> None:
+        raise AssertionError
+
+    choose(facts, LAPTOP, given, never, lambda *_: 0.1)
 
 
 @pytest.mark.parametrize(("large", "side", "crop"), [(40, 1000, 256), (100, 1000, 320), (900, 1000, 320), (40, 90, 96)])
@@ -162,7 +194,7 @@ def test_validation_that_is_said_otherwise_is_no_share() -> None:
 @pytest.mark.parametrize("seconds", [0.01, 0.1, 1.0])
 def test_training_takes_the_time_that_there_is(seconds: float) -> None:
     crop, epochs, val = 256, "trainer.max_epochs", 0.1
-    choices = choose(NUCLEI, LAPTOP, {"data.crop": crop}, lambda *_: seconds, minutes=30)
+    choices = choose(NUCLEI, LAPTOP, {"data.crop": crop}, lambda: None, lambda *_: seconds, minutes=30)
     settings = {choice.key: choice.value for choice in choices}
     total = settings[epochs] * settings["data.crops_per_epoch"]
     validated = 0.7 * settings[epochs] * val * NUCLEI.pixels / crop**2
@@ -174,7 +206,7 @@ def test_training_takes_the_time_that_there_is(seconds: float) -> None:
 
 def test_a_busy_machine_is_said_to_be_one() -> None:
     for busy in (False, True):
-        choices = choose(NUCLEI, replace(LAPTOP, busy=busy), {}, lambda *_: 0.1)
+        choices = choose(NUCLEI, replace(LAPTOP, busy=busy), {}, lambda: None, lambda *_: 0.1)
         assert ("other work" in choices[-1].why) == busy
 
 

@@ -48,4 +48,5 @@ def crowd(
     weight = cv2.GaussianBlur(cv2.dilate(added, FRINGE).astype(np.float32), (0, 0), SOFTNESS)
     stronger = (others.mean(0) > pixels.mean(0)) == bright
     on_top = (added > 0) & ((here == 0) | (cv2.medianBlur(stronger.astype(np.uint8), 5) > 0))
-    return pixels + weight * (seen - pixels), np.where(on_top, here.max() + there, here).astype(objects.dtype)
+    crowded = (pixels + weight * (seen - pixels)).astype(np.float32, copy=False)
+    return crowded, np.where(on_top, here.max() + there, here).astype(objects.dtype)

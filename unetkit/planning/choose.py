@@ -9,6 +9,7 @@ from typing import Any
 
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
+from unetkit.planning.trial import Trial
 
 ENCODERS = {"cpu": "resnet18", "gpu": "resnet34", "much data": "resnet50"}
 """Encoders by what there is to train with; the last needs a GPU of `ROOMY_GPU` bytes."""
@@ -24,6 +25,9 @@ those of the plain U-Net are as fine as the image, which measured better on thin
 
 BASE_CHANNELS = {"cpu": 32, "gpu": 64}
 """First channels of the plain U-Net."""
+
+KNOWN = 0.6
+"""From this Dice of the built-in model on the data, see `Trial`, training starts from it."""
 
 LEARNING_RATE = 0.001
 
@@ -100,6 +104,9 @@ FULL = 0.5
 TOUCHING = 0.01
 """Share of the objects that touch another from which on they are learnt as single objects."""
 
+OWN_NETWORK = {f"model.{name}" for name in ("weights", "arch", "encoder", "depth", "decoder_channels", "in_channels")}
+"""Settings with which the network is not that of the built-in model."""
+
 OWN_VALIDATION = {"data.val_pages", "data.folds"}
 """Settings that say what to validate on in place of a share of the images."""
 
@@ -128,12 +135,20 @@ class Choice:
 Network = Mapping[str, Any]
 """What the network is, by the names of `ModelSpec`."""
 
+Try = Callable[[], Trial | None]
+"""Tries the built-in model on the data."""
+
 Timing = Callable[[Network, int, int], float]
 """Seconds for training on a crop, of (network, crop, batch size)."""
 
 
 def choose(
-    facts: Facts, machine: Machine, given: Mapping[str, Any], time: Timing, minutes: float | None = None
+    facts: Facts,
+    machine: Machine,
+    given: Mapping[str, Any],
+    try_builtin: Try,
+    time: Timing,
+    minutes: float | None = None,
 ) -> list[Choice]:
     """Choose the settings of a training run.
 
@@ -141,6 +156,7 @@ def choose(
         facts: The data.
         machine: The machine.
         given: Settings that are fixed, by key; the others are chosen to fit them.
+        try_builtin: Called at most once, if the network may be that of the built-in model.
         time: Called at most once, if the length of the training is to be chosen.
         minutes: How long training may take; by default what suits the machine.
 
@@ -157,13 +173,15 @@ def choose(
 
     crop = take(choose_crop(facts, machine))
     network = {
-        choice.key.removeprefix("model."): take(choice) for choice in choose_network(facts, machine, crop, given)
+        choice.key.removeprefix("model."): take(choice)
+        for choice in choose_network(facts, machine, crop, given, try_builtin)
     }
+    network.pop("weights", None)
     if facts.classes > 2:
         take(Choice("model.classes", facts.classes, f"the masks have the values 0 to {facts.classes - 1}"))
     if given.get("model.classes", 2) == 2 and facts.classes == 2:
         take(choose_instances(facts))
-    take(Choice("model.lr", LEARNING_RATE, "what AdamW does well with from random weights"))
+    take(Choice("model.lr", LEARNING_RATE, "what AdamW does well with"))
     val = 0.0 if OWN_VALIDATION & given.keys() else take(choose_validation(facts))
     batch = take(choose_batch(machine, network, crop))
     take(choose_foreground_share(facts))
@@ -186,10 +204,19 @@ def choose(
     return sorted(chosen.values(), key=lambda choice: order.index(choice.key.partition(".")[0]))
 
 
-def choose_network(facts: Facts, machine: Machine, crop: int, given: Mapping[str, Any]) -> list[Choice]:
-    """Choose the plain U-Net for thin structures, else one on an encoder, unless it is given."""
+def choose_network(
+    facts: Facts, machine: Machine, crop: int, given: Mapping[str, Any], try_builtin: Try
+) -> list[Choice]:
+    """Choose the plain U-Net for thin structures, else one on an encoder, unless it is given.
+
+    Where the built-in model knows such objects, it is the one to start from.
+    """
     thin = facts.width <= THIN and "model.encoder" not in given
     if given.get("model.arch", "plain_unet" if thin else "unet") == "unet":
+        free = facts.classes == 2 and not OWN_NETWORK & given.keys()
+        trial = try_builtin() if free else None
+        if trial is not None and trial.dice >= KNOWN:
+            return choose_builtin(trial)
         return [choose_encoder(facts, machine, crop)]
     return [
         Choice(
@@ -205,6 +232,16 @@ def choose_network(facts: Facts, machine: Machine, crop: int, given: Mapping[str
         Choice("model.batch_norm", True, "learns faster than the paper's without"),
         Choice("model.depth", 4, "as in the paper"),
     ]
+
+
+def choose_builtin(trial: Trial) -> list[Choice]:
+    """Start from the built-in model, with its network."""
+    why = f"the built-in model finds such objects already, with a Dice of {trial.dice:.2f}: training starts from it"
+    network = [
+        Choice(f"model.{name}", list(value) if isinstance(value, tuple) else value, f"as '{trial.model}' has it")
+        for name, value in trial.network.items()
+    ]
+    return [Choice("model.weights", trial.model, why), *network]
 
 
 def choose_encoder(facts: Facts, machine: Machine, crop: int) -> Choice:

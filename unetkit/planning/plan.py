@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from unetkit.planning.choose import Choice, choose
 from unetkit.planning.machine import Machine, find_machine
 from unetkit.planning.measure import Facts, look_at_all, measure
 from unetkit.planning.timing import time_crop
+from unetkit.planning.trial import try_builtin
 from unetkit.planning.warn import Concern, find_concerns
 
 PLACES = tuple(field.name for field in fields(Places))
@@ -69,7 +71,7 @@ def make_plan(given: Mapping[str, Any], minutes: float | None = None) -> Plan:
     def time(network: Mapping[str, Any], crop: int, batch: int) -> float:
         return time_crop(network, facts.channels, crop, batch, machine)
 
-    choices = choose(facts, machine, given, time, minutes)
+    choices = choose(facts, machine, given, partial(try_builtin, looks[: len(pairs)]), time, minutes)
     chosen = {choice.key: choice.value for choice in choices}
     share = 0.0 if own else chosen.get("data.val", 0.0)
     held = {id(pair) for pair in own or split_fraction(pairs, share, given.get("data.seed", 0))[1]}

@@ -66,7 +66,8 @@ def to_yaml(plan: Plan, target: Path) -> str:
         own = [choice for choice in plan.choices if choice.key.startswith(f"{group}.")]
         lines += ["", f"{group}:"]
         if group == "model":
-            lines += _comment(RANDOM_WEIGHTS, "  ") if any(choice.key == "model.encoder" for choice in own) else []
+            random = {"model.arch", "model.weights"}.isdisjoint(choice.key for choice in own)
+            lines += _comment(RANDOM_WEIGHTS, "  ") if random else []
         if group == "data":
             where = {name: plan.given.get(f"data.{name}") for name in PLACES}
             chosen = {choice.key for choice in own}
