@@ -8,7 +8,18 @@ import pytest
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.transforms import resolve_augmentation
 from unetkit.models.spec import ModelSpec
-from unetkit.planning.choose import BATCHES, CROPS, EPOCHS, KNOWN, TOTAL_CROPS, Network, choose
+from unetkit.planning.choose import (
+    BATCHES,
+    CROPS,
+    EPOCHS,
+    KNOWN,
+    MINUTES,
+    RESERVED,
+    TOTAL_CROPS,
+    VALIDATION_COST,
+    Network,
+    choose,
+)
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 from unetkit.planning.trial import Trial
@@ -147,14 +158,29 @@ def test_touching_instances_are_learnt_and_others_not() -> None:
 
 
 def test_few_images_are_varied_strongly_and_inverted_only_if_both_occur() -> None:
-    few = chosen(replace(NUCLEI, images=20, files=20, brighter=1.0))
+    small = replace(NUCLEI, images=20, files=20, pixels=20 * 256**2)
+    few = chosen(replace(small, brighter=1.0))
     assert few["data.augment"] == "strong"
     assert few["data.augment_options"]["invert_probability"] == 0
-    mixed = chosen(replace(NUCLEI, images=20, files=20, brighter=0.6))
+    mixed = chosen(replace(small, brighter=0.6))
     assert "invert_probability" not in mixed["data.augment_options"]
     assert chosen()["data.augment"] == "standard"
     for settings in (few, mixed, chosen()):
         resolve_augmentation(settings["data.augment"], settings["data.augment_options"])
+
+
+@pytest.mark.parametrize(("passes", "augment"), [(20, "light"), (200, "standard"), (400, "strong")])
+@pytest.mark.parametrize("given", [True, False])
+def test_few_images_are_varied_by_how_often_they_come(passes: int, augment: str, given: bool) -> None:
+    sections = replace(NUCLEI, images=20, files=1, pixels=20 * 256**2)
+    crop, val = 256, 0.25
+    crops = passes * (1 - val) * sections.pixels / crop**2
+    length = {"data.crops_per_epoch": round(crops / 8), "trainer.max_epochs": 8}
+    fixed = {"data.crop": crop, "data.val": val} | (length if given else {"trainer.max_epochs": 8})
+    seconds = 60 * MINUTES["cpu"] * (1 - RESERVED) / (crops + 8 * val * 20 * VALIDATION_COST)
+    settings = chosen(sections, given=fixed, seconds=seconds)
+    assert settings["data.augment"] == augment
+    assert ("data.augment_options" in settings) == (augment != "light")
 
 
 def test_the_scale_varies_as_the_objects_do() -> None:

@@ -90,7 +90,12 @@ FOREGROUND = ((0.02, 0.75), (0.3, 0.5), (0.5, 0.25))
 """Share of the crops around an object, up to such a share of foreground pixels; 0 beyond."""
 
 FEW_IMAGES = 50
-"""Up to so many images augmentation is strong."""
+"""Up to so many images, how often each part of them comes decides on augmentation."""
+
+FEW_IMAGES_AUGMENT = ((150, "light"), (300, "standard"))
+"""Augmentation of few images up to so many passes through them; "strong" beyond. On 21 sections of electron microscopy
+the plain U-Net had a validation Dice of 0.953 after 17 passes with "light", 0.949 after 27 with "strong"; with "light"
+it was best after 100."""
 
 SCALE = (1.15, 1.6)
 """Least and most that augmentation enlarges (and shrinks)."""
@@ -185,19 +190,21 @@ def choose(
     val = 0.0 if OWN_VALIDATION & given.keys() else take(choose_validation(facts))
     batch = take(choose_batch(machine, network, crop))
     take(choose_foreground_share(facts))
-    augment = take(choose_augmentation(facts))
-    if "data.augment" not in given:
-        take(choose_augment_options(facts, augment))
     take(choose_normalization(facts))
+    share = 0.0 if isinstance(val, str) else float(val)
     if (cache := choose_cache(facts, machine)) is not None:
         take(cache)
     if not {"data.crops_per_epoch", "trainer.max_epochs"} <= given.keys():
-        share = 0.0 if isinstance(val, str) else float(val)
         length = choose_length(
             facts, machine, crop, batch, share, time(network, crop, batch), minutes, given.get("trainer.max_epochs")
         )
         for choice in length:
             take(choice)
+    settings = {**given, **{key: choice.value for key, choice in chosen.items()}}
+    total = settings["data.crops_per_epoch"] * settings["trainer.max_epochs"]
+    augment = take(choose_augmentation(facts, total / count_covering(facts, crop, share)))
+    if "data.augment" not in given and augment != "light":
+        take(choose_augment_options(facts, augment))
     if machine.device == "cuda":
         take(Choice("trainer.devices", 1, "one GPU; more of them share a batch of this size each"))
     order = ("model", "data", "trainer")
@@ -313,11 +320,22 @@ def choose_foreground_share(facts: Facts) -> Choice:
     return Choice("data.foreground_share", share, f"{why}{': crops need not look for it' if share == 0 else ''}")
 
 
-def choose_augmentation(facts: Facts) -> Choice:
-    """Vary few images more than many."""
-    if facts.images <= FEW_IMAGES:
-        return Choice("data.augment", "strong", f"{facts.images} images are few: they have to stand for many")
-    return Choice("data.augment", "standard", f"{facts.images} images show much of the variety by themselves")
+def choose_augmentation(facts: Facts, passes: float) -> Choice:
+    """Vary few images as much as it takes that they are not learnt by heart.
+
+    Args:
+        facts: The data.
+        passes: Times that each part of the images comes in the whole training.
+    """
+    if facts.images > FEW_IMAGES:
+        return Choice("data.augment", "standard", f"{facts.images} images show much of the variety by themselves")
+    augment = next((augment for most, augment in FEW_IMAGES_AUGMENT if passes <= most), "strong")
+    often = "too seldom to be learnt by heart" if augment == "light" else "they have to stand for many"
+    return Choice(
+        "data.augment",
+        augment,
+        f"{facts.images} images are few, and each part of them comes {passes:.3g} times: {often}",
+    )
 
 
 def choose_augment_options(facts: Facts, augment: str) -> Choice:
@@ -382,12 +400,12 @@ def choose_length(
         affordable = floor(VALIDATION_SHARE * budget / validation) if validation else EPOCHS[kind][1]
         epochs = _clip(affordable, *EPOCHS[kind])
     least, most = TOTAL_CROPS[kind]
-    enough = min(most, max(least, PASSES * (1 - val) * cover))
+    enough = min(most, max(least, PASSES * count_covering(facts, crop, val)))
     total = min(max((budget - epochs * validation) / seconds, least), enough)
     batches = max(1, round(total / epochs / batch))
     crops = batches * batch
     needed = epochs * (crops * seconds + validation) / (1 - RESERVED) / 60
-    passes = epochs * crops / ((1 - val) * cover)
+    passes = epochs * crops / count_covering(facts, crop, val)
     return [
         Choice(
             "data.crops_per_epoch",
@@ -401,6 +419,11 @@ def choose_length(
             f"{', while other work is going on: plan again when it is not' if machine.busy else ''}",
         ),
     ]
+
+
+def count_covering(facts: Facts, crop: int, val: float) -> float:
+    """Return how many crops cover the images to train on once, without the share to validate on."""
+    return (1 - val) * facts.pixels / crop**2
 
 
 def _whole(size: float, multiple: int = 32) -> int:
