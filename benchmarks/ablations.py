@@ -46,7 +46,6 @@ CHANGES: dict[str, list[str]] = {
     "no stain jitter": ["--data.augment_options.color_probability=0"],
     "no grey crops": ["--data.augment_options.gray_probability=0"],
     "inverted crops 0.1": ["--data.augment_options.invert_probability=0.1"],
-    "crowds 0.25": ["--data.augment_options.crowd_probability=0.25"],
     "no elastic deformation": ["--data.augment_options.elastic_probability=0"],
     "loss: bce": ["--model.loss=bce"],
     "loss: dice": ["--model.loss=dice"],

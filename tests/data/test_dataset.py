@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from unetkit.data.dataset import CropDataset, CropSampler, WholeImageDataset, resize, resize_nearest
-from unetkit.data.heights import Heights
 from unetkit.data.pairs import find_pairs
 from unetkit.data.store import ImageStore
 from unetkit.data.transforms import PRESETS
@@ -195,24 +194,3 @@ def test_dataset_can_be_sent_to_a_worker(cells: Path) -> None:
     crops = _crops(_store(cells), augmentation=PRESETS["standard"])
     copy = pickle.loads(pickle.dumps(crops))
     assert torch.equal(copy[1, 2]["image"], crops[1, 2]["image"])
-
-
-def test_crowds_are_made_only_where_a_model_tells_numbered_objects_apart(cells: Path) -> None:
-    store = _store(cells)
-
-    def foreground(crowds: float, **changes: Any) -> list[float]:
-        crops = _crops(store, augmentation=replace(NONE, crowd_probability=crowds), foreground_share=0.0, **changes)
-        return [float(crops[0, index]["mask"].float().mean()) for index in range(10)]
-
-    assert sum(foreground(1.0, heights=Heights())) > 1.2 * sum(foreground(0.0, heights=Heights()))
-    some = [one > other for one, other in zip(*(foreground(p, heights=Heights()) for p in (0.5, 0.0)), strict=True)]
-    assert 0 < sum(some) < 10
-    for kind in (None, Heights(connected=True)):
-        assert foreground(1.0, heights=kind) == foreground(0.0, heights=kind)
-
-
-def test_the_heights_of_a_crowd_are_those_of_all_its_objects(cells: Path) -> None:
-    crowded = _crops(_store(cells), augmentation=replace(NONE, crowd_probability=1.0), heights=Heights())
-    for index in range(5):
-        item = crowded[0, index]
-        assert torch.equal(item["height"] > 0, item["mask"] > 0)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from unetkit.data.crowding import crowd
 from unetkit.data.heights import Heights
 from unetkit.data.objects import to_objects
 from unetkit.data.store import ImageStore, Record, to_channels
@@ -101,8 +100,6 @@ class CropDataset(Dataset[Item]):
         self._seed = seed
         self._heights = heights
         self._weights = weights
-        numbered = heights is not None and not heights.connected and weights is None
-        self._crowds = augmentation.crowd_probability if numbered else 0.0
         self._transforms: dict[int, Transform] = {}
         if augmentation != PRESETS["none"]:
             kinds = {store.records[index].channels for index in self._indices}
@@ -121,10 +118,7 @@ class CropDataset(Dataset[Item]):
         record = self._store.records[chosen]
         rng = np.random.default_rng((self._seed, epoch, index))
         pixels, targets = self._cut(chosen, record, rng)
-        if self._crowds and rng.random() < self._crowds:
-            more, objects = self._cut(chosen, record, rng)
-            turns = int(rng.integers(4))
-            pixels, targets = crowd(pixels, targets, np.rot90(more, turns, (1, 2)), np.rot90(objects, turns))
+        pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
         if self._transforms:
             low, width = record.range.center[:, None, None], record.range.scale[:, None, None]
             unit, targets = self._transforms[record.channels]((pixels - low) / width, targets, rng)
@@ -138,11 +132,11 @@ class CropDataset(Dataset[Item]):
         return item
 
     def _cut(self, index: int, record: Record, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Cut a square of the image, and resize it.
+        """Cut a square of the image that is the crop once it is resized.
 
         Returns:
-            Pixels (C, crop, crop), and classes, or objects where heights are computed, (crop, crop); with weights both
-            of them, (crop, crop, 2) float32.
+            Pixels (C, side, side), and classes, or objects where heights are computed, (side, side); with weights both
+            of them, (side, side, 2) float32.
         """
         side = max(1, round(self._crop / exp(rng.uniform(*self._scale_logs))))
         focus: NDArray[np.int32] | None = None
@@ -166,7 +160,7 @@ class CropDataset(Dataset[Item]):
         if any(sum(both) for both in padding):
             pixels = np.pad(pixels, [(0, 0), *padding], mode="reflect")
             targets = np.pad(targets, [*padding, (0, 0)][: targets.ndim], mode="reflect")
-        return resize(pixels, self._crop), resize_nearest(targets, self._crop)
+        return pixels, targets
 
 
 class CropSampler(Sampler[tuple[int, int]]):

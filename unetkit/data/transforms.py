@@ -75,8 +75,6 @@ class Augmentation:
         color_probability: Probability of a change in hue and saturation.
         gray_probability: Probability of showing the image in grey; for images of 3 channels.
         invert_probability: Probability of swapping dark and bright, as between bright field and fluorescence.
-        crowd_probability: Probability of adding the objects of another crop of the same image, so that more of them
-            touch; for models that tell numbered objects apart, and not with a weight for each pixel.
 
     Raises:
         ConfigError: A value that has no meaning.
@@ -105,7 +103,6 @@ class Augmentation:
     color_probability: float = 0.3
     gray_probability: float = 0.0
     invert_probability: float = 0.0
-    crowd_probability: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -197,7 +194,7 @@ class Transform:
     light, so nothing is clipped away that the network would see in a real image.
 
     Args:
-        augmentation: What to vary; `scale` and `crowd_probability` are left to whoever crops.
+        augmentation: What to vary; `scale` is left to whoever crops.
         channels: Number of channels of the images, any.
     """
 
