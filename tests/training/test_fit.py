@@ -301,6 +301,40 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
     assert all(torch.equal(last[name], resumed[name]) for name in last)
 
 
+def test_a_run_never_ends_with_less_than_the_model_that_it_started_from(
+    run: tuple[Path, str], fit_cells: Fit, tmp_path: Path
+) -> None:
+    start = run[0] / "model.safetensors"
+    choices = ("--model.weights", str(start), "--model.lr", "10", "--model.ema_decay", "0", "--name", "worse")
+    code, out = fit_cells(tmp_path, *choices)
+    assert code == 0
+    kept = tmp_path / "worse" / "model.safetensors"
+    assert same_weights(start, kept)
+    before, after = read_spec(start).training, read_spec(kept).training
+    assert (after["epoch"], after["val_dice"]) == (0, before["val_dice"])
+    assert f"before training  validation Dice {before['val_dice']:.4f}" in out
+    assert "as it was before training, mean validation Dice" in out
+    assert "No epoch was better" in out
+    assert [row["epoch"] for row in metrics_of(tmp_path / "worse")] == ["0", "1"]
+
+
+def test_half_a_start_is_not_judged(run: tuple[Path, str], fit_cells: Fit, tmp_path: Path) -> None:
+    choices = ("--model.weights", str(run[0] / "model.safetensors"), "--model.decoder_weights", "false")
+    code, out = fit_cells(tmp_path, *choices, "--name", "run")
+    assert code == 0
+    assert "before training" not in out
+
+
+def test_stopped_before_its_first_epoch_is_over_a_run_leaves_no_model(
+    run: tuple[Path, str], fit_cells: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_at(monkeypatch, 1)
+    code, out = fit_cells(tmp_path, "--model.weights", str(run[0] / "model.safetensors"), "--name", "broken")
+    assert code == 130
+    assert "there is no model" in out
+    assert not (tmp_path / "broken" / "model.safetensors").exists()
+
+
 def test_a_stopped_process_ends_with_130_and_keeps_the_model(cells: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "unetkit", "fit", "--data.train", str(cells), *SETTINGS.split()]
     process = subprocess.Popen(

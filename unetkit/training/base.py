@@ -39,10 +39,12 @@ class NetworkModule(LightningModule):
     Attributes:
         segmenter: The model in training; built in `setup`, when the data are known.
         averaged: The average of the weights over the steps, None if `ema_decay` is 0.
+        starts_trained: Whether all of the network's weights come from a model; it is then judged before it is trained.
     """
 
     segmenter: Segmenter
     averaged: nn.Module | None
+    starts_trained: bool = False
 
     def __init__(
         self,
@@ -94,6 +96,7 @@ class NetworkModule(LightningModule):
         resuming = self.trainer.ckpt_path is not None  # then the weights come from the checkpoint
         if self.weights is not None and not resuming:
             report = load_weights(self.segmenter.network, self.weights, self.spec, decoder=self.decoder_weights)
+            self.starts_trained = not report.missing
             if self.trainer.is_global_zero:
                 say(f"{self.weights}: {report}.")
         self.prepare_network()

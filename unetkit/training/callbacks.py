@@ -28,6 +28,9 @@ SCORE_WORDS = {
 }
 """How the scores that decide are called on the terminal."""
 
+BEFORE_TRAINING = -1
+"""In place of the number of an epoch."""
+
 TIMED_BATCHES = 10
 """Batches after which the time of an epoch is estimated."""
 
@@ -61,7 +64,8 @@ class RunFolder(Callback):
 class KeepBest(Callback):
     """Writes the model file whenever the validation score is the best so far.
 
-    Without validation images it is written after every epoch.
+    Without validation images it is written after every epoch. A network whose weights all come from a model is judged
+    before its first epoch too, so that no run ends with less than it started from.
 
     Args:
         folder: The run folder.
@@ -73,12 +77,17 @@ class KeepBest(Callback):
         self.path = folder / MODEL_FILE
         self.scores = scores
         self.best_score = -inf
-        self.best_epoch = -1
+        self.best_epoch = BEFORE_TRAINING
         self.best_scores: dict[str, float] = {}
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Have a network that is trained already judged on all images to validate on."""
+        if _is_start(trainer, pl_module):
+            trainer.num_sanity_val_steps = inf
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare, and write."""
-        if trainer.sanity_checking:
+        if trainer.sanity_checking and not _is_start(trainer, pl_module):
             return
         metrics = trainer.callback_metrics
         scores = {name: float(metrics[name]) for name in self.scores if name in metrics}
@@ -93,7 +102,7 @@ class KeepBest(Callback):
             self._write(trainer, pl_module)
 
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.best_epoch = trainer.current_epoch
+        self.best_epoch = BEFORE_TRAINING if trainer.sanity_checking else trainer.current_epoch
         if trainer.is_global_zero and isinstance(pl_module, NetworkModule):
             save_model(Segmenter(pl_module.spec, pl_module.best_network()), self.path)
 
@@ -144,8 +153,11 @@ class MetricsTable(Callback):
         self._validated = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that this epoch has validation scores of its own."""
+        """Note that this epoch has validation scores of its own; say those from before the first."""
         self._validated = True
+        if self.speak and trainer.is_global_zero and _is_start(trainer, pl_module):
+            decides = self.scores[0]
+            say(f"before training  {SCORE_WORDS[decides]} {_rounded(float(trainer.callback_metrics[decides]))}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the line of the epoch."""
@@ -210,6 +222,11 @@ class CpuNotice(Callback):
                 f"{_duration(left)}, and validation on top."
             )
             self._batches = TIMED_BATCHES + 1
+
+
+def _is_start(trainer: Trainer, module: LightningModule) -> bool:
+    """Return whether what is judged is a network that is trained already, before its first epoch here."""
+    return trainer.sanity_checking and isinstance(module, NetworkModule) and module.starts_trained
 
 
 def _rounded(value: float | None) -> str:

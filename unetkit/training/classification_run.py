@@ -18,7 +18,7 @@ from unetkit.planning.plan import name_of
 from unetkit.report.console import say
 from unetkit.training.classification import ClassificationModule
 from unetkit.training.command import RunCLI
-from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training
+from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training, say_best
 
 SCORES = ("val_image_auroc", "val_image_accuracy")
 
@@ -120,7 +120,7 @@ def _report(result: ClassificationResult, data: LabelledData) -> None:
         say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(result.folder))}")
     words = {"val_image_auroc": "area under the ROC curve", "val_image_accuracy": "accuracy"}
     scores = "".join(f", validation {words[name]} {score:.4f}" for name, score in result.scores.items())
-    say(f"Best model: {result.model} (epoch {result.epoch}{scores}).")
+    say_best(result.model, result.epoch, scores)
     image, model = shlex.quote(str(data.example_image())), shlex.quote(str(result.model))
     say(f"Try it: unetkit segment {image} classes.csv --output classes --model {model}")
 

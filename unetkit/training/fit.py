@@ -25,6 +25,7 @@ from unetkit.training.run import (
     PICTURE_FILE,
     RunResult,
     quiet_lightning,
+    say_best,
     train,
 )
 
@@ -205,7 +206,7 @@ def _report(result: RunResult, data: SegmentationData) -> None:
     if result.interrupted:
         say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(result.folder))}")
     score = "" if result.dice is None else f", mean validation Dice {result.dice:.4f}"
-    say(f"Best model: {result.model} (epoch {result.epoch}{score}).")
+    say_best(result.model, result.epoch, score)
     if "val_ap50" in result.scores:
         ap, f1, pq = (result.scores[name] for name in ("val_ap50", "val_f1", "val_pq"))
         say(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")

@@ -17,7 +17,7 @@ from unetkit.report.console import say
 from unetkit.report.restored import restoration_picture
 from unetkit.training.command import CONFIG_FILE, RunCLI
 from unetkit.training.pretrain import PretrainModule
-from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training
+from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training, say_best
 
 SCORES = ("val_r2", "val_loss")
 PICTURE_FILE = "restored.png"
@@ -133,7 +133,7 @@ def _report(result: PretrainResult, module: PretrainModule) -> None:
     if result.interrupted:
         say(f"Stopped. Go on with: unetkit pretrain --resume {folder}")
     score = "" if result.r2 is None else f", R2 of hidden pixels {result.r2:.3f}"
-    say(f"Best model: {result.model} (epoch {result.epoch}{score}).")
+    say_best(result.model, result.epoch, score)
     say(f"Picture of damaged, restored and clean crops: {result.folder / PICTURE_FILE}")
     spec = module.spec
     widths = shlex.quote(str(list(spec.decoder_channels)).replace(" ", ""))

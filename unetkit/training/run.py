@@ -30,7 +30,7 @@ from unetkit.report.pictures import validation_picture
 from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.scoring.scores import count_pixels
 from unetkit.training.base import NetworkModule
-from unetkit.training.callbacks import SCORES, CpuNotice, KeepBest, MetricsTable, RunFolder
+from unetkit.training.callbacks import BEFORE_TRAINING, SCORES, CpuNotice, KeepBest, MetricsTable, RunFolder
 from unetkit.training.module import SegmentationModule
 from unetkit.training.processes import check_processes, end_children
 
@@ -65,7 +65,7 @@ class RunResult:
         dice: Mean Dice of the model over the validation images, None without validation images.
         scores: All scores of the model over the validation images, named as in metrics.csv; empty without them. Of one
             that tells instances apart also those of its objects, pooled over the images: val_ap50, val_f1 and val_pq.
-        epoch: Number of the epoch that the model is from, the first being 1.
+        epoch: Number of the epoch that the model is from, the first being 1; 0 for the model that the run started from.
         halo: The halo that was measured.
         interrupted: Whether the run was stopped before its end.
     """
@@ -192,11 +192,13 @@ def run_training(
     except BaseException:  # whatever it is, the processes that were started must not go on waiting
         end_children(trainer)
         raise
-    if not (folder / MODEL_FILE).is_file():
-        if not interrupted:
-            raise ModelError("Training has diverged: no epoch has a score that is a number.", "Lower model.lr.")
+    model = folder / MODEL_FILE
+    if interrupted and not checkpoint.is_file() and best_of(trainer).best_epoch == BEFORE_TRAINING:
+        model.unlink(missing_ok=True)  # what it started from, if it was judged
         say("Stopped before the first epoch was over: there is no model.")
         raise KeyboardInterrupt
+    if not model.is_file():
+        raise ModelError("Training has diverged: no epoch has a score that is a number.", "Lower model.lr.")
     result = finish(interrupted) if trainer.is_global_zero else None
     if not interrupted:
         result = trainer.strategy.broadcast(result)
@@ -207,6 +209,13 @@ def run_training(
 def best_of(trainer: Trainer) -> KeepBest:
     """Return what knows the best model of a run."""
     return next(callback for callback in trainer.callbacks if isinstance(callback, KeepBest))  # type: ignore[attr-defined]
+
+
+def say_best(model: Path, epoch: int, scores: str) -> None:
+    """Say which model a run has kept: of which epoch, 0 for the one that it started from, and with which scores."""
+    say(f"Best model: {model} ({f'epoch {epoch}' if epoch else 'as it was before training'}{scores}).")
+    if not epoch:
+        say("No epoch was better than what the run started from: train for longer, or lower model.lr.")
 
 
 def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted: bool) -> RunResult:
