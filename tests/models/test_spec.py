@@ -27,7 +27,9 @@ def test_everything_survives_json() -> None:
         channel_names=("DAPI", "Größe µ"),
         class_names=("background", "cell", "border"),
         pixel_size_um=(0.5, 0.25),
-        training_images=TrainingImages(("uint16", "uint8"), low=(0, 1.5), high=(255, 4095), contrast=(20, 0.0)),
+        training_images=TrainingImages(
+            ("uint16", "uint8"), low=(0, 1.5), high=(255, 4095), contrast=(20, 0.0), digests=("ab",)
+        ),
         training={"epochs": 7, "data": {"images": 12}},
         unetkit_version="0.1.0",
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ from safetensors.torch import save_file
 from segmentation_models_pytorch.encoders._utils import patch_first_conv
 from torch import Tensor, nn
 
+from unetkit.data.loading import hash_pixels, load_pair
+from unetkit.data.pairs import find_pairs
 from unetkit.errors import ModelError
 from unetkit.models import zoo
-from unetkit.models.segmenter import Segmenter, save_model
-from unetkit.models.spec import ModelSpec
+from unetkit.models.segmenter import Segmenter, read_spec, save_model
+from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.unet import build_network
-from unetkit.models.weights import adapt_first_convolution, fit_weights, load_weights, read_weights
+from unetkit.models.weights import adapt_first_convolution, fit_weights, load_weights, read_weights, trained_on
+
+NUCLEI = Path(__file__).parents[2] / "../shared/data/nuclei/train"
 
 State = dict[str, Tensor]
 
@@ -203,6 +208,37 @@ def test_a_built_in_model_is_a_start_and_its_float16_weights_are_rounded(
     with pytest.raises(ModelError, match="no weights file cell") as caught:
         load_weights(network, "cell", tiny_segmenter.spec)
     assert "imagenet, cells" in caught.value.remedy
+
+
+def test_a_model_tells_which_masks_it_was_trained_on(tiny_segmenter: Segmenter, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    images = TrainingImages(("uint8",), (0,), (9,), (1,), digests=("ab", "cd"))
+    tiny_segmenter.spec = replace(tiny_segmenter.spec, training_images=images)
+    save_model(tiny_segmenter, path)
+    assert trained_on(str(path)) == ("ab", "cd")
+    tiny_segmenter.spec = replace(tiny_segmenter.spec, training_images=None)
+    save_model(tiny_segmenter, path)
+    assert trained_on(str(path)) == ()
+
+
+def test_what_restored_images_was_trained_on_no_masks(tiny_segmenter: Segmenter, tmp_path: Path) -> None:
+    images = TrainingImages(("uint8",), (0,), (9,), (1,), digests=("ab",))
+    spec = replace(tiny_segmenter.spec, task="reconstruction", training_images=images)
+    save_model(Segmenter(spec, build_network(spec)), tmp_path / "model.safetensors")
+    assert trained_on(str(tmp_path / "model.safetensors")) == ()
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "missing.safetensors"])
+def test_other_weights_tell_nothing(weights: str) -> None:
+    assert trained_on(weights) == ()
+
+
+@pytest.mark.skipif(not NUCLEI.exists(), reason="no ../shared/data/nuclei")
+def test_the_builtin_model_was_trained_on_all_images_but_those_that_it_was_validated_on() -> None:
+    known = set(trained_on("nuclei"))
+    held = read_spec(zoo.find_model("nuclei")).training["data"]["val_images"]
+    for pair in find_pairs(NUCLEI)[:40]:
+        assert (hash_pixels(load_pair(pair)[0]) in known) == (pair.name not in held)
 
 
 def test_weights_that_do_not_match_are_an_error(trained: State, tmp_path: Path) -> None:

@@ -2,32 +2,52 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from spoiling import Edit, edit
 
-from unetkit.data.pairs import find_pairs
+from unetkit.data.loading import Window, read_pair
+from unetkit.data.pairs import Pair, find_pairs
 from unetkit.models.segmenter import load_model
+from unetkit.planning import trial
 from unetkit.planning.look import Look
 from unetkit.planning.measure import look_at_all
 from unetkit.planning.trial import try_builtin
 
 
 def test_objects_like_nuclei_are_known(sound_looks: list[Look]) -> None:
-    trial = try_builtin(sound_looks)
-    assert trial is not None
-    assert 0.8 < trial.dice <= 1
-    spec = load_model(trial.model).spec
-    assert trial.network == {name: getattr(spec, name) for name in trial.network}
+    result = try_builtin(sound_looks)
+    assert result is not None
+    assert 0.8 < result.dice <= 1
+    spec = load_model(result.model).spec
+    assert result.network == {name: getattr(spec, name) for name in result.network}
 
 
 @pytest.mark.parametrize("change", [lambda mask: mask == 0, np.ones_like], ids=["what lies between", "everything"])
 def test_masks_of_something_else_are_not(change: Edit, cells: Path) -> None:
     edit(cells / "masks", lambda mask: change(mask).astype(np.uint8))
-    trial = try_builtin(look_at_all(find_pairs(cells)))
-    assert trial is not None
-    assert trial.dice < 0.5
+    result = try_builtin(look_at_all(find_pairs(cells)))
+    assert result is not None
+    assert result.dice < 0.5
+
+
+@pytest.mark.parametrize(("known", "tried"), [(3, 7), (10, 10)])
+def test_images_that_the_model_was_trained_on_are_tried_only_where_there_are_no_others(
+    known: int, tried: int, sound_looks: list[Look], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def note(pair: Pair, window: Window) -> Any:
+        read.append(pair.image)
+        return read_pair(pair, window)
+
+    monkeypatch.setattr(trial, "TRIED", 20)
+    monkeypatch.setattr(trial, "read_pair", note)
+    monkeypatch.setattr(trial, "trained_on", lambda _: [look.digest for look in sound_looks[:known]])
+    assert try_builtin(sound_looks) is not None
+    assert read == [look.pair.image for look in sound_looks[-tried:]]
 
 
 def test_images_of_other_channels_are_not_tried(sound_looks: list[Look]) -> None:

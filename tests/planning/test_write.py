@@ -8,8 +8,10 @@ import yaml
 from tifffile import imread, imwrite
 
 from unetkit.cli import main
+from unetkit.data.datamodule import SegmentationData
 from unetkit.data.pairs import find_pairs
 from unetkit.planning import plan, write
+from unetkit.planning.measure import look_at_all
 from unetkit.planning.plan import make_plan
 from unetkit.planning.write import describe, settings_of, to_yaml
 from unetkit.training.fit import FitCLI
@@ -51,6 +53,17 @@ def test_what_was_written_is_what_fit_takes(cells: Path, capsys: pytest.CaptureF
     assert cli.trainer.max_epochs == written["trainer.max_epochs"]
     assert cli.datamodule.normalization.method == written["data.normalization.method"]
     assert Path(cli.trainer.default_root_dir) == Path("runs/cells-1")
+
+
+def test_images_that_the_start_was_trained_on_are_no_test_of_it(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"data.train": str(cells), "model.weights": "start.safetensors"}
+    digests = [look.digest for look in look_at_all(find_pairs(cells))]
+    monkeypatch.setattr(plan, "trained_on", lambda _: digests)
+    (known,) = (concern for concern in make_plan(given).concerns if concern.kind == "known")
+    held = SegmentationData(str(cells), val=0.2).describe()["val_images"]
+    assert known.names == tuple(f"{name}.tif" for name in held)
+    monkeypatch.setattr(plan, "trained_on", lambda _: [])
+    assert not any(concern.kind == "known" for concern in make_plan(given).concerns)
 
 
 def test_nothing_is_overwritten_unless_it_is_said(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from unetkit.errors import ImageError, ModelError
 from unetkit.io.image import ImageInfo
+from unetkit.models import zoo
 from unetkit.models.segmenter import hash_file
 from unetkit.report.info import describe, describe_image, describe_machine, describe_model
 
@@ -82,6 +83,10 @@ def test_this_machine_has_versions_and_a_device() -> None:
     assert {"unetkit", "python", "torch", "devices", "backends"} <= facts.keys()
     assert facts["devices"].startswith("cpu")
     assert "torch" in rendered(None)
+
+
+def test_of_the_training_images_of_a_model_only_the_number_is_told() -> None:
+    assert describe_model(zoo.find_model("nuclei"))["training images digests"] == "419 of images with masks"
 
 
 def test_what_is_neither_image_nor_model_is_an_error(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from unetkit.data.objects import measure_objects
 from unetkit.inference.segment import segment
 from unetkit.io.files import find_images
 from unetkit.models.segmenter import read_spec
+from unetkit.models.weights import trained_on
 from unetkit.scoring.evaluation import evaluate
 from unetkit.training.callbacks import CpuNotice
 from unetkit.training.fit import FitCLI
@@ -51,6 +52,10 @@ def metrics_of(folder: Path) -> list[dict[str, str]]:
     """The lines of metrics.csv, without the time that they took."""
     with (folder / "metrics.csv").open(newline="") as file:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+def validated_on(folder: Path) -> set[str]:
+    return set(read_spec(folder / "model.safetensors").training["data"]["val_images"])
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -316,6 +321,24 @@ def test_a_run_never_ends_with_less_than_the_model_that_it_started_from(
     assert "as it was before training, mean validation Dice" in out
     assert "No epoch was better" in out
     assert [row["epoch"] for row in metrics_of(tmp_path / "worse")] == ["0", "1"]
+
+
+def test_images_that_a_start_was_trained_on_are_remembered_and_no_test_of_it(
+    run: tuple[Path, str], fit_cells: Fit, tmp_path: Path
+) -> None:
+    start = run[0] / "model.safetensors"
+    first = trained_on(str(start))
+    assert len(first) == 3
+    warned = {}
+    for seed in ("0", "1", "2", "3"):
+        code, out = fit_cells(tmp_path, "--model.weights", str(start), "--data.seed", seed, "--name", seed)
+        assert code == 0
+        held = validated_on(tmp_path / seed)
+        known = held - validated_on(run[0])
+        assert (f"Warning: {len(known)} of the 2 images to validate on" in out) == bool(known)
+        assert len(trained_on(str(tmp_path / seed / "model.safetensors"))) == 5 - len(held - known)
+        warned[seed] = bool(known)
+    assert set(warned.values()) == {False, True}
 
 
 def test_half_a_start_is_not_judged(run: tuple[Path, str], fit_cells: Fit, tmp_path: Path) -> None:

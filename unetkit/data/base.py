@@ -70,6 +70,10 @@ class TrainingData(LightningDataModule):
         """Say what the pixels of the images to train on are like."""
         raise NotImplementedError
 
+    def val_digests(self) -> set[str]:
+        """Return the hashes of the images with masks to validate on, see `hash_pixels`."""
+        return set()
+
     def describe(self) -> dict[str, Any]:
         """Summarise the data as plain values that go to JSON: counts, kinds, settings."""
         raise NotImplementedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -278,7 +279,12 @@ class SegmentationData(TrainingData):
     def describe_images(self) -> TrainingImages:
         """Say what the pixels of the images to train on are like."""
         records = self._loaded().records
-        return measure_images([records[index] for index in self._train_indices], self.channels)
+        train = [records[index] for index in self._train_indices]
+        return replace(measure_images(train, self.channels), digests=tuple(record.digest for record in train))
+
+    def val_digests(self) -> set[str]:
+        """Return the hashes of the images to validate on."""
+        return {self._loaded().records[index].digest for index in self._val_indices}
 
     def smallest_object(self) -> SmallestObject:
         """Say what is too small to be an object, by the masks to train on; unknown where there are several classes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,13 @@ def to_labels(mask: NDArray[Any], path: Path) -> NDArray[Any]:
         raise DataError(f"{path} is a mask with the value {max(high, -low)}.", "Number classes and objects from 1 up.")
     dtype = next((kind for kind in (np.uint8, np.uint16) if low >= 0 and high <= np.iinfo(kind).max), np.int32)
     return plane.astype(dtype)
+
+
+def hash_pixels(pixels: NDArray[Any]) -> str:
+    """Return a hash of an image, in hexadecimal: that of another image is the same only if all its pixels are."""
+    digest = blake2b(f"{pixels.dtype} {pixels.shape}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
 
 
 def foreground_points(labels: NDArray[Any]) -> NDArray[np.int32]:

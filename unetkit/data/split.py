@@ -51,7 +51,7 @@ def split_fraction(pairs: Sequence[Pair], fraction: float, seed: int) -> tuple[l
 
 
 def split_folds(
-    pairs: Sequence[Pair], digests: Sequence[bytes], folds: int, fold: int, seed: int
+    pairs: Sequence[Pair], digests: Sequence[str], folds: int, fold: int, seed: int
 ) -> tuple[list[int], list[int]]:
     """Split the images into folds for cross-validation, and set one of them aside.
 
@@ -78,7 +78,7 @@ def split_folds(
         by_file.setdefault(pair.image, []).append(index)
     whole_files = len(by_file) >= folds
     units = list(by_file.values()) if whole_files else [[index] for index in range(len(pairs))]
-    copies: dict[tuple[bytes, ...], list[int]] = {}
+    copies: dict[tuple[str, ...], list[int]] = {}
     for unit in units:
         copies.setdefault(tuple(digests[index] for index in unit), []).extend(unit)
     different = list(copies.values())

@@ -6,14 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.data.loading import Window, foreground_points, read_pair
+from unetkit.data.loading import Window, foreground_points, hash_pixels, read_pair
 from unetkit.data.objects import measure_objects, numbers_objects
 from unetkit.data.pairs import Pair
 from unetkit.errors import DataError
@@ -59,7 +58,7 @@ class Record:
         highest_label: Highest label in the mask.
         numbered: Whether the mask numbers its objects; None where it cannot be told.
         objects: (n,) pixels of each object of the mask.
-        digest: Hash of the image's pixels: that of another image is the same only if all its pixels are.
+        digest: Hash of the image's pixels, see `hash_pixels`.
     """
 
     pair: Pair
@@ -75,7 +74,7 @@ class Record:
     highest_label: int
     numbered: bool | None
     objects: NDArray[np.int64]
-    digest: bytes
+    digest: str
 
     @property
     def dtype(self) -> str:
@@ -141,14 +140,8 @@ class ImageStore:
             highest_label=int(labels.max()),
             numbered=numbers_objects(labels),
             objects=measure_objects(labels),
-            digest=_hash_pixels(pixels),
+            digest=hash_pixels(pixels),
         )
-
-
-def _hash_pixels(pixels: NDArray[Any]) -> bytes:
-    digest = blake2b(f"{pixels.dtype} {pixels.shape}".encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.digest()
 
 
 def check_foreground(records: Sequence[Record]) -> None:

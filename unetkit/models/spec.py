@@ -79,12 +79,14 @@ class TrainingImages:
         low: Low end of the values of each channel, over all images.
         high: High end of the values of each channel, over all images.
         contrast: Difference between the high and the low end of each channel in the image where it is smallest.
+        digests: Hash of the pixels of each image with a mask, those of the model that training started from among them.
     """
 
     dtypes: tuple[str, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
     contrast: tuple[float, ...]
+    digests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

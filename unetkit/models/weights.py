@@ -97,6 +97,19 @@ def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: 
     return fit_weights(network, state, weights, withheld)
 
 
+def trained_on(weights: str) -> tuple[str, ...]:
+    """Return the hashes of the images with masks that weights were trained on, as far as a unetkit model tells.
+
+    Args:
+        weights: As for `load_weights`; one that cannot be read tells of none.
+    """
+    path = builtin_path(weights) or Path(weights)
+    source = _read_source(path) if path.is_file() else None
+    if source is None or source.task == "reconstruction" or source.training_images is None:
+        return ()
+    return source.training_images.digests
+
+
 def imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
     """Return the ImageNet weights that smp offers for an encoder (downloaded once, then cached by smp)."""
     if spec.arch == "plain_unet":

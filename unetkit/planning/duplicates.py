@@ -31,7 +31,7 @@ def find_copies(looks: Sequence[Look]) -> list[tuple[int, int]]:
     Returns:
         Pairs of positions in `looks`, the lower first, in order.
     """
-    by_digest: dict[bytes, list[int]] = defaultdict(list)
+    by_digest: dict[str, list[int]] = defaultdict(list)
     for index, look in enumerate(looks):
         if not look.constant:
             by_digest[look.digest].append(index)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 import cv2
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from skimage.measure import label
 from skimage.morphology import skeletonize
 
-from unetkit.data.loading import read_pair
+from unetkit.data.loading import hash_pixels, read_pair
 from unetkit.data.pairs import Pair
 from unetkit.planning.agreement import Agreement, measure_agreement
 
@@ -51,7 +50,7 @@ class Look:
         holes: Number of pieces of background.
         width_of_rarer: Of the foreground or the background, whichever is rarer: its area by the length of its middle
             line, in pixels; infinite where there is none. Thin are membranes between cells, vessels, fibres.
-        digest: Hash of the pixels of the image.
+        digest: Hash of the pixels of the image, see `hash_pixels`.
         thumbnail: (32, 32) float32, the fine structure of the image: mean 0 and length 1, or 0 if it is even.
         agreement: How the mask lies on the image; None where that cannot be told.
     """
@@ -74,7 +73,7 @@ class Look:
     largest: float
     holes: int
     width_of_rarer: float
-    digest: bytes
+    digest: str
     thumbnail: NDArray[np.float32]
     agreement: Agreement | None
 
@@ -120,7 +119,7 @@ def look_at(pair: Pair, *, compare: bool = True) -> Look:
         largest=float(areas.max() / labels.size) if areas.size else 0.0,
         holes=_holes(inside),
         width_of_rarer=_width(inside if share <= 0.5 else ~inside),
-        digest=blake2b(f"{pixels.shape} {pixels.dtype}".encode() + np.ascontiguousarray(pixels).tobytes()).digest(),
+        digest=hash_pixels(pixels),
         thumbnail=_thumbnail(pixels),
         agreement=measure_agreement(pixels, labels) if compare else None,
     )

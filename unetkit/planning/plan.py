@@ -11,6 +11,7 @@ from typing import Any
 from unetkit.data.places import Places
 from unetkit.data.split import split_fraction
 from unetkit.errors import ConfigError
+from unetkit.models.weights import trained_on
 from unetkit.planning.choose import Choice, choose
 from unetkit.planning.machine import Machine, find_machine
 from unetkit.planning.measure import Facts, look_at_all, measure
@@ -76,5 +77,7 @@ def make_plan(given: Mapping[str, Any], minutes: float | None = None) -> Plan:
     share = 0.0 if own else chosen.get("data.val", 0.0)
     held = {id(pair) for pair in own or split_fraction(pairs, share, given.get("data.seed", 0))[1]}
     held_out = [id(look.pair) in held for look in looks]
-    concerns = find_concerns(looks, facts, chosen["data.crop"], held_out)
+    start = given.get("model.weights", chosen.get("model.weights"))
+    seen = () if start is None else trained_on(str(start))
+    concerns = find_concerns(looks, facts, chosen["data.crop"], held_out, seen)
     return Plan(given, facts, machine, tuple(choices), tuple(concerns))

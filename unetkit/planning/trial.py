@@ -12,7 +12,8 @@ from unetkit.data.loading import read_pair
 from unetkit.inference.array import predict_tiled
 from unetkit.io.image import match_channels
 from unetkit.models.segmenter import load_model
-from unetkit.models.zoo import DEFAULT_MODEL, find_model
+from unetkit.models.weights import trained_on
+from unetkit.models.zoo import DEFAULT_MODEL
 from unetkit.planning.look import Look
 from unetkit.scoring.scores import count_pixels
 
@@ -42,16 +43,20 @@ class Trial:
 def try_builtin(looks: Sequence[Look]) -> Trial | None:
     """Segment the middles of some images with the built-in model; None if it takes images of other channels.
 
+    Images that it was trained on are taken only where there are no others.
+
     Raises:
         ImageError: A file that cannot be read, or NaN or infinite pixels.
         DataError: A mask that is not one plane of labels.
     """
-    model = load_model(find_model(DEFAULT_MODEL))
+    model = load_model(DEFAULT_MODEL)
     channels = model.spec.in_channels
     if any(look.channels not in {1, channels} for look in looks):
         return None
+    seen = frozenset(trained_on(DEFAULT_MODEL))
+    fresh = [look for look in looks if look.digest not in seen] or looks
     counts = []
-    for look in looks[:: -(-len(looks) // TRIED)]:
+    for look in fresh[:: -(-len(fresh) // TRIED)]:
         pixels, labels, _ = read_pair(look.pair, (_middle(look.height), _middle(look.width)))
         mask = predict_tiled(match_channels(pixels, channels, look.name), model, axes="CYX")
         counts.append(count_pixels(mask > 0, labels > 0))

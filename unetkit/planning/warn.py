@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +86,9 @@ class Concern:
         return f"{self.problem}{f' ({named}{more})' if named else ''}. {self.remedy}"
 
 
-def find_concerns(looks: Sequence[Look], facts: Facts, crop: int, held_out: Sequence[bool]) -> list[Concern]:
+def find_concerns(
+    looks: Sequence[Look], facts: Facts, crop: int, held_out: Sequence[bool], seen: Collection[str] = ()
+) -> list[Concern]:
     """Check a data set.
 
     Args:
@@ -94,6 +96,7 @@ def find_concerns(looks: Sequence[Look], facts: Facts, crop: int, held_out: Sequ
         facts: What they are like together.
         crop: Side of the crops in pixels.
         held_out: Whether each image is one to validate on.
+        seen: Digests of the images that the model to start from was trained on.
 
     Returns:
         What was found, the gravest first.
@@ -101,6 +104,7 @@ def find_concerns(looks: Sequence[Look], facts: Facts, crop: int, held_out: Sequ
     return [
         *_misplaced(looks),
         *_copies(looks, held_out),
+        *_known(looks, held_out, seen),
         *_odd_labels(looks, facts),
         *_odd_foreground(looks, facts),
         *_poor_pixels(looks),
@@ -190,6 +194,19 @@ def _copies(looks: Sequence[Look], held_out: Sequence[bool]) -> Iterator[Concern
     if within:
         remedy = "Delete one of each, unless their masks differ on purpose."
         yield Concern("copies", f"{len(within)} times {alike} is there twice", within, remedy)
+
+
+def _known(looks: Sequence[Look], held_out: Sequence[bool], seen: Collection[str]) -> Iterator[Concern]:
+    """Images to validate on that are no test for the model that training starts from."""
+    known = tuple(look.name for look, held in zip(looks, held_out, strict=True) if held and look.digest in seen)
+    if known:
+        yield Concern(
+            "known",
+            f"{_images(len(known), 'is', 'are')} to validate on, but the model that training starts from was trained "
+            "on them, which flatters the scores",
+            known,
+            "Name other images to validate on (data.val), or an encoder to start from random weights (model.encoder).",
+        )
 
 
 def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:

@@ -86,7 +86,7 @@ def describe_series(series: Sequence[Series]) -> dict[str, str]:
 
 
 def describe_model(path: Path) -> dict[str, str]:
-    """Return everything in the metadata of a model file by name."""
+    """Return everything in the metadata of a model file by name; of the training images' digests only how many."""
     from unetkit.models.segmenter import hash_file, read_spec
     from unetkit.models.spec import UNUSED
 
@@ -98,6 +98,8 @@ def describe_model(path: Path) -> dict[str, str]:
         nested = value if isinstance(value, dict) else {"": value}
         for key, entry in nested.items():
             facts[f"{name} {key}".strip().replace("_", " ")] = _text(entry)
+    if spec.training_images is not None:
+        facts["training images digests"] = f"{len(spec.training_images.digests)} of images with masks"
     if spec.task == "classification":
         facts["masks"] = "none: it judges whole images (--output classes)"
         return facts | {"sha256": hash_file(path)}

@@ -14,8 +14,8 @@ from unetkit.data.base import TrainingData
 from unetkit.errors import ConfigError, closest
 from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
-from unetkit.models.spec import ModelSpec
-from unetkit.models.weights import load_weights
+from unetkit.models.spec import ModelSpec, TrainingImages
+from unetkit.models.weights import load_weights, trained_on
 from unetkit.report.console import say
 from unetkit.training.average import move_average
 from unetkit.training.processes import leave_out_unused
@@ -88,7 +88,7 @@ class NetworkModule(LightningModule):
             normalization=data.normalization,
             channel_names=data.channel_names,
             pixel_size_um=data.pixel_size_um,
-            training_images=data.describe_images(),
+            training_images=self._describe_images(),
         )
         if hasattr(self, "segmenter"):
             return  # validated after it was fitted: the network is there
@@ -106,6 +106,18 @@ class NetworkModule(LightningModule):
         self.averaged = deepcopy(network).requires_grad_(False) if self.ema_decay else None
         predict = network.predict_inside if isinstance(network, PlainUnet) else network.__call__
         self._forward = torch.compile(predict) if self.compiled else predict
+
+    def _describe_images(self) -> TrainingImages:
+        """Say what the training images are like; warn if those to validate on were trained on by the first weights."""
+        images, val = self.data.describe_images(), self.data.val_digests()
+        seen = () if self.weights is None else trained_on(self.weights)
+        if (known := len(val.intersection(seen))) and self.trainer.is_global_zero:
+            say(
+                f"Warning: {known} of the {len(val)} images to validate on were trained on by {self.weights}, which "
+                "this run starts from: its scores are too good. Validate on others (data.val), or start from other "
+                "weights (model.weights)."
+            )
+        return replace(images, digests=tuple(dict.fromkeys((*images.digests, *seen))))
 
     def fit_data(self, channels: int) -> None:
         """Fit the data to the model."""
