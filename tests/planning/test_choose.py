@@ -8,18 +8,10 @@ import pytest
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.transforms import resolve_augmentation
 from unetkit.models.spec import ModelSpec
-from unetkit.planning.choose import (
-    BATCHES,
-    CROPS,
-    EPOCHS,
-    KNOWN,
-    MINUTES,
-    RESERVED,
-    TOTAL_CROPS,
-    VALIDATION_COST,
-    Network,
-    choose,
-)
+from unetkit.planning.choice import Network
+from unetkit.planning.choose import BATCHES, CROPS, choose
+from unetkit.planning.choose_length import EPOCHS, MINUTES, RESERVED, TOTAL_CROPS, VALIDATION_COST
+from unetkit.planning.choose_network import KNOWN
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 from unetkit.planning.trial import Trial

@@ -9,7 +9,7 @@ from spoiling import edit
 from tifffile import imread, imwrite
 
 from unetkit.data.pairs import find_pairs
-from unetkit.planning.choose import THIN
+from unetkit.planning.choose_network import THIN
 from unetkit.planning.look import Look, look_at
 from unetkit.planning.measure import label_kind, look_at_all, measure
 

@@ -1,33 +1,16 @@
-"""From the facts of a data set and a machine to settings, each with its reason. All numbers that decide are here."""
+"""From the facts of a data set and a machine to settings, each with its reason."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import ceil, floor, log2, sqrt
 from typing import Any
 
+from unetkit.planning.choice import Choice, Network
+from unetkit.planning.choose_length import choose_length, count_covering
+from unetkit.planning.choose_network import Try, choose_network
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
-from unetkit.planning.trial import Trial
-
-ENCODERS = {"cpu": "resnet18", "gpu": "resnet34", "much data": "resnet50"}
-"""Encoders by what there is to train with; the last needs a GPU of `ROOMY_GPU` bytes."""
-
-MUCH_DATA = 2000
-"""Crops that cover all images once, from which on there is much data."""
-
-ROOMY_GPU = 12 * 2**30
-
-THIN = 10.0
-"""Width in pixels up to which membranes, vessels or fibres are thin. Features of a ResNet begin at half the resolution;
-those of the plain U-Net are as fine as the image, which measured better on thin membranes in the same time."""
-
-BASE_CHANNELS = {"cpu": 32, "gpu": 64}
-"""First channels of the plain U-Net."""
-
-KNOWN = 0.6
-"""From this Dice of the built-in model on the data, see `Trial`, training starts from it."""
 
 LEARNING_RATE = 0.001
 
@@ -60,27 +43,6 @@ HALF_PRECISION = 0.75
 MEMORY_SHARE = 0.5
 """Share of the free memory that a batch may take."""
 
-MINUTES = {"cpu": 25.0, "gpu": 40.0}
-"""How long training may take."""
-
-RESERVED = 0.1
-"""Share of the time for the start, and for the halo and the picture at the end."""
-
-EPOCHS = {"cpu": (8, 20), "gpu": (15, 50)}
-"""Fewest and most epochs: validation after each of them takes its time."""
-
-VALIDATION_COST = 0.7
-"""Time of validating a crop's worth of pixels, in times of training on a crop."""
-
-VALIDATION_SHARE = 0.25
-"""Share of the time that validation may take, as long as the epochs do not become too few."""
-
-TOTAL_CROPS = {"cpu": (640, 20_000), "gpu": (8_000, 100_000)}
-"""Fewest and most crops in the whole training."""
-
-PASSES = 400
-"""Times that the images are gone through at most."""
-
 VALIDATION = ((10, 0.2), (100, 0.15), (500, 0.1))
 """Share of the images to validate on, up to so many images; of more images, `VALIDATION_IMAGES`."""
 
@@ -109,9 +71,6 @@ FULL = 0.5
 TOUCHING = 0.01
 """Share of the objects that touch another from which on they are learnt as single objects."""
 
-OWN_NETWORK = {f"model.{name}" for name in ("weights", "arch", "encoder", "depth", "decoder_channels", "in_channels")}
-"""Settings with which the network is not that of the built-in model."""
-
 OWN_VALIDATION = {"data.val_pages", "data.folds"}
 """Settings that say what to validate on in place of a share of the images."""
 
@@ -120,28 +79,6 @@ CACHE = 1.2
 
 USUAL_CACHE_GB = 2.0
 """What `data.cache_gb` is by itself."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A setting.
-
-    Attributes:
-        key: Its name in a configuration, for example "data.crop".
-        value: What it is set to.
-        why: The reason, in words.
-    """
-
-    key: str
-    value: Any
-    why: str
-
-
-Network = Mapping[str, Any]
-"""What the network is, by the names of `ModelSpec`."""
-
-Try = Callable[[], Trial | None]
-"""Tries the built-in model on the data."""
 
 Timing = Callable[[Network, int, int], float]
 """Seconds for training on a crop, of (network, crop, batch size)."""
@@ -209,55 +146,6 @@ def choose(
         take(Choice("trainer.devices", 1, "one GPU; more of them share a batch of this size each"))
     order = ("model", "data", "trainer")
     return sorted(chosen.values(), key=lambda choice: order.index(choice.key.partition(".")[0]))
-
-
-def choose_network(
-    facts: Facts, machine: Machine, crop: int, given: Mapping[str, Any], try_builtin: Try
-) -> list[Choice]:
-    """Choose the plain U-Net for thin structures, else one on an encoder, unless it is given.
-
-    Where the built-in model knows such objects, it is the one to start from.
-    """
-    thin = facts.width <= THIN and "model.encoder" not in given
-    if given.get("model.arch", "plain_unet" if thin else "unet") == "unet":
-        free = facts.classes == 2 and not OWN_NETWORK & given.keys()
-        trial = try_builtin() if free else None
-        if trial is not None and trial.dice >= KNOWN:
-            return choose_builtin(trial)
-        return [choose_encoder(facts, machine, crop)]
-    return [
-        Choice(
-            "model.arch",
-            "plain_unet",
-            f"what is to be told apart is {facts.width:.0f} pixels wide: this network sees it at full resolution",
-        ),
-        Choice(
-            "model.base_channels",
-            BASE_CHANNELS["gpu" if machine.gpu else "cpu"],
-            "64 in the paper, for which there is a GPU" if machine.gpu else "half of the paper's, for a processor",
-        ),
-        Choice("model.batch_norm", True, "learns faster than the paper's without"),
-        Choice("model.depth", 4, "as in the paper"),
-    ]
-
-
-def choose_builtin(trial: Trial) -> list[Choice]:
-    """Start from the built-in model, with its network."""
-    why = f"the built-in model finds such objects already, with a Dice of {trial.dice:.2f}: training starts from it"
-    network = [
-        Choice(f"model.{name}", list(value) if isinstance(value, tuple) else value, f"as '{trial.model}' has it")
-        for name, value in trial.network.items()
-    ]
-    return [Choice("model.weights", trial.model, why), *network]
-
-
-def choose_encoder(facts: Facts, machine: Machine, crop: int) -> Choice:
-    """Choose an encoder that the machine can train in time and that the data can fill."""
-    if not machine.gpu:
-        return Choice("model.encoder", ENCODERS["cpu"], "the fastest ResNet, for training on a processor")
-    if facts.pixels / crop**2 >= MUCH_DATA and machine.device_memory >= ROOMY_GPU:
-        return Choice("model.encoder", ENCODERS["much data"], "there is a GPU, and much data")
-    return Choice("model.encoder", ENCODERS["gpu"], "there is a GPU; a larger one needs more data than this")
 
 
 def choose_instances(facts: Facts) -> Choice:
@@ -367,63 +255,6 @@ def choose_cache(facts: Facts, machine: Machine) -> Choice | None:
     size = float(max(floor(min(needed + 1, room)), 1))
     kept = "all decoded images" if size >= needed else "as many of the decoded images as there is room for"
     return Choice("data.cache_gb", size, f"GiB for {kept}")
-
-
-def choose_length(
-    facts: Facts,
-    machine: Machine,
-    crop: int,
-    batch: int,
-    val: float,
-    seconds: float,
-    minutes: float | None,
-    epochs: int | None,
-) -> list[Choice]:
-    """Choose epochs and crops in each, so that training and validation take the time that there is.
-
-    Args:
-        facts: The data.
-        machine: The machine.
-        crop: In pixels.
-        batch: Crops in a batch.
-        val: Share of the images that is validated on.
-        seconds: For training on a crop.
-        minutes: How long it may take; None for what suits the machine.
-        epochs: Number of epochs, if given.
-    """
-    kind = "gpu" if machine.gpu else "cpu"
-    minutes = MINUTES[kind] if minutes is None else minutes
-    budget = 60 * minutes * (1 - RESERVED)
-    cover = facts.pixels / crop**2
-    validation = val * cover * seconds * VALIDATION_COST
-    if epochs is None:
-        affordable = floor(VALIDATION_SHARE * budget / validation) if validation else EPOCHS[kind][1]
-        epochs = _clip(affordable, *EPOCHS[kind])
-    least, most = TOTAL_CROPS[kind]
-    enough = min(most, max(least, PASSES * count_covering(facts, crop, val)))
-    total = min(max((budget - epochs * validation) / seconds, least), enough)
-    batches = max(1, round(total / epochs / batch))
-    crops = batches * batch
-    needed = epochs * (crops * seconds + validation) / (1 - RESERVED) / 60
-    passes = epochs * crops / count_covering(facts, crop, val)
-    return [
-        Choice(
-            "data.crops_per_epoch",
-            crops,
-            f"{epochs * crops:,} crops in all: each part of the images comes about {passes:.3g} times",
-        ),
-        Choice(
-            "trainer.max_epochs",
-            epochs,
-            f"about {ceil(needed)} min in all: training on a crop takes {1000 * seconds:.0f} ms here"
-            f"{', while other work is going on: plan again when it is not' if machine.busy else ''}",
-        ),
-    ]
-
-
-def count_covering(facts: Facts, crop: int, val: float) -> float:
-    """Return how many crops cover the images to train on once, without the share to validate on."""
-    return (1 - val) * facts.pixels / crop**2
 
 
 def _whole(size: float, multiple: int = 32) -> int:

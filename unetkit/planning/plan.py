@@ -12,7 +12,8 @@ from unetkit.data.places import Places
 from unetkit.data.split import split_fraction
 from unetkit.errors import ConfigError
 from unetkit.models.weights import trained_on
-from unetkit.planning.choose import Choice, choose
+from unetkit.planning.choice import Choice
+from unetkit.planning.choose import choose
 from unetkit.planning.machine import Machine, find_machine
 from unetkit.planning.measure import Facts, look_at_all, measure
 from unetkit.planning.timing import time_crop

@@ -11,7 +11,7 @@ from textwrap import wrap
 from typing import Any
 
 from unetkit.io.partial import check_target, partial_file
-from unetkit.planning.choose import Choice
+from unetkit.planning.choice import Choice
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 from unetkit.planning.plan import PLACES, Plan

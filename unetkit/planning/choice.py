@@ -1,0 +1,25 @@
+"""What all choices are made of: a setting with its reason, and the network that others depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Network = Mapping[str, Any]
+"""What the network is, by the names of `ModelSpec`."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting.
+
+    Attributes:
+        key: Its name in a configuration, for example "data.crop".
+        value: What it is set to.
+        why: The reason, in words.
+    """
+
+    key: str
+    value: Any
+    why: str

@@ -1,0 +1,84 @@
+"""Which network to train, and what it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from unetkit.planning.choice import Choice
+from unetkit.planning.machine import Machine
+from unetkit.planning.measure import Facts
+from unetkit.planning.trial import Trial
+
+ENCODERS = {"cpu": "resnet18", "gpu": "resnet34", "much data": "resnet50"}
+"""Encoders by what there is to train with; the last needs a GPU of `ROOMY_GPU` bytes."""
+
+MUCH_DATA = 2000
+"""Crops that cover all images once, from which on there is much data."""
+
+ROOMY_GPU = 12 * 2**30
+
+THIN = 10.0
+"""Width in pixels up to which membranes, vessels or fibres are thin. Features of a ResNet begin at half the resolution;
+those of the plain U-Net are as fine as the image, which measured better on thin membranes in the same time."""
+
+BASE_CHANNELS = {"cpu": 32, "gpu": 64}
+"""First channels of the plain U-Net."""
+
+KNOWN = 0.6
+"""From this Dice of the built-in model on the data, see `Trial`, training starts from it."""
+
+OWN_NETWORK = {f"model.{name}" for name in ("weights", "arch", "encoder", "depth", "decoder_channels", "in_channels")}
+"""Settings with which the network is not that of the built-in model."""
+
+Try = Callable[[], Trial | None]
+"""Tries the built-in model on the data."""
+
+
+def choose_network(
+    facts: Facts, machine: Machine, crop: int, given: Mapping[str, Any], try_builtin: Try
+) -> list[Choice]:
+    """Choose the plain U-Net for thin structures, else one on an encoder, unless it is given.
+
+    Where the built-in model knows such objects, it is the one to start from.
+    """
+    thin = facts.width <= THIN and "model.encoder" not in given
+    if given.get("model.arch", "plain_unet" if thin else "unet") == "unet":
+        free = facts.classes == 2 and not OWN_NETWORK & given.keys()
+        trial = try_builtin() if free else None
+        if trial is not None and trial.dice >= KNOWN:
+            return choose_builtin(trial)
+        return [choose_encoder(facts, machine, crop)]
+    return [
+        Choice(
+            "model.arch",
+            "plain_unet",
+            f"what is to be told apart is {facts.width:.0f} pixels wide: this network sees it at full resolution",
+        ),
+        Choice(
+            "model.base_channels",
+            BASE_CHANNELS["gpu" if machine.gpu else "cpu"],
+            "64 in the paper, for which there is a GPU" if machine.gpu else "half of the paper's, for a processor",
+        ),
+        Choice("model.batch_norm", True, "learns faster than the paper's without"),
+        Choice("model.depth", 4, "as in the paper"),
+    ]
+
+
+def choose_builtin(trial: Trial) -> list[Choice]:
+    """Start from the built-in model, with its network."""
+    why = f"the built-in model finds such objects already, with a Dice of {trial.dice:.2f}: training starts from it"
+    network = [
+        Choice(f"model.{name}", list(value) if isinstance(value, tuple) else value, f"as '{trial.model}' has it")
+        for name, value in trial.network.items()
+    ]
+    return [Choice("model.weights", trial.model, why), *network]
+
+
+def choose_encoder(facts: Facts, machine: Machine, crop: int) -> Choice:
+    """Choose an encoder that the machine can train in time and that the data can fill."""
+    if not machine.gpu:
+        return Choice("model.encoder", ENCODERS["cpu"], "the fastest ResNet, for training on a processor")
+    if facts.pixels / crop**2 >= MUCH_DATA and machine.device_memory >= ROOMY_GPU:
+        return Choice("model.encoder", ENCODERS["much data"], "there is a GPU, and much data")
+    return Choice("model.encoder", ENCODERS["gpu"], "there is a GPU; a larger one needs more data than this")
