@@ -87,6 +87,7 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
                 *([f"--model.weights={options.weights}"] if options.weights else []),
                 f"--data.crops_per_epoch={options.crops * factor}",
                 "--trainer.max_epochs=1",
+                "--trainer.num_sanity_val_steps=0",  # the start is not judged, so it cannot be what is kept
                 f"--runs={folder}",
                 "--name=run",
                 *given,
