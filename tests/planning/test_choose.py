@@ -102,12 +102,19 @@ def test_thin_structures_are_seen_at_full_resolution_unless_the_network_is_given
 
 
 def test_training_starts_from_the_builtin_model_where_it_knows_the_objects() -> None:
-    network = {"encoder": "resnet18", "depth": 5, "decoder_channels": (128, 64, 32, 16, 16)}
-    known = chosen(trial=Trial("nuclei", network, KNOWN))
+    settings = {
+        "model.encoder": "resnet18",
+        "model.depth": 5,
+        "model.decoder_channels": [128, 64, 32, 16, 16],
+        "data.normalization.method": "percentile",
+    }
+    full = replace(NUCLEI, foreground_range=(0.6, 0.9))
+    known = chosen(full, WORKSTATION, trial=Trial("nuclei", settings, KNOWN))
     assert known["model.weights"] == "nuclei"
-    assert known["model.decoder_channels"] == [128, 64, 32, 16, 16]
-    assert chosen(machine=WORKSTATION, trial=Trial("nuclei", network, KNOWN))["model.encoder"] == "resnet18"
-    assert "model.weights" not in chosen(trial=Trial("nuclei", network, KNOWN - 0.01))
+    assert settings.items() <= known.items()
+    unknown = chosen(full, WORKSTATION, trial=Trial("nuclei", settings, KNOWN - 0.01))
+    assert "model.weights" not in unknown
+    assert not settings.items() & unknown.items()
 
 
 @pytest.mark.parametrize(

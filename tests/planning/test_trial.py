@@ -10,19 +10,26 @@ from spoiling import Edit, edit
 
 from unetkit.data.loading import Window, read_pair
 from unetkit.data.pairs import Pair, find_pairs
-from unetkit.models.segmenter import load_model
+from unetkit.models.segmenter import read_spec
+from unetkit.models.unet import build_network
+from unetkit.models.weights import load_weights
+from unetkit.models.zoo import find_model
 from unetkit.planning import trial
 from unetkit.planning.look import Look
 from unetkit.planning.measure import look_at_all
 from unetkit.planning.trial import try_builtin
+from unetkit.training.module import SegmentationModule
 
 
 def test_objects_like_nuclei_are_known(sound_looks: list[Look]) -> None:
     result = try_builtin(sound_looks)
     assert result is not None
     assert 0.8 < result.dice <= 1
-    spec = load_model(result.model).spec
-    assert result.network == {name: getattr(spec, name) for name in result.network}
+    network = {key.removeprefix("model."): value for key, value in result.settings.items() if key.startswith("model.")}
+    spec = SegmentationModule(**network, in_channels=3, instances=True).spec
+    assert not load_weights(build_network(spec), result.model, spec).missing
+    used_to = read_spec(find_model(result.model)).normalization
+    assert result.settings["data.normalization.method"] == used_to.method
 
 
 @pytest.mark.parametrize("change", [lambda mask: mask == 0, np.ones_like], ids=["what lies between", "everything"])

@@ -114,11 +114,10 @@ def choose(
         return choice.value
 
     crop = take(choose_crop(facts, machine))
-    network = {
-        choice.key.removeprefix("model."): take(choice)
-        for choice in choose_network(facts, machine, crop, given, try_builtin)
-    }
-    network.pop("weights", None)
+    for choice in choose_network(facts, machine, crop, given, try_builtin):
+        take(choice)
+    models = {key: choice.value for key, choice in chosen.items() if key.startswith("model.")}
+    network = {key.removeprefix("model."): value for key, value in models.items() if key != "model.weights"}
     if facts.classes > 2:
         take(Choice("model.classes", facts.classes, f"the masks have the values 0 to {facts.classes - 1}"))
     if given.get("model.classes", 2) == 2 and facts.classes == 2:
@@ -127,7 +126,8 @@ def choose(
     val = 0.0 if OWN_VALIDATION & given.keys() else take(choose_validation(facts))
     batch = take(choose_batch(machine, network, crop))
     take(choose_foreground_share(facts))
-    take(choose_normalization(facts))
+    if "data.normalization.method" not in chosen:
+        take(choose_normalization(facts))
     share = 0.0 if isinstance(val, str) else float(val)
     if (cache := choose_cache(facts, machine)) is not None:
         take(cache)

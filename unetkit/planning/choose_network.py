@@ -66,13 +66,10 @@ def choose_network(
 
 
 def choose_builtin(trial: Trial) -> list[Choice]:
-    """Start from the built-in model, with its network."""
+    """Start from the built-in model, with its network and the images as it is used to them."""
     why = f"the built-in model finds such objects already, with a Dice of {trial.dice:.2f}: training starts from it"
-    network = [
-        Choice(f"model.{name}", list(value) if isinstance(value, tuple) else value, f"as '{trial.model}' has it")
-        for name, value in trial.network.items()
-    ]
-    return [Choice("model.weights", trial.model, why), *network]
+    settings = [Choice(key, value, f"as '{trial.model}' has it") for key, value in trial.settings.items()]
+    return [Choice("model.weights", trial.model, why), *settings]
 
 
 def choose_encoder(facts: Facts, machine: Machine, crop: int) -> Choice:

@@ -30,13 +30,13 @@ class Trial:
 
     Attributes:
         model: Name of the built-in model.
-        network: What its network is, by the names of `ModelSpec`.
+        settings: Those of its network and its normalisation, by their keys in a configuration.
         dice: Of its masks, over all pixels tried, 0 to 1: that of the foreground or that of the background, whichever
             is lower, so that calling everything foreground gains nothing.
     """
 
     model: str
-    network: dict[str, Any]
+    settings: dict[str, Any]
     dice: float
 
 
@@ -62,8 +62,13 @@ def try_builtin(looks: Sequence[Look]) -> Trial | None:
         counts.append(count_pixels(mask > 0, labels > 0))
     total = reduce(add, counts)
     background = 2 * total.tn / max(2 * total.tn + total.fp + total.fn, 1)
-    network = {name: getattr(model.spec, name) for name in ("encoder", "depth", "decoder_channels")}
-    return Trial(DEFAULT_MODEL, network, min(total.dice, background))
+    settings = {
+        "model.encoder": model.spec.encoder,
+        "model.depth": model.spec.depth,
+        "model.decoder_channels": list(model.spec.decoder_channels),
+        "data.normalization.method": model.spec.normalization.method,
+    }
+    return Trial(DEFAULT_MODEL, settings, min(total.dice, background))
 
 
 def _middle(length: int) -> slice:
