@@ -320,6 +320,7 @@ def test_a_run_never_ends_with_less_than_the_model_that_it_started_from(
     assert f"before training  validation Dice {before['val_dice']:.4f}" in out
     assert "as it was before training, mean validation Dice" in out
     assert "No epoch was better" in out
+    assert "normalised by" not in out
     assert [row["epoch"] for row in metrics_of(tmp_path / "worse")] == ["0", "1"]
 
 
@@ -341,11 +342,14 @@ def test_images_that_a_start_was_trained_on_are_remembered_and_no_test_of_it(
     assert set(warned.values()) == {False, True}
 
 
-def test_half_a_start_is_not_judged(run: tuple[Path, str], fit_cells: Fit, tmp_path: Path) -> None:
+def test_half_a_start_is_not_judged_and_what_it_is_used_to_is_said(
+    run: tuple[Path, str], fit_cells: Fit, tmp_path: Path
+) -> None:
     choices = ("--model.weights", str(run[0] / "model.safetensors"), "--model.decoder_weights", "false")
-    code, out = fit_cells(tmp_path, *choices, "--name", "run")
+    code, out = fit_cells(tmp_path, *choices, "--name", "run", "--data.normalization.method", "mean_std")
     assert code == 0
     assert "before training" not in out
+    assert "is used to images normalised by percentile, not by mean_std" in out
 
 
 def test_stopped_before_its_first_epoch_is_over_a_run_leaves_no_model(

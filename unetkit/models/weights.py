@@ -80,9 +80,8 @@ def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: 
     withheld = {} if decoder else {"decoder": "as asked"}
     if weights == "imagenet":
         return fit_weights(network, imagenet_weights(spec), weights, withheld)
-    path = builtin_path(weights) or Path(weights)
-    state = read_weights(path)
-    source = _read_source(path)
+    state = read_weights(_path_of(weights))
+    source = find_source(weights)
     for name in ("arch", "encoder") if source is not None else ():
         its, own = getattr(source, name), getattr(spec, name)
         if its != own:
@@ -103,8 +102,7 @@ def trained_on(weights: str) -> tuple[str, ...]:
     Args:
         weights: As for `load_weights`; one that cannot be read tells of none.
     """
-    path = builtin_path(weights) or Path(weights)
-    source = _read_source(path) if path.is_file() else None
+    source = find_source(weights)
     if source is None or source.task == "reconstruction" or source.training_images is None:
         return ()
     return source.training_images.digests
@@ -160,13 +158,28 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_source(path: Path) -> ModelSpec | None:
-    """Return the description in a file of weights that is a unetkit model, None if it is not one."""
-    if path.suffix != ".safetensors":
+def find_source(weights: str) -> ModelSpec | None:
+    """Return the description of the unetkit model that weights are of; None if they are not one's, or cannot be read.
+
+    Args:
+        weights: As for `load_weights`.
+
+    Raises:
+        ModelError: A model of a newer unetkit.
+    """
+    path = _path_of(weights)
+    if path.suffix != ".safetensors" or not path.is_file():
         return None
-    with safe_open(path, framework="numpy") as file:
-        described = METADATA_KEY in (file.metadata() or {})
+    try:
+        with safe_open(path, framework="numpy") as file:
+            described = METADATA_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):  # `read_weights` says so
+        return None
     return read_spec(path) if described else None
+
+
+def _path_of(weights: str) -> Path:
+    return builtin_path(weights) or Path(weights)
 
 
 def fit_weights(

@@ -15,7 +15,7 @@ from unetkit.errors import ConfigError, closest
 from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
-from unetkit.models.weights import load_weights, trained_on
+from unetkit.models.weights import find_source, load_weights, trained_on
 from unetkit.report.console import say
 from unetkit.training.average import move_average
 from unetkit.training.processes import leave_out_unused
@@ -99,6 +99,7 @@ class NetworkModule(LightningModule):
             self.starts_trained = not report.missing
             if self.trainer.is_global_zero:
                 say(f"{self.weights}: {report}.")
+                self._compare_normalization(self.weights)
         self.prepare_network()
         network = self.segmenter.network
         if self.trainer.world_size > 1:
@@ -106,6 +107,16 @@ class NetworkModule(LightningModule):
         self.averaged = deepcopy(network).requires_grad_(False) if self.ema_decay else None
         predict = network.predict_inside if isinstance(network, PlainUnet) else network.__call__
         self._forward = torch.compile(predict) if self.compiled else predict
+
+    def _compare_normalization(self, weights: str) -> None:
+        """Say so if the weights are used to images that are normalised otherwise."""
+        source = find_source(weights)
+        if source is not None and source.normalization.method != self.spec.normalization.method:
+            say(
+                f"Warning: {weights} is used to images normalised by {source.normalization.method}, not by "
+                f"{self.spec.normalization.method}: set data.normalization.method: {source.normalization.method} for a "
+                "better start."
+            )
 
     def _describe_images(self) -> TrainingImages:
         """Say what the training images are like; warn if those to validate on were trained on by the first weights."""
