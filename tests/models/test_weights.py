@@ -228,8 +228,10 @@ def test_what_restored_images_was_trained_on_no_masks(tiny_segmenter: Segmenter,
     assert trained_on(str(tmp_path / "model.safetensors")) == ()
 
 
-@pytest.mark.parametrize("weights", ["imagenet", "missing.safetensors"])
-def test_other_weights_tell_nothing(weights: str) -> None:
+@pytest.mark.parametrize("weights", ["imagenet", "missing.safetensors", "damaged.safetensors"])
+def test_other_weights_tell_nothing(weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("damaged.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
     assert trained_on(weights) == ()
 
 
