@@ -85,6 +85,7 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
                 f"--data.seed={seed}",
                 f"--seed_everything={seed}",
                 *([f"--model.weights={options.weights}"] if options.weights else []),
+                f"--data.crop={options.crop}",
                 f"--data.crops_per_epoch={options.crops * factor}",
                 "--trainer.max_epochs=1",
                 "--trainer.num_sanity_val_steps=0",  # the start is not judged, so it cannot be what is kept
@@ -155,7 +156,8 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, required=True, help="file for the results, a line of JSON for each run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=CHANGES, default=list(CHANGES), metavar="CHANGE")
-    parser.add_argument("--crops", type=int, default=2400, help="of 256 x 256 pixels, in each run")
+    parser.add_argument("--crops", type=int, default=2400, help="in each run")
+    parser.add_argument("--crop", type=int, default=256, help="side of a crop in pixels; 128 gives four times the steps")
     parser.add_argument("--weights", type=Path, help="model to start all runs from, instead of random weights")
     parser.add_argument("--keep", type=Path, help="folder to keep the models in")
     parser.add_argument("--folder", type=Path, help="where to work; by default a temporary folder")
