@@ -157,7 +157,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=CHANGES, default=list(CHANGES), metavar="CHANGE")
     parser.add_argument("--crops", type=int, default=2400, help="in each run")
-    parser.add_argument("--crop", type=int, default=256, help="side of a crop in pixels; 128 gives four times the steps")
+    parser.add_argument("--crop", type=int, default=256, help="side of a crop; 128 gives four times the steps")
     parser.add_argument("--weights", type=Path, help="model to start all runs from, instead of random weights")
     parser.add_argument("--keep", type=Path, help="folder to keep the models in")
     parser.add_argument("--folder", type=Path, help="where to work; by default a temporary folder")
