@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
+import shlex
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -14,6 +17,7 @@ from tifffile import imwrite
 
 from unetkit import load_model, predict_tiled, segment
 from unetkit.cli import main
+from unetkit.data.labelled import LabelledData
 from unetkit.errors import ConfigError, UnetkitError
 from unetkit.inference.classify import classify
 from unetkit.io.image import ArraySource
@@ -110,6 +114,70 @@ def test_a_run_goes_on_from_its_last_epoch(run: tuple[Path, str], films: Path, t
         assert main(["fit", "--resume", str(tmp_path / "run"), "--trainer.max_epochs", "2"]) == 0
     assert "epoch 2/2" in out.getvalue()
     assert "epoch 1/2" not in out.getvalue()
+
+
+def test_folds_are_trained_one_after_the_other_and_judge_together(films: Path, tmp_path: Path) -> None:
+    words = ("--data.folds", "3", "--trainer.max_epochs", "1", "--name", "folds")
+    code, out = fit(films, tmp_path, *words)
+    assert code == 0
+    folds = [read_spec(tmp_path / "folds" / f"fold-{fold}" / "model.safetensors").training for fold in range(3)]
+    held = [set(fold["data"]["val_images"]) for fold in folds]
+    assert set.union(*held) == {f"film{number:02}.tif" for number in range(20)}
+    assert sum(map(len, held)) == 20
+    assert all({int(name[4:6]) % 2 for name in names} == {0, 1} for names in held)
+    written = json.loads((tmp_path / "folds" / "cross_validation.json").read_text())
+    expected = np.mean([fold["val_image_auroc"] for fold in folds])
+    assert written["mean"]["val_image_auroc"] == pytest.approx(expected)
+    assert re.search(rf"Mean of 3 +{expected:.4f}", out)
+    table = tmp_path / "classes.csv"
+    said = shlex.split(out.splitlines()[-1].partition(": unetkit ")[2].replace("classes.csv", str(table)))
+    assert main(said) == 0
+    judges = [
+        ImageClassifier(load_model(tmp_path / "folds" / f"fold-{fold}" / "model.safetensors")) for fold in range(3)
+    ]
+    with table.open(newline="", encoding="utf-8") as file:
+        row = next(csv.DictReader(file))
+    assert float(row["blob"]) == pytest.approx(classify(ArraySource(film(0), "YX"), judges)["blob"], abs=1e-5)
+    (tmp_path / "folds" / "cross_validation.json").unlink()
+    with redirect_stdout(StringIO()) as again:
+        assert main(["fit", "--resume", str(tmp_path / "folds")]) == 0
+    assert "epoch 1/1" not in again.getvalue()
+
+
+def test_one_fold_is_trained_by_its_number(films: Path, tmp_path: Path) -> None:
+    words = ("--data.folds", "3", "--data.fold", "1", "--trainer.max_epochs", "1", "--name", "one")
+    assert fit(films, tmp_path, *words)[0] == 0
+    data = read_spec(tmp_path / "one" / "model.safetensors").training["data"]
+    assert (data["folds"], data["fold"]) == (3, 1)
+
+
+def test_copies_of_an_image_are_set_aside_together(films: Path, tmp_path: Path) -> None:
+    for number in range(6):
+        for copy in "ab":
+            imwrite(tmp_path / f"{number}{copy}.tif", film(number))
+    lines = ["image,label", *(f"{number}{copy}.tif,{number % 2}" for number in range(6) for copy in "ab")]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    for choice in ({"val": 0.3}, {"folds": 3, "fold": 0}):
+        data = LabelledData(str(tmp_path / "labels.csv"), crop=32, **choice)
+        data.label_images(["blob"], None)
+        held = data.describe()["val_images"]
+        assert len(held) == 4
+        assert {name.replace("a", "b") for name in held} == {name for name in held if "b" in name}
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"folds": 1}, "data.folds: 1 is not possible"),
+        ({"folds": 3, "fold": 3}, "data.fold: 3 is not possible"),
+        ({"fold": 0}, "has no meaning without folds"),
+        ({"folds": 30, "fold": 29}, "No image to validate on has the label"),
+        ({"folds": 3}, "all stands for several runs"),
+    ],
+)
+def test_folds_that_are_not_possible_are_an_error(films: Path, choice: dict[str, int], message: str) -> None:
+    with pytest.raises(UnetkitError, match=message):
+        LabelledData(str(films / "labels.csv"), crop=32, **choice).label_images(["blob"], None)
 
 
 def test_segment_writes_a_table_of_probabilities(

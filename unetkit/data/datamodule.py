@@ -19,7 +19,7 @@ from unetkit.data.objects import SmallestObject, are_plain, find_parts, find_sma
 from unetkit.data.pairs import Pair
 from unetkit.data.places import Places
 from unetkit.data.sampling import Sampling, count_crops, plan_visits
-from unetkit.data.split import check_apart, check_folds, split_folds, split_fraction
+from unetkit.data.split import check_apart, check_folds, check_one_fold, split_folds, split_fraction
 from unetkit.data.store import (
     ImageStore,
     Record,
@@ -139,16 +139,12 @@ class SegmentationData(TrainingData):
         """
         if self._store is not None or stage not in ("fit", "validate"):
             return
-        if self.fold == "all":
-            raise ConfigError(
-                "data.fold: all stands for several runs, and this is one.",
-                "Give the number of a fold; `unetkit fit` and training.cross_validation run all of them.",
-            )
+        check_one_fold(self.fold)
         train, val = self._find()
         store = ImageStore([*train, *val], self.normalization, round(self.cache_gb * 2**30))
         self._train_indices = list(range(len(train)))
         self._val_indices = list(range(len(train), len(store.records)))
-        if self.folds is not None and self.fold is not None:
+        if self.folds is not None and isinstance(self.fold, int):
             digests = [record.digest for record in store.records]
             self._train_indices, self._val_indices = split_folds(train, digests, self.folds, self.fold, self.seed)
         self._check_masks([store.records[index] for index in self._train_indices])

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from unetkit.data.dataset import CropDataset, visiting_order
+from unetkit.data.loading import hash_pixels
 from unetkit.data.store import SAMPLED_PIXELS, common_channels, to_channels
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
 from unetkit.errors import DataError
@@ -79,21 +80,10 @@ def read_labels(path: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
     Raises:
         DataError: It cannot be read, a file is missing or listed twice, a label is no class.
     """
-    remedy = "Begin it with the line 'image,label', then a path, relative to the CSV, and a label on each line."
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            if not {"image", "label"} <= set(reader.fieldnames or ()):
-                raise DataError(f"{path} has not the columns image and label.", remedy)
-            rows = [(reader.line_num, row["image"] or "", (row["label"] or "").strip()) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a CSV ({error}).", remedy) from error
-    if not rows:
-        raise DataError(f"{path} lists no images.", remedy)
     known = ["0", "1"] if len(classes) == 1 else list(classes)
     labels: dict[Path, int] = {}
-    for line, image, label in rows:
-        file_path = path.parent / image.strip()
+    for line, image, label in _read_rows(path):
+        file_path = path.parent / image
         if not file_path.is_file():
             raise DataError(f"{file_path} (line {line} of {path}) is missing.", "Correct the path.")
         if file_path in labels:
@@ -104,6 +94,31 @@ def read_labels(path: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
             )
         labels[file_path] = known.index(label)
     return list(labels.items())
+
+
+def first_image(path: Path) -> Path:
+    """Return the first image that a CSV as for `read_labels` lists.
+
+    Raises:
+        DataError: It cannot be read, or lists none.
+    """
+    return path.parent / _read_rows(path)[0][1]
+
+
+def _read_rows(path: Path) -> list[tuple[int, str, str]]:
+    """Return line number, image and label of each row."""
+    remedy = "Begin it with the line 'image,label', then a path, relative to the CSV, and a label on each line."
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            if not {"image", "label"} <= set(reader.fieldnames or ()):
+                raise DataError(f"{path} has not the columns image and label.", remedy)
+            rows = [(reader.line_num, (row["image"] or "").strip(), (row["label"] or "").strip()) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a CSV ({error}).", remedy) from error
+    if not rows:
+        raise DataError(f"{path} lists no images.", remedy)
+    return rows
 
 
 def check_classes(images: Sequence[LabelledImage], classes: Sequence[str], path: Path, use: str) -> None:
@@ -184,8 +199,6 @@ def load_labelled(
             to train on shows one of the classes.
     """
     labels = read_labels(path, classes)
-    others = [(file.resolve(), label) for file, label in labels if file.resolve() not in train | val]
-    aside = val | _set_aside(others, part, seed)
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1)) as pool:
         images = list(pool.map(lambda entry: _load(entry[0], entry[1], side, normalization), labels))
     channels = channels or common_channels({image.pixels.shape[0]: image.path.name for image in images})
@@ -194,24 +207,30 @@ def load_labelled(
         raise DataError(
             f"{unfit[0].path} has {unfit[0].pixels.shape[0]} channels.", f"Label images with 1 or {channels} channels."
         )
+    others = [image for image in images if image.path.resolve() not in train | val]
+    aside = val | _set_aside(others, part, seed)
     kept = tuple(image for image in images if image.path.resolve() not in aside)
     check_classes(kept, classes, path, "train")
     held_out = tuple(image for image in images if image.path.resolve() in aside)
     return LabelledImages(kept, held_out, channels, normalization)
 
 
-def _set_aside(images: Sequence[tuple[Path, int]], part: float | tuple[int, int], seed: int) -> set[Path]:
-    """Choose images, given with their labels; of a share above 0 at least one for each label that has several."""
+def _set_aside(images: Sequence[LabelledImage], part: float | tuple[int, int], seed: int) -> set[Path]:
+    """Choose images, all copies of one or none; of a share above 0 at least one for each label that has several."""
     rng = np.random.default_rng(seed)
     chosen: set[Path] = set()
-    for label in sorted({label for _, label in images}):
-        files = [file for file, its in images if its == label]
-        order = rng.permutation(len(files))
+    for label in sorted({image.label for image in images}):
+        copies: dict[str, list[Path]] = {}
+        for image in images:
+            if image.label == label:
+                copies.setdefault(hash_pixels(image.pixels), []).append(image.path.resolve())
+        different = list(copies.values())
+        order = rng.permutation(len(different))
         if isinstance(part, tuple):
             held = np.array_split(order, part[1])[part[0]]
         else:
-            held = order[: min(max(round(part * len(files)), part > 0), len(files) - 1)]
-        chosen |= {files[index] for index in held}
+            held = order[: min(max(round(part * len(different)), part > 0), len(different) - 1)]
+        chosen |= {file for index in held for file in different[index]}
     return chosen
 
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch.utils.data import DataLoader, default_collate
 
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropLoader, CropSampler
-from unetkit.data.image_labels import LabelledImages, LabelledItem, VariedImages, check_classes, load_labelled
+from unetkit.data.image_labels import (
+    LabelledImages,
+    LabelledItem,
+    VariedImages,
+    check_classes,
+    first_image,
+    load_labelled,
+)
 from unetkit.data.sampling import count_crops
+from unetkit.data.split import check_folds, check_one_fold
 from unetkit.data.store import measure_dataset, measure_images
 from unetkit.errors import ConfigError
 from unetkit.models.spec import Normalization, TrainingImages
@@ -26,7 +34,11 @@ class LabelledData(TrainingData):
     Args:
         image_labels: CSV with the columns image (a path relative to the CSV) and label (1 or 0, or the name of a
             class).
-        val: Share of the images of each label that is kept for validation, at least one of each; 0 for none.
+        val: Share of the images of each label that is kept for validation, at least one of each; 0 for none. Images
+            with the same pixels stay together.
+        folds: Number of folds for cross-validation, in place of the share `val`: the images of each label are split
+            into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
+        fold: The fold to validate on, counted from 0, or "all" (the default) to train a model for each in turn.
         crop: Side of the square that each image is resized to, in pixels, whatever its shape; a multiple of the
             encoder's stride (32 for depth 5).
         batch_size: Images in a batch.
@@ -43,6 +55,8 @@ class LabelledData(TrainingData):
         self,
         image_labels: str,
         val: float = 0.1,
+        folds: int | None = None,
+        fold: int | Literal["all"] | None = None,
         crop: int = 256,
         batch_size: int = 8,
         images_per_epoch: int | None = None,
@@ -55,11 +69,14 @@ class LabelledData(TrainingData):
         super().__init__(crop, batch_size, augment, augment_options, normalization, workers, seed)
         self.image_labels = image_labels
         self.val = val
+        self.folds = folds
+        self.fold = "all" if folds is not None and fold is None else fold
         self.images_per_epoch = images_per_epoch
         self._labelled: LabelledImages | None = None
         self.check_least(images_per_epoch=1)
         if not 0 <= val < 1:
             raise ConfigError(f"data.val: {val:g} is not possible.", "Use a fraction below 1, 0 for none.")
+        check_folds(self.folds, self.fold, self.val, None)
 
     @property
     def labelled(self) -> LabelledImages:
@@ -79,19 +96,20 @@ class LabelledData(TrainingData):
         """
         if self._labelled is not None:
             return
+        check_one_fold(self.fold)
         path = Path(self.image_labels)
         found = load_labelled(
             path,
             classes,
             set(),
             set(),
-            part=self.val,
+            part=(self.fold, self.folds) if self.folds is not None and isinstance(self.fold, int) else self.val,
             seed=self.seed,
             side=self.crop,
             channels=channels,
             normalization=self.normalization,
         )
-        if self.val:
+        if self.val or self.folds is not None:
             check_classes(found.val, classes, path, "validate")
         self.channels = found.channels
         if self.normalization.scope == "dataset" and self.normalization.center is None:
@@ -111,6 +129,8 @@ class LabelledData(TrainingData):
 
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""
+        if self._labelled is None:
+            return first_image(Path(self.image_labels))
         return (self.labelled.val or self.labelled.train)[0].path
 
     def describe_images(self) -> TrainingImages:
@@ -124,6 +144,7 @@ class LabelledData(TrainingData):
             "image_labels": self.image_labels,
             "train_images": len(train),
             "val_images": [image.path.name for image in val],
+            **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),
             "channels": self.channels,
             "dtypes": sorted({image.dtype for image in (*train, *val)}),
             "crop": self.crop,

@@ -110,6 +110,15 @@ def check_folds(folds: int | None, fold: int | str | None, val: float | str, val
         )
 
 
+def check_one_fold(fold: int | str | None) -> None:
+    """Raise a ConfigError if the data of all folds are asked for at once."""
+    if fold == "all":
+        raise ConfigError(
+            "data.fold: all stands for several runs, and this is one.",
+            "Give the number of a fold; `unetkit fit` and training.cross_validation run all of them.",
+        )
+
+
 def check_apart(train: Sequence[Pair], val: Sequence[Pair]) -> None:
     """Raise a DataError if an image is in both."""
     trained = {(pair.image.resolve(), pair.image_plane) for pair in train}

@@ -18,16 +18,22 @@ from unetkit.planning.plan import name_of
 from unetkit.report.console import say
 from unetkit.training.classification import ClassificationModule
 from unetkit.training.command import RunCLI
+from unetkit.training.cross_validation import CrossValidation
+from unetkit.training.fold_runs import FoldCLI, fit_folds
 from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training, say_best
 
 SCORES = ("val_image_auroc", "val_image_accuracy")
+
+TARGET = "classes.csv --output classes"
+"""What `segment` is told to write."""
 
 DESCRIPTION = """Train a network on labels of whole images, without masks.
 
   unetkit fit --data.image_labels films.csv --model.image_classes [pneumonia]
 
 The run folder runs/NAME gets the resolved config, model.safetensors (the best by the area under the ROC curve over the
-validation images), last.ckpt to resume from, and metrics.csv.
+validation images), last.ckpt to resume from, and metrics.csv. With --data.folds 5 it gets a run folder for each fold,
+and cross_validation.json with the mean and spread of their validation scores.
 """
 
 
@@ -43,6 +49,10 @@ class ClassificationCLI(RunCLI):
     def default_name(self) -> str:
         """Return the name of the list of labels."""
         return name_of(self.config.data.image_labels)
+
+
+class ClassificationFoldCLI(FoldCLI, ClassificationCLI):
+    """The command line of one fold."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,8 @@ def has_labels_alone(args: list[str]) -> bool:
     return "data.image_labels" in given and "data.train" not in given
 
 
-def fit_labels(args: list[str], *, resume: bool) -> ClassificationResult:
-    """Train as the command line says.
+def fit_labels(args: list[str], *, resume: bool) -> ClassificationResult | CrossValidation:
+    """Train as the command line says: one run, or one for each fold.
 
     Args:
         args: What follows `unetkit fit` on the command line.
@@ -83,6 +93,8 @@ def fit_labels(args: list[str], *, resume: bool) -> ClassificationResult:
     """
     with quiet_lightning():
         cli = ClassificationCLI(args)
+        if cli.datamodule.fold == "all":
+            return fit_folds(cli, args, ClassificationFoldCLI, train_to_classify, TARGET)
         result = train_to_classify(cli.trainer, cli.model, cli.datamodule, resume=resume)
     _report(result, cli.datamodule)
     return result
@@ -122,7 +134,7 @@ def _report(result: ClassificationResult, data: LabelledData) -> None:
     scores = "".join(f", validation {words[name]} {score:.4f}" for name, score in result.scores.items())
     say_best(result.model, result.epoch, scores)
     image, model = shlex.quote(str(data.example_image())), shlex.quote(str(result.model))
-    say(f"Try it: unetkit segment {image} classes.csv --output classes --model {model}")
+    say(f"Try it: unetkit segment {image} {TARGET} --model {model}")
 
 
 def _configs(args: list[str]) -> Iterator[str]:

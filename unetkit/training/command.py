@@ -15,6 +15,7 @@ from unetkit.errors import ConfigError, OutputError
 from unetkit.io.partial import partial_file
 from unetkit.parsing import parse
 from unetkit.training.base import NetworkModule
+from unetkit.training.cross_validation import fold_folder
 from unetkit.training.run import CHECKPOINT_FILE, TRAINER_DEFAULTS, make_trainer
 
 CONFIG_FILE = "config.yaml"
@@ -113,8 +114,9 @@ class RunCLI(LightningCLI):
 
     @staticmethod
     def can_resume(folder: Path) -> bool:
-        """Whether a folder holds a run to go on with."""
-        return (folder / CHECKPOINT_FILE).is_file() and (folder / CONFIG_FILE).is_file()
+        """Whether a folder holds a run, or a cross-validation, to go on with."""
+        begun = (folder / CHECKPOINT_FILE).is_file() or fold_folder(folder, 0).is_dir()
+        return begun and (folder / CONFIG_FILE).is_file()
 
     @classmethod
     def resumed(cls, args: list[str]) -> Path | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -17,7 +17,6 @@ from rich.table import Table
 from unetkit.errors import ConfigError
 from unetkit.io.partial import partial_file
 from unetkit.report.console import say
-from unetkit.training.run import RunResult
 
 RESULT_STEM = "cross_validation"
 HEADINGS = {
@@ -26,8 +25,30 @@ HEADINGS = {
     "val_pooled_dice": "Pooled Dice",
     "val_pooled_iou": "Pooled IoU",
     "val_ap50": "AP@0.5",
+    "val_image_auroc": "AUROC",
+    "val_image_accuracy": "Accuracy",
 }
 """Scores that the table shows."""
+
+
+class FoldRun(Protocol):
+    """What the run of a fold left."""
+
+    @property
+    def model(self) -> Path:
+        """The model file."""
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch that it is from, the first being 1; 0 for the model that the run started from."""
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Its scores over the images of the fold, named as in metrics.csv."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was stopped before its end."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +58,7 @@ class FoldResult:
     Attributes:
         fold: Its number, from 0.
         model: The model file, relative to the folder of the cross-validation.
-        epoch: Number of the epoch that the model is from, the first being 1.
+        epoch: Number of the epoch that the model is from, see `FoldRun`.
         scores: Scores of that model over the images of the fold, named as in metrics.csv.
     """
 
@@ -121,7 +142,7 @@ def fold_folder(folder: Path, fold: int) -> Path:
     return folder / f"fold-{fold}"
 
 
-def cross_validate(folder: Path, folds: int, train_fold: Callable[[int], RunResult]) -> CrossValidation:
+def cross_validate(folder: Path, folds: int, train_fold: Callable[[int], FoldRun]) -> CrossValidation:
     """Train a model for each fold, one after the other, and write their scores after each.
 
     Folds whose scores are in `folder` already are not trained again, so that one that was stopped or killed goes on.

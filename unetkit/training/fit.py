@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
@@ -14,14 +13,14 @@ from unetkit.errors import ConfigError
 from unetkit.parsing import parse
 from unetkit.planning.plan import make_plan, name_of
 from unetkit.planning.write import describe, settings_of
-from unetkit.report.console import say, show
+from unetkit.report.console import say
 from unetkit.training.callbacks import SCORES
 from unetkit.training.classification_run import ClassificationResult, fit_labels, has_labels_alone
 from unetkit.training.command import CONFIG_FILE, RunCLI
-from unetkit.training.cross_validation import CrossValidation, cross_validate, fold_folder
+from unetkit.training.cross_validation import CrossValidation, fold_folder
+from unetkit.training.fold_runs import FoldCLI, fit_folds
 from unetkit.training.module import SegmentationModule
 from unetkit.training.run import (
-    CHECKPOINT_FILE,
     PICTURE_FILE,
     RunResult,
     quiet_lightning,
@@ -86,34 +85,9 @@ class FitCLI(RunCLI):
         """Return the name of the folder of the data."""
         return name_of(self.config.data.train)
 
-    @staticmethod
-    def can_resume(folder: Path) -> bool:
-        """Whether a folder holds a run, or a cross-validation, to go on with."""
-        return RunCLI.can_resume(folder) or (fold_folder(folder, 0).is_dir() and (folder / CONFIG_FILE).is_file())
 
-
-class FoldCLI(FitCLI):
-    """The run of one fold, with the settings of the whole cross-validation.
-
-    Args:
-        whole: The cross-validation.
-        args: The arguments that it was made from.
-        fold: The fold to validate on.
-    """
-
-    def __init__(self, whole: FitCLI, args: list[str], fold: int) -> None:
-        self.whole = whole
-        self.folder = fold_folder(Path(whole.trainer.default_root_dir), fold)
-        own = ["--data.fold", str(fold), "--runs", str(self.folder.parent), "--name", self.folder.name]
-        super().__init__([*args, *own])
-
-    def _run_folder(self) -> Path:
-        return self.folder
-
-    def save_config(self, folder: Path) -> None:
-        """Write the settings of this fold, and those of all beside the folds."""
-        super().save_config(folder)
-        self.whole.save_config(folder.parent)
+class FitFoldCLI(FoldCLI, FitCLI):
+    """The command line of one fold."""
 
 
 def fit(args: list[str]) -> RunResult | CrossValidation | ClassificationResult:
@@ -139,7 +113,7 @@ def fit(args: list[str]) -> RunResult | CrossValidation | ClassificationResult:
     with quiet_lightning():
         cli = FitCLI(args)
         if cli.datamodule.fold == "all":
-            return _fit_folds(cli, args)
+            return fit_folds(cli, args, FitFoldCLI, train, "mask.tif")
         result = train(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
     if cli.trainer.is_global_zero:
         _report(result, cli.datamodule)
@@ -175,30 +149,6 @@ def _plan(given: Namespace, minutes: float | None) -> dict[str, Any]:
         say(line)
     say("")
     return settings_of(plan)
-
-
-def _fit_folds(cli: FitCLI, args: list[str]) -> CrossValidation:
-    """Train a model for each fold, and say how they do."""
-    if cli.trainer.world_size > 1:
-        raise ConfigError(
-            "Folds that follow each other are trained in one process, and trainer.devices starts several.",
-            "Leave trainer.devices out, or train the folds one by one (data.fold).",
-        )
-
-    def train_fold(fold: int) -> RunResult:
-        part = FoldCLI(cli, args, fold)
-        return train(part.trainer, part.model, part.datamodule, resume=(part.folder / CHECKPOINT_FILE).is_file())
-
-    folder = Path(cli.trainer.default_root_dir)
-    result = cross_validate(folder, cli.datamodule.folds, train_fold)
-    if result.rows:
-        show(result.table())
-    if result.interrupted:
-        say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(folder))}")
-    else:
-        example, models = (shlex.quote(str(path)) for path in (cli.datamodule.example_image(), folder))
-        say(f"All {result.folds} models together: unetkit segment {example} mask.tif --model {models}")
-    return result
 
 
 def _report(result: RunResult, data: SegmentationData) -> None:
