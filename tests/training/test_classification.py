@@ -18,9 +18,10 @@ from tifffile import imwrite
 from unetkit import load_model, predict_tiled, segment
 from unetkit.cli import main
 from unetkit.data.labelled import LabelledData
-from unetkit.errors import ConfigError, UnetkitError
+from unetkit.errors import ConfigError, OutputError, UnetkitError
 from unetkit.inference.classify import classify
 from unetkit.io.image import ArraySource
+from unetkit.io.partial import claimed
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.segmenter import read_spec
 from unetkit.training.classification_run import ClassificationCLI, has_labels_alone
@@ -199,6 +200,15 @@ def test_segment_writes_a_table_of_probabilities(
     assert "exists" in capsys.readouterr().err
     done = segment(films / "film01.tif", table, model, output="classes", overwrite=True)
     assert done[0].image_classes["blob"] == pytest.approx(expected[0])
+
+
+def test_a_second_run_on_the_same_table_is_refused(run: tuple[Path, str], films: Path, tmp_path: Path) -> None:
+    table, model = tmp_path / "classes.csv", run[0] / "model.safetensors"
+    with claimed(table), pytest.raises(OutputError, match="Another run is making"):
+        segment(films / "film01.tif", table, model, output="classes")
+    with pytest.raises(OutputError):
+        segment(films / "film01.tif", tmp_path / "missing" / "classes.csv", model, output="classes")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_table_is_not_replaced_where_no_image_can_be_judged(run: tuple[Path, str], tmp_path: Path) -> None:

@@ -186,13 +186,28 @@ class Segmentation:
         """
         if result.suffix.lower() != ".csv":
             raise OutputError(f"{result} is no table.", "Give a .csv for the classes of images.")
-        check_target(result, self.written.overwrite)
         ensemble = gather_models(models)
         if not ensemble.specs[0].image_classes:
             raise ConfigError(
                 f"{ensemble.name} does not judge whole images.",
                 "Use a model that was trained with data.image_labels and model.image_classes.",
             )
+        check_target(result, self.written.overwrite)
+        with claimed(result):
+            check_target(result, self.written.overwrite)  # another run may have ended just now
+            done, failed = self._judge(images, result, ensemble)
+            if done:  # a table of nothing would only take the place of one that is there
+                with partial_file(result) as path, path.open("w", newline="", encoding="utf-8") as file:
+                    table = csv.writer(file, lineterminator="\n")
+                    table.writerow(["image", *ensemble.specs[0].image_classes])
+                    table.writerows([item.image, *(f"{p:.6f}" for p in item.image_classes.values())] for item in done)
+        _raise_all(failed, len(images), "judged")
+        return done
+
+    def _judge(
+        self, images: Sequence[Path], result: Path, ensemble: Ensemble
+    ) -> tuple[list[Segmented], list[UnetkitError]]:
+        """Judge whole images for a table; return what could be judged, and the errors of what could not."""
         classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
         done: list[Segmented] = []
         failed: list[UnetkitError] = []
@@ -208,13 +223,7 @@ class Segmentation:
                 failed.append(error)
             else:
                 done.append(Segmented(image, result, pixels, seconds=monotonic() - start, image_classes=classes))
-        if done:  # a table of nothing would only take the place of one that is there
-            with partial_file(result) as path, path.open("w", newline="", encoding="utf-8") as file:
-                table = csv.writer(file, lineterminator="\n")
-                table.writerow(["image", *ensemble.specs[0].image_classes])
-                table.writerows([item.image, *(f"{p:.6f}" for p in item.image_classes.values())] for item in done)
-        _raise_all(failed, len(images), "judged")
-        return done
+        return done, failed
 
     def _segment(
         self, job: Job, ensemble: Ensemble, count: int, folder: Path | None, *, verify_seams: bool
