@@ -391,10 +391,10 @@ def test_without_a_configuration_what_is_not_given_is_planned(
     assert main(["fit", "--data.train", str(cells), "--runs", str(tmp_path), *given]) == 0
     out = capsys.readouterr().out
     assert "data.crop: 64  (as given)" in out
-    assert "data.augment: light  (5 images are few" in out
+    assert "data.augment: standard  (5 images are few" in out
     assert "Warning: 5 images are very few" in out
     config = yaml.safe_load((tmp_path / "cells-1" / "config.yaml").read_text())
-    assert (config["model"]["encoder"], config["data"]["augment"]) == ("resnet18", "light")
+    assert (config["model"]["encoder"], config["data"]["augment"]) == ("resnet18", "standard")
     assert (config["data"]["crop"], config["data"]["batch_size"]) == (64, 2)
 
 
