@@ -22,8 +22,9 @@ THIN = 10.0
 """Width in pixels up to which membranes, vessels or fibres are thin. Features of a ResNet begin at half the resolution;
 those of the plain U-Net are as fine as the image, which measured better on thin membranes in the same time."""
 
-BASE_CHANNELS = {"cpu": 32, "gpu": 64}
-"""First channels of the plain U-Net."""
+BASE_CHANNELS = {"cpu": 24, "gpu": 64}
+"""First channels of the plain U-Net. On a processor 24 measured as good as 32, at two thirds of the cost
+(`benchmarks/ablations.md`)."""
 
 KNOWN = 0.6
 """From this Dice of the built-in model on the data, see `Trial`, training starts from it."""
@@ -58,7 +59,9 @@ def choose_network(
         Choice(
             "model.base_channels",
             BASE_CHANNELS["gpu" if machine.gpu else "cpu"],
-            "64 in the paper, for which there is a GPU" if machine.gpu else "half of the paper's, for a processor",
+            "64 in the paper, for which there is a GPU"
+            if machine.gpu
+            else "fewer than the paper's 64, for a processor",
         ),
         Choice("model.batch_norm", True, "learns faster than the paper's without"),
         Choice("model.depth", 4, "as in the paper"),
