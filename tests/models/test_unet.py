@@ -34,3 +34,19 @@ def test_a_shift_by_the_stride_shifts_the_output() -> None:
     with torch.inference_mode():
         whole, cut = network(pixels), network(pixels[..., 8:, 16:])
     torch.testing.assert_close(whole[..., 136:-8, 144:-8], cut[..., 128:-8, 128:-8], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", "resnetv2_50", "vgg11_bn", "inceptionv4", "inceptionresnetv2"])
+@pytest.mark.parametrize("depth", [3, 5])
+def test_every_weight_has_a_part_in_the_output(encoder: str, depth: int) -> None:
+    """smp keeps the stages beyond the depth: they would be stored, and processes that train together wait for them."""
+    network = build_network(ModelSpec(encoder, 1, 2, depth, (32, 24, 16, 8, 8)[:depth]))
+    network(torch.rand(2, 1, 64, 64)).sum().backward()
+    assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
+
+
+def test_a_network_can_be_built_where_nothing_is_to_be_trained() -> None:
+    spec = ModelSpec("resnet18", 1, 2, 3, (32, 16, 8))
+    with torch.inference_mode():
+        network = build_network(spec)
+    network(torch.rand(2, 1, 64, 64)).sum().backward()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import segmentation_models_pytorch as smp
+import torch
 from segmentation_models_pytorch.base.heads import ClassificationHead
 from torch import Tensor, nn
 
@@ -37,6 +38,8 @@ def build_image_head(encoder: nn.Module, spec: ModelSpec) -> nn.Module:
     return head
 
 
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
 def build_network(spec: ModelSpec) -> nn.Module:
     """Build the network that a spec describes, with random weights.
 
@@ -51,7 +54,9 @@ def build_network(spec: ModelSpec) -> nn.Module:
         For the task "classification" it is an `ImageNetwork`.
     """
     if spec.task == "classification":
-        return ImageNetwork(spec)
+        judge = ImageNetwork(spec)
+        _drop_unused(judge, judge.encoder, spec)
+        return judge
     if spec.arch == "plain_unet":
         return PlainUnet(
             spec.in_channels,
@@ -69,7 +74,37 @@ def build_network(spec: ModelSpec) -> nn.Module:
         in_channels=spec.in_channels,
         classes=spec.network_channels,
     )
+    _drop_unused(unet, unet.encoder, spec)
     if spec.image_classes:
         unet.image_head = build_image_head(unet.encoder, spec)
     network: nn.Module = unet
     return network
+
+
+def _drop_unused(network: nn.Module, encoder: nn.Module, spec: ModelSpec) -> None:
+    """Leave out what an encoder has beyond its depth: smp keeps these stages, which would be stored for nothing.
+
+    Several processes that train would wait for their gradients, too.
+    """
+    output = network.eval()(torch.zeros(1, spec.in_channels, spec.stride, spec.stride))
+    network.train()
+    used = _weights_behind(output)
+    for parent in list(encoder.modules()):
+        for name, part in list(parent.named_children()):
+            own = set(part.parameters())
+            if own and own.isdisjoint(used):
+                setattr(parent, name, nn.Identity())
+
+
+def _weights_behind(output: Tensor) -> set[Tensor]:
+    """Return the weights that an output was computed with; no gradient is, so it may be on the device "meta"."""
+    weights, seen, ahead = set(), set(), [output.grad_fn]
+    while ahead:
+        step = ahead.pop()
+        if step is None or step in seen:
+            continue
+        seen.add(step)
+        if isinstance(weight := getattr(step, "variable", None), Tensor):
+            weights.add(weight)
+        ahead += [before for before, _ in step.next_functions]
+    return weights

@@ -18,7 +18,6 @@ from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.weights import find_source, load_weights, trained_on
 from unetkit.report.console import say
 from unetkit.training.average import move_average
-from unetkit.training.processes import leave_out_unused
 from unetkit.training.schedule import Schedule, rate_factor
 
 
@@ -102,8 +101,6 @@ class NetworkModule(LightningModule):
                 self._compare_normalization(self.weights)
         self.prepare_network()
         network = self.segmenter.network
-        if self.trainer.world_size > 1:
-            leave_out_unused(network, torch.zeros(1, channels, self.spec.stride, self.spec.stride))
         self.averaged = deepcopy(network).requires_grad_(False) if self.ema_decay else None
         predict = network.predict_inside if isinstance(network, PlainUnet) else network.__call__
         self._forward = torch.compile(predict) if self.compiled else predict

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from subprocess import Popen
 
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
-from torch import Tensor, nn
 
 from unetkit.data.workers import usable_cores
 from unetkit.errors import ConfigError
@@ -34,23 +32,6 @@ def check_processes(trainer: Trainer) -> None:
             f"trainer.strategy: {type(strategy).__name__} cannot be used so.",
             "Use ddp, which starts the command once for each device.",
         )
-
-
-def leave_out_unused(network: nn.Module, example: Tensor) -> None:
-    """Ask for no gradient of weights that the output does not depend on: processes would wait for them.
-
-    An encoder whose depth is below 5 keeps the stages that it does not use.
-
-    Args:
-        network: The network.
-        example: What it takes, (1, C, h, w).
-    """
-    asked = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    training = network.training
-    output = network.eval()(example)
-    for parameter, gradient in zip(asked, torch.autograd.grad(output.sum(), asked, allow_unused=True), strict=True):
-        parameter.requires_grad_(gradient is not None)
-    network.train(training)
 
 
 def end_children(trainer: Trainer) -> None:
