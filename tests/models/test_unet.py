@@ -45,6 +45,15 @@ def test_every_weight_has_a_part_in_the_output(encoder: str, depth: int) -> None
     assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
 
 
+def test_a_network_that_judges_whole_images_has_no_stages_beyond_its_depth_either() -> None:
+    spec = ModelSpec(
+        depth=3, decoder_channels=(32, 16, 8), task="classification", image_classes=("sick",), image_size=64
+    )
+    network = build_network(spec)
+    network(torch.rand(2, 1, 64, 64)).sum().backward()
+    assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
+
+
 def test_a_network_can_be_built_where_nothing_is_to_be_trained() -> None:
     spec = ModelSpec("resnet18", 1, 2, 3, (32, 16, 8))
     with torch.inference_mode():
