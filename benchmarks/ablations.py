@@ -63,7 +63,8 @@ CHANGES: dict[str, list[str]] = {
     "foreground share 0": ["--data.foreground_share=0"],
     "foreground share 0.8": ["--data.foreground_share=0.8"],
     "depth 4": ["--model.depth=4", "--model.decoder_channels=[64,32,16,16]"],
-    "twice the decoder": ["--model.decoder_channels=[256,128,64,32,16]"],
+    "depth 5": ["--model.depth=5", "--model.decoder_channels=[128,64,32,16,16]"],
+    "twice the decoder": ["--model.decoder_channels=[128,64,32,32]"],
     "encoder: resnet34": ["--model.encoder=resnet34"],
     "no instances": ["--model.instances=false"],
 }
@@ -91,6 +92,7 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
                 "--trainer.num_sanity_val_steps=0",  # the start is not judged, so it cannot be what is kept
                 f"--runs={folder}",
                 "--name=run",
+                *(f"--{setting}" for setting in options.also),
                 *given,
             ]
         )
@@ -158,6 +160,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=CHANGES, default=list(CHANGES), metavar="CHANGE")
     parser.add_argument("--crops", type=int, default=2400, help="in each run")
     parser.add_argument("--crop", type=int, default=256, help="side of a crop; 128 gives four times the steps")
+    parser.add_argument("--also", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all runs, as for `fit`")
     parser.add_argument("--weights", type=Path, help="model to start all runs from, instead of random weights")
     parser.add_argument("--keep", type=Path, help="folder to keep the models in")
     parser.add_argument("--folder", type=Path, help="where to work; by default a temporary folder")

@@ -112,9 +112,12 @@ def test_training_starts_from_the_builtin_model_where_it_knows_the_objects() -> 
     known = chosen(full, WORKSTATION, trial=Trial("nuclei", settings, KNOWN))
     assert known["model.weights"] == "nuclei"
     assert settings.items() <= known.items()
+    assert known["model.lr"] == 0.001
     unknown = chosen(full, WORKSTATION, trial=Trial("nuclei", settings, KNOWN - 0.01))
     assert "model.weights" not in unknown
     assert not settings.items() & unknown.items()
+    assert unknown["model.lr"] == 0.002
+    assert chosen(full, WORKSTATION, {"model.weights": "imagenet"})["model.lr"] == 0.001
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from unetkit.planning.choose_network import THIN, Try, choose_network
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 
-LEARNING_RATE = 0.001
+LEARNING_RATES = {"random weights": 0.002, "trained weights": 0.001}
+"""Of AdamW. From random weights 0.002 measured a little better than 0.001 on membranes; on from a trained model
+0.001 did on nuclei (`benchmarks/ablations.md`)."""
 
 CROPS = {"cpu": (256, 320), "gpu": (256, 512)}
 """Smallest and largest crop, in pixels."""
@@ -122,7 +124,8 @@ def choose(
         take(Choice("model.classes", facts.classes, f"the masks have the values 0 to {facts.classes - 1}"))
     if given.get("model.classes", 2) == 2 and facts.classes == 2:
         take(choose_instances(facts))
-    take(Choice("model.lr", LEARNING_RATE, "what AdamW does well with"))
+    start = "trained weights" if models.get("model.weights", given.get("model.weights")) else "random weights"
+    take(Choice("model.lr", LEARNING_RATES[start], f"what AdamW does well with from {start}"))
     val = 0.0 if OWN_VALIDATION & given.keys() else take(choose_validation(facts))
     batch = take(choose_batch(machine, network, crop))
     take(choose_foreground_share(facts))
