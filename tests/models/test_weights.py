@@ -236,9 +236,10 @@ def test_other_weights_tell_nothing(weights: str, tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.skipif(not NUCLEI.exists(), reason="no ../shared/data/nuclei")
-def test_the_builtin_model_was_trained_on_all_images_but_those_that_it_was_validated_on() -> None:
-    known = set(trained_on("nuclei"))
-    held = read_spec(zoo.find_model("nuclei")).training["data"]["val_images"]
+@pytest.mark.parametrize("model", zoo.builtin_names())
+def test_a_builtin_model_was_trained_on_all_images_but_those_that_it_was_validated_on(model: str) -> None:
+    known = set(trained_on(model))
+    held = read_spec(zoo.find_model(model)).training["data"]["val_images"]
     for pair in find_pairs(NUCLEI)[:40]:
         assert (hash_pixels(load_pair(pair)[0]) in known) == (pair.name not in held)
 
