@@ -64,7 +64,7 @@ CHANGES: dict[str, list[str]] = {
     "foreground share 0.8": ["--data.foreground_share=0.8"],
     "depth 4": ["--model.depth=4", "--model.decoder_channels=[64,32,16,16]"],
     "depth 5": ["--model.depth=5", "--model.decoder_channels=[128,64,32,16,16]"],
-    "twice the decoder": ["--model.decoder_channels=[128,64,32,32]"],
+    "depth 4, twice the decoder": ["--model.depth=4", "--model.decoder_channels=[128,64,32,32]"],
     "encoder: resnet34": ["--model.encoder=resnet34"],
     "no instances": ["--model.instances=false"],
 }
