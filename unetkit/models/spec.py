@@ -50,6 +50,9 @@ class Normalization:
         high: Upper percentile, 0 to 100.
         channelwise: Whether each channel has values of its own. By default the 3 channels of a colour image share
             theirs, which keeps the colours, and any other number of channels does not.
+        bright_background: "keep" leaves an image as it is; "invert" turns bright and dark around in images whose
+            background is bright, such as stained tissue, so that objects are bright in all that a model is shown. For
+            scope "image".
         center: Value of each channel that becomes 0; filled in by `fit` for scope "dataset".
         scale: Difference of each channel that becomes 1; filled in by `fit` for scope "dataset".
     """
@@ -59,6 +62,7 @@ class Normalization:
     low: float = 1.0
     high: float = 99.8
     channelwise: bool | None = None
+    bright_background: Literal["keep", "invert"] = "keep"
     center: tuple[float, ...] | None = None
     scale: tuple[float, ...] | None = None
 
@@ -67,6 +71,11 @@ class Normalization:
             raise ConfigError(
                 f"The normalization percentiles low={self.low:g} and high={self.high:g} are out of order.",
                 "Use 0 <= low < high <= 100.",
+            )
+        if self.bright_background == "invert" and self.scope == "dataset":
+            raise ConfigError(
+                "normalization.bright_background: invert looks at each image, scope: dataset at all together.",
+                "Use scope: image, or bright_background: keep.",
             )
 
 

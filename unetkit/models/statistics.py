@@ -24,6 +24,9 @@ SAMPLE_GRID = 12
 SAMPLE_WINDOW = 128
 """... each of this many pixels along each axis."""
 
+BRIGHT = 0.4
+"""A background is bright if the mean of an image is above this, its percentiles being 0 and 1. In the 2018 Data Science
+Bowl's training images it is 0.01 to 0.26 in fluorescence, and 0.57 to 0.84 in stained tissue and bright field."""
 
 COUNTED = 2**18
 """Pixels that are counted at a time: NumPy takes 8 bytes for each."""
@@ -35,7 +38,7 @@ class Statistics:
 
     Attributes:
         center: (C,) float32, in the units of the pixels.
-        scale: (C,) float32, positive, in the units of the pixels.
+        scale: (C,) float32, in the units of the pixels: positive, or negative where bright and dark change places.
     """
 
     center: NDArray[np.float32]
@@ -50,7 +53,8 @@ def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> St
         normalization: What to measure.
 
     Returns:
-        Values for each channel; a channel that is all one value has scale 1.
+        Values for each channel; a channel that is all one value has scale 1. Where bright and dark change places, the
+        high percentile becomes 0 and the low one 1, or a standard deviation below the mean 1.
     """
     channels = pixels.shape[0]
     if pixels.dtype == np.bool_:  # NumPy does not subtract booleans
@@ -58,18 +62,35 @@ def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> St
     flat = pixels.reshape(channels, -1)
     together = channels == 3 if normalization.channelwise is None else not normalization.channelwise
     groups = flat.reshape(1, -1) if together else flat
+    inverts = normalization.bright_background == "invert"
+    if normalization.method == "percentile" or inverts:
+        low, high = _range_of(groups, normalization)
+    bright = _are_bright(groups, low, high) if inverts else np.zeros(len(groups), np.bool_)
     if normalization.method == "percentile":
-        low, high = _percentiles(groups, (normalization.low, normalization.high))
-        if np.any(low == high):  # sparse objects on an even background: the percentiles fall together
-            flat_groups = low == high
-            low, high = np.where(flat_groups, groups.min(1), low), np.where(flat_groups, groups.max(1), high)
-        center, scale = low, high - low
+        center, scale = np.where(bright, high, low), high - low
     else:
         center, scale = groups.mean(1, dtype=np.float64), groups.std(1, dtype=np.float64)
-    scale = np.where(scale > 0, scale, 1.0)
+    scale = np.where(scale > 0, scale, 1.0) * np.where(bright, -1.0, 1.0)
     return Statistics(
         np.broadcast_to(center, channels).astype(np.float32), np.broadcast_to(scale, channels).astype(np.float32)
     )
+
+
+def _range_of(groups: NDArray[Any], normalization: Normalization) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the low and the high percentile of each group (groups, n); its least and its most where they are one."""
+    low, high = _percentiles(groups, (normalization.low, normalization.high))
+    if np.any(low == high):  # sparse objects on an even background
+        flat_groups = low == high
+        low, high = np.where(flat_groups, groups.min(1), low), np.where(flat_groups, groups.max(1), high)
+    return low, high
+
+
+def _are_bright(groups: NDArray[Any], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return whether the background is bright in each group (groups, n) with these ends of its range (groups,)."""
+    limits = (bound.astype(groups.dtype)[:, None] for bound in (low, high))  # whole numbers stay such: no large copy
+    means = np.clip(groups, *limits).mean(1, dtype=np.float64)
+    bright: NDArray[np.bool_] = means - low > BRIGHT * (high - low)
+    return bright
 
 
 def measure_range(pixels: NDArray[Any], normalization: Normalization) -> Statistics:
