@@ -129,6 +129,11 @@ def test_percentiles_out_of_order_are_an_error(low: float, high: float) -> None:
         Normalization(low=low, high=high)
 
 
+def test_one_zero_for_all_images_turns_none_around() -> None:
+    with pytest.raises(ConfigError, match="scope: image"):
+        Normalization(scope="dataset", bright_background="invert")
+
+
 @pytest.mark.parametrize(
     "text",
     [

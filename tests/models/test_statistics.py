@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from unetkit.errors import ImageError
 from unetkit.io.image import ArraySource
 from unetkit.models import statistics
+from unetkit.models.normalizer import Normalizer
 from unetkit.models.spec import Normalization
 from unetkit.models.statistics import check_finite, measure_statistics, sample_pixels
 
@@ -52,6 +55,36 @@ def test_a_few_objects_on_an_even_background_still_have_contrast() -> None:
     image[0, 0, 0] = 210
     measured = measure_statistics(image, Normalization())
     assert [*measured.center, *measured.scale] == [10, 200]
+
+
+@pytest.mark.parametrize("method", ["percentile", "mean_std"])
+@pytest.mark.parametrize("dtype", ["u1", ">u2", "f4"])
+def test_images_with_a_bright_background_are_turned_around(dtype: str, method: Any) -> None:
+    inverting = Normalization(method, low=1, high=99, bright_background="invert")
+    dark = np.where(np.random.default_rng(0).random((3, 40, 50)) < 0.2, 200, 10 + noise(3) % 40).astype(dtype)
+    bright = (250 - dark.astype(float)).astype(dtype)
+
+    def network_input(image: NDArray[Any]) -> NDArray[np.float32]:
+        return Normalizer(inverting)(
+            torch.from_numpy(image.astype(np.float32))[None],
+            *(torch.from_numpy(values)[None] for values in astuple(measure_statistics(image, inverting))),
+        ).numpy()
+
+    kept = measure_statistics(dark, Normalization(method, low=1, high=99))
+    np.testing.assert_array_equal(measure_statistics(dark, inverting).center, kept.center)
+    np.testing.assert_array_equal(measure_statistics(dark, inverting).scale, kept.scale)
+    np.testing.assert_allclose(network_input(bright), network_input(dark), atol=1e-3)
+
+
+def test_channels_with_values_of_their_own_are_turned_around_each_by_itself() -> None:
+    image = np.stack([np.where(noise(1)[0] < 30, 200, 10), np.where(noise(1)[0] < 30, 10, 200)])
+    scales = measure_statistics(image, Normalization(bright_background="invert")).scale
+    assert sorted(scales < 0) == [False, True]
+
+
+def test_an_even_image_is_not_turned_around() -> None:
+    measured = measure_statistics(np.full((1, 9, 9), 200, np.uint8), Normalization(bright_background="invert"))
+    assert [*measured.center, *measured.scale] == [200, 1]
 
 
 @pytest.mark.parametrize("dtype", ["u1", ">u2", "u4", "i2", "f2", ">f4", "f8", "?"])

@@ -30,6 +30,7 @@ NUCLEI = Facts(
     foreground=0.14,
     foreground_range=(0.03, 0.3),
     brighter=0.8,
+    brighter_inverted=1.0,
     kind="instances",
     classes=2,
     diameters=(10.0, 20.0, 40.0),
@@ -107,6 +108,7 @@ def test_training_starts_from_the_builtin_model_where_it_knows_the_objects() -> 
         "model.depth": 5,
         "model.decoder_channels": [128, 64, 32, 16, 16],
         "data.normalization.method": "percentile",
+        "data.normalization.bright_background": "keep",
     }
     full = replace(NUCLEI, foreground_range=(0.6, 0.9))
     known = chosen(full, WORKSTATION, trial=Trial("nuclei", settings, KNOWN))
@@ -164,8 +166,12 @@ def test_few_images_are_varied_strongly_and_inverted_only_if_both_occur() -> Non
     few = chosen(replace(small, brighter=1.0))
     assert few["data.augment"] == "strong"
     assert few["data.augment_options"]["invert_probability"] == 0
-    mixed = chosen(replace(small, brighter=0.6))
+    mixed = chosen(replace(small, brighter=0.6, brighter_inverted=0.6))
     assert "invert_probability" not in mixed["data.augment_options"]
+    turned = chosen(replace(small, brighter=0.6, brighter_inverted=1.0))
+    assert turned["data.augment_options"]["invert_probability"] == 0
+    kept = chosen(replace(small, brighter=0.6), given={"data.normalization.bright_background": "keep"})
+    assert "invert_probability" not in kept["data.augment_options"]
     assert chosen()["data.augment"] == "standard"
     for settings in (few, mixed, chosen()):
         resolve_augmentation(settings["data.augment"], settings["data.augment_options"])
@@ -202,6 +208,25 @@ def test_rare_foreground_is_looked_for_and_frequent_is_not() -> None:
 def test_the_mean_is_the_zero_only_where_objects_fill_the_images() -> None:
     assert chosen()["data.normalization.method"] == "percentile"
     assert chosen(replace(NUCLEI, foreground_range=(0.7, 0.8)))["data.normalization.method"] == "mean_std"
+
+
+@pytest.mark.parametrize(
+    ("change", "given"),
+    [
+        ({"brighter": 0.95}, {}),
+        ({"brighter_inverted": 0.85}, {}),
+        ({"channels": 2, "channel_kinds": (2,)}, {}),
+        ({"foreground_range": (0.7, 0.8)}, {}),
+        ({}, {"data.normalization.scope": "dataset"}),
+    ],
+    ids=["bright in all", "cannot be told", "each channel by itself", "zero is the mean", "one zero for all images"],
+)
+def test_bright_backgrounds_are_inverted_where_that_makes_all_objects_bright(
+    change: dict[str, Any], given: dict[str, Any]
+) -> None:
+    key = "data.normalization.bright_background"
+    assert chosen()[key] == "invert"
+    assert key not in chosen(replace(NUCLEI, **change), given=given)
 
 
 @pytest.mark.parametrize(("images", "kept"), [(2, 1), (10, 2), (40, 6), (466, 47), (5000, 50)])

@@ -30,6 +30,7 @@ def test_objects_like_nuclei_are_known(sound_looks: list[Look]) -> None:
     assert not load_weights(build_network(spec), result.model, spec).missing
     used_to = read_spec(find_model(result.model)).normalization
     assert result.settings["data.normalization.method"] == used_to.method
+    assert result.settings["data.normalization.bright_background"] == used_to.bright_background
 
 
 @pytest.mark.parametrize("change", [lambda mask: mask == 0, np.ones_like], ids=["what lies between", "everything"])

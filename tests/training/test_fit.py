@@ -349,7 +349,7 @@ def test_half_a_start_is_not_judged_and_what_it_is_used_to_is_said(
     code, out = fit_cells(tmp_path, *choices, "--name", "run", "--data.normalization.method", "mean_std")
     assert code == 0
     assert "before training" not in out
-    assert "is used to images normalised by percentile, not by mean_std" in out
+    assert "was trained with data.normalization.method: percentile, not mean_std" in out
 
 
 def test_stopped_before_its_first_epoch_is_over_a_run_leaves_no_model(

@@ -130,7 +130,10 @@ def choose(
     batch = take(choose_batch(machine, network, crop))
     take(choose_foreground_share(facts))
     if "data.normalization.method" not in chosen:
-        take(choose_normalization(facts))
+        method = take(choose_normalization(facts))
+        if (background := choose_background(facts, method, given)) is not None:
+            take(background)
+    inverted = chosen.get("data.normalization.bright_background")
     share = 0.0 if isinstance(val, str) else float(val)
     if (cache := choose_cache(facts, machine)) is not None:
         take(cache)
@@ -144,7 +147,8 @@ def choose(
     total = settings["data.crops_per_epoch"] * settings["trainer.max_epochs"]
     augment = take(choose_augmentation(facts, total / count_covering(facts, crop, share)))
     if "data.augment" not in given:
-        take(choose_augment_options(facts, augment))
+        brighter = facts.brighter_inverted if inverted and inverted.value == "invert" else facts.brighter
+        take(choose_augment_options(facts, augment, brighter))
     if machine.device == "cuda":
         take(Choice("trainer.devices", 1, "one GPU; more of them share a batch of this size each"))
     order = ("model", "data", "trainer")
@@ -229,8 +233,14 @@ def choose_augmentation(facts: Facts, passes: float) -> Choice:
     )
 
 
-def choose_augment_options(facts: Facts, augment: str) -> Choice:
-    """Vary the size as the objects do (what is thin hardly does), and bright and dark only if both occur."""
+def choose_augment_options(facts: Facts, augment: str, brighter: float) -> Choice:
+    """Vary the size as the objects do (what is thin hardly does), and bright and dark only if both occur.
+
+    Args:
+        facts: The data.
+        augment: Level of augmentation.
+        brighter: Share of the images whose objects are brighter than the background, as the network sees them.
+    """
     small, _, large = facts.diameters
     thin = facts.width <= THIN
     spread = sqrt(large / small) if small and not thin else SCALE[0]
@@ -239,9 +249,9 @@ def choose_augment_options(facts: Facts, augment: str) -> Choice:
     why = f"objects are {small:.0f} to {large:.0f} pixels wide" if small else "there are no objects to measure"
     if thin:
         why = f"what is to be told apart is {facts.width:.0f} pixels wide everywhere"
-    if augment == "strong" and not MIXED <= facts.brighter <= 1 - MIXED:
+    if augment == "strong" and not is_mixed(brighter):
         options["invert_probability"] = 0
-        why += f"; they are {'brighter' if facts.brighter > 0.5 else 'darker'} than the background in all images"
+        why += f"; they are {'brighter' if brighter > 0.5 else 'darker'} than the background in all images"
     return Choice("data.augment_options", options, why)
 
 
@@ -250,6 +260,25 @@ def choose_normalization(facts: Facts) -> Choice:
     if facts.foreground_range[0] >= FULL:
         return Choice("data.normalization.method", "mean_std", "objects fill every image, so its mean is a fair zero")
     return Choice("data.normalization.method", "percentile", "the mean would hang on how many objects an image shows")
+
+
+def choose_background(facts: Facts, method: str, given: Mapping[str, Any]) -> Choice | None:
+    """Make objects bright in all images, where they are now in some and it can be told in which."""
+    by_image = given.get("data.normalization.scope", "image") == "image"
+    if method != "percentile" or not by_image or facts.channels not in {1, 3}:
+        return None
+    if not is_mixed(facts.brighter) or facts.brighter_inverted <= 1 - MIXED:
+        return None
+    return Choice(
+        "data.normalization.bright_background",
+        "invert",
+        f"objects are bright in {facts.brighter:.0%} of the images, and dark in the others on a bright background",
+    )
+
+
+def is_mixed(brighter: float) -> bool:
+    """Return whether objects are bright in some images and dark in others, from the share in which they are bright."""
+    return MIXED <= brighter <= 1 - MIXED
 
 
 def choose_cache(facts: Facts, machine: Machine) -> Choice | None:

@@ -13,6 +13,8 @@ from skimage.morphology import skeletonize
 
 from unetkit.data.loading import hash_pixels, read_pair
 from unetkit.data.pairs import Pair
+from unetkit.models.spec import Normalization
+from unetkit.models.statistics import measure_statistics
 from unetkit.planning.agreement import Agreement, measure_agreement
 
 SMALLEST_OBJECT = 12
@@ -23,6 +25,8 @@ PLAIN = 0.9
 
 THUMBNAIL = 32
 """Height and width of the thumbnails that are compared to find copies, in pixels."""
+
+INVERTING = Normalization(bright_background="invert")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Look:
         saturated: Share of the foreground (of the image, where there is none) at the top of the detector's range.
         contrast: How much brighter the foreground is than the background, in standard deviations of the image's grey
             values; None where one of the two is missing, 0 for a constant image.
+        bright_background: Whether it would be turned around, see `Normalization.bright_background`.
         foreground: Share of the mask above zero.
         values: The different labels above zero, in order.
         plain: Share of the foreground with at least 0.9 of the highest label.
@@ -64,6 +69,7 @@ class Look:
     constant: bool
     saturated: float
     contrast: float | None
+    bright_background: bool
     foreground: float
     values: tuple[int, ...]
     plain: float
@@ -110,6 +116,7 @@ def look_at(pair: Pair, *, compare: bool = True) -> Look:
         constant=bool(pixels.min() == pixels.max()),
         saturated=_saturated(pixels, inside),
         contrast=_contrast(pixels, inside) if 0 < share < 1 else None,
+        bright_background=bool(measure_statistics(pixels, INVERTING).scale[0] < 0),
         foreground=share,
         values=tuple(values.tolist()),
         plain=float(np.mean(labels[inside] >= PLAIN * values[-1])) if values.size else 0.0,

@@ -51,6 +51,7 @@ class Facts:
         foreground: Share of all pixels that are foreground.
         foreground_range: The 10 and 90 percentile of the images' own shares.
         brighter: Share of the images in which the foreground is brighter than the background.
+        brighter_inverted: The same if those with a bright background are inverted.
         kind: What the labels are: one value for the foreground, a number for each object, or a number for each class.
         classes: Number of mask values, the background included: 2 unless `kind` is "classes".
         diameters: The 10, 50 and 90 percentile of the objects' equivalent diameters, in pixels; zeros without objects.
@@ -70,6 +71,7 @@ class Facts:
     foreground: float
     foreground_range: tuple[float, float]
     brighter: float
+    brighter_inverted: float
     kind: Kind
     classes: int
     diameters: tuple[float, float, float]
@@ -97,7 +99,7 @@ def measure(looks: Sequence[Look]) -> Facts:
     sizes = [look.height * look.width for look in looks]
     kind = label_kind(looks)
     labels = sum(len(look.values) for look in looks)
-    directions = [look.contrast > 0 for look in looks if look.contrast is not None]
+    contrasts = [(look.contrast, look.bright_background) for look in looks if look.contrast is not None]
     low, middle, high = np.percentile(diameters, (10, 50, 90)) if diameters.size else (0.0, 0.0, 0.0)
     least, most = np.percentile(shares, (10, 90))
     return Facts(
@@ -111,7 +113,8 @@ def measure(looks: Sequence[Look]) -> Facts:
         nbytes=sum(look.nbytes for look in looks),
         foreground=float(np.average(shares, weights=sizes)),
         foreground_range=(float(least), float(most)),
-        brighter=float(np.mean(directions)) if directions else 0.0,
+        brighter=sum(contrast > 0 for contrast, _ in contrasts) / max(len(contrasts), 1),
+        brighter_inverted=sum((contrast > 0) != bright for contrast, bright in contrasts) / max(len(contrasts), 1),
         kind=kind,
         classes=1 + max(look.values[-1] for look in looks if look.values) if kind == "classes" else 2,
         diameters=(float(low), float(middle), float(high)),

@@ -67,6 +67,7 @@ def try_builtin(looks: Sequence[Look]) -> Trial | None:
         "model.depth": model.spec.depth,
         "model.decoder_channels": list(model.spec.decoder_channels),
         "data.normalization.method": model.spec.normalization.method,
+        "data.normalization.bright_background": model.spec.normalization.bright_background,
     }
     return Trial(DEFAULT_MODEL, settings, min(total.dice, background))
 

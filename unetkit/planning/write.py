@@ -11,7 +11,6 @@ from textwrap import wrap
 from typing import Any
 
 from unetkit.io.partial import check_target, partial_file
-from unetkit.planning.choice import Choice
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 from unetkit.planning.plan import PLACES, Plan
@@ -76,8 +75,12 @@ def to_yaml(plan: Plan, target: Path) -> str:
                 for name, value in where.items()
                 if value is not None and f"data.{name}" not in chosen
             ]
+        before: list[str] = []
         for choice in own:
-            lines += _setting(choice)
+            *outer, name = choice.key.split(".")[1:]
+            opened = [] if outer == before else [f"{'  ' * (depth + 1)}{part}:" for depth, part in enumerate(outer)]
+            lines += [*_comment(choice.why, "  "), *opened, f"{'  ' * (len(outer) + 1)}{name}: {_flow(choice.value)}"]
+            before = outer
     return "\n".join(lines) + "\n"
 
 
@@ -127,15 +130,6 @@ def _machine(machine: Machine) -> str:
     kind = f"GPU {machine.name}" if machine.gpu else f"no GPU; {machine.name}, of which {machine.cores} can be used"
     bfloat16 = ", bfloat16" if machine.bfloat16 else ""
     return f"Machine: {kind}{bfloat16}; {machine.device_memory / 2**30:.0f} GiB of memory free."
-
-
-def _setting(choice: Choice) -> list[str]:
-    """Write a setting, nested below the first part of its key, under its reason."""
-    _, *names = choice.key.split(".")
-    *outer, name = names
-    nested = [f"{'  ' * (depth + 1)}{part}:" for depth, part in enumerate(outer)]
-    indent = "  " * len(names)
-    return [*_comment(choice.why, "  "), *nested, f"{indent}{name}: {_flow(choice.value)}"]
 
 
 def _comment(text: str, indent: str = "") -> list[str]:

@@ -108,12 +108,15 @@ class NetworkModule(LightningModule):
     def _compare_normalization(self, weights: str) -> None:
         """Say so if the weights are used to images that are normalised otherwise."""
         source = find_source(weights)
-        if source is not None and source.normalization.method != self.spec.normalization.method:
-            say(
-                f"Warning: {weights} is used to images normalised by {source.normalization.method}, not by "
-                f"{self.spec.normalization.method}: set data.normalization.method: {source.normalization.method} for a "
-                "better start."
-            )
+        if source is None:
+            return
+        for name in ("method", "bright_background"):
+            theirs, ours = (getattr(spec.normalization, name) for spec in (source, self.spec))
+            if theirs != ours:
+                say(
+                    f"Warning: {weights} was trained with data.normalization.{name}: {theirs}, not {ours}: set it for "
+                    "a better start."
+                )
 
     def _describe_images(self) -> TrainingImages:
         """Say what the training images are like; warn if those to validate on were trained on by the first weights."""
