@@ -1,7 +1,8 @@
-"""Score predicted labels of the nuclei images: pixels and objects, of all images and of the fluorescence ones.
+"""Score predicted labels of the nuclei images: pixels and objects, of all images, the fluorescence ones and the others.
 
     unetkit segment DATA/images OUT --model runs/NAME/model.safetensors --output labels
     python benchmarks/nuclei.py OUT DATA --markdown
+    python benchmarks/nuclei.py OUT DATA --validated-by runs/NAME/model.safetensors
 
 DATA holds images/ and masks/ (instance labels). Fluorescence images are those that are grey, stored as RGB or not, and
 on average darker than 100 of 255. AP is TP / (TP + FP + FN) of the objects; the predictions must be labels, not masks.
@@ -17,6 +18,7 @@ from measuring import print_table
 
 from unetkit.data.loading import load_pair
 from unetkit.data.pairs import find_pairs
+from unetkit.models.segmenter import load_model
 from unetkit.scoring.evaluation import evaluate
 from unetkit.scoring.result import Evaluation
 
@@ -65,12 +67,25 @@ def summarize(result: Evaluation) -> dict[str, Any]:
     }
 
 
-def score(predictions: Path, data: Path) -> dict[str, dict[str, Any]]:
-    """Return the figures of all images and, if there are any, of the fluorescence images."""
+def score(predictions: Path, data: Path, validated_by: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Return the figures of all images and, if there are any, of the fluorescence images and of the others.
+
+    Args:
+        predictions: Labels.
+        data: Images and masks.
+        validated_by: A model: only the images that it was validated on count.
+    """
     result = evaluate(predictions, data / "masks", instances=True)
+    names = {row.name for row in result.rows}
+    if validated_by is not None:
+        names &= set(load_model(validated_by).spec.training["data"]["val_images"])
     dark = fluorescence_images(data)
-    some = Evaluation(tuple(row for row in result.rows if row.name in dark), result.settings)
-    return {"all": summarize(result)} | ({"fluorescence": summarize(some)} if some.rows else {})
+    kinds = {"all": names, "fluorescence": names & dark, "others": names - dark}
+    return {
+        kind: summarize(Evaluation(tuple(row for row in result.rows if row.name in some), result.settings))
+        for kind, some in kinds.items()
+        if some
+    }
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -78,10 +93,11 @@ def main(args: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("predictions", type=Path, help="folder of labels with the names of the images")
     parser.add_argument("data", type=Path, help="folder with images/ and masks/")
+    parser.add_argument("--validated-by", type=Path, help="a model: only the images that it was validated on count")
     parser.add_argument("--markdown", action="store_true", help="print the table for a README")
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args(args)
-    figures = score(options.predictions, options.data)
+    figures = score(options.predictions, options.data, options.validated_by)
     rows = [
         [f"{name}, {values['images']} images", *(f"{values[column]:.3f}" for column in COLUMNS)]
         for name, values in figures.items()

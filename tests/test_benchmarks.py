@@ -269,8 +269,24 @@ def test_nuclei_are_scored_from_the_command_line(tmp_path: Path, capsys: pytest.
     figures = json.loads(out.read_text(encoding="utf-8"))
     assert figures["fluorescence"]["images"] == 2
     assert set(figures["fluorescence"].values()) - {1.0} == {2, figures["fluorescence"]["objects"]}
-    assert figures["all"]["images"] == 4
+    assert (figures["all"]["images"], figures["others"]["images"]) == (4, 2)
     assert 0.4 < figures["all"]["mean_ap50"] < 0.9
+
+
+def test_nuclei_of_validation_images_are_scored_alone(
+    tmp_path: Path, tiny_segmenter: Segmenter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import nuclei
+
+    write_dataset(tmp_path / "cells", 4, 96, 0)
+    held_out = sorted(path.stem for path in (tmp_path / "cells" / "images").iterdir())[:3]
+    tiny_segmenter.spec = replace(tiny_segmenter.spec, training={"data": {"val_images": held_out}})
+    save_model(tiny_segmenter, tmp_path / "model.safetensors")
+    arguments = [str(tmp_path / "cells" / "masks"), str(tmp_path / "cells")]
+    nuclei.main([*arguments, "--validated-by", str(tmp_path / "model.safetensors"), "--markdown"])
+    out = capsys.readouterr().out
+    assert "| all, 3 images | 1.000 |" in out
+    assert "fluorescence" not in out
 
 
 def test_the_speed_of_training_is_measured_from_the_command_line(

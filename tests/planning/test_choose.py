@@ -102,6 +102,24 @@ def test_thin_structures_are_seen_at_full_resolution_unless_the_network_is_given
     assert "model.encoder" not in given
 
 
+@pytest.mark.parametrize(
+    ("machine", "widest", "given", "shallow"),
+    [
+        (LAPTOP, 64.0, {}, True),
+        (LAPTOP, 65.0, {}, False),
+        (LAPTOP, 0.0, {}, False),
+        (WORKSTATION, 40.0, {}, False),
+        (LAPTOP, 40.0, {"model.weights": "imagenet"}, False),
+        (LAPTOP, 40.0, {"model.decoder_channels": [64, 32, 16, 16, 16]}, False),
+    ],
+)
+def test_small_objects_take_a_shallow_network_on_a_processor(
+    machine: Machine, widest: float, given: dict[str, Any], shallow: bool
+) -> None:
+    settings = chosen(replace(NUCLEI, diameters=(0.0, 0.0, widest)), machine, given)
+    assert settings.get("model.depth") == (4 if shallow else None)
+
+
 def test_training_starts_from_the_builtin_model_where_it_knows_the_objects() -> None:
     settings = {
         "model.encoder": "resnet18",
