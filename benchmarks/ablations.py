@@ -66,6 +66,7 @@ CHANGES: dict[str, list[str]] = {
     "depth 5": ["--model.depth=5", "--model.decoder_channels=[128,64,32,16,16]"],
     "depth 4, twice the decoder": ["--model.depth=4", "--model.decoder_channels=[128,64,32,32]"],
     "bright backgrounds inverted": ["--data.normalization.bright_background=invert"],
+    "bright backgrounds kept": ["--data.normalization.bright_background=keep"],
     "encoder: resnet34": ["--model.encoder=resnet34"],
     "no instances": ["--model.instances=false"],
 }

@@ -110,14 +110,18 @@ def test_thin_structures_are_seen_at_full_resolution_unless_the_network_is_given
         (LAPTOP, 0.0, {}, False),
         (WORKSTATION, 40.0, {}, False),
         (LAPTOP, 40.0, {"model.weights": "imagenet"}, False),
+        (LAPTOP, 40.0, {"model.depth": 5}, False),
         (LAPTOP, 40.0, {"model.decoder_channels": [64, 32, 16, 16, 16]}, False),
+        (LAPTOP, 40.0, {"model.encoder": "resnet34"}, True),
     ],
 )
 def test_small_objects_take_a_shallow_network_on_a_processor(
     machine: Machine, widest: float, given: dict[str, Any], shallow: bool
 ) -> None:
-    settings = chosen(replace(NUCLEI, diameters=(0.0, 0.0, widest)), machine, given)
-    assert settings.get("model.depth") == (4 if shallow else None)
+    settings = given | chosen(replace(NUCLEI, diameters=(0.0, 0.0, widest)), machine, given)
+    names = ("encoder", "depth", "decoder_channels")
+    network = {name: value for name in names if (value := settings.get(f"model.{name}"))}
+    assert ModelSpec(**network).depth == (4 if shallow else 5)
 
 
 def test_training_starts_from_the_builtin_model_where_it_knows_the_objects() -> None:

@@ -26,11 +26,14 @@ BASE_CHANNELS = {"cpu": 24, "gpu": 64}
 """First channels of the plain U-Net. On a processor 24 measured within 0.001 Dice of 32, at two thirds of the cost
 (`benchmarks/ablations.md`)."""
 
-SHALLOW = (4, 64.0)
-"""Depth on a processor for objects up to so many pixels wide: the network sees about 100 pixels around each, and learnt
-nuclei faster than with a depth of 5 (`benchmarks/ablations.md`)."""
+SHALLOW_DECODER = [64, 32, 16, 16]
+"""Channels of the expanding path of a network of depth 4, which learnt nuclei faster than one of depth 5
+(`benchmarks/ablations.md`) ..."""
 
-FIXES_DEPTH = {"model.weights", "model.decoder_channels"}
+SMALL = 64.0
+"""... and sees about as many pixels around each: enough for objects up to so many pixels wide."""
+
+FIXES_DEPTH = {"model.weights", "model.depth", "model.decoder_channels"}
 """Settings that go with a depth of their own."""
 
 KNOWN = 0.6
@@ -83,13 +86,15 @@ def choose_builtin(trial: Trial) -> list[Choice]:
 
 
 def choose_depth(facts: Facts, machine: Machine, given: Mapping[str, Any]) -> list[Choice]:
-    """Choose a smaller depth than usual where objects are small."""
-    depth, widest = SHALLOW
+    """Choose a smaller depth than usual where objects are small, for training on a processor."""
     large = facts.diameters[2]
-    if machine.gpu or FIXES_DEPTH & given.keys() or not 0 < large <= widest:
+    if machine.gpu or FIXES_DEPTH & given.keys() or not 0 < large <= SMALL:
         return []
     why = f"objects are up to {large:.0f} pixels wide, for which this sees far enough; it learns faster than 5"
-    return [Choice("model.depth", depth, why)]
+    return [
+        Choice("model.depth", len(SHALLOW_DECODER), why),
+        Choice("model.decoder_channels", SHALLOW_DECODER, "fewer than usual, as fits the depth"),
+    ]
 
 
 def choose_encoder(facts: Facts, machine: Machine, crop: int) -> Choice:
