@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/unetkit demo --overwrite
 
 test: $(VENV)/.installed
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check

@@ -29,6 +29,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """For each test and the processes that it starts: `make test` runs as many tests at a time as there are cores."""
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
 @pytest.fixture
 def tiny_segmenter() -> Segmenter:
     """A ResNet-18 U-Net of depth 3 (stride 8) for grey images, with a halo of 16 pixels."""
