@@ -67,6 +67,27 @@ def test_nothing_is_timed_where_the_length_is_given() -> None:
     choose(NUCLEI, LAPTOP, {"data.crops_per_epoch": 8, "trainer.max_epochs": 1}, lambda: None, never)
 
 
+@pytest.mark.parametrize(
+    ("given", "network"),
+    [
+        ({}, {"encoder": "resnet18", "depth": 4, "decoder_channels": [64, 32, 16, 16]}),
+        ({"model.depth": 3}, {"encoder": "resnet18", "depth": 3, "decoder_channels": (64, 32, 16)}),
+        (
+            {"model.encoder": "vgg11", "model.arch": "unet", "model.depth": 4, "model.decoder_channels": [8, 8, 8, 8]},
+            {"arch": "unet", "encoder": "vgg11", "depth": 4, "decoder_channels": [8, 8, 8, 8]},
+        ),
+        (
+            {"model.arch": "plain_unet", "model.depth": 3, "model.padding": "valid"},
+            {"arch": "plain_unet", "base_channels": 24, "batch_norm": True, "depth": 3, "padding": "valid"},
+        ),
+    ],
+)
+def test_what_is_timed_is_the_network_that_is_trained(given: dict[str, Any], network: dict[str, Any]) -> None:
+    timed: list[Network] = []
+    choose(NUCLEI, LAPTOP, given, lambda: None, lambda network, *_: timed.append(network) or 0.1)
+    assert timed == [network]
+
+
 def test_a_gpu_gets_a_larger_network_and_more_to_do() -> None:
     laptop, workstation = chosen(), chosen(machine=WORKSTATION, seconds=0.002)
     assert (laptop["model.encoder"], workstation["model.encoder"]) == ("resnet18", "resnet34")

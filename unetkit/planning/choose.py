@@ -8,7 +8,7 @@ from typing import Any
 
 from unetkit.planning.choice import Choice, Network
 from unetkit.planning.choose_length import choose_length, count_covering
-from unetkit.planning.choose_network import THIN, Try, choose_network
+from unetkit.planning.choose_network import THIN, Try, choose_network, describe_network
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 
@@ -118,13 +118,13 @@ def choose(
     crop = take(choose_crop(facts, machine))
     for choice in choose_network(facts, machine, crop, given, try_builtin):
         take(choice)
-    models = {key: choice.value for key, choice in chosen.items() if key.startswith("model.")}
-    network = {key.removeprefix("model."): value for key, value in models.items() if key != "model.weights"}
+    models = {**given, **{key: choice.value for key, choice in chosen.items()}}
+    network = describe_network(models)
     if facts.classes > 2:
         take(Choice("model.classes", facts.classes, f"the masks have the values 0 to {facts.classes - 1}"))
     if given.get("model.classes", 2) == 2 and facts.classes == 2:
         take(choose_instances(facts))
-    start = "trained weights" if models.get("model.weights", given.get("model.weights")) else "random weights"
+    start = "trained weights" if models.get("model.weights") else "random weights"
     take(Choice("model.lr", LEARNING_RATES[start], f"what AdamW does well with from {start}"))
     val = 0.0 if OWN_VALIDATION & given.keys() else take(choose_validation(facts))
     batch = take(choose_batch(machine, network, crop))
@@ -184,7 +184,7 @@ def choose_crop(facts: Facts, machine: Machine) -> Choice:
 
 def choose_batch(machine: Machine, network: Network, crop: int) -> Choice:
     """Choose a power of two, within the memory."""
-    plain = "base_channels" in network
+    plain = network.get("arch") == "plain_unet"
     wanted = BATCH_PIXELS["gpu" if machine.gpu else "cpu"] / crop**2 * (PLAIN_BATCH if plain else 1)
     if plain:
         kept = PLAIN_BYTES * network["base_channels"]

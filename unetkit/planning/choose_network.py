@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from unetkit.planning.choice import Choice
+from unetkit.models.spec import DECODER_CHANNELS
+from unetkit.planning.choice import Choice, Network
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 from unetkit.planning.trial import Trial
@@ -38,6 +39,9 @@ FIXES_DEPTH = {"model.weights", "model.depth", "model.decoder_channels"}
 
 KNOWN = 0.6
 """From this Dice of the built-in model on the data, see `Trial`, training starts from it."""
+
+NETWORK = ("arch", "encoder", "depth", "decoder_channels", "base_channels", "padding", "batch_norm")
+"""What a network's time and memory depend on, by the names of `ModelSpec`."""
 
 OWN_NETWORK = {f"model.{name}" for name in ("weights", "arch", "encoder", "depth", "decoder_channels", "in_channels")}
 """Settings with which the network is not that of the built-in model."""
@@ -76,6 +80,14 @@ def choose_network(
         Choice("model.batch_norm", True, "learns faster than the paper's without"),
         Choice("model.depth", 4, "as in the paper"),
     ]
+
+
+def describe_network(settings: Mapping[str, Any]) -> Network:
+    """Return what the network is by settings of a configuration; what they leave out is as `fit` has it."""
+    network = {name: settings[f"model.{name}"] for name in NETWORK if f"model.{name}" in settings}
+    if network.get("arch", "unet") == "unet" and "depth" in network:
+        network.setdefault("decoder_channels", DECODER_CHANNELS[-network["depth"] :])
+    return network
 
 
 def choose_builtin(trial: Trial) -> list[Choice]:
