@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from unetkit import predict_tiled
 from unetkit.errors import ConfigError
 from unetkit.models.encoders import ENCODERS, smp_name
 from unetkit.models.segmenter import Segmenter, load_model, save_model
@@ -39,14 +42,28 @@ def test_every_encoder_has_the_stride_of_its_depth_and_is_trimmed_exactly(segmen
     torch.testing.assert_close(got, whole[:, :, kept[0], kept[1]], rtol=0, atol=1e-5 * scale)
 
 
-def test_every_encoder_survives_its_file(segmenter: Segmenter, tmp_path: Path) -> None:
+def test_every_encoder_learns_survives_its_file_and_segments(segmenter: Segmenter, tmp_path: Path) -> None:
+    learner = deepcopy(segmenter)
+    network = learner.network.train()
+    torch.manual_seed(0)
+    images = torch.rand(2, 1, 64, 64)
+    before = [weight.detach().clone() for weight in network.parameters()]
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    torch.nn.functional.binary_cross_entropy_with_logits(network(images), (images > 0.5).float()).backward()
+    assert all(weight.grad is not None for weight in network.parameters())  # nothing is kept that is not used
+    optimizer.step()
+    assert not all(map(torch.equal, before, network.parameters()))
     path = tmp_path / "model.safetensors"
-    save_model(segmenter, path)
-    loaded = load_model(path).state_dict()
+    save_model(learner, path)
+    loaded = load_model(path)
     path.unlink()  # hundreds of megabytes
-    expected = segmenter.state_dict()
-    assert loaded.keys() == expected.keys()
-    assert all(torch.equal(loaded[name], value) for name, value in expected.items())
+    expected, state = learner.state_dict(), loaded.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], value) for name, value in expected.items())
+    image = np.random.default_rng(0).random((70, 90), np.float32)
+    found, wanted = (predict_tiled(image, model, output="probabilities") for model in (loaded, learner))
+    np.testing.assert_array_equal(found, wanted)
+    assert 0 < np.ptp(found) < 1
 
 
 @pytest.mark.parametrize("encoder", FAMILIES)
