@@ -172,11 +172,14 @@ def test_training_starts_from_the_builtin_model_where_it_knows_the_objects() -> 
         (NUCLEI, {"model.weights": "imagenet"}),
         (NUCLEI, {"model.arch": "plain_unet"}),
         (NUCLEI, {"model.in_channels": 1}),
+        (NUCLEI, {"data.normalization.scope": "dataset"}),
         (replace(NUCLEI, kind="classes", classes=3), {}),
         (replace(NUCLEI, width=5.0), {}),
     ],
 )
-def test_the_builtin_model_is_not_tried_where_the_network_is_another(facts: Facts, given: dict[str, Any]) -> None:
+def test_the_builtin_model_is_not_tried_where_network_or_normalisation_are_others(
+    facts: Facts, given: dict[str, Any]
+) -> None:
     def never() -> None:
         raise AssertionError
 

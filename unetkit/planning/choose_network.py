@@ -59,7 +59,8 @@ def choose_network(
     """
     thin = facts.width <= THIN and "model.encoder" not in given
     if given.get("model.arch", "plain_unet" if thin else "unet") == "unet":
-        free = facts.classes == 2 and not OWN_NETWORK & given.keys()
+        by_image = given.get("data.normalization.scope", "image") == "image"  # as the built-in model has it
+        free = facts.classes == 2 and by_image and not OWN_NETWORK & given.keys()
         trial = try_builtin() if free else None
         if trial is not None and trial.dice >= KNOWN:
             return choose_builtin(trial)
