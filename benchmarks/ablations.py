@@ -50,6 +50,7 @@ CHANGES: dict[str, list[str]] = {
     "loss: bce": ["--model.loss=bce"],
     "loss: dice": ["--model.loss=dice"],
     "loss: lovasz": ["--model.loss=lovasz"],
+    "loss: weighted_bce": ["--model.loss=weighted_bce"],
     "no averaged weights": ["--model.ema_decay=0"],
     "ema 0.998": ["--model.ema_decay=0.998"],
     "schedule: cosine": ["--model.schedule=cosine"],
@@ -67,6 +68,11 @@ CHANGES: dict[str, list[str]] = {
     "depth 4, twice the decoder": ["--model.depth=4", "--model.decoder_channels=[128,64,32,32]"],
     "bright backgrounds inverted": ["--data.normalization.bright_background=invert"],
     "bright backgrounds kept": ["--data.normalization.bright_background=keep"],
+    "depth 4 and bright backgrounds inverted": [
+        "--model.depth=4",
+        "--model.decoder_channels=[64,32,16,16]",
+        "--data.normalization.bright_background=invert",
+    ],
     "encoder: resnet34": ["--model.encoder=resnet34"],
     "no instances": ["--model.instances=false"],
 }
