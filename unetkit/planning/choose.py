@@ -115,16 +115,18 @@ def choose(
         chosen[choice.key] = choice
         return choice.value
 
+    def settings() -> dict[str, Any]:
+        return {**given, **{key: choice.value for key, choice in chosen.items()}}
+
     crop = take(choose_crop(facts, machine))
     for choice in choose_network(facts, machine, crop, given, try_builtin):
         take(choice)
-    models = {**given, **{key: choice.value for key, choice in chosen.items()}}
-    network = describe_network(models)
+    network = describe_network(settings())
     if facts.classes > 2:
         take(Choice("model.classes", facts.classes, f"the masks have the values 0 to {facts.classes - 1}"))
     if given.get("model.classes", 2) == 2 and facts.classes == 2:
         take(choose_instances(facts))
-    start = "trained weights" if models.get("model.weights") else "random weights"
+    start = "trained weights" if settings().get("model.weights") else "random weights"
     take(Choice("model.lr", LEARNING_RATES[start], f"what AdamW does well with from {start}"))
     val = 0.0 if OWN_VALIDATION & given.keys() else take(choose_validation(facts))
     batch = take(choose_batch(machine, network, crop))
@@ -143,8 +145,7 @@ def choose(
         )
         for choice in length:
             take(choice)
-    settings = {**given, **{key: choice.value for key, choice in chosen.items()}}
-    total = settings["data.crops_per_epoch"] * settings["trainer.max_epochs"]
+    total = settings()["data.crops_per_epoch"] * settings()["trainer.max_epochs"]
     augment = take(choose_augmentation(facts, total / count_covering(facts, crop, share)))
     if "data.augment" not in given:
         brighter = facts.brighter_inverted if inverted and inverted.value == "invert" else facts.brighter
