@@ -288,6 +288,8 @@ class Segmentation:
         cached = cache_bytes(self.tiling.memory_bytes, choose_device(self.tiling.device))
         source = open_for(job.image, ensemble.channels, self.reading, cached)
         info = source.info
+        for remark in info.remarks:
+            self.tell(f"{info.name}: {remark}")
         if info.scratch_bytes:
             self.tell(
                 f"{info.name} is compressed in one large piece, so it is decoded once into a temporary file of "

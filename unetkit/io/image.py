@@ -43,6 +43,8 @@ class ImageInfo:
         compression: Name of the compression, "none" if there is none.
         scratch_bytes: Size of the temporary file that reading takes, because the file is compressed in pieces too large
             to be kept in memory; 0 for most.
+        remarks: Sentences for people: what was taken where the file leaves a choice or a doubt. Those who open a file
+            for a user show them.
     """
 
     name: str
@@ -61,6 +63,7 @@ class ImageInfo:
     block: tuple[int, int] = (0, 0)
     compression: str = "none"
     scratch_bytes: int = 0
+    remarks: tuple[str, ...] = ()
 
     @property
     def planes(self) -> int:

@@ -65,6 +65,7 @@ def describe_image(info: ImageInfo) -> dict[str, str]:
         "decoded in": "one piece" if info.block == (info.height, info.width) else f"{height} x {width} blocks",
         "compression": info.compression,
         **({"temporary file": _scratch(info.scratch_bytes)} if info.scratch_bytes else {}),
+        **({"remarks": "\n".join(info.remarks)} if info.remarks else {}),
     }
 
 
