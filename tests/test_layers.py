@@ -22,7 +22,7 @@ LAYERS = [
         *("options", "scoring.scores", "scoring.instances", "scoring.table"),
     ],
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
-    ["backends", "postprocess"],
+    ["backends", "postprocess", "scoring.image_scores"],
     ["data", "inference", "report", "parsing"],
     ["planning"],
     ["scoring", "training", "report.segmented"],

@@ -92,7 +92,8 @@ def test_the_scores_that_are_kept_are_those_of_the_model_on_the_images_to_valida
     assert len(odd) == len(even) == 3
     pairs = [float(one > other) for one in odd for other in even]
     assert training["val_image_auroc"] == pytest.approx(np.mean(pairs))
-    right = [value > 0.5 for value in odd] + [value <= 0.5 for value in even]
+    threshold = read_spec(path).image_threshold
+    right = [value >= threshold for value in odd] + [value < threshold for value in even]
     assert training["val_image_accuracy"] == pytest.approx(np.mean(right))
     with (run[0] / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -255,7 +256,7 @@ def test_what_cannot_be_judged_is_named_and_the_others_are_in_the_table(
         (("out.tif", "--output", "classes"), "out.tif is no table. Give a .csv"),
         (("out.csv", "--output", "classes", "--model", "nuclei"), "nuclei does not judge whole images"),
         (("out.csv", "--output", "classes", "--dry-run"), "no meaning for a table"),
-        (("out.csv", "--output", "classes", "--threshold", "0.4"), "no meaning for the output 'classes'"),
+        (("out.csv", "--output", "classes", "--pyramid"), "no meaning for the output 'classes'"),
     ],
 )
 def test_a_table_that_is_not_possible_is_an_error(

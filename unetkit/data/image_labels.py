@@ -281,7 +281,7 @@ class VariedImages(Dataset[LabelledItem]):
         self._seed = seed
         kinds = {image.pixels.shape[0] for image in labelled.train} if augmentation != PRESETS["none"] else set()
         self._transforms = {kind: Transform(augmentation, kind) for kind in kinds}
-        self._scale_logs = [log(bound) for bound in augmentation.scale]
+        self._scale_logs = (log(augmentation.scale[0]), log(augmentation.scale[1]))
 
     def __len__(self) -> int:
         """Number of images in an epoch."""

@@ -10,7 +10,7 @@ from unetkit.inference.engine import measure_plane
 from unetkit.inference.predictor import check_dtype
 from unetkit.io.image import ImageSource, match_channels
 from unetkit.io.resize import read_square
-from unetkit.models.image_head import ImageClassifier
+from unetkit.models.image_head import ImageClassifier, decide
 
 
 @torch.inference_mode()
@@ -33,6 +33,17 @@ def classify(source: ImageSource, classifiers: Sequence[ImageClassifier]) -> dic
             total += classifier(torch.from_numpy(pixels[None].astype("float32")), center, scale)[0]
     mean = total / (source.info.planes * len(classifiers))
     return dict(zip(spec.image_classes, mean.tolist(), strict=True))
+
+
+def predicted_label(classes: dict[str, float], threshold: float) -> str:
+    """Return what an image is judged to show, written as a label: of one class 1 or 0, of several its name.
+
+    >>> predicted_label({"pneumonia": 0.4}, 0.35), predicted_label({"normal": 0.6, "pneumonia": 0.4}, 0.5)
+    ('1', 'normal')
+    """
+    names = ("0", "1") if len(classes) == 1 else tuple(classes)
+    probabilities = torch.tensor([list(classes.values())], dtype=torch.float64)
+    return names[int(decide(probabilities, threshold))]
 
 
 def describe_classes(classes: dict[str, float]) -> str:

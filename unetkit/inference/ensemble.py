@@ -88,6 +88,23 @@ class Ensemble:
         """The mean of the thresholds."""
         return sum(spec.threshold for spec in self.specs) / len(self.specs)
 
+    def image_threshold(self, given: float | None) -> float:
+        """Return the probability from which an image shows its one class, or the last of two: the mean of the models'.
+
+        Args:
+            given: What the user says instead.
+
+        Raises:
+            ConfigError: The user says it, and there are more classes, of which the most probable one counts.
+        """
+        if given is not None and len(self.specs[0].image_classes) > 2:
+            raise ConfigError(
+                f"threshold has no meaning for the {len(self.specs[0].image_classes)} image classes of {self.name}: the "
+                "most probable one counts.",
+                "Leave it out.",
+            )
+        return sum(spec.image_threshold for spec in self.specs) / len(self.specs) if given is None else given
+
     def smallest_object(self, pixel_size_um: tuple[float, float] | None) -> int:
         """Return the pixels that an object in an image has at least, 0 if that is not known.
 

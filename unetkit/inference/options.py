@@ -72,9 +72,10 @@ class Result:
 
     Args:
         output: "mask" is 0 background and 255 foreground (class numbers where there are more classes), "probabilities"
-            is float32, "labels" gives each object a number of its own; "classes" is a table (.csv) of the probabilities
-            of image classes, with a line for each image, of models that judge whole images.
-        threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
+            is float32, "labels" gives each object a number of its own; "classes" is a table (.csv) with a line for
+            each image, of models that judge whole images: the probability of each image class, and the predicted one.
+        threshold: Foreground probability, 0 to 1, from which a pixel is foreground, or for classes the probability from
+            which an image shows the one class, or the last of two; by default the model's.
         split: For labels: tell touching objects apart by a watershed on the distance to the background. A model with
             `instances` tells them apart by itself, and needs no split.
         min_size: For labels: leave out objects of fewer pixels, 0 for none; by default the smallest size that the model
@@ -97,9 +98,9 @@ class Result:
 
     def __post_init__(self) -> None:
         _check_choice("output", self.output, ("mask", "probabilities", "labels", "classes"))
-        if self.output == "classes" and (self.threshold is not None or self.pyramid or self.resume):
+        if self.output == "classes" and (self.pyramid or self.resume):
             raise ConfigError(
-                "threshold, pyramid and resume have no meaning for the output 'classes', which is a table.",
+                "pyramid and resume have no meaning for the output 'classes', which is a table.",
                 "Leave them out.",
             )
         if self.threshold is not None and not 0 < self.threshold < 1:

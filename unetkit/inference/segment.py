@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.errors import ConfigError, ImageError, OutputError, UnetkitError
-from unetkit.inference.classify import classify, describe_classes
+from unetkit.inference.classify import classify, describe_classes, predicted_label
 from unetkit.inference.device import cache_bytes, choose_device
 from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
@@ -66,6 +66,7 @@ class Segmented:
         min_confidence: Objects that the models were less sure of were left out, of labels; None where they do not say.
         seams: What comparing tiles with far more context gave, if it was asked for.
         image_classes: Probability of each class of the whole image, where the models judge them.
+        predicted: What a whole image is judged to show, in a table of classes: 1 or 0, or the name of a class.
     """
 
     image: Path
@@ -83,6 +84,7 @@ class Segmented:
     min_confidence: float | None = None
     seams: Seams | None = None
     image_classes: dict[str, float] = field(default_factory=dict)
+    predicted: str = ""
 
 
 def segment(
@@ -182,7 +184,7 @@ class Segmentation:
     def tabulate(self, images: Sequence[Path], result: Path, models: Models) -> list[Segmented]:
         """Write a table (.csv) of the probability of each image class: a line for each image; see `segment`.
 
-        The columns are image, the path as it was named or found, and one for each class.
+        The columns are image, the path as it was named or found, one for each class, and predicted.
         """
         if result.suffix.lower() != ".csv":
             raise OutputError(f"{result} is no table.", "Give a .csv for the classes of images.")
@@ -199,8 +201,11 @@ class Segmentation:
             if done:  # a table of nothing would only take the place of one that is there
                 with partial_file(result) as path, path.open("w", newline="", encoding="utf-8") as file:
                     table = csv.writer(file, lineterminator="\n")
-                    table.writerow(["image", *ensemble.specs[0].image_classes])
-                    table.writerows([item.image, *(f"{p:.6f}" for p in item.image_classes.values())] for item in done)
+                    table.writerow(["image", *ensemble.specs[0].image_classes, "predicted"])
+                    table.writerows(
+                        [item.image, *(f"{p:.6f}" for p in item.image_classes.values()), item.predicted]
+                        for item in done
+                    )
         _raise_all(failed, len(images), "judged")
         return done
 
@@ -209,6 +214,7 @@ class Segmentation:
     ) -> tuple[list[Segmented], list[UnetkitError]]:
         """Judge whole images for a table; return what could be judged, and the errors of what could not."""
         classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
+        threshold = ensemble.image_threshold(self.written.threshold)
         done: list[Segmented] = []
         failed: list[UnetkitError] = []
         for image in images:
@@ -222,7 +228,8 @@ class Segmentation:
                     raise
                 failed.append(error)
             else:
-                done.append(Segmented(image, result, pixels, seconds=monotonic() - start, image_classes=classes))
+                told = {"image_classes": classes, "predicted": predicted_label(classes, threshold)}
+                done.append(Segmented(image, result, pixels, seconds=monotonic() - start, **told))
         return done, failed
 
     def _segment(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
+from math import ceil
 from typing import Any, Literal, get_args
 
 import torch
@@ -18,6 +19,7 @@ from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.weights import find_source, load_weights, trained_on
 from unetkit.report.console import say
 from unetkit.training.average import move_average
+from unetkit.training.freezing import Freezing, set_encoder_trainable
 from unetkit.training.schedule import Schedule, rate_factor
 
 
@@ -34,6 +36,7 @@ class NetworkModule(LightningModule):
         schedule: How the learning rate goes over the run.
         ema_decay: How much of the averaged weights is kept at each step; 0 turns averaging off.
         compile: Compile the network for training.
+        freezing: Whether the encoder stays as it was loaded.
 
     Attributes:
         segmenter: The model in training; built in `setup`, when the data are known.
@@ -56,6 +59,7 @@ class NetworkModule(LightningModule):
         schedule: Schedule,
         ema_decay: float,
         compile: bool = False,
+        freezing: Freezing = Freezing(),  # noqa: B008  # frozen
     ) -> None:
         super().__init__()
         if not 0 <= ema_decay < 1:
@@ -75,9 +79,15 @@ class NetworkModule(LightningModule):
         self.schedule = schedule
         self.ema_decay = ema_decay
         self.compiled = compile
+        self.freezing = freezing
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
         """Build the network for the data that the trainer has."""
+        if self.freezing.unfreeze_at_epoch is not None and self.trainer.world_size > 1:
+            raise ConfigError(
+                "unfreeze_at_epoch cannot be used with several devices.",
+                "Leave it out, or train on one device (--trainer.devices 1).",
+            )
         data = self.data
         channels = data.channels if self.in_channels == "auto" else self.in_channels
         self.fit_data(channels)
@@ -99,8 +109,11 @@ class NetworkModule(LightningModule):
             if self.trainer.is_global_zero:
                 say(f"{self.weights}: {report}.")
                 self._compare_normalization(self.weights)
-        self.prepare_network()
         network = self.segmenter.network
+        if self.freezing.freeze_encoder:
+            set_encoder_trainable(network, False)
+            if self.weights is None and not resuming and self.trainer.is_global_zero:
+                say("Warning: the encoder is frozen with random weights. Give it trained ones (model.weights).")
         self.averaged = deepcopy(network).requires_grad_(False) if self.ema_decay else None
         predict = network.predict_inside if isinstance(network, PlainUnet) else network.__call__
         self._forward = torch.compile(predict) if self.compiled else predict
@@ -134,9 +147,6 @@ class NetworkModule(LightningModule):
         """Fit the data to the model."""
         raise NotImplementedError
 
-    def prepare_network(self) -> None:
-        """Do what has to be done to the network once its first weights are there."""
-
     @property
     def data(self) -> TrainingData:
         """The data that the trainer has."""
@@ -155,6 +165,12 @@ class NetworkModule(LightningModule):
         """Go on averaging where a checkpoint left off."""
         self._averaged_steps = self.trainer.global_step
 
+    def on_train_epoch_start(self) -> None:
+        """Let go of a frozen encoder when its epoch has come."""
+        first = self.freezing.unfreeze_at_epoch
+        if first is not None and self.current_epoch >= first:
+            set_encoder_trainable(self.segmenter.network, True)
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Move the average after each step of the optimizer; the share that is kept grows from 0 to `ema_decay`."""
         if self.averaged is not None and self.trainer.global_step > self._averaged_steps:
@@ -164,8 +180,13 @@ class NetworkModule(LightningModule):
             self._averaged_steps = self.trainer.global_step
 
     def rate_factor(self, step: int, steps: int) -> float:
-        """Return the factor on the learning rate at a step of a run of `steps`."""
-        return rate_factor(self.schedule, step / steps)
+        """Return the factor on the learning rate at a step of a run of `steps`; lower once the encoder is let go."""
+        factor = rate_factor(self.schedule, step / steps)
+        first = self.freezing.unfreeze_at_epoch
+        if first is None:
+            return factor
+        epoch_steps = ceil(float(self.trainer.num_training_batches) / self.trainer.accumulate_grad_batches)
+        return factor * (self.freezing.unfreeze_lr_factor if step >= epoch_steps * first else 1.0)
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer of the network."""

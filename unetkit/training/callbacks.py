@@ -18,7 +18,10 @@ from unetkit.report.console import say
 from unetkit.training.base import NetworkModule
 
 METRICS_FILE = "metrics.csv"
-SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", "val_image_auroc", "val_image_accuracy")
+IMAGE_SCORES = ("val_image_auroc", "val_image_accuracy", "val_image_sensitivity", "val_image_specificity")
+"""Validation scores of whole images that have labels."""
+
+SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", *IMAGE_SCORES)
 """Validation scores of `fit`; the first one decides which model is kept."""
 
 SCORE_WORDS = {
