@@ -54,6 +54,8 @@ def segment_command(
         for line in summarize_classes(judged, result):
             say(line)
         return
+    if written.output == "attention" and dry_run:
+        raise ConfigError("dry_run has no meaning for attention, which is not tiled.", "Leave it out.")
     jobs = plan_jobs(images, result, overwrite=written.overwrite, resume=written.resume)
     if dry_run:
         show(describe_preview(preview(jobs, result, model, reading, tiling, written)))

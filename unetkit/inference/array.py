@@ -46,7 +46,7 @@ def predict_tiled(
             counts. By default the built-in "nuclei".
         axes: One letter for each dimension, for example "YX", "CYX", "YXS" (S: samples such as RGB), "ZCYX". By default
             the channels are found by their number; all other leading dimensions are planes.
-        output: "mask", "probabilities" or "labels".
+        output: "mask", "probabilities" or "labels"; "restored" for a model that `unetkit pretrain` made.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
         split: For labels: tell touching objects apart. A model with instances does so by itself.
         min_size: For labels: objects of fewer pixels are left out; by default those below the smallest size that the
@@ -62,7 +62,8 @@ def predict_tiled(
     Returns:
         `out`, or a new NumPy array: a mask (planes ..., H, W) of uint8, 0 and 255, or class numbers where the model has
         more than two classes; or probabilities of float32, 0 to 1, (planes ..., classes, H, W) where the model has more
-        than two classes; or labels of uint16, or uint32 where there are more than 65,535 objects, 0 for background.
+        than two classes; or labels of uint16, or uint32 where there are more than 65,535 objects, 0 for background; or
+        the restored image (planes ..., channels, H, W) in the range and type of the array.
 
     Raises:
         ImageError: The array does not fit the model, or has NaN or infinite pixels.

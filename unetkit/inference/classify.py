@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from unetkit.inference.engine import measure_plane
 from unetkit.inference.predictor import check_dtype
@@ -20,19 +21,31 @@ def classify(source: ImageSource, classifiers: Sequence[ImageClassifier]) -> dic
     Raises:
         ImageError: The image cannot be read, or has other channels than the models.
     """
-    check_dtype(source.info)
     spec = classifiers[0].spec
     total = torch.zeros(len(spec.image_classes))
     for plane in range(source.info.planes):
-        normalizers = [classifier.normalizer for classifier in classifiers]
-        measured = measure_plane(source, plane, normalizers, spec.in_channels)
-        for classifier, values in zip(classifiers, measured, strict=True):
-            square = read_square(source, plane, classifier.spec.image_size)
-            pixels = match_channels(square, spec.in_channels, source.info.name)
-            center, scale = torch.from_numpy(values.center[None]), torch.from_numpy(values.scale[None])
-            total += classifier(torch.from_numpy(pixels[None].astype("float32")), center, scale)[0]
+        for classifier, given in read_whole(source, plane, classifiers):
+            total += classifier(*given)[0]
     mean = total / (source.info.planes * len(classifiers))
     return dict(zip(spec.image_classes, mean.tolist(), strict=True))
+
+
+def read_whole(
+    source: ImageSource, plane: int, classifiers: Sequence[ImageClassifier]
+) -> Iterator[tuple[ImageClassifier, tuple[Tensor, Tensor, Tensor]]]:
+    """Yield each model with what it takes of a plane: raw pixels (1, C, side, side), center and scale (1, C).
+
+    Raises:
+        ImageError: The image cannot be read, or has other channels than the models.
+    """
+    check_dtype(source.info)
+    channels = classifiers[0].spec.in_channels
+    measured = measure_plane(source, plane, [classifier.normalizer for classifier in classifiers], channels)
+    for classifier, values in zip(classifiers, measured, strict=True):
+        square = read_square(source, plane, classifier.spec.image_size)
+        pixels = match_channels(square, channels, source.info.name)[None].astype("float32")
+        center, scale = torch.from_numpy(values.center[None]), torch.from_numpy(values.scale[None])
+        yield classifier, (torch.from_numpy(pixels), center, scale)
 
 
 def predicted_label(classes: dict[str, float], threshold: float) -> str:

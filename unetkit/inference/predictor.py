@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from unetkit.backends.base import Backend
 from unetkit.backends.registry import check_backend, create_backend
-from unetkit.errors import ImageError
+from unetkit.errors import ConfigError, ImageError
 from unetkit.inference.autotune import Tuner
 from unetkit.inference.device import choose_device, free_memory, keep_memory_small
 from unetkit.inference.emptiness import measure_background
@@ -69,6 +69,8 @@ class Predictor:
         tell: Callable[[str], None],
     ) -> None:
         check_dtype(source.info)
+        if kind == "restored":
+            _check_restoring(tiling)
         keep_memory_small(bounded=tiling.memory is not None)
         self.ensemble = ensemble
         self._normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
@@ -83,7 +85,8 @@ class Predictor:
         if quantized is not None:
             self.plan = replace(self.plan, why=f"{quantized.why}; {self.plan.why}")
         self.backends = (quantized and quantized.backends) or self._create_backends()
-        self._forward = self._create_forward(kind)
+        self._kind = kind
+        self._forward = self._create_forward(kind, source.info)
 
     def grid(self, info: ImageInfo) -> TileGrid:
         """Return the tiles of each plane of an image."""
@@ -118,7 +121,9 @@ class Predictor:
         if self._tiling.skip_empty:
             background = cache(lambda plane: measure_background(source, plane, self.ensemble.channels))
             reader.is_empty = lambda plane, window: background(plane).holds_nothing(window)
-        run_tiles(reader, self._forward, write, first_band=first_band, progress=progress)
+        # Restored pixels are of the type of their image, which is another for each of several.
+        forward = self._create_forward("restored", source.info) if self._kind == "restored" else self._forward
+        run_tiles(reader, forward, write, first_band=first_band, progress=progress)
         return reader.skipped
 
     def time_tile(self, source: ImageSource) -> float:
@@ -138,7 +143,13 @@ class Predictor:
         return seconds[-1]
 
     def verify(self, source: ImageSource) -> Seams:
-        """Compare tiles of an image with passes that see far more of it."""
+        """Compare tiles of an image with passes that see far more of it.
+
+        Raises:
+            ConfigError: There is no mask to compare.
+        """
+        if self._kind == "restored":
+            raise ConfigError("verify_seams compares masks, and a restored image has none.", "Leave it out.")
         exact = self._create_forward("probabilities")
         grid, stride = self.grid(source.info), self.ensemble.stride
         measured = cache(lambda plane: measure_plane(source, plane, self._normalizers, self.ensemble.channels))
@@ -175,7 +186,7 @@ class Predictor:
                 return size
         return least
 
-    def _create_forward(self, kind: Kind) -> Forward:
+    def _create_forward(self, kind: Kind, image: ImageInfo | None = None) -> Forward:
         return Forward(
             self.backends,
             classes=self.ensemble.classes,
@@ -185,6 +196,7 @@ class Predictor:
             halo=self.plan.halo,
             stride=self.ensemble.stride,
             tell=self._tell,
+            image=image,
         )
 
     def _create_backends(self) -> list[Backend]:
@@ -203,6 +215,14 @@ class Predictor:
         if not quantized.backends:
             self._tell(f"{quantized.why[0].upper()}{quantized.why[1:]}: fp32 instead.")
         return quantized
+
+
+def _check_restoring(tiling: Tiling) -> None:
+    """Raise a ConfigError for choices that would harm a restored image."""
+    if tiling.skip_empty:
+        raise ConfigError("skip_empty leaves holes in a restored image.", "Leave it out.")
+    if tiling.precision == "int8":
+        raise ConfigError("int8 is checked on masks, and a restored image has none.", "Use --precision fp32.")
 
 
 def say_nothing(sentence: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.errors import ConfigError, ImageError, OutputError, UnetkitError
+from unetkit.inference.attention import attention_rows
 from unetkit.inference.classify import classify, describe_classes, predicted_label
 from unetkit.inference.device import cache_bytes, choose_device
 from unetkit.inference.emptiness import draw_skipped
@@ -160,7 +161,9 @@ class Segmentation:
     def run(self, jobs: Sequence[Job], result: Path, models: Models, *, verify_seams: bool) -> list[Segmented]:
         """Segment the images of all jobs; see `segment`."""
         ensemble = gather_models(models)
-        ensemble.kind(self.written.output)  # what is not possible is an error before an image is read
+        ensemble.check_output(self.written.output)  # what is not possible is an error before an image is read
+        if self.written.output == "attention" and verify_seams:
+            raise ConfigError("verify_seams has no meaning for attention, which is not tiled.", "Leave it out.")
         if ensemble.specs[0].image_classes:
             self._classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
         folder = None if jobs[0].result == result else result
@@ -171,7 +174,10 @@ class Segmentation:
                 done.append(Segmented(job.image, job.result, 0))
                 continue
             try:
-                done.append(self._segment(job, ensemble, len(jobs), folder, verify_seams=verify_seams))
+                if self.written.output == "attention":
+                    done.append(self._attend(job, ensemble, folder))
+                else:
+                    done.append(self._segment(job, ensemble, len(jobs), folder, verify_seams=verify_seams))
             except ConfigError:  # what is not possible for one image is so for all
                 raise
             except UnetkitError as error:
@@ -189,11 +195,7 @@ class Segmentation:
         if result.suffix.lower() != ".csv":
             raise OutputError(f"{result} is no table.", "Give a .csv for the classes of images.")
         ensemble = gather_models(models)
-        if not ensemble.specs[0].image_classes:
-            raise ConfigError(
-                f"{ensemble.name} does not judge whole images.",
-                "Use a model that was trained with data.image_labels and model.image_classes.",
-            )
+        ensemble.check_output("classes")
         check_target(result, self.written.overwrite)
         with claimed(result):
             check_target(result, self.written.overwrite)  # another run may have ended just now
@@ -228,8 +230,10 @@ class Segmentation:
                     raise
                 failed.append(error)
             else:
-                told = {"image_classes": classes, "predicted": predicted_label(classes, threshold)}
-                done.append(Segmented(image, result, pixels, seconds=monotonic() - start, **told))
+                seconds, predicted = monotonic() - start, predicted_label(classes, threshold)
+                done.append(
+                    Segmented(image, result, pixels, seconds=seconds, image_classes=classes, predicted=predicted)
+                )
         return done, failed
 
     def _segment(
@@ -270,6 +274,25 @@ class Segmentation:
                 seams=predictor.verify(source) if verify_seams else None,
                 image_classes=classes,
             )
+
+    def _attend(self, job: Job, ensemble: Ensemble, folder: Path | None) -> Segmented:
+        """Write where the models looked in an image, which they see whole; see `_segment`."""
+        start = monotonic()
+        with closing(self.open(job, ensemble)) as source:
+            info = source.info
+            classes = classify(source, self._classifiers)
+            notes = (("image_classes", describe_classes(classes)),)
+            spec = describe_output(info, ensemble, None, self.reading, self.tiling, self.written, notes)
+            if folder is not None:
+                make_folder(folder)
+            sink = create_sink(job.result, spec, overwrite=self.written.overwrite)
+            pixels = info.planes * info.height * info.width
+            advance = self.progress(job.image.name, pixels) if self.progress else None
+            with claimed(job.result):
+                sink.write(attention_rows(source, self._classifiers, advance))
+        sizes = ", ".join(dict.fromkeys(f"{spec.image_size} x {spec.image_size}" for spec in ensemble.specs))
+        seen = f"whole images, resized to {sizes} pixels"
+        return Segmented(job.image, job.result, pixels, seconds=monotonic() - start, plan=seen, image_classes=classes)
 
     def predictor(self, source: ImageSource, ensemble: Ensemble, count: int, result: Path) -> Predictor:
         """Return the warm models; `source` is the first of `count` images if they are not warm yet."""

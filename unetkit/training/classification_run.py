@@ -162,7 +162,9 @@ def _report(result: ClassificationResult, data: LabelledData) -> None:
     """Say what the run gave, and what to do with it."""
     if result.interrupted:
         say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(result.folder))}")
-    words = {name: name.removeprefix("val_image_").replace("auroc", "area under the ROC curve") for name in IMAGE_SCORES}
+    words = {
+        name: name.removeprefix("val_image_").replace("auroc", "area under the ROC curve") for name in IMAGE_SCORES
+    }
     scores = "".join(f", {words[name]} {score:.4f}" for name, score in result.scores.items())
     say_best(result.model, result.epoch, scores and f", on the validation images{scores.replace(',', ':', 1)}")
     if result.details is not None:

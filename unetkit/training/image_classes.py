@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from unetkit.errors import ConfigError
 from unetkit.models.image_head import image_logits
 from unetkit.models.normalizer import Normalizer
-
 
 RESERVED = ("image", "predicted")
 """Columns of the table that `segment` writes, beside those of the classes."""
