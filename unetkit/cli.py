@@ -196,7 +196,7 @@ VERBS: dict[str, Callable[..., None]] = {
 
 TRAINING_SUMMARIES = {
     "fit": "Train a U-Net on a folder of images and masks.",
-    "pretrain": "Train a U-Net to restore damaged images, which takes no masks, as a start for `fit`.",
+    "pretrain": "Train a U-Net to restore damaged images, without masks: to clean images, or as a start for `fit`.",
 }
 """The verbs whose options are those of LightningCLI."""
 

@@ -165,7 +165,7 @@ def test_a_folder_is_written_image_by_image(saved: Callable[..., Path], tmp_path
         (("out.png",), "a PNG output holds one plane of uint8"),
         (("out.tif", "--model", "nuclei"), "nuclei does not judge whole images"),
         (("out.tif", "--dry-run"), "no meaning for attention"),
-        (("out.tif", "--verify-seams"), "no meaning for attention"),
+        (("out.tif", "--verify-seams"), "verify_seams compares masks"),
         (("out.tif", "--threshold", "0.5"), "threshold has no meaning for the output 'attention'"),
         (("out.tif", "--resume"), "resume has no meaning"),
         (("out.tif", "--split"), "split has no meaning"),

@@ -143,13 +143,7 @@ class Predictor:
         return seconds[-1]
 
     def verify(self, source: ImageSource) -> Seams:
-        """Compare tiles of an image with passes that see far more of it.
-
-        Raises:
-            ConfigError: There is no mask to compare.
-        """
-        if self._kind == "restored":
-            raise ConfigError("verify_seams compares masks, and a restored image has none.", "Leave it out.")
+        """Compare tiles of an image with passes that see far more of it."""
         exact = self._create_forward("probabilities")
         grid, stride = self.grid(source.info), self.ensemble.stride
         measured = cache(lambda plane: measure_plane(source, plane, self._normalizers, self.ensemble.channels))

@@ -20,7 +20,7 @@ from unetkit.inference.device import cache_bytes, choose_device
 from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.jobs import Job, list_images, make_folder, plan_jobs
-from unetkit.inference.options import Result, Tiling
+from unetkit.inference.options import WITHOUT_MASK, Result, Tiling
 from unetkit.inference.output import (
     describe_job,
     describe_output,
@@ -162,8 +162,9 @@ class Segmentation:
         """Segment the images of all jobs; see `segment`."""
         ensemble = gather_models(models)
         ensemble.check_output(self.written.output)  # what is not possible is an error before an image is read
-        if self.written.output == "attention" and verify_seams:
-            raise ConfigError("verify_seams has no meaning for attention, which is not tiled.", "Leave it out.")
+        if verify_seams and self.written.output in WITHOUT_MASK:
+            problem = f"verify_seams compares masks, and the output '{self.written.output}' has none."
+            raise ConfigError(problem, "Leave it out.")
         if ensemble.specs[0].image_classes:
             self._classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
         folder = None if jobs[0].result == result else result
