@@ -11,8 +11,9 @@ from torch import Tensor
 
 from unetkit.inference.classify import read_whole
 from unetkit.io.image import ImageSource
-from unetkit.io.resample import Axis, resample_plane
+from unetkit.models.encoders import first_centre
 from unetkit.models.image_head import ImageClassifier
+from unetkit.models.spec import ModelSpec
 
 BAND_PIXELS = 2**22
 """Pixels of a map that are computed at a time."""
@@ -68,21 +69,30 @@ def attention_rows(
     step = max(1, BAND_PIXELS // width)
     for plane in range(source.info.planes):
         maps = [
-            attention_maps(classifier, *given)[0].numpy()
+            (attention_maps(classifier, *given)[0].numpy(), classifier.spec)
             for classifier, given in read_whole(source, plane, classifiers)
         ]
         for top in range(0, height, step):
             rows = slice(top, min(top + step, height))
-            yield np.mean([_enlarge(found, (height, width), rows) for found in maps], axis=0, dtype=np.float32)
+            yield np.mean(
+                [_enlarge(found, spec, (height, width), rows) for found, spec in maps], axis=0, dtype=np.float32
+            )
             if progress is not None:
                 progress((rows.stop - rows.start) * width)
 
 
-def _enlarge(maps: NDArray[np.float32], size: tuple[int, int], rows: slice) -> NDArray[np.float32]:
-    """Return rows of maps (k, h, w) that are resized to an image."""
-    axes = Axis(maps.shape[1], size[0]), Axis(maps.shape[2], size[1])
-    resized = [resample_plane(one, (0, 0), axes, rows, slice(0, size[1])) for one in maps]
-    return np.stack(resized)
+def _enlarge(maps: NDArray[np.float32], spec: ModelSpec, size: tuple[int, int], rows: slice) -> NDArray[np.float32]:
+    """Return rows (k, rows, width) of maps that are laid over an image of a size, linearly interpolated."""
+    first = first_centre(spec.encoder, spec.stride)
+    for axis, wanted in ((1, np.arange(rows.start, rows.stop)), (2, np.arange(size[1]))):
+        in_square = (wanted + 0.5) * spec.image_size / size[axis - 1] - 0.5
+        places = ((in_square - first) / spec.stride).clip(0, maps.shape[axis] - 1)
+        before = places.astype(np.int64)
+        after = np.minimum(before + 1, maps.shape[axis] - 1)
+        share = (places - before).astype(np.float32)
+        share = share[:, None] if axis == 1 else share
+        maps = maps.take(before, axis) * (1 - share) + maps.take(after, axis) * share
+    return maps
 
 
 def _log_odds(logits: Tensor) -> Tensor:

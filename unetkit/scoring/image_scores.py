@@ -130,7 +130,8 @@ def score_images(
     if threshold is None:
         threshold = choose_threshold(probabilities[:, -1], labels) if binary else EVEN
     judged = decide(probabilities, threshold)
-    each = torch.cat([1 - probabilities, probabilities], dim=1) if len(classes) == 1 else probabilities
+    last = probabilities[:, -1:].double()  # of two the other's would be rounded otherwise
+    each = torch.cat([1 - last, last], dim=1) if binary else probabilities
     stats = multiclass_stat_scores(judged, labels, len(names), average=None).tolist()
     scored = []
     for number, (name, (hits, false_alarms, rejections, misses, images)) in enumerate(zip(names, stats, strict=True)):

@@ -179,7 +179,7 @@ def _report_details(details: ImageScores, folder: Path) -> None:
     if details.threshold is not None:
         name = details.classes[1].name
         say(
-            f"An image shows {name} from a probability of {details.threshold:.3f} on: sensitivity and specificity on "
+            f"An image shows {name} from a probability of {details.threshold:.3g} on: sensitivity and specificity on "
             "these images have their largest sum there (stored in the model)."
         )
     say(f"Scores: {folder / SCORES_FILE}. Picture of the images that are judged worst: {folder / PICTURE_FILE}")
