@@ -11,6 +11,7 @@ from pathlib import Path
 from unetkit.errors import DataError
 from unetkit.io.files import find_images, image_stem, is_folder, open_image
 from unetkit.io.image import UNNAMED_AXES, ImageInfo
+from unetkit.io.masks import read_mask_info
 from unetkit.io.reading import Reading
 
 MASK_SUFFIXES = ("_masks", "_mask", "_labels", "_label", "_seg")
@@ -236,7 +237,7 @@ def _read_list(path: Path) -> list[tuple[str, Path, Path]]:
 
 def _match_planes(name: str, image: Path, mask: Path) -> tuple[list[Pair], str]:
     """Pair the planes of an image with those of its mask; the second value says how their sizes differ, if they do."""
-    of_image, of_mask = _read_info(image), _read_info(mask, expand_palette=False)
+    of_image, of_mask = _read_info(image), read_mask_info(mask)
     axes = None
     if of_mask.planes == 1:
         axes = _training_axes(of_image, (of_mask.height, of_mask.width))
@@ -271,8 +272,8 @@ def _training_axes(info: ImageInfo, size: tuple[int, int]) -> str | None:
     return axes
 
 
-def _read_info(path: Path, axes: str | None = None, *, expand_palette: bool = True) -> ImageInfo:
-    source = open_image(path, Reading(axes=axes), expand_palette=expand_palette)
+def _read_info(path: Path, axes: str | None = None) -> ImageInfo:
+    source = open_image(path, Reading(axes=axes))
     try:
         return source.info
     finally:

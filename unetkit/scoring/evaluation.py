@@ -115,8 +115,8 @@ def _check_all(lonely: Iterable[str], problem: str) -> None:
 def _score_files(prediction: Path, truth: Path, settings: Settings) -> list[Row]:
     """Return the rows for one pair of files."""
     with (
-        closing(open_image(prediction, expand_palette=False)) as predicted,
-        closing(open_image(truth, expand_palette=False)) as true,
+        closing(open_image(prediction, as_stored=True)) as predicted,
+        closing(open_image(truth, as_stored=True)) as true,
     ):
         _check_fit(predicted, true)
         name, count = image_stem(prediction), predicted.info.planes

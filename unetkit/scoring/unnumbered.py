@@ -30,7 +30,7 @@ def refuse_masks(files: Sequence[Path], pages: str | None, name: str) -> None:
         name: What the files are, for the message.
     """
     for file in files:
-        with closing(open_image(file, expand_palette=False)) as source:
+        with closing(open_image(file, as_stored=True)) as source:
             count = source.info.planes
             for plane in range(count) if pages is None else parse_pages(pages, count, file):
                 objects = _count_objects(source, plane)
