@@ -67,7 +67,7 @@ def segment_command(
 def evaluate_command(
     prediction: Path,
     truth: Path,
-    threshold: float = 0.0,
+    threshold: float | None = None,
     invert: bool = False,
     classes: int = 2,
     tolerance: float = 2.0,
@@ -82,7 +82,8 @@ def evaluate_command(
     Args:
         prediction: Mask, or a folder of masks.
         truth: True mask, or a folder of them with the same stems.
-        threshold: A pixel of the prediction above this is foreground.
+        threshold: A value of the prediction above this is foreground. By default above 0; above 0.5 for probabilities
+            from 0 to 1, and above half of the highest value for masks with blurred borders.
         invert: Score the background instead, for example membranes that are drawn as 0.
         classes: Number of mask values, the background included; above 2 each class is scored by itself.
         tolerance: Distance in pixels within which a boundary pixel counts as found.
@@ -93,7 +94,7 @@ def evaluate_command(
         overwrite: Replace these files if they exist.
     """
     from unetkit.io.partial import check_target
-    from unetkit.report.console import show
+    from unetkit.report.console import say, show
     from unetkit.scoring.evaluation import evaluate
 
     for file in (json, csv):
@@ -113,6 +114,8 @@ def evaluate_command(
         scores.write_json(json, overwrite=overwrite)
     if csv is not None:
         scores.write_csv(csv, overwrite=overwrite)
+    for sentence in scores.taken:
+        say(sentence)
     show(scores.table())
     if scores.instances is not None:
         show(scores.instances.table())

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from unetkit.data.loading import foreground_points, load_pair, read_labels
+from unetkit.data.loading import foreground_points, load_pair
 from unetkit.data.pairs import Pair
 from unetkit.errors import DataError, ImageError
 

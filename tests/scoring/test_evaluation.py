@@ -215,7 +215,7 @@ def test_pixels_that_are_no_mask_are_refused(tmp_path: Path) -> None:
     bad = save(tmp_path / "p.tif", np.full((4, 4), np.nan, np.float32))
     fails(DataError, "p.tif", "finite", prediction=bad, truth=truth)
     colour = save(tmp_path / "c.png", np.random.default_rng(0).integers(0, 255, (4, 4, 3), np.uint8))
-    fails(DataError, "c.png", "3 channels", prediction=colour, truth=truth)
+    fails(DataError, "c.png", "16 colours", prediction=colour, truth=truth)
     high = save(tmp_path / "h.tif", np.full((4, 4), 9, np.uint8))
     fails(DataError, "h.tif", "9", "0 to 2", prediction=high, truth=truth, classes=3)
 

@@ -68,7 +68,8 @@ def read_labels(
         meaning: What its values mean, as a reading of the whole mask decided; needed with a window.
 
     Returns:
-        (h, w) in the smallest of uint8, uint16 and int32 that holds the values, or None without a mask; and the meaning.
+        (h, w) in the smallest of uint8, uint16 and int32 that holds the values, None without a mask; and
+        the meaning.
 
     Raises:
         ImageError: A file that cannot be read.

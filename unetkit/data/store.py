@@ -204,8 +204,7 @@ def check_labels(records: Sequence[Record], classes: int) -> None:
     if cut is not None and cut.highest_label > 0:
         raise DataError(
             f"{cut.pair.mask} does not hold the numbers of {classes} classes. {cut.meaning.taken}.",
-            f"Save it as one channel with the class numbers 0 to {classes - 1}, in PNG or TIFF, or set model.classes: 2 "
-            "for foreground and background.",
+            f"Save it as PNG or TIFF of one channel with the numbers 0 to {classes - 1}, or set model.classes: 2.",
         )
     lowest = min(records, key=lambda record: record.lowest_label)
     if lowest.lowest_label < 0:

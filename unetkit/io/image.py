@@ -31,8 +31,8 @@ class Encoding:
         white_is_zero: Whether the file says that 0 is white and the highest value black.
         lossy: Whether JPEG compression has changed the values.
         inks: Whether the channels are cyan, magenta, yellow and black.
-        logical: Whether it is an array of True and False as tifffile writes it: 0 is marked as white then, unless it
-            was told otherwise, whatever the values mean.
+        bilevel: Whether a pixel is one bit.
+        tifffile: Whether tifffile wrote it, which marks 0 as white in all arrays of True and False, whatever they mean.
     """
 
     palette: bytes = b""
@@ -40,7 +40,8 @@ class Encoding:
     white_is_zero: bool = False
     lossy: bool = False
     inks: bool = False
-    logical: bool = False
+    bilevel: bool = False
+    tifffile: bool = False
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ MOST_MEANT = 8
 """Most colours of a mask with blurred borders."""
 
 COVERED, FLAT, NOISE = 0.9, 0.8, 12
-"""Least share of the pixels of a mask that have one of its colours, all but for blur; and all but for a little noise."""
+"""Least share of the pixels of a mask that have one of its colours but for blur; and but for a little noise."""
 
 SPECK = 12
 """A colour of a mask has this many pixels or more, unless it is blur."""

@@ -36,7 +36,8 @@ class Above:
 
     def __call__(self, channels: NDArray[Any], /) -> NDArray[Any]:
         """Compare the first channel."""
-        return (channels[0] > self.threshold).astype(np.uint8)
+        above: NDArray[np.bool_] = channels[0] > self.threshold
+        return above.astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Only:
 
     def __call__(self, channels: NDArray[Any], /) -> NDArray[Any]:
         """Compare the first channel."""
-        return (channels[0] == self.value).astype(np.uint8)
+        same: NDArray[np.bool_] = channels[0] == self.value
+        return same.astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,8 @@ class Renumbered:
         """Look up the first channel."""
         objects = self.values[self.values > 0]
         places = np.searchsorted(objects, channels[0]).astype(np.int32)
-        return np.where(channels[0] > 0, places + 1, 0)
+        numbers: NDArray[Any] = np.where(channels[0] > 0, places + 1, 0)
+        return numbers
 
 
 @dataclass(frozen=True, eq=False)

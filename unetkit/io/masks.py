@@ -55,6 +55,8 @@ ENOUGH_VALUES = 3
 PLAIN = 0.9
 """A value from this share of the highest on is foreground without doubt."""
 
+BLURRED = "The mask has values in between, as resizing and compression leave them"
+
 BAND_PIXELS = 2**22
 """Pixels that are looked at at once."""
 
@@ -71,10 +73,10 @@ class Meaning:
         shape: Whether its alpha channel is the mask.
     """
 
-    kind: Kind = "numbers"
-    taken: str = ""
-    encoding: Encoding = Encoding()
-    rule: Rule = AsIs()
+    kind: Kind
+    taken: str
+    encoding: Encoding
+    rule: Rule
     shape: bool = False
 
     def labels(self, pixels: NDArray[Any]) -> NDArray[Any]:
@@ -90,10 +92,12 @@ class Meaning:
 
     def values(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Return the values (h, w) of pixels (C, h, w) that a threshold of the user's is for: the first channel."""
-        return to_light(pixels, self.encoding)[0]
+        first: NDArray[Any] = to_light(pixels, self.encoding)[0]
+        return first
 
 
-PLAIN_NUMBERS = Meaning()
+PLAIN_NUMBERS = Meaning("numbers", "", Encoding(), AsIs())
+"""What most masks mean: their values are the labels."""
 
 
 def open_mask(path: str | Path, axes: str | None = None) -> ImageSource:
@@ -139,7 +143,7 @@ def decide(bands: Iterable[NDArray[Any]], info: ImageInfo) -> Meaning:
     found = MaskValues(bands, encoding, name)
     if 0 < found.transparent < found.pixels and len(found.values) <= 1:
         taken = "The mask is a shape on a transparent layer: what is opaque is foreground"
-        return Meaning("layer", taken, encoding, shape=True)
+        return Meaning("layer", taken, encoding, AsIs(), shape=True)
     meaning = _decide_visible(found, info)
     if found.transparent and not meaning.taken:
         which = "All" if found.transparent == found.pixels else "Some"
@@ -163,36 +167,46 @@ def _decide_visible(found: MaskValues, info: ImageInfo) -> Meaning:
         return _decide_fractions(found, encoding)
     if _is_blurred(found):
         return _decide_blurred(found, encoding)
-    values = set(found.values[:3].tolist())
-    top = int(top_of(found.dtype))
-    if encoding.white_is_zero and values <= {0, top}:
-        if info.format == "ImageJ TIFF":
-            taken = f"ImageJ shows {top} in black here (an inverted lookup table): it is foreground, as in ImageJ"
-            return Meaning("inverted", taken, encoding)
-        if encoding.logical and not _looks_inverted(found):
-            taken = "The file says that 0 is white, as tifffile writes all arrays of True and False: True is foreground"
-            return Meaning("inverted", taken, encoding)
-        return Meaning("inverted", "The file says that 0 is white: white is foreground", encoding, Only(0))
-    if found.low == -1 and values <= {-1, 0}:
+    return _decide_whole(found, info)
+
+
+def _decide_whole(found: MaskValues, info: ImageInfo) -> Meaning:
+    """Decide what whole numbers mean."""
+    encoding, values = info.encoding, set(found.values[:3].tolist())
+    if encoding.white_is_zero and (found.high > 0 or encoding.bilevel):
+        return _decide_white(found, info)
+    if values == {-1, 0}:
         return Meaning("negative", "The mask has no values but 0 and -1: -1 is foreground", encoding, Only(-1))
     if found.high >= 2**31 or found.low < -(2**31):
         taken = f"Labels up to {int(found.high)} are numbered anew, from 1 on in each image"
         return Meaning("renumbered", taken, encoding, Renumbered(found.values))
-    if encoding.white_is_zero and found.high > 0:
-        taken = "The file says that 0 is white: its numbers are labels all the same, 0 for background"
-        return Meaning("inverted", taken, encoding)
-    return Meaning(encoding=encoding)
+    return Meaning("numbers", "", encoding, AsIs())
+
+
+def _decide_white(found: MaskValues, info: ImageInfo) -> Meaning:
+    """Decide what whole numbers mean where the file says that 0 is white."""
+    encoding, top = info.encoding, int(top_of(found.dtype))
+    says = "The file says that 0 is white (MinIsWhite)"
+    if not encoding.bilevel and set(found.values[:3].tolist()) not in ({0, top}, {top}):
+        return Meaning("inverted", f"{says}: its numbers are labels all the same, 0 for background", encoding, AsIs())
+    if info.format == "ImageJ TIFF":
+        taken = f"{says}, as ImageJ does for masks with an inverted lookup table: {top} is foreground, as in ImageJ"
+        return Meaning("inverted", taken, encoding, AsIs())
+    if encoding.bilevel and encoding.tifffile and not _looks_inverted(found):
+        taken = f"{says}, as tifffile does for all arrays of True and False: True is foreground"
+        return Meaning("inverted", taken, encoding, AsIs())
+    return Meaning("inverted", f"{says}: what is seen as white is foreground", encoding, Only(0))
 
 
 def _decide_fractions(found: MaskValues, encoding: Encoding) -> Meaning:
     """Decide what values mean some of which are fractions."""
     if found.low == 0 and len(found.values) == 2:  # one value for foreground, whatever it is
-        return Meaning(encoding=encoding, rule=Above(0.0))
+        return Meaning("numbers", "", encoding, Above(0.0))
     if found.low < 0:
         return _cut("logits", "Values below and above 0 are taken for the raw output of a network", 0.0, encoding)
     if found.high <= 1:
         return _cut("probabilities", "Values from 0 to 1 are taken for probabilities", 0.5, encoding)
-    return _cut("blurred", "The mask has values in between, as resizing and compression leave them", found.high / 2, encoding)
+    return _cut("blurred", BLURRED, found.high / 2, encoding)
 
 
 def _decide_blurred(found: MaskValues, encoding: Encoding) -> Meaning:
@@ -200,7 +214,7 @@ def _decide_blurred(found: MaskValues, encoding: Encoding) -> Meaning:
     foreground = found.counts[found.values > 0].sum()
     plain = found.counts[found.values >= PLAIN * found.high].sum()
     if 2 * plain >= foreground:
-        return _cut("blurred", "The mask has values in between, as resizing and compression leave them", found.high / 2, encoding)
+        return _cut("blurred", BLURRED, found.high / 2, encoding)
     top = 255 if found.high < 256 else top_of(found.dtype)
     why = f"Values that change little by little are taken for probabilities, {top:.0f} for 1"
     return _cut("probabilities", why, top / 2, encoding)

@@ -83,7 +83,9 @@ class RasterSource:
             self._pixels.info,
             format="PNG" if data.startswith(PNG_SIGNATURE) else "JPEG",
             alpha=alpha,
-            encoding=Encoding(palette, alpha=alpha, lossy=not data.startswith(PNG_SIGNATURE)) if as_stored else Encoding(),
+            encoding=Encoding(palette, alpha=alpha, lossy=not data.startswith(PNG_SIGNATURE))
+            if as_stored
+            else Encoding(),
             pixel_size_um=pixel_size_um,
             block=(height, width),
             compression="deflate" if data.startswith(PNG_SIGNATURE) else "jpeg",
@@ -128,9 +130,7 @@ class PngSink:
             Image.fromarray(pixels).save(partial, format="PNG", pnginfo=notes, **options)
 
 
-def _decode(
-    data: bytes, path: Path, as_stored: bool
-) -> tuple[NDArray[Any], bool, tuple[float, float] | None, bytes]:
+def _decode(data: bytes, path: Path, as_stored: bool) -> tuple[NDArray[Any], bool, tuple[float, float] | None, bytes]:
     """Return pixels (h, w) or (h, w, C), whether there was alpha, the pixel size, and the palette if it is kept."""
     is_png = data.startswith(PNG_SIGNATURE)
     # The classes rather than Image.open, which refuses large images.
@@ -138,9 +138,7 @@ def _decode(
         pixel_size_um = _pixel_size(image) if is_png else None
         image.load()
         # Byte 24 of a PNG is its bit depth; Pillow would cut 16-bit colour down to 8 bits.
-        pixels = (
-            imagecodecs.png_decode(data) if is_png and data[24] == 16 else np.asarray(_convert(image, as_stored))
-        )
+        pixels = imagecodecs.png_decode(data) if is_png and data[24] == 16 else np.asarray(_convert(image, as_stored))
         palette = _palette(image) if as_stored and image.mode == "P" else b""
     alpha = pixels.ndim == 3 and pixels.shape[2] in (2, 4)
     return (pixels[:, :, :-1] if alpha and not as_stored else pixels), alpha, pixel_size_um, palette

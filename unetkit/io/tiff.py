@@ -216,7 +216,8 @@ def _read_encoding(page: TiffPage, *, alpha: bool) -> Encoding:
         white_is_zero=page.photometric == WHITE_IS_ZERO,
         lossy=page.compression in LOSSY_COMPRESSIONS,
         inks=page.photometric == INKS and page.samplesperpixel >= 4,
-        logical=page.dtype is not None and np.dtype(page.dtype) == np.bool_ and page.software == "tifffile.py",
+        bilevel=page.bitspersample == 1,
+        tifffile=page.software == "tifffile.py",
     )
 
 

@@ -217,7 +217,9 @@ def _taken(looks: Sequence[Look]) -> Iterator[Concern]:
         alike = [look for look in looks if look.meaning.kind == kind and look.meaning.taken]
         names = tuple(look.name for look in alike)
         taken = alike[0].meaning.taken
-        yield Concern(kind, taken, names, "If that is wrong, save them as PNG or TIFF of one channel, 0 for background.")
+        yield Concern(
+            kind, taken, names, "If that is wrong, save them as PNG or TIFF of one channel, 0 for background."
+        )
 
 
 def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
@@ -250,9 +252,9 @@ def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
             "mixed",
             f"The masks hold 255 beside {others}: with 2 classes all of these are foreground",
             names,
-            "If 255 means foreground, write 255 (or 1) everywhere. If it means 'ignore' or 'not annotated', there is no "
-            "such value in unetkit yet: do not write 0, which teaches that nothing is there, but train on the annotated "
-            "parts alone, cut out of the images.",
+            "If 255 means foreground, write 255 (or 1) everywhere. If it means 'ignore' or 'not annotated', unetkit "
+            "has no such value yet: do not write 0, which teaches that nothing is there, but cut the annotated parts "
+            "out of the images and train on them alone.",
         )
     elif is_class_range(values) and facts.kind != "binary":
         listed = ", ".join(map(str, sorted(values)[:5]))
