@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unetkit.errors import ConfigError, UnetkitError, closest
 from unetkit.inference.options import MASK, USUAL_TILING, Result, Tiling
@@ -128,6 +128,7 @@ def plan_command(
     val: float | str | None = None,
     val_masks: str | None = None,
     val_pages: str | None = None,
+    unpaired: Literal["stop", "skip"] | None = None,
     minutes: float | None = None,
     out: Path | None = None,
     overwrite: bool = False,
@@ -141,6 +142,7 @@ def plan_command(
         val: Images to validate on: a fraction, or any of the forms of `data`; by default a fraction that is chosen.
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on.
+        unpaired: What to do with images without a mask and masks without an image: "stop" (the default) or "skip".
         minutes: How long training may take; by default 25 on a processor and 40 on a GPU.
         out: File to write; by default the name of the data and .yaml, in this folder.
         overwrite: Replace this file if it exists.
@@ -153,6 +155,7 @@ def plan_command(
     target = out or Path(f"{name_of(data)}.yaml")
     check_target(target, overwrite)
     place = {"train": data, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
+    place["unpaired"] = unpaired
     say(f"Looking at {data}, and trying out a few steps.")
     plan = make_plan({f"data.{name}": value for name, value in place.items() if value is not None}, minutes)
     for line in describe(plan):

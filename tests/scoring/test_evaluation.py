@@ -187,7 +187,7 @@ def test_a_prediction_without_truth_is_named(folders: tuple[Path, Path]) -> None
 def test_a_truth_without_prediction_is_named(folders: tuple[Path, Path]) -> None:
     for i in range(5):
         save(folders[1] / f"extra{i}.png", disc(9, 9).astype(np.uint8))
-    fails(DataError, "extra0, extra1, extra2, ...", "5 in all", prediction=folders[0], truth=folders[1])
+    fails(DataError, "extra0.png, extra1.png, extra2.png, ...", "5 in all", prediction=folders[0], truth=folders[1])
 
 
 def test_two_masks_for_one_image_are_refused(folders: tuple[Path, Path]) -> None:

@@ -7,7 +7,7 @@ that meet, and a few times as many while they are matched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from unetkit.data.pairs import MASK_SUFFIXES
+from unetkit.data.names import KNOWN, any_names, mask_names, pair_names
 from unetkit.errors import DataError
 from unetkit.io.files import find_images, image_stem, is_folder
 from unetkit.io.image import ImageSource
@@ -110,33 +110,20 @@ def pair_masks(prediction: Path, truth: Path) -> list[tuple[Path, Path]]:
         raise DataError(f"{prediction} and {truth} are a folder and a file.", "Give two files or two folders.")
     if not is_folder(prediction):
         return [(prediction, truth)]
-    predictions, truths = _by_stem(prediction), _by_stem(truth)
-    _check_all(predictions.keys() - truths.keys(), f"Predictions in {prediction} have no true mask in {truth}")
-    _check_all(truths.keys() - predictions.keys(), f"True masks in {truth} have no prediction in {prediction}")
-    return [(predictions[stem], truths[stem]) for stem in sorted(predictions)]
+    predictions, truths = (find_images(folder) for folder in (prediction, truth))
+    pairs, no_truth, no_prediction = pair_names(predictions, truths, any_names, mask_names)
+    _check_all(no_truth, f"Predictions in {prediction} have no true mask in {truth}")
+    _check_all(no_prediction, f"True masks in {truth} have no prediction in {prediction}")
+    return sorted(((predicted, true) for _, predicted, true in pairs), key=lambda pair: image_stem(pair[0]))
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in find_images(folder):
-        stem = image_stem(path)
-        stem = next((stem[: -len(suffix)] for suffix in MASK_SUFFIXES if stem.lower().endswith(suffix)), stem)
-        if stem in found:
-            raise DataError(
-                f"{found[stem].name} and {path.name} in {folder} have the same stem '{stem}'.",
-                "Keep one mask for each image in a folder.",
-            )
-        found[stem] = path
-    return found
-
-
-def _check_all(lonely: Iterable[str], problem: str) -> None:
-    names = sorted(lonely)
+def _check_all(lonely: Sequence[Path], problem: str) -> None:
+    names = [path.name for path in lonely]
     if names:
         more = ", ..." if len(names) > 3 else ""
         raise DataError(
             f"{problem}: {', '.join(names[:3])}{more} ({len(names)} in all).",
-            "Give folders that hold masks of the same images under the same names.",
+            f"Give folders that hold masks of the same images under the same names, or {KNOWN}.",
         )
 
 
