@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
-from unetkit.data.heights import PLAIN_NOTE, Heights
+from unetkit.data.heights import Heights
 from unetkit.data.image_labels import LabelledCrops, LabelledImages, VariedImages, load_labelled
-from unetkit.data.objects import SmallestObject, are_plain, find_parts, find_smallest, to_objects
+from unetkit.data.objects import SmallestObject, describe_plain, find_parts, find_smallest, to_objects
 from unetkit.data.pairs import Pair, Unpaired
 from unetkit.data.places import Places
 from unetkit.data.sampling import Sampling, count_crops, plan_visits
@@ -272,7 +272,7 @@ class SegmentationData(TrainingData):
         images = self.val_items()
         for place, index in enumerate(self._val_indices):
             labels = to_objects(self._loaded().read(index)[1])
-            yield images[place], find_parts(labels)[1] if self.heights.connected else labels
+            yield images[place], find_parts(labels)[1] if self._loaded().records[index].numbered is False else labels
 
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""
@@ -385,10 +385,11 @@ class SegmentationData(TrainingData):
             self.normalization = measure_dataset(train, self.normalization, channels)
 
     def _heights(self) -> Heights:
-        plain = are_plain(self._loaded().records[index].numbered for index in self._train_indices)
-        if plain and self._processes()[0] == 0:
-            say(PLAIN_NOTE)
-        return Heights(connected=plain)
+        records = self._loaded().records
+        note = describe_plain({records[i].pair.name: records[i].numbered for i in self._train_indices})
+        if note and self._processes()[0] == 0:
+            say(note)
+        return Heights()
 
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:

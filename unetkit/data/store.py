@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.data.loading import Window, foreground_points, hash_pixels, read_labels, read_pixels
-from unetkit.data.objects import measure_objects, numbers_objects
+from unetkit.data.objects import may_be_one_object, measure_objects, numbers_objects
 from unetkit.data.pairs import Pair
 from unetkit.errors import DataError
 from unetkit.io.image import ArraySource, ImageInfo
@@ -105,7 +105,7 @@ class ImageStore:
         self._kept: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {}
         pool = ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1))
         try:
-            self.records = list(pool.map(lambda i: self._load(i, pairs[i], lock), range(len(pairs))))
+            self.records = _settle(list(pool.map(lambda i: self._load(i, pairs[i], lock), range(len(pairs)))))
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -149,6 +149,18 @@ class ImageStore:
             digest=hash_pixels(pixels),
             meaning=meaning,
         )
+
+
+def _settle(records: list[Record]) -> list[Record]:
+    """Where masks number their objects, take one value in two parts for one object, unless it is the value of masks."""
+    if not any(record.numbered for record in records):
+        return records
+    return [
+        replace(record, numbered=True, objects=record.objects.sum(keepdims=True))
+        if record.numbered is False and may_be_one_object(record.highest_label, len(record.objects))
+        else record
+        for record in records
+    ]
 
 
 def check_foreground(records: Sequence[Record]) -> None:

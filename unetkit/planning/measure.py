@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from unetkit.data.objects import may_be_one_object
 from unetkit.data.pairs import Pair
 from unetkit.io.masks import CUT
 from unetkit.planning.look import Look, look_at
@@ -140,8 +141,8 @@ def label_kind(looks: Sequence[Look]) -> Kind:
 
 
 def numbers_pieces(look: Look) -> bool:
-    """Whether a mask does not have one value for several pieces."""
-    return len(look.values) != 1 or look.pieces == 1
+    """Whether a mask does not have one value for several pieces, which are no single object."""
+    return len(look.values) != 1 or look.pieces == 1 or may_be_one_object(look.values[0], look.pieces)
 
 
 def is_class_range(values: set[int]) -> bool:

@@ -6,18 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from unetkit.data.objects import may_be_one_object
 from unetkit.errors import DataError
 from unetkit.postprocess.labels import Labels
 from unetkit.scoring.masks import GivenMask, OpenMask, choose_planes, understood
 
 BAND_ROWS = 512
 """Rows that are read at once."""
-
-MASK_VALUES = (255, 65535)
-"""Values of the foreground of masks, that no single object has as its number."""
-
-PIECES = 2
-"""A single object may be in so many pieces."""
 
 SHOWN = 3
 """Files that are named."""
@@ -60,7 +55,7 @@ def _most_pieces(given: GivenMask, pages: str | None, *, strict: bool) -> int:
         most = 1
         for plane in choose_planes(mask.info, pages):
             count, value = _count_pieces(mask, plane)
-            if not strict or value in MASK_VALUES or count > PIECES:
+            if not strict or not may_be_one_object(value, count):
                 most = max(most, count)
         return most
 
