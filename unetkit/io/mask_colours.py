@@ -40,13 +40,16 @@ CONSIDERED = 256
 MOST_MEANT = 8
 """Most colours of a mask with blurred borders."""
 
-COVERED, FLAT, NOISE = 0.9, 0.8, 12
-"""Least share of the pixels of a mask that have one of its colours but for blur; and but for a little noise."""
+COVERED = 0.6
+"""Least share of the pixels of a mask that have one of its main colours, the others being blur."""
 
-SPECK = 12
-"""A colour of a mask has this many pixels or more, unless it is blur."""
+SOLID = 0.25
+"""Least share of the pixels of a colour that have it to the right and below too, unless it is blur or a thin line."""
 
-FEW_COLOURS = 1024
+FEW_BLURRED = 5
+"""There are so many more solid colours than others in a mask without blur."""
+
+MOST_COLOURS = 4096
 """Most colours of a mask that gives each object its own."""
 
 SHOWN = 6
@@ -132,27 +135,24 @@ def read_colours(found: MaskValues, name: str, *, lossy: bool) -> tuple[str, Rul
         DataError: There are as many colours as in a picture.
     """
     codes, shares = found.values.astype(np.int32), found.counts / int(found.counts.sum())
-    rgb, main = to_rgb(codes), np.arange(len(codes))
-    flat = not lossy and found.complete and len(codes) <= FEW_COLOURS and np.median(found.counts) >= SPECK
-    if not flat or len(codes) > 2:
-        main = _main_colours(rgb, shares)
-    distance = _distance(rgb, rgb[main])
-    covered = shares[distance <= NEAR].sum() >= COVERED and shares[distance <= NOISE].sum() >= FLAT
-    if flat and len(main) > 2:
-        main = np.arange(len(codes))
+    rgb = to_rgb(codes)
+    solid = found.solid >= SOLID * found.counts
+    flat = not lossy and found.complete and (~solid).sum() * FEW_BLURRED <= solid.sum()
+    main = np.arange(len(codes)) if flat or len(codes) == 2 else _main_colours(rgb, shares, solid)
+    covered = shares[main].sum() >= COVERED
     background = main[find_background(rgb[main], shares[main])]
     others = [place for place in main[np.argsort(-shares[main], kind="stable")] if place != background]
     listed, behind = _list([rgb[place] for place in others]), name_colour(rgb[background])
     labels = (main != background).astype(np.int32)
-    if len(main) == 1 and (flat or covered):
+    if len(main) == 1 and covered:
         return f"The mask has one colour, {behind}: all of it is background", Nearest(codes[main], labels)
     if len(main) == 2 and covered:
         taken = f"The mask has two colours: {listed} is foreground, {behind} is background"
         return taken, Nearest(codes[main], labels)
     taken = f"The mask has {len(main)} colours: {behind} is background, all others ({listed}) are foreground"
-    if flat:
+    if flat and len(main) <= MOST_COLOURS:
         return f"{taken}, each with a number of its own", ByCode(int(codes[background]))
-    if covered and 2 < len(main) <= MOST_MEANT:
+    if covered and len(main) <= MOST_MEANT:
         return f"{taken} without numbers, since their borders are blurred", Nearest(codes[main], labels)
     many = "more than " if not found.complete else ""
     raise DataError(
@@ -182,25 +182,19 @@ def name_colour(rgb: NDArray[np.int32]) -> str:
     numbers = ", ".join(map(str, rgb.tolist()))
     if name in ("black", "white") and near[name] <= 3 * DARK**2:
         return name
-    return f"{name} ({numbers})" if near[name] <= 3 * 60**2 else f"({numbers})"
+    return f"{name} ({numbers})" if near[name] <= 3 * 40**2 else f"({numbers})"
 
 
-def _main_colours(rgb: NDArray[np.int32], shares: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the places of the colours that the others are blurred from, the most frequent first."""
+def _main_colours(rgb: NDArray[np.int32], shares: NDArray[np.float64], solid: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the places of the colours that the others are blurred from, the most frequent first; two if there are."""
     order = np.argsort(-shares, kind="stable")
     main = [int(order[0])]
-    for place in order[1:][shares[order[1:]] >= SMALLEST_COLOUR][:CONSIDERED]:
+    for place in order[solid[order] & (shares[order] >= SMALLEST_COLOUR)][:CONSIDERED]:
         if np.abs(rgb[main] - rgb[place]).max(axis=1).min() > NEAR:
             main.append(int(place))
+    if len(main) == 1:  # thin lines are nowhere solid
+        main += [int(place) for place in order if np.abs(rgb[main[0]] - rgb[place]).max() > NEAR][:1]
     return np.array(main, np.intp)
-
-
-def _distance(colours: NDArray[np.int32], main: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return how far each colour (n, 3) is from the nearest of the main ones (m, 3)."""
-    least = np.full(len(colours), np.iinfo(np.int32).max, np.int32)
-    for colour in main:
-        least = np.minimum(least, np.abs(colours - colour).max(axis=1))
-    return least
 
 
 def _list(colours: list[NDArray[np.int32]]) -> str:

@@ -30,8 +30,10 @@ class MaskValues:
         dtype: Type of the pixels.
         grey: Whether all channels but alpha are equal where they can be seen.
         values: Different values of the pixels that can be seen, in order; of a mask in colours (`grey` is False) their
-            24-bit codes, see `to_codes`. Only some of them where there are too many.
+            24-bit codes, see `to_codes`, of 16 shades each where compression changes them. Only some of them where
+            there are too many.
         counts: Pixels with each of them.
+        solid: Those of them that have the same colour as the pixels to the right and below; of a mask in colours.
         complete: Whether `values` are all that there are.
         whole: Whether all values are whole numbers.
         low: The lowest value.
@@ -55,10 +57,16 @@ class MaskValues:
         self._name = name
         self._grey_values: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
         self._codes: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
+        self._solid: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
         for band in bands:
             self.dtype = band.dtype
             self._add(band, encoding)
         self.values, self.counts = _merge(self._grey_values if self.grey else self._codes)
+        self.solid = np.zeros(len(self.values), np.int64)
+        if not self.grey:
+            values, counts = _merge(self._solid)
+            known = np.isin(values, self.values)
+            self.solid[np.searchsorted(self.values, values[known])] = counts[known]
 
     @property
     def ramped(self) -> float:
@@ -85,9 +93,11 @@ class MaskValues:
                 "Save it as one channel that holds the number of each pixel's class or object.",
             )
         if len(channels) == 3:
-            codes = to_codes(channels)
+            codes = to_codes(channels // 16 * 17 if encoding.lossy and channels.dtype == np.uint8 else channels)
             self._codes.append(_count(codes if opaque is None else codes[opaque]))
             self._limit(self._codes, MOST_COLOURS)
+            here = codes[:-1, :-1]
+            self._solid.append(_count(here[(here == codes[1:, :-1]) & (here == codes[:-1, 1:])]))
         if self.grey:
             self._add_grey(channels[0], opaque)
 
