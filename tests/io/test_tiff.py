@@ -294,7 +294,7 @@ def test_palettes_become_colours_or_stay_numbers(tmp_path):
     source = TiffSource(path)
     assert (source.info.axes, source.info.shape) == ("YXS", (20, 30, 3))
     assert_windows_equal(source, (palette >> 8).astype(np.uint8)[:, numbers][None])
-    assert_windows_equal(TiffSource(path, expand_palette=False), numbers[None, None])
+    assert_windows_equal(TiffSource(path, as_stored=True), numbers[None, None])
     palette[:] = palette[0]
     tifffile.imwrite(path, numbers, photometric="palette", colormap=palette)
     assert_windows_equal(TiffSource(path), (palette[:1] >> 8).astype(np.uint8)[:, numbers][None])

@@ -22,6 +22,29 @@ UNNAMED_AXES = "QI"
 
 
 @dataclass(frozen=True)
+class Encoding:
+    """How stored values stand for what is seen, of an image that is read as it is stored: a mask.
+
+    Attributes:
+        palette: Red, green, blue and alpha of each number, 8 bits each; empty without a palette.
+        alpha: Whether the last channel is alpha.
+        white_is_zero: Whether the file says that 0 is white and the highest value black.
+        lossy: Whether JPEG compression has changed the values.
+        inks: Whether the channels are cyan, magenta, yellow and black.
+        bilevel: Whether a pixel is one bit.
+        tifffile: Whether tifffile wrote it, which marks 0 as white in all arrays of True and False, whatever they mean.
+    """
+
+    palette: bytes = b""
+    alpha: bool = False
+    white_is_zero: bool = False
+    lossy: bool = False
+    inks: bool = False
+    bilevel: bool = False
+    tifffile: bool = False
+
+
+@dataclass(frozen=True)
 class ImageInfo:
     """An image as it is interpreted.
 
@@ -45,6 +68,7 @@ class ImageInfo:
             to be kept in memory; 0 for most.
         remarks: Sentences for people: what was taken where the file leaves a choice or a doubt. Those who open a file
             for a user show them.
+        encoding: How the values are stored, where an image is read as it is stored; its alpha channel is then counted.
     """
 
     name: str
@@ -64,6 +88,7 @@ class ImageInfo:
     compression: str = "none"
     scratch_bytes: int = 0
     remarks: tuple[str, ...] = ()
+    encoding: Encoding = Encoding()
 
     @property
     def planes(self) -> int:

@@ -14,7 +14,7 @@ from tifffile import COMPRESSION, PLANARCONFIG, TiffFile, TiffPage, TiffPageSeri
 
 from unetkit.io.axes import name_axes
 from unetkit.io.cache import CACHE_BYTES
-from unetkit.io.image import ArraySource, BadTile, ImageInfo, check_channels
+from unetkit.io.image import ArraySource, BadTile, Encoding, ImageInfo, check_channels
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series, scale_pixel_size
 from unetkit.io.reading import WHOLE, Reading, parse_channels
 from unetkit.io.tiff_encoded import damaged
@@ -28,8 +28,11 @@ FORMATS = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "uniform": "TIFF", "gener
 ALPHA_SAMPLES = (1, 2)
 """Values of the tag ExtraSamples that mean alpha: associated and unassociated."""
 
-PALETTE = 3
-"""Value of the tag PhotometricInterpretation."""
+WHITE_IS_ZERO, PALETTE, INKS = 0, 3, 5
+"""Values of the tag PhotometricInterpretation."""
+
+LOSSY_COMPRESSIONS = (6, 7)
+"""Values of the tag Compression that mean JPEG; other kinds can be without loss."""
 
 
 class TiffSource:
@@ -42,7 +45,7 @@ class TiffSource:
     Args:
         path: The file.
         reading: Which series, level (or the one for a pixel size) and channels; axes; what to do at bad tiles.
-        expand_palette: Whether a palette image becomes grey or RGB, rather than the stored numbers.
+        as_stored: Whether a palette image comes as the stored numbers and alpha as the last channel, as masks need it.
         cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
 
     Attributes:
@@ -58,7 +61,7 @@ class TiffSource:
         path: str | Path,
         reading: Reading = WHOLE,
         *,
-        expand_palette: bool = True,
+        as_stored: bool = False,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._name = str(path)
@@ -74,7 +77,7 @@ class TiffSource:
             check_series(self._file, series, self._name, whole=reading.on_bad_tile == "stop")
             self._array = SeriesArray(series, self._name, cache_bytes, reading.on_bad_tile)
             axes = (reading.axes or name_axes(series.axes, self._array.shape)).upper()
-            self._interpret(series, axes, reading, expand_palette)
+            self._interpret(series, axes, reading, as_stored)
             names = read_channel_names(self._file, all_series, number)
             self.info = self._describe(series, names, levels[level])
         except BaseException:  # whatever it is, the file must not stay open
@@ -103,13 +106,18 @@ class TiffSource:
         self._array.close()
         self._file.close()
 
-    def _interpret(self, series: TiffPageSeries, axes: str, reading: Reading, expand_palette: bool) -> None:
+    def _interpret(self, series: TiffPageSeries, axes: str, reading: Reading, as_stored: bool) -> None:
         """Settle which of the stored channels are read, and by which palette they become colours."""
         wanted = parse_channels(reading.channels)
         stored = ArraySource(self._array, axes, self._name).info.channels
-        self._palette = _read_palette(series.keyframe) if expand_palette and stored == 1 else None
+        self._palette = _read_palette(series.keyframe) if stored == 1 and not as_stored else None
         colours = _colour_channels(series, axes)
         self._alpha = colours is not None
+        self._encoding = Encoding()
+        if as_stored:
+            kept = colours is not None and stored == series.keyframe.samplesperpixel
+            self._encoding = _read_encoding(series.keyframe, alpha=kept)
+            colours = None if kept else colours
         available = list(range(stored)) if colours is None else [int(channel) for channel in colours]
         self._total = len(available) if self._palette is None else len(self._palette)
         self._picked = list(range(self._total)) if wanted is None else list(wanted)
@@ -139,6 +147,7 @@ class TiffSource:
             dtype=dtype,
             channels=channels,
             alpha=self._alpha,
+            encoding=self._encoding,
             pixel_size_um=level.pixel_size_um,
             channel_names=tuple(names[i] for i in self._picked) if len(names) == self._total else (),
             block=self._array.block(stored.axes),
@@ -191,6 +200,25 @@ def _colour_channels(series: TiffPageSeries, axes: str) -> NDArray[np.intp] | No
     sizes = [series.shape[i] for i in channel_axes]
     channels = np.arange(prod(sizes)).reshape(sizes)
     return np.delete(channels, -1, axis=channel_axes.index(position)).ravel()
+
+
+def _read_encoding(page: TiffPage, *, alpha: bool) -> Encoding:
+    """Return how the values of a page are stored; `alpha` says whether its last sample is read as alpha."""
+    palette = _read_palette(page)
+    if palette is None:
+        colours = b""
+    else:
+        opaque = np.full((1, palette.shape[1]), 255, np.uint8)
+        colours = np.vstack([np.broadcast_to(palette, (3, palette.shape[1])), opaque]).T.tobytes()
+    return Encoding(
+        palette=colours,
+        alpha=alpha,
+        white_is_zero=page.photometric == WHITE_IS_ZERO,
+        lossy=page.compression in LOSSY_COMPRESSIONS,
+        inks=page.photometric == INKS and page.samplesperpixel >= 4,
+        bilevel=page.bitspersample == 1,
+        tifffile=page.software == "tifffile.py",
+    )
 
 
 def _read_palette(page: TiffPage) -> NDArray[np.uint8] | None:

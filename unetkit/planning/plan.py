@@ -80,5 +80,15 @@ def make_plan(given: Mapping[str, Any], minutes: float | None = None) -> Plan:
     held_out = [id(look.pair) in held for look in looks]
     start = given.get("model.weights", chosen.get("model.weights"))
     seen = () if start is None else trained_on(str(start))
-    concerns = find_concerns(looks, facts, chosen["data.crop"], held_out, seen)
+    concerns = [
+        *_left_out(places),
+        *find_concerns(looks, facts, chosen["data.crop"], held_out, seen),
+    ]
     return Plan(given, facts, machine, tuple(choices), tuple(concerns))
+
+
+def _left_out(places: Places) -> list[Concern]:
+    """Name the images without a mask and the masks without an image that are skipped."""
+    names = tuple(path.name for path in places.left_out())
+    problem = f"{len(names)} images without a mask and masks without an image are left out"
+    return [Concern("unpaired", problem, names, "Check that none of them is needed.")] if names else []
