@@ -17,8 +17,10 @@ from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.image import ArraySource, BadTile, ImageInfo, check_channels
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series, scale_pixel_size
 from unetkit.io.reading import WHOLE, Reading, parse_channels
+from unetkit.io.tiff_choice import choose_series
 from unetkit.io.tiff_encoded import damaged
-from unetkit.io.tiff_metadata import read_channel_names, read_pixel_size
+from unetkit.io.tiff_files import check_files
+from unetkit.io.tiff_metadata import read_channel_names, read_nodata, read_pixel_size, state_resolution
 from unetkit.io.tiff_open import check_series, open_tiff, read_series
 from unetkit.io.tiff_series import SeriesArray
 
@@ -30,6 +32,9 @@ ALPHA_SAMPLES = (1, 2)
 
 PALETTE = 3
 """Value of the tag PhotometricInterpretation."""
+
+COLOUR_PHOTOMETRICS = (2, 6)
+"""Values of it for RGB and YCbCr."""
 
 
 class TiffSource:
@@ -65,11 +70,18 @@ class TiffSource:
         self._file = open_tiff(Path(path))
         try:
             all_series = read_series(self._file, self._name)
+            usual, remark = choose_series(all_series)
             number = pick_series(
-                len(all_series), reading.series, lambda i: _describe_series(self._file, all_series, i), self._name
+                len(all_series),
+                reading.series,
+                lambda i: _describe_series(self._file, all_series, i),
+                self._name,
+                usual,
             )
+            self._remarks: tuple[str, ...] = (remark,) if remark and reading.series is None else ()
+            self._remarks += check_files(self._file, all_series, number, self._name, reading.on_bad_tile)
             levels = _describe_levels(self._file, all_series, number)
-            level = pick_level(levels, reading, self._name)
+            level = pick_level(levels, reading, self._name, state_resolution(all_series[number]))
             series = all_series[number].levels[level]
             check_series(self._file, series, self._name, whole=reading.on_bad_tile == "stop")
             self._array = SeriesArray(series, self._name, cache_bytes, reading.on_bad_tile)
@@ -143,6 +155,10 @@ class TiffSource:
             channel_names=tuple(names[i] for i in self._picked) if len(names) == self._total else (),
             block=self._array.block(stored.axes),
             compression=_name_compression(series.keyframe),
+            orientation=_read_orientation(series),
+            nodata=read_nodata(series.keyframe),
+            colours=_are_colours(series, axes),
+            remarks=self._remarks,
             scratch_bytes=channels * stored.height * stored.width * dtype.itemsize if self._array.oversize else 0,
         )
 
@@ -202,6 +218,21 @@ def _read_palette(page: TiffPage) -> NDArray[np.uint8] | None:
         colours = np.right_shift(colours, 8, dtype=np.uint16)
     grey = bool((colours == colours[0]).all())
     return (colours[:1] if grey else colours).astype(np.uint8)
+
+
+def _read_orientation(series: TiffPageSeries) -> int:
+    """Return the tag Orientation; makers of slide scanners, whose tools ignore it, may write anything."""
+    tag = series.keyframe.tags.get("Orientation") if series.kind in FORMATS else None
+    return int(tag.value) if tag is not None else 1
+
+
+def _are_colours(series: TiffPageSeries, axes: str) -> bool | None:
+    """Return whether the file says that the channels are the colours of one picture."""
+    if "C" in axes:
+        return False
+    if "S" not in axes:
+        return None
+    return series.keyframe.photometric in COLOUR_PHOTOMETRICS if "S" in series.axes else None
 
 
 def _name_compression(page: TiffPage) -> str:
