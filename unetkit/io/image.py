@@ -343,6 +343,7 @@ def match_channels(pixels: NDArray[Any], channels: int, name: str) -> NDArray[An
         return np.repeat(pixels, channels, axis=0)
     raise ImageError(
         f"{name} has {pixels.shape[0]} channels, but the model takes {channels}.",
-        f"Give images of {channels} channel{'s' if channels > 1 else ''} (grey is repeated, alpha is dropped), "
-        f"or train a model with in_channels: {pixels.shape[0]}.",
+        f"Choose one channel with --channels (the first is 0), give images of {channels} "
+        f"channel{'s' if channels > 1 else ''} (grey is repeated, alpha is dropped), or train a model "
+        f"with in_channels: {pixels.shape[0]}.",
     )

@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from unetkit.errors import ImageError
 from unetkit.io.cache import CACHE_BYTES, is_oversize
+from unetkit.io.channels import pick_channels
 from unetkit.io.image import ArraySource, BadTile, OutputSpec, check_axes
 from unetkit.io.partial import partial_file
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series
@@ -80,13 +81,16 @@ class RasterSource:
         pick_level([level], reading, name, header.stated)
         large = is_oversize(pixels.nbytes, cache_bytes)
         stored = ScratchArray.of(pixels, name) if large else pixels
-        self._pixels = ArraySource(stored, axes, name, parse_channels(reading.channels))
+        total = ArraySource(stored, axes, name).info.channels
+        picked = pick_channels(parse_channels(reading.channels), (), total, axes, name)
+        self._pixels = ArraySource(stored, axes, name, picked)
         self.info = replace(
             self._pixels.info,
             format="PNG" if data.startswith(PNG_SIGNATURE) else "JPEG",
             alpha=alpha,
             pixel_size_um=header.pixel_size_um,
             orientation=header.orientation,
+            colours=None if "C" in axes else pixels.ndim == 3 or None,
             block=(height, width),
             compression="deflate" if data.startswith(PNG_SIGNATURE) else "jpeg",
             scratch_bytes=pixels.nbytes if large else 0,

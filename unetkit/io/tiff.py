@@ -14,7 +14,8 @@ from tifffile import COMPRESSION, PLANARCONFIG, TiffFile, TiffPage, TiffPageSeri
 
 from unetkit.io.axes import name_axes
 from unetkit.io.cache import CACHE_BYTES
-from unetkit.io.image import ArraySource, BadTile, ImageInfo, check_channels
+from unetkit.io.channels import name_colours, pick_channels
+from unetkit.io.image import ArraySource, BadTile, ImageInfo
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series, scale_pixel_size
 from unetkit.io.reading import WHOLE, Reading, parse_channels
 from unetkit.io.tiff_choice import choose_series
@@ -86,8 +87,8 @@ class TiffSource:
             check_series(self._file, series, self._name, whole=reading.on_bad_tile == "stop")
             self._array = SeriesArray(series, self._name, cache_bytes, reading.on_bad_tile)
             axes = (reading.axes or name_axes(series.axes, self._array.shape)).upper()
-            self._interpret(series, axes, reading, expand_palette)
             names = read_channel_names(self._file, all_series, number)
+            self._interpret(series, axes, reading, expand_palette, names)
             self.info = self._describe(series, names, levels[level])
         except BaseException:  # whatever it is, the file must not stay open
             self._file.close()
@@ -115,17 +116,19 @@ class TiffSource:
         self._array.close()
         self._file.close()
 
-    def _interpret(self, series: TiffPageSeries, axes: str, reading: Reading, expand_palette: bool) -> None:
+    def _interpret(
+        self, series: TiffPageSeries, axes: str, reading: Reading, expand_palette: bool, names: Sequence[str]
+    ) -> None:
         """Settle which of the stored channels are read, and by which palette they become colours."""
-        wanted = parse_channels(reading.channels)
         stored = ArraySource(self._array, axes, self._name).info.channels
         self._palette = _read_palette(series.keyframe) if expand_palette and stored == 1 else None
         colours = _colour_channels(series, axes)
         self._alpha = colours is not None
         available = list(range(stored)) if colours is None else [int(channel) for channel in colours]
         self._total = len(available) if self._palette is None else len(self._palette)
+        known = names if len(names) == self._total else ()
+        wanted = pick_channels(parse_channels(reading.channels), known, self._total, axes, self._name)
         self._picked = list(range(self._total)) if wanted is None else list(wanted)
-        check_channels(self._picked, self._total, axes, self._name)
         if self._palette is not None:
             self._palette = self._palette[self._picked]
             channels = None
@@ -157,7 +160,7 @@ class TiffSource:
             compression=_name_compression(series.keyframe),
             orientation=_read_orientation(series),
             nodata=read_nodata(series.keyframe),
-            colours=_are_colours(series, axes),
+            colours=name_colours(names) or _are_colours(series, axes),
             remarks=self._remarks,
             scratch_bytes=channels * stored.height * stored.width * dtype.itemsize if self._array.oversize else 0,
         )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-from unetkit.io.tiff_makers import maker_pixel_size
+from unetkit.io.tiff_makers import maker_channel_names, maker_pixel_size
 from unetkit.io.units import UNITS_UM, decode_unit, plausible_size
 
 RESOLUTION_UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "µm"}
 """Units of the tag ResolutionUnit."""
 
+
+PLACE_IN_STACK = re.compile(r"^(?:[czt]:\d+/\d+\s*)+(?:-\s*)?", re.IGNORECASE)
+"""How Bio-Formats begins the label of a plane in ImageJ: "c:1/3 z:1/5 - DAPI"."""
 
 GDAL_NODATA = 42113
 """Number of the tag in which geographic programs write the value of pixels without data."""
@@ -47,12 +51,25 @@ def state_resolution(series: TiffPageSeries) -> str:
 
 
 def read_channel_names(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> tuple[str, ...]:
-    """Return the channel names of a series of an OME-TIFF, empty if there are none."""
-    if not file.is_ome:
+    """Return the channel names of a series, empty if there are none: OME's, ImageJ's labels, some makers'."""
+    series = all_series[number]
+    if file.is_ome:
+        pixels = _ome_pixels(file, all_series, number)
+        found = [child for child in pixels if child.tag.endswith("}Channel")] if pixels is not None else []
+        return _all_named([child.get("Name", "") for child in found])
+    count = dict(zip(series.axes, series.shape, strict=True)).get("C", 0)
+    if not count:
         return ()
-    pixels = _ome_pixels(file, all_series, number)
-    names = [child.get("Name", "") for child in pixels if child.tag.endswith("}Channel")] if pixels is not None else []
-    return tuple(names) if names and all(names) else ()
+    if file.imagej_metadata is not None:
+        labels = file.imagej_metadata.get("Labels") or []
+        return _all_named([PLACE_IN_STACK.sub("", str(label)) for label in labels[:count]])
+    return _all_named(maker_channel_names(file))
+
+
+def _all_named(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names if all are there and different."""
+    names = [name.strip() for name in names]
+    return tuple(names) if all(names) and len(set(names)) == len(names) else ()
 
 
 def read_nodata(page: TiffPage) -> float | None:
@@ -113,10 +130,8 @@ def _pixels_per_unit(page: TiffPage) -> tuple[float, float] | None:
         tag = page.tags.get(name)
         if tag is None:
             return None
-        if isinstance(tag.value, tuple):
-            if len(tag.value) != 2 or not tag.value[1]:
-                return None
-            found.append(tag.value[0] / tag.value[1])
-        else:
-            found.append(float(tag.value))
+        pixels, *units = tag.value if isinstance(tag.value, tuple) else (tag.value,)
+        if len(units) > 1 or units == [0]:
+            return None
+        found.append(float(pixels) / (units[0] if units else 1))
     return (found[0], found[1]) if min(found) > 0 and max(found) < float("inf") else None
