@@ -66,6 +66,11 @@ class ImageInfo:
         compression: Name of the compression, "none" if there is none.
         scratch_bytes: Size of the temporary file that reading takes, because the file is compressed in pieces too large
             to be kept in memory; 0 for most.
+        orientation: Where the stored first row and column belong, as TIFF and EXIF number it (1 to 8); 1 is upright, as
+            all is that `open_image` returns.
+        nodata: Value that the file names as that of pixels without data.
+        colours: Whether the channels are the colours of one picture (RGB), as far as the file tells; None where it does
+            not.
         remarks: Sentences for people: what was taken where the file leaves a choice or a doubt. Those who open a file
             for a user show them.
         encoding: How the values are stored, where an image is read as it is stored; its alpha channel is then counted.
@@ -87,6 +92,9 @@ class ImageInfo:
     block: tuple[int, int] = (0, 0)
     compression: str = "none"
     scratch_bytes: int = 0
+    orientation: int = 1
+    nodata: float | None = None
+    colours: bool | None = None
     remarks: tuple[str, ...] = ()
     encoding: Encoding = Encoding()
 
@@ -360,6 +368,7 @@ def match_channels(pixels: NDArray[Any], channels: int, name: str) -> NDArray[An
         return np.repeat(pixels, channels, axis=0)
     raise ImageError(
         f"{name} has {pixels.shape[0]} channels, but the model takes {channels}.",
-        f"Give images of {channels} channel{'s' if channels > 1 else ''} (grey is repeated, alpha is dropped), "
-        f"or train a model with in_channels: {pixels.shape[0]}.",
+        f"Choose one channel with --channels (the first is 0), give images of {channels} "
+        f"channel{'s' if channels > 1 else ''} (grey is repeated, alpha is dropped), or train a model "
+        f"with in_channels: {pixels.shape[0]}.",
     )
