@@ -80,7 +80,7 @@ def test_weights_that_are_no_numbers_are_refused(tiny_segmenter: Segmenter, tmp_
     next(tiny_segmenter.parameters()).data[0] = value
     path = tmp_path / "model.safetensors"
     save_model(tiny_segmenter, path)
-    with pytest.raises(ModelError, match="NaN or infinite weights, such as network.encoder.conv1.weight"):
+    with pytest.raises(ModelError, match=r"NaN or infinite weights, such as network\.encoder\.conv1\.weight"):
         load_model(path)
     with pytest.raises(ModelError, match="NaN or infinite weights"):
         read_weights(path)

@@ -28,7 +28,7 @@ def digest(weights: Mapping[str, Tensor], description: str) -> str:
     for name in sorted(weights):
         tensor = weights[name]
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 

@@ -130,8 +130,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a file of weights without running any code in it.
 
     Raises:
-        ModelError: The file does not exist, is damaged, has weights that are NaN or infinite, or is a pickle of anything
-            but weights.
+        ModelError: The file does not exist, is damaged, has weights that are NaN or infinite, or is a pickle of
+            anything but weights.
     """
     if not path.is_file():
         raise ModelError(
