@@ -306,6 +306,11 @@ class ArraySink:
     def __init__(self, spec: OutputSpec, target: Any = None) -> None:
         channels = (spec.channels,) if spec.channels > 1 else ()
         shape = (*spec.plane_shape, *channels, spec.height, spec.width)
+        if target is not None and not (hasattr(target, "shape") and hasattr(target, "dtype")):
+            raise OutputError(
+                f"The output is a {type(target).__name__}, and no array.",
+                f"Give an array of shape {shape} and dtype {spec.dtype}, for example a NumPy array or a memmap.",
+            )
         if target is not None and (tuple(target.shape) != shape or target.dtype != spec.dtype):
             raise OutputError(
                 f"The output array has shape {tuple(target.shape)} and dtype {target.dtype}.",
@@ -328,7 +333,12 @@ class ArraySink:
 
 def check_axes(axes: str, shape: tuple[int, ...], name: str) -> None:
     """Raise an ImageError unless `axes` names each dimension of `shape` once, with Y and X among them."""
-    if len(axes) != len(shape) or len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes):
+    if (
+        not isinstance(axes, str)
+        or len(axes) != len(shape)
+        or len(set(axes)) != len(axes)
+        or not {"Y", "X"} <= set(axes)
+    ):
         raise ImageError(
             f"{name}: the axes '{axes}' do not describe an image of shape {shape}.",
             "Give one different letter for each dimension, with Y and X among them, for example 'CYX'.",
