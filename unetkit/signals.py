@@ -130,7 +130,7 @@ class Signals:
         if monotonic() - self._heard > PATIENCE_SECONDS:
             os._exit(128 + number)
         self._repeats += 1
-        _thread.interrupt_main(number)
+        _thread.interrupt_main(signal.Signals(number))
 
     def _hear(self, number: int) -> None:
         if monotonic() - self._heard < SAME_SECONDS:
