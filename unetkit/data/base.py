@@ -107,6 +107,21 @@ class TrainingData(LightningDataModule):
         self._split[kind] = tuple(image._replace(use=use) for image, use in zip(found, uses, strict=True))
         return uses
 
+    def test_dataloader(self) -> Any:
+        """Return the loader of the images to validate on, for Lightning's `Trainer.test`.
+
+        Raises:
+            DataError: There are none.
+        """
+        loader = self.val_dataloader()
+        if isinstance(loader, list):
+            raise DataError("No images are set aside.", "Give some (val).")
+        return loader
+
+    def predict_dataloader(self) -> Any:
+        """Return the same as `test_dataloader`, for Lightning's `Trainer.predict`."""
+        return self.test_dataloader()
+
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""
         raise NotImplementedError
