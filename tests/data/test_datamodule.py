@@ -132,7 +132,7 @@ def test_one_image_cannot_be_split(cells: Path) -> None:
 
 def test_setup_reads_once_and_ignores_other_stages(cells: Path) -> None:
     data = SegmentationData(str(cells), crop=64, workers=0)
-    data.setup("predict")
+    data.setup("none of Lightning's")
     assert data.channels == 0
     data.setup("validate")
     store = data._store

@@ -15,6 +15,7 @@ from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
 from unetkit.data.heights import Heights
 from unetkit.data.image_labels import LabelledCrops, LabelledImages, VariedImages, load_labelled
+from unetkit.data.kept import TRAIN, VAL, Use
 from unetkit.data.objects import SmallestObject, describe_plain, find_parts, find_smallest, to_objects
 from unetkit.data.pairs import Pair, Unpaired
 from unetkit.data.places import Places
@@ -136,22 +137,18 @@ class SegmentationData(TrainingData):
         """Find, read, check and measure all images, once.
 
         Args:
-            stage: "fit" or "validate"; for any other there is nothing to do.
+            stage: "fit", "validate", "test" or "predict", which all take the same images.
 
         Raises:
             DataError: The images and masks cannot be trained on.
             ImageError: A file that cannot be read.
         """
-        if self._store is not None or stage not in ("fit", "validate"):
+        if self._store is not None or stage not in ("fit", "validate", "test", "predict"):
             return
         check_one_fold(self.fold)
         train, val = self._find()
         store = ImageStore([*train, *val], self.normalization, round(self.cache_gb * 2**30))
-        self._train_indices = list(range(len(train)))
-        self._val_indices = list(range(len(train), len(store.records)))
-        if self.folds is not None and isinstance(self.fold, int):
-            digests = [record.digest for record in store.records]
-            self._train_indices, self._val_indices = split_folds(train, digests, self.folds, self.fold, self.seed)
+        self._divide_records(store.records, len(train))
         self._check_masks([store.records[index] for index in self._train_indices])
         if self._processes()[0] == 0:
             for sentence in say_taken([(record.pair.name, record.meaning) for record in store.records], "mask"):
@@ -161,6 +158,20 @@ class SegmentationData(TrainingData):
         names = {r.info.channel_names for r in store.records if r.channels == self.channels}
         self.channel_names = names.pop() if len(names) == 1 else ()
         self.pixel_size_um = common_pixel_size(store.records)
+
+    def _divide_records(self, records: Sequence[Record], train: int) -> None:
+        """Choose the images to validate on; without folds, those after the first `train`."""
+        uses = [TRAIN] * train + [VAL] * (len(records) - train)
+        if self.folds is not None:
+            digests = [record.digest for record in records]
+            for fold in range(self.folds):
+                for index in split_folds([r.pair for r in records], digests, self.folds, fold, self.seed)[1]:
+                    uses[index] = str(fold)
+        found = [Use(record.pair.name, record.digest, use) for record, use in zip(records, uses, strict=True)]
+        uses = self._divide("images", found, named=self._places.names_validation)
+        held = VAL if self.folds is None else str(self.fold)
+        self._train_indices = [index for index, use in enumerate(uses) if use != held]
+        self._val_indices = [index for index, use in enumerate(uses) if use == held]
 
     def prepare_for(
         self, channels: int, classes: int, stride: int, *, heights: bool = False, weighted: bool = False
@@ -226,6 +237,7 @@ class SegmentationData(TrainingData):
             side=self.crop,
             channels=self.channels,
             normalization=self.normalization,
+            divide=lambda found: self._divide("labelled", found),
         )
 
     def train_dataloader(self) -> CropLoader:

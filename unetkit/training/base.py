@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from unetkit.data.base import TrainingData
-from unetkit.errors import ConfigError, closest
+from unetkit.errors import ConfigError, ModelError, closest
 from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
@@ -20,9 +20,15 @@ from unetkit.report.console import say
 from unetkit.training.average import move_average
 from unetkit.training.schedule import Schedule, rate_factor
 
+SPEC_KEY = "unetkit"
+"""Key of the spec's JSON in a checkpoint."""
+
 
 class NetworkModule(LightningModule):
     """A network in training; what is learned is up to the subclass.
+
+    It is built when its data are known, or when `load_from_checkpoint` says what they were. Lightning's Trainer can
+    fit, validate, test and predict with it.
 
     Args:
         spec: What is trained; its channels, normalisation and the like are those of the data from `setup` on.
@@ -76,11 +82,25 @@ class NetworkModule(LightningModule):
         self.ema_decay = ema_decay
         self.compiled = compile
 
-    def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Build the network for the data that the trainer has."""
+    def setup(self, stage: str) -> None:
+        """Build the network for the data that the trainer has.
+
+        Raises:
+            ConfigError: They are not data of unetkit, which say what network is needed.
+        """
+        built = hasattr(self, "segmenter")
+        if not isinstance(getattr(self.trainer, "datamodule", None), TrainingData):
+            if not built or stage == "fit":
+                raise ConfigError(
+                    f"{type(self).__name__} cannot tell which network the data need.",
+                    "Give the Trainer data of unetkit (datamodule=SegmentationData(...), for example).",
+                )
+            return
         data = self.data
-        channels = data.channels if self.in_channels == "auto" else self.in_channels
+        channels = self.spec.in_channels if built else data.channels if self.in_channels == "auto" else self.in_channels
         self.fit_data(channels)
+        if built and stage != "fit":
+            return  # a network that is there is judged, or used, as it is
         self.spec = replace(
             self.spec,
             in_channels=channels,
@@ -89,9 +109,11 @@ class NetworkModule(LightningModule):
             pixel_size_um=data.pixel_size_um,
             training_images=self._describe_images(),
         )
-        if hasattr(self, "segmenter"):
-            return  # validated after it was fitted: the network is there
-        self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
+        if built:
+            self.starts_trained = True
+            self.segmenter = Segmenter(self.spec, self.segmenter.network)
+            return
+        self._build()
         resuming = self.trainer.ckpt_path is not None  # then the weights come from the checkpoint
         if self.weights is not None and not resuming:
             report = load_weights(self.segmenter.network, self.weights, self.spec, decoder=self.decoder_weights)
@@ -99,11 +121,45 @@ class NetworkModule(LightningModule):
             if self.trainer.is_global_zero:
                 say(f"{self.weights}: {report}.")
                 self._compare_normalization(self.weights)
+            self._average()
         self.prepare_network()
+
+    def _build(self) -> None:
+        """Make the network that the spec describes, and its average."""
+        self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
         network = self.segmenter.network
-        self.averaged = deepcopy(network).requires_grad_(False) if self.ema_decay else None
+        self._average()
         predict = network.predict_inside if isinstance(network, PlainUnet) else network.__call__
         self._forward = torch.compile(predict) if self.compiled else predict
+
+    def _average(self) -> None:
+        """Begin the average with the weights as they are."""
+        self.averaged = deepcopy(self.segmenter.network).requires_grad_(False) if self.ema_decay else None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note what the network is."""
+        checkpoint[SPEC_KEY] = self.spec.to_json()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Build the network, where no data have told what it is.
+
+        Raises:
+            ModelError: The checkpoint is of another network, or does not say of which.
+        """
+        if not hasattr(self, "segmenter"):
+            if SPEC_KEY not in checkpoint:
+                raise ModelError("The checkpoint does not say what network it is of.", "Load the model.safetensors.")
+            self.spec = ModelSpec.from_json(checkpoint[SPEC_KEY], "the checkpoint")
+            self._build()
+            self.prepare_network()
+        own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        given = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        if own != given:
+            differ = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+            raise ModelError(
+                f"The checkpoint is of another network: {len(differ)} of its weights differ, such as {differ[0]}.",
+                "Use the settings of the network that it is of; to start from its weights, give it as model.weights.",
+            )
 
     def _compare_normalization(self, weights: str) -> None:
         """Say so if the weights are used to images that are normalised otherwise."""

@@ -16,17 +16,12 @@ from unetkit.planning.write import describe, settings_of
 from unetkit.report.console import say
 from unetkit.training.callbacks import SCORES
 from unetkit.training.classification_run import ClassificationResult, fit_labels, has_labels_alone
-from unetkit.training.command import CONFIG_FILE, RunCLI
+from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation, fold_folder
 from unetkit.training.fold_runs import FoldCLI, fit_folds
 from unetkit.training.module import SegmentationModule
-from unetkit.training.run import (
-    PICTURE_FILE,
-    RunResult,
-    quiet_lightning,
-    say_best,
-    train,
-)
+from unetkit.training.run import PICTURE_FILE, RunResult, quiet_lightning, say_best, train
+from unetkit.training.settings import CONFIG_FILE
 
 DESCRIPTION = """Train a U-Net on a folder of images and masks.
 
@@ -160,16 +155,20 @@ def _report(result: RunResult, data: SegmentationData) -> None:
     if "val_ap50" in result.scores:
         ap, f1, pq = (result.scores[name] for name in ("val_ap50", "val_f1", "val_pq"))
         say(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")
-    say(
-        f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
-        f"(measured, stored in the model)."
-    )
+    if result.halo is None:
+        say("Its halo was not measured, so `segment` takes a usual one; going on with the run measures it.")
+    else:
+        say(
+            f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
+            f"(measured, stored in the model)."
+        )
     smallest = data.smallest_object()
     if smallest.pixels:
         say(
             f"Labels leave out objects of fewer than {smallest.pixels} pixels, as are {smallest.smaller:,} of the "
             f"{smallest.objects:,} trained on (measured, stored in the model)."
         )
-    say(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
+    if (result.folder / PICTURE_FILE).is_file():
+        say(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
     example = shlex.quote(str(data.example_image()))
     say(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model))}")

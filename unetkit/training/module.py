@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any, Literal, get_args
 
 import torch
+from numpy.typing import NDArray
 from segmentation_models_pytorch.base import SegmentationModel
 from torch import Tensor
 
@@ -154,6 +155,7 @@ class SegmentationModule(NetworkModule):
         self.weighted = isinstance(mask_loss, WeightedCrossEntropy)
         self.loss = MaskAndHeight(mask_loss, instance_weight) if instances else mask_loss
         self.scores = SegmentationScores(classes)
+        self.save_hyperparameters()
 
     def setup(self, stage: str) -> None:
         """Build the network for the data that the trainer has."""
@@ -222,26 +224,47 @@ class SegmentationModule(NetworkModule):
         if self.unfreeze_at_epoch is not None and self.current_epoch >= self.unfreeze_at_epoch:
             self._encoder_trainable(True)
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:  # noqa: ARG002
-        """Score a whole image, predicted as `segment` would."""
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> NDArray[Any]:  # noqa: ARG002
+        """Return the mask (H, W) of a whole image, predicted as `segment` would.
+
+        Args:
+            batch: image (C, H, W) raw.
+            batch_idx: Its number.
+        """
         segmenter = Segmenter(self.spec, self.best_network())
         with torch.autocast(self.device.type, enabled=False):  # `segment` computes in full precision
-            mask = predict_tiled(batch["image"].cpu().numpy(), segmenter, axes="CYX", device=str(self.device))
+            pixels = batch["image"].cpu().numpy()
+            mask: NDArray[Any] = predict_tiled(pixels, segmenter, axes="CYX", device=str(self.device))
+        return mask
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Score a whole image: image (C, H, W) raw, mask (H, W)."""
+        predicted = torch.from_numpy(self.predict_step(batch, batch_idx)).to(self.device)
         truth = batch["mask"].to(self.device)
-        predicted = torch.from_numpy(mask).to(self.device)
         self.scores.update(predicted // 255 if self.spec.classes == 2 else predicted, truth)
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Score a whole image, as in validation."""
+        self.validation_step(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
         """Log Dice and IoU: means over the images (val_dice, val_iou) and pooled (val_pooled_dice, val_pooled_iou)."""
-        scores = {f"val_{name}": value for name, value in self.scores.compute().items()}
-        self.log("val_dice", scores.pop("val_dice"), prog_bar=True)
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the same as for validation: test_dice and so on."""
+        self._log_scores("test")
+
+    def _log_scores(self, stage: str) -> None:
+        scores = {f"{stage}_{name}": value for name, value in self.scores.compute().items()}
+        self.log(f"{stage}_dice", scores.pop(f"{stage}_dice"), prog_bar=True)
         self.log_dict(scores)
         self.scores.reset()
-        self.log_dict({f"val_{name}": value for name, value in self._image_scores().items()})
+        self.log_dict({f"{stage}_{name}": value for name, value in self._image_scores().items()})
 
     def _image_scores(self) -> dict[str, Tensor]:
         """Score the labelled images to validate on, judged in full precision as `segment` would."""
-        labelled, network = self.data.labelled, self.best_network()
+        labelled, network = getattr(self.data, "labelled", None), self.best_network()
         if labelled is None or not labelled.val:
             return {}
         logits, labels = [], []

@@ -15,9 +15,10 @@ from unetkit.data.unmasked import ImageData
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
 from unetkit.report.console import say
 from unetkit.report.restored import restoration_picture
-from unetkit.training.command import CONFIG_FILE, RunCLI
+from unetkit.training.command import RunCLI
 from unetkit.training.pretrain import PretrainModule
-from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training, say_best
+from unetkit.training.run import End, best_of, describe_run, quiet_lightning, run_training, say_best
+from unetkit.training.settings import CONFIG_FILE
 
 SCORES = ("val_r2", "val_loss")
 PICTURE_FILE = "restored.png"
@@ -97,14 +98,10 @@ def train_to_restore(
     Raises:
         UnetkitError: The data or settings do not fit, or there is nothing to resume.
     """
-
-    def finish(interrupted: bool) -> PretrainResult:
-        return _finish(trainer, module, data, interrupted)
-
-    return run_training(trainer, module, data, finish, resume=resume)
+    return run_training(trainer, module, data, lambda end: _finish(trainer, module, data, end), resume=resume)
 
 
-def _finish(trainer: Trainer, module: PretrainModule, data: ImageData, interrupted: bool) -> PretrainResult:
+def _finish(trainer: Trainer, module: PretrainModule, data: ImageData, end: End) -> PretrainResult:
     """Complete the best model and draw what it does."""
     folder, keeper = Path(trainer.default_root_dir), best_of(trainer)
     path = folder / MODEL_FILE
@@ -113,7 +110,7 @@ def _finish(trainer: Trainer, module: PretrainModule, data: ImageData, interrupt
     segmenter.spec = replace(segmenter.spec, training=describe_run(trainer, data, val_r2=r2))
     save_model(segmenter, path)
     _draw(segmenter, module, data, folder / PICTURE_FILE)
-    return PretrainResult(folder, path, r2, keeper.best_epoch + 1, interrupted)
+    return PretrainResult(folder, path, r2, keeper.best_epoch + 1, end.interrupted)
 
 
 def _draw(segmenter: Segmenter, module: PretrainModule, data: ImageData, path: Path) -> None:
