@@ -15,10 +15,13 @@ from unetkit.errors import ConfigError, closest
 from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
-from unetkit.models.weights import find_source, load_weights, trained_on
+from unetkit.models.weights import LoadReport, find_source, load_weights, trained_on
 from unetkit.report.console import say
 from unetkit.training.average import move_average
 from unetkit.training.schedule import Schedule, rate_factor
+
+START_KEY = "unetkit_start"
+"""Key in a checkpoint of what is known of the model that a run started from."""
 
 
 class NetworkModule(LightningModule):
@@ -38,12 +41,14 @@ class NetworkModule(LightningModule):
     Attributes:
         segmenter: The model in training; built in `setup`, when the data are known.
         averaged: The average of the weights over the steps, None if `ema_decay` is 0.
-        starts_trained: Whether all of the network's weights come from a model; it is then judged before it is trained.
+        starts_trained: Whether all of the network's outputs come from a model; it is then judged before it is trained.
+        start_spec: What the model is while it is judged before training: its images are normalised as it is used to.
     """
 
     segmenter: Segmenter
     averaged: nn.Module | None
     starts_trained: bool = False
+    start_spec: ModelSpec | None = None
 
     def __init__(
         self,
@@ -95,7 +100,7 @@ class NetworkModule(LightningModule):
         resuming = self.trainer.ckpt_path is not None  # then the weights come from the checkpoint
         if self.weights is not None and not resuming:
             report = load_weights(self.segmenter.network, self.weights, self.spec, decoder=self.decoder_weights)
-            self.starts_trained = not report.missing
+            self.take_start(report)
             if self.trainer.is_global_zero:
                 say(f"{self.weights}: {report}.")
                 self._compare_normalization(self.weights)
@@ -104,6 +109,23 @@ class NetworkModule(LightningModule):
         self.averaged = deepcopy(network).requires_grad_(False) if self.ema_decay else None
         predict = network.predict_inside if isinstance(network, PlainUnet) else network.__call__
         self._forward = torch.compile(predict) if self.compiled else predict
+
+    def take_start(self, report: LoadReport) -> None:
+        """Note what the first weights can do already."""
+        self.starts_trained = report.predicts
+
+    @property
+    def judged_spec(self) -> ModelSpec:
+        """What the model is that is validated now: before training it may differ."""
+        return self.start_spec if self.start_spec is not None and self.trainer.sanity_checking else self.spec
+
+    def rank(self, scores: dict[str, float]) -> list[float]:
+        """Return what decides which epoch is the best: the scores in their order, of which the first decides.
+
+        Args:
+            scores: Validation scores by name, in the order of their weight.
+        """
+        return list(scores.values())
 
     def _compare_normalization(self, weights: str) -> None:
         """Say so if the weights are used to images that are normalised otherwise."""
@@ -141,6 +163,19 @@ class NetworkModule(LightningModule):
     def data(self) -> TrainingData:
         """The data that the trainer has."""
         return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep which images the start was trained on: its file may be gone when the run goes on."""
+        seen = self.spec.training_images
+        checkpoint[START_KEY] = {"digests": [] if seen is None else list(seen.digests)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up which images the start was trained on."""
+        images = self.spec.training_images
+        known = checkpoint.get(START_KEY, {}).get("digests", [])
+        if images is not None:
+            digests = tuple(dict.fromkeys((*images.digests, *known)))
+            self.spec = replace(self.spec, training_images=replace(images, digests=digests))
 
     def best_network(self) -> nn.Module:
         """Return the network to judge and to keep: the averaged one, or the one in training where none is averaged."""

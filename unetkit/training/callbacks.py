@@ -79,6 +79,8 @@ class KeepBest(Callback):
         self.best_score = -inf
         self.best_epoch = BEFORE_TRAINING
         self.best_scores: dict[str, float] = {}
+        self.best_rank = [-inf]
+        self.start_scores: dict[str, float] = {}
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Have a network that is trained already judged on all images to validate on."""
@@ -91,7 +93,11 @@ class KeepBest(Callback):
             return
         metrics = trainer.callback_metrics
         scores = {name: float(metrics[name]) for name in self.scores if name in metrics}
-        if list(scores.values()) > (list(self.best_scores.values()) or [-inf]):
+        ranked = pl_module.rank(scores) if isinstance(pl_module, NetworkModule) else list(scores.values())
+        if _is_start(trainer, pl_module):
+            self.start_scores = scores
+        if ranked > self.best_rank:
+            self.best_rank = ranked
             self.best_score = scores[self.scores[0]]
             self.best_scores = scores
             self._write(trainer, pl_module)
@@ -104,17 +110,20 @@ class KeepBest(Callback):
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.best_epoch = BEFORE_TRAINING if trainer.sanity_checking else trainer.current_epoch
         if trainer.is_global_zero and isinstance(pl_module, NetworkModule):
-            save_model(Segmenter(pl_module.spec, pl_module.best_network()), self.path)
+            save_model(Segmenter(pl_module.judged_spec, pl_module.best_network()), self.path)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run has to know."""
-        return {"best_score": self.best_score, "best_epoch": self.best_epoch, "best_scores": self.best_scores}
+        names = ("best_score", "best_epoch", "best_scores", "best_rank", "start_scores")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.best_score = state_dict["best_score"]
         self.best_epoch = state_dict["best_epoch"]
         self.best_scores = state_dict["best_scores"]
+        self.best_rank = state_dict.get("best_rank", list(self.best_scores.values()) or [-inf])
+        self.start_scores = state_dict.get("start_scores", {})
 
 
 class MetricsTable(Callback):

@@ -16,10 +16,13 @@ from unetkit.inference.array import predict_tiled
 from unetkit.inference.grid import round_up
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, ModelSpec, Padding
-from unetkit.training.base import NetworkModule
+from unetkit.models.statistics import adapt_normalization
+from unetkit.models.weights import LoadReport, find_source
+from unetkit.training.base import START_KEY, NetworkModule
 from unetkit.training.image_classes import batch_logits, check_names, check_one_device, image_loss, image_scores
 from unetkit.training.losses import MaskAndHeight, WeightedCrossEntropy, build_loss
 from unetkit.training.metrics import SegmentationScores
+from unetkit.training.objects import score_objects
 from unetkit.training.schedule import Schedule
 
 Optimizer = Literal["adamw", "sgd"]
@@ -151,6 +154,8 @@ class SegmentationModule(NetworkModule):
         self.unfreeze_at_epoch = unfreeze_at_epoch
         self.unfreeze_lr_factor = unfreeze_lr_factor
         mask_loss = build_loss(loss, self.spec.out_channels)
+        self.judges_objects = False
+        self.object_scores: dict[str, float] = {}
         self.weighted = isinstance(mask_loss, WeightedCrossEntropy)
         self.loss = MaskAndHeight(mask_loss, instance_weight) if instances else mask_loss
         self.scores = SegmentationScores(classes)
@@ -224,7 +229,7 @@ class SegmentationModule(NetworkModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:  # noqa: ARG002
         """Score a whole image, predicted as `segment` would."""
-        segmenter = Segmenter(self.spec, self.best_network())
+        segmenter = Segmenter(self.judged_spec, self.best_network())
         with torch.autocast(self.device.type, enabled=False):  # `segment` computes in full precision
             mask = predict_tiled(batch["image"].cpu().numpy(), segmenter, axes="CYX", device=str(self.device))
         truth = batch["mask"].to(self.device)
@@ -238,6 +243,39 @@ class SegmentationModule(NetworkModule):
         self.log_dict(scores)
         self.scores.reset()
         self.log_dict({f"val_{name}": value for name, value in self._image_scores().items()})
+        if self.judges_objects:
+            with torch.autocast(self.device.type, enabled=False):
+                self.object_scores = score_objects(Segmenter(self.judged_spec, self.best_network()), self.data)
+
+    def take_start(self, report: LoadReport) -> None:
+        """Note what the first weights can do already: their images are normalised as they are used to."""
+        super().take_start(report)
+        source = None if self.weights is None else find_source(self.weights)
+        if source is None or not self.starts_trained:
+            return
+        normalization = adapt_normalization(source.normalization, self.spec.in_channels)
+        threshold = source.threshold if source.classes == self.spec.classes == 2 else self.spec.threshold
+        self.start_spec = replace(self.spec, normalization=normalization, threshold=threshold)
+        self.judges_objects = report.stand_in
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep how epochs are compared."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[START_KEY]["judges_objects"] = self.judges_objects
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up how epochs are compared."""
+        super().on_load_checkpoint(checkpoint)
+        self.judges_objects = bool(checkpoint.get(START_KEY, {}).get("judges_objects", False))
+
+    def rank(self, scores: dict[str, float]) -> list[float]:
+        """Return what decides which epoch is the best: the scores in their order, of which the first decides.
+
+        Where the start could not tell objects apart, its mask alone is no fair rival of an epoch that can: the mean of
+        Dice and the F1 score of the objects decides.
+        """
+        ranked = super().rank(scores)
+        return [(scores["val_dice"] + self.object_scores["val_f1"]) / 2, *ranked] if self.object_scores else ranked
 
     def _image_scores(self) -> dict[str, Tensor]:
         """Score the labelled images to validate on, judged in full precision as `segment` would."""

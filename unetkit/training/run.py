@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
+from numpy.typing import NDArray
 
 from unetkit.data.base import TrainingData
 from unetkit.data.datamodule import SegmentationData
@@ -25,13 +27,14 @@ from unetkit.inference.array import predict_tiled
 from unetkit.inference.device import has_bfloat16
 from unetkit.inference.halo import HaloMeasurement, measure_halo
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
+from unetkit.models.statistics import measure_statistics
 from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
-from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.scoring.scores import count_pixels
 from unetkit.training.base import NetworkModule
 from unetkit.training.callbacks import BEFORE_TRAINING, SCORES, CpuNotice, KeepBest, MetricsTable, RunFolder
 from unetkit.training.module import SegmentationModule
+from unetkit.training.objects import score_objects
 from unetkit.training.processes import check_processes, end_children
 
 Result = TypeVar("Result")
@@ -40,7 +43,6 @@ CHECKPOINT_FILE = "last.ckpt"
 PICTURE_FILE = "validation.png"
 PICTURE_IMAGES = 12
 HALO_IMAGES = 24
-OBJECT_SCORES = ("ap50", "f1", "pq")
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 50,
@@ -225,29 +227,29 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted:
     segmenter = load_model(path, trainer.strategy.root_device)
     images = data.val_items()
     items = [images[index] for index in range(min(len(images), HALO_IMAGES))]
-    halo = measure_halo(
-        segmenter, [(item["image"].numpy(), item["center"].numpy(), item["scale"].numpy()) for item in items]
-    )
-    dice = keeper.best_score if keeper.best_score >= 0 else None
+    halo = measure_halo(segmenter, [(item["image"].numpy(), *_statistics(item, segmenter, data)) for item in items])
+    dice = keeper.best_scores.get("val_dice")
     segmenter.spec = replace(
         segmenter.spec, smallest_object=data.smallest_object().pixels, halo=halo.halo, halo_error=halo.error
     )
-    objects = _object_scores(segmenter, data) if segmenter.spec.instances else {}
+    objects = score_objects(segmenter, data) if segmenter.spec.instances else {}
     segmenter.spec = replace(segmenter.spec, training=describe_run(trainer, data, val_dice=dice, **objects))
     save_model(segmenter, path)
     _draw(segmenter, items[:PICTURE_IMAGES], folder / PICTURE_FILE)
     return RunResult(folder, path, dice, keeper.best_scores | objects, keeper.best_epoch + 1, halo, interrupted)
 
 
-def _object_scores(segmenter: Segmenter, data: SegmentationData) -> dict[str, float]:
-    """Score the labels that `segment` makes of the validation images; nothing without these."""
-    counts = []
-    device = str(next(segmenter.parameters()).device)
-    for item, truth in data.val_objects():
-        labels = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", output="labels", device=device)
-        counts.append(match_instances(labels, truth))
-    scores = sum(counts, InstanceCounts()).scores.flat()
-    return {f"val_{name}": scores[name] for name in OBJECT_SCORES} if counts else {}
+def _statistics(
+    item: NamedItem, segmenter: Segmenter, data: SegmentationData
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the center and scale that normalise an image: a model kept as it was has a normalisation of its own."""
+    normalization = segmenter.spec.normalization
+    if normalization == data.normalization:
+        return item["center"].numpy(), item["scale"].numpy()
+    if normalization.center is not None and normalization.scale is not None:
+        return np.array(normalization.center, np.float32), np.array(normalization.scale, np.float32)
+    statistics = measure_statistics(item["image"].numpy(), normalization)
+    return statistics.center, statistics.scale
 
 
 def describe_run(trainer: Trainer, data: TrainingData, **scores: float | None) -> dict[str, Any]:
