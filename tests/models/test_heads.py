@@ -102,7 +102,7 @@ def test_a_start_of_another_depth_gives_what_lies_at_the_same_resolution(
     def of(depth: int) -> ModelSpec:
         if arch == "plain_unet":
             return ModelSpec(arch="plain_unet", base_channels=2, depth=depth, batch_norm=True)
-        return tiny(depth=depth, decoder_channels=(64, 32, 16, 8, 8)[-depth:])
+        return tiny(depth=depth, decoder_channels=DECODER_CHANNELS[-depth:])
 
     weights, before = start(tmp_path, of(donor))
     network, report = continued(weights, of(target))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Literal, get_args
@@ -41,12 +42,14 @@ class NetworkModule(LightningModule):
     Attributes:
         segmenter: The model in training; built in `setup`, when the data are known.
         averaged: The average of the weights over the steps, None if `ema_decay` is 0.
+        progress: Returns the share of the training time that is over, where the run has a given time.
         starts_trained: Whether all of the network's outputs come from a model; it is then judged before it is trained.
         start_spec: What the model is while it is judged before training: its images are normalised as it is used to.
     """
 
     segmenter: Segmenter
     averaged: nn.Module | None
+    progress: Callable[[], float] | None = None
     starts_trained: bool = False
     start_spec: ModelSpec | None = None
 
@@ -164,6 +167,20 @@ class NetworkModule(LightningModule):
         """The data that the trainer has."""
         return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
 
+    def predict_window(self) -> int:
+        """Predict something like what follows on training, so that its time can be measured; return its pixels."""
+        return 0
+
+    def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:  # noqa: ARG002
+        """Return how long what follows on training takes.
+
+        Args:
+            validation: Seconds for validating.
+            pixel: Seconds for predicting a pixel.
+            positions: Windows along each axis with which the halo is measured.
+        """
+        return 0.0
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep which images the start was trained on: its file may be gone when the run goes on."""
         seen = self.spec.training_images
@@ -198,9 +215,9 @@ class NetworkModule(LightningModule):
             move_average(self.averaged, self.segmenter.network, decay)
             self._averaged_steps = self.trainer.global_step
 
-    def rate_factor(self, step: int, steps: int) -> float:
-        """Return the factor on the learning rate at a step of a run of `steps`."""
-        return rate_factor(self.schedule, step / steps)
+    def rate_factor(self, step: int, share: float) -> float:  # noqa: ARG002
+        """Return the factor on the learning rate at a step, when a share of the run is over."""
+        return rate_factor(self.schedule, share)
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer of the network."""
@@ -209,6 +226,10 @@ class NetworkModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimizer with the schedule, both stepped with every batch."""
         optimizer = self.build_optimizer()
-        steps = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_factor(step, steps))
+        steps = max(1.0, float(self.trainer.estimated_stepping_batches))  # infinite where only time ends the run
+
+        def factor(step: int) -> float:
+            return self.rate_factor(step, max(step / steps, self.progress() if self.progress else 0.0))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
 
 from unetkit.errors import OutputError
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
 from unetkit.report.console import say
 from unetkit.training.base import NetworkModule
+from unetkit.training.budget import budget_of
 
 METRICS_FILE = "metrics.csv"
 SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", "val_image_auroc", "val_image_accuracy")
@@ -188,16 +190,28 @@ class MetricsTable(Callback):
         if self.speak:
             decides = self.scores[0]
             score = f"  {SCORE_WORDS[decides]} {row[decides]}" if row[decides] else ""
-            say(
-                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {row['train_loss']}{score}"
-                f"  ({row['seconds']} s)"
-            )
+            say(f"epoch {name_epoch(trainer)}  loss {row['train_loss']}{score}  ({row['seconds']} s)")
 
     def _rows(self) -> list[dict[str, str]]:
         if not self.path.is_file():
             return []
         with self.path.open(newline="") as file:
             return list(csv.DictReader(file))
+
+
+def name_epoch(trainer: Trainer) -> str:
+    """Return the number of the present epoch, from 1, and how far the run has come."""
+    budget = budget_of(trainer)
+    if budget is not None:
+        return f"{trainer.current_epoch + 1}, {budget.progress:.0%} of the time"
+    return f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+
+
+class TrainingBar(RichProgressBar):
+    """A progress bar that counts epochs from 1, or says how much of the time is over."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {name_epoch(self.trainer)}"
 
 
 class CpuNotice(Callback):
@@ -226,10 +240,8 @@ class CpuNotice(Callback):
             seconds = (monotonic() - self._start) / (self._batches - 1)
             epoch = seconds * float(trainer.num_training_batches)
             left = seconds * (float(trainer.estimated_stepping_batches) - trainer.global_step)
-            say(
-                f"A batch takes {seconds:.2f} s: an epoch about {_duration(epoch)}, the whole run about "
-                f"{_duration(left)}, and validation on top."
-            )
+            whole = "" if budget_of(trainer) else f", the whole run about {_duration(left)}"
+            say(f"A batch takes {seconds:.2f} s: an epoch about {_duration(epoch)}{whole}, and validation on top.")
             self._batches = TIMED_BATCHES + 1
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from numpy.typing import NDArray
 
 from unetkit.data.base import TrainingData
@@ -32,7 +32,16 @@ from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
 from unetkit.scoring.scores import count_pixels
 from unetkit.training.base import NetworkModule
-from unetkit.training.callbacks import BEFORE_TRAINING, SCORES, CpuNotice, KeepBest, MetricsTable, RunFolder
+from unetkit.training.budget import Budget, BudgetKeeper, budget_of
+from unetkit.training.callbacks import (
+    BEFORE_TRAINING,
+    SCORES,
+    CpuNotice,
+    KeepBest,
+    MetricsTable,
+    RunFolder,
+    TrainingBar,
+)
 from unetkit.training.module import SegmentationModule
 from unetkit.training.objects import score_objects
 from unetkit.training.processes import check_processes, end_children
@@ -82,7 +91,11 @@ class RunResult:
 
 
 def make_trainer(
-    folder: Path, fill: Callable[[Path], None] | None = None, scores: tuple[str, ...] = SCORES, **arguments: Any
+    folder: Path,
+    fill: Callable[[Path], None] | None = None,
+    scores: tuple[str, ...] = SCORES,
+    budget: Budget | None = None,
+    **arguments: Any,
 ) -> Trainer:
     """Return a Trainer that fills a run folder.
 
@@ -93,6 +106,7 @@ def make_trainer(
         folder: The run folder; made, if it is missing, when the data have been checked.
         fill: Called with the run folder when it is there.
         scores: Names of the validation scores, the one that decides which model is kept first.
+        budget: Time after which the run ends, whatever its number of epochs.
         arguments: Arguments of Lightning's Trainer.
 
     Raises:
@@ -100,7 +114,8 @@ def make_trainer(
     """
     arguments = {**TRAINER_DEFAULTS, **arguments}
     epochs = arguments["max_epochs"]
-    if epochs is not None and epochs < 1 and not (epochs == -1 and arguments.get("max_steps", -1) > 0):
+    endless = epochs == -1 and budget is None and arguments.get("max_steps", -1) <= 0
+    if epochs is not None and (epochs < -1 or epochs == 0 or endless):
         raise ConfigError(f"trainer.max_epochs: {epochs} is not possible.", "Use 1 or more.")
     if arguments["use_distributed_sampler"]:
         raise ConfigError(
@@ -113,8 +128,9 @@ def make_trainer(
     bar = arguments.get("enable_progress_bar") is not False and sys.stdout.isatty()
     arguments["enable_progress_bar"] = bar
     if bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
-        callbacks.append(RichProgressBar())
+        callbacks.append(TrainingBar())
     callbacks += [
+        *([] if budget is None else [BudgetKeeper(budget)]),
         RunFolder(folder, fill),
         KeepBest(folder, scores),
         MetricsTable(folder, scores, speak=not bar),
@@ -227,7 +243,12 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted:
     segmenter = load_model(path, trainer.strategy.root_device)
     images = data.val_items()
     items = [images[index] for index in range(min(len(images), HALO_IMAGES))]
-    halo = measure_halo(segmenter, [(item["image"].numpy(), *_statistics(item, segmenter, data)) for item in items])
+    budget = budget_of(trainer)
+    halo = measure_halo(
+        segmenter,
+        [(item["image"].numpy(), *_statistics(item, segmenter, data)) for item in items],
+        None if budget is None else budget.halo_positions,
+    )
     dice = keeper.best_scores.get("val_dice")
     segmenter.spec = replace(
         segmenter.spec, smallest_object=data.smallest_object().pixels, halo=halo.halo, halo_error=halo.error
@@ -256,7 +277,7 @@ def describe_run(trainer: Trainer, data: TrainingData, **scores: float | None) -
     """Return what a run was like, for its model file: plain values that go to JSON."""
     return {
         "epoch": best_of(trainer).best_epoch + 1,
-        "epochs": trainer.max_epochs,
+        "epochs": trainer.current_epoch if trainer.max_epochs == -1 else trainer.max_epochs,
         "steps": trainer.global_step,
         **scores,
         "data": data.describe(),
