@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal
 
 from unetkit.errors import ConfigError, UnetkitError, closest
@@ -143,7 +144,8 @@ def plan_command(
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on.
         unpaired: What to do with images without a mask and masks without an image: "stop" (the default) or "skip".
-        minutes: How long training may take; by default 25 on a processor and 40 on a GPU.
+        minutes: How long the whole run may take: `fit` then ends within that time. By default about 25 on a processor
+            and 40 on a GPU.
         out: File to write; by default the name of the data and .yaml, in this folder.
         overwrite: Replace this file if it exists.
     """
@@ -239,13 +241,15 @@ def _run(args: list[str]) -> int:
 
         say(f"unetkit {__version__}")
     elif verb == "fit":
+        began = monotonic()  # before the import, which takes seconds
         from unetkit.training.fit import fit
 
-        return 130 if fit(rest).interrupted else 0
+        return 130 if fit(rest, began).interrupted else 0
     elif verb == "pretrain":
+        began = monotonic()
         from unetkit.training.pretrain_run import pretrain
 
-        return 130 if pretrain(rest).interrupted else 0
+        return 130 if pretrain(rest, began).interrupted else 0
     elif verb in VERBS:
         from unetkit.parsing import call
 

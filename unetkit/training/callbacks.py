@@ -13,12 +13,14 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
 
 from unetkit.errors import DataError, OutputError
 from unetkit.io.partial import partial_file
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
 from unetkit.report.console import say
 from unetkit.training.base import NetworkModule
+from unetkit.training.budget import budget_of
 from unetkit.training.settings import CONFIG_FILE
 
 METRICS_FILE = "metrics.csv"
@@ -116,6 +118,8 @@ class KeepBest(Callback):
         self.best_score = -inf
         self.best_epoch = BEFORE_TRAINING
         self.best_scores: dict[str, float] = {}
+        self.best_rank = [-inf]
+        self.start_scores: dict[str, float] = {}
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Have a network that is trained already judged on all images to validate on."""
@@ -128,7 +132,11 @@ class KeepBest(Callback):
             return
         metrics = trainer.callback_metrics
         scores = {name: float(metrics[name]) for name in self.scores if name in metrics}
-        if list(scores.values()) > (list(self.best_scores.values()) or [-inf]):
+        ranked = pl_module.rank(scores) if isinstance(pl_module, NetworkModule) else list(scores.values())
+        if _is_start(trainer, pl_module):
+            self.start_scores = scores
+        if ranked > self.best_rank:
+            self.best_rank = ranked
             self.best_score = scores[self.scores[0]]
             self.best_scores = scores
             self._write(trainer, pl_module)
@@ -141,17 +149,20 @@ class KeepBest(Callback):
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.best_epoch = BEFORE_TRAINING if trainer.sanity_checking else trainer.current_epoch
         if trainer.is_global_zero and isinstance(pl_module, NetworkModule):
-            save_model(Segmenter(pl_module.spec, pl_module.best_network()), self.path)
+            save_model(Segmenter(pl_module.judged_spec, pl_module.best_network()), self.path)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run has to know."""
-        return {"best_score": self.best_score, "best_epoch": self.best_epoch, "best_scores": self.best_scores}
+        names = ("best_score", "best_epoch", "best_scores", "best_rank", "start_scores")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.best_score = state_dict["best_score"]
         self.best_epoch = state_dict["best_epoch"]
         self.best_scores = state_dict["best_scores"]
+        self.best_rank = state_dict.get("best_rank", list(self.best_scores.values()) or [-inf])
+        self.start_scores = state_dict.get("start_scores", {})
 
 
 class MetricsTable(Callback):
@@ -216,10 +227,7 @@ class MetricsTable(Callback):
         if self.speak:
             decides = self.scores[0]
             score = f"  {SCORE_WORDS[decides]} {row[decides]}" if row[decides] else ""
-            say(
-                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {row['train_loss']}{score}"
-                f"  ({row['seconds']} s)"
-            )
+            say(f"epoch {name_epoch(trainer)}  loss {row['train_loss']}{score}  ({row['seconds']} s)")
 
     def check(self, epochs: int) -> None:
         """Check that the table of a run that is resumed is whole; say so if there is none.
@@ -250,6 +258,21 @@ class MetricsTable(Callback):
             return list(csv.DictReader(file))
 
 
+def name_epoch(trainer: Trainer) -> str:
+    """Return the number of the present epoch, from 1, and how far the run has come."""
+    budget = budget_of(trainer)
+    if budget is not None:
+        return f"{trainer.current_epoch + 1}, {budget.progress:.0%} of the time"
+    return f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+
+
+class TrainingBar(RichProgressBar):
+    """A progress bar that counts epochs from 1, or says how much of the time is over."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {name_epoch(self.trainer)}"
+
+
 class CpuNotice(Callback):
     """Says so when training runs on the CPU, with the time that an epoch takes."""
 
@@ -276,10 +299,8 @@ class CpuNotice(Callback):
             seconds = (monotonic() - self._start) / (self._batches - 1)
             epoch = seconds * float(trainer.num_training_batches)
             left = seconds * (float(trainer.estimated_stepping_batches) - trainer.global_step)
-            say(
-                f"A batch takes {seconds:.2f} s: an epoch about {_duration(epoch)}, the whole run about "
-                f"{_duration(left)}, and validation on top."
-            )
+            whole = "" if budget_of(trainer) else f", the whole run about {_duration(left)}"
+            say(f"A batch takes {seconds:.2f} s: an epoch about {_duration(epoch)}{whole}, and validation on top.")
             self._batches = TIMED_BATCHES + 1
 
 

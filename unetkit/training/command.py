@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from jsonargparse import Namespace
@@ -16,6 +17,7 @@ from unetkit.io.partial import partial_file
 from unetkit.parsing import parse
 from unetkit.report.console import say
 from unetkit.training.base import NetworkModule
+from unetkit.training.budget import Budget
 from unetkit.training.checkpoint import CHECKPOINT_FILE, has_checkpoint, read_checkpoint, read_settings
 from unetkit.training.cross_validation import fold_folder
 from unetkit.training.run import TRAINER_DEFAULTS, make_trainer
@@ -44,7 +46,14 @@ class RunCLI(LightningCLI):
     scores: tuple[str, ...]
     changed: Changes
 
-    def __init__(self, args: list[str]) -> None:
+    def __init__(self, args: list[str], began: float | None = None) -> None:
+        """Parse the arguments and build what they describe.
+
+        Args:
+            args: What follows the verb.
+            began: When the command began, by the monotonic clock; by default now.
+        """
+        self.began = monotonic() if began is None else began
         super().__init__(
             self.module,
             self.data,
@@ -75,6 +84,13 @@ class RunCLI(LightningCLI):
             default=None,
             help="Run folder to go on with, from its last whole epoch and with its config.",
         )
+        parser.add_argument(
+            "--minutes",
+            type=float | None,
+            default=None,
+            help="Time that the whole command may take, in minutes: the learning rate follows the clock, and the run "
+            "ends within it. Without trainer.max_epochs, time alone ends it.",
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, naming the closest key for one that does not exist."""
@@ -85,11 +101,29 @@ class RunCLI(LightningCLI):
                     f"{group}: '{self.config[group]}' is not possible.", f"Give the settings of {group} below it."
                 )
         self.changed = self._compare() if self.config.resume else {}
+        self.end_by_time(parser, args)
+
+    def end_by_time(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Leave out the usual number of epochs where there is a time to train in."""
+        if self.config.minutes is None:
+            return
+        given = parser.parse_args(args, defaults=False)
+        if given.get("trainer.max_epochs") is None:
+            self.config.trainer.max_epochs = -1
+
+    def budget(self) -> Budget | None:
+        """Return the time that the run has, if it has a given one."""
+        minutes = self.config.minutes
+        return None if minutes is None else Budget(60 * minutes, self.began)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Return a Trainer that fills the run folder, once the data turn out to be good."""
         trainer = make_trainer(
-            self._run_folder(), self.save_config, self.scores, **{**self.config_init["trainer"], **kwargs}
+            self._run_folder(),
+            self.save_config,
+            self.scores,
+            self.budget(),
+            **{**self.config_init["trainer"], **kwargs},
         )
         if trainer.is_global_zero:
             for line in describe_changes(self.changed):

@@ -57,12 +57,6 @@ class FitCLI(RunCLI):
         """Add what concerns the run folder, and how settings are chosen."""
         super().add_arguments_to_parser(parser)
         parser.add_argument(
-            "--minutes",
-            type=float | None,
-            default=None,
-            help="How long training may take, where the settings are chosen for the data.",
-        )
-        parser.add_argument(
             "--plan",
             type=bool,
             default=True,
@@ -73,8 +67,9 @@ class FitCLI(RunCLI):
         """Parse; without a config, choose what is not given."""
         super().parse_arguments(parser, args)
         if self.config.plan and not self.config.config:
-            parser.set_defaults(_plan(parser.parse_args(args, defaults=False), self.config.minutes))
+            parser.set_defaults(_plan(parser.parse_args(args, defaults=False), self.config.minutes, self.began))
             self.config = parse(parser, args)
+            self.end_by_time(parser, args)
 
     def default_name(self) -> str:
         """Return the name of the folder of the data."""
@@ -85,11 +80,12 @@ class FitFoldCLI(FoldCLI, FitCLI):
     """The command line of one fold."""
 
 
-def fit(args: list[str]) -> RunResult | CrossValidation | ClassificationResult:
+def fit(args: list[str], began: float | None = None) -> RunResult | CrossValidation | ClassificationResult:
     """Train as the command line says: one run, or one for each fold; or one on labels of whole images alone.
 
     Args:
         args: What follows `unetkit fit` on the command line.
+        began: When the command began, by the monotonic clock; by default now.
 
     Raises:
         UnetkitError: The settings or the data do not fit, or there is nothing to resume.
@@ -106,7 +102,7 @@ def fit(args: list[str]) -> RunResult | CrossValidation | ClassificationResult:
     if has_labels_alone(args):
         return fit_labels(args, resume=resume is not None)
     with quiet_lightning():
-        cli = FitCLI(args)
+        cli = FitCLI(args, began)
         if cli.datamodule.fold == "all":
             return fit_folds(cli, args, FitFoldCLI, train, "mask.tif")
         result = train(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
@@ -126,7 +122,7 @@ def _check_data(args: list[str]) -> None:
         )
 
 
-def _plan(given: Namespace, minutes: float | None) -> dict[str, Any]:
+def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, Any]:
     """Choose the settings that are not given, say them, and return them by key.
 
     Raises:
@@ -139,7 +135,8 @@ def _plan(given: Namespace, minutes: float | None) -> dict[str, Any]:
             f"Write one with `unetkit plan {shlex.quote(fixed['data.train'])}`, then give it with --config.",
         )
     say(f"Looking at {fixed['data.train']}, and trying out a few steps.")
-    plan = make_plan(fixed, minutes)
+    folds = fixed.get("data.folds", 1)  # each has the same part of the time
+    plan = make_plan(fixed, None if minutes is None else minutes / folds, began)
     for line in describe(plan):
         say(line)
     say("")

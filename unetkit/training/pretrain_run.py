@@ -64,11 +64,12 @@ class PretrainResult:
     interrupted: bool
 
 
-def pretrain(args: list[str]) -> PretrainResult:
+def pretrain(args: list[str], began: float | None = None) -> PretrainResult:
     """Train as the command line says.
 
     Args:
         args: What follows `unetkit pretrain` on the command line.
+        began: When the command began, by the monotonic clock; by default now.
 
     Raises:
         UnetkitError: The settings or the data do not fit, or there is nothing to resume.
@@ -77,7 +78,7 @@ def pretrain(args: list[str]) -> PretrainResult:
     if resume is not None:
         args = ["--config", str(resume / CONFIG_FILE), *args]
     with quiet_lightning():
-        cli = PretrainCLI(args)
+        cli = PretrainCLI(args, began)
         result = train_to_restore(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
     if cli.trainer.is_global_zero:
         _report(result, cli.model)

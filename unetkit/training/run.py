@@ -14,10 +14,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from numpy.typing import NDArray
 
 from unetkit.data.base import TrainingData
 from unetkit.data.datamodule import SegmentationData
@@ -27,16 +29,27 @@ from unetkit.inference.array import predict_tiled
 from unetkit.inference.device import has_bfloat16
 from unetkit.inference.halo import HaloMeasurement, measure_halo
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
+from unetkit.models.statistics import measure_statistics
 from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
-from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.scoring.scores import count_pixels
 from unetkit.signals import is_hurried
 from unetkit.training.base import NetworkModule
-from unetkit.training.callbacks import BEFORE_TRAINING, SCORES, CpuNotice, KeepBest, MetricsTable, OwnSignals, RunFolder
+from unetkit.training.budget import Budget, BudgetKeeper, budget_of
+from unetkit.training.callbacks import (
+    BEFORE_TRAINING,
+    SCORES,
+    CpuNotice,
+    KeepBest,
+    MetricsTable,
+    OwnSignals,
+    RunFolder,
+    TrainingBar,
+)
 from unetkit.training.checkpoint import CHECKPOINT_FILE, KeepPrevious, check_epochs, has_checkpoint, read_checkpoint
 from unetkit.training.divergence import DivergenceError, StopWhenBroken
 from unetkit.training.module import SegmentationModule
+from unetkit.training.objects import score_objects
 from unetkit.training.processes import check_processes, end_children
 
 
@@ -53,7 +66,6 @@ Result = TypeVar("Result", bound=Finished)
 PICTURE_FILE = "validation.png"
 PICTURE_IMAGES = 12
 HALO_IMAGES = 24
-OBJECT_SCORES = ("ap50", "f1", "pq")
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 50,
@@ -106,7 +118,11 @@ class RunResult:
 
 
 def make_trainer(
-    folder: Path, fill: Callable[[Path], None] | None = None, scores: tuple[str, ...] = SCORES, **arguments: Any
+    folder: Path,
+    fill: Callable[[Path], None] | None = None,
+    scores: tuple[str, ...] = SCORES,
+    budget: Budget | None = None,
+    **arguments: Any,
 ) -> Trainer:
     """Return a Trainer that fills a run folder.
 
@@ -117,6 +133,7 @@ def make_trainer(
         folder: The run folder; made, if it is missing, when the data have been checked.
         fill: Called with the run folder when it is there.
         scores: Names of the validation scores, the one that decides which model is kept first.
+        budget: Time after which the run ends, whatever its number of epochs.
         arguments: Arguments of Lightning's Trainer.
 
     Raises:
@@ -124,7 +141,8 @@ def make_trainer(
     """
     arguments = {**TRAINER_DEFAULTS, **arguments}
     epochs = arguments["max_epochs"]
-    if epochs is not None and epochs < 1 and not (epochs == -1 and arguments.get("max_steps", -1) > 0):
+    endless = epochs == -1 and budget is None and arguments.get("max_steps", -1) <= 0
+    if epochs is not None and (epochs < -1 or epochs == 0 or endless):
         raise ConfigError(f"trainer.max_epochs: {epochs} is not possible.", "Use 1 or more.")
     if arguments["use_distributed_sampler"]:
         raise ConfigError(
@@ -137,10 +155,11 @@ def make_trainer(
     bar = arguments.get("enable_progress_bar") is not False and sys.stdout.isatty()
     arguments["enable_progress_bar"] = bar
     if bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
-        callbacks.append(RichProgressBar())
+        callbacks.append(TrainingBar())
     callbacks += [
         OwnSignals(),
         StopWhenBroken(),
+        *([] if budget is None else [BudgetKeeper(budget)]),
         RunFolder(folder, fill),
         KeepPrevious(folder),
         KeepBest(folder, scores),
@@ -287,7 +306,7 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
     path = folder / MODEL_FILE
     keeper = best_of(trainer)
     segmenter = load_model(path, trainer.strategy.root_device)
-    dice = keeper.best_score if keeper.best_score >= 0 else None
+    dice = keeper.best_scores.get("val_dice")
     training = describe_run(trainer, data, val_dice=dice)
     segmenter.spec = replace(segmenter.spec, smallest_object=data.smallest_object().pixels, training=training)
     save_model(segmenter, path)
@@ -295,8 +314,8 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
     if end is not End.HURRIED:
         say("Measuring the halo of the model." if not interrupted else "Measuring the halo of the best model so far.")
         try:
-            halo = _measure(segmenter, data)
-            objects = _object_scores(segmenter, data) if segmenter.spec.instances else {}
+            halo = _measure(trainer, segmenter, data)
+            objects = score_objects(segmenter, data) if segmenter.spec.instances else {}
             segmenter.spec = replace(segmenter.spec, training=training | objects)
             _draw(segmenter, _some_items(data, PICTURE_IMAGES), folder / PICTURE_FILE)
         except KeyboardInterrupt:
@@ -306,14 +325,13 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
     return RunResult(folder, path, dice, keeper.best_scores | objects, keeper.best_epoch + 1, halo, interrupted)
 
 
-def _measure(segmenter: Segmenter, data: SegmentationData) -> HaloMeasurement:
+def _measure(trainer: Trainer, segmenter: Segmenter, data: SegmentationData) -> HaloMeasurement:
     """Measure the halo, and note it in the model."""
+    budget = budget_of(trainer)
     halo = measure_halo(
         segmenter,
-        [
-            (item["image"].numpy(), item["center"].numpy(), item["scale"].numpy())
-            for item in _some_items(data, HALO_IMAGES)
-        ],
+        [(item["image"].numpy(), *_statistics(item, segmenter, data)) for item in _some_items(data, HALO_IMAGES)],
+        None if budget is None else budget.halo_positions,
     )
     segmenter.spec = replace(segmenter.spec, halo=halo.halo, halo_error=halo.error)
     return halo
@@ -325,22 +343,24 @@ def _some_items(data: SegmentationData, most: int) -> list[NamedItem]:
     return [images[index] for index in range(min(len(images), most))]
 
 
-def _object_scores(segmenter: Segmenter, data: SegmentationData) -> dict[str, float]:
-    """Score the labels that `segment` makes of the validation images; nothing without these."""
-    counts = []
-    device = str(next(segmenter.parameters()).device)
-    for item, truth in data.val_objects():
-        labels = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", output="labels", device=device)
-        counts.append(match_instances(labels, truth))
-    scores = sum(counts, InstanceCounts()).scores.flat()
-    return {f"val_{name}": scores[name] for name in OBJECT_SCORES} if counts else {}
+def _statistics(
+    item: NamedItem, segmenter: Segmenter, data: SegmentationData
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the center and scale that normalise an image: a model kept as it was has a normalisation of its own."""
+    normalization = segmenter.spec.normalization
+    if normalization == data.normalization:
+        return item["center"].numpy(), item["scale"].numpy()
+    if normalization.center is not None and normalization.scale is not None:
+        return np.array(normalization.center, np.float32), np.array(normalization.scale, np.float32)
+    statistics = measure_statistics(item["image"].numpy(), normalization)
+    return statistics.center, statistics.scale
 
 
 def describe_run(trainer: Trainer, data: TrainingData, **scores: float | None) -> dict[str, Any]:
     """Return what a run was like, for its model file: plain values that go to JSON."""
     return {
         "epoch": best_of(trainer).best_epoch + 1,
-        "epochs": trainer.max_epochs,
+        "epochs": trainer.current_epoch if trainer.max_epochs == -1 else trainer.max_epochs,
         "steps": trainer.global_step,
         **scores,
         "data": data.describe(),
