@@ -16,7 +16,7 @@ import unetkit
 PACKAGE = Path(__file__).parents[1] / "unetkit"
 
 LAYERS = [
-    ["errors"],
+    ["errors", "signals"],
     [
         *("io.image", "io.partial", "inference.grid", "models.encoders", "models.spec", "report.console", "synthetic"),
         *("options", "scoring.scores", "scoring.instances", "scoring.table"),

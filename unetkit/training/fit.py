@@ -16,17 +16,12 @@ from unetkit.planning.write import describe, settings_of
 from unetkit.report.console import say
 from unetkit.training.callbacks import SCORES
 from unetkit.training.classification_run import ClassificationResult, fit_labels, has_labels_alone
-from unetkit.training.command import CONFIG_FILE, RunCLI
+from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation, fold_folder
 from unetkit.training.fold_runs import FoldCLI, fit_folds
 from unetkit.training.module import SegmentationModule
-from unetkit.training.run import (
-    PICTURE_FILE,
-    RunResult,
-    quiet_lightning,
-    say_best,
-    train,
-)
+from unetkit.training.run import PICTURE_FILE, RunResult, quiet_lightning, say_best, train
+from unetkit.training.settings import CONFIG_FILE
 
 DESCRIPTION = """Train a U-Net on a folder of images and masks.
 
@@ -62,12 +57,6 @@ class FitCLI(RunCLI):
         """Add what concerns the run folder, and how settings are chosen."""
         super().add_arguments_to_parser(parser)
         parser.add_argument(
-            "--minutes",
-            type=float | None,
-            default=None,
-            help="How long training may take, where the settings are chosen for the data.",
-        )
-        parser.add_argument(
             "--plan",
             type=bool,
             default=True,
@@ -78,8 +67,9 @@ class FitCLI(RunCLI):
         """Parse; without a config, choose what is not given."""
         super().parse_arguments(parser, args)
         if self.config.plan and not self.config.config:
-            parser.set_defaults(_plan(parser.parse_args(args, defaults=False), self.config.minutes))
+            parser.set_defaults(_plan(parser.parse_args(args, defaults=False), self.config.minutes, self.began))
             self.config = parse(parser, args)
+            self.end_by_time(parser, args)
 
     def default_name(self) -> str:
         """Return the name of the folder of the data."""
@@ -90,11 +80,12 @@ class FitFoldCLI(FoldCLI, FitCLI):
     """The command line of one fold."""
 
 
-def fit(args: list[str]) -> RunResult | CrossValidation | ClassificationResult:
+def fit(args: list[str], began: float | None = None) -> RunResult | CrossValidation | ClassificationResult:
     """Train as the command line says: one run, or one for each fold; or one on labels of whole images alone.
 
     Args:
         args: What follows `unetkit fit` on the command line.
+        began: When the command began, by the monotonic clock; by default now.
 
     Raises:
         UnetkitError: The settings or the data do not fit, or there is nothing to resume.
@@ -111,7 +102,7 @@ def fit(args: list[str]) -> RunResult | CrossValidation | ClassificationResult:
     if has_labels_alone(args):
         return fit_labels(args, resume=resume is not None)
     with quiet_lightning():
-        cli = FitCLI(args)
+        cli = FitCLI(args, began)
         if cli.datamodule.fold == "all":
             return fit_folds(cli, args, FitFoldCLI, train, "mask.tif")
         result = train(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
@@ -131,7 +122,7 @@ def _check_data(args: list[str]) -> None:
         )
 
 
-def _plan(given: Namespace, minutes: float | None) -> dict[str, Any]:
+def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, Any]:
     """Choose the settings that are not given, say them, and return them by key.
 
     Raises:
@@ -144,7 +135,8 @@ def _plan(given: Namespace, minutes: float | None) -> dict[str, Any]:
             f"Write one with `unetkit plan {shlex.quote(fixed['data.train'])}`, then give it with --config.",
         )
     say(f"Looking at {fixed['data.train']}, and trying out a few steps.")
-    plan = make_plan(fixed, minutes)
+    folds = fixed.get("data.folds", 1)  # each has the same part of the time
+    plan = make_plan(fixed, None if minutes is None else minutes / folds, began)
     for line in describe(plan):
         say(line)
     say("")
@@ -160,16 +152,20 @@ def _report(result: RunResult, data: SegmentationData) -> None:
     if "val_ap50" in result.scores:
         ap, f1, pq = (result.scores[name] for name in ("val_ap50", "val_f1", "val_pq"))
         say(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")
-    say(
-        f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
-        f"(measured, stored in the model)."
-    )
+    if result.halo is None:
+        say("Its halo was not measured, so `segment` takes a usual one; going on with the run measures it.")
+    else:
+        say(
+            f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
+            f"(measured, stored in the model)."
+        )
     smallest = data.smallest_object()
     if smallest.pixels:
         say(
             f"Labels leave out objects of fewer than {smallest.pixels} pixels, as are {smallest.smaller:,} of the "
             f"{smallest.objects:,} trained on (measured, stored in the model)."
         )
-    say(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
+    if (result.folder / PICTURE_FILE).is_file():
+        say(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
     example = shlex.quote(str(data.example_image()))
     say(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model))}")

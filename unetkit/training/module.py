@@ -6,21 +6,26 @@ from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.errors import ConfigError, closest
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.grid import round_up
+from unetkit.inference.halo import WINDOW, halo_pixels
 from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, ModelSpec, Padding
+from unetkit.models.statistics import adapt_normalization
+from unetkit.models.weights import LoadReport, find_source
 from unetkit.scoring.image_scores import EVEN, score_images
-from unetkit.training.base import NetworkModule
+from unetkit.training.base import START_KEY, NetworkModule
 from unetkit.training.freezing import Freezing
 from unetkit.training.image_classes import batch_logits, check_names, check_one_device, image_loss
 from unetkit.training.losses import MaskAndHeight, WeightedCrossEntropy, build_loss
 from unetkit.training.metrics import SegmentationScores
+from unetkit.training.objects import score_objects
 from unetkit.training.schedule import Schedule
 
 Optimizer = Literal["adamw", "sgd"]
@@ -149,9 +154,12 @@ class SegmentationModule(NetworkModule):
         self.optimizer = optimizer
         self.momentum = SGD_MOMENTUM if momentum is None else momentum
         mask_loss = build_loss(loss, self.spec.out_channels)
+        self.judges_objects = False
+        self.object_scores: dict[str, float] = {}
         self.weighted = isinstance(mask_loss, WeightedCrossEntropy)
         self.loss = MaskAndHeight(mask_loss, instance_weight) if instances else mask_loss
         self.scores = SegmentationScores(classes)
+        self.save_hyperparameters()
 
     def setup(self, stage: str) -> None:
         """Build the network for the data that the trainer has."""
@@ -196,26 +204,83 @@ class SegmentationModule(NetworkModule):
         self.log_loss(loss, len(image))
         return loss
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:  # noqa: ARG002
-        """Score a whole image, predicted as `segment` would."""
-        segmenter = Segmenter(self.spec, self.best_network())
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> NDArray[Any]:  # noqa: ARG002
+        """Return the mask (H, W) of a whole image, predicted as `segment` would.
+
+        Args:
+            batch: image (C, H, W) raw.
+            batch_idx: Its number.
+        """
+        segmenter = Segmenter(self.judged_spec, self.best_network())
         with torch.autocast(self.device.type, enabled=False):  # `segment` computes in full precision
-            mask = predict_tiled(batch["image"].cpu().numpy(), segmenter, axes="CYX", device=str(self.device))
+            pixels = batch["image"].cpu().numpy()
+            mask: NDArray[Any] = predict_tiled(pixels, segmenter, axes="CYX", device=str(self.device))
+        return mask
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Score a whole image: image (C, H, W) raw, mask (H, W)."""
+        predicted = torch.from_numpy(self.predict_step(batch, batch_idx)).to(self.device)
         truth = batch["mask"].to(self.device)
-        predicted = torch.from_numpy(mask).to(self.device)
         self.scores.update(predicted // 255 if self.spec.classes == 2 else predicted, truth)
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Score a whole image, as in validation."""
+        self.validation_step(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
         """Log Dice and IoU: means over the images (val_dice, val_iou) and pooled (val_pooled_dice, val_pooled_iou)."""
-        scores = {f"val_{name}": value for name, value in self.scores.compute().items()}
-        self.log("val_dice", scores.pop("val_dice"), prog_bar=True)
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the same as for validation: test_dice and so on."""
+        self._log_scores("test")
+
+    def _log_scores(self, stage: str) -> None:
+        scores = {f"{stage}_{name}": value for name, value in self.scores.compute().items()}
+        self.log(f"{stage}_dice", scores.pop(f"{stage}_dice"), prog_bar=True)
         self.log_dict(scores)
         self.scores.reset()
-        self.log_dict({f"val_{name}": value for name, value in self._image_scores().items()})
+        self.log_dict({f"{stage}_{name}": value for name, value in self._image_scores().items()})
+        if self.judges_objects:
+            with torch.autocast(self.device.type, enabled=False):
+                self.object_scores = score_objects(Segmenter(self.judged_spec, self.best_network()), self.data)
+
+    def take_start(self, report: LoadReport) -> None:
+        """Note what the first weights can do already: their images are normalised as they are used to."""
+        super().take_start(report)
+        source = None if self.weights is None else find_source(self.weights)
+        if source is None or not self.starts_trained:
+            return
+        normalization = adapt_normalization(source.normalization, self.spec.in_channels)
+        threshold = source.threshold if source.classes == self.spec.classes == 2 else self.spec.threshold
+        self.start_spec = replace(self.spec, normalization=normalization, threshold=threshold)
+        self.judges_objects = report.stand_in
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep how epochs are compared."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[START_KEY]["judges_objects"] = self.judges_objects
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up how epochs are compared."""
+        super().on_load_checkpoint(checkpoint)
+        self.judges_objects = bool(checkpoint.get(START_KEY, {}).get("judges_objects", False))
+
+    def rank(self, scores: dict[str, float]) -> list[float]:
+        """Return what decides which epoch is the best: the scores in their order, of which the first decides.
+
+        Where the start could not tell objects apart, its mask alone is no fair rival of an epoch that can: the mean of
+        Dice and the F1 score of the objects decides.
+        """
+        ranked = super().rank(scores)
+        return [(scores["val_dice"] + self.object_scores["val_f1"]) / 2, *ranked] if self.object_scores else ranked
 
     def _image_scores(self) -> dict[str, float]:
-        """Score the labelled images to validate on, judged in full precision as `segment` would; choose a threshold."""
-        labelled, network = self.data.labelled, self.best_network()
+        """Score the labelled images to validate on, judged in full precision as `segment` would.
+
+        In validation the threshold is chosen on them.
+        """
+        labelled, network = getattr(self.data, "labelled", None), self.best_network()
         if labelled is None or not labelled.val:
             return {}
         logits, labels = [], []
@@ -224,8 +289,12 @@ class SegmentationModule(NetworkModule):
                 batch = {name: values.to(self.device) for name, values in cpu_batch.items()}
                 logits.append(batch_logits(network, self.segmenter.normalizer, batch))
                 labels.append(batch["label"])
-        scores = score_images(to_image_probabilities(torch.cat(logits)), torch.cat(labels), self.image_classes)
-        self.spec = replace(self.spec, image_threshold=scores.threshold or EVEN)
+        threshold = self.spec.image_threshold if self.trainer.testing else None
+        probabilities = to_image_probabilities(torch.cat(logits))
+        scores = score_images(probabilities, torch.cat(labels), self.image_classes, threshold)
+        chosen = scores.threshold or EVEN
+        self.spec = replace(self.spec, image_threshold=chosen)
+        self.start_spec = None if self.start_spec is None else replace(self.start_spec, image_threshold=chosen)
         return scores.flat()
 
     def build_optimizer(self) -> torch.optim.Optimizer:
@@ -234,6 +303,20 @@ class SegmentationModule(NetworkModule):
             return super().build_optimizer()
         parameters = self.segmenter.network.parameters()
         return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+
+    def predict_window(self) -> int:
+        """Predict a window in full precision, as the halo is measured; return its pixels."""
+        network = self.best_network()
+        mode = network.training
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            pixels = torch.zeros(1, self.spec.in_channels, WINDOW, WINDOW, device=self.device)
+            network.eval()(pixels.contiguous(memory_format=torch.channels_last)).sum().item()  # waits for the device
+        network.train(mode)
+        return WINDOW**2
+
+    def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
+        """Return how long the halo, the picture and the scores of objects take."""
+        return halo_pixels(positions) * pixel + validation * (2 if self.spec.instances else 1)
 
 
 def _center(target: Tensor, logits: Tensor) -> Tensor:
