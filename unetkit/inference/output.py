@@ -34,17 +34,8 @@ def describe_output(
     result: Result,
     notes: tuple[tuple[str, str], ...] = (),
 ) -> OutputSpec:
-    """Describe the output for an image, with what made it and more `notes`; labels as if there were many.
-
-    Raises:
-        ConfigError: The models' classes and the output do not go together.
-    """
+    """Describe the output for an image, with what made it and more `notes`; labels as if there were many."""
     probabilities = result.output == "probabilities"
-    if result.output == "labels" and ensemble.classes > 1:
-        raise ConfigError(
-            f"{ensemble.name} has {ensemble.specs[0].classes} classes, and labels are for foreground and background.",
-            "Use --output mask, or a model of 2 classes.",
-        )
     dtype = {"mask": np.uint8, "probabilities": np.float32, "labels": np.uint32}[result.output]
     names = ensemble.specs[0].class_names if probabilities else ()
     return OutputSpec(

@@ -332,7 +332,10 @@ class Segmentation:
 
             return None, predictor.run(source, write, first_band=known, progress=progress)
 
-        from unetkit.inference.labelling import make_labels  # here, since only labels need OpenCV and its memory
+        from unetkit.inference.labelling import (
+            describe_object_classes,
+            make_labels,
+        )  # here, since only labels need OpenCV and its memory
 
         def store(rows: Iterator[NDArray[Any]]) -> None:
             for band in rows:
@@ -341,7 +344,11 @@ class Segmentation:
 
         skipped = predictor.run(source, store, first_band=known, progress=progress)
         labels = make_labels(bands, info, predictor.ensemble, self.written)
-        sink = create_sink(result, replace(spec, dtype=np.dtype(labels.dtype)), overwrite=self.written.overwrite)
+        spec = replace(spec, dtype=np.dtype(labels.dtype))
+        if classes := describe_object_classes(labels, predictor.ensemble):
+            spec = replace(spec, notes=(*spec.notes, ("object_classes", classes)))
+            self.tell(f"{result}: the numbers of the objects are, by class: {classes}.")
+        sink = create_sink(result, spec, overwrite=self.written.overwrite)
         sink.write(labels.rows())
         return labels.count, skipped
 
