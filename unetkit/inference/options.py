@@ -92,8 +92,10 @@ class Result:
         min_confidence: For labels of a model with `instances`: leave out objects of which it is less sure, 0 to 1, 0
             for none: 1 is a summit as high as those of the objects it was trained on. By default 0.5.
         pyramid: Add sub-resolutions for viewers such as QuPath and napari.
-        overwrite: Replace existing outputs, each at the moment when the new one is complete.
-        resume: Go on where an earlier run of the same command was stopped.
+        overwrite: Replace existing outputs, each at the moment when the new one is complete. Without resume, what an
+            earlier run left unfinished is replaced too.
+        resume: Go on where an earlier run of the same command was stopped, and leave out the outputs that are complete.
+            Without it an unfinished output is gone on with too, if it is of the same command.
     """
 
     output: Output = "mask"

@@ -1,4 +1,4 @@
-"""What is written for an image, and where the work on it is kept until it is done."""
+"""What is written for an image, and what decides it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ from unetkit.io.image import ImageInfo, OutputSpec
 from unetkit.io.reading import Reading
 from unetkit.models.zoo import short_name
 
-UNFINISHED_SUFFIX = ".unfinished"
-"""Ends the name of the file beside an output that keeps what is done until all is."""
-
 PLANNED = ("device", "backend", "precision", "tile", "halo", "batch")
 """Choices of a plan that decide what comes out, to the bit."""
 
@@ -41,16 +38,8 @@ def describe_output(
     """Describe the output for an image, with what made it and more `notes`; labels as if there were many.
 
     There is a plan unless the image is seen whole.
-
-    Raises:
-        ConfigError: The models' classes and the output do not go together.
     """
     spec = ensemble.specs[0]
-    if result.output == "labels" and ensemble.classes > 1:
-        raise ConfigError(
-            f"{ensemble.name} has {spec.classes} classes, and labels are for foreground and background.",
-            "Use --output mask, or a model of 2 classes.",
-        )
     restored_channels, restored_type = layout("restored", ensemble.classes, info)
     outputs: dict[Output, tuple[int, np.dtype[Any], tuple[str, ...]]] = {
         "mask": (1, np.dtype(np.uint8), ()),
@@ -113,19 +102,6 @@ def describe_job(
         "threshold": ensemble.threshold if result.threshold is None else result.threshold,
         "unetkit": version("unetkit"),
     }
-
-
-def pin_choices(tiling: Tiling, job: dict[str, Any] | None) -> Tiling:
-    """Return the choices with what "auto" chose in the run that is resumed."""
-    if job is None:
-        return tiling
-    open_names = [name for name in ("backend", "precision", "tile", "batch") if getattr(tiling, name) == "auto"]
-    return dataclasses.replace(tiling, **{name: job[name] for name in open_names if name in job})
-
-
-def unfinished_file(result: Path) -> Path:
-    """Return where the bands of an output are kept until it is whole."""
-    return result.with_name(result.name + UNFINISHED_SUFFIX)
 
 
 def _notes(

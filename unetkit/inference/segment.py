@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -26,14 +26,12 @@ from unetkit.inference.output import (
     describe_job,
     describe_output,
     least_confidence,
-    pin_choices,
     smallest_size,
-    unfinished_file,
 )
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.resemblance import differences
 from unetkit.inference.segmented import Segmented
-from unetkit.io.bands import BandStore, read_job
+from unetkit.inference.unfinished import Bands, kept_bands, pin_choices, starts_anew
 from unetkit.io.files import create_sink
 from unetkit.io.image import ImageInfo, ImageSource, OutputSpec
 from unetkit.io.partial import check_target, claimed, partial_file
@@ -42,6 +40,7 @@ from unetkit.models.image_head import ImageClassifier
 from unetkit.models.statistics import sample_pixels
 from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 from unetkit.options import split_options
+from unetkit.report.console import pixel_progress
 
 Begin = Callable[[str, int], Progress]
 """Called with the name of an image and its number of pixels; returns what is told of the pixels that are done."""
@@ -52,7 +51,7 @@ def segment(
     result: str | Path,
     model: Models | None = None,
     *,
-    progress: Begin | None = None,
+    progress: Begin | bool | None = None,
     tell: Callable[[str], None] | None = None,
     verify_seams: bool = False,
     **options: Any,
@@ -65,8 +64,9 @@ def segment(
             output "classes" a `.csv`, with a line for each image.
         model: A model from `load_model`, the path of a model file, or the name of a built-in model; the mean of several
             counts. By default the built-in "nuclei".
-        progress: Called for each image with its name and its number of pixels; returns a function that is called with
-            the number of pixels predicted since its last call.
+        progress: True shows a bar for each image, in a notebook or a terminal. Or a function, which is called for each
+            image with its name and its number of pixels; it returns a function that is called with the number of pixels
+            predicted since its last call.
         tell: Called with sentences about what happens, for people.
         verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
         **options: Any field of `unetkit.io.reading.Reading` (axes, series, level, pixel_size, channels, stain, region,
@@ -86,15 +86,9 @@ def segment(
     if model is None:
         model = find_model(DEFAULT_MODEL)
         tell(DEFAULT_NOTE)
-    segmentation = Segmentation(reading, tiling, written, progress, tell)
-    if written.output == "classes":
-        return segmentation.tabulate(list_images(image), Path(result), model)
-    return segmentation.run(
-        plan_jobs(image, Path(result), overwrite=written.overwrite, resume=written.resume),
-        Path(result),
-        model,
-        verify_seams=verify_seams,
-    )
+    with pixel_progress(asked=True) if progress is True else nullcontext(progress or None) as begin:
+        segmentation = Segmentation(reading, tiling, written, begin, tell)
+        return segmentation.start(image, Path(result), model, verify_seams=verify_seams)
 
 
 @dataclass
@@ -117,6 +111,15 @@ class Segmentation:
     _predictor: Predictor | None = None
     _classifiers: tuple[ImageClassifier, ...] = ()
 
+    def start(
+        self, image: str | Path | Sequence[str | Path], result: Path, models: Models, *, verify_seams: bool
+    ) -> list[Segmented]:
+        """Segment images, or judge them where that is what is to be written; see `segment`."""
+        if self.written.output == "classes":
+            return self.tabulate(list_images(image), result, models)
+        jobs = plan_jobs(image, result, overwrite=self.written.overwrite, resume=self.written.resume)
+        return self.run(jobs, result, models, verify_seams=verify_seams)
+
     def run(self, jobs: Sequence[Job], result: Path, models: Models, *, verify_seams: bool) -> list[Segmented]:
         """Segment the images of all jobs; see `segment`."""
         ensemble = gather_models(models)
@@ -137,7 +140,7 @@ class Segmentation:
                 if self.written.output == "attention":
                     done.append(self._attend(job, ensemble, folder))
                 else:
-                    done.append(self._segment(job, ensemble, len(jobs), folder, verify_seams=verify_seams))
+                    done.append(self._segment(job, ensemble, jobs, folder, verify_seams=verify_seams))
             except ConfigError:  # what is not possible for one image is so for all
                 raise
             except UnetkitError as error:
@@ -197,12 +200,12 @@ class Segmentation:
         return done, failed
 
     def _segment(
-        self, job: Job, ensemble: Ensemble, count: int, folder: Path | None, *, verify_seams: bool
+        self, job: Job, ensemble: Ensemble, jobs: Sequence[Job], folder: Path | None, *, verify_seams: bool
     ) -> Segmented:
-        """Segment one of `count` images; the folder of the outputs is made when the first of them can be."""
+        """Segment the image of one of the jobs; the folder of the outputs is made when the first of them can be."""
         start = monotonic()
         with closing(self.open(job, ensemble)) as source:
-            predictor = self.predictor(source, ensemble, count, job.result)
+            predictor = self.predictor(source, ensemble, jobs)
             info = source.info
             classes = classify(source, self._classifiers) if self._classifiers else {}
             spec = self._describe(info, predictor, classes)
@@ -210,8 +213,10 @@ class Segmentation:
                 make_folder(folder)
             create_sink(job.result, spec, overwrite=self.written.overwrite)  # what is not possible is an error now
             pixels = info.planes * info.height * info.width
+            work = describe_job(info, ensemble, predictor.plan, self.reading, self.tiling, self.written)
             advance = self.progress(job.image.name, pixels) if self.progress else None
-            with claimed(job.result), self._bands(job.result, source, predictor) as bands:
+            count = info.planes * len(predictor.grid(info).rows)
+            with claimed(job.result), kept_bands(job.result, work, count, self.written, self.tell) as bands:
                 kept = sum(band.shape[1] for band in bands) * info.width
                 objects, skipped = self._write(job.result, spec, source, predictor, bands, advance)
             picture = job.result.with_name(f"{job.result.name}.skipped.png") if skipped else None
@@ -254,19 +259,19 @@ class Segmentation:
         seen = f"whole images, resized to {sizes} pixels"
         return Segmented(job.image, job.result, pixels, seconds=monotonic() - start, plan=seen, image_classes=classes)
 
-    def predictor(self, source: ImageSource, ensemble: Ensemble, count: int, result: Path) -> Predictor:
-        """Return the warm models; `source` is the first of `count` images if they are not warm yet."""
+    def predictor(self, source: ImageSource, ensemble: Ensemble, jobs: Sequence[Job]) -> Predictor:
+        """Return the warm models; `source` is the first image of the jobs if they are not warm yet."""
         if self._predictor is None:
             tiling = self.tiling
             if self.written.split and ensemble.instances:
                 self.tell(f"{ensemble.name} tells touching objects apart by itself, so --split changes nothing.")
-            if self.written.resume:
-                tiling = pin_choices(tiling, read_job(unfinished_file(result)))
+            if not starts_anew(self.written):
+                tiling = pin_choices(tiling, ensemble, [job.result for job in jobs if not job.done])
             self._predictor = Predictor(
                 ensemble,
                 tiling,
                 source,
-                source.info.planes * source.info.height * source.info.width * count,
+                source.info.planes * source.info.height * source.info.width * sum(not job.done for job in jobs),
                 kind=ensemble.kind(self.written.output),
                 threshold=self.written.threshold,
                 tell=self.tell,
@@ -297,39 +302,13 @@ class Segmentation:
         plan = predictor.plan
         return describe_output(info, predictor.ensemble, plan, self.reading, self.tiling, self.written, notes)
 
-    @contextmanager
-    def _bands(self, result: Path, source: ImageSource, predictor: Predictor) -> Iterator[BandStore | list[Any]]:
-        """Keep the bands that are done beside the output until it is whole; an image of one band needs no file."""
-        path = unfinished_file(result)
-        count = source.info.planes * len(predictor.grid(source.info).rows)
-        if count == 1 and not path.exists():
-            yield []
-            return
-        job = describe_job(source.info, predictor.ensemble, predictor.plan, self.reading, self.tiling, self.written)
-        store = BandStore.resume(path, job) if self.written.resume else BandStore.create(path, job)
-        if len(store):
-            self.tell(
-                f"{path} holds {len(store)} of {count} rows of tiles: going on from there. Parts of them that were "
-                "skipped or could not be decoded are not listed again."
-            )
-        try:
-            yield store
-        except BaseException:  # Ctrl-C, too
-            if len(store):
-                store.close()
-                self.tell(f"What is done is kept in {path}: the same command with --resume goes on from there.")
-            else:
-                store.remove()
-            raise
-        store.remove()
-
     def _write(
         self,
         result: Path,
         spec: OutputSpec,
         source: ImageSource,
         predictor: Predictor,
-        bands: BandStore | list[Any],
+        bands: Bands,
         progress: Progress | None,
     ) -> tuple[int | None, list[Any]]:
         """Predict and write; return the largest label and the tiles that were skipped."""
@@ -345,7 +324,10 @@ class Segmentation:
 
             return None, predictor.run(source, write, first_band=known, progress=progress)
 
-        from unetkit.inference.labelling import make_labels  # here, since only labels need OpenCV and its memory
+        from unetkit.inference.labelling import (
+            describe_object_classes,
+            make_labels,
+        )  # here, since only labels need OpenCV and its memory
 
         def store(rows: Iterator[NDArray[Any]]) -> None:
             for band in rows:
@@ -354,12 +336,16 @@ class Segmentation:
 
         skipped = predictor.run(source, store, first_band=known, progress=progress)
         labels = make_labels(bands, info, predictor.ensemble, self.written)
-        sink = create_sink(result, replace(spec, dtype=np.dtype(labels.dtype)), overwrite=self.written.overwrite)
+        spec = replace(spec, dtype=np.dtype(labels.dtype))
+        if classes := describe_object_classes(labels, predictor.ensemble):
+            spec = replace(spec, notes=(*spec.notes, ("object_classes", classes)))
+            self.tell(f"{result}: the numbers of the objects are, by class: {classes}.")
+        sink = create_sink(result, spec, overwrite=self.written.overwrite)
         sink.write(labels.rows())
         return labels.count, skipped
 
 
-def _kept_and_new(bands: BandStore | list[Any], known: int, rows: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+def _kept_and_new(bands: Bands, known: int, rows: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
     """Yield the bands that were kept, then the new ones as they are kept too."""
     for i in range(known):
         yield bands[i]
