@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unetkit.errors import ConfigError, ImageError, OutputError
 from unetkit.inference.array import guess_axes, predict_tiled
-from unetkit.models import statistics
+from unetkit.models import sampling
 from unetkit.models.segmenter import Segmenter
 
 Make = Callable[..., Segmenter]
@@ -137,9 +137,9 @@ def test_an_output_of_another_shape_or_dtype_is_an_error(exact_segmenter: Make) 
 def test_only_windows_are_read_of_a_large_image(
     exact_segmenter: Make, tiny_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch, scope: str
 ) -> None:
-    monkeypatch.setattr(statistics, "WHOLE_PLANE_PIXELS", 64 * 64)
-    monkeypatch.setattr(statistics, "SAMPLE_GRID", 3)
-    monkeypatch.setattr(statistics, "SAMPLE_WINDOW", 16)
+    monkeypatch.setattr(sampling, "WHOLE_PLANE_PIXELS", 64 * 64)
+    monkeypatch.setattr(sampling, "SAMPLE_GRID", 3)
+    monkeypatch.setattr(sampling, "SAMPLE_WINDOW", 16)
     array = Recording(picture(300, 200))
     model = exact_segmenter() if scope == "dataset" else tiny_segmenter
     predict_tiled(array, model, tile=64)

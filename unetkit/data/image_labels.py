@@ -24,8 +24,9 @@ from unetkit.data.transforms import PRESETS, Augmentation, Transform
 from unetkit.errors import DataError
 from unetkit.io.files import open_image
 from unetkit.io.resize import read_square
+from unetkit.models.sampling import sample_pixels
 from unetkit.models.spec import Normalization
-from unetkit.models.statistics import Statistics, measure_range, measure_statistics, sample_pixels
+from unetkit.models.statistics import Statistics, measure_range, measure_statistics
 
 
 class LabelledItem(TypedDict):

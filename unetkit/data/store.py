@@ -17,8 +17,9 @@ from unetkit.data.objects import measure_objects, numbers_objects
 from unetkit.data.pairs import Pair
 from unetkit.errors import DataError
 from unetkit.io.image import ArraySource, ImageInfo
+from unetkit.models.sampling import sample_pixels
 from unetkit.models.spec import Normalization, TrainingImages
-from unetkit.models.statistics import Statistics, measure_range, measure_statistics, sample_pixels
+from unetkit.models.statistics import Statistics, measure_range, measure_statistics
 
 SAMPLED_PIXELS = 4096
 """Pixels of each image that the statistics of the data set are measured on."""

@@ -16,6 +16,7 @@ from unetkit.inference.output import describe_output
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.io.image import ArraySink, ArraySource
 from unetkit.io.reading import WHOLE
+from unetkit.models.sampling import ValidSource
 from unetkit.models.zoo import DEFAULT_MODEL, find_model
 from unetkit.options import split_options
 
@@ -80,7 +81,7 @@ def predict_tiled(
     result = Result(output=output, threshold=threshold, split=split, min_size=min_size, min_confidence=min_confidence)
     if axes is None:
         axes = guess_axes(tuple(int(size) for size in array.shape), ensemble.channels)
-    source = ArraySource(array, axes)
+    source = ValidSource(ArraySource(array, axes))
     info = source.info
     predictor = Predictor(
         ensemble,
