@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from unetkit.data.pairs import Pair
 from unetkit.errors import DataError
 from unetkit.io.files import open_image
-from unetkit.io.image import ImageInfo
+from unetkit.io.image import ArraySource, ImageInfo
 from unetkit.io.reading import Reading
+from unetkit.models.sampling import Holes, Sample, take_sample
 from unetkit.models.statistics import check_finite
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
@@ -39,17 +41,45 @@ def load_pair(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:
     return pixels, labels
 
 
-def read_pair(pair: Pair, window: Window | None = None) -> tuple[NDArray[Any], NDArray[Any], ImageInfo]:
+def read_pair(
+    pair: Pair, window: Window | None = None, holes: Holes | None = None
+) -> tuple[NDArray[Any], NDArray[Any], ImageInfo]:
     """Read a window of a pair, or the whole of it, with what the image's file says about itself.
 
-    Without a mask all is background.
+    Without a mask all is background. What holds no data in the image is its background.
+
+    Args:
+        pair: The image and its mask.
+        window: The window; by default the whole.
+        holes: What of the image holds no data; it is found out where the whole is read.
     """
+    if window is None:
+        pixels, labels, info, _ = read_measured(pair)
+        return pixels, labels, info
     pixels, info = _read(pair.image, pair.image_plane, window, pair.image_axes)
+    if holes is not None:
+        pixels, _ = holes.patch(pixels, window[0].start, window[1].start)
     check_finite(pixels, str(pair.image))
+    return pixels, _read_labels(pair, window, pixels.shape[1:]), info
+
+
+def read_measured(pair: Pair) -> tuple[NDArray[Any], NDArray[Any], ImageInfo, Sample]:
+    """Read the whole of a pair, and what stands for the image in statistics; see `read_pair`."""
+    pixels, info = _read(pair.image, pair.image_plane, None, pair.image_axes)
+    source = ArraySource(pixels, "CYX", str(pair.image))
+    source.info = replace(source.info, nodata=info.nodata)
+    sample = take_sample(source, 0)
+    if sample.holes is not None:
+        pixels, _ = sample.holes.patch(pixels, 0, 0)
+    check_finite(pixels, str(pair.image))
+    return pixels, _read_labels(pair, None, pixels.shape[1:]), info, sample
+
+
+def _read_labels(pair: Pair, window: Window | None, shape: tuple[int, ...]) -> NDArray[Any]:
     if pair.mask is None:
-        return pixels, np.zeros(pixels.shape[1:], np.uint8), info
+        return np.zeros(shape, np.uint8)
     mask, _ = _read(pair.mask, pair.mask_plane, window, expand_palette=False)
-    return pixels, to_labels(mask, pair.mask), info
+    return to_labels(mask, pair.mask)
 
 
 def _read(

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.data.loading import Window, foreground_points, hash_pixels, read_pair
+from unetkit.data.loading import Window, foreground_points, hash_pixels, read_measured, read_pair
 from unetkit.data.objects import measure_objects, numbers_objects
 from unetkit.data.pairs import Pair
 from unetkit.errors import DataError
-from unetkit.io.image import ArraySource, ImageInfo
-from unetkit.models.sampling import sample_pixels
+from unetkit.io.image import ImageInfo
+from unetkit.models.sampling import Holes
 from unetkit.models.spec import Normalization, TrainingImages
 from unetkit.models.statistics import Statistics, measure_range, measure_statistics
 
@@ -60,6 +60,7 @@ class Record:
         numbered: Whether the mask numbers its objects; None where it cannot be told.
         objects: (n,) pixels of each object of the mask.
         digest: Hash of the image's pixels, see `hash_pixels`.
+        holes: Which of its pixels hold no data; None if all do.
     """
 
     pair: Pair
@@ -76,6 +77,7 @@ class Record:
     numbered: bool | None
     objects: NDArray[np.int64]
     digest: str
+    holes: Holes | None = None
 
     @property
     def dtype(self) -> str:
@@ -110,7 +112,8 @@ class ImageStore:
     def read(self, index: int, window: Window | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return raw pixels (C, h, w) and labels (h, w) of a window, or of the whole image; do not change them."""
         if index not in self._kept:
-            pixels, labels, _ = read_pair(self.records[index].pair, window)
+            record = self.records[index]
+            pixels, labels, _ = read_pair(record.pair, window, record.holes)
             return pixels, labels
         pixels, labels = self._kept[index]
         return (pixels, labels) if window is None else (pixels[:, *window], labels[window])
@@ -120,12 +123,12 @@ class ImageStore:
         return index in self._kept
 
     def _load(self, index: int, pair: Pair, lock: Lock) -> Record:
-        pixels, labels, info = read_pair(pair)
+        pixels, labels, info, sample = read_measured(pair)
         with lock:
             if (size := pixels.nbytes + labels.nbytes) <= self._free:
                 self._free -= size
                 self._kept[index] = pixels, labels
-        measured = sample_pixels(ArraySource(pixels, "CYX", str(pair.image)), 0)
+        measured = sample.pixels
         chosen = np.random.default_rng(0).integers(0, measured.shape[1], SAMPLED_PIXELS)
         return Record(
             pair=pair,
@@ -142,6 +145,7 @@ class ImageStore:
             numbered=numbers_objects(labels),
             objects=measure_objects(labels),
             digest=hash_pixels(pixels),
+            holes=sample.holes,
         )
 
 

@@ -45,7 +45,8 @@ class NoData:
     """Which pixels of a plane hold no data.
 
     Attributes:
-        value: One that stands for no data, in all channels.
+        value: One that stands for no data, in one of the channels, or in all where pixels are unsigned: there it may
+            be that of a dark channel too.
         frame: Value of each channel of the frame around the picture.
         picture: Top, left, bottom and right of what is picture for sure, whatever its values, of a plane with a frame.
         nan: Whether NaN stands for no data.
@@ -70,7 +71,8 @@ class NoData:
         if self.nan:
             empty |= np.isnan(pixels).any(0)
         if self.value is not None:
-            empty |= (pixels == pixels.dtype.type(self.value)).all(0)
+            same = pixels == pixels.dtype.type(self.value)
+            empty |= same.all(0) if pixels.dtype.kind == "u" else same.any(0)
         if self.frame is not None:
             empty |= _equal(pixels, self.frame) & ~_inside(self.picture, rows, columns)
         return empty
