@@ -267,3 +267,33 @@ def test_a_halo_larger_than_the_default_tile_allows_enlarges_the_tile(exact_segm
     np.testing.assert_array_equal(
         predict_tiled(image, exact_segmenter(), halo=800), predict_tiled(image, exact_segmenter())
     )
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_frame_changes_nothing_inside_it_whatever_the_tiles(exact_segmenter: Make, value: int) -> None:
+    segmenter = exact_segmenter(channels=1)
+    picture = np.random.default_rng(0).integers(40, 90, (80, 96), np.uint8)
+    framed = np.full((120, 128), value, np.uint8)
+    framed[24:104, 16:112] = picture
+    results = [
+        predict_tiled(framed, segmenter, output="probabilities", tile=tile, backend="torch", device="cpu")
+        for tile in (32, 64, 128)
+    ]
+    outside = np.ones(framed.shape, np.bool_)
+    outside[24:104, 16:112] = False
+    for result in results:
+        np.testing.assert_allclose(result, results[0], atol=1e-5)
+        assert not result[outside].any()
+        assert result[~outside].any()
+
+
+def test_a_border_without_data_is_background_and_the_rest_as_without_it(exact_segmenter: Make) -> None:
+    segmenter = exact_segmenter(channels=1)
+    pixels = np.random.default_rng(0).normal(100, 20, (96, 96)).astype(np.float32)
+    options = {"output": "probabilities", "tile": 64, "backend": "torch", "device": "cpu"}
+    plain = predict_tiled(pixels[32:], segmenter, **options)
+    for value in (-9999, np.nan):
+        pixels[:32] = value
+        result = predict_tiled(pixels, segmenter, **options)
+        assert not result[:32].any()
+        np.testing.assert_allclose(result[64:], plain[32:], atol=1e-4)

@@ -6,6 +6,7 @@ place, and they are background in the result.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,9 @@ LEAST = 0.005
 
 CORNER = 4
 """A frame that is not straight fills at least one corner of this height and width."""
+
+LEAST_IN_CORNER = 0.05
+"""The same of a frame that fills one corner alone, where an overexposed object may lie too."""
 
 SMALLEST_PICTURE = 0.25
 """A picture has at least this share of the plane that it lies in."""
@@ -163,8 +167,8 @@ def _find_frame(sample: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[n
     straight = [(value, box, clean) for value in edges for box, clean in _find_straight(sample, value)]
     if not any(clean for _, _, clean in straight):
         ends = (slice(0, CORNER), slice(-CORNER, None))
-        for value in _even_values([sample[:, y, x] for y in ends for x in ends]):
-            if _is_ragged_frame(sample, value):
+        for value, corners in _even_values([sample[:, y, x] for y in ends for x in ends]).items():
+            if _is_ragged_frame(sample, value, LEAST if corners > 1 else LEAST_IN_CORNER):
                 return NoData(frame=value)
     for value, (top, left, bottom, right), _ in sorted(straight, key=lambda one: not one[2]):
         whole = (int(rows[top]), int(columns[left]), int(rows[bottom - 1]) + 1, int(columns[right - 1]) + 1)
@@ -172,11 +176,11 @@ def _find_frame(sample: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[n
     return None
 
 
-def _even_values(parts: Sequence[NDArray[Any]]) -> list[tuple[float, ...]]:
-    """Return the values of those parts (C, ...) that are even."""
+def _even_values(parts: Sequence[NDArray[Any]]) -> Counter[tuple[float, ...]]:
+    """Return the values of those parts (C, ...) that are even, and how many of them have each."""
     flat = [part.reshape(len(part), -1) for part in parts]
     even = [part for part in flat if (part == part[:, :1]).all() and np.isfinite(part[:, 0]).all()]
-    return list(dict.fromkeys(tuple(float(one) for one in part[:, 0]) for part in even))
+    return Counter(tuple(float(one) for one in part[:, 0]) for part in even)
 
 
 def _find_straight(sample: NDArray[Any], value: tuple[float, ...]) -> Iterator[tuple[Box, bool]]:
@@ -200,16 +204,16 @@ def _find_straight(sample: NDArray[Any], value: tuple[float, ...]) -> Iterator[t
         yield box, clean
 
 
-def _is_ragged_frame(sample: NDArray[Any], value: tuple[float, ...]) -> bool:
+def _is_ragged_frame(sample: NDArray[Any], value: tuple[float, ...], least: float) -> bool:
     """Return whether pixels of a value are a frame that may be round, turned or stepped.
 
     These are those from which the value goes on straight to a border. What they leave is a picture without gaps, and
-    the value is beyond those of the picture.
+    the value is beyond those of the picture. A frame has at least the share `least` of the plane.
     """
     same = _equal(sample, value)
     frame = _reaches_border(same)
     picture = ~frame
-    if frame.mean() < LEAST or picture.mean() < SMALLEST_PICTURE or same[picture].mean() > INSIDE:
+    if frame.mean() < least or picture.mean() < SMALLEST_PICTURE or same[picture].mean() > INSIDE:
         return False
     inside = sample[:, picture & ~same]
     return _varies(inside) and _is_beyond(value, inside)
