@@ -12,6 +12,7 @@ from unetkit.io.files import open_image
 from unetkit.io.reading import Reading
 from unetkit.models.zoo import builtin_folder
 
+NUCLEI = Path(__file__).parents[2] / "../shared/data/nuclei/train/images"
 PIXELS = np.arange(3 * 9 * 8, dtype=np.uint8).reshape(3, 9, 8)
 
 
@@ -76,11 +77,9 @@ def test_a_composite_of_fluorescence_is_noticed_and_other_pictures_are_not(tmp_p
         assert len(composite_remarks(info, pixels.reshape(-1, 3).T)) == count
 
 
+@pytest.mark.skipif(not NUCLEI.exists(), reason="needs ../shared/data/nuclei")
 def test_real_images_of_all_kinds_are_no_composites():
-    folder = Path(__file__).parents[2] / "shared/data/nuclei/train/images"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not there")
-    for path in sorted(folder.glob("*.png"))[::20]:
+    for path in sorted(NUCLEI.glob("*.png"))[::20]:
         source = open_image(path)
         pixels = source.read(0, slice(0, source.info.height), slice(0, source.info.width))
         assert not composite_remarks(source.info, pixels.reshape(len(pixels), -1))

@@ -297,7 +297,7 @@ class Segmentation:
                 f"{info.scratch_bytes / 1e9:.1f} GB."
             )
         sample = sample_pixels(source, 0)
-        if (holes := source.holes(0)) is not None:
+        if (holes := source.holes(0)) is not None and holes.nodata.share:
             self.tell(f"{info.name}: {holes.nodata.describe()}")
         for remark in composite_remarks(info, sample) if is_builtin(ensemble) else ():
             self.tell(f"{info.name}: {remark}")
