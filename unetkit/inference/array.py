@@ -19,6 +19,7 @@ from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.io.arrays import check_array, named_axes
 from unetkit.io.image import UNNAMED_AXES, ArraySink, ArraySource, ImageInfo, OutputSpec
 from unetkit.io.reading import WHOLE
+from unetkit.models.sampling import ValidSource
 from unetkit.models.zoo import DEFAULT_MODEL, find_model
 from unetkit.options import split_options
 from unetkit.report.console import pixel_progress
@@ -92,7 +93,7 @@ def predict_tiled(
     ensemble = gather_models(find_model(DEFAULT_MODEL) if model is None else model)
     (choices,) = split_options(tiling, Tiling)
     result = Result(output=output, threshold=threshold, split=split, min_size=min_size, min_confidence=min_confidence)
-    source = ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes)
+    source = ValidSource(ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes))
     info = source.info
     predictor = Predictor(
         ensemble,
@@ -113,7 +114,7 @@ def predict_tiled(
 
 
 def _predict(
-    predictor: Predictor, source: ArraySource, spec: OutputSpec, result: Result, out: Any, progress: Progress | None
+    predictor: Predictor, source: ValidSource, spec: OutputSpec, result: Result, out: Any, progress: Progress | None
 ) -> Any:
     """Predict an array, and return the array of the output."""
     if result.output != "labels":

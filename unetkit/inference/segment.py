@@ -37,7 +37,7 @@ from unetkit.io.image import ImageInfo, ImageSource, OutputSpec
 from unetkit.io.partial import check_target, claimed, partial_file
 from unetkit.io.reading import Reading
 from unetkit.models.image_head import ImageClassifier
-from unetkit.models.statistics import sample_pixels
+from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 from unetkit.options import split_options
 from unetkit.report.console import pixel_progress
@@ -281,7 +281,8 @@ class Segmentation:
     def open(self, job: Job, ensemble: Ensemble) -> ImageSource:
         """Open an image; tell in what it differs from what the models were trained on, and what reading it takes."""
         cached = cache_bytes(self.tiling.memory_bytes, choose_device(self.tiling.device))
-        source, chosen = open_for(job.image, ensemble, self.reading, cached)
+        stored, chosen = open_for(job.image, ensemble, self.reading, cached)
+        source = ValidSource(stored)
         info = source.info
         for remark in (*info.remarks, *chosen):
             self.tell(f"{info.name}: {remark}")
@@ -291,6 +292,8 @@ class Segmentation:
                 f"{info.scratch_bytes / 1e9:.1f} GB."
             )
         sample = sample_pixels(source, 0)
+        if (holes := source.holes(0)) is not None and holes.nodata.share:
+            self.tell(f"{info.name}: {holes.nodata.describe()}")
         for remark in composite_remarks(info, sample) if is_builtin(ensemble) else ():
             self.tell(f"{info.name}: {remark}")
         for text in dict.fromkeys(text for spec in ensemble.specs for text in differences(info, sample, spec)):
