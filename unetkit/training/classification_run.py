@@ -20,7 +20,7 @@ from unetkit.training.classification import ClassificationModule
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation
 from unetkit.training.fold_runs import FoldCLI, fit_folds
-from unetkit.training.run import End, best_of, describe_run, quiet_lightning, run_training, say_best
+from unetkit.training.run import End, best_of, describe_run, quiet_lightning, run_training, say_best, say_how_to_go_on
 
 SCORES = ("val_image_auroc", "val_image_accuracy")
 
@@ -129,7 +129,7 @@ def train_to_classify(
 def _report(result: ClassificationResult, data: LabelledData) -> None:
     """Say what the run gave, and what to do with it."""
     if result.interrupted:
-        say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(result.folder))}")
+        say_how_to_go_on("fit", result.folder)
     words = {"val_image_auroc": "area under the ROC curve", "val_image_accuracy": "accuracy"}
     scores = "".join(f", validation {words[name]} {score:.4f}" for name, score in result.scores.items())
     say_best(result.model, result.epoch, scores)

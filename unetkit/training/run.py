@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import signal
 import sys
 import threading
@@ -270,6 +271,14 @@ def _same_ctrl_c() -> Iterator[None]:
 def best_of(trainer: Trainer) -> KeepBest:
     """Return what knows the best model of a run."""
     return next(callback for callback in trainer.callbacks if isinstance(callback, KeepBest))  # type: ignore[attr-defined]
+
+
+def say_how_to_go_on(verb: str, folder: Path) -> None:
+    """Say how a run that was stopped goes on."""
+    if has_checkpoint(folder):
+        say(f"Stopped. Go on with: unetkit {verb} --resume {shlex.quote(str(folder))}")
+    else:
+        say("Stopped before the first epoch was kept to go on from: there is nothing to resume.")
 
 
 def say_best(model: Path, epoch: int, scores: str) -> None:
