@@ -127,10 +127,9 @@ def test_after_all_but_ctrl_c_one_has_to_hurry() -> None:
     assert is_hurried(Stop(signal.SIGTERM))
     assert not is_hurried(Stop(signal.SIGINT))
     assert not is_hurried(KeyboardInterrupt())
-    try:
+    with pytest.raises(SystemExit) as caught:
         try:
             raise Stop(signal.SIGTERM)
         except KeyboardInterrupt:
             sys.exit(1)  # Lightning's answer
-    except SystemExit as error:
-        assert is_hurried(error)
+    assert is_hurried(caught.value)

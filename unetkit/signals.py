@@ -90,9 +90,9 @@ class Signals:
                 signal.signal(number, self._handle)
 
     def close(self) -> None:
-        """End: from now on the signals do what they do by default."""
+        """End: from now on the signals do what they do by default; once one has come, nothing, as the end is near."""
         for number in self._numbers:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, signal.SIG_DFL if self.first is None else signal.SIG_IGN)
         self._numbers.clear()
         signal.set_wakeup_fd(-1)
         sys.unraisablehook = sys.__unraisablehook__
@@ -142,7 +142,10 @@ class Signals:
         if monotonic() - self._heard > PATIENCE_SECONDS:
             os._exit(128 + number)
         self._repeats += 1
-        _thread.interrupt_main(signal.Signals(number))
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident or 0, number)  # one that wakes it up, if it sleeps
+        else:
+            _thread.interrupt_main(signal.Signals(number))
 
     def _hear(self, number: int) -> None:
         if monotonic() - self._heard < SAME_SECONDS:
