@@ -365,7 +365,9 @@ def _draw(segmenter: Segmenter, items: list[NamedItem], path: Path) -> None:
         truth = item["mask"].numpy()
         dice = count_pixels(predicted > 0, truth > 0).dice
         drawn.append((item["name"], item["image"].numpy(), truth, predicted, dice))
-    validation_picture(path, drawn)
+    spec = segmenter.spec
+    names = spec.class_names or [f"class {number}" for number in range(spec.classes)]
+    validation_picture(path, drawn, names[1:])
 
 
 @contextmanager
