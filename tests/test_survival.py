@@ -257,12 +257,19 @@ def test_what_is_left_of_a_run_with_small_tiles_does_not_stay_when_one_tile_does
     assert {path.name for path in here.iterdir()} == {"in.tif", "out.tif"}
 
 
-def test_ctrl_c_ends_soon_and_says_how_to_go_on(here: Path, words: Any, start: Any) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "name"),
+    [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM"), (signal.SIGHUP, 129, "SIGHUP")],
+)
+def test_ctrl_c_and_its_like_end_soon_and_say_how_to_go_on(
+    here: Path, words: Any, start: Any, number: int, code: int, name: str
+) -> None:
     process = start(words("out.tif"))
     wait_for_bands(process, here / "out.tif.unfinished")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=15)  # two seconds on a machine with nothing else to do
-    assert process.returncode == 130
+    assert process.returncode == code
+    assert f"Stopping, as {name} asks." in out
     assert "the same command with --resume goes on from there" in out
     assert err == ""
     assert {path.name for path in here.iterdir()} == {"in.tif", "out.tif.unfinished"}

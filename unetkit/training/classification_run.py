@@ -25,7 +25,16 @@ from unetkit.training.classification import ClassificationModule
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation
 from unetkit.training.fold_runs import FoldCLI, fit_folds
-from unetkit.training.run import PICTURE_FILE, End, best_of, describe_run, quiet_lightning, run_training, say_best
+from unetkit.training.run import (
+    PICTURE_FILE,
+    End,
+    best_of,
+    describe_run,
+    quiet_lightning,
+    run_training,
+    say_best,
+    say_how_to_go_on,
+)
 
 SCORES_FILE = "scores.json"
 
@@ -161,7 +170,7 @@ def _judge(segmenter: Segmenter, data: LabelledData, folder: Path) -> ImageScore
 def _report(result: ClassificationResult, data: LabelledData) -> None:
     """Say what the run gave, and what to do with it."""
     if result.interrupted:
-        say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(result.folder))}")
+        say_how_to_go_on("fit", result.folder)
     words = {
         name: name.removeprefix("val_image_").replace("auroc", "area under the ROC curve") for name in IMAGE_SCORES
     }

@@ -18,7 +18,16 @@ from unetkit.report.console import say
 from unetkit.report.restored import restoration_picture
 from unetkit.training.command import RunCLI
 from unetkit.training.pretrain import PretrainModule
-from unetkit.training.run import HALO_IMAGES, End, best_of, describe_run, quiet_lightning, run_training, say_best
+from unetkit.training.run import (
+    HALO_IMAGES,
+    End,
+    best_of,
+    describe_run,
+    quiet_lightning,
+    run_training,
+    say_best,
+    say_how_to_go_on,
+)
 from unetkit.training.settings import CONFIG_FILE
 
 SCORES = ("val_r2", "val_loss")
@@ -137,9 +146,9 @@ def _draw(segmenter: Segmenter, module: PretrainModule, data: ImageData, path: P
 
 def _report(result: PretrainResult, module: PretrainModule, data: ImageData) -> None:
     """Say what the run gave, and what to do with it."""
-    folder, model = shlex.quote(str(result.folder)), shlex.quote(str(result.model))
+    model = shlex.quote(str(result.model))
     if result.interrupted:
-        say(f"Stopped. Go on with: unetkit pretrain --resume {folder}")
+        say_how_to_go_on("pretrain", result.folder)
     score = "" if result.r2 is None else f", R2 of hidden pixels {result.r2:.3f}"
     say_best(result.model, result.epoch, score)
     say(f"Picture of damaged, restored and clean crops: {result.folder / PICTURE_FILE}")

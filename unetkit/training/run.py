@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import signal
 import sys
 import threading
@@ -291,6 +292,14 @@ def best_of(trainer: Trainer) -> KeepBest:
     return next(callback for callback in trainer.callbacks if isinstance(callback, KeepBest))  # type: ignore[attr-defined]
 
 
+def say_how_to_go_on(verb: str, folder: Path) -> None:
+    """Say how a run that was stopped goes on."""
+    if has_checkpoint(folder):
+        say(f"Stopped. Go on with: unetkit {verb} --resume {shlex.quote(str(folder))}")
+    else:
+        say("Stopped before the first epoch was kept to go on from: there is nothing to resume.")
+
+
 def say_best(model: Path, epoch: int, scores: str) -> None:
     """Say which model a run has kept: of which epoch, 0 for the one that it started from, and with which scores."""
     say(f"Best model: {model} ({f'epoch {epoch}' if epoch else 'as it was before training'}{scores}).")
@@ -376,7 +385,9 @@ def _draw(segmenter: Segmenter, items: list[NamedItem], path: Path) -> None:
         truth = item["mask"].numpy()
         dice = count_pixels(predicted > 0, truth > 0).dice
         drawn.append((item["name"], item["image"].numpy(), truth, predicted, dice))
-    validation_picture(path, drawn)
+    spec = segmenter.spec
+    names = spec.class_names or [f"class {number}" for number in range(spec.classes)]
+    validation_picture(path, drawn, names[1:])
 
 
 @contextmanager
