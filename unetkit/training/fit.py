@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from unetkit.data.datamodule import SegmentationData
@@ -14,6 +15,7 @@ from unetkit.parsing import parse
 from unetkit.planning.plan import make_plan, name_of
 from unetkit.planning.write import describe, settings_of
 from unetkit.report.console import say
+from unetkit.training.budget import budget_of, spell_use
 from unetkit.training.callbacks import SCORES
 from unetkit.training.classification_run import ClassificationResult, fit_labels, has_labels_alone
 from unetkit.training.command import CONFIG_FILE, RunCLI
@@ -71,7 +73,8 @@ class FitCLI(RunCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; without a config, choose what is not given."""
         super().parse_arguments(parser, args)
-        if self.config.plan and not self.config.config:
+        self.planned = bool(self.config.plan and not self.config.config)
+        if self.planned:
             parser.set_defaults(_plan(parser.parse_args(args, defaults=False), self.config.minutes, self.began))
             self.config = parse(parser, args)
             self.end_by_time(parser, args)
@@ -108,12 +111,21 @@ def fit(args: list[str], began: float | None = None) -> RunResult | CrossValidat
         return fit_labels(args, resume=resume is not None)
     with quiet_lightning():
         cli = FitCLI(args, began)
+        cli.model.warns_of_known = not cli.planned
         if cli.datamodule.fold == "all":
             return fit_folds(cli, args, FitFoldCLI, train, "mask.tif")
         result = train(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
     if cli.trainer.is_global_zero:
         _report(result, cli.datamodule)
+        say_time(cli.trainer, cli.datamodule)
     return result
+
+
+def say_time(trainer: Trainer, data: SegmentationData) -> None:
+    """Say how far a run with a given time has come in it."""
+    keeper = budget_of(trainer)
+    if keeper is not None:
+        say(spell_use(keeper, data.covering(), trainer.current_epoch))
 
 
 def _check_data(args: list[str]) -> None:
@@ -154,6 +166,8 @@ def _report(result: RunResult, data: SegmentationData) -> None:
         say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(result.folder))}")
     score = "" if result.dice is None else f", mean validation Dice {result.dice:.4f}"
     say_best(result.model, result.epoch, score)
+    if result.compared:
+        say(result.compared)
     if "val_ap50" in result.scores:
         ap, f1, pq = (result.scores[name] for name in ("val_ap50", "val_f1", "val_pq"))
         say(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")
