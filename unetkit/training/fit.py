@@ -39,7 +39,10 @@ A configuration file gives the settings (see configs/), and every one of them ca
 Without a configuration file the settings that are not given are chosen for the data and this machine, as by
 `unetkit plan`:
 
-  unetkit fit --data.train my_images
+  unetkit fit --data.train my_images --minutes 10
+
+With --minutes the whole command takes that long, on a busy machine too. Where the built-in model is as good already as
+training can be expected to make it, it says so first.
 
 The run folder runs/NAME gets the resolved config, model.safetensors (the best by validation Dice), last.ckpt to resume
 from, metrics.csv and a picture of validation images with the contours of truth and prediction. With --data.folds 5 it
