@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from unetkit.data.datamodule import SegmentationData
@@ -14,6 +15,7 @@ from unetkit.parsing import parse
 from unetkit.planning.plan import make_plan, name_of
 from unetkit.planning.write import describe, settings_of
 from unetkit.report.console import say
+from unetkit.training.budget import budget_of, spell_use
 from unetkit.training.callbacks import SCORES
 from unetkit.training.classification_run import ClassificationResult, fit_labels, has_labels_alone
 from unetkit.training.command import RunCLI
@@ -32,7 +34,10 @@ A configuration file gives the settings (see configs/), and every one of them ca
 Without a configuration file the settings that are not given are chosen for the data and this machine, as by
 `unetkit plan`:
 
-  unetkit fit --data.train my_images
+  unetkit fit --data.train my_images --minutes 10
+
+With --minutes the whole command takes that long, on a busy machine too. Where the built-in model is as good already as
+training can be expected to make it, it says so first.
 
 The run folder runs/NAME gets the resolved config, model.safetensors (the best by validation Dice), last.ckpt to resume
 from, metrics.csv and a picture of validation images with the contours of truth and prediction. With --data.folds 5 it
@@ -66,7 +71,8 @@ class FitCLI(RunCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; without a config, choose what is not given."""
         super().parse_arguments(parser, args)
-        if self.config.plan and not self.config.config:
+        self.planned = bool(self.config.plan and not self.config.config)
+        if self.planned:
             parser.set_defaults(_plan(parser.parse_args(args, defaults=False), self.config.minutes, self.began))
             self.config = parse(parser, args)
             self.end_by_time(parser, args)
@@ -103,12 +109,21 @@ def fit(args: list[str], began: float | None = None) -> RunResult | CrossValidat
         return fit_labels(args, resume=resume is not None)
     with quiet_lightning():
         cli = FitCLI(args, began)
+        cli.model.warns_of_known = not cli.planned
         if cli.datamodule.fold == "all":
             return fit_folds(cli, args, FitFoldCLI, train, "mask.tif")
         result = train(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
     if cli.trainer.is_global_zero:
         _report(result, cli.datamodule)
+        say_time(cli.trainer, cli.datamodule)
     return result
+
+
+def say_time(trainer: Trainer, data: SegmentationData) -> None:
+    """Say how far a run with a given time has come in it."""
+    keeper = budget_of(trainer)
+    if keeper is not None:
+        say(spell_use(keeper, data.covering(), trainer.current_epoch))
 
 
 def _check_data(args: list[str]) -> None:
@@ -149,6 +164,8 @@ def _report(result: RunResult, data: SegmentationData) -> None:
         say_how_to_go_on("fit", result.folder)
     score = "" if result.dice is None else f", mean validation Dice {result.dice:.4f}"
     say_best(result.model, result.epoch, score)
+    if result.compared:
+        say(result.compared)
     if "val_ap50" in result.scores:
         ap, f1, pq = (result.scores[name] for name in ("val_ap50", "val_f1", "val_pq"))
         say(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")
