@@ -11,6 +11,7 @@ from pathlib import Path
 from unetkit.errors import DataError
 from unetkit.io.files import find_images, image_stem, is_folder, open_image
 from unetkit.io.image import UNNAMED_AXES, ImageInfo
+from unetkit.io.local import check_local
 from unetkit.io.reading import Reading
 
 MASK_SUFFIXES = ("_masks", "_mask", "_labels", "_label", "_seg")
@@ -58,9 +59,9 @@ def find_pairs(images: Path, masks: Path | None = None, pages: str | None = None
         DataError: Paths that do not exist, images and masks that do not pair or differ in size, wrong pages.
         ImageError: A file that cannot be read.
     """
-    _check_exists(images)
+    check_exists(images)
     if masks is not None:
-        _check_exists(masks)
+        check_exists(masks)
     _check_stack(images, pages)
     if is_folder(images):
         files = _pair_by_stem(*_folders(images, masks))
@@ -98,7 +99,7 @@ def find_unmasked(images: Path, pages: str | None = None) -> list[Pair]:
         DataError: The path does not exist, or wrong pages.
         ImageError: A file that cannot be read, or a folder without images.
     """
-    _check_exists(images)
+    check_exists(images)
     _check_stack(images, pages)
     folder = images / "images" if (images / "images").is_dir() else images
     planes: list[Pair] = []
@@ -129,7 +130,9 @@ def parse_pages(pages: str, count: int, stack: Path) -> list[int]:
     return list(selected)
 
 
-def _check_exists(path: Path) -> None:
+def check_exists(path: Path) -> None:
+    """Raise a DataError if there is no such file or folder."""
+    check_local(path)
     if not path.exists():
         parent = next(folder for folder in path.absolute().parents if folder.exists())
         raise DataError(

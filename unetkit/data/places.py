@@ -44,5 +44,11 @@ class Places:
         return find_pairs(Path(self.train), _path(self.masks), self.val_pages) if self.names_validation else []
 
 
+def name_of(data: str) -> str:
+    """Return what data are called: their folder, or their file without its suffix."""
+    path = Path(data).resolve()
+    return path.name if path.is_dir() else path.stem
+
+
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)

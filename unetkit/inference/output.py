@@ -15,6 +15,7 @@ from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.options import CONFIDENCE, Result, Tiling
 from unetkit.inference.plan import Plan
 from unetkit.io.image import ImageInfo, OutputSpec
+from unetkit.io.partial import beside
 from unetkit.io.reading import Reading
 from unetkit.models.zoo import short_name
 
@@ -115,7 +116,7 @@ def pin_choices(tiling: Tiling, job: dict[str, Any] | None) -> Tiling:
 
 def unfinished_file(result: Path) -> Path:
     """Return where the bands of an output are kept until it is whole."""
-    return result.with_name(result.name + UNFINISHED_SUFFIX)
+    return beside(result, UNFINISHED_SUFFIX)
 
 
 def _notes(

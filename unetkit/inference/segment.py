@@ -35,7 +35,7 @@ from unetkit.io.bands import BandStore, read_job
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.files import create_sink, open_image
 from unetkit.io.image import UNNAMED_AXES, BadTile, ImageInfo, ImageSource, OutputSpec
-from unetkit.io.partial import check_target, claimed, partial_file
+from unetkit.io.partial import beside, check_target, claimed, partial_file
 from unetkit.io.reading import Reading
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.statistics import sample_pixels
@@ -243,7 +243,7 @@ class Segmentation:
             with claimed(job.result), self._bands(job.result, source, predictor) as bands:
                 kept = sum(band.shape[1] for band in bands) * info.width
                 objects, skipped = self._write(job.result, spec, source, predictor, bands, advance)
-            picture = job.result.with_name(f"{job.result.name}.skipped.png") if skipped else None
+            picture = beside(job.result, ".skipped.png") if skipped else None
             if picture is not None:
                 draw_skipped(picture, source, skipped)
             return Segmented(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from unetkit.data.places import Places
@@ -41,12 +40,6 @@ class Plan:
     machine: Machine
     choices: tuple[Choice, ...]
     concerns: tuple[Concern, ...]
-
-
-def name_of(data: str) -> str:
-    """Return what data are called: their folder, or their file without its suffix."""
-    path = Path(data).resolve()
-    return path.name if path.is_dir() else path.stem
 
 
 def make_plan(given: Mapping[str, Any], minutes: float | None = None) -> Plan:

@@ -18,6 +18,7 @@ from unetkit.data.pairs import MASK_SUFFIXES, parse_pages
 from unetkit.errors import DataError
 from unetkit.io.files import find_images, image_stem, is_folder, open_image
 from unetkit.io.image import ImageSource
+from unetkit.io.local import check_local
 from unetkit.scoring.instances import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
 from unetkit.scoring.result import Evaluation, Row, Settings
 from unetkit.scoring.scores import Counts, Mask, boundary_reach, count_pixels
@@ -76,6 +77,7 @@ def pair_masks(prediction: Path, truth: Path) -> list[tuple[Path, Path]]:
         DataError: A path does not exist, one is a folder and the other is not, or the stems do not match one to one.
     """
     for path in (prediction, truth):
+        check_local(path)
         if not path.exists():
             raise DataError(f"{path} does not exist.", "Give a mask or a folder of masks.")
     if is_folder(prediction) != is_folder(truth):

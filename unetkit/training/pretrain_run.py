@@ -15,29 +15,20 @@ from unetkit.data.unmasked import ImageData
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
 from unetkit.report.console import say
 from unetkit.report.restored import restoration_picture
-from unetkit.training.command import CONFIG_FILE, RunCLI
+from unetkit.training.command import RunCLI
 from unetkit.training.pretrain import PretrainModule
 from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training, say_best
+from unetkit.training.settings import CONFIG_FILE, PRETRAIN
 
 SCORES = ("val_r2", "val_loss")
 PICTURE_FILE = "restored.png"
 PICTURE_CROPS = 6
 
-DESCRIPTION = """Train a U-Net to restore damaged images, which takes no masks, as a start for `unetkit fit`.
-
-  unetkit pretrain --config configs/pretrain.yaml --data.images my_images
-  unetkit fit --config configs/nuclei.yaml --data.train my_data --model.weights runs/pretrain-1/model.safetensors
-
-The run folder runs/NAME gets the resolved config, model.safetensors (the best by the share of the variance of hidden
-pixels that it restores), last.ckpt to resume from, metrics.csv and a picture of damaged, restored and clean crops.
-"""
-
 
 class PretrainCLI(RunCLI):
     """The command line of `pretrain`."""
 
-    verb = "pretrain"
-    description = DESCRIPTION
+    settings = PRETRAIN
     module = PretrainModule
     data = ImageData
     scores = SCORES
