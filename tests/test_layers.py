@@ -20,7 +20,7 @@ LAYERS = [
     [
         *(
             "io.image",
-            "io.local",
+            "io.names",
             "io.partial",
             "inference.grid",
             "models.encoders",

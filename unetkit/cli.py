@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,9 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 done, 2 for an error that the user can mend, 130 when stopped by Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name that the terminal cannot show must not end the run
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _run(list(sys.argv[1:] if args is None else args))
     except UnetkitError as error:

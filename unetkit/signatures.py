@@ -86,9 +86,10 @@ def _definition(module: str, name: str) -> ast.AST:
             return node
         if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == name for to in node.targets):
             return node.value
-        typed = node.target if isinstance(node, ast.AnnAssign) and node.value is not None else None
-        if isinstance(typed, ast.Name) and typed.id == name:
-            return node.value
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            to = node.target
+            if isinstance(to, ast.Name) and to.id == name:
+                return node.value
     raise _UnknownError(name)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from unetkit.errors import DataError
 from unetkit.io.files import find_images, image_stem, is_folder, open_image
 from unetkit.io.image import UNNAMED_AXES, ImageInfo
-from unetkit.io.local import check_local
+from unetkit.io.names import check_local
 from unetkit.io.reading import Reading
 
 MASK_SUFFIXES = ("_masks", "_mask", "_labels", "_label", "_seg")

@@ -11,7 +11,7 @@ from pathlib import Path
 from unetkit.errors import ImageError, OutputError
 from unetkit.inference.options import Result
 from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, check_output, find_images, image_stem, is_folder
-from unetkit.io.local import check_local
+from unetkit.io.names import check_local
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.options import CONFIDENCE, Result, Tiling
 from unetkit.inference.plan import Plan
 from unetkit.io.image import ImageInfo, OutputSpec
+from unetkit.io.names import printable
 from unetkit.io.partial import beside
 from unetkit.io.reading import Reading
 from unetkit.models.zoo import short_name
@@ -137,12 +138,12 @@ def _notes(
             words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [_text(value)])
     return (
         ("made_by", f"unetkit {version('unetkit')}"),
-        ("model", ensemble.name),
+        ("model", printable(ensemble.name)),
         ("model_sha256", ", ".join(segmenter.sha256 for segmenter in ensemble.segmenters)),
         ("output", result.output),
         ("threshold", f"{ensemble.threshold if result.threshold is None else result.threshold:g}"),
         ("halo", str(plan.halo)),
-        ("command", shlex.join(words)),
+        ("command", printable(shlex.join(words))),
     )
 
 

@@ -197,7 +197,10 @@ class Segmentation:
             check_target(result, self.written.overwrite)  # another run may have ended just now
             done, failed = self._judge(images, result, ensemble)
             if done:  # a table of nothing would only take the place of one that is there
-                with partial_file(result) as path, path.open("w", newline="", encoding="utf-8") as file:
+                with (
+                    partial_file(result) as path,
+                    path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+                ):
                     table = csv.writer(file, lineterminator="\n")
                     table.writerow(["image", *ensemble.specs[0].image_classes])
                     table.writerows([item.image, *(f"{p:.6f}" for p in item.image_classes.values())] for item in done)

@@ -10,7 +10,7 @@ import numpy as np
 from unetkit.errors import ImageError, OutputError
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.image import ImageSink, ImageSource, OutputSpec
-from unetkit.io.local import check_local
+from unetkit.io.names import check_local
 from unetkit.io.ome_zarr_sink import OmeZarrSink
 from unetkit.io.partial import check_target, check_zarr_target
 from unetkit.io.pyramid import Level, Series

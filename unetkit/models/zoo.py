@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from unetkit.errors import ModelError, closest
-from unetkit.io.local import check_local
+from unetkit.io.names import check_local
 
 DEFAULT_MODEL = "nuclei"
 """The model that segments where none is named."""

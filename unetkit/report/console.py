@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from unetkit.io.names import printable
+
 LOADING = "Loading PyTorch ..."
 """What is said while it is."""
 
@@ -33,15 +35,6 @@ def show(renderable: RenderableType) -> None:
 def complain(problem: str, remedy: str) -> None:
     """Print an error and what to do about it on standard error."""
     console(stderr=True).print(f"[bold red]Error:[/] {escape(printable(problem))} {escape(printable(remedy))}")
-
-
-def printable(text: str) -> str:
-    r"""Return a text with what cannot be encoded written out: file names may hold bytes that are no text.
-
-    >>> printable("b\udce4r.tif")
-    'b\\udce4r.tif'
-    """
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from unetkit.data.pairs import MASK_SUFFIXES, parse_pages
 from unetkit.errors import DataError
 from unetkit.io.files import find_images, image_stem, is_folder, open_image
 from unetkit.io.image import ImageSource
-from unetkit.io.local import check_local
+from unetkit.io.names import check_local
 from unetkit.scoring.instances import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
 from unetkit.scoring.result import Evaluation, Row, Settings
 from unetkit.scoring.scores import Counts, Mask, boundary_reach, count_pixels

@@ -1,4 +1,4 @@
-"""Names that are no names of files on this machine: addresses on the web and in cloud stores."""
+"""Names of files that need care: addresses, which are no files on this machine, and names that are not plain text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ from unetkit.errors import ImageError
 
 ADDRESS = re.compile(r"(https?|s3|gs|gcs|az|abfss?|ftp|sftp|file):/", re.IGNORECASE)
 """How addresses begin; a `Path` keeps one of their two slashes."""
+
+
+CONTROLS = {code: rf"\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\t\n"}
+"""Characters that steer a terminal and that XML does not allow, and how they are written out."""
+
+
+def printable(name: str) -> str:
+    r"""Return a name as text that every terminal and every file format takes: other bytes are written out.
+
+    >>> printable("b\udce4r\x1b.tif")
+    'b\\udce4r\\x1b.tif'
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8").translate(CONTROLS)
 
 
 def check_local(path: str | Path) -> None:
