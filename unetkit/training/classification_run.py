@@ -17,7 +17,7 @@ from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation
 from unetkit.training.fold_runs import FoldCLI, fit_folds
 from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training, say_best
-from unetkit.training.settings import FIT_LABELS
+from unetkit.training.keys import FIT_LABELS
 
 SCORES = ("val_image_auroc", "val_image_accuracy")
 

@@ -17,7 +17,7 @@ from unetkit.parsing import MODE, parse
 from unetkit.training.base import NetworkModule
 from unetkit.training.cross_validation import fold_folder
 from unetkit.training.run import CHECKPOINT_FILE, TRAINER_DEFAULTS, make_trainer
-from unetkit.training.settings import CONFIG_FILE, Settings, cannot_resume, value_of_resume
+from unetkit.training.keys import CONFIG_FILE, Settings, cannot_resume, value_of_resume
 
 
 class RunCLI(LightningCLI):

@@ -28,7 +28,7 @@ from unetkit.training.run import (
     say_best,
     train,
 )
-from unetkit.training.settings import CONFIG_FILE, FIT, check_names_data, has_labels_alone
+from unetkit.training.keys import CONFIG_FILE, FIT, check_names_data, has_labels_alone
 
 
 class FitCLI(RunCLI):

@@ -18,7 +18,7 @@ from unetkit.report.restored import restoration_picture
 from unetkit.training.command import RunCLI
 from unetkit.training.pretrain import PretrainModule
 from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training, say_best
-from unetkit.training.settings import CONFIG_FILE, PRETRAIN
+from unetkit.training.keys import CONFIG_FILE, PRETRAIN
 
 SCORES = ("val_r2", "val_loss")
 PICTURE_FILE = "restored.png"

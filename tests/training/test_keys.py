@@ -16,7 +16,7 @@ from unetkit.training.command import RunCLI
 from unetkit.training.fit import FitCLI
 from unetkit.training.pretrain_run import PretrainCLI
 from unetkit.training.run import TRAINER_DEFAULTS
-from unetkit.training.settings import FIT, PLAIN_TEXTS, PRETRAIN, Settings, check, help_of
+from unetkit.training.keys import FIT, PLAIN_TEXTS, PRETRAIN, Settings, check, help_of
 
 LINES: dict[type[RunCLI], list[str]] = {
     FitCLI: ["--data.train", "x", "--plan", "false"],
