@@ -16,11 +16,11 @@ import unetkit
 PACKAGE = Path(__file__).parents[1] / "unetkit"
 
 LAYERS = [
-    ["errors"],
+    ["errors", "signals"],
+    ["io.names"],
     [
         *(
             "io.image",
-            "io.names",
             "io.partial",
             "inference.grid",
             "models.encoders",

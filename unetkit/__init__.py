@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unetkit.inference.array import predict_tiled
     from unetkit.inference.segment import segment
     from unetkit.models.segmenter import Segmenter, load_model
+    from unetkit.planning.plan import plan
     from unetkit.scoring.evaluation import evaluate
 
 __version__ = version("unetkit")
@@ -23,11 +24,12 @@ _HOMES = {
     "UnetkitError": "unetkit.errors",
     "evaluate": "unetkit.scoring.evaluation",
     "load_model": "unetkit.models.segmenter",
+    "plan": "unetkit.planning.plan",
     "predict_tiled": "unetkit.inference.array",
     "segment": "unetkit.inference.segment",
 }
 
-__all__ = ["Segmenter", "UnetkitError", "evaluate", "load_model", "predict_tiled", "segment"]
+__all__ = ["Segmenter", "UnetkitError", "evaluate", "load_model", "plan", "predict_tiled", "segment"]
 
 
 def __getattr__(name: str) -> Any:

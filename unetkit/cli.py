@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Any, Literal
 
 from unetkit.errors import ConfigError, UnetkitError, closest, explain
 from unetkit.inference.options import MASK, USUAL_TILING, Result, Tiling
@@ -80,7 +81,7 @@ def segment_command(
 def evaluate_command(
     prediction: Path,
     truth: Path,
-    threshold: float = 0.0,
+    threshold: float | None = None,
     invert: bool = False,
     classes: int = 2,
     tolerance: float = 2.0,
@@ -97,7 +98,8 @@ def evaluate_command(
     Args:
         prediction: Mask, or a folder of masks.
         truth: True mask, or a folder of them with the same stems.
-        threshold: A pixel of the prediction above this is foreground.
+        threshold: A value of the prediction above this is foreground. By default above 0; above 0.5 for probabilities
+            from 0 to 1, and above half of the highest value for masks with blurred borders.
         invert: Score the background instead, for example membranes that are drawn as 0.
         classes: Number of mask values, the background included; above 2 each class is scored by itself.
         tolerance: Distance in pixels within which a boundary pixel counts as found.
@@ -108,7 +110,7 @@ def evaluate_command(
         overwrite: Replace these files if they exist.
     """
     from unetkit.io.partial import check_target
-    from unetkit.report.console import show
+    from unetkit.report.console import say, show
     from unetkit.scoring.evaluation import evaluate
 
     for file in (json, csv):
@@ -128,6 +130,8 @@ def evaluate_command(
         scores.write_json(json, overwrite=overwrite)
     if csv is not None:
         scores.write_csv(csv, overwrite=overwrite)
+    for sentence in scores.taken:
+        say(sentence)
     show(scores.table())
     if scores.instances is not None:
         show(scores.instances.table())
@@ -140,6 +144,7 @@ def plan_command(
     val: float | str | None = None,
     val_masks: str | None = None,
     val_pages: str | None = None,
+    unpaired: Literal["stop", "skip"] | None = None,
     minutes: float | None = None,
     out: Path | None = None,
     overwrite: bool = False,
@@ -155,7 +160,9 @@ def plan_command(
         val: Images to validate on: a fraction, or any of the forms of `data`; by default a fraction that is chosen.
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on.
-        minutes: How long training may take; by default 25 on a processor and 40 on a GPU.
+        unpaired: What to do with images without a mask and masks without an image: "stop" (the default) or "skip".
+        minutes: How long the whole run may take: `fit` then ends within that time. By default about 25 on a processor
+            and 40 on a GPU.
         out: File to write; by default the name of the data and .yaml, in this folder.
         overwrite: Replace this file if it exists.
     """
@@ -174,6 +181,7 @@ def plan_command(
         from unetkit.planning.write import describe, write_plan
 
     place = {"train": data, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
+    place["unpaired"] = unpaired
     say(f"Looking at {data}, and trying out a few steps.")
     plan = make_plan({f"data.{name}": value for name, value in place.items() if value is not None}, minutes)
     for line in describe(plan):
@@ -300,12 +308,13 @@ def _train(verb: str, args: list[str]) -> int:
     if asked := {"-h", "--help", "--help-all"}.intersection(args):
         say(help_of(settings, everything="--help-all" in asked))
         return 0
+    began = monotonic()  # before the imports, which take seconds
     check(settings, args)
     with loading():
         from unetkit.training.fit import fit
         from unetkit.training.pretrain_run import pretrain
-    run: Callable[[list[str]], Any] = fit if settings is FIT else pretrain
-    return 130 if run(args).interrupted else 0
+    run: Callable[[list[str], float], Any] = fit if settings is FIT else pretrain
+    return 130 if run(args, began).interrupted else 0
 
 
 def _usage() -> str:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from unetkit.errors import ConfigError, ImageError, OutputError
+from unetkit.errors import ConfigError, ImageError, OutputError, UnetkitError
 from unetkit.inference.array import guess_axes, predict_tiled
 from unetkit.models import statistics
 from unetkit.models.segmenter import Segmenter
@@ -267,3 +267,67 @@ def test_a_halo_larger_than_the_default_tile_allows_enlarges_the_tile(exact_segm
     np.testing.assert_array_equal(
         predict_tiled(image, exact_segmenter(), halo=800), predict_tiled(image, exact_segmenter())
     )
+
+
+# What an array says about itself, and what is none
+
+
+class Named(Recording):
+    """An array with names of its dimensions, as xarray's DataArray has."""
+
+    __module__ = "xarray.core.dataarray"
+
+    def __init__(self, array: NDArray[Any], *dims: str) -> None:
+        super().__init__(array)
+        self.dims = dims
+
+
+def test_dimensions_that_have_names_are_not_guessed(exact_segmenter: Make) -> None:
+    image = picture(3, 40, 56)  # of three planes, which a model of three channels would take for one image
+    model = exact_segmenter(channels=3)
+    expected = predict_tiled(image, model, axes="ZYX")
+    assert expected.shape == (3, 40, 56)
+    np.testing.assert_array_equal(predict_tiled(Named(image, "z", "y", "x"), model), expected)
+    array = zarr.create_array(
+        zarr.storage.MemoryStore(), data=image, chunks=(1, 32, 32), dimension_names=["z", "y", "x"]
+    )
+    np.testing.assert_array_equal(predict_tiled(array, model), expected)
+    assert predict_tiled(Named(image, "c", "y", "x"), model).shape == (40, 56)
+    assert predict_tiled(Named(image, "stain", "y", "x"), model).shape == (40, 56)
+    turned = predict_tiled(Named(image.transpose(2, 1, 0), "x", "y", "c"), model)
+    np.testing.assert_array_equal(turned, predict_tiled(image, model, axes="CYX"))
+
+
+@pytest.mark.parametrize(
+    ("given_options", "said"),
+    [
+        ({"model": 5}, "A int is no model of unetkit"),
+        ({"model": [torch.nn.ReLU()]}, "A ReLU is no model of unetkit"),
+        ({"out": [1, 2]}, "The output is a list, and no array"),
+        ({"axes": 3}, "the axes '3' do not describe"),
+        ({"progress": 3}, "progress is neither True nor a function"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_get_a_sentence(
+    exact_segmenter: Make, given_options: dict[str, Any], said: str
+) -> None:
+    options = {"model": exact_segmenter(), **given_options}
+    with pytest.raises(UnetkitError, match=said):
+        predict_tiled(picture(20, 30), options.pop("model"), **options)
+    with pytest.raises(ImageError, match="name of a file"):
+        predict_tiled("a.tif", exact_segmenter())
+
+
+def test_progress_true_shows_a_bar(exact_segmenter: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    predict_tiled(picture(40, 50), exact_segmenter(), tile=32)
+    assert capsys.readouterr().err == ""
+    predict_tiled(picture(40, 50), exact_segmenter(), tile=32, progress=True)
+    assert "0.0/0.0 Mpx" in capsys.readouterr().err
+
+
+def test_nothing_of_the_process_is_changed(exact_segmenter: Make) -> None:
+    threads = torch.get_num_threads()
+    predict_tiled(picture(40, 50), exact_segmenter(), tile=32, backend="torch")
+    assert torch.get_num_threads() == threads
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32

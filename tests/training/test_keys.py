@@ -14,9 +14,9 @@ from unetkit.errors import ConfigError, UnetkitError
 from unetkit.training.classification_run import ClassificationCLI
 from unetkit.training.command import RunCLI
 from unetkit.training.fit import FitCLI
+from unetkit.training.keys import FIT, PLAIN_TEXTS, PRETRAIN, Settings, check, help_of
 from unetkit.training.pretrain_run import PretrainCLI
 from unetkit.training.run import TRAINER_DEFAULTS
-from unetkit.training.keys import FIT, PLAIN_TEXTS, PRETRAIN, Settings, check, help_of
 
 LINES: dict[type[RunCLI], list[str]] = {
     FitCLI: ["--data.train", "x", "--plan", "false"],

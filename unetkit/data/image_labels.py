@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from unetkit.data.dataset import CropDataset, visiting_order
+from unetkit.data.kept import TRAIN, VAL, Use, found_uses
 from unetkit.data.loading import hash_pixels
 from unetkit.data.store import SAMPLED_PIXELS, common_channels, to_channels
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
@@ -178,6 +179,7 @@ def load_labelled(
     side: int,
     channels: int | None,
     normalization: Normalization,
+    divide: Callable[[Sequence[Use]], list[str]] = found_uses,
 ) -> LabelledImages:
     """Read all images, resized to `side` x `side`, and set some aside.
 
@@ -192,6 +194,7 @@ def load_labelled(
         side: Side of the square.
         channels: Channels that the network takes; None for as many as the images have.
         normalization: How to measure the images.
+        divide: Takes the images that are chosen, each with its use, and returns the uses that they are to have.
 
     Raises:
         ImageError: A file that cannot be read.
@@ -208,11 +211,33 @@ def load_labelled(
             f"{unfit[0].path} has {unfit[0].pixels.shape[0]} channels.", f"Label images with 1 or {channels} channels."
         )
     others = [image for image in images if image.path.resolve() not in train | val]
-    aside = val | _set_aside(others, part, seed)
+    aside = val | _divide(others, part, seed, path.parent, divide)
     kept = tuple(image for image in images if image.path.resolve() not in aside)
     check_classes(kept, classes, path, "train")
     held_out = tuple(image for image in images if image.path.resolve() in aside)
     return LabelledImages(kept, held_out, channels, normalization)
+
+
+def _divide(
+    images: Sequence[LabelledImage],
+    part: float | tuple[int, int],
+    seed: int,
+    root: Path,
+    divide: Callable[[Sequence[Use]], list[str]],
+) -> set[Path]:
+    """Choose the images to set aside, names being relative to `root`, and have the choice looked over."""
+    uses = dict.fromkeys((image.path.resolve() for image in images), TRAIN)
+    if isinstance(part, tuple):
+        for fold in range(part[1]):
+            uses |= dict.fromkeys(_set_aside(images, (fold, part[1]), seed), str(fold))
+    else:
+        uses |= dict.fromkeys(_set_aside(images, part, seed), VAL)
+    found = [
+        Use(os.path.relpath(image.path, root), hash_pixels(image.pixels), uses[image.path.resolve()])
+        for image in images
+    ]
+    held = str(part[0]) if isinstance(part, tuple) else VAL
+    return {image.path.resolve() for image, use in zip(images, divide(found), strict=True) if use == held}
 
 
 def _set_aside(images: Sequence[LabelledImage], part: float | tuple[int, int], seed: int) -> set[Path]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any, cast
 
 from unetkit.errors import ConfigError, ModelError
 from unetkit.inference.forward import Kind
@@ -125,7 +126,14 @@ def gather_models(models: Models) -> Ensemble:
     Raises:
         ModelError: A file cannot be used, there is no model, or the models are not for the same images and classes.
     """
-    several = [models] if isinstance(models, (Segmenter, str, Path)) else list(models)
+    single = isinstance(models, (Segmenter, str, Path)) or not isinstance(models, Iterable)
+    several: list[Any] = [models] if single else list(cast(Iterable[Any], models))
+    for one in several:
+        if not isinstance(one, (Segmenter, str, Path)):
+            raise ModelError(
+                f"A {type(one).__name__} is no model of unetkit.",
+                "Give one from unetkit.load_model, the path of a model file, or the name of a built-in model.",
+            )
     if not several:
         raise ModelError("There is no model.", "Give at least one.")
     owned = not any(isinstance(model, Segmenter) for model in several)

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetkit.backends.base import Backend
-from unetkit.errors import ConfigError
+from unetkit.backends.base import Backend, Precision
+from unetkit.errors import ConfigError, ModelError, UnetkitError
 from unetkit.inference.grid import round_up
 from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept
@@ -32,16 +32,26 @@ class Pending:
         predicted: (N, channels, kept rows, kept columns) in memory of the host.
         ready: Recorded when they have arrived; None if they are there.
         sources: What must stay alive until then.
+        total: Sum of all probabilities, in memory of the host: NaN if one of them is.
+        refuse: Makes the error of a prediction that is NaN.
     """
 
     predicted: Tensor
+    total: Tensor
+    refuse: Callable[[], UnetkitError]
     ready: torch.cuda.Event | None = None
     sources: tuple[Tensor, ...] = ()
 
     def result(self) -> NDArray[np.generic]:
-        """Wait for the predictions and return them."""
+        """Wait for the predictions and return them.
+
+        Raises:
+            ModelError: A probability is NaN.
+        """
         if self.ready is not None:
             self.ready.synchronize()
+        if not bool(self.total.isfinite()):
+            raise self.refuse()
         predicted: NDArray[np.generic] = self.predicted.numpy()
         return predicted
 
@@ -61,6 +71,8 @@ class Forward:
         halo: Context, in pixels, that each part of a window has when it has to be divided.
         stride: Of the networks, in pixels.
         tell: Called with a sentence, once, when the device ran out of memory.
+        name: Of the models, for messages.
+        precision: Arithmetic of the networks, for messages.
     """
 
     def __init__(
@@ -74,8 +86,12 @@ class Forward:
         halo: int,
         stride: int,
         tell: Callable[[str], None],
+        name: str = "The model",
+        precision: Precision = "fp32",
     ) -> None:
         self._backends = backends
+        self._name = name
+        self._precision = precision
         self._classes = classes
         self._kind = kind
         self._threshold = threshold
@@ -132,10 +148,12 @@ class Forward:
         Raises:
             ConfigError: The memory of the device does not hold the smallest possible window.
         """
+        totals: list[Tensor] = []
         scales = [tuple(torch.from_numpy(array) for array in _stack(values)) for values in statistics]
         if self._streams is None:
             on_device = [(center.to(self.device), scale.to(self.device)) for center, scale in scales]
-            return Pending(self._predict_within_memory(windows.to(self.device), on_device, kept).cpu())
+            predicted = self._predict_within_memory(windows.to(self.device), on_device, kept, totals).cpu()
+            return Pending(predicted, torch.stack(totals).sum().cpu(), self._refuse)
         up, down = self._streams
         compute = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(up):
@@ -144,21 +162,37 @@ class Forward:
         compute.wait_stream(up)
         for tensor in (moved, *(tensor for pair in on_device for tensor in pair)):
             tensor.record_stream(compute)
-        predicted = self._predict_within_memory(moved, on_device, kept)
+        predicted = self._predict_within_memory(moved, on_device, kept, totals)
+        total = torch.stack(totals).sum()
         down.wait_stream(compute)
         with torch.cuda.stream(down):
             arrived = torch.empty(predicted.shape, dtype=predicted.dtype, pin_memory=True)
             arrived.copy_(predicted, non_blocking=True)
+            arrived_total = torch.empty((), pin_memory=True)
+            arrived_total.copy_(total, non_blocking=True)
             ready = down.record_event()
         predicted.record_stream(down)
-        return Pending(arrived, ready, (windows,))
+        total.record_stream(down)
+        return Pending(arrived, arrived_total, self._refuse, ready, (windows,))
 
-    def _predict_within_memory(self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept) -> Tensor:
+    def _refuse(self) -> ModelError:
+        """Return the error of a prediction that is NaN."""
+        exact = self._precision == "fp32"
+        return ModelError(
+            f"{self._name} predicted NaN in {self._precision}.",
+            "Its weights or the values of the image are beyond what it can compute with: check both."
+            if exact
+            else f"The numbers grew too large for {self._precision}: use --precision fp32.",
+        )
+
+    def _predict_within_memory(
+        self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept, totals: list[Tensor]
+    ) -> Tensor:
         """Predict, dividing the batch or the window where the memory of the device is too small."""
         pixels = windows.shape[0] * windows.shape[2] * windows.shape[3]
         if self._too_many is None or pixels < self._too_many:
             try:
-                return self._predict(windows, scales, kept)
+                return self._predict(windows, scales, kept, totals)
             except torch.OutOfMemoryError:
                 if self._too_many is None:
                     self._tell(f"{self.device} is out of memory: going on with smaller batches and tiles.")
@@ -168,7 +202,7 @@ class Forward:
         count = len(windows)
         if count > 1:
             parts = [
-                self._predict_within_memory(windows[part], [(c[part], s[part]) for c, s in scales], kept)
+                self._predict_within_memory(windows[part], [(c[part], s[part]) for c, s in scales], kept, totals)
                 for part in (slice(0, count // 2), slice(count // 2, count))
             ]
             return torch.cat(parts)
@@ -176,7 +210,7 @@ class Forward:
             pieces = self._divide(windows.shape[2 + axis], kept[axis])
             if pieces:
                 parts = [
-                    self._predict_within_memory(windows.narrow(2 + axis, start, length), scales, part)
+                    self._predict_within_memory(windows.narrow(2 + axis, start, length), scales, part, totals)
                     for start, length, inner in pieces
                     for part in [(inner, kept[1]) if axis == 0 else (kept[0], inner)]
                 ]
@@ -199,8 +233,10 @@ class Forward:
                 return [first, (start, length - start, slice(self._halo, kept.stop - start))]
         return []
 
-    def _predict(self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept) -> Tensor:
-        """Predict (N, channels, kept rows, kept columns)."""
+    def _predict(
+        self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept, totals: list[Tensor]
+    ) -> Tensor:
+        """Predict (N, channels, kept rows, kept columns), and add the sum of the probabilities to `totals`."""
         count = len(self._orientations) * len(self._backends)
         total: Tensor | None = None
         for turns, flip in self._orientations:
@@ -213,6 +249,7 @@ class Forward:
                 total = predicted
         assert total is not None
         mean = total.div_(count) if count > 1 else total
+        totals.append(mean.sum())
         probabilities = mean[:, : self._classes]
         if self._kind == "probabilities":
             return probabilities.clone(memory_format=torch.contiguous_format)  # the backend's own may change

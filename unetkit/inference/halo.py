@@ -44,8 +44,15 @@ class HaloMeasurement:
     error: float
 
 
+def halo_pixels(positions: int | None = None) -> int:
+    """Return how many pixels are predicted to measure a halo with so many windows along each axis."""
+    return int(CANVAS**2 + (positions or POSITIONS) ** 2 * WINDOW**2)
+
+
 def measure_halo(
-    segmenter: Segmenter, images: Sequence[tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]]
+    segmenter: Segmenter,
+    images: Sequence[tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]],
+    positions: int | None = None,
 ) -> HaloMeasurement:
     """Measure the halo of a model on images like those it is for.
 
@@ -56,6 +63,7 @@ def measure_halo(
     Args:
         segmenter: On the device to measure on; it is put into evaluation mode.
         images: Raw pixels (C, h, w) with the center (C,) and scale (C,) that normalise them.
+        positions: Windows along each axis, at least 2; by default `POSITIONS`.
 
     Returns:
         The halo and its error.
@@ -65,7 +73,8 @@ def measure_halo(
     segmenter.eval()  # in training mode batch norm would see windows and canvas differently
     canvas = torch.from_numpy(_canvas(images)).to(device)
     changed, compared = np.zeros((2, WINDOW // 2), np.int64)
-    offsets = [round(i * (CANVAS - WINDOW) / (POSITIONS - 1) / stride) * stride for i in range(POSITIONS)]
+    steps = (positions or POSITIONS) - 1
+    offsets = [round(i * (CANVAS - WINDOW) / steps / stride) * stride for i in range(steps + 1)]
     with torch.inference_mode():
         reference = _mask(segmenter, canvas)
         for top in offsets:

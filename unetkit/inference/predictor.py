@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.backends.base import Backend
-from unetkit.backends.registry import check_backend, create_backend
+from unetkit.backends.registry import CREATING, check_backend
+from unetkit.backends.sessions import open_session
 from unetkit.errors import ImageError
 from unetkit.inference.autotune import Tuner
 from unetkit.inference.device import choose_device, free_memory, keep_memory_small
@@ -121,6 +122,11 @@ class Predictor:
         run_tiles(reader, self._forward, write, first_band=first_band, progress=progress)
         return reader.skipped
 
+    def release(self) -> None:
+        """Give back the memory that windows took; the models stay on their backends."""
+        for backend in self.backends:
+            backend.release()
+
     def time_tile(self, source: ImageSource) -> float:
         """Return the seconds that a tile inside an image takes, once the backend is warm."""
         grid = self.grid(source.info)
@@ -185,12 +191,14 @@ class Predictor:
             halo=self.plan.halo,
             stride=self.ensemble.stride,
             tell=self._tell,
+            name=self.ensemble.name,
+            precision=self.plan.precision,
         )
 
     def _create_backends(self) -> list[Backend]:
         plan = self.plan
         return [
-            create_backend(plan.backend, segmenter, plan.device, plan.precision, owned=self.ensemble.owned)
+            open_session(plan.backend, segmenter, plan.device, plan.precision, owned=self.ensemble.owned)
             for segmenter in self.ensemble.segmenters
         ]
 
@@ -199,7 +207,8 @@ class Predictor:
         if tiling.precision != "int8":
             return None
         check_backend("openvino", choose_device(tiling.device), "int8")
-        quantized = quantize_models(self.ensemble, source, self._threshold)
+        with CREATING:
+            quantized = quantize_models(self.ensemble, source, self._threshold)
         if not quantized.backends:
             self._tell(f"{quantized.why[0].upper()}{quantized.why[1:]}: fp32 instead.")
         return quantized

@@ -19,6 +19,7 @@ from unetkit.inference.device import cache_bytes, choose_device
 from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.jobs import Job, list_images, make_folder, plan_jobs
+from unetkit.inference.opening import composite_remarks, is_builtin, open_for
 from unetkit.inference.options import Result, Tiling
 from unetkit.inference.output import (
     describe_job,
@@ -32,9 +33,8 @@ from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.resemblance import differences
 from unetkit.inference.seams import Seams
 from unetkit.io.bands import BandStore, read_job
-from unetkit.io.cache import CACHE_BYTES
-from unetkit.io.files import create_sink, open_image
-from unetkit.io.image import UNNAMED_AXES, BadTile, ImageInfo, ImageSource, OutputSpec
+from unetkit.io.files import create_sink
+from unetkit.io.image import BadTile, ImageInfo, ImageSource, OutputSpec
 from unetkit.io.partial import beside, check_target, claimed, partial_file
 from unetkit.io.reading import Reading
 from unetkit.models.image_head import ImageClassifier
@@ -289,9 +289,9 @@ class Segmentation:
     def open(self, job: Job, ensemble: Ensemble) -> ImageSource:
         """Open an image; tell in what it differs from what the models were trained on, and what reading it takes."""
         cached = cache_bytes(self.tiling.memory_bytes, choose_device(self.tiling.device))
-        source = open_for(job.image, ensemble.channels, self.reading, cached)
+        source, chosen = open_for(job.image, ensemble, self.reading, cached)
         info = source.info
-        for remark in info.remarks:
+        for remark in (*info.remarks, *chosen):
             self.tell(f"{info.name}: {remark}")
         if info.scratch_bytes:
             self.tell(
@@ -299,6 +299,8 @@ class Segmentation:
                 f"{info.scratch_bytes / 1e9:.1f} GB."
             )
         sample = sample_pixels(source, 0)
+        for remark in composite_remarks(info, sample) if is_builtin(ensemble) else ():
+            self.tell(f"{info.name}: {remark}")
         for text in dict.fromkeys(text for spec in ensemble.specs for text in differences(info, sample, spec)):
             self.tell(f"{info.name} does not look like the training images. {text}")
         return source
@@ -385,16 +387,3 @@ def _raise_all(failed: Sequence[UnetkitError], count: int, what: str) -> None:
     if failed:
         problems = " ".join(f"({i}) {error.problem}" for i, error in enumerate(failed, 1))
         raise ImageError(f"{len(failed)} of {count} images were not {what}: {problems}", failed[0].remedy)
-
-
-def open_for(path: Path, channels: int, reading: Reading, cached: int = CACHE_BYTES) -> ImageSource:
-    """Open an image for a model: an axis without a name that has the model's number of channels is the channels."""
-    source = open_image(path, reading, cache_bytes=cached)
-    info = source.info
-    unnamed = [i for i, axis in enumerate(info.axes) if axis in UNNAMED_AXES]
-    if channels > 1 and info.channels == 1 and len(unnamed) == 1 and info.shape[unnamed[0]] == channels:
-        source.close()
-        return open_image(
-            path, replace(reading, axes=info.axes.replace(info.axes[unnamed[0]], "C")), cache_bytes=cached
-        )
-    return source

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from unetkit.errors import ModelError
 from unetkit.io.partial import partial_file
+from unetkit.models.integrity import DIGEST_KEY, check_weights, digest, sort_metadata
 from unetkit.models.normalizer import Normalizer
 from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
@@ -86,8 +87,10 @@ def save_model(segmenter: Segmenter, path: Path, dtype: torch.dtype = torch.floa
     spec = replace(segmenter.spec, unetkit_version=version("unetkit"))
     tensors = segmenter.state_dict().items()
     state = {name: _stored(tensor.detach().cpu(), dtype).contiguous() for name, tensor in tensors}
+    description = spec.to_json()
+    metadata = {METADATA_KEY: description, DIGEST_KEY: digest(state, description)}
     with partial_file(path) as partial:
-        partial.write_bytes(save(state, metadata={METADATA_KEY: spec.to_json()}))
+        partial.write_bytes(sort_metadata(save(state, metadata=metadata)))
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -124,8 +127,8 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmente
         device: Where to put it.
 
     Raises:
-        ModelError: The file is missing, is not a unetkit model, is damaged, comes from a newer version, or restores
-            images.
+        ModelError: The file is missing, is not a unetkit model, is damaged, has weights that are NaN or infinite,
+            comes from a newer version, or restores images.
     """
     path = find_model(path)
     if read_spec(path).task == "reconstruction":
@@ -140,7 +143,8 @@ def load_network(path: Path, device: str | torch.device = "cpu") -> Segmenter:
     """Load the file of a network for whatever task; `load_model` is for those that judge images.
 
     Raises:
-        ModelError: The file is missing, is not a unetkit model, is damaged, or comes from a newer version.
+        ModelError: The file is missing, is not a unetkit model, is damaged, has weights that are NaN or infinite, or
+            comes from a newer version.
     """
     spec = read_spec(path)
     with torch.device("meta"):  # weights that are about to be replaced take neither time nor memory
@@ -162,17 +166,24 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     safetensors itself maps the file: its pages and the weights would count twice, and stay until the last is replaced.
     Format: the length of the header (8 bytes), the header (JSON), the data; see
     https://huggingface.co/docs/safetensors.
+
+    Raises:
+        ModelError: The weights are not those that were written, or NaN or infinite.
     """
     weights: dict[str, Tensor] = {}
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         entries = json.loads(file.read(length))
-        entries.pop("__metadata__", None)
+        metadata = entries.pop("__metadata__", {})
         for name, entry in entries.items():
             tensor = torch.empty(entry["shape"], dtype=STORED_TYPES[entry["dtype"]])
             file.seek(8 + length + entry["data_offsets"][0])
             file.readinto(tensor.reshape(-1).view(torch.uint8).numpy().data)
-            weights[name] = tensor.float() if tensor.is_floating_point() else tensor
+            weights[name] = tensor
+    check_weights(weights, str(path), metadata, metadata.get(METADATA_KEY, ""))
+    for name, tensor in weights.items():
+        if tensor.is_floating_point():
+            weights[name] = tensor.float()
     return weights
 
 

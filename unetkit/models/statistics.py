@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -165,3 +165,21 @@ def _spread(length: int) -> list[slice]:
         return [slice(0, length)]
     starts = np.linspace(0, length - SAMPLE_WINDOW, SAMPLE_GRID).round().astype(int)
     return [slice(int(start), int(start) + SAMPLE_WINDOW) for start in starts]
+
+
+def adapt_normalization(normalization: Normalization, channels: int) -> Normalization:
+    """Return the normalisation of a model for another number of channels.
+
+    One channel gets the mean of the stored values of all; more channels repeat them in turn, as the weights of its
+    first convolution are.
+    """
+    center, scale = normalization.center, normalization.scale
+    if center is None or scale is None or len(center) == channels:
+        return normalization
+
+    def adapt(values: tuple[float, ...]) -> tuple[float, ...]:
+        if channels == 1:
+            return (float(np.mean(values)),)
+        return tuple(values[index % len(values)] for index in range(channels))
+
+    return replace(normalization, center=adapt(center), scale=adapt(scale))

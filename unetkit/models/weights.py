@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import struct
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
@@ -17,12 +18,23 @@ from torch import Tensor, nn
 
 from unetkit.errors import ModelError
 from unetkit.models.encoders import smp_name
+from unetkit.models.heads import Mixture, mix_outputs
+from unetkit.models.integrity import check_finite_weights, check_weights
 from unetkit.models.segmenter import METADATA_KEY, read_spec
 from unetkit.models.spec import ModelSpec
 from unetkit.models.zoo import builtin_names, builtin_path
 
 HEAD = "segmentation_head"
 """Part of a network that makes its output from the decoder's features."""
+
+IMAGE_HEAD = "image_head"
+"""Part of a network that says what a whole image shows."""
+
+DECODER = "decoder"
+"""Part of a network that makes features of full resolution from those of the encoder."""
+
+STEP = re.compile(r"decoder\.(blocks|ups)\.(\d+)\.")
+"""A step of the decoder in the name of a weight, counted from the deepest."""
 
 WRAPPERS = ("module.", "model.", "network.", "segmenter.", "averaged.")
 """Prefixes that other programs, and unetkit itself, put before the names of the weights."""
@@ -50,6 +62,7 @@ class LoadReport:
         missing: Names of the network's weights that keep their random values.
         unused: Names in the file that were not used.
         notes: What was reshaped and what was left out, and why.
+        stand_in: Whether the heights of objects are the mask's values until they are trained.
     """
 
     loaded: tuple[str, ...]
@@ -57,6 +70,13 @@ class LoadReport:
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     notes: tuple[str, ...]
+    stand_in: bool = False
+
+    @property
+    def predicts(self) -> bool:
+        """Whether every output of the network comes from the weights, so that it can be judged before training."""
+        heads = {_part(key) for key in (*self.loaded, *self.missing)} & {HEAD, IMAGE_HEAD}
+        return bool(heads) and not any(_part(key) in heads for key in self.missing)
 
     def __str__(self) -> str:
         """Return one line for people."""
@@ -77,23 +97,26 @@ def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: 
     Raises:
         ModelError: The weights cannot be had or read, or none of them fits.
     """
-    withheld = {} if decoder else {"decoder": "as asked"}
+    withheld = {} if decoder else {DECODER: "as asked"}
     if weights == "imagenet":
         return fit_weights(network, imagenet_weights(spec), weights, withheld)
     state = read_weights(_path_of(weights))
     source = find_source(weights)
-    for name in ("arch", "encoder") if source is not None else ():
+    if source is None:
+        return fit_weights(network, state, weights, withheld)
+    for name in ("arch", "encoder"):
         its, own = getattr(source, name), getattr(spec, name)
         if its != own:
             raise ModelError(
                 f"The {name} in {weights} is {its}, not {own}.",
                 f"Set model.{name}: {its}, or give weights of {own}.",
             )
-    if source is not None and source.task != spec.task:
+    if source.image_classes != spec.image_classes:
+        withheld[IMAGE_HEAD] = "it is for other classes of images" if source.image_classes else "not among the weights"
+    if source.task != spec.task:
         withheld[HEAD] = "it reconstructs images" if source.task == "reconstruction" else "it predicts masks"
-    elif source is not None and source.classes != spec.classes:
-        withheld[HEAD] = f"it has {source.classes} classes"
-    return fit_weights(network, state, weights, withheld)
+    mixture = mix_outputs(source, spec) if source.task == spec.task == "segmentation" else None
+    return fit_weights(network, state, weights, withheld, mixture, least=0)
 
 
 def trained_on(weights: str) -> tuple[str, ...]:
@@ -129,7 +152,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a file of weights without running any code in it.
 
     Raises:
-        ModelError: The file does not exist, is damaged, or is a pickle of anything but weights.
+        ModelError: The file does not exist, is damaged, has weights that are NaN or infinite, or is a pickle of
+            anything but weights.
     """
     if not path.is_file():
         raise ModelError(
@@ -138,7 +162,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         )
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return _read_safetensors(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
@@ -155,7 +179,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     tensors = {name: value for name, value in items if isinstance(value, Tensor)}
     if not tensors:
         raise ModelError(f"{path} holds no weights.", "Give a .safetensors or .pth file of a state_dict.")
+    check_finite_weights(tensors, str(path))
     return tensors
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a file; those of a unetkit model have to be the ones that were written."""
+    weights = load_file(path)
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() or {}
+    check_weights(weights, str(path), metadata, metadata.get(METADATA_KEY, ""))
+    return weights
 
 
 def find_source(weights: str) -> ModelSpec | None:
@@ -183,62 +217,110 @@ def _path_of(weights: str) -> Path:
 
 
 def fit_weights(
-    network: nn.Module, state: dict[str, Tensor], name: str, withheld: Mapping[str, str] | None = None
+    network: nn.Module,
+    state: dict[str, Tensor],
+    name: str,
+    withheld: Mapping[str, str] | None = None,
+    mixture: Mixture | None = None,
+    least: float = LEAST_SHARE,
 ) -> LoadReport:
     """Copy the weights in `state` that `network` has a place for.
 
-    A first convolution for another number of channels is adapted, see `adapt_first_convolution`.
+    A first convolution for another number of channels is adapted, see `adapt_first_convolution`. The steps of a decoder
+    are counted from its output, where those of another depth agree; a step of other sizes is left out. So is the head
+    if the last step is.
 
     Args:
         network: Changed in place.
         state: Weights by name; the common prefixes are understood.
         name: Where they come from, for messages.
         withheld: Parts of the network whose weights are not taken, each with the reason.
+        mixture: How the outputs are made of those in `state`; by default they are the same.
+        least: Share of the encoder's weights that must fit. A known encoder of another depth fits as far as it goes.
 
     Raises:
-        ModelError: Fewer than half of the encoder's weights fit.
+        ModelError: Fewer of the encoder's weights fit, or none.
     """
     own = network.state_dict()
     first = first_convolution(network)
-    sources = {_own_name(key, own): key for key in state}
+    sources = _count_from_output({_own_name(key, own): key for key in state}, own)
     given = {key: state[source] for key, source in sources.items()}
+    if (reshaped := _reshapes(given, own, first)) is not None:
+        given[first] = adapt_first_convolution(given[first], own[first].shape[1])
+    if mixture is not None:
+        given |= {key: mixture.apply(value) for key, value in given.items() if _part(key) == HEAD}
     withheld = {**_find_misfits(own, given), **(withheld or {})}
-    fitting, reshaped = {}, []
-    for key in own.keys() & sources.keys():
-        if _part(key) in withheld:
-            continue
-        weight = value = state[sources[key]]
-        if key == first and value.ndim == 4 and value.shape[1] != own[key].shape[1]:
-            weight = adapt_first_convolution(value, own[key].shape[1])
-            reshaped.append(key)
-        if weight.shape == own[key].shape:
-            fitting[key] = weight
+    if _last_step(own) in withheld or DECODER in withheld:
+        withheld.setdefault(HEAD, withheld.get(DECODER, "the decoder before it is of other sizes"))
+    fitting = {
+        key: given[key]
+        for key in own.keys() & given.keys()
+        if withheld.keys().isdisjoint((_part(key), _unit(key))) and given[key].shape == own[key].shape
+    }
     wanted = [key for key in own if not key.endswith("num_batches_tracked")]
-    loaded = [key for key in wanted if key in fitting]
-    encoder = [key for key in wanted if key.startswith("encoder.")]
-    fits = len(set(encoder) & fitting.keys())
-    if fits < LEAST_SHARE * len(encoder):
-        raise ModelError(
-            f"Of the {len(encoder)} weights of the encoder, {fits or 'none'} can be taken from {name}.",
-            "Give weights of the same encoder, or set model.encoder to the one that they belong to.",
-        )
+    _check_encoder(wanted, fitting, name, least)
     network.load_state_dict(fitting, strict=False)
     used = {sources[key] for key in fitting}
-    notes = [
-        f"first convolution adapted from {state[sources[key]].shape[1]} to {own[key].shape[1]} channels"
-        for key in reshaped
-        if key in fitting
-    ]
+    notes = [] if reshaped is None else [reshaped]
+    if mixture is not None and mixture.note and HEAD not in withheld:
+        notes.append(f"segmentation head: {mixture.note}")
     notes += _explain_missing(wanted, fitting, withheld)
     if strange := sources.keys() - own.keys():
         notes.append(f"{len(strange)} in the file not used")
     return LoadReport(
-        loaded=tuple(loaded),
-        reshaped=tuple(key for key in reshaped if key in fitting),
+        loaded=tuple(key for key in wanted if key in fitting),
+        reshaped=() if reshaped is None else (first,),
         missing=tuple(key for key in wanted if key not in fitting),
         unused=tuple(key for key in state if key not in used),
         notes=tuple(notes),
+        stand_in=mixture is not None and mixture.stand_in,
     )
+
+
+def _reshapes(given: Mapping[str, Tensor], own: Mapping[str, Tensor], first: str) -> str | None:
+    """Say that the first convolution is for another number of channels, if it is."""
+    its = given.get(first)
+    if its is None or its.ndim != 4 or its.shape[1] == own[first].shape[1]:
+        return None
+    if its.shape[0] != own[first].shape[0] or its.shape[2:] != own[first].shape[2:]:
+        return None
+    return f"first convolution adapted from {its.shape[1]} to {own[first].shape[1]} channels"
+
+
+def _check_encoder(wanted: Sequence[str], fitting: Collection[str], name: str, least: float) -> None:
+    """Raise a ModelError if the weights are of another encoder: fewer than a share of its own fit."""
+    encoder = [key for key in wanted if key.startswith("encoder.")]
+    fits = sum(key in fitting for key in encoder)
+    if not fits or fits < least * len(encoder):
+        raise ModelError(
+            f"Of the {len(encoder)} weights of the encoder, {fits or 'none'} can be taken from {name}.",
+            "Give weights of the same encoder, or set model.encoder to the one that they belong to.",
+        )
+
+
+def _count_from_output(sources: Mapping[str, str], own: Collection[str]) -> dict[str, str]:
+    """Rename the decoder's steps of a network of another depth so that the last ones have the same number."""
+    shift = _steps(own) - _steps(sources)
+    renamed = {}
+    for key, source in sources.items():
+        step = STEP.match(key)
+        if step is not None and shift:
+            number = int(step[2]) + shift
+            place = f"decoder.{step[1]}.{number}." if number >= 0 else f"decoder.{step[1]}.deeper{-number}."
+            renamed[place + key[step.end() :]] = source
+        else:
+            renamed[key] = source
+    return renamed
+
+
+def _steps(keys: Collection[str]) -> int:
+    """Return the number of the decoder's steps."""
+    return max((int(step[2]) + 1 for key in keys if (step := STEP.match(key))), default=0)
+
+
+def _last_step(keys: Collection[str]) -> str:
+    """Return the unit of the last step of the decoder."""
+    return f"decoder.blocks.{_steps(keys) - 1}"
 
 
 def first_convolution(network: nn.Module) -> str:
@@ -249,15 +331,18 @@ def first_convolution(network: nn.Module) -> str:
 def _find_misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, str]:
     """Return the parts of a network, but for the encoder, that are of another size, each with what differs.
 
-    Those of their weights that fit would be of no use among random ones.
+    Those of their weights that fit would be of no use among random ones. Each step of a decoder is a part.
     """
     misfits: dict[str, str] = {}
     for key in own.keys() & given.keys():
-        part, its = _part(key), given[key]
-        if part == "encoder" or its.shape == own[key].shape:
+        unit, its = _unit(key), given[key]
+        if unit == "encoder" or its.shape == own[key].shape:
             continue
-        channels = part == HEAD and its.ndim and its.shape[0] != own[key].shape[0]
-        misfits[part] = f"it has {its.shape[0]} channels" if channels else "its sizes differ"
+        channels = unit == HEAD and its.ndim and its.shape[0] != own[key].shape[0]
+        misfits[unit] = f"it has {its.shape[0]} channels" if channels else "its sizes differ"
+    steps = {unit for key in own if (unit := _unit(key)).startswith(DECODER)}
+    if steps and steps <= misfits.keys():
+        misfits[DECODER] = "its sizes differ"
     return misfits
 
 
@@ -301,9 +386,15 @@ def _part(key: str) -> str:
     return key.partition(".")[0]
 
 
+def _unit(key: str) -> str:
+    """Return the part that a weight belongs to, each step of the decoder being one."""
+    step = STEP.match(key)
+    return _part(key) if step is None else step[0].rstrip(".")
+
+
 def _own_name(key: str, own: dict[str, Tensor]) -> str:
     """Return the network's name for a weight of a file: strip wrappers, and place a bare encoder's names."""
     for _ in WRAPPERS:
         for wrapper in WRAPPERS:
             key = key.removeprefix(wrapper)
-    return key if key in own else f"encoder.{key}"
+    return key if key in own or STEP.match(key) else f"encoder.{key}"

@@ -18,8 +18,10 @@ class Choice:
         key: Its name in a configuration, for example "data.crop".
         value: What it is set to.
         why: The reason, in words.
+        doubt: What may be wrong with it, and what to do about it: two sentences, the first without its full stop.
     """
 
     key: str
     value: Any
     why: str
+    doubt: tuple[str, str] | None = None

@@ -7,7 +7,7 @@ from math import ceil, floor, log2, sqrt
 from typing import Any
 
 from unetkit.planning.choice import Choice, Network
-from unetkit.planning.choose_length import choose_length, count_covering
+from unetkit.planning.choose_length import Work, choose_length, count_covering, fit_length
 from unetkit.planning.choose_network import THIN, Try, choose_network, describe_network
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
@@ -93,6 +93,7 @@ def choose(
     try_builtin: Try,
     time: Timing,
     minutes: float | None = None,
+    elapsed: Callable[[], float] = lambda: 0.0,
 ) -> list[Choice]:
     """Choose the settings of a training run.
 
@@ -102,7 +103,8 @@ def choose(
         given: Settings that are fixed, by key; the others are chosen to fit them.
         try_builtin: Called at most once, if the network may be that of the built-in model.
         time: Called at most once, if the length of the training is to be chosen.
-        minutes: How long training may take; by default what suits the machine.
+        minutes: How long the whole run may take; by default what suits the machine.
+        elapsed: Returns the seconds of it that are over.
 
     Returns:
         The settings in the order of a configuration, the given ones that bear on others among them.
@@ -124,7 +126,7 @@ def choose(
     network = describe_network(settings())
     if facts.classes > 2:
         take(Choice("model.classes", facts.classes, f"the masks have the values 0 to {facts.classes - 1}"))
-    if given.get("model.classes", 2) == 2 and facts.classes == 2:
+    if given.get("model.classes", 2) == 2 and facts.classes == 2 and "model.instances" not in chosen:
         take(choose_instances(facts))
     start = "trained weights" if settings().get("model.weights") else "random weights"
     take(Choice("model.lr", LEARNING_RATES[start], f"what AdamW does well with from {start}"))
@@ -139,13 +141,15 @@ def choose(
     share = 0.0 if isinstance(val, str) else float(val)
     if (cache := choose_cache(facts, machine)) is not None:
         take(cache)
-    if not {"data.crops_per_epoch", "trainer.max_epochs"} <= given.keys():
-        length = choose_length(
-            facts, machine, crop, batch, share, time(network, crop, batch), minutes, given.get("trainer.max_epochs")
-        )
-        for choice in length:
+    if {"data.crops_per_epoch", "trainer.max_epochs"} <= given.keys():
+        total = given["data.crops_per_epoch"] * given["trainer.max_epochs"]
+    else:
+        seconds, trained = time(network, crop, batch), start == "trained weights"
+        work = Work(facts, machine, crop, batch, share, seconds, trained, given.get("trainer.max_epochs"))
+        length = choose_length(work) if minutes is None else fit_length(work, minutes, elapsed())
+        for choice in length.choices:
             take(choice)
-    total = settings()["data.crops_per_epoch"] * settings()["trainer.max_epochs"]
+        total = length.crops
     augment = take(choose_augmentation(facts, total / count_covering(facts, crop, share)))
     if "data.augment" not in given:
         brighter = facts.brighter_inverted if inverted and inverted.value == "invert" else facts.brighter

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from math import ceil, floor
 
+from unetkit.errors import ConfigError
+from unetkit.inference.halo import halo_pixels
 from unetkit.planning.choice import Choice
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
@@ -29,58 +32,134 @@ TOTAL_CROPS = {"cpu": (640, 20_000), "gpu": (8_000, 100_000)}
 PASSES = 400
 """Times that the images are gone through at most."""
 
+BUDGET_SHARE = 0.1
+"""Share of a given time that validation may take."""
 
-def choose_length(
-    facts: Facts,
-    machine: Machine,
-    crop: int,
-    batch: int,
-    val: float,
-    seconds: float,
-    minutes: float | None,
-    epochs: int | None,
-) -> list[Choice]:
-    """Choose epochs and crops in each, so that training and validation take the time that there is.
+USEFUL = {False: 640, True: 160}
+"""Crops below which training teaches hardly anything: from random weights, and from a trained model."""
 
-    Args:
+FINISH = 3.0
+"""Seconds for reading and writing at the end of a run."""
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is.
+
+    Attributes:
+        choices: The settings.
+        crops: Crops in the whole run.
+    """
+
+    choices: tuple[Choice, ...]
+    crops: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do, and how long it takes.
+
+    Attributes:
         facts: The data.
         machine: The machine.
-        crop: In pixels.
+        crop: Side of a crop in pixels.
         batch: Crops in a batch.
         val: Share of the images that is validated on.
         seconds: For training on a crop.
-        minutes: How long it may take; None for what suits the machine.
+        trained: Whether training starts from a trained model.
         epochs: Number of epochs, if given.
     """
-    kind = "gpu" if machine.gpu else "cpu"
-    minutes = MINUTES[kind] if minutes is None else minutes
-    budget = 60 * minutes * (1 - RESERVED)
-    cover = facts.pixels / crop**2
-    validation = val * cover * seconds * VALIDATION_COST
+
+    facts: Facts
+    machine: Machine
+    crop: int
+    batch: int
+    val: float
+    seconds: float
+    trained: bool = False
+    epochs: int | None = None
+
+    @property
+    def validation(self) -> float:
+        """Seconds for validating once."""
+        return self.val * self.facts.pixels / self.crop**2 * self.seconds * VALIDATION_COST
+
+    @property
+    def finish(self) -> float:
+        """Seconds for the halo, measured on few windows, and the picture at the end."""
+        return FINISH + halo_pixels(2) / self.crop**2 * self.seconds * VALIDATION_COST + self.validation
+
+    @property
+    def covering(self) -> float:
+        """Crops that cover the images to train on once."""
+        return count_covering(self.facts, self.crop, self.val)
+
+
+def choose_length(work: Work) -> Length:
+    """Choose epochs and crops in each, so that training and validation take about the time that suits the machine."""
+    kind = "gpu" if work.machine.gpu else "cpu"
+    budget = 60 * MINUTES[kind] * (1 - RESERVED)
+    epochs = work.epochs
     if epochs is None:
-        affordable = floor(VALIDATION_SHARE * budget / validation) if validation else EPOCHS[kind][1]
+        affordable = floor(VALIDATION_SHARE * budget / work.validation) if work.validation else EPOCHS[kind][1]
         fewest, most_epochs = EPOCHS[kind]
         epochs = min(max(affordable, fewest), most_epochs)
     least, most = TOTAL_CROPS[kind]
-    enough = min(most, max(least, PASSES * count_covering(facts, crop, val)))
-    total = min(max((budget - epochs * validation) / seconds, least), enough)
-    batches = max(1, round(total / epochs / batch))
-    crops = batches * batch
-    needed = epochs * (crops * seconds + validation) / (1 - RESERVED) / 60
-    passes = epochs * crops / count_covering(facts, crop, val)
-    return [
-        Choice(
-            "data.crops_per_epoch",
-            crops,
-            f"{epochs * crops:,} crops in all: each part of the images comes about {passes:.3g} times",
-        ),
-        Choice(
-            "trainer.max_epochs",
-            epochs,
-            f"about {ceil(needed)} min in all: training on a crop takes {1000 * seconds:.0f} ms here"
-            f"{', while other work is going on: plan again when it is not' if machine.busy else ''}",
-        ),
-    ]
+    enough = min(most, max(least, PASSES * work.covering))
+    total = min(max((budget - epochs * work.validation) / work.seconds, least), enough)
+    batches = max(1, round(total / epochs / work.batch))
+    crops = batches * work.batch
+    needed = epochs * (crops * work.seconds + work.validation) / (1 - RESERVED) / 60
+    length = f"about {ceil(needed)} min in all: {_speed(work)}"
+    choices = (_crops(work, crops, epochs * crops), Choice("trainer.max_epochs", epochs, length))
+    return Length(choices, epochs * crops)
+
+
+def fit_length(work: Work, minutes: float, elapsed: float) -> Length:
+    """Choose the crops in an epoch for a run of a given time, of which validation takes a tenth or less.
+
+    How many epochs there will be is up to the clock.
+
+    Args:
+        work: What there is to do.
+        minutes: How long the whole command may take.
+        elapsed: Seconds that are over.
+
+    Raises:
+        ConfigError: There is no time for a single batch.
+    """
+    left = 60 * minutes - elapsed - work.finish - work.validation
+    if left < work.batch * work.seconds:
+        needed = ceil((60 * minutes - left + USEFUL[work.trained] * work.seconds) / 60)
+        raise ConfigError(
+            f"minutes: {minutes:g} is too little to train on a single batch: {elapsed:.0f} s went into looking at the "
+            f"images, a batch takes {work.batch * work.seconds:.1f} s, and the end of the run about "
+            f"{work.finish + work.validation:.0f} s.",
+            f"Give at least {needed} min; or use the built-in model without training (unetkit segment).",
+        )
+    epochs = work.epochs
+    if epochs is None:
+        most = EPOCHS["gpu" if work.machine.gpu else "cpu"][1]
+        epochs = min(max(floor(BUDGET_SHARE * left / work.validation), 2), most) if work.validation else most
+    total = max(left - epochs * work.validation, left * (1 - VALIDATION_SHARE)) / work.seconds
+    crops = max(1, round(total / epochs / work.batch)) * work.batch
+    choice = _crops(work, crops, total)
+    if total < USEFUL[work.trained]:
+        needed = ceil((elapsed + work.finish + 1.2 * USEFUL[work.trained] * work.seconds) / 60)
+        doubt = f"{minutes:g} min are little: there is time for about {total:.0f} crops, which teach hardly anything"
+        choice = replace(choice, doubt=(doubt, f"From about {needed} min on training is worth while here."))
+    return Length((choice,), total)
+
+
+def _crops(work: Work, crops: int, total: float) -> Choice:
+    passes = total / work.covering
+    why = f"{total:,.0f} crops in all: each part of the images comes about {passes:.3g} times"
+    return Choice("data.crops_per_epoch", crops, why)
+
+
+def _speed(work: Work) -> str:
+    busy = ", while other work is going on: plan again when it is not" if work.machine.busy else ""
+    return f"training on a crop takes {1000 * work.seconds:.0f} ms here{busy}"
 
 
 def count_covering(facts: Facts, crop: int, val: float) -> float:

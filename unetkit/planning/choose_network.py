@@ -63,7 +63,7 @@ def choose_network(
         free = facts.classes == 2 and by_image and not OWN_NETWORK & given.keys()
         trial = try_builtin() if free else None
         if trial is not None and trial.dice >= KNOWN:
-            return choose_builtin(trial)
+            return choose_builtin(trial, facts, given)
         return [choose_encoder(facts, machine, crop), *choose_depth(facts, machine, given)]
     return [
         Choice(
@@ -91,11 +91,24 @@ def describe_network(settings: Mapping[str, Any]) -> Network:
     return network
 
 
-def choose_builtin(trial: Trial) -> list[Choice]:
-    """Start from the built-in model, with its network and the images as it is used to them."""
+def choose_builtin(trial: Trial, facts: Facts, given: Mapping[str, Any]) -> list[Choice]:
+    """Start from the built-in model, with its network, its outputs and the images as it is used to them."""
     why = f"the built-in model finds such objects already, with a Dice of {trial.dice:.2f}: training starts from it"
     settings = [Choice(key, value, f"as '{trial.model}' has it") for key, value in trial.settings.items()]
-    return [Choice("model.weights", trial.model, why), *settings]
+    kept = [keep_instances(trial, facts)] if trial.instances and given.get("model.classes", 2) == 2 else []
+    return [Choice("model.weights", trial.model, why), *settings, *kept]
+
+
+def keep_instances(trial: Trial, facts: Facts) -> Choice:
+    """Go on learning to tell objects apart, as the built-in model does, where the masks show single objects."""
+    kept = f"'{trial.model}' tells objects apart, which it keeps"
+    if facts.kind == "instances":
+        return Choice("model.instances", True, f"{kept}: the masks number the objects")
+    if trial.separate:
+        why = f"each connected part of the masks is taken for one object ('{trial.model}' sees several in "
+        return Choice("model.instances", True, f"{kept}: {why}{trial.several:.0%} of them)")
+    why = f"the masks do not number the objects, and in {trial.several:.0%} of their connected parts '{trial.model}' "
+    return Choice("model.instances", False, f"{why}sees several: of its outputs the mask alone is kept")
 
 
 def choose_depth(facts: Facts, machine: Machine, given: Mapping[str, Any]) -> list[Choice]:

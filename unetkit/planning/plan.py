@@ -2,52 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from functools import partial
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
+from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from unetkit.data.places import Places
+from unetkit.data.pairs import Pair
+from unetkit.data.places import Places, name_of
 from unetkit.data.split import split_fraction
 from unetkit.errors import ConfigError
 from unetkit.models.weights import trained_on
-from unetkit.planning.choice import Choice
 from unetkit.planning.choose import choose
-from unetkit.planning.machine import Machine, find_machine
+from unetkit.planning.machine import find_machine
 from unetkit.planning.measure import Facts, look_at_all, measure
+from unetkit.planning.planned import PLACES, Planned
 from unetkit.planning.timing import time_crop
-from unetkit.planning.trial import try_builtin
+from unetkit.planning.trial import Trial, try_builtin
 from unetkit.planning.warn import Concern, find_concerns
+from unetkit.planning.write import describe, settings_of, write_plan
 
-PLACES = tuple(field.name for field in fields(Places))
-"""Settings of the data that say where they are."""
+TRIAL_SHARE = 0.05
+"""Share of a given time that trying the built-in model, and timing a few steps, may each take."""
+
+FEW_IMAGES = 100
+"""Up to so many images, training may not be needed; more of them can teach what the built-in model does not know."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A training run that is not started yet.
+class Plan(Planned):
+    """A training run that is not started yet: its settings, each with its reason, and what may spoil it.
 
-    Attributes:
-        given: Settings that were fixed before, by key.
-        facts: What the images to train on are like (with those to validate on, where these are a fraction of them).
-        machine: What it runs on.
-        choices: The settings that were chosen, and the given ones that bear on them.
-        concerns: What may spoil it.
+    Example:
+        >>> import unetkit
+        >>> plan = unetkit.plan("mydata", minutes=10)  # doctest: +SKIP
+        >>> print(plan)  # doctest: +SKIP
+        >>> plan.write("mydata.yaml")  # doctest: +SKIP
     """
 
-    given: Mapping[str, Any]
-    facts: Facts
-    machine: Machine
-    choices: tuple[Choice, ...]
-    concerns: tuple[Concern, ...]
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that were chosen, by key, without those that were given."""
+        return settings_of(self)
+
+    def write(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the configuration for `unetkit fit --config`, and return its path.
+
+        Raises:
+            OutputError: The file exists and may not be overwritten, or cannot be written.
+        """
+        write_plan(self, Path(path), overwrite=overwrite)
+        return Path(path)
+
+    def __str__(self) -> str:
+        """Return what `unetkit plan` prints."""
+        return "\n".join(describe(self))
 
 
-def make_plan(given: Mapping[str, Any], minutes: float | None = None) -> Plan:
+def plan(
+    train: str | Path,
+    *,
+    masks: str | Path | None = None,
+    pages: str | None = None,
+    val: float | str | Path | None = None,
+    val_masks: str | Path | None = None,
+    val_pages: str | None = None,
+    minutes: float | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Look at images and masks, and choose settings for `unetkit fit` that suit them and this machine.
+
+    Args:
+        train: A folder with `images` and `masks` in it, a stack or a folder of images (with `masks`), or a CSV.
+        masks: Folder, stack or file of the masks, where `train` does not have them.
+        pages: Pages of the stack to train on, for example "0-20,24"; all by default.
+        val: Images to validate on: a fraction, or any of the forms of `train`; by default a fraction that is chosen.
+        val_masks: Masks of `val`.
+        val_pages: Pages of the stack to validate on.
+        minutes: How long the whole run may take; by default about 25 on a processor and 40 on a GPU.
+        settings: Further settings that are fixed, by key, for example {"model.encoder": "resnet34"}.
+
+    Returns:
+        The settings with their reasons, and warnings; `Plan.write` writes them as a configuration.
+
+    Raises:
+        ConfigError: There is no time to train in.
+        DataError: The images and masks cannot be trained on.
+        ImageError: A file that cannot be read.
+    """
+    place = {"train": train, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
+    given = {
+        f"data.{name}": str(value) if isinstance(value, Path) else value
+        for name, value in place.items()
+        if value is not None
+    }
+    return make_plan({**given, **(settings or {})}, minutes)
+
+
+def make_plan(
+    given: Mapping[str, Any],
+    minutes: float | None = None,
+    began: float | None = None,
+    clock: Callable[[], float] = monotonic,
+) -> Plan:
     """Plan a training run.
 
     Args:
         given: Settings that are fixed, by key; at least "data.train".
-        minutes: How long training may take; by default what suits the machine.
+        minutes: How long the whole run may take; by default what suits the machine.
+        began: When the run's time began, by the clock; by default it begins when the plan is done.
+        clock: Returns the time in seconds.
 
     Raises:
         ConfigError: There is no time to train in.
@@ -56,22 +120,67 @@ def make_plan(given: Mapping[str, Any], minutes: float | None = None) -> Plan:
     """
     if minutes is not None and minutes <= 0:
         raise ConfigError(f"minutes: {minutes:g} is not possible.", "Use a number above 0.")
+    limit = inf if minutes is None else 60 * TRIAL_SHARE * minutes
     place: dict[str, Any] = {name: given.get(f"data.{name}") for name in PLACES}
     places = Places(**place)
     pairs, own = places.find(), places.find_validation()
+    opened = clock()
     looks = look_at_all([*pairs, *own])
+    looking = clock() - opened
     facts = measure(looks[: len(pairs)])
     machine = find_machine(str(given.get("trainer.accelerator", "auto")))
+    tried: list[Trial] = []
+
+    def try_once() -> Trial | None:
+        trial = try_builtin(looks[: len(pairs)], limit)
+        tried.extend(() if trial is None else (trial,))
+        return trial
 
     def time(network: Mapping[str, Any], crop: int, batch: int) -> float:
-        return time_crop(network, facts.channels, crop, batch, machine)
+        return time_crop(network, facts.channels, crop, batch, machine, limit)
 
-    choices = choose(facts, machine, given, partial(try_builtin, looks[: len(pairs)]), time, minutes)
+    def elapsed() -> float:
+        """Return the seconds before training: so far, and for reading the images again."""
+        return looking + (0.0 if began is None else clock() - began)
+
+    choices = choose(facts, machine, given, try_once, time, minutes, elapsed)
     chosen = {choice.key: choice.value for choice in choices}
     share = 0.0 if own else chosen.get("data.val", 0.0)
     held = {id(pair) for pair in own or split_fraction(pairs, share, given.get("data.seed", 0))[1]}
     held_out = [id(look.pair) in held for look in looks]
     start = given.get("model.weights", chosen.get("model.weights"))
     seen = () if start is None else trained_on(str(start))
-    concerns = find_concerns(looks, facts, chosen["data.crop"], held_out, seen)
-    return Plan(given, facts, machine, tuple(choices), tuple(concerns))
+    doubts = [Concern("doubt", choice.doubt[0], (), choice.doubt[1]) for choice in choices if choice.doubt]
+    found = find_concerns(looks, facts, chosen["data.crop"], held_out, seen)
+    concerns = (*doubts, *_left_out(places), *found)
+    instead = need_not_train(tried[0], facts, pairs, places) if tried else ""
+    return Plan(given, facts, machine, tuple(choices), concerns, minutes, instead)
+
+
+def _left_out(places: Places) -> list[Concern]:
+    """Name the images without a mask and the masks without an image that are skipped."""
+    names = tuple(path.name for path in places.left_out())
+    problem = f"{len(names)} images without a mask and masks without an image are left out"
+    return [Concern("unpaired", problem, names, "Check that none of them is needed.")] if names else []
+
+
+def need_not_train(trial: Trial, facts: Facts, pairs: Sequence[Pair], places: Places) -> str:
+    """Say that training is not needed, and which command to use; "" where it is worth while."""
+    numbered = facts.kind == "instances"
+    if facts.images > FEW_IMAGES or not trial.is_enough(numbered):
+        return ""
+    folders = {pair.image.parent for pair in pairs}
+    if Path(places.train).is_file():
+        images = places.train if len({pair.image for pair in pairs}) == 1 else str(pairs[0].image)
+    else:
+        images = str(folders.pop() if len(folders) == 1 else pairs[0].image)
+    output = "labels" if numbered or trial.separate else "mask"
+    target = f"{name_of(places.train)}_{output}" + ("" if Path(images).is_dir() else ".tif")
+    command = f"unetkit segment {shlex.quote(images)} {shlex.quote(target)} --output {output}"
+    objects = f" and an F1 score of its objects of {trial.f1:.2f}" if numbered else ""
+    known = " It was trained on these images, so look at others of yours too." if trial.known else ""
+    return (
+        f"You need not train: the built-in model '{trial.model}' finds these objects with a Dice of {trial.dice:.2f}"
+        f"{objects} ({trial.images} images tried), and training on {facts.images} images can hardly be expected to do "
+        f"better.{known} Use it: {command}"
+    )

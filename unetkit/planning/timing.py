@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from time import perf_counter
 from typing import Any
 
@@ -22,7 +23,9 @@ LOADING = 0.015
 """Seconds in which one core reads and augments a crop of 256 x 256 pixels."""
 
 
-def time_crop(network: Mapping[str, Any], channels: int, crop: int, batch: int, machine: Machine) -> float:
+def time_crop(
+    network: Mapping[str, Any], channels: int, crop: int, batch: int, machine: Machine, limit: float = inf
+) -> float:
     """Return the seconds that training on a crop takes, its augmentation included.
 
     Args:
@@ -31,6 +34,7 @@ def time_crop(network: Mapping[str, Any], channels: int, crop: int, batch: int, 
         crop: Side of the crops in pixels.
         batch: Crops in a batch.
         machine: What it runs on.
+        limit: Seconds after which no further step is timed.
     """
     device = torch.device(machine.device)
     count = batch if machine.gpu else min(batch, max(1, TIMED_PIXELS // crop**2))
@@ -48,6 +52,8 @@ def time_crop(network: Mapping[str, Any], channels: int, crop: int, batch: int, 
         optimizer.zero_grad()
         loss.item()  # waits for the device
         seconds.append(perf_counter() - start)
+        if len(seconds) > 1 and sum(seconds) > limit:
+            break
     step = min(seconds[1:]) / count
     loading = LOADING * (crop / 256) ** 2
     if machine.gpu:  # side by side

@@ -14,7 +14,7 @@ from unetkit.io.names import printable
 from unetkit.io.partial import check_target, partial_file
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
-from unetkit.planning.plan import PLACES, Plan
+from unetkit.planning.planned import PLACES, Planned
 
 WIDTH = 116
 """Characters of a line of comment."""
@@ -31,18 +31,21 @@ KINDS = {
     "classes": "a number for each class",
 }
 
+TIME = "time for the whole run: the learning rate follows the clock, and the run ends within it"
+
 RANDOM_WEIGHTS = "weights: imagenet starts from a trained encoder instead (downloaded once)"
 
 
-def settings_of(plan: Plan) -> dict[str, Any]:
+def settings_of(plan: Planned) -> dict[str, Any]:
     """Return what was chosen, by key, without what was given."""
     return {choice.key: choice.value for choice in plan.choices if choice.key not in plan.given}
 
 
-def describe(plan: Plan) -> list[str]:
+def describe(plan: Planned) -> list[str]:
     """Say in lines what there is, what was chosen and why, and what to beware of."""
     return [
         *_facts(plan),
+        *(["", plan.instead] if plan.instead else []),
         "",
         *(f"{choice.key}: {_flow(choice.value)}  ({choice.why})" for choice in plan.choices),
         *([""] if plan.concerns else []),
@@ -50,7 +53,7 @@ def describe(plan: Plan) -> list[str]:
     ]
 
 
-def to_yaml(plan: Plan, target: Path) -> str:
+def to_yaml(plan: Planned, target: Path) -> str:
     """Return the configuration, each setting below its reason.
 
     Args:
@@ -60,9 +63,15 @@ def to_yaml(plan: Plan, target: Path) -> str:
     lines = ["# Planned by `unetkit plan`: a suggestion, of which every value can be changed.", "#"]
     command = " ".join(f"unetkit fit --config {shlex.quote(str(target))}".splitlines())
     lines += [f"#   {printable(command)}", "#"]
-    for text in (*_facts(plan), *(f"Warning: {concern.text}" for concern in plan.concerns)):
+    for text in (
+        *_facts(plan),
+        *([plan.instead] if plan.instead else []),
+        *(f"Warning: {concern.text}" for concern in plan.concerns),
+    ):
         lines += _comment(text)
     lines += ["", "seed_everything: 0"]
+    if plan.minutes is not None:
+        lines += ["", *_comment(TIME), f"minutes: {plan.minutes:g}"]
     for group in ("model", "data", "trainer"):
         own = [choice for choice in plan.choices if choice.key.startswith(f"{group}.")]
         lines += ["", f"{group}:"]
@@ -86,7 +95,7 @@ def to_yaml(plan: Plan, target: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_plan(plan: Plan, target: Path, *, overwrite: bool) -> None:
+def write_plan(plan: Planned, target: Path, *, overwrite: bool) -> None:
     """Write the configuration.
 
     Raises:
@@ -97,7 +106,7 @@ def write_plan(plan: Plan, target: Path, *, overwrite: bool) -> None:
         path.write_text(to_yaml(plan, target), encoding="utf-8", errors="backslashreplace")  # as JSON and YAML do
 
 
-def _facts(plan: Plan) -> Iterator[str]:
+def _facts(plan: Planned) -> Iterator[str]:
     """Say what the data and the machine are."""
     yield _images(plan.facts)
     yield _labels(plan.facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Literal, get_args
@@ -11,18 +12,26 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from unetkit.data.base import TrainingData
-from unetkit.errors import ConfigError, closest
+from unetkit.errors import ConfigError, ModelError, closest
 from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
-from unetkit.models.weights import find_source, load_weights, trained_on
+from unetkit.models.weights import LoadReport, find_source, load_weights, trained_on
 from unetkit.report.console import say
 from unetkit.training.average import move_average
 from unetkit.training.schedule import Schedule, rate_factor
 
+SPEC_KEY = "unetkit"
+"""Key of the spec's JSON in a checkpoint."""
+START_KEY = "unetkit_start"
+"""Key in a checkpoint of what is known of the model that a run started from."""
+
 
 class NetworkModule(LightningModule):
     """A network in training; what is learned is up to the subclass.
+
+    It is built when its data are known, or when `load_from_checkpoint` says what they were. Lightning's Trainer can
+    fit, validate, test and predict with it.
 
     Args:
         spec: What is trained; its channels, normalisation and the like are those of the data from `setup` on.
@@ -38,12 +47,16 @@ class NetworkModule(LightningModule):
     Attributes:
         segmenter: The model in training; built in `setup`, when the data are known.
         averaged: The average of the weights over the steps, None if `ema_decay` is 0.
-        starts_trained: Whether all of the network's weights come from a model; it is then judged before it is trained.
+        progress: Returns the share of the training time that is over, where the run has a given time.
+        starts_trained: Whether all of the network's outputs come from a model; it is then judged before it is trained.
+        start_spec: What the model is while it is judged before training: its images are normalised as it is used to.
     """
 
     segmenter: Segmenter
     averaged: nn.Module | None
+    progress: Callable[[], float] | None = None
     starts_trained: bool = False
+    start_spec: ModelSpec | None = None
 
     def __init__(
         self,
@@ -76,11 +89,25 @@ class NetworkModule(LightningModule):
         self.ema_decay = ema_decay
         self.compiled = compile
 
-    def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Build the network for the data that the trainer has."""
+    def setup(self, stage: str) -> None:
+        """Build the network for the data that the trainer has.
+
+        Raises:
+            ConfigError: They are not data of unetkit, which say what network is needed.
+        """
+        built = hasattr(self, "segmenter")
+        if not isinstance(getattr(self.trainer, "datamodule", None), TrainingData):
+            if not built or stage == "fit":
+                raise ConfigError(
+                    f"{type(self).__name__} cannot tell which network the data need.",
+                    "Give the Trainer data of unetkit (datamodule=SegmentationData(...), for example).",
+                )
+            return
         data = self.data
-        channels = data.channels if self.in_channels == "auto" else self.in_channels
+        channels = self.spec.in_channels if built else data.channels if self.in_channels == "auto" else self.in_channels
         self.fit_data(channels)
+        if built and stage != "fit":
+            return  # a network that is there is judged, or used, as it is
         self.spec = replace(
             self.spec,
             in_channels=channels,
@@ -89,21 +116,80 @@ class NetworkModule(LightningModule):
             pixel_size_um=data.pixel_size_um,
             training_images=self._describe_images(),
         )
-        if hasattr(self, "segmenter"):
-            return  # validated after it was fitted: the network is there
-        self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
+        if built:
+            self.starts_trained = True
+            self.segmenter = Segmenter(self.spec, self.segmenter.network)
+            return
+        self._build()
         resuming = self.trainer.ckpt_path is not None  # then the weights come from the checkpoint
         if self.weights is not None and not resuming:
             report = load_weights(self.segmenter.network, self.weights, self.spec, decoder=self.decoder_weights)
-            self.starts_trained = not report.missing
+            self.take_start(report)
             if self.trainer.is_global_zero:
                 say(f"{self.weights}: {report}.")
                 self._compare_normalization(self.weights)
+            self._average()
         self.prepare_network()
+
+    def _build(self) -> None:
+        """Make the network that the spec describes, and its average."""
+        self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
         network = self.segmenter.network
-        self.averaged = deepcopy(network).requires_grad_(False) if self.ema_decay else None
+        self._average()
         predict = network.predict_inside if isinstance(network, PlainUnet) else network.__call__
         self._forward = torch.compile(predict) if self.compiled else predict
+
+    def _average(self) -> None:
+        """Begin the average with the weights as they are."""
+        self.averaged = deepcopy(self.segmenter.network).requires_grad_(False) if self.ema_decay else None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note what the network is, and which images the start was trained on: its file may be gone later."""
+        seen = self.spec.training_images
+        checkpoint[SPEC_KEY] = self.spec.to_json()
+        checkpoint[START_KEY] = {"digests": [] if seen is None else list(seen.digests)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Build the network, where no data have told what it is; take up which images the start was trained on.
+
+        Raises:
+            ModelError: The checkpoint is of another network, or does not say of which.
+        """
+        if not hasattr(self, "segmenter"):
+            if SPEC_KEY not in checkpoint:
+                raise ModelError("The checkpoint does not say what network it is of.", "Load the model.safetensors.")
+            self.spec = ModelSpec.from_json(checkpoint[SPEC_KEY], "the checkpoint")
+            self._build()
+            self.prepare_network()
+        own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        given = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        if own != given:
+            differ = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+            raise ModelError(
+                f"The checkpoint is of another network: {len(differ)} of its weights differ, such as {differ[0]}.",
+                "Use the settings of the network that it is of; to start from its weights, give it as model.weights.",
+            )
+        if (images := self.spec.training_images) is not None:
+            known = checkpoint.get(START_KEY, {}).get("digests", [])
+            digests = tuple(dict.fromkeys((*images.digests, *known)))
+            self.spec = replace(self.spec, training_images=replace(images, digests=digests))
+
+    def take_start(self, report: LoadReport) -> None:
+        """Note what the first weights can do already."""
+        self.starts_trained = report.predicts
+
+    @property
+    def judged_spec(self) -> ModelSpec:
+        """What the model is that is validated now: before training it may differ."""
+        return self.start_spec if self.start_spec is not None and self.trainer.sanity_checking else self.spec
+
+    def rank(self, scores: dict[str, float]) -> list[float]:
+        """Return what decides which epoch is the best: the scores in their order, of which the first decides.
+
+        Args:
+            scores: Validation scores by name, in the order of their weight.
+        """
+        return list(scores.values())
 
     def _compare_normalization(self, weights: str) -> None:
         """Say so if the weights are used to images that are normalised otherwise."""
@@ -142,6 +228,20 @@ class NetworkModule(LightningModule):
         """The data that the trainer has."""
         return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
 
+    def predict_window(self) -> int:
+        """Predict something like what follows on training, so that its time can be measured; return its pixels."""
+        return 0
+
+    def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:  # noqa: ARG002
+        """Return how long what follows on training takes.
+
+        Args:
+            validation: Seconds for validating.
+            pixel: Seconds for predicting a pixel.
+            positions: Windows along each axis with which the halo is measured.
+        """
+        return 0.0
+
     def best_network(self) -> nn.Module:
         """Return the network to judge and to keep: the averaged one, or the one in training where none is averaged."""
         return self.segmenter.network if self.averaged is None else self.averaged
@@ -163,9 +263,9 @@ class NetworkModule(LightningModule):
             move_average(self.averaged, self.segmenter.network, decay)
             self._averaged_steps = self.trainer.global_step
 
-    def rate_factor(self, step: int, steps: int) -> float:
-        """Return the factor on the learning rate at a step of a run of `steps`."""
-        return rate_factor(self.schedule, step / steps)
+    def rate_factor(self, step: int, share: float) -> float:  # noqa: ARG002
+        """Return the factor on the learning rate at a step, when a share of the run is over."""
+        return rate_factor(self.schedule, share)
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer of the network."""
@@ -174,6 +274,10 @@ class NetworkModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimizer with the schedule, both stepped with every batch."""
         optimizer = self.build_optimizer()
-        steps = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate_factor(step, steps))
+        steps = max(1.0, float(self.trainer.estimated_stepping_batches))  # infinite where only time ends the run
+
+        def factor(step: int) -> float:
+            return self.rate_factor(step, max(step / steps, self.progress() if self.progress else 0.0))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import signal
+import threading
 from collections.abc import Callable
 from math import inf
 from pathlib import Path
@@ -11,11 +13,15 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
 
-from unetkit.errors import OutputError
+from unetkit.errors import DataError, OutputError
+from unetkit.io.partial import partial_file
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
 from unetkit.report.console import say
 from unetkit.training.base import NetworkModule
+from unetkit.training.budget import budget_of
+from unetkit.training.keys import CONFIG_FILE
 
 METRICS_FILE = "metrics.csv"
 SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", "val_image_auroc", "val_image_accuracy")
@@ -46,6 +52,7 @@ class RunFolder(Callback):
     def __init__(self, folder: Path, fill: Callable[[Path], None] | None) -> None:
         self._folder = folder
         self._fill = fill
+        self._settings: str | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make it, and fill it."""
@@ -59,6 +66,38 @@ class RunFolder(Callback):
             ) from error
         if self._fill is not None:
             self._fill(self._folder)
+        config = self._folder / CONFIG_FILE
+        self._settings = config.read_text(encoding="utf-8") if config.is_file() else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the settings: a checkpoint holds those that it was trained with."""
+        return {"settings": self._settings}
+
+
+class OwnSignals(Callback):
+    """Leaves SIGTERM to the handler that was there before Lightning's, which speaks to the other processes first.
+
+    Those may wait for this one in the middle of a step. Where there was no handler, Lightning's stays.
+    """
+
+    def __init__(self) -> None:
+        self._handler: Any = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note the handler."""
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put it back: Lightning has put its own there just now."""
+        self._put_back()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put it back, where there was no validation before."""
+        self._put_back()
+
+    def _put_back(self) -> None:
+        if callable(self._handler) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handler)
 
 
 class KeepBest(Callback):
@@ -79,6 +118,8 @@ class KeepBest(Callback):
         self.best_score = -inf
         self.best_epoch = BEFORE_TRAINING
         self.best_scores: dict[str, float] = {}
+        self.best_rank = [-inf]
+        self.start_scores: dict[str, float] = {}
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Have a network that is trained already judged on all images to validate on."""
@@ -91,7 +132,11 @@ class KeepBest(Callback):
             return
         metrics = trainer.callback_metrics
         scores = {name: float(metrics[name]) for name in self.scores if name in metrics}
-        if list(scores.values()) > (list(self.best_scores.values()) or [-inf]):
+        ranked = pl_module.rank(scores) if isinstance(pl_module, NetworkModule) else list(scores.values())
+        if _is_start(trainer, pl_module):
+            self.start_scores = scores
+        if ranked > self.best_rank:
+            self.best_rank = ranked
             self.best_score = scores[self.scores[0]]
             self.best_scores = scores
             self._write(trainer, pl_module)
@@ -104,17 +149,20 @@ class KeepBest(Callback):
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.best_epoch = BEFORE_TRAINING if trainer.sanity_checking else trainer.current_epoch
         if trainer.is_global_zero and isinstance(pl_module, NetworkModule):
-            save_model(Segmenter(pl_module.spec, pl_module.best_network()), self.path)
+            save_model(Segmenter(pl_module.judged_spec, pl_module.best_network()), self.path)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run has to know."""
-        return {"best_score": self.best_score, "best_epoch": self.best_epoch, "best_scores": self.best_scores}
+        names = ("best_score", "best_epoch", "best_scores", "best_rank", "start_scores")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.best_score = state_dict["best_score"]
         self.best_epoch = state_dict["best_epoch"]
         self.best_scores = state_dict["best_scores"]
+        self.best_rank = state_dict.get("best_rank", list(self.best_scores.values()) or [-inf])
+        self.start_scores = state_dict.get("start_scores", {})
 
 
 class MetricsTable(Callback):
@@ -142,8 +190,8 @@ class MetricsTable(Callback):
         if not trainer.is_global_zero:
             return
         kept = [row for row in self._rows() if int(row["epoch"]) < trainer.current_epoch]
-        with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
+        with partial_file(self.path) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns, restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(kept)
 
@@ -179,16 +227,50 @@ class MetricsTable(Callback):
         if self.speak:
             decides = self.scores[0]
             score = f"  {SCORE_WORDS[decides]} {row[decides]}" if row[decides] else ""
-            say(
-                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {row['train_loss']}{score}"
-                f"  ({row['seconds']} s)"
-            )
+            say(f"epoch {name_epoch(trainer)}  loss {row['train_loss']}{score}  ({row['seconds']} s)")
+
+    def check(self, epochs: int) -> None:
+        """Check that the table of a run that is resumed is whole; say so if there is none.
+
+        Args:
+            epochs: Number of epochs that are done.
+
+        Raises:
+            DataError: It is cut off.
+        """
+        if not self.path.is_file():
+            say(f"There is no {self.path}: it begins anew with epoch {epochs + 1}.")
+            return
+        remedy = "Put it back; or delete it, and it begins anew where the run goes on."
+        try:
+            rows = self._rows()
+            found = {int(row["epoch"]) for row in rows if None not in row and None not in row.values()}
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            raise DataError(f"{self.path} is damaged: it is not the table of a run.", remedy) from error
+        whole = self.path.read_bytes().endswith(b"\n") and set(range(min(found, default=0), epochs)) <= found
+        if not whole:
+            raise DataError(f"{self.path} is damaged: epochs of the {epochs} that are done are missing.", remedy)
 
     def _rows(self) -> list[dict[str, str]]:
         if not self.path.is_file():
             return []
         with self.path.open(newline="") as file:
             return list(csv.DictReader(file))
+
+
+def name_epoch(trainer: Trainer) -> str:
+    """Return the number of the present epoch, from 1, and how far the run has come."""
+    budget = budget_of(trainer)
+    if budget is not None:
+        return f"{trainer.current_epoch + 1}, {budget.progress:.0%} of the time"
+    return f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+
+
+class TrainingBar(RichProgressBar):
+    """A progress bar that counts epochs from 1, or says how much of the time is over."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {name_epoch(self.trainer)}"
 
 
 class CpuNotice(Callback):
@@ -217,10 +299,8 @@ class CpuNotice(Callback):
             seconds = (monotonic() - self._start) / (self._batches - 1)
             epoch = seconds * float(trainer.num_training_batches)
             left = seconds * (float(trainer.estimated_stepping_batches) - trainer.global_step)
-            say(
-                f"A batch takes {seconds:.2f} s: an epoch about {_duration(epoch)}, the whole run about "
-                f"{_duration(left)}, and validation on top."
-            )
+            whole = "" if budget_of(trainer) else f", the whole run about {_duration(left)}"
+            say(f"A batch takes {seconds:.2f} s: an epoch about {_duration(epoch)}{whole}, and validation on top.")
             self._batches = TIMED_BATCHES + 1
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.data.labelled import LabelledData
 from unetkit.errors import ConfigError
+from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, ModelSpec
 from unetkit.training.base import NetworkModule
 from unetkit.training.image_classes import batch_logits, check_names, check_one_device, image_loss, image_scores
@@ -60,6 +63,7 @@ class ClassificationModule(NetworkModule):
         super().__init__(spec, weights, False, in_channels, lr, weight_decay, schedule, ema_decay, compile)
         self.image_classes = tuple(image_classes)
         self._judged: list[tuple[Tensor, Tensor]] = []
+        self.save_hyperparameters()
 
     @property
     def data(self) -> LabelledData:
@@ -69,7 +73,8 @@ class ClassificationModule(NetworkModule):
     def setup(self, stage: str) -> None:
         """Read the images, and build the network for them."""
         check_one_device(self.trainer)
-        self.data.label_images(self.image_classes, None if self.in_channels == "auto" else self.in_channels)
+        if isinstance(self.data, LabelledData):
+            self.data.label_images(self.image_classes, None if self.in_channels == "auto" else self.in_channels)
         super().setup(stage)
 
     def fit_data(self, channels: int) -> None:  # noqa: ARG002  # `label_images` has checked them
@@ -91,6 +96,23 @@ class ClassificationModule(NetworkModule):
         with torch.autocast(self.device.type, enabled=False):
             logits = batch_logits(self.best_network(), self.segmenter.normalizer, batch)
         self._judged.append((logits, batch["label"]))
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> NDArray[np.float32]:  # noqa: ARG002
+        """Return the probability of each class of whole images (N, classes), 0 to 1."""
+        with torch.autocast(self.device.type, enabled=False):
+            logits = batch_logits(self.best_network(), self.segmenter.normalizer, batch)
+        probabilities: NDArray[np.float32] = to_image_probabilities(logits).cpu().numpy()
+        return probabilities
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Judge images, as in validation."""
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Log test_image_auroc, where every class is among the images, and test_image_accuracy."""
+        logits, labels = (torch.cat(part) for part in zip(*self._judged, strict=True))
+        self._judged.clear()
+        self.log_dict({f"test_{name}": value for name, value in image_scores(logits, labels).items()})
 
     def on_validation_epoch_end(self) -> None:
         """Log val_image_auroc and val_image_accuracy over all images to validate on."""

@@ -16,8 +16,8 @@ from unetkit.training.classification import ClassificationModule
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation
 from unetkit.training.fold_runs import FoldCLI, fit_folds
-from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training, say_best
 from unetkit.training.keys import FIT_LABELS
+from unetkit.training.run import End, best_of, describe_run, quiet_lightning, run_training, say_best
 
 SCORES = ("val_image_auroc", "val_image_accuracy")
 
@@ -95,13 +95,13 @@ def train_to_classify(
         UnetkitError: The data or settings do not fit, or there is nothing to resume.
     """
 
-    def finish(interrupted: bool) -> ClassificationResult:
+    def finish(end: End) -> ClassificationResult:
         folder, keeper = Path(trainer.default_root_dir), best_of(trainer)
         path = folder / MODEL_FILE
         segmenter = load_network(path)
         segmenter.spec = replace(segmenter.spec, training=describe_run(trainer, data, **keeper.best_scores))
         save_model(segmenter, path)
-        return ClassificationResult(folder, path, keeper.best_scores, keeper.best_epoch + 1, interrupted)
+        return ClassificationResult(folder, path, keeper.best_scores, keeper.best_epoch + 1, end.interrupted)
 
     return run_training(trainer, module, data, finish, resume=resume)
 

@@ -20,15 +20,9 @@ from unetkit.training.classification_run import ClassificationResult, fit_labels
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation, fold_folder
 from unetkit.training.fold_runs import FoldCLI, fit_folds
-from unetkit.training.module import SegmentationModule
-from unetkit.training.run import (
-    PICTURE_FILE,
-    RunResult,
-    quiet_lightning,
-    say_best,
-    train,
-)
 from unetkit.training.keys import CONFIG_FILE, FIT, check_names_data, has_labels_alone
+from unetkit.training.module import SegmentationModule
+from unetkit.training.run import PICTURE_FILE, RunResult, quiet_lightning, say_best, train
 
 
 class FitCLI(RunCLI):
@@ -43,8 +37,9 @@ class FitCLI(RunCLI):
         """Parse; without a config, choose what is not given."""
         super().parse_arguments(parser, args)
         if self.config.plan and not self.config.config:
-            parser.set_defaults(_plan(parser.parse_args(args, defaults=False), self.config.minutes))
+            parser.set_defaults(_plan(parser.parse_args(args, defaults=False), self.config.minutes, self.began))
             self.config = parse(parser, args)
+            self.end_by_time(parser, args)
 
     def default_name(self) -> str:
         """Return the name of the folder of the data."""
@@ -55,11 +50,12 @@ class FitFoldCLI(FoldCLI, FitCLI):
     """The command line of one fold."""
 
 
-def fit(args: list[str]) -> RunResult | CrossValidation | ClassificationResult:
+def fit(args: list[str], began: float | None = None) -> RunResult | CrossValidation | ClassificationResult:
     """Train as the command line says: one run, or one for each fold; or one on labels of whole images alone.
 
     Args:
         args: What follows `unetkit fit` on the command line.
+        began: When the command began, by the monotonic clock; by default now.
 
     Raises:
         UnetkitError: The settings or the data do not fit, or there is nothing to resume.
@@ -76,7 +72,7 @@ def fit(args: list[str]) -> RunResult | CrossValidation | ClassificationResult:
     if has_labels_alone(args):
         return fit_labels(args, resume=resume is not None)
     with quiet_lightning():
-        cli = FitCLI(args)
+        cli = FitCLI(args, began)
         if cli.datamodule.fold == "all":
             return fit_folds(cli, args, FitFoldCLI, train, "mask.tif")
         result = train(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
@@ -85,7 +81,7 @@ def fit(args: list[str]) -> RunResult | CrossValidation | ClassificationResult:
     return result
 
 
-def _plan(given: Namespace, minutes: float | None) -> dict[str, Any]:
+def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, Any]:
     """Choose the settings that are not given, say them, and return them by key.
 
     Raises:
@@ -98,7 +94,8 @@ def _plan(given: Namespace, minutes: float | None) -> dict[str, Any]:
             f"Write one with `unetkit plan {shlex.quote(fixed['data.train'])}`, then give it with --config.",
         )
     say(f"Looking at {fixed['data.train']}, and trying out a few steps.")
-    plan = make_plan(fixed, minutes)
+    folds = fixed.get("data.folds", 1)  # each has the same part of the time
+    plan = make_plan(fixed, None if minutes is None else minutes / folds, began)
     for line in describe(plan):
         say(line)
     say("")
@@ -114,16 +111,20 @@ def _report(result: RunResult, data: SegmentationData) -> None:
     if "val_ap50" in result.scores:
         ap, f1, pq = (result.scores[name] for name in ("val_ap50", "val_f1", "val_pq"))
         say(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")
-    say(
-        f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
-        f"(measured, stored in the model)."
-    )
+    if result.halo is None:
+        say("Its halo was not measured, so `segment` takes a usual one; going on with the run measures it.")
+    else:
+        say(
+            f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
+            f"(measured, stored in the model)."
+        )
     smallest = data.smallest_object()
     if smallest.pixels:
         say(
             f"Labels leave out objects of fewer than {smallest.pixels} pixels, as are {smallest.smaller:,} of the "
             f"{smallest.objects:,} trained on (measured, stored in the model)."
         )
-    say(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
+    if (result.folder / PICTURE_FILE).is_file():
+        say(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
     example = shlex.quote(str(data.example_image()))
     say(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model))}")

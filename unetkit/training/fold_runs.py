@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from unetkit.errors import ConfigError
 from unetkit.report.console import say, show
+from unetkit.training.budget import Budget
+from unetkit.training.checkpoint import has_checkpoint, read_checkpoint
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation, FoldRun, cross_validate, fold_folder
-from unetkit.training.run import CHECKPOINT_FILE
+from unetkit.training.settings import Changes
 
 
 class FoldCLI(RunCLI):
@@ -26,11 +29,20 @@ class FoldCLI(RunCLI):
     def __init__(self, whole: RunCLI, args: list[str], fold: int) -> None:
         self.whole = whole
         self.folder = fold_folder(Path(whole.trainer.default_root_dir), fold)
+        self.share = whole.datamodule.folds
         own = ["--data.fold", str(fold), "--runs", str(self.folder.parent), "--name", self.folder.name]
-        super().__init__([*args, *own])
+        super().__init__([*args, *own], whole.began if fold == 0 else None)
 
     def _run_folder(self) -> Path:
         return self.folder
+
+    def _compare(self) -> Changes:
+        return {}  # a cross-validation is resumed without other settings
+
+    def budget(self) -> Budget | None:
+        """Return the time of this fold: all folds have the same."""
+        whole = super().budget()
+        return None if whole is None else replace(whole, seconds=whole.seconds / self.share)
 
     def save_config(self, folder: Path) -> None:
         """Write the settings of this fold, and those of all beside the folds."""
@@ -63,7 +75,10 @@ def fit_folds(
 
     def train_fold(fold: int) -> FoldRun:
         part = fold_cli(cli, args, fold)
-        return train(part.trainer, part.model, part.datamodule, resume=(part.folder / CHECKPOINT_FILE).is_file())
+        others = (other for other in folder.glob("fold-*") if has_checkpoint(other))
+        if (begun := next(others, None)) is not None and (split := read_checkpoint(begun).split) is not None:
+            part.datamodule.keep_split(split)
+        return train(part.trainer, part.model, part.datamodule, resume=has_checkpoint(part.folder))
 
     folder = Path(cli.trainer.default_root_dir)
     result = cross_validate(folder, data.folds, train_fold)

@@ -38,16 +38,17 @@ RUN_OPTIONS = (
     Option("runs", str, "runs", "Folder of the run folders."),
     Option("name", str | None, None, "Name of the run; by default that of the configuration or the data and a number."),
     Option("resume", str | None, None, "Run folder to go on with, from its last whole epoch and with its settings."),
-)
-"""What concerns the run folder."""
-
-PLAN_OPTIONS = (
     Option(
-        "minutes", float | None, None, "How long training may take, in minutes, where settings are chosen for the data."
+        "minutes",
+        float | None,
+        None,
+        "Minutes that the whole command may take: the learning rate follows the clock, and the run ends within them. "
+        "Without trainer.max_epochs, time alone ends it.",
     ),
-    Option("plan", bool, True, "Whether settings are chosen for the data where there is no configuration file."),
 )
-"""How settings are chosen."""
+"""What concerns the run as a whole."""
+
+PLAN = Option("plan", bool, True, "Whether settings are chosen for the data where there is no configuration file.")
 
 PLAIN_TEXTS = {
     "trainer.max_epochs": Option("trainer.max_epochs", int, 50, "Epochs, each with data.crops_per_epoch crops."),
@@ -169,7 +170,7 @@ FIT = Settings(
     "fit",
     FIT_ABOUT,
     FIT_FIRST,
-    (*RUN_OPTIONS, *PLAN_OPTIONS),
+    (*RUN_OPTIONS, PLAN),
     ("unetkit.training.module", "SegmentationModule"),
     ("unetkit.data.datamodule", "SegmentationData"),
 )
@@ -220,8 +221,10 @@ def check(settings: Settings, args: list[str]) -> None:
     resumed = value_of_resume(args)
     if resumed is not None:
         config = resumed / CONFIG_FILE
-        if not config.is_file():
+        if not resumed.is_dir():
             raise cannot_resume(resumed)
+        if not config.is_file():  # it can be in the checkpoint, which takes PyTorch to read
+            return
         args = ["--config", str(config), *args]
     if any(NOT_CHECKED.fullmatch(arg) for arg in args):
         return

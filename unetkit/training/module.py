@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any, Literal, get_args
 
 import torch
+from numpy.typing import NDArray
 from segmentation_models_pytorch.base import SegmentationModel
 from torch import Tensor
 
@@ -14,12 +15,16 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.errors import ConfigError, closest
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.grid import round_up
+from unetkit.inference.halo import WINDOW, halo_pixels
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, ModelSpec, Padding
-from unetkit.training.base import NetworkModule
+from unetkit.models.statistics import adapt_normalization
+from unetkit.models.weights import LoadReport, find_source
+from unetkit.training.base import START_KEY, NetworkModule
 from unetkit.training.image_classes import batch_logits, check_names, check_one_device, image_loss, image_scores
 from unetkit.training.losses import MaskAndHeight, WeightedCrossEntropy, build_loss
 from unetkit.training.metrics import SegmentationScores
+from unetkit.training.objects import score_objects
 from unetkit.training.schedule import Schedule
 
 Optimizer = Literal["adamw", "sgd"]
@@ -151,9 +156,12 @@ class SegmentationModule(NetworkModule):
         self.unfreeze_at_epoch = unfreeze_at_epoch
         self.unfreeze_lr_factor = unfreeze_lr_factor
         mask_loss = build_loss(loss, self.spec.out_channels)
+        self.judges_objects = False
+        self.object_scores: dict[str, float] = {}
         self.weighted = isinstance(mask_loss, WeightedCrossEntropy)
         self.loss = MaskAndHeight(mask_loss, instance_weight) if instances else mask_loss
         self.scores = SegmentationScores(classes)
+        self.save_hyperparameters()
 
     def setup(self, stage: str) -> None:
         """Build the network for the data that the trainer has."""
@@ -222,26 +230,80 @@ class SegmentationModule(NetworkModule):
         if self.unfreeze_at_epoch is not None and self.current_epoch >= self.unfreeze_at_epoch:
             self._encoder_trainable(True)
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:  # noqa: ARG002
-        """Score a whole image, predicted as `segment` would."""
-        segmenter = Segmenter(self.spec, self.best_network())
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> NDArray[Any]:  # noqa: ARG002
+        """Return the mask (H, W) of a whole image, predicted as `segment` would.
+
+        Args:
+            batch: image (C, H, W) raw.
+            batch_idx: Its number.
+        """
+        segmenter = Segmenter(self.judged_spec, self.best_network())
         with torch.autocast(self.device.type, enabled=False):  # `segment` computes in full precision
-            mask = predict_tiled(batch["image"].cpu().numpy(), segmenter, axes="CYX", device=str(self.device))
+            pixels = batch["image"].cpu().numpy()
+            mask: NDArray[Any] = predict_tiled(pixels, segmenter, axes="CYX", device=str(self.device))
+        return mask
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Score a whole image: image (C, H, W) raw, mask (H, W)."""
+        predicted = torch.from_numpy(self.predict_step(batch, batch_idx)).to(self.device)
         truth = batch["mask"].to(self.device)
-        predicted = torch.from_numpy(mask).to(self.device)
         self.scores.update(predicted // 255 if self.spec.classes == 2 else predicted, truth)
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Score a whole image, as in validation."""
+        self.validation_step(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
         """Log Dice and IoU: means over the images (val_dice, val_iou) and pooled (val_pooled_dice, val_pooled_iou)."""
-        scores = {f"val_{name}": value for name, value in self.scores.compute().items()}
-        self.log("val_dice", scores.pop("val_dice"), prog_bar=True)
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the same as for validation: test_dice and so on."""
+        self._log_scores("test")
+
+    def _log_scores(self, stage: str) -> None:
+        scores = {f"{stage}_{name}": value for name, value in self.scores.compute().items()}
+        self.log(f"{stage}_dice", scores.pop(f"{stage}_dice"), prog_bar=True)
         self.log_dict(scores)
         self.scores.reset()
-        self.log_dict({f"val_{name}": value for name, value in self._image_scores().items()})
+        self.log_dict({f"{stage}_{name}": value for name, value in self._image_scores().items()})
+        if self.judges_objects:
+            with torch.autocast(self.device.type, enabled=False):
+                self.object_scores = score_objects(Segmenter(self.judged_spec, self.best_network()), self.data)
+
+    def take_start(self, report: LoadReport) -> None:
+        """Note what the first weights can do already: their images are normalised as they are used to."""
+        super().take_start(report)
+        source = None if self.weights is None else find_source(self.weights)
+        if source is None or not self.starts_trained:
+            return
+        normalization = adapt_normalization(source.normalization, self.spec.in_channels)
+        threshold = source.threshold if source.classes == self.spec.classes == 2 else self.spec.threshold
+        self.start_spec = replace(self.spec, normalization=normalization, threshold=threshold)
+        self.judges_objects = report.stand_in
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep how epochs are compared."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[START_KEY]["judges_objects"] = self.judges_objects
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up how epochs are compared."""
+        super().on_load_checkpoint(checkpoint)
+        self.judges_objects = bool(checkpoint.get(START_KEY, {}).get("judges_objects", False))
+
+    def rank(self, scores: dict[str, float]) -> list[float]:
+        """Return what decides which epoch is the best: the scores in their order, of which the first decides.
+
+        Where the start could not tell objects apart, its mask alone is no fair rival of an epoch that can: the mean of
+        Dice and the F1 score of the objects decides.
+        """
+        ranked = super().rank(scores)
+        return [(scores["val_dice"] + self.object_scores["val_f1"]) / 2, *ranked] if self.object_scores else ranked
 
     def _image_scores(self) -> dict[str, Tensor]:
         """Score the labelled images to validate on, judged in full precision as `segment` would."""
-        labelled, network = self.data.labelled, self.best_network()
+        labelled, network = getattr(self.data, "labelled", None), self.best_network()
         if labelled is None or not labelled.val:
             return {}
         logits, labels = [], []
@@ -259,9 +321,23 @@ class SegmentationModule(NetworkModule):
         parameters = self.segmenter.network.parameters()
         return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
 
-    def rate_factor(self, step: int, steps: int) -> float:
-        """Return the factor on the learning rate at a step of a run of `steps`; lower once the encoder is let go."""
-        factor = super().rate_factor(step, steps)
+    def predict_window(self) -> int:
+        """Predict a window in full precision, as the halo is measured; return its pixels."""
+        network = self.best_network()
+        mode = network.training
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            pixels = torch.zeros(1, self.spec.in_channels, WINDOW, WINDOW, device=self.device)
+            network.eval()(pixels.contiguous(memory_format=torch.channels_last)).sum().item()  # waits for the device
+        network.train(mode)
+        return WINDOW**2
+
+    def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
+        """Return how long the halo, the picture and the scores of objects take."""
+        return halo_pixels(positions) * pixel + validation * (2 if self.spec.instances else 1)
+
+    def rate_factor(self, step: int, share: float) -> float:
+        """Return the factor on the learning rate at a step; lower once the encoder is let go."""
+        factor = super().rate_factor(step, share)
         if self.unfreeze_at_epoch is None:
             return factor
         epoch_steps = ceil(float(self.trainer.num_training_batches) / self.trainer.accumulate_grad_batches)

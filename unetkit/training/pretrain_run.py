@@ -16,9 +16,9 @@ from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_m
 from unetkit.report.console import say
 from unetkit.report.restored import restoration_picture
 from unetkit.training.command import RunCLI
-from unetkit.training.pretrain import PretrainModule
-from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training, say_best
 from unetkit.training.keys import CONFIG_FILE, PRETRAIN
+from unetkit.training.pretrain import PretrainModule
+from unetkit.training.run import End, best_of, describe_run, quiet_lightning, run_training, say_best
 
 SCORES = ("val_r2", "val_loss")
 PICTURE_FILE = "restored.png"
@@ -54,11 +54,12 @@ class PretrainResult:
     interrupted: bool
 
 
-def pretrain(args: list[str]) -> PretrainResult:
+def pretrain(args: list[str], began: float | None = None) -> PretrainResult:
     """Train as the command line says.
 
     Args:
         args: What follows `unetkit pretrain` on the command line.
+        began: When the command began, by the monotonic clock; by default now.
 
     Raises:
         UnetkitError: The settings or the data do not fit, or there is nothing to resume.
@@ -67,7 +68,7 @@ def pretrain(args: list[str]) -> PretrainResult:
     if resume is not None:
         args = ["--config", str(resume / CONFIG_FILE), *args]
     with quiet_lightning():
-        cli = PretrainCLI(args)
+        cli = PretrainCLI(args, began)
         result = train_to_restore(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
     if cli.trainer.is_global_zero:
         _report(result, cli.model)
@@ -88,14 +89,10 @@ def train_to_restore(
     Raises:
         UnetkitError: The data or settings do not fit, or there is nothing to resume.
     """
-
-    def finish(interrupted: bool) -> PretrainResult:
-        return _finish(trainer, module, data, interrupted)
-
-    return run_training(trainer, module, data, finish, resume=resume)
+    return run_training(trainer, module, data, lambda end: _finish(trainer, module, data, end), resume=resume)
 
 
-def _finish(trainer: Trainer, module: PretrainModule, data: ImageData, interrupted: bool) -> PretrainResult:
+def _finish(trainer: Trainer, module: PretrainModule, data: ImageData, end: End) -> PretrainResult:
     """Complete the best model and draw what it does."""
     folder, keeper = Path(trainer.default_root_dir), best_of(trainer)
     path = folder / MODEL_FILE
@@ -104,7 +101,7 @@ def _finish(trainer: Trainer, module: PretrainModule, data: ImageData, interrupt
     segmenter.spec = replace(segmenter.spec, training=describe_run(trainer, data, val_r2=r2))
     save_model(segmenter, path)
     _draw(segmenter, module, data, folder / PICTURE_FILE)
-    return PretrainResult(folder, path, r2, keeper.best_epoch + 1, interrupted)
+    return PretrainResult(folder, path, r2, keeper.best_epoch + 1, end.interrupted)
 
 
 def _draw(segmenter: Segmenter, module: PretrainModule, data: ImageData, path: Path) -> None:

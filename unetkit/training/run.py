@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from numpy.typing import NDArray
 
 from unetkit.data.base import TrainingData
 from unetkit.data.datamodule import SegmentationData
@@ -25,22 +29,43 @@ from unetkit.inference.array import predict_tiled
 from unetkit.inference.device import has_bfloat16
 from unetkit.inference.halo import HaloMeasurement, measure_halo
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
+from unetkit.models.statistics import measure_statistics
 from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
-from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.scoring.scores import count_pixels
+from unetkit.signals import is_hurried
 from unetkit.training.base import NetworkModule
-from unetkit.training.callbacks import BEFORE_TRAINING, SCORES, CpuNotice, KeepBest, MetricsTable, RunFolder
+from unetkit.training.budget import Budget, BudgetKeeper, budget_of
+from unetkit.training.callbacks import (
+    BEFORE_TRAINING,
+    SCORES,
+    CpuNotice,
+    KeepBest,
+    MetricsTable,
+    OwnSignals,
+    RunFolder,
+    TrainingBar,
+)
+from unetkit.training.checkpoint import CHECKPOINT_FILE, KeepPrevious, check_epochs, has_checkpoint, read_checkpoint
+from unetkit.training.divergence import DivergenceError, StopWhenBroken
 from unetkit.training.module import SegmentationModule
+from unetkit.training.objects import score_objects
 from unetkit.training.processes import check_processes, end_children
 
-Result = TypeVar("Result")
 
-CHECKPOINT_FILE = "last.ckpt"
+class Finished(Protocol):
+    """What is known of every run that has come to an end."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was stopped before its end."""
+
+
+Result = TypeVar("Result", bound=Finished)
+
 PICTURE_FILE = "validation.png"
 PICTURE_IMAGES = 12
 HALO_IMAGES = 24
-OBJECT_SCORES = ("ap50", "f1", "pq")
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 50,
@@ -55,6 +80,19 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 """Arguments of Lightning's Trainer that differ from its own defaults."""
 
 
+class End(Enum):
+    """How training has ended: by itself, by Ctrl-C or a fault, or by a signal after which a process is soon killed."""
+
+    DONE = "done"
+    STOPPED = "stopped"
+    HURRIED = "hurried"
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its end."""
+        return self is not End.DONE
+
+
 @dataclass(frozen=True)
 class RunResult:
     """What a run left.
@@ -66,7 +104,7 @@ class RunResult:
         scores: All scores of the model over the validation images, named as in metrics.csv; empty without them. Of one
             that tells instances apart also those of its objects, pooled over the images: val_ap50, val_f1 and val_pq.
         epoch: Number of the epoch that the model is from, the first being 1; 0 for the model that the run started from.
-        halo: The halo that was measured.
+        halo: The halo that was measured; None if the run was stopped before.
         interrupted: Whether the run was stopped before its end.
     """
 
@@ -75,12 +113,16 @@ class RunResult:
     dice: float | None
     scores: dict[str, float]
     epoch: int
-    halo: HaloMeasurement
+    halo: HaloMeasurement | None
     interrupted: bool
 
 
 def make_trainer(
-    folder: Path, fill: Callable[[Path], None] | None = None, scores: tuple[str, ...] = SCORES, **arguments: Any
+    folder: Path,
+    fill: Callable[[Path], None] | None = None,
+    scores: tuple[str, ...] = SCORES,
+    budget: Budget | None = None,
+    **arguments: Any,
 ) -> Trainer:
     """Return a Trainer that fills a run folder.
 
@@ -91,6 +133,7 @@ def make_trainer(
         folder: The run folder; made, if it is missing, when the data have been checked.
         fill: Called with the run folder when it is there.
         scores: Names of the validation scores, the one that decides which model is kept first.
+        budget: Time after which the run ends, whatever its number of epochs.
         arguments: Arguments of Lightning's Trainer.
 
     Raises:
@@ -98,7 +141,8 @@ def make_trainer(
     """
     arguments = {**TRAINER_DEFAULTS, **arguments}
     epochs = arguments["max_epochs"]
-    if epochs is not None and epochs < 1 and not (epochs == -1 and arguments.get("max_steps", -1) > 0):
+    endless = epochs == -1 and budget is None and arguments.get("max_steps", -1) <= 0
+    if epochs is not None and (epochs < -1 or epochs == 0 or endless):
         raise ConfigError(f"trainer.max_epochs: {epochs} is not possible.", "Use 1 or more.")
     if arguments["use_distributed_sampler"]:
         raise ConfigError(
@@ -111,9 +155,13 @@ def make_trainer(
     bar = arguments.get("enable_progress_bar") is not False and sys.stdout.isatty()
     arguments["enable_progress_bar"] = bar
     if bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
-        callbacks.append(RichProgressBar())
+        callbacks.append(TrainingBar())
     callbacks += [
+        OwnSignals(),
+        StopWhenBroken(),
+        *([] if budget is None else [BudgetKeeper(budget)]),
         RunFolder(folder, fill),
+        KeepPrevious(folder),
         KeepBest(folder, scores),
         MetricsTable(folder, scores, speak=not bar),
         CpuNotice(),
@@ -152,13 +200,11 @@ def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, 
         UnetkitError: The data or settings do not fit, or there is nothing to resume.
     """
     folder = Path(trainer.default_root_dir)
-    return run_training(
-        trainer, module, data, lambda interrupted: _finish(trainer, data, folder, interrupted), resume=resume
-    )
+    return run_training(trainer, module, data, lambda end: _finish(trainer, data, folder, end), resume=resume)
 
 
 def run_training(
-    trainer: Trainer, module: NetworkModule, data: TrainingData, finish: Callable[[bool], Result], *, resume: bool
+    trainer: Trainer, module: NetworkModule, data: TrainingData, finish: Callable[[End], Result], *, resume: bool
 ) -> Result:
     """Train, keeping the best model in the run folder, and finish that.
 
@@ -166,7 +212,7 @@ def run_training(
         trainer: From `make_trainer`.
         module: What is trained.
         data: What it is trained on.
-        finish: Called in the first process when there is a model, with whether Ctrl-C stopped the run.
+        finish: Called in the first process when there is a model, with how the run has ended.
         resume: Go on from the last whole epoch in the run folder.
 
     Returns:
@@ -177,33 +223,67 @@ def run_training(
         KeyboardInterrupt: It was stopped before there was a model.
     """
     folder = Path(trainer.default_root_dir)
-    checkpoint = folder / CHECKPOINT_FILE
-    if resume and not checkpoint.is_file():
-        raise ModelError(f"{folder} has no {CHECKPOINT_FILE} to go on from.", "Start the run again without --resume.")
-    interrupted = False
+    start = _resume(trainer, data, folder) if resume else None
+    end, broken = End.DONE, None
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resume else None, weights_only=True)
-    except SystemExit:  # Lightning's answer to Ctrl-C, after which it leaves the signal ignored
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        interrupted = True
-        end_children(trainer)
-        if not trainer.is_global_zero:
-            raise KeyboardInterrupt from None
+        with _same_ctrl_c():
+            trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+    except (SystemExit, KeyboardInterrupt) as error:  # Lightning's answer to Ctrl-C is SystemExit
+        end = End.HURRIED if is_hurried(error) or trainer.received_sigterm else End.STOPPED
+    except DivergenceError as error:
+        end, broken = End.STOPPED, error
     except BaseException:  # whatever it is, the processes that were started must not go on waiting
         end_children(trainer)
         raise
+    if end.interrupted:
+        end_children(trainer)
+        if not trainer.is_global_zero:
+            raise broken or KeyboardInterrupt
     model = folder / MODEL_FILE
-    if interrupted and not checkpoint.is_file() and best_of(trainer).best_epoch == BEFORE_TRAINING:
+    if end.interrupted and not has_checkpoint(folder) and best_of(trainer).best_epoch == BEFORE_TRAINING:
         model.unlink(missing_ok=True)  # what it started from, if it was judged
+        if broken is not None:
+            raise broken
         say("Stopped before the first epoch was over: there is no model.")
         raise KeyboardInterrupt
     if not model.is_file():
-        raise ModelError("Training has diverged: no epoch has a score that is a number.", "Lower model.lr.")
-    result = finish(interrupted) if trainer.is_global_zero else None
-    if not interrupted:
+        raise broken or ModelError("Training has diverged: no epoch has a score that is a number.", "Lower model.lr.")
+    try:
+        result = finish(end) if trainer.is_global_zero else None
+    except KeyboardInterrupt:
+        say(f"Stopped while the run was finished. Its best model is kept: {model}")
+        end_children(trainer)
+        raise
+    if broken is not None:
+        kept = best_of(trainer).best_epoch + 1
+        which = f"that of epoch {kept}" if kept else "the one that the run started from"
+        raise DivergenceError(f"{broken.problem} The best model so far is kept: {model}, {which}.", broken.remedy)
+    if not end.interrupted and (result is None or not result.interrupted):
         result = trainer.strategy.broadcast(result)
     assert result is not None
     return result
+
+
+def _resume(trainer: Trainer, data: TrainingData, folder: Path) -> Path:
+    """Check that a run can go on, have the data divided as they were, and return its checkpoint."""
+    checkpoint = read_checkpoint(folder)
+    check_epochs(checkpoint, trainer)
+    checkpoint.check_model(folder / MODEL_FILE)
+    next(callback for callback in trainer.callbacks if isinstance(callback, MetricsTable)).check(checkpoint.epochs)  # type: ignore[attr-defined]
+    if checkpoint.split is not None:
+        data.keep_split(checkpoint.split)
+    return checkpoint.path
+
+
+@contextmanager
+def _same_ctrl_c() -> Iterator[None]:
+    """Keep the handler of Ctrl-C: once Lightning has answered it, it leaves the signal ignored."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 def best_of(trainer: Trainer) -> KeepBest:
@@ -218,43 +298,69 @@ def say_best(model: Path, epoch: int, scores: str) -> None:
         say("No epoch was better than what the run started from: train for longer, or lower model.lr.")
 
 
-def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted: bool) -> RunResult:
-    """Complete the best model and draw what it does."""
+def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) -> RunResult:
+    """Complete the best model and draw what it does.
+
+    Measuring takes a while, so what is known already is written before, and Ctrl-C ends it with that.
+    """
     path = folder / MODEL_FILE
     keeper = best_of(trainer)
     segmenter = load_model(path, trainer.strategy.root_device)
-    images = data.val_items()
-    items = [images[index] for index in range(min(len(images), HALO_IMAGES))]
-    halo = measure_halo(
-        segmenter, [(item["image"].numpy(), item["center"].numpy(), item["scale"].numpy()) for item in items]
-    )
-    dice = keeper.best_score if keeper.best_score >= 0 else None
-    segmenter.spec = replace(
-        segmenter.spec, smallest_object=data.smallest_object().pixels, halo=halo.halo, halo_error=halo.error
-    )
-    objects = _object_scores(segmenter, data) if segmenter.spec.instances else {}
-    segmenter.spec = replace(segmenter.spec, training=describe_run(trainer, data, val_dice=dice, **objects))
+    dice = keeper.best_scores.get("val_dice")
+    training = describe_run(trainer, data, val_dice=dice)
+    segmenter.spec = replace(segmenter.spec, smallest_object=data.smallest_object().pixels, training=training)
     save_model(segmenter, path)
-    _draw(segmenter, items[:PICTURE_IMAGES], folder / PICTURE_FILE)
+    halo, objects, interrupted = None, {}, end.interrupted
+    if end is not End.HURRIED:
+        say("Measuring the halo of the model." if not interrupted else "Measuring the halo of the best model so far.")
+        try:
+            halo = _measure(trainer, segmenter, data)
+            objects = score_objects(segmenter, data) if segmenter.spec.instances else {}
+            segmenter.spec = replace(segmenter.spec, training=training | objects)
+            _draw(segmenter, _some_items(data, PICTURE_IMAGES), folder / PICTURE_FILE)
+        except KeyboardInterrupt:
+            end_children(trainer)
+            interrupted = True
+        save_model(segmenter, path)
     return RunResult(folder, path, dice, keeper.best_scores | objects, keeper.best_epoch + 1, halo, interrupted)
 
 
-def _object_scores(segmenter: Segmenter, data: SegmentationData) -> dict[str, float]:
-    """Score the labels that `segment` makes of the validation images; nothing without these."""
-    counts = []
-    device = str(next(segmenter.parameters()).device)
-    for item, truth in data.val_objects():
-        labels = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", output="labels", device=device)
-        counts.append(match_instances(labels, truth))
-    scores = sum(counts, InstanceCounts()).scores.flat()
-    return {f"val_{name}": scores[name] for name in OBJECT_SCORES} if counts else {}
+def _measure(trainer: Trainer, segmenter: Segmenter, data: SegmentationData) -> HaloMeasurement:
+    """Measure the halo, and note it in the model."""
+    budget = budget_of(trainer)
+    halo = measure_halo(
+        segmenter,
+        [(item["image"].numpy(), *_statistics(item, segmenter, data)) for item in _some_items(data, HALO_IMAGES)],
+        None if budget is None else budget.halo_positions,
+    )
+    segmenter.spec = replace(segmenter.spec, halo=halo.halo, halo_error=halo.error)
+    return halo
+
+
+def _some_items(data: SegmentationData, most: int) -> list[NamedItem]:
+    """Return the first validation images."""
+    images = data.val_items()
+    return [images[index] for index in range(min(len(images), most))]
+
+
+def _statistics(
+    item: NamedItem, segmenter: Segmenter, data: SegmentationData
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the center and scale that normalise an image: a model kept as it was has a normalisation of its own."""
+    normalization = segmenter.spec.normalization
+    if normalization == data.normalization:
+        return item["center"].numpy(), item["scale"].numpy()
+    if normalization.center is not None and normalization.scale is not None:
+        return np.array(normalization.center, np.float32), np.array(normalization.scale, np.float32)
+    statistics = measure_statistics(item["image"].numpy(), normalization)
+    return statistics.center, statistics.scale
 
 
 def describe_run(trainer: Trainer, data: TrainingData, **scores: float | None) -> dict[str, Any]:
     """Return what a run was like, for its model file: plain values that go to JSON."""
     return {
         "epoch": best_of(trainer).best_epoch + 1,
-        "epochs": trainer.max_epochs,
+        "epochs": trainer.current_epoch if trainer.max_epochs == -1 else trainer.max_epochs,
         "steps": trainer.global_step,
         **scores,
         "data": data.describe(),
