@@ -9,7 +9,9 @@ from glob import glob
 from pathlib import Path
 
 from unetkit.errors import ImageError, OutputError
-from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, find_images, image_stem, is_folder
+from unetkit.inference.options import Result
+from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, check_output, find_images, image_stem, is_folder
+from unetkit.io.names import check_local
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,22 @@ def list_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
     return list(dict.fromkeys(path for name in _named(images) for path in _expand(name)))
 
 
+def check_outputs(jobs: Sequence[Job], result: Path, written: Result) -> None:
+    """Check, as far as it can be seen before an image is opened, that the outputs can be written.
+
+    Args:
+        jobs: From `plan_jobs`.
+        result: What was given to it; a folder of outputs need not exist.
+        written: Whether existing outputs are replaced.
+
+    Raises:
+        OutputError: One exists, its folder is missing or its suffix is not known.
+    """
+    for job in jobs:
+        if not job.done and (job.result == result or result.is_dir()):
+            check_output(job.result, overwrite=written.overwrite)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder for outputs, unless it is there.
 
@@ -126,6 +144,7 @@ def _expand(name: Path) -> list[Path]:
 
 
 def _check_exists(image: Path) -> None:
+    check_local(image)
     if not image.exists():
         raise ImageError(f"The image {image} does not exist.", "Check its name and folder.")
 

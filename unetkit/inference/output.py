@@ -16,6 +16,7 @@ from unetkit.inference.forward import layout
 from unetkit.inference.options import CONFIDENCE, WITHOUT_MASK, Output, Result, Tiling
 from unetkit.inference.plan import Plan
 from unetkit.io.image import ImageInfo, OutputSpec
+from unetkit.io.names import printable
 from unetkit.io.reading import Reading
 from unetkit.models.zoo import short_name
 
@@ -125,12 +126,12 @@ def _notes(
     thresholds = () if result.output in WITHOUT_MASK else (("threshold", f"{threshold:g}"),)
     return (
         ("made_by", f"unetkit {version('unetkit')}"),
-        ("model", ensemble.name),
+        ("model", printable(ensemble.name)),
         ("model_sha256", ", ".join(segmenter.sha256 for segmenter in ensemble.segmenters)),
         ("output", result.output),
         *thresholds,
         *(() if plan is None else (("halo", str(plan.halo)),)),
-        ("command", shlex.join(words)),
+        ("command", printable(shlex.join(words))),
     )
 
 

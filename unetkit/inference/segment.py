@@ -34,7 +34,7 @@ from unetkit.inference.segmented import Segmented
 from unetkit.inference.unfinished import Bands, kept_bands, pin_choices, starts_anew
 from unetkit.io.files import create_sink
 from unetkit.io.image import ImageInfo, ImageSource, OutputSpec
-from unetkit.io.partial import check_target, claimed, partial_file
+from unetkit.io.partial import beside, check_target, claimed, partial_file
 from unetkit.io.reading import Reading
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.sampling import ValidSource, sample_pixels
@@ -164,7 +164,10 @@ class Segmentation:
             check_target(result, self.written.overwrite)  # another run may have ended just now
             done, failed = self._judge(images, result, ensemble)
             if done:  # a table of nothing would only take the place of one that is there
-                with partial_file(result) as path, path.open("w", newline="", encoding="utf-8") as file:
+                with (
+                    partial_file(result) as path,
+                    path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+                ):
                     table = csv.writer(file, lineterminator="\n")
                     table.writerow(["image", *ensemble.specs[0].image_classes, "predicted"])
                     table.writerows(
@@ -219,7 +222,7 @@ class Segmentation:
             with claimed(job.result), kept_bands(job.result, work, count, self.written, self.tell) as bands:
                 kept = sum(band.shape[1] for band in bands) * info.width
                 objects, skipped = self._write(job.result, spec, source, predictor, bands, advance)
-            picture = job.result.with_name(f"{job.result.name}.skipped.png") if skipped else None
+            picture = beside(job.result, ".skipped.png") if skipped else None
             if picture is not None:
                 draw_skipped(picture, source, skipped)
             return Segmented(

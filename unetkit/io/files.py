@@ -11,6 +11,7 @@ from unetkit.errors import ImageError, OutputError
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.foreign import refuse_foreign, refuse_overview, unknown_format
 from unetkit.io.image import ImageSink, ImageSource, OutputSpec
+from unetkit.io.names import check_local
 from unetkit.io.ome_zarr_sink import OmeZarrSink
 from unetkit.io.orientation import make_upright
 from unetkit.io.partial import check_target, check_zarr_target
@@ -128,16 +129,12 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
         OutputError: The file exists, its folder is missing or not writable, or the format cannot hold `spec`.
     """
     path = Path(path)
+    check_output(path, overwrite=overwrite)
     suffix = path.suffix.lower()
-    if suffix == ".zarr":
-        check_zarr_target(path, overwrite)
+    if suffix == ZARR_SUFFIX:
         return OmeZarrSink(path, spec)
-    check_target(path, overwrite)
     if suffix in TIFF_SUFFIXES:
         return TiffSink(path, spec)
-    if suffix != ".png":
-        kind = f"has the suffix '{path.suffix}'" if path.suffix else "has no suffix"
-        raise OutputError(f"The output {path} {kind}, which does not say its format.", "Use .tif, .zarr or .png.")
     if spec.planes != 1 or spec.channels != 1 or spec.dtype != np.uint8:
         raise OutputError(
             f"{path}: a PNG output holds one plane of uint8, not {spec.planes} x {spec.channels} of {spec.dtype}.",
@@ -146,6 +143,22 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
     if spec.pyramid:
         raise OutputError(f"{path}: a PNG holds no pyramid.", f"Write a TIFF: {path.with_suffix('.tif')}.")
     return PngSink(path, spec)
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Check that an output can be written, as far as its name and its place say.
+
+    Raises:
+        OutputError: It exists, its folder is missing or not writable, or its suffix is not known.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ZARR_SUFFIX:
+        check_zarr_target(path, overwrite)
+        return
+    check_target(path, overwrite)
+    if suffix not in (*TIFF_SUFFIXES, ".png"):
+        kind = f"has the suffix '{path.suffix}'" if path.suffix else "has no suffix"
+        raise OutputError(f"The output {path} {kind}, which does not say its format.", "Use .tif, .zarr or .png.")
 
 
 def find_images(folder: str | Path) -> list[Path]:
@@ -194,6 +207,7 @@ def image_stem(path: str | Path) -> str:
 
 
 def _read_signature(path: Path) -> bytes:
+    check_local(path)
     try:
         with path.open("rb") as file:
             signature = file.read(4)

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from unetkit.io.files import list_series, open_image
 from unetkit.io.image import ImageInfo
+from unetkit.io.names import printable
 from unetkit.io.pyramid import Series
 from unetkit.models.zoo import builtin_names, builtin_path
 
@@ -143,9 +144,9 @@ def describe_machine() -> dict[str, str]:
 
 def facts_table(title: str, facts: dict[str, str]) -> Table:
     """Return a table of facts by name."""
-    table = Table("", "", title=escape(title), title_justify="left", show_header=False)
+    table = Table("", "", title=escape(printable(title)), title_justify="left", show_header=False)
     for name, value in facts.items():
-        table.add_row(name, escape(value))
+        table.add_row(name, escape(printable(value)))
     return table
 
 
