@@ -62,7 +62,8 @@ def predict_tiled(
     Returns:
         `out`, or a new NumPy array: a mask (planes ..., H, W) of uint8, 0 and 255, or class numbers where the model has
         more than two classes; or probabilities of float32, 0 to 1, (planes ..., classes, H, W) where the model has more
-        than two classes; or labels of uint16, or uint32 where there are more than 65,535 objects, 0 for background.
+        than two classes; or labels of uint16, or uint32 where there are more than 65,535 objects, 0 for background. In
+        a stack, no two objects have the same number: they are counted on from plane to plane.
 
     Raises:
         ImageError: The array does not fit the model, or has NaN or infinite pixels.

@@ -61,7 +61,8 @@ class Segmented:
         skipped: Tiles that were left out as empty.
         picture: Picture of what was left out, if there was any.
         bad_tiles: Parts of the image that could not be decoded, and are background.
-        objects: Largest label, of labels.
+        objects: Number of objects in all planes, of labels.
+        planes: Number of planes of the image.
         min_size: Objects of fewer pixels were left out, of labels.
         min_confidence: Objects that the models were less sure of were left out, of labels; None where they do not say.
         seams: What comparing tiles with far more context gave, if it was asked for.
@@ -79,6 +80,7 @@ class Segmented:
     picture: Path | None = None
     bad_tiles: tuple[BadTile, ...] = ()
     objects: int | None = None
+    planes: int = 1
     min_size: int = 0
     min_confidence: float | None = None
     seams: Seams | None = None
@@ -258,6 +260,7 @@ class Segmentation:
                 picture=picture,
                 bad_tiles=tuple(source.bad_tiles),
                 objects=objects,
+                planes=info.planes,
                 min_size=smallest_size(info, ensemble, self.written) if objects is not None else 0,
                 min_confidence=least_confidence(ensemble, self.written) if objects is not None else None,
                 seams=predictor.verify(source) if verify_seams else None,
@@ -340,7 +343,7 @@ class Segmentation:
         bands: BandStore | list[Any],
         progress: Progress | None,
     ) -> tuple[int | None, list[Any]]:
-        """Predict and write; return the largest label and the tiles that were skipped."""
+        """Predict and write; return the number of objects and the tiles that were skipped."""
         info = source.info
         known = len(bands)
         if progress is not None:
