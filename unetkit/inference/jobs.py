@@ -40,7 +40,7 @@ def plan_jobs(
     Args:
         images: An image file, a folder of images, a pattern such as "slides/**/*.svs", or several of these. What exists
             under its very name is no pattern, and a `.zarr` folder is an image.
-        result: For a single image file the output, else the folder of the outputs; `make_folder` makes it.
+        result: For a single image file the output, else the folder of the outputs, which may be missing.
         suffix: Of the outputs in a folder, which have the stems of their images.
         overwrite: Whether existing outputs are replaced.
         resume: Whether existing outputs are those of the run that is resumed, and so done. With `overwrite` none is:
@@ -78,20 +78,6 @@ def list_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
         ImageError: An image or a folder does not exist, or no image matches a pattern.
     """
     return list(dict.fromkeys(path for name in _named(images) for path in _expand(name)))
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for outputs, unless it is there.
-
-    Raises:
-        OutputError: It cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made ({error.strerror}).", "Choose a folder that you may write to."
-        ) from error
 
 
 def _named(images: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from unetkit.errors import ConfigError
+from unetkit.io.image import Compression, Layout
 
 Output = Literal["mask", "probabilities", "labels", "classes"]
 
@@ -72,8 +73,9 @@ class Result:
 
     Args:
         output: "mask" is 0 background and 255 foreground (class numbers where there are more classes), "probabilities"
-            is float32, "labels" gives each object a number of its own; "classes" is a table (.csv) of the probabilities
-            of image classes, with a line for each image, of models that judge whole images.
+            is float32, "labels" gives each object a number of its own, through all planes of a stack; "classes" is a
+            table (.csv) of the probabilities of image classes, with a line for each image, of models that judge whole
+            images.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
         split: For labels: tell touching objects apart by a watershed on the distance to the background. A model with
             `instances` tells them apart by itself, and needs no split.
@@ -81,7 +83,11 @@ class Result:
             knows from its training images.
         min_confidence: For labels of a model with `instances`: leave out objects of which it is less sure, 0 to 1, 0
             for none: 1 is a summit as high as those of the objects it was trained on. By default 0.5.
-        pyramid: Add sub-resolutions for viewers such as QuPath and napari.
+        pyramid: Add sub-resolutions for viewers such as QuPath, OpenSlide and napari.
+        compression: Of a TIFF: "none", "deflate", "lzw" or "zstd"; "auto" is deflate. ImageJ without Bio-Formats reads
+            all but zstd.
+        layout: Of a TIFF: "strips", which ImageJ needs where it has no Bio-Formats, or "tiles", which viewers of large
+            images need; "auto" is strips up to 4096 x 4096 pixels, and tiles for larger images and pyramids.
         overwrite: Replace existing outputs, each at the moment when the new one is complete.
         resume: Go on where an earlier run of the same command was stopped.
     """
@@ -92,11 +98,17 @@ class Result:
     min_size: int | None = None
     min_confidence: float | None = None
     pyramid: bool = False
+    compression: Compression = "auto"
+    layout: Layout = "auto"
     overwrite: bool = False
     resume: bool = False
 
     def __post_init__(self) -> None:
         _check_choice("output", self.output, ("mask", "probabilities", "labels", "classes"))
+        _check_choice("compression", self.compression, get_args(Compression))
+        _check_choice("layout", self.layout, get_args(Layout))
+        if self.pyramid and self.layout == "strips":
+            raise ConfigError("A pyramid is not stored in strips.", "Leave out layout, or pyramid.")
         if self.output == "classes" and (self.threshold is not None or self.pyramid or self.resume):
             raise ConfigError(
                 "threshold, pyramid and resume have no meaning for the output 'classes', which is a table.",

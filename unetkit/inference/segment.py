@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from unetkit.inference.classify import classify, describe_classes
 from unetkit.inference.device import cache_bytes, choose_device
 from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
-from unetkit.inference.jobs import Job, list_images, make_folder, plan_jobs
+from unetkit.inference.jobs import Job, list_images, plan_jobs
 from unetkit.inference.options import Result, Tiling
 from unetkit.inference.output import (
     describe_job,
@@ -31,11 +31,12 @@ from unetkit.inference.output import (
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.resemblance import differences
 from unetkit.inference.seams import Seams
-from unetkit.io.bands import BandStore, read_job
+from unetkit.io.bands import BandStore, kept_and_new, read_job
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.files import create_sink, open_image
 from unetkit.io.image import UNNAMED_AXES, BadTile, ImageInfo, ImageSource, OutputSpec
-from unetkit.io.partial import check_target, claimed, partial_file
+from unetkit.io.ome_zarr_labels import find_label_place, register_label
+from unetkit.io.partial import check_target, claimed, make_folder, partial_file
 from unetkit.io.reading import Reading
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.statistics import sample_pixels
@@ -101,8 +102,9 @@ def segment(
 
     Args:
         image: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
-        result: `.tif`, `.tiff`, `.zarr` or `.png`; for several images the folder that gets one `.tif` for each. For the
-            output "classes" a `.csv`, with a line for each image.
+        result: `.tif`, `.tiff`, `.zarr` or `.png`, or a name in the folder `labels` of an OME-Zarr image; for several
+            images the folder that gets one `.tif` for each. For the output "classes" a `.csv`, with a line for each
+            image.
         model: A model from `load_model`, the path of a model file, or the name of a built-in model; the mean of several
             counts. By default the built-in "nuclei".
         progress: Called for each image with its name and its number of pixels; returns a function that is called with
@@ -112,7 +114,7 @@ def segment(
         **options: Any field of `unetkit.io.reading.Reading` (axes, series, level, pixel_size, channels, stain, region,
             on_bad_tile), `unetkit.inference.options.Tiling` (tile, halo, batch, device, backend, precision, memory,
             tta, skip_empty) and `unetkit.inference.options.Result` (output, threshold, split, min_size, min_confidence,
-            pyramid, overwrite, resume).
+            pyramid, compression, layout, overwrite, resume).
 
     Returns:
         What was written.
@@ -168,6 +170,7 @@ class Segmentation:
         failed: list[UnetkitError] = []
         for job in jobs:
             if job.done:
+                register_label(job.result)  # it may have been killed just before
                 done.append(Segmented(job.image, job.result, 0))
                 continue
             try:
@@ -240,6 +243,8 @@ class Segmentation:
             if folder is not None:
                 make_folder(folder)
             create_sink(job.result, spec, overwrite=self.written.overwrite)  # what is not possible is an error now
+            if find_label_place(job.result) is not None:
+                make_folder(job.result.parent)
             pixels = info.planes * info.height * info.width
             advance = self.progress(job.image.name, pixels) if self.progress else None
             with claimed(job.result), self._bands(job.result, source, predictor) as bands:
@@ -352,7 +357,7 @@ class Segmentation:
             sink = create_sink(result, spec, overwrite=self.written.overwrite)
 
             def write(rows: Iterator[NDArray[Any]]) -> None:
-                sink.write(_kept_and_new(bands, known, rows))
+                sink.write(kept_and_new(bands, known, rows))
 
             return None, predictor.run(source, write, first_band=known, progress=progress)
 
@@ -368,16 +373,6 @@ class Segmentation:
         sink = create_sink(result, replace(spec, dtype=np.dtype(labels.dtype)), overwrite=self.written.overwrite)
         sink.write(labels.rows())
         return labels.count, skipped
-
-
-def _kept_and_new(bands: BandStore | list[Any], known: int, rows: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    """Yield the bands that were kept, then the new ones as they are kept too."""
-    for i in range(known):
-        yield bands[i]
-    for band in rows:
-        bands.append(band)
-        yield band
-        del band  # as wide as the image: there should not be two
 
 
 def _raise_all(failed: Sequence[UnetkitError], count: int, what: str) -> None:

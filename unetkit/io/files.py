@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
 from unetkit.errors import ImageError, OutputError
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.image import ImageSink, ImageSource, OutputSpec
+from unetkit.io.ome_zarr_labels import find_label_place
 from unetkit.io.ome_zarr_sink import OmeZarrSink
 from unetkit.io.partial import check_target, check_zarr_target
 from unetkit.io.pyramid import Level, Series
@@ -118,7 +117,8 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
     """Return the sink for an output file, chosen by its suffix, after checking that it can be written.
 
     Args:
-        path: A name that ends in .tif, .tiff, .zarr or .png.
+        path: A name that ends in .tif, .tiff, .zarr or .png; in the folder `labels` of an OME-Zarr image, any name
+            without an ending is a Zarr, too.
         spec: What will be written.
         overwrite: Whether an existing file may be replaced; it is kept until the new one is whole.
 
@@ -127,8 +127,11 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix == ".zarr":
-        check_zarr_target(path, overwrite)
+    if suffix not in TIFF_SUFFIXES and (spec.compression, spec.layout) != ("auto", "auto"):
+        raise OutputError(f"{path}: compression and layout are choices of TIFF.", "Leave them out, or write a .tif.")
+    is_label = find_label_place(path) is not None
+    if suffix == ZARR_SUFFIX or (is_label and not suffix):
+        check_zarr_target(path, overwrite, make=is_label)
         return OmeZarrSink(path, spec)
     check_target(path, overwrite)
     if suffix in TIFF_SUFFIXES:
@@ -136,9 +139,10 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
     if suffix != ".png":
         kind = f"has the suffix '{path.suffix}'" if path.suffix else "has no suffix"
         raise OutputError(f"The output {path} {kind}, which does not say its format.", "Use .tif, .zarr or .png.")
-    if spec.planes != 1 or spec.channels != 1 or spec.dtype != np.uint8:
+    if spec.planes != 1 or spec.channels != 1 or spec.dtype.kind != "u":
         raise OutputError(
-            f"{path}: a PNG output holds one plane of uint8, not {spec.planes} x {spec.channels} of {spec.dtype}.",
+            f"{path}: a PNG holds one plane of a mask or of labels, not {spec.planes} x {spec.channels} of "
+            f"{spec.dtype}.",
             f"Write a TIFF: {path.with_suffix('.tif')}.",
         )
     if spec.pyramid:

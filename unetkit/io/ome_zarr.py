@@ -62,7 +62,8 @@ class OmeZarrSource:
             on_bad_tile=reading.on_bad_tile,
         )
         self._pixels = ArraySource(self._array, axes, name, parse_channels(reading.channels))
-        self.info = self._describe(image, image.series.levels[level], stored, reading)
+        steps = image.steps[level]
+        self.info = replace(self._describe(image, image.series.levels[level], stored, reading), steps=steps)
 
     @property
     def bad_tiles(self) -> list[BadTile]:

@@ -22,7 +22,7 @@ def read_pixel_size(file: TiffFile, all_series: Sequence[TiffPageSeries], number
     series = all_series[number]
     size: tuple[float, float] | None = None
     if file.is_ome:
-        size = _ome_pixel_size(_ome_pixels(file, all_series, number))
+        size = _ome_pixel_size(ome_pixels(file, all_series, number))
     if size is None and file.imagej_metadata is not None:
         unit = UNITS_UM.get(decode_unit(file.imagej_metadata.get("unit", "")))
         return _resolution(series.keyframe, unit)
@@ -40,12 +40,12 @@ def read_channel_names(file: TiffFile, all_series: Sequence[TiffPageSeries], num
     """Return the channel names of a series of an OME-TIFF, empty if there are none."""
     if not file.is_ome:
         return ()
-    pixels = _ome_pixels(file, all_series, number)
+    pixels = ome_pixels(file, all_series, number)
     names = [child.get("Name", "") for child in pixels if child.tag.endswith("}Channel")] if pixels is not None else []
     return tuple(names) if names and all(names) else ()
 
 
-def _ome_pixels(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> ElementTree.Element | None:
+def ome_pixels(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> ElementTree.Element | None:
     """Return the element Pixels that describes a series in the OME-XML; not every one has pages in the file."""
     try:
         root = ElementTree.fromstring(file.ome_metadata or "")
