@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from unetkit.errors import ConfigError
-from unetkit.io.image import Compression, Layout
 
 Output = Literal["mask", "probabilities", "labels", "classes"]
+Compression = Literal["auto", "none", "deflate", "lzw", "zstd"]
+Layout = Literal["auto", "tiles", "strips"]
 
 MEMORY_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 """Bytes in a unit of memory, as Slurm and Docker count them."""
@@ -84,8 +85,8 @@ class Result:
         min_confidence: For labels of a model with `instances`: leave out objects of which it is less sure, 0 to 1, 0
             for none: 1 is a summit as high as those of the objects it was trained on. By default 0.5.
         pyramid: Add sub-resolutions for viewers such as QuPath, OpenSlide and napari.
-        compression: Of a TIFF: "none", "deflate", "lzw" or "zstd"; "auto" is deflate. ImageJ without Bio-Formats reads
-            all but zstd.
+        compression: Of a TIFF: "none", "deflate", "lzw" or "zstd"; "auto" is deflate. Programs such as ImageJ without
+            Bio-Formats and libvips do not read zstd.
         layout: Of a TIFF: "strips", which ImageJ needs where it has no Bio-Formats, or "tiles", which viewers of large
             images need; "auto" is strips up to 4096 x 4096 pixels, and tiles for larger images and pyramids.
         overwrite: Replace existing outputs, each at the moment when the new one is complete.

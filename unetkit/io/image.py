@@ -10,15 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.errors import ImageError, OutputError
-
-Compression = Literal["auto", "none", "deflate", "lzw", "zstd"]
-Layout = Literal["auto", "tiles", "strips"]
 
 UNNAMED_AXES = "QI"
 """Axis letters for which the file does not say what they are (tifffile's 'unknown' and 'sequence of pages')."""
@@ -169,8 +166,8 @@ class OutputSpec:
     channel_names: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     name: str = ""
-    compression: Compression = "auto"
-    layout: Layout = "auto"
+    compression: str = "auto"
+    layout: str = "auto"
 
     @property
     def planes(self) -> int:
