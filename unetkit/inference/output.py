@@ -15,6 +15,7 @@ from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.forward import layout
 from unetkit.inference.options import CONFIDENCE, WITHOUT_MASK, Output, Result, Tiling
 from unetkit.inference.plan import Plan
+from unetkit.io.files import image_stem
 from unetkit.io.image import ImageInfo, OutputSpec
 from unetkit.io.names import printable
 from unetkit.io.reading import Reading
@@ -61,6 +62,10 @@ def describe_output(
         notes=_notes(info, ensemble, plan, reading, tiling, result) + notes,
         pyramid=result.pyramid,
         channel_names=names if len(names) == channels > 1 else (),
+        steps=info.steps,
+        name=image_stem(info.name),
+        compression=result.compression,
+        layout=result.layout,
     )
 
 

@@ -63,6 +63,7 @@ def describe_image(info: ImageInfo) -> dict[str, str]:
         "dtype": str(info.dtype),
         "size": f"{values / 1e6:.1f} million values, {values * info.dtype.itemsize / 2**20:.1f} MiB",
         "pixel size": _pixel_size(info.pixel_size_um),
+        **({"steps": ", ".join(str(step) for step in info.steps)} if info.steps else {}),
         "decoded in": "one piece" if info.block == (info.height, info.width) else f"{height} x {width} blocks",
         "compression": info.compression,
         **({"temporary file": _scratch(info.scratch_bytes)} if info.scratch_bytes else {}),
