@@ -345,18 +345,18 @@ def write_plate(path, wells, there):
     plate.attrs["plate"] = {"wells": [{"path": well} for well in wells], "version": "0.4"}
     for number, well in enumerate(there):
         plate.require_group(well).attrs["well"] = {"images": [{"path": "0"}], "version": "0.4"}
-        write_image(plate.require_group(f"{well}/0"), [np.full((8, 9), number, np.uint8)], "yx")
+        write_image(plate.require_group(f"{well}/0"), [np.full((8, 9), number + 1, np.uint8)], "yx")
 
 
 def test_a_well_that_is_missing_keeps_its_number_and_the_others_open(tmp_path):
     write_plate(tmp_path / "p.zarr", ["A/1", "B/2", "C/3"], ["B/2", "C/3"])
     source = open_image(tmp_path / "p.zarr")
-    assert source.read(0, slice(0, 1), slice(0, 1)).item() == 0
+    assert source.read(0, slice(0, 1), slice(0, 1)).item() == 1
     which, missing = source.info.remarks
     assert "2 images" in which
     assert "series 1 (B/2/0)" in which
     assert "A/1" in missing
-    assert open_image(tmp_path / "p.zarr", Reading(series=2)).read(0, slice(0, 1), slice(0, 1)).item() == 1
+    assert open_image(tmp_path / "p.zarr", Reading(series=2)).read(0, slice(0, 1), slice(0, 1)).item() == 2
     with pytest.raises(ImageError, match="A/1, which is missing"):
         open_image(tmp_path / "p.zarr", Reading(series=0))
     assert list_zarr_series(tmp_path / "p.zarr")[0].name == "A/1 (missing)"
@@ -375,8 +375,27 @@ def test_a_gap_among_the_images_of_a_collection_hides_none_after_it(tmp_path, li
     if listed:
         root.require_group("OME").attrs["series"] = ["0", "1", "2"]
     for number in (0, 2):
-        write_image(root.require_group(str(number)), [np.full((8, 9), number, np.uint8)], "yx")
+        write_image(root.require_group(str(number)), [np.full((8, 9), number + 1, np.uint8)], "yx")
     found = list_zarr_series(tmp_path / "c.zarr")
     assert len(found) == (3 if listed else 2)
     last = Reading(series=len(found) - 1)
-    assert open_image(tmp_path / "c.zarr", last).read(0, slice(0, 1), slice(0, 1)).item() == 2
+    assert open_image(tmp_path / "c.zarr", last).read(0, slice(0, 1), slice(0, 1)).item() == 3
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_planes_of_which_nothing_is_stored_are_said(tmp_path, zarr_format):
+    pixels = random_pixels((3, 50, 70), np.uint8)
+    write_image(zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=zarr_format), [pixels], "zyx")
+    assert not open_image(tmp_path / "a.zarr").info.remarks
+    folder = tmp_path / "a.zarr/0"
+    chunks = [path for path in folder.rglob("*") if path.is_file() and path.name not in (".zarray", "zarr.json")]
+    second = [path for path in chunks if path.relative_to(folder).as_posix().removeprefix("c/")[0] == "1"]
+    for path in second[1:]:
+        path.unlink()
+    assert not open_image(tmp_path / "a.zarr").info.remarks  # some chunk is there
+    second[0].unlink()
+    (remark,) = open_image(tmp_path / "a.zarr").info.remarks
+    assert "1 of 3 planes" in remark
+    for path in set(chunks) - set(second):
+        path.unlink()
+    assert "None of its chunks" in open_image(tmp_path / "a.zarr").info.remarks[0]

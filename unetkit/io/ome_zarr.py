@@ -15,6 +15,7 @@ from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.channels import pick_channels
 from unetkit.io.chunks import ChunkedArray
 from unetkit.io.image import ArraySource, BadTile, ImageInfo, check_axes
+from unetkit.io.ome_zarr_absent import absent_remarks
 from unetkit.io.ome_zarr_metadata import ZarrImage, choose_image, describe_image, find_images, read_image
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series
 from unetkit.io.reading import WHOLE, Reading, parse_channels
@@ -68,7 +69,8 @@ class OmeZarrSource:
         self._pixels = ArraySource(self._array, axes, name, picked)
         named = tuple(names[i] for i in (range(total) if picked is None else picked)) if names else ()
         described = self._describe(image, image.series.levels[level], stored, named)
-        self.info = replace(described, steps=image.steps[level], remarks=remarks if reading.series is None else ())
+        remarks = (*(remarks if reading.series is None else ()), *absent_remarks(Path(path), stored, axes))
+        self.info = replace(described, steps=image.steps[level], remarks=remarks)
 
     @property
     def bad_tiles(self) -> list[BadTile]:
