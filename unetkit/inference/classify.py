@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from unetkit.errors import ModelError
 from unetkit.inference.engine import measure_plane
 from unetkit.inference.predictor import check_dtype
 from unetkit.io.image import ImageSource, match_channels
@@ -19,6 +20,7 @@ def classify(source: ImageSource, classifiers: Sequence[ImageClassifier]) -> dic
 
     Raises:
         ImageError: The image cannot be read, or has other channels than the models.
+        ModelError: A probability is NaN.
     """
     check_dtype(source.info)
     spec = classifiers[0].spec
@@ -32,6 +34,11 @@ def classify(source: ImageSource, classifiers: Sequence[ImageClassifier]) -> dic
             center, scale = torch.from_numpy(values.center[None]), torch.from_numpy(values.scale[None])
             total += classifier(torch.from_numpy(pixels[None].astype("float32")), center, scale)[0]
     mean = total / (source.info.planes * len(classifiers))
+    if not bool(mean.isfinite().all()):
+        raise ModelError(
+            f"The model predicted NaN for {source.info.name}.",
+            "Its weights or the values of the image are beyond what it can compute with: check both.",
+        )
     return dict(zip(spec.image_classes, mean.tolist(), strict=True))
 
 
