@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unetkit.errors import ImageError
+from unetkit.errors import ImageError, ModelError
 from unetkit.inference.classify import classify, describe_classes
 from unetkit.io.image import ArraySource
 from unetkit.models.image_head import ImageClassifier
@@ -37,6 +37,12 @@ def test_an_image_of_other_channels_is_an_error(classifiers: list[ImageClassifie
         classify(ArraySource(np.zeros((3, 40, 40), np.uint8), "CYX", "colour"), classifiers)
     with pytest.raises(ImageError, match="complex"):
         classify(ArraySource(np.zeros((40, 40), np.complex64), "YX", "spectrum"), classifiers)
+
+
+def test_probabilities_that_are_nan_are_an_error(classifiers: list[ImageClassifier]) -> None:
+    next(classifiers[1].parameters()).data[0] = float("nan")
+    with pytest.raises(ModelError, match="predicted NaN for stack"):
+        classify(ArraySource(np.zeros((40, 40), np.uint8), "YX", "stack"), classifiers)
 
 
 def test_probabilities_are_written_for_people() -> None:

@@ -167,6 +167,13 @@ def test_another_job_is_refused_naming_what_differs_and_kept(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_a_store_without_a_band_is_no_hindrance_to_another_job(tmp_path):
+    fill(tmp_path / "bands", [])
+    store = BandStore.resume(tmp_path / "bands", {"job": 2})
+    assert (len(store), store.job) == (0, {"job": 2})
+    store.remove()
+
+
 def test_the_order_of_keys_and_tuples_make_no_other_job(tmp_path):
     bands = make_bands(2)
     fill(tmp_path / "bands", bands)

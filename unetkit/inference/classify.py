@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from unetkit.errors import ModelError
 from unetkit.inference.engine import measure_plane
 from unetkit.inference.predictor import check_dtype
 from unetkit.io.image import ImageSource, match_channels
@@ -20,6 +21,7 @@ def classify(source: ImageSource, classifiers: Sequence[ImageClassifier]) -> dic
 
     Raises:
         ImageError: The image cannot be read, or has other channels than the models.
+        ModelError: A probability is NaN.
     """
     spec = classifiers[0].spec
     total = torch.zeros(len(spec.image_classes))
@@ -27,6 +29,11 @@ def classify(source: ImageSource, classifiers: Sequence[ImageClassifier]) -> dic
         for classifier, given in read_whole(source, plane, classifiers):
             total += classifier(*given)[0]
     mean = total / (source.info.planes * len(classifiers))
+    if not bool(mean.isfinite().all()):
+        raise ModelError(
+            f"The model predicted NaN for {source.info.name}.",
+            "Its weights or the values of the image are beyond what it can compute with: check both.",
+        )
     return dict(zip(spec.image_classes, mean.tolist(), strict=True))
 
 

@@ -91,7 +91,7 @@ class BandStore(Sequence[NDArray[Any]]):
     def resume(cls, path: str | Path, job: dict[str, Any]) -> BandStore:
         """Open a store that an earlier run left behind, without what was being written when it ended.
 
-        A store is created where there is none, or where the run ended before its first bytes were whole.
+        A store is created where there is none, or where the run ended before its first band was whole.
 
         Raises:
             OutputError: The store is the result of another job, or cannot be read or written.
@@ -105,7 +105,7 @@ class BandStore(Sequence[NDArray[Any]]):
             stored = None
         except OSError as error:
             raise _cannot_read(path, error) from error
-        if stored is None:
+        if stored is None or not starts:
             return cls.create(path, job)
         _check_same(path, stored, json.loads(_to_json(job)))
         try:
