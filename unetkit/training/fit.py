@@ -14,7 +14,7 @@ from unetkit.parsing import parse
 from unetkit.planning.plan import make_plan, name_of
 from unetkit.planning.write import describe, settings_of
 from unetkit.report.console import say
-from unetkit.training.callbacks import SCORES
+from unetkit.training.callbacks import IMAGE_SCORES, SCORES
 from unetkit.training.classification_run import ClassificationResult, fit_labels, has_labels_alone
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation, fold_folder
@@ -149,6 +149,13 @@ def _report(result: RunResult, data: SegmentationData) -> None:
         say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(result.folder))}")
     score = "" if result.dice is None else f", mean validation Dice {result.dice:.4f}"
     say_best(result.model, result.epoch, score)
+    if "val_image_auroc" in result.scores:
+        shown = ", ".join(
+            f"{name.removeprefix('val_image_').replace('auroc', 'AUROC')} {result.scores[name]:.3f}"
+            for name in IMAGE_SCORES
+            if name in result.scores
+        )
+        say(f"Its classes of whole validation images: {shown}.")
     if "val_ap50" in result.scores:
         ap, f1, pq = (result.scores[name] for name in ("val_ap50", "val_f1", "val_pq"))
         say(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")
