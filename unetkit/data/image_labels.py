@@ -26,8 +26,9 @@ from unetkit.data.transforms import PRESETS, Augmentation, Transform, magnify
 from unetkit.errors import DataError
 from unetkit.io.files import open_image
 from unetkit.io.resize import read_square
+from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.spec import Normalization
-from unetkit.models.statistics import Statistics, measure_range, measure_statistics, sample_pixels
+from unetkit.models.statistics import Statistics, measure_range, measure_statistics
 
 
 class LabelledItem(TypedDict):
@@ -275,7 +276,7 @@ def _set_aside(images: Sequence[LabelledImage], part: float | tuple[int, int], s
 
 def _load(file: Path, label: int, side: int, normalization: Normalization) -> LabelledImage:
     """Read and measure one image."""
-    with closing(open_image(file)) as source:
+    with closing(ValidSource(open_image(file))) as source:
         if source.info.planes > 1:
             raise DataError(f"{file} has {source.info.planes} planes.", "Label images of one plane.")
         values = sample_pixels(source, 0)

@@ -1,4 +1,4 @@
-"""What is written for an image, and where the work on it is kept until it is done."""
+"""What is written for an image, and what decides it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.forward import layout
 from unetkit.inference.options import CONFIDENCE, WITHOUT_MASK, Output, Result, Tiling
 from unetkit.inference.plan import Plan
+from unetkit.io.files import image_stem
 from unetkit.io.image import ImageInfo, OutputSpec
+from unetkit.io.names import printable
 from unetkit.io.reading import Reading
 from unetkit.models.zoo import short_name
-
-UNFINISHED_SUFFIX = ".unfinished"
-"""Ends the name of the file beside an output that keeps what is done until all is."""
 
 PLANNED = ("device", "backend", "precision", "tile", "halo", "batch")
 """Choices of a plan that decide what comes out, to the bit."""
@@ -41,16 +40,8 @@ def describe_output(
     """Describe the output for an image, with what made it and more `notes`; labels as if there were many.
 
     There is a plan unless the image is seen whole.
-
-    Raises:
-        ConfigError: The models' classes and the output do not go together.
     """
     spec = ensemble.specs[0]
-    if result.output == "labels" and ensemble.classes > 1:
-        raise ConfigError(
-            f"{ensemble.name} has {spec.classes} classes, and labels are for foreground and background.",
-            "Use --output mask, or a model of 2 classes.",
-        )
     restored_channels, restored_type = layout("restored", ensemble.classes, info)
     outputs: dict[Output, tuple[int, np.dtype[Any], tuple[str, ...]]] = {
         "mask": (1, np.dtype(np.uint8), ()),
@@ -71,6 +62,10 @@ def describe_output(
         notes=_notes(info, ensemble, plan, reading, tiling, result) + notes,
         pyramid=result.pyramid,
         channel_names=names if len(names) == channels > 1 else (),
+        steps=info.steps,
+        name=image_stem(info.name),
+        compression=result.compression,
+        layout=result.layout,
     )
 
 
@@ -115,19 +110,6 @@ def describe_job(
     }
 
 
-def pin_choices(tiling: Tiling, job: dict[str, Any] | None) -> Tiling:
-    """Return the choices with what "auto" chose in the run that is resumed."""
-    if job is None:
-        return tiling
-    open_names = [name for name in ("backend", "precision", "tile", "batch") if getattr(tiling, name) == "auto"]
-    return dataclasses.replace(tiling, **{name: job[name] for name in open_names if name in job})
-
-
-def unfinished_file(result: Path) -> Path:
-    """Return where the bands of an output are kept until it is whole."""
-    return result.with_name(result.name + UNFINISHED_SUFFIX)
-
-
 def _notes(
     info: ImageInfo, ensemble: Ensemble, plan: Plan | None, reading: Reading, tiling: Tiling, result: Result
 ) -> tuple[tuple[str, str], ...]:
@@ -149,12 +131,12 @@ def _notes(
     thresholds = () if result.output in WITHOUT_MASK else (("threshold", f"{threshold:g}"),)
     return (
         ("made_by", f"unetkit {version('unetkit')}"),
-        ("model", ensemble.name),
+        ("model", printable(ensemble.name)),
         ("model_sha256", ", ".join(segmenter.sha256 for segmenter in ensemble.segmenters)),
         ("output", result.output),
         *thresholds,
         *(() if plan is None else (("halo", str(plan.halo)),)),
-        ("command", shlex.join(words)),
+        ("command", printable(shlex.join(words))),
     )
 
 

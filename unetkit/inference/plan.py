@@ -125,7 +125,7 @@ def make_plan(
     known = recall(fitting, small)
     if known is not None:
         return known
-    return _default(fitting) if small else tune(fitting)
+    return replace(usual_plan(fitting), why="the input is too small to try others") if small else tune(fitting)
 
 
 WORTH_TUNING = {"cpu": 16 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
@@ -246,10 +246,10 @@ def _fitting(
         yield min(plans, key=lambda plan: (plan.tile, plan.batch))
 
 
-def _default(plans: list[Plan]) -> Plan:
-    """Return the plan for an input that is too small to try."""
+def usual_plan(plans: list[Plan]) -> Plan:
+    """Return the plan that is taken without trying: of PyTorch, which takes no time to begin, with a usual tile."""
     names = [plan.backend for plan in plans]
     own = [plan for plan in plans if plan.backend == ("torch" if "torch" in names else names[0])]
     largest = OPENVINO_TILE if own[0].backend == "openvino" else DEFAULT_TILE[own[0].device.type]
     usual = [plan for plan in own if plan.tile <= largest] or own[:1]
-    return replace(max(usual, key=lambda plan: plan.tile), why="the input is too small to try others")
+    return max(usual, key=lambda plan: plan.tile)

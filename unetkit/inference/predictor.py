@@ -33,6 +33,9 @@ from unetkit.models.trimmed import Kept
 WINDOW_STEPS = 8
 """Sizes of windows to verify with that are tried differ by so many strides."""
 
+ORIENTATIONS = 8
+"""In which a tile is predicted with tta."""
+
 Progress = Callable[[int], None]
 """Called with the number of pixels predicted since the last call."""
 
@@ -81,7 +84,8 @@ class Predictor:
         if quantized is not None and not quantized.backends:
             tiling = replace(tiling, precision="fp32", backend="openvino")
         self._tiling = tiling
-        tuner = Tuner(ensemble, source.info.dtype, tell, quantized.backends if quantized else [])
+        made = quantized.backends if quantized else []
+        tuner = Tuner(ensemble, source.info.dtype, tell, made, pixels * (ORIENTATIONS if tiling.tta else 1))
         self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner, tuner.recall, kind=kind)
         if quantized is not None:
             self.plan = replace(self.plan, why=f"{quantized.why}; {self.plan.why}")

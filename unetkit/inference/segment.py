@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -19,29 +19,30 @@ from unetkit.inference.classify import classify, describe_classes, predicted_lab
 from unetkit.inference.device import cache_bytes, choose_device
 from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
-from unetkit.inference.jobs import Job, list_images, make_folder, plan_jobs
+from unetkit.inference.jobs import Job, list_images, plan_jobs
 from unetkit.inference.opening import composite_remarks, is_builtin, open_for
 from unetkit.inference.options import WITHOUT_MASK, Result, Tiling
 from unetkit.inference.output import (
     describe_job,
     describe_output,
     least_confidence,
-    pin_choices,
     smallest_size,
-    unfinished_file,
 )
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.resemblance import differences
 from unetkit.inference.segmented import Segmented
-from unetkit.io.bands import BandStore, read_job
+from unetkit.inference.unfinished import Bands, kept_bands, pin_choices, starts_anew
+from unetkit.io.bands import kept_and_new
 from unetkit.io.files import create_sink
 from unetkit.io.image import ImageInfo, ImageSource, OutputSpec
-from unetkit.io.partial import check_target, claimed, partial_file
+from unetkit.io.ome_zarr_labels import find_label_place, register_label
+from unetkit.io.partial import beside, check_target, claimed, make_folder, partial_file
 from unetkit.io.reading import Reading
 from unetkit.models.image_head import ImageClassifier
-from unetkit.models.statistics import sample_pixels
+from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 from unetkit.options import split_options
+from unetkit.report.console import pixel_progress
 
 Begin = Callable[[str, int], Progress]
 """Called with the name of an image and its number of pixels; returns what is told of the pixels that are done."""
@@ -52,7 +53,7 @@ def segment(
     result: str | Path,
     model: Models | None = None,
     *,
-    progress: Begin | None = None,
+    progress: Begin | bool | None = None,
     tell: Callable[[str], None] | None = None,
     verify_seams: bool = False,
     **options: Any,
@@ -61,18 +62,20 @@ def segment(
 
     Args:
         image: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
-        result: `.tif`, `.tiff`, `.zarr` or `.png`; for several images the folder that gets one `.tif` for each. For the
-            output "classes" a `.csv`, with a line for each image.
+        result: `.tif`, `.tiff`, `.zarr` or `.png`, or a name in the folder `labels` of an OME-Zarr image; for several
+            images the folder that gets one `.tif` for each. For the output "classes" a `.csv`, with a line for each
+            image.
         model: A model from `load_model`, the path of a model file, or the name of a built-in model; the mean of several
             counts. By default the built-in "nuclei".
-        progress: Called for each image with its name and its number of pixels; returns a function that is called with
-            the number of pixels predicted since its last call.
+        progress: True shows a bar for each image, in a notebook or a terminal. Or a function, which is called for each
+            image with its name and its number of pixels; it returns a function that is called with the number of pixels
+            predicted since its last call.
         tell: Called with sentences about what happens, for people.
         verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
         **options: Any field of `unetkit.io.reading.Reading` (axes, series, level, pixel_size, channels, stain, region,
             on_bad_tile), `unetkit.inference.options.Tiling` (tile, halo, batch, device, backend, precision, memory,
             tta, skip_empty) and `unetkit.inference.options.Result` (output, threshold, split, min_size, min_confidence,
-            pyramid, overwrite, resume).
+            pyramid, compression, layout, overwrite, resume).
 
     Returns:
         What was written.
@@ -86,15 +89,9 @@ def segment(
     if model is None:
         model = find_model(DEFAULT_MODEL)
         tell(DEFAULT_NOTE)
-    segmentation = Segmentation(reading, tiling, written, progress, tell)
-    if written.output == "classes":
-        return segmentation.tabulate(list_images(image), Path(result), model)
-    return segmentation.run(
-        plan_jobs(image, Path(result), overwrite=written.overwrite, resume=written.resume),
-        Path(result),
-        model,
-        verify_seams=verify_seams,
-    )
+    with pixel_progress(asked=True) if progress is True else nullcontext(progress or None) as begin:
+        segmentation = Segmentation(reading, tiling, written, begin, tell)
+        return segmentation.start(image, Path(result), model, verify_seams=verify_seams)
 
 
 @dataclass
@@ -117,6 +114,15 @@ class Segmentation:
     _predictor: Predictor | None = None
     _classifiers: tuple[ImageClassifier, ...] = ()
 
+    def start(
+        self, image: str | Path | Sequence[str | Path], result: Path, models: Models, *, verify_seams: bool
+    ) -> list[Segmented]:
+        """Segment images, or judge them where that is what is to be written; see `segment`."""
+        if self.written.output == "classes":
+            return self.tabulate(list_images(image), result, models)
+        jobs = plan_jobs(image, result, overwrite=self.written.overwrite, resume=self.written.resume)
+        return self.run(jobs, result, models, verify_seams=verify_seams)
+
     def run(self, jobs: Sequence[Job], result: Path, models: Models, *, verify_seams: bool) -> list[Segmented]:
         """Segment the images of all jobs; see `segment`."""
         ensemble = gather_models(models)
@@ -131,13 +137,14 @@ class Segmentation:
         failed: list[UnetkitError] = []
         for job in jobs:
             if job.done:
+                register_label(job.result)  # it may have been killed just before
                 done.append(Segmented(job.image, job.result, 0))
                 continue
             try:
                 if self.written.output == "attention":
                     done.append(self._attend(job, ensemble, folder))
                 else:
-                    done.append(self._segment(job, ensemble, len(jobs), folder, verify_seams=verify_seams))
+                    done.append(self._segment(job, ensemble, jobs, folder, verify_seams=verify_seams))
             except ConfigError:  # what is not possible for one image is so for all
                 raise
             except UnetkitError as error:
@@ -161,7 +168,10 @@ class Segmentation:
             check_target(result, self.written.overwrite)  # another run may have ended just now
             done, failed = self._judge(images, result, ensemble)
             if done:  # a table of nothing would only take the place of one that is there
-                with partial_file(result) as path, path.open("w", newline="", encoding="utf-8") as file:
+                with (
+                    partial_file(result) as path,
+                    path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+                ):
                     table = csv.writer(file, lineterminator="\n")
                     table.writerow(["image", *ensemble.specs[0].image_classes, "predicted"])
                     table.writerows(
@@ -197,24 +207,28 @@ class Segmentation:
         return done, failed
 
     def _segment(
-        self, job: Job, ensemble: Ensemble, count: int, folder: Path | None, *, verify_seams: bool
+        self, job: Job, ensemble: Ensemble, jobs: Sequence[Job], folder: Path | None, *, verify_seams: bool
     ) -> Segmented:
-        """Segment one of `count` images; the folder of the outputs is made when the first of them can be."""
+        """Segment the image of one of the jobs; the folder of the outputs is made when the first of them can be."""
         start = monotonic()
         with closing(self.open(job, ensemble)) as source:
-            predictor = self.predictor(source, ensemble, count, job.result)
+            predictor = self.predictor(source, ensemble, jobs)
             info = source.info
             classes = classify(source, self._classifiers) if self._classifiers else {}
             spec = self._describe(info, predictor, classes)
             if folder is not None:
                 make_folder(folder)
             create_sink(job.result, spec, overwrite=self.written.overwrite)  # what is not possible is an error now
+            if find_label_place(job.result) is not None:
+                make_folder(job.result.parent)
             pixels = info.planes * info.height * info.width
+            work = describe_job(info, ensemble, predictor.plan, self.reading, self.tiling, self.written)
             advance = self.progress(job.image.name, pixels) if self.progress else None
-            with claimed(job.result), self._bands(job.result, source, predictor) as bands:
+            count = info.planes * len(predictor.grid(info).rows)
+            with claimed(job.result), kept_bands(job.result, work, count, self.written, self.tell) as bands:
                 kept = sum(band.shape[1] for band in bands) * info.width
                 objects, skipped = self._write(job.result, spec, source, predictor, bands, advance)
-            picture = job.result.with_name(f"{job.result.name}.skipped.png") if skipped else None
+            picture = beside(job.result, ".skipped.png") if skipped else None
             if picture is not None:
                 draw_skipped(picture, source, skipped)
             return Segmented(
@@ -229,6 +243,7 @@ class Segmentation:
                 picture=picture,
                 bad_tiles=tuple(source.bad_tiles),
                 objects=objects,
+                planes=info.planes,
                 min_size=smallest_size(info, ensemble, self.written) if objects is not None else 0,
                 min_confidence=least_confidence(ensemble, self.written) if objects is not None else None,
                 seams=predictor.verify(source) if verify_seams else None,
@@ -254,19 +269,19 @@ class Segmentation:
         seen = f"whole images, resized to {sizes} pixels"
         return Segmented(job.image, job.result, pixels, seconds=monotonic() - start, plan=seen, image_classes=classes)
 
-    def predictor(self, source: ImageSource, ensemble: Ensemble, count: int, result: Path) -> Predictor:
-        """Return the warm models; `source` is the first of `count` images if they are not warm yet."""
+    def predictor(self, source: ImageSource, ensemble: Ensemble, jobs: Sequence[Job]) -> Predictor:
+        """Return the warm models; `source` is the first image of the jobs if they are not warm yet."""
         if self._predictor is None:
             tiling = self.tiling
             if self.written.split and ensemble.instances:
                 self.tell(f"{ensemble.name} tells touching objects apart by itself, so --split changes nothing.")
-            if self.written.resume:
-                tiling = pin_choices(tiling, read_job(unfinished_file(result)))
+            if not starts_anew(self.written):
+                tiling = pin_choices(tiling, ensemble, [job.result for job in jobs if not job.done])
             self._predictor = Predictor(
                 ensemble,
                 tiling,
                 source,
-                source.info.planes * source.info.height * source.info.width * count,
+                source.info.planes * source.info.height * source.info.width * sum(not job.done for job in jobs),
                 kind=ensemble.kind(self.written.output),
                 threshold=self.written.threshold,
                 tell=self.tell,
@@ -276,7 +291,8 @@ class Segmentation:
     def open(self, job: Job, ensemble: Ensemble) -> ImageSource:
         """Open an image; tell in what it differs from what the models were trained on, and what reading it takes."""
         cached = cache_bytes(self.tiling.memory_bytes, choose_device(self.tiling.device))
-        source, chosen = open_for(job.image, ensemble, self.reading, cached)
+        stored, chosen = open_for(job.image, ensemble, self.reading, cached)
+        source = ValidSource(stored)
         info = source.info
         for remark in (*info.remarks, *chosen):
             self.tell(f"{info.name}: {remark}")
@@ -286,6 +302,8 @@ class Segmentation:
                 f"{info.scratch_bytes / 1e9:.1f} GB."
             )
         sample = sample_pixels(source, 0)
+        if (holes := source.holes(0)) is not None and holes.nodata.share:
+            self.tell(f"{info.name}: {holes.nodata.describe()}")
         for remark in composite_remarks(info, sample) if is_builtin(ensemble) else ():
             self.tell(f"{info.name}: {remark}")
         for text in dict.fromkeys(text for spec in ensemble.specs for text in differences(info, sample, spec)):
@@ -297,42 +315,16 @@ class Segmentation:
         plan = predictor.plan
         return describe_output(info, predictor.ensemble, plan, self.reading, self.tiling, self.written, notes)
 
-    @contextmanager
-    def _bands(self, result: Path, source: ImageSource, predictor: Predictor) -> Iterator[BandStore | list[Any]]:
-        """Keep the bands that are done beside the output until it is whole; an image of one band needs no file."""
-        path = unfinished_file(result)
-        count = source.info.planes * len(predictor.grid(source.info).rows)
-        if count == 1 and not path.exists():
-            yield []
-            return
-        job = describe_job(source.info, predictor.ensemble, predictor.plan, self.reading, self.tiling, self.written)
-        store = BandStore.resume(path, job) if self.written.resume else BandStore.create(path, job)
-        if len(store):
-            self.tell(
-                f"{path} holds {len(store)} of {count} rows of tiles: going on from there. Parts of them that were "
-                "skipped or could not be decoded are not listed again."
-            )
-        try:
-            yield store
-        except BaseException:  # Ctrl-C, too
-            if len(store):
-                store.close()
-                self.tell(f"What is done is kept in {path}: the same command with --resume goes on from there.")
-            else:
-                store.remove()
-            raise
-        store.remove()
-
     def _write(
         self,
         result: Path,
         spec: OutputSpec,
         source: ImageSource,
         predictor: Predictor,
-        bands: BandStore | list[Any],
+        bands: Bands,
         progress: Progress | None,
     ) -> tuple[int | None, list[Any]]:
-        """Predict and write; return the largest label and the tiles that were skipped."""
+        """Predict and write; return the number of objects and the tiles that were skipped."""
         info = source.info
         known = len(bands)
         if progress is not None:
@@ -341,11 +333,14 @@ class Segmentation:
             sink = create_sink(result, spec, overwrite=self.written.overwrite)
 
             def write(rows: Iterator[NDArray[Any]]) -> None:
-                sink.write(_kept_and_new(bands, known, rows))
+                sink.write(kept_and_new(bands, known, rows))
 
             return None, predictor.run(source, write, first_band=known, progress=progress)
 
-        from unetkit.inference.labelling import make_labels  # here, since only labels need OpenCV and its memory
+        from unetkit.inference.labelling import (
+            describe_object_classes,
+            make_labels,
+        )  # here, since only labels need OpenCV and its memory
 
         def store(rows: Iterator[NDArray[Any]]) -> None:
             for band in rows:
@@ -354,19 +349,13 @@ class Segmentation:
 
         skipped = predictor.run(source, store, first_band=known, progress=progress)
         labels = make_labels(bands, info, predictor.ensemble, self.written)
-        sink = create_sink(result, replace(spec, dtype=np.dtype(labels.dtype)), overwrite=self.written.overwrite)
+        spec = replace(spec, dtype=np.dtype(labels.dtype))
+        if classes := describe_object_classes(labels, predictor.ensemble):
+            spec = replace(spec, notes=(*spec.notes, ("object_classes", classes)))
+            self.tell(f"{result}: the numbers of the objects are, by class: {classes}.")
+        sink = create_sink(result, spec, overwrite=self.written.overwrite)
         sink.write(labels.rows())
         return labels.count, skipped
-
-
-def _kept_and_new(bands: BandStore | list[Any], known: int, rows: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    """Yield the bands that were kept, then the new ones as they are kept too."""
-    for i in range(known):
-        yield bands[i]
-    for band in rows:
-        bands.append(band)
-        yield band
-        del band  # as wide as the image: there should not be two
 
 
 def _raise_all(failed: Sequence[UnetkitError], count: int, what: str) -> None:

@@ -51,6 +51,7 @@ class NetworkModule(LightningModule):
         segmenter: The model in training; built in `setup`, when the data are known.
         averaged: The average of the weights over the steps, None if `ema_decay` is 0.
         progress: Returns the share of the training time that is over, where the run has a given time.
+        warns_of_known: Whether to warn of images to validate on that the start was trained on; a plan has done so.
         starts_trained: Whether all of the network's outputs come from a model; it is then judged before it is trained.
         start_spec: What the model is while it is judged before training: its images are normalised as it is used to.
     """
@@ -58,6 +59,7 @@ class NetworkModule(LightningModule):
     segmenter: Segmenter
     averaged: nn.Module | None
     progress: Callable[[], float] | None = None
+    warns_of_known: bool = True
     starts_trained: bool = False
     start_spec: ModelSpec | None = None
 
@@ -221,7 +223,7 @@ class NetworkModule(LightningModule):
         """Say what the training images are like; warn if those to validate on were trained on by the first weights."""
         images, val = self.data.describe_images(), self.data.val_digests()
         seen = () if self.weights is None else trained_on(self.weights)
-        if (known := len(val.intersection(seen))) and self.trainer.is_global_zero:
+        if (known := len(val.intersection(seen))) and self.warns_of_known and self.trainer.is_global_zero:
             say(
                 f"Warning: {known} of the {len(val)} images to validate on were trained on by {self.weights}, which "
                 "this run starts from: its scores are too good. Validate on others (data.val), or start from other "

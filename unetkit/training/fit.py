@@ -6,67 +6,40 @@ import shlex
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from unetkit.data.datamodule import SegmentationData
+from unetkit.data.places import name_of
 from unetkit.errors import ConfigError
 from unetkit.parsing import parse
-from unetkit.planning.plan import make_plan, name_of
+from unetkit.planning.plan import make_plan
 from unetkit.planning.write import describe, settings_of
 from unetkit.report.console import say
+from unetkit.training.budget import budget_of, spell_use
 from unetkit.training.callbacks import IMAGE_SCORES, SCORES
-from unetkit.training.classification_run import ClassificationResult, fit_labels, has_labels_alone
+from unetkit.training.classification_run import ClassificationResult, fit_labels
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation, fold_folder
 from unetkit.training.fold_runs import FoldCLI, fit_folds
+from unetkit.training.keys import CONFIG_FILE, FIT, check_names_data, has_labels_alone
 from unetkit.training.module import SegmentationModule
-from unetkit.training.run import PICTURE_FILE, RunResult, quiet_lightning, say_best, train
-from unetkit.training.settings import CONFIG_FILE
-
-DESCRIPTION = """Train a U-Net on a folder of images and masks.
-
-A configuration file gives the settings (see configs/), and every one of them can be given on the command line too:
-
-  unetkit fit --config configs/nuclei.yaml --data.train my_images --trainer.max_epochs 20
-
-Without a configuration file the settings that are not given are chosen for the data and this machine, as by
-`unetkit plan`:
-
-  unetkit fit --data.train my_images
-
-The run folder runs/NAME gets the resolved config, model.safetensors (the best by validation Dice), last.ckpt to resume
-from, metrics.csv and a picture of validation images with the contours of truth and prediction. With --data.folds 5 it
-gets a run folder for each fold, and cross_validation.json with the mean and spread of their validation scores.
-
-Labels of whole images can be trained beside masks, or without any (then data.train is left out):
-
-  unetkit fit --data.image_labels films.csv --model.image_classes [pneumonia]
-"""
+from unetkit.training.run import PICTURE_FILE, RunResult, quiet_lightning, say_best, say_how_to_go_on, train
 
 
 class FitCLI(RunCLI):
     """The command line of `fit`."""
 
-    verb = "fit"
-    description = DESCRIPTION
+    settings = FIT
     module = SegmentationModule
     data = SegmentationData
     scores = SCORES
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what concerns the run folder, and how settings are chosen."""
-        super().add_arguments_to_parser(parser)
-        parser.add_argument(
-            "--plan",
-            type=bool,
-            default=True,
-            help="Whether settings are chosen for the data where there is no configuration file.",
-        )
-
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; without a config, choose what is not given."""
         super().parse_arguments(parser, args)
-        if self.config.plan and not self.config.config:
+        self.planned = bool(self.config.plan and not self.config.config)
+        if self.planned:
             parser.set_defaults(_plan(parser.parse_args(args, defaults=False), self.config.minutes, self.began))
             self.config = parse(parser, args)
             self.end_by_time(parser, args)
@@ -90,7 +63,7 @@ def fit(args: list[str], began: float | None = None) -> RunResult | CrossValidat
     Raises:
         UnetkitError: The settings or the data do not fit, or there is nothing to resume.
     """
-    _check_data(args)
+    check_names_data(args)
     resume = FitCLI.resumed(args)
     if resume is not None:
         if fold_folder(resume, 0).is_dir() and len(args) > (2 if "--resume" in args else 1):
@@ -103,23 +76,21 @@ def fit(args: list[str], began: float | None = None) -> RunResult | CrossValidat
         return fit_labels(args, resume=resume is not None)
     with quiet_lightning():
         cli = FitCLI(args, began)
+        cli.model.warns_of_known = not cli.planned
         if cli.datamodule.fold == "all":
             return fit_folds(cli, args, FitFoldCLI, train, "mask.tif")
         result = train(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
     if cli.trainer.is_global_zero:
         _report(result, cli.datamodule)
+        say_time(cli.trainer, cli.datamodule)
     return result
 
 
-def _check_data(args: list[str]) -> None:
-    """Raise a ConfigError if nothing on the command line says what to train on."""
-    sources = ("--data", "--config", "--resume", "--help", "-h", "--print_config")
-    if not any(arg.startswith(sources) for arg in args):
-        raise ConfigError(
-            "--data.train must be given.",
-            "Name a folder with the folders images and masks in it, or a configuration file (--config); or labels of "
-            "whole images without masks (--data.image_labels).",
-        )
+def say_time(trainer: Trainer, data: SegmentationData) -> None:
+    """Say how far a run with a given time has come in it."""
+    keeper = budget_of(trainer)
+    if keeper is not None:
+        say(spell_use(keeper, data.covering(), trainer.current_epoch))
 
 
 def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, Any]:
@@ -146,9 +117,11 @@ def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, An
 def _report(result: RunResult, data: SegmentationData) -> None:
     """Say what the run gave, and what to do with it."""
     if result.interrupted:
-        say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(result.folder))}")
+        say_how_to_go_on("fit", result.folder)
     score = "" if result.dice is None else f", mean validation Dice {result.dice:.4f}"
     say_best(result.model, result.epoch, score)
+    if result.compared:
+        say(result.compared)
     if "val_image_auroc" in result.scores:
         shown = ", ".join(
             f"{name.removeprefix('val_image_').replace('auroc', 'AUROC')} {result.scores[name]:.3f}"
@@ -160,7 +133,7 @@ def _report(result: RunResult, data: SegmentationData) -> None:
         ap, f1, pq = (result.scores[name] for name in ("val_ap50", "val_f1", "val_pq"))
         say(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")
     if result.halo is None:
-        say("Its halo was not measured, so `segment` takes a usual one; going on with the run measures it.")
+        say("Its halo was not measured, so `segment` takes a usual one; a run that ends by itself measures it.")
     else:
         say(
             f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "

@@ -17,30 +17,28 @@ from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_m
 from unetkit.report.console import say
 from unetkit.report.restored import restoration_picture
 from unetkit.training.command import RunCLI
+from unetkit.training.keys import CONFIG_FILE, PRETRAIN
 from unetkit.training.pretrain import PretrainModule
-from unetkit.training.run import HALO_IMAGES, End, best_of, describe_run, quiet_lightning, run_training, say_best
-from unetkit.training.settings import CONFIG_FILE
+from unetkit.training.run import (
+    HALO_IMAGES,
+    End,
+    best_of,
+    describe_run,
+    quiet_lightning,
+    run_training,
+    say_best,
+    say_how_to_go_on,
+)
 
 SCORES = ("val_r2", "val_loss")
 PICTURE_FILE = "restored.png"
 PICTURE_CROPS = 6
 
-DESCRIPTION = """Train a U-Net to restore damaged images, without masks: to clean images, or as a start for `fit`.
-
-  unetkit pretrain --config configs/pretrain.yaml --data.images my_images
-  unetkit segment noisy.tif clean.tif --output restored --model runs/pretrain-1/model.safetensors
-  unetkit fit --config configs/nuclei.yaml --data.train my_data --model.weights runs/pretrain-1/model.safetensors
-
-The run folder runs/NAME gets the resolved config, model.safetensors (the best by the share of the variance of hidden
-pixels that it restores), last.ckpt to resume from, metrics.csv and a picture of damaged, restored and clean crops.
-"""
-
 
 class PretrainCLI(RunCLI):
     """The command line of `pretrain`."""
 
-    verb = "pretrain"
-    description = DESCRIPTION
+    settings = PRETRAIN
     module = PretrainModule
     data = ImageData
     scores = SCORES
@@ -137,12 +135,11 @@ def _draw(segmenter: Segmenter, module: PretrainModule, data: ImageData, path: P
 
 def _report(result: PretrainResult, module: PretrainModule, data: ImageData) -> None:
     """Say what the run gave, and what to do with it."""
-    folder, model = shlex.quote(str(result.folder)), shlex.quote(str(result.model))
+    model = shlex.quote(str(result.model))
     if result.interrupted:
-        say(f"Stopped. Go on with: unetkit pretrain --resume {folder}")
-    score = (
-        "" if result.r2 is None else f", R2 of {'hidden' if module.corruption.hidden else 'all'} pixels {result.r2:.3f}"
-    )
+        say_how_to_go_on("pretrain", result.folder)
+    counted = "hidden" if module.corruption.hidden else "all"
+    score = "" if result.r2 is None else f", R2 of {counted} pixels {result.r2:.3f}"
     say_best(result.model, result.epoch, score)
     say(f"Picture of damaged, restored and clean crops: {result.folder / PICTURE_FILE}")
     say(
