@@ -81,7 +81,7 @@ def pretrain(out: Path, pool: Sequence[Pair], budget: Budget) -> Path:
     seed_everything(0, verbose=False)
     crops = budget.batch * budget.pretrain_steps
     data = ImageData(str(images), val=0.05, crop=budget.crop, batch_size=budget.batch, crops_per_epoch=crops)
-    module = PretrainModule(encoder=budget.encoder, depth=budget.depth, lr=budget.lr)
+    module = PretrainModule(encoder=budget.encoder, depth=budget.depth, lr=budget.lr, residual=False)
     train_to_restore(make_trainer(folder, scores=SCORES, max_epochs=1), module, data)
     return model
 

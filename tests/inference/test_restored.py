@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from forwards import make_forward
 from scipy.ndimage import uniform_filter
 from tifffile import TiffFile, imread, imwrite
@@ -106,6 +108,23 @@ def test_the_mean_of_several_models_and_of_orientations_is_one_of_restored_image
     models = [smoother(), smoother(method="mean_std")]
     np.testing.assert_allclose(inside(predict_tiled(image, models, output="restored")), inside(one), atol=1e-6)
     np.testing.assert_allclose(predict_tiled(image, smoother(), output="restored", tta=True), one, atol=1e-6)
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_what_a_model_adds_to_an_image_is_added_to_it(tta: bool) -> None:
+    """A model that takes half of the smoothed, normalised image away."""
+    image = noise((120, 90), "float32", 1000, 3000)
+    model = smoother(method="percentile", low=0, high=100)
+    model.spec = replace(model.spec, residual=True)
+    model.network.weight.data.mul_(-0.5)  # type: ignore[union-attr, operator]
+    restored = predict_tiled(image, model, output="restored", tta=tta, tile=64)
+    expected = image - 0.5 * (uniform_filter(image.astype(np.float64), 5) - image.min())
+    np.testing.assert_allclose(inside(restored), inside(expected), rtol=1e-4)
+    assert predict_tiled(image.astype(np.uint16), model, output="restored").dtype == np.uint16
+    pixels, values = torch.from_numpy(image)[None, None], model.normalizer.statistics(image.reshape(1, -1))
+    normalized = (pixels - float(values.center[0])) / float(values.scale[0])
+    center, scale = torch.from_numpy(values.center[None]), torch.from_numpy(values.scale[None])
+    torch.testing.assert_close(model(pixels, center, scale), normalized + model.network(normalized))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "int32"])

@@ -355,7 +355,7 @@ def film_run(run: tuple[Path, str], films: Path, tmp_path_factory: pytest.TempPa
     config = Path(__file__).parents[2] / "configs" / "chest_film.yaml"
     weights = run[0] / "model.safetensors"
     words = f"--model.encoder resnet18 --model.depth 3 --model.weights {weights} --data.image_labels {folder}/films.csv"
-    small = "--data.crop 32 --data.batch_size 4 --data.workers 0 --data.images_per_epoch 16 --model.lr 0.01"
+    small = "--data.crop 32 --data.batch_size 4 --data.workers 0 --data.images_per_epoch 48 --model.lr 0.002"
     ends = f"--trainer.accelerator cpu --trainer.max_epochs 3 --model.ema_decay 0 --runs {folder} --name run"
     with redirect_stdout(StringIO()) as out:
         assert main(["fit", "--config", str(config), *words.split(), *small.split(), *ends.split()]) == 0

@@ -35,7 +35,9 @@ def test_labels_are_trained_beside_masks_and_segment_tells_them(
         rows.append(f"noise{number}.tif,0")
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     words = ("--data.image_labels", str(tmp_path / "labels.csv"), "--model.image_classes", "[cells]")
-    assert fit_cells(tmp_path, *words, "--trainer.max_epochs", "1", "--name", "run")[0] == 0
+    code, out = fit_cells(tmp_path, *words, "--trainer.max_epochs", "1", "--name", "run")
+    assert code == 0
+    assert "Its classes of whole validation images: AUROC" in out
     with (tmp_path / "run" / "metrics.csv").open(newline="") as file:
         last = list(csv.DictReader(file))[-1]
     assert 0 <= float(last["val_image_auroc"]) <= 1

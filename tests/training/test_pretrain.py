@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from unetkit.data.unmasked import ImageData
 from unetkit.errors import ConfigError
+from unetkit.training.corruption import Corruption
 from unetkit.training.pretrain import PretrainModule
 
 TINY: dict[str, Any] = {"encoder": "resnet18", "depth": 3, "decoder_channels": [8, 8, 8]}
@@ -75,7 +76,7 @@ def test_the_score_is_1_for_a_perfect_and_0_for_a_flat_result(
     batch = next(iter(module.data.val_dataloader()))
     clean = module.damage(batch, 0, 0)[0]
     result = clean if restore else clean.mean((2, 3), keepdim=True).expand_as(clean)
-    monkeypatch.setattr(module, "best_network", lambda: lambda _: result)
+    monkeypatch.setattr(module, "best_network", lambda: lambda damaged: result - damaged)  # what is added
     module.validation_step(batch, 0)
     module.on_validation_epoch_end()
     assert logged["val_r2"] == pytest.approx(expected, abs=1e-5)
@@ -94,3 +95,25 @@ def test_the_score_is_1_for_a_perfect_and_0_for_a_flat_result(
 def test_settings_that_have_no_meaning_are_errors(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         PretrainModule(**{**TINY, "decoder_channels": None, **settings})
+
+
+def test_where_nothing_is_hidden_all_pixels_count(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = set_up(cells, corruption=Corruption(hidden=0, noise=(0.5, 0.5)))
+    logged: dict[str, float] = {}
+    monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: float(value)}))
+    batch = next(iter(module.data.val_dataloader()))
+    monkeypatch.setattr(module, "best_network", lambda: torch.zeros_like)  # the noisy image as it is
+    module.validation_step(batch, 0)
+    module.on_validation_epoch_end()
+    assert logged["val_r2"] == pytest.approx(0.75, abs=0.05)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_a_network_draws_the_image_or_what_is_added_to_it(residual: bool, cells: Path) -> None:
+    module = set_up(cells, residual=residual)
+    damaged = torch.rand(2, 1, 64, 64)
+    restored = module.restore(lambda pixels: pixels * 0 + 0.25, damaged)
+    torch.testing.assert_close(restored, damaged + 0.25 if residual else torch.full_like(damaged, 0.25))
+    assert module.spec.residual is residual
+    begins = module.restore(module.best_network().eval(), damaged)
+    assert torch.equal(begins, damaged) is residual

@@ -124,6 +124,7 @@ def test_the_decoder_can_start_from_random_weights(run: tuple[Path, str], fit_ce
 
 def test_it_learns(cells: Path, tmp_path: Path) -> None:
     more = ["--data.crops_per_epoch", "64", "--data.val", "0", "--model.ema_decay", "0", "--name", "run"]
+    more += ["--model.residual", "false"]  # or it begins with the damaged image, which is half of it
     assert pretrain(cells, tmp_path, *more)[0] == 0
     with (tmp_path / "run" / "metrics.csv").open(newline="") as file:
         losses = [float(row["train_loss"]) for row in csv.DictReader(file)]
@@ -149,13 +150,15 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
     np.testing.assert_array_equal(*pictures)
 
 
-def test_the_shipped_configuration_parses_and_builds(cells: Path, tmp_path: Path) -> None:
-    config = Path(__file__).parents[2] / "configs" / "pretrain.yaml"
+@pytest.mark.parametrize("name", ["pretrain", "restore"])
+def test_the_shipped_configurations_parse_and_build(name: str, cells: Path, tmp_path: Path) -> None:
+    config = Path(__file__).parents[2] / "configs" / f"{name}.yaml"
     arguments = ["--config", str(config), "--data.images", str(cells), "--runs", str(tmp_path)]
     cli = PretrainCLI([*arguments, "--trainer.accelerator", "cpu"])
     written = yaml.safe_load(config.read_text())
     assert cli.model.corruption.noise == tuple(written["model"]["corruption"]["noise"])
     assert cli.model.spec.encoder == written["model"]["encoder"]
+    assert cli.model.spec.residual is (name == "restore")
     assert cli.datamodule.crop % cli.model.spec.stride == 0
     assert not list(tmp_path.iterdir())
 

@@ -179,7 +179,7 @@ def gather_models(models: Models) -> Ensemble:
     ensemble = Ensemble(tuple(one if isinstance(one, Segmenter) else load_model(one) for one in found), owned)
     first = ensemble.segmenters[0]
     for other in ensemble.segmenters[1:]:
-        for name in ("task", "in_channels", "classes", "instances", "image_classes"):
+        for name in ("task", "in_channels", "classes", "instances", "image_classes", "residual"):
             mine, its = getattr(first.spec, name), getattr(other.spec, name)
             if mine != its:
                 raise ModelError(

@@ -75,6 +75,7 @@ class Forward:
         halo: Context, in pixels, that each part of a window has when it has to be divided.
         stride: Of the networks, in pixels.
         image: What is restored; None for other kinds.
+        residual: Whether what the models predict has to be added to the image that is restored.
         tell: Called with a sentence, once, when the device ran out of memory.
         name: Of the models, for messages.
         precision: Arithmetic of the networks, for messages.
@@ -92,6 +93,7 @@ class Forward:
         stride: int,
         tell: Callable[[str], None],
         image: ImageInfo | None = None,
+        residual: bool = False,
         name: str = "The model",
         precision: Precision = "fp32",
     ) -> None:
@@ -100,6 +102,7 @@ class Forward:
         self._precision = precision
         self._classes = classes
         self._kind = kind
+        self._residual = residual
         self._threshold = threshold
         self._orientations = (
             [(turns, flip) for flip in (False, True) for turns in range(4)] if augment else [(0, False)]
@@ -250,9 +253,11 @@ class Forward:
             turned = _orient(windows, turns, flip)
             turned_kept = _orient_kept(kept, (windows.shape[2], windows.shape[3]), turns, flip)
             for backend, (center, scale) in zip(self._backends, scales, strict=True):
-                predicted = _orient_back(backend(turned, center, scale, turned_kept), turns, flip)
+                predicted = backend(turned, center, scale, turned_kept)
                 if self._kind == "restored":
-                    predicted = predicted * scale[:, :, None, None] + center[:, :, None, None]
+                    start = turned[:, :, *turned_kept].float() if self._residual else center[:, :, None, None]
+                    predicted = predicted * scale[:, :, None, None] + start
+                predicted = _orient_back(predicted, turns, flip)
                 if count > 1:
                     predicted = predicted.clone() if total is None else total.add_(predicted)
                 total = predicted

@@ -201,6 +201,7 @@ class Predictor:
             stride=self.ensemble.stride,
             tell=self._tell,
             image=image,
+            residual=self.ensemble.specs[0].residual,
             name=self.ensemble.name,
             precision=self.plan.precision,
         )

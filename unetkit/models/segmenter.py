@@ -63,8 +63,9 @@ class Segmenter(nn.Module):
             (N, network_channels, h, w) float32, 0 to 1: of the foreground, or of each class; then the height of each
             pixel where the model tells instances apart. Of a model that restores images the normalised pixels.
         """
-        logits: Tensor = self.network(self.normalizer(pixels, center, scale)).float()
-        return to_probabilities(logits, self.spec)
+        normalized = self.normalizer(pixels, center, scale)
+        logits: Tensor = self.network(normalized).float()
+        return logits + normalized if self.spec.residual else to_probabilities(logits, self.spec)
 
 
 def to_probabilities(logits: Tensor, spec: ModelSpec) -> Tensor:

@@ -115,6 +115,8 @@ class ModelSpec:
         task: "segmentation", or "reconstruction" for a network that `unetkit pretrain` trained: its output is the image
             that it was shown a damaged copy of, so it is a start for `fit` and predicts no masks; or "classification"
             for one that was trained on labels of whole images alone, and has an encoder and an image head only.
+        residual: Whether a network of the task "reconstruction" predicts what has to be added to an image, rather than
+            the image (Zhang et al. 2017, https://arxiv.org/abs/1608.03981): then no detail has to go through it.
         instances: Whether the network also tells touching objects apart: the last channel of its output is then the
             height of each pixel, 0 to 1, which has a summit in every object and valleys between objects.
         image_classes: Names of what whole images are told to show, if they are: one that is there or not, or several of
@@ -148,6 +150,7 @@ class ModelSpec:
     padding: Padding = "same"
     batch_norm: bool = False
     task: Literal["segmentation", "reconstruction", "classification"] = "segmentation"
+    residual: bool = False
     instances: bool = False
     image_classes: tuple[str, ...] = ()
     image_size: int = 0
@@ -176,6 +179,8 @@ class ModelSpec:
                 f"Give {self.depth} numbers, for example {list(DECODER_CHANNELS[-self.depth :])}.",
             )
         self._check_image_classes()
+        if self.residual and self.task != "reconstruction":
+            raise ConfigError("residual is for networks that restore images.", "Leave it out.")
         if self.instances and self.classes > 2:
             raise ConfigError(
                 f"instances: true is not possible for {self.classes} classes.",

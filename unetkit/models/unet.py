@@ -81,6 +81,9 @@ def build_network(spec: ModelSpec) -> nn.Module:
         classes=spec.network_channels,
     )
     _drop_unused(unet, unet.encoder, spec)
+    if spec.residual:  # it begins by adding nothing
+        nn.init.zeros_(unet.segmentation_head[0].weight)
+        nn.init.zeros_(unet.segmentation_head[0].bias)
     if spec.image_classes:
         unet.image_head = build_image_head(unet.encoder, spec)
     network: nn.Module = unet

@@ -17,7 +17,7 @@ from unetkit.planning.plan import make_plan
 from unetkit.planning.write import describe, settings_of
 from unetkit.report.console import say
 from unetkit.training.budget import budget_of, spell_use
-from unetkit.training.callbacks import SCORES
+from unetkit.training.callbacks import IMAGE_SCORES, SCORES
 from unetkit.training.classification_run import ClassificationResult, fit_labels
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation, fold_folder
@@ -122,6 +122,13 @@ def _report(result: RunResult, data: SegmentationData) -> None:
     say_best(result.model, result.epoch, score)
     if result.compared:
         say(result.compared)
+    if "val_image_auroc" in result.scores:
+        shown = ", ".join(
+            f"{name.removeprefix('val_image_').replace('auroc', 'AUROC')} {result.scores[name]:.3f}"
+            for name in IMAGE_SCORES
+            if name in result.scores
+        )
+        say(f"Its classes of whole validation images: {shown}.")
     if "val_ap50" in result.scores:
         ap, f1, pq = (result.scores[name] for name in ("val_ap50", "val_f1", "val_pq"))
         say(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")

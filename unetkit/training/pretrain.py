@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal, get_args
 
@@ -41,6 +42,8 @@ class PretrainModule(NetworkModule):
         corruption: How the images are damaged.
         loss: smooth_l1, l1 or mse, of the restored against the clean image, both normalised.
         hidden_weight: How many times a hidden pixel counts in the loss.
+        residual: Whether the network predicts what has to be added to a damaged image, rather than the image itself:
+            it then restores fine detail after a short training already.
         lr: Highest learning rate.
         weight_decay: Weight decay.
         schedule: one_cycle, cosine or constant.
@@ -59,6 +62,7 @@ class PretrainModule(NetworkModule):
         corruption: Corruption = Corruption(),  # noqa: B008  # frozen
         loss: RestorationLoss = "smooth_l1",
         hidden_weight: float = 5.0,
+        residual: bool = True,
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
         schedule: Schedule = "one_cycle",
@@ -74,6 +78,7 @@ class PretrainModule(NetworkModule):
             depth=depth,
             decoder_channels=tuple(decoder_channels or DECODER_CHANNELS[-depth:]),
             task="reconstruction",
+            residual=residual,
         )
         super().__init__(spec, weights, decoder_weights, in_channels, lr, weight_decay, schedule, ema_decay)
         if not isinstance(corruption, Corruption):  # as a checkpoint holds it
@@ -107,10 +112,15 @@ class PretrainModule(NetworkModule):
         damaged, hidden = corrupt(clean, self.corruption, torch.Generator(clean.device).manual_seed(seed))
         return clean, damaged, hidden
 
+    def restore(self, network: Callable[[Tensor], Tensor], damaged: Tensor) -> Tensor:
+        """Return what a network makes of damaged images (N, C, h, w), normalised."""
+        predicted = network(damaged).float()
+        return predicted + damaged if self.spec.residual else predicted
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of a batch of crops, see `damage`."""
         clean, damaged, hidden = self.damage(batch, self.global_rank, self.current_epoch, batch_idx)
-        loss = self._compare(self._forward(damaged).float(), clean, hidden)
+        loss = self._compare(self.restore(self._forward, damaged), clean, hidden)
         self.log_loss(loss, len(clean))
         return loss
 
@@ -130,13 +140,17 @@ class PretrainModule(NetworkModule):
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int, stage: str = "val") -> None:
         """Restore crops that are damaged in the same way each time."""
         clean, damaged, hidden = self.damage(batch, self.global_rank, batch_idx)
-        restored = self.best_network()(damaged).float()
+        restored = self.restore(self.best_network(), damaged)
         self.log(f"{stage}_loss", self._compare(restored, clean, hidden), batch_size=len(clean), sync_dist=True)
-        self.error.update(((restored - clean) ** 2 * hidden).sum())
-        self.variation.update(((clean - clean.mean((2, 3), keepdim=True)) ** 2 * hidden).sum())
+        counted = hidden if self.corruption.hidden else torch.ones_like(hidden)
+        self.error.update(((restored - clean) ** 2 * counted).sum())
+        self.variation.update(((clean - clean.mean((2, 3), keepdim=True)) ** 2 * counted).sum())
 
     def on_validation_epoch_end(self, stage: str = "val") -> None:
-        """Log the share of the variance of the hidden pixels that is restored (val_r2), at most 1."""
+        """Log the share of the variance of the hidden pixels that is restored (val_r2), at most 1.
+
+        Where no pixels are hidden it is that of all.
+        """
         self.log(f"{stage}_r2", 1 - self.error.compute() / self.variation.compute().clamp(min=1e-12), prog_bar=True)
         self.error.reset()
         self.variation.reset()

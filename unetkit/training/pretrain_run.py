@@ -51,8 +51,8 @@ class PretrainResult:
     Attributes:
         folder: The run folder.
         model: The model file.
-        r2: Share of the variance of the hidden pixels of the validation crops that the model restores, at most 1; None
-            without validation images.
+        r2: Share of the variance of the hidden pixels of the validation crops, or of all where none are hidden, that
+            the model restores, at most 1; None without validation images.
         epoch: Number of the epoch that the model is from, the first being 1.
         halo: The halo that was measured.
         interrupted: Whether the run was stopped before its end.
@@ -128,7 +128,7 @@ def _draw(segmenter: Segmenter, module: PretrainModule, data: ImageData, path: P
     batch = default_collate([crops[0, index] for index in range(min(len(crops), PICTURE_CROPS))])
     clean, damaged, _ = module.cpu().damage(batch, 0, 0)
     with torch.inference_mode():
-        restored = segmenter.network(damaged)
+        restored = module.restore(segmenter.network, damaged)
     rows = zip(damaged.numpy(), restored.numpy(), clean.numpy(), strict=True)
     restoration_picture(path, list(rows))
 
@@ -138,7 +138,8 @@ def _report(result: PretrainResult, module: PretrainModule, data: ImageData) -> 
     model = shlex.quote(str(result.model))
     if result.interrupted:
         say_how_to_go_on("pretrain", result.folder)
-    score = "" if result.r2 is None else f", R2 of hidden pixels {result.r2:.3f}"
+    counted = "hidden" if module.corruption.hidden else "all"
+    score = "" if result.r2 is None else f", R2 of {counted} pixels {result.r2:.3f}"
     say_best(result.model, result.epoch, score)
     say(f"Picture of damaged, restored and clean crops: {result.folder / PICTURE_FILE}")
     say(
