@@ -322,12 +322,14 @@ class Segmentation:
             )
         try:
             yield store
-        except BaseException:  # Ctrl-C, too
+        except BaseException as error:  # Ctrl-C, too
             if len(store):
                 store.close()
                 self.tell(f"What is done is kept in {path}: the same command with --resume goes on from there.")
             else:
                 store.remove()
+                if isinstance(error, KeyboardInterrupt):
+                    self.tell("Stopped before the first row of tiles was done: nothing is left to go on from.")
             raise
         store.remove()
 
