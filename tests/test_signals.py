@@ -55,7 +55,7 @@ def test_a_signal_that_comes_twice_within_a_moment_is_one(tmp_path: Path) -> Non
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (143, "")
-    assert out == "Stopping, as SIGTERM asks. Ctrl-C once more ends at once.\nstopped by 15\n"
+    assert sorted(out.splitlines()) == ["Stopping, as SIGTERM asks. Ctrl-C once more ends at once.", "stopped by 15"]
 
 
 def test_in_native_code_the_word_comes_at_once_and_a_second_ctrl_c_ends(tmp_path: Path) -> None:
@@ -80,7 +80,8 @@ def test_an_import_is_not_broken_off_but_ended_or_the_process_is(seconds: float,
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (143, "")
-    assert out.partition("\n")[2] == said
+    assert out.replace("Stopping, as SIGTERM asks. Ctrl-C once more ends at once.\n", "") == said
+    assert "Stopping" in out
 
 
 def test_a_stop_that_python_has_to_ignore_is_raised_again(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_a_stop_that_python_has_to_ignore_is_raised_again(tmp_path: Path) -> Non
     with started(f"import final; {READY} f = final.Final(); del f; time.sleep(60)", tmp_path) as process:
         out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (143, "")
-    assert out.endswith("stopped by 15\n")
+    assert "stopped by 15\n" in out
 
 
 def test_a_forked_process_leaves_ctrl_c_to_its_parent(tmp_path: Path) -> None:

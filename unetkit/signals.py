@@ -70,6 +70,8 @@ class Signals:
     def __init__(self) -> None:
         self.first: int | None = None
         self._numbers: list[int] = []
+        self._said = False
+        self._lock = threading.Lock()
         self._heard = -SAME_SECONDS
         self._raised = -SAME_SECONDS
         self._waiting: int | None = None
@@ -93,6 +95,8 @@ class Signals:
         """End: from now on the signals do what they do by default; once one has come, nothing, as the end is near."""
         for number in self._numbers:
             signal.signal(number, signal.SIG_DFL if self.first is None else signal.SIG_IGN)
+        if self.first is not None:
+            self._say(self.first)  # where the watching thread has not come to it yet
         self._numbers.clear()
         signal.set_wakeup_fd(-1)
         sys.unraisablehook = sys.__unraisablehook__
@@ -103,6 +107,8 @@ class Signals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         """Raise `Stop`; during an import only later, since many extension modules make other errors of it."""
+        if self.first is None:
+            self.first = number
         if _imports(frame):
             self._put_off(number)
             return
@@ -151,16 +157,24 @@ class Signals:
         if monotonic() - self._heard < SAME_SECONDS:
             return
         self._heard = monotonic()
-        if self.first is not None and number == signal.SIGINT:
+        if self._said and number == signal.SIGINT:
             os._exit(128 + number)
         if self.first is None:
             self.first = number
-            if signal.Signals(number).name == "SIGHUP":
+        self._say(number)
+
+    def _say(self, number: int) -> None:
+        """Say that the signal has come; of several processes that train together the first speaks."""
+        with self._lock:
+            if self._said:
+                return
+            self._said = True
+            name = signal.Signals(number).name
+            if name == "SIGHUP":
                 _let_go_of_terminal()
-            if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes that train together the first speaks
+            if os.environ.get("LOCAL_RANK", "0") == "0":
                 with suppress(OSError, ValueError):
-                    name = NAMES[signal.Signals(number).name]
-                    sys.stdout.write(f"Stopping, as {name} asks. Ctrl-C once more ends at once.\n")
+                    sys.stdout.write(f"Stopping, as {NAMES[name]} asks. Ctrl-C once more ends at once.\n")
                     sys.stdout.flush()
 
     def _leave_to_parent(self) -> None:

@@ -94,3 +94,25 @@ def test_whole_images_are_magnified_in_training(tmp_path: Path) -> None:
     sides = (shown > 100).sum((1, 2, 3)).float().sqrt() / 16
     assert 0.45 < sides.min() < 0.7
     assert 1.4 < sides.max() < 2.1
+
+
+def test_a_resumed_run_validates_on_the_same_labelled_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = read(save(tmp_path, "01" * 6), ["it"])
+    held = [image.path.name for image in first.labelled.val]
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    gone = next(image.path.name for image in first.labelled.train)
+    (tmp_path / "labels.csv").write_text("\n".join(line for line in lines if not line.startswith(gone)))
+
+    def resumed(**changes: Any) -> LabelledData:
+        data = LabelledData(str(tmp_path / "labels.csv"), crop=32, workers=0, val=0.25, **changes)
+        data.keep_split(first.state_dict()["split"])
+        data.label_images(["it"], None)
+        return data
+
+    assert [image.path.name for image in resumed(seed=5).labelled.val] == held
+    assert f"{gone} is gone since the run was begun" in capsys.readouterr().out
+    (tmp_path / "labels.csv").write_text("\n".join(line for line in lines if not line.startswith(held[0])))
+    with pytest.raises(DataError, match="images to validate on are not those"):
+        resumed()

@@ -20,7 +20,7 @@ from unetkit.data.objects import SmallestObject, describe_plain, find_parts, fin
 from unetkit.data.pairs import Pair, Unpaired
 from unetkit.data.places import Places
 from unetkit.data.sampling import Sampling, count_crops, plan_visits
-from unetkit.data.split import check_apart, check_folds, check_one_fold, split_folds, split_fraction
+from unetkit.data.split import check_apart, check_folds, check_one_fold, fold_uses, split_fraction
 from unetkit.data.store import (
     ImageStore,
     Record,
@@ -163,10 +163,7 @@ class SegmentationData(TrainingData):
         """Choose the images to validate on; without folds, those after the first `train`."""
         uses = [TRAIN] * train + [VAL] * (len(records) - train)
         if self.folds is not None:
-            digests = [record.digest for record in records]
-            for fold in range(self.folds):
-                for index in split_folds([r.pair for r in records], digests, self.folds, fold, self.seed)[1]:
-                    uses[index] = str(fold)
+            uses = fold_uses([r.pair for r in records], [r.digest for r in records], self.folds, self.seed)
         found = [Use(record.pair.name, record.digest, use) for record, use in zip(records, uses, strict=True)]
         uses = self._divide("images", found, named=self._places.names_validation)
         held = VAL if self.folds is None else str(self.fold)

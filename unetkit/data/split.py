@@ -92,6 +92,15 @@ def split_folds(
     return [index for index in range(len(pairs)) if index not in held], sorted(held)
 
 
+def fold_uses(pairs: Sequence[Pair], digests: Sequence[str], folds: int, seed: int) -> list[str]:
+    """Return the number of the fold that each image is in, as text; see `split_folds`."""
+    uses = [""] * len(pairs)
+    for fold in range(folds):
+        for index in split_folds(pairs, digests, folds, fold, seed)[1]:
+            uses[index] = str(fold)
+    return uses
+
+
 def check_folds(folds: int | None, fold: int | str | None, val: float | str, val_pages: str | None) -> None:
     """Raise a ConfigError unless the settings of folds, named as in `SegmentationData`, go together."""
     if folds is None:

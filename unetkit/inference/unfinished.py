@@ -80,11 +80,13 @@ def kept_bands(
     except ModelError:  # what broken models predict is not worth to go on with
         store.remove()
         raise
-    except BaseException:  # Ctrl-C, too
+    except BaseException as error:  # Ctrl-C, too
         if len(store):
             store.close()
             tell(f"What is done is kept in {path}: the same command with --resume goes on from there.")
         else:
             store.remove()
+            if isinstance(error, KeyboardInterrupt):
+                tell("Stopped before the first row of tiles was done: nothing is left to go on from.")
         raise
     store.remove()
