@@ -156,7 +156,8 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """A demo that learns nothing, in seconds."""
     monkeypatch.setattr(demo, "TRAINING_IMAGES", 3)
     monkeypatch.setattr(demo, "TRAINING_SIZE", 96)
-    monkeypatch.setattr(demo, "MOSAIC_SIZE", 300)
+    monkeypatch.setattr(demo, "MOSAIC_SIZES", (300,))
+    monkeypatch.setattr(demo, "PIECE", 96)
     settings = """
         --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --data.crop 64 --data.workers 0
         --data.crops_per_epoch 8 --data.val 0.3 --trainer.max_epochs 1 --trainer.accelerator cpu --plan false
@@ -204,6 +205,12 @@ def test_the_demo_does_not_touch_a_folder_of_the_user(tmp_path: Path, capsys: py
     assert main(["demo", "--folder", str(tmp_path), "--overwrite"]) == 2
     assert (tmp_path / "thesis.txt").read_text() == "years"
     assert "no earlier demo" in capsys.readouterr().err
+
+
+def test_the_demo_makes_its_mosaic_as_large_as_there_is_time_for() -> None:
+    sizes = [demo.choose_size(speed, 60) for speed in (1e-7, 2e-6, 5e-6, 1e-3)]
+    assert sizes == [4096, 3072, 2048, 1024]
+    assert demo.choose_size(1e-7, -5) == 1024
 
 
 @pytest.mark.usefixtures("small_demo")

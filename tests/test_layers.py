@@ -31,7 +31,7 @@ LAYERS = [
         *("options", "values", "signatures", "help_text", "scoring.scores", "scoring.instances", "scoring.table"),
     ],
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
-    ["backends", "postprocess"],
+    ["backends", "postprocess", "scoring.image_scores"],
     ["data", "inference", "report", "parsing", "calling"],
     ["planning"],
     ["scoring", "training", "report.segmented"],

@@ -16,7 +16,8 @@ def run() -> NoReturn:
     """Run the command line and end the process with its exit code.
 
     When a run was stopped, a thread may still be in native code, with a window that takes the network a while. An
-    interpreter that ends under it crashes, so the process then ends at once instead.
+    interpreter that ends under it crashes, so the process then ends at once instead; as it does after a signal, since
+    taking all modules apart lasts seconds.
     """
     signals = Signals()
     signals.listen()
@@ -32,7 +33,9 @@ def run() -> NoReturn:
     signals.close()
     if code == 130:  # what `main` says whatever the signal was
         code = signals.exit_code()
-    if any(thread.daemon and thread.name.startswith("unetkit-") for thread in threading.enumerate()):
+    if signals.first is not None or any(
+        thread.daemon and thread.name.startswith("unetkit-") for thread in threading.enumerate()
+    ):
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
                 stream.flush()

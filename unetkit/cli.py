@@ -69,6 +69,8 @@ def segment_command(
         for line in summarize_classes(judged, result):
             say(line)
         return
+    if written.output == "attention" and dry_run:
+        raise ConfigError("dry_run has no meaning for attention, which is not tiled.", "Leave it out.")
     if dry_run:
         show(describe_preview(preview(jobs, result, model, reading, tiling, written)))
         return
@@ -237,7 +239,7 @@ Segment an image with the built-in model for nuclei, and train a model on images
 
 TRAINING_SUMMARIES = {
     "fit": "Train a U-Net on a folder of images and masks.",
-    "pretrain": "Train a U-Net to restore damaged images, which takes no masks, as a start for `fit`.",
+    "pretrain": "Train a U-Net to restore damaged images, without masks: to clean images, or as a start for `fit`.",
 }
 """The verbs whose options are those of LightningCLI."""
 

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from skimage.data import immunohistochemistry
 
 from unetkit.errors import OutputError, UnetkitError
+from unetkit.inference.array import predict_tiled
 from unetkit.io.files import open_image
+from unetkit.models.segmenter import load_model
 from unetkit.report.console import say
 from unetkit.report.overview import overview_picture
 from unetkit.report.pictures import labels_picture
@@ -25,20 +27,37 @@ from unetkit.synthetic import make_cells, write_dataset, write_tiff
 
 TRAINING_IMAGES = 32
 TRAINING_SIZE = 384
-MOSAIC_SIZE = 4096
+
+SECONDS = 165.0
+"""Time for all of it."""
+
+MOSAIC_SIZES = (4096, 3072, 2048, 1024)
+"""Sides of the mosaic, in pixels: the largest for which there is time."""
+
+PIECE = 512
+"""Side of the piece that is segmented to measure the speed, in pixels."""
+
+BESIDE = 1.5
+"""Time for drawing, reading, writing and scoring a pixel, in times of predicting it."""
+
+TISSUE = 15.0
+"""Seconds kept for the stained tissue at the end."""
+
 MARKER = ".unetkit-demo"
 """File that tells an earlier demo, which may be replaced, from a folder of the user's."""
 
 FIT = """
-    --plan false --model.encoder resnet18 --model.decoder_channels [96,64,48,24,16] --model.lr 0.003
+    --plan false --model.encoder resnet18 --model.depth 4 --model.decoder_channels [64,32,16,16] --model.lr 0.003
     --data.val 0.15 --data.crop 128 --data.batch_size 8 --data.crops_per_epoch 160 --data.augment light
-    --trainer.max_epochs 8
+    --trainer.max_epochs 8 --minutes 1.4
 """
-"""Settings for a model in about a minute on two processor cores."""
+"""Settings for a model in about a minute on two processor cores; a slow machine stops earlier, with fewer epochs."""
 
 
 def run_demo(folder: Path, seed: int, overwrite: bool, run: Callable[[list[str]], int]) -> None:
     """Make cells, train, segment, score and draw; then segment stained tissue with the built-in model.
+
+    On a slow machine there is less of it: training ends by the clock, and the mosaic is smaller.
 
     Args:
         folder: Where everything goes.
@@ -52,15 +71,17 @@ def run_demo(folder: Path, seed: int, overwrite: bool, run: Callable[[list[str]]
     """
     start = monotonic()
     _prepare(folder, overwrite)
-    say(f"Drawing {TRAINING_IMAGES} images of synthetic cells to train on, and one of {MOSAIC_SIZE} x {MOSAIC_SIZE}.")
+    say(f"Drawing {TRAINING_IMAGES} images of synthetic cells to train on.")
     cells, mosaic, truth, mask = (folder / name for name in ("cells", "mosaic.tif", "truth.tif", "mask.tif"))
     model, scores = folder / "run" / "model.safetensors", folder / "scores.json"
     write_dataset(cells, TRAINING_IMAGES, TRAINING_SIZE, seed)
-    image, labels = make_cells(MOSAIC_SIZE, MOSAIC_SIZE, np.random.default_rng((seed, TRAINING_IMAGES)))
+    _run(["fit", "--data.train", str(cells), *FIT.split(), "--runs", str(folder), "--name", "run"], run)
+    size = choose_size(_speed(model, seed), SECONDS - TISSUE - (monotonic() - start))
+    say(f"\nDrawing an image of {size} x {size} pixels that the model never saw.")
+    image, labels = make_cells(size, size, np.random.default_rng((seed, TRAINING_IMAGES)))
     write_tiff(mosaic, image)
     write_tiff(truth, labels)
     commands = (
-        ["fit", "--data.train", str(cells), *FIT.split(), "--runs", str(folder), "--name", "run"],
         ["segment", str(mosaic), str(mask), "--model", str(model)],
         ["evaluate", str(mask), str(truth), "--json", str(scores)],
     )
@@ -72,6 +93,26 @@ def run_demo(folder: Path, seed: int, overwrite: bool, run: Callable[[list[str]]
     nuclei = folder / "nuclei.png"
     _segment_tissue(folder, nuclei, run)
     say(f"\nDone. Look at {picture} (made in {minutes} min {seconds:02} s) and {nuclei}")
+
+
+def choose_size(speed: float, seconds: float) -> int:
+    """Return the side of the largest mosaic for which there is time.
+
+    Args:
+        speed: Seconds for predicting a pixel.
+        seconds: Time that there is.
+    """
+    return next((size for size in MOSAIC_SIZES if size**2 * speed * (1 + BESIDE) <= seconds), MOSAIC_SIZES[-1])
+
+
+def _speed(model: Path, seed: int) -> float:
+    """Return the seconds for predicting a pixel with a model."""
+    network = load_model(model)
+    piece = make_cells(PIECE, PIECE, seed)[0]
+    predict_tiled(piece, network)  # what starts up once does not count
+    start = monotonic()
+    predict_tiled(piece, network)
+    return (monotonic() - start) / PIECE**2
 
 
 def _run(command: list[str], run: Callable[[list[str]], int]) -> None:
@@ -122,7 +163,7 @@ def _draw(
 ) -> None:
     """Draw the mosaic with its mask, the learning curve and the scores."""
     source = open_image(mask)
-    predicted = source.read(0, slice(0, MOSAIC_SIZE), slice(0, MOSAIC_SIZE))[0]
+    predicted = source.read(0, slice(0, image.shape[0]), slice(0, image.shape[1]))[0]
     source.close()
     with metrics.open(newline="") as file:
         curve = [(int(row["step"]), float(row["val_dice"])) for row in csv.DictReader(file) if row["val_dice"]]

@@ -82,6 +82,7 @@ class Signals:
         signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._leave_to_parent)
+        sys.unraisablehook = self._raise_again
         threading.Thread(target=self._watch, name="signals", daemon=True).start()
         for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
             if signal.getsignal(number) is not signal.SIG_IGN:  # ignored under nohup, or in the background
@@ -89,11 +90,12 @@ class Signals:
                 signal.signal(number, self._handle)
 
     def close(self) -> None:
-        """End: from now on the signals do what they do by default."""
+        """End: from now on the signals do what they do by default; once one has come, nothing, as the end is near."""
         for number in self._numbers:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, signal.SIG_DFL if self.first is None else signal.SIG_IGN)
         self._numbers.clear()
         signal.set_wakeup_fd(-1)
+        sys.unraisablehook = sys.__unraisablehook__
 
     def exit_code(self) -> int:
         """Return the exit code of a command that a signal ended: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
@@ -102,15 +104,25 @@ class Signals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         """Raise `Stop`; during an import only later, since many extension modules make other errors of it."""
         if _imports(frame):
-            self._waiting = number
-            with suppress(OSError):
-                self._sender.send(bytes([PUT_OFF]))
+            self._put_off(number)
             return
         waited, self._waiting = self._waiting is not None, None
         if not waited and monotonic() - self._raised < SAME_SECONDS:
             return
         self._raised = monotonic()
         raise Stop(number)
+
+    def _put_off(self, number: int) -> None:
+        self._waiting = number
+        with suppress(OSError):
+            self._sender.send(bytes([PUT_OFF]))
+
+    def _raise_again(self, ignored: sys.UnraisableHookArgs) -> None:
+        """Try again where Python had to ignore a `Stop`: in a finalizer, say, which no exception can leave."""
+        if isinstance(ignored.exc_value, Stop):
+            self._put_off(ignored.exc_value.number)
+        else:
+            sys.__unraisablehook__(ignored)
 
     def _watch(self) -> None:
         """Answer the signals as they come."""
@@ -130,7 +142,10 @@ class Signals:
         if monotonic() - self._heard > PATIENCE_SECONDS:
             os._exit(128 + number)
         self._repeats += 1
-        _thread.interrupt_main(signal.Signals(number))
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident or 0, number)  # one that wakes it up, if it sleeps
+        else:
+            _thread.interrupt_main(signal.Signals(number))
 
     def _hear(self, number: int) -> None:
         if monotonic() - self._heard < SAME_SECONDS:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unetkit.errors import ConfigError, ImageError, OutputError, UnetkitError
 from unetkit.inference.array import guess_axes, predict_tiled
-from unetkit.models import statistics
+from unetkit.models import sampling
 from unetkit.models.segmenter import Segmenter
 
 Make = Callable[..., Segmenter]
@@ -137,9 +137,9 @@ def test_an_output_of_another_shape_or_dtype_is_an_error(exact_segmenter: Make) 
 def test_only_windows_are_read_of_a_large_image(
     exact_segmenter: Make, tiny_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch, scope: str
 ) -> None:
-    monkeypatch.setattr(statistics, "WHOLE_PLANE_PIXELS", 64 * 64)
-    monkeypatch.setattr(statistics, "SAMPLE_GRID", 3)
-    monkeypatch.setattr(statistics, "SAMPLE_WINDOW", 16)
+    monkeypatch.setattr(sampling, "WHOLE_PLANE_PIXELS", 64 * 64)
+    monkeypatch.setattr(sampling, "SAMPLE_GRID", 3)
+    monkeypatch.setattr(sampling, "SAMPLE_WINDOW", 16)
     array = Recording(picture(300, 200))
     model = exact_segmenter() if scope == "dataset" else tiny_segmenter
     predict_tiled(array, model, tile=64)
@@ -331,3 +331,36 @@ def test_nothing_of_the_process_is_changed(exact_segmenter: Make) -> None:
     assert torch.get_num_threads() == threads
     assert torch.is_grad_enabled()
     assert torch.get_default_dtype() == torch.float32
+
+
+# Pixels without data
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_frame_changes_nothing_inside_it_whatever_the_tiles(exact_segmenter: Make, value: int) -> None:
+    segmenter = exact_segmenter(channels=1)
+    picture = np.random.default_rng(0).integers(40, 90, (80, 96), np.uint8)
+    framed = np.full((120, 128), value, np.uint8)
+    framed[24:104, 16:112] = picture
+    results = [
+        predict_tiled(framed, segmenter, output="probabilities", tile=tile, backend="torch", device="cpu")
+        for tile in (32, 64, 128)
+    ]
+    outside = np.ones(framed.shape, np.bool_)
+    outside[24:104, 16:112] = False
+    for result in results:
+        np.testing.assert_allclose(result, results[0], atol=1e-5)
+        assert not result[outside].any()
+        assert result[~outside].any()
+
+
+def test_a_border_without_data_is_background_and_the_rest_as_without_it(exact_segmenter: Make) -> None:
+    segmenter = exact_segmenter(channels=1)
+    pixels = np.random.default_rng(0).normal(100, 20, (96, 96)).astype(np.float32)
+    options = {"output": "probabilities", "tile": 64, "backend": "torch", "device": "cpu"}
+    plain = predict_tiled(pixels[32:], segmenter, **options)
+    for value in (-9999, np.nan):
+        pixels[:32] = value
+        result = predict_tiled(pixels, segmenter, **options)
+        assert not result[:32].any()
+        np.testing.assert_allclose(result[64:], plain[32:], atol=1e-4)

@@ -7,13 +7,14 @@ import pytest
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.transforms import resolve_augmentation
+from unetkit.errors import ConfigError
 from unetkit.models.spec import ModelSpec
 from unetkit.planning.choice import Network
 from unetkit.planning.choose import BATCHES, CROPS, choose
 from unetkit.planning.choose_length import EPOCHS, MINUTES, RESERVED, TOTAL_CROPS, VALIDATION_COST
 from unetkit.planning.choose_network import KNOWN
 from unetkit.planning.machine import Machine
-from unetkit.planning.measure import Facts
+from unetkit.planning.measure import Facts, Kind
 from unetkit.planning.trial import Trial
 
 LAPTOP = Machine("cpu", "a processor", 4, False, 8 * 2**30, 8 * 2**30)
@@ -166,6 +167,19 @@ def test_training_starts_from_the_builtin_model_where_it_knows_the_objects() -> 
 
 
 @pytest.mark.parametrize(
+    ("kind", "several", "kept"), [("instances", 0.9, True), ("binary", 0.05, True), ("binary", 0.3, False)]
+)
+def test_what_tells_objects_apart_is_kept_where_the_masks_show_single_objects(
+    kind: Kind, several: float, kept: bool
+) -> None:
+    trial = Trial("nuclei", {"model.encoder": "resnet18"}, 0.9, instances=True, several=several)
+    facts = replace(NUCLEI, kind=kind, touching=0.0)
+    assert chosen(facts, trial=trial)["model.instances"] is kept
+    assert chosen(facts, given={"model.instances": not kept}, trial=trial)["model.instances"] is not kept
+    assert chosen(facts, trial=replace(trial, dice=KNOWN - 0.01))["model.instances"] is False
+
+
+@pytest.mark.parametrize(
     ("facts", "given"),
     [
         (NUCLEI, {"model.encoder": "resnet50"}),
@@ -292,16 +306,40 @@ def test_validation_that_is_said_otherwise_is_no_share() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.1, 1.0])
-def test_training_takes_the_time_that_there_is(seconds: float) -> None:
+def test_training_takes_about_the_time_that_suits_the_machine(seconds: float) -> None:
     crop, epochs, val = 256, "trainer.max_epochs", 0.1
-    choices = choose(NUCLEI, LAPTOP, {"data.crop": crop}, lambda: None, lambda *_: seconds, minutes=30)
+    choices = choose(NUCLEI, LAPTOP, {"data.crop": crop}, lambda: None, lambda *_: seconds)
     settings = {choice.key: choice.value for choice in choices}
     total = settings[epochs] * settings["data.crops_per_epoch"]
     validated = 0.7 * settings[epochs] * val * NUCLEI.pixels / crop**2
     assert EPOCHS["cpu"][0] <= settings[epochs] <= EPOCHS["cpu"][1]
     assert settings["data.crops_per_epoch"] % settings["data.batch_size"] == 0
     if TOTAL_CROPS["cpu"][0] * 1.1 < total < TOTAL_CROPS["cpu"][1] * 0.9:
-        assert (total + validated) * seconds / 60 == pytest.approx(27, rel=0.1)
+        assert (total + validated) * seconds / 60 == pytest.approx(0.9 * MINUTES["cpu"], rel=0.1)
+
+
+@pytest.mark.parametrize("minutes", [1.0, 3.0, 30.0])
+@pytest.mark.parametrize("elapsed", [0.0, 20.0])
+def test_a_given_time_has_no_number_of_epochs_and_these_are_no_longer_than_it(minutes: float, elapsed: float) -> None:
+    seconds, few = 0.05, replace(NUCLEI, images=20, files=20, pixels=20 * 256**2)
+    choices = choose(few, LAPTOP, {}, lambda: None, lambda *_: seconds, minutes, lambda: elapsed)
+    settings = {choice.key: choice.value for choice in choices}
+    assert "trainer.max_epochs" not in settings
+    assert 0 < settings["data.crops_per_epoch"] * seconds <= (60 * minutes - elapsed) / 2
+    (length,) = (choice for choice in choices if choice.key == "data.crops_per_epoch")
+    total = float(length.why.split(" crops in all")[0].replace(",", ""))
+    assert total * seconds <= 60 * minutes - elapsed
+    assert (length.doubt is not None) == (total < 640)
+
+
+def test_a_time_that_teaches_hardly_anything_is_said_with_what_it_gives() -> None:
+    choices = choose(NUCLEI, LAPTOP, {}, lambda: None, lambda *_: 0.5, 2, lambda: 10.0)
+    (doubt,) = (choice.doubt for choice in choices if choice.doubt is not None)
+    assert "2 min are little: there is time for about" in doubt[0]
+    assert "on training is worth while here" in doubt[1]
+    with pytest.raises(ConfigError, match="too little to train on a single batch") as caught:
+        choose(NUCLEI, LAPTOP, {}, lambda: None, lambda *_: 0.5, 0.5, lambda: 25.0)
+    assert "Give at least 8 min" in caught.value.remedy
 
 
 def test_a_busy_machine_is_said_to_be_one() -> None:

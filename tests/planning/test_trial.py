@@ -17,7 +17,7 @@ from unetkit.models.zoo import find_model
 from unetkit.planning import trial
 from unetkit.planning.look import Look
 from unetkit.planning.measure import look_at_all
-from unetkit.planning.trial import try_builtin
+from unetkit.planning.trial import Trial, count_several, try_builtin
 from unetkit.training.module import SegmentationModule
 
 
@@ -60,3 +60,32 @@ def test_images_that_the_model_was_trained_on_are_tried_only_where_there_are_no_
 
 def test_images_of_other_channels_are_not_tried(sound_looks: list[Look]) -> None:
     assert try_builtin([replace(sound_looks[0], channels=4), *sound_looks[1:]]) is None
+
+
+def test_single_objects_are_seen_as_such_and_parts_that_hold_several_are_counted(sound_looks: list[Look]) -> None:
+    result = try_builtin(sound_looks)
+    assert result is not None
+    assert result.instances
+    assert 0.5 < result.f1 <= 1
+    parts = np.array([[1, 1, 1, 1, 0, 2, 2, 0, 3]])
+    found = np.array([[5, 5, 6, 6, 0, 7, 7, 0, 0]])
+    assert count_several(parts, found) == (2, 1)
+    crumb = np.array([[1] * 9 + [0]]), np.array([[5] * 8 + [6, 6]])
+    assert count_several(*crumb) == (1, 0)
+
+
+def test_a_trial_ends_when_its_time_is_over(sound_looks: list[Look]) -> None:
+    result = try_builtin(sound_looks, seconds=0)
+    assert result is not None
+    assert result.images == 1
+
+
+@pytest.mark.parametrize(
+    ("dice", "f1", "mask", "objects"), [(0.97, 0.95, True, True), (0.97, 0.5, True, False), (0.9, 1, False, False)]
+)
+def test_training_is_not_needed_where_the_model_is_as_good_already(
+    dice: float, f1: float, mask: bool, objects: bool
+) -> None:
+    trial = Trial("nuclei", {}, dice, instances=True, f1=f1)
+    assert trial.is_enough(numbered=False) is mask
+    assert trial.is_enough(numbered=True) is objects

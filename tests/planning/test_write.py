@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +9,15 @@ import pytest
 import yaml
 from tifffile import imread, imwrite
 
+import unetkit
 from unetkit.cli import main
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.pairs import find_pairs
+from unetkit.errors import OutputError
 from unetkit.planning import plan, write
 from unetkit.planning.measure import look_at_all
 from unetkit.planning.plan import make_plan
+from unetkit.planning.trial import Trial
 from unetkit.planning.write import describe, settings_of, to_yaml
 from unetkit.training.fit import FitCLI
 
@@ -131,3 +136,43 @@ def test_data_that_cannot_be_trained_on_are_refused(cells: Path, capsys: pytest.
 def test_values_are_plain_yaml(value: object, text: str) -> None:
     assert write._flow(value) == text
     assert yaml.safe_load(text) == value
+
+
+def test_where_training_is_not_needed_the_command_is_said_first_and_runs(
+    cells: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = Trial("nuclei", {"model.encoder": "resnet18"}, 0.97, instances=True, f1=0.95, images=8)
+    monkeypatch.setattr(plan, "try_builtin", lambda *_: trial)
+    assert main(["plan", str(cells), "--minutes", "5"]) == 0
+    out = capsys.readouterr().out
+    said = out.split("You need not train: ")[1].splitlines()[0]
+    assert "with a Dice of 0.97 and an F1 score of its objects of 0.95 (8 images tried)" in said
+    assert out.index("You need not train") < out.index("model.weights")
+    assert "# You need not train" in Path("cells.yaml").read_text()
+    words = shlex.split(said.split("Use it: ")[1])
+    assert words == ["unetkit", "segment", str(cells / "images"), "cells_labels", "--output", "labels"]
+    assert main(words[1:]) == 0
+    assert len(list(Path("cells_labels").iterdir())) == 10
+    monkeypatch.setattr(plan, "try_builtin", lambda *_: replace(trial, dice=0.9))
+    assert "You need not train" not in str(unetkit.plan(cells))
+
+
+def test_a_plan_of_a_given_time_carries_it(cells: Path) -> None:
+    planned = unetkit.plan(str(cells), minutes=10, settings={"model.encoder": "resnet18"})
+    assert planned.minutes == 10
+    assert "trainer.max_epochs" not in planned.settings
+    path = planned.write("mine.yaml")
+    assert yaml.safe_load(path.read_text())["minutes"] == 10
+    cli = FitCLI(["--config", "mine.yaml", "--trainer.accelerator", "cpu"])
+    assert cli.trainer.max_epochs == -1
+    assert cli.config.minutes == 10
+    with pytest.raises(OutputError, match="exists"):
+        planned.write("mine.yaml")
+    planned.write("mine.yaml", overwrite=True)
+    assert str(planned).splitlines()[0].startswith("10 images")
+
+
+def test_a_time_too_short_to_be_of_use_is_a_warning(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "try_builtin", lambda *_: None)
+    assert "Warning: 1 min are little" in str(unetkit.plan(cells, minutes=1))
+    assert "are little" not in str(unetkit.plan(cells, minutes=10))

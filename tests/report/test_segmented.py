@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from unetkit.inference.segment import Segmented
+from unetkit.inference.segmented import Segmented
 from unetkit.io.image import BadTile
 from unetkit.report.segmented import summarize
 
@@ -35,6 +35,12 @@ def test_several_images_share_a_plan_and_name_what_is_their_own() -> None:
     assert lines[2] == "a.tif: 1 object."
     assert lines[3].startswith("c.tif: 12 parts of the image could not be decoded, background in the result: y 0, x 0 ")
     assert lines[3].endswith("; and 2 more.")
+
+
+def test_the_objects_of_a_stack_are_counted_in_all_planes() -> None:
+    assert said(replace(ONE, objects=1200, planes=3))[2] == (
+        "1,200 objects in 3 planes, numbered on from plane to plane."
+    )
 
 
 def test_what_was_there_already_is_not_timed() -> None:

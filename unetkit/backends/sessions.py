@@ -57,12 +57,12 @@ def open_session(
         segmenter: The model.
         device: Where to run.
         precision: Arithmetic of the network.
-        owned: Whether nothing else uses the model: then nothing is kept, since there will be no second call.
+        owned: Whether nothing else uses the model: PyTorch then changes its network to save memory, and keeps nothing.
 
     Raises:
         ConfigError: The backend is not installed, or knows no such device or precision.
     """
-    if owned or name in UNKEPT:
+    if (owned and name == "torch") or name in UNKEPT:
         return create_backend(name, segmenter, device, precision, owned=owned)
     key = (name, device, precision)
     with _lock:  # also while it is made, so that threads that begin together share one
@@ -75,6 +75,12 @@ def open_session(
         while len(kept) > KEPT:
             kept.popitem(last=False)
         return session.backend
+
+
+def close_session(name: BackendName, segmenter: Segmenter, device: torch.device, precision: Precision) -> None:
+    """Let go of a model on a backend, if it is kept."""
+    with _lock:
+        _sessions.get(segmenter, OrderedDict()).pop((name, device, precision), None)
 
 
 def _state_of(segmenter: Segmenter) -> State:

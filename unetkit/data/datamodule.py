@@ -330,6 +330,10 @@ class SegmentationData(TrainingData):
             "seed": self.seed,
         }
 
+    def covering(self) -> float:
+        """Return how many crops cover the images to train on once."""
+        return sum(height * width for height, width in self._sizes(self._train_indices)) / self.crop**2
+
     def _crops(self, indices: Sequence[int], count: int, augmentation: Augmentation) -> CropDataset:
         """Return `count` crops an epoch of some of the images."""
         store = self._loaded()

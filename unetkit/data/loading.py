@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from unetkit.data.pairs import Pair
 from unetkit.io.files import open_image
-from unetkit.io.image import ImageInfo
+from unetkit.io.image import ArraySource, ImageInfo
 from unetkit.io.masks import PLAIN_NUMBERS, Meaning, decide, open_mask
 from unetkit.io.reading import Reading
+from unetkit.models.sampling import Holes, Sample, take_sample
 from unetkit.models.statistics import check_finite
 
 FOREGROUND_POINTS = 1024
@@ -36,25 +38,60 @@ def load_pair(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:
     return pixels, labels
 
 
-def read_pair(pair: Pair, window: Window | None = None) -> tuple[NDArray[Any], NDArray[Any], ImageInfo]:
-    """Read a window of a pair, or the whole of it, with what the image's file says about itself."""
-    pixels, info = read_pixels(pair, window)
+def read_pair(
+    pair: Pair, window: Window | None = None, holes: Holes | None = None
+) -> tuple[NDArray[Any], NDArray[Any], ImageInfo]:
+    """Read a window of a pair, or the whole of it, with what the image's file says about itself.
+
+    Without a mask all is background. What holds no data in the image is its background.
+
+    Args:
+        pair: The image and its mask.
+        window: The window; by default the whole.
+        holes: What of the image holds no data; it is found out where the whole is read.
+    """
+    pixels, info = read_pixels(pair, window, holes)
     labels, _ = read_labels(pair)
     if labels is None:
         return pixels, np.zeros(pixels.shape[1:], np.uint8), info
     return pixels, labels if window is None else labels[window], info
 
 
-def read_pixels(pair: Pair, window: Window | None = None) -> tuple[NDArray[Any], ImageInfo]:
-    """Read a window of an image, or the whole of it, with what its file says about itself.
+def read_measured(pair: Pair) -> tuple[NDArray[Any], ImageInfo, Sample]:
+    """Read the whole of an image, what its file says about itself, and what stands for it in statistics.
 
     Raises:
         ImageError: A file that cannot be read, or NaN or infinite pixels.
     """
+    pixels, info = _read(pair, None)
+    source = ArraySource(pixels, "CYX", str(pair.image))
+    source.info = replace(source.info, nodata=info.nodata)
+    sample = take_sample(source, 0)
+    if sample.holes is not None:
+        pixels, _ = sample.holes.patch(pixels, 0, 0)
+    check_finite(pixels, str(pair.image))
+    return pixels, info, sample
+
+
+def read_pixels(pair: Pair, window: Window | None = None, holes: Holes | None = None) -> tuple[NDArray[Any], ImageInfo]:
+    """Read a window of an image, or the whole of it, with what its file says about itself; see `read_pair`.
+
+    Raises:
+        ImageError: A file that cannot be read, or NaN or infinite pixels.
+    """
+    if window is None:
+        pixels, info, _ = read_measured(pair)
+        return pixels, info
+    pixels, info = _read(pair, window)
+    if holes is not None:
+        pixels, _ = holes.patch(pixels, window[0].start, window[1].start)
+    check_finite(pixels, str(pair.image))
+    return pixels, info
+
+
+def _read(pair: Pair, window: Window | None) -> tuple[NDArray[Any], ImageInfo]:
     with closing(open_image(pair.image, Reading(axes=pair.image_axes))) as source:
-        pixels = source.read(pair.image_plane or 0, *_window(window, source.info))
-        check_finite(pixels, str(pair.image))
-        return pixels, source.info
+        return source.read(pair.image_plane or 0, *_window(window, source.info)), source.info
 
 
 def read_labels(

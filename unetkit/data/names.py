@@ -86,8 +86,7 @@ def pair_names(
         names_of_mask: The names that the image of a mask may have, the likeliest first.
 
     Returns:
-        The pairs in the order of the images, the images without a mask, and the masks without an image. No file is its
-        own mask.
+        The pairs in the order of the images, the images without a mask, and the masks without an image.
 
     Raises:
         DataError: Two files stand for the same.
@@ -98,7 +97,7 @@ def pair_names(
         by_name = _by_name(free_masks, names_of_mask, of_mask)
         for name, image in _by_name(free_images, names_of_image, of_image).items():
             mask = by_name.get(name)
-            if mask is not None and mask != image and mask in free_masks:
+            if mask is not None and mask in free_masks:
                 found[image] = mask
                 del free_images[image], free_masks[mask]
     _check_twice(found, free_masks, names_of_mask)

@@ -12,14 +12,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.data.loading import Window, foreground_points, hash_pixels, read_labels, read_pixels
+from unetkit.data.loading import Window, foreground_points, hash_pixels, read_labels, read_measured, read_pixels
 from unetkit.data.objects import may_be_one_object, measure_objects, numbers_objects
 from unetkit.data.pairs import Pair
 from unetkit.errors import DataError
-from unetkit.io.image import ArraySource, ImageInfo
+from unetkit.io.image import ImageInfo
 from unetkit.io.masks import CUT, PLAIN_NUMBERS, Meaning
+from unetkit.models.sampling import Holes
 from unetkit.models.spec import Normalization, TrainingImages
-from unetkit.models.statistics import Statistics, measure_range, measure_statistics, sample_pixels
+from unetkit.models.statistics import Statistics, measure_range, measure_statistics
 
 SAMPLED_PIXELS = 4096
 """Pixels of each image that the statistics of the data set are measured on."""
@@ -61,6 +62,7 @@ class Record:
         objects: (n,) pixels of each object of the mask.
         digest: Hash of the image's pixels, see `hash_pixels`.
         meaning: What the values of the mask mean.
+        holes: Which of its pixels hold no data; None if all do.
     """
 
     pair: Pair
@@ -78,6 +80,7 @@ class Record:
     objects: NDArray[np.int64]
     digest: str
     meaning: Meaning = PLAIN_NUMBERS
+    holes: Holes | None = None
 
     @property
     def dtype(self) -> str:
@@ -113,7 +116,8 @@ class ImageStore:
         """Return raw pixels (C, h, w) and labels (h, w) of a window, or of the whole image; do not change them."""
         if index not in self._kept:
             record = self.records[index]
-            pixels, labels = read_pixels(record.pair, window)[0], read_labels(record.pair, window, record.meaning)[0]
+            pixels, _ = read_pixels(record.pair, window, record.holes)
+            labels, _ = read_labels(record.pair, window, record.meaning)
             return pixels, np.zeros(pixels.shape[1:], np.uint8) if labels is None else labels
         pixels, labels = self._kept[index]
         return (pixels, labels) if window is None else (pixels[:, *window], labels[window])
@@ -123,14 +127,14 @@ class ImageStore:
         return index in self._kept
 
     def _load(self, index: int, pair: Pair, lock: Lock) -> Record:
-        pixels, info = read_pixels(pair)
+        pixels, info, sample = read_measured(pair)
         found, meaning = read_labels(pair)
         labels = np.zeros(pixels.shape[1:], np.uint8) if found is None else found
         with lock:
             if (size := pixels.nbytes + labels.nbytes) <= self._free:
                 self._free -= size
                 self._kept[index] = pixels, labels
-        measured = sample_pixels(ArraySource(pixels, "CYX", str(pair.image)), 0)
+        measured = sample.pixels
         chosen = np.random.default_rng(0).integers(0, measured.shape[1], SAMPLED_PIXELS)
         return Record(
             pair=pair,
@@ -148,6 +152,7 @@ class ImageStore:
             objects=measure_objects(labels),
             digest=hash_pixels(pixels),
             meaning=meaning,
+            holes=sample.holes,
         )
 
 

@@ -19,6 +19,7 @@ from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.io.arrays import check_array, named_axes
 from unetkit.io.image import UNNAMED_AXES, ArraySink, ArraySource, ImageInfo, OutputSpec
 from unetkit.io.reading import WHOLE
+from unetkit.models.sampling import ValidSource
 from unetkit.models.zoo import DEFAULT_MODEL, find_model
 from unetkit.options import split_options
 from unetkit.report.console import pixel_progress
@@ -54,7 +55,7 @@ def predict_tiled(
         axes: One letter for each dimension, for example "YX", "CYX", "YXS" (S: samples such as RGB), "ZCYX". By default
             the names that the array gives its dimensions (xarray, Zarr, OME-Zarr); where it gives none, the channels
             are found by their number, and all other leading dimensions are planes.
-        output: "mask", "probabilities" or "labels".
+        output: "mask", "probabilities" or "labels"; "restored" for a model that `unetkit pretrain` made.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
         split: For labels: tell touching objects apart. A model with instances does so by itself.
         min_size: For labels: objects of fewer pixels are left out; by default those below the smallest size that the
@@ -71,7 +72,9 @@ def predict_tiled(
     Returns:
         `out`, or a new NumPy array: a mask (planes ..., H, W) of uint8, 0 and 255, or class numbers where the model has
         more than two classes; or probabilities of float32, 0 to 1, (planes ..., classes, H, W) where the model has more
-        than two classes; or labels of uint16, or uint32 where there are more than 65,535 objects, 0 for background.
+        than two classes; or labels of uint16, or uint32 where there are more than 65,535 objects, 0 for background; or
+        the restored image (planes ..., channels, H, W) in the range and type of the array. In a stack, no two objects
+        have the same number: they are counted on from plane to plane.
 
     A model from `load_model` stays on its backend from call to call, as long as there is the model, and may be used by
     several threads at a time. One that is given as a file or by its name is loaded anew by each call.
@@ -91,7 +94,7 @@ def predict_tiled(
     ensemble = gather_models(find_model(DEFAULT_MODEL) if model is None else model)
     (choices,) = split_options(tiling, Tiling)
     result = Result(output=output, threshold=threshold, split=split, min_size=min_size, min_confidence=min_confidence)
-    source = ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes)
+    source = ValidSource(ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes))
     info = source.info
     predictor = Predictor(
         ensemble,
@@ -112,7 +115,7 @@ def predict_tiled(
 
 
 def _predict(
-    predictor: Predictor, source: ArraySource, spec: OutputSpec, result: Result, out: Any, progress: Progress | None
+    predictor: Predictor, source: ValidSource, spec: OutputSpec, result: Result, out: Any, progress: Progress | None
 ) -> Any:
     """Predict an array, and return the array of the output."""
     if result.output != "labels":

@@ -14,11 +14,15 @@ from torch import Tensor
 from unetkit.backends.base import Backend, Precision
 from unetkit.errors import ConfigError, ModelError, UnetkitError
 from unetkit.inference.grid import round_up
+from unetkit.io.image import ImageInfo
 from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept
 
-Kind = Literal["mask", "probabilities", "heights"]
-"""What is predicted of each pixel: its class, the probability of each class, or mask and height."""
+Kind = Literal["mask", "probabilities", "heights", "restored"]
+"""What is predicted of each pixel: its class, the probability of each class, mask and height, or its own value."""
+
+RESTORED_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+"""Types of images that a restored one has too; of others it is float32."""
 
 LARGEST_HEIGHT = 255
 """The height 1 as it is returned."""
@@ -70,6 +74,7 @@ class Forward:
         augment: Whether each window is predicted in its 8 orientations, whose mean counts.
         halo: Context, in pixels, that each part of a window has when it has to be divided.
         stride: Of the networks, in pixels.
+        image: What is restored; None for other kinds.
         tell: Called with a sentence, once, when the device ran out of memory.
         name: Of the models, for messages.
         precision: Arithmetic of the networks, for messages.
@@ -86,6 +91,7 @@ class Forward:
         halo: int,
         stride: int,
         tell: Callable[[str], None],
+        image: ImageInfo | None = None,
         name: str = "The model",
         precision: Precision = "fp32",
     ) -> None:
@@ -107,7 +113,7 @@ class Forward:
         if self.device.type == "cuda":
             up, down = (torch.cuda.Stream(self.device) for _ in range(2))  # type: ignore[no-untyped-call]
             self._streams = (up, down)
-        self.channels, self.dtype = layout(kind, classes)
+        self.channels, self.dtype = layout(kind, classes, image)
 
     def gather(self, windows: Sequence[NDArray[np.generic]]) -> Tensor:
         """Copy windows (C, h, w) into a batch in memory of the host from which the device copies fast.
@@ -143,7 +149,8 @@ class Forward:
         Returns:
             The predictions to come, (N, channels, kept rows, kept columns): uint8 masks (0 and 255, or class numbers
             where there are more classes) with one channel; or float32 probabilities; or uint8 masks and heights, which
-            are 0 in the background and 1 to 255 in the foreground.
+            are 0 in the background and 1 to 255 in the foreground; or restored pixels in the units of the image, as
+            float32 that its type holds.
 
         Raises:
             ConfigError: The memory of the device does not hold the smallest possible window.
@@ -244,12 +251,16 @@ class Forward:
             turned_kept = _orient_kept(kept, (windows.shape[2], windows.shape[3]), turns, flip)
             for backend, (center, scale) in zip(self._backends, scales, strict=True):
                 predicted = _orient_back(backend(turned, center, scale, turned_kept), turns, flip)
+                if self._kind == "restored":
+                    predicted = predicted * scale[:, :, None, None] + center[:, :, None, None]
                 if count > 1:
                     predicted = predicted.clone() if total is None else total.add_(predicted)
                 total = predicted
         assert total is not None
         mean = total.div_(count) if count > 1 else total
         totals.append(mean.sum())
+        if self._kind == "restored":
+            return self._fit_range(mean)
         probabilities = mean[:, : self._classes]
         if self._kind == "probabilities":
             return probabilities.clone(memory_format=torch.contiguous_format)  # the backend's own may change
@@ -262,9 +273,30 @@ class Forward:
         heights = (mean[:, -1:] * LARGEST_HEIGHT).round_().clamp_(1, LARGEST_HEIGHT).mul_(foreground)
         return torch.cat([mask, heights.to(torch.uint8)], dim=1)
 
+    def _fit_range(self, restored: Tensor) -> Tensor:
+        """Return restored pixels as the image holds them: whole numbers of its range, grey if it is grey."""
+        if self.channels < restored.shape[1]:  # a grey image, which was repeated for the model
+            restored = restored.mean(1, keepdim=True)
+        if self.dtype.kind != "f":
+            limits = np.iinfo(self.dtype)
+            high = np.float32(limits.max)
+            high = high if int(high) <= limits.max else np.nextafter(high, np.float32(0))
+            restored = restored.round_().clamp_(float(limits.min), float(high))
+        return restored.contiguous()
 
-def layout(kind: Kind, classes: int) -> tuple[int, np.dtype[Any]]:
-    """Return the channels and the dtype of what is predicted by models with so many channels of probabilities."""
+
+def layout(kind: Kind, classes: int, image: ImageInfo | None = None) -> tuple[int, np.dtype[Any]]:
+    """Return the channels and the dtype of what models predict.
+
+    Args:
+        kind: What they predict.
+        classes: Channels of their probabilities, or of the images that they restore.
+        image: The image, for the kind "restored".
+    """
+    if kind == "restored":
+        assert image is not None
+        same = image.dtype.newbyteorder("=") if image.dtype.name in RESTORED_TYPES else np.dtype(np.float32)
+        return min(image.channels, classes), np.dtype(np.uint8) if image.dtype.kind == "b" else same
     if kind == "probabilities":
         return classes, np.dtype(np.float32)
     return 2 if kind == "heights" else 1, np.dtype(np.uint8)

@@ -42,7 +42,7 @@ def plan_jobs(
     Args:
         images: An image file, a folder of images, a pattern such as "slides/**/*.svs", or several of these. What exists
             under its very name is no pattern, and a `.zarr` folder is an image.
-        result: For a single image file the output, else the folder of the outputs; `make_folder` makes it.
+        result: For a single image file the output, else the folder of the outputs, which may be missing.
         suffix: Of the outputs in a folder, which have the stems of their images.
         overwrite: Whether existing outputs are replaced.
         resume: Whether existing outputs are those of the run that is resumed, and so done. With `overwrite` none is:
@@ -96,20 +96,6 @@ def check_outputs(jobs: Sequence[Job], result: Path, written: Result) -> None:
     for job in jobs:
         if not job.done and (job.result == result or result.is_dir()):
             check_output(job.result, overwrite=written.overwrite)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for outputs, unless it is there.
-
-    Raises:
-        OutputError: It cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made ({error.strerror}).", "Choose a folder that you may write to."
-        ) from error
 
 
 def _named(images: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -178,5 +164,5 @@ def _check_free(targets: Sequence[Path], replace: bool) -> None:
     if existing and not replace:
         raise OutputError(
             f"{len(existing)} of {len(targets)} outputs exist already, for example {existing[0]}.",
-            "Pass --overwrite or choose another folder.",
+            "Pass --resume to segment only the others, --overwrite to replace them, or choose another folder.",
         )

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 from zlib import crc32
@@ -193,6 +193,16 @@ def read_job(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def kept_and_new(bands: BandStore | list[Any], known: int, rows: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Yield the bands that were kept, then the new ones as they are kept too."""
+    for i in range(known):
+        yield bands[i]
+    for band in rows:
+        bands.append(band)
+        yield band
+        del band  # as wide as the image: there should not be two
+
+
 def _cannot_read(path: Path, error: OSError) -> OutputError:
     return OutputError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions and the disk.")
 
@@ -228,7 +238,8 @@ def _check_same(path: Path, stored: dict[str, Any], job: dict[str, Any]) -> None
     if differences:
         raise OutputError(
             f"What is left at {path} is of another run: {'; '.join(differences)}.",
-            "Give the same options as before, or leave --resume out to start anew.",
+            "Give the same options as before to go on with it, --overwrite without --resume to start anew, or another "
+            "name for the output.",
         )
 
 

@@ -14,6 +14,9 @@ from unetkit.io.image import Encoding
 MOST_FRACTIONS = 64
 """Different values of a mask of fractions that are kept: more of them say nothing more."""
 
+FEWEST_VALUES = 3
+"""A band with no more different values has no ramps that matter."""
+
 MOST_COLOURS = 1 << 16
 """Different colours of a mask that are kept: a picture has more, a mask never."""
 
@@ -61,12 +64,19 @@ class MaskValues:
         for band in bands:
             self.dtype = band.dtype
             self._add(band, encoding)
-        self.values, self.counts = _merge(self._grey_values if self.grey else self._codes)
+        if self.grey:
+            self.values, self.counts = _merge(self._grey_values)
+            self.solid = self.counts
+            return
+        for values, counts in self._grey_values:  # bands in which no other colour is
+            grey = (_few_shades(np.stack([values] * 3), encoding), counts)
+            self._codes.append(grey)
+            self._solid.append(grey)
+        self.values, self.counts = _merge(self._codes)
         self.solid = np.zeros(len(self.values), np.int64)
-        if not self.grey:
-            values, counts = _merge(self._solid)
-            known = np.isin(values, self.values)
-            self.solid[np.searchsorted(self.values, values[known])] = counts[known]
+        values, counts = _merge(self._solid)
+        known = np.isin(values, self.values)
+        self.solid[np.searchsorted(self.values, values[known])] = counts[known]
 
     @property
     def ramped(self) -> float:
@@ -92,13 +102,13 @@ class MaskValues:
                 f"{self._name} is a mask with {len(channels)} channels that differ.",
                 "Save it as one channel that holds the number of each pixel's class or object.",
             )
-        if len(channels) == 3:
-            codes = to_codes(channels // 16 * 17 if encoding.lossy and channels.dtype == np.uint8 else channels)
+        if not all(bool(same.all()) for same in equal):
+            codes = _few_shades(channels, encoding)
             self._codes.append(_count(codes if opaque is None else codes[opaque]))
             self._limit(self._codes, MOST_COLOURS)
             here = codes[:-1, :-1]
             self._solid.append(_count(here[(here == codes[1:, :-1]) & (here == codes[:-1, 1:])]))
-        if self.grey:
+        else:
             self._add_grey(channels[0], opaque)
 
     def _add_grey(self, plane: NDArray[Any], opaque: NDArray[np.bool_] | None) -> None:
@@ -108,17 +118,20 @@ class MaskValues:
             if plane.dtype.kind == "f" and self.whole:
                 self.whole = bool((seen == np.rint(seen)).all())
             self._grey_values.append(_count(seen))
+            if len(self._grey_values[-1][0]) > FEWEST_VALUES:
+                self._add_steps(plane if opaque is None else np.where(opaque, plane, 0))
             if not self.whole:
                 self._limit(self._grey_values, MOST_FRACTIONS)
         border = plane[:, [0, -1]]
         self._frame += border.size
         self._frame_above += int(np.count_nonzero(border > 0))
-        shown = plane if opaque is None else np.where(opaque, plane, 0)
-        for rows in (shown, shown.T):
-            rising, falling = rows[:, 1:] > rows[:, :-1], rows[:, 1:] < rows[:, :-1]
-            self.steps += int(np.count_nonzero(rising)) + int(np.count_nonzero(falling))
-            for steps in (rising, falling):
-                self.ramps += int(np.count_nonzero(steps[:, 1:] & steps[:, :-1]))
+
+    def _add_steps(self, plane: NDArray[Any]) -> None:
+        after, before = slice(1, None), slice(None, -1)
+        for later, earlier in ((after, before), ((slice(None), after), (slice(None), before))):
+            for steps in (plane[later] > plane[earlier], plane[later] < plane[earlier]):
+                self.steps += int(np.count_nonzero(steps))
+                self.ramps += int(np.count_nonzero(steps[later] & steps[earlier]))
 
     def _limit(self, found: list[tuple[NDArray[Any], NDArray[np.int64]]], most: int) -> None:
         """Keep the most frequent values only, once there are too many."""
@@ -128,6 +141,11 @@ class MaskValues:
             kept = np.sort(np.argsort(-counts, kind="stable")[:most])
             values, counts = values[kept], counts[kept]
         found[:] = [(values, counts)]
+
+
+def _few_shades(colours: NDArray[Any], encoding: Encoding) -> NDArray[np.int32]:
+    """Return the codes of colours (3, ...), with 16 shades of each where compression has changed them."""
+    return to_codes(colours // 16 * 17 if encoding.lossy and colours.dtype == np.uint8 else colours)
 
 
 def split_alpha(pixels: NDArray[Any], encoding: Encoding) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:

@@ -18,6 +18,9 @@ from unetkit.io.names import check_local
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 """Of which one is in the folder of every Zarr, of version 3 or 2."""
 
+UNFINISHED_SUFFIX = ".unfinished"
+"""Ends the name of the file beside an output that keeps what is done until all is."""
+
 LONGEST_NAME = 255
 """Bytes in the name of a file at most, on nearly all file systems."""
 
@@ -93,6 +96,11 @@ def _put_back(replaced: Path, path: Path) -> None:
         replaced.rename(path)
 
 
+def unfinished_file(result: Path) -> Path:
+    """Return where the bands of an output are kept until it is whole."""
+    return beside(result, UNFINISHED_SUFFIX)
+
+
 @contextmanager
 def claimed(path: Path) -> Iterator[None]:
     """Keep other runs away from an output while it is made: two at once would spoil each other's parts.
@@ -147,6 +155,20 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
     )
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for outputs, unless it is there.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {folder} cannot be made ({error.strerror}).", "Choose a folder that you may write to."
+        ) from error
+
+
 def check_target(path: Path, overwrite: bool) -> None:
     """Check that a file can be written, before the work that goes into it is done.
 
@@ -158,8 +180,13 @@ def check_target(path: Path, overwrite: bool) -> None:
     _check_place(path, overwrite)
 
 
-def check_zarr_target(path: Path, overwrite: bool) -> None:
+def check_zarr_target(path: Path, overwrite: bool, *, make: bool = False) -> None:
     """Check that a Zarr folder can be written, and that what it replaces is one and not some other folder.
+
+    Args:
+        path: The Zarr.
+        overwrite: Whether an existing one may be replaced.
+        make: Whether the folder that it lies in will be made if it is missing.
 
     Raises:
         OutputError: The folder exists and `overwrite` is not set or it holds no Zarr, or the place cannot be written.
@@ -168,14 +195,15 @@ def check_zarr_target(path: Path, overwrite: bool) -> None:
         raise OutputError(
             f"The output {path} exists and is no Zarr.", "Choose another name: only a Zarr can be replaced by one."
         )
-    _check_place(path, overwrite)
+    _check_place(path, overwrite, make=make)
 
 
-def _check_place(path: Path, overwrite: bool) -> None:
+def _check_place(path: Path, overwrite: bool, *, make: bool = False) -> None:
     check_local(path)
     if path.exists() and not overwrite:
         raise OutputError(f"The output {path} exists.", "Pass --overwrite or choose another name.")
-    if not path.parent.is_dir():
-        raise OutputError(f"The folder {path.parent} does not exist.", "Make it, or choose another output.")
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"The folder {path.parent} cannot be written.", "Choose another output.")
+    folder = path.parent.parent if make and not path.parent.exists() else path.parent
+    if not folder.is_dir():
+        raise OutputError(f"The folder {folder} does not exist.", "Make it, or choose another output.")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"The folder {folder} cannot be written.", "Choose another output.")

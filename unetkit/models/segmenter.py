@@ -61,14 +61,19 @@ class Segmenter(nn.Module):
 
         Returns:
             (N, network_channels, h, w) float32, 0 to 1: of the foreground, or of each class; then the height of each
-            pixel where the model tells instances apart.
+            pixel where the model tells instances apart. Of a model that restores images the normalised pixels.
         """
         logits: Tensor = self.network(self.normalizer(pixels, center, scale)).float()
         return to_probabilities(logits, self.spec)
 
 
 def to_probabilities(logits: Tensor, spec: ModelSpec) -> Tensor:
-    """Turn a network's output (N, network_channels, h, w) into probabilities, and heights if it has them, 0 to 1."""
+    """Turn a network's output (N, network_channels, h, w) into probabilities, and heights if it has them, 0 to 1.
+
+    Restored pixels stay as they are.
+    """
+    if spec.task == "reconstruction":
+        return logits
     return logits.sigmoid() if spec.classes == 2 else logits.softmax(1)
 
 
@@ -120,27 +125,21 @@ def read_spec(path: Path) -> ModelSpec:
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmenter:
-    """Load a model that `unetkit fit` wrote, ready to predict.
+    """Load a model that `unetkit fit` or `unetkit pretrain` wrote, ready to predict.
 
     Args:
         path: The `.safetensors` file, or the name of a built-in model such as "nuclei".
         device: Where to put it.
 
     Raises:
-        ModelError: The file is missing, is not a unetkit model, is damaged, has weights that are NaN or infinite,
-            comes from a newer version, or restores images.
+        ModelError: The file is missing, is not a unetkit model, is damaged, has weights that are NaN or infinite, or
+            comes from a newer version.
     """
-    path = find_model(path)
-    if read_spec(path).task == "reconstruction":
-        raise ModelError(
-            f"{path} reconstructs images and predicts no masks: `unetkit pretrain` wrote it.",
-            "Train a model from it with `unetkit fit --model.weights` and this file, and use that one.",
-        )
-    return load_network(path, device)
+    return load_network(find_model(path), device)
 
 
 def load_network(path: Path, device: str | torch.device = "cpu") -> Segmenter:
-    """Load the file of a network for whatever task; `load_model` is for those that judge images.
+    """Load a model file; `load_model` knows the built-in models by their names too.
 
     Raises:
         ModelError: The file is missing, is not a unetkit model, is damaged, has weights that are NaN or infinite, or

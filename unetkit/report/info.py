@@ -64,6 +64,7 @@ def describe_image(info: ImageInfo) -> dict[str, str]:
         "dtype": str(info.dtype),
         "size": f"{values / 1e6:.1f} million values, {values * info.dtype.itemsize / 2**20:.1f} MiB",
         "pixel size": _pixel_size(info.pixel_size_um),
+        **({"steps": ", ".join(str(step) for step in info.steps)} if info.steps else {}),
         "decoded in": "one piece" if info.block == (info.height, info.width) else f"{height} x {width} blocks",
         "compression": info.compression,
         **({"temporary file": _scratch(info.scratch_bytes)} if info.scratch_bytes else {}),
@@ -104,9 +105,12 @@ def describe_model(path: Path) -> dict[str, str]:
             facts[f"{name} {key}".strip().replace("_", " ")] = _text(entry)
     if spec.training_images is not None:
         facts["training images digests"] = f"{len(spec.training_images.digests)} of images with masks"
-    if spec.task == "classification":
-        facts["masks"] = "none: it judges whole images (--output classes)"
-        return facts | {"sha256": hash_file(path)}
+    whole = {
+        "classification": "it judges whole images (--output classes, --output attention)",
+        "reconstruction": "it restores images (--output restored)",
+    }
+    if spec.task in whole:
+        return facts | {"masks": f"none: {whole[spec.task]}", "sha256": hash_file(path)}
     facts["instances"] = f"touching objects are {'' if spec.instances else 'not '}told apart"
     smallest = f"{spec.smallest_object} pixels: labels leave out smaller ones (--min-size)"
     facts["smallest object"] = smallest if spec.smallest_object else "not known"

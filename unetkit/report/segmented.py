@@ -9,7 +9,7 @@ from rich.table import Table
 
 from unetkit.inference.classify import describe_classes
 from unetkit.inference.preview import Preview
-from unetkit.inference.segment import Segmented
+from unetkit.inference.segmented import Segmented
 from unetkit.report.info import describe_image, facts_table
 
 LISTED_IMAGES = 10
@@ -41,7 +41,7 @@ def summarize(done: Sequence[Segmented], result: Path) -> Iterator[str]:
 def summarize_classes(done: Sequence[Segmented], result: Path) -> Iterator[str]:
     """Yield the lines that are printed when a table of image classes is written: the first images, and how many."""
     for item in done[:LISTED_IMAGES]:
-        yield f"{item.image.name}: {describe_classes(item.image_classes)}"
+        yield f"{item.image.name}: {describe_classes(item.image_classes)}, predicted {item.predicted}"
     yield f"{result}: {count(len(done), 'image')}."
 
 
@@ -49,7 +49,8 @@ def _details(item: Segmented) -> Iterator[str]:
     """Yield what is to be said of one image."""
     if item.objects is not None:
         left_out = describe_left_out(item.min_size, item.min_confidence)
-        yield f"{count(item.objects, 'object')}{left_out and ', without those of '}{left_out}."
+        where = f" in {item.planes:,} planes, numbered on from plane to plane" if item.planes > 1 else ""
+        yield f"{count(item.objects, 'object')}{where}{left_out and ', without those of '}{left_out}."
     if item.image_classes:
         yield f"Image class: {describe_classes(item.image_classes)}."
     if item.skipped:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from math import ceil
 from typing import Any, Literal, get_args
 
 import torch
@@ -19,6 +20,7 @@ from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.weights import LoadReport, find_source, load_weights, trained_on
 from unetkit.report.console import say
 from unetkit.training.average import move_average
+from unetkit.training.freezing import Freezing, set_encoder_trainable
 from unetkit.training.schedule import Schedule, rate_factor
 
 SPEC_KEY = "unetkit"
@@ -43,11 +45,13 @@ class NetworkModule(LightningModule):
         schedule: How the learning rate goes over the run.
         ema_decay: How much of the averaged weights is kept at each step; 0 turns averaging off.
         compile: Compile the network for training.
+        freezing: Whether the encoder stays as it was loaded.
 
     Attributes:
         segmenter: The model in training; built in `setup`, when the data are known.
         averaged: The average of the weights over the steps, None if `ema_decay` is 0.
         progress: Returns the share of the training time that is over, where the run has a given time.
+        warns_of_known: Whether to warn of images to validate on that the start was trained on; a plan has done so.
         starts_trained: Whether all of the network's outputs come from a model; it is then judged before it is trained.
         start_spec: What the model is while it is judged before training: its images are normalised as it is used to.
     """
@@ -55,6 +59,7 @@ class NetworkModule(LightningModule):
     segmenter: Segmenter
     averaged: nn.Module | None
     progress: Callable[[], float] | None = None
+    warns_of_known: bool = True
     starts_trained: bool = False
     start_spec: ModelSpec | None = None
 
@@ -69,6 +74,7 @@ class NetworkModule(LightningModule):
         schedule: Schedule,
         ema_decay: float,
         compile: bool = False,
+        freezing: Freezing = Freezing(),  # noqa: B008  # frozen
     ) -> None:
         super().__init__()
         if not 0 <= ema_decay < 1:
@@ -88,13 +94,20 @@ class NetworkModule(LightningModule):
         self.schedule = schedule
         self.ema_decay = ema_decay
         self.compiled = compile
+        self.freezing = freezing
 
     def setup(self, stage: str) -> None:
         """Build the network for the data that the trainer has.
 
         Raises:
-            ConfigError: They are not data of unetkit, which say what network is needed.
+            ConfigError: They are not data of unetkit, which say what network is needed; or the encoder is to be let go
+                while several processes train.
         """
+        if self.freezing.unfreeze_at_epoch is not None and self.trainer.world_size > 1:
+            raise ConfigError(
+                "unfreeze_at_epoch cannot be used with several devices.",
+                "Leave it out, or train on one device (--trainer.devices 1).",
+            )
         built = hasattr(self, "segmenter")
         if not isinstance(getattr(self.trainer, "datamodule", None), TrainingData):
             if not built or stage == "fit":
@@ -129,6 +142,8 @@ class NetworkModule(LightningModule):
                 say(f"{self.weights}: {report}.")
                 self._compare_normalization(self.weights)
             self._average()
+        elif self.freezing.freeze_encoder and not resuming and self.trainer.is_global_zero:
+            say("Warning: the encoder is frozen with random weights. Give it trained ones (model.weights).")
         self.prepare_network()
 
     def _build(self) -> None:
@@ -208,7 +223,7 @@ class NetworkModule(LightningModule):
         """Say what the training images are like; warn if those to validate on were trained on by the first weights."""
         images, val = self.data.describe_images(), self.data.val_digests()
         seen = () if self.weights is None else trained_on(self.weights)
-        if (known := len(val.intersection(seen))) and self.trainer.is_global_zero:
+        if (known := len(val.intersection(seen))) and self.warns_of_known and self.trainer.is_global_zero:
             say(
                 f"Warning: {known} of the {len(val)} images to validate on were trained on by {self.weights}, which "
                 "this run starts from: its scores are too good. Validate on others (data.val), or start from other "
@@ -221,7 +236,9 @@ class NetworkModule(LightningModule):
         raise NotImplementedError
 
     def prepare_network(self) -> None:
-        """Do what has to be done to the network once its first weights are there."""
+        """Freeze the encoder if it is to be frozen."""
+        if self.freezing.freeze_encoder:
+            set_encoder_trainable(self.segmenter.network, False)
 
     @property
     def data(self) -> TrainingData:
@@ -255,6 +272,12 @@ class NetworkModule(LightningModule):
         """Go on averaging where a checkpoint left off."""
         self._averaged_steps = self.trainer.global_step
 
+    def on_train_epoch_start(self) -> None:
+        """Let go of a frozen encoder when its epoch has come."""
+        first = self.freezing.unfreeze_at_epoch
+        if first is not None and self.current_epoch >= first:
+            set_encoder_trainable(self.segmenter.network, True)
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Move the average after each step of the optimizer; the share that is kept grows from 0 to `ema_decay`."""
         if self.averaged is not None and self.trainer.global_step > self._averaged_steps:
@@ -263,9 +286,17 @@ class NetworkModule(LightningModule):
             move_average(self.averaged, self.segmenter.network, decay)
             self._averaged_steps = self.trainer.global_step
 
-    def rate_factor(self, step: int, share: float) -> float:  # noqa: ARG002
-        """Return the factor on the learning rate at a step, when a share of the run is over."""
-        return rate_factor(self.schedule, share)
+    def rate_factor(self, step: int, share: float) -> float:
+        """Return the factor on the learning rate at a step, when a share of the run is over.
+
+        It is lower once a frozen encoder is let go.
+        """
+        factor = rate_factor(self.schedule, share)
+        first = self.freezing.unfreeze_at_epoch
+        if first is None:
+            return factor
+        epoch_steps = ceil(float(self.trainer.num_training_batches) / self.trainer.accumulate_grad_batches)
+        return factor * (self.freezing.unfreeze_lr_factor if step >= epoch_steps * first else 1.0)
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer of the network."""

@@ -21,8 +21,8 @@ VALIDATION_SHARE = 0.1
 HALO_SHARE = 0.05
 """Share of the time that measuring the halo may take; else it is measured on fewer windows."""
 
-FINISH = 3.0
-"""Seconds at the end of a run for reading and writing the model and drawing, beside what is predicted there."""
+FINISH, FINISH_SHARE = 2.0, 0.02
+"""Seconds, and share of the time, for reading and writing the model and drawing at the end of a run."""
 
 NEVER = 10**9
 """Number of epochs between validations, for none."""
@@ -153,7 +153,8 @@ class BudgetKeeper(Callback):
         self.progress = max(self.progress, min(1.0, begun + (1 - begun) * (now - start) / length))
         trainer.should_stop = trainer.should_stop or now + reserve + (now - before) / 2 >= self.budget.seconds
         waited = now - self._validated >= (1 / VALIDATION_SHARE - 1) * self.validation
-        trainer.check_val_every_n_epoch = 1 if waited or trainer.should_stop else NEVER
+        first = trainer.current_epoch == 0  # from then on there is a model to end with
+        trainer.check_val_every_n_epoch = 1 if first or waited or trainer.should_stop else NEVER
 
     def elapsed(self) -> float:
         """Return the seconds that the run has taken, those before it was resumed included."""
@@ -182,7 +183,22 @@ class BudgetKeeper(Callback):
         finish = 0.0
         if isinstance(module, NetworkModule):
             finish = module.finish_seconds(self.validation, self._pixel, self.halo_positions)
-        return FINISH + self.validation + finish
+        return FINISH + FINISH_SHARE * self.budget.seconds + self.validation + finish
+
+
+def spell_use(keeper: BudgetKeeper, covering: float | None, epochs: int) -> str:
+    """Say how far a run has come in its time.
+
+    Args:
+        keeper: What kept it to its time.
+        covering: Crops that cover the images to train on once, if that is known.
+        epochs: Epochs that were begun.
+    """
+    passes = f", each part of the images about {keeper.crops / covering:.3g} times" if covering else ""
+    return (
+        f"{spell_seconds(keeper.elapsed())} of {spell_seconds(keeper.budget.seconds)} used: {keeper.crops:,} crops"
+        f"{passes}, in {epochs} epoch{'s' * (epochs != 1)}."
+    )
 
 
 def budget_of(trainer: Trainer) -> BudgetKeeper | None:

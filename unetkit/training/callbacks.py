@@ -24,7 +24,10 @@ from unetkit.training.budget import budget_of
 from unetkit.training.keys import CONFIG_FILE
 
 METRICS_FILE = "metrics.csv"
-SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", "val_image_auroc", "val_image_accuracy")
+IMAGE_SCORES = ("val_image_auroc", "val_image_accuracy", "val_image_sensitivity", "val_image_specificity")
+"""Validation scores of whole images that have labels."""
+
+SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", *IMAGE_SCORES)
 """Validation scores of `fit`; the first one decides which model is kept."""
 
 SCORE_WORDS = {
@@ -120,6 +123,18 @@ class KeepBest(Callback):
         self.best_scores: dict[str, float] = {}
         self.best_rank = [-inf]
         self.start_scores: dict[str, float] = {}
+        self.trained_score = -inf
+
+    def compare_start(self) -> str:
+        """Compare what the run started from with the best epoch, by the score that decides; "" without both."""
+        name = self.scores[0]
+        if name not in self.start_scores or self.trained_score == -inf:
+            return ""
+        kept = "the start" if self.best_epoch == BEFORE_TRAINING else f"epoch {self.best_epoch + 1}"
+        return (
+            f"{SCORE_WORDS[name][0].upper()}{SCORE_WORDS[name][1:]}: {self.start_scores[name]:.4f} before training, "
+            f"{self.trained_score:.4f} at best after it; {kept} is kept."
+        )
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Have a network that is trained already judged on all images to validate on."""
@@ -135,6 +150,8 @@ class KeepBest(Callback):
         ranked = pl_module.rank(scores) if isinstance(pl_module, NetworkModule) else list(scores.values())
         if _is_start(trainer, pl_module):
             self.start_scores = scores
+        elif scores:
+            self.trained_score = max(self.trained_score, scores[next(iter(scores))])
         if ranked > self.best_rank:
             self.best_rank = ranked
             self.best_score = scores[self.scores[0]]
@@ -153,7 +170,7 @@ class KeepBest(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run has to know."""
-        names = ("best_score", "best_epoch", "best_scores", "best_rank", "start_scores")
+        names = ("best_score", "best_epoch", "best_scores", "best_rank", "start_scores", "trained_score")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -163,6 +180,7 @@ class KeepBest(Callback):
         self.best_scores = state_dict["best_scores"]
         self.best_rank = state_dict.get("best_rank", list(self.best_scores.values()) or [-inf])
         self.start_scores = state_dict.get("start_scores", {})
+        self.trained_score = state_dict.get("trained_score", -inf)
 
 
 class MetricsTable(Callback):

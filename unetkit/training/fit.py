@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from unetkit.data.datamodule import SegmentationData
@@ -15,6 +16,7 @@ from unetkit.parsing import parse
 from unetkit.planning.plan import make_plan
 from unetkit.planning.write import describe, settings_of
 from unetkit.report.console import say
+from unetkit.training.budget import budget_of, spell_use
 from unetkit.training.callbacks import SCORES
 from unetkit.training.classification_run import ClassificationResult, fit_labels
 from unetkit.training.command import RunCLI
@@ -22,7 +24,7 @@ from unetkit.training.cross_validation import CrossValidation, fold_folder
 from unetkit.training.fold_runs import FoldCLI, fit_folds
 from unetkit.training.keys import CONFIG_FILE, FIT, check_names_data, has_labels_alone
 from unetkit.training.module import SegmentationModule
-from unetkit.training.run import PICTURE_FILE, RunResult, quiet_lightning, say_best, train
+from unetkit.training.run import PICTURE_FILE, RunResult, quiet_lightning, say_best, say_how_to_go_on, train
 
 
 class FitCLI(RunCLI):
@@ -36,7 +38,8 @@ class FitCLI(RunCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; without a config, choose what is not given."""
         super().parse_arguments(parser, args)
-        if self.config.plan and not self.config.config:
+        self.planned = bool(self.config.plan and not self.config.config)
+        if self.planned:
             parser.set_defaults(_plan(parser.parse_args(args, defaults=False), self.config.minutes, self.began))
             self.config = parse(parser, args)
             self.end_by_time(parser, args)
@@ -73,12 +76,21 @@ def fit(args: list[str], began: float | None = None) -> RunResult | CrossValidat
         return fit_labels(args, resume=resume is not None)
     with quiet_lightning():
         cli = FitCLI(args, began)
+        cli.model.warns_of_known = not cli.planned
         if cli.datamodule.fold == "all":
             return fit_folds(cli, args, FitFoldCLI, train, "mask.tif")
         result = train(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
     if cli.trainer.is_global_zero:
         _report(result, cli.datamodule)
+        say_time(cli.trainer, cli.datamodule)
     return result
+
+
+def say_time(trainer: Trainer, data: SegmentationData) -> None:
+    """Say how far a run with a given time has come in it."""
+    keeper = budget_of(trainer)
+    if keeper is not None:
+        say(spell_use(keeper, data.covering(), trainer.current_epoch))
 
 
 def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, Any]:
@@ -105,14 +117,16 @@ def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, An
 def _report(result: RunResult, data: SegmentationData) -> None:
     """Say what the run gave, and what to do with it."""
     if result.interrupted:
-        say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(result.folder))}")
+        say_how_to_go_on("fit", result.folder)
     score = "" if result.dice is None else f", mean validation Dice {result.dice:.4f}"
     say_best(result.model, result.epoch, score)
+    if result.compared:
+        say(result.compared)
     if "val_ap50" in result.scores:
         ap, f1, pq = (result.scores[name] for name in ("val_ap50", "val_f1", "val_pq"))
         say(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")
     if result.halo is None:
-        say("Its halo was not measured, so `segment` takes a usual one; going on with the run measures it.")
+        say("Its halo was not measured, so `segment` takes a usual one; a run that ends by itself measures it.")
     else:
         say(
             f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "

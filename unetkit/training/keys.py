@@ -60,11 +60,11 @@ PLAIN_TEXTS = {
 
 FIT_ABOUT = """Train a U-Net on a folder of images and masks.
 
-  unetkit fit --data.train my_images
+  unetkit fit --data.train my_images --minutes 10
   unetkit fit --config configs/nuclei.yaml --data.train my_images --trainer.max_epochs 20
 
 Without a configuration file the settings that are not given are chosen for the data and this machine, as by `unetkit
-plan`. Otherwise the defaults below hold.
+plan`. Otherwise the defaults below hold. With --minutes the whole command takes that long, on a busy machine too.
 
 The run folder runs/NAME gets all settings, model.safetensors (the best by validation Dice), last.ckpt to resume from,
 metrics.csv and a picture of validation images with the contours of truth and prediction. With --data.folds 5 it gets a
@@ -72,11 +72,15 @@ run folder for each fold, and cross_validation.json with the mean and spread of 
 
 Labels of whole images can be trained beside masks, or without any (then data.train is left out):
 
-  unetkit fit --data.image_labels films.csv --model.image_classes [pneumonia]"""
+  unetkit fit --data.image_labels films.csv --model.image_classes [pneumonia]
 
-PRETRAIN_ABOUT = """Train a U-Net to restore damaged images, which takes no masks, as a start for `unetkit fit`.
+Then the best model is that by the area under the ROC curve, scores.json has the scores of each class and the confusion
+table, and the picture shows the images that are classified worst."""
+
+PRETRAIN_ABOUT = """Train a U-Net to restore damaged images, without masks: to clean images, or as a start for `fit`.
 
   unetkit pretrain --config configs/pretrain.yaml --data.images my_images
+  unetkit segment noisy.tif clean.tif --output restored --model runs/pretrain-1/model.safetensors
   unetkit fit --config configs/nuclei.yaml --data.train my_data --model.weights runs/pretrain-1/model.safetensors
 
 The run folder runs/NAME gets all settings, model.safetensors (the best by the share of the variance of hidden pixels

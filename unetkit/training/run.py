@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import signal
 import sys
 import threading
@@ -106,6 +107,7 @@ class RunResult:
         epoch: Number of the epoch that the model is from, the first being 1; 0 for the model that the run started from.
         halo: The halo that was measured; None if the run was stopped before.
         interrupted: Whether the run was stopped before its end.
+        compared: Sentence that compares the result with the model that the run started from; "" without one.
     """
 
     folder: Path
@@ -115,6 +117,7 @@ class RunResult:
     epoch: int
     halo: HaloMeasurement | None
     interrupted: bool
+    compared: str = ""
 
 
 def make_trainer(
@@ -291,11 +294,22 @@ def best_of(trainer: Trainer) -> KeepBest:
     return next(callback for callback in trainer.callbacks if isinstance(callback, KeepBest))  # type: ignore[attr-defined]
 
 
+def say_how_to_go_on(verb: str, folder: Path) -> None:
+    """Say how a run that was stopped goes on."""
+    if has_checkpoint(folder):
+        say(f"Stopped. Go on with: unetkit {verb} --resume {shlex.quote(str(folder))}")
+    else:
+        say("Stopped before the first epoch was kept to go on from: there is nothing to resume.")
+
+
 def say_best(model: Path, epoch: int, scores: str) -> None:
     """Say which model a run has kept: of which epoch, 0 for the one that it started from, and with which scores."""
     say(f"Best model: {model} ({f'epoch {epoch}' if epoch else 'as it was before training'}{scores}).")
     if not epoch:
-        say("No epoch was better than what the run started from: train for longer, or lower model.lr.")
+        say(
+            "No epoch was better than what the run started from: it may need no training; else train for longer, or "
+            "lower model.lr."
+        )
 
 
 def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) -> RunResult:
@@ -322,7 +336,8 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
             end_children(trainer)
             interrupted = True
         save_model(segmenter, path)
-    return RunResult(folder, path, dice, keeper.best_scores | objects, keeper.best_epoch + 1, halo, interrupted)
+    scores, compared = keeper.best_scores | objects, keeper.compare_start()
+    return RunResult(folder, path, dice, scores, keeper.best_epoch + 1, halo, interrupted, compared)
 
 
 def _measure(trainer: Trainer, segmenter: Segmenter, data: SegmentationData) -> HaloMeasurement:
@@ -376,7 +391,9 @@ def _draw(segmenter: Segmenter, items: list[NamedItem], path: Path) -> None:
         truth = item["mask"].numpy()
         dice = count_pixels(predicted > 0, truth > 0).dice
         drawn.append((item["name"], item["image"].numpy(), truth, predicted, dice))
-    validation_picture(path, drawn)
+    spec = segmenter.spec
+    names = spec.class_names or [f"class {number}" for number in range(spec.classes)]
+    validation_picture(path, drawn, names[1:])
 
 
 @contextmanager
