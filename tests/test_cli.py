@@ -58,6 +58,36 @@ def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"unetkit {__version__}\n"
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_names_values_and_no_python_types(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    out = capsys.readouterr().out
+    for word in ("type:", "None", "Optional", "Union[", "Literal", "list[", "<class", "tuple", "null"):
+        assert word not in out
+
+
+def test_examples_in_help_are_indented(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["segment", "--help"]) == 0
+    assert "\n  unetkit segment image.tif mask.tif\n" in capsys.readouterr().out
+
+
+def test_what_the_system_refuses_with_a_file_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise PermissionError(13, "Permission denied", "a.tif")
+
+    monkeypatch.setattr(cli, "_run", fail)
+    assert main(["info"]) == 2
+    assert capsys.readouterr().err.startswith("Error: a.tif cannot be used: Permission denied. Check")
+
+
+def test_output_that_nobody_reads_on_ends_quietly() -> None:
+    command = f"set -o pipefail; {sys.executable} -m unetkit fit --help-all | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+
+
 def test_fit_help_shows_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--help"]) == 0
     out = capsys.readouterr().out

@@ -111,7 +111,7 @@ def _read(function: Callable[..., Any], name: str) -> Verb:
         else:
             named["Options"].append(option)
     named["Options"] += [CONFIG, HELP]
-    about = "\n\n".join(text for text in (docstring.short_description, docstring.long_description) if text)
+    about = (getdoc(function) or "").partition("\nArgs:")[0]
     return Verb(name, about, positional, named, parts)
 
 

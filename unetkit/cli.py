@@ -163,7 +163,7 @@ def plan_command(
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on.
         unpaired: What to do with images without a mask and masks without an image: "stop" (the default) or "skip".
-        minutes: How long the whole run may take: `fit` then ends within that time. By default about 25 on a processor
+        minutes: Minutes that the whole run may take: `fit` then ends within them. By default about 25 on a processor
             and 40 on a GPU.
         out: File to write; by default the name of the data and .yaml, in this folder.
         overwrite: Replace this file if it exists.

@@ -55,10 +55,17 @@ def test_a_folder_of_the_same_name_hides_no_built_in_model(nuclei: Path) -> None
 
 
 def test_paths_stay_what_they_are(nuclei: Path) -> None:
-    Path("mine").write_bytes(b"")
     for path in ("runs/quick-1/model.safetensors", "nuclei.safetensors", "folder/nuclei", "mine"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(b"")
         assert zoo.find_model(path) == Path(path)
         assert zoo.short_name(path) == Path(path).name
+
+
+def test_a_file_that_does_not_exist_is_refused(nuclei: Path) -> None:
+    for path in ("nowhere/model.safetensors", "mine.safetensors"):
+        with pytest.raises(ModelError, match=f"There is no model file {path}"):
+            zoo.find_model(path)
 
 
 def test_a_name_that_does_not_exist_names_those_that_do(nuclei: Path) -> None:

@@ -113,7 +113,7 @@ def test_data_that_cannot_be_trained_on_are_refused(cells: Path, capsys: pytest.
     assert main(["plan", str(cells)]) == 2
     assert "1 mask differs in size" in capsys.readouterr().err
     assert not Path("cells.yaml").exists()
-    assert main(["plan", "nowhere", "--minutes", "0"]) == 2
+    assert main(["plan", str(cells), "--minutes", "0"]) == 2
     assert "minutes: 0 is not possible" in capsys.readouterr().err
     assert main(["plan", "nowhere"]) == 2
     assert "There is no file or folder nowhere" in capsys.readouterr().err

@@ -26,6 +26,7 @@ from unetkit.inference.segment import segment
 from unetkit.io.files import find_images
 from unetkit.models.segmenter import read_spec
 from unetkit.models.weights import trained_on
+from unetkit.report.console import LOADING
 from unetkit.scoring.evaluation import evaluate
 from unetkit.training.callbacks import CpuNotice
 from unetkit.training.fit import FitCLI
@@ -380,7 +381,7 @@ def test_a_stopped_process_ends_with_the_signals_code_and_keeps_the_model(
             break
     out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert err == ""
+    assert err == f"{LOADING}\n"
     assert "Stopping, as" in out
     assert "Stopped. Go on with: unetkit fit --resume" in out
     spec = read_spec(tmp_path / "run" / "model.safetensors")

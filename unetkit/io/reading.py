@@ -29,13 +29,12 @@ class Reading:
         level: Number of the level in a pyramid, 0 being the full resolution; by default 0.
         pixel_size: Size of a pixel in micrometres: the nearest finer level is read and resampled to it.
         channels: Channels in the order wanted: numbers from 0, such as "0,2", or names that the file gives them, such
-            as "DAPI" or "DAPI,GFP"; a tuple once it is made.
+            as "DAPI" or "DAPI,GFP".
         stain: "hematoxylin", "eosin" or "dab": an RGB image of stained tissue is read as the amount of this stain, one
             grey channel in which nuclei (hematoxylin) are bright.
-        region: "y,x,height,width" in pixels of what is read otherwise (after `level` or `pixel_size`); a tuple of int
-            once it is made.
+        region: "y,x,height,width" in pixels of what is read otherwise (after `level` or `pixel_size`).
         on_bad_tile: "stop" is an error at the first part of the file that cannot be decoded; "background" reads it as
-            background and lists it in the source's `bad_tiles`.
+            background and says so.
 
     Raises:
         ConfigError: A value has no meaning, or `level` and `pixel_size` are both given.

@@ -19,7 +19,8 @@ from unetkit.io.files import list_series, open_image
 from unetkit.io.image import ImageInfo
 from unetkit.io.names import printable
 from unetkit.io.pyramid import Series
-from unetkit.models.zoo import builtin_names, builtin_path
+from unetkit.models.zoo import builtin_names, builtin_path, find_model
+from unetkit.report.console import loading
 
 PACKAGES = ("torch", "segmentation-models-pytorch", "lightning", "albumentations", "tifffile", "imagecodecs", "numpy")
 MODEL_SUFFIX = ".safetensors"
@@ -42,7 +43,7 @@ def describe(file: Path | None) -> Table:
         return facts_table("unetkit on this machine", describe_machine())
     file = builtin_path(file) or file
     if file.suffix == MODEL_SUFFIX:
-        return facts_table(str(file), describe_model(file))
+        return facts_table(str(file), describe_model(find_model(file)))
     with closing(open_image(file)) as source:
         facts = describe_image(source.info)
     return facts_table(str(file), facts | describe_series(list_series(file)))
@@ -90,7 +91,8 @@ def describe_series(series: Sequence[Series]) -> dict[str, str]:
 
 def describe_model(path: Path) -> dict[str, str]:
     """Return everything in the metadata of a model file by name; of the training images' digests only how many."""
-    from unetkit.models.segmenter import hash_file, read_spec
+    with loading():
+        from unetkit.models.segmenter import hash_file, read_spec
     from unetkit.models.spec import UNUSED
 
     spec = read_spec(path)
@@ -118,7 +120,8 @@ def describe_model(path: Path) -> dict[str, str]:
 
 def describe_machine() -> dict[str, str]:
     """Return versions, devices and backends by name."""
-    import torch
+    with loading():
+        import torch
 
     capabilities = torch.cpu.get_capabilities()
     backends = ["torch on the CPU"]
