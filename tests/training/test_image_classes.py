@@ -63,7 +63,7 @@ def test_labels_are_trained_beside_masks_and_segment_tells_them(
     ("words", "message"),
     [
         (("--model.image_classes", "[cells]"), "image_classes has no meaning without labels"),
-        (("--data.image_labels", "labels.csv"), "image_labels has no meaning without classes"),
+        (("--data.image_labels", __file__), "image_labels has no meaning without classes"),
         (("--model.image_classes", "[a, a]"), "same name"),
         (("--model.image_loss_weight", "0"), "image_loss_weight: 0 is not possible"),
     ],
