@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from unetkit.data.loading import foreground_points, load_pair
+from unetkit.data.loading import foreground_points, load_pair, read_measured, read_pair
 from unetkit.data.pairs import Pair
 from unetkit.errors import DataError, ImageError
 
@@ -103,3 +103,17 @@ def test_masks_and_images_with_impossible_values(tmp_path: Path) -> None:
     _png(tmp_path / "colors.png", np.random.default_rng(0).integers(0, 255, (20, 24, 3), np.uint8))
     with pytest.raises(DataError, match=r"colors.png has 480 colours, as a picture has .*\. Give the mask"):
         load_pair(Pair("a", image, tmp_path / "colors.png"))
+
+
+def test_a_border_without_data_is_background_in_every_window(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).normal(100, 10, (40, 48)).astype(np.float32)
+    pixels[:8] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    tifffile.imwrite(tmp_path / "m.tif", np.zeros((40, 48), np.uint8))
+    pair = Pair("a", tmp_path / "a.tif", tmp_path / "m.tif")
+    read, _, sample = read_measured(pair)
+    assert sample.pixels.shape == (1, 32 * 48)
+    assert len(np.unique(read[:, :8])) == 1
+    np.testing.assert_array_equal(read[0, 8:], pixels[8:])
+    window = (slice(2, 20), slice(5, 30))
+    np.testing.assert_array_equal(read_pair(pair, window, sample.holes)[0], read[:, *window])

@@ -395,7 +395,7 @@ def test_planes_of_which_nothing_is_stored_are_said(tmp_path, zarr_format):
     assert not open_image(tmp_path / "a.zarr").info.remarks  # some chunk is there
     second[0].unlink()
     (remark,) = open_image(tmp_path / "a.zarr").info.remarks
-    assert "1 of 3 planes" in remark
+    assert "No chunk of 1 of its 3 planes" in remark
     for path in set(chunks) - set(second):
         path.unlink()
     assert "None of its chunks" in open_image(tmp_path / "a.zarr").info.remarks[0]

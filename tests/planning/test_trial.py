@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from spoiling import Edit, edit
 
-from unetkit.data.loading import Window, read_pair
+from unetkit.data.loading import read_pair
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.models.segmenter import read_spec
 from unetkit.models.unet import build_network
@@ -47,9 +47,9 @@ def test_images_that_the_model_was_trained_on_are_tried_only_where_there_are_no_
 ) -> None:
     read: list[Path] = []
 
-    def note(pair: Pair, window: Window) -> Any:
+    def note(pair: Pair) -> Any:
         read.append(pair.image)
-        return read_pair(pair, window)
+        return read_pair(pair)
 
     monkeypatch.setattr(trial, "TRIED", 20)
     monkeypatch.setattr(trial, "read_pair", note)

@@ -38,8 +38,8 @@ def absent_remarks(path: Path, array: zarr.Array[Any], axes: str) -> tuple[str, 
         return ()
     what = "None of its chunks is" if absent == len(planes) else f"No chunk of {absent} of its {len(planes)} planes is"
     return (
-        f"{what} stored, so these are read as the fill value {array.fill_value}: all of them is this value, or they "
-        "were not copied.",
+        f"{what} stored, so this is read as the fill value {array.fill_value}: all of it is this value, or it was "
+        "not copied.",
     )
 
 

@@ -104,7 +104,9 @@ def try_builtin(looks: Sequence[Look], seconds: float = inf, clock: Callable[[],
     chosen = fresh or looks
     pixel_counts, object_counts, parts = [], [], np.zeros(2, np.int64)
     for look in chosen[:: -(-len(chosen) // TRIED)]:
-        pixels, labels, _ = read_pair(look.pair, (_middle(look.height), _middle(look.width)))
+        pixels, labels, _ = read_pair(look.pair)  # whole: what holds no data is told by all of it
+        middle = (_middle(look.height), _middle(look.width))
+        pixels, labels = pixels[:, *middle], labels[middle]
         pixels = match_channels(pixels, channels, look.name)
         pixel_counts.append(count_pixels(predict_tiled(pixels, model, axes="CYX") > 0, labels > 0))
         found = predict_tiled(pixels, model, axes="CYX", output="labels")
