@@ -225,7 +225,7 @@ def _taken(looks: Sequence[Look]) -> Iterator[Concern]:
 def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
     """Label values that are probably not what they are taken for."""
     marked = [look for look in looks if look.values and look.meaning.kind not in CUT]
-    plain = tuple(look.name for look in marked if not numbers_pieces(look))
+    plain = tuple(look.name for look in looks if look.values and not numbers_pieces(look))
     numbering = [look for look in marked if len(look.values) > 1]
     if facts.kind == "instances" and plain:
         yield Concern(

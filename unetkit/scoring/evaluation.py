@@ -20,8 +20,8 @@ from unetkit.errors import DataError
 from unetkit.io.files import find_images, image_stem, is_folder
 from unetkit.io.image import ImageSource
 from unetkit.io.masks import CUT, Meaning, decide_file, say_taken
+from unetkit.scoring.given import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes
 from unetkit.scoring.instances import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
-from unetkit.scoring.masks import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes
 from unetkit.scoring.result import Evaluation, Row, Settings
 from unetkit.scoring.scores import Counts, Mask, boundary_reach, count_pixels
 from unetkit.scoring.unnumbered import check_numbered
