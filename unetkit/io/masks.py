@@ -33,7 +33,7 @@ Kind = Literal[
     "transparent",
     "palette",
     "colours",
-    "inverted",
+    "white",
     "negative",
     "renumbered",
 ]
@@ -188,14 +188,14 @@ def _decide_white(found: MaskValues, info: ImageInfo) -> Meaning:
     encoding, top = info.encoding, int(top_of(found.dtype))
     says = "The file says that 0 is white (MinIsWhite)"
     if not encoding.bilevel and set(found.values[:3].tolist()) not in ({0, top}, {top}):
-        return Meaning("inverted", f"{says}: its numbers are labels all the same, 0 for background", encoding, AsIs())
+        return Meaning("white", f"{says}: its numbers are labels all the same, 0 for background", encoding, AsIs())
     if info.format == "ImageJ TIFF":
         taken = f"{says}, as ImageJ does for masks with an inverted lookup table: {top} is foreground, as in ImageJ"
-        return Meaning("inverted", taken, encoding, AsIs())
+        return Meaning("white", taken, encoding, AsIs())
     if encoding.bilevel and encoding.tifffile and not _looks_inverted(found):
         taken = f"{says}, as tifffile does for all arrays of True and False: True is foreground"
-        return Meaning("inverted", taken, encoding, AsIs())
-    return Meaning("inverted", f"{says}: what is seen as white is foreground", encoding, Only(0))
+        return Meaning("white", taken, encoding, AsIs())
+    return Meaning("white", f"{says}: what is seen as white is foreground", encoding, Only(0))
 
 
 def _decide_fractions(found: MaskValues, encoding: Encoding) -> Meaning:
