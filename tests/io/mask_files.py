@@ -183,6 +183,7 @@ DOUBTFUL: dict[str, tuple[str, Write, str, str]] = {
         "white",
         "white is foreground",
     ),
+    "two values and no 0": ("tif", tiff(np.where(INSIDE, 240, 5).astype(np.uint8)), "blurred", "5 and 240"),
     "minus one": ("tif", tiff(-INSIDE.astype(np.int8)), "negative", "-1 is foreground"),
     "labels beyond 32 bits": ("tif", tiff(LABELS.astype(np.uint64) << np.uint64(58)), "renumbered", "numbered anew"),
 }

@@ -36,6 +36,7 @@ Kind = Literal[
     "white",
     "negative",
     "renumbered",
+    "full",
 ]
 """What a mask is taken for: plain numbers, or one of the kinds that leave a doubt."""
 
@@ -54,6 +55,9 @@ ENOUGH_VALUES = 3
 
 PLAIN = 0.9
 """A value from this share of the highest on is foreground without doubt."""
+
+FRAMED = 0.95
+"""Least share of the left and right border that a background covers."""
 
 BLURRED = "The mask has values in between, as resizing and compression leave them"
 
@@ -180,6 +184,12 @@ def _decide_whole(found: MaskValues, info: ImageInfo) -> Meaning:
     if found.high >= 2**31 or found.low < -(2**31):
         taken = f"Labels up to {int(found.high)} are numbered anew, from 1 on in each image"
         return Meaning("renumbered", taken, encoding, Renumbered(found.values))
+    everywhere = found.low > 0 and not found.transparent
+    if everywhere and len(found.values) == 2 and found.high > MOST_CLASSES:
+        why = f"The mask has two values and no 0, {found.low} and {found.high}"
+        return _cut("blurred", why, (found.low + found.high) / 2, encoding)
+    if everywhere:
+        return Meaning("full", "No pixel of the mask is 0, so all of it is foreground", encoding, AsIs())
     return Meaning("numbers", "", encoding, AsIs())
 
 
@@ -228,8 +238,8 @@ def _is_blurred(found: MaskValues) -> bool:
 
 def _looks_inverted(found: MaskValues) -> bool:
     """Whether values above zero surround a smaller part of the mask, as background does."""
-    above = found.counts[found.values > 0].sum()
-    return bool(found.framed == 1 and found.pixels / 2 < above < found.pixels)
+    above = found.counts[found.values > 0].sum() / found.pixels
+    return bool(found.framed >= FRAMED and 0.5 < above < found.framed)
 
 
 def _cut(kind: Kind, why: str, above: float, encoding: Encoding) -> Meaning:
