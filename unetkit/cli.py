@@ -99,7 +99,7 @@ def evaluate_command(
 
     Args:
         prediction: Mask, or a folder of masks.
-        truth: True mask, or a folder of them with the same stems.
+        truth: True mask, or a folder of them with the same names; endings of masks, such as _mask, do not matter.
         threshold: A value of the prediction above this is foreground. By default above 0; above 0.5 for probabilities
             from 0 to 1, and above half of the highest value for masks with blurred borders.
         invert: Score the background instead, for example membranes that are drawn as 0.
@@ -156,7 +156,8 @@ def plan_command(
       unetkit plan my_images --minutes 30
 
     Args:
-        data: A folder with `images` and `masks` in it, a stack or a folder of images (with --masks), or a CSV.
+        data: A folder with `images` and `masks` in it, or with both side by side; a stack or a folder of images (with
+            --masks); or a CSV with the columns image and mask.
         masks: Folder, stack or file of the masks, where `data` does not have them.
         pages: Pages of the stack to train on, for example "0-20,24"; all by default.
         val: Images to validate on: a fraction, or any of the forms of `data`; by default a fraction that is chosen.

@@ -220,6 +220,22 @@ def test_without_numbers_the_parts_of_the_masks_are_the_objects_and_it_says_so(
     assert {record.pair.name for record in data._store.records if record.numbered is False} == {"plain"}
 
 
+def test_what_masks_are_taken_for_and_what_is_left_out_is_said(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = tifffile.imread(cells / "masks/cell0.tif")
+    (cells / "masks/cell0.tif").unlink()
+    Image.fromarray((labels > 0).astype(np.uint8) * 255).save(cells / "masks/cell0.jpg")
+    tifffile.imwrite(cells / "images/alone.tif", labels)
+    data = _data(cells, unpaired="skip", val=0, cache_gb=0)
+    said = capsys.readouterr().out
+    assert "1 files, such as alone.tif" in said
+    assert "JPEG changes the values around each edge" in said
+    assert "(1 of 6 masks, such as cell0)" in said
+    window = (slice(10, 50), slice(20, 60))  # read from the file again, and not decided anew
+    assert np.array_equal(data._store.read(0, window)[1], data._store.read(0)[1][window])
+    with pytest.raises(DataError, match=r"cell0.jpg does not hold the numbers of 7 classes\. JPEG changes"):
+        data.prepare_for(1, 7, 32)
+
+
 def test_grey_mixes_with_one_other_kind_only(cells: Path) -> None:
     _add(cells, "rgb", np.zeros((70, 70, 3), np.uint8))
     assert _data(cells).channels == 3

@@ -30,6 +30,12 @@ def test_the_masks_beside_the_images_are_not_read(cells: Path) -> None:
     assert not batch["mask"].any()
 
 
+def test_masks_side_by_side_with_the_images_are_left_out(tmp_path: Path) -> None:
+    for name in ("a", "a_masks", "b"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((70, 80), np.uint8))
+    assert [plane.name for plane in find_unmasked(tmp_path)] == ["a", "b"]
+
+
 def test_a_stack_gives_its_pages(tmp_path: Path) -> None:
     stack = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((70, 80), np.uint8)
     tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")

@@ -136,6 +136,13 @@ def test_bands_and_windows_mean_what_the_whole_mask_does(
     assert np.array_equal(window, whole[30:70, 5:99])
 
 
+def test_a_mask_without_background_says_so() -> None:
+    info = ArraySource(np.zeros((8, 8)), "YX").info
+    meaning = decide([THREE[None] + 1], info)
+    assert "No pixel of the mask is 0" in meaning.taken
+    assert np.array_equal(meaning.labels(THREE[None] + 1), THREE + 1)
+
+
 def test_labels_take_the_smallest_type() -> None:
     info = ArraySource(np.zeros((8, 8)), "YX").info
     for values, dtype in (((0, 3), np.uint8), ((0, 300), np.uint16), ((-1, 3), np.int32), ((0, 70000), np.int32)):

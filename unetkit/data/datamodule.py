@@ -46,10 +46,12 @@ class SegmentationData(TrainingData):
     Images and masks can be TIFF, PNG or JPEG, 8-bit, 16-bit or float, of any sizes. An alpha channel is dropped; where
     grey and colour images mix, the grey ones are repeated. In masks 0 is background; any other value is foreground, or
     the number of the class when the model has more than 2 classes, or of the object when it tells instances apart.
+    Masks in colours, in JPEG or with blurred borders are read as what they look like, and it is said how.
 
     Args:
-        train: A folder with `images` and `masks` in it (files pair by name), a multi-page TIFF or an image (with
-            `masks`), a folder of images (with `masks`), or a CSV with the columns image and mask.
+        train: A folder with `images` and `masks` in it (files pair by name: cell.tif with cell.tif, cell_mask.png or
+            cell_cp_masks.png), a folder of images and masks side by side, a folder of images, a multi-page TIFF or an
+            image (with `masks`), or a CSV with the columns image and mask.
         masks: Folder, stack or file of the masks, where `train` does not have them.
         pages: Pages of the stack `train` to use, from 0: "0-20,24". All by default.
         val: Images to validate on: a fraction of the images of `train` (0 for none), or any of the forms of `train`. Of

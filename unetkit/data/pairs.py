@@ -226,7 +226,7 @@ def _check_paired(
 ) -> None:
     """Raise a DataError if images or masks are left."""
     image_folder, mask_folder = _folders(images, masks)
-    skip = "leave them out (--data.unpaired skip)"
+    skip = "leave them out (--data.unpaired skip; --unpaired skip in `plan`)"
     if without_mask:
         names = [path.name for path in without_mask]
         left = f" Masks without an image: {_some([path.name for path in without_image])}." if without_image else ""

@@ -33,9 +33,10 @@ Kind = Literal[
     "transparent",
     "palette",
     "colours",
-    "inverted",
+    "white",
     "negative",
     "renumbered",
+    "full",
 ]
 """What a mask is taken for: plain numbers, or one of the kinds that leave a doubt."""
 
@@ -54,6 +55,9 @@ ENOUGH_VALUES = 3
 
 PLAIN = 0.9
 """A value from this share of the highest on is foreground without doubt."""
+
+FRAMED = 0.95
+"""Least share of the left and right border that a background covers."""
 
 BLURRED = "The mask has values in between, as resizing and compression leave them"
 
@@ -180,6 +184,12 @@ def _decide_whole(found: MaskValues, info: ImageInfo) -> Meaning:
     if found.high >= 2**31 or found.low < -(2**31):
         taken = f"Labels up to {int(found.high)} are numbered anew, from 1 on in each image"
         return Meaning("renumbered", taken, encoding, Renumbered(found.values))
+    everywhere = found.low > 0 and not found.transparent
+    if everywhere and len(found.values) == 2 and found.high > MOST_CLASSES:
+        why = f"The mask has two values and no 0, {found.low} and {found.high}"
+        return _cut("blurred", why, (found.low + found.high) / 2, encoding)
+    if everywhere:
+        return Meaning("full", "No pixel of the mask is 0, so all of it is foreground", encoding, AsIs())
     return Meaning("numbers", "", encoding, AsIs())
 
 
@@ -188,14 +198,14 @@ def _decide_white(found: MaskValues, info: ImageInfo) -> Meaning:
     encoding, top = info.encoding, int(top_of(found.dtype))
     says = "The file says that 0 is white (MinIsWhite)"
     if not encoding.bilevel and set(found.values[:3].tolist()) not in ({0, top}, {top}):
-        return Meaning("inverted", f"{says}: its numbers are labels all the same, 0 for background", encoding, AsIs())
+        return Meaning("white", f"{says}: its numbers are labels all the same, 0 for background", encoding, AsIs())
     if info.format == "ImageJ TIFF":
         taken = f"{says}, as ImageJ does for masks with an inverted lookup table: {top} is foreground, as in ImageJ"
-        return Meaning("inverted", taken, encoding, AsIs())
+        return Meaning("white", taken, encoding, AsIs())
     if encoding.bilevel and encoding.tifffile and not _looks_inverted(found):
         taken = f"{says}, as tifffile does for all arrays of True and False: True is foreground"
-        return Meaning("inverted", taken, encoding, AsIs())
-    return Meaning("inverted", f"{says}: what is seen as white is foreground", encoding, Only(0))
+        return Meaning("white", taken, encoding, AsIs())
+    return Meaning("white", f"{says}: what is seen as white is foreground", encoding, Only(0))
 
 
 def _decide_fractions(found: MaskValues, encoding: Encoding) -> Meaning:
@@ -228,8 +238,8 @@ def _is_blurred(found: MaskValues) -> bool:
 
 def _looks_inverted(found: MaskValues) -> bool:
     """Whether values above zero surround a smaller part of the mask, as background does."""
-    above = found.counts[found.values > 0].sum()
-    return bool(found.framed == 1 and found.pixels / 2 < above < found.pixels)
+    above = found.counts[found.values > 0].sum() / found.pixels
+    return bool(found.framed >= FRAMED and 0.5 < above < found.framed)
 
 
 def _cut(kind: Kind, why: str, above: float, encoding: Encoding) -> Meaning:

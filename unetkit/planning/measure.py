@@ -127,7 +127,7 @@ def label_kind(looks: Sequence[Look]) -> Kind:
     do not count where at least as many others number their objects.
     """
     marked = [look for look in looks if look.values and look.meaning.kind not in CUT]
-    plain = [look for look in marked if not numbers_pieces(look)]
+    plain = [look for look in looks if look.values and not numbers_pieces(look)]
     several = [look for look in marked if len(look.values) > 1]
     if len(several) >= len(plain) and _numbered(several):
         marked = [look for look in marked if numbers_pieces(look)]

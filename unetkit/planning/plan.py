@@ -160,7 +160,7 @@ def make_plan(
 def _left_out(places: Places) -> list[Concern]:
     """Name the images without a mask and the masks without an image that are skipped."""
     names = tuple(path.name for path in places.left_out())
-    problem = f"{len(names)} images without a mask and masks without an image are left out"
+    problem = f"Images without a mask and masks without an image are left out, {len(names)} in all"
     return [Concern("unpaired", problem, names, "Check that none of them is needed.")] if names else []
 
 

@@ -214,6 +214,8 @@ def _known(looks: Sequence[Look], held_out: Sequence[bool], seen: Collection[str
 def _taken(looks: Sequence[Look]) -> Iterator[Concern]:
     """What masks were taken for where their files leave a doubt."""
     for kind in dict.fromkeys(look.meaning.kind for look in looks if look.meaning.taken):
+        if kind == "full":  # what follows from that is said by the share of the foreground
+            continue
         alike = [look for look in looks if look.meaning.kind == kind and look.meaning.taken]
         names = tuple(look.name for look in alike)
         taken = alike[0].meaning.taken
@@ -225,7 +227,7 @@ def _taken(looks: Sequence[Look]) -> Iterator[Concern]:
 def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
     """Label values that are probably not what they are taken for."""
     marked = [look for look in looks if look.values and look.meaning.kind not in CUT]
-    plain = tuple(look.name for look in marked if not numbers_pieces(look))
+    plain = tuple(look.name for look in looks if look.values and not numbers_pieces(look))
     numbering = [look for look in marked if len(look.values) > 1]
     if facts.kind == "instances" and plain:
         yield Concern(

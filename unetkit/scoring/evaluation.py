@@ -19,10 +19,11 @@ from unetkit.data.names import KNOWN, any_names, mask_names, pair_names
 from unetkit.errors import DataError
 from unetkit.io.files import find_images, image_stem, is_folder
 from unetkit.io.image import ImageSource
+from unetkit.io.mask_rules import Above
 from unetkit.io.masks import CUT, Meaning, decide_file, say_taken
 from unetkit.io.names import check_local
+from unetkit.scoring.given import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes
 from unetkit.scoring.instances import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
-from unetkit.scoring.masks import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes
 from unetkit.scoring.result import Evaluation, Row, Settings
 from unetkit.scoring.scores import Counts, Mask, boundary_reach, count_pixels
 from unetkit.scoring.unnumbered import check_numbered
@@ -82,7 +83,20 @@ def evaluate(
         cut_by_user = threshold is not None and role == "prediction"
         meanings = [(one.given[side].name, one.meanings[side]) for one in scored]
         taken += say_taken([each for each in meanings if not cut_by_user or each[1].kind not in CUT], role)
+        if threshold is not None and cut_by_user:
+            taken += _say_low(threshold, meanings)
     return Evaluation(tuple(row for one in scored for row in one.rows), settings, tuple(taken))
+
+
+def _say_low(threshold: float, meanings: Sequence[tuple[str, Meaning]]) -> list[str]:
+    """Say that a threshold between 0 and 1 is compared with values that go far beyond 1."""
+    rules = [(name, meaning.rule) for name, meaning in meanings if meaning.kind in CUT]
+    low = [name for name, rule in rules if isinstance(rule, Above) and 0 < threshold < 1 <= rule.threshold]
+    if not low:
+        return []
+    return [
+        f"The threshold {threshold:g} is far below the middle of the values, which are compared as they are ({low[0]})."
+    ]
 
 
 def _pair_given(prediction: str | Path | ArrayLike, truth: str | Path | ArrayLike) -> list[tuple[GivenMask, GivenMask]]:

@@ -9,7 +9,7 @@ import numpy as np
 from unetkit.data.objects import may_be_one_object
 from unetkit.errors import DataError
 from unetkit.postprocess.labels import Labels
-from unetkit.scoring.masks import GivenMask, OpenMask, choose_planes, understood
+from unetkit.scoring.given import GivenMask, OpenMask, choose_planes, understood
 
 BAND_ROWS = 512
 """Rows that are read at once."""

@@ -16,6 +16,7 @@ from unetkit.errors import DataError
 from unetkit.io.axes import guess_axes
 from unetkit.io.files import image_stem
 from unetkit.io.image import ArraySource, ImageInfo, ImageSource
+from unetkit.io.mask_rules import Above, AsIs
 from unetkit.io.masks import CUT, Meaning, decide_file, open_mask
 
 REMEDY = "Give whole numbers, one for each object and 0 for background (`segment --output labels` writes them)."
@@ -113,9 +114,10 @@ def understood(given: GivenMask, pages: str | None) -> Iterator[OpenMask]:
 
 def check_threshold(mask: OpenMask) -> None:
     """Raise a DataError if a threshold has no meaning for a mask."""
-    if mask.meaning.kind in ("layer", "colours", "palette"):
+    if mask.meaning.shape or not isinstance(mask.meaning.rule, (AsIs, Above)):
         raise DataError(
-            f"A threshold has no meaning for {mask.info.name}. {mask.meaning.taken}.", "Leave the threshold out."
+            f"A threshold has no meaning for {mask.info.name}. {mask.meaning.taken or 'It has a palette of colours'}.",
+            "Leave the threshold out.",
         )
 
 

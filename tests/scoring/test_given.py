@@ -64,6 +64,14 @@ def test_probabilities_have_the_threshold_of_half_and_it_is_said(tmp_path: Path)
     assert evaluate(prediction, true, threshold=0.0).pooled.precision < 0.2
 
 
+def test_a_threshold_of_fractions_for_whole_numbers_is_said(tmp_path: Path) -> None:
+    prediction = save(tmp_path / "p.tif", np.where(disc(20, 20), 240, 5).astype(np.uint8))
+    true = save(tmp_path / "t.png", disc(20, 20))
+    assert evaluate(prediction, true).pooled.dice == 1
+    assert "The threshold 0.5 is far below" in evaluate(prediction, true, threshold=0.5).taken[0]
+    assert evaluate(prediction, true, threshold=100).taken == ()
+
+
 def test_a_truth_in_jpeg_is_read_as_in_training(tmp_path: Path) -> None:
     mask = disc(20, 20).astype(np.uint8) * 255
     prediction = save(tmp_path / "p.png", mask)
