@@ -1,9 +1,10 @@
 # make demo: everything from a fresh clone to a picture.  make test: everything to a tested checkout.
+# make docs: the pages, in build/site.  make package: wheel and sdist, tried in an environment of their own.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint docs package format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/unetkit demo --overwrite
@@ -15,6 +16,12 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict unetkit
+
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+package: $(VENV)/.installed
+	$(PYTHON) .ci/try_package.py $(BIN)/python
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix

@@ -1,4 +1,4 @@
-"""Draw a window of an image with the outline of its mask.
+"""Draw a window of an image with the outline of its mask, or of each object of its labels.
 
 Run it as
 
@@ -29,7 +29,7 @@ def main(args: list[str] | None = None) -> None:
     rows, columns = slice(y, min(y + height, image.info.height)), slice(x, min(x + width, image.info.width))
     shown = to_display(image.read(0, rows, columns))
     shown = resize(shown, ZOOM * shown.shape[0], ZOOM * shown.shape[1])
-    drawn = draw_contours(shown, mask.read(0, rows, columns)[0] > 0, PREDICTION)
+    drawn = draw_contours(shown, mask.read(0, rows, columns)[0], PREDICTION)
     cv2.imwrite(str(options.picture), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
     print(f"{options.picture}: rows {rows.start}-{rows.stop}, columns {columns.start}-{columns.stop}")
 

@@ -31,6 +31,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
     mine = {
         "encoders",
+        "first_hour",
         "instances",
         "measuring",
         "memory",
@@ -376,3 +377,16 @@ def test_every_start_is_measured_and_none_twice(
     monkeypatch.setattr(pretraining, "measure", None)  # what is done is not done again
     pretraining.main(arguments)
     assert [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("|")] == table
+
+
+# The first hour
+
+
+def test_the_first_visible_character_of_a_command_in_a_terminal_is_timed(tmp_path: Path) -> None:
+    import first_hour
+
+    clears = "import sys, time; print(chr(27) + '[2K', end='', flush=True); time.sleep(0.2)"
+    (tmp_path / "says.py").write_text(f"{clears}; print('a batch' if sys.stderr.isatty() else 'no terminal')")
+    output, whole = first_hour.run(sys.executable, ["says.py"], tmp_path, tmp_path / "cache")
+    assert 0.2 <= first_hour.first_sign(output, whole) <= whole
+    assert "".join(text for _, text in output).split() == ["a", "batch"]

@@ -62,6 +62,17 @@ def test_look_at_result(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "picture.png")).shape == (300, 540, 3)
 
 
+def test_look_at_result_shows_the_border_between_touching_objects(tmp_path: Path) -> None:
+    labels = np.zeros((60, 60), np.uint16)
+    labels[10:50, 10:30], labels[10:50, 30:50] = 1, 2
+    tifffile.imwrite(tmp_path / "image.tif", np.zeros((60, 60), np.uint8))
+    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    load("examples/look_at_result.py").main([str(tmp_path / name) for name in ("image.tif", "labels.tif", "p.png")])
+    picture = cv2.imread(str(tmp_path / "p.png"))
+    assert picture[60, 59:61].max(axis=-1).min() > 200
+    assert not picture[60, 40].any()
+
+
 def test_the_benchmark_mosaic_keeps_image_and_truth_together(cells: Path, tmp_path: Path) -> None:
     load("benchmarks/mosaic.py").main([str(cells), str(tmp_path), "--size", "600"])
     image, truth = tifffile.imread(tmp_path / "image.tif"), tifffile.imread(tmp_path / "truth.tif")

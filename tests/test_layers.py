@@ -16,13 +16,13 @@ import unetkit
 PACKAGE = Path(__file__).parents[1] / "unetkit"
 
 LAYERS = [
-    ["errors"],
+    ["errors", "signals"],
     [
         *("io.image", "io.partial", "inference.grid", "models.encoders", "models.spec", "report.console", "synthetic"),
         *("options", "scoring.scores", "scoring.instances", "scoring.table"),
     ],
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
-    ["backends", "postprocess"],
+    ["backends", "postprocess", "scoring.image_scores"],
     ["data", "inference", "report", "parsing"],
     ["planning"],
     ["scoring", "training", "report.segmented"],

@@ -127,7 +127,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(
     assert {path.name for path in here.iterdir()} == {"in.tif", result, f"whole{Path(result).suffix}"}
 
 
-def test_what_is_left_is_no_result_and_no_input_and_is_replaced_without_resume(
+def test_what_another_run_left_is_no_result_and_no_input_and_is_replaced_only_if_asked(
     here: Path, words: Any, start: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     process = start(words("out.tif"))
@@ -140,17 +140,85 @@ def test_what_is_left_is_no_result_and_no_input_and_is_replaced_without_resume(
     assert main(["segment", str(here), "folder", "--model", model, "--tile", "256", "--backend", "torch"]) == 0
     assert [path.name for path in (here / "folder").iterdir()] == ["in.tif"]
     capsys.readouterr()
-    # With other options it is of another run ...
-    assert main([*words("out.tif", "--resume"), "--threshold", "0.7"]) == 2
-    said = capsys.readouterr().err
-    assert "out.tif.unfinished is of another run: threshold was 0.5 and is now 0.7" in said
-    assert main([*words("out.tif", "--resume"), "--tta"]) == 2
-    assert "tta was false and is now true" in capsys.readouterr().err
-    assert not (here / "out.tif").exists()
-    # ... and without --resume it is replaced, whatever it was.
-    assert main([*words("out.tif"), "--threshold", "0.7"]) == 0
-    assert "going on" not in capsys.readouterr().out
+    # With other options it is of another run, which is neither gone on with nor deleted ...
+    kept = (here / "out.tif.unfinished").read_bytes()
+    for options, difference in (
+        (["--threshold", "0.7"], "threshold was 0.5 and is now 0.7"),
+        (["--tta"], "tta was false and is now true"),
+        (["--output", "probabilities"], 'output was "mask" and is now "probabilities"'),
+    ):
+        for resume in ([], ["--resume"], ["--resume", "--overwrite"]):
+            assert main([*words("out.tif"), *options, *resume]) == 2
+            said = " ".join(capsys.readouterr().err.split())
+            assert f"out.tif.unfinished is of another run: {difference}" in said
+            assert (
+                "Give the same options as before to go on with it, --overwrite without --resume to start anew" in said
+            )
+            assert not (here / "out.tif").exists()
+            assert (here / "out.tif.unfinished").read_bytes() == kept
+    # ... unless one says so.
+    assert main([*words("out.tif", "--overwrite"), "--threshold", "0.7"]) == 0
+    said = capsys.readouterr().out
+    assert "out.tif.unfinished, which an earlier run left, is replaced" in said
+    assert "going on" not in said
     assert {path.name for path in here.iterdir()} == {"in.tif", "out.tif", "folder"}
+
+
+@pytest.mark.parametrize(
+    ("result", "options"),
+    [("out.tif", []), ("out.zarr", []), ("out.tif", ["--output", "labels"])],
+    ids=["tif", "zarr", "labels"],
+)
+def test_the_same_command_goes_on_by_itself(
+    here: Path, words: Any, start: Any, capsys: pytest.CaptureFixture[str], result: str, options: list[str]
+) -> None:
+    expected = uninterrupted(words(result, *options), here / result, here / "whole")
+    process = start(words(result, *options))
+    wait_for_bands(process, here / f"{result}.unfinished")
+    process.kill()
+    process.communicate()
+    capsys.readouterr()
+    automatic = [word for word in words(result, *options) if word not in SMALL_TILES]  # as in the run before
+    assert main(automatic) == 0
+    assert "rows of tiles: going on from there" in capsys.readouterr().out
+    assert contents(here / result) == expected
+    assert {path.name for path in here.iterdir()} == {"in.tif", result, "whole"}
+
+
+def test_a_folder_of_which_some_are_done_says_how_to_go_on(
+    here: Path, tiny_model: Path, start: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "images").mkdir()
+    for name in ("a.tif", "b.tif"):
+        (here / "images" / name).write_bytes((here / "in.tif").read_bytes())
+    command = ["segment", "images", "masks", "--model", str(tiny_model), *SMALL_TILES]
+    process = start(command)
+    wait_for_bands(process, here / "masks" / "b.tif.unfinished")
+    process.kill()
+    process.communicate()
+    assert main(command) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1 of 2 outputs exist already" in said
+    assert "Pass --resume to segment only the others, --overwrite to replace them" in said
+    assert (here / "masks" / "b.tif.unfinished").exists()
+    assert main([*command, "--resume"]) == 0
+    assert "going on from there" in capsys.readouterr().out
+    np.testing.assert_array_equal(tifffile.imread("masks/a.tif"), tifffile.imread("masks/b.tif"))
+
+
+def test_what_a_broken_model_predicts_is_not_kept(
+    here: Path, words: Any, tiny_segmenter: Segmenter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its weights are numbers, but what is computed with them is not."""
+    variances = tiny_segmenter.network.get_submodule("encoder.bn1").running_var
+    assert isinstance(variances, torch.Tensor)
+    variances.fill_(-1)
+    save_model(tiny_segmenter, here / "broken.safetensors")
+    command = words("out.tif")
+    command[command.index("--model") + 1] = "broken.safetensors"
+    assert main(command) == 2
+    assert "broken.safetensors predicted NaN in fp32" in capsys.readouterr().err
+    assert {path.name for path in here.iterdir()} == {"in.tif", "broken.safetensors"}
 
 
 @pytest.mark.parametrize("options", [[], ["--resume"], ["--overwrite"]])
@@ -189,12 +257,19 @@ def test_what_is_left_of_a_run_with_small_tiles_does_not_stay_when_one_tile_does
     assert {path.name for path in here.iterdir()} == {"in.tif", "out.tif"}
 
 
-def test_ctrl_c_ends_soon_and_says_how_to_go_on(here: Path, words: Any, start: Any) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "name"),
+    [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM"), (signal.SIGHUP, 129, "SIGHUP")],
+)
+def test_ctrl_c_and_its_like_end_soon_and_say_how_to_go_on(
+    here: Path, words: Any, start: Any, number: int, code: int, name: str
+) -> None:
     process = start(words("out.tif"))
     wait_for_bands(process, here / "out.tif.unfinished")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=15)  # two seconds on a machine with nothing else to do
-    assert process.returncode == 130
+    assert process.returncode == code
+    assert f"Stopping, as {name} asks." in out
     assert "the same command with --resume goes on from there" in out
     assert err == ""
     assert {path.name for path in here.iterdir()} == {"in.tif", "out.tif.unfinished"}

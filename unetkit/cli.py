@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from unetkit.errors import ConfigError, UnetkitError, closest
 from unetkit.inference.options import MASK, USUAL_TILING, Result, Tiling
@@ -55,6 +55,8 @@ def segment_command(
         for line in summarize_classes(judged, result):
             say(line)
         return
+    if written.output == "attention" and dry_run:
+        raise ConfigError("dry_run has no meaning for attention, which is not tiled.", "Leave it out.")
     jobs = plan_jobs(images, result, overwrite=written.overwrite, resume=written.resume)
     if dry_run:
         show(describe_preview(preview(jobs, result, model, reading, tiling, written)))
@@ -68,7 +70,7 @@ def segment_command(
 def evaluate_command(
     prediction: Path,
     truth: Path,
-    threshold: float = 0.0,
+    threshold: float | None = None,
     invert: bool = False,
     classes: int = 2,
     tolerance: float = 2.0,
@@ -83,7 +85,8 @@ def evaluate_command(
     Args:
         prediction: Mask, or a folder of masks.
         truth: True mask, or a folder of them with the same stems.
-        threshold: A pixel of the prediction above this is foreground.
+        threshold: A value of the prediction above this is foreground. By default above 0; above 0.5 for probabilities
+            from 0 to 1, and above half of the highest value for masks with blurred borders.
         invert: Score the background instead, for example membranes that are drawn as 0.
         classes: Number of mask values, the background included; above 2 each class is scored by itself.
         tolerance: Distance in pixels within which a boundary pixel counts as found.
@@ -94,7 +97,7 @@ def evaluate_command(
         overwrite: Replace these files if they exist.
     """
     from unetkit.io.partial import check_target
-    from unetkit.report.console import show
+    from unetkit.report.console import say, show
     from unetkit.scoring.evaluation import evaluate
 
     for file in (json, csv):
@@ -114,6 +117,8 @@ def evaluate_command(
         scores.write_json(json, overwrite=overwrite)
     if csv is not None:
         scores.write_csv(csv, overwrite=overwrite)
+    for sentence in scores.taken:
+        say(sentence)
     show(scores.table())
     if scores.instances is not None:
         show(scores.instances.table())
@@ -126,6 +131,7 @@ def plan_command(
     val: float | str | None = None,
     val_masks: str | None = None,
     val_pages: str | None = None,
+    unpaired: Literal["stop", "skip"] | None = None,
     minutes: float | None = None,
     out: Path | None = None,
     overwrite: bool = False,
@@ -139,6 +145,7 @@ def plan_command(
         val: Images to validate on: a fraction, or any of the forms of `data`; by default a fraction that is chosen.
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on.
+        unpaired: What to do with images without a mask and masks without an image: "stop" (the default) or "skip".
         minutes: How long the whole run may take: `fit` then ends within that time. By default about 25 on a processor
             and 40 on a GPU.
         out: File to write; by default the name of the data and .yaml, in this folder.
@@ -152,6 +159,7 @@ def plan_command(
     target = out or Path(f"{name_of(data)}.yaml")
     check_target(target, overwrite)
     place = {"train": data, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
+    place["unpaired"] = unpaired
     say(f"Looking at {data}, and trying out a few steps.")
     plan = make_plan({f"data.{name}": value for name, value in place.items() if value is not None}, minutes)
     for line in describe(plan):
@@ -196,7 +204,7 @@ VERBS: dict[str, Callable[..., None]] = {
 
 TRAINING_SUMMARIES = {
     "fit": "Train a U-Net on a folder of images and masks.",
-    "pretrain": "Train a U-Net to restore damaged images, which takes no masks, as a start for `fit`.",
+    "pretrain": "Train a U-Net to restore damaged images, without masks: to clean images, or as a start for `fit`.",
 }
 """The verbs whose options are those of LightningCLI."""
 

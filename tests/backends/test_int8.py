@@ -230,7 +230,7 @@ def test_features_that_are_cut_and_used_twice_stay_in_int8(monkeypatch: pytest.M
     monkeypatch.setattr(int8, "TOLERANCE", 1.0)
     backend = quantize(make_segmenter(), probes, probes(), 0.5, None).backend
     assert isinstance(backend, OpenVinoBackend)
-    layers = backend._request(torch.float32).get_compiled_model().get_runtime_model().get_ordered_ops()
+    layers = backend._take_request(torch.float32).get_compiled_model().get_runtime_model().get_ordered_ops()
     written = [
         layer.get_rt_info()["outputPrecisions"].astype(str)
         for layer in layers

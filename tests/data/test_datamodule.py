@@ -132,7 +132,7 @@ def test_one_image_cannot_be_split(cells: Path) -> None:
 
 def test_setup_reads_once_and_ignores_other_stages(cells: Path) -> None:
     data = SegmentationData(str(cells), crop=64, workers=0)
-    data.setup("predict")
+    data.setup("none of Lightning's")
     assert data.channels == 0
     data.setup("validate")
     store = data._store
@@ -214,8 +214,10 @@ def test_without_numbers_the_parts_of_the_masks_are_the_objects_and_it_says_so(
     assert sum(int((item["height"] == 1).sum() > 1) for item in items) >= 1
     two_cells[5:20, 5:20] = 1
     _add(cells, "numbered", np.ones((96, 96), np.uint16), two_cells)
-    _data(cells, val=0).prepare_for(1, 2, 32, heights=True)
-    assert "number" not in capsys.readouterr().out
+    data = _data(cells, val=0)
+    data.prepare_for(1, 2, 32, heights=True)
+    assert "1 of 8 masks, such as that of plain, do not number their objects" in capsys.readouterr().out
+    assert {record.pair.name for record in data._store.records if record.numbered is False} == {"plain"}
 
 
 def test_grey_mixes_with_one_other_kind_only(cells: Path) -> None:

@@ -100,7 +100,7 @@ def test_plain_foreground_is_divided_into_its_parts() -> None:
     labels[2:7, 2:7], labels[10:31, 10:31] = 255, 255
     numbered = labels.copy()
     numbered[2:7, 2:7] = 1
-    assert np.array_equal(Heights(connected=True)(labels), Heights()(numbered))
+    assert np.array_equal(Heights()(labels, connected=True), Heights()(numbered))
     assert Heights()(labels)[4, 4] < 0.5
 
 

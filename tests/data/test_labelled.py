@@ -69,3 +69,28 @@ def test_normalisation_can_be_that_of_all_images_trained_on(tmp_path: Path) -> N
     pixels = np.concatenate([tifffile.imread(image.path).ravel() for image in data.labelled.train])
     assert data.normalization.center == pytest.approx((pixels.mean(),), abs=2)
     assert next(iter(data.val_dataloader()))["whole_center"][0].item() == pytest.approx(data.normalization.center[0])
+
+
+def test_copies_of_an_image_with_different_labels_are_an_error(tmp_path: Path) -> None:
+    path = save(tmp_path, "01" * 4)
+    tifffile.imwrite(tmp_path / "again.tif", tifffile.imread(tmp_path / "2.tif"))
+    path.write_text(path.read_text() + "\nagain.tif,1")
+    with pytest.raises(DataError, match=r"2\.tif and .*again\.tif are the same image, but .* different labels"):
+        read(path, ["it"])
+
+
+def test_whole_images_are_magnified_in_training(tmp_path: Path) -> None:
+    """A square in the middle of each image, its area before and after."""
+    lines = ["image,label"]
+    for number in range(4):
+        image = np.full((64, 64), number, np.uint8)
+        image[24:40, 24:40] = 200
+        tifffile.imwrite(tmp_path / f"{number}.tif", image)
+        lines.append(f"{number}.tif,{number % 2}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    options = {"crop": 64, "val": 0.0, "images_per_epoch": 32, "augment": "none"}
+    data = read(tmp_path / "labels.csv", ["it"], **options, augment_options={"scale": [0.5, 2]})
+    shown = torch.cat([batch["whole"] for batch in data.train_dataloader()])
+    sides = (shown > 100).sum((1, 2, 3)).float().sqrt() / 16
+    assert 0.45 < sides.min() < 0.7
+    assert 1.4 < sides.max() < 2.1

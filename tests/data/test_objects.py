@@ -5,9 +5,10 @@ import pytest
 
 from unetkit.data.objects import (
     FEWEST_OBJECTS,
-    are_plain,
+    describe_plain,
     find_parts,
     find_smallest,
+    may_be_one_object,
     measure_objects,
     numbers_objects,
     to_objects,
@@ -31,9 +32,15 @@ def test_masks_that_number_their_objects_are_told_from_those_that_do_not() -> No
     assert numbers_objects((labels > 0) * np.uint8(255)) is False
     assert numbers_objects(one_cell) is None
     assert numbers_objects(labels * 0) is None
-    assert are_plain([False, False, True, None])
-    assert not are_plain([False, True])
-    assert not are_plain([None])
+
+
+def test_masks_that_do_not_number_their_objects_are_named_among_others() -> None:
+    assert describe_plain({"a": True, "b": None}) == ""
+    assert describe_plain({"a": False, "b": False, "c": None}).startswith("The masks do not number their objects: ")
+    assert describe_plain({"a": True, "b": False}).startswith("1 of 2 masks, such as that of b, do not number their")
+    assert may_be_one_object(7, 2)
+    assert not may_be_one_object(255, 2)
+    assert not may_be_one_object(1, 3)
 
 
 def squares(*sides: int) -> np.ndarray:

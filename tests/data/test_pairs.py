@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from unetkit.data.loading import load_pair
-from unetkit.data.pairs import Pair, find_pairs, parse_pages
+from unetkit.data.pairs import Pair, find_pairs, find_unpaired, parse_pages
 from unetkit.errors import DataError, ImageError
 
 EM = Path(__file__).parents[2] / "../shared/data/em"
@@ -170,6 +170,65 @@ def test_paths_that_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match="has no images"):
         find_pairs(tmp_path / "empty", tmp_path / "set/masks")
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_one_folder_of_images_and_masks_pairs_by_the_ending(tmp_path: Path, masks: bool) -> None:
+    for name in ("img1", "img2"):
+        _png(tmp_path / f"{name}.png", np.full((20, 24), 7, np.uint8))
+        _png(tmp_path / f"{name}_masks.png", _mask())
+    pairs = find_pairs(tmp_path, tmp_path / "." if masks else None)
+    assert [(pair.image.name, pair.mask.name) for pair in pairs] == [
+        ("img1.png", "img1_masks.png"),
+        ("img2.png", "img2_masks.png"),
+    ]
+
+
+def test_a_file_is_never_its_own_mask(tmp_path: Path) -> None:
+    _folder(tmp_path / "set")
+    with pytest.raises(DataError, match=r"2 images have no mask .*: a.png, b.png\. .* CSV"):
+        find_pairs(tmp_path / "set/images", tmp_path / "set/images")
+    with pytest.raises(DataError, match=r"a.png is given as an image and as its own mask"):
+        find_pairs(tmp_path / "set/images/a.png", tmp_path / "set/images/a.png")
+    (tmp_path / "list.csv").write_text("image,mask\nset/images/a.png,set/images/a.png\n")
+    with pytest.raises(DataError, match=r"a.png is given as an image and as its own mask"):
+        find_pairs(tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize(("images", "masks"), [("imagesTr", "labelsTr"), ("image", "mask"), ("Images", "GT")])
+def test_folders_have_the_names_of_other_tools(tmp_path: Path, images: str, masks: str) -> None:
+    _folder(tmp_path)
+    (tmp_path / "images").rename(tmp_path / "moved")
+    (tmp_path / "moved").rename(tmp_path / images)
+    (tmp_path / "masks").rename(tmp_path / masks)
+    assert [pair.image.parent.name for pair in find_pairs(tmp_path)] == [images] * 2
+
+
+def test_what_has_no_partner_is_named_or_skipped(tmp_path: Path) -> None:
+    _folder(tmp_path)
+    _png(tmp_path / "images/overview.png", _mask())
+    _png(tmp_path / "masks/notes.png", _mask())
+    with pytest.raises(DataError) as caught:
+        find_pairs(tmp_path)
+    for word in ("overview.png", "notes.png", "NAME_cp_masks", "CSV", "--data.unpaired skip"):
+        assert word in str(caught.value)
+    assert [pair.name for pair in find_pairs(tmp_path, unpaired="skip")] == ["a", "b"]
+    assert [path.name for path in find_unpaired(tmp_path)] == ["overview.png", "notes.png"]
+
+
+def test_skipping_all_is_an_error(tmp_path: Path) -> None:
+    _png(tmp_path / "images/x.png", _mask())
+    _png(tmp_path / "masks/y.png", _mask())
+    with pytest.raises(DataError, match="1 image has no mask"):
+        find_pairs(tmp_path, unpaired="skip")
+
+
+def test_further_channels_of_nnunet_are_told_apart(tmp_path: Path) -> None:
+    for name in ("case_0000", "case_0001"):
+        _png(tmp_path / f"imagesTr/{name}.png", np.full((20, 24), 7, np.uint8))
+    _png(tmp_path / "labelsTr/case.png", _mask())
+    with pytest.raises(DataError, match=r"case_0001.png\. They look like further channels of nnU-Net"):
+        find_pairs(tmp_path)
 
 
 def test_csv_that_does_not_fit(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from unetkit.data.transforms import PRESETS, Augmentation, Transform, resolve_augmentation
+from unetkit.data.transforms import PRESETS, Augmentation, Transform, magnify, resolve_augmentation
 from unetkit.errors import ConfigError
 
 NONE = PRESETS["none"]
@@ -177,3 +177,38 @@ def test_import_asks_no_server() -> None:
         "import unetkit.data.transforms, sys; sys.exit('torch' if 'lightning' in sys.modules else 0)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_slant_turns_vertical_lines_by_its_degrees_and_leaves_horizontal_ones() -> None:
+    y, x = np.mgrid[:96, :96].astype(np.float32)
+    transform = Transform(replace(NONE, shear_probability=1, shear_degrees=20), 2)
+    angles = []
+    for seed in range(60):
+        new, _ = transform(np.stack([y, x]), np.zeros((96, 96), np.uint8), np.random.default_rng(seed))
+        inside = new[:, 40:56, 40:56]
+        np.testing.assert_allclose(inside[0], y[40:56, 40:56], atol=1e-2)
+        angles.append(np.degrees(np.arctan(np.gradient(inside[1], axis=0).mean())))
+    assert 15 < np.max(angles) < 20.5
+    assert -20.5 < np.min(angles) < -15
+
+
+def test_a_slanted_mask_follows_its_image() -> None:
+    mask = _blobs()
+    transform = Transform(replace(NONE, shear_probability=1, shear_degrees=20), 1)
+    pixels, moved = transform(mask[None].astype(np.float32), mask, np.random.default_rng(0))
+    assert ((pixels[0] > 0.5) != moved).mean() < 0.02
+    assert (moved != mask).mean() > 0.02
+
+
+def test_images_need_not_be_turned_upside_down_to_be_mirrored() -> None:
+    pixels, mask = _crop(1)
+    transform = Transform(replace(NONE, flip=0.5, flip_vertical=0), 1)
+    seen = {transform(pixels, mask, np.random.default_rng(seed))[0].tobytes() for seed in range(20)}
+    assert seen == {pixels.tobytes(), pixels[:, :, ::-1].tobytes()}
+
+
+def test_magnified_images_keep_their_size_and_their_centre() -> None:
+    y, x = np.mgrid[:41, :61].astype(np.float32)
+    ramps = np.stack([y - 20, x - 30])
+    np.testing.assert_allclose(magnify(ramps, 2.0), ramps / 2, atol=0.02)
+    np.testing.assert_allclose(magnify(ramps, 0.8)[:, 8:-8, 8:-8], ramps[:, 8:-8, 8:-8] / 0.8, atol=0.05)

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from unetkit.errors import ConfigError, ImageError, OutputError
+from unetkit.errors import ConfigError, ImageError, OutputError, UnetkitError
 from unetkit.inference.array import guess_axes, predict_tiled
-from unetkit.models import statistics
+from unetkit.models import sampling
 from unetkit.models.segmenter import Segmenter
 
 Make = Callable[..., Segmenter]
@@ -137,9 +137,9 @@ def test_an_output_of_another_shape_or_dtype_is_an_error(exact_segmenter: Make) 
 def test_only_windows_are_read_of_a_large_image(
     exact_segmenter: Make, tiny_segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch, scope: str
 ) -> None:
-    monkeypatch.setattr(statistics, "WHOLE_PLANE_PIXELS", 64 * 64)
-    monkeypatch.setattr(statistics, "SAMPLE_GRID", 3)
-    monkeypatch.setattr(statistics, "SAMPLE_WINDOW", 16)
+    monkeypatch.setattr(sampling, "WHOLE_PLANE_PIXELS", 64 * 64)
+    monkeypatch.setattr(sampling, "SAMPLE_GRID", 3)
+    monkeypatch.setattr(sampling, "SAMPLE_WINDOW", 16)
     array = Recording(picture(300, 200))
     model = exact_segmenter() if scope == "dataset" else tiny_segmenter
     predict_tiled(array, model, tile=64)
@@ -267,3 +267,100 @@ def test_a_halo_larger_than_the_default_tile_allows_enlarges_the_tile(exact_segm
     np.testing.assert_array_equal(
         predict_tiled(image, exact_segmenter(), halo=800), predict_tiled(image, exact_segmenter())
     )
+
+
+# What an array says about itself, and what is none
+
+
+class Named(Recording):
+    """An array with names of its dimensions, as xarray's DataArray has."""
+
+    __module__ = "xarray.core.dataarray"
+
+    def __init__(self, array: NDArray[Any], *dims: str) -> None:
+        super().__init__(array)
+        self.dims = dims
+
+
+def test_dimensions_that_have_names_are_not_guessed(exact_segmenter: Make) -> None:
+    image = picture(3, 40, 56)  # of three planes, which a model of three channels would take for one image
+    model = exact_segmenter(channels=3)
+    expected = predict_tiled(image, model, axes="ZYX")
+    assert expected.shape == (3, 40, 56)
+    np.testing.assert_array_equal(predict_tiled(Named(image, "z", "y", "x"), model), expected)
+    array = zarr.create_array(
+        zarr.storage.MemoryStore(), data=image, chunks=(1, 32, 32), dimension_names=["z", "y", "x"]
+    )
+    np.testing.assert_array_equal(predict_tiled(array, model), expected)
+    assert predict_tiled(Named(image, "c", "y", "x"), model).shape == (40, 56)
+    assert predict_tiled(Named(image, "stain", "y", "x"), model).shape == (40, 56)
+    turned = predict_tiled(Named(image.transpose(2, 1, 0), "x", "y", "c"), model)
+    np.testing.assert_array_equal(turned, predict_tiled(image, model, axes="CYX"))
+
+
+@pytest.mark.parametrize(
+    ("given_options", "said"),
+    [
+        ({"model": 5}, "A int is no model of unetkit"),
+        ({"model": [torch.nn.ReLU()]}, "A ReLU is no model of unetkit"),
+        ({"out": [1, 2]}, "The output is a list, and no array"),
+        ({"axes": 3}, "the axes '3' do not describe"),
+        ({"progress": 3}, "progress is neither True nor a function"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_get_a_sentence(
+    exact_segmenter: Make, given_options: dict[str, Any], said: str
+) -> None:
+    options = {"model": exact_segmenter(), **given_options}
+    with pytest.raises(UnetkitError, match=said):
+        predict_tiled(picture(20, 30), options.pop("model"), **options)
+    with pytest.raises(ImageError, match="name of a file"):
+        predict_tiled("a.tif", exact_segmenter())
+
+
+def test_progress_true_shows_a_bar(exact_segmenter: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    predict_tiled(picture(40, 50), exact_segmenter(), tile=32)
+    assert capsys.readouterr().err == ""
+    predict_tiled(picture(40, 50), exact_segmenter(), tile=32, progress=True)
+    assert "0.0/0.0 Mpx" in capsys.readouterr().err
+
+
+def test_nothing_of_the_process_is_changed(exact_segmenter: Make) -> None:
+    threads = torch.get_num_threads()
+    predict_tiled(picture(40, 50), exact_segmenter(), tile=32, backend="torch")
+    assert torch.get_num_threads() == threads
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
+
+
+# Pixels without data
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_frame_changes_nothing_inside_it_whatever_the_tiles(exact_segmenter: Make, value: int) -> None:
+    segmenter = exact_segmenter(channels=1)
+    picture = np.random.default_rng(0).integers(40, 90, (80, 96), np.uint8)
+    framed = np.full((120, 128), value, np.uint8)
+    framed[24:104, 16:112] = picture
+    results = [
+        predict_tiled(framed, segmenter, output="probabilities", tile=tile, backend="torch", device="cpu")
+        for tile in (32, 64, 128)
+    ]
+    outside = np.ones(framed.shape, np.bool_)
+    outside[24:104, 16:112] = False
+    for result in results:
+        np.testing.assert_allclose(result, results[0], atol=1e-5)
+        assert not result[outside].any()
+        assert result[~outside].any()
+
+
+def test_a_border_without_data_is_background_and_the_rest_as_without_it(exact_segmenter: Make) -> None:
+    segmenter = exact_segmenter(channels=1)
+    pixels = np.random.default_rng(0).normal(100, 20, (96, 96)).astype(np.float32)
+    options = {"output": "probabilities", "tile": 64, "backend": "torch", "device": "cpu"}
+    plain = predict_tiled(pixels[32:], segmenter, **options)
+    for value in (-9999, np.nan):
+        pixels[:32] = value
+        result = predict_tiled(pixels, segmenter, **options)
+        assert not result[:32].any()
+        np.testing.assert_allclose(result[64:], plain[32:], atol=1e-4)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unetkit.errors import ConfigError
 from unetkit.inference import autotune
-from unetkit.inference.autotune import Tuner, cache_file
+from unetkit.inference.autotune import CREATION_SECONDS, SHARE, Tuner, cache_file
 from unetkit.inference.ensemble import gather_models
 from unetkit.inference.plan import Plan
 from unetkit.models.segmenter import Segmenter
@@ -23,6 +23,8 @@ from unetkit.models.trimmed import Kept
 
 CPU = torch.device("cpu")
 TILES = (256, 512, 1024, 2048)
+HOURS = 10**10
+"""Pixels that take so long that there is time to try everything."""
 
 
 def plans(backends: tuple[Any, ...] = ("torch", "openvino"), tiles: tuple[int, ...] = TILES) -> list[Plan]:
@@ -36,13 +38,17 @@ class Clock:
         self.now = 0.0
         self.made: list[str] = []
         self.called: list[tuple[str, int]] = []
+        self.closed: set[str] = set()
         self.seconds: Callable[[str, int], float] = lambda backend, tile: tile**2 / 1e6
+        self.creation: dict[str, float] = CREATION_SECONDS  # type: ignore[assignment]
         monkeypatch.setattr(autotune, "perf_counter", lambda: self.now)
-        monkeypatch.setattr(autotune, "create_backend", self.create)
+        monkeypatch.setattr(autotune, "open_session", self.create)
+        monkeypatch.setattr(autotune, "close_session", lambda name, *rest: self.closed.add(name))
 
     def create(self, name: str, *rest: Any) -> Any:
         clock = self
         self.made.append(name)
+        self.now += self.creation.get(name, 0)
 
         class Fake:
             device = CPU
@@ -51,6 +57,9 @@ class Clock:
                 clock.called.append((name, pixels.shape[-1]))
                 clock.now += clock.seconds(name, pixels.shape[-1])
                 return pixels
+
+            def release(self) -> None:
+                """Nothing is held."""
 
         return Fake()
 
@@ -65,41 +74,96 @@ def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
 @pytest.fixture
 def tuner(tiny_segmenter: Segmenter) -> Tuner:
     tiny_segmenter.sha256 = "a" * 64
-    return Tuner(gather_models(tiny_segmenter), np.dtype(np.uint8), lambda sentence: None)
+    return Tuner(gather_models(tiny_segmenter), np.dtype(np.uint8), lambda sentence: None, pixels=HOURS)
 
 
 def test_the_fastest_backend_and_the_best_tile_are_found(clock: Clock, tuner: Tuner) -> None:
     clock.seconds = lambda backend, tile: tile**2 * (1 if backend == "openvino" else 3) / 1e6
     chosen = tuner(plans())
     assert (chosen.backend, chosen.tile) == ("openvino", 2048)  # its halo costs least
-    assert "openvino 2048" in chosen.why
+    assert "openvino 1024" in chosen.why
     assert "torch 1024" in chosen.why
+    assert clock.closed == {"torch"}  # what was tried and is not used is let go of
+    assert "not yet tried" not in chosen.why
 
 
 def test_a_large_tile_that_is_slow_is_not_taken(clock: Clock, tuner: Tuner) -> None:
-    clock.seconds = lambda backend, tile: tile**2 * (5 if tile > 1024 else 1) / 1e6
-    assert tuner(plans()).tile == 1024
+    clock.seconds = lambda backend, tile: tile**2 * (5 if tile > 1024 or backend == "openvino" else 1) / 1e6
+    chosen = tuner(plans())
+    assert (chosen.backend, chosen.tile) == ("torch", 1024)
+    assert ("torch", 2048) in clock.called
 
 
 def test_the_first_call_does_not_count(clock: Clock, tuner: Tuner) -> None:
     """It compiles, allocates, and so on."""
-    clock.seconds = lambda backend, tile: 100 if clock.called.count((backend, tile)) == 1 and backend == "torch" else 1
-    clock.seconds, slow = (lambda backend, tile: slow(backend, tile) + (backend == "openvino")), clock.seconds
-    assert tuner(plans(tiles=(512,))).backend == "torch"
+    clock.seconds = lambda backend, tile: (
+        100 if clock.called.count((backend, tile)) == 1 and backend == "openvino" else 1
+    )
+    clock.seconds, slow = (lambda backend, tile: slow(backend, tile) + (backend == "torch")), clock.seconds
+    assert tuner(plans(tiles=(512,))).backend == "openvino"
 
 
-def test_after_some_seconds_nothing_more_is_tried(clock: Clock, tuner: Tuner) -> None:
-    clock.seconds = lambda backend, tile: 10
-    assert tuner(plans()).tile == 1024
-    assert ("torch", 2048) not in clock.called
+@pytest.mark.parametrize("megapixels", [1, 16, 40, 70, 100, 150, 300, 600, 2000])
+def test_trying_takes_a_small_share_of_the_job(clock: Clock, tuner: Tuner, megapixels: int) -> None:
+    """Counted from the first second, with what puts a model on a backend. A megapixel takes 2 s here."""
+    clock.seconds = lambda backend, tile: 2 * tile**2 / 1e6
+    tuner.pixels = megapixels * 10**6
+    tuner(plans(("torch", "onnxruntime", "openvino")))
+    yardstick = CREATION_SECONDS["torch"] + 2 * clock.seconds("torch", 256)  # what any estimate takes
+    assert clock.now <= max(1.1 * SHARE * 2 * megapixels, yardstick)  # a job has halos beside its pixels
+    assert ("openvino" in clock.made) == (megapixels >= 70)
+
+
+def test_a_job_too_short_to_try_takes_the_usual_and_says_what_is_not_tried(clock: Clock, tuner: Tuner) -> None:
+    tuner.pixels = 16 * 10**6
+    chosen = tuner(plans())
+    assert (chosen.backend, chosen.tile) == ("torch", 1024)
+    assert clock.made == ["torch"]
+    assert "not yet tried, for lack of time: openvino, tiles of 2048" in chosen.why
+
+
+def test_later_jobs_go_on_with_what_was_not_tried(clock: Clock, tuner: Tuner) -> None:
+    clock.seconds = lambda backend, tile: tile**2 / (3e6 if backend == "openvino" else 1e6)
+    three = plans(("torch", "onnxruntime", "openvino"))
+    tuner.pixels = 16 * 10**6
+    assert tuner(three).backend == "torch"
+    assert tuner.recall(three, similar=False) is None  # not all is known
+    before = clock.now
+    assert tuner(three).backend == "torch"
+    assert clock.now == before  # nor is there time for more, which is known without trying
+    tuner.pixels = 150 * 10**6
+    assert tuner(three).backend == "openvino"
+    clock.made.clear()
+    tuner.pixels = HOURS
+    assert tuner(three).backend == "openvino"
+    assert clock.made == ["openvino", "onnxruntime"]  # what is in use, and what was left
+    assert tuner.recall(three, similar=False) is not None
+    assert clock.called[-1] == ("openvino", 1024) or ("openvino", 2048) in clock.called
+
+
+def test_several_orientations_and_models_take_longer_and_leave_more_time(clock: Clock, tuner: Tuner) -> None:
+    tuner.pixels = 8 * 20 * 10**6
+    tuner(plans())
+    assert "openvino" in clock.made
+
+
+def test_what_an_earlier_version_remembered_holds(clock: Clock, tuner: Tuner) -> None:
+    tuner(plans())
+    keys = json.loads(cache_file().read_text())
+    cache_file().write_text(json.dumps({key: ["openvino", 512, 1, "fastest then"] for key in keys}))
+    called = len(clock.called)
+    chosen = tuner(plans())
+    assert (chosen.backend, chosen.tile, chosen.why) == ("openvino", 512, "fastest then; as measured before")
+    assert tuner.recall(plans(), similar=False) == chosen
+    assert len(clock.called) == called
 
 
 def test_a_choice_is_told_and_remembered(clock: Clock, tuner: Tuner, tiny_segmenter: Segmenter) -> None:
     told: list[str] = []
-    first = Tuner(tuner.ensemble, tuner.dtype, told.append)(plans())
+    first = Tuner(tuner.ensemble, tuner.dtype, told.append, pixels=HOURS)(plans())
     assert len(told) == 1
     called = len(clock.called)
-    again = Tuner(tuner.ensemble, tuner.dtype, told.append)(plans())
+    again = Tuner(tuner.ensemble, tuner.dtype, told.append, pixels=HOURS)(plans())
     assert (again.backend, again.tile, again.batch) == (first.backend, first.tile, first.batch)
     assert "as measured before" in again.why
     assert len(clock.called) == called
@@ -138,7 +202,7 @@ def test_in_int8_the_quantised_model_is_timed(clock: Clock, tuner: Tuner) -> Non
     """And not float32, which prefers other tiles."""
     clock.seconds = lambda backend, tile: tile**2 * (5 if tile > 1024 and backend == "int8" else 1) / 1e6
     in_int8 = [replace(one, precision="int8") for one in plans(("openvino",))]
-    chosen = Tuner(tuner.ensemble, tuner.dtype, tuner.tell, [clock.create("int8")])(in_int8)
+    chosen = Tuner(tuner.ensemble, tuner.dtype, tuner.tell, [clock.create("int8")], HOURS)(in_int8)
     assert chosen.tile == 1024
     assert {name for name, _ in clock.called} == {"int8"}
 
@@ -183,7 +247,7 @@ def test_a_backend_that_does_not_work_here_is_no_choice(
             raise error
         return clock.create(name)
 
-    monkeypatch.setattr(autotune, "create_backend", create)
+    monkeypatch.setattr(autotune, "open_session", create)
     assert tuner(plans()).backend == "torch"
 
 
@@ -191,7 +255,7 @@ def test_a_tile_for_which_there_is_no_memory_is_no_choice(clock: Clock, tuner: T
     def seconds(backend: str, tile: int) -> float:
         if tile == 2048:
             raise torch.OutOfMemoryError("no room")
-        return tile / 1e6
+        return tile / 1e3
 
     clock.seconds = seconds
     assert tuner(plans()).tile == 1024

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import DTypeLike, NDArray
 
-from unetkit.errors import ConfigError
+from unetkit.errors import ConfigError, ModelError
 from unetkit.inference.forward import Forward
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.statistics import Statistics
@@ -281,3 +281,20 @@ def test_other_errors_pass_through(exact_segmenter: Make, error: Exception) -> N
         predict(make_forward(segmenter, backends=[watched]), windows())
     assert caught.value is error
     assert len(watched.shapes) == 1
+
+
+@pytest.mark.parametrize(
+    ("precision", "remedy"), [("fp32", "its weights or the values of the image"), ("fp16", "use --precision fp32")]
+)
+@pytest.mark.parametrize("kind", ["mask", "probabilities"])
+def test_a_prediction_that_is_nan_is_an_error(
+    exact_segmenter: Callable[..., Segmenter], kind: Any, precision: Any, remedy: str
+) -> None:
+    forward = make_forward(exact_segmenter(), kind=kind, name="cells", precision=precision)
+    window = np.zeros((1, 16, 16), np.float32)
+    kept = (slice(0, 16), slice(0, 16))
+    forward.submit(forward.gather([window]), [[RAW]], kept).result()
+    window[0, 5, 6] = np.nan
+    with pytest.raises(ModelError, match=f"cells predicted NaN in {precision}") as caught:
+        forward.submit(forward.gather([window]), [[RAW]], kept).result()
+    assert remedy.lower() in caught.value.remedy.lower()

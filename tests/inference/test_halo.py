@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +42,14 @@ def noise(*sizes: tuple[int, int]) -> list[Measured]:
 def test_the_halo_is_the_radius_that_the_network_sees(radius: int, expected: int) -> None:
     measured = measure_halo(mean_around(radius), noise((384, 384)))
     assert measured.halo == expected
+    assert measured.error <= halo.TOLERANCE
+
+
+def test_restored_pixels_are_compared_too() -> None:
+    model = mean_around(9)
+    model.spec = replace(SPEC, task="reconstruction")
+    measured = measure_halo(model, noise((384, 384)))
+    assert measured.halo == 16
     assert measured.error <= halo.TOLERANCE
 
 

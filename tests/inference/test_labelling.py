@@ -328,3 +328,27 @@ def test_a_run_that_was_stopped_goes_on_with_masks_and_heights(
     assert main([*labels, "--resume"]) == 0
     assert "holds 3 of" in capsys.readouterr().out
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), expected)
+
+
+def test_a_model_of_several_classes_gives_labels_and_says_which_are_of_which_class(
+    exact_segmenter: Callable[..., Segmenter], tmp_path: Path
+) -> None:
+    segmenter = exact_segmenter(classes=3)
+    segmenter.spec = replace(segmenter.spec, class_names=("background", "tumour", "stroma"))
+    image = np.random.default_rng(2).integers(0, 60, (60, 70)).astype(np.uint8)
+    classes = predict_tiled(image, segmenter, tile=32)
+    labels = predict_tiled(image, segmenter, tile=32, output="labels", min_size=0)
+    np.testing.assert_array_equal(labels > 0, classes > 0)
+    numbers = [set(np.unique(labels[classes == value])) for value in (1, 2)]
+    assert all(numbers)
+    assert max(numbers[0]) < min(numbers[1])
+    tifffile.imwrite(tmp_path / "in.tif", image)
+    told: list[str] = []
+    segment(
+        tmp_path / "in.tif", tmp_path / "out.tif", segmenter, tile=32, output="labels", min_size=0, tell=told.append
+    )
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), labels)
+    ranges = f"tumour 1-{max(numbers[0])}, stroma {min(numbers[1])}-{max(numbers[1])}"
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert ranges in str(file.ome_metadata)
+    assert any(ranges in sentence for sentence in told)

@@ -13,8 +13,8 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.inference.resemblance import differences
 from unetkit.io.files import open_image
 from unetkit.io.image import ArraySource, ImageInfo
+from unetkit.models.sampling import sample_pixels
 from unetkit.models.spec import ModelSpec, Normalization, TrainingImages
-from unetkit.models.statistics import sample_pixels
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 NUCLEI, EM = SHARED / "nuclei/train", SHARED / "em"

@@ -337,3 +337,46 @@ def test_a_folder_that_is_no_zarr_is_an_image_error(tmp_path):
     new_group(tmp_path / "group.zarr", 3).create_array("a", shape=(5, 5), dtype="u1")
     with pytest.raises(ImageError, match="no 'multiscales' metadata"):
         open_image(tmp_path / "group.zarr")
+
+
+def write_plate(path, wells, there):
+    """A plate that lists `wells`, of which only some are there."""
+    plate = zarr.open_group(path, mode="w", zarr_format=2)
+    plate.attrs["plate"] = {"wells": [{"path": well} for well in wells], "version": "0.4"}
+    for number, well in enumerate(there):
+        plate.require_group(well).attrs["well"] = {"images": [{"path": "0"}], "version": "0.4"}
+        write_image(plate.require_group(f"{well}/0"), [np.full((8, 9), number, np.uint8)], "yx")
+
+
+def test_a_well_that_is_missing_keeps_its_number_and_the_others_open(tmp_path):
+    write_plate(tmp_path / "p.zarr", ["A/1", "B/2", "C/3"], ["B/2", "C/3"])
+    source = open_image(tmp_path / "p.zarr")
+    assert source.read(0, slice(0, 1), slice(0, 1)).item() == 0
+    which, missing = source.info.remarks
+    assert "2 images" in which
+    assert "series 1 (B/2/0)" in which
+    assert "A/1" in missing
+    assert open_image(tmp_path / "p.zarr", Reading(series=2)).read(0, slice(0, 1), slice(0, 1)).item() == 1
+    with pytest.raises(ImageError, match="A/1, which is missing"):
+        open_image(tmp_path / "p.zarr", Reading(series=0))
+    assert list_zarr_series(tmp_path / "p.zarr")[0].name == "A/1 (missing)"
+
+
+def test_a_plate_without_any_of_its_wells_is_an_image_error(tmp_path):
+    write_plate(tmp_path / "p.zarr", ["A/1", "B/2"], [])
+    with pytest.raises(ImageError, match="A/1, B/2"):
+        open_image(tmp_path / "p.zarr")
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_gap_among_the_images_of_a_collection_hides_none_after_it(tmp_path, listed):
+    root = zarr.open_group(tmp_path / "c.zarr", mode="w", zarr_format=2)
+    root.attrs["bioformats2raw.layout"] = 3
+    if listed:
+        root.require_group("OME").attrs["series"] = ["0", "1", "2"]
+    for number in (0, 2):
+        write_image(root.require_group(str(number)), [np.full((8, 9), number, np.uint8)], "yx")
+    found = list_zarr_series(tmp_path / "c.zarr")
+    assert len(found) == (3 if listed else 2)
+    last = Reading(series=len(found) - 1)
+    assert open_image(tmp_path / "c.zarr", last).read(0, slice(0, 1), slice(0, 1)).item() == 2

@@ -60,7 +60,7 @@ def test_palette_png_becomes_colours_or_stays_numbers(tmp_path, transparency):
     source = RasterSource(path)
     assert source.info.alpha == (transparency is not None)
     np.testing.assert_array_equal(read_all(source), palette[numbers].transpose(2, 0, 1))
-    stored = RasterSource(path, expand_palette=False)
+    stored = RasterSource(path, as_stored=True)
     np.testing.assert_array_equal(read_all(stored), numbers[None])
 
 

@@ -163,7 +163,11 @@ def test_ome_metadata_gives_pixel_size_and_channel_names(tmp_path):
         ({"resolution": (40000, 20000), "resolutionunit": "CENTIMETER"}, (0.5, 0.25)),
         ({"resolution": (118.1, 118.1), "resolutionunit": "CENTIMETER"}, None),
         ({"resolution": (72, 72), "resolutionunit": "INCH"}, None),
-        ({"resolution": (50800, 50800), "resolutionunit": "INCH"}, None),
+        ({"resolution": (50800, 101600), "resolutionunit": "INCH"}, (0.25, 0.5)),
+        ({"resolution": (1200, 1200), "resolutionunit": "INCH"}, None),
+        ({"resolution": (50800, 50800), "resolutionunit": "NONE"}, None),
+        ({"imagej": True, "resolution": (72, 72), "metadata": {"unit": "inch"}}, None),
+        ({"imagej": True, "resolution": (50800, 50800), "metadata": {"unit": "inch"}}, (0.5, 0.5)),
         ({}, None),
     ],
 )
@@ -171,6 +175,30 @@ def test_pixel_size_comes_from_microscopy_units_only(tmp_path, options, expected
     tifffile.imwrite(tmp_path / "a.tif", random_pixels((9, 8), np.uint8), **options)
     size = TiffSource(tmp_path / "a.tif").info.pixel_size_um
     assert size == (None if expected is None else pytest.approx(expected, rel=1e-4))
+
+
+def test_a_resolution_stored_as_whole_numbers_counts(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", random_pixels((9, 8), np.uint8), resolution=(9, 9), resolutionunit="INCH")
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        for name, value in (("XResolution", 50800), ("YResolution", 25400)):
+            file.pages[0].tags[name].overwrite(value, dtype=4)
+    assert TiffSource(tmp_path / "a.tif").info.pixel_size_um == pytest.approx((1.0, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("resolution", "unit", "said"),
+    [
+        ((300, 300), "INCH", "300 x 300 pixels per inch"),
+        ((300, 200), "CENTIMETER", "300 x 200 pixels per cm"),
+        ((50800, 50800), "NONE", "50800 x 50800 pixels in a unit that it does not name"),
+    ],
+)
+def test_a_resolution_that_is_no_pixel_size_is_quoted(tmp_path, resolution, unit, said):
+    pixels = random_pixels((9, 8), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, resolution=resolution, resolutionunit=unit)
+    with pytest.raises(ImageError, match=said) as caught:
+        TiffSource(tmp_path / "a.tif", Reading(pixel_size=0.5))
+    assert "at least 1270 per inch" in caught.value.problem
 
 
 @pytest.mark.parametrize("axes", ["TZCYX", "ZCYX", "ZYX", "CYX", "TZCYXS"])
@@ -294,7 +322,7 @@ def test_palettes_become_colours_or_stay_numbers(tmp_path):
     source = TiffSource(path)
     assert (source.info.axes, source.info.shape) == ("YXS", (20, 30, 3))
     assert_windows_equal(source, (palette >> 8).astype(np.uint8)[:, numbers][None])
-    assert_windows_equal(TiffSource(path, expand_palette=False), numbers[None, None])
+    assert_windows_equal(TiffSource(path, as_stored=True), numbers[None, None])
     palette[:] = palette[0]
     tifffile.imwrite(path, numbers, photometric="palette", colormap=palette)
     assert_windows_equal(TiffSource(path), (palette[:1] >> 8).astype(np.uint8)[:, numbers][None])

@@ -50,6 +50,16 @@ def test_a_file_from_before_there_were_other_architectures_can_be_read() -> None
     assert ModelSpec.from_json(json.dumps(values), "file") == ModelSpec()
 
 
+def test_a_file_from_before_whole_images_had_a_threshold_can_be_read() -> None:
+    spec = ModelSpec(image_classes=("a", "b"), image_size=64)
+    values = json.loads(spec.to_json())
+    for name in ("image_head_hidden", "image_head_dropout", "image_threshold"):
+        del values[name]
+    read = ModelSpec.from_json(json.dumps(values), "file")
+    assert read == spec
+    assert (read.image_head_hidden, read.image_threshold) == (0, 0.5)
+
+
 def test_a_plain_unet_survives_json() -> None:
     spec = ModelSpec(arch="plain_unet", depth=4, base_channels=8, padding="valid", batch_norm=True)
     assert ModelSpec.from_json(spec.to_json(), "file") == spec

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from unetkit.errors import ImageError
 from unetkit.io.image import ArraySource
-from unetkit.models import statistics
+from unetkit.models import sampling
 from unetkit.models.normalizer import Normalizer
+from unetkit.models.sampling import sample_pixels
 from unetkit.models.spec import Normalization
-from unetkit.models.statistics import check_finite, measure_statistics, sample_pixels
+from unetkit.models.statistics import check_finite, measure_statistics
 
 
 def noise(channels: int, dtype: str = "u2") -> NDArray[Any]:
@@ -101,9 +102,9 @@ def test_a_small_plane_is_its_own_sample() -> None:
 
 
 def test_the_sample_of_a_large_plane_is_fixed_small_and_spread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "WHOLE_PLANE_PIXELS", 1000)
-    monkeypatch.setattr(statistics, "SAMPLE_GRID", 4)
-    monkeypatch.setattr(statistics, "SAMPLE_WINDOW", 8)
+    monkeypatch.setattr(sampling, "WHOLE_PLANE_PIXELS", 1000)
+    monkeypatch.setattr(sampling, "SAMPLE_GRID", 4)
+    monkeypatch.setattr(sampling, "SAMPLE_WINDOW", 8)
     image = np.arange(200 * 300).reshape(200, 300)
     sample = sample_pixels(ArraySource(image, "YX"), 0)
     assert sample.shape == (1, 4 * 4 * 8 * 8)

@@ -12,6 +12,9 @@ from scipy import ndimage
 from spoiling import Edit, check, edit
 from tifffile import imread, imwrite
 
+from unetkit.data.pairs import find_pairs
+from unetkit.planning.measure import look_at_all, measure
+
 
 def binary(mask: np.ndarray) -> np.ndarray:
     return np.where(mask > 0, 255, 0).astype(np.uint8)
@@ -121,6 +124,40 @@ def test_255_beside_other_values_is_asked_about(cells: Path) -> None:
     concern = check(cells)["mixed"]
     assert "255 beside 1" in concern.problem
     assert concern.names == ("cells_000.tif", "cells_001.tif")
+
+
+def test_writing_0_for_what_nobody_annotated_is_advised_against(cells: Path) -> None:
+    edit(cells / "masks", lambda mask: (mask > 0).astype(np.uint8))
+    edit(cells / "masks", lambda mask: 255 * mask, numbers=range(2))
+    remedy = check(cells)["mixed"].remedy
+    assert "do not write 0" in remedy
+    assert "no such value yet" in remedy
+
+
+def test_masks_that_do_not_number_their_objects_are_named_where_others_do(cells: Path) -> None:
+    edit(cells / "masks", binary, numbers=range(4))
+    found = check(cells)
+    assert found["unnumbered"].names == tuple(f"cells_00{number}.tif" for number in range(4))
+    assert "numbered" not in found
+    assert measure(look_at_all(find_pairs(cells))).kind == "instances"
+
+
+def test_the_few_masks_that_number_their_objects_are_named(cells: Path) -> None:
+    edit(cells / "masks", binary, numbers=range(7))
+    assert check(cells)["numbered"].names == tuple(f"cells_00{number}.tif" for number in range(7, 10))
+
+
+def test_what_masks_were_taken_for_is_said_by_kind(cells: Path) -> None:
+    for number in range(10):
+        path = cells / "masks" / f"cells_{number:03}.tif"
+        drawn = Image.fromarray((imread(path) == 0).astype(np.uint8))
+        drawn.putpalette([255, 255, 255, 0, 0, 0])
+        drawn.save(path.with_suffix(".png"))
+        path.unlink()
+    found = check(cells)
+    assert found.keys() == {"palette"}
+    assert len(found["palette"].names) == 10
+    assert "white is foreground" in found["palette"].problem
 
 
 def test_few_values_may_be_classes_or_objects(cells: Path) -> None:

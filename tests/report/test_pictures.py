@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from unetkit.errors import DataError, OutputError
-from unetkit.report.drawing import PREDICTION, TRUTH, draw_contours, to_display
+from unetkit.report.drawing import PREDICTION, TRUTH, class_colour, draw_contours, pale, to_display
 from unetkit.report.overview import choose_crops, overview_picture
 from unetkit.report.pictures import ValidationItem, outlined, validation_picture
 from unetkit.synthetic import make_cells
@@ -165,3 +165,26 @@ def test_an_overview_without_a_curve_and_with_channels(tmp_path: Path) -> None:
     image, labels = make_cells(256, 256, 3)
     overview_picture(tmp_path / "o.png", np.stack([image] * 2), labels, labels, None, "Perfect", {"Dice": "1.000"})
     assert open_png(tmp_path / "o.png").shape[2] == 3
+
+
+def test_several_classes_have_colours_and_names_of_their_own(tmp_path: Path) -> None:
+    truth = np.zeros((60, 80), np.uint8)
+    truth[10:50, 10:30], truth[10:50, 45:70] = 1, 2
+    item = ("image", np.zeros((1, 60, 80), np.uint16), truth, np.roll(truth, 2, axis=0), 0.9)
+    validation_picture(tmp_path / "two.png", [item], ["nucleus", "membrane"])
+    two = open_png(tmp_path / "two.png")
+    for number in (1, 2):
+        for colour in (class_colour(number), pale(class_colour(number))):
+            assert is_colour(two[100:], colour).sum() > 100
+    assert not is_colour(two[100:], TRUTH).any()
+    validation_picture(tmp_path / "ten.png", [item], [f"a long name of class {number}" for number in range(10)])
+    assert open_png(tmp_path / "ten.png").shape[0] > two.shape[0]  # the legend takes more rows
+
+
+def test_touching_objects_keep_the_border_between_them_whatever_the_scale() -> None:
+    labels = np.zeros((40, 40), np.int32)
+    labels[10:30, 10:20], labels[10:30, 20:30] = 7, 100_000
+    for side in (80, 90):  # a whole multiple of the labels, and not
+        drawn = draw_contours(np.zeros((side, side, 3), np.uint8), labels, PREDICTION)
+        middle = side // 2
+        assert is_colour(drawn[middle, middle - 1 : middle + 1], PREDICTION, 60).all()

@@ -187,7 +187,7 @@ def test_a_prediction_without_truth_is_named(folders: tuple[Path, Path]) -> None
 def test_a_truth_without_prediction_is_named(folders: tuple[Path, Path]) -> None:
     for i in range(5):
         save(folders[1] / f"extra{i}.png", disc(9, 9).astype(np.uint8))
-    fails(DataError, "extra0, extra1, extra2, ...", "5 in all", prediction=folders[0], truth=folders[1])
+    fails(DataError, "extra0.png, extra1.png, extra2.png, ...", "5 in all", prediction=folders[0], truth=folders[1])
 
 
 def test_two_masks_for_one_image_are_refused(folders: tuple[Path, Path]) -> None:
@@ -215,7 +215,7 @@ def test_pixels_that_are_no_mask_are_refused(tmp_path: Path) -> None:
     bad = save(tmp_path / "p.tif", np.full((4, 4), np.nan, np.float32))
     fails(DataError, "p.tif", "finite", prediction=bad, truth=truth)
     colour = save(tmp_path / "c.png", np.random.default_rng(0).integers(0, 255, (4, 4, 3), np.uint8))
-    fails(DataError, "c.png", "3 channels", prediction=colour, truth=truth)
+    fails(DataError, "c.png", "16 colours", prediction=colour, truth=truth)
     high = save(tmp_path / "h.tif", np.full((4, 4), 9, np.uint8))
     fails(DataError, "h.tif", "9", "0 to 2", prediction=high, truth=truth, classes=3)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file
 from tifffile import imwrite
 
 from unetkit import load_model, predict_tiled, segment
@@ -92,7 +94,8 @@ def test_the_scores_that_are_kept_are_those_of_the_model_on_the_images_to_valida
     assert len(odd) == len(even) == 3
     pairs = [float(one > other) for one in odd for other in even]
     assert training["val_image_auroc"] == pytest.approx(np.mean(pairs))
-    right = [value > 0.5 for value in odd] + [value <= 0.5 for value in even]
+    threshold = read_spec(path).image_threshold
+    right = [value >= threshold for value in odd] + [value < threshold for value in even]
     assert training["val_image_accuracy"] == pytest.approx(np.mean(right))
     with (run[0] / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -130,6 +133,10 @@ def test_folds_are_trained_one_after_the_other_and_judge_together(films: Path, t
     expected = np.mean([fold["val_image_auroc"] for fold in folds])
     assert written["mean"]["val_image_auroc"] == pytest.approx(expected)
     assert re.search(rf"Mean of 3 +{expected:.4f}", out)
+    assert "Sensitivity" in out
+    assert written["mean"]["val_image_sensitivity"] == pytest.approx(
+        np.mean([fold["val_image_sensitivity"] for fold in folds])
+    )
     table = tmp_path / "classes.csv"
     said = shlex.split(out.splitlines()[-1].partition(": unetkit ")[2].replace("classes.csv", str(table)))
     assert main(said) == 0
@@ -255,7 +262,7 @@ def test_what_cannot_be_judged_is_named_and_the_others_are_in_the_table(
         (("out.tif", "--output", "classes"), "out.tif is no table. Give a .csv"),
         (("out.csv", "--output", "classes", "--model", "nuclei"), "nuclei does not judge whole images"),
         (("out.csv", "--output", "classes", "--dry-run"), "no meaning for a table"),
-        (("out.csv", "--output", "classes", "--threshold", "0.4"), "no meaning for the output 'classes'"),
+        (("out.csv", "--output", "classes", "--pyramid"), "no meaning for the output 'classes'"),
     ],
 )
 def test_a_table_that_is_not_possible_is_an_error(
@@ -304,6 +311,10 @@ def test_labels_alone_are_told_from_labels_beside_masks(
     [
         (("--model.image_classes", "[a, a]"), "same name"),
         (("--model.image_classes", "[]"), "no image_classes"),
+        (("--model.image_classes", "[predicted]"), "cannot be called 'predicted'"),
+        (("--model.image_head_hidden", "-1"), "image_head_hidden: -1 is not possible"),
+        (("--model.image_head_dropout", "1"), "image_head_dropout: 1 is not possible"),
+        (("--model.unfreeze_at_epoch", "2"), "freeze_encoder: true"),
         (("--data.val", "1"), "data.val: 1 is not possible"),
         (("--data.images_per_epoch", "0"), "data.images_per_epoch: 0 is not possible"),
         (("--data.crop", "36"), "image_size of 36"),
@@ -318,10 +329,138 @@ def test_settings_that_are_not_possible_are_an_error(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_shipped_configuration_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    config = Path(__file__).parents[2] / "configs" / "image_labels.yaml"
+@pytest.mark.parametrize("name", ["image_labels", "chest_film"])
+def test_the_shipped_configurations_are_some(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = Path(__file__).parents[2] / "configs" / f"{name}.yaml"
     assert has_labels_alone(["--config", str(config)])
     monkeypatch.chdir(tmp_path)
     cli = ClassificationCLI(["--config", str(config)])
-    assert cli.model.image_classes == ("pneumonia",)
+    assert cli.model.image_classes[-1] == "pneumonia"
     assert cli.datamodule.crop % cli.model.spec.stride == 0
+    if name == "chest_film":
+        spec, varied = cli.model.spec, cli.datamodule.augmentation
+        assert (spec.encoder, spec.image_head_hidden, spec.image_head_dropout) == ("resnet50", 128, 0.5)
+        assert cli.model.freezing.freeze_encoder
+        assert (cli.model.weights, cli.datamodule.val) == ("imagenet", 0.2)
+        assert (varied.flip, varied.flip_vertical, varied.shear_probability) == (0.5, 0, 0.5)
+
+
+@pytest.fixture(scope="module")
+def film_run(run: tuple[Path, str], films: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """A run of chest_film.yaml with a small trained encoder from a file; the run folder, the encoder and the output."""
+    folder = tmp_path_factory.mktemp("films")
+    rows = ["image,label", *(f"{films}/film{n:02}.tif,{'pneumonia' if n % 2 else 'normal'}" for n in range(20))]
+    (folder / "films.csv").write_text("\n".join(rows))
+    config = Path(__file__).parents[2] / "configs" / "chest_film.yaml"
+    weights = run[0] / "model.safetensors"
+    words = f"--model.encoder resnet18 --model.depth 3 --model.weights {weights} --data.image_labels {folder}/films.csv"
+    small = "--data.crop 32 --data.batch_size 4 --data.workers 0 --data.images_per_epoch 16 --model.lr 0.01"
+    ends = f"--trainer.accelerator cpu --trainer.max_epochs 3 --model.ema_decay 0 --runs {folder} --name run"
+    with redirect_stdout(StringIO()) as out:
+        assert main(["fit", "--config", str(config), *words.split(), *small.split(), *ends.split()]) == 0
+    return folder / "run", weights, out.getvalue()
+
+
+def test_a_frozen_encoder_stays_as_it_was_loaded_and_the_hidden_layer_learns(
+    film_run: tuple[Path, Path, str],
+) -> None:
+    folder, weights, _ = film_run
+    given, kept = load_file(weights), load_file(folder / "model.safetensors")
+    encoder = [name for name in kept if ".encoder." in name]
+    assert encoder
+    assert all(torch.equal(given[name], kept[name]) for name in encoder)
+    assert kept["network.image_head.2.weight"].shape[0] == 128
+    assert kept["network.image_head.5.weight"].shape == (2, 128)
+    with (folder / "metrics.csv").open(newline="") as file:
+        losses = [float(row["train_loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < losses[0]
+
+
+def test_the_threshold_the_scores_and_the_worst_images_are_kept(film_run: tuple[Path, Path, str]) -> None:
+    folder, _, out = film_run
+    spec = read_spec(folder / "model.safetensors")
+    scores = json.loads((folder / "scores.json").read_text())
+    assert scores["threshold"] == spec.image_threshold
+    assert scores["images"] == 4
+    names = ("auroc", "accuracy", "sensitivity", "specificity")
+    assert all(scores[name] == pytest.approx(spec.training[f"val_image_{name}"], abs=1e-6) for name in names)
+    assert scores["classes"][1]["name"] == "pneumonia"
+    table = scores["confusion"]["truth_by_prediction"]
+    assert [sum(row) for row in table] == [2, 2]
+    assert (table[0][0] + table[1][1]) / 4 == scores["accuracy"]
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(0 <= float(row[f"val_image_{name}"]) <= 1 for row in rows for name in names)
+    assert f"from a probability of {spec.image_threshold:.3g} on" in out
+    assert "Sensitivity" in out
+    picture = np.asarray(Image.open(folder / "validation.png"))
+    assert picture.std() > 5
+
+
+def test_the_table_says_what_is_predicted_with_the_stored_threshold(
+    film_run: tuple[Path, Path, str], films: Path, tmp_path: Path
+) -> None:
+    model = film_run[0] / "model.safetensors"
+    threshold = read_spec(model).image_threshold
+    for given in (None, 0.9):
+        table = tmp_path / f"{given}.csv"
+        segment(films, table, model, output="classes", threshold=given)
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == 20
+        limit = threshold if given is None else given
+        for row in rows:
+            normal, pneumonia = float(row["normal"]), float(row["pneumonia"])
+            assert normal + pneumonia == pytest.approx(1, abs=2e-6)
+            assert row["predicted"] == ("pneumonia" if pneumonia >= limit else "normal")
+
+
+def test_a_frozen_encoder_is_let_go_in_its_epoch(run: tuple[Path, str], films: Path, tmp_path: Path) -> None:
+    weights = run[0] / "model.safetensors"
+    kept: dict[int | None, dict[str, torch.Tensor]] = {}
+    for epoch in (None, 1):
+        words = ["--model.weights", str(weights), "--model.freeze_encoder", "true", "--trainer.max_epochs", "2"]
+        words += ["--model.image_head_hidden", "4", "--data.val", "0", "--model.ema_decay", "0", "--name", str(epoch)]
+        words += [] if epoch is None else ["--model.unfreeze_at_epoch", str(epoch)]
+        assert fit(films, tmp_path, *words)[0] == 0
+        kept[epoch] = load_file(tmp_path / str(epoch) / "model.safetensors")
+    given = load_file(weights)
+    same = {
+        epoch: all(torch.equal(given[name], tensors[name]) for name in tensors if ".encoder." in name)
+        for epoch, tensors in kept.items()
+    }
+    assert same == {None: True, 1: False}
+
+
+def test_a_start_that_judges_already_is_the_result_unless_an_epoch_beats_it(
+    run: tuple[Path, str], films: Path, tmp_path: Path
+) -> None:
+    words = ("--model.weights", str(run[0] / "model.safetensors"), "--trainer.max_epochs", "1", "--model.lr", "0.5")
+    code, out = fit(films, tmp_path, *words, "--name", "again")
+    assert code == 0
+    assert "before training  validation AUROC" in out
+    start, end = (read_spec(folder / "model.safetensors").training for folder in (run[0], tmp_path / "again"))
+    assert end["val_image_auroc"] >= start["val_image_auroc"]
+
+
+def test_an_encoder_that_is_frozen_at_random_is_said(films: Path, tmp_path: Path) -> None:
+    code, out = fit(films, tmp_path, "--model.freeze_encoder", "true", "--trainer.max_epochs", "1")
+    assert code == 0
+    assert "frozen with random weights" in out
+
+
+def test_three_classes_are_judged_by_the_most_probable(films: Path, tmp_path: Path) -> None:
+    rows = ["image,label", *(f"{films}/film{n:02}.tif,{'abc'[n % 3]}" for n in range(20))]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    labels = ("--data.image_labels", str(tmp_path / "labels.csv"), "--model.image_classes", "[a,b,c]")
+    assert fit(films, tmp_path, *labels, "--trainer.max_epochs", "1", "--name", "three")[0] == 0
+    model, table = tmp_path / "three" / "model.safetensors", tmp_path / "out.csv"
+    assert json.loads((tmp_path / "three" / "scores.json").read_text())["threshold"] is None
+    segment(films, table, model, output="classes")
+    with table.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            given = {name: float(row[name]) for name in "abc"}
+            assert sum(given.values()) == pytest.approx(1, abs=3e-6)
+            assert row["predicted"] == max(given, key=lambda name: given[name])
+    with pytest.raises(ConfigError, match="more than two image classes"):
+        segment(films, tmp_path / "no.csv", model, output="classes", threshold=0.3)

@@ -362,7 +362,10 @@ def test_stopped_before_its_first_epoch_is_over_a_run_leaves_no_model(
     assert not (tmp_path / "broken" / "model.safetensors").exists()
 
 
-def test_a_stopped_process_ends_with_130_and_keeps_the_model(cells: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_process_ends_with_the_signals_code_and_keeps_the_model(
+    number: int, code: int, cells: Path, tmp_path: Path
+) -> None:
     command = [sys.executable, "-m", "unetkit", "fit", "--data.train", str(cells), *SETTINGS.split()]
     process = subprocess.Popen(
         [*command, "--runs", str(tmp_path), "--name", "run", "--trainer.max_epochs", "5000"],
@@ -372,13 +375,34 @@ def test_a_stopped_process_ends_with_130_and_keeps_the_model(cells: Path, tmp_pa
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("epoch 1/"):
-            process.send_signal(signal.SIGINT)
+        if line.startswith("epoch 2/"):
+            process.send_signal(number)
             break
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
+    assert process.returncode == code, err
+    assert err == ""
+    assert "Stopping, as" in out
     assert "Stopped. Go on with: unetkit fit --resume" in out
+    spec = read_spec(tmp_path / "run" / "model.safetensors")
+    assert spec.training["epoch"] in (1, 2, 3)
+    assert (spec.halo_error is not None) == (number == signal.SIGINT)  # after SIGTERM there is no time for it
+
+
+def test_ctrl_c_while_the_halo_is_measured_keeps_the_model(
+    fit_cells: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("unetkit.training.run.measure_halo", stop)
+        code, out = fit_cells(tmp_path, "--name", "run", "--trainer.max_epochs", "1")
+    assert code == 130
+    assert "Its halo was not measured" in out
+    spec = read_spec(tmp_path / "run" / "model.safetensors")
+    assert spec.halo_error is None
+    assert spec.training["epoch"] == 1
+    assert main(["fit", "--resume", str(tmp_path / "run")]) == 0
     assert read_spec(tmp_path / "run" / "model.safetensors").halo_error is not None
 
 

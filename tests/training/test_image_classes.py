@@ -12,7 +12,7 @@ from tiny_fit import Fit
 from unetkit.cli import main
 from unetkit.io.files import find_images
 from unetkit.models.segmenter import read_spec
-from unetkit.training.image_classes import image_loss, image_scores
+from unetkit.training.image_classes import image_loss
 
 
 def test_the_loss_is_the_cross_entropy() -> None:
@@ -22,26 +22,6 @@ def test_the_loss_is_the_cross_entropy() -> None:
     assert torch.isclose(image_loss(one, torch.tensor([1, 0])), expected)
     several = torch.tensor([[0.0, 2.0, 1.0]])
     assert torch.isclose(image_loss(several, torch.tensor([2])), -several.log_softmax(1)[0, 2])
-
-
-def test_scores_are_the_share_of_right_images_and_of_pairs_in_the_right_order() -> None:
-    rng = np.random.default_rng(0)
-    logits, labels = rng.normal(size=40), rng.integers(0, 2, 40)
-    scores = image_scores(torch.tensor(logits)[:, None].float(), torch.tensor(labels))
-    pairs = logits[labels == 1][:, None] > logits[labels == 0]
-    assert float(scores["image_auroc"]) == pytest.approx(pairs.mean(), abs=1e-6)
-    assert float(scores["image_accuracy"]) == pytest.approx(((logits > 0) == labels).mean())
-
-
-def test_scores_of_several_classes() -> None:
-    scores = image_scores(torch.eye(3)[[0, 1, 2, 2]] * 5, torch.tensor([0, 1, 2, 0]))
-    assert float(scores["image_accuracy"]) == 0.75
-    assert 0.5 < float(scores["image_auroc"]) < 1
-
-
-def test_without_images_of_every_class_there_is_no_area_under_the_curve() -> None:
-    assert set(image_scores(torch.zeros(3, 1), torch.ones(3, dtype=torch.long))) == {"image_accuracy"}
-    assert set(image_scores(torch.zeros(3, 3), torch.tensor([0, 1, 1]))) == {"image_accuracy"}
 
 
 def test_labels_are_trained_beside_masks_and_segment_tells_them(
@@ -62,6 +42,8 @@ def test_labels_are_trained_beside_masks_and_segment_tells_them(
     assert 0 <= float(last["val_image_accuracy"]) <= 1
     model = tmp_path / "run" / "model.safetensors"
     assert (read_spec(model).image_classes, read_spec(model).image_size) == (("cells",), 64)
+    assert 0 <= float(last["val_image_sensitivity"]) <= 1
+    assert 0 <= float(last["val_image_specificity"]) <= 1
     capsys.readouterr()
     said = []
     for name, options in (("a", ()), ("b", ("--tile", "64", "--halo", "8", "--backend", "torch"))):

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tifffile import imread
 from tiny_fit import Fit
 
 from unetkit.cli import main
@@ -72,10 +73,31 @@ def test_segment_refuses_it(
 ) -> None:
     model = str(run[0] / "model.safetensors")
     assert main(["segment", str(cells / "images"), str(tmp_path / "out"), "--model", model]) == 2
-    assert "predicts no masks" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "predicts no masks" in said
+    assert "--output restored" in said
     assert not (tmp_path / "out").exists()
     assert main(["info", model]) == 0
-    assert "reconstruction" in capsys.readouterr().out
+    assert "it restores images" in capsys.readouterr().out
+
+
+def test_it_restores_images_with_the_command_that_it_says(
+    run: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = next(line for line in run[1].splitlines() if line.startswith("Restore images with it: unetkit "))
+    words = shlex.split(line.removeprefix("Restore images with it: unetkit "))
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 0
+    image, restored = imread(words[1]), imread("restored.tif")
+    assert restored.dtype == image.dtype
+    assert restored.shape == image.shape
+    assert image.min() * 0.5 < restored.mean() < image.max() * 1.5
+
+
+def test_the_halo_is_measured_and_stored(run: tuple[Path, str]) -> None:
+    spec = read_spec(run[0] / "model.safetensors")
+    assert spec.halo_error is not None
+    assert f"A halo of {spec.halo} pixels changes" in run[1]
 
 
 def test_the_last_line_is_a_start_of_fit(run: tuple[Path, str], fit_cells: Fit, tmp_path: Path) -> None:

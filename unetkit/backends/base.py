@@ -26,7 +26,7 @@ PROBE_SIZE = 64
 
 
 class Backend(Protocol):
-    """A model on a runtime.
+    """A model on a runtime, for several threads at a time.
 
     Attributes:
         device: Where it takes its windows and leaves its probabilities.
@@ -49,6 +49,9 @@ class Backend(Protocol):
             (N, network_channels, kept rows, kept columns), float32, on `device`, valid until the next call:
             probabilities, and the height where the model tells instances apart.
         """
+
+    def release(self) -> None:
+        """Give back the memory that windows took; the next call takes it again."""
 
 
 class CoreModel(nn.Module):

@@ -36,9 +36,12 @@ class TorchBackend:
         center, scale = repeat_in_row(center, pixels.shape[3]), repeat_in_row(scale, pixels.shape[3])
         return cast(Tensor, self._model(channels_last(pixels), center, scale, cuts.tolist()))
 
+    def release(self) -> None:
+        """Nothing to give back: PyTorch frees features when they have been used."""
+
 
 class CompiledBackend:
-    """A model compiled by inductor, with CUDA graphs on a GPU.
+    """A model compiled by inductor, with CUDA graphs on a GPU. It is for the one thread that calls it first.
 
     Each size of windows is compiled twice, which takes a minute or so: for the tiles inside an image, and for those at
     its border, whose kept parts differ and are cut afterwards.
@@ -74,6 +77,9 @@ class CompiledBackend:
         with torch._dynamo.config.patch(recompile_limit=self.RECOMPILATIONS):
             probabilities = cast(Tensor, self._model(channels_last(pixels), center, scale, cuts))
         return probabilities if inside else probabilities[:, :, kept[0], kept[1]]
+
+    def release(self) -> None:
+        """Nothing to give back: it is kept for no second run."""
 
 
 def prepare(segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool) -> CoreModel:

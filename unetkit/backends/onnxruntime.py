@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import warnings
+from typing import Any
 
 import onnxruntime as ort
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.backends.base import CoreModel, fold_batch_norm
@@ -41,14 +43,30 @@ class OnnxRuntimeBackend:
                 "Install onnxruntime-gpu in place of onnxruntime, or use --backend torch.",
             )
         self.device = torch.device("cpu")  # where windows and probabilities are; the runtime copies by itself
+        self._channels = segmenter.spec.in_channels
+        self._shrink: ort.RunOptions | None = None
+        if device.type == "cpu":
+            self._shrink = ort.RunOptions()
+            self._shrink.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self._plan = CoreModel(segmenter, segmenter.network).network.plan
         self._session = ort.InferenceSession(export(segmenter), providers=[provider])
 
     def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
         """Predict the kept part of a batch; see `Backend`."""
+        return torch.from_numpy(self._session.run(None, self._inputs(pixels, center, scale, kept))[0])
+
+    def release(self) -> None:
+        """Give back the memory that windows took: the runtime does so at the end of a run, here of a small one."""
+        if self._shrink is not None:
+            size, channel = EXAMPLE_SIZE, torch.zeros(1, self._channels)
+            window = torch.zeros(1, self._channels, size, size)
+            inputs = self._inputs(window, channel, channel + 1, (slice(0, size), slice(0, size)))
+            self._session.run(None, inputs, self._shrink)
+
+    def _inputs(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> dict[str, NDArray[Any]]:
         cuts = self._plan((pixels.shape[2], pixels.shape[3]), kept)
         inputs = (pixels.float().contiguous().numpy(), center.numpy(), scale.numpy(), cuts)
-        return torch.from_numpy(self._session.run(None, dict(zip(INPUTS, inputs, strict=True)))[0])
+        return dict(zip(INPUTS, inputs, strict=True))
 
 
 def export(segmenter: Segmenter) -> bytes:

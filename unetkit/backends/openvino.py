@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import warnings
+from threading import Lock
 from typing import Any
 
 import openvino as ov
@@ -40,27 +41,43 @@ class OpenVinoBackend:
         self._spec = segmenter.spec
         self._hint = HINTS[precision]
         self._plan = CoreModel(segmenter, segmenter.network).network.plan
-        self._requests: dict[torch.dtype, ov.InferRequest] = {}
+        self._compiled: dict[torch.dtype, ov.CompiledModel] = {}
+        self._idle: dict[torch.dtype, list[ov.InferRequest]] = {}  # each serves one thread at a time
+        self._lock = Lock()
 
     def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
         """Predict the kept part of a batch; see `Backend`."""
         inputs = dict(enumerate(self.inputs(pixels, center, scale, kept)))
-        outputs = self._request(pixels.dtype).infer(inputs, share_inputs=True, share_outputs=True)
-        return to_probabilities(torch.from_numpy(outputs[0]), self._spec)
+        request = self._take_request(pixels.dtype)
+        outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
+        probabilities = to_probabilities(torch.from_numpy(outputs[0]), self._spec)  # in memory of its own
+        with self._lock:
+            self._idle[pixels.dtype].append(request)
+        return probabilities
+
+    def release(self) -> None:
+        """Give back the memory that windows took, and that of their features."""
+        with self._lock:
+            for requests in self._idle.values():
+                requests.clear()
+            for compiled in self._compiled.values():
+                compiled.release_memory()
 
     def inputs(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> tuple[NDArray[Any], ...]:
         """Return what the graph takes for a batch."""
         cuts = self._plan((pixels.shape[2], pixels.shape[3]), kept)
         return pixels.contiguous().numpy(), center.numpy(), scale.numpy(), cuts
 
-    def _request(self, dtype: torch.dtype) -> ov.InferRequest:
-        """Return the compiled graph that takes raw pixels of this type."""
-        if dtype not in self._requests:
-            steps = ov.preprocess.PrePostProcessor(self._graph.clone())
-            steps.input(0).tensor().set_element_type(ov.Type(torch.zeros(0, dtype=dtype).numpy().dtype))
-            config = {"INFERENCE_PRECISION_HINT": self._hint, "PERFORMANCE_HINT": "LATENCY"}
-            self._requests[dtype] = core().compile_model(steps.build(), "CPU", config).create_infer_request()
-        return self._requests[dtype]
+    def _take_request(self, dtype: torch.dtype) -> ov.InferRequest:
+        """Return a request, which nobody else uses, to the compiled graph that takes raw pixels of this type."""
+        with self._lock:
+            if dtype not in self._compiled:
+                steps = ov.preprocess.PrePostProcessor(self._graph.clone())
+                steps.input(0).tensor().set_element_type(ov.Type(torch.zeros(0, dtype=dtype).numpy().dtype))
+                config = {"INFERENCE_PRECISION_HINT": self._hint, "PERFORMANCE_HINT": "LATENCY"}
+                self._compiled[dtype] = core().compile_model(steps.build(), "CPU", config)
+            idle = self._idle.setdefault(dtype, [])
+            return idle.pop() if idle else self._compiled[dtype].create_infer_request()
 
 
 def graph_of(segmenter: Segmenter) -> ov.Model:

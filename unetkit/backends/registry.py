@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from threading import RLock
 from typing import Literal
 
 import torch
@@ -28,6 +29,10 @@ PRECISIONS: dict[BackendName, dict[str, tuple[Precision, ...]]] = {
     "openvino": {"cpu": ("fp32", "bf16", "int8")},
 }
 """What each backend computes in, by kind of device."""
+
+
+CREATING = RLock()
+"""Held while a model is put on a backend: PyTorch exports, traces and compiles for one thread at a time."""
 
 
 def is_installed(name: BackendName) -> bool:
@@ -74,14 +79,15 @@ def create_backend(
         ConfigError: The backend is not installed, or knows no such device or precision.
     """
     check_backend(name, device, precision)
-    if name == "openvino":
-        from unetkit.backends.openvino import OpenVinoBackend
+    with CREATING:
+        if name == "openvino":
+            from unetkit.backends.openvino import OpenVinoBackend
 
-        return OpenVinoBackend(segmenter, precision)
-    if name == "onnxruntime":
-        from unetkit.backends.onnxruntime import OnnxRuntimeBackend
+            return OpenVinoBackend(segmenter, precision)
+        if name == "onnxruntime":
+            from unetkit.backends.onnxruntime import OnnxRuntimeBackend
 
-        return OnnxRuntimeBackend(segmenter, device)
-    from unetkit.backends.eager import CompiledBackend, TorchBackend
+            return OnnxRuntimeBackend(segmenter, device)
+        from unetkit.backends.eager import CompiledBackend, TorchBackend
 
-    return (CompiledBackend if name == "compile" else TorchBackend)(segmenter, device, precision, owned=owned)
+        return (CompiledBackend if name == "compile" else TorchBackend)(segmenter, device, precision, owned=owned)

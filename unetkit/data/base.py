@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 
+from unetkit.data.kept import REMEDY, KeptSplit, Use
 from unetkit.data.transforms import resolve_augmentation
 from unetkit.data.workers import default_workers, start_worker
-from unetkit.errors import ConfigError
+from unetkit.errors import ConfigError, DataError
 from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.report.console import say
 
 
 class TrainingData(LightningDataModule):
@@ -53,6 +57,8 @@ class TrainingData(LightningDataModule):
         self.channels = 0
         self.channel_names: tuple[str, ...] = ()
         self.pixel_size_um: tuple[float, float] | None = None
+        self._kept: dict[str, KeptSplit] = {}
+        self._split: dict[str, tuple[Use, ...]] = {}
         self.check_least(crop=1, batch_size=1, workers=0, seed=0)
 
     def check_least(self, **least: int) -> None:
@@ -61,6 +67,60 @@ class TrainingData(LightningDataModule):
             value = getattr(self, name)
             if value is not None and value < bound:
                 raise ConfigError(f"data.{name}: {value} is not possible.", f"Use {bound} or more.")
+
+    def keep_split(self, split: dict[str, Any]) -> None:
+        """Have the images divided as they were in a run that is resumed; before they are read.
+
+        Args:
+            split: What `state_dict` of the data returned there.
+        """
+        self._kept = {name: KeptSplit(tuple(Use(*use) for use in uses)) for name, uses in split.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how the images are divided: name, hash and use of each, as plain values for a checkpoint."""
+        return {"split": {name: [list(use) for use in uses] for name, uses in self._split.items()}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Check that training goes on with the images of the checkpoint, where they were not divided by it.
+
+        Raises:
+            DataError: They are divided in another way.
+        """
+        fits = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        if fits and not self._kept and state_dict != self.state_dict():
+            raise DataError("The images are not those of the checkpoint, or not divided as they were there.", REMEDY)
+
+    def _divide(self, kind: str, found: Sequence[Use], *, named: bool = False) -> list[str]:
+        """Return the use of each image: as in the run that is resumed, else as found; say what is not as it was.
+
+        Args:
+            kind: Which of the images of the data they are.
+            found: The images, divided as if the run were new.
+            named: Whether the images to validate on are named, not chosen.
+        """
+        uses = [image.use for image in found]
+        if kind in self._kept:
+            uses, lines = self._kept[kind].apply(found, named=named)
+            if self._processes()[0] == 0:
+                for line in lines:
+                    say(line)
+        self._split[kind] = tuple(image._replace(use=use) for image, use in zip(found, uses, strict=True))
+        return uses
+
+    def test_dataloader(self) -> Any:
+        """Return the loader of the images to validate on, for Lightning's `Trainer.test`.
+
+        Raises:
+            DataError: There are none.
+        """
+        loader = self.val_dataloader()
+        if isinstance(loader, list):
+            raise DataError("No images are set aside.", "Give some (val).")
+        return loader
+
+    def predict_dataloader(self) -> Any:
+        """Return the same as `test_dataloader`, for Lightning's `Trainer.predict`."""
+        return self.test_dataloader()
 
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""

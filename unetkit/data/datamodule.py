@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader
 
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
-from unetkit.data.heights import PLAIN_NOTE, Heights
+from unetkit.data.heights import Heights
 from unetkit.data.image_labels import LabelledCrops, LabelledImages, VariedImages, load_labelled
-from unetkit.data.objects import SmallestObject, are_plain, find_parts, find_smallest, to_objects
-from unetkit.data.pairs import Pair
+from unetkit.data.kept import TRAIN, VAL, Use
+from unetkit.data.objects import SmallestObject, describe_plain, find_parts, find_smallest, to_objects
+from unetkit.data.pairs import Pair, Unpaired
 from unetkit.data.places import Places
 from unetkit.data.sampling import Sampling, count_crops, plan_visits
 from unetkit.data.split import check_apart, check_folds, check_one_fold, split_folds, split_fraction
@@ -34,6 +35,7 @@ from unetkit.data.transforms import Augmentation
 from unetkit.data.weight_map import BorderWeight, WeightMaps
 from unetkit.errors import ConfigError, DataError
 from unetkit.inference.grid import check_multiple
+from unetkit.io.masks import say_taken
 from unetkit.models.spec import Normalization, TrainingImages
 from unetkit.report.console import say
 
@@ -54,6 +56,8 @@ class SegmentationData(TrainingData):
             a stack, the fraction is a run of neighbouring pages, since pages side by side are almost the same.
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on; of `val`, or of `train` where `val` is a fraction.
+        unpaired: What to do with images without a mask and masks without an image: "stop" is an error, "skip" leaves
+            them out.
         folds: Number of folds for cross-validation, in place of the fraction `val`: the images of `train` are split
             into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
             Of a stack, each fold is a run of neighbouring pages; images with the same pixels share a fold.
@@ -86,6 +90,7 @@ class SegmentationData(TrainingData):
         val: float | str = 0.1,
         val_masks: str | None = None,
         val_pages: str | None = None,
+        unpaired: Unpaired = "stop",
         folds: int | None = None,
         fold: int | Literal["all"] | None = None,
         crop: int = 256,
@@ -109,6 +114,7 @@ class SegmentationData(TrainingData):
         self.val = val
         self.val_masks = val_masks
         self.val_pages = val_pages
+        self.unpaired = unpaired
         self.folds = folds
         self.fold = "all" if folds is not None and fold is None else fold
         self.crops_per_epoch = crops_per_epoch
@@ -117,7 +123,7 @@ class SegmentationData(TrainingData):
         self.image_labels = image_labels
         self.border_weight = border_weight
         self.cache_gb = cache_gb
-        self._places = Places(train, masks, pages, val, val_masks, val_pages)
+        self._places = Places(train, masks, pages, val, val_masks, val_pages, unpaired)
         self.classes = 2
         self.heights: Heights | None = None
         self._store: ImageStore | None = None
@@ -131,28 +137,41 @@ class SegmentationData(TrainingData):
         """Find, read, check and measure all images, once.
 
         Args:
-            stage: "fit" or "validate"; for any other there is nothing to do.
+            stage: "fit", "validate", "test" or "predict", which all take the same images.
 
         Raises:
             DataError: The images and masks cannot be trained on.
             ImageError: A file that cannot be read.
         """
-        if self._store is not None or stage not in ("fit", "validate"):
+        if self._store is not None or stage not in ("fit", "validate", "test", "predict"):
             return
         check_one_fold(self.fold)
         train, val = self._find()
         store = ImageStore([*train, *val], self.normalization, round(self.cache_gb * 2**30))
-        self._train_indices = list(range(len(train)))
-        self._val_indices = list(range(len(train), len(store.records)))
-        if self.folds is not None and isinstance(self.fold, int):
-            digests = [record.digest for record in store.records]
-            self._train_indices, self._val_indices = split_folds(train, digests, self.folds, self.fold, self.seed)
+        self._divide_records(store.records, len(train))
         self._check_masks([store.records[index] for index in self._train_indices])
+        if self._processes()[0] == 0:
+            for sentence in say_taken([(record.pair.name, record.meaning) for record in store.records], "mask"):
+                say(sentence)
         self._store = store
         self._set_channels(common_channels({record.channels: record.pair.image.name for record in store.records}))
         names = {r.info.channel_names for r in store.records if r.channels == self.channels}
         self.channel_names = names.pop() if len(names) == 1 else ()
         self.pixel_size_um = common_pixel_size(store.records)
+
+    def _divide_records(self, records: Sequence[Record], train: int) -> None:
+        """Choose the images to validate on; without folds, those after the first `train`."""
+        uses = [TRAIN] * train + [VAL] * (len(records) - train)
+        if self.folds is not None:
+            digests = [record.digest for record in records]
+            for fold in range(self.folds):
+                for index in split_folds([r.pair for r in records], digests, self.folds, fold, self.seed)[1]:
+                    uses[index] = str(fold)
+        found = [Use(record.pair.name, record.digest, use) for record, use in zip(records, uses, strict=True)]
+        uses = self._divide("images", found, named=self._places.names_validation)
+        held = VAL if self.folds is None else str(self.fold)
+        self._train_indices = [index for index, use in enumerate(uses) if use != held]
+        self._val_indices = [index for index, use in enumerate(uses) if use == held]
 
     def prepare_for(
         self, channels: int, classes: int, stride: int, *, heights: bool = False, weighted: bool = False
@@ -218,6 +237,7 @@ class SegmentationData(TrainingData):
             side=self.crop,
             channels=self.channels,
             normalization=self.normalization,
+            divide=lambda found: self._divide("labelled", found),
         )
 
     def train_dataloader(self) -> CropLoader:
@@ -264,7 +284,7 @@ class SegmentationData(TrainingData):
         images = self.val_items()
         for place, index in enumerate(self._val_indices):
             labels = to_objects(self._loaded().read(index)[1])
-            yield images[place], find_parts(labels)[1] if self.heights.connected else labels
+            yield images[place], find_parts(labels)[1] if self._loaded().records[index].numbered is False else labels
 
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""
@@ -355,6 +375,9 @@ class SegmentationData(TrainingData):
     def _find(self) -> tuple[list[Pair], list[Pair]]:
         """Find the pairs to train on and those to validate on."""
         pairs = self._places.find()
+        left_out = self._places.left_out()
+        if left_out and self._processes()[0] == 0:
+            say(f"Left out, since they have no mask or no image: {len(left_out)} files, such as {left_out[0].name}.")
         if self.folds is not None:
             return pairs, []
         if not self._places.names_validation:
@@ -378,10 +401,11 @@ class SegmentationData(TrainingData):
             self.normalization = measure_dataset(train, self.normalization, channels)
 
     def _heights(self) -> Heights:
-        plain = are_plain(self._loaded().records[index].numbered for index in self._train_indices)
-        if plain and self._processes()[0] == 0:
-            say(PLAIN_NOTE)
-        return Heights(connected=plain)
+        records = self._loaded().records
+        note = describe_plain({records[i].pair.name: records[i].numbered for i in self._train_indices})
+        if note and self._processes()[0] == 0:
+            say(note)
+        return Heights()
 
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:

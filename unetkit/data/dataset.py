@@ -126,7 +126,9 @@ class CropDataset(Dataset[Item]):
         labels = targets if self._weights is None else targets[..., 0]
         item = make_item(record, pixels, to_classes(labels, self._classes), self._channels, self._normalization)
         if self._heights is not None:
-            item["height"] = torch.from_numpy(self._heights(labels.astype(np.uint16)))
+            item["height"] = torch.from_numpy(
+                self._heights(labels.astype(np.uint16), connected=record.numbered is False)
+            )
         if self._weights is not None:
             item["weight"] = torch.from_numpy(targets[..., 1].copy())
         return item

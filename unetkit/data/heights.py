@@ -10,26 +10,15 @@ from numpy.typing import NDArray
 
 from unetkit.data.objects import find_parts
 
-PLAIN_NOTE = (
-    "The masks do not number their objects: each connected part of the foreground is taken for one. "
-    "Objects that touch are told apart if each has its own number in the masks."
-)
-
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 """A pixel and its 4 neighbours."""
 
 
 @dataclass(frozen=True)
 class Heights:
-    """Computes the heights of a crop's pixels from its labels.
+    """Computes the heights of a crop's pixels from its labels."""
 
-    Args:
-        connected: Whether the labels do not number the objects: then the parts of the foreground are the objects.
-    """
-
-    connected: bool = False
-
-    def __call__(self, labels: NDArray[np.uint16]) -> NDArray[np.float32]:
+    def __call__(self, labels: NDArray[np.uint16], *, connected: bool = False) -> NDArray[np.float32]:
         """Compute the height of each pixel.
 
         It is the pixel's Euclidean distance to the nearest one that is not of its object, divided by the
@@ -39,6 +28,7 @@ class Heights:
 
         Args:
             labels: (h, w), 0 for background.
+            connected: Whether the labels do not number the objects: then the parts of the foreground are the objects.
 
         Returns:
             (h, w), 0 in the background, above 0 and up to 1 in objects.
@@ -47,7 +37,7 @@ class Heights:
         inside = (labels > 0) & (cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, CROSS) == 0)
         distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
         heights: NDArray[np.float32] = np.where(labels > 0, distance + 1, 0).astype(np.float32)
-        objects = find_parts(labels)[1] if self.connected else labels
+        objects = find_parts(labels)[1] if connected else labels
         summits = np.zeros(int(objects.max()) + 1, np.float32)
         np.maximum.at(summits, objects.ravel(), heights.ravel())
         summits[0] = 1

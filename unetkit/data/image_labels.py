@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from math import exp, log
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -18,14 +19,16 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from unetkit.data.dataset import CropDataset, visiting_order
+from unetkit.data.kept import TRAIN, VAL, Use, found_uses
 from unetkit.data.loading import hash_pixels
 from unetkit.data.store import SAMPLED_PIXELS, common_channels, to_channels
-from unetkit.data.transforms import PRESETS, Augmentation, Transform
+from unetkit.data.transforms import PRESETS, Augmentation, Transform, magnify
 from unetkit.errors import DataError
 from unetkit.io.files import open_image
 from unetkit.io.resize import read_square
+from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.spec import Normalization
-from unetkit.models.statistics import Statistics, measure_range, measure_statistics, sample_pixels
+from unetkit.models.statistics import Statistics, measure_range, measure_statistics
 
 
 class LabelledItem(TypedDict):
@@ -178,6 +181,7 @@ def load_labelled(
     side: int,
     channels: int | None,
     normalization: Normalization,
+    divide: Callable[[Sequence[Use]], list[str]] = found_uses,
 ) -> LabelledImages:
     """Read all images, resized to `side` x `side`, and set some aside.
 
@@ -192,11 +196,12 @@ def load_labelled(
         side: Side of the square.
         channels: Channels that the network takes; None for as many as the images have.
         normalization: How to measure the images.
+        divide: Takes the images that are chosen, each with its use, and returns the uses that they are to have.
 
     Raises:
         ImageError: A file that cannot be read.
-        DataError: The CSV cannot be used, an image has several planes or other channels than 1 or `channels`, or none
-            to train on shows one of the classes.
+        DataError: The CSV cannot be used, an image has several planes or other channels than 1 or `channels`, copies of
+            an image have different labels, or none to train on shows one of the classes.
     """
     labels = read_labels(path, classes)
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1)) as pool:
@@ -207,12 +212,47 @@ def load_labelled(
         raise DataError(
             f"{unfit[0].path} has {unfit[0].pixels.shape[0]} channels.", f"Label images with 1 or {channels} channels."
         )
+    _check_copies(images, path)
     others = [image for image in images if image.path.resolve() not in train | val]
-    aside = val | _set_aside(others, part, seed)
+    aside = val | _divide(others, part, seed, path.parent, divide)
     kept = tuple(image for image in images if image.path.resolve() not in aside)
     check_classes(kept, classes, path, "train")
     held_out = tuple(image for image in images if image.path.resolve() in aside)
     return LabelledImages(kept, held_out, channels, normalization)
+
+
+def _check_copies(images: Sequence[LabelledImage], path: Path) -> None:
+    """Raise a DataError if images with the same pixels have different labels: one of them is wrong."""
+    first: dict[str, LabelledImage] = {}
+    for image in images:
+        other = first.setdefault(hash_pixels(image.pixels), image)
+        if other.label != image.label:
+            raise DataError(
+                f"{other.path} and {image.path} are the same image, but {path} gives them different labels.",
+                "Correct one of the labels, or leave both images out.",
+            )
+
+
+def _divide(
+    images: Sequence[LabelledImage],
+    part: float | tuple[int, int],
+    seed: int,
+    root: Path,
+    divide: Callable[[Sequence[Use]], list[str]],
+) -> set[Path]:
+    """Choose the images to set aside, names being relative to `root`, and have the choice looked over."""
+    uses = dict.fromkeys((image.path.resolve() for image in images), TRAIN)
+    if isinstance(part, tuple):
+        for fold in range(part[1]):
+            uses |= dict.fromkeys(_set_aside(images, (fold, part[1]), seed), str(fold))
+    else:
+        uses |= dict.fromkeys(_set_aside(images, part, seed), VAL)
+    found = [
+        Use(os.path.relpath(image.path, root), hash_pixels(image.pixels), uses[image.path.resolve()])
+        for image in images
+    ]
+    held = str(part[0]) if isinstance(part, tuple) else VAL
+    return {image.path.resolve() for image, use in zip(images, divide(found), strict=True) if use == held}
 
 
 def _set_aside(images: Sequence[LabelledImage], part: float | tuple[int, int], seed: int) -> set[Path]:
@@ -236,7 +276,7 @@ def _set_aside(images: Sequence[LabelledImage], part: float | tuple[int, int], s
 
 def _load(file: Path, label: int, side: int, normalization: Normalization) -> LabelledImage:
     """Read and measure one image."""
-    with closing(open_image(file)) as source:
+    with closing(ValidSource(open_image(file))) as source:
         if source.info.planes > 1:
             raise DataError(f"{file} has {source.info.planes} planes.", "Label images of one plane.")
         values = sample_pixels(source, 0)
@@ -267,6 +307,7 @@ class VariedImages(Dataset[LabelledItem]):
         self._seed = seed
         kinds = {image.pixels.shape[0] for image in labelled.train} if augmentation != PRESETS["none"] else set()
         self._transforms = {kind: Transform(augmentation, kind) for kind in kinds}
+        self._scale_logs = (log(augmentation.scale[0]), log(augmentation.scale[1]))
 
     def __len__(self) -> int:
         """Number of images in an epoch."""
@@ -282,9 +323,10 @@ class VariedImages(Dataset[LabelledItem]):
         if self._transforms:
             low, width = image.range.center[:, None, None], image.range.scale[:, None, None]
             rng = np.random.default_rng((self._seed, epoch, index, 1))
-            varied = self._transforms[pixels.shape[0]](
-                (pixels - low) / width, np.zeros(pixels.shape[1:], np.uint8), rng
-            )
+            unit = (pixels - low) / width
+            if any(self._scale_logs):
+                unit = magnify(unit, exp(rng.uniform(*self._scale_logs)))
+            varied = self._transforms[pixels.shape[0]](unit, np.zeros(pixels.shape[1:], np.uint8), rng)
             pixels = varied[0] * width + low
         return self._labelled.item(image, pixels)
 

@@ -108,6 +108,7 @@ class LabelledData(TrainingData):
             side=self.crop,
             channels=channels,
             normalization=self.normalization,
+            divide=lambda found: self._divide("labelled", found),
         )
         if self.val or self.folds is not None:
             check_classes(found.val, classes, path, "validate")

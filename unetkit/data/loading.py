@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.data.pairs import Pair
-from unetkit.errors import DataError
 from unetkit.io.files import open_image
-from unetkit.io.image import ImageInfo
+from unetkit.io.image import ArraySource, ImageInfo
+from unetkit.io.masks import PLAIN_NUMBERS, Meaning, decide, open_mask
 from unetkit.io.reading import Reading
+from unetkit.models.sampling import Holes, Sample, take_sample
 from unetkit.models.statistics import check_finite
-
-LOSSY_SUFFIXES = (".jpg", ".jpeg")
-"""Masks in these files are foreground from half the range on: compression leaves small values around every edge."""
 
 FOREGROUND_POINTS = 1024
 """Number of foreground positions that are kept of each image."""
@@ -29,7 +28,7 @@ def load_pair(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:
     """Read an image and its mask whole.
 
     Returns:
-        Pixels (C, H, W) in the file's dtype, and labels (H, W) as `to_labels` gives them.
+        Pixels (C, H, W) in the file's dtype, and labels (H, W) as `read_labels` gives them.
 
     Raises:
         ImageError: A file that cannot be read, or NaN or infinite pixels.
@@ -39,62 +38,90 @@ def load_pair(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:
     return pixels, labels
 
 
-def read_pair(pair: Pair, window: Window | None = None) -> tuple[NDArray[Any], NDArray[Any], ImageInfo]:
+def read_pair(
+    pair: Pair, window: Window | None = None, holes: Holes | None = None
+) -> tuple[NDArray[Any], NDArray[Any], ImageInfo]:
     """Read a window of a pair, or the whole of it, with what the image's file says about itself.
 
-    Without a mask all is background.
-    """
-    pixels, info = _read(pair.image, pair.image_plane, window, pair.image_axes)
-    check_finite(pixels, str(pair.image))
-    if pair.mask is None:
-        return pixels, np.zeros(pixels.shape[1:], np.uint8), info
-    mask, _ = _read(pair.mask, pair.mask_plane, window, expand_palette=False)
-    return pixels, to_labels(mask, pair.mask), info
-
-
-def _read(
-    path: Path, plane: int | None, window: Window | None, axes: str | None = None, *, expand_palette: bool = True
-) -> tuple[NDArray[Any], ImageInfo]:
-    source = open_image(path, Reading(axes=axes), expand_palette=expand_palette)
-    try:
-        rows, columns = window or (slice(0, source.info.height), slice(0, source.info.width))
-        return source.read(plane or 0, rows, columns), source.info
-    finally:
-        source.close()
-
-
-def to_labels(mask: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Turn the pixels of a mask into labels, above zero for foreground.
+    Without a mask all is background. What holds no data in the image is its background.
 
     Args:
-        mask: (C, h, w): one channel, or several that are equal (a mask saved as RGB); bool, integer or float.
-        path: File of the mask, for messages; its suffix says whether its compression is lossy.
+        pair: The image and its mask.
+        window: The window; by default the whole.
+        holes: What of the image holds no data; it is found out where the whole is read.
+    """
+    pixels, info = read_pixels(pair, window, holes)
+    labels, _ = read_labels(pair)
+    if labels is None:
+        return pixels, np.zeros(pixels.shape[1:], np.uint8), info
+    return pixels, labels if window is None else labels[window], info
 
-    Returns:
-        (h, w) in the smallest of uint8, uint16 and int32 that holds the values. Fractions (soft masks, 1/255) are 1
-        where above zero.
+
+def read_measured(pair: Pair) -> tuple[NDArray[Any], ImageInfo, Sample]:
+    """Read the whole of an image, what its file says about itself, and what stands for it in statistics.
 
     Raises:
-        DataError: Channels that differ, NaN or infinite values.
+        ImageError: A file that cannot be read, or NaN or infinite pixels.
     """
-    if any(not np.array_equal(mask[0], other) for other in mask[1:]):
-        raise DataError(
-            f"{path} is a mask with {mask.shape[0]} channels that differ.",
-            "Save it as one channel that holds the number of each pixel's class or object.",
-        )
-    plane: NDArray[Any] = mask[0]
-    if path.suffix.lower() in LOSSY_SUFFIXES:
-        return (plane >= 128).astype(np.uint8)
-    if plane.dtype.kind == "f":
-        if not np.isfinite(plane).all():
-            raise DataError(f"{path} is a mask with NaN or infinite values.", "Use 0 for the background.")
-        if np.any(plane != np.rint(plane)):
-            return (plane > 0).astype(np.uint8)
-    low, high = (int(plane.min()), int(plane.max())) if plane.size else (0, 0)
-    if low < -(2**31) or high >= 2**31:
-        raise DataError(f"{path} is a mask with the value {max(high, -low)}.", "Number classes and objects from 1 up.")
-    dtype = next((kind for kind in (np.uint8, np.uint16) if low >= 0 and high <= np.iinfo(kind).max), np.int32)
-    return plane.astype(dtype)
+    pixels, info = _read(pair, None)
+    source = ArraySource(pixels, "CYX", str(pair.image))
+    source.info = replace(source.info, nodata=info.nodata)
+    sample = take_sample(source, 0)
+    if sample.holes is not None:
+        pixels, _ = sample.holes.patch(pixels, 0, 0)
+    check_finite(pixels, str(pair.image))
+    return pixels, info, sample
+
+
+def read_pixels(pair: Pair, window: Window | None = None, holes: Holes | None = None) -> tuple[NDArray[Any], ImageInfo]:
+    """Read a window of an image, or the whole of it, with what its file says about itself; see `read_pair`.
+
+    Raises:
+        ImageError: A file that cannot be read, or NaN or infinite pixels.
+    """
+    if window is None:
+        pixels, info, _ = read_measured(pair)
+        return pixels, info
+    pixels, info = _read(pair, window)
+    if holes is not None:
+        pixels, _ = holes.patch(pixels, window[0].start, window[1].start)
+    check_finite(pixels, str(pair.image))
+    return pixels, info
+
+
+def _read(pair: Pair, window: Window | None) -> tuple[NDArray[Any], ImageInfo]:
+    with closing(open_image(pair.image, Reading(axes=pair.image_axes))) as source:
+        return source.read(pair.image_plane or 0, *_window(window, source.info)), source.info
+
+
+def read_labels(
+    pair: Pair, window: Window | None = None, meaning: Meaning | None = None
+) -> tuple[NDArray[Any] | None, Meaning]:
+    """Read the labels of a mask, 0 for background, and what its values mean.
+
+    Args:
+        pair: Where the mask is.
+        window: What of it to read; all by default.
+        meaning: What its values mean, as a reading of the whole mask decided; needed with a window.
+
+    Returns:
+        (h, w) in the smallest of uint8, uint16 and int32 that holds the values, None without a mask; and
+        the meaning.
+
+    Raises:
+        ImageError: A file that cannot be read.
+        DataError: A mask that is not one plane of labels.
+    """
+    if pair.mask is None:
+        return None, PLAIN_NUMBERS
+    with closing(open_mask(pair.mask)) as source:
+        mask = source.read(pair.mask_plane or 0, *_window(window, source.info))
+        meaning = meaning or decide([mask], source.info)
+        return meaning.labels(mask), meaning
+
+
+def _window(window: Window | None, info: ImageInfo) -> Window:
+    return window or (slice(0, info.height), slice(0, info.width))
 
 
 def hash_pixels(pixels: NDArray[Any]) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+MASK_VALUES = (255, 65535)
+"""Values of the foreground of masks, that no single object has as its number."""
+
+PARTS_OF_OBJECT = 2
+"""A single object may be in so many parts."""
 
 FEWEST_OBJECTS = 20
 """Of fewer objects the small ones tell nothing of those to come."""
@@ -43,10 +48,26 @@ def numbers_objects(labels: NDArray[Any]) -> bool | None:
     return False if find_parts(labels)[0] > 1 else None
 
 
-def are_plain(numbered: Iterable[bool | None]) -> bool:
-    """Say whether masks are foreground and background only, in more of those that show it than not."""
-    counts = Counter(numbered)
-    return counts[False] > counts[True]
+def may_be_one_object(value: int, parts: int) -> bool:
+    """Say whether a foreground of one value, in several parts, may be one object, where other masks number theirs."""
+    return value not in MASK_VALUES and parts <= PARTS_OF_OBJECT
+
+
+def describe_plain(numbered: Mapping[str, bool | None]) -> str:
+    """Say which masks do not number their objects, and what is done about it; empty where all do.
+
+    Args:
+        numbered: Whether each mask numbers its objects, by name; None where that cannot be told.
+    """
+    plain = [name for name, own in numbered.items() if own is False]
+    if not plain:
+        return ""
+    some = True in numbered.values()
+    which = f"{len(plain)} of {len(numbered)} masks, such as that of {plain[0]}, do" if some else "The masks do"
+    return (
+        f"{which} not number their objects: each connected part of the foreground is taken for one"
+        f"{' in them' if some else ''}. Objects that touch are told apart if each has its own number in the masks."
+    )
 
 
 def measure_objects(labels: NDArray[Any]) -> NDArray[np.int64]:

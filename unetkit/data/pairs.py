@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from unetkit.errors import DataError
+from unetkit.data.names import KNOWN, Pairs, pair_names, split_folder
+from unetkit.errors import DataError, ImageError
 from unetkit.io.files import find_images, image_stem, is_folder, open_image
 from unetkit.io.image import UNNAMED_AXES, ImageInfo
+from unetkit.io.masks import read_mask_info
 from unetkit.io.reading import Reading
 
-MASK_SUFFIXES = ("_masks", "_mask", "_labels", "_label", "_seg")
-"""Endings that a mask's stem may have after the stem of its image."""
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "raw")
+MASK_FOLDERS = (
+    *("masks", "mask", "labels", "label", "labelstr", "annotations", "segmentations", "gt", "groundtruth"),
+    "ground_truth",
+)
+"""Names (lower case) of the folders of images and masks in a folder that has both."""
+
+Unpaired = Literal["stop", "skip"]
+"""What to do with images without a mask and masks without an image: an error, or leave them out."""
+
+CSV_WAY = "list the pairs in a CSV with the columns image and mask, and give that"
 
 LAYOUT = "Put the images in {0}/images and their masks, with the same names, in {0}/masks"
 
@@ -40,15 +53,18 @@ class Pair:
     image_axes: str | None = None
 
 
-def find_pairs(images: Path, masks: Path | None = None, pages: str | None = None) -> list[Pair]:
+def find_pairs(
+    images: Path, masks: Path | None = None, pages: str | None = None, unpaired: Unpaired = "stop"
+) -> list[Pair]:
     """Find the pairs of image and mask, and check that their sizes agree.
 
     Args:
-        images: A folder with `images` and `masks` in it, whose files pair by stem (a mask may end in "_mask", "_label"
-            or "_seg"); or a folder of images, an image or a stack, with `masks` given; or a CSV with the columns
-            `image` and `mask`, whose paths are relative to it.
+        images: A folder with `images` and `masks` in it, or one that holds both, whose files pair by name (see
+            `unetkit.data.names`); or a folder of images, an image or a stack, with `masks` given; or a CSV with the
+            columns `image` and `mask`, whose paths are relative to it.
         masks: Folder, file or stack of the masks.
         pages: Pages of a stack to use, counted from 0, both ends included: "0-20,24". None for all.
+        unpaired: What to do with images without a mask and masks without an image in folders.
 
     Returns:
         Pairs in the order of names and planes. An image of several planes (Z, T, pages) with a mask of as many gives a
@@ -63,13 +79,18 @@ def find_pairs(images: Path, masks: Path | None = None, pages: str | None = None
         _check_exists(masks)
     _check_stack(images, pages)
     if is_folder(images):
-        files = _pair_by_stem(*_folders(images, masks))
+        files, without_mask, without_image = _pair_folders(images, masks)
+        if unpaired == "stop" or not files:
+            _check_paired(without_mask, without_image, images, masks)
     elif images.suffix.lower() == ".csv":
         files = _read_list(images)
     elif masks is None or is_folder(masks):
         raise DataError(f"{images} is one file, but its mask is not given.", "Give the file of its masks (data.masks).")
     else:
         files = [(image_stem(images), images, masks)]
+    own = [image.name for _, image, mask in files if image == mask]
+    if own:
+        raise DataError(f"{own[0]} is given as an image and as its own mask.", "Give the file of its mask.")
     pairs: list[Pair] = []
     sizes: list[str] = []
     for name, image, mask in files:
@@ -100,9 +121,11 @@ def find_unmasked(images: Path, pages: str | None = None) -> list[Pair]:
     """
     _check_exists(images)
     _check_stack(images, pages)
-    folder = images / "images" if (images / "images").is_dir() else images
+    files = [images]
+    if is_folder(images):
+        files, _ = split_folder(find_images(_subfolder(images, IMAGE_FOLDERS) or images))
     planes: list[Pair] = []
-    for path in find_images(folder) if is_folder(images) else [images]:
+    for path in files:
         name, count = image_stem(path), _read_info(path).planes
         planes += (
             [Pair(name, path, None)] if count == 1 else [Pair(f"{name}[{i}]", path, None, i) for i in range(count)]
@@ -146,62 +169,83 @@ def _check_stack(images: Path, pages: str | None) -> None:
         )
 
 
+def find_unpaired(images: Path, masks: Path | None = None) -> list[Path]:
+    """Return the images of folders without a mask, and the masks without an image."""
+    if not is_folder(images):
+        return []
+    _, without_mask, without_image = _pair_folders(images, masks)
+    return [*without_mask, *without_image]
+
+
+def _pair_folders(images: Path, masks: Path | None) -> tuple[Pairs, list[Path], list[Path]]:
+    """Return the pairs of folders, the images without a mask, and the masks without an image."""
+    image_folder, mask_folder = _folders(images, masks)
+    if image_folder.samefile(mask_folder):
+        image_files, mask_files = split_folder(find_images(image_folder))
+        return pair_names(image_files, mask_files)
+    return pair_names(find_images(image_folder), find_images(mask_folder))
+
+
 def _folders(images: Path, masks: Path | None) -> tuple[Path, Path]:
-    """Return the folder of the images and the one of the masks."""
+    """Return the folder of the images and the one of the masks, which may be the same."""
+    of_images, of_masks = (_subfolder(images, names) for names in (IMAGE_FOLDERS, MASK_FOLDERS))
     if masks is not None:
         if not is_folder(masks):
             raise DataError(f"{images} is a folder, but {masks} is a file.", "Give the folder of the masks.")
-        return (images / "images" if (images / "images").is_dir() else images), masks
-    missing = [name for name in ("images", "masks") if not (images / name).is_dir()]
-    if missing:
+        return (images if of_images is None or masks.samefile(images) else of_images), masks
+    if of_images is not None and of_masks is not None:
+        return of_images, of_masks
+    if of_images is None and of_masks is None and _holds_both(images):
+        return images, images
+    missing = [name for name, found in (("images", of_images), ("masks", of_masks)) if found is None]
+    raise DataError(
+        f"{images} has no folder {' and no folder '.join(missing)}.",
+        f"{LAYOUT.format(images)}, or give the folder of the masks (data.masks).",
+    )
+
+
+def _subfolder(folder: Path, names: Sequence[str]) -> Path | None:
+    """Return the folder in a folder that has the first of some names, upper or lower case."""
+    found = {path.name.lower(): path for path in folder.iterdir() if is_folder(path)}
+    return next((found[name] for name in names if name in found), None)
+
+
+def _holds_both(folder: Path) -> bool:
+    """Whether a folder holds images and masks side by side, as their names say."""
+    try:
+        return bool(split_folder(find_images(folder))[1])
+    except ImageError:  # it has no images at all
+        return False
+
+
+def _check_paired(
+    without_mask: Sequence[Path], without_image: Sequence[Path], images: Path, masks: Path | None
+) -> None:
+    """Raise a DataError if images or masks are left."""
+    image_folder, mask_folder = _folders(images, masks)
+    skip = "leave them out (--data.unpaired skip)"
+    if without_mask:
+        names = [path.name for path in without_mask]
+        left = f" Masks without an image: {_some([path.name for path in without_image])}." if without_image else ""
         raise DataError(
-            f"{images} has no folder {' and no folder '.join(missing)}.",
-            f"{LAYOUT.format(images)}, or give the folder of the masks (data.masks).",
+            f"{_count(names, 'image has', 'images have')} no mask in {mask_folder}: {_some(names)}.{left}",
+            _channel_remedy(without_mask) or f"Add masks with the same names or {KNOWN}; or {CSV_WAY}; or {skip}.",
         )
-    return images / "images", images / "masks"
-
-
-def _pair_by_stem(images: Path, masks: Path) -> list[tuple[str, Path, Path]]:
-    """Pair the files of two folders, each file exactly once."""
-    by_stem = _by_stem((image_stem(path), path) for path in find_images(images))
-    mask_files = find_images(masks)
-    masks_by_stem = _by_stem((_mask_stem(path, by_stem), path) for path in mask_files)
-    lonely = [path.name for stem, path in by_stem.items() if stem not in masks_by_stem]
-    if lonely:
+    if without_image:
+        names = [path.name for path in without_image]
         raise DataError(
-            f"{_count(lonely, 'image has', 'images have')} no mask in {masks}: {_some(lonely)}.",
-            "Add masks with the same names, or remove these images.",
+            f"{_count(names, 'mask has', 'masks have')} no image in {image_folder}: {_some(names)}.",
+            f"Add images with the same names; or {CSV_WAY}; or {skip}.",
         )
-    lonely = [path.name for stem, path in masks_by_stem.items() if stem not in by_stem]
-    if lonely:
-        raise DataError(
-            f"{_count(lonely, 'mask has', 'masks have')} no image in {images}: {_some(lonely)}.",
-            "Add images with the same names, or remove these masks.",
+
+
+def _channel_remedy(images: Sequence[Path]) -> str:
+    """Return what to do about images that are further channels, as nnU-Net numbers them; empty if they are none."""
+    if all(re.search(r"_000[1-9]$", image_stem(path)) for path in images):
+        return (
+            "They look like further channels of nnU-Net: put the channels of an image into one file (C, height, width)."
         )
-    return [(stem, path, masks_by_stem[stem]) for stem, path in by_stem.items()]
-
-
-def _mask_stem(path: Path, image_stems: Iterable[str]) -> str:
-    """Return the stem of the image that a mask belongs to: its own, or that before "_mask" and the like."""
-    stem = image_stem(path)
-    if stem in image_stems:
-        return stem
-    for suffix in MASK_SUFFIXES:
-        if stem.lower().endswith(suffix):
-            return stem[: -len(suffix)]
-    return stem
-
-
-def _by_stem(files: Iterable[tuple[str, Path]]) -> dict[str, Path]:
-    by_stem: dict[str, Path] = {}
-    for stem, path in files:
-        if stem in by_stem:
-            raise DataError(
-                f"{by_stem[stem].name} and {path.name} in {path.parent} both stand for '{stem}'.",
-                "Keep one of them: images and masks are paired by the name before the suffix.",
-            )
-        by_stem[stem] = path
-    return by_stem
+    return ""
 
 
 def _read_list(path: Path) -> list[tuple[str, Path, Path]]:
@@ -236,7 +280,7 @@ def _read_list(path: Path) -> list[tuple[str, Path, Path]]:
 
 def _match_planes(name: str, image: Path, mask: Path) -> tuple[list[Pair], str]:
     """Pair the planes of an image with those of its mask; the second value says how their sizes differ, if they do."""
-    of_image, of_mask = _read_info(image), _read_info(mask, expand_palette=False)
+    of_image, of_mask = _read_info(image), read_mask_info(mask)
     axes = None
     if of_mask.planes == 1:
         axes = _training_axes(of_image, (of_mask.height, of_mask.width))
@@ -271,8 +315,8 @@ def _training_axes(info: ImageInfo, size: tuple[int, int]) -> str | None:
     return axes
 
 
-def _read_info(path: Path, axes: str | None = None, *, expand_palette: bool = True) -> ImageInfo:
-    source = open_image(path, Reading(axes=axes), expand_palette=expand_palette)
+def _read_info(path: Path, axes: str | None = None) -> ImageInfo:
+    source = open_image(path, Reading(axes=axes))
     try:
         return source.info
     finally:

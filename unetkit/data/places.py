@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from unetkit.data.pairs import Pair, find_pairs
+from unetkit.data.pairs import Pair, Unpaired, find_pairs, find_unpaired
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Places:
         val: Images to validate on; a fraction, or None, where they are taken from `train`.
         val_masks: Masks of `val`.
         val_pages: Pages to validate on, of the stack `val`, or of `train` where `val` names none.
+        unpaired: What to do with images without a mask and masks without an image; None for "stop".
     """
 
     train: str
@@ -27,6 +28,7 @@ class Places:
     val: float | str | None = None
     val_masks: str | None = None
     val_pages: str | None = None
+    unpaired: Unpaired | None = None
 
     @property
     def names_validation(self) -> bool:
@@ -35,13 +37,21 @@ class Places:
 
     def find(self) -> list[Pair]:
         """Find the pairs of `train`; see `find_pairs`."""
-        return find_pairs(Path(self.train), _path(self.masks), self.pages)
+        return find_pairs(Path(self.train), _path(self.masks), self.pages, self.unpaired or "stop")
 
     def find_validation(self) -> list[Pair]:
         """Find the pairs that are named to validate on, see `find_pairs`; none where they are a fraction."""
         if isinstance(self.val, str):
-            return find_pairs(Path(self.val), _path(self.val_masks), self.val_pages)
+            return find_pairs(Path(self.val), _path(self.val_masks), self.val_pages, self.unpaired or "stop")
         return find_pairs(Path(self.train), _path(self.masks), self.val_pages) if self.names_validation else []
+
+    def left_out(self) -> list[Path]:
+        """Return the images without a mask and the masks without an image that are skipped."""
+        if self.unpaired != "skip":
+            return []
+        named = [(self.val, self.val_masks)] if isinstance(self.val, str) else []
+        places = [(self.train, self.masks), *named]
+        return [path for images, masks in places for path in find_unpaired(Path(images), _path(masks))]
 
 
 def _path(text: str | None) -> Path | None:

@@ -12,13 +12,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.data.loading import Window, foreground_points, hash_pixels, read_pair
-from unetkit.data.objects import measure_objects, numbers_objects
+from unetkit.data.loading import Window, foreground_points, hash_pixels, read_labels, read_measured, read_pixels
+from unetkit.data.objects import may_be_one_object, measure_objects, numbers_objects
 from unetkit.data.pairs import Pair
 from unetkit.errors import DataError
-from unetkit.io.image import ArraySource, ImageInfo
+from unetkit.io.image import ImageInfo
+from unetkit.io.masks import CUT, PLAIN_NUMBERS, Meaning
+from unetkit.models.sampling import Holes
 from unetkit.models.spec import Normalization, TrainingImages
-from unetkit.models.statistics import Statistics, measure_range, measure_statistics, sample_pixels
+from unetkit.models.statistics import Statistics, measure_range, measure_statistics
 
 SAMPLED_PIXELS = 4096
 """Pixels of each image that the statistics of the data set are measured on."""
@@ -59,6 +61,8 @@ class Record:
         numbered: Whether the mask numbers its objects; None where it cannot be told.
         objects: (n,) pixels of each object of the mask.
         digest: Hash of the image's pixels, see `hash_pixels`.
+        meaning: What the values of the mask mean.
+        holes: Which of its pixels hold no data; None if all do.
     """
 
     pair: Pair
@@ -75,6 +79,8 @@ class Record:
     numbered: bool | None
     objects: NDArray[np.int64]
     digest: str
+    meaning: Meaning = PLAIN_NUMBERS
+    holes: Holes | None = None
 
     @property
     def dtype(self) -> str:
@@ -102,15 +108,17 @@ class ImageStore:
         self._kept: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {}
         pool = ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1))
         try:
-            self.records = list(pool.map(lambda i: self._load(i, pairs[i], lock), range(len(pairs))))
+            self.records = _settle(list(pool.map(lambda i: self._load(i, pairs[i], lock), range(len(pairs)))))
         finally:
             pool.shutdown(cancel_futures=True)
 
     def read(self, index: int, window: Window | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return raw pixels (C, h, w) and labels (h, w) of a window, or of the whole image; do not change them."""
         if index not in self._kept:
-            pixels, labels, _ = read_pair(self.records[index].pair, window)
-            return pixels, labels
+            record = self.records[index]
+            pixels, _ = read_pixels(record.pair, window, record.holes)
+            labels, _ = read_labels(record.pair, window, record.meaning)
+            return pixels, np.zeros(pixels.shape[1:], np.uint8) if labels is None else labels
         pixels, labels = self._kept[index]
         return (pixels, labels) if window is None else (pixels[:, *window], labels[window])
 
@@ -119,12 +127,14 @@ class ImageStore:
         return index in self._kept
 
     def _load(self, index: int, pair: Pair, lock: Lock) -> Record:
-        pixels, labels, info = read_pair(pair)
+        pixels, info, sample = read_measured(pair)
+        found, meaning = read_labels(pair)
+        labels = np.zeros(pixels.shape[1:], np.uint8) if found is None else found
         with lock:
             if (size := pixels.nbytes + labels.nbytes) <= self._free:
                 self._free -= size
                 self._kept[index] = pixels, labels
-        measured = sample_pixels(ArraySource(pixels, "CYX", str(pair.image)), 0)
+        measured = sample.pixels
         chosen = np.random.default_rng(0).integers(0, measured.shape[1], SAMPLED_PIXELS)
         return Record(
             pair=pair,
@@ -141,7 +151,21 @@ class ImageStore:
             numbered=numbers_objects(labels),
             objects=measure_objects(labels),
             digest=hash_pixels(pixels),
+            meaning=meaning,
+            holes=sample.holes,
         )
+
+
+def _settle(records: list[Record]) -> list[Record]:
+    """Where masks number their objects, take one value in two parts for one object, unless it is the value of masks."""
+    if not any(record.numbered for record in records):
+        return records
+    return [
+        replace(record, numbered=True, objects=record.objects.sum(keepdims=True))
+        if record.numbered is False and may_be_one_object(record.highest_label, len(record.objects))
+        else record
+        for record in records
+    ]
 
 
 def check_foreground(records: Sequence[Record]) -> None:
@@ -193,6 +217,12 @@ def check_labels(records: Sequence[Record], classes: int) -> None:
     if classes == 2:
         return
     highest = max(records, key=lambda record: record.highest_label)
+    cut = next((record for record in records if record.meaning.kind in (*CUT, "colours")), None)
+    if cut is not None and cut.highest_label > 0:
+        raise DataError(
+            f"{cut.pair.mask} does not hold the numbers of {classes} classes. {cut.meaning.taken}.",
+            f"Save it as PNG or TIFF of one channel with the numbers 0 to {classes - 1}, or set model.classes: 2.",
+        )
     lowest = min(records, key=lambda record: record.lowest_label)
     if lowest.lowest_label < 0:
         raise DataError(

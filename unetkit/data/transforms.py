@@ -24,6 +24,7 @@ _RANGES = {"scale": 0.1, "gamma": 0.1, "noise": 0.0, "blur": 0.0}
 
 _LIMITS = {
     "rotate_degrees": (0.0, 180.0),
+    "shear_degrees": (0.0, 60.0),
     "elastic_displacement": (0.0, 100.0),
     "elastic_spacing": (4.0, 1000.0),
     "hue": (0.0, 180.0),
@@ -38,6 +39,8 @@ def _problem(name: str, value: Any) -> str:
         numbers = isinstance(value, tuple) and len(value) == 2 and all(_is_number(part) for part in value)
         fine = numbers and least <= value[0] <= value[1] <= most
         return "" if fine else f"two numbers, the lower first, between {least:g} and {most:g}"
+    if value is None and name == "flip_vertical":
+        return ""
     least, most = _LIMITS.get(name, (0.0, 1.0))
     return "" if _is_number(value) and least <= value <= most else f"a number from {least:g} to {most:g}"
 
@@ -52,11 +55,15 @@ class Augmentation:
 
     Args:
         flip: Probability of a mirror image, for each axis.
+        flip_vertical: Probability of a mirror image from top to bottom; by default that of `flip`. 0 for images that
+            are never upside down, such as chest films.
         rotate90: Probability of a random number of quarter turns.
         scale: Smallest and largest magnification; each crop has its own, drawn evenly on a logarithmic scale. 2 shows
-            objects twice as large.
+            objects twice as large. Whole images are magnified about their centre, and what is missing is reflected.
         rotate_degrees: Largest rotation to either side, in degrees; the corners are filled by reflection.
         rotate_probability: Probability of a rotation.
+        shear_degrees: Largest slant of vertical lines to either side, in degrees; what is missing is reflected.
+        shear_probability: Probability of a slant.
         elastic_displacement: Standard deviation of the displacement of the elastic control points, in pixels.
         elastic_spacing: Distance between the elastic control points, in pixels; smaller is rougher.
         elastic_probability: Probability of an elastic deformation.
@@ -81,10 +88,13 @@ class Augmentation:
     """
 
     flip: float = 0.5
+    flip_vertical: float | None = None
     rotate90: float = 1.0
     scale: tuple[float, float] = (0.8, 1.25)
     rotate_degrees: float = 15.0
     rotate_probability: float = 0.3
+    shear_degrees: float = 10.0
+    shear_probability: float = 0.0
     elastic_displacement: float = 3.0
     elastic_spacing: float = 48.0
     elastic_probability: float = 0.3
@@ -229,6 +239,17 @@ class Transform:
         return np.ascontiguousarray(lit.reshape(*mask.shape[:2], self._channels).transpose(2, 0, 1)), mask
 
 
+def magnify(pixels: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    """Return an image (C, h, w) magnified about its centre, of the same size: cut off, or reflected beyond its border.
+
+    >>> magnify(np.arange(5, dtype=np.float32).reshape(1, 1, 5), 2)[0, 0].tolist()
+    [1.0, 1.5, 2.0, 2.5, 3.0]
+    """
+    height, width = pixels.shape[1:]
+    matrix = np.array([[factor, 0, (1 - factor) * (width - 1) / 2], [0, factor, (1 - factor) * (height - 1) / 2]])
+    return np.stack([cv2.warpAffine(one, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101) for one in pixels])
+
+
 class _Elastic(A.ElasticTransform):  # type: ignore[misc]  # albumentations has no types
     """Random displacements of coarse control points with cubic interpolation, as in the U-Net paper (MICCAI 2015).
 
@@ -256,15 +277,21 @@ class _Elastic(A.ElasticTransform):  # type: ignore[misc]  # albumentations has 
 
 def _geometry(augmentation: Augmentation) -> list[Any]:
     """Steps that move pixels, for image and mask; inverting is here because it also holds outside the unit range."""
+    upside_down = augmentation.flip if augmentation.flip_vertical is None else augmentation.flip_vertical
+    slant = augmentation.shear_degrees
+    shear = A.Affine(
+        shear={"x": (-slant, slant), "y": 0}, border_mode=cv2.BORDER_REFLECT_101, p=augmentation.shear_probability
+    )
     return [
         A.HorizontalFlip(p=augmentation.flip),
-        A.VerticalFlip(p=augmentation.flip),
+        A.VerticalFlip(p=upside_down),
         A.RandomRotate90(p=augmentation.rotate90),
         A.Rotate(
             limit=augmentation.rotate_degrees,
             border_mode=cv2.BORDER_REFLECT_101,
             p=augmentation.rotate_probability,
         ),
+        *([shear] if augmentation.shear_probability else []),  # without it the others draw what they always drew
         _Elastic(augmentation.elastic_displacement, augmentation.elastic_spacing, p=augmentation.elastic_probability),
         A.InvertImg(p=augmentation.invert_probability),
     ]

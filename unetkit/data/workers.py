@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import cv2
@@ -24,5 +25,10 @@ def default_workers() -> int:
 
 
 def start_worker(worker: int) -> None:  # noqa: ARG001  # the loader passes it
-    """Leave the cores to the other workers, which share them already."""
+    """Leave the cores to the other workers, which share them already, and the signals to the process that trains.
+
+    A batch system sends SIGTERM to all processes: one that died of it would be taken for a fault.
+    """
     cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

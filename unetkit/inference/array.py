@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import ImageError
+from unetkit.errors import ConfigError, ImageError
 from unetkit.inference.ensemble import Models, gather_models
 from unetkit.inference.options import Output, Result, Tiling
 from unetkit.inference.output import describe_output
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
-from unetkit.io.image import ArraySink, ArraySource
+from unetkit.io.arrays import check_array, named_axes
+from unetkit.io.image import UNNAMED_AXES, ArraySink, ArraySource, ImageInfo, OutputSpec
 from unetkit.io.reading import WHOLE
+from unetkit.models.sampling import ValidSource
 from unetkit.models.zoo import DEFAULT_MODEL, find_model
 from unetkit.options import split_options
+from unetkit.report.console import pixel_progress
+
+RELEASED_PIXELS = 512 * 512
+"""The memory that larger windows took is given back after each call; for smaller ones that takes too long."""
 
 LARGEST_SAMPLES = 4
 """An array whose last dimension is this or less, the two before being larger, is colours and not narrow planes."""
@@ -34,19 +42,20 @@ def predict_tiled(
     min_size: int | None = None,
     min_confidence: float | None = None,
     out: Any = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **tiling: Any,
 ) -> Any:
     """Segment an array of any size.
 
     Args:
         array: Raw pixels: a NumPy array, or anything with `shape` and `dtype` that can be sliced like one (zarr, dask,
-            memmap). Only the windows that a tile needs are read.
+            xarray, memmap). Only the windows that a tile needs are read.
         model: A model from `load_model`, the path of a model file, or the name of a built-in model; the mean of several
             counts. By default the built-in "nuclei".
         axes: One letter for each dimension, for example "YX", "CYX", "YXS" (S: samples such as RGB), "ZCYX". By default
-            the channels are found by their number; all other leading dimensions are planes.
-        output: "mask", "probabilities" or "labels".
+            the names that the array gives its dimensions (xarray, Zarr, OME-Zarr); where it gives none, the channels
+            are found by their number, and all other leading dimensions are planes.
+        output: "mask", "probabilities" or "labels"; "restored" for a model that `unetkit pretrain` made.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
         split: For labels: tell touching objects apart. A model with instances does so by itself.
         min_size: For labels: objects of fewer pixels are left out; by default those below the smallest size that the
@@ -55,19 +64,24 @@ def predict_tiled(
             default those below 0.5.
         out: Array to write to, for a result that does not fit in memory: a memmap, zarr, or NumPy array of the shape
             and dtype described below.
-        progress: Called with the number of pixels predicted since the last call.
+        progress: True shows a bar, in a notebook or a terminal. Or a function, which is called with the number of
+            pixels predicted since its last call.
         **tiling: Any field of `unetkit.inference.options.Tiling`: tile, halo, batch, device, backend, precision,
             memory, tta, skip_empty.
 
     Returns:
         `out`, or a new NumPy array: a mask (planes ..., H, W) of uint8, 0 and 255, or class numbers where the model has
         more than two classes; or probabilities of float32, 0 to 1, (planes ..., classes, H, W) where the model has more
-        than two classes; or labels of uint16, or uint32 where there are more than 65,535 objects, 0 for background.
+        than two classes; or labels of uint16, or uint32 where there are more than 65,535 objects, 0 for background; or
+        the restored image (planes ..., channels, H, W) in the range and type of the array.
+
+    A model from `load_model` stays on its backend from call to call, as long as there is the model, and may be used by
+    several threads at a time. One that is given as a file or by its name is loaded anew by each call.
 
     Raises:
-        ImageError: The array does not fit the model, or has NaN or infinite pixels.
+        ImageError: It is no array, does not fit the model, or has NaN or infinite pixels.
         ConfigError: A tile, halo, batch, device, backend or threshold that is not possible.
-        ModelError: The model file cannot be used.
+        ModelError: The model file cannot be used, or what the model predicts is NaN.
         OutputError: `out` has the wrong shape or dtype.
 
     Example:
@@ -75,12 +89,11 @@ def predict_tiled(
         >>> slide = np.memmap("slide.raw", np.uint8, "r", shape=(60_000, 80_000))  # doctest: +SKIP
         >>> mask = unetkit.predict_tiled(slide, "model.safetensors")  # doctest: +SKIP
     """
+    check_array(array)
     ensemble = gather_models(find_model(DEFAULT_MODEL) if model is None else model)
     (choices,) = split_options(tiling, Tiling)
     result = Result(output=output, threshold=threshold, split=split, min_size=min_size, min_confidence=min_confidence)
-    if axes is None:
-        axes = guess_axes(tuple(int(size) for size in array.shape), ensemble.channels)
-    source = ArraySource(array, axes)
+    source = ValidSource(ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes))
     info = source.info
     predictor = Predictor(
         ensemble,
@@ -92,7 +105,19 @@ def predict_tiled(
         tell=say_nothing,
     )
     spec = describe_output(info, ensemble, predictor.plan, WHOLE, choices, result)
-    if output != "labels":
+    with shown_progress(progress, info) as advance:
+        try:
+            return _predict(predictor, source, spec, result, out, advance)
+        finally:
+            if prod(predictor.grid(info).window) > RELEASED_PIXELS:
+                predictor.release()
+
+
+def _predict(
+    predictor: Predictor, source: ValidSource, spec: OutputSpec, result: Result, out: Any, progress: Progress | None
+) -> Any:
+    """Predict an array, and return the array of the output."""
+    if result.output != "labels":
         sink = ArraySink(spec, out)
         predictor.run(source, sink.write, progress=progress)
         return sink.array
@@ -104,10 +129,50 @@ def predict_tiled(
         bands.extend(rows)
 
     predictor.run(source, collect, progress=progress)
-    labels = make_labels(bands, info, ensemble, result)
+    labels = make_labels(bands, source.info, predictor.ensemble, result)
     sink = ArraySink(replace(spec, dtype=np.dtype(labels.dtype)), out)
     sink.write(labels.rows())
     return sink.array
+
+
+@contextmanager
+def shown_progress(progress: Progress | bool | None, info: ImageInfo) -> Iterator[Progress | None]:
+    """Give the function that is called with the number of pixels that are done, if there is one.
+
+    Args:
+        progress: See `predict_tiled`.
+        info: The image.
+
+    Raises:
+        ConfigError: It is neither a function nor a truth value.
+    """
+    if callable(progress):
+        yield progress
+    elif progress is None or progress is False:
+        yield None
+    elif progress is True:
+        with pixel_progress(asked=True) as begin:
+            yield begin(info.name, info.planes * info.height * info.width)
+    else:
+        raise ConfigError("progress is neither True nor a function.", "Use progress=True to see a bar.")
+
+
+def choose_axes(array: Any, channels: int) -> str:
+    """Return the axes of an array: those that it names, or else `guess_axes`.
+
+    An axis whose name says nothing is the channels if it has as many as the model takes.
+
+    Raises:
+        ImageError: Neither can be told.
+    """
+    shape = tuple(int(size) for size in array.shape)
+    axes = named_axes(array)
+    if axes is None:
+        return guess_axes(shape, channels)
+    unnamed = [axis for axis, size in zip(axes, shape, strict=True) if axis in UNNAMED_AXES and size == channels > 1]
+    if len(unnamed) == 1 and not {"C", "S"} & set(axes):
+        return axes.replace(unnamed[0], "C")
+    return axes
 
 
 def guess_axes(shape: tuple[int, ...], channels: int) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from math import log2
 from pathlib import Path
@@ -17,88 +17,109 @@ import numpy as np
 import torch
 
 from unetkit.backends.base import Backend
-from unetkit.backends.registry import PACKAGES, create_backend
+from unetkit.backends.registry import PACKAGES, BackendName
+from unetkit.backends.sessions import close_session, open_session
 from unetkit.errors import UnetkitError
 from unetkit.inference.device import describe_device
 from unetkit.inference.ensemble import Ensemble
-from unetkit.inference.plan import Plan
+from unetkit.inference.plan import DEFAULT_TILE, Plan, usual_plan
 from unetkit.io.partial import partial_file
 from unetkit.io.user_cache import user_cache
 
-FIRST_TILE = {"cpu": 1024, "mps": 1024, "cuda": 2048}
-"""Tile, by kind of device, on which backends are compared."""
+SHARE = 0.05
+"""Share of the time of a job, as it is estimated, that trying may take, with what puts a model on a backend."""
 
-TIMED_RUNS = 2
-SECONDS = 25.0
-"""After so much time nothing more is tried."""
+ORDER: tuple[BackendName, ...] = ("openvino", "onnxruntime", "compile", "torch")
+"""Backends in the order in which they are tried: the one that was the fastest on most machines first."""
+
+CREATION_SECONDS: dict[BackendName, float] = {"torch": 0.3, "onnxruntime": 2.0, "openvino": 5.0, "compile": 90.0}
+"""How long it takes to put a model on a backend, about: one for which there is no time is not begun with."""
+
+STEP = 1.15
+"""Memory that is free changes a little from run to run: tiles that are larger by less than this are not tried anew."""
+
+TILES_OF = "tiles of "
+"""Before the size of tiles, in the name of what is tried."""
+
+TIMED_RUNS = 1
+"""Windows that are timed, after one that is not."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Tuner:
-    """Times plans for a model.
+    """Times plans for a model, within a small share of the time that a job takes.
+
+    What is in use is compared with one plan after the other that was not tried yet; the faster one stays. What was
+    found is remembered, so that later jobs go on with the plans for which there was no time.
 
     Attributes:
         ensemble: The models; the first is timed.
         dtype: Type of the raw pixels.
         tell: Called with what is going on.
         quantized: The models in int8, where plans are in it.
+        pixels: Pixels of the job, times the orientations in which each is predicted.
     """
 
     ensemble: Ensemble
     dtype: np.dtype[np.generic]
     tell: Callable[[str], None]
     quantized: Sequence[Backend] = ()
+    pixels: int = 0
 
     def __call__(self, plans: list[Plan]) -> Plan:
-        """Return the fastest plan: of the backends at one size, then of the sizes with the fastest backend."""
-        known = self.recall(plans, similar=False)
-        if known is not None:
-            return known
-        self.tell("Trying what is fastest on this machine, once for this model.")
-        start = perf_counter()
-        rates: dict[Plan, float] = {}
-        for first in _first_plans(plans):
-            with suppress(UnetkitError, torch.OutOfMemoryError):  # what does not work here is no choice
-                rates[first] = self._rate(first, self._create(first))  # one after the other: memory is for one
-        if not rates:
+        """Return the fastest plan of those for which there was time."""
+        known = self._recall(plans, similar=False)
+        known = known if known and known.choose(plans, "") else None
+        search = _Search(self, plans, known)
+        if known is not None and not search.affordable():
+            return known.choose(plans, "as measured before") or usual_plan(plans)
+        found = None
+        try:
+            found = search.run()
+        except torch.OutOfMemoryError:  # not even the smallest window
             smallest = min(plans, key=lambda plan: (plan.tile, plan.batch))
             return replace(smallest, why="the smallest: memory is too short to try any")
-        best = max(rates, key=lambda plan: rates[plan])
-        for plan in plans:
-            if plan.backend == best.backend and plan.tile > best.tile and perf_counter() - start < SECONDS:
-                with suppress(torch.OutOfMemoryError):
-                    rates[plan] = self._rate(plan, self._create(plan))  # a new one: they keep memory of each size
-        best = max(rates, key=lambda plan: rates[plan])
-        table = ", ".join(f"{plan.backend} {plan.tile} {rate:.2f}" for plan, rate in rates.items())
-        why = f"fastest, in Mpx/s by backend and tile: {table}"
-        for key in (self._key(plans), self._key(plans, similar=True)):
-            _remember(key, (best.backend, best.tile, best.batch, why))
-        return replace(best, why=f"{why}; found in {perf_counter() - start:.0f} s")
+        finally:
+            self.forget(plans, found.choose(plans, "") if found else None)
+        for similar in (False, True):
+            _remember(self._key(plans, similar=similar), found)
+        return found.choose(plans, f"found in {search.spent():.1f} s") or usual_plan(plans)
 
     def recall(self, plans: list[Plan], similar: bool) -> Plan | None:
-        """Return which of the plans was found to be the fastest before, if any.
+        """Return which of the plans was found to be the fastest before, if any; None if some are still to be tried.
 
         Args:
             plans: The plans.
-            similar: Whether it is enough that others of the same backends were tried, as for a larger image.
+            similar: Whether it is enough that others of the same backends were tried, as for a larger image, and not
+                all of them.
         """
-        known = _recall(self._key(plans, similar=similar))
-        if known is None:
+        known = self._recall(plans, similar)
+        if known is None or (not similar and _untried(plans, known)):
             return None
-        backend, tile, batch, why = known
-        usable = [plan for plan in plans if plan.backend == backend and plan.tile <= tile and plan.batch <= batch]
-        chosen = max(usable, key=lambda plan: (plan.tile, plan.batch), default=None)
-        if chosen is None:
-            return None
-        return replace(chosen, why=f"{why}; as measured before")
+        return known.choose(plans, "as measured before")
 
-    def _create(self, plan: Plan) -> Backend:
+    def _recall(self, plans: list[Plan], similar: bool) -> Found | None:
+        return _recall(self._key(plans, similar=similar))
+
+    def create(self, plan: Plan) -> Backend:
+        """Put the first model on the backend of a plan."""
         if plan.precision == "int8":
             return self.quantized[0]
-        return create_backend(plan.backend, self.ensemble.segmenters[0], plan.device, plan.precision)
+        return open_session(plan.backend, self.ensemble.segmenters[0], plan.device, plan.precision)
 
-    def _rate(self, plan: Plan, backend: Backend) -> float:
-        """Return kept megapixels a second, of tiles inside an image."""
+    def forget(self, plans: list[Plan], best: Plan | None) -> None:
+        """Let go of the model on the backends of plans, but for the best, where the run that follows uses it."""
+        for plan in plans:
+            uses = (
+                best is not None
+                and plan.backend == best.backend
+                and not (self.ensemble.owned and best.backend == "torch")
+            )
+            if plan.precision != "int8" and not uses:
+                close_session(plan.backend, self.ensemble.segmenters[0], plan.device, plan.precision)
+
+    def time(self, plan: Plan, backend: Backend) -> float:
+        """Return the seconds that a batch of tiles inside an image takes, after a first one."""
         channels = self.ensemble.channels
         kind = torch.float32 if self.dtype.kind == "f" or self.dtype.itemsize > 2 else torch.uint8
         pixels = torch.zeros(plan.batch, channels, plan.tile, plan.tile, dtype=kind, device=backend.device)
@@ -111,7 +132,8 @@ class Tuner:
             if plan.device.type == "cuda":
                 torch.cuda.synchronize(plan.device)
             seconds.append(perf_counter() - start)
-        return plan.batch * (plan.tile - 2 * plan.halo) ** 2 / min(seconds[1:]) / 1e6
+        backend.release()  # memory is for one
+        return min(seconds[1:])
 
     def _key(self, plans: list[Plan], *, similar: bool = False) -> str:
         """Return what a choice holds for: this machine, these models, these versions, and plans like these.
@@ -138,13 +160,167 @@ def _version(package: str) -> str:
     return ""
 
 
-def _first_plans(plans: list[Plan]) -> list[Plan]:
-    """Return one plan of each backend: that with the largest tile up to the one on which backends are compared."""
-    found: dict[str, Plan] = {}
-    for plan in sorted(plans, key=lambda plan: plan.tile):
-        if plan.backend not in found or plan.tile <= FIRST_TILE[plan.device.type]:
-            found[plan.backend] = plan
-    return list(found.values())
+@dataclass(frozen=True)
+class Found:
+    """What trying gave so far.
+
+    Attributes:
+        backend: The fastest.
+        tile: Its best tile.
+        batch: Its batch.
+        speed: Pixels of windows that it computes in a second.
+        tried: Names of the plans that were tried; None for all, as an earlier unetkit did.
+        rates: Sentence about what was compared.
+    """
+
+    backend: str
+    tile: int
+    batch: int
+    speed: float
+    tried: tuple[str, ...] | None
+    rates: str
+
+    def choose(self, plans: list[Plan], when: str) -> Plan | None:
+        """Return the plan among these that is like the fastest one; None if there is none."""
+        usable = [
+            plan
+            for plan in plans
+            if plan.backend == self.backend and plan.tile <= self.tile and plan.batch <= self.batch
+        ]
+        chosen = max(usable, key=lambda plan: (plan.tile, plan.batch), default=None)
+        untried = _untried(plans, self)
+        rest = f"; not yet tried, for lack of time: {', '.join(untried)}" if untried else ""
+        return chosen and replace(chosen, why=f"{self.rates}; {when}{rest}")
+
+
+def _untried(plans: list[Plan], known: Found | None) -> list[str]:
+    """Return the names of what is to be tried: each backend, in `ORDER`, then larger tiles than the best so far."""
+    if known is not None and known.tried is None:
+        return []
+    tried = known.tried if known is not None and known.tried else ()
+    timed = [int(name.rpartition(" ")[2]) for name in tried if name.startswith(TILES_OF)]
+    least = STEP * max(timed) if timed else DEFAULT_TILE[plans[0].device.type] + 1
+    backends = [name for name in ORDER if any(plan.backend == name for plan in plans)]
+    larger = [f"{TILES_OF}{size}" for size in sorted({plan.tile for plan in plans}) if size >= least]
+    return [name for name in (*backends, *larger) if name not in tried]
+
+
+class _Search:
+    """One search, counted from its first second.
+
+    Args:
+        tuner: The models, and how they are timed.
+        plans: The plans.
+        known: What an earlier search gave.
+    """
+
+    def __init__(self, tuner: Tuner, plans: list[Plan], known: Found | None) -> None:
+        self._start = perf_counter()
+        self._tuner = tuner
+        self._plans = plans
+        self._tried = list(known.tried or ()) if known else []
+        self._speed = known.speed if known else 0.0
+        best = (known and known.choose(plans, "")) or usual_plan(plans)
+        self._best = best if self._has_timed_tiles() else self._at(best.backend, DEFAULT_TILE[best.device.type])
+        self._notes = [known.rates] if known else []
+        self._backend: Backend | None = None
+        self._untried = _untried(plans, known)
+
+    def spent(self) -> float:
+        """Return the seconds since the beginning."""
+        return perf_counter() - self._start
+
+    def affordable(self) -> str | None:
+        """Return the next candidate for which there is time, if there is one."""
+        left = self._allowance() - self.spent() - (CREATION_SECONDS[self._best.backend] if self._backend is None else 0)
+        tiles = {f"{TILES_OF}{plan.tile}" for plan in self._plans if plan.tile <= self._best.tile}
+        return next((name for name in self._untried if name not in tiles and self._cost(name) <= left), None)
+
+    def run(self) -> Found:
+        """Try what there is time for."""
+        best = self._best
+        self._backend = self._tuner.create(best)  # an error of what is usual is one of the run
+        if not self._speed:
+            smallest = self._at(best.backend, 0)
+            self._speed = _pixels(smallest) / self._tuner.time(smallest, self._backend)
+            self._tried.append(best.backend)
+            self._untried = [name for name in self._untried if name != best.backend]
+        told = False
+        while (name := self.affordable()) is not None:
+            if not told:
+                self._tuner.tell(
+                    "Trying what is fastest on this machine, for a small part of the time that this takes."
+                )
+                told = True
+            self._untried.remove(name)
+            self._tried.append(name)
+            with suppress(UnetkitError, torch.OutOfMemoryError):  # what does not work here is no choice
+                self._try(name)
+        rates = "; ".join(filter(None, self._notes)) or "the usual one"
+        best = self._best
+        if not self._has_timed_tiles():
+            best = usual_plan([plan for plan in self._plans if plan.backend == best.backend])
+        return Found(best.backend, best.tile, best.batch, self._speed, tuple(self._tried), rates)
+
+    def _try(self, name: str) -> None:
+        """Compare what is in use with a candidate, and use that if it is faster."""
+        if not name.startswith(TILES_OF):
+            tile = self._trial_tile(name)
+            mine, its = self._at(self._best.backend, tile), self._at(name, tile)
+            backend: Backend | None = self._tuner.create(its)
+        else:
+            mine, its = self._best, self._at(self._best.backend, int(name.rpartition(" ")[2]))
+            backend = self._backend
+        assert self._backend is not None
+        assert backend is not None
+        rates = [_kept(plan) / self._tuner.time(plan, on) / 1e6 for plan, on in ((its, backend), (mine, self._backend))]
+        labels = [f"{plan.backend} {plan.tile} {rate:.2f}" for plan, rate in zip((its, mine), rates, strict=True)]
+        self._notes = [*self._notes[-2:], f"fastest, in Mpx/s by backend and tile: {', '.join(labels)}"]
+        if rates[0] > rates[1]:
+            self._speed *= rates[0] / rates[1]
+            self._best = its if name.startswith(TILES_OF) else self._at(its.backend, self._best.tile)
+            self._backend = backend
+
+    def _has_timed_tiles(self) -> bool:
+        return any(name.startswith(TILES_OF) for name in self._tried)
+
+    def _allowance(self) -> float:
+        """Return the seconds that trying may take."""
+        if not self._speed:
+            return 0.0
+        computed = self._tuner.pixels * len(self._tuner.ensemble.segmenters) * _pixels(self._best) / _kept(self._best)
+        return SHARE * computed / self._speed
+
+    def _cost(self, name: str) -> float:
+        """Return the seconds that trying a candidate takes, about."""
+        runs = 1 + TIMED_RUNS
+        if name.startswith(TILES_OF):
+            plans = [self._best, self._at(self._best.backend, int(name.rpartition(" ")[2]))]
+            return runs * sum(map(_pixels, plans)) / self._speed
+        smallest = self._at(name, 0)
+        return CREATION_SECONDS[smallest.backend] + 2 * runs * _pixels(smallest) / self._speed
+
+    def _trial_tile(self, name: str) -> int:
+        """Return the largest tile, up to the usual one, with which there is time to compare two backends."""
+        left = self._allowance() - self.spent() - CREATION_SECONDS[self._at(name, 0).backend]
+        sizes = sorted({plan.tile for plan in self._plans if plan.tile <= self._best.tile})
+        each = 2 * (1 + TIMED_RUNS) / self._speed
+        return max((size for size in sizes if _pixels(self._at(name, size)) * each <= left), default=sizes[0])
+
+    def _at(self, backend: str, tile: int) -> Plan:
+        """Return the plan of a backend with a tile, or with the next smaller one that it has, or with its smallest."""
+        own = sorted((plan for plan in self._plans if plan.backend == backend), key=lambda plan: plan.tile)
+        return next((plan for plan in reversed(own) if plan.tile <= tile), own[0])
+
+
+def _pixels(plan: Plan) -> int:
+    """Return the pixels of a batch of windows."""
+    return plan.batch * plan.tile**2
+
+
+def _kept(plan: Plan) -> int:
+    """Return the pixels of a batch of windows that are kept."""
+    return plan.batch * (plan.tile - 2 * plan.halo) ** 2
 
 
 def cache_file() -> Path:
@@ -152,24 +328,32 @@ def cache_file() -> Path:
     return user_cache() / "tuning.json"
 
 
-def _recall(key: str) -> tuple[str, int, int, str] | None:
-    """Return backend, tile, batch and the reason that were remembered, if any."""
+def _recall(key: str) -> Found | None:
+    """Return what was remembered, if anything; what an earlier unetkit wrote, a list of four, holds too."""
+    entry: Any = _read_cache().get(key)
     try:
-        backend, tile, batch, why = _read_cache()[key]
+        if isinstance(entry, list):
+            backend, tile, batch, why = entry
+            return (
+                Found(backend, tile, batch, 0.0, None, why)
+                if isinstance(tile, int) and isinstance(batch, int)
+                else None
+            )
+        found = Found(**{**entry, "tried": tuple(entry["tried"])})
+        return found if found.tile > 0 and found.batch > 0 and found.speed > 0 else None
     except (ValueError, KeyError, TypeError):  # nothing remembered, or not in a way that can be read
         return None
-    return (backend, tile, batch, why) if isinstance(tile, int) and isinstance(batch, int) else None
 
 
-def _remember(key: str, choice: tuple[str, int, int, str]) -> None:
-    """Keep a choice; where that is not possible it is made again next time."""
+def _remember(key: str, found: Found) -> None:
+    """Keep what was found; where that is not possible it is found again next time."""
     if not key:
         return
     path = cache_file()
     with suppress(OSError, UnetkitError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial_file(path) as partial:
-            partial.write_text(json.dumps({**_read_cache(), key: choice}, indent=1), encoding="utf-8")
+            partial.write_text(json.dumps({**_read_cache(), key: asdict(found)}, indent=1), encoding="utf-8")
 
 
 def _read_cache() -> dict[str, Any]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from unetkit.inference.engine import measure_plane
 from unetkit.inference.predictor import check_dtype
 from unetkit.io.image import ImageSource, match_channels
 from unetkit.io.resize import read_square
-from unetkit.models.image_head import ImageClassifier
+from unetkit.models.image_head import ImageClassifier, decide
 
 
 @torch.inference_mode()
@@ -20,19 +21,42 @@ def classify(source: ImageSource, classifiers: Sequence[ImageClassifier]) -> dic
     Raises:
         ImageError: The image cannot be read, or has other channels than the models.
     """
-    check_dtype(source.info)
     spec = classifiers[0].spec
     total = torch.zeros(len(spec.image_classes))
     for plane in range(source.info.planes):
-        normalizers = [classifier.normalizer for classifier in classifiers]
-        measured = measure_plane(source, plane, normalizers, spec.in_channels)
-        for classifier, values in zip(classifiers, measured, strict=True):
-            square = read_square(source, plane, classifier.spec.image_size)
-            pixels = match_channels(square, spec.in_channels, source.info.name)
-            center, scale = torch.from_numpy(values.center[None]), torch.from_numpy(values.scale[None])
-            total += classifier(torch.from_numpy(pixels[None].astype("float32")), center, scale)[0]
+        for classifier, given in read_whole(source, plane, classifiers):
+            total += classifier(*given)[0]
     mean = total / (source.info.planes * len(classifiers))
     return dict(zip(spec.image_classes, mean.tolist(), strict=True))
+
+
+def read_whole(
+    source: ImageSource, plane: int, classifiers: Sequence[ImageClassifier]
+) -> Iterator[tuple[ImageClassifier, tuple[Tensor, Tensor, Tensor]]]:
+    """Yield each model with what it takes of a plane: raw pixels (1, C, side, side), center and scale (1, C).
+
+    Raises:
+        ImageError: The image cannot be read, or has other channels than the models.
+    """
+    check_dtype(source.info)
+    channels = classifiers[0].spec.in_channels
+    measured = measure_plane(source, plane, [classifier.normalizer for classifier in classifiers], channels)
+    for classifier, values in zip(classifiers, measured, strict=True):
+        square = read_square(source, plane, classifier.spec.image_size)
+        pixels = match_channels(square, channels, source.info.name)[None].astype("float32")
+        center, scale = torch.from_numpy(values.center[None]), torch.from_numpy(values.scale[None])
+        yield classifier, (torch.from_numpy(pixels), center, scale)
+
+
+def predicted_label(classes: dict[str, float], threshold: float) -> str:
+    """Return what an image is judged to show, written as a label: of one class 1 or 0, of several its name.
+
+    >>> predicted_label({"pneumonia": 0.4}, 0.35), predicted_label({"normal": 0.6, "pneumonia": 0.4}, 0.5)
+    ('1', 'normal')
+    """
+    names = ("0", "1") if len(classes) == 1 else tuple(classes)
+    probabilities = torch.tensor([list(classes.values())], dtype=torch.float64)
+    return names[int(decide(probabilities, threshold))]
 
 
 def describe_classes(classes: dict[str, float]) -> str:

@@ -13,7 +13,8 @@ from PIL import Image
 from unetkit.inference.grid import Tile
 from unetkit.io.image import ImageSource, match_channels
 from unetkit.io.partial import partial_file
-from unetkit.models.statistics import sample_windows
+from unetkit.models.nodata import mode
+from unetkit.models.sampling import sample_windows
 
 BLOCK = 16
 """Height and width of a pixel of the low-resolution image, in pixels: less than the smallest object of interest."""
@@ -57,7 +58,7 @@ def measure_background(source: ImageSource, plane: int, channels: int) -> Backgr
     deviations = np.concatenate([deviation.reshape(channels, -1) for _, deviation in reduced], axis=1)
     low, high = np.percentile(means, (0.5, 99.5), axis=1)
     tolerance = CONTRAST_SHARE * (high - low)
-    level = np.array([_mode(values) for values in means])
+    level = np.array([mode(values) for values in means])
     near = (np.abs(means - level[:, None]) <= tolerance[:, None]).all(axis=0)
     noise = NOISE_RATIO * np.median(deviations[:, near], axis=1) if near.any() else np.zeros(channels)
     return Background(level, tolerance, noise)
@@ -101,10 +102,3 @@ def _reduce(window: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float
     padded = np.pad(pixels, edge, mode="edge")
     blocks = padded.reshape(len(padded), padded.shape[1] // BLOCK, BLOCK, padded.shape[2] // BLOCK, BLOCK)
     return blocks.mean(axis=(2, 4)), blocks.std(axis=(2, 4))
-
-
-def _mode(values: NDArray[np.float64]) -> float:
-    """Return the median of the values in the fullest of 64 bins: exact where all values are the same."""
-    counts, edges = np.histogram(values, bins=64)
-    fullest = int(counts.argmax())
-    return float(np.median(values[(values >= edges[fullest]) & (values <= edges[fullest + 1])]))

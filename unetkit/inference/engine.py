@@ -24,7 +24,8 @@ from unetkit.inference.forward import Forward, Pending
 from unetkit.inference.grid import Segment, Tile, TileGrid
 from unetkit.io.image import ImageSource, match_channels
 from unetkit.models.normalizer import Normalizer
-from unetkit.models.statistics import Statistics, check_finite, sample_pixels
+from unetkit.models.sampling import ValidSource, sample_pixels
+from unetkit.models.statistics import Statistics, check_finite
 from unetkit.models.trimmed import Kept
 
 QUEUED_BATCHES = 2
@@ -54,12 +55,14 @@ class Batch:
         kept: What is kept of their windows.
         windows: (N, C, h, w) raw pixels; None for tiles that are skipped.
         statistics: For each model, the normalisation values of each tile's plane.
+        holes: Where each tile's core (h, w) holds no data, None where all of it does; empty for tiles that are skipped.
     """
 
     tiles: tuple[tuple[int, Tile], ...]
     kept: Kept
     windows: Tensor | None
     statistics: tuple[tuple[Statistics, ...], ...]
+    holes: tuple[NDArray[np.bool_] | None, ...] = ()
 
 
 @dataclass
@@ -89,16 +92,18 @@ class Reader:
         tiles: list[tuple[int, Tile]] = []
         pixels: list[NDArray[Any]] = []
         statistics: list[tuple[Statistics, ...]] = []
+        holes: list[NDArray[np.bool_] | None] = []
         kept: Kept | None = None
 
         def collected() -> Iterator[Batch]:
             if tiles and kept is not None:
-                yield Batch(tuple(tiles), kept, forward.gather(pixels), tuple(zip(*statistics, strict=True)))
-            for gathered in (tiles, pixels, statistics):
+                values = tuple(zip(*statistics, strict=True))
+                yield Batch(tuple(tiles), kept, forward.gather(pixels), values, tuple(holes))
+            for gathered in (tiles, pixels, statistics, holes):
                 gathered.clear()
 
         for plane, tile, measured in self._places(first_band):
-            window = read_window(self.source, plane, tile, self.grid, self.channels)
+            window, empty = read_window_with_holes(self.source, plane, tile, self.grid, self.channels)
             tile_kept = tile.inner
             if self.is_empty is not None and self.is_empty(plane, window):
                 yield from collected()
@@ -111,6 +116,7 @@ class Reader:
             tiles.append((plane, tile))
             pixels.append(window)
             statistics.append(measured)
+            holes.append(None if empty is None else empty[tile_kept])
             if len(tiles) == self.batch:
                 yield from collected()
         yield from collected()
@@ -200,18 +206,32 @@ def measure_plane(
 def read_window(source: ImageSource, plane: int, tile: Tile, grid: TileGrid, channels: int) -> NDArray[Any]:
     """Read the window (C, h, w) of a tile, reflected where the image ends before a multiple of the stride.
 
+    What holds no data is background.
+
     Raises:
         ImageError: The image has NaN or infinite pixels or another number of channels, or cannot be read.
     """
+    return read_window_with_holes(source, plane, tile, grid, channels)[0]
+
+
+def read_window_with_holes(
+    source: ImageSource, plane: int, tile: Tile, grid: TileGrid, channels: int
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Read the window of a tile, see `read_window`, and where in it the image holds no data, None without any."""
     bottom = min(tile.row.start + grid.window[0], grid.height)
     right = min(tile.column.start + grid.window[1], grid.width)
-    pixels = source.read(plane, slice(tile.row.start, bottom), slice(tile.column.start, right))
+    place = (plane, slice(tile.row.start, bottom), slice(tile.column.start, right))
+    holes = None
+    if isinstance(source, ValidSource):
+        pixels, holes = source.read_with_holes(*place)
+    else:
+        pixels = source.read(*place)
     check_finite(pixels, source.info.name)
     pixels = match_channels(pixels, channels, source.info.name)
     missing = (grid.window[0] - pixels.shape[1], grid.window[1] - pixels.shape[2])
     if any(missing):
         pixels = np.pad(pixels, ((0, 0), (0, missing[0]), (0, missing[1])), mode="reflect")
-    return pixels
+    return pixels, holes
 
 
 def _assemble_bands(
@@ -223,7 +243,10 @@ def _assemble_bands(
         for i, (plane, tile) in enumerate(batch.tiles):
             if tile.column.core_start == 0:
                 band = np.empty((forward.channels, tile.row.core_stop - tile.row.core_start, width), forward.dtype)
-            band[:, :, tile.column.kept] = 0 if predicted is None else predicted[i]
+            core = band[:, :, tile.column.kept]
+            core[...] = 0 if predicted is None else predicted[i]
+            if batch.holes and (holes := batch.holes[i]) is not None:
+                core[:, holes] = 0
             if tile.column.core_stop == width:
                 _clear_bad_tiles(band, plane, tile.row, reader.source)
                 yield band

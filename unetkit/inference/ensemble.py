@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any, cast, get_args
 
 from unetkit.errors import ConfigError, ModelError
 from unetkit.inference.forward import Kind
@@ -44,8 +45,9 @@ class Ensemble:
 
     @property
     def classes(self) -> int:
-        """Channels of the output: one for foreground/background, else one for each class."""
-        return self.specs[0].out_channels
+        """Channels of the output: one for foreground/background, else one for each class; those of a restored image."""
+        spec = self.specs[0]
+        return spec.in_channels if spec.task == "reconstruction" else spec.out_channels
 
     @property
     def instances(self) -> bool:
@@ -56,22 +58,43 @@ class Ensemble:
         """Return what is predicted for an output of pixels; labels are made of it afterwards.
 
         Raises:
-            ConfigError: The models judge whole images alone, or that is what is asked for.
+            ConfigError: The models predict no such thing, or it is none that is predicted tile by tile.
         """
-        if self.specs[0].task == "classification":
-            names = ", ".join(self.specs[0].image_classes)
+        self.check_output(output)
+        if output == "labels":
+            return "heights" if self.instances else "mask"
+        if output not in get_args(Kind):
+            raise ConfigError(
+                f"The output '{output}' is of whole images.", "Use unetkit.segment, which writes it to a file."
+            )
+        return cast(Kind, output)
+
+    def check_output(self, output: Output) -> None:
+        """Raise a ConfigError unless the models give an output."""
+        spec = self.specs[0]
+        if output in ("classes", "attention"):
+            if not spec.image_classes:
+                raise ConfigError(
+                    f"{self.name} does not judge whole images.",
+                    "Use a model that was trained with data.image_labels and model.image_classes.",
+                )
+        elif output == "restored":
+            if spec.task != "reconstruction":
+                raise ConfigError(
+                    f"{self.name} does not restore images.", "Use a model that `unetkit pretrain` trained."
+                )
+        elif spec.task == "classification":
+            names = ", ".join(spec.image_classes)
             raise ConfigError(
                 f"{self.name} was trained on labels of whole images alone and predicts no {output}.",
                 f"Ask for a table of the probability of {names} in each image: "
                 f"unetkit segment IMAGES classes.csv --output classes --model {self.name}",
             )
-        if output == "classes":
+        elif spec.task == "reconstruction":
             raise ConfigError(
-                "The classes of whole images are no pixels.", "Use unetkit.segment, which writes a table of them."
+                f"{self.name} restores images and predicts no masks: `unetkit pretrain` trained it.",
+                "Ask for the restored image (--output restored), or train from it (unetkit fit --model.weights).",
             )
-        if output == "labels":
-            return "heights" if self.instances else "mask"
-        return output
 
     @property
     def stride(self) -> int:
@@ -87,6 +110,22 @@ class Ensemble:
     def threshold(self) -> float:
         """The mean of the thresholds."""
         return sum(spec.threshold for spec in self.specs) / len(self.specs)
+
+    def image_threshold(self, given: float | None) -> float:
+        """Return the probability from which an image shows its one class, or the last of two: the mean of the models'.
+
+        Args:
+            given: What the user says instead.
+
+        Raises:
+            ConfigError: The user says it, and there are more classes, of which the most probable one counts.
+        """
+        if given is not None and len(self.specs[0].image_classes) > 2:
+            raise ConfigError(
+                f"{self.name} has more than two image classes, of which the most probable one counts.",
+                "Leave threshold out.",
+            )
+        return sum(spec.image_threshold for spec in self.specs) / len(self.specs) if given is None else given
 
     def smallest_object(self, pixel_size_um: tuple[float, float] | None) -> int:
         """Return the pixels that an object in an image has at least, 0 if that is not known.
@@ -125,7 +164,14 @@ def gather_models(models: Models) -> Ensemble:
     Raises:
         ModelError: A file cannot be used, there is no model, or the models are not for the same images and classes.
     """
-    several = [models] if isinstance(models, (Segmenter, str, Path)) else list(models)
+    single = isinstance(models, (Segmenter, str, Path)) or not isinstance(models, Iterable)
+    several: list[Any] = [models] if single else list(cast(Iterable[Any], models))
+    for one in several:
+        if not isinstance(one, (Segmenter, str, Path)):
+            raise ModelError(
+                f"A {type(one).__name__} is no model of unetkit.",
+                "Give one from unetkit.load_model, the path of a model file, or the name of a built-in model.",
+            )
     if not several:
         raise ModelError("There is no model.", "Give at least one.")
     owned = not any(isinstance(model, Segmenter) for model in several)

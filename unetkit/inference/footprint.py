@@ -6,7 +6,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakSet, finalize
+from weakref import WeakKeyDictionary, WeakSet, finalize
 
 import torch
 from torch import Tensor, UntypedStorage, nn
@@ -94,8 +94,20 @@ def feature_bytes(features: int, backend: BackendName, precision: Precision) -> 
 def measure_features(network: nn.Module, channels: int, window: tuple[int, int], kept: Kept) -> int:
     """Return the bytes of float32 features that are in memory together while the kept part of a window is predicted.
 
-    Nothing is computed: the network runs on shapes alone, and what it allocates and lets go of is counted.
+    Nothing is computed: the network runs on shapes alone, and what it allocates and lets go of is counted. That is
+    remembered as long as there is the network.
     """
+    known = _measured.setdefault(network, {})
+    case = (channels, window, *((part.start, part.stop) for part in kept))
+    if case not in known:
+        known[case] = _measure(network, channels, window, kept)
+    return known[case]
+
+
+_measured: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], int]] = WeakKeyDictionary()
+
+
+def _measure(network: nn.Module, channels: int, window: tuple[int, int], kept: Kept) -> int:
     trimmed = trim(_skeleton(network))
     allocations = _Allocations()
     with torch.no_grad(), allocations:

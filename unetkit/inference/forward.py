@@ -11,14 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetkit.backends.base import Backend
-from unetkit.errors import ConfigError
+from unetkit.backends.base import Backend, Precision
+from unetkit.errors import ConfigError, ModelError, UnetkitError
 from unetkit.inference.grid import round_up
+from unetkit.io.image import ImageInfo
 from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept
 
-Kind = Literal["mask", "probabilities", "heights"]
-"""What is predicted of each pixel: its class, the probability of each class, or mask and height."""
+Kind = Literal["mask", "probabilities", "heights", "restored"]
+"""What is predicted of each pixel: its class, the probability of each class, mask and height, or its own value."""
+
+RESTORED_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+"""Types of images that a restored one has too; of others it is float32."""
 
 LARGEST_HEIGHT = 255
 """The height 1 as it is returned."""
@@ -32,16 +36,26 @@ class Pending:
         predicted: (N, channels, kept rows, kept columns) in memory of the host.
         ready: Recorded when they have arrived; None if they are there.
         sources: What must stay alive until then.
+        total: Sum of all probabilities, in memory of the host: NaN if one of them is.
+        refuse: Makes the error of a prediction that is NaN.
     """
 
     predicted: Tensor
+    total: Tensor
+    refuse: Callable[[], UnetkitError]
     ready: torch.cuda.Event | None = None
     sources: tuple[Tensor, ...] = ()
 
     def result(self) -> NDArray[np.generic]:
-        """Wait for the predictions and return them."""
+        """Wait for the predictions and return them.
+
+        Raises:
+            ModelError: A probability is NaN.
+        """
         if self.ready is not None:
             self.ready.synchronize()
+        if not bool(self.total.isfinite()):
+            raise self.refuse()
         predicted: NDArray[np.generic] = self.predicted.numpy()
         return predicted
 
@@ -60,7 +74,10 @@ class Forward:
         augment: Whether each window is predicted in its 8 orientations, whose mean counts.
         halo: Context, in pixels, that each part of a window has when it has to be divided.
         stride: Of the networks, in pixels.
+        image: What is restored; None for other kinds.
         tell: Called with a sentence, once, when the device ran out of memory.
+        name: Of the models, for messages.
+        precision: Arithmetic of the networks, for messages.
     """
 
     def __init__(
@@ -74,8 +91,13 @@ class Forward:
         halo: int,
         stride: int,
         tell: Callable[[str], None],
+        image: ImageInfo | None = None,
+        name: str = "The model",
+        precision: Precision = "fp32",
     ) -> None:
         self._backends = backends
+        self._name = name
+        self._precision = precision
         self._classes = classes
         self._kind = kind
         self._threshold = threshold
@@ -91,7 +113,7 @@ class Forward:
         if self.device.type == "cuda":
             up, down = (torch.cuda.Stream(self.device) for _ in range(2))  # type: ignore[no-untyped-call]
             self._streams = (up, down)
-        self.channels, self.dtype = layout(kind, classes)
+        self.channels, self.dtype = layout(kind, classes, image)
 
     def gather(self, windows: Sequence[NDArray[np.generic]]) -> Tensor:
         """Copy windows (C, h, w) into a batch in memory of the host from which the device copies fast.
@@ -127,15 +149,18 @@ class Forward:
         Returns:
             The predictions to come, (N, channels, kept rows, kept columns): uint8 masks (0 and 255, or class numbers
             where there are more classes) with one channel; or float32 probabilities; or uint8 masks and heights, which
-            are 0 in the background and 1 to 255 in the foreground.
+            are 0 in the background and 1 to 255 in the foreground; or restored pixels in the units of the image, as
+            float32 that its type holds.
 
         Raises:
             ConfigError: The memory of the device does not hold the smallest possible window.
         """
+        totals: list[Tensor] = []
         scales = [tuple(torch.from_numpy(array) for array in _stack(values)) for values in statistics]
         if self._streams is None:
             on_device = [(center.to(self.device), scale.to(self.device)) for center, scale in scales]
-            return Pending(self._predict_within_memory(windows.to(self.device), on_device, kept).cpu())
+            predicted = self._predict_within_memory(windows.to(self.device), on_device, kept, totals).cpu()
+            return Pending(predicted, torch.stack(totals).sum().cpu(), self._refuse)
         up, down = self._streams
         compute = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(up):
@@ -144,21 +169,37 @@ class Forward:
         compute.wait_stream(up)
         for tensor in (moved, *(tensor for pair in on_device for tensor in pair)):
             tensor.record_stream(compute)
-        predicted = self._predict_within_memory(moved, on_device, kept)
+        predicted = self._predict_within_memory(moved, on_device, kept, totals)
+        total = torch.stack(totals).sum()
         down.wait_stream(compute)
         with torch.cuda.stream(down):
             arrived = torch.empty(predicted.shape, dtype=predicted.dtype, pin_memory=True)
             arrived.copy_(predicted, non_blocking=True)
+            arrived_total = torch.empty((), pin_memory=True)
+            arrived_total.copy_(total, non_blocking=True)
             ready = down.record_event()
         predicted.record_stream(down)
-        return Pending(arrived, ready, (windows,))
+        total.record_stream(down)
+        return Pending(arrived, arrived_total, self._refuse, ready, (windows,))
 
-    def _predict_within_memory(self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept) -> Tensor:
+    def _refuse(self) -> ModelError:
+        """Return the error of a prediction that is NaN."""
+        exact = self._precision == "fp32"
+        return ModelError(
+            f"{self._name} predicted NaN in {self._precision}.",
+            "Its weights or the values of the image are beyond what it can compute with: check both."
+            if exact
+            else f"The numbers grew too large for {self._precision}: use --precision fp32.",
+        )
+
+    def _predict_within_memory(
+        self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept, totals: list[Tensor]
+    ) -> Tensor:
         """Predict, dividing the batch or the window where the memory of the device is too small."""
         pixels = windows.shape[0] * windows.shape[2] * windows.shape[3]
         if self._too_many is None or pixels < self._too_many:
             try:
-                return self._predict(windows, scales, kept)
+                return self._predict(windows, scales, kept, totals)
             except torch.OutOfMemoryError:
                 if self._too_many is None:
                     self._tell(f"{self.device} is out of memory: going on with smaller batches and tiles.")
@@ -168,7 +209,7 @@ class Forward:
         count = len(windows)
         if count > 1:
             parts = [
-                self._predict_within_memory(windows[part], [(c[part], s[part]) for c, s in scales], kept)
+                self._predict_within_memory(windows[part], [(c[part], s[part]) for c, s in scales], kept, totals)
                 for part in (slice(0, count // 2), slice(count // 2, count))
             ]
             return torch.cat(parts)
@@ -176,7 +217,7 @@ class Forward:
             pieces = self._divide(windows.shape[2 + axis], kept[axis])
             if pieces:
                 parts = [
-                    self._predict_within_memory(windows.narrow(2 + axis, start, length), scales, part)
+                    self._predict_within_memory(windows.narrow(2 + axis, start, length), scales, part, totals)
                     for start, length, inner in pieces
                     for part in [(inner, kept[1]) if axis == 0 else (kept[0], inner)]
                 ]
@@ -199,8 +240,10 @@ class Forward:
                 return [first, (start, length - start, slice(self._halo, kept.stop - start))]
         return []
 
-    def _predict(self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept) -> Tensor:
-        """Predict (N, channels, kept rows, kept columns)."""
+    def _predict(
+        self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept, totals: list[Tensor]
+    ) -> Tensor:
+        """Predict (N, channels, kept rows, kept columns), and add the sum of the probabilities to `totals`."""
         count = len(self._orientations) * len(self._backends)
         total: Tensor | None = None
         for turns, flip in self._orientations:
@@ -208,11 +251,16 @@ class Forward:
             turned_kept = _orient_kept(kept, (windows.shape[2], windows.shape[3]), turns, flip)
             for backend, (center, scale) in zip(self._backends, scales, strict=True):
                 predicted = _orient_back(backend(turned, center, scale, turned_kept), turns, flip)
+                if self._kind == "restored":
+                    predicted = predicted * scale[:, :, None, None] + center[:, :, None, None]
                 if count > 1:
                     predicted = predicted.clone() if total is None else total.add_(predicted)
                 total = predicted
         assert total is not None
         mean = total.div_(count) if count > 1 else total
+        totals.append(mean.sum())
+        if self._kind == "restored":
+            return self._fit_range(mean)
         probabilities = mean[:, : self._classes]
         if self._kind == "probabilities":
             return probabilities.clone(memory_format=torch.contiguous_format)  # the backend's own may change
@@ -225,9 +273,30 @@ class Forward:
         heights = (mean[:, -1:] * LARGEST_HEIGHT).round_().clamp_(1, LARGEST_HEIGHT).mul_(foreground)
         return torch.cat([mask, heights.to(torch.uint8)], dim=1)
 
+    def _fit_range(self, restored: Tensor) -> Tensor:
+        """Return restored pixels as the image holds them: whole numbers of its range, grey if it is grey."""
+        if self.channels < restored.shape[1]:  # a grey image, which was repeated for the model
+            restored = restored.mean(1, keepdim=True)
+        if self.dtype.kind != "f":
+            limits = np.iinfo(self.dtype)
+            high = np.float32(limits.max)
+            high = high if int(high) <= limits.max else np.nextafter(high, np.float32(0))
+            restored = restored.round_().clamp_(float(limits.min), float(high))
+        return restored.contiguous()
 
-def layout(kind: Kind, classes: int) -> tuple[int, np.dtype[Any]]:
-    """Return the channels and the dtype of what is predicted by models with so many channels of probabilities."""
+
+def layout(kind: Kind, classes: int, image: ImageInfo | None = None) -> tuple[int, np.dtype[Any]]:
+    """Return the channels and the dtype of what models predict.
+
+    Args:
+        kind: What they predict.
+        classes: Channels of their probabilities, or of the images that they restore.
+        image: The image, for the kind "restored".
+    """
+    if kind == "restored":
+        assert image is not None
+        same = image.dtype.newbyteorder("=") if image.dtype.name in RESTORED_TYPES else np.dtype(np.float32)
+        return min(image.channels, classes), np.dtype(np.uint8) if image.dtype.kind == "b" else same
     if kind == "probabilities":
         return classes, np.dtype(np.float32)
     return 2 if kind == "heights" else 1, np.dtype(np.uint8)

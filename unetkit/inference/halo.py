@@ -28,6 +28,10 @@ POSITIONS = 4
 LARGEST = 192
 """Largest halo that is tried, in pixels."""
 
+STEP = 1 / 255
+"""A pixel that is restored, not classified, has changed if its normalised value has by more than this: one level of 8
+bits, where the image's percentiles become 0 and 1."""
+
 
 @dataclass(frozen=True)
 class HaloMeasurement:
@@ -37,7 +41,7 @@ class HaloMeasurement:
         halo: Smallest multiple of the encoder's stride at which at most `TOLERANCE` of the mask pixels in the cores of
             512-pixel tiles change against a far larger context; the largest one tried if none does. At least the margin
             of a network that extends its windows by itself, so that no pixel that is kept sees such an extension.
-        error: Share of mask pixels that change with that halo.
+        error: Share of mask pixels, or of restored pixels, that change with that halo.
     """
 
     halo: int
@@ -76,11 +80,15 @@ def measure_halo(
     steps = (positions or POSITIONS) - 1
     offsets = [round(i * (CANVAS - WINDOW) / steps / stride) * stride for i in range(steps + 1)]
     with torch.inference_mode():
-        reference = _mask(segmenter, canvas)
+        reference = _predict(segmenter, canvas)
         for top in offsets:
             for left in offsets:
                 window = (slice(top, top + WINDOW), slice(left, left + WINDOW))
-                differs = _mask(segmenter, canvas[:, *window]) != reference[window]
+                predicted = _predict(segmenter, canvas[:, *window])
+                if segmenter.spec.task == "reconstruction":
+                    differs = (np.abs(predicted - reference[:, *window]) > STEP).any(0)
+                else:
+                    differs = predicted != reference[window]
                 distance = _cut_distance(top, left)
                 changed += np.bincount(distance[differs], minlength=WINDOW // 2)
                 compared += np.bincount(distance.ravel(), minlength=WINDOW // 2)
@@ -130,9 +138,12 @@ def _along(start: int) -> NDArray[np.int64]:
     return np.minimum(np.minimum(before, after), WINDOW // 2 - 1)
 
 
-def _mask(segmenter: Segmenter, normalized: torch.Tensor) -> NDArray[Any]:
-    """Predict the mask (h, w) of normalised pixels (C, h, w)."""
+def _predict(segmenter: Segmenter, normalized: torch.Tensor) -> NDArray[Any]:
+    """Predict the mask (h, w) of normalised pixels (C, h, w), or restore them (C, h, w)."""
     batch = normalized[None].contiguous(memory_format=torch.channels_last)
+    if segmenter.spec.task == "reconstruction":
+        restored: NDArray[Any] = segmenter.network(batch)[0].float().cpu().numpy()
+        return restored
     logits = segmenter.network(batch)[0, : segmenter.spec.out_channels]
     cut = float(np.log(segmenter.spec.threshold / (1 - segmenter.spec.threshold)))
     mask: NDArray[Any] = (logits[0] >= cut if len(logits) == 1 else logits.argmax(0)).cpu().numpy()

@@ -159,5 +159,5 @@ def _check_free(targets: Sequence[Path], replace: bool) -> None:
     if existing and not replace:
         raise OutputError(
             f"{len(existing)} of {len(targets)} outputs exist already, for example {existing[0]}.",
-            "Pass --overwrite or choose another folder.",
+            "Pass --resume to segment only the others, --overwrite to replace them, or choose another folder.",
         )

@@ -11,17 +11,21 @@ from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.options import Result
 from unetkit.inference.output import least_confidence, smallest_size
 from unetkit.io.image import ImageInfo
+from unetkit.postprocess.class_labels import ClassLabels
 from unetkit.postprocess.components import CONNECTED
 from unetkit.postprocess.distances import BY_DISTANCE
 from unetkit.postprocess.heights import by_height
 from unetkit.postprocess.labels import Labels
 
 
-def make_labels(bands: Sequence[NDArray[np.uint8]], info: ImageInfo, ensemble: Ensemble, result: Result) -> Labels:
+def make_labels(
+    bands: Sequence[NDArray[np.uint8]], info: ImageInfo, ensemble: Ensemble, result: Result
+) -> Labels | ClassLabels:
     """Label the objects of what models predicted, the best way that these models know.
 
     Args:
-        bands: Masks (1, h, width) or, of models with instances, masks and heights (2, h, width).
+        bands: Masks (1, h, width) or, of models with instances, masks and heights (2, h, width); class numbers of
+            models of several classes.
         info: The image.
         ensemble: The models.
         result: The user's choices.
@@ -29,4 +33,20 @@ def make_labels(bands: Sequence[NDArray[np.uint8]], info: ImageInfo, ensemble: E
     confidence = least_confidence(ensemble, result)
     without_heights = BY_DISTANCE if result.split else CONNECTED
     method = without_heights if confidence is None else by_height(confidence)
-    return Labels(bands, info.height, method=method, smallest=smallest_size(info, ensemble, result))
+    smallest = smallest_size(info, ensemble, result)
+    if ensemble.classes > 1:
+        return ClassLabels(bands, info.height, ensemble.classes, method=method, smallest=smallest)
+    return Labels(bands, info.height, method=method, smallest=smallest)
+
+
+def describe_object_classes(labels: Labels | ClassLabels, ensemble: Ensemble) -> str:
+    """Say which labels are of which class, for example "tumour 1-120, stroma 121-300"; "" where there is one class."""
+    if isinstance(labels, Labels):
+        return ""
+    names = ensemble.specs[0].class_names
+    parts, first = [], 1
+    for value, last in enumerate(labels.last, 1):
+        name = names[value] if len(names) == ensemble.classes else f"class {value}"
+        parts.append(f"{name} {first}-{last}" if last >= first else f"{name} none")
+        first = last + 1
+    return ", ".join(parts)

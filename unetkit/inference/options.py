@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from unetkit.errors import ConfigError
 
-Output = Literal["mask", "probabilities", "labels", "classes"]
+Output = Literal["mask", "probabilities", "labels", "classes", "attention", "restored"]
+
+WITHOUT_MASK: dict[str, tuple[str, ...]] = {
+    "classes": ("pyramid", "resume"),
+    "attention": ("threshold", "resume"),
+    "restored": ("threshold",),
+}
+"""Choices that have no meaning for an output that is no mask and made of none."""
 
 MEMORY_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 """Bytes in a unit of memory, as Slurm and Docker count them."""
@@ -72,9 +79,12 @@ class Result:
 
     Args:
         output: "mask" is 0 background and 255 foreground (class numbers where there are more classes), "probabilities"
-            is float32, "labels" gives each object a number of its own; "classes" is a table (.csv) of the probabilities
-            of image classes, with a line for each image, of models that judge whole images.
-        threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
+            is float32, "labels" gives each object a number of its own; "classes" is a table (.csv) with a line for
+            each image, of models that judge whole images: the probability of each image class, and the predicted one;
+            "attention" shows where such models looked, float32 from 0 to 1, a channel for each image class; "restored"
+            is the image without noise, in its own range and type, of models that `unetkit pretrain` made.
+        threshold: Foreground probability, 0 to 1, from which a pixel is foreground, or for classes the probability from
+            which an image shows the one class, or the last of two; by default the model's.
         split: For labels: tell touching objects apart by a watershed on the distance to the background. A model with
             `instances` tells them apart by itself, and needs no split.
         min_size: For labels: leave out objects of fewer pixels, 0 for none; by default the smallest size that the model
@@ -82,8 +92,10 @@ class Result:
         min_confidence: For labels of a model with `instances`: leave out objects of which it is less sure, 0 to 1, 0
             for none: 1 is a summit as high as those of the objects it was trained on. By default 0.5.
         pyramid: Add sub-resolutions for viewers such as QuPath and napari.
-        overwrite: Replace existing outputs, each at the moment when the new one is complete.
-        resume: Go on where an earlier run of the same command was stopped.
+        overwrite: Replace existing outputs, each at the moment when the new one is complete. Without resume, what an
+            earlier run left unfinished is replaced too.
+        resume: Go on where an earlier run of the same command was stopped, and leave out the outputs that are complete.
+            Without it an unfinished output is gone on with too, if it is of the same command.
     """
 
     output: Output = "mask"
@@ -96,12 +108,10 @@ class Result:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        _check_choice("output", self.output, ("mask", "probabilities", "labels", "classes"))
-        if self.output == "classes" and (self.threshold is not None or self.pyramid or self.resume):
-            raise ConfigError(
-                "threshold, pyramid and resume have no meaning for the output 'classes', which is a table.",
-                "Leave them out.",
-            )
+        _check_choice("output", self.output, get_args(Output))
+        for name in WITHOUT_MASK.get(self.output, ()):
+            if getattr(self, name) not in (None, False):
+                raise ConfigError(f"{name} has no meaning for the output '{self.output}'.", "Leave it out.")
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise ConfigError(f"threshold: {self.threshold:g} is not possible.", "Use a number between 0 and 1.")
         if self.min_size is not None and self.min_size < 0:

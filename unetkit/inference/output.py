@@ -1,4 +1,4 @@
-"""What is written for an image, and where the work on it is kept until it is done."""
+"""What is written for an image, and what decides it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import numpy as np
 
 from unetkit.errors import ConfigError
 from unetkit.inference.ensemble import Ensemble
-from unetkit.inference.options import CONFIDENCE, Result, Tiling
+from unetkit.inference.forward import layout
+from unetkit.inference.options import CONFIDENCE, WITHOUT_MASK, Output, Result, Tiling
 from unetkit.inference.plan import Plan
 from unetkit.io.image import ImageInfo, OutputSpec
 from unetkit.io.reading import Reading
 from unetkit.models.zoo import short_name
-
-UNFINISHED_SUFFIX = ".unfinished"
-"""Ends the name of the file beside an output that keeps what is done until all is."""
 
 PLANNED = ("device", "backend", "precision", "tile", "halo", "batch")
 """Choices of a plan that decide what comes out, to the bit."""
@@ -31,7 +29,7 @@ METHODS = ("tta", "skip_empty")
 def describe_output(
     info: ImageInfo,
     ensemble: Ensemble,
-    plan: Plan,
+    plan: Plan | None,
     reading: Reading,
     tiling: Tiling,
     result: Result,
@@ -39,28 +37,29 @@ def describe_output(
 ) -> OutputSpec:
     """Describe the output for an image, with what made it and more `notes`; labels as if there were many.
 
-    Raises:
-        ConfigError: The models' classes and the output do not go together.
+    There is a plan unless the image is seen whole.
     """
-    probabilities = result.output == "probabilities"
-    if result.output == "labels" and ensemble.classes > 1:
-        raise ConfigError(
-            f"{ensemble.name} has {ensemble.specs[0].classes} classes, and labels are for foreground and background.",
-            "Use --output mask, or a model of 2 classes.",
-        )
-    dtype = {"mask": np.uint8, "probabilities": np.float32, "labels": np.uint32}[result.output]
-    names = ensemble.specs[0].class_names if probabilities else ()
+    spec = ensemble.specs[0]
+    restored_channels, restored_type = layout("restored", ensemble.classes, info)
+    outputs: dict[Output, tuple[int, np.dtype[Any], tuple[str, ...]]] = {
+        "mask": (1, np.dtype(np.uint8), ()),
+        "probabilities": (ensemble.classes, np.dtype(np.float32), spec.class_names),
+        "labels": (1, np.dtype(np.uint32), ()),
+        "attention": (len(spec.image_classes), np.dtype(np.float32), spec.image_classes),
+        "restored": (restored_channels, restored_type, info.channel_names),
+    }
+    channels, dtype, names = outputs[result.output]
     return OutputSpec(
         height=info.height,
         width=info.width,
-        dtype=np.dtype(dtype),
-        channels=ensemble.classes if probabilities else 1,
+        dtype=dtype,
+        channels=channels,
         plane_axes=info.plane_axes,
         plane_shape=info.plane_shape,
         pixel_size_um=info.pixel_size_um,
         notes=_notes(info, ensemble, plan, reading, tiling, result) + notes,
         pyramid=result.pyramid,
-        channel_names=names if len(names) == ensemble.classes > 1 else (),
+        channel_names=names if len(names) == channels > 1 else (),
     )
 
 
@@ -105,21 +104,8 @@ def describe_job(
     }
 
 
-def pin_choices(tiling: Tiling, job: dict[str, Any] | None) -> Tiling:
-    """Return the choices with what "auto" chose in the run that is resumed."""
-    if job is None:
-        return tiling
-    open_names = [name for name in ("backend", "precision", "tile", "batch") if getattr(tiling, name) == "auto"]
-    return dataclasses.replace(tiling, **{name: job[name] for name in open_names if name in job})
-
-
-def unfinished_file(result: Path) -> Path:
-    """Return where the bands of an output are kept until it is whole."""
-    return result.with_name(result.name + UNFINISHED_SUFFIX)
-
-
 def _notes(
-    info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, tiling: Tiling, result: Result
+    info: ImageInfo, ensemble: Ensemble, plan: Plan | None, reading: Reading, tiling: Tiling, result: Result
 ) -> tuple[tuple[str, str], ...]:
     """Return what made an output; `command` is one that makes it again."""
     words = ["unetkit", "segment", Path(info.name).name, "RESULT", "--model"]
@@ -130,17 +116,20 @@ def _notes(
         labels["min_size"] = smallest_size(info, ensemble, result)
         confidence = least_confidence(ensemble, result)
         labels |= {} if confidence is None else {"min_confidence": confidence}
-    options = {**_given(reading), **_planned(plan), **methods, **_given(result), **labels}
+    planned = {} if plan is None else _planned(plan)
+    options = {**_given(reading), **planned, **methods, **_given(result), **labels}
     for name, value in options.items():
         if name not in ("overwrite", "resume"):
             words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [_text(value)])
+    threshold = ensemble.threshold if result.threshold is None else result.threshold
+    thresholds = () if result.output in WITHOUT_MASK else (("threshold", f"{threshold:g}"),)
     return (
         ("made_by", f"unetkit {version('unetkit')}"),
         ("model", ensemble.name),
         ("model_sha256", ", ".join(segmenter.sha256 for segmenter in ensemble.segmenters)),
         ("output", result.output),
-        ("threshold", f"{ensemble.threshold if result.threshold is None else result.threshold:g}"),
-        ("halo", str(plan.halo)),
+        *thresholds,
+        *(() if plan is None else (("halo", str(plan.halo)),)),
         ("command", shlex.join(words)),
     )
 

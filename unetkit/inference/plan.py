@@ -107,7 +107,7 @@ def make_plan(
     halo = ensemble.halo if tiling.halo is None else tiling.halo
     if tiling.tile != "auto":
         check_tile(tiling.tile, halo, ensemble.stride)
-    precision = _choose_precision(tiling, device)
+    precision = _choose_precision(tiling, device, kind)
     backends = _choose_backends(tiling, device, precision)
     footprint = measure_footprint(ensemble, info, halo, precision, kind)
     own = info.planes * info.height * info.width
@@ -125,7 +125,7 @@ def make_plan(
     known = recall(fitting, small)
     if known is not None:
         return known
-    return _default(fitting) if small else tune(fitting)
+    return replace(usual_plan(fitting), why="the input is too small to try others") if small else tune(fitting)
 
 
 WORTH_TUNING = {"cpu": 16 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
@@ -135,7 +135,7 @@ WORTH_TUNING = {"cpu": 16 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
 def measure_footprint(ensemble: Ensemble, info: ImageInfo, halo: int, precision: Precision, kind: Kind) -> Footprint:
     """Measure what the memory of a run depends on."""
     channels = ensemble.channels
-    predicted_channels, dtype = layout(kind, ensemble.classes)
+    predicted_channels, dtype = layout(kind, ensemble.classes, info)
     weights = sum(
         tensor.numel() * tensor.element_size()
         for segmenter in ensemble.segmenters
@@ -178,9 +178,11 @@ def needed_memory(plan: Plan, footprint: Footprint, info: ImageInfo, budget: int
     return network + decoded + footprint.pipeline(plan.tile, plan.batch, info.height, info.width)
 
 
-def _choose_precision(tiling: Tiling, device: torch.device) -> Precision:
+def _choose_precision(tiling: Tiling, device: torch.device, kind: Kind) -> Precision:
     if tiling.precision != "auto":
         return tiling.precision
+    if kind == "restored":  # 16 bits hold fewer levels than many images have
+        return "fp32"
     if device.type == "cuda" and tiling.backend in ("auto", "torch", "compile"):
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "fp32"
@@ -244,10 +246,10 @@ def _fitting(
         yield min(plans, key=lambda plan: (plan.tile, plan.batch))
 
 
-def _default(plans: list[Plan]) -> Plan:
-    """Return the plan for an input that is too small to try."""
+def usual_plan(plans: list[Plan]) -> Plan:
+    """Return the plan that is taken without trying: of PyTorch, which takes no time to begin, with a usual tile."""
     names = [plan.backend for plan in plans]
     own = [plan for plan in plans if plan.backend == ("torch" if "torch" in names else names[0])]
     largest = OPENVINO_TILE if own[0].backend == "openvino" else DEFAULT_TILE[own[0].device.type]
     usual = [plan for plan in own if plan.tile <= largest] or own[:1]
-    return replace(max(usual, key=lambda plan: plan.tile), why="the input is too small to try others")
+    return max(usual, key=lambda plan: plan.tile)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.backends.base import Backend
-from unetkit.backends.registry import check_backend, create_backend
-from unetkit.errors import ImageError
+from unetkit.backends.registry import CREATING, check_backend
+from unetkit.backends.sessions import open_session
+from unetkit.errors import ConfigError, ImageError
 from unetkit.inference.autotune import Tuner
 from unetkit.inference.device import choose_device, free_memory, keep_memory_small
 from unetkit.inference.emptiness import measure_background
@@ -31,6 +32,9 @@ from unetkit.models.trimmed import Kept
 
 WINDOW_STEPS = 8
 """Sizes of windows to verify with that are tried differ by so many strides."""
+
+ORIENTATIONS = 8
+"""In which a tile is predicted with tta."""
 
 Progress = Callable[[int], None]
 """Called with the number of pixels predicted since the last call."""
@@ -69,6 +73,8 @@ class Predictor:
         tell: Callable[[str], None],
     ) -> None:
         check_dtype(source.info)
+        if kind == "restored":
+            _check_restoring(tiling)
         keep_memory_small(bounded=tiling.memory is not None)
         self.ensemble = ensemble
         self._normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
@@ -78,12 +84,14 @@ class Predictor:
         if quantized is not None and not quantized.backends:
             tiling = replace(tiling, precision="fp32", backend="openvino")
         self._tiling = tiling
-        tuner = Tuner(ensemble, source.info.dtype, tell, quantized.backends if quantized else [])
+        made = quantized.backends if quantized else []
+        tuner = Tuner(ensemble, source.info.dtype, tell, made, pixels * (ORIENTATIONS if tiling.tta else 1))
         self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner, tuner.recall, kind=kind)
         if quantized is not None:
             self.plan = replace(self.plan, why=f"{quantized.why}; {self.plan.why}")
         self.backends = (quantized and quantized.backends) or self._create_backends()
-        self._forward = self._create_forward(kind)
+        self._kind = kind
+        self._forward = self._create_forward(kind, source.info)
 
     def grid(self, info: ImageInfo) -> TileGrid:
         """Return the tiles of each plane of an image."""
@@ -118,8 +126,15 @@ class Predictor:
         if self._tiling.skip_empty:
             background = cache(lambda plane: measure_background(source, plane, self.ensemble.channels))
             reader.is_empty = lambda plane, window: background(plane).holds_nothing(window)
-        run_tiles(reader, self._forward, write, first_band=first_band, progress=progress)
+        # Restored pixels are of the type of their image, which is another for each of several.
+        forward = self._create_forward("restored", source.info) if self._kind == "restored" else self._forward
+        run_tiles(reader, forward, write, first_band=first_band, progress=progress)
         return reader.skipped
+
+    def release(self) -> None:
+        """Give back the memory that windows took; the models stay on their backends."""
+        for backend in self.backends:
+            backend.release()
 
     def time_tile(self, source: ImageSource) -> float:
         """Return the seconds that a tile inside an image takes, once the backend is warm."""
@@ -175,7 +190,7 @@ class Predictor:
                 return size
         return least
 
-    def _create_forward(self, kind: Kind) -> Forward:
+    def _create_forward(self, kind: Kind, image: ImageInfo | None = None) -> Forward:
         return Forward(
             self.backends,
             classes=self.ensemble.classes,
@@ -185,12 +200,15 @@ class Predictor:
             halo=self.plan.halo,
             stride=self.ensemble.stride,
             tell=self._tell,
+            image=image,
+            name=self.ensemble.name,
+            precision=self.plan.precision,
         )
 
     def _create_backends(self) -> list[Backend]:
         plan = self.plan
         return [
-            create_backend(plan.backend, segmenter, plan.device, plan.precision, owned=self.ensemble.owned)
+            open_session(plan.backend, segmenter, plan.device, plan.precision, owned=self.ensemble.owned)
             for segmenter in self.ensemble.segmenters
         ]
 
@@ -199,10 +217,19 @@ class Predictor:
         if tiling.precision != "int8":
             return None
         check_backend("openvino", choose_device(tiling.device), "int8")
-        quantized = quantize_models(self.ensemble, source, self._threshold)
+        with CREATING:
+            quantized = quantize_models(self.ensemble, source, self._threshold)
         if not quantized.backends:
             self._tell(f"{quantized.why[0].upper()}{quantized.why[1:]}: fp32 instead.")
         return quantized
+
+
+def _check_restoring(tiling: Tiling) -> None:
+    """Raise a ConfigError for choices that would harm a restored image."""
+    if tiling.skip_empty:
+        raise ConfigError("skip_empty leaves holes in a restored image.", "Leave it out.")
+    if tiling.precision == "int8":
+        raise ConfigError("int8 is checked on masks, and a restored image has none.", "Use --precision fp32.")
 
 
 def say_nothing(sentence: str) -> None:

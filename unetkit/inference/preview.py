@@ -77,7 +77,7 @@ def preview(
     with closing(segmentation.open(job, ensemble)) as source:
         used = 0 if choose_device(tiling.device).type == "cuda" else resident_memory()
         info = source.info
-        predictor = segmentation.predictor(source, ensemble, len(jobs), job.result)
+        predictor = segmentation.predictor(source, ensemble, jobs)
         plan, grid = predictor.plan, predictor.grid(info)
         spec = describe_output(info, ensemble, plan, reading, tiling, written)
         if job.result == result or result.is_dir():  # a folder that is missing would be made

@@ -228,7 +228,8 @@ def _check_same(path: Path, stored: dict[str, Any], job: dict[str, Any]) -> None
     if differences:
         raise OutputError(
             f"What is left at {path} is of another run: {'; '.join(differences)}.",
-            "Give the same options as before, or leave --resume out to start anew.",
+            "Give the same options as before to go on with it, --overwrite without --resume to start anew, or another "
+            "name for the output.",
         )
 
 

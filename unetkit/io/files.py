@@ -9,8 +9,10 @@ import numpy as np
 
 from unetkit.errors import ImageError, OutputError
 from unetkit.io.cache import CACHE_BYTES
+from unetkit.io.foreign import refuse_foreign, refuse_overview, unknown_format
 from unetkit.io.image import ImageSink, ImageSource, OutputSpec
 from unetkit.io.ome_zarr_sink import OmeZarrSink
+from unetkit.io.orientation import make_upright
 from unetkit.io.partial import check_target, check_zarr_target
 from unetkit.io.pyramid import Level, Series
 from unetkit.io.raster import PngSink, RasterSource
@@ -38,7 +40,7 @@ TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def open_image(
-    path: str | Path, reading: Reading = WHOLE, *, expand_palette: bool = True, cache_bytes: int = CACHE_BYTES
+    path: str | Path, reading: Reading = WHOLE, *, as_stored: bool = False, cache_bytes: int = CACHE_BYTES
 ) -> ImageSource:
     """Open a TIFF, PNG or JPEG file or an OME-Zarr; its content decides which, not its suffix.
 
@@ -46,14 +48,15 @@ def open_image(
         path: The file, or the folder of an OME-Zarr.
         reading: What of it to read: axes, series, level or pixel size, channels, stain, region, and what to do at bad
             tiles.
-        expand_palette: Whether images with a palette become RGB (or grey, for a grey palette). False gives the stored
-            numbers, which is right for label images.
+        as_stored: Whether palette images come as the stored numbers and alpha as a channel, which is right for masks
+            (see `unetkit.io.masks`). Otherwise a palette becomes RGB (or grey, for a grey palette), and alpha is
+            dropped.
         cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
 
     Raises:
         ImageError: The file is missing, empty, truncated, no image, or `reading` does not fit it.
     """
-    source = _open_stored(Path(path), reading, expand_palette, cache_bytes)
+    source = make_upright(_open_stored(Path(path), reading, as_stored, cache_bytes))
     try:
         if reading.pixel_size is not None:
             source = RescaledSource(source, reading.pixel_size)
@@ -77,6 +80,7 @@ def list_series(path: str | Path) -> tuple[Series, ...]:
         from unetkit.io.ome_zarr import list_zarr_series
 
         return list_zarr_series(path)
+    refuse_overview(path)
     if _read_signature(path).startswith(TIFF_SIGNATURES):
         return list_tiff_series(path)
     with closing(open_image(path)) as source:
@@ -97,21 +101,19 @@ def is_folder(path: str | Path) -> bool:
     return Path(path).is_dir() and not is_zarr(path)
 
 
-def _open_stored(path: Path, reading: Reading, expand_palette: bool, cache_bytes: int) -> ImageSource:
+def _open_stored(path: Path, reading: Reading, as_stored: bool, cache_bytes: int) -> ImageSource:
     """Open an image as it is stored, at one of its levels."""
     if is_zarr(path):
         from unetkit.io.ome_zarr import OmeZarrSource  # here, since zarr takes half a second to import
 
         return OmeZarrSource(path, reading, cache_bytes=cache_bytes)
+    refuse_overview(path)
     signature = _read_signature(path)
     if signature.startswith(RASTER_SIGNATURES):
-        return RasterSource(path, reading, expand_palette=expand_palette, cache_bytes=cache_bytes)
+        return RasterSource(path, reading, as_stored=as_stored, cache_bytes=cache_bytes)
     if signature.startswith(TIFF_SIGNATURES):
-        return TiffSource(path, reading, expand_palette=expand_palette, cache_bytes=cache_bytes)
-    raise ImageError(
-        f"{path} is not a TIFF, PNG or JPEG image, nor an OME-Zarr.",
-        "Give one of these, or convert the file to OME-TIFF first (for example with Fiji or bfconvert).",
-    )
+        return TiffSource(path, reading, as_stored=as_stored, cache_bytes=cache_bytes)
+    raise unknown_format(path)
 
 
 def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) -> ImageSink:
@@ -173,6 +175,7 @@ def find_images(folder: str | Path) -> list[Path]:
         )
     ]
     if not images:
+        refuse_foreign(folder, entries)
         raise ImageError(
             f"The folder {folder} has no images.",
             f"Put files with {', '.join(COMMON_SUFFIXES)}, those of slide scanners, or {ZARR_SUFFIX} directly into it.",

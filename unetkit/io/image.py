@@ -22,6 +22,29 @@ UNNAMED_AXES = "QI"
 
 
 @dataclass(frozen=True)
+class Encoding:
+    """How stored values stand for what is seen, of an image that is read as it is stored: a mask.
+
+    Attributes:
+        palette: Red, green, blue and alpha of each number, 8 bits each; empty without a palette.
+        alpha: Whether the last channel is alpha.
+        white_is_zero: Whether the file says that 0 is white and the highest value black.
+        lossy: Whether JPEG compression has changed the values.
+        inks: Whether the channels are cyan, magenta, yellow and black.
+        bilevel: Whether a pixel is one bit.
+        tifffile: Whether tifffile wrote it, which marks 0 as white in all arrays of True and False, whatever they mean.
+    """
+
+    palette: bytes = b""
+    alpha: bool = False
+    white_is_zero: bool = False
+    lossy: bool = False
+    inks: bool = False
+    bilevel: bool = False
+    tifffile: bool = False
+
+
+@dataclass(frozen=True)
 class ImageInfo:
     """An image as it is interpreted.
 
@@ -43,8 +66,14 @@ class ImageInfo:
         compression: Name of the compression, "none" if there is none.
         scratch_bytes: Size of the temporary file that reading takes, because the file is compressed in pieces too large
             to be kept in memory; 0 for most.
+        orientation: Where the stored first row and column belong, as TIFF and EXIF number it (1 to 8); 1 is upright, as
+            all is that `open_image` returns.
+        nodata: Value that the file names as that of pixels without data.
+        colours: Whether the channels are the colours of one picture (RGB), as far as the file tells; None where it does
+            not.
         remarks: Sentences for people: what was taken where the file leaves a choice or a doubt. Those who open a file
             for a user show them.
+        encoding: How the values are stored, where an image is read as it is stored; its alpha channel is then counted.
     """
 
     name: str
@@ -63,7 +92,11 @@ class ImageInfo:
     block: tuple[int, int] = (0, 0)
     compression: str = "none"
     scratch_bytes: int = 0
+    orientation: int = 1
+    nodata: float | None = None
+    colours: bool | None = None
     remarks: tuple[str, ...] = ()
+    encoding: Encoding = Encoding()
 
     @property
     def planes(self) -> int:
@@ -273,6 +306,11 @@ class ArraySink:
     def __init__(self, spec: OutputSpec, target: Any = None) -> None:
         channels = (spec.channels,) if spec.channels > 1 else ()
         shape = (*spec.plane_shape, *channels, spec.height, spec.width)
+        if target is not None and not (hasattr(target, "shape") and hasattr(target, "dtype")):
+            raise OutputError(
+                f"The output is a {type(target).__name__}, and no array.",
+                f"Give an array of shape {shape} and dtype {spec.dtype}, for example a NumPy array or a memmap.",
+            )
         if target is not None and (tuple(target.shape) != shape or target.dtype != spec.dtype):
             raise OutputError(
                 f"The output array has shape {tuple(target.shape)} and dtype {target.dtype}.",
@@ -295,7 +333,12 @@ class ArraySink:
 
 def check_axes(axes: str, shape: tuple[int, ...], name: str) -> None:
     """Raise an ImageError unless `axes` names each dimension of `shape` once, with Y and X among them."""
-    if len(axes) != len(shape) or len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes):
+    if (
+        not isinstance(axes, str)
+        or len(axes) != len(shape)
+        or len(set(axes)) != len(axes)
+        or not {"Y", "X"} <= set(axes)
+    ):
         raise ImageError(
             f"{name}: the axes '{axes}' do not describe an image of shape {shape}.",
             "Give one different letter for each dimension, with Y and X among them, for example 'CYX'.",
@@ -335,6 +378,7 @@ def match_channels(pixels: NDArray[Any], channels: int, name: str) -> NDArray[An
         return np.repeat(pixels, channels, axis=0)
     raise ImageError(
         f"{name} has {pixels.shape[0]} channels, but the model takes {channels}.",
-        f"Give images of {channels} channel{'s' if channels > 1 else ''} (grey is repeated, alpha is dropped), "
-        f"or train a model with in_channels: {pixels.shape[0]}.",
+        f"Choose one channel with --channels (the first is 0), give images of {channels} "
+        f"channel{'s' if channels > 1 else ''} (grey is repeated, alpha is dropped), or train a model "
+        f"with in_channels: {pixels.shape[0]}.",
     )

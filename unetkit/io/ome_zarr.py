@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,10 @@ from numpy.typing import NDArray
 
 from unetkit.errors import ImageError
 from unetkit.io.cache import CACHE_BYTES
+from unetkit.io.channels import pick_channels
 from unetkit.io.chunks import ChunkedArray
 from unetkit.io.image import ArraySource, BadTile, ImageInfo, check_axes
-from unetkit.io.ome_zarr_metadata import ZarrImage, find_images, read_image
+from unetkit.io.ome_zarr_metadata import ZarrImage, choose_image, describe_image, find_images, read_image
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series
 from unetkit.io.reading import WHOLE, Reading, parse_channels
 
@@ -43,7 +43,8 @@ class OmeZarrSource:
     def __init__(self, path: str | Path, reading: Reading = WHOLE, *, cache_bytes: int = CACHE_BYTES) -> None:
         name = str(path)
         images = find_images(Path(path))
-        number = pick_series(len(images), reading.series, lambda i: read_image(images[i], name).series, name)
+        usual, remarks = choose_image(images)
+        number = pick_series(len(images), reading.series, lambda i: describe_image(images[i], name), name, usual)
         image = read_image(images[number], name, reading.axes)
         level = pick_level(image.series.levels, reading, name)
         stored, axes = image.arrays[level], image.series.axes
@@ -61,8 +62,14 @@ class OmeZarrSource:
             cache_bytes=cache_bytes,
             on_bad_tile=reading.on_bad_tile,
         )
-        self._pixels = ArraySource(self._array, axes, name, parse_channels(reading.channels))
-        self.info = self._describe(image, image.series.levels[level], stored, reading)
+        total = ArraySource(self._array, axes, name).info.channels
+        names = image.channel_names if len(image.channel_names) == total else ()
+        picked = pick_channels(parse_channels(reading.channels), names, total, axes, name)
+        self._pixels = ArraySource(self._array, axes, name, picked)
+        named = tuple(names[i] for i in (range(total) if picked is None else picked)) if names else ()
+        self.info = self._describe(image, image.series.levels[level], stored, named)
+        if reading.series is None:
+            self.info = replace(self.info, remarks=remarks)
 
     @property
     def bad_tiles(self) -> list[BadTile]:
@@ -83,11 +90,8 @@ class OmeZarrSource:
         """Stop the decoding threads."""
         self._array.close()
 
-    def _describe(self, image: ZarrImage, level: Level, stored: zarr.Array[Any], reading: Reading) -> ImageInfo:
+    def _describe(self, image: ZarrImage, level: Level, stored: zarr.Array[Any], names: tuple[str, ...]) -> ImageInfo:
         info = self._pixels.info
-        total = prod(size for axis, size in zip(info.axes, info.shape, strict=True) if axis in "CS")
-        picked = parse_channels(reading.channels) or range(total)
-        names = image.channel_names if len(image.channel_names) == total else ()
         dtype = np.dtype(np.uint8) if info.dtype == np.bool_ else info.dtype
         chunk = dict(zip(info.axes, stored.chunks, strict=True))
         plane_axes = [i for i, axis in enumerate(info.axes) if axis in info.plane_axes]
@@ -97,7 +101,8 @@ class OmeZarrSource:
             format=image.format,
             dtype=dtype,
             pixel_size_um=level.pixel_size_um,
-            channel_names=tuple(names[i] for i in picked) if names else (),
+            channel_names=names,
+            colours=None if info.channels == 1 else image.colours,
             block=(min(chunk["Y"], info.height), min(chunk["X"], info.width)),
             compression=_name_compression(stored),
             scratch_bytes=plane_bytes if self._array.oversize(plane_axes) else 0,
@@ -110,7 +115,7 @@ def list_zarr_series(path: str | Path) -> tuple[Series, ...]:
     Raises:
         ImageError: The folder is no Zarr, or its metadata are missing or damaged.
     """
-    return tuple(read_image(image, str(path)).series for image in find_images(Path(path)))
+    return tuple(describe_image(image, str(path)) for image in find_images(Path(path)))
 
 
 def _decoder(array: zarr.Array[Any]) -> Any:

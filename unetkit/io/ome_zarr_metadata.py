@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,12 @@ import zarr
 
 from unetkit.errors import ImageError
 from unetkit.io.axes import guess_axes, name_dimensions
+from unetkit.io.channels import name_colours
 from unetkit.io.pyramid import Level, PixelSize, Series, scale_pixel_size
 from unetkit.io.units import UNITS_UM, decode_unit
+
+NAMED = 5
+"""Missing images that are named in a message."""
 
 OLD_AXES = ("t", "c", "z", "y", "x")
 """The axes of all images before version 0.3."""
@@ -27,12 +31,29 @@ class ZarrImage:
         series: Its axes, sizes and levels.
         arrays: The array of each level.
         channel_names: Names of the channels; empty if none are given.
+        colours: Whether the channels are the colours of one picture (RGB), as far as the names tell.
     """
 
     format: str
     series: Series
     arrays: tuple[zarr.Array[Any], ...]
     channel_names: tuple[str, ...]
+    colours: bool | None = None
+
+
+@dataclass(frozen=True)
+class MissingImage:
+    """An image that a Zarr lists and does not have.
+
+    Attributes:
+        path: Where it should be, within the Zarr.
+    """
+
+    path: str
+
+
+ZarrItem = zarr.Group | zarr.Array[Any] | MissingImage
+"""An image of a Zarr: a group with multiscales, or an array."""
 
 
 def damaged_zarr(name: str, what: object) -> ImageError:
@@ -43,14 +64,14 @@ def damaged_zarr(name: str, what: object) -> ImageError:
     )
 
 
-def find_images(path: Path) -> list[zarr.Group | zarr.Array[Any]]:
-    """Return the images in a Zarr: groups with multiscales, or the one array that it is.
+def find_images(path: Path) -> list[ZarrItem]:
+    """Return the images in a Zarr: groups with multiscales, or the one array that it is; and those that are missing.
 
     Raises:
         ImageError: It is no Zarr, damaged, or has no images.
     """
     try:
-        images: list[zarr.Group | zarr.Array[Any]]
+        images: list[ZarrItem]
         root = zarr.open(str(path), mode="r")
         images = [root] if isinstance(root, zarr.Array) else [*_search(root)]
     # Broad: a Zarr is a folder of small JSON files, and what damaged ones raise in zarr has no limits.
@@ -60,10 +81,33 @@ def find_images(path: Path) -> list[zarr.Group | zarr.Array[Any]]:
         raise damaged_zarr(
             str(path), "it has no 'multiscales' metadata, so nothing says which of its arrays is the image"
         )
+    missing = [image for image in images if isinstance(image, MissingImage)]
+    if len(missing) == len(images):
+        raise damaged_zarr(str(path), f"{_some(missing)}, which it lists, is missing")
     return images
 
 
-def read_image(image: zarr.Group | zarr.Array[Any], name: str, axes: str | None = None) -> ZarrImage:
+def choose_image(images: Sequence[ZarrItem]) -> tuple[int, tuple[str, ...]]:
+    """Return the number of the image to read where none is asked for, and remarks on the others.
+
+    It is the first that is there.
+    """
+    there = [number for number, image in enumerate(images) if not isinstance(image, MissingImage)]
+    missing = [image for image in images if isinstance(image, MissingImage)]
+    remarks = []
+    if len(there) > 1:
+        chosen, last = (images[number].path or "the first" for number in (there[0], there[-1]))
+        remarks.append(
+            f"It holds {len(there)} images (fields of a plate, or series), of which series {there[0]} ({chosen}) alone "
+            f"is read; --series chooses another, up to {there[-1]} ({last})."
+        )
+    if missing:
+        count = f"{len(missing)} of the images (wells or fields) that it lists {'is' if len(missing) == 1 else 'are'}"
+        remarks.append(f"{count} missing: {_some(missing)}.")
+    return there[0], tuple(remarks)
+
+
+def read_image(image: ZarrItem, name: str, axes: str | None = None) -> ZarrImage:
     """Read the metadata of an image that `find_images` found.
 
     Args:
@@ -72,13 +116,34 @@ def read_image(image: zarr.Group | zarr.Array[Any], name: str, axes: str | None 
         axes: One letter for each dimension, instead of what the metadata say.
 
     Raises:
-        ImageError: The metadata are damaged.
+        ImageError: The metadata are damaged, or the image is missing.
     """
+    if isinstance(image, MissingImage):
+        raise ImageError(
+            f"{name} lists the image (well or field) {image.path}, which is missing.",
+            "Choose another series; `unetkit info` lists them.",
+        )
     try:
         return _read_array(image, axes) if isinstance(image, zarr.Array) else _read_multiscales(image, axes)
     except Exception as error:  # broad for the same reason
         what = f"its metadata lack {error}" if isinstance(error, KeyError) else error
         raise damaged_zarr(name, what) from error
+
+
+def describe_image(image: ZarrItem, name: str) -> Series:
+    """Return what there is to say of an image, also of a missing one.
+
+    Raises:
+        ImageError: The metadata are damaged.
+    """
+    if isinstance(image, MissingImage):
+        return Series(f"{image.path} (missing)", "", (), "", ())
+    return read_image(image, name).series
+
+
+def _some(missing: Sequence[MissingImage]) -> str:
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    return ", ".join(image.path for image in missing[:NAMED]) + more
 
 
 def _ome(group: zarr.Group) -> dict[str, Any]:
@@ -88,24 +153,28 @@ def _ome(group: zarr.Group) -> dict[str, Any]:
     return ome if isinstance(ome, dict) else attributes
 
 
-def _search(group: zarr.Group) -> Iterator[zarr.Group]:
+def _search(group: zarr.Group) -> Iterator[zarr.Group | MissingImage]:
     """Yield the groups with multiscales: this one, or those of a collection (bioformats2raw), a well or a plate."""
     ome = _ome(group)
     if "multiscales" in ome:
         yield group
     elif "plate" in ome:
         for well in ome["plate"]["wells"]:
-            yield from _search(_child(group, well["path"]))
+            yield from _search_child(group, well["path"])
     elif "well" in ome:
         for field in ome["well"]["images"]:
-            yield from _search(_child(group, field["path"]))
+            yield from _search_child(group, field["path"])
     else:
         names = _ome(_child(group, "OME")).get("series") if "OME" in group else None
-        numbers = (str(number) for number in range(1_000_000))
+        numbers = sorted((key for key, _ in group.groups() if key.isdigit()), key=int) if not names else ()
         for name in names or numbers:
-            if name not in group or not isinstance(group[name], zarr.Group):
-                break
-            yield from _search(_child(group, name))
+            yield from _search_child(group, name)
+
+
+def _search_child(group: zarr.Group, path: str) -> Iterator[zarr.Group | MissingImage]:
+    """Yield the images below a group that its parent lists, or what stands for one that is missing."""
+    found = list(_search(_child(group, path))) if path in group else []
+    yield from found or [MissingImage(f"{group.path}/{path}".strip("/"))]
 
 
 def _child(group: zarr.Group, path: str) -> zarr.Group:
@@ -149,7 +218,13 @@ def _read_multiscales(group: zarr.Group, axes: str | None) -> ZarrImage:
     version = ome.get("version") or multiscale.get("version") or "of an unknown version"
     name = str(multiscale.get("name") or group.name.rpartition("/")[2])
     series = Series(name, axes, arrays[0].shape, str(arrays[0].dtype), tuple(levels))
-    return ZarrImage(f"OME-Zarr {version}", series, tuple(arrays), tuple(labels) if all(labels) else ())
+    return ZarrImage(
+        f"OME-Zarr {version}",
+        series,
+        tuple(arrays),
+        tuple(labels) if all(labels) else (),
+        name_colours([str(label) for label in labels]) or (False if "C" in axes else None),
+    )
 
 
 def _level(array: zarr.Array[Any], axes: str, size: PixelSize | None) -> Level:

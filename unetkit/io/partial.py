@@ -16,6 +16,9 @@ from unetkit.errors import OutputError
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 """Of which one is in the folder of every Zarr, of version 3 or 2."""
 
+UNFINISHED_SUFFIX = ".unfinished"
+"""Ends the name of the file beside an output that keeps what is done until all is."""
+
 Item = TypeVar("Item")
 
 
@@ -72,6 +75,11 @@ def _put_back(replaced: Path, path: Path) -> None:
     """Move a folder that was moved aside back to its place, if nothing has taken it."""
     if replaced.exists() and not path.exists():
         replaced.rename(path)
+
+
+def unfinished_file(result: Path) -> Path:
+    """Return where the bands of an output are kept until it is whole."""
+    return result.with_name(result.name + UNFINISHED_SUFFIX)
 
 
 @contextmanager

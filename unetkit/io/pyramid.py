@@ -8,6 +8,7 @@ from math import ceil
 
 from unetkit.errors import ImageError
 from unetkit.io.reading import Reading
+from unetkit.io.units import LARGEST_PIXEL_UM, SMALLEST_PIXEL_UM, UM_PER_INCH
 
 PixelSize = tuple[float, float]
 
@@ -52,20 +53,23 @@ class Series:
     levels: tuple[Level, ...]
 
 
-def pick_series(count: int, number: int | None, describe: Callable[[int], Series], name: str) -> int:
-    """Return the number of the series to read: the first by default.
+def pick_series(count: int, number: int | None, describe: Callable[[int], Series], name: str, default: int = 0) -> int:
+    """Return the number of the series to read.
 
     Args:
         count: How many there are.
         number: The one asked for.
         describe: Describes one of them, for the error.
         name: Path of the file, for messages.
+        default: The one that is read where none is asked for.
 
     Raises:
         ImageError: There is no such series; the remedy lists those that there are.
     """
-    if number is None or number < count:
-        return number or 0
+    if number is None:
+        return default
+    if number < count:
+        return number
     known = []
     for i in range(min(count, LISTED)):
         series = describe(i)
@@ -74,8 +78,14 @@ def pick_series(count: int, number: int | None, describe: Callable[[int], Series
     raise ImageError(f"{name} has no series {number}.", f"Choose one of: {', '.join(known)}{more}.")
 
 
-def pick_level(levels: Sequence[Level], reading: Reading, name: str) -> int:
+def pick_level(levels: Sequence[Level], reading: Reading, name: str, stated: str = "") -> int:
     """Return the number of the level to read: the one asked for, or the coarsest that is as fine as the pixel size.
+
+    Args:
+        levels: The levels of the image.
+        reading: What is asked for.
+        name: Path of the file, for messages.
+        stated: What the file says about its resolution, for the error where that is no pixel size.
 
     Raises:
         ImageError: There is no such level, or a pixel size is asked for and the file gives none.
@@ -87,17 +97,29 @@ def pick_level(levels: Sequence[Level], reading: Reading, name: str) -> int:
         raise ImageError(f"{name} has no level {reading.level}.", f"Choose one of: {known} (height x width).")
     if reading.pixel_size is None:
         return 0
-    sizes = [require_pixel_size(level.pixel_size_um, name) for level in levels]
+    sizes = [require_pixel_size(level.pixel_size_um, name, stated) for level in levels]
     fine = [i for i, size in enumerate(sizes) if max(size) <= reading.pixel_size * SAME_SIZE]
     return max(fine, key=lambda i: max(sizes[i]), default=0)
 
 
-def require_pixel_size(size: PixelSize | None, name: str) -> PixelSize:
+def require_pixel_size(size: PixelSize | None, name: str, stated: str = "") -> PixelSize:
     """Return the pixel size of an image that is to be resampled.
+
+    Args:
+        size: The pixel size (y, x) in µm, if it is known.
+        name: Path of the file, for messages.
+        stated: What the file says about its resolution, such as "72 x 72 pixels per inch"; "" if it says nothing.
 
     Raises:
         ImageError: It is not known.
     """
+    if size is None and stated:
+        raise ImageError(
+            f"{name} says {stated} (x, y), which is no pixel size of a microscope: its pixels would have to be from "
+            f"{SMALLEST_PIXEL_UM:g} to {LARGEST_PIXEL_UM:g} µm large, at least "
+            f"{UM_PER_INCH / LARGEST_PIXEL_UM:.0f} per inch.",
+            "Write the pixel size into the file (in Fiji: Image > Properties), or leave the pixel size out.",
+        )
     if size is None:
         raise ImageError(
             f"{name} does not say how large its pixels are, so it cannot be resampled to a pixel size.",

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -17,15 +17,18 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from unetkit.errors import ImageError
 from unetkit.io.cache import CACHE_BYTES, is_oversize
-from unetkit.io.image import ArraySource, BadTile, OutputSpec, check_axes
+from unetkit.io.channels import pick_channels
+from unetkit.io.image import ArraySource, BadTile, Encoding, OutputSpec, check_axes
 from unetkit.io.partial import partial_file
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series
 from unetkit.io.reading import WHOLE, Reading, parse_channels
 from unetkit.io.scratch import ScratchArray
-from unetkit.io.units import LARGEST_PIXEL_UM
+from unetkit.io.units import UM_PER_INCH, plausible_size
 
-UM_PER_INCH = 25_400.0
 PNG_SIGNATURE = b"\x89PNG"
+ORIENTATION = 274
+"""Number of the tag Orientation in EXIF."""
+
 MODES_BY_KIND = {"1": "L", "LA": "LA", "La": "LA", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
 """Pillow's mode that a stored mode is read as; other modes are read as they are."""
 
@@ -38,7 +41,7 @@ class RasterSource:
     Args:
         path: The file.
         reading: Channels; axes, which are "YX" for grey or "YXS" for colour otherwise.
-        expand_palette: Whether a palette image becomes grey or RGB, rather than the stored numbers.
+        as_stored: Whether a palette image comes as the stored numbers and alpha as the last channel, as masks need it.
         cache_bytes: Bound of the decoded bytes that are kept in memory; larger images go to a temporary file.
 
     Attributes:
@@ -55,14 +58,14 @@ class RasterSource:
         path: str | Path,
         reading: Reading = WHOLE,
         *,
-        expand_palette: bool = True,
+        as_stored: bool = False,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         name = str(path)
         self.bad_tiles: list[BadTile] = []
         try:
             data = Path(path).read_bytes()
-            pixels, alpha, pixel_size_um = _decode(data, Path(path), expand_palette)
+            pixels, alpha, header, palette = _decode(data, Path(path), as_stored)
         # Pillow reports damaged PNG chunks as SyntaxError and damaged headers as ValueError or struct.error.
         except (OSError, SyntaxError, ValueError, RuntimeError, struct.error, IndexError, MemoryError) as error:
             raise ImageError(
@@ -73,17 +76,24 @@ class RasterSource:
         axes = (reading.axes or "YXS"[: pixels.ndim]).upper()
         check_axes(axes, pixels.shape, name)
         height, width = pixels.shape[axes.index("Y")], pixels.shape[axes.index("X")]
-        level = Level(height, width, pixel_size_um)
+        level = Level(height, width, header.pixel_size_um)
         pick_series(1, reading.series, lambda _: Series("", axes, pixels.shape, str(pixels.dtype), (level,)), name)
-        pick_level([level], reading, name)
+        pick_level([level], reading, name, header.stated)
         large = is_oversize(pixels.nbytes, cache_bytes)
         stored = ScratchArray.of(pixels, name) if large else pixels
-        self._pixels = ArraySource(stored, axes, name, parse_channels(reading.channels))
+        total = ArraySource(stored, axes, name).info.channels
+        picked = pick_channels(parse_channels(reading.channels), (), total, axes, name)
+        self._pixels = ArraySource(stored, axes, name, picked)
         self.info = replace(
             self._pixels.info,
             format="PNG" if data.startswith(PNG_SIGNATURE) else "JPEG",
             alpha=alpha,
-            pixel_size_um=pixel_size_um,
+            encoding=Encoding(palette, alpha=alpha, lossy=not data.startswith(PNG_SIGNATURE))
+            if as_stored
+            else Encoding(),
+            pixel_size_um=header.pixel_size_um,
+            orientation=header.orientation,
+            colours=None if "C" in axes else pixels.ndim == 3 or None,
             block=(height, width),
             compression="deflate" if data.startswith(PNG_SIGNATURE) else "jpeg",
             scratch_bytes=pixels.nbytes if large else 0,
@@ -127,39 +137,55 @@ class PngSink:
             Image.fromarray(pixels).save(partial, format="PNG", pnginfo=notes, **options)
 
 
-def _decode(data: bytes, path: Path, expand_palette: bool) -> tuple[NDArray[Any], bool, tuple[float, float] | None]:
-    """Return pixels (h, w) or (h, w, 3) without alpha, whether there was alpha, and the pixel size."""
+class Header(NamedTuple):
+    """What a file says beside its pixels: the size of one (y, x) in µm, its resolution in words, its orientation."""
+
+    pixel_size_um: tuple[float, float] | None
+    stated: str
+    orientation: int
+
+
+def _decode(data: bytes, path: Path, as_stored: bool) -> tuple[NDArray[Any], bool, Header, bytes]:
+    """Return pixels (h, w) or (h, w, C), whether there was alpha, the header, and the palette if it is kept."""
     is_png = data.startswith(PNG_SIGNATURE)
     # The classes rather than Image.open, which refuses large images.
     with (PngImageFile if is_png else JpegImageFile)(path) as image:
-        pixel_size_um = _pixel_size(image) if is_png else None
         image.load()
+        header = _read_header(image)
         # Byte 24 of a PNG is its bit depth; Pillow would cut 16-bit colour down to 8 bits.
-        pixels = (
-            imagecodecs.png_decode(data) if is_png and data[24] == 16 else np.asarray(_convert(image, expand_palette))
-        )
+        pixels = imagecodecs.png_decode(data) if is_png and data[24] == 16 else np.asarray(_convert(image, as_stored))
+        palette = _palette(image) if as_stored and image.mode == "P" else b""
     alpha = pixels.ndim == 3 and pixels.shape[2] in (2, 4)
-    return (pixels[:, :, :-1] if alpha else pixels), alpha, pixel_size_um
+    return (pixels[:, :, :-1] if alpha and not as_stored else pixels), alpha, header, palette
 
 
-def _convert(image: Image.Image, expand_palette: bool) -> Image.Image:
+def _convert(image: Image.Image, as_stored: bool) -> Image.Image:
     """Return the image in a mode of whole bytes: L, LA, RGB or RGBA."""
     if image.mode == "P":
-        if not expand_palette:
+        if as_stored:
             return image
         colours = np.asarray(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
         grey = bool((colours == colours[:, :1]).all())
         if "transparency" in image.info:
             return image.convert("LA" if grey else "RGBA")
         return image.convert("L" if grey else "RGB")
+    if as_stored and image.mode in ("L", "RGB") and "transparency" in image.info:
+        return image.convert("LA" if image.mode == "L" else "RGBA")
     mode = MODES_BY_KIND.get(image.mode, image.mode)
     return image if mode == image.mode else image.convert(mode)
 
 
-def _pixel_size(image: Image.Image) -> tuple[float, float] | None:
-    """Return the size of a pixel (y, x) in µm from a PNG's resolution, unless that is one for print or screens."""
+def _palette(image: Image.Image) -> bytes:
+    """Return red, green, blue and alpha of each number of a palette image, whose palette is given its alpha."""
+    image.apply_transparency()
+    return bytes(image.getpalette("RGBA") or ())
+
+
+def _read_header(image: Image.Image) -> Header:
+    """Read resolution and orientation; a resolution for print or screens is no pixel size."""
+    orientation = image.getexif().get(ORIENTATION, 1)
     dpi = image.info.get("dpi")
     if dpi is None or not all(value > 0 for value in dpi):
-        return None
-    size = (UM_PER_INCH / dpi[1], UM_PER_INCH / dpi[0])
-    return size if max(size) <= LARGEST_PIXEL_UM else None
+        return Header(None, "", orientation)
+    size = plausible_size((UM_PER_INCH / float(dpi[1]), UM_PER_INCH / float(dpi[0])))
+    return Header(size, f"{float(dpi[0]):g} x {float(dpi[1]):g} pixels per inch", orientation)

@@ -11,6 +11,9 @@ from unetkit.errors import ConfigError, closest
 
 OnBadTile = Literal["stop", "background"]
 
+Channels = tuple[int | str, ...]
+"""Numbers and names of channels."""
+
 Stain = Literal["hematoxylin", "eosin", "dab"]
 """Stains that can be told apart, in the order of scikit-image's `hed_from_rgb`."""
 
@@ -25,7 +28,8 @@ class Reading:
         series: Number of the image in a file that holds several, from 0; by default the first.
         level: Number of the level in a pyramid, 0 being the full resolution; by default 0.
         pixel_size: Size of a pixel in micrometres: the nearest finer level is read and resampled to it.
-        channels: Numbers of the channels, from 0, in the order wanted, such as "0,2"; a tuple of int once it is made.
+        channels: Channels in the order wanted: numbers from 0, such as "0,2", or names that the file gives them, such
+            as "DAPI" or "DAPI,GFP"; a tuple once it is made.
         stain: "hematoxylin", "eosin" or "dab": an RGB image of stained tissue is read as the amount of this stain, one
             grey channel in which nuclei (hematoxylin) are bright.
         region: "y,x,height,width" in pixels of what is read otherwise (after `level` or `pixel_size`); a tuple of int
@@ -41,7 +45,7 @@ class Reading:
     series: int | None = None
     level: int | None = None
     pixel_size: float | None = None
-    channels: str | Sequence[int] | None = None
+    channels: str | Sequence[int | str] | None = None
     stain: Stain | None = None
     region: str | Sequence[int] | None = None
     on_bad_tile: OnBadTile = "stop"
@@ -65,21 +69,34 @@ class Reading:
             raise ConfigError(f"'{self.on_bad_tile}' is no answer to a bad tile.", "Choose stop or background.")
 
 
-def parse_channels(channels: str | Sequence[int] | None) -> tuple[int, ...] | None:
-    """Return the numbers of channels.
+def parse_channels(channels: str | Sequence[int | str] | None) -> Channels | None:
+    """Return the numbers and names of channels.
 
-    >>> parse_channels("0, 2"), parse_channels([1])
-    ((0, 2), (1,))
+    >>> parse_channels("0, 2"), parse_channels([1]), parse_channels("DAPI,1")
+    ((0, 2), (1,), ('DAPI', 1))
 
     Raises:
-        ConfigError: They are no numbers from 0.
+        ConfigError: A number is negative, or a name is empty.
     """
     if channels is None:
         return None
-    numbers = _parse_numbers(channels)
-    if not numbers or min(numbers) < 0:
-        raise ConfigError(f"'{_show(channels)}' does not name channels.", "Give numbers from 0, for example 0,2.")
-    return numbers
+    parts = channels.split(",") if isinstance(channels, str) else channels
+    parsed = tuple(_parse_channel(part) for part in parts)
+    if not parsed or any(isinstance(one, int) and one < 0 for one in parsed) or "" in parsed:
+        raise ConfigError(
+            f"'{_show(channels)}' does not name channels.",
+            "Give numbers from 0, for example 0,2, or names, for example DAPI,GFP.",
+        )
+    return parsed
+
+
+def _parse_channel(part: object) -> int | str:
+    """Return the number of a channel, or its name where it is none."""
+    word = str(part).strip()
+    try:
+        return int(word)
+    except ValueError:
+        return word if isinstance(part, str) else ""
 
 
 def parse_region(region: str | Sequence[int] | None) -> tuple[int, int, int, int] | None:
@@ -112,7 +129,7 @@ def _parse_numbers(value: str | Sequence[int]) -> tuple[int, ...] | None:
         return None
 
 
-def _show(value: str | Sequence[int]) -> str:
+def _show(value: str | Sequence[int | str]) -> str:
     return value if isinstance(value, str) else ",".join(str(part) for part in value)
 
 

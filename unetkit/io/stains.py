@@ -78,6 +78,8 @@ def _as_grey(info: ImageInfo, stain: Stain) -> ImageInfo:
     kept = [(axis, size) for axis, size in zip(info.axes, info.shape, strict=True) if axis not in COLOR_AXES]
     return replace(
         info,
+        nodata=None,
+        colours=None,
         axes="".join(axis for axis, _ in kept),
         shape=tuple(size for _, size in kept),
         dtype=np.dtype(np.float32),

@@ -14,11 +14,14 @@ from tifffile import COMPRESSION, PLANARCONFIG, TiffFile, TiffPage, TiffPageSeri
 
 from unetkit.io.axes import name_axes
 from unetkit.io.cache import CACHE_BYTES
-from unetkit.io.image import ArraySource, BadTile, ImageInfo, check_channels
+from unetkit.io.channels import name_colours, pick_channels
+from unetkit.io.image import ArraySource, BadTile, Encoding, ImageInfo
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series, scale_pixel_size
 from unetkit.io.reading import WHOLE, Reading, parse_channels
+from unetkit.io.tiff_choice import choose_series
 from unetkit.io.tiff_encoded import damaged
-from unetkit.io.tiff_metadata import read_channel_names, read_pixel_size
+from unetkit.io.tiff_files import check_files
+from unetkit.io.tiff_metadata import read_channel_names, read_nodata, read_pixel_size, state_resolution
 from unetkit.io.tiff_open import check_series, open_tiff, read_series
 from unetkit.io.tiff_series import SeriesArray
 
@@ -28,8 +31,14 @@ FORMATS = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "uniform": "TIFF", "gener
 ALPHA_SAMPLES = (1, 2)
 """Values of the tag ExtraSamples that mean alpha: associated and unassociated."""
 
-PALETTE = 3
-"""Value of the tag PhotometricInterpretation."""
+WHITE_IS_ZERO, PALETTE, INKS = 0, 3, 5
+"""Values of the tag PhotometricInterpretation."""
+
+LOSSY_COMPRESSIONS = (6, 7)
+"""Values of the tag Compression that mean JPEG; other kinds can be without loss."""
+
+COLOUR_PHOTOMETRICS = (2, 6)
+"""Values of it for RGB and YCbCr."""
 
 
 class TiffSource:
@@ -42,7 +51,7 @@ class TiffSource:
     Args:
         path: The file.
         reading: Which series, level (or the one for a pixel size) and channels; axes; what to do at bad tiles.
-        expand_palette: Whether a palette image becomes grey or RGB, rather than the stored numbers.
+        as_stored: Whether a palette image comes as the stored numbers and alpha as the last channel, as masks need it.
         cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
 
     Attributes:
@@ -58,24 +67,31 @@ class TiffSource:
         path: str | Path,
         reading: Reading = WHOLE,
         *,
-        expand_palette: bool = True,
+        as_stored: bool = False,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._name = str(path)
         self._file = open_tiff(Path(path))
         try:
             all_series = read_series(self._file, self._name)
+            usual, remark = choose_series(all_series)
             number = pick_series(
-                len(all_series), reading.series, lambda i: _describe_series(self._file, all_series, i), self._name
+                len(all_series),
+                reading.series,
+                lambda i: _describe_series(self._file, all_series, i),
+                self._name,
+                usual,
             )
+            self._remarks: tuple[str, ...] = (remark,) if remark and reading.series is None else ()
+            self._remarks += check_files(self._file, all_series, number, self._name, reading.on_bad_tile)
             levels = _describe_levels(self._file, all_series, number)
-            level = pick_level(levels, reading, self._name)
+            level = pick_level(levels, reading, self._name, state_resolution(all_series[number]))
             series = all_series[number].levels[level]
             check_series(self._file, series, self._name, whole=reading.on_bad_tile == "stop")
             self._array = SeriesArray(series, self._name, cache_bytes, reading.on_bad_tile)
             axes = (reading.axes or name_axes(series.axes, self._array.shape)).upper()
-            self._interpret(series, axes, reading, expand_palette)
             names = read_channel_names(self._file, all_series, number)
+            self._interpret(series, axes, reading, as_stored, names)
             self.info = self._describe(series, names, levels[level])
         except BaseException:  # whatever it is, the file must not stay open
             self._file.close()
@@ -103,17 +119,24 @@ class TiffSource:
         self._array.close()
         self._file.close()
 
-    def _interpret(self, series: TiffPageSeries, axes: str, reading: Reading, expand_palette: bool) -> None:
+    def _interpret(
+        self, series: TiffPageSeries, axes: str, reading: Reading, as_stored: bool, names: Sequence[str]
+    ) -> None:
         """Settle which of the stored channels are read, and by which palette they become colours."""
-        wanted = parse_channels(reading.channels)
         stored = ArraySource(self._array, axes, self._name).info.channels
-        self._palette = _read_palette(series.keyframe) if expand_palette and stored == 1 else None
+        self._palette = _read_palette(series.keyframe) if stored == 1 and not as_stored else None
         colours = _colour_channels(series, axes)
         self._alpha = colours is not None
+        self._encoding = Encoding()
+        if as_stored:
+            kept = colours is not None and stored == series.keyframe.samplesperpixel
+            self._encoding = _read_encoding(series.keyframe, alpha=kept)
+            colours = None if kept else colours
         available = list(range(stored)) if colours is None else [int(channel) for channel in colours]
         self._total = len(available) if self._palette is None else len(self._palette)
+        known = names if len(names) == self._total else ()
+        wanted = pick_channels(parse_channels(reading.channels), known, self._total, axes, self._name)
         self._picked = list(range(self._total)) if wanted is None else list(wanted)
-        check_channels(self._picked, self._total, axes, self._name)
         if self._palette is not None:
             self._palette = self._palette[self._picked]
             channels = None
@@ -139,10 +162,15 @@ class TiffSource:
             dtype=dtype,
             channels=channels,
             alpha=self._alpha,
+            encoding=self._encoding,
             pixel_size_um=level.pixel_size_um,
             channel_names=tuple(names[i] for i in self._picked) if len(names) == self._total else (),
             block=self._array.block(stored.axes),
             compression=_name_compression(series.keyframe),
+            orientation=_read_orientation(series),
+            nodata=read_nodata(series.keyframe),
+            colours=name_colours(names) or _are_colours(series, axes),
+            remarks=self._remarks,
             scratch_bytes=channels * stored.height * stored.width * dtype.itemsize if self._array.oversize else 0,
         )
 
@@ -193,6 +221,25 @@ def _colour_channels(series: TiffPageSeries, axes: str) -> NDArray[np.intp] | No
     return np.delete(channels, -1, axis=channel_axes.index(position)).ravel()
 
 
+def _read_encoding(page: TiffPage, *, alpha: bool) -> Encoding:
+    """Return how the values of a page are stored; `alpha` says whether its last sample is read as alpha."""
+    palette = _read_palette(page)
+    if palette is None:
+        colours = b""
+    else:
+        opaque = np.full((1, palette.shape[1]), 255, np.uint8)
+        colours = np.vstack([np.broadcast_to(palette, (3, palette.shape[1])), opaque]).T.tobytes()
+    return Encoding(
+        palette=colours,
+        alpha=alpha,
+        white_is_zero=page.photometric == WHITE_IS_ZERO,
+        lossy=page.compression in LOSSY_COMPRESSIONS,
+        inks=page.photometric == INKS and page.samplesperpixel >= 4,
+        bilevel=page.bitspersample == 1,
+        tifffile=page.software == "tifffile.py",
+    )
+
+
 def _read_palette(page: TiffPage) -> NDArray[np.uint8] | None:
     """Return the colours (3, n) of a palette image, or (1, n) if all are grey; None if the image has no palette."""
     if page.photometric != PALETTE or page.colormap is None or np.dtype(page.dtype).kind != "u":
@@ -202,6 +249,21 @@ def _read_palette(page: TiffPage) -> NDArray[np.uint8] | None:
         colours = np.right_shift(colours, 8, dtype=np.uint16)
     grey = bool((colours == colours[0]).all())
     return (colours[:1] if grey else colours).astype(np.uint8)
+
+
+def _read_orientation(series: TiffPageSeries) -> int:
+    """Return the tag Orientation; makers of slide scanners, whose tools ignore it, may write anything."""
+    tag = series.keyframe.tags.get("Orientation") if series.kind in FORMATS else None
+    return int(tag.value) if tag is not None else 1
+
+
+def _are_colours(series: TiffPageSeries, axes: str) -> bool | None:
+    """Return whether the file says that the channels are the colours of one picture."""
+    if "C" in axes:
+        return False
+    if "S" not in axes:
+        return None
+    return series.keyframe.photometric in COLOUR_PHOTOMETRICS if "S" in series.axes else None
 
 
 def _name_compression(page: TiffPage) -> str:

@@ -31,6 +31,21 @@ def maker_pixel_size(file: TiffFile, number: int) -> Size | None:
     return None
 
 
+def maker_channel_names(file: TiffFile) -> list[str]:
+    """Return the names of the channels as Micro-Manager and Zeiss LSM write them; empty if there are none."""
+    try:
+        if file.is_micromanager:
+            summary = (file.micromanager_metadata or {}).get("Summary") or {}
+            return [str(name) for name in summary.get("ChNames") or []]
+        if file.is_lsm:
+            colors = (file.lsm_metadata or {}).get("ChannelColors") or {}
+            return [str(name) for name in colors.get("ColorNames") or []]
+    # Broad for the same reason.
+    except Exception:
+        return []
+    return []
+
+
 def _svs(file: TiffFile) -> list[Size]:
     """Aperio: `MPP = 0.499` in the description."""
     found = re.search(r"\bMPP\s*=\s*([\d.]+)", file.pages.first.description)

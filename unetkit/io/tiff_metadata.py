@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-from unetkit.io.tiff_makers import maker_pixel_size
-from unetkit.io.units import LARGEST_PIXEL_UM, UNITS_UM, decode_unit
+from unetkit.io.tiff_makers import maker_channel_names, maker_pixel_size
+from unetkit.io.units import UNITS_UM, decode_unit, plausible_size
 
-RESOLUTION_UNITS_UM = {3: 1e4, 4: 1e3, 5: 1.0}
-"""Micrometres in a unit of the tag ResolutionUnit: centimetre, millimetre, micrometre. Inches mean print, not size."""
+RESOLUTION_UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "µm"}
+"""Units of the tag ResolutionUnit."""
+
+
+PLACE_IN_STACK = re.compile(r"^(?:[czt]:\d+/\d+\s*)+(?:-\s*)?", re.IGNORECASE)
+"""How Bio-Formats begins the label of a plane in ImageJ: "c:1/3 z:1/5 - DAPI"."""
+
+GDAL_NODATA = 42113
+"""Number of the tag in which geographic programs write the value of pixels without data."""
 
 
 def read_pixel_size(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> tuple[float, float] | None:
@@ -24,25 +32,53 @@ def read_pixel_size(file: TiffFile, all_series: Sequence[TiffPageSeries], number
     if file.is_ome:
         size = _ome_pixel_size(_ome_pixels(file, all_series, number))
     if size is None and file.imagej_metadata is not None:
-        unit = UNITS_UM.get(decode_unit(file.imagej_metadata.get("unit", "")))
-        return _resolution(series.keyframe, unit)
+        unit = decode_unit(file.imagej_metadata.get("unit", ""))
+        if unit in UNITS_UM:
+            size = _resolution(series.keyframe, unit)
+            return plausible_size(size) if UNITS_UM[unit] == UNITS_UM["inch"] else size
     if size is None:
         size = maker_pixel_size(file, number)
-    if size is None:
-        tag = series.keyframe.tags.get("ResolutionUnit")
-        size = _resolution(series.keyframe, RESOLUTION_UNITS_UM.get(tag.value) if tag is not None else None)
-        if size is not None and max(size) > LARGEST_PIXEL_UM:
-            size = None
-    return size
+    return plausible_size(_resolution(series.keyframe, _resolution_unit(series.keyframe))) if size is None else size
+
+
+def state_resolution(series: TiffPageSeries) -> str:
+    """Return what the resolution tags of a series say, for people; "" if they say nothing."""
+    pixels = _pixels_per_unit(series.keyframe)
+    unit = _resolution_unit(series.keyframe)
+    if pixels is None or (unit is None and pixels == (1, 1)):  # what writers fill in where nothing is known
+        return ""
+    return f"{pixels[1]:g} x {pixels[0]:g} pixels {f'per {unit}' if unit else 'in a unit that it does not name'}"
 
 
 def read_channel_names(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> tuple[str, ...]:
-    """Return the channel names of a series of an OME-TIFF, empty if there are none."""
-    if not file.is_ome:
+    """Return the channel names of a series, empty if there are none: OME's, ImageJ's labels, some makers'."""
+    series = all_series[number]
+    if file.is_ome:
+        pixels = _ome_pixels(file, all_series, number)
+        found = [child for child in pixels if child.tag.endswith("}Channel")] if pixels is not None else []
+        return _all_named([child.get("Name", "") for child in found])
+    count = dict(zip(series.axes, series.shape, strict=True)).get("C", 0)
+    if not count:
         return ()
-    pixels = _ome_pixels(file, all_series, number)
-    names = [child.get("Name", "") for child in pixels if child.tag.endswith("}Channel")] if pixels is not None else []
-    return tuple(names) if names and all(names) else ()
+    if file.imagej_metadata is not None:
+        labels = file.imagej_metadata.get("Labels") or []
+        return _all_named([PLACE_IN_STACK.sub("", str(label)) for label in labels[:count]])
+    return _all_named(maker_channel_names(file))
+
+
+def _all_named(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names if all are there and different."""
+    names = [name.strip() for name in names]
+    return tuple(names) if all(names) and len(set(names)) == len(names) else ()
+
+
+def read_nodata(page: TiffPage) -> float | None:
+    """Return the value of the tag GDAL_NODATA, None if there is none."""
+    tag = page.tags.get(GDAL_NODATA)
+    try:
+        return float(str(tag.value).strip("\0 ")) if tag is not None else None
+    except ValueError:
+        return None
 
 
 def _ome_pixels(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> ElementTree.Element | None:
@@ -73,13 +109,29 @@ def _ome_pixel_size(pixels: ElementTree.Element | None) -> tuple[float, float] |
     return (sizes[0], sizes[1]) if min(sizes) > 0 else None
 
 
-def _resolution(page: TiffPage, unit_um: float | None) -> tuple[float, float] | None:
+def _resolution(page: TiffPage, unit: str | None) -> tuple[float, float] | None:
     """Return the pixel size (y, x) in µm from the tags XResolution and YResolution (pixels in a unit)."""
-    sizes = []
+    pixels = _pixels_per_unit(page)
+    if pixels is None or unit is None:
+        return None
+    return (UNITS_UM[unit] / pixels[0], UNITS_UM[unit] / pixels[1])
+
+
+def _resolution_unit(page: TiffPage) -> str | None:
+    """Return the unit of the resolution tags; without a tag it is the inch, as TIFF has it."""
+    tag = page.tags.get("ResolutionUnit")
+    return RESOLUTION_UNITS.get(2 if tag is None else int(tag.value))
+
+
+def _pixels_per_unit(page: TiffPage) -> tuple[float, float] | None:
+    """Return the tags YResolution and XResolution: fractions by the book, whole numbers or floats in some files."""
+    found = []
     for name in ("YResolution", "XResolution"):
         tag = page.tags.get(name)
-        if tag is None or unit_um is None or not isinstance(tag.value, tuple) or len(tag.value) != 2:
+        if tag is None:
             return None
-        pixels, units = tag.value
-        sizes.append(unit_um * units / pixels if pixels else 0.0)
-    return (sizes[0], sizes[1]) if min(sizes) > 0 else None
+        pixels, *units = tag.value if isinstance(tag.value, tuple) else (tag.value,)
+        if len(units) > 1 or units == [0]:
+            return None
+        found.append(float(pixels) / (units[0] if units else 1))
+    return (found[0], found[1]) if min(found) > 0 and max(found) < float("inf") else None

@@ -12,6 +12,7 @@ from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from unetkit.errors import ImageError
 from unetkit.io.tiff_encoded import damaged
+from unetkit.io.tiff_files import find_companion
 
 # tifffile logs what it finds wrong in a file. Where nobody set up logging, Python would print it.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -21,13 +22,18 @@ NEEDED_TAGS = {256, 257, 258, 259, 262, 270, 273, 277, 278, 279, 284, 317, 320, 
 
 
 def open_tiff(path: Path) -> TiffFile:
-    """Open a TIFF file.
+    """Open a TIFF file, with the metadata of an OME-TIFF that has them in a file beside it.
 
     Raises:
         ImageError: It is truncated or no TIFF.
     """
     try:
-        return TiffFile(path)
+        file = TiffFile(path)
+        companion = find_companion(file)
+        if companion is None or not companion.is_file():
+            return file
+        file.close()
+        return TiffFile(path, omexml=companion.read_text(encoding="utf-8"))
     except (ValueError, OSError, struct.error, IndexError, KeyError, TypeError, RuntimeError) as error:
         raise damaged(str(path), error) from error
 

@@ -22,6 +22,15 @@ what they predict for a pixel depends on the tile that it lies in.
 """
 
 
+def first_centre(encoder: str, stride: int) -> float:
+    """Return the row, in pixels of the input, that the first row of an encoder's deepest features looks at.
+
+    The others follow at distances of `stride`. Convolutions with stride 2 keep every second place of their input from
+    the first on; the pooling of VGG takes two together, so that its features look between them.
+    """
+    return (stride - 1) / 2 if encoder.startswith("vgg") else 0.0
+
+
 def smp_name(encoder: str) -> str:
     """Return what segmentation-models-pytorch calls an encoder.
 

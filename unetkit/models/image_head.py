@@ -1,4 +1,4 @@
-"""What a whole image shows: a linear layer on the encoder's deepest features, beside the network for masks.
+"""What a whole image shows: one or two layers on the encoder's deepest features, beside the network for masks.
 
 smp's `aux_params` would put it into the network's output; so it does not touch what masks are made of.
 """
@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
-from segmentation_models_pytorch.base.heads import ClassificationHead
 from torch import Tensor, nn
 
 from unetkit.models.segmenter import Segmenter
@@ -31,14 +30,28 @@ def image_logits(network: Any, pixels: Tensor) -> Tensor:
     """
     with _frozen_batch_norm(network.encoder):
         deepest = network.encoder(pixels)[-1]
-    head: ClassificationHead = network.image_head
-    logits: Tensor = head(deepest).float()
+    logits: Tensor = network.image_head(deepest).float()
     return logits
 
 
 def to_image_probabilities(logits: Tensor) -> Tensor:
     """Turn logits (N, k) into probabilities: of one class that is there or not, or of several of which one is there."""
     return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+
+
+def decide(probabilities: Tensor, threshold: float) -> Tensor:
+    """Say what images show.
+
+    Args:
+        probabilities: (N, k) of the image classes.
+        threshold: Probability from which an image shows the one class, or the last of two.
+
+    Returns:
+        (N,) int64: of one class 1 if it is there, else 0; of two or more the number of the one that is there.
+    """
+    if probabilities.shape[1] > 2:
+        return probabilities.argmax(1)
+    return (probabilities[:, -1].double() >= threshold).long()
 
 
 class ImageClassifier(nn.Module):

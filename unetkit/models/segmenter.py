@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from unetkit.errors import ModelError
 from unetkit.io.partial import partial_file
+from unetkit.models.integrity import DIGEST_KEY, check_weights, digest, sort_metadata
 from unetkit.models.normalizer import Normalizer
 from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
@@ -60,14 +61,19 @@ class Segmenter(nn.Module):
 
         Returns:
             (N, network_channels, h, w) float32, 0 to 1: of the foreground, or of each class; then the height of each
-            pixel where the model tells instances apart.
+            pixel where the model tells instances apart. Of a model that restores images the normalised pixels.
         """
         logits: Tensor = self.network(self.normalizer(pixels, center, scale)).float()
         return to_probabilities(logits, self.spec)
 
 
 def to_probabilities(logits: Tensor, spec: ModelSpec) -> Tensor:
-    """Turn a network's output (N, network_channels, h, w) into probabilities, and heights if it has them, 0 to 1."""
+    """Turn a network's output (N, network_channels, h, w) into probabilities, and heights if it has them, 0 to 1.
+
+    Restored pixels stay as they are.
+    """
+    if spec.task == "reconstruction":
+        return logits
     return logits.sigmoid() if spec.classes == 2 else logits.softmax(1)
 
 
@@ -86,8 +92,10 @@ def save_model(segmenter: Segmenter, path: Path, dtype: torch.dtype = torch.floa
     spec = replace(segmenter.spec, unetkit_version=version("unetkit"))
     tensors = segmenter.state_dict().items()
     state = {name: _stored(tensor.detach().cpu(), dtype).contiguous() for name, tensor in tensors}
+    description = spec.to_json()
+    metadata = {METADATA_KEY: description, DIGEST_KEY: digest(state, description)}
     with partial_file(path) as partial:
-        partial.write_bytes(save(state, metadata={METADATA_KEY: spec.to_json()}))
+        partial.write_bytes(sort_metadata(save(state, metadata=metadata)))
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -117,30 +125,25 @@ def read_spec(path: Path) -> ModelSpec:
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmenter:
-    """Load a model that `unetkit fit` wrote, ready to predict.
+    """Load a model that `unetkit fit` or `unetkit pretrain` wrote, ready to predict.
 
     Args:
         path: The `.safetensors` file, or the name of a built-in model such as "nuclei".
         device: Where to put it.
 
     Raises:
-        ModelError: The file is missing, is not a unetkit model, is damaged, comes from a newer version, or restores
-            images.
+        ModelError: The file is missing, is not a unetkit model, is damaged, has weights that are NaN or infinite, or
+            comes from a newer version.
     """
-    path = find_model(path)
-    if read_spec(path).task == "reconstruction":
-        raise ModelError(
-            f"{path} reconstructs images and predicts no masks: `unetkit pretrain` wrote it.",
-            "Train a model from it with `unetkit fit --model.weights` and this file, and use that one.",
-        )
-    return load_network(path, device)
+    return load_network(find_model(path), device)
 
 
 def load_network(path: Path, device: str | torch.device = "cpu") -> Segmenter:
-    """Load the file of a network for whatever task; `load_model` is for those that judge images.
+    """Load a model file; `load_model` knows the built-in models by their names too.
 
     Raises:
-        ModelError: The file is missing, is not a unetkit model, is damaged, or comes from a newer version.
+        ModelError: The file is missing, is not a unetkit model, is damaged, has weights that are NaN or infinite, or
+            comes from a newer version.
     """
     spec = read_spec(path)
     with torch.device("meta"):  # weights that are about to be replaced take neither time nor memory
@@ -162,17 +165,24 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     safetensors itself maps the file: its pages and the weights would count twice, and stay until the last is replaced.
     Format: the length of the header (8 bytes), the header (JSON), the data; see
     https://huggingface.co/docs/safetensors.
+
+    Raises:
+        ModelError: The weights are not those that were written, or NaN or infinite.
     """
     weights: dict[str, Tensor] = {}
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         entries = json.loads(file.read(length))
-        entries.pop("__metadata__", None)
+        metadata = entries.pop("__metadata__", {})
         for name, entry in entries.items():
             tensor = torch.empty(entry["shape"], dtype=STORED_TYPES[entry["dtype"]])
             file.seek(8 + length + entry["data_offsets"][0])
             file.readinto(tensor.reshape(-1).view(torch.uint8).numpy().data)
-            weights[name] = tensor.float() if tensor.is_floating_point() else tensor
+            weights[name] = tensor
+    check_weights(weights, str(path), metadata, metadata.get(METADATA_KEY, ""))
+    for name, tensor in weights.items():
+        if tensor.is_floating_point():
+            weights[name] = tensor.float()
     return weights
 
 

@@ -120,6 +120,10 @@ class ModelSpec:
         image_classes: Names of what whole images are told to show, if they are: one that is there or not, or several of
             which one is there.
         image_size: Side of the square that whole images are resized to for that; 0 without image classes.
+        image_head_hidden: Units of a hidden layer between the encoder's features and the image classes; 0 for none.
+        image_head_dropout: Share of the values before the last layer that is dropped in training, 0 to below 1.
+        image_threshold: Probability, 0 to 1, from which an image shows its one image class, or the last of two. Of more
+            than two the most probable one counts.
         normalization: How raw pixels become network input.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         smallest_object: Objects of fewer pixels, of the size of those of the training images, are left out of labels
@@ -147,6 +151,9 @@ class ModelSpec:
     instances: bool = False
     image_classes: tuple[str, ...] = ()
     image_size: int = 0
+    image_head_hidden: int = 0
+    image_head_dropout: float = 0.2
+    image_threshold: float = 0.5
     normalization: Normalization = field(default_factory=Normalization)
     threshold: float = 0.5
     smallest_object: int = 0
@@ -198,8 +205,9 @@ class ModelSpec:
                 f"The training images have values for other channels than the {self.in_channels} of the model.",
                 "Give one low, one high and one contrast for each channel.",
             )
-        if not 0 < self.threshold < 1:
-            raise ConfigError(f"threshold: {self.threshold:g} is not possible.", "Use a number between 0 and 1.")
+        for name in ("threshold", "image_threshold"):
+            if not 0 < getattr(self, name) < 1:
+                raise ConfigError(f"{name}: {getattr(self, name):g} is not possible.", "Use a number between 0 and 1.")
 
     def _check_architecture(self) -> None:
         """Raise a ConfigError unless the architecture exists, and no setting is given that only another one has."""
@@ -217,6 +225,11 @@ class ModelSpec:
 
     def _check_image_classes(self) -> None:
         """Raise a ConfigError unless the image classes go with the rest."""
+        if self.image_head_hidden < 0:
+            raise ConfigError(f"image_head_hidden: {self.image_head_hidden} is not possible.", "Use 0 or more.")
+        if not 0 <= self.image_head_dropout < 1:
+            problem = f"image_head_dropout: {self.image_head_dropout:g} is not possible."
+            raise ConfigError(problem, "Use 0 or a number below 1.")
         if self.image_classes and self.arch == "plain_unet":
             raise ConfigError("image_classes are not possible for plain_unet.", "Use arch: unet.")
         if self.task == "classification" and not self.image_classes:

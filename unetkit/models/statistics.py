@@ -1,4 +1,4 @@
-"""The values that normalise an image, measured on the whole of it or on a fixed sample, never on a tile."""
+"""The values that normalise an image, measured on the pixels that stand for the whole of it, never on a tile."""
 
 from __future__ import annotations
 
@@ -9,20 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.errors import ImageError
-from unetkit.io.image import ImageSource
 from unetkit.models.spec import Normalization
 
 RANGE_PERCENTILES = (0.1, 99.9)
 """What counts as the darkest and the brightest of an image: beyond are hot pixels and the like."""
-
-WHOLE_PLANE_PIXELS = 2048 * 2048
-"""Planes up to this size are measured whole."""
-
-SAMPLE_GRID = 12
-"""A larger plane is measured on this many windows along each axis ..."""
-
-SAMPLE_WINDOW = 128
-"""... each of this many pixels along each axis."""
 
 BRIGHT = 0.4
 """A background is bright if the mean of an image is above this, its percentiles being 0 and 1. In the 2018 Data Science
@@ -126,30 +116,6 @@ def _percentiles(groups: NDArray[Any], percents: tuple[float, float]) -> NDArray
     return np.stack(found, axis=1)
 
 
-def sample_pixels(source: ImageSource, plane: int) -> NDArray[Any]:
-    """Read the pixels (C, n) that stand for a plane: all of them, or a fixed grid of windows of a large plane.
-
-    The sample depends on the size of the plane only, so it is the same on every run and for every tile size.
-
-    Raises:
-        ImageError: Some pixels are NaN or infinite.
-    """
-    windows = sample_windows(source, plane)
-    pixels = np.concatenate([window.reshape(window.shape[0], -1) for window in windows], axis=1)
-    check_finite(pixels, source.info.name)
-    return pixels
-
-
-def sample_windows(source: ImageSource, plane: int) -> list[NDArray[Any]]:
-    """Read the windows (C, h, w) that stand for a plane; see `sample_pixels`."""
-    height, width = source.info.height, source.info.width
-    if height * width <= WHOLE_PLANE_PIXELS:
-        return [source.read(plane, slice(0, height), slice(0, width))]
-    places = [(y, x) for y in _spread(height) for x in _spread(width)]
-    # From the end, so that what the source keeps of it is the beginning, which is read next.
-    return [source.read(plane, *place) for place in reversed(places)][::-1]
-
-
 def check_finite(pixels: NDArray[Any], name: str) -> None:
     """Raise an ImageError if a pixel is NaN or infinite."""
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
@@ -157,14 +123,6 @@ def check_finite(pixels: NDArray[Any], name: str) -> None:
             f"{name} has NaN or infinite pixels.",
             "Replace them before segmenting or training, for example with numpy.nan_to_num.",
         )
-
-
-def _spread(length: int) -> list[slice]:
-    """Evenly spread windows along an axis, or the whole of a short one."""
-    if length <= SAMPLE_GRID * SAMPLE_WINDOW:
-        return [slice(0, length)]
-    starts = np.linspace(0, length - SAMPLE_WINDOW, SAMPLE_GRID).round().astype(int)
-    return [slice(int(start), int(start) + SAMPLE_WINDOW) for start in starts]
 
 
 def adapt_normalization(normalization: Normalization, channels: int) -> Normalization:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import segmentation_models_pytorch as smp
 import torch
+from segmentation_models_pytorch.base import SegmentationModel
 from segmentation_models_pytorch.base.heads import ClassificationHead
 from torch import Tensor, nn
 
@@ -12,7 +13,7 @@ from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.spec import ModelSpec
 
 
-class ImageNetwork(nn.Module):
+class ImageNetwork(SegmentationModel):  # type: ignore[misc]  # smp has no types
     """What judges whole images and predicts no masks: an encoder, and an image head on its deepest features.
 
     Args:
@@ -33,9 +34,14 @@ class ImageNetwork(nn.Module):
 
 
 def build_image_head(encoder: nn.Module, spec: ModelSpec) -> nn.Module:
-    """Build a linear layer on the mean of an encoder's deepest features."""
-    head: nn.Module = ClassificationHead(encoder.out_channels[-1], len(spec.image_classes), dropout=0.2)  # type: ignore[index]
-    return head
+    """Build what judges the mean of an encoder's deepest features: a linear layer, or a hidden layer before it."""
+    features: int = encoder.out_channels[-1]  # type: ignore[index, assignment]
+    count, hidden, dropout = len(spec.image_classes), spec.image_head_hidden, spec.image_head_dropout
+    if not hidden:
+        head: nn.Module = ClassificationHead(features, count, dropout=dropout)
+        return head
+    layers = [nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, count)]
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), *layers)
 
 
 @torch.inference_mode(mode=False)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from unetkit.errors import ModelError
 from unetkit.models.encoders import smp_name
 from unetkit.models.heads import Mixture, mix_outputs
+from unetkit.models.integrity import check_finite_weights, check_weights
 from unetkit.models.segmenter import METADATA_KEY, read_spec
 from unetkit.models.spec import ModelSpec
 from unetkit.models.zoo import builtin_names, builtin_path
@@ -151,7 +152,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a file of weights without running any code in it.
 
     Raises:
-        ModelError: The file does not exist, is damaged, or is a pickle of anything but weights.
+        ModelError: The file does not exist, is damaged, has weights that are NaN or infinite, or is a pickle of
+            anything but weights.
     """
     if not path.is_file():
         raise ModelError(
@@ -160,7 +162,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         )
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return _read_safetensors(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
@@ -177,7 +179,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     tensors = {name: value for name, value in items if isinstance(value, Tensor)}
     if not tensors:
         raise ModelError(f"{path} holds no weights.", "Give a .safetensors or .pth file of a state_dict.")
+    check_finite_weights(tensors, str(path))
     return tensors
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a file; those of a unetkit model have to be the ones that were written."""
+    weights = load_file(path)
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() or {}
+    check_weights(weights, str(path), metadata, metadata.get(METADATA_KEY, ""))
+    return weights
 
 
 def find_source(weights: str) -> ModelSpec | None:

@@ -11,17 +11,15 @@ from numpy.typing import NDArray
 from skimage.measure import label
 from skimage.morphology import skeletonize
 
-from unetkit.data.loading import hash_pixels, read_pair
+from unetkit.data.loading import hash_pixels, read_labels, read_pixels
 from unetkit.data.pairs import Pair
+from unetkit.io.masks import PLAIN_NUMBERS, Meaning
 from unetkit.models.spec import Normalization
 from unetkit.models.statistics import measure_statistics
 from unetkit.planning.agreement import Agreement, measure_agreement
 
 SMALLEST_OBJECT = 12
 """Pieces of fewer pixels are no objects, but slips of the pen."""
-
-PLAIN = 0.9
-"""A label from this share of the highest on is foreground without doubt, in a mask with values in between."""
 
 THUMBNAIL = 32
 """Height and width of the thumbnails that are compared to find copies, in pixels."""
@@ -47,7 +45,6 @@ class Look:
         bright_background: Whether it would be turned around, see `Normalization.bright_background`.
         foreground: Share of the mask above zero.
         values: The different labels above zero, in order.
-        plain: Share of the foreground with at least 0.9 of the highest label.
         diameters: Equivalent diameter of each object in pixels: a connected piece of one label.
         pieces: Number of connected pieces of one label, specks included.
         touching: Number of labels that touch another one.
@@ -58,6 +55,7 @@ class Look:
         digest: Hash of the pixels of the image, see `hash_pixels`.
         thumbnail: (32, 32) float32, the fine structure of the image: mean 0 and length 1, or 0 if it is even.
         agreement: How the mask lies on the image; None where that cannot be told.
+        meaning: What the values of the mask mean.
     """
 
     pair: Pair
@@ -72,7 +70,6 @@ class Look:
     bright_background: bool
     foreground: float
     values: tuple[int, ...]
-    plain: float
     diameters: NDArray[np.float32]
     pieces: int
     touching: int
@@ -82,6 +79,7 @@ class Look:
     digest: str
     thumbnail: NDArray[np.float32]
     agreement: Agreement | None
+    meaning: Meaning = PLAIN_NUMBERS
 
     @property
     def name(self) -> str:
@@ -100,7 +98,9 @@ def look_at(pair: Pair, *, compare: bool = True) -> Look:
         ImageError: A file that cannot be read, or NaN or infinite pixels.
         DataError: A mask that is not one plane of labels.
     """
-    pixels, labels, info = read_pair(pair)
+    pixels, info = read_pixels(pair)
+    found, meaning = read_labels(pair)
+    labels = np.zeros(pixels.shape[1:], np.uint8) if found is None else found
     inside = labels > 0
     values = np.unique(labels[inside])
     pieces = np.asarray(label(labels, background=0, connectivity=2))  # type: ignore[no-untyped-call]
@@ -119,7 +119,6 @@ def look_at(pair: Pair, *, compare: bool = True) -> Look:
         bright_background=bool(measure_statistics(pixels, INVERTING).scale[0] < 0),
         foreground=share,
         values=tuple(values.tolist()),
-        plain=float(np.mean(labels[inside] >= PLAIN * values[-1])) if values.size else 0.0,
         diameters=(2 * np.sqrt(areas[areas >= SMALLEST_OBJECT] / np.pi)).astype(np.float32),
         pieces=len(areas),
         touching=_touching(labels) if values.size > 1 else 0,
@@ -129,6 +128,7 @@ def look_at(pair: Pair, *, compare: bool = True) -> Look:
         digest=hash_pixels(pixels),
         thumbnail=_thumbnail(pixels),
         agreement=measure_agreement(pixels, labels) if compare else None,
+        meaning=meaning,
     )
 
 

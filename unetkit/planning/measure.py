@@ -10,8 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from unetkit.data.loading import LOSSY_SUFFIXES
+from unetkit.data.objects import may_be_one_object
 from unetkit.data.pairs import Pair
+from unetkit.io.masks import CUT
 from unetkit.planning.look import Look, look_at
 
 Kind = Literal["binary", "instances", "classes"]
@@ -24,12 +25,6 @@ PIECES_OF_OBJECT = 1.5
 
 MOST_CLASSES = 20
 """More different values than this are numbers of objects, or no labels at all."""
-
-SOFT_VALUES = 8
-"""A mask with at least this many values, most of it near the highest, is a drawing with blurred borders."""
-
-SOFT_PLAIN = 0.5
-"""Least share of such a mask's foreground near its highest value."""
 
 IGNORED = 255
 """A value that other programs give to what is neither foreground nor background."""
@@ -128,9 +123,14 @@ def label_kind(looks: Sequence[Look]) -> Kind:
     """Tell what the labels are.
 
     A number of an object is one piece; a class has as many pieces as there are objects of it. Where every class is one
-    piece, all masks have the same few values, which numbers of objects have not.
+    piece, all masks have the same few values, which numbers of objects have not. Masks of several pieces with one value
+    do not count where at least as many others number their objects.
     """
-    marked = [look for look in looks if look.values and not is_soft(look)]
+    marked = [look for look in looks if look.values and look.meaning.kind not in CUT]
+    plain = [look for look in marked if not numbers_pieces(look)]
+    several = [look for look in marked if len(look.values) > 1]
+    if len(several) >= len(plain) and _numbered(several):
+        marked = [look for look in marked if numbers_pieces(look)]
     values = {value for look in marked for value in look.values}
     if len(values - {IGNORED}) < 2 or (not is_class_range(values) and not _numbered(marked)):
         return "binary"
@@ -140,15 +140,9 @@ def label_kind(looks: Sequence[Look]) -> Kind:
     return "classes"
 
 
-def is_lossy(look: Look) -> bool:
-    """Whether a mask is stored with loss, and so thresholded when it is read."""
-    return look.pair.mask is not None and look.pair.mask.suffix.lower() in LOSSY_SUFFIXES
-
-
-def is_soft(look: Look) -> bool:
-    """Whether a mask has values in between, as lossy compression and resizing leave them around every border."""
-    many = len(look.values) >= SOFT_VALUES and look.plain >= SOFT_PLAIN
-    return is_lossy(look) or (many and look.pieces > 2 * len(look.values))
+def numbers_pieces(look: Look) -> bool:
+    """Whether a mask does not have one value for several pieces, which are no single object."""
+    return len(look.values) != 1 or look.pieces == 1 or may_be_one_object(look.values[0], look.pieces)
 
 
 def is_class_range(values: set[int]) -> bool:

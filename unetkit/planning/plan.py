@@ -157,9 +157,17 @@ def make_plan(
     start = given.get("model.weights", chosen.get("model.weights"))
     seen = () if start is None else trained_on(str(start))
     doubts = [Concern("doubt", choice.doubt[0], (), choice.doubt[1]) for choice in choices if choice.doubt]
-    concerns = (*doubts, *find_concerns(looks, facts, chosen["data.crop"], held_out, seen))
+    found = find_concerns(looks, facts, chosen["data.crop"], held_out, seen)
+    concerns = (*doubts, *_left_out(places), *found)
     instead = need_not_train(tried[0], facts, pairs, places) if tried else ""
     return Plan(given, facts, machine, tuple(choices), concerns, minutes, instead)
+
+
+def _left_out(places: Places) -> list[Concern]:
+    """Name the images without a mask and the masks without an image that are skipped."""
+    names = tuple(path.name for path in places.left_out())
+    problem = f"{len(names)} images without a mask and masks without an image are left out"
+    return [Concern("unpaired", problem, names, "Check that none of them is needed.")] if names else []
 
 
 def need_not_train(trial: Trial, facts: Facts, pairs: Sequence[Pair], places: Places) -> str:

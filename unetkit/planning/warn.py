@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unetkit.io.masks import CUT
 from unetkit.planning.agreement import AS_IT_IS, Agreement
 from unetkit.planning.duplicates import find_copies
 from unetkit.planning.look import Look
-from unetkit.planning.measure import IGNORED, MOST_CLASSES, Facts, is_class_range, is_lossy, is_soft
+from unetkit.planning.measure import IGNORED, MOST_CLASSES, PIECES_OF_OBJECT, Facts, is_class_range, numbers_pieces
 
 TELLING = 6.0
 """Agreement of a mask with its image, in some position, from which on the image has something to say."""
@@ -105,6 +106,7 @@ def find_concerns(
         *_misplaced(looks),
         *_copies(looks, held_out),
         *_known(looks, held_out, seen),
+        *_taken(looks),
         *_odd_labels(looks, facts),
         *_odd_foreground(looks, facts),
         *_poor_pixels(looks),
@@ -209,26 +211,39 @@ def _known(looks: Sequence[Look], held_out: Sequence[bool], seen: Collection[str
         )
 
 
+def _taken(looks: Sequence[Look]) -> Iterator[Concern]:
+    """What masks were taken for where their files leave a doubt."""
+    for kind in dict.fromkeys(look.meaning.kind for look in looks if look.meaning.taken):
+        alike = [look for look in looks if look.meaning.kind == kind and look.meaning.taken]
+        names = tuple(look.name for look in alike)
+        taken = alike[0].meaning.taken
+        yield Concern(
+            kind, taken, names, "If that is wrong, save them as PNG or TIFF of one channel, 0 for background."
+        )
+
+
 def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
     """Label values that are probably not what they are taken for."""
-    lossy = tuple(look.name for look in looks if is_lossy(look))
-    if lossy:
+    marked = [look for look in looks if look.values and look.meaning.kind not in CUT]
+    plain = tuple(look.name for look in marked if not numbers_pieces(look))
+    numbering = [look for look in marked if len(look.values) > 1]
+    if facts.kind == "instances" and plain:
         yield Concern(
-            "compressed",
-            f"{_masks(len(lossy), 'is', 'are')} JPEG, which blurs labels: they are read as foreground from 128 on",
-            lossy,
-            "Export them as PNG or TIFF.",
+            "unnumbered",
+            f"{_masks(len(plain), 'does', 'do')} not number the objects, as others do: each connected part of the "
+            "foreground is taken for one object there",
+            plain,
+            "Number the objects in these masks too if any of them touch.",
         )
-    soft = tuple(look.name for look in looks if is_soft(look) and not is_lossy(look))
-    if soft:
+        marked = [look for look in marked if numbers_pieces(look)]
+    elif facts.kind == "binary" and plain and 0 < len(numbering) < len(plain) and _are_numbers(numbering):
         yield Concern(
-            "blurred",
-            f"{_masks(len(soft), 'has', 'have')} values in between around the borders, as JPEG or resizing leaves "
-            "them, and everything above 0 counts as foreground",
-            soft,
-            "Threshold them at half of the highest value, or resize the originals by nearest neighbour.",
+            "numbered",
+            f"{_masks(len(numbering), 'numbers its', 'number their')} objects, but {len(plain)} others do not: all "
+            "numbers are taken for foreground",
+            tuple(look.name for look in numbering),
+            "Number the objects in all masks to learn objects that touch.",
         )
-    marked = [look for look in looks if look.values and not is_soft(look)]
     values = {value for look in marked for value in look.values}
     if IGNORED in values and len(values) > 1 and not any(MOST_CLASSES < value < IGNORED for value in values):
         others = ", ".join(map(str, sorted(values - {IGNORED})[:5]))
@@ -237,7 +252,9 @@ def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
             "mixed",
             f"The masks hold 255 beside {others}: with 2 classes all of these are foreground",
             names,
-            "If 255 means 'ignore', write 0 there; if it means foreground, write 255 (or 1) everywhere.",
+            "If 255 means foreground, write 255 (or 1) everywhere. If it means 'ignore' or 'not annotated', unetkit "
+            "has no such value yet: do not write 0, which teaches that nothing is there, but cut the annotated parts "
+            "out of the images and train on them alone.",
         )
     elif is_class_range(values) and facts.kind != "binary":
         listed = ", ".join(map(str, sorted(values)[:5]))
@@ -251,6 +268,11 @@ def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
                 (),
                 f"If they are {other}, set model.classes: {key}.",
             )
+
+
+def _are_numbers(looks: Sequence[Look]) -> bool:
+    """Whether the values of masks are numbers of objects rather than classes: about one piece each."""
+    return sum(look.pieces for look in looks) <= PIECES_OF_OBJECT * sum(len(look.values) for look in looks)
 
 
 def _odd_foreground(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:

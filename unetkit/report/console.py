@@ -40,8 +40,11 @@ class _PixelRate(ProgressColumn):
 
 
 @contextmanager
-def pixel_progress() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Show progress in pixels on standard error while the block runs; nothing where that is no terminal.
+def pixel_progress(*, asked: bool = False) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """Show progress in pixels on standard error, or in a notebook, while the block runs.
+
+    Args:
+        asked: Whether it is shown at the end where standard error is no terminal, too; otherwise nothing is.
 
     Yields:
         A function of the name of an image and its number of pixels. It returns a function to be called with the number
@@ -55,7 +58,7 @@ def pixel_progress() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
+    with Progress(*columns, console=screen, disable=not (asked or screen.is_terminal or screen.is_jupyter)) as progress:
 
         def start(name: str, pixels: int) -> Callable[[int], None]:
             task = progress.add_task(escape(name), total=pixels)

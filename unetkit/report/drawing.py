@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from unetkit.errors import OutputError
 from unetkit.io.partial import partial_file
@@ -26,6 +27,12 @@ Colour = tuple[int, int, int]
 TRUTH: Colour = (0, 200, 255)
 PREDICTION: Colour = (255, 140, 0)
 """Blue and orange, a pair that is told apart with every common form of colour blindness."""
+
+CLASS_COLOURS: tuple[Colour, ...] = (
+    *((230, 159, 0), (86, 180, 233), (0, 190, 130), (240, 228, 66), (235, 100, 20), (220, 125, 180), (110, 130, 255)),
+)
+"""Of the classes from 1 up, again and again; a set for all forms of colour blindness after Okabe and Ito 2008
+(https://jfly.uni-koeln.de/color/), the dark ones made lighter for a dark page."""
 
 PAPER, INK, FAINT = "#101418", "#f2f4f6", "#8f9aa5"
 
@@ -87,10 +94,51 @@ def draw_contours(
     radius = round(thickness * FINE)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     line = np.zeros((height * FINE, width * FINE), np.uint8)
-    for number in np.unique(mask[mask != 0]):
-        region = resize_mask(mask == number, height * FINE, width * FINE).view(np.uint8)
-        line |= cv2.dilate(region, disc) - region if outside else region - cv2.erode(region, disc)
+    for number, window, place in _windows(mask, (height * FINE, width * FINE), radius):
+        drawn = line[place]
+        region = resize_mask(mask[window] == number, *drawn.shape).view(np.uint8)
+        drawn |= cv2.dilate(region, disc) - region if outside else region - cv2.erode(region, disc)
     return blend(display, colour, cv2.resize(line * np.float32(1), (width, height), interpolation=cv2.INTER_AREA))
+
+
+def _windows(
+    mask: NDArray[Any], size: tuple[int, int], radius: int
+) -> Iterator[tuple[Any, tuple[slice, slice], tuple[slice, slice]]]:
+    """Yield each number of a mask but 0, with the part of the mask that is drawn for it and its place in a picture.
+
+    The part is the whole mask unless the picture is so many whole times as large; then it is what surrounds the number.
+
+    Args:
+        mask: (h, w).
+        size: Height and width of the picture.
+        radius: Pixels of the picture around the number that are drawn on.
+    """
+    numbers, places = np.unique(mask, return_inverse=True)
+    scales = [large // small for large, small in zip(size, mask.shape, strict=True)]
+    whole = all(large == small * scale for large, small, scale in zip(size, mask.shape, scales, strict=True))
+    for number, found in zip(numbers, ndimage.find_objects(places.reshape(mask.shape) + 1), strict=True):
+        if number == 0 or not whole:
+            if number != 0:
+                yield number, (slice(None), slice(None)), (slice(None), slice(None))
+            continue
+        around = [radius // scale + 2 for scale in scales]
+        window = [
+            slice(max(part.start - more, 0), min(part.stop + more, length))
+            for part, more, length in zip(found, around, mask.shape, strict=True)
+        ]
+        place = [slice(part.start * scale, part.stop * scale) for part, scale in zip(window, scales, strict=True)]
+        yield number, (window[0], window[1]), (place[0], place[1])
+
+
+def class_colour(number: int) -> Colour:
+    """Return the colour of a class, from 1 up."""
+    return CLASS_COLOURS[(number - 1) % len(CLASS_COLOURS)]
+
+
+def pale(colour: Colour) -> Colour:
+    """Return a colour mixed with white."""
+    red, green, blue = ((part + 255) // 2 for part in colour)
+    return red, green, blue
 
 
 def blend(display: Display, colour: Colour, cover: NDArray[Any]) -> Display:
@@ -187,12 +235,29 @@ class Page:
         axes.spines[:].set_visible(False)
         return axes
 
-    def legend(self, left: float, top: float, entries: Sequence[tuple[str, Colour, float]], size: float = 16) -> None:
-        """Draw one line of samples and what they mean: entries are (word, colour, thickness of the sample)."""
+    def legend(
+        self, left: float, top: float, entries: Sequence[tuple[str, Colour, float]], size: float = 16, row: float = 26
+    ) -> float:
+        """Draw samples and what they mean, in as many rows as they take.
+
+        Args:
+            left: Where each row begins.
+            top: Middle of the first row.
+            entries: (word, colour, thickness of the sample).
+            size: Height of the letters' line.
+            row: Distance of the rows.
+
+        Returns:
+            Middle of the last row.
+        """
+        start = left
         for word, colour, thickness in entries:
+            if left > start and left + 34 + 0.62 * size * len(word) > self.width:
+                left, top = start, top + row
             self.line(left, left + 26, top, colour, thickness)
             self.text(word, left + 34, top, size, color=INK)
             left += 34 + 0.62 * size * len(word) + 22
+        return top
 
     def save(self, path: Path) -> None:
         """Write the page as PNG, whole or not at all; the folder is made if it does not exist.

@@ -101,9 +101,12 @@ def describe_model(path: Path) -> dict[str, str]:
             facts[f"{name} {key}".strip().replace("_", " ")] = _text(entry)
     if spec.training_images is not None:
         facts["training images digests"] = f"{len(spec.training_images.digests)} of images with masks"
-    if spec.task == "classification":
-        facts["masks"] = "none: it judges whole images (--output classes)"
-        return facts | {"sha256": hash_file(path)}
+    whole = {
+        "classification": "it judges whole images (--output classes, --output attention)",
+        "reconstruction": "it restores images (--output restored)",
+    }
+    if spec.task in whole:
+        return facts | {"masks": f"none: {whole[spec.task]}", "sha256": hash_file(path)}
     facts["instances"] = f"touching objects are {'' if spec.instances else 'not '}told apart"
     smallest = f"{spec.smallest_object} pixels: labels leave out smaller ones (--min-size)"
     facts["smallest object"] = smallest if spec.smallest_object else "not known"

@@ -14,10 +14,13 @@ from unetkit.report.drawing import (
     FAINT,
     PREDICTION,
     TRUTH,
+    Colour,
     Display,
     Page,
+    class_colour,
     draw_contours,
     fit_size,
+    pale,
     resize,
     to_display,
 )
@@ -27,7 +30,7 @@ MOST_ITEMS = 12
 LINES = (("truth", TRUTH, 3.0), ("prediction", PREDICTION, 3.0))
 """What the legend says about the contours: word, colour, thickness of the sample."""
 
-MARGIN, GAP, HEAD, TITLE = 32, 16, 56, 34  # pixels on the page
+MARGIN, GAP, HEAD, TITLE, LEGEND_ROW = 32, 16, 56, 34, 26  # pixels on the page
 
 
 class ValidationItem(NamedTuple):
@@ -53,13 +56,16 @@ ItemFields = tuple[str, NDArray[Any], NDArray[Any], NDArray[Any], float]
 
 
 def validation_picture(
-    path: Path, items: Sequence[tuple[str, NDArray[Any], NDArray[Any], NDArray[Any], float]]
+    path: Path,
+    items: Sequence[tuple[str, NDArray[Any], NDArray[Any], NDArray[Any], float]],
+    classes: Sequence[str] = (),
 ) -> None:
     """Write a picture (PNG, 1600 pixels wide, 800 for a single image) of validation images with contours.
 
     Args:
         path: Where to; the folder is made if it does not exist.
         items: Tuples like `ValidationItem`; the first 12 are shown.
+        classes: Names of the classes from 1 up, which get a colour each; with less than two, truth and prediction do.
 
     Raises:
         DataError: There is nothing to show.
@@ -74,14 +80,23 @@ def validation_picture(
     sizes = [fit_size(item.truth.shape[0], item.truth.shape[1], side, side) for item in shown]
     rows = [range(i, min(i + columns, len(shown))) for i in range(0, len(shown), columns)]
     heights = [TITLE + max(sizes[i][0] for i in row) + GAP for row in rows]
-    page = Page(width, HEAD + sum(heights) + MARGIN - GAP)
-    page.legend(MARGIN, HEAD / 2 + 6, LINES)
-    top = HEAD
+    names = tuple(classes) if len(classes) > 1 else ()
+    entries = _class_lines(names) if names else LINES
+    rows_of_legend = ceil(sum(56 + 10 * len(word) for word, _, _ in entries) / (width - 2 * MARGIN))
+    top = HEAD + LEGEND_ROW * (rows_of_legend - 1 if names else 0)
+    page = Page(width, top + sum(heights) + MARGIN - GAP)
+    page.legend(MARGIN, HEAD / 2 + 6, entries, row=LEGEND_ROW)
     for row, height in zip(rows, heights, strict=True):
         for column, i in enumerate(row):
-            _place(page, shown[i], sizes[i], MARGIN + column * (side + GAP), top, side)
+            _place(page, shown[i], sizes[i], MARGIN + column * (side + GAP), top, side, len(names))
         top += height
     page.save(path)
+
+
+def _class_lines(names: Sequence[str]) -> list[tuple[str, Colour, float]]:
+    """Return what the legend says where there are several classes."""
+    lines = [(name, class_colour(number), 5.0) for number, name in enumerate(names, 1)]
+    return [*lines, ("outer, pale: truth", pale(lines[0][1]), 3.0), ("inner: prediction", lines[0][1], 3.0)]
 
 
 def labels_picture(path: Path, pixels: NDArray[Any], labels: NDArray[Any], title: str) -> None:
@@ -115,12 +130,30 @@ def outlined(display: Display, truth: NDArray[Any], prediction: NDArray[Any], si
     return draw_contours(shown, prediction, PREDICTION)
 
 
-def _place(page: Page, item: ValidationItem, size: tuple[int, int], left: int, top: int, side: int) -> None:
+def outlined_classes(
+    display: Display, truth: NDArray[Any], prediction: NDArray[Any], size: tuple[int, int], classes: int
+) -> Display:
+    """Return the same as `outlined` for class numbers from 1 to `classes`: each class in its colour, the truth pale."""
+    shown = resize(display, *size)
+    for number in range(1, classes + 1):
+        colour = class_colour(number)
+        shown = draw_contours(shown, truth == number, pale(colour), outside=True)
+        shown = draw_contours(shown, prediction == number, colour)
+    return shown
+
+
+def _place(
+    page: Page, item: ValidationItem, size: tuple[int, int], left: int, top: int, side: int, classes: int
+) -> None:
     """Place one image in the middle of its column, with its name and Dice above."""
     score = f"Dice {item.dice:.3f}"
     letters = int(side / 9) - len(score) - 2
     name = item.name if len(item.name) <= letters else f"{item.name[: letters - 1]}…"
     page.text(name, left, top + TITLE / 2, 15, color=FAINT)
     page.text(score, left + side, top + TITLE / 2, 15, ha="right")
-    picture = outlined(to_display(item.pixels), item.truth, item.prediction, size)
+    display = to_display(item.pixels)
+    if classes:
+        picture = outlined_classes(display, item.truth, item.prediction, size, classes)
+    else:
+        picture = outlined(display, item.truth, item.prediction, size)
     page.image(picture, left + (side - size[1]) // 2, top + TITLE)

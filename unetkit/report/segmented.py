@@ -9,7 +9,7 @@ from rich.table import Table
 
 from unetkit.inference.classify import describe_classes
 from unetkit.inference.preview import Preview
-from unetkit.inference.segment import Segmented
+from unetkit.inference.segmented import Segmented
 from unetkit.report.info import describe_image, facts_table
 
 LISTED_IMAGES = 10
@@ -41,7 +41,7 @@ def summarize(done: Sequence[Segmented], result: Path) -> Iterator[str]:
 def summarize_classes(done: Sequence[Segmented], result: Path) -> Iterator[str]:
     """Yield the lines that are printed when a table of image classes is written: the first images, and how many."""
     for item in done[:LISTED_IMAGES]:
-        yield f"{item.image.name}: {describe_classes(item.image_classes)}"
+        yield f"{item.image.name}: {describe_classes(item.image_classes)}, predicted {item.predicted}"
     yield f"{result}: {count(len(done), 'image')}."
 
 

@@ -1,50 +1,58 @@
-"""Score files or folders of predicted masks against the true ones.
+"""Score files, folders or arrays of predicted masks against the true ones.
 
-Masks are read in bands of rows, so memory does not grow with the images; the counts of the bands add up exactly. Where
-objects are scored, 24 bytes are kept for each pair of labels that meet, and a few times as many while they are matched.
+Masks are read in bands of rows, once to decide what their values mean and once to count, so memory does not grow with
+the images; the counts of the bands add up exactly. Where objects are scored, 24 bytes are kept for each pair of labels
+that meet, and a few times as many while they are matched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from unetkit.data.pairs import MASK_SUFFIXES, parse_pages
+from unetkit.data.names import KNOWN, any_names, mask_names, pair_names
 from unetkit.errors import DataError
-from unetkit.io.files import find_images, image_stem, is_folder, open_image
+from unetkit.io.files import find_images, image_stem, is_folder
 from unetkit.io.image import ImageSource
+from unetkit.io.masks import CUT, Meaning, decide_file, say_taken
 from unetkit.scoring.instances import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
+from unetkit.scoring.masks import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes
 from unetkit.scoring.result import Evaluation, Row, Settings
 from unetkit.scoring.scores import Counts, Mask, boundary_reach, count_pixels
-from unetkit.scoring.unnumbered import refuse_masks
+from unetkit.scoring.unnumbered import check_numbered
 
 BAND_PIXELS = 2**22
 """Pixels that are compared at once: some 50 MB."""
 
 
 def evaluate(
-    prediction: str | Path,
-    truth: str | Path,
+    prediction: str | Path | ArrayLike,
+    truth: str | Path | ArrayLike,
     *,
-    threshold: float = 0.0,
+    threshold: float | None = None,
     invert: bool = False,
     classes: int = 2,
     tolerance: float = 2.0,
     pages: str | None = None,
     instances: bool = False,
 ) -> Evaluation:
-    """Score predicted masks against the true ones: two files, or two folders whose files are paired by stem.
+    """Score predicted masks against the true ones: two files, two folders whose files are paired by name, two arrays.
+
+    What the values of a mask mean is decided as in training, see `unetkit.io.masks`; the `taken` of the result says it
+    where there was a doubt. Give arrays as files hold them: (H, W), or (planes, H, W), of numbers or True and False.
 
     Args:
-        prediction: Predicted mask or probability, or a folder of them.
-        truth: True mask (0/1, 0/255 or instance labels: above zero is foreground), or a folder of them. Stems may end
-            in _mask, _masks, _label, _labels or _seg. Each needs a prediction, and each prediction a truth.
-        threshold: A pixel of the prediction above it is foreground, for example 0.5 for probabilities.
+        prediction: Predicted mask or probability, as a file or an array; or a folder of files.
+        truth: True mask (0/1, 0/255 or instance labels: above zero is foreground), as a file or an array; or a folder
+            of files. Names may have the endings of masks, such as _mask, _labels or _cp_masks. Each needs a prediction,
+            and each prediction a truth.
+        threshold: A value of the prediction above it is foreground. By default above 0, but from 0.5 on for
+            probabilities from 0 to 1, and from half of the highest value on for masks with blurred borders.
         invert: Score the background instead, for example membranes that are drawn as 0.
         classes: Number of classes, background included. With more than 2, values are class numbers, and each foreground
             class is scored against all others.
@@ -56,17 +64,37 @@ def evaluate(
         DataError: Files are missing, cannot be paired, or do not fit each other.
         ImageError: A file cannot be read.
         ConfigError: A setting has no meaning.
+
+    Example:
+        >>> truth = np.zeros((8, 8), bool)
+        >>> truth[2:6, 2:6] = True
+        >>> evaluate(np.where(truth, 0.9, 0.1), truth).pooled.dice
+        1.0
     """
     settings = Settings(threshold, invert, classes, tolerance, pages, instances)
-    pairs = pair_masks(Path(prediction), Path(truth))
-    result = Evaluation(tuple(row for pair in pairs for row in _score_files(*pair, settings)), settings)
-    if result.instances is not None:
-        counts = result.instances.rows.values()
-        if all(each.predicted <= 1 for each in counts):
-            refuse_masks([file for file, _ in pairs], pages, f"The prediction {prediction}")
-        if all(each.true <= 1 for each in counts):
-            refuse_masks([file for _, file in pairs], pages, f"The truth {truth}")
-    return result
+    scored = [_score(*pair, settings) for pair in _pair_given(prediction, truth)]
+    taken: list[str] = []
+    for side, (role, given) in enumerate((("prediction", prediction), ("truth", truth))):
+        name = f"The {role} {given}" if isinstance(given, (str, Path)) else f"The {role}"
+        if instances:
+            check_numbered([(one.given[side], one.objects(side)) for one in scored], pages, name)
+        cut_by_user = threshold is not None and role == "prediction"
+        meanings = [(one.given[side].name, one.meanings[side]) for one in scored]
+        taken += say_taken([each for each in meanings if not cut_by_user or each[1].kind not in CUT], role)
+    return Evaluation(tuple(row for one in scored for row in one.rows), settings, tuple(taken))
+
+
+def _pair_given(prediction: str | Path | ArrayLike, truth: str | Path | ArrayLike) -> list[tuple[GivenMask, GivenMask]]:
+    """Return the pairs of masks that are given as paths, arrays, or one of each."""
+    if isinstance(prediction, (str, Path)) and isinstance(truth, (str, Path)):
+        found: list[tuple[Path | NDArray[Any], Path | NDArray[Any]]] = [*pair_masks(Path(prediction), Path(truth))]
+    else:
+        one, other = (
+            Path(given) if isinstance(given, (str, Path)) else as_array(given, role)
+            for given, role in ((prediction, "prediction"), (truth, "truth"))
+        )
+        found = [(one, other)]
+    return [(GivenMask(one, "prediction"), GivenMask(other, "truth")) for one, other in found]
 
 
 def pair_masks(prediction: Path, truth: Path) -> list[tuple[Path, Path]]:
@@ -82,50 +110,58 @@ def pair_masks(prediction: Path, truth: Path) -> list[tuple[Path, Path]]:
         raise DataError(f"{prediction} and {truth} are a folder and a file.", "Give two files or two folders.")
     if not is_folder(prediction):
         return [(prediction, truth)]
-    predictions, truths = _by_stem(prediction), _by_stem(truth)
-    _check_all(predictions.keys() - truths.keys(), f"Predictions in {prediction} have no true mask in {truth}")
-    _check_all(truths.keys() - predictions.keys(), f"True masks in {truth} have no prediction in {prediction}")
-    return [(predictions[stem], truths[stem]) for stem in sorted(predictions)]
+    predictions, truths = (find_images(folder) for folder in (prediction, truth))
+    pairs, no_truth, no_prediction = pair_names(predictions, truths, any_names, mask_names)
+    _check_all(no_truth, f"Predictions in {prediction} have no true mask in {truth}")
+    _check_all(no_prediction, f"True masks in {truth} have no prediction in {prediction}")
+    return sorted(((predicted, true) for _, predicted, true in pairs), key=lambda pair: image_stem(pair[0]))
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in find_images(folder):
-        stem = image_stem(path)
-        stem = next((stem[: -len(suffix)] for suffix in MASK_SUFFIXES if stem.lower().endswith(suffix)), stem)
-        if stem in found:
-            raise DataError(
-                f"{found[stem].name} and {path.name} in {folder} have the same stem '{stem}'.",
-                "Keep one mask for each image in a folder.",
-            )
-        found[stem] = path
-    return found
-
-
-def _check_all(lonely: Iterable[str], problem: str) -> None:
-    names = sorted(lonely)
+def _check_all(lonely: Sequence[Path], problem: str) -> None:
+    names = [path.name for path in lonely]
     if names:
         more = ", ..." if len(names) > 3 else ""
         raise DataError(
             f"{problem}: {', '.join(names[:3])}{more} ({len(names)} in all).",
-            "Give folders that hold masks of the same images under the same names.",
+            f"Give folders that hold masks of the same images under the same names, or {KNOWN}.",
         )
 
 
-def _score_files(prediction: Path, truth: Path, settings: Settings) -> list[Row]:
-    """Return the rows for one pair of files."""
-    with (
-        closing(open_image(prediction, expand_palette=False)) as predicted,
-        closing(open_image(truth, expand_palette=False)) as true,
-    ):
-        _check_fit(predicted, true)
-        name, count = image_stem(prediction), predicted.info.planes
+@dataclass(frozen=True)
+class _Scored:
+    """One pair of masks: where they are from, what they were taken for, and their rows."""
+
+    given: tuple[GivenMask, GivenMask]
+    meanings: tuple[Meaning, Meaning]
+    rows: list[Row]
+
+    def objects(self, side: int) -> list[int]:
+        """Return how many objects one of the two has in each plane."""
+        counts = [row.instances for row in self.rows if row.instances is not None]
+        return [each.true if side else each.predicted for each in counts]
+
+
+def _score(prediction: GivenMask, truth: GivenMask, settings: Settings) -> _Scored:
+    """Compare one pair of masks."""
+    with prediction.opened() as predicted_source, truth.opened() as true_source:
+        _check_fit(predicted_source, true_source)
+        planes = choose_planes(predicted_source.info, settings.pages)
+        predicted, true = (
+            OpenMask(given, source, decide_file(source, planes))
+            for given, source in ((prediction, predicted_source), (truth, true_source))
+        )
+        if settings.threshold is not None:
+            check_threshold(predicted)
+        if settings.instances:
+            check_numbers(predicted)
+            check_numbers(true)
+        several = predicted_source.info.planes > 1
         rows: list[Row] = []
-        for plane in range(count) if settings.pages is None else parse_pages(settings.pages, count, prediction):
-            row_name = name if count == 1 else f"{name}[{plane}]"
+        for plane in planes:
             classes, objects = _count_plane(predicted, true, plane, settings)
-            rows += [Row(row_name, k, counts, counts.scores, objects) for k, counts in enumerate(classes, start=1)]
-        return rows
+            name = f"{prediction.row}[{plane}]" if several else prediction.row
+            rows += [Row(name, k, counts, counts.scores, objects) for k, counts in enumerate(classes, start=1)]
+        return _Scored((prediction, truth), (predicted.meaning, true.meaning), rows)
 
 
 def _check_fit(predicted: ImageSource, true: ImageSource) -> None:
@@ -139,26 +175,26 @@ def _check_fit(predicted: ImageSource, true: ImageSource) -> None:
 
 
 def _count_plane(
-    predicted: ImageSource, true: ImageSource, plane: int, settings: Settings
+    predicted: OpenMask, true: OpenMask, plane: int, settings: Settings
 ) -> tuple[list[Counts], InstanceCounts | None]:
     """Return the counts of each foreground class in one plane, and those of its objects if they are asked for."""
     overlaps: list[Overlaps] = []
     totals = [Counts()] * (settings.classes - 1)
-    for core, rows in _bands(predicted, settings.tolerance):
-        columns = slice(0, predicted.info.width)
-        values = _one_value(predicted.read(plane, rows, columns), predicted)
-        true_values = _one_value(true.read(plane, rows, columns), true)
+    for core, rows in _bands(predicted.source, settings.tolerance):
+        labels, true_labels = predicted.labels(plane, rows), true.labels(plane, rows)
         if settings.classes == 2:
-            masks = [((values > settings.threshold) ^ settings.invert, (true_values > 0) ^ settings.invert)]
+            threshold = settings.threshold
+            found = labels > 0 if threshold is None else predicted.above(plane, rows, threshold)
+            masks = [(found ^ settings.invert, (true_labels > 0) ^ settings.invert)]
         else:
-            masks = list(_class_masks(values, predicted, true_values, true, settings.classes))
+            masks = list(_class_masks(labels, predicted, true_labels, true, settings.classes))
         inside = slice(core.start - rows.start, core.stop - rows.start)
         for k, (mask, true_mask) in enumerate(masks):
             totals[k] += count_pixels(mask, true_mask, settings.tolerance, inside)
         if settings.instances:
-            check_labels(values, predicted.info.name)
-            check_labels(true_values, true.info.name)
-            overlaps.append(count_overlaps(values[inside], true_values[inside]))
+            check_labels(labels, predicted.info.name)
+            check_labels(true_labels, true.info.name)
+            overlaps.append(count_overlaps(labels[inside], true_labels[inside]))
     return totals, match_overlaps(overlaps) if overlaps else None
 
 
@@ -171,28 +207,22 @@ def _bands(source: ImageSource, tolerance: float) -> Iterator[tuple[slice, slice
         yield slice(top, bottom), slice(max(top - margin, 0), min(bottom + margin, height))
 
 
-def _one_value(pixels: NDArray[Any], source: ImageSource) -> NDArray[Any]:
-    """Return the mask (h, w) in pixels (C, h, w): grey, or grey that was stored as RGB."""
-    if not np.isfinite(pixels).all():
-        raise DataError(f"{source.info.name} has pixels that are not finite numbers.", "Repair or remove this file.")
-    if any(not np.array_equal(pixels[0], channel) for channel in pixels[1:]):
-        raise DataError(
-            f"{source.info.name} has {pixels.shape[0]} channels that differ, so it is no mask.",
-            "Give one value for each pixel: 0 for background, and above.",
-        )
-    first: NDArray[Any] = pixels[0]
-    return first
-
-
 def _class_masks(
-    values: NDArray[Any], predicted: ImageSource, true_values: NDArray[Any], true: ImageSource, classes: int
+    labels: NDArray[Any], predicted: OpenMask, true_labels: NDArray[Any], true: OpenMask, classes: int
 ) -> Iterator[tuple[Mask, Mask]]:
     """Yield the masks (h, w) of prediction and truth for each foreground class."""
-    for pixels, source in ((values, predicted), (true_values, true)):
-        if not np.isin(pixels, np.arange(classes)).all():
+    for values, mask in ((labels, predicted), (true_labels, true)):
+        if not np.isin(values, np.arange(classes)).all():
+            taken = f" {mask.meaning.taken}." if mask.meaning.taken else ""
             raise DataError(
-                f"{source.info.name} has values up to {pixels.max()}, not only the class numbers 0 to {classes - 1}.",
+                f"{mask.info.name} has values up to {values.max()}, not only the class numbers 0 to {classes - 1}."
+                f"{taken}",
                 "Give masks of class numbers, or the right number of classes.",
             )
+        if mask.meaning.kind in CUT and values.any():
+            raise DataError(
+                f"{mask.info.name} does not hold the numbers of {classes} classes. {mask.meaning.taken}.",
+                "Give masks of class numbers in PNG or TIFF, or leave classes at 2.",
+            )
     for k in range(1, classes):
-        yield values == k, true_values == k
+        yield labels == k, true_labels == k

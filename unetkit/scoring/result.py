@@ -26,7 +26,8 @@ class Settings:
     """How masks are compared.
 
     Attributes:
-        threshold: A pixel of the prediction above it is foreground; in the truth, above zero. For two classes only.
+        threshold: A pixel of the prediction above it is foreground; None for what its values are taken for. For two
+            classes only.
         invert: Score the background instead, for example membranes that are drawn as 0. For two classes only.
         classes: Number of classes, background included. With more than 2, values of both masks are class numbers.
         tolerance: Distance in pixels at which boundaries are taken to agree.
@@ -37,7 +38,7 @@ class Settings:
         ConfigError: A value has no meaning, or does not go with the others.
     """
 
-    threshold: float = 0.0
+    threshold: float | None = None
     invert: bool = False
     classes: int = 2
     tolerance: float = 2.0
@@ -47,12 +48,12 @@ class Settings:
     def __post_init__(self) -> None:
         if self.classes < 2:
             raise ConfigError(f"classes is {self.classes}.", "Count the background too: give 2 or more.")
-        if self.classes > 2 and (self.invert or self.threshold):
+        if self.classes > 2 and (self.invert or self.threshold is not None):
             raise ConfigError(
                 f"threshold and invert have no meaning for {self.classes} classes, whose masks hold class numbers.",
                 "Leave them out, or leave classes at 2.",
             )
-        if self.instances and (self.classes > 2 or self.invert or self.threshold):
+        if self.instances and (self.classes > 2 or self.invert or self.threshold is not None):
             raise ConfigError(
                 "threshold, invert and classes have no meaning for instances, whose labels number the objects.",
                 "Leave them out, or leave instances out.",
@@ -87,10 +88,12 @@ class Evaluation:
     Attributes:
         rows: One for each image, plane and foreground class.
         settings: How the masks were compared.
+        taken: Sentences that say what masks were taken for, where their files leave a doubt.
     """
 
     rows: tuple[Row, ...]
     settings: Settings
+    taken: tuple[str, ...] = ()
 
     @property
     def mean(self) -> Scores:
@@ -120,6 +123,7 @@ class Evaluation:
         """
         result: dict[str, Any] = {
             "settings": asdict(self.settings),
+            "taken": list(self.taken),
             "mean": asdict(self.mean),
             "pooled": asdict(self.pooled),
         }

@@ -3,48 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 
-from unetkit.data.pairs import parse_pages
+from unetkit.data.objects import may_be_one_object
 from unetkit.errors import DataError
-from unetkit.io.files import open_image
-from unetkit.io.image import ImageSource
 from unetkit.postprocess.labels import Labels
+from unetkit.scoring.masks import GivenMask, OpenMask, choose_planes, understood
 
 BAND_ROWS = 512
 """Rows that are read at once."""
 
+SHOWN = 3
+"""Files that are named."""
 
-def refuse_masks(files: Sequence[Path], pages: str | None, name: str) -> None:
-    """Raise a DataError if files none of whose planes has more than one label hold several objects under one label.
 
-    A single object may well be in two pieces; therefore this is for all files of a side together, which are masks if
-    one number for every object is all that there is.
+def check_numbered(masks: Sequence[tuple[GivenMask, Sequence[int]]], pages: str | None, name: str) -> None:
+    """Raise a DataError if masks hold several objects under one label.
+
+    A single object may well be in two pieces. Therefore a mask among others that have numbers is only refused where it
+    is plain that it has none: by its value, 255, or by its many pieces.
 
     Args:
-        files: Files with at most one label in each plane.
-        pages: The planes to look at; None for all.
-        name: What the files are, for the message.
+        masks: All masks of a side, and how many labels there are in each of their chosen planes.
+        pages: The chosen planes; None for all.
+        name: What the masks are together, for the message.
     """
-    for file in files:
-        with closing(open_image(file, expand_palette=False)) as source:
-            count = source.info.planes
-            for plane in range(count) if pages is None else parse_pages(pages, count, file):
-                objects = _count_objects(source, plane)
-                if objects > 1:
-                    raise DataError(
-                        f"{name} looks like a mask, not instance labels: {file.name} has {objects} separate objects, "
-                        "all with the same number.",
-                        "Number the objects (`segment --output labels` does), or leave instances out.",
-                    )
+    single = [mask for mask, counts in masks if max(counts, default=0) <= 1]
+    pieces = [(mask.name, _most_pieces(mask, pages, strict=len(single) < len(masks))) for mask in single]
+    found = [(which, count) for which, count in pieces if count > 1]
+    if not found:
+        return
+    others = f", and so have {len(found) - 1} more of {len(masks)} files" if len(found) > 1 else ""
+    listed = ", ".join(which for which, _ in found[1:SHOWN])
+    raise DataError(
+        f"{name} looks like a mask, not instance labels: {found[0][0]} has {found[0][1]} separate objects, all with "
+        f"the same number{others}{f' ({listed}, ...)' if len(found) > SHOWN else f' ({listed})' if listed else ''}.",
+        "Number the objects (`segment --output labels` does), or leave instances out.",
+    )
 
 
-def _count_objects(source: ImageSource, plane: int) -> int:
-    """Return how many parts the foreground of a plane has; takes a byte for each of its pixels."""
-    height, columns = source.info.height, slice(0, source.info.width)
+def _most_pieces(given: GivenMask, pages: str | None, *, strict: bool) -> int:
+    """Return the most pieces that the foreground of a plane has; 1 where that may be one object.
+
+    Args:
+        given: The mask.
+        pages: The planes to look at.
+        strict: Whether two pieces are taken for one object, unless they have the value of masks.
+    """
+    with understood(given, pages) as mask:
+        most = 1
+        for plane in choose_planes(mask.info, pages):
+            count, value = _count_pieces(mask, plane)
+            if not strict or not may_be_one_object(value, count):
+                most = max(most, count)
+        return most
+
+
+def _count_pieces(mask: OpenMask, plane: int) -> tuple[int, int]:
+    """Return how many parts the foreground of a plane has, and its highest label; takes a byte for each pixel."""
+    height = mask.info.height
     tops = range(0, height, BAND_ROWS)
-    bands = [source.read(plane, slice(top, min(top + BAND_ROWS, height)), columns)[:1] > 0 for top in tops]
-    return Labels([band.view(np.uint8) for band in bands], height).count
+    bands, highest = [], 0
+    for top in tops:
+        labels = mask.labels(plane, slice(top, min(top + BAND_ROWS, height)))
+        highest = max(highest, int(labels.max()))
+        bands.append((labels > 0).view(np.uint8)[None])
+    return Labels(bands, height).count, highest

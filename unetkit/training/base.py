@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from math import ceil
 from typing import Any, Literal, get_args
 
 import torch
@@ -12,21 +13,27 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from unetkit.data.base import TrainingData
-from unetkit.errors import ConfigError, closest
+from unetkit.errors import ConfigError, ModelError, closest
 from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.weights import LoadReport, find_source, load_weights, trained_on
 from unetkit.report.console import say
 from unetkit.training.average import move_average
+from unetkit.training.freezing import Freezing, set_encoder_trainable
 from unetkit.training.schedule import Schedule, rate_factor
 
+SPEC_KEY = "unetkit"
+"""Key of the spec's JSON in a checkpoint."""
 START_KEY = "unetkit_start"
 """Key in a checkpoint of what is known of the model that a run started from."""
 
 
 class NetworkModule(LightningModule):
     """A network in training; what is learned is up to the subclass.
+
+    It is built when its data are known, or when `load_from_checkpoint` says what they were. Lightning's Trainer can
+    fit, validate, test and predict with it.
 
     Args:
         spec: What is trained; its channels, normalisation and the like are those of the data from `setup` on.
@@ -38,11 +45,13 @@ class NetworkModule(LightningModule):
         schedule: How the learning rate goes over the run.
         ema_decay: How much of the averaged weights is kept at each step; 0 turns averaging off.
         compile: Compile the network for training.
+        freezing: Whether the encoder stays as it was loaded.
 
     Attributes:
         segmenter: The model in training; built in `setup`, when the data are known.
         averaged: The average of the weights over the steps, None if `ema_decay` is 0.
         progress: Returns the share of the training time that is over, where the run has a given time.
+        resuming: Whether the weights come from a checkpoint, so that those to start from are not read again.
         warns_of_known: Whether to warn of images to validate on that the start was trained on; a plan has done so.
         starts_trained: Whether all of the network's outputs come from a model; it is then judged before it is trained.
         start_spec: What the model is while it is judged before training: its images are normalised as it is used to.
@@ -51,6 +60,7 @@ class NetworkModule(LightningModule):
     segmenter: Segmenter
     averaged: nn.Module | None
     progress: Callable[[], float] | None = None
+    resuming: bool = False
     warns_of_known: bool = True
     starts_trained: bool = False
     start_spec: ModelSpec | None = None
@@ -66,6 +76,7 @@ class NetworkModule(LightningModule):
         schedule: Schedule,
         ema_decay: float,
         compile: bool = False,
+        freezing: Freezing = Freezing(),  # noqa: B008  # frozen
     ) -> None:
         super().__init__()
         if not 0 <= ema_decay < 1:
@@ -85,12 +96,33 @@ class NetworkModule(LightningModule):
         self.schedule = schedule
         self.ema_decay = ema_decay
         self.compiled = compile
+        self.freezing = freezing
 
-    def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Build the network for the data that the trainer has."""
+    def setup(self, stage: str) -> None:
+        """Build the network for the data that the trainer has.
+
+        Raises:
+            ConfigError: They are not data of unetkit, which say what network is needed; or the encoder is to be let go
+                while several processes train.
+        """
+        if self.freezing.unfreeze_at_epoch is not None and self.trainer.world_size > 1:
+            raise ConfigError(
+                "unfreeze_at_epoch cannot be used with several devices.",
+                "Leave it out, or train on one device (--trainer.devices 1).",
+            )
+        built = hasattr(self, "segmenter")
+        if not isinstance(getattr(self.trainer, "datamodule", None), TrainingData):
+            if not built or stage == "fit":
+                raise ConfigError(
+                    f"{type(self).__name__} cannot tell which network the data need.",
+                    "Give the Trainer data of unetkit (datamodule=SegmentationData(...), for example).",
+                )
+            return
         data = self.data
-        channels = data.channels if self.in_channels == "auto" else self.in_channels
+        channels = self.spec.in_channels if built else data.channels if self.in_channels == "auto" else self.in_channels
         self.fit_data(channels)
+        if built and stage != "fit":
+            return  # a network that is there is judged, or used, as it is
         self.spec = replace(
             self.spec,
             in_channels=channels,
@@ -99,21 +131,64 @@ class NetworkModule(LightningModule):
             pixel_size_um=data.pixel_size_um,
             training_images=self._describe_images(),
         )
-        if hasattr(self, "segmenter"):
-            return  # validated after it was fitted: the network is there
-        self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
-        resuming = self.trainer.ckpt_path is not None  # then the weights come from the checkpoint
-        if self.weights is not None and not resuming:
+        if built:
+            self.starts_trained = True
+            self.segmenter = Segmenter(self.spec, self.segmenter.network)
+            return
+        self._build()
+        if self.weights is not None and not self.resuming:
             report = load_weights(self.segmenter.network, self.weights, self.spec, decoder=self.decoder_weights)
             self.take_start(report)
             if self.trainer.is_global_zero:
                 say(f"{self.weights}: {report}.")
                 self._compare_normalization(self.weights)
+            self._average()
+        elif self.freezing.freeze_encoder and not self.resuming and self.trainer.is_global_zero:
+            say("Warning: the encoder is frozen with random weights. Give it trained ones (model.weights).")
         self.prepare_network()
+
+    def _build(self) -> None:
+        """Make the network that the spec describes, and its average."""
+        self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
         network = self.segmenter.network
-        self.averaged = deepcopy(network).requires_grad_(False) if self.ema_decay else None
+        self._average()
         predict = network.predict_inside if isinstance(network, PlainUnet) else network.__call__
         self._forward = torch.compile(predict) if self.compiled else predict
+
+    def _average(self) -> None:
+        """Begin the average with the weights as they are."""
+        self.averaged = deepcopy(self.segmenter.network).requires_grad_(False) if self.ema_decay else None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note what the network is, and which images the start was trained on: its file may be gone later."""
+        seen = self.spec.training_images
+        checkpoint[SPEC_KEY] = self.spec.to_json()
+        checkpoint[START_KEY] = {"digests": [] if seen is None else list(seen.digests)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Build the network, where no data have told what it is; take up which images the start was trained on.
+
+        Raises:
+            ModelError: The checkpoint is of another network, or does not say of which.
+        """
+        if not hasattr(self, "segmenter"):
+            if SPEC_KEY not in checkpoint:
+                raise ModelError("The checkpoint does not say what network it is of.", "Load the model.safetensors.")
+            self.spec = ModelSpec.from_json(checkpoint[SPEC_KEY], "the checkpoint")
+            self._build()
+            self.prepare_network()
+        own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        given = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        if own != given:
+            differ = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+            raise ModelError(
+                f"The checkpoint is of another network: {len(differ)} of its weights differ, such as {differ[0]}.",
+                "Use the settings of the network that it is of; to start from its weights, give it as model.weights.",
+            )
+        if (images := self.spec.training_images) is not None:
+            known = checkpoint.get(START_KEY, {}).get("digests", [])
+            digests = tuple(dict.fromkeys((*images.digests, *known)))
+            self.spec = replace(self.spec, training_images=replace(images, digests=digests))
 
     def take_start(self, report: LoadReport) -> None:
         """Note what the first weights can do already."""
@@ -162,7 +237,9 @@ class NetworkModule(LightningModule):
         raise NotImplementedError
 
     def prepare_network(self) -> None:
-        """Do what has to be done to the network once its first weights are there."""
+        """Freeze the encoder if it is to be frozen."""
+        if self.freezing.freeze_encoder:
+            set_encoder_trainable(self.segmenter.network, False)
 
     @property
     def data(self) -> TrainingData:
@@ -183,19 +260,6 @@ class NetworkModule(LightningModule):
         """
         return 0.0
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep which images the start was trained on: its file may be gone when the run goes on."""
-        seen = self.spec.training_images
-        checkpoint[START_KEY] = {"digests": [] if seen is None else list(seen.digests)}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up which images the start was trained on."""
-        images = self.spec.training_images
-        known = checkpoint.get(START_KEY, {}).get("digests", [])
-        if images is not None:
-            digests = tuple(dict.fromkeys((*images.digests, *known)))
-            self.spec = replace(self.spec, training_images=replace(images, digests=digests))
-
     def best_network(self) -> nn.Module:
         """Return the network to judge and to keep: the averaged one, or the one in training where none is averaged."""
         return self.segmenter.network if self.averaged is None else self.averaged
@@ -209,6 +273,12 @@ class NetworkModule(LightningModule):
         """Go on averaging where a checkpoint left off."""
         self._averaged_steps = self.trainer.global_step
 
+    def on_train_epoch_start(self) -> None:
+        """Let go of a frozen encoder when its epoch has come."""
+        first = self.freezing.unfreeze_at_epoch
+        if first is not None and self.current_epoch >= first:
+            set_encoder_trainable(self.segmenter.network, True)
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Move the average after each step of the optimizer; the share that is kept grows from 0 to `ema_decay`."""
         if self.averaged is not None and self.trainer.global_step > self._averaged_steps:
@@ -217,9 +287,17 @@ class NetworkModule(LightningModule):
             move_average(self.averaged, self.segmenter.network, decay)
             self._averaged_steps = self.trainer.global_step
 
-    def rate_factor(self, step: int, share: float) -> float:  # noqa: ARG002
-        """Return the factor on the learning rate at a step, when a share of the run is over."""
-        return rate_factor(self.schedule, share)
+    def rate_factor(self, step: int, share: float) -> float:
+        """Return the factor on the learning rate at a step, when a share of the run is over.
+
+        It is lower once a frozen encoder is let go.
+        """
+        factor = rate_factor(self.schedule, share)
+        first = self.freezing.unfreeze_at_epoch
+        if first is None:
+            return factor
+        epoch_steps = ceil(float(self.trainer.num_training_batches) / self.trainer.accumulate_grad_batches)
+        return factor * (self.freezing.unfreeze_lr_factor if step >= epoch_steps * first else 1.0)
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer of the network."""

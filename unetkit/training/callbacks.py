@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import signal
+import threading
 from collections.abc import Callable
 from math import inf
 from pathlib import Path
@@ -13,14 +15,19 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
-from unetkit.errors import OutputError
+from unetkit.errors import DataError, OutputError
+from unetkit.io.partial import partial_file
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
 from unetkit.report.console import say
 from unetkit.training.base import NetworkModule
 from unetkit.training.budget import budget_of
+from unetkit.training.settings import CONFIG_FILE
 
 METRICS_FILE = "metrics.csv"
-SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", "val_image_auroc", "val_image_accuracy")
+IMAGE_SCORES = ("val_image_auroc", "val_image_accuracy", "val_image_sensitivity", "val_image_specificity")
+"""Validation scores of whole images that have labels."""
+
+SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", *IMAGE_SCORES)
 """Validation scores of `fit`; the first one decides which model is kept."""
 
 SCORE_WORDS = {
@@ -48,6 +55,7 @@ class RunFolder(Callback):
     def __init__(self, folder: Path, fill: Callable[[Path], None] | None) -> None:
         self._folder = folder
         self._fill = fill
+        self._settings: str | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make it, and fill it."""
@@ -61,6 +69,38 @@ class RunFolder(Callback):
             ) from error
         if self._fill is not None:
             self._fill(self._folder)
+        config = self._folder / CONFIG_FILE
+        self._settings = config.read_text(encoding="utf-8") if config.is_file() else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the settings: a checkpoint holds those that it was trained with."""
+        return {"settings": self._settings}
+
+
+class OwnSignals(Callback):
+    """Leaves SIGTERM to the handler that was there before Lightning's, which speaks to the other processes first.
+
+    Those may wait for this one in the middle of a step. Where there was no handler, Lightning's stays.
+    """
+
+    def __init__(self) -> None:
+        self._handler: Any = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note the handler."""
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put it back: Lightning has put its own there just now."""
+        self._put_back()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put it back, where there was no validation before."""
+        self._put_back()
+
+    def _put_back(self) -> None:
+        if callable(self._handler) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handler)
 
 
 class KeepBest(Callback):
@@ -168,8 +208,8 @@ class MetricsTable(Callback):
         if not trainer.is_global_zero:
             return
         kept = [row for row in self._rows() if int(row["epoch"]) < trainer.current_epoch]
-        with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
+        with partial_file(self.path) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns, restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(kept)
 
@@ -206,6 +246,28 @@ class MetricsTable(Callback):
             decides = self.scores[0]
             score = f"  {SCORE_WORDS[decides]} {row[decides]}" if row[decides] else ""
             say(f"epoch {name_epoch(trainer)}  loss {row['train_loss']}{score}  ({row['seconds']} s)")
+
+    def check(self, epochs: int) -> None:
+        """Check that the table of a run that is resumed is whole; say so if there is none.
+
+        Args:
+            epochs: Number of epochs that are done.
+
+        Raises:
+            DataError: It is cut off.
+        """
+        if not self.path.is_file():
+            say(f"There is no {self.path}: it begins anew with epoch {epochs + 1}.")
+            return
+        remedy = "Put it back; or delete it, and it begins anew where the run goes on."
+        try:
+            rows = self._rows()
+            found = {int(row["epoch"]) for row in rows if None not in row and None not in row.values()}
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            raise DataError(f"{self.path} is damaged: it is not the table of a run.", remedy) from error
+        whole = self.path.read_bytes().endswith(b"\n") and set(range(min(found, default=0), epochs)) <= found
+        if not whole:
+            raise DataError(f"{self.path} is damaged: epochs of the {epochs} that are done are missing.", remedy)
 
     def _rows(self) -> list[dict[str, str]]:
         if not self.path.is_file():

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.data.labelled import LabelledData
 from unetkit.errors import ConfigError
+from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, ModelSpec
+from unetkit.scoring.image_scores import EVEN, score_images
 from unetkit.training.base import NetworkModule
-from unetkit.training.image_classes import batch_logits, check_names, check_one_device, image_loss, image_scores
+from unetkit.training.freezing import Freezing
+from unetkit.training.image_classes import batch_logits, check_names, check_one_device, image_loss
 from unetkit.training.schedule import Schedule
 
 
@@ -32,6 +37,11 @@ class ClassificationModule(NetworkModule):
         schedule: one_cycle, cosine or constant.
         ema_decay: How much of the averaged weights is kept at each step; the averaged ones are validated and saved.
             0 turns averaging off.
+        freeze_encoder: Train the image head alone; the encoder's weights and batch norm statistics stay as loaded.
+        unfreeze_at_epoch: Epoch from which a frozen encoder is trained too.
+        unfreeze_lr_factor: Factor on every learning rate from that epoch on.
+        image_head_hidden: Units of a hidden layer between the encoder's features and the classes; 0 for none.
+        image_head_dropout: Share of the values before the last layer that is dropped in training.
         compile: Compile the network for training: the first step takes minutes, the others may be faster.
     """
 
@@ -46,6 +56,11 @@ class ClassificationModule(NetworkModule):
         weight_decay: float = 1e-2,
         schedule: Schedule = "one_cycle",
         ema_decay: float = 0.99,
+        freeze_encoder: bool = False,
+        unfreeze_at_epoch: int | None = None,
+        unfreeze_lr_factor: float = 0.1,
+        image_head_hidden: int = 0,
+        image_head_dropout: float = 0.2,
         compile: bool = False,
     ) -> None:
         check_names(image_classes)
@@ -56,10 +71,14 @@ class ClassificationModule(NetworkModule):
             in_channels=1 if in_channels == "auto" else in_channels,
             depth=depth,
             decoder_channels=DECODER_CHANNELS[-depth:],
+            image_head_hidden=image_head_hidden,
+            image_head_dropout=image_head_dropout,
         )
-        super().__init__(spec, weights, False, in_channels, lr, weight_decay, schedule, ema_decay, compile)
+        freezing = Freezing(freeze_encoder, unfreeze_at_epoch, unfreeze_lr_factor)
+        super().__init__(spec, weights, False, in_channels, lr, weight_decay, schedule, ema_decay, compile, freezing)
         self.image_classes = tuple(image_classes)
         self._judged: list[tuple[Tensor, Tensor]] = []
+        self.save_hyperparameters()
 
     @property
     def data(self) -> LabelledData:
@@ -69,7 +88,8 @@ class ClassificationModule(NetworkModule):
     def setup(self, stage: str) -> None:
         """Read the images, and build the network for them."""
         check_one_device(self.trainer)
-        self.data.label_images(self.image_classes, None if self.in_channels == "auto" else self.in_channels)
+        if isinstance(self.data, LabelledData):
+            self.data.label_images(self.image_classes, None if self.in_channels == "auto" else self.in_channels)
         super().setup(stage)
 
     def fit_data(self, channels: int) -> None:  # noqa: ARG002  # `label_images` has checked them
@@ -92,11 +112,32 @@ class ClassificationModule(NetworkModule):
             logits = batch_logits(self.best_network(), self.segmenter.normalizer, batch)
         self._judged.append((logits, batch["label"]))
 
-    def on_validation_epoch_end(self) -> None:
-        """Log val_image_auroc and val_image_accuracy over all images to validate on."""
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> NDArray[np.float32]:  # noqa: ARG002
+        """Return the probability of each class of whole images (N, classes), 0 to 1."""
+        with torch.autocast(self.device.type, enabled=False):
+            logits = batch_logits(self.best_network(), self.segmenter.normalizer, batch)
+        probabilities: NDArray[np.float32] = to_image_probabilities(logits).cpu().numpy()
+        return probabilities
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Judge images, as in validation."""
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Log test_image_auroc, where every class is among the images, and test_image_accuracy."""
         logits, labels = (torch.cat(part) for part in zip(*self._judged, strict=True))
         self._judged.clear()
-        if not self.trainer.sanity_checking:  # of a few images, perhaps not of every class
-            scores = image_scores(logits, labels)
-            self.log("val_image_auroc", scores["image_auroc"], prog_bar=True)
-            self.log("val_image_accuracy", scores["image_accuracy"])
+        probabilities = to_image_probabilities(logits)
+        scores = score_images(probabilities, labels, self.image_classes, self.spec.image_threshold)
+        self.log_dict({f"test_{name}": value for name, value in scores.flat().items()})
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores of all images to validate on, and choose the threshold on them."""
+        logits, labels = (torch.cat(part) for part in zip(*self._judged, strict=True))
+        self._judged.clear()
+        if self.trainer.sanity_checking and not self.starts_trained:  # of a few images, perhaps not of every class
+            return
+        scores = score_images(to_image_probabilities(logits), labels, self.image_classes)
+        self.spec = replace(self.spec, image_threshold=scores.threshold or EVEN)
+        for name, value in scores.flat().items():
+            self.log(f"val_{name}", value, prog_bar=name == "image_auroc")

@@ -9,20 +9,34 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from lightning.pytorch import Trainer
 
 from unetkit.data.labelled import LabelledData
-from unetkit.models.segmenter import MODEL_FILE, load_network, save_model
+from unetkit.models.image_head import ImageClassifier, decide
+from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
 from unetkit.planning.plan import name_of
-from unetkit.report.console import say
+from unetkit.report.console import say, show
+from unetkit.report.judged import JudgedItem, judged_picture
+from unetkit.scoring.image_scores import ImageScores, outcome_names, score_images
+from unetkit.training.callbacks import IMAGE_SCORES
 from unetkit.training.classification import ClassificationModule
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation
 from unetkit.training.fold_runs import FoldCLI, fit_folds
-from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training, say_best
+from unetkit.training.run import (
+    PICTURE_FILE,
+    End,
+    best_of,
+    describe_run,
+    quiet_lightning,
+    run_training,
+    say_best,
+    say_how_to_go_on,
+)
 
-SCORES = ("val_image_auroc", "val_image_accuracy")
+SCORES_FILE = "scores.json"
 
 TARGET = "classes.csv --output classes"
 """What `segment` is told to write."""
@@ -32,7 +46,8 @@ DESCRIPTION = """Train a network on labels of whole images, without masks.
   unetkit fit --data.image_labels films.csv --model.image_classes [pneumonia]
 
 The run folder runs/NAME gets the resolved config, model.safetensors (the best by the area under the ROC curve over the
-validation images), last.ckpt to resume from, and metrics.csv. With --data.folds 5 it gets a run folder for each fold,
+validation images), last.ckpt to resume from, metrics.csv, scores.json with the scores of each class and the confusion
+table, and validation.png with the images that are judged worst. With --data.folds 5 it gets a run folder for each fold,
 and cross_validation.json with the mean and spread of their validation scores.
 """
 
@@ -44,7 +59,7 @@ class ClassificationCLI(RunCLI):
     description = DESCRIPTION
     module = ClassificationModule
     data = LabelledData
-    scores = SCORES
+    scores = IMAGE_SCORES
 
     def default_name(self) -> str:
         """Return the name of the list of labels."""
@@ -63,6 +78,7 @@ class ClassificationResult:
         folder: The run folder.
         model: The model file.
         scores: Scores of the model over the validation images, named as in metrics.csv; empty without them.
+        details: The same for each class, and the confusion table; None without validation images.
         epoch: Number of the epoch that the model is from, the first being 1.
         interrupted: Whether the run was stopped before its end.
     """
@@ -70,6 +86,7 @@ class ClassificationResult:
     folder: Path
     model: Path
     scores: dict[str, float]
+    details: ImageScores | None
     epoch: int
     interrupted: bool
 
@@ -106,7 +123,7 @@ def train_to_classify(
     """Train, and note the result in the model file.
 
     Args:
-        trainer: From `make_trainer`, with `SCORES`.
+        trainer: From `make_trainer`, with `IMAGE_SCORES`.
         module: What is trained.
         data: The labelled images.
         resume: Go on from the last whole epoch in the run folder.
@@ -115,26 +132,66 @@ def train_to_classify(
         UnetkitError: The data or settings do not fit, or there is nothing to resume.
     """
 
-    def finish(interrupted: bool) -> ClassificationResult:
+    def finish(end: End) -> ClassificationResult:
         folder, keeper = Path(trainer.default_root_dir), best_of(trainer)
         path = folder / MODEL_FILE
-        segmenter = load_network(path)
+        segmenter = load_network(path, trainer.strategy.root_device)
         segmenter.spec = replace(segmenter.spec, training=describe_run(trainer, data, **keeper.best_scores))
         save_model(segmenter, path)
-        return ClassificationResult(folder, path, keeper.best_scores, keeper.best_epoch + 1, interrupted)
+        details = _judge(segmenter, data, folder) if data.labelled.val else None
+        return ClassificationResult(folder, path, keeper.best_scores, details, keeper.best_epoch + 1, end.interrupted)
 
     return run_training(trainer, module, data, finish, resume=resume)
+
+
+@torch.inference_mode()
+def _judge(segmenter: Segmenter, data: LabelledData, folder: Path) -> ImageScores:
+    """Score a model on the images to validate on, with its own threshold; write the scores, draw the worst images."""
+    classifier, spec = ImageClassifier(segmenter), segmenter.spec
+    device = next(classifier.parameters()).device
+    probabilities, labels = [], []
+    for batch in data.labelled.val_batches(data.batch_size):
+        whole = (batch[name].to(device) for name in ("whole", "whole_center", "whole_scale"))
+        probabilities.append(classifier(*whole).cpu())
+        labels.append(batch["label"])
+    given, truth = torch.cat(probabilities), torch.cat(labels)
+    scores = score_images(given, truth, spec.image_classes, spec.image_threshold)
+    scores.write_json(folder / SCORES_FILE)
+    names, chosen = outcome_names(spec.image_classes), decide(given, spec.image_threshold).tolist()
+    each = torch.cat([1 - given, given], dim=1) if len(spec.image_classes) == 1 else given
+    items = [
+        JudgedItem(image.path.name, image.pixels, names[image.label], names[judged], float(row[image.label]))
+        for image, judged, row in zip(data.labelled.val, chosen, each, strict=True)
+    ]
+    judged_picture(folder / PICTURE_FILE, items)
+    return scores
 
 
 def _report(result: ClassificationResult, data: LabelledData) -> None:
     """Say what the run gave, and what to do with it."""
     if result.interrupted:
-        say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(result.folder))}")
-    words = {"val_image_auroc": "area under the ROC curve", "val_image_accuracy": "accuracy"}
-    scores = "".join(f", validation {words[name]} {score:.4f}" for name, score in result.scores.items())
-    say_best(result.model, result.epoch, scores)
+        say_how_to_go_on("fit", result.folder)
+    words = {
+        name: name.removeprefix("val_image_").replace("auroc", "area under the ROC curve") for name in IMAGE_SCORES
+    }
+    scores = "".join(f", {words[name]} {score:.4f}" for name, score in result.scores.items())
+    say_best(result.model, result.epoch, scores and f", on the validation images{scores.replace(',', ':', 1)}")
+    if result.details is not None:
+        _report_details(result.details, result.folder)
     image, model = shlex.quote(str(data.example_image())), shlex.quote(str(result.model))
     say(f"Try it: unetkit segment {image} {TARGET} --model {model}")
+
+
+def _report_details(details: ImageScores, folder: Path) -> None:
+    """Say what the validation images gave."""
+    show(details.table())
+    if details.threshold is not None:
+        name = details.classes[1].name
+        say(
+            f"An image shows {name} from a probability of {details.threshold:.3g} on: sensitivity and specificity on "
+            "these images have their largest sum there (stored in the model)."
+        )
+    say(f"Scores: {folder / SCORES_FILE}. Picture of the images that are judged worst: {folder / PICTURE_FILE}")
 
 
 def _configs(args: list[str]) -> Iterator[str]:

@@ -15,12 +15,16 @@ from unetkit.data.base import TrainingData
 from unetkit.errors import ConfigError, OutputError
 from unetkit.io.partial import partial_file
 from unetkit.parsing import parse
+from unetkit.report.console import say
 from unetkit.training.base import NetworkModule
 from unetkit.training.budget import Budget
+from unetkit.training.checkpoint import CHECKPOINT_FILE, has_checkpoint, read_checkpoint, read_settings
 from unetkit.training.cross_validation import fold_folder
-from unetkit.training.run import CHECKPOINT_FILE, TRAINER_DEFAULTS, make_trainer
+from unetkit.training.run import TRAINER_DEFAULTS, make_trainer
+from unetkit.training.settings import CONFIG_FILE, Changes, changes, check_changes, check_config, describe_changes
 
-CONFIG_FILE = "config.yaml"
+OF_A_FOLD = ("data.fold", "runs", "name", "resume")
+"""Settings of a fold that are not those of its cross-validation."""
 
 
 class RunCLI(LightningCLI):
@@ -32,6 +36,7 @@ class RunCLI(LightningCLI):
         module: What is trained.
         data: What it is trained on.
         scores: Names of the validation scores, the one that decides which model is kept first.
+        changed: Settings that a resumed run has otherwise than it began.
     """
 
     verb: str
@@ -39,6 +44,7 @@ class RunCLI(LightningCLI):
     module: type[NetworkModule]
     data: type[TrainingData]
     scores: tuple[str, ...]
+    changed: Changes
 
     def __init__(self, args: list[str], began: float | None = None) -> None:
         """Parse the arguments and build what they describe.
@@ -94,6 +100,7 @@ class RunCLI(LightningCLI):
                 raise ConfigError(
                     f"{group}: '{self.config[group]}' is not possible.", f"Give the settings of {group} below it."
                 )
+        self.changed = self._compare() if self.config.resume else {}
         self.end_by_time(parser, args)
 
     def end_by_time(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -111,13 +118,32 @@ class RunCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Return a Trainer that fills the run folder, once the data turn out to be good."""
-        return make_trainer(
+        trainer = make_trainer(
             self._run_folder(),
             self.save_config,
             self.scores,
             self.budget(),
             **{**self.config_init["trainer"], **kwargs},
         )
+        if trainer.is_global_zero:
+            for line in describe_changes(self.changed):
+                say(line)
+        return trainer
+
+    def _compare(self) -> Changes:
+        """Return the settings that are not those that the run was begun with.
+
+        Raises:
+            ConfigError: One of them may not change.
+        """
+        folder = Path(self.config.resume)
+        stored = read_settings(folder) if has_checkpoint(folder) else None
+        before = (folder / CONFIG_FILE).read_text(encoding="utf-8") if stored is None else stored
+        kept = self.config.clone()
+        kept.resume = None
+        found = changes(before, self.parser.dump(kept, skip_unset=False))
+        check_changes(found, folder, self.verb)
+        return found
 
     def save_config(self, folder: Path) -> None:
         """Write the settings, as a config that gives the run again."""
@@ -149,22 +175,30 @@ class RunCLI(LightningCLI):
     @staticmethod
     def can_resume(folder: Path) -> bool:
         """Whether a folder holds a run, or a cross-validation, to go on with."""
-        begun = (folder / CHECKPOINT_FILE).is_file() or fold_folder(folder, 0).is_dir()
-        return begun and (folder / CONFIG_FILE).is_file()
+        return has_checkpoint(folder) or (fold_folder(folder, 0).is_dir() and (folder / CONFIG_FILE).is_file())
 
     @classmethod
     def resumed(cls, args: list[str]) -> Path | None:
-        """Return the run folder that a command line wants to go on with, if it does.
+        """Return the run folder that a command line wants to go on with, if it does; its files are checked.
 
         Raises:
-            ConfigError: That is not possible.
+            UnetkitError: That is not possible.
         """
         folder = _value_of_resume(args)
-        if folder is not None and not cls.can_resume(folder):
+        if folder is None:
+            return None
+        if not cls.can_resume(folder):
             raise ConfigError(
                 f"{folder} is not a run that can be resumed: it needs {CONFIG_FILE} and {CHECKPOINT_FILE}.",
                 "Give a folder under runs/ whose first epoch was finished.",
             )
+        own = has_checkpoint(folder)
+        begun = folder if own else next((fold for fold in folder.glob("fold-*") if has_checkpoint(fold)), None)
+        stored = None if begun is None else read_checkpoint(begun).settings
+        if stored is not None:
+            check_config(folder, stored, () if own else OF_A_FOLD)
+        elif not (folder / CONFIG_FILE).is_file():
+            raise ConfigError(f"{folder} has no {CONFIG_FILE}, and its checkpoint holds none.", "Put it back.")
         return folder
 
 

@@ -27,6 +27,8 @@ HEADINGS = {
     "val_ap50": "AP@0.5",
     "val_image_auroc": "AUROC",
     "val_image_accuracy": "Accuracy",
+    "val_image_sensitivity": "Sensitivity",
+    "val_image_specificity": "Specificity",
 }
 """Scores that the table shows."""
 

@@ -18,17 +18,12 @@ from unetkit.report.console import say
 from unetkit.training.budget import budget_of, spell_use
 from unetkit.training.callbacks import SCORES
 from unetkit.training.classification_run import ClassificationResult, fit_labels, has_labels_alone
-from unetkit.training.command import CONFIG_FILE, RunCLI
+from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation, fold_folder
 from unetkit.training.fold_runs import FoldCLI, fit_folds
 from unetkit.training.module import SegmentationModule
-from unetkit.training.run import (
-    PICTURE_FILE,
-    RunResult,
-    quiet_lightning,
-    say_best,
-    train,
-)
+from unetkit.training.run import PICTURE_FILE, RunResult, quiet_lightning, say_best, say_how_to_go_on, train
+from unetkit.training.settings import CONFIG_FILE
 
 DESCRIPTION = """Train a U-Net on a folder of images and masks.
 
@@ -166,7 +161,7 @@ def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, An
 def _report(result: RunResult, data: SegmentationData) -> None:
     """Say what the run gave, and what to do with it."""
     if result.interrupted:
-        say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(result.folder))}")
+        say_how_to_go_on("fit", result.folder)
     score = "" if result.dice is None else f", mean validation Dice {result.dice:.4f}"
     say_best(result.model, result.epoch, score)
     if result.compared:
@@ -174,16 +169,20 @@ def _report(result: RunResult, data: SegmentationData) -> None:
     if "val_ap50" in result.scores:
         ap, f1, pq = (result.scores[name] for name in ("val_ap50", "val_f1", "val_pq"))
         say(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")
-    say(
-        f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
-        f"(measured, stored in the model)."
-    )
+    if result.halo is None:
+        say("Its halo was not measured, so `segment` takes a usual one; a run that ends by itself measures it.")
+    else:
+        say(
+            f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
+            f"(measured, stored in the model)."
+        )
     smallest = data.smallest_object()
     if smallest.pixels:
         say(
             f"Labels leave out objects of fewer than {smallest.pixels} pixels, as are {smallest.smaller:,} of the "
             f"{smallest.objects:,} trained on (measured, stored in the model)."
         )
-    say(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
+    if (result.folder / PICTURE_FILE).is_file():
+        say(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
     example = shlex.quote(str(data.example_image()))
     say(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model))}")

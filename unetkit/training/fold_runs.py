@@ -11,9 +11,10 @@ from typing import Any
 from unetkit.errors import ConfigError
 from unetkit.report.console import say, show
 from unetkit.training.budget import Budget
+from unetkit.training.checkpoint import has_checkpoint, read_checkpoint
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation, FoldRun, cross_validate, fold_folder
-from unetkit.training.run import CHECKPOINT_FILE
+from unetkit.training.settings import Changes
 
 
 class FoldCLI(RunCLI):
@@ -34,6 +35,9 @@ class FoldCLI(RunCLI):
 
     def _run_folder(self) -> Path:
         return self.folder
+
+    def _compare(self) -> Changes:
+        return {}  # a cross-validation is resumed without other settings
 
     def budget(self) -> Budget | None:
         """Return the time of this fold: all folds have the same."""
@@ -71,7 +75,10 @@ def fit_folds(
 
     def train_fold(fold: int) -> FoldRun:
         part = fold_cli(cli, args, fold)
-        return train(part.trainer, part.model, part.datamodule, resume=(part.folder / CHECKPOINT_FILE).is_file())
+        others = (other for other in folder.glob("fold-*") if has_checkpoint(other))
+        if (begun := next(others, None)) is not None and (split := read_checkpoint(begun).split) is not None:
+            part.datamodule.keep_split(split)
+        return train(part.trainer, part.model, part.datamodule, resume=has_checkpoint(part.folder))
 
     folder = Path(cli.trainer.default_root_dir)
     result = cross_validate(folder, data.folds, train_fold)

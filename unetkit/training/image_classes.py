@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
-from torchmetrics.functional.classification import (
-    binary_accuracy,
-    binary_auroc,
-    multiclass_accuracy,
-    multiclass_auroc,
-)
 
 from unetkit.errors import ConfigError
-from unetkit.models.image_head import image_logits, to_image_probabilities
+from unetkit.models.image_head import image_logits
 from unetkit.models.normalizer import Normalizer
+
+RESERVED = ("image", "predicted")
+"""Columns of the table that `segment` writes, beside those of the classes."""
 
 
 def check_names(classes: Sequence[str]) -> None:
-    """Raise a ConfigError if two image classes have the same name."""
+    """Raise a ConfigError if two image classes have the same name, or one that a column of tables has."""
     if len(set(classes)) != len(classes):
         raise ConfigError("Two image_classes have the same name.", "Give each a name of its own.")
+    if taken := set(RESERVED).intersection(classes):
+        raise ConfigError(f"An image class cannot be called '{taken.pop()}'.", "Give it another name.")
 
 
 def check_one_device(trainer: Trainer) -> None:
@@ -45,18 +43,3 @@ def image_loss(logits: Tensor, labels: Tensor) -> Tensor:
     if logits.shape[1] == 1:
         return nn.functional.binary_cross_entropy_with_logits(logits[:, 0], labels.float())
     return nn.functional.cross_entropy(logits, labels)
-
-
-def image_scores(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Return "image_accuracy" and, where every class is among the labels, "image_auroc", 0 to 1.
-
-    Of several classes the area under the ROC curve is the mean over the classes, each against the others.
-    """
-    probabilities = to_image_probabilities(logits)
-    classes = probabilities.shape[1]
-    complete = len(torch.unique(labels)) == max(classes, 2)
-    if classes == 1:
-        scores = {"image_accuracy": binary_accuracy(probabilities[:, 0], labels)}
-        return scores | ({"image_auroc": binary_auroc(probabilities[:, 0], labels)} if complete else {})
-    scores = {"image_accuracy": multiclass_accuracy(probabilities, labels, classes, average="micro")}
-    return scores | ({"image_auroc": multiclass_auroc(probabilities, labels, classes)} if complete else {})

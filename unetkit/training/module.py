@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import ceil
 from typing import Any, Literal, get_args
 
 import torch
-from segmentation_models_pytorch.base import SegmentationModel
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.data.datamodule import SegmentationData
@@ -15,12 +14,15 @@ from unetkit.errors import ConfigError, closest
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.grid import round_up
 from unetkit.inference.halo import WINDOW, halo_pixels
+from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, ModelSpec, Padding
 from unetkit.models.statistics import adapt_normalization
 from unetkit.models.weights import LoadReport, find_source
+from unetkit.scoring.image_scores import EVEN, score_images
 from unetkit.training.base import START_KEY, NetworkModule
-from unetkit.training.image_classes import batch_logits, check_names, check_one_device, image_loss, image_scores
+from unetkit.training.freezing import Freezing
+from unetkit.training.image_classes import batch_logits, check_names, check_one_device, image_loss
 from unetkit.training.losses import MaskAndHeight, WeightedCrossEntropy, build_loss
 from unetkit.training.metrics import SegmentationScores
 from unetkit.training.objects import score_objects
@@ -73,6 +75,8 @@ class SegmentationModule(NetworkModule):
         image_classes: Names of what whole images show, trained from data.image_labels: one that is there or not, or
             several of which one is there. `segment` then tells their probabilities for each image.
         image_loss_weight: Weight of the loss of whole images, that of masks being 1.
+        image_head_hidden: Units of a hidden layer between the encoder's features and the image classes; 0 for none.
+        image_head_dropout: Share of the values before its last layer that is dropped in training.
     """
 
     def __init__(
@@ -105,20 +109,14 @@ class SegmentationModule(NetworkModule):
         compile: bool = False,
         image_classes: list[str] | None = None,
         image_loss_weight: float = 1.0,
+        image_head_hidden: int = 0,
+        image_head_dropout: float = 0.2,
     ) -> None:
         check_names(image_classes or ())
-        if unfreeze_at_epoch is not None and not freeze_encoder:
-            raise ConfigError(
-                "unfreeze_at_epoch has no meaning while the encoder is not frozen.",
-                "Set freeze_encoder: true, or leave unfreeze_at_epoch out.",
-            )
-        positive = {"unfreeze_lr_factor": unfreeze_lr_factor, "instance_weight": instance_weight}
-        positive["image_loss_weight"] = image_loss_weight
-        for name, value in positive.items():
+        freezing = Freezing(freeze_encoder, unfreeze_at_epoch, unfreeze_lr_factor)
+        for name, value in {"instance_weight": instance_weight, "image_loss_weight": image_loss_weight}.items():
             if value <= 0:
                 raise ConfigError(f"{name}: {value:g} is not possible.", "Use a number above 0.")
-        if (unfreeze_at_epoch or 0) < 0:
-            raise ConfigError("unfreeze_at_epoch is below 0.", "Use 0 or more.")
         if optimizer not in get_args(Optimizer):
             raise ConfigError(f"There is no optimizer '{optimizer}'.", closest(optimizer, get_args(Optimizer)))
         if momentum is not None and (optimizer != "sgd" or not 0 <= momentum < 1):
@@ -145,29 +143,26 @@ class SegmentationModule(NetworkModule):
             instances=instances,
             class_names=tuple(class_names or ()),
             threshold=threshold,
+            image_head_hidden=image_head_hidden,
+            image_head_dropout=image_head_dropout,
         )
-        super().__init__(spec, weights, decoder_weights, in_channels, lr, weight_decay, schedule, ema_decay, compile)
+        super().__init__(
+            spec, weights, decoder_weights, in_channels, lr, weight_decay, schedule, ema_decay, compile, freezing
+        )
         self.image_classes = tuple(image_classes or ())
         self.image_loss_weight = image_loss_weight
         self.optimizer = optimizer
         self.momentum = SGD_MOMENTUM if momentum is None else momentum
-        self.freeze_encoder = freeze_encoder
-        self.unfreeze_at_epoch = unfreeze_at_epoch
-        self.unfreeze_lr_factor = unfreeze_lr_factor
         mask_loss = build_loss(loss, self.spec.out_channels)
         self.judges_objects = False
         self.object_scores: dict[str, float] = {}
         self.weighted = isinstance(mask_loss, WeightedCrossEntropy)
         self.loss = MaskAndHeight(mask_loss, instance_weight) if instances else mask_loss
         self.scores = SegmentationScores(classes)
+        self.save_hyperparameters()
 
     def setup(self, stage: str) -> None:
         """Build the network for the data that the trainer has."""
-        if self.unfreeze_at_epoch is not None and self.trainer.world_size > 1:
-            raise ConfigError(
-                "unfreeze_at_epoch cannot be used with several devices.",
-                "Leave it out, or train on one device (--trainer.devices 1).",
-            )
         if self.image_classes:
             check_one_device(self.trainer)
         super().setup(stage)
@@ -194,20 +189,6 @@ class SegmentationModule(NetworkModule):
                 f"Use at least {least}, better {3 * least}, or padding: same.",
             )
 
-    def prepare_network(self) -> None:
-        """Freeze the encoder if it is to be frozen."""
-        if self.freeze_encoder:
-            self._encoder_trainable(False)
-
-    def _encoder_trainable(self, trainable: bool) -> None:
-        """Freeze the encoder, its batch norm statistics included, or let go of it."""
-        network = self.segmenter.network
-        assert isinstance(network, SegmentationModel)
-        if trainable:
-            network.unfreeze_encoder()
-        else:
-            network.freeze_encoder()
-
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C).
 
@@ -223,27 +204,43 @@ class SegmentationModule(NetworkModule):
         self.log_loss(loss, len(image))
         return loss
 
-    def on_train_epoch_start(self) -> None:
-        """Let go of a frozen encoder when its epoch has come."""
-        if self.unfreeze_at_epoch is not None and self.current_epoch >= self.unfreeze_at_epoch:
-            self._encoder_trainable(True)
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> NDArray[Any]:  # noqa: ARG002
+        """Return the mask (H, W) of a whole image, predicted as `segment` would.
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:  # noqa: ARG002
-        """Score a whole image, predicted as `segment` would."""
+        Args:
+            batch: image (C, H, W) raw.
+            batch_idx: Its number.
+        """
         segmenter = Segmenter(self.judged_spec, self.best_network())
         with torch.autocast(self.device.type, enabled=False):  # `segment` computes in full precision
-            mask = predict_tiled(batch["image"].cpu().numpy(), segmenter, axes="CYX", device=str(self.device))
+            pixels = batch["image"].cpu().numpy()
+            mask: NDArray[Any] = predict_tiled(pixels, segmenter, axes="CYX", device=str(self.device))
+        return mask
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Score a whole image: image (C, H, W) raw, mask (H, W)."""
+        predicted = torch.from_numpy(self.predict_step(batch, batch_idx)).to(self.device)
         truth = batch["mask"].to(self.device)
-        predicted = torch.from_numpy(mask).to(self.device)
         self.scores.update(predicted // 255 if self.spec.classes == 2 else predicted, truth)
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Score a whole image, as in validation."""
+        self.validation_step(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
         """Log Dice and IoU: means over the images (val_dice, val_iou) and pooled (val_pooled_dice, val_pooled_iou)."""
-        scores = {f"val_{name}": value for name, value in self.scores.compute().items()}
-        self.log("val_dice", scores.pop("val_dice"), prog_bar=True)
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the same as for validation: test_dice and so on."""
+        self._log_scores("test")
+
+    def _log_scores(self, stage: str) -> None:
+        scores = {f"{stage}_{name}": value for name, value in self.scores.compute().items()}
+        self.log(f"{stage}_dice", scores.pop(f"{stage}_dice"), prog_bar=True)
         self.log_dict(scores)
         self.scores.reset()
-        self.log_dict({f"val_{name}": value for name, value in self._image_scores().items()})
+        self.log_dict({f"{stage}_{name}": value for name, value in self._image_scores().items()})
         if self.judges_objects:
             with torch.autocast(self.device.type, enabled=False):
                 self.object_scores = score_objects(Segmenter(self.judged_spec, self.best_network()), self.data)
@@ -278,9 +275,12 @@ class SegmentationModule(NetworkModule):
         ranked = super().rank(scores)
         return [(scores["val_dice"] + self.object_scores["val_f1"]) / 2, *ranked] if self.object_scores else ranked
 
-    def _image_scores(self) -> dict[str, Tensor]:
-        """Score the labelled images to validate on, judged in full precision as `segment` would."""
-        labelled, network = self.data.labelled, self.best_network()
+    def _image_scores(self) -> dict[str, float]:
+        """Score the labelled images to validate on, judged in full precision as `segment` would.
+
+        In validation the threshold is chosen on them.
+        """
+        labelled, network = getattr(self.data, "labelled", None), self.best_network()
         if labelled is None or not labelled.val:
             return {}
         logits, labels = [], []
@@ -289,7 +289,13 @@ class SegmentationModule(NetworkModule):
                 batch = {name: values.to(self.device) for name, values in cpu_batch.items()}
                 logits.append(batch_logits(network, self.segmenter.normalizer, batch))
                 labels.append(batch["label"])
-        return image_scores(torch.cat(logits), torch.cat(labels))
+        threshold = self.spec.image_threshold if self.trainer.testing else None
+        probabilities = to_image_probabilities(torch.cat(logits))
+        scores = score_images(probabilities, torch.cat(labels), self.image_classes, threshold)
+        chosen = scores.threshold or EVEN
+        self.spec = replace(self.spec, image_threshold=chosen)
+        self.start_spec = None if self.start_spec is None else replace(self.start_spec, image_threshold=chosen)
+        return scores.flat()
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer of the network."""
@@ -311,14 +317,6 @@ class SegmentationModule(NetworkModule):
     def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
         """Return how long the halo, the picture and the scores of objects take."""
         return halo_pixels(positions) * pixel + validation * (2 if self.spec.instances else 1)
-
-    def rate_factor(self, step: int, share: float) -> float:
-        """Return the factor on the learning rate at a step; lower once the encoder is let go."""
-        factor = super().rate_factor(step, share)
-        if self.unfreeze_at_epoch is None:
-            return factor
-        epoch_steps = ceil(float(self.trainer.num_training_batches) / self.trainer.accumulate_grad_batches)
-        return factor * (self.unfreeze_lr_factor if step >= epoch_steps * self.unfreeze_at_epoch else 1.0)
 
 
 def _center(target: Tensor, logits: Tensor) -> Tensor:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics import SumMetric
@@ -74,6 +76,10 @@ class PretrainModule(NetworkModule):
             task="reconstruction",
         )
         super().__init__(spec, weights, decoder_weights, in_channels, lr, weight_decay, schedule, ema_decay)
+        if not isinstance(corruption, Corruption):  # as a checkpoint holds it
+            corruption = Corruption(**corruption)
+        self.save_hyperparameters(ignore=["corruption"])
+        self.save_hyperparameters({"corruption": asdict(corruption)})
         self.corruption = corruption
         self.loss = loss
         self.hidden_weight = hidden_weight
@@ -108,17 +114,30 @@ class PretrainModule(NetworkModule):
         self.log_loss(loss, len(clean))
         return loss
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> NDArray[np.float32]:
+        """Return crops (N, C, h, w), normalised, that were damaged as for validation and restored."""
+        restored: NDArray[np.float32] = self.best_network()(self.damage(batch, 0, batch_idx)[1]).float().cpu().numpy()
+        return restored
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Restore crops, as in validation."""
+        self.validation_step(batch, batch_idx, "test")
+
+    def on_test_epoch_end(self) -> None:
+        """Log test_r2."""
+        self.on_validation_epoch_end("test")
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int, stage: str = "val") -> None:
         """Restore crops that are damaged in the same way each time."""
         clean, damaged, hidden = self.damage(batch, self.global_rank, batch_idx)
         restored = self.best_network()(damaged).float()
-        self.log("val_loss", self._compare(restored, clean, hidden), batch_size=len(clean), sync_dist=True)
+        self.log(f"{stage}_loss", self._compare(restored, clean, hidden), batch_size=len(clean), sync_dist=True)
         self.error.update(((restored - clean) ** 2 * hidden).sum())
         self.variation.update(((clean - clean.mean((2, 3), keepdim=True)) ** 2 * hidden).sum())
 
-    def on_validation_epoch_end(self) -> None:
+    def on_validation_epoch_end(self, stage: str = "val") -> None:
         """Log the share of the variance of the hidden pixels that is restored (val_r2), at most 1."""
-        self.log("val_r2", 1 - self.error.compute() / self.variation.compute().clamp(min=1e-12), prog_bar=True)
+        self.log(f"{stage}_r2", 1 - self.error.compute() / self.variation.compute().clamp(min=1e-12), prog_bar=True)
         self.error.reset()
         self.variation.reset()
 

@@ -1,4 +1,4 @@
-"""`unetkit pretrain`: from images without masks to a run folder with weights that `fit` can start from."""
+"""`unetkit pretrain`: from images without masks to a run folder with a model that restores images."""
 
 from __future__ import annotations
 
@@ -12,20 +12,32 @@ from lightning.pytorch import Trainer
 from torch.utils.data import default_collate
 
 from unetkit.data.unmasked import ImageData
+from unetkit.inference.halo import HaloMeasurement, measure_halo
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
 from unetkit.report.console import say
 from unetkit.report.restored import restoration_picture
-from unetkit.training.command import CONFIG_FILE, RunCLI
+from unetkit.training.command import RunCLI
 from unetkit.training.pretrain import PretrainModule
-from unetkit.training.run import best_of, describe_run, quiet_lightning, run_training, say_best
+from unetkit.training.run import (
+    HALO_IMAGES,
+    End,
+    best_of,
+    describe_run,
+    quiet_lightning,
+    run_training,
+    say_best,
+    say_how_to_go_on,
+)
+from unetkit.training.settings import CONFIG_FILE
 
 SCORES = ("val_r2", "val_loss")
 PICTURE_FILE = "restored.png"
 PICTURE_CROPS = 6
 
-DESCRIPTION = """Train a U-Net to restore damaged images, which takes no masks, as a start for `unetkit fit`.
+DESCRIPTION = """Train a U-Net to restore damaged images, without masks: to clean images, or as a start for `fit`.
 
   unetkit pretrain --config configs/pretrain.yaml --data.images my_images
+  unetkit segment noisy.tif clean.tif --output restored --model runs/pretrain-1/model.safetensors
   unetkit fit --config configs/nuclei.yaml --data.train my_data --model.weights runs/pretrain-1/model.safetensors
 
 The run folder runs/NAME gets the resolved config, model.safetensors (the best by the share of the variance of hidden
@@ -53,6 +65,7 @@ class PretrainResult:
         r2: Share of the variance of the hidden pixels of the validation crops that the model restores, at most 1; None
             without validation images.
         epoch: Number of the epoch that the model is from, the first being 1.
+        halo: The halo that was measured.
         interrupted: Whether the run was stopped before its end.
     """
 
@@ -60,6 +73,7 @@ class PretrainResult:
     model: Path
     r2: float | None
     epoch: int
+    halo: HaloMeasurement
     interrupted: bool
 
 
@@ -80,7 +94,7 @@ def pretrain(args: list[str], began: float | None = None) -> PretrainResult:
         cli = PretrainCLI(args, began)
         result = train_to_restore(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
     if cli.trainer.is_global_zero:
-        _report(result, cli.model)
+        _report(result, cli.model, cli.datamodule)
     return result
 
 
@@ -98,23 +112,25 @@ def train_to_restore(
     Raises:
         UnetkitError: The data or settings do not fit, or there is nothing to resume.
     """
-
-    def finish(interrupted: bool) -> PretrainResult:
-        return _finish(trainer, module, data, interrupted)
-
-    return run_training(trainer, module, data, finish, resume=resume)
+    return run_training(trainer, module, data, lambda end: _finish(trainer, module, data, end), resume=resume)
 
 
-def _finish(trainer: Trainer, module: PretrainModule, data: ImageData, interrupted: bool) -> PretrainResult:
+def _finish(trainer: Trainer, module: PretrainModule, data: ImageData, end: End) -> PretrainResult:
     """Complete the best model and draw what it does."""
     folder, keeper = Path(trainer.default_root_dir), best_of(trainer)
     path = folder / MODEL_FILE
     r2 = keeper.best_score if isfinite(keeper.best_score) else None
-    segmenter = load_network(path)
-    segmenter.spec = replace(segmenter.spec, training=describe_run(trainer, data, val_r2=r2))
+    segmenter = load_network(path, trainer.strategy.root_device)
+    crops = data.val_crops()
+    items = [crops[0, index] for index in range(min(len(crops), HALO_IMAGES))]
+    halo = measure_halo(
+        segmenter, [(item["image"].numpy(), item["center"].numpy(), item["scale"].numpy()) for item in items]
+    )
+    training = describe_run(trainer, data, val_r2=r2)
+    segmenter.spec = replace(segmenter.spec, halo=halo.halo, halo_error=halo.error, training=training)
     save_model(segmenter, path)
-    _draw(segmenter, module, data, folder / PICTURE_FILE)
-    return PretrainResult(folder, path, r2, keeper.best_epoch + 1, interrupted)
+    _draw(segmenter.cpu(), module, data, folder / PICTURE_FILE)
+    return PretrainResult(folder, path, r2, keeper.best_epoch + 1, halo, end.interrupted)
 
 
 def _draw(segmenter: Segmenter, module: PretrainModule, data: ImageData, path: Path) -> None:
@@ -128,14 +144,20 @@ def _draw(segmenter: Segmenter, module: PretrainModule, data: ImageData, path: P
     restoration_picture(path, list(rows))
 
 
-def _report(result: PretrainResult, module: PretrainModule) -> None:
+def _report(result: PretrainResult, module: PretrainModule, data: ImageData) -> None:
     """Say what the run gave, and what to do with it."""
-    folder, model = shlex.quote(str(result.folder)), shlex.quote(str(result.model))
+    model = shlex.quote(str(result.model))
     if result.interrupted:
-        say(f"Stopped. Go on with: unetkit pretrain --resume {folder}")
+        say_how_to_go_on("pretrain", result.folder)
     score = "" if result.r2 is None else f", R2 of hidden pixels {result.r2:.3f}"
     say_best(result.model, result.epoch, score)
     say(f"Picture of damaged, restored and clean crops: {result.folder / PICTURE_FILE}")
+    say(
+        f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 restored pixels by more "
+        "than 1/255 of their range (measured, stored in the model)."
+    )
+    example = shlex.quote(str(data.example_image()))
+    say(f"Restore images with it: unetkit segment {example} restored.tif --output restored --model {model}")
     spec = module.spec
     widths = shlex.quote(str(list(spec.decoder_channels)).replace(" ", ""))
     shape = f"--model.encoder {spec.encoder} --model.depth {spec.depth} --model.decoder_channels {widths}"

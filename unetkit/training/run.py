@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +34,7 @@ from unetkit.models.statistics import measure_statistics
 from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
 from unetkit.scoring.scores import count_pixels
+from unetkit.signals import is_hurried
 from unetkit.training.base import NetworkModule
 from unetkit.training.budget import Budget, BudgetKeeper, budget_of
 from unetkit.training.callbacks import (
@@ -39,16 +43,27 @@ from unetkit.training.callbacks import (
     CpuNotice,
     KeepBest,
     MetricsTable,
+    OwnSignals,
     RunFolder,
     TrainingBar,
 )
+from unetkit.training.checkpoint import CHECKPOINT_FILE, KeepPrevious, check_epochs, has_checkpoint, read_checkpoint
+from unetkit.training.divergence import DivergenceError, StopWhenBroken
 from unetkit.training.module import SegmentationModule
 from unetkit.training.objects import score_objects
 from unetkit.training.processes import check_processes, end_children
 
-Result = TypeVar("Result")
 
-CHECKPOINT_FILE = "last.ckpt"
+class Finished(Protocol):
+    """What is known of every run that has come to an end."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was stopped before its end."""
+
+
+Result = TypeVar("Result", bound=Finished)
+
 PICTURE_FILE = "validation.png"
 PICTURE_IMAGES = 12
 HALO_IMAGES = 24
@@ -66,6 +81,19 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 """Arguments of Lightning's Trainer that differ from its own defaults."""
 
 
+class End(Enum):
+    """How training has ended: by itself, by Ctrl-C or a fault, or by a signal after which a process is soon killed."""
+
+    DONE = "done"
+    STOPPED = "stopped"
+    HURRIED = "hurried"
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its end."""
+        return self is not End.DONE
+
+
 @dataclass(frozen=True)
 class RunResult:
     """What a run left.
@@ -77,7 +105,7 @@ class RunResult:
         scores: All scores of the model over the validation images, named as in metrics.csv; empty without them. Of one
             that tells instances apart also those of its objects, pooled over the images: val_ap50, val_f1 and val_pq.
         epoch: Number of the epoch that the model is from, the first being 1; 0 for the model that the run started from.
-        halo: The halo that was measured.
+        halo: The halo that was measured; None if the run was stopped before.
         interrupted: Whether the run was stopped before its end.
         compared: Sentence that compares the result with the model that the run started from; "" without one.
     """
@@ -87,7 +115,7 @@ class RunResult:
     dice: float | None
     scores: dict[str, float]
     epoch: int
-    halo: HaloMeasurement
+    halo: HaloMeasurement | None
     interrupted: bool
     compared: str = ""
 
@@ -132,8 +160,11 @@ def make_trainer(
     if bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
         callbacks.append(TrainingBar())
     callbacks += [
+        OwnSignals(),
+        StopWhenBroken(),
         *([] if budget is None else [BudgetKeeper(budget)]),
         RunFolder(folder, fill),
+        KeepPrevious(folder),
         KeepBest(folder, scores),
         MetricsTable(folder, scores, speak=not bar),
         CpuNotice(),
@@ -172,13 +203,11 @@ def train(trainer: Trainer, module: SegmentationModule, data: SegmentationData, 
         UnetkitError: The data or settings do not fit, or there is nothing to resume.
     """
     folder = Path(trainer.default_root_dir)
-    return run_training(
-        trainer, module, data, lambda interrupted: _finish(trainer, data, folder, interrupted), resume=resume
-    )
+    return run_training(trainer, module, data, lambda end: _finish(trainer, data, folder, end), resume=resume)
 
 
 def run_training(
-    trainer: Trainer, module: NetworkModule, data: TrainingData, finish: Callable[[bool], Result], *, resume: bool
+    trainer: Trainer, module: NetworkModule, data: TrainingData, finish: Callable[[End], Result], *, resume: bool
 ) -> Result:
     """Train, keeping the best model in the run folder, and finish that.
 
@@ -186,7 +215,7 @@ def run_training(
         trainer: From `make_trainer`.
         module: What is trained.
         data: What it is trained on.
-        finish: Called in the first process when there is a model, with whether Ctrl-C stopped the run.
+        finish: Called in the first process when there is a model, with how the run has ended.
         resume: Go on from the last whole epoch in the run folder.
 
     Returns:
@@ -197,38 +226,81 @@ def run_training(
         KeyboardInterrupt: It was stopped before there was a model.
     """
     folder = Path(trainer.default_root_dir)
-    checkpoint = folder / CHECKPOINT_FILE
-    if resume and not checkpoint.is_file():
-        raise ModelError(f"{folder} has no {CHECKPOINT_FILE} to go on from.", "Start the run again without --resume.")
-    interrupted = False
+    start = _resume(trainer, data, folder) if resume else None
+    end, broken = End.DONE, None
+    module.resuming = resume
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resume else None, weights_only=True)
-    except SystemExit:  # Lightning's answer to Ctrl-C, after which it leaves the signal ignored
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        interrupted = True
-        end_children(trainer)
-        if not trainer.is_global_zero:
-            raise KeyboardInterrupt from None
+        with _same_ctrl_c():
+            trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+    except (SystemExit, KeyboardInterrupt) as error:  # Lightning's answer to Ctrl-C is SystemExit
+        end = End.HURRIED if is_hurried(error) or trainer.received_sigterm else End.STOPPED
+    except DivergenceError as error:
+        end, broken = End.STOPPED, error
     except BaseException:  # whatever it is, the processes that were started must not go on waiting
         end_children(trainer)
         raise
+    if end.interrupted:
+        end_children(trainer)
+        if not trainer.is_global_zero:
+            raise broken or KeyboardInterrupt
     model = folder / MODEL_FILE
-    if interrupted and not checkpoint.is_file() and best_of(trainer).best_epoch == BEFORE_TRAINING:
+    if end.interrupted and not has_checkpoint(folder) and best_of(trainer).best_epoch == BEFORE_TRAINING:
         model.unlink(missing_ok=True)  # what it started from, if it was judged
+        if broken is not None:
+            raise broken
         say("Stopped before the first epoch was over: there is no model.")
         raise KeyboardInterrupt
     if not model.is_file():
-        raise ModelError("Training has diverged: no epoch has a score that is a number.", "Lower model.lr.")
-    result = finish(interrupted) if trainer.is_global_zero else None
-    if not interrupted:
+        raise broken or ModelError("Training has diverged: no epoch has a score that is a number.", "Lower model.lr.")
+    try:
+        result = finish(end) if trainer.is_global_zero else None
+    except KeyboardInterrupt:
+        say(f"Stopped while the run was finished. Its best model is kept: {model}")
+        end_children(trainer)
+        raise
+    if broken is not None:
+        kept = best_of(trainer).best_epoch + 1
+        which = f"that of epoch {kept}" if kept else "the one that the run started from"
+        raise DivergenceError(f"{broken.problem} The best model so far is kept: {model}, {which}.", broken.remedy)
+    if not end.interrupted and (result is None or not result.interrupted):
         result = trainer.strategy.broadcast(result)
     assert result is not None
     return result
 
 
+def _resume(trainer: Trainer, data: TrainingData, folder: Path) -> Path:
+    """Check that a run can go on, have the data divided as they were, and return its checkpoint."""
+    checkpoint = read_checkpoint(folder)
+    check_epochs(checkpoint, trainer)
+    checkpoint.check_model(folder / MODEL_FILE)
+    next(callback for callback in trainer.callbacks if isinstance(callback, MetricsTable)).check(checkpoint.epochs)  # type: ignore[attr-defined]
+    if checkpoint.split is not None:
+        data.keep_split(checkpoint.split)
+    return checkpoint.path
+
+
+@contextmanager
+def _same_ctrl_c() -> Iterator[None]:
+    """Keep the handler of Ctrl-C: once Lightning has answered it, it leaves the signal ignored."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+
+
 def best_of(trainer: Trainer) -> KeepBest:
     """Return what knows the best model of a run."""
     return next(callback for callback in trainer.callbacks if isinstance(callback, KeepBest))  # type: ignore[attr-defined]
+
+
+def say_how_to_go_on(verb: str, folder: Path) -> None:
+    """Say how a run that was stopped goes on."""
+    if has_checkpoint(folder):
+        say(f"Stopped. Go on with: unetkit {verb} --resume {shlex.quote(str(folder))}")
+    else:
+        say("Stopped before the first epoch was kept to go on from: there is nothing to resume.")
 
 
 def say_best(model: Path, epoch: int, scores: str) -> None:
@@ -241,29 +313,50 @@ def say_best(model: Path, epoch: int, scores: str) -> None:
         )
 
 
-def _finish(trainer: Trainer, data: SegmentationData, folder: Path, interrupted: bool) -> RunResult:
-    """Complete the best model and draw what it does."""
+def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) -> RunResult:
+    """Complete the best model and draw what it does.
+
+    Measuring takes a while, so what is known already is written before, and Ctrl-C ends it with that.
+    """
     path = folder / MODEL_FILE
     keeper = best_of(trainer)
     segmenter = load_model(path, trainer.strategy.root_device)
-    images = data.val_items()
-    items = [images[index] for index in range(min(len(images), HALO_IMAGES))]
+    dice = keeper.best_scores.get("val_dice")
+    training = describe_run(trainer, data, val_dice=dice)
+    segmenter.spec = replace(segmenter.spec, smallest_object=data.smallest_object().pixels, training=training)
+    save_model(segmenter, path)
+    halo, objects, interrupted = None, {}, end.interrupted
+    if end is not End.HURRIED:
+        say("Measuring the halo of the model." if not interrupted else "Measuring the halo of the best model so far.")
+        try:
+            halo = _measure(trainer, segmenter, data)
+            objects = score_objects(segmenter, data) if segmenter.spec.instances else {}
+            segmenter.spec = replace(segmenter.spec, training=training | objects)
+            _draw(segmenter, _some_items(data, PICTURE_IMAGES), folder / PICTURE_FILE)
+        except KeyboardInterrupt:
+            end_children(trainer)
+            interrupted = True
+        save_model(segmenter, path)
+    scores, compared = keeper.best_scores | objects, keeper.compare_start()
+    return RunResult(folder, path, dice, scores, keeper.best_epoch + 1, halo, interrupted, compared)
+
+
+def _measure(trainer: Trainer, segmenter: Segmenter, data: SegmentationData) -> HaloMeasurement:
+    """Measure the halo, and note it in the model."""
     budget = budget_of(trainer)
     halo = measure_halo(
         segmenter,
-        [(item["image"].numpy(), *_statistics(item, segmenter, data)) for item in items],
+        [(item["image"].numpy(), *_statistics(item, segmenter, data)) for item in _some_items(data, HALO_IMAGES)],
         None if budget is None else budget.halo_positions,
     )
-    dice = keeper.best_scores.get("val_dice")
-    segmenter.spec = replace(
-        segmenter.spec, smallest_object=data.smallest_object().pixels, halo=halo.halo, halo_error=halo.error
-    )
-    objects = score_objects(segmenter, data) if segmenter.spec.instances else {}
-    segmenter.spec = replace(segmenter.spec, training=describe_run(trainer, data, val_dice=dice, **objects))
-    save_model(segmenter, path)
-    _draw(segmenter, items[:PICTURE_IMAGES], folder / PICTURE_FILE)
-    scores, compared = keeper.best_scores | objects, keeper.compare_start()
-    return RunResult(folder, path, dice, scores, keeper.best_epoch + 1, halo, interrupted, compared)
+    segmenter.spec = replace(segmenter.spec, halo=halo.halo, halo_error=halo.error)
+    return halo
+
+
+def _some_items(data: SegmentationData, most: int) -> list[NamedItem]:
+    """Return the first validation images."""
+    images = data.val_items()
+    return [images[index] for index in range(min(len(images), most))]
 
 
 def _statistics(
@@ -299,7 +392,9 @@ def _draw(segmenter: Segmenter, items: list[NamedItem], path: Path) -> None:
         truth = item["mask"].numpy()
         dice = count_pixels(predicted > 0, truth > 0).dice
         drawn.append((item["name"], item["image"].numpy(), truth, predicted, dice))
-    validation_picture(path, drawn)
+    spec = segmenter.spec
+    names = spec.class_names or [f"class {number}" for number in range(spec.classes)]
+    validation_picture(path, drawn, names[1:])
 
 
 @contextmanager

@@ -1,0 +1,163 @@
+"""The code blocks of README and docs, and what runs their lines in a folder with small files of the names in them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import runpy
+import shlex
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import yaml
+import zarr
+
+from unetkit.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+SMALL = "--data.crop 64 --data.batch_size 2 --trainer.max_epochs 1 --trainer.devices 1"
+SMALL_NETWORK = "--model.encoder resnet18 --model.depth 3 --model.decoder_channels [16,16,8] --data.crops_per_epoch 4"
+SMALL_PLAIN = "--model.base_channels 4 --model.depth 3 --data.crops_per_epoch 4"
+SMALL_CLASSIFIER = "--model.encoder resnet18 --model.weights null"
+"""What makes a documented run small; it comes last, and so counts."""
+
+SHELL = ("make", "source", "python -m venv", "git clone", "cd", "pip download", "sbatch", "docker")
+"""Beginnings of lines that are for the shell, and are not run; make's are checked against the Makefile."""
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield language and text of each code block of a page."""
+    for found in re.finditer(r"^```(\w+)\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        yield found[1], found[2]
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Yield the words of each command of a shell block: comments are left out, continued lines are joined."""
+    for line in text.replace("\\\n", " ").splitlines():
+        if words := shlex.split(line, comments=True):
+            yield words
+
+
+def write_material(folder: Path, page: Path, model: Path) -> dict[str, Any]:
+    """Write the files that a page names, all small; return the names that its Python blocks use."""
+    rng = np.random.default_rng(0)
+    cells, labels = zip(*(draw_cells(rng) for _ in range(10)), strict=True)
+    for place in ("cells", "corrected", "tissue", "nuclei/test"):
+        for kind in ("images", "masks"):
+            (folder / place / kind).mkdir(parents=True)
+        for i in range(4):
+            tifffile.imwrite(folder / place / "images" / f"{i}.tif", cells[i])
+            values = labels[i] % 4 if place == "tissue" else labels[i]
+            tifffile.imwrite(folder / place / "masks" / f"{i}.tif", values.astype(np.uint16))
+    for place in ("slides", "films", "unlabelled", "predictions", "labels", "masks"):
+        (folder / place).mkdir()
+    for i in range(8):
+        for place in ("slides", "films", "unlabelled"):
+            tifffile.imwrite(folder / place / f"{i}.tif", cells[i])
+        for place in ("predictions", "labels", "masks"):
+            tifffile.imwrite(folder / place / f"{i}.tif", labels[i].astype(np.uint16))
+    for name, kind in (("em/train-volume.tif", cells), ("em/train-labels.tif", labels), ("volume.tif", cells)):
+        (folder / name).parent.mkdir(exist_ok=True)
+        tifffile.imwrite(folder / name, np.stack(kind * 3 if "em/" in name else kind).astype(np.uint8))
+    for name in ("volume_labels.tif", "volume_mask.tif"):
+        tifffile.imwrite(folder / name, np.stack(labels).astype(np.uint8))
+    tifffile.imwrite(folder / "slide.tif", cells[0])
+    tifffile.imwrite(folder / "slide.svs", cells[0], tile=(64, 64))
+    tifffile.imwrite(folder / "slide_rgb.tif", np.stack([cells[0]] * 3, -1), photometric="rgb")
+    for name, pixels in (("slide2", cells[0]), ("slide_truth", labels[0]), ("slide2_truth", labels[0])):
+        tifffile.imwrite(folder / f"{name}.tif", pixels)
+    np.save(folder / "image.npy", cells[0])
+    (folder / "pairs.csv").write_text(
+        "image,mask\n" + "".join(f"cells/images/{i}.tif,cells/masks/{i}.tif\n" for i in range(4))
+    )
+    (folder / "films.csv").write_text("image,label\n" + "".join(f"films/{i}.tif,{i % 2}\n" for i in range(8)))
+    for name in ("cells-1", "cells-2") if "unetkit fit --data.train cells" not in page.read_text() else ():
+        (folder / "runs" / name).mkdir(parents=True)
+        shutil.copy(model, folder / "runs" / name / "model.safetensors")
+    for name in ("configs", "examples", "benchmarks", "unetkit"):
+        (folder / name).symlink_to(ROOT / name)
+    stack = np.stack(cells[:2])
+    return {
+        "array": cells[0],
+        "stack": stack,
+        "zarr_in": zarr.array(stack),
+        "zarr_out": zarr.zeros(stack.shape, dtype="uint8"),
+    }
+
+
+def draw_cells(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image of up to 12 bright discs, 128 x 128, and their labels, numbered at random."""
+    y, x = np.mgrid[:128, :128]
+    labels = np.zeros((128, 128), np.uint8)
+    numbers = rng.permutation(40)[:12] + 1
+    for place in range(rng.integers(8, 13)):
+        center = np.array([16 + 32 * (place // 4), 16 + 32 * (place % 4)]) + rng.integers(-5, 6, 2)
+        labels[(y - center[0]) ** 2 + (x - center[1]) ** 2 <= rng.integers(6, 10) ** 2] = numbers[place]
+    return (rng.normal(30, 5, labels.shape) + 150 * (labels > 0)).clip(0, 255).astype(np.uint8), labels
+
+
+def run(words: list[str]) -> None:
+    """Run a documented command in this folder, or check what of it can be."""
+    program, *rest = words
+    if program == "unetkit":
+        assert main([*rest, *smaller(rest)]) == 0, words
+    elif program == "pip" and rest[0] == "install":
+        check_extras(" ".join(rest))
+    elif program == "python" and rest[0].startswith("examples/"):
+        with contextlib.chdir("."), patched_arguments(rest):
+            runpy.run_path(str(ROOT / rest[0]), run_name="__main__")
+    elif program == "python" and rest[0].startswith("benchmarks/"):
+        known = set(re.findall(r'"(--[\w-]+)"', (ROOT / rest[0]).read_text(encoding="utf-8")))
+        assert {word for word in rest if word.startswith("--")} <= known, words
+    elif program == "make":
+        assert re.search(rf"^{rest[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), words
+    else:
+        assert " ".join(words).startswith(SHELL), f"nothing is known of {words}"
+
+
+def smaller(words: list[str]) -> list[str]:
+    """Return the options that make a training small; none for other commands."""
+    if words[0] not in ("fit", "pretrain") or "--resume" in words:
+        return []
+    config = Path(words[words.index("--config") + 1]).stem if "--config" in words else ""
+    if "--data.image_labels" in words and "--data.train" not in words:
+        network = SMALL_CLASSIFIER
+    else:
+        network = SMALL_PLAIN if config in ("em_membrane", "unet_2015") else SMALL_NETWORK
+    return shlex.split(f"{SMALL} {network}")
+
+
+def check_extras(text: str) -> None:
+    """Check that the extras that a line installs exist."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for names in re.findall(r"(?:unetkit|\.)\[([\w,-]+)\]", text):
+        assert set(names.split(",")) <= set(extras), text
+
+
+def check_config(text: str) -> None:
+    """Check that a configuration in YAML has keys and values that `fit` knows."""
+    from unetkit.training.fit import FitCLI
+
+    config = yaml.safe_load(text)
+    config.setdefault("data", {}).setdefault("train", "cells")
+    Path("documented.yaml").write_text(yaml.safe_dump(config))
+    FitCLI(["--config", "documented.yaml", "--trainer.devices", "1", "--trainer.num_nodes", "1"])
+
+
+@contextlib.contextmanager
+def patched_arguments(words: list[str]) -> Iterator[None]:
+    """Set the command line that a script sees."""
+    before = sys.argv
+    sys.argv = words
+    try:
+        yield
+    finally:
+        sys.argv = before

@@ -1,0 +1,59 @@
+"""Formats that are not read are named, with a way on."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from unetkit.errors import ImageError
+from unetkit.io.files import find_images, list_series, open_image
+
+PIXELS = np.zeros((32, 48, 3), np.uint8)
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize(("name", "folder"), [("slide.mrxs", "slide"), ("slide.VSI", "_slide_")])
+def test_an_overview_whose_pixels_lie_in_a_folder_beside_it_is_refused(tmp_path, name, folder, there):
+    path = tmp_path / name
+    if name == "slide.mrxs":
+        Image.fromarray(PIXELS).save(path, format="JPEG")
+    else:
+        tifffile.imwrite(path, PIXELS)
+    if there:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "Slidedat.ini").touch()
+    for read in (open_image, list_series):
+        with pytest.raises(ImageError, match=f"only an overview of a slide.* {folder} ") as caught:
+            read(path)
+        assert "bfconvert" in caught.value.remedy
+        assert "bioio" in caught.value.remedy
+        assert ("missing" in caught.value.problem) is not there
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "remedy"),
+    [
+        ("a.czi", "Zeiss CZI", "bfconvert a.czi a.ome.tiff"),
+        ("a.LIF", "Leica LIF", "bioformats2raw"),
+        ("a.nii.gz", "NIfTI", "bioio"),
+        ("a.ndpis", "Hamamatsu NDPIS", "files that it lists"),
+        ("a.bmp", "bitmap", "Export it as PNG"),
+        ("a.npy", "NumPy", "predict_tiled"),
+        ("a.txt", "nor an OME-Zarr.", "bfconvert"),
+    ],
+)
+def test_a_format_that_is_not_read_is_named_by_its_suffix(tmp_path, name, known, remedy):
+    (tmp_path / name).write_bytes(b"something else")
+    with pytest.raises(ImageError) as caught:
+        open_image(tmp_path / name)
+    assert known in caught.value.problem
+    assert remedy in caught.value.remedy
+
+
+def test_a_folder_of_such_files_names_them(tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.czi").touch()
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ImageError, match=r"3 files of formats that are not read \(.czi: Zeiss CZI\)") as caught:
+        find_images(tmp_path)
+    assert "bfconvert" in caught.value.remedy

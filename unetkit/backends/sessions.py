@@ -1,0 +1,95 @@
+"""Models that stay on their backends from one call to the next.
+
+Putting a model on a backend takes longer than predicting a small image: a graph is exported and compiled. So what was
+made for a model is kept as long as the model is, and used again by the next call, from any thread.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import chain
+from threading import Lock
+from weakref import WeakKeyDictionary
+
+import torch
+
+from unetkit.backends.base import Backend, Precision
+from unetkit.backends.registry import BackendName, create_backend
+from unetkit.models.segmenter import Segmenter
+
+KEPT = 3
+"""Sessions of a model that are kept at most, those used last; each holds a copy of the weights."""
+
+UNKEPT: tuple[BackendName, ...] = ("compile",)
+"""Backends that serve one thread alone, since CUDA graphs belong to the thread that recorded them."""
+
+Key = tuple[BackendName, torch.device, Precision]
+State = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A model on a backend.
+
+    Attributes:
+        state: What the model was when it was put there.
+        backend: Where it is.
+    """
+
+    state: State
+    backend: Backend
+
+
+_sessions: WeakKeyDictionary[Segmenter, OrderedDict[Key, Session]] = WeakKeyDictionary()
+_lock = Lock()
+
+
+def open_session(
+    name: BackendName, segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool = False
+) -> Backend:
+    """Return a model on a backend: as it was kept, or made now; see `create_backend`.
+
+    A model whose weights or description have changed since is put there anew.
+
+    Args:
+        name: Of the backend.
+        segmenter: The model.
+        device: Where to run.
+        precision: Arithmetic of the network.
+        owned: Whether nothing else uses the model: PyTorch then changes its network to save memory, and keeps nothing.
+
+    Raises:
+        ConfigError: The backend is not installed, or knows no such device or precision.
+    """
+    if (owned and name == "torch") or name in UNKEPT:
+        return create_backend(name, segmenter, device, precision, owned=owned)
+    key = (name, device, precision)
+    with _lock:  # also while it is made, so that threads that begin together share one
+        state = _state_of(segmenter)
+        kept = _sessions.setdefault(segmenter, OrderedDict())
+        session = kept.pop(key, None)
+        if session is None or session.state != state:
+            session = Session(state, create_backend(name, segmenter, device, precision))
+        kept[key] = session
+        while len(kept) > KEPT:
+            kept.popitem(last=False)
+        return session.backend
+
+
+def close_session(name: BackendName, segmenter: Segmenter, device: torch.device, precision: Precision) -> None:
+    """Let go of a model on a backend, if it is kept."""
+    with _lock:
+        _sessions.get(segmenter, OrderedDict()).pop((name, device, precision), None)
+
+
+def _state_of(segmenter: Segmenter) -> State:
+    """Return what a session depends on, such that it differs after any change of the model.
+
+    PyTorch counts the changes of a tensor, but not those of its `.data`; the sums notice these.
+    """
+    tensors = [tensor.detach() for tensor in chain(segmenter.network.parameters(), segmenter.network.buffers())]
+    changes = tuple(-1 if tensor.is_inference() else tensor._version for tensor in tensors)
+    with torch.inference_mode():
+        sums = torch.stack([tensor.sum(dtype=torch.float32) for tensor in tensors]).tolist() if tensors else []
+    return (segmenter.spec.to_json(), id(segmenter.network), changes, tuple(sums))

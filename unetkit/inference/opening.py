@@ -1,0 +1,107 @@
+"""An image opened for models: which of its channels they are shown."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.inference.ensemble import Ensemble
+from unetkit.io.cache import CACHE_BYTES
+from unetkit.io.files import open_image
+from unetkit.io.image import UNNAMED_AXES, ImageInfo, ImageSource
+from unetkit.io.reading import Reading
+from unetkit.models.zoo import builtin_folder
+
+NUCLEAR = re.compile(
+    r"dapi|hoechst|h?33342|h?33258|draq ?5|syto|to-?pro|\bnucle(us|i|ar)\b|\bdna\b|\bh2b\b|histone", re.IGNORECASE
+)
+"""Names of channels that show nuclei: their dyes, and what people call them."""
+
+COMPARED = 100_000
+"""Pixels of a sample that are looked at, at most."""
+
+DARK = 0.25
+"""The background of a composite of fluorescence is darker than this share of its bright pixels ..."""
+
+SATURATED = 0.6
+"""... and the bright pixels are this saturated on average, 0 being grey and 1 pure colours."""
+
+
+def open_for(
+    path: Path, ensemble: Ensemble, reading: Reading, cached: int = CACHE_BYTES
+) -> tuple[ImageSource, tuple[str, ...]]:
+    """Open an image for models.
+
+    An axis without a name that has the models' number of channels is the channels. Of the channels of an image that are
+    no colours the built-in model is shown the one whose name says that it shows nuclei.
+
+    Returns:
+        The image, and remarks on the channels that are taken.
+
+    Raises:
+        ImageError: The image cannot be read.
+    """
+    source = open_image(path, reading, cache_bytes=cached)
+    info, count = source.info, ensemble.channels
+    unnamed = [i for i, axis in enumerate(info.axes) if axis in UNNAMED_AXES]
+    if count > 1 and info.channels == 1 and len(unnamed) == 1 and info.shape[unnamed[0]] == count:
+        source.close()
+        reading = replace(reading, axes=info.axes.replace(info.axes[unnamed[0]], "C"))
+        source = open_image(path, reading, cache_bytes=cached)
+    if not is_builtin(ensemble) or reading.channels is not None or reading.stain is not None:
+        return source, ()
+    info = source.info
+    nuclear = [i for i, name in enumerate(info.channel_names) if NUCLEAR.search(name)]
+    if info.channels > 1 and len(nuclear) == 1 and not info.colours:
+        source.close()
+        taken = (
+            f"Of its channels ({', '.join(info.channel_names)}) '{info.channel_names[nuclear[0]]}' is taken, which by "
+            "its name shows nuclei; --channels chooses others."
+        )
+        return open_image(path, replace(reading, channels=tuple(nuclear)), cache_bytes=cached), (taken,)
+    return source, _doubt(info, count)
+
+
+def is_builtin(ensemble: Ensemble) -> bool:
+    """Return whether all models are built in: they know grey images and colours, and no other channels."""
+    return all(Path(segmenter.name).parent == builtin_folder() for segmenter in ensemble.segmenters)
+
+
+def _doubt(info: ImageInfo, count: int) -> tuple[str, ...]:
+    """Return a remark on channels that the file does not call colours, though the models take them so."""
+    if info.channels != count or count == 1 or info.colours is not False:
+        return ()
+    example = info.channel_names[0] if info.channel_names else "0"
+    names = f" ({', '.join(info.channel_names)})" if info.channel_names else ""
+    return (
+        f"Its {count} channels{names} are not said to be red, green and blue, but the built-in model takes them for "
+        f"these. If they are fluorescence, give the one that shows the nuclei, for example --channels {example}.",
+    )
+
+
+def composite_remarks(info: ImageInfo, sample: NDArray[Any]) -> tuple[str, ...]:
+    """Return a remark on an RGB image that looks like channels of fluorescence laid over each other.
+
+    Args:
+        info: The image.
+        sample: (C, n) raw pixels of a plane.
+    """
+    if sample.shape[0] != 3 or not info.colours:
+        return ()
+    pixels = sample[:, :: -(-sample.shape[1] // COMPARED)].astype(np.float32)
+    brightest, darkest = pixels.max(0), pixels.min(0)
+    top = float(np.percentile(brightest, 99.8))
+    bright = brightest > 0.5 * top
+    if top <= 0 or np.median(brightest) > DARK * top or not bright.any():
+        return ()
+    if float(((brightest - darkest)[bright] / brightest[bright]).mean()) < SATURATED:
+        return ()
+    return (
+        "Its strong colours on a dark background look like channels of fluorescence laid over each other. If so, give "
+        "the one that shows the nuclei alone, for example --channels 2 for blue.",
+    )

@@ -1,0 +1,90 @@
+"""Bands of an output that are kept beside it until it is whole, and what a later run does with them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from unetkit.errors import ModelError
+from unetkit.inference.device import choose_device
+from unetkit.inference.ensemble import Ensemble
+from unetkit.inference.options import Result, Tiling
+from unetkit.io.bands import BandStore, read_job
+from unetkit.io.partial import unfinished_file
+
+Bands = BandStore | list[Any]
+"""Bands in a file, or in memory where there is one only."""
+
+
+def starts_anew(written: Result) -> bool:
+    """Whether what an earlier run left unfinished is replaced, and not gone on with."""
+    return written.overwrite and not written.resume
+
+
+def pin_choices(tiling: Tiling, ensemble: Ensemble, results: Iterable[Path]) -> Tiling:
+    """Return the choices with what "auto" chose in the run that is gone on with.
+
+    Args:
+        tiling: The user's choices.
+        ensemble: The models. A run of others is none to go on with.
+        results: Outputs, beside which there may be unfinished ones.
+    """
+    models = [segmenter.sha256 for segmenter in ensemble.segmenters]
+    open_names = [name for name in ("backend", "precision", "tile", "batch") if getattr(tiling, name) == "auto"]
+    for result in results:
+        job = read_job(unfinished_file(result)) or {}
+        if job.get("model_sha256") == models and job.get("device") == str(choose_device(tiling.device)):
+            return dataclasses.replace(tiling, **{name: job[name] for name in open_names if name in job})
+    return tiling
+
+
+@contextmanager
+def kept_bands(
+    result: Path, job: dict[str, Any], count: int, written: Result, tell: Callable[[str], None]
+) -> Iterator[Bands]:
+    """Keep the bands that are done beside an output until it is whole; an image of one band needs no file.
+
+    What an earlier run of the same job left is gone on with. What one of another job left is never deleted unless the
+    user says so.
+
+    Args:
+        result: The output.
+        job: All that decides what the bands hold.
+        count: Number of bands.
+        written: The user's choices.
+        tell: Called with sentences about what happens.
+
+    Raises:
+        OutputError: The bands that are there are of another job, or bands cannot be read or written.
+    """
+    path = unfinished_file(result)
+    there = path.exists()
+    if count == 1 and not there:
+        yield []
+        return
+    if there and starts_anew(written):
+        tell(f"{path}, which an earlier run left, is replaced, as --overwrite says.")
+    elif there and read_job(path) is None:
+        tell(f"{path}, which an earlier run left, holds nothing that can be read, and is replaced.")
+    store = BandStore.create(path, job) if starts_anew(written) else BandStore.resume(path, job)
+    if len(store):
+        tell(
+            f"{path} holds {len(store)} of {count} rows of tiles: going on from there. Parts of them that were "
+            "skipped or could not be decoded are not listed again."
+        )
+    try:
+        yield store
+    except ModelError:  # what broken models predict is not worth to go on with
+        store.remove()
+        raise
+    except BaseException:  # Ctrl-C, too
+        if len(store):
+            store.close()
+            tell(f"What is done is kept in {path}: the same command with --resume goes on from there.")
+        else:
+            store.remove()
+        raise
+    store.remove()

@@ -1,0 +1,149 @@
+"""Formats of microscopes and medicine that are not read: named in errors, with the way to a format that is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from unetkit.errors import ImageError
+
+OVERVIEWS = {
+    ".mrxs": ("MIRAX (3DHISTECH)", "{0.stem}", "Slidedat.ini"),
+    ".vsi": ("Olympus VSI (cellSens)", "_{0.stem}_", ""),
+}
+"""Files that hold a small overview, as JPEG or TIFF; by suffix the format, the folder beside it that holds the slide's
+pixels, and a file in there."""
+
+
+KNOWN = {
+    ".afi": "Aperio AFI, a list of the .svs files of a slide",
+    ".ali": "Hamamatsu Aquacosmos",
+    ".bmp": "Windows bitmap",
+    ".czi": "Zeiss CZI",
+    ".dcm": "DICOM",
+    ".dicom": "DICOM",
+    ".dib": "Windows bitmap",
+    ".dm3": "Gatan Digital Micrograph",
+    ".dm4": "Gatan Digital Micrograph",
+    ".dv": "DeltaVision",
+    ".flex": "PerkinElmer Flex",
+    ".gif": "GIF",
+    ".h5": "HDF5",
+    ".hdf5": "HDF5",
+    ".heic": "HEIF",
+    ".ics": "Image Cytometry Standard",
+    ".ids": "Image Cytometry Standard",
+    ".ims": "Imaris",
+    ".isyntax": "Philips iSyntax",
+    ".jp2": "JPEG 2000",
+    ".j2k": "JPEG 2000",
+    ".klb": "KLB",
+    ".lif": "Leica LIF",
+    ".lof": "Leica LOF",
+    ".mha": "MetaImage",
+    ".mhd": "MetaImage",
+    ".mrc": "MRC",
+    ".mvd2": "Volocity",
+    ".n5": "N5",
+    ".nd": "MetaMorph ND, a list of .stk or .tif files",
+    ".nd2": "Nikon ND2",
+    ".ndpis": "Hamamatsu NDPIS, a list of the .ndpi files of a slide",
+    ".nii": "NIfTI",
+    ".npy": "a NumPy array",
+    ".npz": "NumPy arrays",
+    ".nrrd": "NRRD",
+    ".oib": "Olympus OIB",
+    ".oif": "Olympus OIF",
+    ".oir": "Olympus OIR",
+    ".pdf": "PDF",
+    ".pic": "Bio-Rad PIC",
+    ".psd": "Photoshop",
+    ".r3d": "DeltaVision",
+    ".raw": "raw pixels",
+    ".rec": "MRC",
+    ".sld": "SlideBook",
+    ".sldy": "SlideBook",
+    ".svg": "SVG, a drawing without pixels",
+    ".svslide": "Sakura",
+    ".vms": "Hamamatsu VMS, a list of the files of a slide",
+    ".vmu": "Hamamatsu VMU, a list of the files of a slide",
+    ".webp": "WebP",
+    ".xdce": "InCell, a list of .tif files",
+    ".zvi": "Zeiss ZVI",
+}
+"""Formats by suffix."""
+
+LISTS = (".afi", ".nd", ".ndpis", ".xdce")
+"""Those that list files which are read."""
+
+PICTURES = (".bmp", ".dib", ".gif", ".heic", ".jp2", ".j2k", ".pdf", ".psd", ".svg", ".webp")
+"""Those that any program for pictures exports as PNG."""
+
+ARRAYS = (".npy", ".npz", ".raw")
+"""Those that are for Python."""
+
+COMPANION = ".companion.ome"
+
+
+def refuse_overview(path: Path) -> None:
+    """Raise an ImageError if a file is the small overview of a slide whose pixels lie in a folder beside it."""
+    known = OVERVIEWS.get(path.suffix.lower())
+    if known is None or not path.is_file():
+        return
+    maker, pattern, index = known
+    folder = path.with_name(pattern.format(path))
+    there = folder.is_dir() and (not index or (folder / index).is_file())
+    raise ImageError(
+        f"{path} holds only an overview of a slide, as {maker} files do: the pixels lie in the folder {folder.name} "
+        f"beside it{'' if there else ', which is missing'}, and are not read.",
+        _conversion(path) if there else f"Copy the folder {folder.name} too. {_conversion(path)}",
+    )
+
+
+def refuse_foreign(folder: Path, entries: Iterable[Path]) -> None:
+    """Raise an ImageError if a folder without images has files of formats that are not read."""
+    foreign = [path for path in entries if path.suffix.lower() in (KNOWN | OVERVIEWS) and path.is_file()]
+    if not foreign:
+        return
+    first = foreign[0]
+    suffix = first.suffix.lower()
+    kind = KNOWN[suffix] if suffix in KNOWN else OVERVIEWS[suffix][0]
+    count = "a file of a format that is" if len(foreign) == 1 else f"{len(foreign)} files of formats that are"
+    raise ImageError(
+        f"The folder {folder} has no images that can be read, but {count} not read ({suffix}: {kind}).",
+        _remedy(first, suffix) if suffix in KNOWN else _conversion(first),
+    )
+
+
+def unknown_format(path: Path) -> ImageError:
+    """Return the error for a file whose content is of no kind that is read; its name tells what it probably is."""
+    if path.name.lower().endswith(COMPANION):
+        return ImageError(
+            f"{path} holds the metadata of an OME-TIFF in several files, and no pixels.",
+            "Give one of the .ome.tif files beside it.",
+        )
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    suffix = suffixes[0] if suffixes[1:] == [".gz"] else (suffixes or [""])[-1]
+    known = KNOWN.get(suffix)
+    is_format = f", but by its name {known} ({suffix})" if known else ""
+    return ImageError(f"{path} is not a TIFF, PNG or JPEG image, nor an OME-Zarr{is_format}.", _remedy(path, suffix))
+
+
+def _remedy(path: Path, suffix: str) -> str:
+    if suffix in LISTS:
+        return "Give the image files that it lists."
+    if suffix in PICTURES:
+        return "Export it as PNG or TIFF."
+    if suffix in ARRAYS:
+        return "Segment it in Python with unetkit.predict_tiled, or write it as TIFF with tifffile.imwrite."
+    if suffix in KNOWN:
+        return _conversion(path)
+    return "Give one of these, or convert the file to OME-TIFF first (for example with Fiji or bfconvert)."
+
+
+def _conversion(path: Path) -> str:
+    """Return how to convert a file of a microscope."""
+    return (
+        f"Convert it first: `bfconvert {path.name} {path.stem}.ome.tiff`, or `bioformats2raw {path.name} "
+        f"{path.stem}.zarr`; or read it in Python with bioio, and give the array to unetkit.predict_tiled."
+    )

@@ -1,0 +1,203 @@
+"""Which values a mask holds, gathered band by band: what is needed to decide what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.errors import DataError
+from unetkit.io.image import Encoding
+
+MOST_FRACTIONS = 64
+"""Different values of a mask of fractions that are kept: more of them say nothing more."""
+
+FEWEST_VALUES = 3
+"""A band with no more different values has no ramps that matter."""
+
+MOST_COLOURS = 1 << 16
+"""Different colours of a mask that are kept: a picture has more, a mask never."""
+
+
+class MaskValues:
+    """The values of a mask, or of a band of it.
+
+    Args:
+        bands: (C, h, w) pixels as they are stored, at least one.
+        encoding: How they are stored.
+        name: What to call the mask in messages.
+
+    Attributes:
+        dtype: Type of the pixels.
+        grey: Whether all channels but alpha are equal where they can be seen.
+        values: Different values of the pixels that can be seen, in order; of a mask in colours (`grey` is False) their
+            24-bit codes, see `to_codes`, of 16 shades each where compression changes them. Only some of them where
+            there are too many.
+        counts: Pixels with each of them.
+        solid: Those of them that have the same colour as the pixels to the right and below; of a mask in colours.
+        complete: Whether `values` are all that there are.
+        whole: Whether all values are whole numbers.
+        low: The lowest value.
+        high: The highest value.
+        steps: Number of pixels that differ from their neighbour, to the right or below.
+        ramps: Number of those that are one of two steps in the same direction, one pixel after the other: borders that
+            go through values in between have them, labels have not.
+        framed: Share of the pixels of the left and right border that are above zero.
+        transparent: Pixels that are rather transparent than opaque.
+        pixels: All pixels.
+
+    Raises:
+        DataError: Values that are not finite, or more channels than a mask has.
+    """
+
+    def __init__(self, bands: Iterable[NDArray[Any]], encoding: Encoding, name: str) -> None:
+        self.grey = self.complete = self.whole = True
+        self.low, self.high = float("inf"), float("-inf")
+        self.steps = self.ramps = self.transparent = self.pixels = 0
+        self._frame = self._frame_above = 0
+        self._name = name
+        self._grey_values: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
+        self._codes: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
+        self._solid: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
+        for band in bands:
+            self.dtype = band.dtype
+            self._add(band, encoding)
+        if self.grey:
+            self.values, self.counts = _merge(self._grey_values)
+            self.solid = self.counts
+            return
+        for values, counts in self._grey_values:  # bands in which no other colour is
+            grey = (_few_shades(np.stack([values] * 3), encoding), counts)
+            self._codes.append(grey)
+            self._solid.append(grey)
+        self.values, self.counts = _merge(self._codes)
+        self.solid = np.zeros(len(self.values), np.int64)
+        values, counts = _merge(self._solid)
+        known = np.isin(values, self.values)
+        self.solid[np.searchsorted(self.values, values[known])] = counts[known]
+
+    @property
+    def ramped(self) -> float:
+        """Share of the steps that belong to ramps."""
+        return self.ramps / max(self.steps, 1)
+
+    @property
+    def framed(self) -> float:
+        """Share of the pixels of the left and right border that are above zero."""
+        return self._frame_above / max(self._frame, 1)
+
+    def _add(self, band: NDArray[Any], encoding: Encoding) -> None:
+        if not np.isfinite(band).all():
+            raise DataError(f"{self._name} is a mask with NaN or infinite values.", "Use 0 for the background.")
+        channels, opaque = split_alpha(to_light(band, encoding), encoding)
+        self.pixels += channels[0].size
+        self.transparent += 0 if opaque is None else int(np.count_nonzero(~opaque))
+        equal = [channels[0] == other for other in channels[1:]]
+        equal = equal if opaque is None else [same | ~opaque for same in equal]
+        self.grey &= all(bool(same.all()) for same in equal)
+        if not self.grey and (len(channels) != 3 or channels.dtype.kind not in "u"):
+            raise DataError(
+                f"{self._name} is a mask with {len(channels)} channels that differ.",
+                "Save it as one channel that holds the number of each pixel's class or object.",
+            )
+        if not all(bool(same.all()) for same in equal):
+            codes = _few_shades(channels, encoding)
+            self._codes.append(_count(codes if opaque is None else codes[opaque]))
+            self._limit(self._codes, MOST_COLOURS)
+            here = codes[:-1, :-1]
+            self._solid.append(_count(here[(here == codes[1:, :-1]) & (here == codes[:-1, 1:])]))
+        else:
+            self._add_grey(channels[0], opaque)
+
+    def _add_grey(self, plane: NDArray[Any], opaque: NDArray[np.bool_] | None) -> None:
+        seen = plane if opaque is None else plane[opaque]
+        if seen.size:
+            self.low, self.high = min(self.low, seen.min().item()), max(self.high, seen.max().item())
+            if plane.dtype.kind == "f" and self.whole:
+                self.whole = bool((seen == np.rint(seen)).all())
+            self._grey_values.append(_count(seen))
+            if len(self._grey_values[-1][0]) > FEWEST_VALUES:
+                self._add_steps(plane if opaque is None else np.where(opaque, plane, 0))
+            if not self.whole:
+                self._limit(self._grey_values, MOST_FRACTIONS)
+        border = plane[:, [0, -1]]
+        self._frame += border.size
+        self._frame_above += int(np.count_nonzero(border > 0))
+
+    def _add_steps(self, plane: NDArray[Any]) -> None:
+        after, before = slice(1, None), slice(None, -1)
+        for later, earlier in ((after, before), ((slice(None), after), (slice(None), before))):
+            for steps in (plane[later] > plane[earlier], plane[later] < plane[earlier]):
+                self.steps += int(np.count_nonzero(steps))
+                self.ramps += int(np.count_nonzero(steps[later] & steps[earlier]))
+
+    def _limit(self, found: list[tuple[NDArray[Any], NDArray[np.int64]]], most: int) -> None:
+        """Keep the most frequent values only, once there are too many."""
+        values, counts = _merge(found)
+        if len(values) > most:
+            self.complete = False
+            kept = np.sort(np.argsort(-counts, kind="stable")[:most])
+            values, counts = values[kept], counts[kept]
+        found[:] = [(values, counts)]
+
+
+def _few_shades(colours: NDArray[Any], encoding: Encoding) -> NDArray[np.int32]:
+    """Return the codes of colours (3, ...), with 16 shades of each where compression has changed them."""
+    return to_codes(colours // 16 * 17 if encoding.lossy and colours.dtype == np.uint8 else colours)
+
+
+def split_alpha(pixels: NDArray[Any], encoding: Encoding) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Return pixels (C, h, w) without alpha, and (h, w) where they are rather opaque than transparent; or None."""
+    if not encoding.alpha:
+        return pixels, None
+    return pixels[:-1], pixels[-1] > top_of(pixels.dtype) / 2
+
+
+def to_light(pixels: NDArray[Any], encoding: Encoding) -> NDArray[Any]:
+    """Return pixels as they are; of cyan, magenta, yellow and black (4, h, w) as red, green and blue."""
+    if not encoding.inks:
+        return pixels
+    top = top_of(pixels.dtype)
+    black = (top - pixels[3].astype(np.float64)) / top
+    return np.stack([np.rint((top - ink) * black).astype(pixels.dtype) for ink in pixels[:3].astype(np.float64)])
+
+
+def to_codes(colours: NDArray[Any]) -> NDArray[np.int32]:
+    """Return the 24-bit codes of colours (3, ...) of 8 or 16 bits: red, green and blue in 8 bits each."""
+    red, green, blue = (colours >> 8 if colours.dtype.itemsize > 1 else colours).astype(np.int32)
+    codes: NDArray[np.int32] = (red << 16) | (green << 8) | blue
+    return codes
+
+
+def to_rgb(codes: NDArray[Any]) -> NDArray[np.int32]:
+    """Return the colours (n, 3) that codes (n,) stand for."""
+    return np.stack([(codes >> shift) & 255 for shift in (16, 8, 0)], axis=-1).astype(np.int32)
+
+
+def top_of(dtype: np.dtype[Any]) -> float:
+    """Return the highest value that stands for white or opaque: 1 for fractions."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+
+
+def _count(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the different values, in order, and how often each is there."""
+    if values.dtype in (np.uint8, np.uint16):
+        frequency = np.bincount(values.ravel())
+        found = np.flatnonzero(frequency)
+        return found.astype(values.dtype), frequency[found].astype(np.int64)
+    found, counts = np.unique(values, return_counts=True)
+    return found, counts.astype(np.int64)
+
+
+def _merge(found: list[tuple[NDArray[Any], NDArray[np.int64]]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Add up the counts of equal values."""
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        return np.zeros(0, np.uint8), np.zeros(0, np.int64)
+    values, places = np.unique(np.concatenate([values for values, _ in found]), return_inverse=True)
+    counts = np.zeros(len(values), np.int64)
+    np.add.at(counts, places, np.concatenate([counts for _, counts in found]))
+    return values, counts

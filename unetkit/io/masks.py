@@ -1,0 +1,260 @@
+"""What a mask means: from pixels as they are stored to labels, 0 for background. All who read masks decide it here.
+
+A mask is what looks like one. Black is background, white is foreground, whatever numbers stand for them; numbers are
+labels; what is blurred is cut at half; a shape on a transparent layer is the shape. Where this leaves a doubt, the
+meaning has a sentence that says what was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.io.files import open_image
+from unetkit.io.image import Encoding, ImageInfo, ImageSource
+from unetkit.io.mask_colours import is_plain_palette, read_colours, read_palette
+from unetkit.io.mask_rules import Above, AsIs, Only, Renumbered, Rule
+from unetkit.io.mask_values import MaskValues, split_alpha, to_light, top_of
+from unetkit.io.reading import Reading
+
+Kind = Literal[
+    "numbers",
+    "probabilities",
+    "logits",
+    "blurred",
+    "compressed",
+    "layer",
+    "transparent",
+    "palette",
+    "colours",
+    "inverted",
+    "negative",
+    "renumbered",
+]
+"""What a mask is taken for: plain numbers, or one of the kinds that leave a doubt."""
+
+CUT: tuple[Kind, ...] = ("probabilities", "logits", "blurred", "compressed")
+"""Kinds whose values are no numbers of classes or objects, but are cut at a threshold."""
+
+RAMPED = 0.05
+"""Share of steps in ramps from which on whole values are blurred; labels have hardly any, 0.01 at most
+in 466 images of nuclei."""
+
+MOST_CLASSES = 20
+"""Values up to this may be numbers of nested classes, which have ramps too."""
+
+ENOUGH_VALUES = 3
+"""Least number of different values above zero of a blurred mask."""
+
+PLAIN = 0.9
+"""A value from this share of the highest on is foreground without doubt."""
+
+BLURRED = "The mask has values in between, as resizing and compression leave them"
+
+BAND_PIXELS = 2**22
+"""Pixels that are looked at at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Meaning:
+    """What the values of a mask mean: the same for each window of it.
+
+    Attributes:
+        kind: What it is taken for.
+        taken: What was taken where there was a doubt, a sentence without its full stop; empty for plain numbers.
+        encoding: How the mask is stored.
+        rule: How its values become labels.
+        shape: Whether its alpha channel is the mask.
+    """
+
+    kind: Kind
+    taken: str
+    encoding: Encoding
+    rule: Rule
+    shape: bool = False
+
+    def labels(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return labels (h, w) of pixels (C, h, w) as they are stored: 0 for background.
+
+        They are of the smallest of uint8, uint16 and int32 that holds them.
+        """
+        channels, opaque = split_alpha(to_light(pixels, self.encoding), self.encoding)
+        if self.shape and opaque is not None:
+            return opaque.astype(np.uint8)
+        labels = self.rule(channels)
+        return _smallest(labels if opaque is None else np.where(opaque, labels, 0))
+
+    def values(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return the values (h, w) of pixels (C, h, w) that a threshold of the user's is for: the first channel."""
+        first: NDArray[Any] = to_light(pixels, self.encoding)[0]
+        return first
+
+
+PLAIN_NUMBERS = Meaning("numbers", "", Encoding(), AsIs())
+"""What most masks mean: their values are the labels."""
+
+
+def open_mask(path: str | Path, axes: str | None = None) -> ImageSource:
+    """Open a mask as it is stored, see `open_image`."""
+    return open_image(path, Reading(axes=axes), as_stored=True)
+
+
+def read_mask_info(path: str | Path) -> ImageInfo:
+    """Return what the file of a mask says about itself."""
+    with closing(open_mask(path)) as source:
+        return source.info
+
+
+def decide_file(source: ImageSource, planes: Iterable[int]) -> Meaning:
+    """Decide what the values of some planes of a mask mean, going through them in bands.
+
+    Raises:
+        DataError: They mean nothing.
+        ImageError: The file cannot be read.
+    """
+    info = source.info
+    step = max(BAND_PIXELS // info.width, 1)
+    columns = slice(0, info.width)
+    bands = (
+        source.read(plane, slice(top, min(top + step, info.height)), columns)
+        for plane in planes
+        for top in range(0, info.height, step)
+    )
+    return decide(bands, info)
+
+
+def decide(bands: Iterable[NDArray[Any]], info: ImageInfo) -> Meaning:
+    """Decide what the values of a mask mean.
+
+    Args:
+        bands: Pixels (C, h, w) of the mask as they are stored, at least one band.
+        info: What its file says.
+
+    Raises:
+        DataError: NaN or infinite values, or colours as a picture has them.
+    """
+    encoding, name = info.encoding, info.name
+    found = MaskValues(bands, encoding, name)
+    if 0 < found.transparent < found.pixels and len(found.values) <= 1:
+        taken = "The mask is a shape on a transparent layer: what is opaque is foreground"
+        return Meaning("layer", taken, encoding, AsIs(), shape=True)
+    meaning = _decide_visible(found, info)
+    if found.transparent and not meaning.taken:
+        which = "All" if found.transparent == found.pixels else "Some"
+        taken = f"{which} of the mask is transparent, which is taken for background"
+        return Meaning("transparent", taken, encoding, meaning.rule)
+    return meaning
+
+
+def _decide_visible(found: MaskValues, info: ImageInfo) -> Meaning:
+    """Decide what that means which can be seen."""
+    encoding = info.encoding
+    if encoding.palette and not is_plain_palette(encoding.palette):
+        taken, rule = read_palette(encoding.palette, found.values)
+        return Meaning("palette", taken, encoding, rule)
+    if not found.grey:
+        taken, colours = read_colours(found, info.name, lossy=encoding.lossy)
+        return Meaning("colours", taken, encoding, colours)
+    if encoding.lossy:
+        return _cut("compressed", "JPEG changes the values around each edge", found.high / 2, encoding)
+    if not found.whole:
+        return _decide_fractions(found, encoding)
+    if _is_blurred(found):
+        return _decide_blurred(found, encoding)
+    return _decide_whole(found, info)
+
+
+def _decide_whole(found: MaskValues, info: ImageInfo) -> Meaning:
+    """Decide what whole numbers mean."""
+    encoding, values = info.encoding, set(found.values[:3].tolist())
+    if encoding.white_is_zero and (found.high > 0 or encoding.bilevel):
+        return _decide_white(found, info)
+    if values == {-1, 0}:
+        return Meaning("negative", "The mask has no values but 0 and -1: -1 is foreground", encoding, Only(-1))
+    if found.high >= 2**31 or found.low < -(2**31):
+        taken = f"Labels up to {int(found.high)} are numbered anew, from 1 on in each image"
+        return Meaning("renumbered", taken, encoding, Renumbered(found.values))
+    return Meaning("numbers", "", encoding, AsIs())
+
+
+def _decide_white(found: MaskValues, info: ImageInfo) -> Meaning:
+    """Decide what whole numbers mean where the file says that 0 is white."""
+    encoding, top = info.encoding, int(top_of(found.dtype))
+    says = "The file says that 0 is white (MinIsWhite)"
+    if not encoding.bilevel and set(found.values[:3].tolist()) not in ({0, top}, {top}):
+        return Meaning("inverted", f"{says}: its numbers are labels all the same, 0 for background", encoding, AsIs())
+    if info.format == "ImageJ TIFF":
+        taken = f"{says}, as ImageJ does for masks with an inverted lookup table: {top} is foreground, as in ImageJ"
+        return Meaning("inverted", taken, encoding, AsIs())
+    if encoding.bilevel and encoding.tifffile and not _looks_inverted(found):
+        taken = f"{says}, as tifffile does for all arrays of True and False: True is foreground"
+        return Meaning("inverted", taken, encoding, AsIs())
+    return Meaning("inverted", f"{says}: what is seen as white is foreground", encoding, Only(0))
+
+
+def _decide_fractions(found: MaskValues, encoding: Encoding) -> Meaning:
+    """Decide what values mean some of which are fractions."""
+    if found.low == 0 and len(found.values) == 2:  # one value for foreground, whatever it is
+        return Meaning("numbers", "", encoding, Above(0.0))
+    if found.low < 0:
+        return _cut("logits", "Values below and above 0 are taken for the raw output of a network", 0.0, encoding)
+    if found.high <= 1:
+        return _cut("probabilities", "Values from 0 to 1 are taken for probabilities", 0.5, encoding)
+    return _cut("blurred", BLURRED, found.high / 2, encoding)
+
+
+def _decide_blurred(found: MaskValues, encoding: Encoding) -> Meaning:
+    """Decide between a mask with blurred borders and probabilities, in whole numbers."""
+    foreground = found.counts[found.values > 0].sum()
+    plain = found.counts[found.values >= PLAIN * found.high].sum()
+    if 2 * plain >= foreground:
+        return _cut("blurred", BLURRED, found.high / 2, encoding)
+    top = 255 if found.high < 256 else top_of(found.dtype)
+    why = f"Values that change little by little are taken for probabilities, {top:.0f} for 1"
+    return _cut("probabilities", why, top / 2, encoding)
+
+
+def _is_blurred(found: MaskValues) -> bool:
+    """Whether whole values are no numbers: they go up and down in ramps."""
+    enough = found.low >= 0 and found.high > MOST_CLASSES and np.count_nonzero(found.values) >= ENOUGH_VALUES
+    return bool(enough and found.ramped >= RAMPED)
+
+
+def _looks_inverted(found: MaskValues) -> bool:
+    """Whether values above zero surround a smaller part of the mask, as background does."""
+    above = found.counts[found.values > 0].sum()
+    return bool(found.framed == 1 and found.pixels / 2 < above < found.pixels)
+
+
+def _cut(kind: Kind, why: str, above: float, encoding: Encoding) -> Meaning:
+    return Meaning(kind, f"{why}: foreground is above the threshold {above:g}", encoding, Above(above))
+
+
+def say_taken(meanings: Mapping[str, Meaning] | Sequence[tuple[str, Meaning]], what: str) -> list[str]:
+    """Return a sentence for each kind of doubt: what was taken, in how many masks, and one of them by name.
+
+    Args:
+        meanings: Names of masks and what they mean.
+        what: What they are, in the singular: "mask".
+    """
+    pairs = list(meanings.items() if isinstance(meanings, Mapping) else meanings)
+    sentences = []
+    for kind in dict.fromkeys(meaning.kind for _, meaning in pairs if meaning.taken):
+        alike = [(name, meaning) for name, meaning in pairs if meaning.kind == kind and meaning.taken]
+        name, first = alike[0]
+        where = name if len(pairs) == 1 else f"{len(alike)} of {len(pairs)} {what}s, such as {name}"
+        sentences.append(f"{first.taken} ({where}).")
+    return sentences
+
+
+def _smallest(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return labels in the smallest of uint8, uint16 and int32 that holds them."""
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    dtype = next((kind for kind in (np.uint8, np.uint16) if low >= 0 and high <= np.iinfo(kind).max), np.int32)
+    return labels.astype(dtype, copy=False)

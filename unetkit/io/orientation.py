@@ -1,0 +1,117 @@
+"""An image that is stored turned or mirrored, as cameras and scanners do it, seen upright."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.io.image import BadTile, ImageInfo, ImageSource
+
+UPRIGHT = 1
+"""The orientation that needs no turning."""
+
+WORDS = {
+    2: "mirrored left to right",
+    3: "turned by 180 degrees",
+    4: "mirrored top to bottom",
+    5: "mirrored along its diagonal",
+    6: "turned by 90 degrees clockwise",
+    7: "mirrored along its other diagonal",
+    8: "turned by 90 degrees counterclockwise",
+}
+"""What makes a stored picture upright, by the number of its orientation in TIFF 6.0 and EXIF 2.3."""
+
+TRANSPOSED = (5, 6, 7, 8)
+"""Orientations whose stored rows are columns of the upright picture."""
+
+ROWS_REVERSED = (3, 4, 7, 8)
+"""Orientations whose stored rows are in the opposite order along their upright axis."""
+
+COLUMNS_REVERSED = (2, 3, 6, 7)
+"""Orientations whose stored columns, or rows where they are transposed, are so along the other axis."""
+
+
+class UprightSource:
+    """An image whose file says that it is stored turned or mirrored, upright. Windows are read where they are stored.
+
+    Args:
+        source: The stored image, with its orientation; closed with this one.
+
+    Attributes:
+        info: The upright image.
+    """
+
+    def __init__(self, source: ImageSource) -> None:
+        self._source = source
+        self._orientation = source.info.orientation
+        self.info = _upright(source.info)
+
+    @property
+    def bad_tiles(self) -> list[BadTile]:
+        """What could not be decoded so far, in pixels of the upright image."""
+        found = []
+        for bad in self._source.bad_tiles:
+            rows, columns = slice(bad.y, bad.y + bad.height), slice(bad.x, bad.x + bad.width)
+            if self._orientation in TRANSPOSED:
+                rows, columns = columns, rows
+            rows, columns = self._flip(rows, columns)
+            found.append(
+                BadTile(bad.plane, rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
+            )
+        return found
+
+    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return pixels (C, h, w) of one plane."""
+        rows, columns = self._flip(rows, columns)
+        if self._orientation in TRANSPOSED:
+            pixels = self._source.read(plane, columns, rows).swapaxes(-1, -2)
+        else:
+            pixels = self._source.read(plane, rows, columns)
+        pixels = pixels[:, ::-1] if self._rows_reversed else pixels
+        return np.ascontiguousarray(pixels[:, :, ::-1] if self._columns_reversed else pixels)
+
+    def close(self) -> None:
+        """Close the stored image."""
+        self._source.close()
+
+    @property
+    def _rows_reversed(self) -> bool:
+        return self._orientation in ROWS_REVERSED
+
+    @property
+    def _columns_reversed(self) -> bool:
+        return self._orientation in COLUMNS_REVERSED
+
+    def _flip(self, rows: slice, columns: slice) -> tuple[slice, slice]:
+        """Return a window of the upright image before it is mirrored, or the other way round."""
+        height, width = self.info.height, self.info.width
+        if self._rows_reversed:
+            rows = slice(height - rows.stop, height - rows.start)
+        if self._columns_reversed:
+            columns = slice(width - columns.stop, width - columns.start)
+        return rows, columns
+
+
+def make_upright(source: ImageSource) -> ImageSource:
+    """Return an image upright, whatever its orientation."""
+    return UprightSource(source) if source.info.orientation in WORDS else source
+
+
+def _upright(info: ImageInfo) -> ImageInfo:
+    """Return what an image is once it is upright, with a remark on it."""
+    remark = f"It is stored with orientation {info.orientation} (EXIF, TIFF), so it is read {WORDS[info.orientation]}."
+    upright = replace(info, orientation=UPRIGHT, remarks=(*info.remarks, remark))
+    if info.orientation not in TRANSPOSED:
+        return upright
+    sizes = {"Y": info.width, "X": info.height}
+    return replace(
+        upright,
+        shape=tuple(sizes.get(axis, size) for axis, size in zip(info.axes, info.shape, strict=True)),
+        height=info.width,
+        width=info.height,
+        pixel_size_um=None if info.pixel_size_um is None else info.pixel_size_um[::-1],
+        block=info.block[::-1],
+    )

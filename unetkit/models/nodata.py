@@ -1,0 +1,275 @@
+"""Pixels that hold no data: NaN, the value of a border or of holes, and the even frame around a stitched picture.
+
+They say nothing about the picture, so they are left out of its statistics; a network is shown background in their
+place, and they are background in the result.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SENTINELS = (
+    *(-999.0, -9999.0, -99999.0, -32767.0, -32768.0, -2147483647.0, -2147483648.0),
+    *(float(np.finfo(np.float32).min), float(np.finfo(np.float32).max), -1e30, 1e30, 1e20, -1e38, 1e38),
+)
+"""Values that programs write where there is no data."""
+
+LEAST = 0.005
+"""NaN pixels and frames with a smaller share of a plane are no missing part of it."""
+
+CORNER = 4
+"""A frame that is not straight fills at least one corner of this height and width."""
+
+LEAST_IN_CORNER = 0.05
+"""The same of a frame that fills one corner alone, where an overexposed object may lie too."""
+
+SMALLEST_PICTURE = 0.25
+"""A picture has at least this share of the plane that it lies in."""
+
+INSIDE = 0.02
+"""At most this share of a picture has the value of its frame, mostly."""
+
+PERCENTILES = (1.0, 99.8)
+"""What counts as the range of a picture ..."""
+
+BEYOND = 0.05
+"""... and a frame that is not straight has a value beyond it by this share of it."""
+
+COUNTED = 2**18
+"""Pixels of which the most frequent value is found, at most."""
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class NoData:
+    """Which pixels of a plane hold no data.
+
+    Attributes:
+        value: One that stands for no data, in one of the channels, or in all where pixels are unsigned: there it may
+            be that of a dark channel too.
+        frame: Value of each channel of the frame around the picture.
+        picture: Top, left, bottom and right of what is picture for sure, whatever its values, of a plane with a frame.
+        nan: Whether NaN stands for no data.
+        share: Share of the pixels that hold none, in the sample that it was found in.
+    """
+
+    value: float | None = None
+    frame: tuple[float, ...] | None = None
+    picture: Box | None = None
+    nan: bool = False
+    share: float = 0.0
+
+    def mask(self, pixels: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Return which pixels (h, w) hold no data.
+
+        Args:
+            pixels: (C, h, w).
+            rows: (h,) their rows in the plane.
+            columns: (w,) their columns.
+        """
+        empty = np.zeros(pixels.shape[1:], np.bool_)
+        if self.nan:
+            empty |= np.isnan(pixels).any(0)
+        if self.value is not None:
+            same = pixels == pixels.dtype.type(self.value)
+            empty |= same.all(0) if pixels.dtype.kind == "u" else same.any(0)
+        if self.frame is not None:
+            empty |= _equal(pixels, self.frame) & ~_inside(self.picture, rows, columns)
+        return empty
+
+    def describe(self) -> str:
+        """Return a remark for people."""
+        kinds = []
+        if self.nan:
+            kinds.append("NaN")
+        if self.value is not None:
+            kinds.append(f"{self.value:g}, which stands for no data")
+        if self.frame is not None:
+            kinds.append(f"an even frame of the value {', '.join(f'{one:g}' for one in self.frame)}")
+        return (
+            f"{100 * self.share:.2g} % of its pixels are {', or '.join(kinds)}: they are left out of the statistics "
+            "that normalise it, and are background in the result."
+        )
+
+
+def find_nodata(
+    sample: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp], stated: float | None = None
+) -> NoData | None:
+    """Find out which pixels of a plane hold no data.
+
+    Args:
+        sample: (C, h, w) the plane, or some of its rows and columns, the outermost among them.
+        rows: (h,) the rows that they are of the plane.
+        columns: (w,) the columns.
+        stated: Value that the file names for it.
+
+    Returns:
+        None where all pixels hold data, and where none does.
+    """
+    if sample.dtype.kind not in "iuf":
+        return None
+    nan = sample.dtype.kind == "f" and _share_of_nan(sample) >= LEAST
+    value = _fitting(stated, sample.dtype)
+    if value is None and sample.dtype.kind != "u":
+        value = _sentinel(sample)
+    found: NoData | None = None
+    if nan or value is not None:
+        found = NoData(value, nan=nan)
+        empty = found.mask(sample, rows, columns)
+    if not nan and (found is None or not empty.any()):
+        frame = _find_frame(sample, rows, columns)
+        if frame is not None:
+            found = replace(frame, value=value)
+            empty = found.mask(sample, rows, columns)
+    if found is None or empty.all():
+        return None
+    return replace(found, share=float(empty.mean()))
+
+
+def _share_of_nan(sample: NDArray[Any]) -> float:
+    """Return the share of pixels that are NaN in one of the channels, quickly where none is."""
+    return float(np.isnan(sample).any(0).mean()) if np.isnan(sample.max()) else 0.0
+
+
+def typical_background(valid: NDArray[Any]) -> NDArray[Any]:
+    """Return the most frequent value (C,) of each channel of pixels (C, n): the background of most pictures."""
+    step = -(-valid.shape[1] // COUNTED)
+    return np.array([mode(channel[::step]) for channel in valid]).astype(valid.dtype)
+
+
+def mode(values: NDArray[Any]) -> float:
+    """Return the median of the values in the fullest of 64 bins: exact where all values are the same."""
+    counts, edges = np.histogram(values, bins=64)
+    fullest = int(counts.argmax())
+    return float(np.median(values[(values >= edges[fullest]) & (values <= edges[fullest + 1])]))
+
+
+def _fitting(stated: float | None, dtype: np.dtype[Any]) -> float | None:
+    """Return the value that a file names, None if no pixel of its type can have it, or it is NaN."""
+    if stated is None or not np.isfinite(stated):
+        return None
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return stated if stated == int(stated) and limits.min <= stated <= limits.max else None
+    return stated if dtype.kind == "f" and abs(stated) <= float(np.finfo(dtype).max) else None
+
+
+def _sentinel(sample: NDArray[Any]) -> float | None:
+    """Return the lowest or the highest of pixels if it is a known value for no data, far from all others."""
+    values = sample[~np.isnan(sample)] if np.isnan(sample.max()) else sample
+    if not values.size:
+        return None
+    for extreme, sign in ((values.min(), 1.0), (values.max(), -1.0)):
+        if not np.isclose(float(extreme), SENTINELS, rtol=1e-6).any():
+            continue
+        others = values[values != extreme].astype(np.float64) * sign
+        if others.size and others.min() - float(extreme) * sign > np.ptp(others) > 0:
+            return float(extreme)
+    return None
+
+
+def _find_frame(sample: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NoData | None:
+    """Find the even frame around a picture, straight or ragged."""
+    edges = _even_values([sample[:, 0], sample[:, -1], sample[:, :, 0], sample[:, :, -1]])
+    straight = [(value, box, clean) for value in edges for box, clean in _find_straight(sample, value)]
+    if not any(clean for _, _, clean in straight):
+        ends = (slice(0, CORNER), slice(-CORNER, None))
+        for value, corners in _even_values([sample[:, y, x] for y in ends for x in ends]).items():
+            if _is_ragged_frame(sample, value, LEAST if corners > 1 else LEAST_IN_CORNER):
+                return NoData(frame=value)
+    for value, (top, left, bottom, right), _ in sorted(straight, key=lambda one: not one[2]):
+        whole = (int(rows[top]), int(columns[left]), int(rows[bottom - 1]) + 1, int(columns[right - 1]) + 1)
+        return NoData(frame=value, picture=whole)
+    return None
+
+
+def _even_values(parts: Sequence[NDArray[Any]]) -> Counter[tuple[float, ...]]:
+    """Return the values of those parts (C, ...) that are even, and how many of them have each."""
+    flat = [part.reshape(len(part), -1) for part in parts]
+    even = [part for part in flat if (part == part[:, :1]).all() and np.isfinite(part[:, 0]).all()]
+    return Counter(tuple(float(one) for one in part[:, 0]) for part in even)
+
+
+def _find_straight(sample: NDArray[Any], value: tuple[float, ...]) -> Iterator[tuple[Box, bool]]:
+    """Yield the picture within a frame of whole rows and columns of a value, and whether it is free of that value.
+
+    There is none if the value is frequent in the picture, unless that is dark and the frame as bright as its brightest
+    pixels. So the dark background between fluorescent objects and the bright glass around tissue are no frames.
+    """
+    same = _equal(sample, value)
+    if same.all():
+        return
+    top, left, bottom, right = box = _bounds(~same)
+    size = (bottom - top) * (right - left) / same.size
+    inside = sample[:, top:bottom, left:right].reshape(len(sample), -1)
+    if 1 - size < LEAST or size < SMALLEST_PICTURE or not _varies(inside[:, ~same[top:bottom, left:right].ravel()]):
+        return
+    clean = bool(same[top:bottom, left:right].mean() <= INSIDE)
+    brightest = np.asarray(value)
+    dark = (np.median(inside, axis=1) < (brightest + inside.min(1)) / 2) & (inside.max(1) == brightest)
+    if clean or dark.all():
+        yield box, clean
+
+
+def _is_ragged_frame(sample: NDArray[Any], value: tuple[float, ...], least: float) -> bool:
+    """Return whether pixels of a value are a frame that may be round, turned or stepped.
+
+    These are those from which the value goes on straight to a border. What they leave is a picture without gaps, and
+    the value is beyond those of the picture. A frame has at least the share `least` of the plane.
+    """
+    same = _equal(sample, value)
+    frame = _reaches_border(same)
+    picture = ~frame
+    if frame.mean() < least or picture.mean() < SMALLEST_PICTURE or same[picture].mean() > INSIDE:
+        return False
+    inside = sample[:, picture & ~same]
+    return _varies(inside) and _is_beyond(value, inside)
+
+
+def _varies(pixels: NDArray[Any]) -> bool:
+    """Return whether there is anything to see in pixels (C, n)."""
+    return bool(pixels.size) and bool((pixels.min(1) < pixels.max(1)).any())
+
+
+def _reaches_border(same: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels from which those that are set go on straight to a border, up, down, left or right."""
+    runs = np.zeros_like(same)
+    for axis in (0, 1):
+        runs |= np.logical_and.accumulate(same, axis)
+        runs |= np.flip(np.logical_and.accumulate(np.flip(same, axis), axis), axis)
+    return runs
+
+
+def _bounds(picture: NDArray[np.bool_]) -> Box:
+    filled = (np.flatnonzero(picture.any(axis)) for axis in (1, 0))
+    (top, bottom), (left, right) = ((int(where[0]), int(where[-1]) + 1) for where in filled)
+    return top, left, bottom, right
+
+
+def _is_beyond(value: tuple[float, ...], inside: NDArray[Any]) -> bool:
+    """Return whether a value is beyond the range of pixels (C, n) in one of the channels, by enough to spoil it."""
+    low, high = np.percentile(inside, PERCENTILES, axis=1)
+    margin = BEYOND * (high - low)
+    return bool(((np.asarray(value) < low - margin) | (np.asarray(value) > high + margin)).any())
+
+
+def _equal(pixels: NDArray[Any], value: tuple[float, ...]) -> NDArray[np.bool_]:
+    same: NDArray[np.bool_] = pixels[0] == pixels.dtype.type(value[0])
+    for channel, one in zip(pixels[1:], value[1:], strict=True):
+        same = same & (channel == pixels.dtype.type(one))
+    return same
+
+
+def _inside(box: Box | None, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
+    if box is None:
+        return np.zeros((len(rows), len(columns)), np.bool_)
+    top, left, bottom, right = box
+    inside: NDArray[np.bool_] = ((rows >= top) & (rows < bottom))[:, None] & ((columns >= left) & (columns < right))
+    return inside

@@ -1,0 +1,187 @@
+"""Ctrl-C, SIGTERM and SIGHUP: what ends a command from outside, with a word at once and without a traceback.
+
+    signal -> byte in a socket -> watching thread: says so; ends the process at a second Ctrl-C
+           -> handler in the main thread: raises Stop
+
+Python calls a handler only when the main thread is back from native code, which may take seconds (a batch on the CPU).
+The byte is written at once, so the word comes at once.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import suppress
+from time import monotonic, sleep
+from types import FrameType
+
+NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP"}
+"""Signals that stop a command, and what they are called on the terminal. Windows has no SIGHUP."""
+
+SAME_SECONDS = 0.5
+"""Signals that follow each other within this time are one request: wrappers such as `timeout` pass each on twice."""
+
+IMPORT_SECONDS = 0.05
+"""How long a signal that comes during an import waits before the next try."""
+
+PATIENCE_SECONDS = 1.0
+"""How long the end of an import is waited for; then the process ends in it, and what it leaves is as after a kill."""
+
+PUT_OFF = 0
+"""The byte that stands for a signal to be tried again; no signal has this number."""
+
+
+class Stop(KeyboardInterrupt):
+    """A signal that ends the command.
+
+    Args:
+        number: The number of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def is_hurried(error: BaseException | None) -> bool:
+    """Whether what follows from an error has to be quick: after SIGTERM or SIGHUP a process is soon killed.
+
+    Args:
+        error: A `Stop`, or an error that was raised while one was handled.
+    """
+    while error is not None:
+        if isinstance(error, Stop):
+            return error.number != signal.SIGINT
+        error = error.__cause__ or error.__context__
+    return False
+
+
+class Signals:
+    """Listens to the signals that end a command, from `listen` to `close`. Signals that were ignored stay ignored.
+
+    Attributes:
+        first: Number of the first signal that came; None while there was none.
+    """
+
+    def __init__(self) -> None:
+        self.first: int | None = None
+        self._numbers: list[int] = []
+        self._heard = -SAME_SECONDS
+        self._raised = -SAME_SECONDS
+        self._waiting: int | None = None
+        self._repeats = 0
+        self._receiver, self._sender = socket.socketpair()
+
+    def listen(self) -> None:
+        """Begin; only the main thread can."""
+        self._sender.setblocking(False)
+        signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._leave_to_parent)
+        sys.unraisablehook = self._raise_again
+        threading.Thread(target=self._watch, name="signals", daemon=True).start()
+        for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # ignored under nohup, or in the background
+                self._numbers.append(number)
+                signal.signal(number, self._handle)
+
+    def close(self) -> None:
+        """End: from now on the signals do what they do by default; once one has come, nothing, as the end is near."""
+        for number in self._numbers:
+            signal.signal(number, signal.SIG_DFL if self.first is None else signal.SIG_IGN)
+        self._numbers.clear()
+        signal.set_wakeup_fd(-1)
+        sys.unraisablehook = sys.__unraisablehook__
+
+    def exit_code(self) -> int:
+        """Return the exit code of a command that a signal ended: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+        return 128 + (signal.SIGINT if self.first is None else self.first)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Raise `Stop`; during an import only later, since many extension modules make other errors of it."""
+        if _imports(frame):
+            self._put_off(number)
+            return
+        waited, self._waiting = self._waiting is not None, None
+        if not waited and monotonic() - self._raised < SAME_SECONDS:
+            return
+        self._raised = monotonic()
+        raise Stop(number)
+
+    def _put_off(self, number: int) -> None:
+        self._waiting = number
+        with suppress(OSError):
+            self._sender.send(bytes([PUT_OFF]))
+
+    def _raise_again(self, ignored: sys.UnraisableHookArgs) -> None:
+        """Try again where Python had to ignore a `Stop`: in a finalizer, say, which no exception can leave."""
+        if isinstance(ignored.exc_value, Stop):
+            self._put_off(ignored.exc_value.number)
+        else:
+            sys.__unraisablehook__(ignored)
+
+    def _watch(self) -> None:
+        """Answer the signals as they come."""
+        while received := self._receiver.recv(64):
+            for number in received:
+                if number == PUT_OFF:
+                    self._try_again()
+                elif number in self._numbers and self._repeats:
+                    self._repeats -= 1
+                elif number in self._numbers:
+                    self._hear(number)
+
+    def _try_again(self) -> None:
+        sleep(IMPORT_SECONDS)
+        if (number := self._waiting) is None:
+            return
+        if monotonic() - self._heard > PATIENCE_SECONDS:
+            os._exit(128 + number)
+        self._repeats += 1
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident or 0, number)  # one that wakes it up, if it sleeps
+        else:
+            _thread.interrupt_main(signal.Signals(number))
+
+    def _hear(self, number: int) -> None:
+        if monotonic() - self._heard < SAME_SECONDS:
+            return
+        self._heard = monotonic()
+        if self.first is not None and number == signal.SIGINT:
+            os._exit(128 + number)
+        if self.first is None:
+            self.first = number
+            if signal.Signals(number).name == "SIGHUP":
+                _let_go_of_terminal()
+            if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes that train together the first speaks
+                with suppress(OSError, ValueError):
+                    name = NAMES[signal.Signals(number).name]
+                    sys.stdout.write(f"Stopping, as {name} asks. Ctrl-C once more ends at once.\n")
+                    sys.stdout.flush()
+
+    def _leave_to_parent(self) -> None:
+        """In a process that was forked: Ctrl-C goes to it too, but its parent is to end it."""
+        signal.set_wakeup_fd(-1)
+        for number in self._numbers:
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "importlib._bootstrap":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _let_go_of_terminal() -> None:
+    """Send what is said to nowhere: the terminal was closed, and writing to it would be an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        if os.isatty(descriptor):
+            os.dup2(nowhere, descriptor)
