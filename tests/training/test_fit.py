@@ -395,7 +395,7 @@ def test_ctrl_c_while_the_halo_is_measured_keeps_the_model(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("unetkit.training.run.measure_halo", stop)
+        patch.setattr("unetkit.training.measuring.measure_halo", stop)
         code, out = fit_cells(tmp_path, "--name", "run", "--trainer.max_epochs", "1")
     assert code == 130
     assert "Its halo was not measured" in out

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from unetkit.data.base import TrainingData
 from unetkit.errors import ConfigError, ModelError, closest
+from unetkit.inference.halo import WINDOW, halo_pixels
 from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
@@ -247,18 +248,28 @@ class NetworkModule(LightningModule):
         return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
 
     def predict_window(self) -> int:
-        """Predict something like what follows on training, so that its time can be measured; return its pixels."""
-        return 0
+        """Predict a window in full precision, as the halo is measured, so that it can be timed; return its pixels."""
+        if self.spec.task == "classification":
+            return 0
+        network = self.best_network()
+        mode = network.training
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            pixels = torch.zeros(1, self.spec.in_channels, WINDOW, WINDOW, device=self.device)
+            network.eval()(pixels.contiguous(memory_format=torch.channels_last)).sum().item()  # waits for the device
+        network.train(mode)
+        return WINDOW**2
 
-    def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:  # noqa: ARG002
-        """Return how long what follows on training takes.
+    def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
+        """Return how long what follows on training takes: the halo, the picture and the scores of objects.
 
         Args:
             validation: Seconds for validating.
             pixel: Seconds for predicting a pixel.
             positions: Windows along each axis with which the halo is measured.
         """
-        return 0.0
+        if self.spec.task == "classification":
+            return 0.0
+        return halo_pixels(positions) * pixel + validation * (2 if self.spec.instances else 1)
 
     def best_network(self) -> nn.Module:
         """Return the network to judge and to keep: the averaged one, or the one in training where none is averaged."""

@@ -13,7 +13,6 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.errors import ConfigError, closest
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.grid import round_up
-from unetkit.inference.halo import WINDOW, halo_pixels
 from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, ModelSpec, Padding
@@ -303,20 +302,6 @@ class SegmentationModule(NetworkModule):
             return super().build_optimizer()
         parameters = self.segmenter.network.parameters()
         return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
-
-    def predict_window(self) -> int:
-        """Predict a window in full precision, as the halo is measured; return its pixels."""
-        network = self.best_network()
-        mode = network.training
-        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-            pixels = torch.zeros(1, self.spec.in_channels, WINDOW, WINDOW, device=self.device)
-            network.eval()(pixels.contiguous(memory_format=torch.channels_last)).sum().item()  # waits for the device
-        network.train(mode)
-        return WINDOW**2
-
-    def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
-        """Return how long the halo, the picture and the scores of objects take."""
-        return halo_pixels(positions) * pixel + validation * (2 if self.spec.instances else 1)
 
 
 def _center(target: Tensor, logits: Tensor) -> Tensor:

@@ -17,9 +17,9 @@ from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_m
 from unetkit.report.console import say
 from unetkit.report.restored import restoration_picture
 from unetkit.training.command import RunCLI
+from unetkit.training.measuring import HALO_IMAGES
 from unetkit.training.pretrain import PretrainModule
 from unetkit.training.run import (
-    HALO_IMAGES,
     End,
     best_of,
     describe_run,
