@@ -11,6 +11,7 @@ import torch
 from tifffile import imread, imwrite
 from tiny_fit import Fit
 
+from unetkit.cli import main
 from unetkit.io.files import find_images
 from unetkit.models.segmenter import load_model, read_spec
 
@@ -122,7 +123,7 @@ def test_a_resumed_run_remembers_what_its_start_was_trained_on(
     seen = read_spec(tmp_path / "run/model.safetensors").training_images
     assert seen is not None
     start.unlink()
-    code, _ = fit_cells(tmp_path, "--resume", str(tmp_path / "run"), "--trainer.max_epochs", "3")
+    code = main(["fit", "--resume", str(tmp_path / "run"), "--trainer.max_epochs", "3"])
     assert code == 0
     again = read_spec(tmp_path / "run/model.safetensors").training_images
     assert again is not None
