@@ -13,9 +13,9 @@ import pytest
 from tifffile import imread, imwrite
 
 from unetkit import __version__, cli, demo
+from unetkit.calling import call
 from unetkit.cli import TRAINING_SUMMARIES, VERBS, main
 from unetkit.errors import UnetkitError
-from unetkit.parsing import call
 from unetkit.synthetic import make_cells
 
 HELPS = [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)]

@@ -17,13 +17,22 @@ PACKAGE = Path(__file__).parents[1] / "unetkit"
 
 LAYERS = [
     ["errors", "signals"],
+    ["io.names"],
     [
-        *("io.image", "io.partial", "inference.grid", "models.encoders", "models.spec", "report.console", "synthetic"),
-        *("options", "scoring.scores", "scoring.instances", "scoring.table"),
+        *(
+            "io.image",
+            "io.partial",
+            "inference.grid",
+            "models.encoders",
+            "models.spec",
+            "report.console",
+            "synthetic",
+        ),
+        *("options", "values", "signatures", "help_text", "scoring.scores", "scoring.instances", "scoring.table"),
     ],
     ["io", "models", "training.losses", "training.metrics", "training.schedule"],
     ["backends", "postprocess", "scoring.image_scores"],
-    ["data", "inference", "report", "parsing"],
+    ["data", "inference", "report", "parsing", "calling"],
     ["planning"],
     ["scoring", "training", "report.segmented"],
     ["demo"],

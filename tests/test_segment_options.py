@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import ome_types
 import pytest
 import skimage.measure
 import tifffile
@@ -366,3 +367,67 @@ def test_an_image_unlike_the_training_images_gives_a_warning(
     tifffile.imwrite("big.ome.tif", image, metadata={"axes": "YX", "PhysicalSizeX": 2.0, "PhysicalSizeY": 2.0})
     assert "--pixel-size 0.5" in segment("big.ome.tif", "big.tif", model=(model,))
     assert "--pixel-size 0.5" in segment("big.ome.tif", "no.tif", "--dry-run", model=(model,))
+
+
+# What is written where
+
+
+def test_compression_and_layout_are_those_asked_for_and_the_stored_command_says_so(
+    segment: Callable[..., str], image: NDArray[np.uint8]
+) -> None:
+    segment("in.tif", "a.tif", *SMALL_TILES)
+    segment("in.tif", "b.tif", *SMALL_TILES, "--compression", "lzw", "--layout", "tiles")
+    kinds = {}
+    for name in ("a.tif", "b.tif"):
+        with tifffile.TiffFile(name) as file:
+            kinds[name] = (file.pages.first.compression.name, file.pages.first.is_tiled)
+            assert ("--compression lzw --layout tiles" in str(file.ome_metadata)) == (name == "b.tif")
+    assert kinds == {"a.tif": ("ADOBE_DEFLATE", False), "b.tif": ("LZW", True)}
+    np.testing.assert_array_equal(tifffile.imread("a.tif"), tifffile.imread("b.tif"))
+    assert "choices of TIFF" in segment("in.tif", "c.zarr", *SMALL_TILES, "--compression", "none", code=2)
+    assert "pyramid" in segment("in.tif", "c.tif", *SMALL_TILES, "--layout", "strips", "--pyramid", code=2)
+    assert not Path("c.zarr").exists()
+
+
+def test_labels_go_to_png_as_16_bits(segment: Callable[..., str], image: NDArray[np.uint8]) -> None:
+    segment("in.tif", "a.tif", *SMALL_TILES, "--output", "labels")
+    segment("in.tif", "a.png", *SMALL_TILES, "--output", "labels")
+    with Image.open("a.png") as png:
+        assert png.mode == "I;16"
+        np.testing.assert_array_equal(np.asarray(png), tifffile.imread("a.tif"))
+
+
+def test_a_result_in_the_labels_of_an_ome_zarr_is_named_there_also_by_a_resumed_run(
+    segment: Callable[..., str], image: NDArray[np.uint8]
+) -> None:
+    group = zarr.open_group("i.zarr", mode="w")
+    group.create_array("0", data=image, dimension_names=("y", "x"))
+    scale = [{"type": "scale", "scale": [2.0, 3.0]}]
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"name": "i", "axes": axes, "datasets": datasets}]}
+    segment("i.zarr", "i.zarr/labels/nuclei", *SMALL_TILES, "--output", "labels", "--dry-run")
+    assert not Path("i.zarr/labels").exists()
+    segment("i.zarr", "i.zarr/labels/nuclei", *SMALL_TILES, "--output", "labels")
+    attributes = Path("i.zarr/labels/zarr.json")
+    named = attributes.read_text()
+    assert zarr.open_group("i.zarr/labels", mode="r").attrs["ome"]["labels"] == ["nuclei"]
+    stored = zarr.open_group("i.zarr/labels/nuclei", mode="r").attrs["ome"]
+    assert stored["multiscales"][0]["datasets"][0]["coordinateTransformations"] == scale
+    assert stored["image-label"]["source"] == {"image": "../../"}
+    attributes.unlink()  # as if the run had been killed before it was named
+    segment("i.zarr", "i.zarr/labels/nuclei", *SMALL_TILES, "--output", "labels", "--resume")
+    assert attributes.read_text() == named
+    segment("i.zarr", "i.zarr/labels/mask.zarr", *SMALL_TILES, "--overwrite")
+    assert zarr.open_group("i.zarr/labels", mode="r").attrs["ome"]["labels"] == ["nuclei", "mask.zarr"]
+
+
+def test_the_ome_image_is_called_like_the_input_and_keeps_its_steps(segment: Callable[..., str], here: Path) -> None:
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
+    tifffile.imwrite("my cells.ome.tif", np.stack([blobs(), blobs(seed=1)]), metadata=metadata)
+    said = segment("my cells.ome.tif", "a.tif", *SMALL_TILES, "--output", "labels", "--min-size", "0")
+    stored = ome_types.from_tiff("a.tif").images[0]
+    assert stored.name == "my cells"
+    assert stored.pixels.physical_size_z == 2.0
+    labels = tifffile.imread("a.tif")
+    assert f"{len(np.unique(labels)) - 1:,} objects in 2 planes, numbered on from plane to plane." in said

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
-from unetkit.errors import ConfigError, UnetkitError, closest
+from unetkit.errors import ConfigError, UnetkitError, closest, explain
 from unetkit.inference.options import MASK, USUAL_TILING, Result, Tiling
 from unetkit.io.reading import WHOLE, Reading
 from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
@@ -25,7 +27,10 @@ def segment_command(
     verify_seams: bool = False,
     dry_run: bool = False,
 ) -> None:
-    """Segment images of any size.
+    """Segment images of any size: find the objects in them.
+
+      unetkit segment image.tif mask.tif
+      unetkit segment slides/*.svs masks --model runs/mine-1/model.safetensors --output labels
 
     Args:
         images: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
@@ -39,25 +44,33 @@ def segment_command(
         verify_seams: Compare tiles of the result with passes that see far more of the image, and say how they differ.
         dry_run: Say what would be done, and how long it would take, and do nothing.
     """
-    from unetkit.inference.jobs import list_images, plan_jobs
-    from unetkit.inference.preview import preview
-    from unetkit.inference.segment import Segmentation
-    from unetkit.report.console import pixel_progress, say, show
-    from unetkit.report.segmented import describe_preview, summarize, summarize_classes
+    from unetkit.inference.jobs import check_outputs, list_images, plan_jobs
+    from unetkit.report.console import loading, pixel_progress, say, show
 
+    classes = written.output == "classes"
+    if classes and (dry_run or verify_seams):
+        raise ConfigError("dry_run and verify_seams have no meaning for a table of classes.", "Leave them out.")
+    found = list_images(images) if classes else []
+    jobs = [] if classes else plan_jobs(images, result, overwrite=written.overwrite, resume=written.resume)
+    if not classes:
+        check_outputs(jobs, result, written)
+    for one in model:
+        find_model(one)  # what there is not is an error now
     if not model:
         model = [find_model(DEFAULT_MODEL)]
         say(DEFAULT_NOTE)
-    if written.output == "classes":
-        if dry_run or verify_seams:
-            raise ConfigError("dry_run and verify_seams have no meaning for a table of classes.", "Leave them out.")
-        judged = Segmentation(reading, tiling, written, None, say).tabulate(list_images(images), result, model)
+    with loading():
+        from unetkit.inference.preview import preview
+        from unetkit.inference.segment import Segmentation
+        from unetkit.report.segmented import describe_preview, summarize, summarize_classes
+
+    if classes:
+        judged = Segmentation(reading, tiling, written, None, say).tabulate(found, result, model)
         for line in summarize_classes(judged, result):
             say(line)
         return
     if written.output == "attention" and dry_run:
         raise ConfigError("dry_run has no meaning for attention, which is not tiled.", "Leave it out.")
-    jobs = plan_jobs(images, result, overwrite=written.overwrite, resume=written.resume)
     if dry_run:
         show(describe_preview(preview(jobs, result, model, reading, tiling, written)))
         return
@@ -81,6 +94,8 @@ def evaluate_command(
     overwrite: bool = False,
 ) -> None:
     """Score masks against the true ones: Dice, IoU, precision, recall, boundary F1; and objects: AP, F1, PQ.
+
+      unetkit evaluate results my_images/masks
 
     Args:
         prediction: Mask, or a folder of masks.
@@ -138,6 +153,8 @@ def plan_command(
 ) -> None:
     """Look at images and masks, and write a configuration for `fit` that suits them and this machine.
 
+      unetkit plan my_images --minutes 30
+
     Args:
         data: A folder with `images` and `masks` in it, a stack or a folder of images (with --masks), or a CSV.
         masks: Folder, stack or file of the masks, where `data` does not have them.
@@ -151,13 +168,20 @@ def plan_command(
         out: File to write; by default the name of the data and .yaml, in this folder.
         overwrite: Replace this file if it exists.
     """
+    from unetkit.data.pairs import check_exists
+    from unetkit.data.places import name_of
     from unetkit.io.partial import check_target
-    from unetkit.planning.plan import make_plan, name_of
-    from unetkit.planning.write import describe, write_plan
-    from unetkit.report.console import say
+    from unetkit.report.console import loading, say
 
+    for named in (data, masks, val if isinstance(val, str) else None, val_masks):
+        if named is not None:
+            check_exists(Path(named))
     target = out or Path(f"{name_of(data)}.yaml")
     check_target(target, overwrite)
+    with loading():
+        from unetkit.planning.plan import make_plan
+        from unetkit.planning.write import describe, write_plan
+
     place = {"train": data, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
     place["unpaired"] = unpaired
     say(f"Looking at {data}, and trying out a few steps.")
@@ -173,16 +197,19 @@ def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = F
 
     Args:
         folder: Where everything goes.
-        seed: Of the synthetic cells.
+        seed: Number that decides what the synthetic cells look like.
         overwrite: Replace an earlier demo.
     """
-    from unetkit.demo import run_demo
+    from unetkit.report.console import loading
+
+    with loading():
+        from unetkit.demo import run_demo
 
     run_demo(folder, seed, overwrite, main)
 
 
 def info_command(file: Path | None = None, /) -> None:
-    """Tell what an image or a model file is; without one, what unetkit sees on this machine.
+    """Show what an image or a model file is; without one, what unetkit sees on this machine.
 
     Args:
         file: TIFF, PNG, JPEG, OME-Zarr, model.safetensors, or the name of a built-in model.
@@ -202,6 +229,14 @@ VERBS: dict[str, Callable[..., None]] = {
 }
 """The verbs whose options are their signature."""
 
+ABOUT = """Find and outline objects in microscopy images with a U-Net.
+
+Segment an image with the built-in model for nuclei, and train a model on images and masks of your own:
+
+  unetkit segment image.tif mask.tif
+  unetkit fit --data.train my_images
+"""
+
 TRAINING_SUMMARIES = {
     "fit": "Train a U-Net on a folder of images and masks.",
     "pretrain": "Train a U-Net to restore damaged images, without masks: to clean images, or as a start for `fit`.",
@@ -218,6 +253,9 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 done, 2 for an error that the user can mend, 130 when stopped by Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name that the terminal cannot show must not end the run
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _run(list(sys.argv[1:] if args is None else args))
     except UnetkitError as error:
@@ -225,9 +263,19 @@ def main(args: Sequence[str] | None = None) -> int:
 
         complain(error.problem, error.remedy)
         return 2
+    except BrokenPipeError:  # what reads our output, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        if error.filename is None:  # no file of the user, so a fault of unetkit
+            raise
+        from unetkit.report.console import complain
+
+        complain(*explain(error))
+        return 2
     except KeyboardInterrupt:
         return 130
-    except SystemExit as end:  # the parser ends so after --help
+    except SystemExit as end:  # the parser ends so after --print_config
         return end.code if isinstance(end.code, int) else 1
 
 
@@ -242,18 +290,10 @@ def _run(args: list[str]) -> int:
         from unetkit import __version__
 
         say(f"unetkit {__version__}")
-    elif verb == "fit":
-        began = monotonic()  # before the import, which takes seconds
-        from unetkit.training.fit import fit
-
-        return 130 if fit(rest, began).interrupted else 0
-    elif verb == "pretrain":
-        began = monotonic()
-        from unetkit.training.pretrain_run import pretrain
-
-        return 130 if pretrain(rest, began).interrupted else 0
+    elif verb in TRAINING_SUMMARIES:
+        return _train(verb, rest)
     elif verb in VERBS:
-        from unetkit.parsing import call
+        from unetkit.calling import call
 
         call(VERBS[verb], verb, rest)
     else:
@@ -261,15 +301,35 @@ def _run(args: list[str]) -> int:
     return 0
 
 
+def _train(verb: str, args: list[str]) -> int:
+    """Show the help of a verb that trains, or check its settings, which takes no PyTorch, and train."""
+    from unetkit.report.console import loading, say
+    from unetkit.training.keys import FIT, PRETRAIN, check, help_of
+
+    settings = {"fit": FIT, "pretrain": PRETRAIN}[verb]
+    if asked := {"-h", "--help", "--help-all"}.intersection(args):
+        say(help_of(settings, everything="--help-all" in asked))
+        return 0
+    began = monotonic()  # before the imports, which take seconds
+    check(settings, args)
+    with loading():
+        from unetkit.training.fit import fit
+        from unetkit.training.pretrain_run import pretrain
+    run: Callable[[list[str], float], Any] = fit if settings is FIT else pretrain
+    return 130 if run(args, began).interrupted else 0
+
+
 def _usage() -> str:
     """Return the text of `unetkit --help`."""
-    summaries = {**TRAINING_SUMMARIES, **{name: _summary(verb) for name, verb in VERBS.items()}}
-    verbs = "\n".join(f"  {name:<10}{summary}" for name, summary in summaries.items())
-    return (
-        "usage: unetkit VERB [options]\n\n"
-        f"{verbs}\n\n"
-        "`unetkit VERB --help` shows the options of a verb, `unetkit --version` the version."
-    )
+    from unetkit.help_text import help_page
+
+    summaries = {name: _summary(verb) for name, verb in VERBS.items()}
+    commands = {"segment": summaries.pop("segment"), **TRAINING_SUMMARIES, **summaries}
+    about = {
+        "--help": "Show this text; after a command, its options.",
+        "--version": "Show the version.",
+    }
+    return help_page("unetkit COMMAND ...", ABOUT, {"Commands": list(commands.items()), "Options": list(about.items())})
 
 
 def _summary(verb: Any) -> str:

@@ -40,6 +40,14 @@ class OutputError(UnetkitError):
     """An output that exists already or cannot be written."""
 
 
+def explain(error: OSError) -> tuple[str, str]:
+    """Return what the system refused to do with a file, and what to do about it, where no better words are at hand."""
+    return (
+        f"{error.filename!s} cannot be used: {error.strerror or error}.",
+        "Check its name, its permissions and the free space, or give another.",
+    )
+
+
 def closest(word: str, known: Iterable[str]) -> str:
     """Return a sentence that names the known words nearest to `word`, or all of them if none is near."""
     candidates = sorted(known)

@@ -1,148 +1,19 @@
-"""Command lines from typed signatures, with errors that name the closest option."""
+"""The parser that LightningCLI rests on, jsonargparse: all that is peculiar to it, and its messages in plain words."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
-from dataclasses import is_dataclass
-from inspect import Parameter, signature
-from itertools import takewhile
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
-import docstring_parser
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser  # type: ignore[attr-defined]
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, get_loader, set_loader
 
 from unetkit.errors import ConfigError, closest
-from unetkit.options import Option, heading, options_of
+from unetkit.values import KINDS as WORDS
 
-SEVERAL = " ..."
-"""Ends the placeholder of an argument that takes several values, in the help."""
-
-
-def call(function: Callable[..., Any], name: str, args: list[str]) -> Any:
-    """Call a function with arguments from the command line.
-
-    Its signature and docstring are the options. Parameters without a default are positional; positional-only ones with
-    a default may be left out. Of the others, those that are False by default are flags. A parameter that is a list
-    takes one or more values. One whose type is a dataclass stands for its fields, each an option of its own under the
-    heading of the dataclass. A YAML file with options can be given as `--config FILE`.
-
-    Args:
-        function: What to call; only its first positional parameter can be a list.
-        name: What the command is called in its help.
-        args: The command line.
-
-    Raises:
-        ConfigError: The command line does not fit the signature, or a dataclass refuses its values.
-    """
-    docstring = docstring_parser.parse_from_object(function)
-    texts = {entry.arg_name: entry.description or "" for entry in docstring.params}
-    hints = get_type_hints(function)
-    parser = ArgumentParser(
-        prog=f"unetkit {name}", exit_on_error=False, allow_abbrev=False, description=docstring.short_description
-    )
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of these options.")
-    positional: list[Option] = []
-    named: list[Option] = []
-    groups: dict[str, list[str]] = {}
-    parameters = signature(function).parameters
-    for parameter in parameters.values():
-        hint, default = hints[parameter.name], parameter.default
-        if isinstance(hint, type) and is_dataclass(hint):
-            group = parser.add_argument_group(heading(hint))
-            fields = options_of(hint() if default is Parameter.empty else default)
-            groups[parameter.name] = [_add_named(group, field).name for field in fields]
-            named += fields
-            continue
-        option = Option(parameter.name, hint, default, texts.get(parameter.name, ""))
-        if default is Parameter.empty or parameter.kind is Parameter.POSITIONAL_ONLY:
-            positional.append(_add_positional(parser, option))
-        else:
-            named.append(_add_named(parser, option))
-    values = parse(parser, _arrange(args, positional, named)).as_dict()
-    for option in (*positional, *named):
-        if _item(option.type) is not None and not isinstance(values[option.name], list | None):
-            values[option.name] = [values[option.name]]  # a file of options gives a single value
-    values |= {group: hints[group](**{field: values[field] for field in own}) for group, own in groups.items()}
-    first = [key for key, parameter in parameters.items() if parameter.kind is Parameter.POSITIONAL_ONLY]
-    return function(*[values[key] for key in first], **{key: values[key] for key in parameters if key not in first})
-
-
-def _add_positional(parser: ArgumentParser, option: Option) -> Option:
-    """Add an argument that has a place instead of a name."""
-    more: dict[str, Any] = {} if option.default is Parameter.empty else {"nargs": "?", "default": option.default}
-    if _item(option.type) is not None:
-        more["metavar"] = option.name + SEVERAL
-    parser.add_argument(option.name, type=_type(option), help=option.help, **more)
-    return option
-
-
-def _add_named(group: Any, option: Option) -> Option:
-    """Add an option to a parser or to a group of it."""
-    word = _word(option.name)
-    if option.is_flag:
-        group.add_argument(word, action="store_true", help=option.help)
-    else:
-        placeholder = {"metavar": option.name.upper() + SEVERAL} if _item(option.type) else {}
-        action = group.add_argument(word, type=_type(option), default=option.default, help=option.help, **placeholder)
-        action.option_strings = [word]  # hides --NAME+, which jsonargparse adds to append to a list
-    return option
-
-
-def _word(name: str) -> str:
-    """Return an option as it is written on the command line; underscores are understood too."""
-    return f"--{name.replace('_', '-')}"
-
-
-def _type(option: Option) -> Any:
-    """Return the type that the parser takes for an option: a single value will do for a list."""
-    item = _item(option.type)
-    return option.type if item is None else option.type | item
-
-
-def _item(hint: Any) -> Any:
-    """Return the type of the items of `list[...]` or of `list[...] | None`; None for every other type."""
-    lists = [kind for kind in (hint, *get_args(hint)) if get_origin(kind) is list]
-    return get_args(lists[0])[0] if lists else None
-
-
-def _arrange(args: list[str], positional: list[Option], named: list[Option]) -> list[str]:
-    """Put the options first and the arguments without a name last, several values of one argument joined to a list.
-
-    So names of files and options can be mixed in any order, which argparse does not allow once there are several files.
-    """
-    words = {_word(option.name).replace("-", "_"): _word(option.name) for option in named}
-    flags = {"-h", "--help", "--print_config", *(_word(option.name) for option in named if option.is_flag)}
-    several = {_word(option.name) for option in named if _item(option.type)}
-    options: list[str] = []
-    names: list[str] = []
-    rest = list(args)
-    while rest:
-        word = rest.pop(0)
-        if word == "--":
-            names += rest
-            break
-        if not _is_option(word):
-            names.append(word)
-            continue
-        key, equals, value = word.partition("=")
-        word = words.get(key.replace("-", "_"), key)
-        options.append(word + equals + value)
-        values = list(takewhile(lambda following: not _is_option(following), rest))
-        if word in flags or equals or not values:
-            continue
-        options.append(json.dumps(values) if word in several else rest[0])
-        del rest[: len(values) if word in several else 1]
-    if positional and _item(positional[0].type) and len(names) >= len(positional):
-        last = len(names) - len(positional) + 1
-        names = [json.dumps(names[:last]), *names[last:]]
-    return [*options, "--", *names] if names else options
-
-
-def _is_option(word: str) -> bool:
-    """Whether a word of the command line is an option, not a value such as -1."""
-    return word.startswith("-") and not word[1:2].isdigit()
+MODE = "literal"
+"""Name of the way in which the parser reads values, see `load_literally`."""
 
 
 def parse(parser: ArgumentParser, args: list[str]) -> Any:
@@ -157,6 +28,15 @@ def parse(parser: ArgumentParser, args: list[str]) -> Any:
         raise _explain(str(error), parser) from error
     except UnicodeDecodeError as error:
         raise ConfigError("The file given by --config is not text.", "Give a YAML file.") from error
+
+
+def load_literally(text: str) -> Any:
+    """Read a value or a file as YAML does, but take what it would drop, such as "#a.tif" or "~", for a name."""
+    value = get_loader("yaml")(text)
+    return text if value is None and "\n" not in text and text.strip() not in ("", "null") else value
+
+
+set_loader(MODE, load_literally, (yaml.YAMLError,))
 
 
 def _explain(message: str, parser: ArgumentParser) -> ConfigError:
@@ -189,15 +69,8 @@ def _explain_value(found: re.Match[str], parser: ArgumentParser) -> ConfigError:
 
 
 def _explain_missing(found: re.Match[str], parser: ArgumentParser) -> ConfigError:
-    names = found[1].replace(SEVERAL, "").replace(" ", "").split(",")
-    options = [f"--{name}" if "." in name else name for name in names]
-    greedy = [
-        action.option_strings[0]
-        for action in parser._actions
-        if action.option_strings and str(action.metavar).endswith(SEVERAL)
-    ]
-    hint = f" What follows {' or '.join(greedy)} belongs to it, so write file names before it." if greedy else ""
-    return ConfigError(f"{' and '.join(options)} must be given.", _see_help(parser) + hint)
+    names = found[1].replace(" ", "").split(",")
+    return ConfigError(f"{' and '.join(f'--{name}' for name in names)} must be given.", _see_help(parser))
 
 
 def _explain_file(found: re.Match[str], parser: ArgumentParser) -> ConfigError:  # noqa: ARG001
@@ -216,7 +89,10 @@ def _explain_extra(found: re.Match[str], parser: ArgumentParser) -> ConfigError:
 
 
 def _explain_bare(found: re.Match[str], parser: ArgumentParser) -> ConfigError:
-    return ConfigError(f"{found[1]} was given without a value.", f"Write the value after it. {_see_help(parser)}")
+    dash = f"one that begins with a dash as {found[1]}=VALUE"
+    return ConfigError(
+        f"{found[1]} was given without a value.", f"Write the value after it; {dash}. {_see_help(parser)}"
+    )
 
 
 def _explain_class(found: re.Match[str], parser: ArgumentParser) -> ConfigError:  # noqa: ARG001
@@ -227,17 +103,18 @@ def _explain_class(found: re.Match[str], parser: ArgumentParser) -> ConfigError:
 
 
 def _see_help(parser: ArgumentParser) -> str:
-    return f"See `{parser.prog} --help` for all settings and their values."
+    return f"See `{parser.prog} --help-all` for all settings and their values."
 
 
 KINDS = {
-    "str": "text in quotes",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "list": "a list such as [1, 2]",
-    "Sequence": "a list such as [1, 2]",
-    "NoneType": "null",
+    "str": "text",
+    "int": WORDS[int],
+    "float": WORDS[float],
+    "bool": WORDS[bool],
+    "list": WORDS[list],
+    "Sequence": WORDS[list],
+    "dict": WORDS[dict],
+    "NoneType": WORDS[type(None)],
 }
 """Words for the types in the parser's messages."""
 

@@ -64,6 +64,8 @@ def test_the_suffix_decides_how_an_output_is_written(tmp_path):
         ("a", MASK, "has no suffix"),
         ("a.png", OutputSpec(8, 9, np.dtype("float32")), "PNG"),
         ("a.png", OutputSpec(8, 9, np.dtype("uint8"), pyramid=True), "PNG holds no pyramid"),
+        ("a.png", OutputSpec(8, 9, np.dtype("uint8"), compression="lzw"), "choices of TIFF"),
+        ("a.zarr", OutputSpec(8, 9, np.dtype("uint8"), layout="tiles"), "choices of TIFF"),
         ("a.png", OutputSpec(8, 9, np.dtype("uint8"), plane_axes="Z", plane_shape=(2,)), "PNG"),
         ("a.png", OutputSpec(8, 9, np.dtype("uint8"), channels=2), "PNG"),
         ("a.tif", OutputSpec(8, 9, np.dtype("float16")), "float16"),

@@ -4,11 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+import yaozarrs
 import zarr
 
 from unetkit.errors import OutputError
 from unetkit.io.files import create_sink
-from unetkit.io.image import OutputSpec
+from unetkit.io.image import OutputSpec, Step
 from unetkit.io.levels import halve
 from unetkit.io.ome_zarr_sink import OmeZarrSink
 
@@ -48,9 +49,8 @@ def check_required_fields(group):
             assert all(len(t[t["type"]]) == array.ndim for t in (first, *more))
             sizes.append(array.size)
         assert sizes == sorted(sizes, reverse=True)
-    if "image-label" in ome:
-        assert group["0"].dtype.kind in "ui"
-        assert all({"label-value", "rgba"} <= colour.keys() for colour in ome["image-label"]["colors"])
+    assert ("image-label" in ome) == (group["0"].dtype.kind in "ui")
+    assert "colors" not in ome.get("image-label", {})  # napari draws nothing of what they do not name
 
 
 @pytest.mark.parametrize("step", [100, 768, 5000])
@@ -70,6 +70,7 @@ def test_every_level_comes_back(tmp_path, size, axes, shape, channels, dtype, na
     pixels = make_output(planes, channels, *size, dtype)
     path = tmp_path / "out.ome.zarr"
     create_sink(path, OutputSpec(*size, np.dtype(dtype), channels, axes, shape)).write(cut(pixels, step))
+    yaozarrs.validate_zarr_store(path)
     group = zarr.open_group(path, mode="r")
     check_required_fields(group)
     assert "".join(axis["name"] for axis in group.attrs["ome"]["multiscales"][0]["axes"]) == names
@@ -113,6 +114,22 @@ def test_metadata_says_size_names_and_origin(tmp_path):
     assert half[0]["scale"] == [1, 0.5, 1]
     assert half[1]["translation"] == [0, 0.125, 0.25]  # the mean of two pixels lies half a pixel from the first
     assert "image-label" not in attributes["ome"]
+
+
+def test_steps_are_scales_with_units_where_the_image_has_them(tmp_path):
+    steps = (Step("Z", 2.0, "µm"), Step("T", 30.0, "s"))
+    spec = OutputSpec(9, 8, np.dtype("uint8"), 1, "TZ", (2, 3), (0.25, 0.5), steps=steps)
+    OmeZarrSink(tmp_path / "out.zarr", spec).write(cut(make_output(6, 1, 9, 8, "uint8"), 9))
+    multiscale = zarr.open_group(tmp_path / "out.zarr", mode="r").attrs["ome"]["multiscales"][0]
+    assert multiscale["datasets"][0]["coordinateTransformations"] == [{"type": "scale", "scale": [30, 2, 0.25, 0.5]}]
+    assert [axis["unit"] for axis in multiscale["axes"]] == ["second", "micrometer", "micrometer", "micrometer"]
+    unitless = tuple(Step(axis, size, "") for axis, size in (("Z", 4.0), ("Y", 2.0), ("X", 3.0)))
+    for axes, scale in (("Z", [4, 2, 3]), ("Q", [1, 2, 3])):
+        spec = OutputSpec(9, 8, np.dtype("uint8"), 1, axes, (2,), steps=unitless)
+        OmeZarrSink(tmp_path / f"{axes}.zarr", spec).write(cut(make_output(2, 1, 9, 8, "uint8"), 9))
+        multiscale = zarr.open_group(tmp_path / f"{axes}.zarr", mode="r").attrs["ome"]["multiscales"][0]
+        assert multiscale["datasets"][0]["coordinateTransformations"] == [{"type": "scale", "scale": scale}]
+        assert not any("unit" in axis for axis in multiscale["axes"])
 
 
 def test_without_a_pixel_size_there_is_no_unit(tmp_path):

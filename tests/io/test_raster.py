@@ -134,6 +134,22 @@ def test_print_resolutions_are_no_pixel_size(tmp_path):
     assert RasterSource(tmp_path / "a.png").info.pixel_size_um is None
 
 
+def test_png_sink_writes_labels_of_16_bits(tmp_path):
+    pixels = random_pixels((40, 50), np.uint16)
+    spec = OutputSpec(40, 50, np.dtype("uint16"), pixel_size_um=(0.25, 0.5), notes=(("model", "a"),))
+    PngSink(tmp_path / "labels.png", spec).write([pixels[None, :30], pixels[None, 30:]])
+    np.testing.assert_array_equal(imagecodecs.imread(tmp_path / "labels.png"), pixels)
+    source = RasterSource(tmp_path / "labels.png")
+    np.testing.assert_array_equal(source.read(0, slice(0, 40), slice(0, 50))[0], pixels)
+    assert source.info.pixel_size_um == pytest.approx((0.25, 0.5), rel=1e-3)
+
+
+def test_more_labels_than_a_png_has_numbers_for_are_an_error(tmp_path):
+    with pytest.raises(OutputError, match=r"more objects than a PNG has numbers for \(65,535\).*labels\.tif"):
+        PngSink(tmp_path / "labels.png", OutputSpec(4, 5, np.dtype("uint32"))).write([np.ones((1, 4, 5), np.uint32)])
+    assert not list(tmp_path.iterdir())
+
+
 def test_png_sink_leaves_nothing_after_an_error(tmp_path, monkeypatch):
     spec = OutputSpec(9, 9, np.dtype("uint8"))
 

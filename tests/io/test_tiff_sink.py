@@ -6,15 +6,16 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import ome_types
 import pytest
 import tifffile
 from PIL import Image
 
 from unetkit.errors import OutputError
-from unetkit.io.image import OutputSpec
+from unetkit.io.image import OutputSpec, Step
 from unetkit.io.tiff import TiffSource
 from unetkit.io.tiff_sink import TiffSink, ome_axes
-from unetkit.io.tiff_tiles import encode_tile
+from unetkit.io.tiff_tiles import encode_piece
 
 
 def make_output(plane_shape, channels, height, width, dtype):
@@ -86,15 +87,78 @@ def test_metadata_says_size_and_origin(tmp_path):
         assert {value["K"]: value["value"] for value in values} == dict(notes)
 
 
-def test_outputs_are_tiled_compressed_and_big_only_where_they_must_be(tmp_path, monkeypatch):
+def test_outputs_are_compressed_and_big_only_where_they_must_be(tmp_path, monkeypatch):
     path = tmp_path / "out.tif"
     for limit, big in [(2**32, False), (1, True)]:
         monkeypatch.setattr("unetkit.io.tiff_sink.CLASSIC_BYTES", limit)
         TiffSink(path, OutputSpec(600, 100, np.dtype("uint8"))).write([np.zeros((1, 600, 100), np.uint8)])
         with tifffile.TiffFile(path) as tiff:
             assert tiff.is_bigtiff == big
-            assert tiff.pages.first.tile == (512, 112)
             assert tiff.pages.first.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+
+
+@pytest.mark.parametrize(
+    ("size", "choices", "tile"),
+    [
+        ((600, 100), {}, None),
+        ((600, 100), {"layout": "tiles"}, (512, 112)),
+        ((600, 100), {"pyramid": True}, (512, 112)),
+        ((4096, 4096), {}, None),
+        ((4096, 4097), {}, (512, 512)),
+        ((4096, 4097), {"layout": "strips"}, None),
+    ],
+)
+def test_small_images_are_in_strips_and_large_ones_and_pyramids_in_tiles(tmp_path, size, choices, tile):
+    path = tmp_path / "out.tif"
+    TiffSink(path, OutputSpec(*size, np.dtype("uint8"), **choices)).write([np.zeros((1, *size), np.uint8)])
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        assert (page.tile or None) == tile
+        if tile is None:
+            assert page.rowsperstrip * size[1] <= max(2**18, size[1])
+
+
+@pytest.mark.parametrize("layout", ["tiles", "strips"])
+@pytest.mark.parametrize("compression", ["none", "deflate", "lzw", "zstd"])
+@pytest.mark.parametrize(("channels", "dtype"), [(1, "uint8"), (1, "uint32"), (2, "float32")])
+def test_every_compression_and_layout_gives_the_same_pixels(tmp_path, layout, compression, channels, dtype):
+    pixels = make_output((2,), channels, 700, 530, dtype)
+    path = tmp_path / "out.tif"
+    choices = {"layout": layout, "compression": compression}
+    TiffSink(path, OutputSpec(700, 530, np.dtype(dtype), channels, "Z", (2,), **choices)).write(cut(pixels, 100))
+    np.testing.assert_array_equal(tifffile.imread(path).reshape(pixels.shape), pixels)
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        assert page.is_tiled == (layout == "tiles")
+        assert page.compression.name.lower().removeprefix("adobe_") == compression
+    with Image.open(path) as image:  # libtiff
+        np.testing.assert_array_equal(np.asarray(image), pixels[0, 0])
+
+
+def test_what_lzw_cannot_compress_counts_for_its_size(tmp_path, monkeypatch):
+    noise = np.frombuffer(np.random.default_rng(0).bytes(2**20), np.uint8).reshape(1, 1024, 1024)
+    assert len(encode_piece(noise[0], (1024, 1024), "lzw")) < 1.5 * noise.nbytes
+    monkeypatch.setattr("unetkit.io.tiff_sink.CLASSIC_BYTES", 1.2 * noise.nbytes)
+    for compression, big in (("deflate", False), ("lzw", True)):
+        path = tmp_path / f"{compression}.tif"
+        TiffSink(path, OutputSpec(1024, 1024, np.dtype("uint8"), compression=compression)).write([noise])
+        with tifffile.TiffFile(path) as tiff:
+            assert tiff.is_bigtiff == big
+
+
+def test_steps_and_name_are_those_of_the_image_and_axes_without_a_name_have_none(tmp_path):
+    steps = (Step("Z", 0.05, "µm"), Step("T", 30.0, "s"))
+    for axes, shape, expected in (("TZ", (2, 3), (0.05, 30.0)), ("Z", (3,), (0.05, None)), ("TPZ", (1, 2, 3), ())):
+        spec = OutputSpec(20, 30, np.dtype("uint8"), 1, axes, shape, (0.25, 0.5), steps=steps, name="cells <a> & ä")
+        path = tmp_path / f"{axes}.tif"
+        TiffSink(path, spec).write(np.zeros((1, 20, 30), np.uint8) for _ in range(spec.planes))
+        image = ome_types.from_tiff(path).images[0]
+        assert image.name == "cells <a> & ä"
+        stored = (image.pixels.physical_size_z, image.pixels.time_increment)
+        assert stored == (expected or (None, None))
+        read = {step.axis: (step.size, step.unit) for step in TiffSource(path).info.steps}
+        kept = [step for step, size in zip(steps, expected, strict=False) if size is not None]
+        assert read == {step.axis: (step.size, step.unit) for step in kept}
 
 
 def reference_levels(pixels):
@@ -141,6 +205,8 @@ def test_pyramids_hold_each_level_of_each_page(tmp_path, size, axes, shape, chan
             assert page.is_tiled
             assert page.is_reduced == (number > 0)
             assert page.get_resolution("MICROMETER") == pytest.approx((2 / 2**number, 4 / 2**number))
+        pages_of_levels = len(references) if len(pixels) * channels == 1 else 0
+        assert len(tiff.pages) == max(len(pixels) * channels, pages_of_levels)
     source = TiffSource(path)
     assert (source.info.planes, source.info.channels) == (len(pixels), channels)
     np.testing.assert_array_equal(source.read(len(pixels) - 1, slice(0, size[0]), slice(0, size[1])), pixels[-1])
@@ -184,7 +250,7 @@ def test_the_same_rows_give_the_same_bytes_however_they_are_cut(tmp_path, monkey
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_what_cannot_be_compressed_hardly_grows(dtype):
     noise = np.frombuffer(np.random.default_rng(0).bytes(512 * 512 * 4), dtype)[: 512 * 512].reshape(512, 512)
-    assert len(encode_tile(noise, (512, 512))) < noise.nbytes * 1.001  # CLASSIC_BYTES counts on it
+    assert len(encode_piece(noise, (512, 512))) < noise.nbytes * 1.001  # CLASSIC_BYTES counts on it
 
 
 def test_rows_may_be_views_of_any_byte_order_and_layout(tmp_path):

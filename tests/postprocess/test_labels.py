@@ -176,6 +176,29 @@ def test_objects_with_low_summits_are_left_out_wherever_tiles_cut_them(tile: tup
     np.testing.assert_array_equal(found[0.5][:, :30], found[0.0][:, :30])
 
 
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_numbers_run_on_through_the_planes_of_a_stack_and_the_count_is_that_of_all(method: Method) -> None:
+    planes = [random_plane(60, 70, seed, 2) for seed in range(3)]
+    planes.insert(1, np.zeros((2, 60, 70), np.uint8))
+    alone = [label([plane], 60, method) for plane in planes]
+    labels = Labels(planes, 60, method=method)
+    stack = np.concatenate(list(labels.rows()), axis=1)[0].reshape(4, 60, 70)
+    counts = [int(one.max()) for one in alone]
+    assert counts[1] == 0
+    assert labels.count == sum(counts) == len(np.unique(stack)) - 1 == stack.max()
+    for plane, one, before in zip(stack, alone, np.cumsum([0, *counts[:-1]]), strict=True):
+        np.testing.assert_array_equal(plane, np.where(one > 0, one + before, 0))
+
+
+def test_labels_are_as_wide_as_the_count_of_the_whole_stack_asks_for() -> None:
+    plane = np.zeros((1, 512, 512), np.uint8)
+    plane[0, ::2, ::2] = 255  # 65,536 pixels that do not touch
+    one, two = (Labels([plane[:, :, :510]] * planes, 512) for planes in (1, 2))
+    assert (one.count, one.dtype) == (65_280, np.uint16)
+    assert (two.count, two.dtype) == (130_560, np.uint32)
+    assert max(int(rows.max()) for rows in two.rows()) == two.count
+
+
 def test_a_band_that_crosses_into_the_next_plane_is_refused() -> None:
     with pytest.raises(ValueError, match="3 rows below its plane"):
         Labels([np.zeros((2, 13, 5), np.uint8)], 10, method=BY_HEIGHT)

@@ -37,6 +37,12 @@ def test_several_images_share_a_plan_and_name_what_is_their_own() -> None:
     assert lines[3].endswith("; and 2 more.")
 
 
+def test_the_objects_of_a_stack_are_counted_in_all_planes() -> None:
+    assert said(replace(ONE, objects=1200, planes=3))[2] == (
+        "1,200 objects in 3 planes, numbered on from plane to plane."
+    )
+
+
 def test_what_was_there_already_is_not_timed() -> None:
     there = Segmented(Path("b.tif"), Path("out/b.tif"), 0)
     assert said(there) == ["out: it was segmented already, nothing is left to do."]

@@ -15,6 +15,7 @@ from unetkit.errors import DataError, ImageError
 from unetkit.io.files import find_images, image_stem, is_folder, open_image
 from unetkit.io.image import UNNAMED_AXES, ImageInfo
 from unetkit.io.masks import read_mask_info
+from unetkit.io.names import check_local
 from unetkit.io.reading import Reading
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "raw")
@@ -74,9 +75,9 @@ def find_pairs(
         DataError: Paths that do not exist, images and masks that do not pair or differ in size, wrong pages.
         ImageError: A file that cannot be read.
     """
-    _check_exists(images)
+    check_exists(images)
     if masks is not None:
-        _check_exists(masks)
+        check_exists(masks)
     _check_stack(images, pages)
     if is_folder(images):
         files, without_mask, without_image = _pair_folders(images, masks)
@@ -119,7 +120,7 @@ def find_unmasked(images: Path, pages: str | None = None) -> list[Pair]:
         DataError: The path does not exist, or wrong pages.
         ImageError: A file that cannot be read, or a folder without images.
     """
-    _check_exists(images)
+    check_exists(images)
     _check_stack(images, pages)
     files = [images]
     if is_folder(images):
@@ -152,7 +153,9 @@ def parse_pages(pages: str, count: int, stack: Path) -> list[int]:
     return list(selected)
 
 
-def _check_exists(path: Path) -> None:
+def check_exists(path: Path) -> None:
+    """Raise a DataError if there is no such file or folder."""
+    check_local(path)
     if not path.exists():
         parent = next(folder for folder in path.absolute().parents if folder.exists())
         raise DataError(

@@ -54,5 +54,11 @@ class Places:
         return [path for images, masks in places for path in find_unpaired(Path(images), _path(masks))]
 
 
+def name_of(data: str) -> str:
+    """Return what data are called: their folder, or their file without its suffix."""
+    path = Path(data).resolve()
+    return path.name if path.is_dir() else path.stem
+
+
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)

@@ -73,7 +73,8 @@ def predict_tiled(
         `out`, or a new NumPy array: a mask (planes ..., H, W) of uint8, 0 and 255, or class numbers where the model has
         more than two classes; or probabilities of float32, 0 to 1, (planes ..., classes, H, W) where the model has more
         than two classes; or labels of uint16, or uint32 where there are more than 65,535 objects, 0 for background; or
-        the restored image (planes ..., channels, H, W) in the range and type of the array.
+        the restored image (planes ..., channels, H, W) in the range and type of the array. In a stack, no two objects
+        have the same number: they are counted on from plane to plane.
 
     A model from `load_model` stays on its backend from call to call, as long as there is the model, and may be used by
     several threads at a time. One that is given as a file or by its name is loaded anew by each call.

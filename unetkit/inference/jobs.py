@@ -9,7 +9,9 @@ from glob import glob
 from pathlib import Path
 
 from unetkit.errors import ImageError, OutputError
-from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, find_images, image_stem, is_folder
+from unetkit.inference.options import Result
+from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, check_output, find_images, image_stem, is_folder
+from unetkit.io.names import check_local
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def plan_jobs(
     Args:
         images: An image file, a folder of images, a pattern such as "slides/**/*.svs", or several of these. What exists
             under its very name is no pattern, and a `.zarr` folder is an image.
-        result: For a single image file the output, else the folder of the outputs; `make_folder` makes it.
+        result: For a single image file the output, else the folder of the outputs, which may be missing.
         suffix: Of the outputs in a folder, which have the stems of their images.
         overwrite: Whether existing outputs are replaced.
         resume: Whether existing outputs are those of the run that is resumed, and so done. With `overwrite` none is:
@@ -80,18 +82,20 @@ def list_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
     return list(dict.fromkeys(path for name in _named(images) for path in _expand(name)))
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder for outputs, unless it is there.
+def check_outputs(jobs: Sequence[Job], result: Path, written: Result) -> None:
+    """Check, as far as it can be seen before an image is opened, that the outputs can be written.
+
+    Args:
+        jobs: From `plan_jobs`.
+        result: What was given to it; a folder of outputs need not exist.
+        written: Whether existing outputs are replaced.
 
     Raises:
-        OutputError: It cannot be made.
+        OutputError: One exists, its folder is missing or its suffix is not known.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made ({error.strerror}).", "Choose a folder that you may write to."
-        ) from error
+    for job in jobs:
+        if not job.done and (job.result == result or result.is_dir()):
+            check_output(job.result, overwrite=written.overwrite)
 
 
 def _named(images: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -126,6 +130,7 @@ def _expand(name: Path) -> list[Path]:
 
 
 def _check_exists(image: Path) -> None:
+    check_local(image)
     if not image.exists():
         raise ImageError(f"The image {image} does not exist.", "Check its name and folder.")
 

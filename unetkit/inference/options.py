@@ -17,6 +17,9 @@ WITHOUT_MASK: dict[str, tuple[str, ...]] = {
 }
 """Choices that have no meaning for an output that is no mask and made of none."""
 
+Compression = Literal["auto", "none", "deflate", "lzw", "zstd"]
+Layout = Literal["auto", "tiles", "strips"]
+
 MEMORY_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 """Bytes in a unit of memory, as Slurm and Docker count them."""
 
@@ -79,10 +82,11 @@ class Result:
 
     Args:
         output: "mask" is 0 background and 255 foreground (class numbers where there are more classes), "probabilities"
-            is float32, "labels" gives each object a number of its own; "classes" is a table (.csv) with a line for
-            each image, of models that judge whole images: the probability of each image class, and the predicted one;
-            "attention" shows where such models looked, float32 from 0 to 1, a channel for each image class; "restored"
-            is the image without noise, in its own range and type, of models that `unetkit pretrain` made.
+            is float32, "labels" gives each object a number of its own, through all planes of a stack; "classes" is a
+            table (.csv) with a line for each image, of models that judge whole images: the probability of each image
+            class, and the predicted one; "attention" shows where such models looked, float32 from 0 to 1, a channel for
+            each image class; "restored" is the image without noise, in its own range and type, of models that `unetkit
+            pretrain` made.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground, or for classes the probability from
             which an image shows the one class, or the last of two; by default the model's.
         split: For labels: tell touching objects apart by a watershed on the distance to the background. A model with
@@ -91,7 +95,11 @@ class Result:
             knows from its training images.
         min_confidence: For labels of a model with `instances`: leave out objects of which it is less sure, 0 to 1, 0
             for none: 1 is a summit as high as those of the objects it was trained on. By default 0.5.
-        pyramid: Add sub-resolutions for viewers such as QuPath and napari.
+        pyramid: Add sub-resolutions for viewers such as QuPath, OpenSlide and napari.
+        compression: Of a TIFF: "none", "deflate", "lzw" or "zstd"; "auto" is deflate. Programs such as ImageJ without
+            Bio-Formats and libvips do not read zstd.
+        layout: Of a TIFF: "strips", which ImageJ needs where it has no Bio-Formats, or "tiles", which viewers of large
+            images need; "auto" is strips up to 4096 x 4096 pixels, and tiles for larger images and pyramids.
         overwrite: Replace existing outputs, each at the moment when the new one is complete. Without resume, what an
             earlier run left unfinished is replaced too.
         resume: Go on where an earlier run of the same command was stopped, and leave out the outputs that are complete.
@@ -104,6 +112,8 @@ class Result:
     min_size: int | None = None
     min_confidence: float | None = None
     pyramid: bool = False
+    compression: Compression = "auto"
+    layout: Layout = "auto"
     overwrite: bool = False
     resume: bool = False
 
@@ -112,6 +122,10 @@ class Result:
         for name in WITHOUT_MASK.get(self.output, ()):
             if getattr(self, name) not in (None, False):
                 raise ConfigError(f"{name} has no meaning for the output '{self.output}'.", "Leave it out.")
+        _check_choice("compression", self.compression, get_args(Compression))
+        _check_choice("layout", self.layout, get_args(Layout))
+        if self.pyramid and self.layout == "strips":
+            raise ConfigError("A pyramid is not stored in strips.", "Leave out layout, or pyramid.")
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise ConfigError(f"threshold: {self.threshold:g} is not possible.", "Use a number between 0 and 1.")
         if self.min_size is not None and self.min_size < 0:

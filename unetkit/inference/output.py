@@ -15,7 +15,9 @@ from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.forward import layout
 from unetkit.inference.options import CONFIDENCE, WITHOUT_MASK, Output, Result, Tiling
 from unetkit.inference.plan import Plan
+from unetkit.io.files import image_stem
 from unetkit.io.image import ImageInfo, OutputSpec
+from unetkit.io.names import printable
 from unetkit.io.reading import Reading
 from unetkit.models.zoo import short_name
 
@@ -60,6 +62,10 @@ def describe_output(
         notes=_notes(info, ensemble, plan, reading, tiling, result) + notes,
         pyramid=result.pyramid,
         channel_names=names if len(names) == channels > 1 else (),
+        steps=info.steps,
+        name=image_stem(info.name),
+        compression=result.compression,
+        layout=result.layout,
     )
 
 
@@ -125,12 +131,12 @@ def _notes(
     thresholds = () if result.output in WITHOUT_MASK else (("threshold", f"{threshold:g}"),)
     return (
         ("made_by", f"unetkit {version('unetkit')}"),
-        ("model", ensemble.name),
+        ("model", printable(ensemble.name)),
         ("model_sha256", ", ".join(segmenter.sha256 for segmenter in ensemble.segmenters)),
         ("output", result.output),
         *thresholds,
         *(() if plan is None else (("halo", str(plan.halo)),)),
-        ("command", shlex.join(words)),
+        ("command", printable(shlex.join(words))),
     )
 
 

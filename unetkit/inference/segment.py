@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from unetkit.inference.classify import classify, describe_classes, predicted_lab
 from unetkit.inference.device import cache_bytes, choose_device
 from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
-from unetkit.inference.jobs import Job, list_images, make_folder, plan_jobs
+from unetkit.inference.jobs import Job, list_images, plan_jobs
 from unetkit.inference.opening import composite_remarks, is_builtin, open_for
 from unetkit.inference.options import WITHOUT_MASK, Result, Tiling
 from unetkit.inference.output import (
@@ -32,9 +32,11 @@ from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.resemblance import differences
 from unetkit.inference.segmented import Segmented
 from unetkit.inference.unfinished import Bands, kept_bands, pin_choices, starts_anew
+from unetkit.io.bands import kept_and_new
 from unetkit.io.files import create_sink
 from unetkit.io.image import ImageInfo, ImageSource, OutputSpec
-from unetkit.io.partial import check_target, claimed, partial_file
+from unetkit.io.ome_zarr_labels import find_label_place, register_label
+from unetkit.io.partial import beside, check_target, claimed, make_folder, partial_file
 from unetkit.io.reading import Reading
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.sampling import ValidSource, sample_pixels
@@ -60,8 +62,9 @@ def segment(
 
     Args:
         image: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
-        result: `.tif`, `.tiff`, `.zarr` or `.png`; for several images the folder that gets one `.tif` for each. For the
-            output "classes" a `.csv`, with a line for each image.
+        result: `.tif`, `.tiff`, `.zarr` or `.png`, or a name in the folder `labels` of an OME-Zarr image; for several
+            images the folder that gets one `.tif` for each. For the output "classes" a `.csv`, with a line for each
+            image.
         model: A model from `load_model`, the path of a model file, or the name of a built-in model; the mean of several
             counts. By default the built-in "nuclei".
         progress: True shows a bar for each image, in a notebook or a terminal. Or a function, which is called for each
@@ -72,7 +75,7 @@ def segment(
         **options: Any field of `unetkit.io.reading.Reading` (axes, series, level, pixel_size, channels, stain, region,
             on_bad_tile), `unetkit.inference.options.Tiling` (tile, halo, batch, device, backend, precision, memory,
             tta, skip_empty) and `unetkit.inference.options.Result` (output, threshold, split, min_size, min_confidence,
-            pyramid, overwrite, resume).
+            pyramid, compression, layout, overwrite, resume).
 
     Returns:
         What was written.
@@ -134,6 +137,7 @@ class Segmentation:
         failed: list[UnetkitError] = []
         for job in jobs:
             if job.done:
+                register_label(job.result)  # it may have been killed just before
                 done.append(Segmented(job.image, job.result, 0))
                 continue
             try:
@@ -164,7 +168,10 @@ class Segmentation:
             check_target(result, self.written.overwrite)  # another run may have ended just now
             done, failed = self._judge(images, result, ensemble)
             if done:  # a table of nothing would only take the place of one that is there
-                with partial_file(result) as path, path.open("w", newline="", encoding="utf-8") as file:
+                with (
+                    partial_file(result) as path,
+                    path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+                ):
                     table = csv.writer(file, lineterminator="\n")
                     table.writerow(["image", *ensemble.specs[0].image_classes, "predicted"])
                     table.writerows(
@@ -212,6 +219,8 @@ class Segmentation:
             if folder is not None:
                 make_folder(folder)
             create_sink(job.result, spec, overwrite=self.written.overwrite)  # what is not possible is an error now
+            if find_label_place(job.result) is not None:
+                make_folder(job.result.parent)
             pixels = info.planes * info.height * info.width
             work = describe_job(info, ensemble, predictor.plan, self.reading, self.tiling, self.written)
             advance = self.progress(job.image.name, pixels) if self.progress else None
@@ -219,7 +228,7 @@ class Segmentation:
             with claimed(job.result), kept_bands(job.result, work, count, self.written, self.tell) as bands:
                 kept = sum(band.shape[1] for band in bands) * info.width
                 objects, skipped = self._write(job.result, spec, source, predictor, bands, advance)
-            picture = job.result.with_name(f"{job.result.name}.skipped.png") if skipped else None
+            picture = beside(job.result, ".skipped.png") if skipped else None
             if picture is not None:
                 draw_skipped(picture, source, skipped)
             return Segmented(
@@ -234,6 +243,7 @@ class Segmentation:
                 picture=picture,
                 bad_tiles=tuple(source.bad_tiles),
                 objects=objects,
+                planes=info.planes,
                 min_size=smallest_size(info, ensemble, self.written) if objects is not None else 0,
                 min_confidence=least_confidence(ensemble, self.written) if objects is not None else None,
                 seams=predictor.verify(source) if verify_seams else None,
@@ -314,7 +324,7 @@ class Segmentation:
         bands: Bands,
         progress: Progress | None,
     ) -> tuple[int | None, list[Any]]:
-        """Predict and write; return the largest label and the tiles that were skipped."""
+        """Predict and write; return the number of objects and the tiles that were skipped."""
         info = source.info
         known = len(bands)
         if progress is not None:
@@ -323,7 +333,7 @@ class Segmentation:
             sink = create_sink(result, spec, overwrite=self.written.overwrite)
 
             def write(rows: Iterator[NDArray[Any]]) -> None:
-                sink.write(_kept_and_new(bands, known, rows))
+                sink.write(kept_and_new(bands, known, rows))
 
             return None, predictor.run(source, write, first_band=known, progress=progress)
 
@@ -346,16 +356,6 @@ class Segmentation:
         sink = create_sink(result, spec, overwrite=self.written.overwrite)
         sink.write(labels.rows())
         return labels.count, skipped
-
-
-def _kept_and_new(bands: Bands, known: int, rows: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    """Yield the bands that were kept, then the new ones as they are kept too."""
-    for i in range(known):
-        yield bands[i]
-    for band in rows:
-        bands.append(band)
-        yield band
-        del band  # as wide as the image: there should not be two
 
 
 def _raise_all(failed: Sequence[UnetkitError], count: int, what: str) -> None:

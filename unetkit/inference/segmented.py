@@ -24,7 +24,8 @@ class Segmented:
         skipped: Tiles that were left out as empty.
         picture: Picture of what was left out, if there was any.
         bad_tiles: Parts of the image that could not be decoded, and are background.
-        objects: Largest label, of labels.
+        objects: Number of objects in all planes, of labels.
+        planes: Number of planes of the image.
         min_size: Objects of fewer pixels were left out, of labels.
         min_confidence: Objects that the models were less sure of were left out, of labels; None where they do not say.
         seams: What comparing tiles with far more context gave, if it was asked for.
@@ -43,6 +44,7 @@ class Segmented:
     picture: Path | None = None
     bad_tiles: tuple[BadTile, ...] = ()
     objects: int | None = None
+    planes: int = 1
     min_size: int = 0
     min_confidence: float | None = None
     seams: Seams | None = None

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 from zlib import crc32
@@ -191,6 +191,16 @@ def read_job(path: Path) -> dict[str, Any] | None:
             return _read_job(file)
     except OSError:  # opening it to go on will say what is wrong
         return None
+
+
+def kept_and_new(bands: BandStore | list[Any], known: int, rows: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Yield the bands that were kept, then the new ones as they are kept too."""
+    for i in range(known):
+        yield bands[i]
+    for band in rows:
+        bands.append(band)
+        yield band
+        del band  # as wide as the image: there should not be two
 
 
 def _cannot_read(path: Path, error: OSError) -> OutputError:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
 from unetkit.errors import ImageError, OutputError
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.foreign import refuse_foreign, refuse_overview, unknown_format
 from unetkit.io.image import ImageSink, ImageSource, OutputSpec
+from unetkit.io.names import check_local
+from unetkit.io.ome_zarr_labels import find_label_place
 from unetkit.io.ome_zarr_sink import OmeZarrSink
 from unetkit.io.orientation import make_upright
 from unetkit.io.partial import check_target, check_zarr_target
@@ -120,7 +120,8 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
     """Return the sink for an output file, chosen by its suffix, after checking that it can be written.
 
     Args:
-        path: A name that ends in .tif, .tiff, .zarr or .png.
+        path: A name that ends in .tif, .tiff, .zarr or .png; in the folder `labels` of an OME-Zarr image, any name
+            without an ending is a Zarr, too.
         spec: What will be written.
         overwrite: Whether an existing file may be replaced; it is kept until the new one is whole.
 
@@ -128,24 +129,44 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
         OutputError: The file exists, its folder is missing or not writable, or the format cannot hold `spec`.
     """
     path = Path(path)
+    check_output(path, overwrite=overwrite)
     suffix = path.suffix.lower()
-    if suffix == ".zarr":
-        check_zarr_target(path, overwrite)
+    if suffix not in TIFF_SUFFIXES and (spec.compression, spec.layout) != ("auto", "auto"):
+        raise OutputError(f"{path}: compression and layout are choices of TIFF.", "Leave them out, or write a .tif.")
+    if is_zarr_output(path):
         return OmeZarrSink(path, spec)
-    check_target(path, overwrite)
     if suffix in TIFF_SUFFIXES:
         return TiffSink(path, spec)
-    if suffix != ".png":
-        kind = f"has the suffix '{path.suffix}'" if path.suffix else "has no suffix"
-        raise OutputError(f"The output {path} {kind}, which does not say its format.", "Use .tif, .zarr or .png.")
-    if spec.planes != 1 or spec.channels != 1 or spec.dtype != np.uint8:
+    if spec.planes != 1 or spec.channels != 1 or spec.dtype.kind != "u":
         raise OutputError(
-            f"{path}: a PNG output holds one plane of uint8, not {spec.planes} x {spec.channels} of {spec.dtype}.",
+            f"{path}: a PNG holds one plane of a mask or of labels, not {spec.planes} x {spec.channels} of "
+            f"{spec.dtype}.",
             f"Write a TIFF: {path.with_suffix('.tif')}.",
         )
     if spec.pyramid:
         raise OutputError(f"{path}: a PNG holds no pyramid.", f"Write a TIFF: {path.with_suffix('.tif')}.")
     return PngSink(path, spec)
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Check that an output can be written, as far as its name and its place say.
+
+    Raises:
+        OutputError: It exists, its folder is missing or not writable, or its suffix is not known.
+    """
+    suffix = path.suffix.lower()
+    if is_zarr_output(path):
+        check_zarr_target(path, overwrite, make=find_label_place(path) is not None)
+        return
+    check_target(path, overwrite)
+    if suffix not in (*TIFF_SUFFIXES, ".png"):
+        kind = f"has the suffix '{path.suffix}'" if path.suffix else "has no suffix"
+        raise OutputError(f"The output {path} {kind}, which does not say its format.", "Use .tif, .zarr or .png.")
+
+
+def is_zarr_output(path: Path) -> bool:
+    """Return whether an output is written as OME-Zarr: by its suffix, or since it is to lie in an OME-Zarr's labels."""
+    return path.suffix.lower() == ZARR_SUFFIX or (not path.suffix and find_label_place(path) is not None)
 
 
 def find_images(folder: str | Path) -> list[Path]:
@@ -194,6 +215,7 @@ def image_stem(path: str | Path) -> str:
 
 
 def _read_signature(path: Path) -> bytes:
+    check_local(path)
     try:
         with path.open("rb") as file:
             signature = file.read(4)

@@ -45,6 +45,24 @@ class Encoding:
 
 
 @dataclass(frozen=True)
+class Step:
+    """How far neighbours along an axis are apart.
+
+    Attributes:
+        axis: Letter of the axis.
+        size: In the unit.
+        unit: "µm", "s", or "" if the file gives a size without a unit.
+    """
+
+    axis: str
+    size: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.axis} {self.size:g} {self.unit or '(no unit)'}"
+
+
+@dataclass(frozen=True)
 class ImageInfo:
     """An image as it is interpreted.
 
@@ -61,6 +79,8 @@ class ImageInfo:
         width: Pixels along X.
         alpha: Whether the file has an alpha channel; it is dropped when pixels are read.
         pixel_size_um: Size of a pixel (y, x) in micrometres, if the file says so.
+        steps: Distances between planes along Z (µm) and T (s), as far as the file gives them; of an OME-Zarr without
+            units also those along Y and X, in place of a pixel size.
         channel_names: Names of the channels; empty if the file gives none.
         block: Height and width of the unit that the file decodes at once (a tile, a strip, or the whole image).
         compression: Name of the compression, "none" if there is none.
@@ -88,6 +108,7 @@ class ImageInfo:
     width: int
     alpha: bool = False
     pixel_size_um: tuple[float, float] | None = None
+    steps: tuple[Step, ...] = ()
     channel_names: tuple[str, ...] = ()
     block: tuple[int, int] = (0, 0)
     compression: str = "none"
@@ -160,6 +181,10 @@ class OutputSpec:
         notes: What made the output (model name and hash, version, command); stored in the file where the format can.
         pyramid: Whether smaller versions for viewers are added, where the format can.
         channel_names: One for each channel, or none; stored where the format can.
+        steps: See `ImageInfo`.
+        name: What the image is called, without a suffix; stored where the format can.
+        compression: Of a TIFF: "none", "deflate", "lzw", "zstd", or "auto" for deflate.
+        layout: Of a TIFF: "tiles", "strips", or "auto" for what its size asks for.
     """
 
     height: int
@@ -172,6 +197,10 @@ class OutputSpec:
     notes: tuple[tuple[str, str], ...] = ()
     pyramid: bool = False
     channel_names: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    name: str = ""
+    compression: str = "auto"
+    layout: str = "auto"
 
     @property
     def planes(self) -> int:

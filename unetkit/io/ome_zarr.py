@@ -67,9 +67,8 @@ class OmeZarrSource:
         picked = pick_channels(parse_channels(reading.channels), names, total, axes, name)
         self._pixels = ArraySource(self._array, axes, name, picked)
         named = tuple(names[i] for i in (range(total) if picked is None else picked)) if names else ()
-        self.info = self._describe(image, image.series.levels[level], stored, named)
-        if reading.series is None:
-            self.info = replace(self.info, remarks=remarks)
+        described = self._describe(image, image.series.levels[level], stored, named)
+        self.info = replace(described, steps=image.steps[level], remarks=remarks if reading.series is None else ())
 
     @property
     def bad_tiles(self) -> list[BadTile]:

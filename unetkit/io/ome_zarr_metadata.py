@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import zarr
 from unetkit.errors import ImageError
 from unetkit.io.axes import guess_axes, name_dimensions
 from unetkit.io.channels import name_colours
+from unetkit.io.image import Step
 from unetkit.io.pyramid import Level, PixelSize, Series, scale_pixel_size
-from unetkit.io.units import UNITS_UM, decode_unit
+from unetkit.io.units import UNITS_UM, decode_unit, make_step
 
 NAMED = 5
 """Missing images that are named in a message."""
@@ -32,6 +34,7 @@ class ZarrImage:
         arrays: The array of each level.
         channel_names: Names of the channels; empty if none are given.
         colours: Whether the channels are the colours of one picture (RGB), as far as the names tell.
+        steps: Of each level, see `ImageInfo`.
     """
 
     format: str
@@ -39,6 +42,7 @@ class ZarrImage:
     arrays: tuple[zarr.Array[Any], ...]
     channel_names: tuple[str, ...]
     colours: bool | None = None
+    steps: tuple[tuple[Step, ...], ...] = ((),)
 
 
 @dataclass(frozen=True)
@@ -218,12 +222,14 @@ def _read_multiscales(group: zarr.Group, axes: str | None) -> ZarrImage:
     version = ome.get("version") or multiscale.get("version") or "of an unknown version"
     name = str(multiscale.get("name") or group.name.rpartition("/")[2])
     series = Series(name, axes, arrays[0].shape, str(arrays[0].dtype), tuple(levels))
+    texts = [str(one.get("unit", "")) for one in described]
     return ZarrImage(
         f"OME-Zarr {version}",
         series,
         tuple(arrays),
         tuple(labels) if all(labels) else (),
         name_colours([str(label) for label in labels]) or (False if "C" in axes else None),
+        tuple(_steps(multiscale, dataset, axes, texts) for dataset in multiscale["datasets"]),
     )
 
 
@@ -240,12 +246,7 @@ def _pixel_size(
     multiscale: dict[str, Any], dataset: dict[str, Any], axes: str, units: list[float | None]
 ) -> PixelSize | None:
     """Return the pixel size (y, x) in µm of one level; None without scales or units."""
-    scales = [
-        one["scale"]
-        for place in (dataset, multiscale)
-        for one in place.get("coordinateTransformations") or []
-        if one.get("type") == "scale" and "scale" in one
-    ]
+    scales = _scales(multiscale, dataset)
     sizes = []
     for axis in "YX":
         i = axes.find(axis)
@@ -256,3 +257,30 @@ def _pixel_size(
             unit *= float(scale[i])
         sizes.append(unit)
     return (sizes[0], sizes[1]) if min(sizes) > 0 else None
+
+
+def _steps(multiscale: dict[str, Any], dataset: dict[str, Any], axes: str, units: list[str]) -> tuple[Step, ...]:
+    """Return the steps along Z and T of one level, and along Y and X where these have no unit; see `ImageInfo`.
+
+    A scale of 1 without a unit says nothing.
+    """
+    scales = _scales(multiscale, dataset)
+    steps = []
+    for i, axis in enumerate(axes):
+        unit = units[i] if i < len(units) else ""
+        if not scales or axis not in "TZYX" or (axis in "YX" and unit):
+            continue
+        step = make_step(axis, prod(float(scale[i]) for scale in scales), unit)
+        if step is not None and (step.unit or step.size != 1):
+            steps.append(step)
+    return tuple(steps)
+
+
+def _scales(multiscale: dict[str, Any], dataset: dict[str, Any]) -> list[list[float]]:
+    """Return the scales that apply to a level one after another."""
+    return [
+        one["scale"]
+        for place in (dataset, multiscale)
+        for one in place.get("coordinateTransformations") or []
+        if one.get("type") == "scale" and "scale" in one
+    ]

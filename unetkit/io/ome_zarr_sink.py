@@ -1,6 +1,7 @@
-"""Masks, labels and probabilities as OME-Zarr 0.5: a folder of chunks at several resolutions.
+"""Masks, labels and probabilities as OME-Zarr: a folder of chunks at several resolutions.
 
-The format: https://ngff.openmicroscopy.org/0.5/. What is stored as zarr is always a pyramid, as viewers expect it.
+The format: https://ngff.openmicroscopy.org/0.5/, or 0.4 within an image of that version. What is stored as zarr is
+always a pyramid, as viewers expect it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from unetkit.errors import OutputError
 from unetkit.io.image import OutputSpec
 from unetkit.io.levels import Block, cut_bands, cut_blocks, level_sizes
-from unetkit.io.partial import errors_of, partial_folder
-from unetkit.io.tiff_sink import ome_axes
+from unetkit.io.ome_zarr_labels import find_label_place, register_label
+from unetkit.io.partial import errors_of, make_folder, partial_folder
+from unetkit.io.tiff_sink import kept_steps, ome_axes
 from unetkit.io.workers import Workers
 
 CHUNK = 1024
@@ -26,20 +28,23 @@ CHUNK = 1024
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 """Names and types of the axes, in the order that OME-Zarr wants."""
 
+UNIT_NAMES = {"µm": "micrometer", "s": "second"}
+
 
 class OmeZarrSink:
     """Writes an OME-Zarr folder, which appears under its name when it is whole.
 
     Axes are stored in the order t, c, z, y, x; those that are neither T nor Z are renamed or flattened as in OME-TIFF.
     Notes and channel names are in the group's attribute `unetkit`. Masks and labels carry "image-label", by which
-    viewers know them for labels; it names no source, as the image need not be an OME-Zarr.
+    viewers know them for labels. It names no colours, as napari shows nothing of labels without one. In the folder
+    `labels` of an OME-Zarr image they are of that image's version, name it as their source, and are added to its list.
 
     Args:
         path: The folder.
         spec: What will be written.
 
     Raises:
-        OutputError: The package zarr is not installed.
+        OutputError: The package zarr is not installed, or probabilities are to become labels of an image.
     """
 
     def __init__(self, path: Path, spec: OutputSpec) -> None:
@@ -51,7 +56,15 @@ class OmeZarrSink:
                 "Install it (pip install 'zarr>=3'), or choose a .tif output.",
             ) from error
         axes, sizes = ome_axes(spec.plane_axes, spec.plane_shape)
+        self._place = find_label_place(path)
+        if self._place is not None and spec.dtype.kind not in "ui":
+            raise OutputError(
+                f"{path}: the labels of an image are masks or labels, not values of {spec.dtype}.",
+                "Write to another folder.",
+            )
+        self._zarr_format: Literal[2, 3] = 3 if self._place is None else self._place.zarr_format
         self._path = path
+        self._source = spec
         self._spec = replace(spec, pyramid=True, plane_axes=axes.lower(), plane_shape=sizes)
         present = {*axes.lower(), "y", "x", *("c" if spec.channels > 1 else "")}
         self._axes = "".join(axis for axis in AXIS_TYPES if axis in present)
@@ -62,6 +75,8 @@ class OmeZarrSink:
         Raises:
             OutputError: The folder cannot be written.
         """
+        if self._place is not None:
+            make_folder(self._place.group)
         with (
             errors_of(rows) as safe_rows,
             partial_folder(self._path) as partial,
@@ -70,19 +85,19 @@ class OmeZarrSink:
             arrays = self._create(partial)
 
             def store(block: Block) -> None:
-                arrays[block.band.level][self._place(block)] = block.pixels
+                arrays[block.band.level][self._index(block)] = block.pixels
 
             # Chunk by chunk in our own threads: of a larger piece, zarr goes on to write after one chunk has failed.
             blocks = cut_blocks(cut_bands(self._spec, safe_rows, CHUNK), CHUNK)
             deque(workers.map(store, blocks), maxlen=0)
+        register_label(self._path)
 
     def _create(self, folder: Path) -> list[Any]:
         """Create the group and the array of each level, all zeros."""
         import zarr
-        from zarr.codecs import BloscCodec
 
         spec = self._spec
-        group = zarr.create_group(folder, zarr_format=3, attributes=self._attributes())
+        group = zarr.create_group(folder, zarr_format=self._zarr_format, attributes=self._attributes())
         lengths = {**dict(zip(spec.plane_axes, spec.plane_shape, strict=True)), "c": spec.channels}
         arrays = []
         for level, (height, width) in enumerate(level_sizes(spec)):
@@ -94,14 +109,28 @@ class OmeZarrSink:
                     shape=shape,
                     dtype=spec.dtype,
                     chunks=tuple(min(CHUNK, lengths[axis]) if axis in "yx" else 1 for axis in self._axes),
-                    compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=spec.dtype.itemsize),
                     fill_value=0,
-                    dimension_names=tuple(self._axes),
+                    **self._encoding(),
                 )
             )
         return arrays
 
-    def _place(self, block: Block) -> tuple[int | slice, ...]:
+    def _encoding(self) -> dict[str, Any]:
+        """Return what is different in the versions of Zarr."""
+        itemsize = self._spec.dtype.itemsize
+        if self._zarr_format == 3:
+            from zarr.codecs import BloscCodec
+
+            blosc = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=itemsize)
+            return {"compressors": blosc, "dimension_names": tuple(self._axes)}
+        from numcodecs import Blosc
+
+        return {
+            "compressors": Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE),
+            "chunk_key_encoding": {"name": "v2", "separator": "/"},
+        }
+
+    def _index(self, block: Block) -> tuple[int | slice, ...]:
         """Return the index of a block in the array of its level."""
         spec, band = self._spec, block.band
         position = np.unravel_index(band.plane, spec.plane_shape) if spec.plane_shape else ()
@@ -117,10 +146,12 @@ class OmeZarrSink:
         """Return the attributes of the group: OME's, and our own."""
         spec = self._spec
         labels = spec.dtype.kind in "ui"
-        axes: list[dict[str, str]] = [{"name": axis, "type": AXIS_TYPES[axis]} for axis in self._axes]
-        if spec.pixel_size_um is not None:
-            for axis in axes[-2:]:
-                axis["unit"] = "micrometer"
+        units = {step.axis.lower(): UNIT_NAMES[step.unit] for step in kept_steps(self._source) if step.unit}
+        units |= {"y": "micrometer", "x": "micrometer"} if spec.pixel_size_um is not None else {}
+        axes = [
+            {"name": axis, "type": AXIS_TYPES[axis], **({"unit": units[axis]} if axis in units else {})}
+            for axis in self._axes
+        ]
         multiscale = {
             "name": self._path.name.split(".", maxsplit=1)[0],
             "axes": axes,
@@ -131,20 +162,23 @@ class OmeZarrSink:
             "type": "nearest" if labels else "mean",
             "metadata": {"description": "upper left of 2 x 2 pixels" if labels else "mean of 2 x 2 pixels"},
         }
+        source = {} if self._place is None else {"source": {"image": "../../"}}
+        own = {"unetkit": {"notes": dict(spec.notes), "channel_names": list(spec.channel_names)}}
+        if self._zarr_format == 2:
+            old: dict[str, Any] = {"multiscales": [{"version": "0.4", **multiscale}]}
+            return {**old, **({"image-label": {"version": "0.4", **source}} if labels else {}), **own}
         ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
-        if labels:
-            transparent = {"label-value": 0, "rgba": [0, 0, 0, 0]}
-            ome["image-label"] = {"version": "0.5", "colors": [transparent]}
-        return {"ome": ome, "unetkit": {"notes": dict(spec.notes), "channel_names": list(spec.channel_names)}}
+        return {"ome": {**ome, **({"image-label": {"version": "0.5", **source}} if labels else {})}, **own}
 
     def _transformations(self, level: int) -> list[dict[str, Any]]:
         """Return where the centres of a level's pixels lie: those of means between the pixels that were averaged."""
-        size_y, size_x = self._spec.pixel_size_um or (1.0, 1.0)
-        sizes = {"y": size_y, "x": size_x}
-        scale = [sizes[axis] * 2.0**level if axis in sizes else 1.0 for axis in self._axes]
+        sizes = {"y": 1.0, "x": 1.0, **{step.axis.lower(): step.size for step in kept_steps(self._source)}}
+        if self._spec.pixel_size_um is not None:
+            sizes["y"], sizes["x"] = self._spec.pixel_size_um
+        scale = [sizes.get(axis, 1.0) * (2.0**level if axis in "yx" else 1.0) for axis in self._axes]
         transformations: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
         if level and self._spec.dtype.kind == "f":
             shift = (2**level - 1) / 2
-            translation = [sizes[axis] * shift if axis in sizes else 0.0 for axis in self._axes]
+            translation = [sizes[axis] * shift if axis in "yx" else 0.0 for axis in self._axes]
             transformations.append({"type": "translation", "translation": translation})
         return transformations

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
 from unetkit.errors import OutputError
+from unetkit.io.names import check_local
 
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 """Of which one is in the folder of every Zarr, of version 3 or 2."""
@@ -19,7 +21,24 @@ ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 UNFINISHED_SUFFIX = ".unfinished"
 """Ends the name of the file beside an output that keeps what is done until all is."""
 
+LONGEST_NAME = 255
+"""Bytes in the name of a file at most, on nearly all file systems."""
+
 Item = TypeVar("Item")
+
+
+def beside(path: Path, ending: str) -> Path:
+    """Return the name of a file that belongs to another, in the same folder: its name and an ending.
+
+    Where that is longer than file systems allow, the name is cut, and a hash of it keeps it apart from others.
+    """
+    name = path.name
+    if len(os.fsencode(name + ending)) <= LONGEST_NAME:
+        return path.with_name(name + ending)
+    ending = f"-{sha256(os.fsencode(name)).hexdigest()[:12]}{ending}"
+    while len(os.fsencode(name + ending)) > LONGEST_NAME:
+        name = name[:-1]
+    return path.with_name(name + ending)
 
 
 @contextmanager
@@ -29,14 +48,15 @@ def partial_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: For an OSError in the body or in the renaming.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = beside(path, ".partial")
     try:
         yield partial
         partial.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # a name that is no name was said above
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -49,8 +69,7 @@ def partial_folder(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: For an OSError in the body or in the renaming.
     """
-    partial = path.with_name(path.name + ".partial")
-    replaced = path.with_name(path.name + ".replaced")
+    partial, replaced = beside(path, ".partial"), beside(path, ".replaced")
     try:
         _put_back(replaced, path)
         shutil.rmtree(partial, ignore_errors=True)
@@ -79,7 +98,7 @@ def _put_back(replaced: Path, path: Path) -> None:
 
 def unfinished_file(result: Path) -> Path:
     """Return where the bands of an output are kept until it is whole."""
-    return result.with_name(result.name + UNFINISHED_SUFFIX)
+    return beside(result, UNFINISHED_SUFFIX)
 
 
 @contextmanager
@@ -91,7 +110,7 @@ def claimed(path: Path) -> Iterator[None]:
     Raises:
         OutputError: Another run is making this output, or the lock file cannot be written.
     """
-    lock = FileLock(path.with_name(path.name + ".lock"), blocking=False)
+    lock = FileLock(beside(path, ".lock"), blocking=False)
     try:
         lock.acquire()
     except Timeout:
@@ -136,6 +155,20 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
     )
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for outputs, unless it is there.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {folder} cannot be made ({error.strerror}).", "Choose a folder that you may write to."
+        ) from error
+
+
 def check_target(path: Path, overwrite: bool) -> None:
     """Check that a file can be written, before the work that goes into it is done.
 
@@ -147,8 +180,13 @@ def check_target(path: Path, overwrite: bool) -> None:
     _check_place(path, overwrite)
 
 
-def check_zarr_target(path: Path, overwrite: bool) -> None:
+def check_zarr_target(path: Path, overwrite: bool, *, make: bool = False) -> None:
     """Check that a Zarr folder can be written, and that what it replaces is one and not some other folder.
+
+    Args:
+        path: The Zarr.
+        overwrite: Whether an existing one may be replaced.
+        make: Whether the folder that it lies in will be made if it is missing.
 
     Raises:
         OutputError: The folder exists and `overwrite` is not set or it holds no Zarr, or the place cannot be written.
@@ -157,13 +195,15 @@ def check_zarr_target(path: Path, overwrite: bool) -> None:
         raise OutputError(
             f"The output {path} exists and is no Zarr.", "Choose another name: only a Zarr can be replaced by one."
         )
-    _check_place(path, overwrite)
+    _check_place(path, overwrite, make=make)
 
 
-def _check_place(path: Path, overwrite: bool) -> None:
+def _check_place(path: Path, overwrite: bool, *, make: bool = False) -> None:
+    check_local(path)
     if path.exists() and not overwrite:
         raise OutputError(f"The output {path} exists.", "Pass --overwrite or choose another name.")
-    if not path.parent.is_dir():
-        raise OutputError(f"The folder {path.parent} does not exist.", "Make it, or choose another output.")
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"The folder {path.parent} cannot be written.", "Choose another output.")
+    folder = path.parent.parent if make and not path.parent.exists() else path.parent
+    if not folder.is_dir():
+        raise OutputError(f"The folder {folder} does not exist.", "Make it, or choose another output.")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"The folder {folder} cannot be written.", "Choose another output.")

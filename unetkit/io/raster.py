@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
-from unetkit.errors import ImageError
+from unetkit.errors import ImageError, OutputError
 from unetkit.io.cache import CACHE_BYTES, is_oversize
 from unetkit.io.channels import pick_channels
 from unetkit.io.image import ArraySource, BadTile, Encoding, OutputSpec, check_axes
@@ -29,6 +29,7 @@ PNG_SIGNATURE = b"\x89PNG"
 ORIENTATION = 274
 """Number of the tag Orientation in EXIF."""
 
+LARGEST_PNG = np.dtype(np.uint16)
 MODES_BY_KIND = {"1": "L", "LA": "LA", "La": "LA", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
 """Pillow's mode that a stored mode is read as; other modes are read as they are."""
 
@@ -108,11 +109,11 @@ class RasterSource:
 
 
 class PngSink:
-    """Writes one plane of uint8 as PNG.
+    """Writes one plane of a mask (8 bits) or of labels (16 bits) as PNG.
 
     Args:
         path: The file; it appears when it is whole.
-        spec: One plane, one channel, uint8.
+        spec: One plane, one channel of whole numbers.
     """
 
     def __init__(self, path: Path, spec: OutputSpec) -> None:
@@ -123,8 +124,13 @@ class PngSink:
         """Collect `rows` and write them.
 
         Raises:
-            OutputError: The file cannot be written.
+            OutputError: The file cannot be written, or has larger numbers than a PNG holds.
         """
+        if self._spec.dtype.itemsize > LARGEST_PNG.itemsize:
+            raise OutputError(
+                f"{self._path}: there are more objects than a PNG has numbers for ({np.iinfo(LARGEST_PNG).max:,}).",
+                f"Write a TIFF: {self._path.with_suffix('.tif')}.",
+            )
         pixels = np.concatenate([block[0] for block in rows])
         notes = PngInfo()
         for key, value in self._spec.notes:

@@ -24,6 +24,7 @@ from unetkit.io.tiff_files import check_files
 from unetkit.io.tiff_metadata import read_channel_names, read_nodata, read_pixel_size, state_resolution
 from unetkit.io.tiff_open import check_series, open_tiff, read_series
 from unetkit.io.tiff_series import SeriesArray
+from unetkit.io.tiff_steps import read_steps
 
 FORMATS = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "uniform": "TIFF", "generic": "TIFF", "shaped": "TIFF"}
 """What tifffile's kinds of series are called; the others (lsm, svs, ndpi, ...) are called by their own name."""
@@ -92,7 +93,8 @@ class TiffSource:
             axes = (reading.axes or name_axes(series.axes, self._array.shape)).upper()
             names = read_channel_names(self._file, all_series, number)
             self._interpret(series, axes, reading, as_stored, names)
-            self.info = self._describe(series, names, levels[level])
+            steps = read_steps(self._file, all_series, number, axes)
+            self.info = replace(self._describe(series, names, levels[level]), steps=steps)
         except BaseException:  # whatever it is, the file must not stay open
             self._file.close()
             raise

@@ -30,7 +30,7 @@ def read_pixel_size(file: TiffFile, all_series: Sequence[TiffPageSeries], number
     series = all_series[number]
     size: tuple[float, float] | None = None
     if file.is_ome:
-        size = _ome_pixel_size(_ome_pixels(file, all_series, number))
+        size = _ome_pixel_size(ome_pixels(file, all_series, number))
     if size is None and file.imagej_metadata is not None:
         unit = decode_unit(file.imagej_metadata.get("unit", ""))
         if unit in UNITS_UM:
@@ -54,7 +54,7 @@ def read_channel_names(file: TiffFile, all_series: Sequence[TiffPageSeries], num
     """Return the channel names of a series, empty if there are none: OME's, ImageJ's labels, some makers'."""
     series = all_series[number]
     if file.is_ome:
-        pixels = _ome_pixels(file, all_series, number)
+        pixels = ome_pixels(file, all_series, number)
         found = [child for child in pixels if child.tag.endswith("}Channel")] if pixels is not None else []
         return _all_named([child.get("Name", "") for child in found])
     count = dict(zip(series.axes, series.shape, strict=True)).get("C", 0)
@@ -81,7 +81,7 @@ def read_nodata(page: TiffPage) -> float | None:
         return None
 
 
-def _ome_pixels(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> ElementTree.Element | None:
+def ome_pixels(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> ElementTree.Element | None:
     """Return the element Pixels that describes a series in the OME-XML; not every one has pages in the file."""
     try:
         root = ElementTree.fromstring(file.ome_metadata or "")

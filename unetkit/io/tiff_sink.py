@@ -1,4 +1,4 @@
-"""Masks, labels and probabilities as tiled OME-TIFF, written while they are made."""
+"""Masks, labels and probabilities as OME-TIFF, written while they are made."""
 
 from __future__ import annotations
 
@@ -15,23 +15,35 @@ from numpy.typing import NDArray
 from tifffile import TiffWriter
 
 from unetkit.errors import OutputError
-from unetkit.io.image import OutputSpec
+from unetkit.io.image import OutputSpec, Step
 from unetkit.io.levels import cut_bands, level_sizes
 from unetkit.io.partial import errors_of, partial_file
-from unetkit.io.tiff_tiles import TILE, TilePages, tile_size
+from unetkit.io.tiff_levels import link_levels
+from unetkit.io.tiff_tiles import Pieces, TilePages, choose_pieces, tile_size
 
 CLASSIC_BYTES = 2**32 - 2**26
 """Uncompressed pixels that surely fit a classic TIFF with its metadata; larger outputs are BigTIFF."""
+
+TIFFFILE_COMPRESSIONS = {"none": None, "deflate": "zlib", "lzw": "lzw", "zstd": "zstd"}
+
+LZW_GROWTH = 1.5
+"""How much larger LZW makes what cannot be compressed."""
+
+STEP_KEYS = {"Z": "PhysicalSizeZ", "T": "TimeIncrement"}
 
 OME_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
 class TiffSink:
-    """Writes a tiled, deflate-compressed OME-TIFF, which appears under its name when it is whole.
+    """Writes an OME-TIFF, which appears under its name when it is whole.
+
+    Small images are stored in strips, compressed by deflate, as ImageJ without Bio-Formats reads no tiles and no
+    Zstandard; large ones and pyramids in tiles.
 
     Of the plane axes, OME knows T and Z: the first others become Z and T as far as these are free, and with more than
     two plane axes all are flattened into one, Z. Each channel is a page (CYX), as only then it can have a name. The
-    smaller levels of a pyramid are the SubIFDs of their page. The same rows give the same bytes, however they are cut.
+    smaller levels of a pyramid are the SubIFDs of their page; those of an image of one page are pages of the file, too
+    (see `link_levels`). The same rows give the same bytes, however they are cut.
 
     Args:
         path: The file.
@@ -58,21 +70,25 @@ class TiffSink:
         spec = self._spec
         sizes = level_sizes(spec)
         pixels = spec.planes * spec.channels * sum(height * width for height, width in sizes)
-        big = pixels * spec.dtype.itemsize > CLASSIC_BYTES
+        pieces = choose_pieces(spec)
+        growth = LZW_GROWTH if pieces.compression == "lzw" else 1
+        big = pixels * spec.dtype.itemsize * growth > CLASSIC_BYTES
         with (
             errors_of(rows) as safe_rows,
             partial_file(self._path) as partial,
-            TilePages(cut_bands(spec, safe_rows, TILE), sizes, self._path.parent) as pages,
-            TiffWriter(partial, bigtiff=big, byteorder="<", ome=True) as writer,
+            TilePages(cut_bands(spec, safe_rows, pieces.rows), sizes, self._path.parent, pieces) as pages,
         ):
-            first = pages.first()
-            self._write_level(writer, chain(first), 0, sizes)
-            deque(first, maxlen=0)  # tifffile takes as many tiles as it needs: what is left is smaller levels
-            for level in range(1, len(sizes)):
-                self._write_level(writer, pages.level(level, spec.planes), level, sizes)
+            with TiffWriter(partial, bigtiff=big, byteorder="<", ome=True) as writer:
+                first = pages.first()
+                self._write_level(writer, chain(first), 0, sizes, pieces)
+                deque(first, maxlen=0)  # tifffile takes as many pieces as it needs: what is left is smaller levels
+                for level in range(1, len(sizes)):
+                    self._write_level(writer, pages.level(level, spec.planes), level, sizes, pieces)
+            if len(sizes) > 1 and spec.planes * spec.channels == 1:
+                link_levels(partial)
 
     def _write_level(
-        self, writer: TiffWriter, encoded: Iterator[bytes], level: int, sizes: list[tuple[int, int]]
+        self, writer: TiffWriter, encoded: Iterator[bytes], level: int, sizes: list[tuple[int, int]], pieces: Pieces
     ) -> None:
         """Write all pages of one level; level 0 announces the others."""
         spec = self._spec
@@ -84,9 +100,10 @@ class TiffSink:
             encoded,
             shape=(*plane_shape, *channels, height, width),
             dtype=spec.dtype,
-            tile=(tile_size(height), tile_size(width)),
+            tile=(tile_size(height), tile_size(width)) if pieces.tiled else None,
+            rowsperstrip=None if pieces.tiled else pieces.rows,
             photometric="minisblack",
-            compression="zlib",
+            compression=TIFFFILE_COMPRESSIONS[pieces.compression],
             software="unetkit",
             metadata=None if level else _metadata(spec, axes),
             subifds=None if level else len(sizes) - 1,
@@ -107,11 +124,22 @@ def ome_axes(plane_axes: str, plane_shape: tuple[int, ...]) -> tuple[str, tuple[
     return "".join(axis if axis in "TZ" else next(free) for axis in plane_axes), plane_shape
 
 
+def kept_steps(spec: OutputSpec) -> tuple[Step, ...]:
+    """Return the steps along those axes that are stored under their own name, see `ome_axes`."""
+    flattened = len(spec.plane_axes) > 2
+    return tuple(step for step in spec.steps if step.axis in "YX" or (not flattened and step.axis in spec.plane_axes))
+
+
 def _metadata(spec: OutputSpec, axes: str) -> dict[str, Any]:
     # Made from what is written, as a random one would make every file another.
     metadata: dict[str, Any] = {"axes": axes, "Creator": "unetkit", "UUID": str(uuid5(NAMESPACE_URL, repr(spec)))}
+    if spec.name:
+        metadata["Name"] = spec.name
     if spec.pixel_size_um is not None:
         metadata["PhysicalSizeY"], metadata["PhysicalSizeX"] = spec.pixel_size_um  # OME's default unit is µm
+    for step in kept_steps(spec):
+        if step.unit and step.axis in STEP_KEYS:
+            metadata[STEP_KEYS[step.axis]] = step.size  # in µm and s, the default units
     if spec.channel_names:
         metadata["Channel"] = {"Name": list(spec.channel_names)}
     if spec.notes:

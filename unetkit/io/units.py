@@ -1,8 +1,11 @@
-"""Units of length, and what counts as the size of a pixel."""
+"""Units of length and time, and what counts as the size of a pixel."""
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
+
+from unetkit.io.image import Step
 
 LARGEST_PIXEL_UM = 20.0
 """Larger pixels than this are taken for a resolution of print or screens (1270 dpi), not for microscopy."""
@@ -42,6 +45,49 @@ UNITS_UM = {
     "metre": 1e6,
 }
 """Micrometres in a unit of length, as OME, OME-Zarr and ImageJ name them (in lower case)."""
+
+UNITS_S = {
+    "ns": 1e-9,
+    "nanosecond": 1e-9,
+    "µs": 1e-6,  # micro sign
+    "μs": 1e-6,  # Greek mu
+    "us": 1e-6,
+    "microsecond": 1e-6,
+    "ms": 1e-3,
+    "msec": 1e-3,
+    "millisecond": 1e-3,
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "seconds": 1.0,
+    "min": 60.0,
+    "minute": 60.0,
+    "minutes": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+    "hours": 3600.0,
+    "d": 86_400.0,
+    "day": 86_400.0,
+    "days": 86_400.0,
+}
+"""Seconds in a unit of time, as OME, OME-Zarr and ImageJ name them (in lower case)."""
+
+
+def make_step(axis: str, size: Any, unit: Any) -> Step | None:
+    """Return a step in micrometres or seconds; None if the size is none, or the unit is of another kind.
+
+    >>> make_step("Z", "50", "nm"), make_step("T", 2, "minute"), make_step("Z", 0, "µm")
+    (Step(axis='Z', size=0.05, unit='µm'), Step(axis='T', size=120.0, unit='s'), None)
+    """
+    try:
+        number = float(size)
+    except (TypeError, ValueError):
+        return None
+    name = decode_unit(unit or "")
+    factor = (UNITS_S if axis == "T" else UNITS_UM).get(name) if name else 1.0
+    if factor is None or not isfinite(number) or number <= 0:
+        return None
+    return Step(axis, number * factor, ("s" if axis == "T" else "µm") if name else "")
 
 
 def decode_unit(unit: Any) -> str:

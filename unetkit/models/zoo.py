@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from unetkit.errors import ModelError, closest
+from unetkit.io.names import check_local
 
 DEFAULT_MODEL = "nuclei"
 """The model that segments where none is named."""
@@ -38,18 +39,21 @@ def find_model(model: str | Path) -> Path:
     """Return the file of a model that is given by the name of a built-in one, or by its path.
 
     Raises:
-        ModelError: It is a bare name, but neither that of a built-in model nor that of a file.
+        ModelError: There is no such model.
     """
     path = Path(model)
     if (builtin := builtin_path(model)) is not None:
         return builtin
-    if len(path.parts) == 1 and not path.suffix and not path.is_file():
+    if len(path.parts) == 1 and not path.suffix and not path.exists():
         names = builtin_names()
         known = closest(str(model), names) if names else "This installation has none."
         raise ModelError(
             f"There is no built-in model '{model}', nor a file of that name.",
             f"{known} Or give a model.safetensors that `unetkit fit` wrote.",
         )
+    check_local(path)
+    if not path.exists():
+        raise ModelError(f"There is no model file {path}.", "Give a model.safetensors that `unetkit fit` wrote.")
     return path
 
 

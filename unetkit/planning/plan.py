@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from unetkit.data.pairs import Pair
-from unetkit.data.places import Places
+from unetkit.data.places import Places, name_of
 from unetkit.data.split import split_fraction
 from unetkit.errors import ConfigError
 from unetkit.models.weights import trained_on
@@ -97,12 +97,6 @@ def plan(
         if value is not None
     }
     return make_plan({**given, **(settings or {})}, minutes)
-
-
-def name_of(data: str) -> str:
-    """Return what data are called: their folder, or their file without its suffix."""
-    path = Path(data).resolve()
-    return path.name if path.is_dir() else path.stem
 
 
 def make_plan(

@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from unetkit.io.names import printable
 from unetkit.io.partial import check_target, partial_file
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
@@ -60,7 +61,8 @@ def to_yaml(plan: Planned, target: Path) -> str:
         target: Where it will be, for the command in it.
     """
     lines = ["# Planned by `unetkit plan`: a suggestion, of which every value can be changed.", "#"]
-    lines += [f"#   unetkit fit --config {shlex.quote(str(target))}", "#"]
+    command = " ".join(f"unetkit fit --config {shlex.quote(str(target))}".splitlines())
+    lines += [f"#   {printable(command)}", "#"]
     for text in (
         *_facts(plan),
         *([plan.instead] if plan.instead else []),
@@ -101,7 +103,7 @@ def write_plan(plan: Planned, target: Path, *, overwrite: bool) -> None:
     """
     check_target(target, overwrite)
     with partial_file(target) as path:
-        path.write_text(to_yaml(plan, target), encoding="utf-8")
+        path.write_text(to_yaml(plan, target), encoding="utf-8", errors="backslashreplace")  # as JSON and YAML do
 
 
 def _facts(plan: Planned) -> Iterator[str]:

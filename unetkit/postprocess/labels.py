@@ -1,9 +1,9 @@
 """Instance labels of a foreground mask of any size, numbered once across all its tiles, in bounded memory.
 
 The mask is read twice. The first time, each tile tells which of its pixels belong together (connected components, or
-hills, see `Method`) and what touches across its borders. From this, a few numbers for each object, the
-objects of a plane are joined and numbered. The second time the tiles do the same again, and their pixels get the
-numbers.
+hills, see `Method`) and what touches across its borders. From this, a few numbers for each object, the objects of a
+plane are joined, and numbered on from those of the planes before. The second time the tiles do the same again, and
+their pixels get the numbers.
 
 Tiles lie on a grid of their own, whatever the bands are in which the mask comes. The labels depend on neither. In
 memory are a band, a strip of tiles, and for each object and each tile that it reaches into 4 bytes, and about 20 more
@@ -33,7 +33,8 @@ class Labels:
 
     Pixels that touch, diagonally too, are one object, as in skimage.measure.label, ImageJ, CellProfiler and QuPath: a
     nucleus whose outline is a thin diagonal is not torn into pieces. With the method `CONNECTED` the labels are exactly
-    those of `skimage.measure.label(mask > 0)` on each plane; other methods tell such objects apart.
+    those of `skimage.measure.label(mask > 0)` on each plane, counted on from plane to plane; other methods tell such
+    objects apart. Objects of two planes are never joined.
 
     Args:
         bands: (C, h, width) uint8, the mask, 0 for background, and after it what the method takes, that follow each
@@ -45,7 +46,7 @@ class Labels:
         tile: Height and width of the tiles; they change the time and the memory, but not the labels.
 
     Attributes:
-        count: The largest label of any plane.
+        count: Number of objects of all planes; also the largest label, as no two objects share a number.
         dtype: uint16 where that is enough, otherwise uint32.
     """
 
@@ -71,14 +72,15 @@ class Labels:
                 plane.add(part, strip.top, left)
             if strip.bottom == height:
                 numbers, count = plane.number(method.joining_saddle, smallest, method.lowest)
+                numbers[numbers > 0] += np.uint32(self.count)
                 self._numbers.append(numbers)
-                self.count = max(self.count, count)
+                self.count += count
         self.dtype: np.dtype[Any] = np.dtype(np.uint16 if self.count < 1 << 16 else np.uint32)
 
     def rows(self) -> Iterator[NDArray[Any]]:
         """Yield the labels (1, h, width) in order.
 
-        Numbers start at 1 in each plane, in raster order of the objects' first pixels.
+        Numbers run from 1 through all planes, in each in raster order of the objects' first pixels.
         """
         planes = iter(self._numbers)
         for strip in self._strips():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,11 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
+
+from unetkit.io.names import printable
+
+LOADING = "Loading PyTorch ..."
+"""What is said while it is."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -18,7 +24,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def say(message: str) -> None:
     """Print one message as it is, on a line of its own."""
-    console().print(escape(message))
+    console().print(escape(printable(message)))
 
 
 def show(renderable: RenderableType) -> None:
@@ -28,7 +34,25 @@ def show(renderable: RenderableType) -> None:
 
 def complain(problem: str, remedy: str) -> None:
     """Print an error and what to do about it on standard error."""
-    console(stderr=True).print(f"[bold red]Error:[/] {escape(problem)} {escape(remedy)}")
+    console(stderr=True).print(f"[bold red]Error:[/] {escape(printable(problem))} {escape(printable(remedy))}")
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Say on standard error that PyTorch is being loaded, which takes seconds; on a terminal until that is done."""
+    if "torch" in sys.modules:
+        yield
+        return
+    screen = sys.stderr
+    terminal = screen.isatty()
+    screen.write(LOADING if terminal else f"{LOADING}\n")
+    screen.flush()
+    try:
+        yield
+    finally:
+        if terminal:
+            screen.write("\r\x1b[2K")
+            screen.flush()
 
 
 class _PixelRate(ProgressColumn):
@@ -61,7 +85,7 @@ def pixel_progress(*, asked: bool = False) -> Iterator[Callable[[str, int], Call
     with Progress(*columns, console=screen, disable=not (asked or screen.is_terminal or screen.is_jupyter)) as progress:
 
         def start(name: str, pixels: int) -> Callable[[int], None]:
-            task = progress.add_task(escape(name), total=pixels)
+            task = progress.add_task(escape(printable(name)), total=pixels)
             return lambda done: progress.advance(task, done)
 
         yield start

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from unetkit.errors import OutputError
+from unetkit.io.names import printable
 from unetkit.io.partial import partial_file
 
 Display = NDArray[np.uint8]
@@ -197,7 +198,8 @@ class Page:
     def text(self, words: str, left: float, top: float, size: float, **style: Any) -> None:
         """Write one line whose middle is at `top`; `size` is the height of the letters' line in pixels."""
         style = {"color": INK, "ha": "left", "va": "center_baseline", **style}
-        self._figure.text(left / self.width, 1 - top / self.height, words, fontsize=size * 72 / DPI, **style)
+        place = (left / self.width, 1 - top / self.height)
+        self._figure.text(*place, printable(words), fontsize=size * 72 / DPI, parse_math=False, **style)
 
     def line(self, left: float, right: float, top: float, colour: Colour, thickness: float) -> None:
         """Draw a horizontal line."""

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from unetkit.io.files import list_series, open_image
 from unetkit.io.image import ImageInfo
+from unetkit.io.names import printable
 from unetkit.io.pyramid import Series
 from unetkit.models.zoo import builtin_names, builtin_path
 
@@ -62,6 +63,7 @@ def describe_image(info: ImageInfo) -> dict[str, str]:
         "dtype": str(info.dtype),
         "size": f"{values / 1e6:.1f} million values, {values * info.dtype.itemsize / 2**20:.1f} MiB",
         "pixel size": _pixel_size(info.pixel_size_um),
+        **({"steps": ", ".join(str(step) for step in info.steps)} if info.steps else {}),
         "decoded in": "one piece" if info.block == (info.height, info.width) else f"{height} x {width} blocks",
         "compression": info.compression,
         **({"temporary file": _scratch(info.scratch_bytes)} if info.scratch_bytes else {}),
@@ -143,9 +145,9 @@ def describe_machine() -> dict[str, str]:
 
 def facts_table(title: str, facts: dict[str, str]) -> Table:
     """Return a table of facts by name."""
-    table = Table("", "", title=escape(title), title_justify="left", show_header=False)
+    table = Table("", "", title=escape(printable(title)), title_justify="left", show_header=False)
     for name, value in facts.items():
-        table.add_row(name, escape(value))
+        table.add_row(name, escape(printable(value)))
     return table
 
 

@@ -49,7 +49,8 @@ def _details(item: Segmented) -> Iterator[str]:
     """Yield what is to be said of one image."""
     if item.objects is not None:
         left_out = describe_left_out(item.min_size, item.min_confidence)
-        yield f"{count(item.objects, 'object')}{left_out and ', without those of '}{left_out}."
+        where = f" in {item.planes:,} planes, numbered on from plane to plane" if item.planes > 1 else ""
+        yield f"{count(item.objects, 'object')}{where}{left_out and ', without those of '}{left_out}."
     if item.image_classes:
         yield f"Image class: {describe_classes(item.image_classes)}."
     if item.skipped:

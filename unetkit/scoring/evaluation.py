@@ -20,6 +20,7 @@ from unetkit.errors import DataError
 from unetkit.io.files import find_images, image_stem, is_folder
 from unetkit.io.image import ImageSource
 from unetkit.io.masks import CUT, Meaning, decide_file, say_taken
+from unetkit.io.names import check_local
 from unetkit.scoring.instances import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
 from unetkit.scoring.masks import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes
 from unetkit.scoring.result import Evaluation, Row, Settings
@@ -104,6 +105,7 @@ def pair_masks(prediction: Path, truth: Path) -> list[tuple[Path, Path]]:
         DataError: A path does not exist, one is a folder and the other is not, or the stems do not match one to one.
     """
     for path in (prediction, truth):
+        check_local(path)
         if not path.exists():
             raise DataError(f"{path} does not exist.", "Give a mask or a folder of masks.")
     if is_folder(prediction) != is_folder(truth):

@@ -9,7 +9,7 @@ from operator import add
 from rich.table import Table
 
 from unetkit.scoring.instances import InstanceCounts, InstanceScores, mean_instance_scores
-from unetkit.scoring.table import empty_table, worst
+from unetkit.scoring.table import cell, empty_table, worst
 
 HEADINGS = ("AP 0.5", "Mean AP", "F1", "Precision", "Recall", "PQ", "Objects / true")
 
@@ -43,7 +43,7 @@ class InstanceEvaluation:
         """Return a table for the terminal: the images (the worst of them if there are many), mean and pooled scores."""
         table = empty_table(HEADINGS, HEADINGS[0], len(self.rows))
         for name, counts in worst(list(self.rows.items()), lambda row: row[1].scores.ap[0]):
-            table.add_row(name, *_cells(counts.scores), _sizes(counts))
+            table.add_row(cell(name), *_cells(counts.scores), _sizes(counts))
         table.add_section()
         table.add_row(f"Mean of {len(self.rows)}", *_cells(self.mean), style="bold")
         table.add_row("Pooled", *_cells(self.pooled), _sizes(self.counts), style="bold")

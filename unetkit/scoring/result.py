@@ -18,7 +18,7 @@ from unetkit.io.partial import check_target, partial_file
 from unetkit.scoring.instance_result import InstanceEvaluation
 from unetkit.scoring.instances import InstanceCounts
 from unetkit.scoring.scores import Counts, Scores, mean_scores
-from unetkit.scoring.table import empty_table, worst
+from unetkit.scoring.table import cell, empty_table, worst
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,8 @@ class Evaluation:
         headings = ("Dice", "IoU", "Precision", "Recall", f"Boundary F1 ({self.settings.tolerance:g} px)", "Accuracy")
         table = empty_table(headings, "Dice", len(self.rows))
         for row in worst(self.rows, lambda row: row.scores.dice):
-            table.add_row(f"{row.name}, class {row.class_number}" if several else row.name, *_cells(row.scores))
+            name = cell(row.name)
+            table.add_row(f"{name}, class {row.class_number}" if several else name, *_cells(row.scores))
         table.add_section()
         if several:
             for class_number in range(1, self.settings.classes):
@@ -182,4 +183,4 @@ def _flat(row: Row) -> dict[str, Any]:
 def _write_text(path: Path, text: str, overwrite: bool) -> None:
     check_target(path, overwrite)
     with partial_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
+
+from unetkit.io.names import printable
 
 TABLE_ROWS = 20
 """Rows of images that a table shows at most."""
@@ -28,6 +31,11 @@ def empty_table(headings: Sequence[str], order: str, images: int) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right")
     return table
+
+
+def cell(name: str) -> str:
+    """Return the name of an image as a table shows it, whatever signs are in it."""
+    return escape(printable(name))
 
 
 def worst(rows: Sequence[Row], score: Callable[[Row], float]) -> Sequence[Row]:

@@ -21,7 +21,7 @@ from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
 from unetkit.report.console import say
 from unetkit.training.base import NetworkModule
 from unetkit.training.budget import budget_of
-from unetkit.training.settings import CONFIG_FILE
+from unetkit.training.keys import CONFIG_FILE
 
 METRICS_FILE = "metrics.csv"
 IMAGE_SCORES = ("val_image_auroc", "val_image_accuracy", "val_image_sensitivity", "val_image_specificity")

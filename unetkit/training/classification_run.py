@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
 from lightning.pytorch import Trainer
 
 from unetkit.data.labelled import LabelledData
+from unetkit.data.places import name_of
 from unetkit.models.image_head import ImageClassifier, decide
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
-from unetkit.planning.plan import name_of
 from unetkit.report.console import say, show
 from unetkit.report.judged import JudgedItem, judged_picture
 from unetkit.scoring.image_scores import ImageScores, outcome_names, score_images
@@ -25,6 +21,7 @@ from unetkit.training.classification import ClassificationModule
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation
 from unetkit.training.fold_runs import FoldCLI, fit_folds
+from unetkit.training.keys import FIT_LABELS
 from unetkit.training.run import (
     PICTURE_FILE,
     End,
@@ -41,22 +38,11 @@ SCORES_FILE = "scores.json"
 TARGET = "classes.csv --output classes"
 """What `segment` is told to write."""
 
-DESCRIPTION = """Train a network on labels of whole images, without masks.
-
-  unetkit fit --data.image_labels films.csv --model.image_classes [pneumonia]
-
-The run folder runs/NAME gets the resolved config, model.safetensors (the best by the area under the ROC curve over the
-validation images), last.ckpt to resume from, metrics.csv, scores.json with the scores of each class and the confusion
-table, and validation.png with the images that are judged worst. With --data.folds 5 it gets a run folder for each fold,
-and cross_validation.json with the mean and spread of their validation scores.
-"""
-
 
 class ClassificationCLI(RunCLI):
     """The command line of `fit` where there are labels of whole images and no masks."""
 
-    verb = "fit"
-    description = DESCRIPTION
+    settings = FIT_LABELS
     module = ClassificationModule
     data = LabelledData
     scores = IMAGE_SCORES
@@ -89,13 +75,6 @@ class ClassificationResult:
     details: ImageScores | None
     epoch: int
     interrupted: bool
-
-
-def has_labels_alone(args: list[str]) -> bool:
-    """Say whether the arguments of `fit` name labels of whole images (data.image_labels), and no masks (data.train)."""
-    given = {arg.removeprefix("--").split("=", 1)[0] for arg in args if arg.startswith("--")}
-    given |= {f"data.{key}" for path in _configs(args) for key in _keys(path, "data")}
-    return "data.image_labels" in given and "data.train" not in given
 
 
 def fit_labels(args: list[str], *, resume: bool) -> ClassificationResult | CrossValidation:
@@ -192,21 +171,3 @@ def _report_details(details: ImageScores, folder: Path) -> None:
             "these images have their largest sum there (stored in the model)."
         )
     say(f"Scores: {folder / SCORES_FILE}. Picture of the images that are judged worst: {folder / PICTURE_FILE}")
-
-
-def _configs(args: list[str]) -> Iterator[str]:
-    """Yield the configuration files that arguments name."""
-    for arg, following in pairwise([*args, ""]):
-        if arg == "--config":
-            yield following
-        elif arg.startswith("--config="):
-            yield arg.removeprefix("--config=")
-
-
-def _keys(path: str, group: str) -> list[str]:
-    """Return the keys that a configuration file sets in a group; none if it cannot be read, which the parser says."""
-    try:
-        content: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        return [key for key, value in content[group].items() if value is not None]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, AttributeError):
-        return []

@@ -14,14 +14,15 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from unetkit.data.base import TrainingData
 from unetkit.errors import ConfigError, OutputError
 from unetkit.io.partial import partial_file
-from unetkit.parsing import parse
+from unetkit.parsing import MODE, parse
 from unetkit.report.console import say
 from unetkit.training.base import NetworkModule
 from unetkit.training.budget import Budget
-from unetkit.training.checkpoint import CHECKPOINT_FILE, has_checkpoint, read_checkpoint, read_settings
+from unetkit.training.checkpoint import has_checkpoint, read_checkpoint, read_settings
 from unetkit.training.cross_validation import fold_folder
+from unetkit.training.keys import CONFIG_FILE, Settings, cannot_resume, value_of_resume
 from unetkit.training.run import TRAINER_DEFAULTS, make_trainer
-from unetkit.training.settings import CONFIG_FILE, Changes, changes, check_changes, check_config, describe_changes
+from unetkit.training.settings import Changes, changes, check_changes, check_config, describe_changes
 
 OF_A_FOLD = ("data.fold", "runs", "name", "resume")
 """Settings of a fold that are not those of its cross-validation."""
@@ -31,16 +32,14 @@ class RunCLI(LightningCLI):
     """LightningCLI with a run folder.
 
     Attributes:
-        verb: What the command is called.
-        description: What its help begins with.
+        settings: What it takes.
         module: What is trained.
         data: What it is trained on.
         scores: Names of the validation scores, the one that decides which model is kept first.
         changed: Settings that a resumed run has otherwise than it began.
     """
 
-    verb: str
-    description: str
+    settings: Settings
     module: type[NetworkModule]
     data: type[TrainingData]
     scores: tuple[str, ...]
@@ -65,32 +64,17 @@ class RunCLI(LightningCLI):
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             parser_kwargs={
-                "prog": f"unetkit {self.verb}",
-                "description": self.description,
+                "prog": f"unetkit {self.settings.verb}",
                 "exit_on_error": False,
                 "allow_abbrev": False,  # a key that is misspelt must not pass for the one that it begins
+                "parser_mode": MODE,
             },
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what concerns the run folder."""
-        parser.add_argument("--runs", type=str, default="runs", help="Folder of the run folders.")
-        parser.add_argument(
-            "--name", type=str | None, default=None, help="Name of the run; by default the config's name and a number."
-        )
-        parser.add_argument(
-            "--resume",
-            type=str | None,
-            default=None,
-            help="Run folder to go on with, from its last whole epoch and with its config.",
-        )
-        parser.add_argument(
-            "--minutes",
-            type=float | None,
-            default=None,
-            help="Time that the whole command may take, in minutes: the learning rate follows the clock, and the run "
-            "ends within it. Without trainer.max_epochs, time alone ends it.",
-        )
+        for option in self.settings.own:
+            parser.add_argument(f"--{option.name}", type=option.type, default=option.default, help=option.help)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, naming the closest key for one that does not exist."""
@@ -142,7 +126,7 @@ class RunCLI(LightningCLI):
         kept = self.config.clone()
         kept.resume = None
         found = changes(before, self.parser.dump(kept, skip_unset=False))
-        check_changes(found, folder, self.verb)
+        check_changes(found, folder, self.settings.verb)
         return found
 
     def save_config(self, folder: Path) -> None:
@@ -160,7 +144,7 @@ class RunCLI(LightningCLI):
         if self.config.name:
             folder = runs / str(self.config.name)
             if folder.exists():
-                go_on = f"go on with that run: unetkit {self.verb} --resume {folder}"
+                go_on = f"go on with that run: unetkit {self.settings.verb} --resume {folder}"
                 other = go_on if self.can_resume(folder) else "delete that folder"
                 raise OutputError(f"The run folder {folder} exists already.", f"Choose another --name, or {other}.")
             return folder
@@ -170,7 +154,7 @@ class RunCLI(LightningCLI):
 
     def default_name(self) -> str:
         """Return what a run is called without a name or a configuration file."""
-        return self.verb
+        return self.settings.verb
 
     @staticmethod
     def can_resume(folder: Path) -> bool:
@@ -184,14 +168,11 @@ class RunCLI(LightningCLI):
         Raises:
             UnetkitError: That is not possible.
         """
-        folder = _value_of_resume(args)
+        folder = value_of_resume(args)
         if folder is None:
             return None
         if not cls.can_resume(folder):
-            raise ConfigError(
-                f"{folder} is not a run that can be resumed: it needs {CONFIG_FILE} and {CHECKPOINT_FILE}.",
-                "Give a folder under runs/ whose first epoch was finished.",
-            )
+            raise cannot_resume(folder)
         own = has_checkpoint(folder)
         begun = folder if own else next((fold for fold in folder.glob("fold-*") if has_checkpoint(fold)), None)
         stored = None if begun is None else read_checkpoint(begun).settings
@@ -200,13 +181,3 @@ class RunCLI(LightningCLI):
         elif not (folder / CONFIG_FILE).is_file():
             raise ConfigError(f"{folder} has no {CONFIG_FILE}, and its checkpoint holds none.", "Put it back.")
         return folder
-
-
-def _value_of_resume(args: list[str]) -> Path | None:
-    """Return the value of --resume: the config that it names has to be parsed before all other arguments."""
-    for i, arg in enumerate(args):
-        if arg == "--resume" and i + 1 < len(args):
-            return Path(args[i + 1])
-        if arg.startswith("--resume="):
-            return Path(arg.removeprefix("--resume="))
-    return None

@@ -10,63 +10,30 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from unetkit.data.datamodule import SegmentationData
+from unetkit.data.places import name_of
 from unetkit.errors import ConfigError
 from unetkit.parsing import parse
-from unetkit.planning.plan import make_plan, name_of
+from unetkit.planning.plan import make_plan
 from unetkit.planning.write import describe, settings_of
 from unetkit.report.console import say
 from unetkit.training.budget import budget_of, spell_use
 from unetkit.training.callbacks import SCORES
-from unetkit.training.classification_run import ClassificationResult, fit_labels, has_labels_alone
+from unetkit.training.classification_run import ClassificationResult, fit_labels
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation, fold_folder
 from unetkit.training.fold_runs import FoldCLI, fit_folds
+from unetkit.training.keys import CONFIG_FILE, FIT, check_names_data, has_labels_alone
 from unetkit.training.module import SegmentationModule
 from unetkit.training.run import PICTURE_FILE, RunResult, quiet_lightning, say_best, say_how_to_go_on, train
-from unetkit.training.settings import CONFIG_FILE
-
-DESCRIPTION = """Train a U-Net on a folder of images and masks.
-
-A configuration file gives the settings (see configs/), and every one of them can be given on the command line too:
-
-  unetkit fit --config configs/nuclei.yaml --data.train my_images --trainer.max_epochs 20
-
-Without a configuration file the settings that are not given are chosen for the data and this machine, as by
-`unetkit plan`:
-
-  unetkit fit --data.train my_images --minutes 10
-
-With --minutes the whole command takes that long, on a busy machine too. Where the built-in model is as good already as
-training can be expected to make it, it says so first.
-
-The run folder runs/NAME gets the resolved config, model.safetensors (the best by validation Dice), last.ckpt to resume
-from, metrics.csv and a picture of validation images with the contours of truth and prediction. With --data.folds 5 it
-gets a run folder for each fold, and cross_validation.json with the mean and spread of their validation scores.
-
-Labels of whole images can be trained beside masks, or without any (then data.train is left out):
-
-  unetkit fit --data.image_labels films.csv --model.image_classes [pneumonia]
-"""
 
 
 class FitCLI(RunCLI):
     """The command line of `fit`."""
 
-    verb = "fit"
-    description = DESCRIPTION
+    settings = FIT
     module = SegmentationModule
     data = SegmentationData
     scores = SCORES
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what concerns the run folder, and how settings are chosen."""
-        super().add_arguments_to_parser(parser)
-        parser.add_argument(
-            "--plan",
-            type=bool,
-            default=True,
-            help="Whether settings are chosen for the data where there is no configuration file.",
-        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; without a config, choose what is not given."""
@@ -96,7 +63,7 @@ def fit(args: list[str], began: float | None = None) -> RunResult | CrossValidat
     Raises:
         UnetkitError: The settings or the data do not fit, or there is nothing to resume.
     """
-    _check_data(args)
+    check_names_data(args)
     resume = FitCLI.resumed(args)
     if resume is not None:
         if fold_folder(resume, 0).is_dir() and len(args) > (2 if "--resume" in args else 1):
@@ -124,17 +91,6 @@ def say_time(trainer: Trainer, data: SegmentationData) -> None:
     keeper = budget_of(trainer)
     if keeper is not None:
         say(spell_use(keeper, data.covering(), trainer.current_epoch))
-
-
-def _check_data(args: list[str]) -> None:
-    """Raise a ConfigError if nothing on the command line says what to train on."""
-    sources = ("--data", "--config", "--resume", "--help", "-h", "--print_config")
-    if not any(arg.startswith(sources) for arg in args):
-        raise ConfigError(
-            "--data.train must be given.",
-            "Name a folder with the folders images and masks in it, or a configuration file (--config); or labels of "
-            "whole images without masks (--data.image_labels).",
-        )
 
 
 def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_m
 from unetkit.report.console import say
 from unetkit.report.restored import restoration_picture
 from unetkit.training.command import RunCLI
+from unetkit.training.keys import CONFIG_FILE, PRETRAIN
 from unetkit.training.measuring import HALO_IMAGES
 from unetkit.training.pretrain import PretrainModule
 from unetkit.training.run import (
@@ -28,28 +29,16 @@ from unetkit.training.run import (
     say_best,
     say_how_to_go_on,
 )
-from unetkit.training.settings import CONFIG_FILE
 
 SCORES = ("val_r2", "val_loss")
 PICTURE_FILE = "restored.png"
 PICTURE_CROPS = 6
 
-DESCRIPTION = """Train a U-Net to restore damaged images, without masks: to clean images, or as a start for `fit`.
-
-  unetkit pretrain --config configs/pretrain.yaml --data.images my_images
-  unetkit segment noisy.tif clean.tif --output restored --model runs/pretrain-1/model.safetensors
-  unetkit fit --config configs/nuclei.yaml --data.train my_data --model.weights runs/pretrain-1/model.safetensors
-
-The run folder runs/NAME gets the resolved config, model.safetensors (the best by the share of the variance of hidden
-pixels that it restores), last.ckpt to resume from, metrics.csv and a picture of damaged, restored and clean crops.
-"""
-
 
 class PretrainCLI(RunCLI):
     """The command line of `pretrain`."""
 
-    verb = "pretrain"
-    description = DESCRIPTION
+    settings = PRETRAIN
     module = PretrainModule
     data = ImageData
     scores = SCORES

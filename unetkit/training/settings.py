@@ -13,8 +13,7 @@ from unetkit.errors import ConfigError
 from unetkit.io.partial import partial_file
 from unetkit.models.segmenter import MODEL_FILE
 from unetkit.report.console import say
-
-CONFIG_FILE = "config.yaml"
+from unetkit.training.keys import CONFIG_FILE
 
 MAY_CHANGE = (
     *(

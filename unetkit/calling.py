@@ -1,0 +1,256 @@
+"""Call a function with arguments from the command line: its typed signature and its docstring are the options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, is_dataclass
+from inspect import Parameter, getdoc, signature
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import docstring_parser
+
+from unetkit.errors import ConfigError, closest
+from unetkit.help_text import entry_of, help_page
+from unetkit.options import Option, heading, options_of
+from unetkit.report.console import say
+from unetkit.values import SEVERAL, from_file, from_word, item_of
+
+CONFIG = Option("config", Path | None, None, "YAML file with any of these options, by their names.")
+HELP = Option("help", bool, False, "Show this text.")
+
+OPTION = re.compile(r"--?[^\W\d_][^\s=]*(=.*)?", re.DOTALL)
+"""A word that names an option; "-1", "-" and "- a.tif" do not."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What a function takes from the command line.
+
+    Attributes:
+        name: What the command is called.
+        about: What it does.
+        positional: Arguments that have a place instead of a name; only the first can be a list.
+        named: The others, by the heading of their group.
+        parts: Names of the fields of each parameter that is a dataclass.
+    """
+
+    name: str
+    about: str
+    positional: list[Option]
+    named: dict[str, list[Option]]
+    parts: dict[str, list[str]]
+
+    @property
+    def options(self) -> list[Option]:
+        """All that has a name."""
+        return [option for group in self.named.values() for option in group]
+
+    @property
+    def see_help(self) -> str:
+        """Where to read on."""
+        return f"See `unetkit {self.name} --help` for all options and their values."
+
+
+def call(function: Callable[..., Any], name: str, args: Sequence[str]) -> Any:
+    """Call a function with arguments from the command line.
+
+    Parameters without a default are positional; positional-only ones with a default may be left out. Of the others,
+    those that are False by default are flags. A parameter that is a list takes one or more values. One whose type is a
+    dataclass stands for its fields, each an option of its own under the heading of the dataclass. A YAML file with
+    options can be given as `--config FILE`; what the command line says goes over it. Names of files and options can be
+    mixed in any order; text and file names are taken as they are, whatever signs are in them.
+
+    Args:
+        function: What to call.
+        name: What the command is called in its help.
+        args: The command line.
+
+    Returns:
+        What the function returns; None if help was asked for.
+
+    Raises:
+        ConfigError: The command line does not fit the signature, or a dataclass refuses its values.
+    """
+    verb = _read(function, name)
+    words = list(args)
+    if any(word in ("-h", "--help") for word in takewhile(lambda word: word != "--", words)):
+        say(_help(verb))
+        return None
+    named, places = _sort(words, verb)
+    values = {option.name: option.default for option in (*verb.positional, *verb.options)}
+    if "config" in named:
+        values |= _read_file(Path(named.pop("config")), verb)
+    values |= named | _place(places, verb, values)
+    hints = get_type_hints(function)
+    values |= {group: hints[group](**{field: values[field] for field in own}) for group, own in verb.parts.items()}
+    parameters = signature(function).parameters
+    first = [key for key, parameter in parameters.items() if parameter.kind is Parameter.POSITIONAL_ONLY]
+    return function(*[values[key] for key in first], **{key: values[key] for key in parameters if key not in first})
+
+
+def _read(function: Callable[..., Any], name: str) -> Verb:
+    """Read the signature and the docstring of a function."""
+    docstring = docstring_parser.parse(getdoc(function) or "")
+    texts = {entry.arg_name: entry.description or "" for entry in docstring.params}
+    hints = get_type_hints(function)
+    positional: list[Option] = []
+    named: dict[str, list[Option]] = {"Options": []}
+    parts: dict[str, list[str]] = {}
+    for parameter in signature(function).parameters.values():
+        hint, default = hints[parameter.name], parameter.default
+        option = Option(parameter.name, hint, default, texts.get(parameter.name, ""))
+        if isinstance(hint, type) and is_dataclass(hint):
+            fields = options_of(hint() if default is Parameter.empty else default)
+            named[heading(hint)] = fields
+            parts[parameter.name] = [field.name for field in fields]
+        elif default is Parameter.empty or parameter.kind is Parameter.POSITIONAL_ONLY:
+            positional.append(option)
+        else:
+            named["Options"].append(option)
+    named["Options"] += [CONFIG, HELP]
+    about = "\n\n".join(text for text in (docstring.short_description, docstring.long_description) if text)
+    return Verb(name, about, positional, named, parts)
+
+
+def _help(verb: Verb) -> str:
+    """Return the help of a command."""
+    places = [option.name + (SEVERAL if item_of(option.type) else "") for option in verb.positional]
+    optional = [option.default is not Parameter.empty for option in verb.positional]
+    usage = " ".join(f"[{place}]" if free else place for place, free in zip(places, optional, strict=True))
+    entries = [(place, entry_of(option, place)[1]) for place, option in zip(places, verb.positional, strict=True)]
+    groups = {"Arguments": entries} | {
+        title: [entry_of(option, _word(option.name)) for option in options] for title, options in verb.named.items()
+    }
+    return help_page(f"unetkit {verb.name} {usage} [options]".replace("  ", " "), verb.about, groups)
+
+
+def _word(name: str) -> str:
+    """Return an option as it is written on the command line; underscores are understood too."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _sort(words: list[str], verb: Verb) -> tuple[dict[str, Any], list[str]]:
+    """Return the values of the options by name, and the words that belong to none."""
+    known = {_word(option.name): option for option in verb.options}
+    named: dict[str, Any] = {}
+    places: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return named, places + rest
+        if not OPTION.fullmatch(word):
+            places.append(word)
+            continue
+        key, equals, value = word.partition("=")
+        option = known.get(key.replace("_", "-"))
+        if option is None:
+            raise _unknown(word, key, verb)
+        following = list(takewhile(lambda next_: next_ != "--" and not OPTION.fullmatch(next_), rest))
+        if option.is_flag:
+            named[option.name] = True if not equals else from_word(option.name, value, bool)
+            continue
+        if equals:
+            named[option.name] = _values(option, [value])
+            continue
+        if not following:
+            raise _bare(key, rest, verb)
+        taken = following if item_of(option.type) is not None else following[:1]
+        named[option.name] = _values(option, taken)
+        del rest[: len(taken)]
+    return named, places
+
+
+def _values(option: Option, words: list[str]) -> Any:
+    """Return the value of an option from its words."""
+    item = item_of(option.type)
+    if item is None:
+        return from_word(option.name, words[0], option.type)
+    return [from_word(option.name, word, item) for word in words]
+
+
+def _place(places: list[str], verb: Verb, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the arguments that have a place. Of a list all but those of the others belong to it.
+
+    Args:
+        places: The words.
+        verb: The command.
+        values: What is known without them, from a file.
+    """
+    positional = verb.positional
+    if not places and all(values[option.name] is not Parameter.empty for option in positional):
+        return {}
+    several = bool(positional) and item_of(positional[0].type) is not None
+    more = len(places) - len(positional)
+    if more > 0 and not several:
+        raise ConfigError(
+            f"'{places[len(positional)]}' is one argument too many.", f"Options begin with --. {verb.see_help}"
+        )
+    if several and more >= 0:
+        shares = [places[: more + 1], *([word] for word in places[more + 1 :])]
+    else:
+        shares = [[word] for word in places]
+    found = {option.name: _values(option, share) for option, share in zip(positional, shares, strict=False)}
+    missing = [option.name for option in positional if (values | found)[option.name] is Parameter.empty]
+    if missing:
+        greedy = [_word(option.name) for option in verb.options if item_of(option.type)]
+        hint = f" What follows {' or '.join(greedy)} belongs to it, so write file names before it." if greedy else ""
+        raise ConfigError(f"{' and '.join(missing)} must be given.", verb.see_help + hint)
+    return found
+
+
+def _unknown(word: str, key: str, verb: Verb) -> ConfigError:
+    """Return the error for an option that there is not."""
+    name = key.lstrip("-").replace("-", "_")
+    if not word.startswith("--"):
+        return ConfigError(
+            f"There is no option '{word}'.", f"A file of that name is written ./{word}, or after a word --."
+        )
+    return ConfigError(f"There is no setting '{name}'.", closest(name, [option.name for option in verb.options]))
+
+
+def _bare(key: str, rest: list[str], verb: Verb) -> ConfigError:
+    """Return the error for an option without a value."""
+    dash = f"; one that begins with a dash as {key}={rest[0]}" if rest and not rest[0].startswith("--") else ""
+    return ConfigError(f"{key} was given without a value.", f"Write the value after it{dash}. {verb.see_help}")
+
+
+def _read_file(path: Path, verb: Verb) -> dict[str, Any]:
+    """Read a file of options.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"There is no configuration file {path}.", "Give an existing YAML file with --config."
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"The configuration file {path} cannot be read: {error.strerror}.",
+            "Give a YAML file that you may read with --config.",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("The file given by --config is not text.", "Give a YAML file.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"The configuration file {path} is not YAML that can be read ({' '.join(str(error).split())}).",
+            "Correct that line: an option is 'name: value'.",
+        ) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"The configuration file {path} names no options.", "Write lines such as 'name: value'.")
+    known = {option.name: option for option in (*verb.positional, *verb.options) if option is not CONFIG}
+    names = {str(key).replace("-", "_"): value for key, value in content.items()}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"There is no setting '{name}'.", closest(name, known))
+    return {name: from_file(name, value, known[name].type) for name, value in names.items()}

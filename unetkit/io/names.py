@@ -1,0 +1,38 @@
+"""Names of files that need care: addresses, which are no files on this machine, and names that are not plain text."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from unetkit.errors import ImageError
+
+ADDRESS = re.compile(r"(https?|s3|gs|gcs|az|abfss?|ftp|sftp|file):/", re.IGNORECASE)
+"""How addresses begin; a `Path` keeps one of their two slashes."""
+
+
+CONTROLS = {code: rf"\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\t\n"}
+"""Characters that steer a terminal and that XML does not allow, and how they are written out."""
+
+
+def printable(name: str) -> str:
+    r"""Return a name as text that every terminal and every file format takes: other bytes are written out.
+
+    >>> printable("b\udce4r\x1b.tif")
+    'b\\udce4r\\x1b.tif'
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8").translate(CONTROLS)
+
+
+def check_local(path: str | Path) -> None:
+    """Check that a name is not an address, unless a file of that very name exists.
+
+    Raises:
+        ImageError: It is one.
+    """
+    if ADDRESS.match(str(path)) and not Path(path).exists():
+        address = re.sub(r"^(\w+):/(?!/)", r"\1://", str(path))
+        raise ImageError(
+            f"{address} is an address, and unetkit reads and writes files on this machine only.",
+            "Download it, or mount its store as a folder, and give the path.",
+        )

@@ -1,0 +1,130 @@
+"""The `labels` group of an OME-Zarr image, which names the masks and labels in it: viewers show no others."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from unetkit.errors import OutputError
+from unetkit.io.partial import cannot_write
+
+LABELS = "labels"
+
+WAIT_SECONDS = 60
+"""How long another run may take to add a name."""
+
+
+@dataclass(frozen=True)
+class LabelPlace:
+    """The place of a label image in an OME-Zarr image.
+
+    Attributes:
+        group: The folder of the group `labels`; it may be missing yet.
+        zarr_format: 2 (OME-Zarr up to 0.4) or 3 (0.5), which all groups of an image share.
+    """
+
+    group: Path
+    zarr_format: Literal[2, 3]
+
+
+def find_label_place(path: Path) -> LabelPlace | None:
+    """Return where a Zarr lies in the `labels` of an OME-Zarr image; None if it lies elsewhere.
+
+    Raises:
+        OutputError: The metadata of the image or of its labels are damaged.
+    """
+    group = Path(os.path.abspath(path)).parent  # noqa: PTH100  # a link stays what it is called
+    if group.name != LABELS:
+        return None
+    for place, name in ((LabelPlace(group, 3), "zarr.json"), (LabelPlace(group, 2), ".zattrs")):
+        if "multiscales" in _ome(_read_json(group.parent / name), place.zarr_format):
+            _names(_read_json(_metadata_file(place)), place)
+            return place
+    return None
+
+
+def register_label(path: Path) -> None:
+    """Add a label image to the list of its image's labels, if it lies in one; nothing else of the image is touched.
+
+    Raises:
+        OutputError: The list cannot be read or written.
+    """
+    place = find_label_place(path)
+    if place is None:
+        return
+    lock = FileLock(place.group / ".unetkit.lock", timeout=WAIT_SECONDS)
+    try:
+        with lock:
+            _add_name(place, path.name)
+            Path(lock.lock_file).unlink(missing_ok=True)  # before it is released, see `claimed`
+    except Timeout:
+        raise OutputError(
+            f"{place.group} is locked by another program.", f"Add '{path.name}' to its list of labels yourself."
+        ) from None
+    except OSError as error:
+        raise cannot_write(_metadata_file(place), error) from error
+
+
+def _add_name(place: LabelPlace, name: str) -> None:
+    """Add a name to the list, which is replaced as a whole."""
+    file = _metadata_file(place)
+    content = _read_json(file)
+    names = _names(content, place)
+    if name in names:
+        return
+    if place.zarr_format == 3:
+        content = {"zarr_format": 3, "node_type": "group", **content}
+        attributes = content.setdefault("attributes", {})
+        attributes["ome"] = {"version": "0.5", **_ome(content, 3), LABELS: [*names, name]}
+    else:
+        content[LABELS] = [*names, name]
+        _write_json(place.group / ".zgroup", {"zarr_format": 2})
+    _write_json(file, content)
+
+
+def _metadata_file(place: LabelPlace) -> Path:
+    return place.group / ("zarr.json" if place.zarr_format == 3 else ".zattrs")
+
+
+def _ome(content: dict[str, Any], zarr_format: int) -> dict[str, Any]:
+    """Return the OME metadata in those of a group."""
+    ome = (content.get("attributes") or {}).get("ome") if zarr_format == 3 else content
+    return ome if isinstance(ome, dict) else {}
+
+
+def _names(content: dict[str, Any], place: LabelPlace) -> list[str]:
+    names = _ome(content, place.zarr_format).get(LABELS, [])
+    if not isinstance(names, list):
+        raise _damaged(_metadata_file(place))
+    return names
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    """Return the content of a file of metadata, empty if there is none."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise _damaged(file) from error
+    if not isinstance(content, dict):
+        raise _damaged(file)
+    return content
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    partial = file.with_name(f"{file.name}.partial")
+    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+    partial.replace(file)
+
+
+def _damaged(file: Path) -> OutputError:
+    return OutputError(
+        f"The metadata in {file} cannot be read, so no label can be added there.",
+        "Mend it, or write the output outside of the image.",
+    )
