@@ -310,7 +310,7 @@ def test_a_run_never_ends_with_less_than_the_model_that_it_started_from(
     run: tuple[Path, str], fit_cells: Fit, tmp_path: Path
 ) -> None:
     start = run[0] / "model.safetensors"
-    choices = ("--model.weights", str(start), "--model.lr", "10", "--model.ema_decay", "0", "--name", "worse")
+    choices = ("--model.weights", str(start), "--model.lr", "1", "--model.ema_decay", "0", "--name", "worse")
     code, out = fit_cells(tmp_path, *choices)
     assert code == 0
     kept = tmp_path / "worse" / "model.safetensors"
