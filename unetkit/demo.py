@@ -48,8 +48,8 @@ MARKER = ".unetkit-demo"
 
 FIT = """
     --plan false --model.encoder resnet18 --model.depth 4 --model.decoder_channels [64,32,16,16] --model.lr 0.003
-    --data.val 0.15 --data.crop 128 --data.batch_size 8 --data.crops_per_epoch 160 --data.augment light
-    --trainer.max_epochs 8 --minutes 1.4
+    --data.val 0.15 --data.crop 128 --data.batch_size 4 --data.crops_per_epoch 160 --data.augment light
+    --trainer.max_epochs 8 --minutes 1.6
 """
 """Settings for a model in about a minute on two processor cores; a slow machine stops earlier, with fewer epochs."""
 

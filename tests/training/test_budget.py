@@ -14,7 +14,7 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.errors import ConfigError
 from unetkit.models.segmenter import read_spec
 from unetkit.training.budget import Budget, BudgetKeeper, budget_of, spell_seconds, spell_use
-from unetkit.training.fit import FitCLI
+from unetkit.training.fit import FitCLI, FitFoldCLI
 from unetkit.training.module import SegmentationModule
 from unetkit.training.run import RunResult, make_trainer, train
 from unetkit.training.schedule import rate_factor
@@ -129,6 +129,11 @@ def test_a_resumed_run_has_the_time_that_was_left(cells: Path, tmp_path: Path) -
     keeper = budget_of(trainer)
     assert keeper is not None
     assert keeper.crops == trained
+    _, trainer = fit_in(160, fourth := Clock(), tmp_path / "run", cells)  # with more time it goes on
+    keeper = budget_of(trainer)
+    assert keeper is not None
+    assert 144 <= keeper.elapsed() <= 160
+    assert fourth.rates[10][1] == pytest.approx(0.001 * rate_factor("one_cycle", 0.55), rel=0.2)
 
 
 def test_no_time_to_train_in_is_an_error_before_training(cells: Path, tmp_path: Path) -> None:
@@ -166,6 +171,18 @@ def test_minutes_and_a_configuration_go_together(cells: Path, tmp_path: Path) ->
     without = FitCLI(["--config", str(config), "--minutes", "null"])
     assert budget_of(without.trainer) is None
     assert without.trainer.max_epochs == 50
+
+
+def test_folds_share_the_time(cells: Path, tmp_path: Path) -> None:
+    words = ["--data.train", str(cells), "--data.folds", "2", "--plan", "false", "--minutes", "4"]
+    args = [*words, "--runs", str(tmp_path), "--trainer.accelerator", "cpu"]
+    whole = FitCLI(args, 5.0)
+    budgets = [FitFoldCLI(whole, args, fold).budget() for fold in (0, 1)]
+    assert [budget and budget.seconds for budget in budgets] == [120, 120]
+    assert budgets[0] is not None
+    assert budgets[1] is not None
+    assert budgets[0].began == 5
+    assert budgets[1].began > 5
 
 
 def test_how_far_a_run_came_is_said_in_words() -> None:

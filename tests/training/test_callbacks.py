@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from unetkit.errors import OutputError
-from unetkit.training.callbacks import TIMED_BATCHES, CpuNotice, KeepBest, MetricsTable, RunFolder
+from unetkit.training.budget import Budget, BudgetKeeper
+from unetkit.training.callbacks import TIMED_BATCHES, CpuNotice, KeepBest, MetricsTable, RunFolder, name_epoch
 
 
 class FakeTrainer(SimpleNamespace):
@@ -28,6 +29,7 @@ class FakeTrainer(SimpleNamespace):
             "num_training_batches": 100,
             "estimated_stepping_batches": 500,
             "num_val_batches": [1],
+            "callbacks": [],
         }
         super().__init__(**{**defaults, **values})
 
@@ -63,6 +65,30 @@ def test_the_trial_validation_before_training_keeps_nothing(tmp_path: Path) -> N
     trainer: Any = FakeTrainer(sanity_checking=True, callback_metrics={"val_dice": torch.tensor(0.9)})
     keeper.on_validation_end(trainer, None)  # type: ignore[arg-type]
     assert keeper.best_epoch == -1
+
+
+def test_the_start_and_the_best_epoch_are_compared_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KeepBest, "_write", lambda self, trainer, module: setattr(self, "best_epoch", 6))
+    keeper = KeepBest(tmp_path)
+    assert keeper.compare_start() == ""
+    keeper.start_scores = {"val_dice": 0.9}
+    assert keeper.compare_start() == ""
+    for score in (0.85, 0.95):
+        keeper.on_validation_end(FakeTrainer(callback_metrics={"val_dice": torch.tensor(score)}), None)  # type: ignore[arg-type]
+    line = "Validation Dice: 0.9000 before training, 0.9500 at best after it; epoch 7 is kept."
+    assert keeper.compare_start() == line
+    again = KeepBest(tmp_path)
+    again.load_state_dict(keeper.state_dict())
+    assert again.compare_start() == line
+    again.best_epoch = -1
+    assert again.compare_start().endswith("the start is kept.")
+
+
+def test_an_epoch_of_a_run_of_a_given_time_says_how_much_of_it_is_over() -> None:
+    keeper = BudgetKeeper(Budget(60, 0, lambda: 0))
+    keeper.progress = 0.41
+    assert name_epoch(FakeTrainer(current_epoch=2, callbacks=[keeper])) == "3, 41% of the time"  # type: ignore[arg-type]
+    assert name_epoch(FakeTrainer(current_epoch=2)) == "3/5"  # type: ignore[arg-type]
 
 
 def write_epoch(table: MetricsTable, epoch: int, *, validated: bool = True) -> None:

@@ -311,7 +311,7 @@ def test_a_run_never_ends_with_less_than_the_model_that_it_started_from(
     run: tuple[Path, str], fit_cells: Fit, tmp_path: Path
 ) -> None:
     start = run[0] / "model.safetensors"
-    choices = ("--model.weights", str(start), "--model.lr", "10", "--model.ema_decay", "0", "--name", "worse")
+    choices = ("--model.weights", str(start), "--model.lr", "1", "--model.ema_decay", "0", "--name", "worse")
     code, out = fit_cells(tmp_path, *choices)
     assert code == 0
     kept = tmp_path / "worse" / "model.safetensors"
@@ -396,7 +396,7 @@ def test_ctrl_c_while_the_halo_is_measured_keeps_the_model(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("unetkit.training.run.measure_halo", stop)
+        patch.setattr("unetkit.training.measuring.measure_halo", stop)
         code, out = fit_cells(tmp_path, "--name", "run", "--trainer.max_epochs", "1")
     assert code == 130
     assert "Its halo was not measured" in out

@@ -11,8 +11,11 @@ import torch
 from tifffile import imread, imwrite
 from tiny_fit import Fit
 
+from unetkit.cli import main
+from unetkit.errors import ModelError
 from unetkit.io.files import find_images
 from unetkit.models.segmenter import load_model, read_spec
+from unetkit.training.module import SegmentationModule
 
 RUINOUS = ("--model.lr", "10", "--model.ema_decay", "0", "--trainer.max_epochs", "1")
 """Settings after which nothing is found."""
@@ -122,8 +125,30 @@ def test_a_resumed_run_remembers_what_its_start_was_trained_on(
     seen = read_spec(tmp_path / "run/model.safetensors").training_images
     assert seen is not None
     start.unlink()
-    code, _ = fit_cells(tmp_path, "--resume", str(tmp_path / "run"), "--trainer.max_epochs", "3")
+    code = main(["fit", "--resume", str(tmp_path / "run"), "--trainer.max_epochs", "3"])
     assert code == 0
     again = read_spec(tmp_path / "run/model.safetensors").training_images
     assert again is not None
     assert set(again.digests) == set(seen.digests)
+
+
+def test_a_network_whose_predictions_are_no_numbers_has_diverged(
+    starts: dict[str, Path],
+    fit_cells: Fit,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    predict = SegmentationModule.predict_step
+
+    def fail(self: SegmentationModule, batch: dict[str, Any], batch_idx: int) -> Any:
+        if not self.trainer.sanity_checking:
+            raise ModelError("model predicted NaN in fp32.", "Check both.")
+        return predict(self, batch, batch_idx)
+
+    monkeypatch.setattr(SegmentationModule, "predict_step", fail)
+    assert fit_cells(tmp_path, "--model.weights", str(starts["mask"]), "--name", "run")[0] == 2
+    assert (
+        "Training has diverged: model predicted NaN in fp32. The best model so far is kept" in capsys.readouterr().err
+    )
+    assert read_spec(tmp_path / "run/model.safetensors").training["epoch"] == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 import struct
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
@@ -20,6 +19,7 @@ from unetkit.errors import ModelError
 from unetkit.models.encoders import smp_name
 from unetkit.models.heads import Mixture, mix_outputs
 from unetkit.models.integrity import check_finite_weights, check_weights
+from unetkit.models.parts import DECODER, STEP, count_from_output, last_step, part_of, unit_of
 from unetkit.models.segmenter import METADATA_KEY, read_spec
 from unetkit.models.spec import ModelSpec
 from unetkit.models.zoo import builtin_names, builtin_path
@@ -29,12 +29,6 @@ HEAD = "segmentation_head"
 
 IMAGE_HEAD = "image_head"
 """Part of a network that says what a whole image shows."""
-
-DECODER = "decoder"
-"""Part of a network that makes features of full resolution from those of the encoder."""
-
-STEP = re.compile(r"decoder\.(blocks|ups)\.(\d+)\.")
-"""A step of the decoder in the name of a weight, counted from the deepest."""
 
 WRAPPERS = ("module.", "model.", "network.", "segmenter.", "averaged.")
 """Prefixes that other programs, and unetkit itself, put before the names of the weights."""
@@ -75,8 +69,8 @@ class LoadReport:
     @property
     def predicts(self) -> bool:
         """Whether every output of the network comes from the weights, so that it can be judged before training."""
-        heads = {_part(key) for key in (*self.loaded, *self.missing)} & {HEAD, IMAGE_HEAD}
-        return bool(heads) and not any(_part(key) in heads for key in self.missing)
+        heads = {part_of(key) for key in (*self.loaded, *self.missing)} & {HEAD, IMAGE_HEAD}
+        return bool(heads) and not any(part_of(key) in heads for key in self.missing)
 
     def __str__(self) -> str:
         """Return one line for people."""
@@ -243,19 +237,19 @@ def fit_weights(
     """
     own = network.state_dict()
     first = first_convolution(network)
-    sources = _count_from_output({_own_name(key, own): key for key in state}, own)
+    sources = count_from_output({_own_name(key, own): key for key in state}, own)
     given = {key: state[source] for key, source in sources.items()}
     if (reshaped := _reshapes(given, own, first)) is not None:
         given[first] = adapt_first_convolution(given[first], own[first].shape[1])
     if mixture is not None:
-        given |= {key: mixture.apply(value) for key, value in given.items() if _part(key) == HEAD}
+        given |= {key: mixture.apply(value) for key, value in given.items() if part_of(key) == HEAD}
     withheld = {**_find_misfits(own, given), **(withheld or {})}
-    if _last_step(own) in withheld or DECODER in withheld:
+    if last_step(own) in withheld or DECODER in withheld:
         withheld.setdefault(HEAD, withheld.get(DECODER, "the decoder before it is of other sizes"))
     fitting = {
         key: given[key]
         for key in own.keys() & given.keys()
-        if withheld.keys().isdisjoint((_part(key), _unit(key))) and given[key].shape == own[key].shape
+        if withheld.keys().isdisjoint((part_of(key), unit_of(key))) and given[key].shape == own[key].shape
     }
     wanted = [key for key in own if not key.endswith("num_batches_tracked")]
     _check_encoder(wanted, fitting, name, least)
@@ -298,31 +292,6 @@ def _check_encoder(wanted: Sequence[str], fitting: Collection[str], name: str, l
         )
 
 
-def _count_from_output(sources: Mapping[str, str], own: Collection[str]) -> dict[str, str]:
-    """Rename the decoder's steps of a network of another depth so that the last ones have the same number."""
-    shift = _steps(own) - _steps(sources)
-    renamed = {}
-    for key, source in sources.items():
-        step = STEP.match(key)
-        if step is not None and shift:
-            number = int(step[2]) + shift
-            place = f"decoder.{step[1]}.{number}." if number >= 0 else f"decoder.{step[1]}.deeper{-number}."
-            renamed[place + key[step.end() :]] = source
-        else:
-            renamed[key] = source
-    return renamed
-
-
-def _steps(keys: Collection[str]) -> int:
-    """Return the number of the decoder's steps."""
-    return max((int(step[2]) + 1 for key in keys if (step := STEP.match(key))), default=0)
-
-
-def _last_step(keys: Collection[str]) -> str:
-    """Return the unit of the last step of the decoder."""
-    return f"decoder.blocks.{_steps(keys) - 1}"
-
-
 def first_convolution(network: nn.Module) -> str:
     """Return the name of the one weight whose shape depends on the number of input channels."""
     return next(f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
@@ -335,12 +304,12 @@ def _find_misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dic
     """
     misfits: dict[str, str] = {}
     for key in own.keys() & given.keys():
-        unit, its = _unit(key), given[key]
+        unit, its = unit_of(key), given[key]
         if unit == "encoder" or its.shape == own[key].shape:
             continue
         channels = unit == HEAD and its.ndim and its.shape[0] != own[key].shape[0]
         misfits[unit] = f"it has {its.shape[0]} channels" if channels else "its sizes differ"
-    steps = {unit for key in own if (unit := _unit(key)).startswith(DECODER)}
+    steps = {unit for key in own if (unit := unit_of(key)).startswith(DECODER)}
     if steps and steps <= misfits.keys():
         misfits[DECODER] = "its sizes differ"
     return misfits
@@ -349,8 +318,8 @@ def _find_misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dic
 def _explain_missing(wanted: Sequence[str], fitting: Collection[str], withheld: Mapping[str, str]) -> list[str]:
     """Say for each part of a network that did not get all its weights how many are missing, and why."""
     notes = []
-    for part in dict.fromkeys(_part(key) for key in wanted):
-        names = [key for key in wanted if _part(key) == part]
+    for part in dict.fromkeys(part_of(key) for key in wanted):
+        names = [key for key in wanted if part_of(key) == part]
         missing = [key for key in names if key not in fitting]
         label = part.replace("_", " ")
         if not missing:
@@ -379,17 +348,6 @@ def adapt_first_convolution(weight: Tensor, channels: int) -> Tensor:
     if channels == 1:
         return weight.sum(1, keepdim=True)
     return weight[:, torch.arange(channels) % old] * (old / channels)
-
-
-def _part(key: str) -> str:
-    """Return the part of the network that a weight belongs to: encoder, decoder, segmentation_head."""
-    return key.partition(".")[0]
-
-
-def _unit(key: str) -> str:
-    """Return the part that a weight belongs to, each step of the decoder being one."""
-    step = STEP.match(key)
-    return _part(key) if step is None else step[0].rstrip(".")
 
 
 def _own_name(key: str, own: dict[str, Tensor]) -> str:

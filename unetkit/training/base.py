@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from unetkit.data.base import TrainingData
 from unetkit.errors import ConfigError, ModelError, closest
+from unetkit.inference.halo import WINDOW, halo_pixels
 from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
@@ -51,6 +52,7 @@ class NetworkModule(LightningModule):
         segmenter: The model in training; built in `setup`, when the data are known.
         averaged: The average of the weights over the steps, None if `ema_decay` is 0.
         progress: Returns the share of the training time that is over, where the run has a given time.
+        resuming: Whether the weights come from a checkpoint, so that those to start from are not read again.
         warns_of_known: Whether to warn of images to validate on that the start was trained on; a plan has done so.
         starts_trained: Whether all of the network's outputs come from a model; it is then judged before it is trained.
         start_spec: What the model is while it is judged before training: its images are normalised as it is used to.
@@ -59,6 +61,7 @@ class NetworkModule(LightningModule):
     segmenter: Segmenter
     averaged: nn.Module | None
     progress: Callable[[], float] | None = None
+    resuming: bool = False
     warns_of_known: bool = True
     starts_trained: bool = False
     start_spec: ModelSpec | None = None
@@ -134,15 +137,14 @@ class NetworkModule(LightningModule):
             self.segmenter = Segmenter(self.spec, self.segmenter.network)
             return
         self._build()
-        resuming = self.trainer.ckpt_path is not None  # then the weights come from the checkpoint
-        if self.weights is not None and not resuming:
+        if self.weights is not None and not self.resuming:
             report = load_weights(self.segmenter.network, self.weights, self.spec, decoder=self.decoder_weights)
             self.take_start(report)
             if self.trainer.is_global_zero:
                 say(f"{self.weights}: {report}.")
                 self._compare_normalization(self.weights)
             self._average()
-        elif self.freezing.freeze_encoder and not resuming and self.trainer.is_global_zero:
+        elif self.freezing.freeze_encoder and not self.resuming and self.trainer.is_global_zero:
             say("Warning: the encoder is frozen with random weights. Give it trained ones (model.weights).")
         self.prepare_network()
 
@@ -246,18 +248,28 @@ class NetworkModule(LightningModule):
         return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
 
     def predict_window(self) -> int:
-        """Predict something like what follows on training, so that its time can be measured; return its pixels."""
-        return 0
+        """Predict a window in full precision, as the halo is measured, so that it can be timed; return its pixels."""
+        if self.spec.task == "classification":
+            return 0
+        network = self.best_network()
+        mode = network.training
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            pixels = torch.zeros(1, self.spec.in_channels, WINDOW, WINDOW, device=self.device)
+            network.eval()(pixels.contiguous(memory_format=torch.channels_last)).sum().item()  # waits for the device
+        network.train(mode)
+        return WINDOW**2
 
-    def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:  # noqa: ARG002
-        """Return how long what follows on training takes.
+    def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
+        """Return how long what follows on training takes: the halo, the picture and the scores of objects.
 
         Args:
             validation: Seconds for validating.
             pixel: Seconds for predicting a pixel.
             positions: Windows along each axis with which the halo is measured.
         """
-        return 0.0
+        if self.spec.task == "classification":
+            return 0.0
+        return halo_pixels(positions) * pixel + validation * (2 if self.spec.instances else 1)
 
     def best_network(self) -> nn.Module:
         """Return the network to judge and to keep: the averaged one, or the one in training where none is averaged."""

@@ -87,8 +87,8 @@ class BudgetKeeper(Callback):
         trainer.num_sanity_val_steps = max(trainer.num_sanity_val_steps, 2)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the time."""
-        self._ends = [self._tick(trainer)]
+        """Note the time, by the clock of each process: they may have different numbers of images."""
+        self._ends = [self.elapsed()]
 
     def on_validation_batch_end(
         self,
@@ -100,14 +100,16 @@ class BudgetKeeper(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Note the time."""
-        self._ends.append(self._tick(trainer))
+        self._ends.append(self.elapsed())
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure how long it took; of the trial before training, which may be of few images, what all would take."""
-        self._validated = self._tick(trainer)
         first = 1 if trainer.sanity_checking and len(self._ends) > 2 else 0
         if (images := len(self._ends) - 1 - first) > 0:
-            self.validation = (self._validated - self._ends[first]) / images * sum(trainer.num_val_batches or [images])
+            image = (self.elapsed() - self._ends[first]) / images
+            self.validation = image * sum(trainer.num_val_batches or [images])
+        self.validation = float(trainer.strategy.broadcast(self.validation))
+        self._validated = self._tick(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what time there is to train in.
@@ -167,11 +169,13 @@ class BudgetKeeper(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run has to know."""
-        return {"used": self.elapsed(), "progress": self.progress, "crops": self.crops}
+        seconds = self.budget.seconds
+        return {"used": self.elapsed(), "progress": self.progress, "crops": self.crops, "seconds": seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint, with the time that is left."""
+        """Go on from a checkpoint, with the time that is left; of more time than before, a smaller share is over."""
         self._used, self.progress, self.crops = (state_dict[name] for name in ("used", "progress", "crops"))
+        self.progress *= min(1.0, state_dict["seconds"] / self.budget.seconds)
 
     def _tick(self, trainer: Trainer) -> float:
         """Look at the clock of the first process."""

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.errors import ConfigError, closest
+from unetkit.errors import ConfigError, ModelError, closest
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.grid import round_up
-from unetkit.inference.halo import WINDOW, halo_pixels
 from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, ModelSpec, Padding
@@ -21,6 +21,7 @@ from unetkit.models.statistics import adapt_normalization
 from unetkit.models.weights import LoadReport, find_source
 from unetkit.scoring.image_scores import EVEN, score_images
 from unetkit.training.base import START_KEY, NetworkModule
+from unetkit.training.divergence import DivergenceError
 from unetkit.training.freezing import Freezing
 from unetkit.training.image_classes import batch_logits, check_names, check_one_device, image_loss
 from unetkit.training.losses import MaskAndHeight, WeightedCrossEntropy, build_loss
@@ -219,7 +220,13 @@ class SegmentationModule(NetworkModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Score a whole image: image (C, H, W) raw, mask (H, W)."""
-        predicted = torch.from_numpy(self.predict_step(batch, batch_idx)).to(self.device)
+        try:
+            mask = self.predict_step(batch, batch_idx)
+        except ModelError as error:  # values grew too large within a network whose weights are numbers
+            if self.trainer.sanity_checking or self.trainer.state.fn != TrainerFn.FITTING:
+                raise
+            raise DivergenceError(f"Training has diverged: {error.problem}", "Lower model.lr.") from error
+        predicted = torch.from_numpy(mask).to(self.device)
         truth = batch["mask"].to(self.device)
         self.scores.update(predicted // 255 if self.spec.classes == 2 else predicted, truth)
 
@@ -303,20 +310,6 @@ class SegmentationModule(NetworkModule):
             return super().build_optimizer()
         parameters = self.segmenter.network.parameters()
         return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
-
-    def predict_window(self) -> int:
-        """Predict a window in full precision, as the halo is measured; return its pixels."""
-        network = self.best_network()
-        mode = network.training
-        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-            pixels = torch.zeros(1, self.spec.in_channels, WINDOW, WINDOW, device=self.device)
-            network.eval()(pixels.contiguous(memory_format=torch.channels_last)).sum().item()  # waits for the device
-        network.train(mode)
-        return WINDOW**2
-
-    def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
-        """Return how long the halo, the picture and the scores of objects take."""
-        return halo_pixels(positions) * pixel + validation * (2 if self.spec.instances else 1)
 
 
 def _center(target: Tensor, logits: Tensor) -> Tensor:

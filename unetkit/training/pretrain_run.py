@@ -18,9 +18,9 @@ from unetkit.report.console import say
 from unetkit.report.restored import restoration_picture
 from unetkit.training.command import RunCLI
 from unetkit.training.keys import CONFIG_FILE, PRETRAIN
+from unetkit.training.measuring import HALO_IMAGES
 from unetkit.training.pretrain import PretrainModule
 from unetkit.training.run import (
-    HALO_IMAGES,
     End,
     best_of,
     describe_run,

@@ -15,12 +15,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
-from numpy.typing import NDArray
 
 from unetkit.data.base import TrainingData
 from unetkit.data.datamodule import SegmentationData
@@ -28,9 +26,8 @@ from unetkit.data.dataset import NamedItem
 from unetkit.errors import ConfigError, ModelError
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.device import has_bfloat16
-from unetkit.inference.halo import HaloMeasurement, measure_halo
+from unetkit.inference.halo import HaloMeasurement
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
-from unetkit.models.statistics import measure_statistics
 from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
 from unetkit.scoring.scores import count_pixels
@@ -49,6 +46,7 @@ from unetkit.training.callbacks import (
 )
 from unetkit.training.checkpoint import CHECKPOINT_FILE, KeepPrevious, check_epochs, has_checkpoint, read_checkpoint
 from unetkit.training.divergence import DivergenceError, StopWhenBroken
+from unetkit.training.measuring import first_items, note_halo
 from unetkit.training.module import SegmentationModule
 from unetkit.training.objects import score_objects
 from unetkit.training.processes import check_processes, end_children
@@ -66,7 +64,6 @@ Result = TypeVar("Result", bound=Finished)
 
 PICTURE_FILE = "validation.png"
 PICTURE_IMAGES = 12
-HALO_IMAGES = 24
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 50,
@@ -228,6 +225,7 @@ def run_training(
     folder = Path(trainer.default_root_dir)
     start = _resume(trainer, data, folder) if resume else None
     end, broken = End.DONE, None
+    module.resuming = resume
     try:
         with _same_ctrl_c():
             trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
@@ -328,47 +326,17 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
     if end is not End.HURRIED:
         say("Measuring the halo of the model." if not interrupted else "Measuring the halo of the best model so far.")
         try:
-            halo = _measure(trainer, segmenter, data)
+            budget = budget_of(trainer)
+            halo = note_halo(segmenter, data, None if budget is None else budget.halo_positions)
             objects = score_objects(segmenter, data) if segmenter.spec.instances else {}
             segmenter.spec = replace(segmenter.spec, training=training | objects)
-            _draw(segmenter, _some_items(data, PICTURE_IMAGES), folder / PICTURE_FILE)
+            _draw(segmenter, first_items(data, PICTURE_IMAGES), folder / PICTURE_FILE)
         except KeyboardInterrupt:
             end_children(trainer)
             interrupted = True
         save_model(segmenter, path)
     scores, compared = keeper.best_scores | objects, keeper.compare_start()
     return RunResult(folder, path, dice, scores, keeper.best_epoch + 1, halo, interrupted, compared)
-
-
-def _measure(trainer: Trainer, segmenter: Segmenter, data: SegmentationData) -> HaloMeasurement:
-    """Measure the halo, and note it in the model."""
-    budget = budget_of(trainer)
-    halo = measure_halo(
-        segmenter,
-        [(item["image"].numpy(), *_statistics(item, segmenter, data)) for item in _some_items(data, HALO_IMAGES)],
-        None if budget is None else budget.halo_positions,
-    )
-    segmenter.spec = replace(segmenter.spec, halo=halo.halo, halo_error=halo.error)
-    return halo
-
-
-def _some_items(data: SegmentationData, most: int) -> list[NamedItem]:
-    """Return the first validation images."""
-    images = data.val_items()
-    return [images[index] for index in range(min(len(images), most))]
-
-
-def _statistics(
-    item: NamedItem, segmenter: Segmenter, data: SegmentationData
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the center and scale that normalise an image: a model kept as it was has a normalisation of its own."""
-    normalization = segmenter.spec.normalization
-    if normalization == data.normalization:
-        return item["center"].numpy(), item["scale"].numpy()
-    if normalization.center is not None and normalization.scale is not None:
-        return np.array(normalization.center, np.float32), np.array(normalization.scale, np.float32)
-    statistics = measure_statistics(item["image"].numpy(), normalization)
-    return statistics.center, statistics.scale
 
 
 def describe_run(trainer: Trainer, data: TrainingData, **scores: float | None) -> dict[str, Any]:

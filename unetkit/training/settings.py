@@ -16,7 +16,14 @@ from unetkit.report.console import say
 from unetkit.training.keys import CONFIG_FILE
 
 MAY_CHANGE = (
-    *("trainer.max_epochs", "trainer.max_time", "trainer.accelerator", "trainer.strategy", "trainer.devices"),
+    *(
+        "minutes",
+        "trainer.max_epochs",
+        "trainer.max_time",
+        "trainer.accelerator",
+        "trainer.strategy",
+        "trainer.devices",
+    ),
     *("trainer.num_nodes", "trainer.precision", "trainer.logger", "trainer.callbacks", "trainer.profiler"),
     *("trainer.plugins", "trainer.deterministic", "trainer.benchmark", "trainer.detect_anomaly"),
     *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.log_every_n_steps"),
