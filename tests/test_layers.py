@@ -21,6 +21,7 @@ LAYERS = [
     [
         *(
             "io.image",
+            "io.stored",
             "io.partial",
             "inference.grid",
             "models.encoders",

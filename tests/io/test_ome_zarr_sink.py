@@ -9,9 +9,10 @@ import zarr
 
 from unetkit.errors import OutputError
 from unetkit.io.files import create_sink
-from unetkit.io.image import OutputSpec, Step
+from unetkit.io.image import OutputSpec
 from unetkit.io.levels import halve
 from unetkit.io.ome_zarr_sink import OmeZarrSink
+from unetkit.io.stored import Step
 
 
 def make_output(planes, channels, height, width, dtype):

@@ -12,7 +12,8 @@ import tifffile
 from PIL import Image
 
 from unetkit.errors import OutputError
-from unetkit.io.image import OutputSpec, Step
+from unetkit.io.image import OutputSpec
+from unetkit.io.stored import Step
 from unetkit.io.tiff import TiffSource
 from unetkit.io.tiff_sink import TiffSink, ome_axes
 from unetkit.io.tiff_tiles import encode_piece

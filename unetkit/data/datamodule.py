@@ -24,6 +24,7 @@ from unetkit.data.split import check_apart, check_folds, check_one_fold, fold_us
 from unetkit.data.store import (
     ImageStore,
     Record,
+    check_channels,
     check_foreground,
     check_labels,
     common_channels,
@@ -33,7 +34,7 @@ from unetkit.data.store import (
 )
 from unetkit.data.transforms import Augmentation
 from unetkit.data.weight_map import BorderWeight, WeightMaps
-from unetkit.errors import ConfigError, DataError
+from unetkit.errors import ConfigError
 from unetkit.inference.grid import check_multiple
 from unetkit.io.masks import say_taken
 from unetkit.models.spec import Normalization, TrainingImages
@@ -152,9 +153,7 @@ class SegmentationData(TrainingData):
         store = ImageStore([*train, *val], self.normalization, round(self.cache_gb * 2**30))
         self._divide_records(store.records, len(train))
         self._check_masks([store.records[index] for index in self._train_indices])
-        if self._processes()[0] == 0:
-            for sentence in say_taken([(record.pair.name, record.meaning) for record in store.records], "mask"):
-                say(sentence)
+        self._say(*say_taken([(record.pair.name, record.meaning) for record in store.records], "mask"))
         self._store = store
         self._set_channels(common_channels({record.channels: record.pair.image.name for record in store.records}))
         names = {r.info.channel_names for r in store.records if r.channels == self.channels}
@@ -190,13 +189,7 @@ class SegmentationData(TrainingData):
         """
         check_multiple("crop", self.crop, stride)
         records = self._loaded().records
-        unfit = [record for record in records if record.channels not in (1, channels)]
-        if unfit:
-            raise DataError(
-                f"The model takes {channels} channel{'s' * (channels > 1)}, but {unfit[0].pair.image} has "
-                f"{unfit[0].channels}.",
-                f"Set model.in_channels: {unfit[0].channels} or auto.",
-            )
+        check_channels(records, channels)
         check_labels(records, classes)
         self.classes = classes
         self.heights = self._heights() if heights else None
@@ -375,8 +368,8 @@ class SegmentationData(TrainingData):
         """Find the pairs to train on and those to validate on."""
         pairs = self._places.find()
         left_out = self._places.left_out()
-        if left_out and self._processes()[0] == 0:
-            say(f"Left out, since they have no mask or no image: {len(left_out)} files, such as {left_out[0].name}.")
+        if left_out:
+            self._say(f"Left out, since they have no mask or image: {len(left_out)} files, such as {left_out[0].name}.")
         if self.folds is not None:
             return pairs, []
         if not self._places.names_validation:
@@ -402,9 +395,13 @@ class SegmentationData(TrainingData):
     def _heights(self) -> Heights:
         records = self._loaded().records
         note = describe_plain({records[i].pair.name: records[i].numbered for i in self._train_indices})
-        if note and self._processes()[0] == 0:
-            say(note)
+        self._say(*([note] if note else []))
         return Heights()
+
+    def _say(self, *sentences: str) -> None:
+        """Print sentences, in the first process."""
+        for sentence in sentences if self._processes()[0] == 0 else ():
+            say(sentence)
 
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:

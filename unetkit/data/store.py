@@ -168,6 +168,16 @@ def _settle(records: list[Record]) -> list[Record]:
     ]
 
 
+def check_channels(records: Sequence[Record], channels: int) -> None:
+    """Raise a DataError if an image has other channels than the model takes; grey ones are repeated."""
+    unfit = next((record for record in records if record.channels not in (1, channels)), None)
+    if unfit is not None:
+        raise DataError(
+            f"The model takes {channels} channel{'s' * (channels > 1)}, but {unfit.pair.image} has {unfit.channels}.",
+            f"Set model.in_channels: {unfit.channels} or auto.",
+        )
+
+
 def check_foreground(records: Sequence[Record]) -> None:
     """Raise a DataError if the masks have no foreground, or no background."""
     which = f"all {len(records)} masks" if len(records) > 1 else records[0].pair.mask

@@ -16,50 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.errors import ImageError, OutputError
+from unetkit.io.stored import Encoding, Step
 
 UNNAMED_AXES = "QI"
 """Axis letters for which the file does not say what they are (tifffile's 'unknown' and 'sequence of pages')."""
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How stored values stand for what is seen, of an image that is read as it is stored: a mask.
-
-    Attributes:
-        palette: Red, green, blue and alpha of each number, 8 bits each; empty without a palette.
-        alpha: Whether the last channel is alpha.
-        white_is_zero: Whether the file says that 0 is white and the highest value black.
-        lossy: Whether JPEG compression has changed the values.
-        inks: Whether the channels are cyan, magenta, yellow and black.
-        bilevel: Whether a pixel is one bit.
-        tifffile: Whether tifffile wrote it, which marks 0 as white in all arrays of True and False, whatever they mean.
-    """
-
-    palette: bytes = b""
-    alpha: bool = False
-    white_is_zero: bool = False
-    lossy: bool = False
-    inks: bool = False
-    bilevel: bool = False
-    tifffile: bool = False
-
-
-@dataclass(frozen=True)
-class Step:
-    """How far neighbours along an axis are apart.
-
-    Attributes:
-        axis: Letter of the axis.
-        size: In the unit.
-        unit: "µm", "s", or "" if the file gives a size without a unit.
-    """
-
-    axis: str
-    size: float
-    unit: str
-
-    def __str__(self) -> str:
-        return f"{self.axis} {self.size:g} {self.unit or '(no unit)'}"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.errors import DataError
-from unetkit.io.image import Encoding
+from unetkit.io.stored import Encoding
 
 MOST_FRACTIONS = 64
 """Different values of a mask of fractions that are kept: more of them say nothing more."""

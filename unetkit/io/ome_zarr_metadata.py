@@ -13,8 +13,8 @@ import zarr
 from unetkit.errors import ImageError
 from unetkit.io.axes import guess_axes, name_dimensions
 from unetkit.io.channels import name_colours
-from unetkit.io.image import Step
 from unetkit.io.pyramid import Level, PixelSize, Series, scale_pixel_size
+from unetkit.io.stored import Step
 from unetkit.io.units import UNITS_UM, decode_unit, make_step
 
 NAMED = 5

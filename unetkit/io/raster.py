@@ -18,11 +18,12 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 from unetkit.errors import ImageError, OutputError
 from unetkit.io.cache import CACHE_BYTES, is_oversize
 from unetkit.io.channels import pick_channels
-from unetkit.io.image import ArraySource, BadTile, Encoding, OutputSpec, check_axes
+from unetkit.io.image import ArraySource, BadTile, OutputSpec, check_axes
 from unetkit.io.partial import partial_file
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series
 from unetkit.io.reading import WHOLE, Reading, parse_channels
 from unetkit.io.scratch import ScratchArray
+from unetkit.io.stored import Encoding
 from unetkit.io.units import UM_PER_INCH, plausible_size
 
 PNG_SIGNATURE = b"\x89PNG"

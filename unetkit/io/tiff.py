@@ -15,9 +15,10 @@ from tifffile import COMPRESSION, PLANARCONFIG, TiffFile, TiffPage, TiffPageSeri
 from unetkit.io.axes import name_axes
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.channels import name_colours, pick_channels
-from unetkit.io.image import ArraySource, BadTile, Encoding, ImageInfo
+from unetkit.io.image import ArraySource, BadTile, ImageInfo
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series, scale_pixel_size
 from unetkit.io.reading import WHOLE, Reading, parse_channels
+from unetkit.io.stored import Encoding
 from unetkit.io.tiff_choice import choose_series
 from unetkit.io.tiff_encoded import damaged
 from unetkit.io.tiff_files import check_files

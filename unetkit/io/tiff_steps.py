@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from tifffile import TiffFile, TiffPageSeries
 
-from unetkit.io.image import Step
+from unetkit.io.stored import Step
 from unetkit.io.tiff_metadata import ome_pixels
 from unetkit.io.units import make_step
 
