@@ -33,7 +33,7 @@ from unetkit.data.store import (
     measure_images,
 )
 from unetkit.data.transforms import Augmentation
-from unetkit.data.weight_map import BorderWeight, WeightMaps
+from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weight
 from unetkit.errors import ConfigError
 from unetkit.inference.grid import check_multiple
 from unetkit.io.masks import say_taken
@@ -194,11 +194,7 @@ class SegmentationData(TrainingData):
         self.classes = classes
         self.heights = self._heights() if heights else None
         self._set_channels(channels)
-        if not weighted and self.border_weight != BorderWeight():
-            raise ConfigError(
-                "data.border_weight has no meaning for a loss in which all pixels count alike.",
-                "Use model.loss: weighted_bce, or leave border_weight out.",
-            )
+        check_border_weight(self.border_weight, weighted=weighted)
         if weighted and self._weights is None:
             self._weights = WeightMaps(self._loaded(), self._train_indices, classes, self.border_weight)
 
@@ -352,13 +348,7 @@ class SegmentationData(TrainingData):
     def _check_settings(self) -> None:
         self.check_least(crops_per_epoch=1, cache_gb=0)
         if not 0 <= self.foreground_share <= 1:
-            raise ConfigError(
-                f"data.foreground_share: {self.foreground_share:g} is not possible.", "Use a number from 0 to 1."
-            )
-        if not isinstance(self.val, str) and not 0 <= self.val < 1:
-            raise ConfigError(
-                f"data.val: {self.val:g} is not possible.", "Use a fraction below 1, 0 for none, or a folder."
-            )
+            raise ConfigError(f"data.foreground_share: {self.foreground_share:g} is not possible.", "Use 0 to 1.")
         check_folds(self.folds, self.fold, self.val, self.val_pages)
 
     def _check_masks(self, train: Sequence[Record]) -> None:

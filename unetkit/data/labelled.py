@@ -22,7 +22,6 @@ from unetkit.data.image_labels import (
 from unetkit.data.sampling import count_crops
 from unetkit.data.split import check_folds, check_one_fold
 from unetkit.data.store import measure_dataset, measure_images
-from unetkit.errors import ConfigError
 from unetkit.models.spec import Normalization, TrainingImages
 
 
@@ -74,8 +73,6 @@ class LabelledData(TrainingData):
         self.images_per_epoch = images_per_epoch
         self._labelled: LabelledImages | None = None
         self.check_least(images_per_epoch=1)
-        if not 0 <= val < 1:
-            raise ConfigError(f"data.val: {val:g} is not possible.", "Use a fraction below 1, 0 for none.")
         check_folds(self.folds, self.fold, self.val, None)
 
     @property

@@ -102,7 +102,9 @@ def fold_uses(pairs: Sequence[Pair], digests: Sequence[str], folds: int, seed: i
 
 
 def check_folds(folds: int | None, fold: int | str | None, val: float | str, val_pages: str | None) -> None:
-    """Raise a ConfigError unless the settings of folds, named as in `SegmentationData`, go together."""
+    """Raise a ConfigError unless the settings of validation, named as in `SegmentationData`, go together."""
+    if not isinstance(val, str) and not 0 <= val < 1:
+        raise ConfigError(f"data.val: {val:g} is not possible.", "Use a fraction below 1, 0 for none, or a folder.")
     if folds is None:
         if fold is not None:
             raise ConfigError(f"data.fold: {fold} has no meaning without folds.", "Give their number too (data.folds).")

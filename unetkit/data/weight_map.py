@@ -99,6 +99,15 @@ class WeightMaps:
         return counts, weigh_borders(number_objects(labels, self._classes), self._border).astype(np.float16)
 
 
+def check_border_weight(border: BorderWeight, *, weighted: bool) -> None:
+    """Raise a ConfigError if the weights of borders are set for a loss that has none."""
+    if not weighted and border != BorderWeight():
+        raise ConfigError(
+            "data.border_weight has no meaning for a loss in which all pixels count alike.",
+            "Use model.loss: weighted_bce, or leave border_weight out.",
+        )
+
+
 def number_objects(labels: NDArray[Any], classes: int) -> NDArray[np.int32]:
     """Number the objects of a mask from 1, with 0 for the background.
 

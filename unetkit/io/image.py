@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.errors import ImageError, OutputError
-from unetkit.io.stored import Encoding, Step
+from unetkit.io.stored import AS_SEEN, Encoding, Step
 
 UNNAMED_AXES = "QI"
 """Axis letters for which the file does not say what they are (tifffile's 'unknown' and 'sequence of pages')."""
@@ -77,7 +77,7 @@ class ImageInfo:
     nodata: float | None = None
     colours: bool | None = None
     remarks: tuple[str, ...] = ()
-    encoding: Encoding = Encoding()
+    encoding: Encoding = AS_SEEN
 
     @property
     def planes(self) -> int:

@@ -22,7 +22,7 @@ from unetkit.io.mask_colours import is_plain_palette, read_colours, read_palette
 from unetkit.io.mask_rules import Above, AsIs, Only, Renumbered, Rule
 from unetkit.io.mask_values import MaskValues, split_alpha, to_light, top_of
 from unetkit.io.reading import Reading
-from unetkit.io.stored import Encoding
+from unetkit.io.stored import AS_SEEN, Encoding
 
 Kind = Literal[
     "numbers",
@@ -101,7 +101,7 @@ class Meaning:
         return first
 
 
-PLAIN_NUMBERS = Meaning("numbers", "", Encoding(), AsIs())
+PLAIN_NUMBERS = Meaning("numbers", "", AS_SEEN, AsIs())
 """What most masks mean: their values are the labels."""
 
 

@@ -23,7 +23,7 @@ from unetkit.io.partial import partial_file
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series
 from unetkit.io.reading import WHOLE, Reading, parse_channels
 from unetkit.io.scratch import ScratchArray
-from unetkit.io.stored import Encoding
+from unetkit.io.stored import AS_SEEN, Encoding
 from unetkit.io.units import UM_PER_INCH, plausible_size
 
 PNG_SIGNATURE = b"\x89PNG"
@@ -90,9 +90,7 @@ class RasterSource:
             self._pixels.info,
             format="PNG" if data.startswith(PNG_SIGNATURE) else "JPEG",
             alpha=alpha,
-            encoding=Encoding(palette, alpha=alpha, lossy=not data.startswith(PNG_SIGNATURE))
-            if as_stored
-            else Encoding(),
+            encoding=Encoding(palette, alpha=alpha, lossy=not data.startswith(PNG_SIGNATURE)) if as_stored else AS_SEEN,
             pixel_size_um=header.pixel_size_um,
             orientation=header.orientation,
             colours=None if "C" in axes else pixels.ndim == 3 or None,

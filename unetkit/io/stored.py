@@ -28,6 +28,10 @@ class Encoding:
     tifffile: bool = False
 
 
+AS_SEEN = Encoding()
+"""Values that stand for themselves."""
+
+
 @dataclass(frozen=True)
 class Step:
     """How far neighbours along an axis are apart.

@@ -18,7 +18,7 @@ from unetkit.io.channels import name_colours, pick_channels
 from unetkit.io.image import ArraySource, BadTile, ImageInfo
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series, scale_pixel_size
 from unetkit.io.reading import WHOLE, Reading, parse_channels
-from unetkit.io.stored import Encoding
+from unetkit.io.stored import AS_SEEN, Encoding
 from unetkit.io.tiff_choice import choose_series
 from unetkit.io.tiff_encoded import damaged
 from unetkit.io.tiff_files import check_files
@@ -130,7 +130,7 @@ class TiffSource:
         self._palette = _read_palette(series.keyframe) if stored == 1 and not as_stored else None
         colours = _colour_channels(series, axes)
         self._alpha = colours is not None
-        self._encoding = Encoding()
+        self._encoding = AS_SEEN
         if as_stored:
             kept = colours is not None and stored == series.keyframe.samplesperpixel
             self._encoding = _read_encoding(series.keyframe, alpha=kept)
