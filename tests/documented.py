@@ -75,6 +75,7 @@ def write_material(folder: Path, page: Path, model: Path) -> dict[str, Any]:
     for name, pixels in (("slide2", cells[0]), ("slide_truth", labels[0]), ("slide2_truth", labels[0])):
         tifffile.imwrite(folder / f"{name}.tif", pixels)
     np.save(folder / "image.npy", cells[0])
+    write_zarr(folder / "image.zarr", cells[0])
     (folder / "pairs.csv").write_text(
         "image,mask\n" + "".join(f"cells/images/{i}.tif,cells/masks/{i}.tif\n" for i in range(4))
     )
@@ -91,6 +92,15 @@ def write_material(folder: Path, page: Path, model: Path) -> dict[str, Any]:
         "zarr_in": zarr.array(stack),
         "zarr_out": zarr.zeros(stack.shape, dtype="uint8"),
     }
+
+
+def write_zarr(path: Path, pixels: np.ndarray) -> None:
+    """Write an OME-Zarr image of one level."""
+    root = zarr.open_group(path, mode="w", zarr_format=3)
+    levels = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1.0, 1.0]}]}]
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    root.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": levels}]}
+    root.create_array("0", data=pixels)
 
 
 def draw_cells(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -147,17 +147,6 @@ def test_several_orientations_and_models_take_longer_and_leave_more_time(clock: 
     assert "openvino" in clock.made
 
 
-def test_what_an_earlier_version_remembered_holds(clock: Clock, tuner: Tuner) -> None:
-    tuner(plans())
-    keys = json.loads(cache_file().read_text())
-    cache_file().write_text(json.dumps({key: ["openvino", 512, 1, "fastest then"] for key in keys}))
-    called = len(clock.called)
-    chosen = tuner(plans())
-    assert (chosen.backend, chosen.tile, chosen.why) == ("openvino", 512, "fastest then; as measured before")
-    assert tuner.recall(plans(), similar=False) == chosen
-    assert len(clock.called) == called
-
-
 def test_a_choice_is_told_and_remembered(clock: Clock, tuner: Tuner, tiny_segmenter: Segmenter) -> None:
     told: list[str] = []
     first = Tuner(tuner.ensemble, tuner.dtype, told.append, pixels=HOURS)(plans())

@@ -169,7 +169,7 @@ class Found:
         tile: Its best tile.
         batch: Its batch.
         speed: Pixels of windows that it computes in a second.
-        tried: Names of the plans that were tried; None for all, as an earlier unetkit did.
+        tried: Names of the plans that were tried.
         rates: Sentence about what was compared.
     """
 
@@ -177,7 +177,7 @@ class Found:
     tile: int
     batch: int
     speed: float
-    tried: tuple[str, ...] | None
+    tried: tuple[str, ...]
     rates: str
 
     def choose(self, plans: list[Plan], when: str) -> Plan | None:
@@ -195,9 +195,7 @@ class Found:
 
 def _untried(plans: list[Plan], known: Found | None) -> list[str]:
     """Return the names of what is to be tried: each backend, in `ORDER`, then larger tiles than the best so far."""
-    if known is not None and known.tried is None:
-        return []
-    tried = known.tried if known is not None and known.tried else ()
+    tried = known.tried if known is not None else ()
     timed = [int(name.rpartition(" ")[2]) for name in tried if name.startswith(TILES_OF)]
     least = STEP * max(timed) if timed else DEFAULT_TILE[plans[0].device.type] + 1
     backends = [name for name in ORDER if any(plan.backend == name for plan in plans)]
@@ -218,7 +216,7 @@ class _Search:
         self._start = perf_counter()
         self._tuner = tuner
         self._plans = plans
-        self._tried = list(known.tried or ()) if known else []
+        self._tried = list(known.tried) if known else []
         self._speed = known.speed if known else 0.0
         best = (known and known.choose(plans, "")) or usual_plan(plans)
         self._best = best if self._has_timed_tiles() else self._at(best.backend, DEFAULT_TILE[best.device.type])
@@ -329,16 +327,9 @@ def cache_file() -> Path:
 
 
 def _recall(key: str) -> Found | None:
-    """Return what was remembered, if anything; what an earlier unetkit wrote, a list of four, holds too."""
+    """Return what was remembered, if anything."""
     entry: Any = _read_cache().get(key)
     try:
-        if isinstance(entry, list):
-            backend, tile, batch, why = entry
-            return (
-                Found(backend, tile, batch, 0.0, None, why)
-                if isinstance(tile, int) and isinstance(batch, int)
-                else None
-            )
         found = Found(**{**entry, "tried": tuple(entry["tried"])})
         return found if found.tile > 0 and found.batch > 0 and found.speed > 0 else None
     except (ValueError, KeyError, TypeError):  # nothing remembered, or not in a way that can be read

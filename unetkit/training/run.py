@@ -241,10 +241,9 @@ def run_training(
         if not trainer.is_global_zero:
             raise broken or KeyboardInterrupt
     model = folder / MODEL_FILE
-    if end.interrupted and not has_checkpoint(folder) and best_of(trainer).best_epoch == BEFORE_TRAINING:
+    began = has_checkpoint(folder) or best_of(trainer).best_epoch != BEFORE_TRAINING
+    if end.interrupted and broken is None and not began:
         model.unlink(missing_ok=True)  # what it started from, if it was judged
-        if broken is not None:
-            raise broken
         say("Stopped before the first epoch was over: there is no model.")
         raise KeyboardInterrupt
     if not model.is_file():
