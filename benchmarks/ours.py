@@ -20,9 +20,9 @@ import unetkit
 from unetkit import Segmenter
 from unetkit.inference.engine import read_window
 from unetkit.inference.ensemble import gather_models
+from unetkit.inference.opening import open_for
 from unetkit.inference.options import Tiling
 from unetkit.inference.predictor import Predictor, say_nothing
-from unetkit.inference.segment import open_for
 from unetkit.io.image import ImageSource
 from unetkit.io.reading import WHOLE
 from unetkit.models.spec import ModelSpec, Normalization
@@ -90,7 +90,7 @@ def bare_pass(image: Path, segmenter: Segmenter, setting: Setting, device: torch
     The backend is warm, and the windows are on the device before the clock starts; the probabilities are thrown away.
     """
     ensemble = gather_models(segmenter)
-    with closing(open_for(image, ensemble.channels, WHOLE)) as source:
+    with closing(open_for(image, ensemble, WHOLE)[0]) as source:
         info = source.info
         predictor = Predictor(
             ensemble,

@@ -86,6 +86,14 @@ def pretrain(out: Path, pool: Sequence[Pair], budget: Budget) -> Path:
     return model
 
 
+@dataclass(frozen=True)
+class Measured:
+    """The best mean Dice of a run, and whether it was stopped."""
+
+    dice: float
+    interrupted: bool
+
+
 def measure(out: Path, labelled: Sequence[Pair], seed: int, start: str, budget: Budget) -> float:
     """Train on some labelled images; return the mean Dice over the validation images."""
     weights = None if start == STARTS[0] else str(out / "autoencoder" / MODEL_FILE)
@@ -108,7 +116,9 @@ def measure(out: Path, labelled: Sequence[Pair], seed: int, start: str, budget: 
     folder = out / "run"
     shutil.rmtree(folder, ignore_errors=True)
     trainer = make_trainer(folder, max_epochs=1)
-    return run_training(trainer, module, data, lambda _: best_of(trainer).best_score, resume=False)
+    return run_training(
+        trainer, module, data, lambda end: Measured(best_of(trainer).best_score, end.interrupted), resume=False
+    ).dice
 
 
 def read_results(path: Path) -> dict[tuple[int, int, str], float]:

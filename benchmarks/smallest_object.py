@@ -9,17 +9,17 @@ was validated on.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from safetensors import safe_open
 
 from unetkit.data.loading import load_pair
 from unetkit.data.objects import SmallestObject, find_smallest, measure_objects
 from unetkit.data.pairs import find_pairs
-from unetkit.io.partial import partial_file
-from unetkit.models.segmenter import METADATA_KEY, read_spec
+from unetkit.models.segmenter import load_model, read_spec, save_model
 from unetkit.models.spec import ModelSpec
 
 
@@ -32,18 +32,12 @@ def measure(data: Path, spec: ModelSpec) -> SmallestObject:
 
 
 def rewrite(model: Path, spec: ModelSpec, out: Path) -> None:
-    """Copy a model file with another description; the bytes of its tensors are the same.
-
-    Format: the length of the header (8 bytes), the header (JSON, filled up with spaces to a multiple of 8), the data.
-    """
-    content = model.read_bytes()
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:end])
-    header["__metadata__"][METADATA_KEY] = spec.to_json()
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with partial_file(out) as path:
-        path.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
+    """Copy a model file with another description; its tensors stay as they are stored."""
+    with safe_open(model, "pt") as file:
+        halves = any(file.get_tensor(name).dtype == torch.float16 for name in file.keys())  # noqa: SIM118  # no dict
+    segmenter = load_model(model)
+    segmenter.spec = spec
+    save_model(segmenter, out, torch.float16 if halves else torch.float32)
 
 
 def main(args: list[str] | None = None) -> None:

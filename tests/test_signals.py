@@ -25,7 +25,7 @@ signals.listen()
 try:
     {work}
 except KeyboardInterrupt as error:
-    print("stopped by", error.number, flush=True)
+    os.write(1, f"stopped by {error.number}\\n".encode())
 signals.close()
 sys.exit(signals.exit_code())
 """

@@ -34,7 +34,7 @@ from unetkit.training.fit import FitCLI
 CONFIGS = [
     path
     for path in sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
-    if path.stem not in ("pretrain", "image_labels")
+    if path.stem not in ("pretrain", "restore", "image_labels")
 ]
 
 

@@ -126,7 +126,7 @@ def test_what_lightning_understands_passes(args: list[str]) -> None:
 
 @pytest.mark.parametrize("config", sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_every_configuration_passes(config: Path) -> None:
-    settings = PRETRAIN if config.name.startswith("pretrain") else FIT
+    settings = PRETRAIN if config.stem in ("pretrain", "restore") else FIT
     try:
         check(settings, ["--config", str(config)])
     except UnetkitError as error:

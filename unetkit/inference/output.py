@@ -63,7 +63,7 @@ def describe_output(
         pyramid=result.pyramid,
         channel_names=names if len(names) == channels > 1 else (),
         steps=info.steps,
-        name=image_stem(info.name),
+        name=printable(image_stem(info.name)),
         compression=result.compression,
         layout=result.layout,
     )

@@ -227,7 +227,7 @@ def check(settings: Settings, args: list[str]) -> None:
         config = resumed / CONFIG_FILE
         if not resumed.is_dir():
             raise cannot_resume(resumed)
-        if not config.is_file():  # it can be in the checkpoint, which takes PyTorch to read
+        if not _is_whole(settings, config):  # what to do then is told by the checkpoint, which takes PyTorch to read
             return
         args = ["--config", str(config), *args]
     if any(NOT_CHECKED.fullmatch(arg) for arg in args):
@@ -240,6 +240,16 @@ def check(settings: Settings, args: list[str]) -> None:
     if config.model.get("arch") != "plain_unet":
         smp_name(config.model.encoder)
     _check_places(config.data)
+
+
+def _is_whole(settings: Settings, config: Path) -> bool:
+    """Return whether the configuration of a run can be read."""
+    args = ["--config", str(config)]
+    try:
+        parse((FIT_LABELS if settings is FIT and has_labels_alone(args) else settings).parser(), args)
+    except ConfigError:
+        return False
+    return True
 
 
 def check_names_data(args: list[str]) -> None:
