@@ -53,6 +53,12 @@ def chosen(
     return {choice.key: choice.value for choice in choices}
 
 
+def test_numbers_that_could_be_classes_are_objects_where_the_user_says_so() -> None:
+    facts = replace(NUCLEI, kind="classes", classes=13)
+    assert chosen(facts)["model.classes"] == 13
+    assert "model.classes" not in chosen(facts, given={"model.instances": True})
+
+
 def test_what_is_given_is_kept_and_the_rest_fits_it() -> None:
     given = {"data.crop": 512, "data.augment": "none", "trainer.max_epochs": 3}
     settings = chosen(given=given)

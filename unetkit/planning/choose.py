@@ -124,7 +124,7 @@ def choose(
     for choice in choose_network(facts, machine, crop, given, try_builtin):
         take(choice)
     network = describe_network(settings())
-    if facts.classes > 2:
+    if facts.classes > 2 and not given.get("model.instances"):
         take(Choice("model.classes", facts.classes, f"the masks have the values 0 to {facts.classes - 1}"))
     if given.get("model.classes", 2) == 2 and facts.classes == 2 and "model.instances" not in chosen:
         take(choose_instances(facts))
