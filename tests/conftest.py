@@ -16,9 +16,11 @@ TINY = ModelSpec(encoder="resnet18", depth=3, decoder_channels=(32, 16, 8), in_c
 
 
 @pytest.fixture(autouse=True, scope="session")
-def ctrl_c_is_heard() -> None:
-    """Also where the tests run in the background of a shell: its jobs ignore Ctrl-C, and so would their children."""
+def signals_are_heard() -> None:
+    """Also in the background of a shell or under nohup, which ignore Ctrl-C and SIGHUP, as their children would too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True, scope="session")
