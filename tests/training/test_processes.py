@@ -40,7 +40,7 @@ def run_command(*command: str) -> str:
 
 @two_cores
 def test_two_processes_train_like_one_with_the_double_batch(cells: Path, tmp_path: Path) -> None:
-    script = Path(__file__).with_name("recorded_run.py")
+    script = Path(__file__).parents[1] / "support" / "recorded_run.py"
     run_command(str(script), str(cells), str(tmp_path / "two"), "2", "2")
     single, result = recorded_run(cells, tmp_path / "one", devices=1, batch=4)
     ranks: list[dict[str, Any]] = [torch.load(tmp_path / "two" / f"rank{rank}.pt") for rank in range(2)]

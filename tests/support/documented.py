@@ -20,7 +20,7 @@ import zarr
 
 from unetkit.cli import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 SMALL = "--data.crop 64 --data.batch_size 2 --trainer.max_epochs 1 --trainer.devices 1"
