@@ -28,7 +28,7 @@ import numpy as np
 import tifffile
 from measuring import describe_machine, print_machine, print_table
 
-from unetkit.synthetic import make_cells, write_dataset
+from unetkit.foundation.synthetic import make_cells, write_dataset
 
 IMAGES, SIDE = 20, 256
 STEP = re.compile(r"A batch takes|epoch 1/")

@@ -21,9 +21,9 @@ import torch
 from measuring import describe_machine, measure_process, print_machine, print_table, write_repeated
 from numpy.typing import NDArray
 
+from unetkit.foundation.synthetic import make_cells
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
-from unetkit.synthetic import make_cells
 
 GB = 10**9
 SIZES = (4096, 8192, 16384, 32768)

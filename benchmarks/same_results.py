@@ -76,7 +76,7 @@ TRAINING += ["--trainer.accelerator", "cpu", "--seed_everything", "3", "--plan",
 
 def make_images(folder: Path) -> None:
     """Write the images of all cases."""
-    from unetkit.synthetic import make_cells, write_dataset
+    from unetkit.foundation.synthetic import make_cells, write_dataset
 
     image, _ = make_cells(700, 640, seed=1)
     calibrated: dict[str, Any] = {"resolution": (40000, 40000), "resolutionunit": "CENTIMETER"}

@@ -38,7 +38,7 @@ from measuring import describe_machine, measure_process, print_machine, print_ta
 from ours import synchronise
 from torch import Tensor
 
-from unetkit.synthetic import write_dataset
+from unetkit.foundation.synthetic import write_dataset
 from unetkit.training.fit import FitCLI
 from unetkit.training.run import quiet_lightning
 

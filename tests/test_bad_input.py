@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from tifffile import imread, imwrite
 
 from unetkit.cli import main
+from unetkit.foundation.synthetic import write_dataset
 from unetkit.models.segmenter import METADATA_KEY, read_spec
-from unetkit.synthetic import write_dataset
 
 TINY = """
     --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --data.crop 64 --data.crops_per_epoch 4

@@ -15,9 +15,9 @@ import tifffile
 import torch
 
 from unetkit import load_model
+from unetkit.foundation.synthetic import make_cells, write_dataset
 from unetkit.models.segmenter import Segmenter, read_spec, save_model
 from unetkit.models.spec import ModelSpec
-from unetkit.synthetic import make_cells, write_dataset
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 

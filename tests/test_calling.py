@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from unetkit.calling import call
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from tifffile import imread, imwrite
 from unetkit import __version__, cli, demo
 from unetkit.calling import call
 from unetkit.cli import TRAINING_SUMMARIES, VERBS, main
-from unetkit.errors import UnetkitError
-from unetkit.synthetic import make_cells
+from unetkit.foundation.errors import UnetkitError
+from unetkit.foundation.synthetic import make_cells
 
 HELPS = [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from unetkit.synthetic import make_cells, write_dataset
+from unetkit.foundation.synthetic import make_cells, write_dataset
 
 ROOT = Path(__file__).parents[1]
 

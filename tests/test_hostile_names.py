@@ -12,8 +12,8 @@ import yaml
 from tifffile import TiffFile, imread, imwrite
 
 from unetkit.cli import main
-from unetkit.errors import ImageError
-from unetkit.io.names import check_local, printable
+from unetkit.foundation.errors import ImageError
+from unetkit.foundation.names import check_local, printable
 from unetkit.planning.write import _flow
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (48, 64), np.uint8)

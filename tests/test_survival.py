@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 
 from unetkit.cli import main
-from unetkit.errors import ImageError
+from unetkit.foundation.console import LOADING
+from unetkit.foundation.errors import ImageError
 from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, Normalization
-from unetkit.report.console import LOADING
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.values import default_text, from_file, from_word, placeholder
 
 Tile = int | Literal["auto"]

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unetkit.errors import UnetkitError
+    from unetkit.foundation.errors import UnetkitError
     from unetkit.inference.array import predict_tiled
     from unetkit.inference.segment import segment
     from unetkit.models.segmenter import Segmenter, load_model
@@ -21,7 +21,7 @@ __version__ = version("unetkit")
 
 _HOMES = {
     "Segmenter": "unetkit.models.segmenter",
-    "UnetkitError": "unetkit.errors",
+    "UnetkitError": "unetkit.foundation.errors",
     "evaluate": "unetkit.scoring.evaluation",
     "load_model": "unetkit.models.segmenter",
     "plan": "unetkit.planning.plan",

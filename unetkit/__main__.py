@@ -9,7 +9,7 @@ import traceback
 from contextlib import suppress
 from typing import NoReturn
 
-from unetkit.signals import Signals
+from unetkit.foundation.signals import Signals
 
 
 def run() -> NoReturn:

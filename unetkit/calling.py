@@ -12,10 +12,10 @@ from typing import Any, get_type_hints
 
 import docstring_parser
 
-from unetkit.errors import ConfigError, closest
+from unetkit.foundation.console import say
+from unetkit.foundation.errors import ConfigError, closest
+from unetkit.foundation.options import Option, heading, options_of
 from unetkit.help_text import entry_of, help_page
-from unetkit.options import Option, heading, options_of
-from unetkit.report.console import say
 from unetkit.values import SEVERAL, from_file, from_word, item_of
 
 CONFIG = Option("config", Path | None, None, "YAML file with any of these options, by their names.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
-from unetkit.errors import ConfigError, UnetkitError, closest, explain
+from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
 from unetkit.inference.options import MASK, USUAL_TILING, Result, Tiling
 from unetkit.io.reading import WHOLE, Reading
 from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
@@ -44,8 +44,8 @@ def segment_command(
         verify_seams: Compare tiles of the result with passes that see far more of the image, and say how they differ.
         dry_run: Say what would be done, and how long it would take, and do nothing.
     """
+    from unetkit.foundation.console import loading, pixel_progress, say, show
     from unetkit.inference.jobs import check_outputs, list_images, plan_jobs
-    from unetkit.report.console import loading, pixel_progress, say, show
 
     classes = written.output == "classes"
     if classes and (dry_run or verify_seams):
@@ -111,8 +111,8 @@ def evaluate_command(
         csv: File for all scores as a table.
         overwrite: Replace these files if they exist.
     """
-    from unetkit.io.partial import check_target
-    from unetkit.report.console import say, show
+    from unetkit.foundation.atomic import check_target
+    from unetkit.foundation.console import say, show
     from unetkit.scoring.evaluation import evaluate
 
     for file in (json, csv):
@@ -171,8 +171,8 @@ def plan_command(
     """
     from unetkit.data.pairs import check_exists
     from unetkit.data.places import name_of
-    from unetkit.io.partial import check_target
-    from unetkit.report.console import loading, say
+    from unetkit.foundation.atomic import check_target
+    from unetkit.foundation.console import loading, say
 
     for named in (data, masks, val if isinstance(val, str) else None, val_masks):
         if named is not None:
@@ -201,7 +201,7 @@ def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = F
         seed: Number that decides what the synthetic cells look like.
         overwrite: Replace an earlier demo.
     """
-    from unetkit.report.console import loading
+    from unetkit.foundation.console import loading
 
     with loading():
         from unetkit.demo import run_demo
@@ -215,7 +215,7 @@ def info_command(file: Path | None = None, /) -> None:
     Args:
         file: TIFF, PNG, JPEG, OME-Zarr, model.safetensors, or the name of a built-in model.
     """
-    from unetkit.report.console import show
+    from unetkit.foundation.console import show
     from unetkit.report.info import describe
 
     show(describe(file))
@@ -260,7 +260,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return _run(list(sys.argv[1:] if args is None else args))
     except UnetkitError as error:
-        from unetkit.report.console import complain
+        from unetkit.foundation.console import complain
 
         complain(error.problem, error.remedy)
         return 2
@@ -270,7 +270,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:  # no file of the user, so a fault of unetkit
             raise
-        from unetkit.report.console import complain
+        from unetkit.foundation.console import complain
 
         complain(*explain(error))
         return 2
@@ -282,7 +282,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(args: list[str]) -> int:
     """Find the verb and call it."""
-    from unetkit.report.console import say
+    from unetkit.foundation.console import say
 
     verb, rest = (args[0], args[1:]) if args else ("--help", [])
     if verb in ("-h", "--help"):
@@ -304,7 +304,7 @@ def _run(args: list[str]) -> int:
 
 def _train(verb: str, args: list[str]) -> int:
     """Show the help of a verb that trains, or check its settings, which takes no PyTorch, and train."""
-    from unetkit.report.console import loading, say
+    from unetkit.foundation.console import loading, say
     from unetkit.training.keys import FIT, PRETRAIN, check, help_of
 
     settings = {"fit": FIT, "pretrain": PRETRAIN}[verb]

@@ -16,14 +16,14 @@ import tifffile
 from numpy.typing import NDArray
 from skimage.data import immunohistochemistry
 
-from unetkit.errors import OutputError, UnetkitError
+from unetkit.foundation.console import say
+from unetkit.foundation.errors import OutputError, UnetkitError
+from unetkit.foundation.synthetic import make_cells, write_dataset, write_tiff
 from unetkit.inference.array import predict_tiled
 from unetkit.io.files import open_image
 from unetkit.models.segmenter import load_model
-from unetkit.report.console import say
 from unetkit.report.overview import overview_picture
 from unetkit.report.pictures import labels_picture
-from unetkit.synthetic import make_cells, write_dataset, write_tiff
 
 TRAINING_IMAGES = 32
 TRAINING_SIZE = 384

@@ -1,57 +1,19 @@
-"""Every error that a user can cause: one sentence on what is wrong, one on what to do about it."""
+"""Errors that users of the Python interface catch: their public names."""
 
-from __future__ import annotations
+from unetkit.foundation.errors import (
+    ConfigError,
+    DataError,
+    ImageError,
+    ModelError,
+    OutputError,
+    UnetkitError,
+)
 
-from collections.abc import Iterable
-from difflib import get_close_matches
-
-
-class UnetkitError(Exception):
-    """An error with a remedy. The command line prints both sentences and exits with code 2.
-
-    Args:
-        problem: One sentence that says what is wrong, naming the file, key or value.
-        remedy: One sentence that says what the user can do.
-    """
-
-    def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(f"{problem} {remedy}")
-        self.problem = problem
-        self.remedy = remedy
-
-
-class ImageError(UnetkitError):
-    """An image file or array that cannot be read or does not fit its use."""
-
-
-class DataError(UnetkitError):
-    """A set of images and masks that cannot be trained on or compared."""
-
-
-class ModelError(UnetkitError):
-    """A model or weights file that cannot be used."""
-
-
-class ConfigError(UnetkitError):
-    """A setting that has no meaning or does not fit the others."""
-
-
-class OutputError(UnetkitError):
-    """An output that exists already or cannot be written."""
-
-
-def explain(error: OSError) -> tuple[str, str]:
-    """Return what the system refused to do with a file, and what to do about it, where no better words are at hand."""
-    return (
-        f"{error.filename!s} cannot be used: {error.strerror or error}.",
-        "Check its name, its permissions and the free space, or give another.",
-    )
-
-
-def closest(word: str, known: Iterable[str]) -> str:
-    """Return a sentence that names the known words nearest to `word`, or all of them if none is near."""
-    candidates = sorted(known)
-    near = get_close_matches(word, candidates, n=1, cutoff=0.6)
-    if near:
-        return f"Did you mean '{near[0]}'?"
-    return f"Choose one of {', '.join(candidates)}."
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "ImageError",
+    "ModelError",
+    "OutputError",
+    "UnetkitError",
+]

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from inspect import Parameter
 
-from unetkit.options import Option
+from unetkit.foundation.options import Option
 from unetkit.values import SEVERAL, default_text, item_of, placeholder
 
 COLUMN = 26

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, get_loader, set_loader
 
-from unetkit.errors import ConfigError, closest
+from unetkit.foundation.errors import ConfigError, closest
 from unetkit.values import KINDS as WORDS
 
 MODE = "literal"

@@ -16,7 +16,7 @@ from typing import Any, Literal, Optional, Union
 
 import docstring_parser
 
-from unetkit.options import Option
+from unetkit.foundation.options import Option
 
 KNOWN: Mapping[str, Any] = {
     **{name: getattr(builtins, name) for name in ("int", "float", "bool", "str", "list", "dict", "tuple")},

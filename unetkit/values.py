@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from unetkit.errors import ConfigError, closest
+from unetkit.foundation.errors import ConfigError, closest
 
 KINDS: dict[Any, str] = {
     int: "a whole number",

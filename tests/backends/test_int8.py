@@ -9,7 +9,7 @@ import torch
 from backend_cases import KEPT, as_from_a_file, expect, make_layers, make_segmenter, make_windows
 
 from unetkit.backends.base import Probe
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import Segmenter
 
 pytest.importorskip("openvino")

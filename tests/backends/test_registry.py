@@ -9,7 +9,7 @@ from backend_cases import make_segmenter
 
 from unetkit.backends import registry
 from unetkit.backends.registry import check_backend, create_backend, is_installed
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 

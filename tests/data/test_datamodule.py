@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.errors import ConfigError, DataError, ImageError
+from unetkit.foundation.errors import ConfigError, DataError, ImageError
 from unetkit.models.spec import Normalization
 
 SHARED = Path(__file__).parents[2] / "../shared/data"

@@ -13,8 +13,8 @@ from unetkit.data.heights import Heights
 from unetkit.data.pairs import find_pairs
 from unetkit.data.store import ImageStore
 from unetkit.data.transforms import PRESETS, Transform
+from unetkit.foundation.synthetic import write_dataset
 from unetkit.models.spec import Normalization
-from unetkit.synthetic import write_dataset
 
 NUCLEI = Path(__file__).parents[2] / "../shared/data/nuclei/train/masks"
 

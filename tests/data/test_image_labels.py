@@ -10,7 +10,7 @@ import torch
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.image_labels import read_labels
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import tifffile
 import torch
 
 from unetkit.data.labelled import LabelledData
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.models.spec import Normalization
 
 

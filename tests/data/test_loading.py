@@ -9,7 +9,7 @@ from PIL import Image
 
 from unetkit.data.loading import foreground_points, load_pair, read_measured, read_pair
 from unetkit.data.pairs import Pair
-from unetkit.errors import DataError, ImageError
+from unetkit.foundation.errors import DataError, ImageError
 
 
 def _png(path: Path, array: np.ndarray) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from unetkit.data.names import any_names, image_names, mask_names, pair_names, split_folder
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 
 
 def paths(*names: str) -> list[Path]:

@@ -13,7 +13,7 @@ from unetkit.data.objects import (
     numbers_objects,
     to_objects,
 )
-from unetkit.synthetic import make_cells
+from unetkit.foundation.synthetic import make_cells
 
 
 def test_labels_are_kept_apart_whatever_their_size() -> None:

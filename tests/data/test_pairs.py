@@ -9,7 +9,7 @@ from PIL import Image
 
 from unetkit.data.loading import load_pair
 from unetkit.data.pairs import Pair, find_pairs, find_unpaired, parse_pages
-from unetkit.errors import DataError, ImageError
+from unetkit.foundation.errors import DataError, ImageError
 
 EM = Path(__file__).parents[2] / "../shared/data/em"
 

@@ -6,7 +6,7 @@ import pytest
 
 from unetkit.data.pairs import Pair
 from unetkit.data.split import split_folds, split_fraction
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 
 
 def test_fraction_of_a_single_stack_is_a_run_of_pages() -> None:

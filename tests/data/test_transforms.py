@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unetkit.data.transforms import PRESETS, Augmentation, Transform, magnify, resolve_augmentation
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 
 NONE = PRESETS["none"]
 GEOMETRY = replace(NONE, flip=0.5, rotate90=1, rotate_probability=1, elastic_probability=1)

@@ -9,7 +9,7 @@ import torch
 
 from unetkit.data.pairs import find_unmasked
 from unetkit.data.unmasked import ImageData
-from unetkit.errors import DataError, ImageError
+from unetkit.foundation.errors import DataError, ImageError
 
 
 def data_of(images: Path, **changes: object) -> ImageData:

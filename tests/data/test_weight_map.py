@@ -12,7 +12,7 @@ from scipy.ndimage import distance_transform_edt
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.weight_map import BorderWeight, number_objects, weigh_borders
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 
 
 def scattered(size: tuple[int, int], count: int, seed: int = 0) -> NDArray[np.int32]:

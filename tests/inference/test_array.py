@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from unetkit.errors import ConfigError, ImageError, OutputError, UnetkitError
+from unetkit.foundation.errors import ConfigError, ImageError, OutputError, UnetkitError
 from unetkit.inference.array import guess_axes, predict_tiled
 from unetkit.models import sampling
 from unetkit.models.segmenter import Segmenter

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from unetkit import predict_tiled, segment
 from unetkit.cli import main
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference.attention import attention_maps, attention_rows
 from unetkit.io.image import ArraySource
 from unetkit.models.image_head import ImageClassifier

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference import autotune
 from unetkit.inference.autotune import CREATION_SECONDS, SHARE, Tuner, cache_file
 from unetkit.inference.ensemble import gather_models

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference.options import Result, Tiling, parse_memory
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unetkit.errors import ImageError, ModelError
+from unetkit.foundation.errors import ImageError, ModelError
 from unetkit.inference.classify import classify, describe_classes
 from unetkit.io.image import ArraySource
 from unetkit.models.image_head import ImageClassifier

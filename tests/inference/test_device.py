@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference import device
 from unetkit.inference.device import cache_bytes, choose_device, describe_device, free_memory, resident_memory
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.inference.engine import Reader, read_window, run_tiles
 from unetkit.inference.forward import Forward, Kind
 from unetkit.inference.grid import TileGrid, make_grid

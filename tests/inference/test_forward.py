@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import DTypeLike, NDArray
 
-from unetkit.errors import ConfigError, ModelError
+from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.inference.forward import Forward
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.statistics import Statistics

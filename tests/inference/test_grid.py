@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference.grid import Segment, check_multiple, make_grid, round_up
 
 Layout = tuple[int, int, int, int, int]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from unetkit.errors import ImageError, OutputError
+from unetkit.foundation.atomic import make_folder
+from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.inference.jobs import Job, plan_jobs
-from unetkit.io.partial import make_folder
 
 FILES = ("one.tif", "slides/a.tif", "slides/b.ome.tif", "slides/notes.txt", "slides/deep/c.png", "slides/.hidden.tif")
 

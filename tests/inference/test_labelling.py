@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from unetkit.backends.registry import create_backend, is_installed
 from unetkit.cli import main
-from unetkit.errors import ConfigError, ModelError
+from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.ensemble import gather_models
 from unetkit.inference.halo import measure_halo

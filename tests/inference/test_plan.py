@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference import device, plan
 from unetkit.inference.ensemble import Ensemble, gather_models
 from unetkit.inference.options import Tiling

@@ -16,7 +16,7 @@ from torch import nn
 
 from unetkit import predict_tiled, segment
 from unetkit.cli import main
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference.forward import layout
 from unetkit.io.image import ArraySource
 from unetkit.models.segmenter import Segmenter, save_model

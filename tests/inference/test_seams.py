@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from unetkit.backends.eager import TorchBackend
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference import predictor as module
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.ensemble import gather_models

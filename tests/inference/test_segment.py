@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from unetkit.errors import ConfigError, ImageError, ModelError, OutputError
+from unetkit.foundation.errors import ConfigError, ImageError, ModelError, OutputError
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.segment import segment
 from unetkit.io.files import open_image

@@ -9,7 +9,7 @@ import torch
 import zarr
 from scipy.sparse import csr_array
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.arrays import check_array, named_axes
 
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from unetkit.errors import OutputError
+from unetkit.foundation.errors import OutputError
 from unetkit.io import bands as module
 from unetkit.io.bands import BandStore
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.cache import SMALLEST_SCRATCH, BlockCache
 from unetkit.io.scratch import ScratchArray
 

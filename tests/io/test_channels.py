@@ -5,7 +5,7 @@ import pytest
 import tifffile
 import zarr
 
-from unetkit.errors import ConfigError, ImageError
+from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.io.channels import pick_channels
 from unetkit.io.files import open_image
 from unetkit.io.reading import Reading

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from unetkit.errors import ImageError, OutputError
+from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.io.files import create_sink, find_images, image_stem, is_folder, list_series, open_image
 from unetkit.io.image import OutputSpec
 from unetkit.io.raster import PngSink

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.files import find_images, list_series, open_image
 
 PIXELS = np.zeros((32, 48, 3), np.uint8)

@@ -7,7 +7,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from unetkit.errors import OutputError
+from unetkit.foundation.errors import OutputError
 from unetkit.io.bands import BandStore
 from unetkit.io.files import create_sink
 from unetkit.io.image import OutputSpec

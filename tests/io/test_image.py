@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.image import ArraySink, ArraySource, OutputSpec, check_axes, match_channels
 
 SIZES = {"T": 2, "Z": 3, "C": 4, "S": 3, "Y": 11, "X": 13}

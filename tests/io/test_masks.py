@@ -27,7 +27,7 @@ from mask_files import (
 from numpy.typing import NDArray
 
 import unetkit.io.masks
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.io.image import ArraySource
 from unetkit.io.masks import Meaning, decide, decide_file, open_mask, say_taken
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.files import open_image
 from unetkit.io.image import BadTile
 from unetkit.io.ome_zarr import OmeZarrSource, list_zarr_series

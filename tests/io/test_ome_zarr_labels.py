@@ -8,7 +8,7 @@ import pytest
 import yaozarrs
 import zarr
 
-from unetkit.errors import OutputError
+from unetkit.foundation.errors import OutputError
 from unetkit.io.files import create_sink, open_image
 from unetkit.io.image import OutputSpec
 from unetkit.io.ome_zarr_labels import register_label

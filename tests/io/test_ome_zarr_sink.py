@@ -7,7 +7,7 @@ import pytest
 import yaozarrs
 import zarr
 
-from unetkit.errors import OutputError
+from unetkit.foundation.errors import OutputError
 from unetkit.io.files import create_sink
 from unetkit.io.image import OutputSpec
 from unetkit.io.levels import halve

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unetkit.errors import ImageError, OutputError
+from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.io.image import OutputSpec
 from unetkit.io.raster import PngSink, RasterSource
 from unetkit.io.reading import Reading

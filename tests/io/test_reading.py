@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.io.reading import Reading
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skimage.color import hed2rgb, rgb2hed
 
 from unetkit.cli import main
-from unetkit.errors import ConfigError, ImageError
+from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.io.files import open_image
 from unetkit.io.image import ArraySource
 from unetkit.io.reading import Reading, Stain

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.axes import name_axes
 from unetkit.io.reading import Reading
 from unetkit.io.tiff import TiffSource

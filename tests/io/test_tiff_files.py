@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.files import open_image
 from unetkit.io.reading import Reading
 

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from unetkit.errors import OutputError
+from unetkit.foundation.errors import OutputError
 from unetkit.io.image import OutputSpec
 from unetkit.io.stored import Step
 from unetkit.io.tiff import TiffSource

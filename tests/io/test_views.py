@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io import views
 from unetkit.io.image import ArraySource, BadTile
 from unetkit.io.views import RegionSource, RescaledSource

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.models.image_head import ImageClassifier, image_logits, to_image_probabilities
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec

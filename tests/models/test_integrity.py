@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from unetkit.errors import ModelError
+from unetkit.foundation.errors import ModelError
 from unetkit.models.integrity import DIGEST_KEY
 from unetkit.models.segmenter import METADATA_KEY, Segmenter, load_model, save_model
 from unetkit.models.unet import build_network

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from unetkit import predict_tiled
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.models.encoders import ENCODERS, smp_name
 from unetkit.models.segmenter import Segmenter, load_model, save_model
 from unetkit.models.spec import ModelSpec

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.image import ArraySource
 from unetkit.models import sampling
 from unetkit.models.sampling import ValidSource, sample_pixels

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from unetkit.errors import ModelError, OutputError
+from unetkit.foundation.errors import ModelError, OutputError
 from unetkit.models import segmenter as module
 from unetkit.models.segmenter import Segmenter, hash_file, load_model, read_spec, save_model
 from unetkit.models.spec import FORMAT_VERSION, ModelSpec

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from unetkit.errors import ConfigError, ModelError
+from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.models.spec import FORMAT_VERSION, ModelSpec, Normalization, TrainingImages
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.image import ArraySource
 from unetkit.models import sampling
 from unetkit.models.normalizer import Normalizer

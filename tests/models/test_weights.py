@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from unetkit.data.loading import hash_pixels, load_pair
 from unetkit.data.pairs import find_pairs
-from unetkit.errors import ModelError
+from unetkit.foundation.errors import ModelError
 from unetkit.models import zoo
 from unetkit.models.segmenter import Segmenter, read_spec, save_model
 from unetkit.models.spec import ModelSpec, TrainingImages

@@ -8,7 +8,7 @@ import tifffile
 
 import unetkit
 from unetkit.cli import main
-from unetkit.errors import ModelError
+from unetkit.foundation.errors import ModelError
 from unetkit.models import zoo
 from unetkit.models.segmenter import Segmenter, load_model, save_model
 

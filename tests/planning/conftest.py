@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from unetkit.data.pairs import find_pairs
+from unetkit.foundation.synthetic import write_dataset
 from unetkit.planning.look import Look
 from unetkit.planning.measure import look_at_all
-from unetkit.synthetic import write_dataset
 
 
 @pytest.fixture(scope="session")

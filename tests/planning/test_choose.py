@@ -7,7 +7,7 @@ import pytest
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.transforms import resolve_augmentation
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.models.spec import ModelSpec
 from unetkit.planning.choice import Network
 from unetkit.planning.choose import BATCHES, CROPS, choose

@@ -13,7 +13,7 @@ import unetkit
 from unetkit.cli import main
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.pairs import find_pairs
-from unetkit.errors import OutputError
+from unetkit.foundation.errors import OutputError
 from unetkit.planning import plan, write
 from unetkit.planning.measure import look_at_all
 from unetkit.planning.plan import make_plan

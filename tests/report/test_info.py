@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from rich.console import Console
 
-from unetkit.errors import ImageError, ModelError
+from unetkit.foundation.errors import ImageError, ModelError
 from unetkit.io.image import ImageInfo
 from unetkit.models import zoo
 from unetkit.models.segmenter import hash_file

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.report.restored import GAP, HEAD, MARGIN, SIDE, restoration_picture
 
 

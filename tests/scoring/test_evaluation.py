@@ -15,12 +15,12 @@ from rich.console import Console
 from scipy import ndimage
 
 import unetkit.scoring.evaluation
-from unetkit.errors import ConfigError, DataError, ImageError, OutputError, UnetkitError
+from unetkit.foundation.errors import ConfigError, DataError, ImageError, OutputError, UnetkitError
+from unetkit.foundation.synthetic import make_cells
 from unetkit.scoring.evaluation import evaluate
 from unetkit.scoring.instances import match_instances
 from unetkit.scoring.result import Evaluation
 from unetkit.scoring.scores import count_pixels
-from unetkit.synthetic import make_cells
 
 EM_LABELS = Path(__file__).parents[2] / "../shared/data/em/train-labels.tif"
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unetkit.cli import main
-from unetkit.errors import DataError, UnetkitError
+from unetkit.foundation.errors import DataError, UnetkitError
+from unetkit.foundation.synthetic import make_cells
 from unetkit.scoring.evaluation import evaluate
-from unetkit.synthetic import make_cells
 
 
 def save(path: Path, pixels: NDArray[Any]) -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from unetkit.report.console import console
+from unetkit.foundation.console import console
 from unetkit.scoring.image_scores import choose_threshold, score_images
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
+from unetkit.foundation.synthetic import make_cells
 from unetkit.scoring.instances import (
     THRESHOLDS,
     InstanceCounts,
@@ -19,7 +20,6 @@ from unetkit.scoring.instances import (
     match_overlaps,
     mean_instance_scores,
 )
-from unetkit.synthetic import make_cells
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from unetkit.synthetic import make_cells
+from unetkit.foundation.synthetic import make_cells
 
 LABELS = make_cells(128, 128, seed=1)[1].astype(np.uint16)
 INSIDE = LABELS > 0

@@ -11,7 +11,7 @@ import pytest
 from tiny_fit import SETTINGS, SMALL_HALO, Fit
 
 from unetkit.cli import main
-from unetkit.synthetic import write_dataset
+from unetkit.foundation.synthetic import write_dataset
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import read_spec
 from unetkit.training.budget import Budget, BudgetKeeper, budget_of, spell_seconds, spell_use
 from unetkit.training.fit import FitCLI, FitFoldCLI

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from unetkit.errors import OutputError
+from unetkit.foundation.errors import OutputError
 from unetkit.training.budget import Budget, BudgetKeeper
 from unetkit.training.callbacks import TIMED_BATCHES, CpuNotice, KeepBest, MetricsTable, RunFolder, name_epoch
 

@@ -20,10 +20,10 @@ from tifffile import imwrite
 from unetkit import load_model, predict_tiled, segment
 from unetkit.cli import main
 from unetkit.data.labelled import LabelledData
-from unetkit.errors import ConfigError, OutputError, UnetkitError
+from unetkit.foundation.atomic import claimed
+from unetkit.foundation.errors import ConfigError, OutputError, UnetkitError
 from unetkit.inference.classify import classify
 from unetkit.io.image import ArraySource
-from unetkit.io.partial import claimed
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.segmenter import read_spec
 from unetkit.training.classification_run import ClassificationCLI

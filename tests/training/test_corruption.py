@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.training.corruption import Corruption, corrupt
 
 

@@ -14,7 +14,7 @@ from tifffile import imread
 from tiny_fit import Fit
 
 from unetkit.cli import main
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference.halo import HaloMeasurement
 from unetkit.models.segmenter import read_spec
 from unetkit.training.callbacks import MetricsTable

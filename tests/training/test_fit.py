@@ -22,11 +22,11 @@ from tiny_fit import SETTINGS, Fit
 
 from unetkit.cli import main
 from unetkit.data.objects import measure_objects
+from unetkit.foundation.console import LOADING
 from unetkit.inference.segment import segment
 from unetkit.io.files import find_images
 from unetkit.models.segmenter import read_spec
 from unetkit.models.weights import trained_on
-from unetkit.report.console import LOADING
 from unetkit.scoring.evaluation import evaluate
 from unetkit.training.callbacks import CpuNotice
 from unetkit.training.fit import FitCLI

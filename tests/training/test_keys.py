@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from unetkit.cli import main
-from unetkit.errors import ConfigError, UnetkitError
+from unetkit.foundation.errors import ConfigError, UnetkitError
 from unetkit.training.classification_run import ClassificationCLI
 from unetkit.training.command import RunCLI
 from unetkit.training.fit import FitCLI

@@ -18,7 +18,7 @@ from unetkit.data.base import TrainingData
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.labelled import LabelledData
 from unetkit.data.unmasked import ImageData
-from unetkit.errors import ConfigError, DataError, ModelError
+from unetkit.foundation.errors import ConfigError, DataError, ModelError
 from unetkit.training.base import NetworkModule
 from unetkit.training.classification import ClassificationModule
 from unetkit.training.corruption import Corruption

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from safetensors.torch import save_file
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import save_model
 from unetkit.models.unet import build_network
 from unetkit.training.module import SegmentationModule

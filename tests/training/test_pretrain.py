@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from unetkit.data.unmasked import ImageData
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.training.corruption import Corruption
 from unetkit.training.pretrain import PretrainModule
 

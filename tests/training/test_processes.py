@@ -20,7 +20,7 @@ from unetkit import load_model, predict_tiled
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import CropSampler
 from unetkit.data.workers import usable_cores
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.training.module import SegmentationModule
 from unetkit.training.run import make_trainer
 

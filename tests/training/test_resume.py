@@ -15,7 +15,7 @@ from tiny_fit import Fit
 
 from unetkit.cli import main
 from unetkit.data.kept import KeptSplit, Use
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.models.segmenter import read_spec
 from unetkit.training.callbacks import CpuNotice
 from unetkit.training.settings import changes

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.errors import ConfigError, ModelError
+from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.models.segmenter import load_model
 from unetkit.training.metrics import SegmentationScores
 from unetkit.training.module import SegmentationModule

@@ -12,7 +12,7 @@ from tifffile import imread, imwrite
 from tiny_fit import Fit
 
 from unetkit.cli import main
-from unetkit.errors import ModelError
+from unetkit.foundation.errors import ModelError
 from unetkit.io.files import find_images
 from unetkit.models.segmenter import load_model, read_spec
 from unetkit.training.module import SegmentationModule

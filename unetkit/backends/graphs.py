@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import openvino as ov
 
-from unetkit.io.user_cache import user_cache
+from unetkit.foundation.user_cache import user_cache
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.zoo import builtin_folder
 

@@ -19,7 +19,7 @@ from unetkit.backends.base import Backend, Probe
 from unetkit.backends.graphs import load_graph, store_graph
 from unetkit.backends.openvino import OpenVinoBackend, graph_of
 from unetkit.backends.verdicts import Verdicts, describe_look
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import Segmenter
 
 TOLERANCE = 2e-3

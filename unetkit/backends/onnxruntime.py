@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.backends.base import CoreModel, fold_batch_norm
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.trimmed import Kept
 

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from unetkit.backends.base import Backend, Precision
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import Segmenter
 
 BackendName = Literal["torch", "compile", "onnxruntime", "openvino"]

@@ -12,8 +12,8 @@ import numpy as np
 
 from unetkit.backends.base import Probe
 from unetkit.backends.graphs import identity
-from unetkit.errors import UnetkitError
-from unetkit.io.partial import partial_file
+from unetkit.foundation.atomic import partial_file
+from unetkit.foundation.errors import UnetkitError
 from unetkit.models.segmenter import Segmenter
 
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)

@@ -13,9 +13,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from unetkit.data.kept import REMEDY, KeptSplit, Use
 from unetkit.data.transforms import resolve_augmentation
 from unetkit.data.workers import default_workers, start_worker
-from unetkit.errors import ConfigError, DataError
+from unetkit.foundation.console import say
+from unetkit.foundation.errors import ConfigError, DataError
 from unetkit.models.spec import Normalization, TrainingImages
-from unetkit.report.console import say
 
 
 class TrainingData(LightningDataModule):

@@ -34,11 +34,11 @@ from unetkit.data.store import (
 )
 from unetkit.data.transforms import Augmentation
 from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weight
-from unetkit.errors import ConfigError
+from unetkit.foundation.console import say
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference.grid import check_multiple
 from unetkit.io.masks import say_taken
 from unetkit.models.spec import Normalization, TrainingImages
-from unetkit.report.console import say
 
 
 class SegmentationData(TrainingData):

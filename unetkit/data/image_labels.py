@@ -23,7 +23,7 @@ from unetkit.data.kept import TRAIN, VAL, Use, found_uses
 from unetkit.data.loading import hash_pixels
 from unetkit.data.store import SAMPLED_PIXELS, common_channels, to_channels
 from unetkit.data.transforms import PRESETS, Augmentation, Transform, magnify
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.io.files import open_image
 from unetkit.io.resize import read_square
 from unetkit.models.sampling import ValidSource, sample_pixels

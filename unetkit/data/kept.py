@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 
 TRAIN, VAL = "train", "val"
 """Uses of an image. Where there are folds, its use is the number of its fold instead."""

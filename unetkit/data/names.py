@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.io.files import IMAGE_SUFFIXES, image_stem
 
 MASK_WORDS = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unetkit.data.pairs import Pair
-from unetkit.errors import ConfigError, DataError
+from unetkit.foundation.errors import ConfigError, DataError
 
 
 def split_fraction(pairs: Sequence[Pair], fraction: float, seed: int) -> tuple[list[Pair], list[Pair]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unetkit.data.loading import Window, foreground_points, hash_pixels, read_labels, read_measured, read_pixels
 from unetkit.data.objects import may_be_one_object, measure_objects, numbers_objects
 from unetkit.data.pairs import Pair
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.io.image import ImageInfo
 from unetkit.io.masks import CUT, PLAIN_NUMBERS, Meaning
 from unetkit.models.sampling import Holes

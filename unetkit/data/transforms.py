@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import ConfigError, closest
+from unetkit.foundation.errors import ConfigError, closest
 
 # Importing albumentations asks a server for its newest version unless this is set; training must not need a network.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")

@@ -16,7 +16,7 @@ from scipy.ndimage import find_objects
 
 from unetkit.data.loading import Window
 from unetkit.data.store import ImageStore
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 
 REACH = 4
 """Distance from an object, in `sigma`, up to which it counts: beyond, less than 1/2980 of `w0` is lost."""

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import ConfigError, ImageError
+from unetkit.foundation.console import pixel_progress
+from unetkit.foundation.errors import ConfigError, ImageError
+from unetkit.foundation.options import split_options
 from unetkit.inference.ensemble import Models, gather_models
 from unetkit.inference.options import Output, Result, Tiling
 from unetkit.inference.output import describe_output
@@ -21,8 +23,6 @@ from unetkit.io.image import UNNAMED_AXES, ArraySink, ArraySource, ImageInfo, Ou
 from unetkit.io.reading import WHOLE
 from unetkit.models.sampling import ValidSource
 from unetkit.models.zoo import DEFAULT_MODEL, find_model
-from unetkit.options import split_options
-from unetkit.report.console import pixel_progress
 
 RELEASED_PIXELS = 512 * 512
 """The memory that larger windows took is given back after each call; for smaller ones that takes too long."""

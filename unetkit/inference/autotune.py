@@ -19,12 +19,12 @@ import torch
 from unetkit.backends.base import Backend
 from unetkit.backends.registry import PACKAGES, BackendName
 from unetkit.backends.sessions import close_session, open_session
-from unetkit.errors import UnetkitError
+from unetkit.foundation.atomic import partial_file
+from unetkit.foundation.errors import UnetkitError
+from unetkit.foundation.user_cache import user_cache
 from unetkit.inference.device import describe_device
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.plan import DEFAULT_TILE, Plan, usual_plan
-from unetkit.io.partial import partial_file
-from unetkit.io.user_cache import user_cache
 
 SHARE = 0.05
 """Share of the time of a job, as it is estimated, that trying may take, with what puts a model on a backend."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from unetkit.errors import ModelError
+from unetkit.foundation.errors import ModelError
 from unetkit.inference.engine import measure_plane
 from unetkit.inference.predictor import check_dtype
 from unetkit.io.image import ImageSource, match_channels

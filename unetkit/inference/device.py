@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 
 CPU_BUDGET = 2 * 10**9
 """Bytes that a process on a CPU uses at most unless it is told otherwise: what any laptop has to spare."""

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from unetkit.foundation.atomic import partial_file
 from unetkit.inference.grid import Tile
 from unetkit.io.image import ImageSource, match_channels
-from unetkit.io.partial import partial_file
 from unetkit.models.nodata import mode
 from unetkit.models.sampling import sample_windows
 

@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from unetkit.errors import ConfigError, ModelError
+from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.inference.forward import Kind
 from unetkit.inference.grid import round_up
 from unetkit.inference.options import Output

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.backends.base import Backend, Precision
-from unetkit.errors import ConfigError, ModelError, UnetkitError
+from unetkit.foundation.errors import ConfigError, ModelError, UnetkitError
 from unetkit.inference.grid import round_up
 from unetkit.io.image import ImageInfo
 from unetkit.models.statistics import Statistics

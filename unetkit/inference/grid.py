@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 
 
 @dataclass(frozen=True)

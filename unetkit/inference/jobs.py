@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
-from unetkit.errors import ImageError, OutputError
+from unetkit.foundation.errors import ImageError, OutputError
+from unetkit.foundation.names import check_local
 from unetkit.inference.options import Result
 from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, check_output, find_images, image_stem, is_folder
-from unetkit.io.names import check_local
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 
 Output = Literal["mask", "probabilities", "labels", "classes", "attention", "restored"]
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
+from unetkit.foundation.names import printable
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.forward import layout
 from unetkit.inference.options import CONFIDENCE, WITHOUT_MASK, Output, Result, Tiling
 from unetkit.inference.plan import Plan
 from unetkit.io.files import image_stem
 from unetkit.io.image import ImageInfo, OutputSpec
-from unetkit.io.names import printable
 from unetkit.io.reading import Reading
 from unetkit.models.zoo import short_name
 

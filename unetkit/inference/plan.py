@@ -11,7 +11,7 @@ import torch
 
 from unetkit.backends.base import Precision
 from unetkit.backends.registry import PRECISIONS, BackendName, check_backend, is_installed
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference.device import cache_bytes, choose_device, free_memory
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.footprint import Footprint, measure_features, pixel_bytes

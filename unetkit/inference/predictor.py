@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from unetkit.backends.base import Backend
 from unetkit.backends.registry import CREATING, check_backend
 from unetkit.backends.sessions import open_session
-from unetkit.errors import ConfigError, ImageError
+from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.inference.autotune import Tuner
 from unetkit.inference.device import choose_device, free_memory, keep_memory_small
 from unetkit.inference.emptiness import measure_background

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine import read_window
 from unetkit.inference.grid import Segment, Tile, TileGrid, round_up
 from unetkit.io.image import ImageSource

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import ConfigError, ImageError, OutputError, UnetkitError
+from unetkit.foundation.atomic import beside, check_target, claimed, make_folder, partial_file
+from unetkit.foundation.console import pixel_progress
+from unetkit.foundation.errors import ConfigError, ImageError, OutputError, UnetkitError
+from unetkit.foundation.options import split_options
 from unetkit.inference.attention import attention_rows
 from unetkit.inference.classify import classify, describe_classes, predicted_label
 from unetkit.inference.device import cache_bytes, choose_device
@@ -36,13 +39,10 @@ from unetkit.io.bands import kept_and_new
 from unetkit.io.files import create_sink
 from unetkit.io.image import ImageInfo, ImageSource, OutputSpec
 from unetkit.io.ome_zarr_labels import find_label_place, register_label
-from unetkit.io.partial import beside, check_target, claimed, make_folder, partial_file
 from unetkit.io.reading import Reading
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
-from unetkit.options import split_options
-from unetkit.report.console import pixel_progress
 
 Begin = Callable[[str, int], Progress]
 """Called with the name of an image and its number of pixels; returns what is told of the pixels that are done."""

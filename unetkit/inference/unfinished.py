@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from unetkit.errors import ModelError
+from unetkit.foundation.atomic import unfinished_file
+from unetkit.foundation.errors import ModelError
 from unetkit.inference.device import choose_device
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.options import Result, Tiling
 from unetkit.io.bands import BandStore, read_job
-from unetkit.io.partial import unfinished_file
 
 Bands = BandStore | list[Any]
 """Bands in a file, or in memory where there is one only."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.axes import SPARE_AXES, name_dimensions
 
 OTHER_NAMES = {

@@ -23,8 +23,8 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import OutputError
-from unetkit.io.partial import cannot_write
+from unetkit.foundation.atomic import cannot_write
+from unetkit.foundation.errors import OutputError
 
 MAGIC = b"unetkit bands 1\n"
 JOB_HEAD = struct.Struct("<QI")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unetkit.errors import ImageError, closest
+from unetkit.foundation.errors import ImageError, closest
 from unetkit.io.image import check_channels
 from unetkit.io.reading import Channels
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 
 OVERVIEWS = {
     ".mrxs": ("MIRAX (3DHISTECH)", "{0.stem}", "Slidedat.ini"),

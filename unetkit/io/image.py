@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import ImageError, OutputError
+from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.io.stored import AS_SEEN, Encoding, Step
 
 UNNAMED_AXES = "QI"

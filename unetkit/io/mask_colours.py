@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.io.mask_rules import ByCode, Nearest, Rule, Table
 from unetkit.io.mask_values import MaskValues, to_rgb
 

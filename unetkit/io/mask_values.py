@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.io.stored import Encoding
 
 MOST_FRACTIONS = 64

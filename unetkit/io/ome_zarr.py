@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.channels import pick_channels
 from unetkit.io.chunks import ChunkedArray

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from unetkit.errors import OutputError
-from unetkit.io.partial import cannot_write
+from unetkit.foundation.atomic import cannot_write
+from unetkit.foundation.errors import OutputError
 
 LABELS = "labels"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import zarr
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.axes import guess_axes, name_dimensions
 from unetkit.io.channels import name_colours
 from unetkit.io.pyramid import Level, PixelSize, Series, scale_pixel_size

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.reading import Reading
 from unetkit.io.units import LARGEST_PIXEL_UM, SMALLEST_PIXEL_UM, UM_PER_INCH
 

@@ -15,11 +15,11 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
-from unetkit.errors import ImageError, OutputError
+from unetkit.foundation.atomic import partial_file
+from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.io.cache import CACHE_BYTES, is_oversize
 from unetkit.io.channels import pick_channels
 from unetkit.io.image import ArraySource, BadTile, OutputSpec, check_axes
-from unetkit.io.partial import partial_file
 from unetkit.io.pyramid import Level, Series, pick_level, pick_series
 from unetkit.io.reading import WHOLE, Reading, parse_channels
 from unetkit.io.scratch import ScratchArray

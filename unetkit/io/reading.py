@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal, get_args
 
-from unetkit.errors import ConfigError, closest
+from unetkit.foundation.errors import ConfigError, closest
 
 OnBadTile = Literal["stop", "background"]
 

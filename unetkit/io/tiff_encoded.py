@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from tifffile import TiffFrame, TiffPage
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 
 READ_BYTES = 32 * 2**20
 """Encoded bytes that are read from the file at a time."""

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from tifffile import TiffFile, TiffPageSeries
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.reading import OnBadTile
 
 NAMED = 3

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.tiff_encoded import damaged
 from unetkit.io.tiff_files import find_companion
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, TIFF, TiffFrame, TiffPage, TiffPageSeries
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.cache import CACHE_BYTES, Block, BlockCache, is_oversize
 from unetkit.io.image import background
 from unetkit.io.reading import OnBadTile

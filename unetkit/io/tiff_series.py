@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFrame, TiffPage, TiffPageSeries
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.raw import read_box
 from unetkit.io.reading import OnBadTile

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.io.image import BadTile, ImageInfo, ImageSource
 from unetkit.io.pyramid import require_pixel_size
 from unetkit.io.resample import Axis, resample_plane

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unetkit.errors import ConfigError, closest
+from unetkit.foundation.errors import ConfigError, closest
 
 ENCODERS: dict[str, str] = {
     **{name: name for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")},

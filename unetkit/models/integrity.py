@@ -9,7 +9,7 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
-from unetkit.errors import ModelError
+from unetkit.foundation.errors import ModelError
 
 DIGEST_KEY = "unetkit_digest"
 """Key of the digest in the metadata of a model file. Files that were written before there was one have none."""

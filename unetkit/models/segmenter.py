@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from unetkit.errors import ModelError
-from unetkit.io.partial import partial_file
+from unetkit.foundation.atomic import partial_file
+from unetkit.foundation.errors import ModelError
 from unetkit.models.integrity import DIGEST_KEY, check_weights, digest, sort_metadata
 from unetkit.models.normalizer import Normalizer
 from unetkit.models.spec import ModelSpec

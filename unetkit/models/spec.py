@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from unetkit.errors import ConfigError, ModelError, closest
+from unetkit.foundation.errors import ConfigError, ModelError, closest
 from unetkit.models.encoders import smp_name
 
 FORMAT_VERSION = 1

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 from unetkit.models.spec import Normalization
 
 RANGE_PERCENTILES = (0.1, 99.9)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from unetkit.errors import ModelError, closest
-from unetkit.io.names import check_local
+from unetkit.foundation.errors import ModelError, closest
+from unetkit.foundation.names import check_local
 
 DEFAULT_MODEL = "nuclei"
 """The model that segments where none is named."""

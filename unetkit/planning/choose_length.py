@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil, floor
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference.halo import halo_pixels
 from unetkit.planning.choice import Choice
 from unetkit.planning.machine import Machine

@@ -12,7 +12,7 @@ from typing import Any
 from unetkit.data.pairs import Pair
 from unetkit.data.places import Places, name_of
 from unetkit.data.split import split_fraction
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.models.weights import trained_on
 from unetkit.planning.choose import choose
 from unetkit.planning.machine import find_machine

@@ -10,8 +10,8 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from unetkit.io.names import printable
-from unetkit.io.partial import check_target, partial_file
+from unetkit.foundation.atomic import check_target, partial_file
+from unetkit.foundation.names import printable
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 from unetkit.planning.planned import PLACES, Planned

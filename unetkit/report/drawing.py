@@ -16,9 +16,9 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from unetkit.errors import OutputError
-from unetkit.io.names import printable
-from unetkit.io.partial import partial_file
+from unetkit.foundation.atomic import partial_file
+from unetkit.foundation.errors import OutputError
+from unetkit.foundation.names import printable
 
 Display = NDArray[np.uint8]
 """Pixels for the screen: (H, W, 3), red, green, blue."""

@@ -15,12 +15,12 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from unetkit.foundation.console import loading
+from unetkit.foundation.names import printable
 from unetkit.io.files import list_series, open_image
 from unetkit.io.image import ImageInfo
-from unetkit.io.names import printable
 from unetkit.io.pyramid import Series
 from unetkit.models.zoo import builtin_names, builtin_path, find_model
-from unetkit.report.console import loading
 
 PACKAGES = ("torch", "segmentation-models-pytorch", "lightning", "albumentations", "tifffile", "imagecodecs", "numpy")
 MODEL_SUFFIX = ".safetensors"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.report.drawing import FAINT, INK, PREDICTION, Page, fit_size, resize, shade, to_display
 
 MOST_ITEMS = 12

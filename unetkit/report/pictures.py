@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.report.drawing import (
     FAINT,
     PREDICTION,

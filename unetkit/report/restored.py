@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.report.drawing import FAINT, Page, resize, to_display
 
 MARGIN, GAP, HEAD, SIDE = 32, 16, 56, 256  # pixels on the page

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unetkit.data.names import KNOWN, any_names, mask_names, pair_names
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
+from unetkit.foundation.names import check_local
 from unetkit.io.files import find_images, image_stem, is_folder
 from unetkit.io.image import ImageSource
 from unetkit.io.mask_rules import Above
 from unetkit.io.masks import CUT, Meaning, decide_file, say_taken
-from unetkit.io.names import check_local
 from unetkit.scoring.given import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes
 from unetkit.scoring.instances import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
 from unetkit.scoring.result import Evaluation, Row, Settings

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unetkit.data.pairs import parse_pages
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.io.axes import guess_axes
 from unetkit.io.files import image_stem
 from unetkit.io.image import ArraySource, ImageInfo, ImageSource

@@ -19,7 +19,7 @@ from torchmetrics.functional.classification import (
     multiclass_stat_scores,
 )
 
-from unetkit.io.partial import partial_file
+from unetkit.foundation.atomic import partial_file
 from unetkit.models.image_head import decide
 
 EVEN = 0.5

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 
 THRESHOLDS = tuple(k / 20 for k in range(10, 20))
 """The IoUs at which objects are matched: 0.50, 0.55, ..., 0.95, as in the 2018 Data Science Bowl."""

@@ -13,8 +13,8 @@ from typing import Any
 
 from rich.table import Table
 
-from unetkit.errors import ConfigError
-from unetkit.io.partial import check_target, partial_file
+from unetkit.foundation.atomic import check_target, partial_file
+from unetkit.foundation.errors import ConfigError
 from unetkit.scoring.instance_result import InstanceEvaluation
 from unetkit.scoring.instances import InstanceCounts
 from unetkit.scoring.scores import Counts, Scores, mean_scores

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from unetkit.io.names import printable
+from unetkit.foundation.names import printable
 
 TABLE_ROWS = 20
 """Rows of images that a table shows at most."""

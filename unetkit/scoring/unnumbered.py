@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unetkit.data.objects import may_be_one_object
-from unetkit.errors import DataError
+from unetkit.foundation.errors import DataError
 from unetkit.postprocess.labels import Labels
 from unetkit.scoring.given import GivenMask, OpenMask, choose_planes, understood
 

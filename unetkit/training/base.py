@@ -13,13 +13,13 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from unetkit.data.base import TrainingData
-from unetkit.errors import ConfigError, ModelError, closest
+from unetkit.foundation.console import say
+from unetkit.foundation.errors import ConfigError, ModelError, closest
 from unetkit.inference.halo import WINDOW, halo_pixels
 from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.weights import LoadReport, find_source, load_weights, trained_on
-from unetkit.report.console import say
 from unetkit.training.average import move_average
 from unetkit.training.freezing import Freezing, set_encoder_trainable
 from unetkit.training.schedule import Schedule, rate_factor

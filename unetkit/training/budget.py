@@ -10,9 +10,9 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.console import say
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference.halo import POSITIONS, halo_pixels
-from unetkit.report.console import say
 from unetkit.training.base import NetworkModule
 
 VALIDATION_SHARE = 0.1

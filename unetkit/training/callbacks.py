@@ -15,10 +15,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
-from unetkit.errors import DataError, OutputError
-from unetkit.io.partial import partial_file
+from unetkit.foundation.atomic import partial_file
+from unetkit.foundation.console import say
+from unetkit.foundation.errors import DataError, OutputError
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
-from unetkit.report.console import say
 from unetkit.training.base import NetworkModule
 from unetkit.training.budget import budget_of
 from unetkit.training.keys import CONFIG_FILE

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from unetkit.errors import ConfigError, ModelError
+from unetkit.foundation.console import say
+from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.models.segmenter import MODEL_FILE, load_network
 from unetkit.models.weights import DAMAGED
-from unetkit.report.console import say
 from unetkit.training.callbacks import BEFORE_TRAINING, KeepBest, RunFolder
 
 CHECKPOINT_FILE = "last.ckpt"

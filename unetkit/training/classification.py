@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.data.labelled import LabelledData
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, ModelSpec
 from unetkit.scoring.image_scores import EVEN, score_images

@@ -11,9 +11,9 @@ from lightning.pytorch import Trainer
 
 from unetkit.data.labelled import LabelledData
 from unetkit.data.places import name_of
+from unetkit.foundation.console import say, show
 from unetkit.models.image_head import ImageClassifier, decide
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
-from unetkit.report.console import say, show
 from unetkit.report.judged import JudgedItem, judged_picture
 from unetkit.scoring.image_scores import ImageScores, outcome_names, score_images
 from unetkit.training.callbacks import IMAGE_SCORES

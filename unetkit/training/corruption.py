@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 
 
 @dataclass(frozen=True)

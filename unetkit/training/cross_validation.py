@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from unetkit.errors import ConfigError
-from unetkit.io.partial import partial_file
-from unetkit.report.console import say
+from unetkit.foundation.atomic import partial_file
+from unetkit.foundation.console import say
+from unetkit.foundation.errors import ConfigError
 
 RESULT_STEM = "cross_validation"
 HEADINGS = {

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from unetkit.errors import ModelError
+from unetkit.foundation.errors import ModelError
 from unetkit.training.base import NetworkModule
 
 SKIPPED_STEPS = 50

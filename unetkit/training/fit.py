@@ -11,11 +11,11 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.places import name_of
-from unetkit.errors import ConfigError
+from unetkit.foundation.console import say
+from unetkit.foundation.errors import ConfigError
 from unetkit.parsing import parse
 from unetkit.planning.plan import make_plan
 from unetkit.planning.write import describe, settings_of
-from unetkit.report.console import say
 from unetkit.training.budget import budget_of, spell_use
 from unetkit.training.callbacks import IMAGE_SCORES, SCORES
 from unetkit.training.classification_run import ClassificationResult, fit_labels

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unetkit.errors import ConfigError
-from unetkit.report.console import say, show
+from unetkit.foundation.console import say, show
+from unetkit.foundation.errors import ConfigError
 from unetkit.training.budget import Budget
 from unetkit.training.checkpoint import has_checkpoint, read_checkpoint
 from unetkit.training.command import RunCLI

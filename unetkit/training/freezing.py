@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from segmentation_models_pytorch.base import SegmentationModel
 from torch import nn
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 from unetkit.models.image_head import image_logits
 from unetkit.models.normalizer import Normalizer
 

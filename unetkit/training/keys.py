@@ -18,10 +18,10 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
+from unetkit.foundation.options import Option
 from unetkit.help_text import entry_of, help_page
 from unetkit.models.encoders import smp_name
-from unetkit.options import Option
 from unetkit.parsing import MODE, parse
 from unetkit.signatures import Nested, read_constant, read_options
 from unetkit.values import alternatives

@@ -8,7 +8,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from unetkit.errors import ConfigError, closest
+from unetkit.foundation.errors import ConfigError, closest
 
 
 class CrossEntropy(nn.Module):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.errors import ConfigError, ModelError, closest
+from unetkit.foundation.errors import ConfigError, ModelError, closest
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.grid import round_up
 from unetkit.models.image_head import to_image_probabilities

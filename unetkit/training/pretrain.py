@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchmetrics import SumMetric
 
 from unetkit.data.unmasked import ImageData
-from unetkit.errors import ConfigError, closest
+from unetkit.foundation.errors import ConfigError, closest
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, ModelSpec
 from unetkit.training.base import NetworkModule
 from unetkit.training.corruption import Corruption, corrupt

@@ -12,9 +12,9 @@ from lightning.pytorch import Trainer
 from torch.utils.data import default_collate
 
 from unetkit.data.unmasked import ImageData
+from unetkit.foundation.console import say
 from unetkit.inference.halo import HaloMeasurement, measure_halo
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
-from unetkit.report.console import say
 from unetkit.report.restored import restoration_picture
 from unetkit.training.command import RunCLI
 from unetkit.training.keys import CONFIG_FILE, PRETRAIN

@@ -9,7 +9,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from unetkit.data.workers import usable_cores
-from unetkit.errors import ConfigError
+from unetkit.foundation.errors import ConfigError
 
 
 def check_processes(trainer: Trainer) -> None:

@@ -23,15 +23,15 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from unetkit.data.base import TrainingData
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
-from unetkit.errors import ConfigError, ModelError
+from unetkit.foundation.console import say
+from unetkit.foundation.errors import ConfigError, ModelError
+from unetkit.foundation.signals import is_hurried
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.device import has_bfloat16
 from unetkit.inference.halo import HaloMeasurement
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
-from unetkit.report.console import say
 from unetkit.report.pictures import validation_picture
 from unetkit.scoring.scores import count_pixels
-from unetkit.signals import is_hurried
 from unetkit.training.base import NetworkModule
 from unetkit.training.budget import Budget, BudgetKeeper, budget_of
 from unetkit.training.callbacks import (

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from unetkit.errors import ConfigError
-from unetkit.io.partial import partial_file
+from unetkit.foundation.atomic import partial_file
+from unetkit.foundation.console import say
+from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import MODEL_FILE
-from unetkit.report.console import say
 from unetkit.training.keys import CONFIG_FILE
 
 MAY_CHANGE = (

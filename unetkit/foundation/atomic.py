@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
-from unetkit.errors import OutputError
-from unetkit.io.names import check_local
+from unetkit.foundation.errors import OutputError
+from unetkit.foundation.names import check_local
 
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 """Of which one is in the folder of every Zarr, of version 3 or 2."""

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from unetkit.report.console import LOADING, complain, loading, say
+from unetkit.foundation.console import LOADING, complain, loading, say
 
 
 class Terminal(io.StringIO):

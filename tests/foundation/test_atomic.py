@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from unetkit.errors import OutputError
-from unetkit.io.partial import errors_of, partial_file, partial_folder
+from unetkit.foundation.atomic import errors_of, partial_file, partial_folder
+from unetkit.foundation.errors import OutputError
 
 
 def fill(folder, text):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from unetkit.errors import ConfigError
-from unetkit.options import heading, options_of, split_options
+from unetkit.foundation.errors import ConfigError
+from unetkit.foundation.options import heading, options_of, split_options
 
 
 @dataclass(frozen=True)

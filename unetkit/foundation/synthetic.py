@@ -16,7 +16,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from unetkit.errors import ConfigError, OutputError
+from unetkit.foundation.errors import ConfigError, OutputError
 
 PIXEL_SIZE_UM = 0.325
 """A 20x objective on a camera with pixels of 6.5 µm."""

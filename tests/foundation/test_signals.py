@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from unetkit.signals import Stop, is_hurried
+from unetkit.foundation.signals import Stop, is_hurried
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
 
 START = """
 import hashlib, os, signal, sys, time
-from unetkit.signals import Signals, Stop
+from unetkit.foundation.signals import Signals, Stop
 signals = Signals()
 signals.listen()
 try:

@@ -9,9 +9,9 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from unetkit.errors import ConfigError, OutputError
+from unetkit.foundation.errors import ConfigError, OutputError
+from unetkit.foundation.synthetic import PIXEL_SIZE_UM, Conditions, make_cells, write_dataset
 from unetkit.scoring.scores import count_pixels
-from unetkit.synthetic import PIXEL_SIZE_UM, Conditions, make_cells, write_dataset
 
 
 def test_the_same_seed_gives_the_same_image() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from inspect import getdoc
 from typing import Any, get_type_hints
 
-from unetkit.errors import ConfigError, closest
+from unetkit.foundation.errors import ConfigError, closest
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from unetkit.io.names import printable
+from unetkit.foundation.names import printable
 
 LOADING = "Loading PyTorch ..."
 """What is said while it is."""

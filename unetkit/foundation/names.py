@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from unetkit.errors import ImageError
+from unetkit.foundation.errors import ImageError
 
 ADDRESS = re.compile(r"(https?|s3|gs|gcs|az|abfss?|ftp|sftp|file):/", re.IGNORECASE)
 """How addresses begin; a `Path` keeps one of their two slashes."""

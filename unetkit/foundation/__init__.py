@@ -1,0 +1,1 @@
+"""What everything rests on; imports nothing else of unetkit."""
