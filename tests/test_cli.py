@@ -13,8 +13,8 @@ import pytest
 from tifffile import imread, imwrite
 
 from unetkit import __version__, cli, demo
-from unetkit.calling import call
 from unetkit.cli import TRAINING_SUMMARIES, VERBS, main
+from unetkit.commandline.calling import call
 from unetkit.foundation.errors import UnetkitError
 from unetkit.foundation.synthetic import make_cells
 

@@ -18,11 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "unetkit"
 ORDER = (
     "foundation",
     "errors",
-    "values",
-    "signatures",
-    "help_text",
-    "parsing",
-    "calling",
+    "commandline",
     "postprocess",
     "io",
     "models",

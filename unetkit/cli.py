@@ -294,7 +294,7 @@ def _run(args: list[str]) -> int:
     elif verb in TRAINING_SUMMARIES:
         return _train(verb, rest)
     elif verb in VERBS:
-        from unetkit.calling import call
+        from unetkit.commandline.calling import call
 
         call(VERBS[verb], verb, rest)
     else:
@@ -322,7 +322,7 @@ def _train(verb: str, args: list[str]) -> int:
 
 def _usage() -> str:
     """Return the text of `unetkit --help`."""
-    from unetkit.help_text import help_page
+    from unetkit.commandline.help_text import help_page
 
     summaries = {name: _summary(verb) for name, verb in VERBS.items()}
     commands = {"segment": summaries.pop("segment"), **TRAINING_SUMMARIES, **summaries}

@@ -11,11 +11,11 @@ from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from unetkit.commandline.parsing import MODE, parse
 from unetkit.data.base import TrainingData
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import say
 from unetkit.foundation.errors import ConfigError, OutputError
-from unetkit.parsing import MODE, parse
 from unetkit.training.base import NetworkModule
 from unetkit.training.budget import Budget
 from unetkit.training.checkpoint import has_checkpoint, read_checkpoint, read_settings

@@ -9,11 +9,11 @@ from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
+from unetkit.commandline.parsing import parse
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.places import name_of
 from unetkit.foundation.console import say
 from unetkit.foundation.errors import ConfigError
-from unetkit.parsing import parse
 from unetkit.planning.plan import make_plan
 from unetkit.planning.write import describe, settings_of
 from unetkit.training.budget import budget_of, spell_use

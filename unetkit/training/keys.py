@@ -18,13 +18,13 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 
+from unetkit.commandline.help_text import entry_of, help_page
+from unetkit.commandline.parsing import MODE, parse
+from unetkit.commandline.signatures import Nested, read_constant, read_options
+from unetkit.commandline.values import alternatives
 from unetkit.foundation.errors import ConfigError
 from unetkit.foundation.options import Option
-from unetkit.help_text import entry_of, help_page
 from unetkit.models.encoders import smp_name
-from unetkit.parsing import MODE, parse
-from unetkit.signatures import Nested, read_constant, read_options
-from unetkit.values import alternatives
 
 CONFIG_FILE = "config.yaml"
 """The settings of a run, in its folder."""

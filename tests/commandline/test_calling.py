@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from unetkit.calling import call
+from unetkit.commandline.calling import call
 from unetkit.foundation.errors import ConfigError
 
 

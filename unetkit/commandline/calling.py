@@ -12,11 +12,11 @@ from typing import Any, get_type_hints
 
 import docstring_parser
 
+from unetkit.commandline.help_text import entry_of, help_page
+from unetkit.commandline.values import SEVERAL, from_file, from_word, item_of
 from unetkit.foundation.console import say
 from unetkit.foundation.errors import ConfigError, closest
 from unetkit.foundation.options import Option, heading, options_of
-from unetkit.help_text import entry_of, help_page
-from unetkit.values import SEVERAL, from_file, from_word, item_of
 
 CONFIG = Option("config", Path | None, None, "YAML file with any of these options, by their names.")
 HELP = Option("help", bool, False, "Show this text.")

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import pytest
 
+from unetkit.commandline.values import default_text, from_file, from_word, placeholder
 from unetkit.foundation.errors import ConfigError
-from unetkit.values import default_text, from_file, from_word, placeholder
 
 Tile = int | Literal["auto"]
 

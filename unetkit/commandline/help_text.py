@@ -8,8 +8,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from inspect import Parameter
 
+from unetkit.commandline.values import SEVERAL, default_text, item_of, placeholder
 from unetkit.foundation.options import Option
-from unetkit.values import SEVERAL, default_text, item_of, placeholder
 
 COLUMN = 26
 """Where what an option does begins."""

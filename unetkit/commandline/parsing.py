@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, get_loader, set_loader
 
+from unetkit.commandline.values import KINDS as WORDS
 from unetkit.foundation.errors import ConfigError, closest
-from unetkit.values import KINDS as WORDS
 
 MODE = "literal"
 """Name of the way in which the parser reads values, see `load_literally`."""

@@ -1,0 +1,1 @@
+"""Command lines: values, help texts and calls from typed signatures."""
