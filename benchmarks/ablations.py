@@ -26,7 +26,7 @@ from unetkit import predict_tiled
 from unetkit.data.loading import load_pair
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.data.split import split_fraction
-from unetkit.io.image import match_channels
+from unetkit.io.base.contracts import match_channels
 from unetkit.models.segmenter import Segmenter, load_model
 from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.training.fit import fit

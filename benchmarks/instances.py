@@ -31,7 +31,7 @@ from unetkit.inference.ensemble import gather_models
 from unetkit.inference.forward import LARGEST_HEIGHT
 from unetkit.inference.options import Tiling
 from unetkit.inference.predictor import Predictor, say_nothing
-from unetkit.io.image import ArraySource, match_channels
+from unetkit.io.base.contracts import ArraySource, match_channels
 from unetkit.models.segmenter import Segmenter
 from unetkit.postprocess.components import CONNECTED
 from unetkit.postprocess.distances import BY_DISTANCE

@@ -16,7 +16,7 @@ import tifffile
 
 from unetkit.data.loading import load_pair
 from unetkit.data.pairs import find_pairs
-from unetkit.io.image import match_channels
+from unetkit.io.base.contracts import match_channels
 
 CHANNELS = 3
 

@@ -23,8 +23,8 @@ from unetkit.inference.ensemble import gather_models
 from unetkit.inference.opening import open_for
 from unetkit.inference.options import Tiling
 from unetkit.inference.predictor import Predictor, say_nothing
-from unetkit.io.image import ImageSource
-from unetkit.io.reading import WHOLE
+from unetkit.io.base.contracts import ImageSource
+from unetkit.io.base.read_options import WHOLE
 from unetkit.models.spec import ModelSpec, Normalization
 from unetkit.models.trimmed import Kept
 

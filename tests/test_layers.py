@@ -20,6 +20,7 @@ ORDER = (
     "errors",
     "commandline",
     "postprocess",
+    "io.base",
     "io",
     "models",
     "backends",
@@ -112,7 +113,7 @@ def test_zarr_is_imported_only_when_one_is_opened() -> None:
 
 
 def test_what_to_read_is_said_without_numpy() -> None:
-    assert not loaded_by("import unetkit.io.reading; import sys; assert 'numpy' not in sys.modules")
+    assert not loaded_by("import unetkit.io.base.read_options; import sys; assert 'numpy' not in sys.modules")
 
 
 @pytest.mark.parametrize("arguments", HELPS)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
 from unetkit.inference.options import MASK, USUAL_TILING, Result, Tiling
-from unetkit.io.reading import WHOLE, Reading
+from unetkit.io.base.read_options import WHOLE, Reading
 from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from unetkit.inference.emptiness import Background, draw_skipped, measure_background
 from unetkit.inference.grid import make_grid
-from unetkit.io.image import ArraySource
+from unetkit.io.base.contracts import ArraySource
 
 RNG_SEED = 4
 NOISE = 3.0

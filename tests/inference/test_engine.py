@@ -19,8 +19,8 @@ from unetkit.foundation.errors import ImageError
 from unetkit.inference.engine import Reader, read_window, run_tiles
 from unetkit.inference.forward import Forward, Kind
 from unetkit.inference.grid import TileGrid, make_grid
+from unetkit.io.base.contracts import ArraySink, ArraySource, BadTile, OutputSpec
 from unetkit.io.files import create_sink
-from unetkit.io.image import ArraySink, ArraySource, BadTile, OutputSpec
 from unetkit.models.segmenter import Segmenter
 
 Make = Callable[..., Segmenter]

@@ -8,8 +8,8 @@ import pytest
 import tifffile
 
 from unetkit.inference.opening import composite_remarks, open_for
+from unetkit.io.base.read_options import Reading
 from unetkit.io.files import open_image
-from unetkit.io.reading import Reading
 from unetkit.models.zoo import builtin_folder
 
 NUCLEI = Path(__file__).parents[2] / "../shared/data/nuclei/train/images"

@@ -13,7 +13,7 @@ from unetkit.inference import device, plan
 from unetkit.inference.ensemble import Ensemble, gather_models
 from unetkit.inference.options import Tiling
 from unetkit.inference.plan import Plan, make_plan, measure_footprint, needed_memory
-from unetkit.io.image import ArraySource, ImageInfo
+from unetkit.io.base.contracts import ArraySource, ImageInfo
 from unetkit.models.segmenter import Segmenter
 
 HUGE = 10**12

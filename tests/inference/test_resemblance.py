@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.inference.resemblance import differences
+from unetkit.io.base.contracts import ArraySource, ImageInfo
 from unetkit.io.files import open_image
-from unetkit.io.image import ArraySource, ImageInfo
 from unetkit.models.sampling import sample_pixels
 from unetkit.models.spec import ModelSpec, Normalization, TrainingImages
 

@@ -20,7 +20,7 @@ from unetkit.inference.grid import TileGrid, make_grid
 from unetkit.inference.options import Tiling
 from unetkit.inference.predictor import Predictor, say_nothing
 from unetkit.inference.seams import Seams, default_largest, verify_seams
-from unetkit.io.image import ArraySource
+from unetkit.io.base.contracts import ArraySource
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept

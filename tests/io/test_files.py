@@ -8,10 +8,10 @@ import tifffile
 from PIL import Image
 
 from unetkit.foundation.errors import ImageError, OutputError
+from unetkit.io.base.contracts import OutputSpec
+from unetkit.io.base.read_options import Reading
 from unetkit.io.files import create_sink, find_images, image_stem, is_folder, list_series, open_image
-from unetkit.io.image import OutputSpec
 from unetkit.io.raster import PngSink
-from unetkit.io.reading import Reading
 from unetkit.io.tiff_sink import TiffSink
 
 MASK = OutputSpec(8, 9, np.dtype("uint8"))

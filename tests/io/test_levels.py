@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unetkit.io.image import OutputSpec
+from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.levels import cut_bands, halve, level_sizes
 
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 import unetkit.io.masks
 from unetkit.foundation.errors import DataError
-from unetkit.io.image import ArraySource
+from unetkit.io.base.contracts import ArraySource
 from unetkit.io.masks import Meaning, decide, decide_file, open_mask, say_taken
 
 

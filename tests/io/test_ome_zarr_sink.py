@@ -8,11 +8,11 @@ import yaozarrs
 import zarr
 
 from unetkit.foundation.errors import OutputError
+from unetkit.io.base.contracts import OutputSpec
+from unetkit.io.base.stored import Step
 from unetkit.io.files import create_sink
-from unetkit.io.image import OutputSpec
 from unetkit.io.levels import halve
 from unetkit.io.ome_zarr_sink import OmeZarrSink
-from unetkit.io.stored import Step
 
 
 def make_output(planes, channels, height, width, dtype):

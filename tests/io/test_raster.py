@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from unetkit.foundation.errors import ImageError, OutputError
-from unetkit.io.image import OutputSpec
+from unetkit.io.base.contracts import OutputSpec
+from unetkit.io.base.read_options import Reading
 from unetkit.io.raster import PngSink, RasterSource
-from unetkit.io.reading import Reading
 
 NUCLEI = Path(__file__).parents[2] / "../shared/data/nuclei/train/images"
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from unetkit.io import resize
-from unetkit.io.image import ArraySource
+from unetkit.io.base.contracts import ArraySource
 from unetkit.io.resize import read_square
 
 

@@ -5,9 +5,9 @@ import pytest
 import tifffile
 import zarr
 
+from unetkit.io.base.read_options import Reading
+from unetkit.io.base.stored import Step
 from unetkit.io.files import open_image
-from unetkit.io.reading import Reading
-from unetkit.io.stored import Step
 from unetkit.report.info import describe_image
 
 PIXELS = np.zeros((2, 3, 20, 30), np.uint8)

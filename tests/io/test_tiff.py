@@ -9,8 +9,8 @@ import pytest
 import tifffile
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.axes import name_axes
-from unetkit.io.reading import Reading
+from unetkit.io.base.axes import name_axes
+from unetkit.io.base.read_options import Reading
 from unetkit.io.tiff import TiffSource
 from unetkit.io.tiff_segments import SegmentReader
 

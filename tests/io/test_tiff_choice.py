@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from unetkit.io.base.read_options import Reading
 from unetkit.io.files import list_series, open_image
-from unetkit.io.reading import Reading
 
 PIXELS = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
 

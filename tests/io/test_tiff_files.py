@@ -5,8 +5,8 @@ import pytest
 import tifffile
 
 from unetkit.foundation.errors import ImageError
+from unetkit.io.base.read_options import Reading
 from unetkit.io.files import open_image
-from unetkit.io.reading import Reading
 
 PLANES = np.arange(2 * 9 * 8, dtype=np.uint8).reshape(2, 9, 8)
 IDS = [f"urn:uuid:11111111-1111-1111-1111-11111111111{i}" for i in range(2)]

@@ -12,8 +12,8 @@ import tifffile
 from PIL import Image
 
 from unetkit.foundation.errors import OutputError
-from unetkit.io.image import OutputSpec
-from unetkit.io.stored import Step
+from unetkit.io.base.contracts import OutputSpec
+from unetkit.io.base.stored import Step
 from unetkit.io.tiff import TiffSource
 from unetkit.io.tiff_sink import TiffSink, ome_axes
 from unetkit.io.tiff_tiles import encode_piece

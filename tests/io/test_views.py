@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from unetkit.foundation.errors import ImageError
 from unetkit.io import views
-from unetkit.io.image import ArraySource, BadTile
+from unetkit.io.base.contracts import ArraySource, BadTile
 from unetkit.io.views import RegionSource, RescaledSource
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.files import create_sink
-from unetkit.io.image import OutputSpec
 
 JAR = Path("/usr/share/java/ij.jar")
 OPEN = Path(__file__).parent / "OpenImages.java"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.files import create_sink
-from unetkit.io.image import OutputSpec
 
 openslide = pytest.importorskip("openslide", reason="OpenSlide is not installed (pip install openslide-bin)")
 pyvips = pytest.importorskip("pyvips", reason="libvips is not installed (pip install 'pyvips[binary]')")

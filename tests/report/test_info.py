@@ -8,7 +8,7 @@ import tifffile
 from rich.console import Console
 
 from unetkit.foundation.errors import ImageError, ModelError
-from unetkit.io.image import ImageInfo
+from unetkit.io.base.contracts import ImageInfo
 from unetkit.models import zoo
 from unetkit.models.segmenter import hash_file
 from unetkit.report.info import describe, describe_image, describe_machine, describe_model

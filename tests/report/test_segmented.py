@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unetkit.inference.segmented import Segmented
-from unetkit.io.image import BadTile
+from unetkit.io.base.contracts import BadTile
 from unetkit.report.segmented import summarize
 
 ONE = Segmented(Path("a.tif"), Path("out/a.tif"), 4_000_000, seconds=2.0, plan="torch in fp32", tiles=9)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.data.pairs import Pair
+from unetkit.io.base.contracts import ArraySource, ImageInfo
+from unetkit.io.base.read_options import Reading
 from unetkit.io.files import open_image
-from unetkit.io.image import ArraySource, ImageInfo
 from unetkit.io.masks import PLAIN_NUMBERS, Meaning, decide, open_mask
-from unetkit.io.reading import Reading
 from unetkit.models.sampling import Holes, Sample, take_sample
 from unetkit.models.statistics import check_finite
 

@@ -13,10 +13,10 @@ from typing import Literal
 from unetkit.data.names import KNOWN, Pairs, pair_names, split_folder
 from unetkit.foundation.errors import DataError, ImageError
 from unetkit.foundation.names import check_local
+from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
+from unetkit.io.base.read_options import Reading
 from unetkit.io.files import find_images, image_stem, is_folder, open_image
-from unetkit.io.image import UNNAMED_AXES, ImageInfo
 from unetkit.io.masks import read_mask_info
-from unetkit.io.reading import Reading
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "raw")
 MASK_FOLDERS = (

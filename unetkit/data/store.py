@@ -16,7 +16,7 @@ from unetkit.data.loading import Window, foreground_points, hash_pixels, read_la
 from unetkit.data.objects import may_be_one_object, measure_objects, numbers_objects
 from unetkit.data.pairs import Pair
 from unetkit.foundation.errors import DataError
-from unetkit.io.image import ImageInfo
+from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.masks import CUT, PLAIN_NUMBERS, Meaning
 from unetkit.models.sampling import Holes
 from unetkit.models.spec import Normalization, TrainingImages

@@ -18,9 +18,9 @@ from unetkit.inference.ensemble import Models, gather_models
 from unetkit.inference.options import Output, Result, Tiling
 from unetkit.inference.output import describe_output
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
-from unetkit.io.arrays import check_array, named_axes
-from unetkit.io.image import UNNAMED_AXES, ArraySink, ArraySource, ImageInfo, OutputSpec
-from unetkit.io.reading import WHOLE
+from unetkit.io.base.array_likes import check_array, named_axes
+from unetkit.io.base.contracts import UNNAMED_AXES, ArraySink, ArraySource, ImageInfo, OutputSpec
+from unetkit.io.base.read_options import WHOLE
 from unetkit.models.sampling import ValidSource
 from unetkit.models.zoo import DEFAULT_MODEL, find_model
 

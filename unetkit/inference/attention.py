@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.inference.classify import read_whole
-from unetkit.io.image import ImageSource
+from unetkit.io.base.contracts import ImageSource
 from unetkit.models.encoders import first_centre
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.spec import ModelSpec

@@ -10,7 +10,7 @@ from torch import Tensor
 from unetkit.foundation.errors import ModelError
 from unetkit.inference.engine import measure_plane
 from unetkit.inference.predictor import check_dtype
-from unetkit.io.image import ImageSource, match_channels
+from unetkit.io.base.contracts import ImageSource, match_channels
 from unetkit.io.resize import read_square
 from unetkit.models.image_head import ImageClassifier, decide
 

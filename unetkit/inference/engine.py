@@ -22,7 +22,7 @@ from torch import Tensor
 
 from unetkit.inference.forward import Forward, Pending
 from unetkit.inference.grid import Segment, Tile, TileGrid
-from unetkit.io.image import ImageSource, match_channels
+from unetkit.io.base.contracts import ImageSource, match_channels
 from unetkit.models.normalizer import Normalizer
 from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.statistics import Statistics, check_finite

@@ -17,7 +17,7 @@ from unetkit.backends.base import DTYPES, Precision
 from unetkit.backends.registry import BackendName
 from unetkit.inference.engine import IN_FLIGHT, QUEUED_BATCHES
 from unetkit.inference.grid import make_grid
-from unetkit.io.image import ImageInfo
+from unetkit.io.base.contracts import ImageInfo
 from unetkit.models.trimmed import Kept, trim
 
 OVERHEAD: dict[BackendName, tuple[float, float]] = {

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.options import Result
 from unetkit.inference.output import least_confidence, smallest_size
-from unetkit.io.image import ImageInfo
+from unetkit.io.base.contracts import ImageInfo
 from unetkit.postprocess.class_labels import ClassLabels
 from unetkit.postprocess.components import CONNECTED
 from unetkit.postprocess.distances import BY_DISTANCE

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.inference.ensemble import Ensemble
+from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
+from unetkit.io.base.read_options import Reading
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.files import open_image
-from unetkit.io.image import UNNAMED_AXES, ImageInfo, ImageSource
-from unetkit.io.reading import Reading
 from unetkit.models.zoo import builtin_folder
 
 NUCLEAR = re.compile(

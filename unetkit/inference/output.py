@@ -16,9 +16,9 @@ from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.forward import layout
 from unetkit.inference.options import CONFIDENCE, WITHOUT_MASK, Output, Result, Tiling
 from unetkit.inference.plan import Plan
+from unetkit.io.base.contracts import ImageInfo, OutputSpec
+from unetkit.io.base.read_options import Reading
 from unetkit.io.files import image_stem
-from unetkit.io.image import ImageInfo, OutputSpec
-from unetkit.io.reading import Reading
 from unetkit.models.zoo import short_name
 
 PLANNED = ("device", "backend", "precision", "tile", "halo", "batch")

@@ -27,7 +27,7 @@ from unetkit.inference.options import Tiling
 from unetkit.inference.plan import make_plan
 from unetkit.inference.quantizing import Quantization, quantize_models
 from unetkit.inference.seams import Seams, default_largest, plan_windows, verify_seams
-from unetkit.io.image import ImageInfo, ImageSource
+from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.models.trimmed import Kept
 
 WINDOW_STEPS = 8

@@ -16,9 +16,9 @@ from unetkit.inference.options import Result, Tiling
 from unetkit.inference.output import describe_output, least_confidence, smallest_size
 from unetkit.inference.plan import Plan, measure_footprint, needed_memory
 from unetkit.inference.segment import Segmentation
+from unetkit.io.base.contracts import ImageInfo
+from unetkit.io.base.read_options import Reading
 from unetkit.io.files import create_sink
-from unetkit.io.image import ImageInfo
-from unetkit.io.reading import Reading
 
 
 @dataclass(frozen=True)

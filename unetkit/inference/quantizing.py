@@ -13,7 +13,7 @@ from unetkit.backends.base import Backend, Probe
 from unetkit.inference.engine import measure_plane, read_window
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.grid import Tile, TileGrid, make_grid
-from unetkit.io.image import ImageSource
+from unetkit.io.base.contracts import ImageSource
 
 PROBE_TILE = 512
 """Size of the windows on which int8 is calibrated and checked, in pixels."""

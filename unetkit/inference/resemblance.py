@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.io.image import ImageInfo
+from unetkit.io.base.contracts import ImageInfo
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.statistics import measure_range
 

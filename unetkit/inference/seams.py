@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine import read_window
 from unetkit.inference.grid import Segment, Tile, TileGrid, round_up
-from unetkit.io.image import ImageSource
+from unetkit.io.base.contracts import ImageSource
 from unetkit.models.trimmed import Kept
 
 CONTEXT_HALOS = 4

@@ -36,10 +36,10 @@ from unetkit.inference.resemblance import differences
 from unetkit.inference.segmented import Segmented
 from unetkit.inference.unfinished import Bands, kept_bands, pin_choices, starts_anew
 from unetkit.io.bands import kept_and_new
+from unetkit.io.base.contracts import ImageInfo, ImageSource, OutputSpec
+from unetkit.io.base.read_options import Reading
 from unetkit.io.files import create_sink
-from unetkit.io.image import ImageInfo, ImageSource, OutputSpec
 from unetkit.io.ome_zarr_labels import find_label_place, register_label
-from unetkit.io.reading import Reading
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
@@ -72,7 +72,7 @@ def segment(
             predicted since its last call.
         tell: Called with sentences about what happens, for people.
         verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
-        **options: Any field of `unetkit.io.reading.Reading` (axes, series, level, pixel_size, channels, stain, region,
+        **options: Any field of `unetkit.io.base.read_options.Reading` (axes, series, level, pixel_size, channels, stain, region,
             on_bad_tile), `unetkit.inference.options.Tiling` (tile, halo, batch, device, backend, precision, memory,
             tta, skip_empty) and `unetkit.inference.options.Result` (output, threshold, split, min_size, min_confidence,
             pyramid, compression, layout, overwrite, resume).

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unetkit.inference.seams import Seams
-from unetkit.io.image import BadTile
+from unetkit.io.base.contracts import BadTile
 
 
 @dataclass(frozen=True)

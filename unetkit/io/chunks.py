@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
+from unetkit.io.base.contracts import background
+from unetkit.io.base.read_options import OnBadTile
 from unetkit.io.cache import CACHE_BYTES, Block, BlockCache, is_oversize
-from unetkit.io.image import background
-from unetkit.io.reading import OnBadTile
 
 Part = tuple[int | slice, ...]
 Box = tuple[slice, ...]

@@ -8,15 +8,15 @@ from pathlib import Path
 from unetkit.foundation.atomic import check_target, check_zarr_target
 from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.foundation.names import check_local
+from unetkit.io.base.contracts import ImageSink, ImageSource, OutputSpec
+from unetkit.io.base.read_options import WHOLE, Reading, parse_region
+from unetkit.io.base.series import Level, Series
 from unetkit.io.cache import CACHE_BYTES
 from unetkit.io.foreign import refuse_foreign, refuse_overview, unknown_format
-from unetkit.io.image import ImageSink, ImageSource, OutputSpec
 from unetkit.io.ome_zarr_labels import find_label_place
 from unetkit.io.ome_zarr_sink import OmeZarrSink
 from unetkit.io.orientation import make_upright
-from unetkit.io.pyramid import Level, Series
 from unetkit.io.raster import PngSink, RasterSource
-from unetkit.io.reading import WHOLE, Reading, parse_region
 from unetkit.io.stains import StainSource
 from unetkit.io.tiff import TiffSource, list_tiff_series
 from unetkit.io.tiff_sink import TiffSink

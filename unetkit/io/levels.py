@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.io.image import OutputSpec
+from unetkit.io.base.contracts import OutputSpec
 
 SMALLEST_LEVEL = 512
 """A level is halved as long as its larger side is longer than this."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import DataError
-from unetkit.io.stored import Encoding
+from unetkit.io.base.stored import Encoding
 
 MOST_FRACTIONS = 64
 """Different values of a mask of fractions that are kept: more of them say nothing more."""

@@ -11,14 +11,14 @@ import zarr
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
+from unetkit.io.base.channels import pick_channels
+from unetkit.io.base.contracts import ArraySource, BadTile, ImageInfo, check_axes
+from unetkit.io.base.read_options import WHOLE, Reading, parse_channels
+from unetkit.io.base.series import Level, Series, pick_level, pick_series
 from unetkit.io.cache import CACHE_BYTES
-from unetkit.io.channels import pick_channels
 from unetkit.io.chunks import ChunkedArray
-from unetkit.io.image import ArraySource, BadTile, ImageInfo, check_axes
 from unetkit.io.ome_zarr_absent import absent_remarks
 from unetkit.io.ome_zarr_metadata import ZarrImage, choose_image, describe_image, find_images, read_image
-from unetkit.io.pyramid import Level, Series, pick_level, pick_series
-from unetkit.io.reading import WHOLE, Reading, parse_channels
 
 
 class OmeZarrSource:

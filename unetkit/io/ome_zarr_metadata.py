@@ -11,11 +11,11 @@ from typing import Any
 import zarr
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.axes import guess_axes, name_dimensions
-from unetkit.io.channels import name_colours
-from unetkit.io.pyramid import Level, PixelSize, Series, scale_pixel_size
-from unetkit.io.stored import Step
-from unetkit.io.units import UNITS_UM, decode_unit, make_step
+from unetkit.io.base.axes import guess_axes, name_dimensions
+from unetkit.io.base.channels import name_colours
+from unetkit.io.base.series import Level, PixelSize, Series, scale_pixel_size
+from unetkit.io.base.stored import Step
+from unetkit.io.base.units import UNITS_UM, decode_unit, make_step
 
 NAMED = 5
 """Missing images that are named in a message."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.io.image import BadTile, ImageInfo, ImageSource
+from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource
 
 UPRIGHT = 1
 """The orientation that needs no turning."""

@@ -17,14 +17,14 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.errors import ImageError, OutputError
+from unetkit.io.base.channels import pick_channels
+from unetkit.io.base.contracts import ArraySource, BadTile, OutputSpec, check_axes
+from unetkit.io.base.read_options import WHOLE, Reading, parse_channels
+from unetkit.io.base.series import Level, Series, pick_level, pick_series
+from unetkit.io.base.stored import AS_SEEN, Encoding
+from unetkit.io.base.units import UM_PER_INCH, plausible_size
 from unetkit.io.cache import CACHE_BYTES, is_oversize
-from unetkit.io.channels import pick_channels
-from unetkit.io.image import ArraySource, BadTile, OutputSpec, check_axes
-from unetkit.io.pyramid import Level, Series, pick_level, pick_series
-from unetkit.io.reading import WHOLE, Reading, parse_channels
 from unetkit.io.scratch import ScratchArray
-from unetkit.io.stored import AS_SEEN, Encoding
-from unetkit.io.units import UM_PER_INCH, plausible_size
 
 PNG_SIGNATURE = b"\x89PNG"
 ORIENTATION = 274

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.io.image import ImageSource
+from unetkit.io.base.contracts import ImageSource
 from unetkit.io.resample import Axis, resample_plane
 
 PART_PIXELS = 2**24

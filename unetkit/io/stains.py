@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.image import BadTile, ImageInfo, ImageSource
-from unetkit.io.reading import Stain
+from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource
+from unetkit.io.base.read_options import Stain
 
 DARKEST = 1e-6
 """Share of the light that counts as none, as in scikit-image."""

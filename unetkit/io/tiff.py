@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, PLANARCONFIG, TiffFile, TiffPage, TiffPageSeries
 
-from unetkit.io.axes import name_axes
+from unetkit.io.base.axes import name_axes
+from unetkit.io.base.channels import name_colours, pick_channels
+from unetkit.io.base.contracts import ArraySource, BadTile, ImageInfo
+from unetkit.io.base.read_options import WHOLE, Reading, parse_channels
+from unetkit.io.base.series import Level, Series, pick_level, pick_series, scale_pixel_size
+from unetkit.io.base.stored import AS_SEEN, Encoding
 from unetkit.io.cache import CACHE_BYTES
-from unetkit.io.channels import name_colours, pick_channels
-from unetkit.io.image import ArraySource, BadTile, ImageInfo
-from unetkit.io.pyramid import Level, Series, pick_level, pick_series, scale_pixel_size
-from unetkit.io.reading import WHOLE, Reading, parse_channels
-from unetkit.io.stored import AS_SEEN, Encoding
 from unetkit.io.tiff_choice import choose_series
 from unetkit.io.tiff_encoded import damaged
 from unetkit.io.tiff_files import check_files

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from tifffile import TiffFile, TiffPageSeries
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.reading import OnBadTile
+from unetkit.io.base.read_options import OnBadTile
 
 NAMED = 3
 """Files that are named in a message."""

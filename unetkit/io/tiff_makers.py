@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from tifffile import TiffFile
 
-from unetkit.io.units import UNITS_UM, decode_unit
+from unetkit.io.base.units import UNITS_UM, decode_unit
 
 Size = tuple[float, float]
 

@@ -16,9 +16,9 @@ from tifffile import TiffWriter
 
 from unetkit.foundation.atomic import errors_of, partial_file
 from unetkit.foundation.errors import OutputError
-from unetkit.io.image import OutputSpec
+from unetkit.io.base.contracts import OutputSpec
+from unetkit.io.base.stored import Step
 from unetkit.io.levels import cut_bands, level_sizes
-from unetkit.io.stored import Step
 from unetkit.io.tiff_levels import link_levels
 from unetkit.io.tiff_tiles import Pieces, TilePages, choose_pieces, tile_size
 

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 from tifffile import TiffFile, TiffPageSeries
 
-from unetkit.io.stored import Step
+from unetkit.io.base.stored import Step
+from unetkit.io.base.units import make_step
 from unetkit.io.tiff_metadata import ome_pixels
-from unetkit.io.units import make_step
 
 
 def read_steps(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int, axes: str) -> tuple[Step, ...]:

@@ -15,7 +15,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.io.image import OutputSpec
+from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.levels import Band, Block, cut_blocks
 from unetkit.io.workers import Workers
 

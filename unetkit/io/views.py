@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.image import BadTile, ImageInfo, ImageSource
-from unetkit.io.pyramid import require_pixel_size
+from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource
+from unetkit.io.base.series import require_pixel_size
 from unetkit.io.resample import Axis, resample_plane
 
 PART_BYTES = 32 * 2**20

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.io.image import BadTile, ImageInfo, ImageSource
+from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource
 from unetkit.models.nodata import NoData, find_nodata, typical_background
 from unetkit.models.statistics import check_finite
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unetkit.data.loading import read_pair
 from unetkit.data.objects import find_parts, numbers_objects, to_objects
 from unetkit.inference.array import predict_tiled
-from unetkit.io.image import match_channels
+from unetkit.io.base.contracts import match_channels
 from unetkit.models.segmenter import load_model
 from unetkit.models.weights import trained_on
 from unetkit.models.zoo import DEFAULT_MODEL

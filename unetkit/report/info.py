@@ -17,9 +17,9 @@ from rich.table import Table
 
 from unetkit.foundation.console import loading
 from unetkit.foundation.names import printable
+from unetkit.io.base.contracts import ImageInfo
+from unetkit.io.base.series import Series
 from unetkit.io.files import list_series, open_image
-from unetkit.io.image import ImageInfo
-from unetkit.io.pyramid import Series
 from unetkit.models.zoo import builtin_names, builtin_path, find_model
 
 PACKAGES = ("torch", "segmentation-models-pytorch", "lightning", "albumentations", "tifffile", "imagecodecs", "numpy")

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from unetkit.data.names import KNOWN, any_names, mask_names, pair_names
 from unetkit.foundation.errors import DataError
 from unetkit.foundation.names import check_local
+from unetkit.io.base.contracts import ImageSource
 from unetkit.io.files import find_images, image_stem, is_folder
-from unetkit.io.image import ImageSource
 from unetkit.io.mask_rules import Above
 from unetkit.io.masks import CUT, Meaning, decide_file, say_taken
 from unetkit.scoring.given import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from unetkit.data.pairs import parse_pages
 from unetkit.foundation.errors import DataError
-from unetkit.io.axes import guess_axes
+from unetkit.io.base.axes import guess_axes
+from unetkit.io.base.contracts import ArraySource, ImageInfo, ImageSource
 from unetkit.io.files import image_stem
-from unetkit.io.image import ArraySource, ImageInfo, ImageSource
 from unetkit.io.mask_rules import Above, AsIs
 from unetkit.io.masks import CUT, Meaning, decide_file, open_mask
 

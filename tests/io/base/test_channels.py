@@ -6,9 +6,9 @@ import tifffile
 import zarr
 
 from unetkit.foundation.errors import ConfigError, ImageError
-from unetkit.io.channels import pick_channels
+from unetkit.io.base.channels import pick_channels
+from unetkit.io.base.read_options import Reading
 from unetkit.io.files import open_image
-from unetkit.io.reading import Reading
 
 NAMES = ("DAPI", "GFP", "488")
 PIXELS = np.arange(3 * 9 * 8, dtype=np.uint8).reshape(3, 9, 8)

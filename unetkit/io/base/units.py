@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
-from unetkit.io.stored import Step
+from unetkit.io.base.stored import Step
 
 LARGEST_PIXEL_UM = 20.0
 """Larger pixels than this are taken for a resolution of print or screens (1270 dpi), not for microscopy."""

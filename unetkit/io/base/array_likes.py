@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.axes import SPARE_AXES, name_dimensions
+from unetkit.io.base.axes import SPARE_AXES, name_dimensions
 
 OTHER_NAMES = {
     **dict.fromkeys(("row", "rows", "lat", "latitude", "northing", "height"), "y"),

@@ -10,7 +10,7 @@ import zarr
 from scipy.sparse import csr_array
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.arrays import check_array, named_axes
+from unetkit.io.base.array_likes import check_array, named_axes
 
 
 class Named:

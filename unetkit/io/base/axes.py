@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unetkit.io.image import UNNAMED_AXES
+from unetkit.io.base.contracts import UNNAMED_AXES
 
 SPARE_AXES = "QIUVWKJN"
 """Letters for axes that have no name or share one."""

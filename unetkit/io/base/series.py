@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import ceil
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.reading import Reading
-from unetkit.io.units import LARGEST_PIXEL_UM, SMALLEST_PIXEL_UM, UM_PER_INCH
+from unetkit.io.base.read_options import Reading
+from unetkit.io.base.units import LARGEST_PIXEL_UM, SMALLEST_PIXEL_UM, UM_PER_INCH
 
 PixelSize = tuple[float, float]
 

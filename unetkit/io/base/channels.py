@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unetkit.foundation.errors import ImageError, closest
-from unetkit.io.image import check_channels
-from unetkit.io.reading import Channels
+from unetkit.io.base.contracts import check_channels
+from unetkit.io.base.read_options import Channels
 
 COLOURS = (["red", "green", "blue"], ["r", "g", "b"])
 """Names of channels, in lower case, that are the colours of one picture."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError, OutputError
-from unetkit.io.stored import AS_SEEN, Encoding, Step
+from unetkit.io.base.stored import AS_SEEN, Encoding, Step
 
 UNNAMED_AXES = "QI"
 """Axis letters for which the file does not say what they are (tifffile's 'unknown' and 'sequence of pages')."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.io.reading import Reading
+from unetkit.io.base.read_options import Reading
 
 
 @pytest.mark.parametrize("channels", ["0,2", " 0 , 2 ", [0, 2], (0, 2), np.array([0, 2])])

@@ -1,0 +1,1 @@
+"""What an image is: contracts, axes, channels, units, series, and what of them is read."""
