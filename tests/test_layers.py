@@ -21,6 +21,7 @@ ORDER = (
     "commandline",
     "postprocess",
     "io.base",
+    "io.decoding",
     "io",
     "models",
     "backends",

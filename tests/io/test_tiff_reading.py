@@ -10,8 +10,8 @@ import tifffile
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.contracts import BadTile
 from unetkit.io.base.read_options import Reading
+from unetkit.io.decoding.scratch import ScratchArray
 from unetkit.io.files import open_image
-from unetkit.io.scratch import ScratchArray
 from unetkit.io.tiff import list_tiff_series
 from unetkit.io.tiff_segments import SegmentReader
 

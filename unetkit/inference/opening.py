@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unetkit.inference.ensemble import Ensemble
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.base.read_options import Reading
-from unetkit.io.cache import CACHE_BYTES
+from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.files import open_image
 from unetkit.models.zoo import builtin_folder
 

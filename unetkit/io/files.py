@@ -11,7 +11,7 @@ from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import ImageSink, ImageSource, OutputSpec
 from unetkit.io.base.read_options import WHOLE, Reading, parse_region
 from unetkit.io.base.series import Level, Series
-from unetkit.io.cache import CACHE_BYTES
+from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.foreign import refuse_foreign, refuse_overview, unknown_format
 from unetkit.io.ome_zarr_labels import find_label_place
 from unetkit.io.ome_zarr_sink import OmeZarrSink

@@ -23,8 +23,8 @@ from unetkit.io.base.read_options import WHOLE, Reading, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series
 from unetkit.io.base.stored import AS_SEEN, Encoding
 from unetkit.io.base.units import UM_PER_INCH, plausible_size
-from unetkit.io.cache import CACHE_BYTES, is_oversize
-from unetkit.io.scratch import ScratchArray
+from unetkit.io.decoding.cache import CACHE_BYTES, is_oversize
+from unetkit.io.decoding.scratch import ScratchArray
 
 PNG_SIGNATURE = b"\x89PNG"
 ORIENTATION = 274

@@ -18,7 +18,7 @@ from unetkit.io.base.contracts import ArraySource, BadTile, ImageInfo
 from unetkit.io.base.read_options import WHOLE, Reading, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series, scale_pixel_size
 from unetkit.io.base.stored import AS_SEEN, Encoding
-from unetkit.io.cache import CACHE_BYTES
+from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.tiff_choice import choose_series
 from unetkit.io.tiff_encoded import damaged
 from unetkit.io.tiff_files import check_files

@@ -18,8 +18,8 @@ from tifffile import COMPRESSION, TIFF, TiffFrame, TiffPage, TiffPageSeries
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.contracts import background
 from unetkit.io.base.read_options import OnBadTile
-from unetkit.io.cache import CACHE_BYTES, Block, BlockCache, is_oversize
-from unetkit.io.scratch import ScratchArray
+from unetkit.io.decoding.cache import CACHE_BYTES, Block, BlockCache, is_oversize
+from unetkit.io.decoding.scratch import ScratchArray
 from unetkit.io.tiff_encoded import Encoded, damaged, read_encoded
 from unetkit.io.tiff_inflate import can_inflate, inflate
 

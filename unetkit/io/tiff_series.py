@@ -14,8 +14,8 @@ from tifffile import TiffFrame, TiffPage, TiffPageSeries
 
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.read_options import OnBadTile
-from unetkit.io.cache import CACHE_BYTES
-from unetkit.io.raw import read_box
+from unetkit.io.decoding.cache import CACHE_BYTES
+from unetkit.io.decoding.uncompressed import read_box
 from unetkit.io.tiff_encoded import damaged
 from unetkit.io.tiff_segments import SegmentReader
 

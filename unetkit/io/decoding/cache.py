@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from unetkit.io.scratch import ScratchArray
+from unetkit.io.decoding.scratch import ScratchArray
 
 CACHE_BYTES = 256 * 2**20
 """Default bound of the decoded bytes that a file keeps in memory between reads."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.contracts import background
 from unetkit.io.base.read_options import OnBadTile
-from unetkit.io.cache import CACHE_BYTES, Block, BlockCache, is_oversize
+from unetkit.io.decoding.cache import CACHE_BYTES, Block, BlockCache, is_oversize
 
 Part = tuple[int | slice, ...]
 Box = tuple[slice, ...]

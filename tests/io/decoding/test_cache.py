@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.cache import SMALLEST_SCRATCH, BlockCache
-from unetkit.io.scratch import ScratchArray
+from unetkit.io.decoding.cache import SMALLEST_SCRATCH, BlockCache
+from unetkit.io.decoding.scratch import ScratchArray
 
 FULL = Path("/dev/full")
 

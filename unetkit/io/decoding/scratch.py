@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.raw import read_box
+from unetkit.io.decoding.uncompressed import read_box
 
 
 class ScratchArray:

@@ -1,0 +1,1 @@
+"""Encoded pieces of a file to pixels, each decoded once."""
