@@ -22,6 +22,7 @@ ORDER = (
     "postprocess",
     "io.base",
     "io.decoding",
+    "io.writing",
     "io",
     "models",
     "backends",

@@ -23,7 +23,7 @@ from unetkit.inference.ensemble import gather_models
 from unetkit.inference.halo import measure_halo
 from unetkit.inference.options import Result
 from unetkit.inference.segment import segment
-from unetkit.io.bands import BandStore
+from unetkit.io.writing.resume_store import BandStore
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, Normalization
 from unetkit.postprocess.heights import by_height

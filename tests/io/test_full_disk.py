@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from unetkit.foundation.errors import OutputError
-from unetkit.io.bands import BandStore
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.files import create_sink
+from unetkit.io.writing.resume_store import BandStore
 
 SIZE = (3000, 2000)
 """Of noise, about 6 MB that do not compress."""

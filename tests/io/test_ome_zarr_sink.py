@@ -11,8 +11,8 @@ from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.base.stored import Step
 from unetkit.io.files import create_sink
-from unetkit.io.levels import halve
 from unetkit.io.ome_zarr_sink import OmeZarrSink
+from unetkit.io.writing.rechunk import halve
 
 
 def make_output(planes, channels, height, width, dtype):

@@ -35,11 +35,11 @@ from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.resemblance import differences
 from unetkit.inference.segmented import Segmented
 from unetkit.inference.unfinished import Bands, kept_bands, pin_choices, starts_anew
-from unetkit.io.bands import kept_and_new
 from unetkit.io.base.contracts import ImageInfo, ImageSource, OutputSpec
 from unetkit.io.base.read_options import Reading
 from unetkit.io.files import create_sink
 from unetkit.io.ome_zarr_labels import find_label_place, register_label
+from unetkit.io.writing.resume_store import kept_and_new
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model

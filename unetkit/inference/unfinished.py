@@ -13,7 +13,7 @@ from unetkit.foundation.errors import ModelError
 from unetkit.inference.device import choose_device
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.options import Result, Tiling
-from unetkit.io.bands import BandStore, read_job
+from unetkit.io.writing.resume_store import BandStore, read_job
 
 Bands = BandStore | list[Any]
 """Bands in a file, or in memory where there is one only."""

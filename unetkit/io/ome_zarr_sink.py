@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from unetkit.foundation.atomic import errors_of, make_folder, partial_folder
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
-from unetkit.io.levels import Block, cut_bands, cut_blocks, level_sizes
 from unetkit.io.ome_zarr_labels import find_label_place, register_label
 from unetkit.io.tiff_sink import kept_steps, ome_axes
-from unetkit.io.workers import Workers
+from unetkit.io.writing.rechunk import Block, cut_bands, cut_blocks, level_sizes
+from unetkit.io.writing.workers import Workers
 
 CHUNK = 1024
 

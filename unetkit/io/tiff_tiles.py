@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.io.base.contracts import OutputSpec
-from unetkit.io.levels import Band, Block, cut_blocks
-from unetkit.io.workers import Workers
+from unetkit.io.writing.rechunk import Band, Block, cut_blocks
+from unetkit.io.writing.workers import Workers
 
 TILE = 512
 TILE_STEP = 16

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from unetkit.foundation.errors import OutputError
-from unetkit.io import bands as module
-from unetkit.io.bands import BandStore
+from unetkit.io.writing import resume_store as module
+from unetkit.io.writing.resume_store import BandStore
 
 JOB = {"image": "a.tif", "halo": 96, "shape": (3, 700), "pixel_size_um": [0.25, 0.5], "threshold": None}
 
@@ -242,7 +242,7 @@ def test_a_write_that_fails_half_way_leaves_a_store_that_goes_on(tmp_path):
 WRITER = """
 import sys
 import numpy as np
-from unetkit.io.bands import BandStore
+from unetkit.io.writing.resume_store import BandStore
 store = BandStore.resume(sys.argv[1], {"job": 1})
 print(len(store), flush=True)
 for i in range(len(store), int(sys.argv[2])):
@@ -260,7 +260,7 @@ def test_killed_again_and_again_no_band_that_was_appended_is_lost(tmp_path):
             [sys.executable, "-c", WRITER, str(path), "100000"],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[3])},
         )
         first = int(process.stdout.readline())
         assert known <= first <= known + 1

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unetkit.io.base.contracts import OutputSpec
-from unetkit.io.levels import cut_bands, halve, level_sizes
+from unetkit.io.writing.rechunk import cut_bands, halve, level_sizes
 
 
 def collect(bands, spec, height):

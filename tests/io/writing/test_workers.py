@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from unetkit.io import workers as module
-from unetkit.io.workers import Workers
+from unetkit.io.writing import workers as module
+from unetkit.io.writing.workers import Workers
 
 
 def jobs(count, size=1000):

@@ -1,0 +1,1 @@
+"""Rows of pixels to a file: regrouped, encoded in threads, and kept for a run that is killed."""
