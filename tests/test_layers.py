@@ -23,6 +23,7 @@ ORDER = (
     "io.base",
     "io.decoding",
     "io.writing",
+    "io.views",
     "io",
     "models",
     "backends",

@@ -25,7 +25,7 @@ from unetkit.data.store import SAMPLED_PIXELS, common_channels, to_channels
 from unetkit.data.transforms import PRESETS, Augmentation, Transform, magnify
 from unetkit.foundation.errors import DataError
 from unetkit.io.files import open_image
-from unetkit.io.resize import read_square
+from unetkit.io.views.thumbnail import read_square
 from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.spec import Normalization
 from unetkit.models.statistics import Statistics, measure_range, measure_statistics

@@ -11,7 +11,7 @@ from unetkit.foundation.errors import ModelError
 from unetkit.inference.engine import measure_plane
 from unetkit.inference.predictor import check_dtype
 from unetkit.io.base.contracts import ImageSource, match_channels
-from unetkit.io.resize import read_square
+from unetkit.io.views.thumbnail import read_square
 from unetkit.models.image_head import ImageClassifier, decide
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource
 from unetkit.io.base.series import require_pixel_size
-from unetkit.io.resample import Axis, resample_plane
+from unetkit.io.views.resample import Axis, resample_plane
 
 PART_BYTES = 32 * 2**20
 """Stored pixels that are resampled at a time at most (one row of the result takes what it takes)."""

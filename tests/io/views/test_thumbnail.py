@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from unetkit.io import resize
 from unetkit.io.base.contracts import ArraySource
-from unetkit.io.resize import read_square
+from unetkit.io.views import thumbnail as resize
+from unetkit.io.views.thumbnail import read_square
 
 
 @pytest.mark.parametrize("shape", [(64, 96), (100, 37), (16, 250)])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.io.base.contracts import ImageSource
-from unetkit.io.resample import Axis, resample_plane
+from unetkit.io.views.resample import Axis, resample_plane
 
 PART_PIXELS = 2**24
 """Pixels of the image that are read at a time, as far as whole rows of the result allow."""

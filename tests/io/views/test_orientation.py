@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from unetkit.io.base.contracts import ArraySource, BadTile
 from unetkit.io.base.read_options import Reading
 from unetkit.io.files import open_image
-from unetkit.io.orientation import UprightSource
+from unetkit.io.views.orientation import UprightSource
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (7, 12, 3), dtype=np.uint8)
 

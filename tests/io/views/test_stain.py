@@ -15,7 +15,7 @@ from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.io.base.contracts import ArraySource
 from unetkit.io.base.read_options import Reading, Stain
 from unetkit.io.files import open_image
-from unetkit.io.stains import StainSource
+from unetkit.io.views.stain import StainSource
 
 ALL = slice(0, 64)
 

@@ -1,0 +1,1 @@
+"""An image seen as another: a source on a source."""
