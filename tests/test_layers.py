@@ -24,6 +24,7 @@ ORDER = (
     "io.decoding",
     "io.writing",
     "io.views",
+    "io.tiff",
     "io",
     "models",
     "backends",

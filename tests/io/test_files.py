@@ -12,7 +12,7 @@ from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.base.read_options import Reading
 from unetkit.io.files import create_sink, find_images, image_stem, is_folder, list_series, open_image
 from unetkit.io.raster import PngSink
-from unetkit.io.tiff_sink import TiffSink
+from unetkit.io.tiff.sink import TiffSink
 
 MASK = OutputSpec(8, 9, np.dtype("uint8"))
 

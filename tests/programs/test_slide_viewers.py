@@ -23,7 +23,7 @@ def write(path: Path, dtype: str, *, big: bool = False, monkeypatch: pytest.Monk
     pixels = np.zeros((1, 1500, 2100), dtype)
     pixels[0, 200:900, 300:1500] = 250
     if big and monkeypatch is not None:
-        monkeypatch.setattr("unetkit.io.tiff_sink.CLASSIC_BYTES", 1)
+        monkeypatch.setattr("unetkit.io.tiff.sink.CLASSIC_BYTES", 1)
     create_sink(path, OutputSpec(1500, 2100, np.dtype(dtype), pixel_size_um=(0.25, 0.5), pyramid=True)).write([pixels])
     return pixels[0]
 

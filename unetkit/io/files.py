@@ -16,8 +16,8 @@ from unetkit.io.foreign import refuse_foreign, refuse_overview, unknown_format
 from unetkit.io.ome_zarr_labels import find_label_place
 from unetkit.io.ome_zarr_sink import OmeZarrSink
 from unetkit.io.raster import PngSink, RasterSource
-from unetkit.io.tiff import TiffSource, list_tiff_series
-from unetkit.io.tiff_sink import TiffSink
+from unetkit.io.tiff.sink import TiffSink
+from unetkit.io.tiff.source import TiffSource, list_tiff_series
 from unetkit.io.views.orientation import make_upright
 from unetkit.io.views.region import RegionSource, RescaledSource
 from unetkit.io.views.stain import StainSource

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from unetkit.io.base.units import UNITS_UM, decode_unit, plausible_size
-from unetkit.io.tiff_makers import maker_channel_names, maker_pixel_size
+from unetkit.io.tiff.makers import maker_channel_names, maker_pixel_size
 
 RESOLUTION_UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "µm"}
 """Units of the tag ResolutionUnit."""

@@ -18,8 +18,8 @@ from unetkit.foundation.atomic import errors_of, partial_file
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.base.stored import Step
-from unetkit.io.tiff_levels import link_levels
-from unetkit.io.tiff_tiles import Pieces, TilePages, choose_pieces, tile_size
+from unetkit.io.tiff.levels import link_levels
+from unetkit.io.tiff.tiles import Pieces, TilePages, choose_pieces, tile_size
 from unetkit.io.writing.rechunk import cut_bands, level_sizes
 
 CLASSIC_BYTES = 2**32 - 2**26

@@ -19,13 +19,13 @@ from unetkit.io.base.read_options import WHOLE, Reading, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series, scale_pixel_size
 from unetkit.io.base.stored import AS_SEEN, Encoding
 from unetkit.io.decoding.cache import CACHE_BYTES
-from unetkit.io.tiff_choice import choose_series
-from unetkit.io.tiff_encoded import damaged
-from unetkit.io.tiff_files import check_files
-from unetkit.io.tiff_metadata import read_channel_names, read_nodata, read_pixel_size, state_resolution
-from unetkit.io.tiff_open import check_series, open_tiff, read_series
-from unetkit.io.tiff_series import SeriesArray
-from unetkit.io.tiff_steps import read_steps
+from unetkit.io.tiff.choice import choose_series
+from unetkit.io.tiff.encoded import damaged
+from unetkit.io.tiff.files import check_files
+from unetkit.io.tiff.metadata import read_channel_names, read_nodata, read_pixel_size, state_resolution
+from unetkit.io.tiff.open import check_series, open_tiff, read_series
+from unetkit.io.tiff.pages import SeriesArray
+from unetkit.io.tiff.steps import read_steps
 
 FORMATS = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "uniform": "TIFF", "generic": "TIFF", "shaped": "TIFF"}
 """What tifffile's kinds of series are called; the others (lsm, svs, ndpi, ...) are called by their own name."""

@@ -12,8 +12,8 @@ from unetkit.io.base.contracts import BadTile
 from unetkit.io.base.read_options import Reading
 from unetkit.io.decoding.scratch import ScratchArray
 from unetkit.io.files import open_image
-from unetkit.io.tiff import list_tiff_series
-from unetkit.io.tiff_segments import SegmentReader
+from unetkit.io.tiff.segments import SegmentReader
+from unetkit.io.tiff.source import list_tiff_series
 
 APERIO = "Aperio Image Library v12.0.15\n{size} [0,0 {size}] (256x256) JPEG/RGB Q=70|AppMag = 40|MPP = 0.2500"
 

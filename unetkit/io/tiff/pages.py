@@ -16,8 +16,8 @@ from unetkit.foundation.errors import ImageError
 from unetkit.io.base.read_options import OnBadTile
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.decoding.uncompressed import read_box
-from unetkit.io.tiff_encoded import damaged
-from unetkit.io.tiff_segments import SegmentReader
+from unetkit.io.tiff.encoded import damaged
+from unetkit.io.tiff.segments import SegmentReader
 
 
 class SeriesArray:

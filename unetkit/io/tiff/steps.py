@@ -9,7 +9,7 @@ from tifffile import TiffFile, TiffPageSeries
 
 from unetkit.io.base.stored import Step
 from unetkit.io.base.units import make_step
-from unetkit.io.tiff_metadata import ome_pixels
+from unetkit.io.tiff.metadata import ome_pixels
 
 
 def read_steps(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int, axes: str) -> tuple[Step, ...]:

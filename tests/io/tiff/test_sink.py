@@ -14,9 +14,9 @@ from PIL import Image
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.base.stored import Step
-from unetkit.io.tiff import TiffSource
-from unetkit.io.tiff_sink import TiffSink, ome_axes
-from unetkit.io.tiff_tiles import encode_piece
+from unetkit.io.tiff.sink import TiffSink, ome_axes
+from unetkit.io.tiff.source import TiffSource
+from unetkit.io.tiff.tiles import encode_piece
 
 
 def make_output(plane_shape, channels, height, width, dtype):
@@ -91,7 +91,7 @@ def test_metadata_says_size_and_origin(tmp_path):
 def test_outputs_are_compressed_and_big_only_where_they_must_be(tmp_path, monkeypatch):
     path = tmp_path / "out.tif"
     for limit, big in [(2**32, False), (1, True)]:
-        monkeypatch.setattr("unetkit.io.tiff_sink.CLASSIC_BYTES", limit)
+        monkeypatch.setattr("unetkit.io.tiff.sink.CLASSIC_BYTES", limit)
         TiffSink(path, OutputSpec(600, 100, np.dtype("uint8"))).write([np.zeros((1, 600, 100), np.uint8)])
         with tifffile.TiffFile(path) as tiff:
             assert tiff.is_bigtiff == big
@@ -139,7 +139,7 @@ def test_every_compression_and_layout_gives_the_same_pixels(tmp_path, layout, co
 def test_what_lzw_cannot_compress_counts_for_its_size(tmp_path, monkeypatch):
     noise = np.frombuffer(np.random.default_rng(0).bytes(2**20), np.uint8).reshape(1, 1024, 1024)
     assert len(encode_piece(noise[0], (1024, 1024), "lzw")) < 1.5 * noise.nbytes
-    monkeypatch.setattr("unetkit.io.tiff_sink.CLASSIC_BYTES", 1.2 * noise.nbytes)
+    monkeypatch.setattr("unetkit.io.tiff.sink.CLASSIC_BYTES", 1.2 * noise.nbytes)
     for compression, big in (("deflate", False), ("lzw", True)):
         path = tmp_path / f"{compression}.tif"
         TiffSink(path, OutputSpec(1024, 1024, np.dtype("uint8"), compression=compression)).write([noise])
@@ -234,7 +234,7 @@ def test_pyramids_show_no_value_that_was_not_there(tmp_path):
 @pytest.mark.parametrize(("channels", "dtype"), [(1, "uint8"), (2, "float32")])
 def test_the_same_rows_give_the_same_bytes_however_they_are_cut(tmp_path, monkeypatch, channels, dtype, big):
     if big:
-        monkeypatch.setattr("unetkit.io.tiff_sink.CLASSIC_BYTES", 1)
+        monkeypatch.setattr("unetkit.io.tiff.sink.CLASSIC_BYTES", 1)
     pixels = make_output((2,), channels, 1100, 700, dtype)
     notes = (("model", "nuclei"),)
     spec = OutputSpec(1100, 700, np.dtype(dtype), channels, "T", (2,), (0.5, 0.5), notes, True)

@@ -11,10 +11,10 @@ import tifffile
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.axes import name_axes
 from unetkit.io.base.read_options import Reading
-from unetkit.io.tiff import TiffSource
-from unetkit.io.tiff_segments import SegmentReader
+from unetkit.io.tiff.segments import SegmentReader
+from unetkit.io.tiff.source import TiffSource
 
-EM = Path(__file__).parents[2] / "../shared/data/em/train-volume.tif"
+EM = Path(__file__).parents[3] / "../shared/data/em/train-volume.tif"
 
 LAYOUTS = {
     "one strip": {},

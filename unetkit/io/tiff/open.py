@@ -11,8 +11,8 @@ import numpy as np
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.tiff_encoded import damaged
-from unetkit.io.tiff_files import find_companion
+from unetkit.io.tiff.encoded import damaged
+from unetkit.io.tiff.files import find_companion
 
 # tifffile logs what it finds wrong in a file. Where nobody set up logging, Python would print it.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())

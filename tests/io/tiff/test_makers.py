@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from unetkit.io.tiff import TiffSource
-from unetkit.io.tiff_makers import MAKERS, maker_pixel_size
+from unetkit.io.tiff.makers import MAKERS, maker_pixel_size
+from unetkit.io.tiff.source import TiffSource
 
 PIXELS = np.zeros((64, 64, 3), np.uint8)
 OPTIONS = {"photometric": "rgb", "tile": (16, 16), "metadata": None}

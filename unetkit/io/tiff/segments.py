@@ -20,8 +20,8 @@ from unetkit.io.base.contracts import background
 from unetkit.io.base.read_options import OnBadTile
 from unetkit.io.decoding.cache import CACHE_BYTES, Block, BlockCache, is_oversize
 from unetkit.io.decoding.scratch import ScratchArray
-from unetkit.io.tiff_encoded import Encoded, damaged, read_encoded
-from unetkit.io.tiff_inflate import can_inflate, inflate
+from unetkit.io.tiff.encoded import Encoded, damaged, read_encoded
+from unetkit.io.tiff.inflate import can_inflate, inflate
 
 TASK_BYTES = 2**18
 """Decoded bytes that are worth a task of its own in the thread pool: small strips are decoded many at a time."""
