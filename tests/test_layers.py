@@ -25,6 +25,7 @@ ORDER = (
     "io.writing",
     "io.views",
     "io.tiff",
+    "io.ome_zarr",
     "io",
     "models",
     "backends",

@@ -38,7 +38,7 @@ from unetkit.inference.unfinished import Bands, kept_bands, pin_choices, starts_
 from unetkit.io.base.contracts import ImageInfo, ImageSource, OutputSpec
 from unetkit.io.base.read_options import Reading
 from unetkit.io.files import create_sink
-from unetkit.io.ome_zarr_labels import find_label_place, register_label
+from unetkit.io.ome_zarr.labels import find_label_place, register_label
 from unetkit.io.writing.resume_store import kept_and_new
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.sampling import ValidSource, sample_pixels

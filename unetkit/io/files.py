@@ -13,8 +13,8 @@ from unetkit.io.base.read_options import WHOLE, Reading, parse_region
 from unetkit.io.base.series import Level, Series
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.foreign import refuse_foreign, refuse_overview, unknown_format
-from unetkit.io.ome_zarr_labels import find_label_place
-from unetkit.io.ome_zarr_sink import OmeZarrSink
+from unetkit.io.ome_zarr.labels import find_label_place
+from unetkit.io.ome_zarr.sink import OmeZarrSink
 from unetkit.io.raster import PngSink, RasterSource
 from unetkit.io.tiff.sink import TiffSink
 from unetkit.io.tiff.source import TiffSource, list_tiff_series
@@ -77,7 +77,7 @@ def list_series(path: str | Path) -> tuple[Series, ...]:
     """
     path = Path(path)
     if is_zarr(path):
-        from unetkit.io.ome_zarr import list_zarr_series
+        from unetkit.io.ome_zarr.source import list_zarr_series
 
         return list_zarr_series(path)
     refuse_overview(path)
@@ -104,7 +104,7 @@ def is_folder(path: str | Path) -> bool:
 def _open_stored(path: Path, reading: Reading, as_stored: bool, cache_bytes: int) -> ImageSource:
     """Open an image as it is stored, at one of its levels."""
     if is_zarr(path):
-        from unetkit.io.ome_zarr import OmeZarrSource  # here, since zarr takes half a second to import
+        from unetkit.io.ome_zarr.source import OmeZarrSource  # here, since zarr takes half a second to import
 
         return OmeZarrSource(path, reading, cache_bytes=cache_bytes)
     refuse_overview(path)

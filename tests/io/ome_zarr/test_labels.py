@@ -11,7 +11,7 @@ import zarr
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.files import create_sink, open_image
-from unetkit.io.ome_zarr_labels import register_label
+from unetkit.io.ome_zarr.labels import register_label
 
 SPEC = OutputSpec(20, 30, np.dtype("uint16"), pixel_size_um=(0.25, 0.5))
 ROWS = [np.arange(600, dtype=np.uint16).reshape(1, 20, 30)]

@@ -17,8 +17,8 @@ from unetkit.io.base.read_options import WHOLE, Reading, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.decoding.chunked import ChunkedArray
-from unetkit.io.ome_zarr_absent import absent_remarks
-from unetkit.io.ome_zarr_metadata import ZarrImage, choose_image, describe_image, find_images, read_image
+from unetkit.io.ome_zarr.absent import absent_remarks
+from unetkit.io.ome_zarr.metadata import ZarrImage, choose_image, describe_image, find_images, read_image
 
 
 class OmeZarrSource:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from unetkit.foundation.atomic import errors_of, make_folder, partial_folder
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
-from unetkit.io.ome_zarr_labels import find_label_place, register_label
+from unetkit.io.ome_zarr.labels import find_label_place, register_label
 from unetkit.io.tiff.sink import kept_steps, ome_axes
 from unetkit.io.writing.rechunk import Block, cut_bands, cut_blocks, level_sizes
 from unetkit.io.writing.workers import Workers

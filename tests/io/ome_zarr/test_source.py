@@ -11,7 +11,7 @@ from unetkit.foundation.errors import ImageError
 from unetkit.io.base.contracts import BadTile
 from unetkit.io.base.read_options import Reading
 from unetkit.io.files import open_image
-from unetkit.io.ome_zarr import OmeZarrSource, list_zarr_series
+from unetkit.io.ome_zarr.source import OmeZarrSource, list_zarr_series
 
 SIZES = {"t": 2, "c": 3, "z": 4, "y": 50, "x": 70}
 KINDS = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}

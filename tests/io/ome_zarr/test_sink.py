@@ -11,7 +11,7 @@ from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.base.stored import Step
 from unetkit.io.files import create_sink
-from unetkit.io.ome_zarr_sink import OmeZarrSink
+from unetkit.io.ome_zarr.sink import OmeZarrSink
 from unetkit.io.writing.rechunk import halve
 
 
