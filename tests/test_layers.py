@@ -27,6 +27,7 @@ ORDER = (
     "io.tiff",
     "io.ome_zarr",
     "io",
+    "io.masks",
     "models",
     "backends",
     "inference",

@@ -37,7 +37,7 @@ from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weigh
 from unetkit.foundation.console import say
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.grid import check_multiple
-from unetkit.io.masks import say_taken
+from unetkit.io.masks.meaning import say_taken
 from unetkit.models.spec import Normalization, TrainingImages
 
 

@@ -14,7 +14,7 @@ from unetkit.data.pairs import Pair
 from unetkit.io.base.contracts import ArraySource, ImageInfo
 from unetkit.io.base.read_options import Reading
 from unetkit.io.files import open_image
-from unetkit.io.masks import PLAIN_NUMBERS, Meaning, decide, open_mask
+from unetkit.io.masks.meaning import PLAIN_NUMBERS, Meaning, decide, open_mask
 from unetkit.models.sampling import Holes, Sample, take_sample
 from unetkit.models.statistics import check_finite
 

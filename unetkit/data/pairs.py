@@ -16,7 +16,7 @@ from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
 from unetkit.io.base.read_options import Reading
 from unetkit.io.files import find_images, image_stem, is_folder, open_image
-from unetkit.io.masks import read_mask_info
+from unetkit.io.masks.meaning import read_mask_info
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "raw")
 MASK_FOLDERS = (

@@ -17,7 +17,7 @@ from unetkit.data.objects import may_be_one_object, measure_objects, numbers_obj
 from unetkit.data.pairs import Pair
 from unetkit.foundation.errors import DataError
 from unetkit.io.base.contracts import ImageInfo
-from unetkit.io.masks import CUT, PLAIN_NUMBERS, Meaning
+from unetkit.io.masks.meaning import CUT, PLAIN_NUMBERS, Meaning
 from unetkit.models.sampling import Holes
 from unetkit.models.spec import Normalization, TrainingImages
 from unetkit.models.statistics import Statistics, measure_range, measure_statistics

@@ -49,7 +49,7 @@ def open_image(
         reading: What of it to read: axes, series, level or pixel size, channels, stain, region, and what to do at bad
             tiles.
         as_stored: Whether palette images come as the stored numbers and alpha as a channel, which is right for masks
-            (see `unetkit.io.masks`). Otherwise a palette becomes RGB (or grey, for a grey palette), and alpha is
+            (see `unetkit.io.masks.meaning`). Otherwise a palette becomes RGB (or grey, for a grey palette), and alpha is
             dropped.
         cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
 

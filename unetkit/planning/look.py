@@ -13,7 +13,7 @@ from skimage.morphology import skeletonize
 
 from unetkit.data.loading import hash_pixels, read_labels, read_pixels
 from unetkit.data.pairs import Pair
-from unetkit.io.masks import PLAIN_NUMBERS, Meaning
+from unetkit.io.masks.meaning import PLAIN_NUMBERS, Meaning
 from unetkit.models.spec import Normalization
 from unetkit.models.statistics import measure_statistics
 from unetkit.planning.agreement import Agreement, measure_agreement

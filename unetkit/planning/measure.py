@@ -12,7 +12,7 @@ import numpy as np
 
 from unetkit.data.objects import may_be_one_object
 from unetkit.data.pairs import Pair
-from unetkit.io.masks import CUT
+from unetkit.io.masks.meaning import CUT
 from unetkit.planning.look import Look, look_at
 
 Kind = Literal["binary", "instances", "classes"]

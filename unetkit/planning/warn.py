@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unetkit.io.masks import CUT
+from unetkit.io.masks.meaning import CUT
 from unetkit.planning.agreement import AS_IT_IS, Agreement
 from unetkit.planning.duplicates import find_copies
 from unetkit.planning.look import Look

@@ -20,8 +20,8 @@ from unetkit.foundation.errors import DataError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.files import find_images, image_stem, is_folder
-from unetkit.io.mask_rules import Above
-from unetkit.io.masks import CUT, Meaning, decide_file, say_taken
+from unetkit.io.masks.meaning import CUT, Meaning, decide_file, say_taken
+from unetkit.io.masks.rules import Above
 from unetkit.scoring.given import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes
 from unetkit.scoring.instances import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
 from unetkit.scoring.result import Evaluation, Row, Settings
@@ -45,7 +45,7 @@ def evaluate(
 ) -> Evaluation:
     """Score predicted masks against the true ones: two files, two folders whose files are paired by name, two arrays.
 
-    What the values of a mask mean is decided as in training, see `unetkit.io.masks`; the `taken` of the result says it
+    What the values of a mask mean is decided as in training, see `unetkit.io.masks.meaning`; the `taken` of the result says it
     where there was a doubt. Give arrays as files hold them: (H, W), or (planes, H, W), of numbers or True and False.
 
     Args:

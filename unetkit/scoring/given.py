@@ -16,8 +16,8 @@ from unetkit.foundation.errors import DataError
 from unetkit.io.base.axes import guess_axes
 from unetkit.io.base.contracts import ArraySource, ImageInfo, ImageSource
 from unetkit.io.files import image_stem
-from unetkit.io.mask_rules import Above, AsIs
-from unetkit.io.masks import CUT, Meaning, decide_file, open_mask
+from unetkit.io.masks.meaning import CUT, Meaning, decide_file, open_mask
+from unetkit.io.masks.rules import Above, AsIs
 
 REMEDY = "Give whole numbers, one for each object and 0 for background (`segment --output labels` writes them)."
 

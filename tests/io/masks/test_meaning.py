@@ -26,10 +26,10 @@ from mask_files import (
 )
 from numpy.typing import NDArray
 
-import unetkit.io.masks
+import unetkit.io.masks.meaning
 from unetkit.foundation.errors import DataError
 from unetkit.io.base.contracts import ArraySource
-from unetkit.io.masks import Meaning, decide, decide_file, open_mask, say_taken
+from unetkit.io.masks.meaning import Meaning, decide, decide_file, open_mask, say_taken
 
 
 def read(path: Path) -> tuple[NDArray[np.generic], Meaning]:
@@ -129,7 +129,7 @@ def test_bands_and_windows_mean_what_the_whole_mask_does(
     suffix, write, _, _ = DOUBTFUL[kind]
     write(tmp_path / f"m.{suffix}")
     whole, _ = read(tmp_path / f"m.{suffix}")
-    monkeypatch.setattr(unetkit.io.masks, "BAND_PIXELS", 128 * 7)
+    monkeypatch.setattr(unetkit.io.masks.meaning, "BAND_PIXELS", 128 * 7)
     with closing(open_mask(tmp_path / f"m.{suffix}")) as source:
         meaning = decide_file(source, [0])
         window = meaning.labels(source.read(0, slice(30, 70), slice(5, 99)))

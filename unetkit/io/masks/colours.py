@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import DataError
-from unetkit.io.mask_rules import ByCode, Nearest, Rule, Table
-from unetkit.io.mask_values import MaskValues, to_rgb
+from unetkit.io.masks.rules import ByCode, Nearest, Rule, Table
+from unetkit.io.masks.values import MaskValues, to_rgb
 
 NAMED = {
     "black": (0, 0, 0),

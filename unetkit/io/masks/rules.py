@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.io.mask_values import to_codes, to_rgb
+from unetkit.io.masks.values import to_codes, to_rgb
 
 
 class Rule(Protocol):

@@ -20,9 +20,9 @@ from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.io.base.read_options import Reading
 from unetkit.io.base.stored import AS_SEEN, Encoding
 from unetkit.io.files import open_image
-from unetkit.io.mask_colours import is_plain_palette, read_colours, read_palette
-from unetkit.io.mask_rules import Above, AsIs, Only, Renumbered, Rule
-from unetkit.io.mask_values import MaskValues, split_alpha, to_light, top_of
+from unetkit.io.masks.colours import is_plain_palette, read_colours, read_palette
+from unetkit.io.masks.rules import Above, AsIs, Only, Renumbered, Rule
+from unetkit.io.masks.values import MaskValues, split_alpha, to_light, top_of
 
 Kind = Literal[
     "numbers",
