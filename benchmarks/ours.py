@@ -21,8 +21,8 @@ from unetkit import Segmenter
 from unetkit.inference.engine import read_window
 from unetkit.inference.ensemble import gather_models
 from unetkit.inference.opening import open_for
-from unetkit.inference.options import Tiling
 from unetkit.inference.predictor import Predictor, say_nothing
+from unetkit.inference.tiling.options import Tiling
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.base.read_options import WHOLE
 from unetkit.models.spec import ModelSpec, Normalization

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from unetkit import Segmenter, predict_tiled
 from unetkit.inference.engine import measure_plane
-from unetkit.inference.grid import round_up
+from unetkit.inference.tiling.grid import round_up
 from unetkit.io.base.contracts import ArraySource, match_channels
 from unetkit.models.statistics import Statistics
 

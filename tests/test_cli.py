@@ -164,7 +164,7 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(demo, "FIT", settings)
     for name, value in {"CANVAS": 256, "WINDOW": 128, "POSITIONS": 2, "LARGEST": 48}.items():
-        monkeypatch.setattr(f"unetkit.inference.halo.{name}", value)
+        monkeypatch.setattr(f"unetkit.inference.tiling.halo.{name}", value)
 
 
 def test_objects_are_scored_and_masks_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

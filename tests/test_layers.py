@@ -30,6 +30,7 @@ ORDER = (
     "io.masks",
     "models",
     "backends",
+    "inference.tiling",
     "inference",
     "data",
     "scoring",
@@ -109,7 +110,7 @@ def test_importing_unetkit_imports_nothing_heavy() -> None:
     assert not loaded_by("import unetkit; dir(unetkit); unetkit.__version__")
 
 
-@pytest.mark.parametrize("module", ["io.files", "models.spec", "models.statistics", "inference.grid", "cli"])
+@pytest.mark.parametrize("module", ["io.files", "models.spec", "models.statistics", "inference.tiling.grid", "cli"])
 def test_what_is_no_network_imports_no_torch(module: str) -> None:
     assert not loaded_by(f"import unetkit.{module}") & {"torch", "lightning", "albumentations"}
 

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any, Literal
 
 from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
-from unetkit.inference.options import MASK, USUAL_TILING, Result, Tiling
+from unetkit.inference.tiling.options import MASK, USUAL_TILING, Result, Tiling
 from unetkit.io.base.read_options import WHOLE, Reading
 from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 

@@ -1,4 +1,4 @@
-"""The options of a run: `unetkit.inference.options`."""
+"""The options of a run: `unetkit.inference.tiling.options`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.options import Result, Tiling, parse_memory
+from unetkit.inference.tiling.options import Result, Tiling, parse_memory
 
 
 @pytest.mark.parametrize(

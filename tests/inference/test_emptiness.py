@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unetkit.inference.emptiness import Background, draw_skipped, measure_background
-from unetkit.inference.grid import make_grid
+from unetkit.inference.tiling.grid import make_grid
 from unetkit.io.base.contracts import ArraySource
 
 RNG_SEED = 4

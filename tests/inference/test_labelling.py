@@ -20,9 +20,9 @@ from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.ensemble import gather_models
-from unetkit.inference.halo import measure_halo
-from unetkit.inference.options import Result
 from unetkit.inference.segment import segment
+from unetkit.inference.tiling.halo import measure_halo
+from unetkit.inference.tiling.options import Result
 from unetkit.io.writing.resume_store import BandStore
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, Normalization

@@ -16,10 +16,10 @@ from unetkit.inference import predictor as module
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.ensemble import gather_models
 from unetkit.inference.forward import Forward
-from unetkit.inference.grid import TileGrid, make_grid
-from unetkit.inference.options import Tiling
 from unetkit.inference.predictor import Predictor, say_nothing
 from unetkit.inference.seams import Seams, default_largest, verify_seams
+from unetkit.inference.tiling.grid import TileGrid, make_grid
+from unetkit.inference.tiling.options import Tiling
 from unetkit.io.base.contracts import ArraySource
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.statistics import Statistics

@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tiny_fit import SMALL_HALO
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.inference import halo
+from unetkit.inference.tiling import halo
 from unetkit.training.module import SegmentationModule
 from unetkit.training.run import RunResult, make_trainer, train
 

@@ -11,7 +11,7 @@ SETTINGS = """
 """
 
 SMALL_HALO = {"CANVAS": 256, "WINDOW": 128, "POSITIONS": 2, "LARGEST": 48}
-"""Values in unetkit.inference.halo with which a halo is measured soon."""
+"""Values in unetkit.inference.tiling.halo with which a halo is measured soon."""
 
 Fit = Callable[..., tuple[int, str]]
 """fit(runs, *more arguments) -> exit code, standard output."""

@@ -40,5 +40,5 @@ def small_halo_canvas() -> Iterator[None]:
     """Measure the halo on a small canvas: the full one takes longer than all the rest of a tiny run."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SMALL_HALO.items():
-            patch.setattr(f"unetkit.inference.halo.{name}", value)
+            patch.setattr(f"unetkit.inference.tiling.halo.{name}", value)
         yield

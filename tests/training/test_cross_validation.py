@@ -15,7 +15,7 @@ from tiny_fit import Fit
 
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.halo import HaloMeasurement
+from unetkit.inference.tiling.halo import HaloMeasurement
 from unetkit.models.segmenter import read_spec
 from unetkit.training.callbacks import MetricsTable
 from unetkit.training.cross_validation import cross_validate, fold_folder

@@ -36,7 +36,7 @@ from unetkit.data.transforms import Augmentation
 from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weight
 from unetkit.foundation.console import say
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.grid import check_multiple
+from unetkit.inference.tiling.grid import check_multiple
 from unetkit.io.masks.meaning import say_taken
 from unetkit.models.spec import Normalization, TrainingImages
 

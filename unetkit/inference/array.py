@@ -15,9 +15,9 @@ from unetkit.foundation.console import pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.options import split_options
 from unetkit.inference.ensemble import Models, gather_models
-from unetkit.inference.options import Output, Result, Tiling
 from unetkit.inference.output import describe_output
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
+from unetkit.inference.tiling.options import Output, Result, Tiling
 from unetkit.io.base.array_likes import check_array, named_axes
 from unetkit.io.base.contracts import UNNAMED_AXES, ArraySink, ArraySource, ImageInfo, OutputSpec
 from unetkit.io.base.read_options import WHOLE
@@ -66,7 +66,7 @@ def predict_tiled(
             and dtype described below.
         progress: True shows a bar, in a notebook or a terminal. Or a function, which is called with the number of
             pixels predicted since its last call.
-        **tiling: Any field of `unetkit.inference.options.Tiling`: tile, halo, batch, device, backend, precision,
+        **tiling: Any field of `unetkit.inference.tiling.options.Tiling`: tile, halo, batch, device, backend, precision,
             memory, tta, skip_empty.
 
     Returns:

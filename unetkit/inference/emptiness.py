@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unetkit.foundation.atomic import partial_file
-from unetkit.inference.grid import Tile
+from unetkit.inference.tiling.grid import Tile
 from unetkit.io.base.contracts import ImageSource, match_channels
 from unetkit.models.nodata import mode
 from unetkit.models.sampling import sample_windows

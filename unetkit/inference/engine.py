@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.inference.forward import Forward, Pending
-from unetkit.inference.grid import Segment, Tile, TileGrid
+from unetkit.inference.tiling.grid import Segment, Tile, TileGrid
 from unetkit.io.base.contracts import ImageSource, match_channels
 from unetkit.models.normalizer import Normalizer
 from unetkit.models.sampling import ValidSource, sample_pixels

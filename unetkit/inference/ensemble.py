@@ -11,8 +11,8 @@ from typing import Any, cast, get_args
 
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.inference.forward import Kind
-from unetkit.inference.grid import round_up
-from unetkit.inference.options import Output
+from unetkit.inference.tiling.grid import round_up
+from unetkit.inference.tiling.options import Output
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model
 from unetkit.models.spec import ModelSpec
 from unetkit.models.zoo import builtin_path, short_name

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unetkit.backends.base import Backend, Precision
 from unetkit.foundation.errors import ConfigError, ModelError, UnetkitError
-from unetkit.inference.grid import round_up
+from unetkit.inference.tiling.grid import round_up
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept

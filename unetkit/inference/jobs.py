@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.foundation.names import check_local
-from unetkit.inference.options import Result
+from unetkit.inference.tiling.options import Result
 from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, check_output, find_images, image_stem, is_folder
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.inference.ensemble import Ensemble
-from unetkit.inference.options import Result
 from unetkit.inference.output import least_confidence, smallest_size
+from unetkit.inference.tiling.options import Result
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.postprocess.class_labels import ClassLabels
 from unetkit.postprocess.components import CONNECTED

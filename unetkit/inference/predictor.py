@@ -22,11 +22,11 @@ from unetkit.inference.engine import Reader, measure_plane, read_window, run_til
 from unetkit.inference.ensemble import Ensemble
 from unetkit.inference.footprint import feature_bytes, measure_features
 from unetkit.inference.forward import Forward, Kind
-from unetkit.inference.grid import Tile, TileGrid, make_grid, round_up
-from unetkit.inference.options import Tiling
 from unetkit.inference.plan import make_plan
 from unetkit.inference.quantizing import Quantization, quantize_models
 from unetkit.inference.seams import Seams, default_largest, plan_windows, verify_seams
+from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid, round_up
+from unetkit.inference.tiling.options import Tiling
 from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.models.trimmed import Kept
 

@@ -12,7 +12,7 @@ import torch
 from unetkit.backends.base import Backend, Probe
 from unetkit.inference.engine import measure_plane, read_window
 from unetkit.inference.ensemble import Ensemble
-from unetkit.inference.grid import Tile, TileGrid, make_grid
+from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid
 from unetkit.io.base.contracts import ImageSource
 
 PROBE_TILE = 512

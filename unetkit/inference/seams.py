@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine import read_window
-from unetkit.inference.grid import Segment, Tile, TileGrid, round_up
+from unetkit.inference.tiling.grid import Segment, Tile, TileGrid, round_up
 from unetkit.io.base.contracts import ImageSource
 from unetkit.models.trimmed import Kept
 

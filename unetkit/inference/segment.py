@@ -24,7 +24,6 @@ from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.jobs import Job, list_images, plan_jobs
 from unetkit.inference.opening import composite_remarks, is_builtin, open_for
-from unetkit.inference.options import WITHOUT_MASK, Result, Tiling
 from unetkit.inference.output import (
     describe_job,
     describe_output,
@@ -34,6 +33,7 @@ from unetkit.inference.output import (
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.resemblance import differences
 from unetkit.inference.segmented import Segmented
+from unetkit.inference.tiling.options import WITHOUT_MASK, Result, Tiling
 from unetkit.inference.unfinished import Bands, kept_bands, pin_choices, starts_anew
 from unetkit.io.base.contracts import ImageInfo, ImageSource, OutputSpec
 from unetkit.io.base.read_options import Reading
@@ -73,8 +73,8 @@ def segment(
         tell: Called with sentences about what happens, for people.
         verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
         **options: Any field of `unetkit.io.base.read_options.Reading` (axes, series, level, pixel_size, channels, stain, region,
-            on_bad_tile), `unetkit.inference.options.Tiling` (tile, halo, batch, device, backend, precision, memory,
-            tta, skip_empty) and `unetkit.inference.options.Result` (output, threshold, split, min_size, min_confidence,
+            on_bad_tile), `unetkit.inference.tiling.options.Tiling` (tile, halo, batch, device, backend, precision, memory,
+            tta, skip_empty) and `unetkit.inference.tiling.options.Result` (output, threshold, split, min_size, min_confidence,
             pyramid, compression, layout, overwrite, resume).
 
     Returns:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import ceil, floor
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.halo import halo_pixels
+from unetkit.inference.tiling.halo import halo_pixels
 from unetkit.planning.choice import Choice
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unetkit.data.base import TrainingData
 from unetkit.foundation.console import say
 from unetkit.foundation.errors import ConfigError, ModelError, closest
-from unetkit.inference.halo import WINDOW, halo_pixels
+from unetkit.inference.tiling.halo import WINDOW, halo_pixels
 from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unetkit.foundation.console import say
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.halo import POSITIONS, halo_pixels
+from unetkit.inference.tiling.halo import POSITIONS, halo_pixels
 from unetkit.training.base import NetworkModule
 
 VALIDATION_SHARE = 0.1

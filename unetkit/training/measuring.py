@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
-from unetkit.inference.halo import HaloMeasurement, measure_halo
+from unetkit.inference.tiling.halo import HaloMeasurement, measure_halo
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.statistics import measure_statistics
 

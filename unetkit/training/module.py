@@ -13,7 +13,7 @@ from torch import Tensor
 from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.errors import ConfigError, ModelError, closest
 from unetkit.inference.array import predict_tiled
-from unetkit.inference.grid import round_up
+from unetkit.inference.tiling.grid import round_up
 from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, ModelSpec, Padding

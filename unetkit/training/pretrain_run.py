@@ -13,7 +13,7 @@ from torch.utils.data import default_collate
 
 from unetkit.data.unmasked import ImageData
 from unetkit.foundation.console import say
-from unetkit.inference.halo import HaloMeasurement, measure_halo
+from unetkit.inference.tiling.halo import HaloMeasurement, measure_halo
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
 from unetkit.report.restored import restoration_picture
 from unetkit.training.command import RunCLI

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unetkit.inference.grid import round_up
+from unetkit.inference.tiling.grid import round_up
 from unetkit.models.segmenter import Segmenter
 
 TOLERANCE = 1e-4

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unetkit.inference import halo
-from unetkit.inference.halo import measure_halo
+from unetkit.inference.tiling import halo
+from unetkit.inference.tiling.halo import measure_halo
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 

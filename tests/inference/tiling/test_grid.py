@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.grid import Segment, check_multiple, make_grid, round_up
+from unetkit.inference.tiling.grid import Segment, check_multiple, make_grid, round_up
 
 Layout = tuple[int, int, int, int, int]
 

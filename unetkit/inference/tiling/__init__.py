@@ -1,0 +1,1 @@
+"""Geometry: grids, halos and windows, and the options that choose them."""
