@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 import unetkit
 from unetkit import Segmenter
-from unetkit.inference.engine import read_window
-from unetkit.inference.ensemble import gather_models
+from unetkit.inference.engine.ensemble import gather_models
+from unetkit.inference.engine.pipeline import read_window
 from unetkit.inference.opening import open_for
 from unetkit.inference.predictor import Predictor, say_nothing
 from unetkit.inference.tiling.options import Tiling

@@ -31,6 +31,7 @@ ORDER = (
     "models",
     "backends",
     "inference.tiling",
+    "inference.engine",
     "inference",
     "data",
     "scoring",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unetkit.backends.eager import TorchBackend
 from unetkit.inference.array import predict_tiled
-from unetkit.inference.forward import Forward
+from unetkit.inference.engine.forward import Forward
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.statistics import Statistics
 

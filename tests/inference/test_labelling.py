@@ -19,7 +19,7 @@ from unetkit.backends.registry import create_backend, is_installed
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.inference.array import predict_tiled
-from unetkit.inference.ensemble import gather_models
+from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.segment import segment
 from unetkit.inference.tiling.halo import measure_halo
 from unetkit.inference.tiling.options import Result

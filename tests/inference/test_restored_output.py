@@ -17,7 +17,7 @@ from torch import nn
 from unetkit import predict_tiled, segment
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.forward import layout
+from unetkit.inference.engine.forward import layout
 from unetkit.io.base.contracts import ArraySource
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, Normalization

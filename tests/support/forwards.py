@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unetkit.backends.eager import TorchBackend
-from unetkit.inference.forward import Forward
+from unetkit.inference.engine.forward import Forward
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from unetkit.foundation.console import pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.options import split_options
-from unetkit.inference.ensemble import Models, gather_models
+from unetkit.inference.engine.ensemble import Models, gather_models
 from unetkit.inference.output import describe_output
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.tiling.options import Output, Result, Tiling

@@ -23,7 +23,7 @@ from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.errors import UnetkitError
 from unetkit.foundation.user_cache import user_cache
 from unetkit.inference.device import describe_device
-from unetkit.inference.ensemble import Ensemble
+from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.plan import DEFAULT_TILE, Plan, usual_plan
 
 SHARE = 0.05

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from unetkit.backends.base import DTYPES, Precision
 from unetkit.backends.registry import BackendName
-from unetkit.inference.engine import IN_FLIGHT, QUEUED_BATCHES
+from unetkit.inference.engine.pipeline import IN_FLIGHT, QUEUED_BATCHES
 from unetkit.inference.tiling.grid import make_grid
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.models.trimmed import Kept, trim

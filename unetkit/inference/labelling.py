@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.inference.ensemble import Ensemble
+from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.output import least_confidence, smallest_size
 from unetkit.inference.tiling.options import Result
 from unetkit.io.base.contracts import ImageInfo

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.inference.ensemble import Ensemble
+from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.base.read_options import Reading
 from unetkit.io.decoding.cache import CACHE_BYTES

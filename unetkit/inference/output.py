@@ -12,8 +12,8 @@ import numpy as np
 
 from unetkit.foundation.errors import ConfigError
 from unetkit.foundation.names import printable
-from unetkit.inference.ensemble import Ensemble
-from unetkit.inference.forward import layout
+from unetkit.inference.engine.ensemble import Ensemble
+from unetkit.inference.engine.forward import layout
 from unetkit.inference.plan import Plan
 from unetkit.inference.tiling.options import CONFIDENCE, WITHOUT_MASK, Output, Result, Tiling
 from unetkit.io.base.contracts import ImageInfo, OutputSpec

@@ -13,9 +13,9 @@ from unetkit.backends.base import Precision
 from unetkit.backends.registry import PRECISIONS, BackendName, check_backend, is_installed
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.device import cache_bytes, choose_device, free_memory
-from unetkit.inference.ensemble import Ensemble
+from unetkit.inference.engine.ensemble import Ensemble
+from unetkit.inference.engine.forward import Kind, layout
 from unetkit.inference.footprint import Footprint, measure_features, pixel_bytes
-from unetkit.inference.forward import Kind, layout
 from unetkit.inference.tiling.grid import check_tile, round_up
 from unetkit.inference.tiling.options import Tiling
 from unetkit.io.base.contracts import ImageInfo

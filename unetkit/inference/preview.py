@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import disk_usage
 
 from unetkit.inference.device import choose_device, resident_memory
-from unetkit.inference.ensemble import Models, gather_models
+from unetkit.inference.engine.ensemble import Models, gather_models
 from unetkit.inference.jobs import Job
 from unetkit.inference.output import describe_output, least_confidence, smallest_size
 from unetkit.inference.plan import Plan, measure_footprint, needed_memory

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from unetkit.backends.base import Backend, Probe
-from unetkit.inference.engine import measure_plane, read_window
-from unetkit.inference.ensemble import Ensemble
+from unetkit.inference.engine.ensemble import Ensemble
+from unetkit.inference.engine.pipeline import measure_plane, read_window
 from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid
 from unetkit.io.base.contracts import ImageSource
 

@@ -21,7 +21,7 @@ from unetkit.inference.attention import attention_rows
 from unetkit.inference.classify import classify, describe_classes, predicted_label
 from unetkit.inference.device import cache_bytes, choose_device
 from unetkit.inference.emptiness import draw_skipped
-from unetkit.inference.ensemble import Ensemble, Models, gather_models
+from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.jobs import Job, list_images, plan_jobs
 from unetkit.inference.opening import composite_remarks, is_builtin, open_for
 from unetkit.inference.output import (

@@ -11,7 +11,7 @@ from typing import Any
 from unetkit.foundation.atomic import unfinished_file
 from unetkit.foundation.errors import ModelError
 from unetkit.inference.device import choose_device
-from unetkit.inference.ensemble import Ensemble
+from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tiling.options import Result, Tiling
 from unetkit.io.writing.resume_store import BandStore, read_job
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import DTypeLike, NDArray
 
 from unetkit.foundation.errors import ConfigError, ModelError
-from unetkit.inference.forward import Forward
+from unetkit.inference.engine.forward import Forward
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetkit.inference.forward import Forward, Pending
+from unetkit.inference.engine.forward import Forward, Pending
 from unetkit.inference.tiling.grid import Segment, Tile, TileGrid
 from unetkit.io.base.contracts import ImageSource, match_channels
 from unetkit.models.normalizer import Normalizer

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from unetkit.foundation.errors import ModelError
-from unetkit.inference.ensemble import gather_models
+from unetkit.inference.engine.ensemble import gather_models
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
 

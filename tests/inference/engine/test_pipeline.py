@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
-from unetkit.inference.engine import Reader, read_window, run_tiles
-from unetkit.inference.forward import Forward, Kind
+from unetkit.inference.engine.forward import Forward, Kind
+from unetkit.inference.engine.pipeline import Reader, read_window, run_tiles
 from unetkit.inference.tiling.grid import TileGrid, make_grid
 from unetkit.io.base.contracts import ArraySink, ArraySource, BadTile, OutputSpec
 from unetkit.io.files import create_sink

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from unetkit.foundation.errors import ConfigError, ModelError
-from unetkit.inference.forward import Kind
+from unetkit.inference.engine.forward import Kind
 from unetkit.inference.tiling.grid import round_up
 from unetkit.inference.tiling.options import Output
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model

@@ -1,0 +1,1 @@
+"""Windows through the models: threads, batches, ensembles."""
