@@ -32,6 +32,7 @@ ORDER = (
     "backends",
     "inference.tiling",
     "inference.engine",
+    "inference.checks",
     "inference",
     "data",
     "scoring",

@@ -16,15 +16,15 @@ from unetkit.backends.registry import CREATING, check_backend
 from unetkit.backends.sessions import open_session
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.inference.autotune import Tuner
+from unetkit.inference.checks.seams import Seams, default_largest, plan_windows, verify_seams
+from unetkit.inference.checks.skip_empty import measure_background
 from unetkit.inference.device import choose_device, free_memory, keep_memory_small
-from unetkit.inference.emptiness import measure_background
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Forward, Kind
 from unetkit.inference.engine.pipeline import Reader, measure_plane, read_window, run_tiles
 from unetkit.inference.footprint import feature_bytes, measure_features
 from unetkit.inference.plan import make_plan
 from unetkit.inference.quantizing import Quantization, quantize_models
-from unetkit.inference.seams import Seams, default_largest, plan_windows, verify_seams
 from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid, round_up
 from unetkit.inference.tiling.options import Tiling
 from unetkit.io.base.contracts import ImageInfo, ImageSource

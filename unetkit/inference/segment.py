@@ -18,9 +18,10 @@ from unetkit.foundation.console import pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError, OutputError, UnetkitError
 from unetkit.foundation.options import split_options
 from unetkit.inference.attention import attention_rows
+from unetkit.inference.checks.domain_check import differences
+from unetkit.inference.checks.skip_empty import draw_skipped
 from unetkit.inference.classify import classify, describe_classes, predicted_label
 from unetkit.inference.device import cache_bytes, choose_device
-from unetkit.inference.emptiness import draw_skipped
 from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.jobs import Job, list_images, plan_jobs
 from unetkit.inference.opening import composite_remarks, is_builtin, open_for
@@ -31,7 +32,6 @@ from unetkit.inference.output import (
     smallest_size,
 )
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
-from unetkit.inference.resemblance import differences
 from unetkit.inference.segmented import Segmented
 from unetkit.inference.tiling.options import WITHOUT_MASK, Result, Tiling
 from unetkit.inference.unfinished import Bands, kept_bands, pin_choices, starts_anew

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unetkit.inference.seams import Seams
+from unetkit.inference.checks.seams import Seams
 from unetkit.io.base.contracts import BadTile
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from unetkit.inference.emptiness import Background, draw_skipped, measure_background
+from unetkit.inference.checks.skip_empty import Background, draw_skipped, measure_background
 from unetkit.inference.tiling.grid import make_grid
 from unetkit.io.base.contracts import ArraySource
 

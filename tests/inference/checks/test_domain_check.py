@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.inference.resemblance import differences
+from unetkit.inference.checks.domain_check import differences
 from unetkit.io.base.contracts import ArraySource, ImageInfo
 from unetkit.io.files import open_image
 from unetkit.models.sampling import sample_pixels
 from unetkit.models.spec import ModelSpec, Normalization, TrainingImages
 
-SHARED = Path(__file__).parents[2] / "../shared/data"
+SHARED = Path(__file__).parents[3] / "../shared/data"
 NUCLEI, EM = SHARED / "nuclei/train", SHARED / "em"
 
 SEEN = TrainingImages(("uint8",), low=(5.0, 5.0), high=(205.0, 205.0), contrast=(40.0, 80.0))
