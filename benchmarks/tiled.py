@@ -35,7 +35,7 @@ from measuring import describe_machine, measure_process, print_machine, print_ta
 from ours import CEILING_INPUTS, Setting, bare_pass, free_segmenter, installed_settings, segment_file, synchronise
 
 from unetkit import load_model
-from unetkit.inference.device import choose_device
+from unetkit.inference.tuning.device import choose_device
 from unetkit.io.files import open_image
 from unetkit.models.segmenter import read_spec
 from unetkit.models.spec import ModelSpec

@@ -33,6 +33,7 @@ ORDER = (
     "inference.tiling",
     "inference.engine",
     "inference.checks",
+    "inference.tuning",
     "inference",
     "data",
     "scoring",

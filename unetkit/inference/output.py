@@ -14,8 +14,8 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.foundation.names import printable
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import layout
-from unetkit.inference.plan import Plan
 from unetkit.inference.tiling.options import CONFIDENCE, WITHOUT_MASK, Output, Result, Tiling
+from unetkit.inference.tuning.plan import Plan
 from unetkit.io.base.contracts import ImageInfo, OutputSpec
 from unetkit.io.base.read_options import Reading
 from unetkit.io.files import image_stem

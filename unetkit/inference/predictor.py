@@ -15,18 +15,18 @@ from unetkit.backends.base import Backend
 from unetkit.backends.registry import CREATING, check_backend
 from unetkit.backends.sessions import open_session
 from unetkit.foundation.errors import ConfigError, ImageError
-from unetkit.inference.autotune import Tuner
 from unetkit.inference.checks.seams import Seams, default_largest, plan_windows, verify_seams
 from unetkit.inference.checks.skip_empty import measure_background
-from unetkit.inference.device import choose_device, free_memory, keep_memory_small
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Forward, Kind
 from unetkit.inference.engine.pipeline import Reader, measure_plane, read_window, run_tiles
-from unetkit.inference.footprint import feature_bytes, measure_features
-from unetkit.inference.plan import make_plan
-from unetkit.inference.quantizing import Quantization, quantize_models
 from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid, round_up
 from unetkit.inference.tiling.options import Tiling
+from unetkit.inference.tuning.autotune import Tuner
+from unetkit.inference.tuning.device import choose_device, free_memory, keep_memory_small
+from unetkit.inference.tuning.int8 import Quantization, quantize_models
+from unetkit.inference.tuning.memory import feature_bytes, measure_features
+from unetkit.inference.tuning.plan import make_plan
 from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.models.trimmed import Kept
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
 
-from unetkit.inference.device import choose_device, resident_memory
 from unetkit.inference.engine.ensemble import Models, gather_models
 from unetkit.inference.jobs import Job
 from unetkit.inference.output import describe_output, least_confidence, smallest_size
-from unetkit.inference.plan import Plan, measure_footprint, needed_memory
 from unetkit.inference.segment import Segmentation
 from unetkit.inference.tiling.grid import TileGrid
 from unetkit.inference.tiling.options import Result, Tiling
+from unetkit.inference.tuning.device import choose_device, resident_memory
+from unetkit.inference.tuning.plan import Plan, measure_footprint, needed_memory
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.base.read_options import Reading
 from unetkit.io.files import create_sink

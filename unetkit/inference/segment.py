@@ -21,7 +21,6 @@ from unetkit.inference.attention import attention_rows
 from unetkit.inference.checks.domain_check import differences
 from unetkit.inference.checks.skip_empty import draw_skipped
 from unetkit.inference.classify import classify, describe_classes, predicted_label
-from unetkit.inference.device import cache_bytes, choose_device
 from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.jobs import Job, list_images, plan_jobs
 from unetkit.inference.opening import composite_remarks, is_builtin, open_for
@@ -34,6 +33,7 @@ from unetkit.inference.output import (
 from unetkit.inference.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.segmented import Segmented
 from unetkit.inference.tiling.options import WITHOUT_MASK, Result, Tiling
+from unetkit.inference.tuning.device import cache_bytes, choose_device
 from unetkit.inference.unfinished import Bands, kept_bands, pin_choices, starts_anew
 from unetkit.io.base.contracts import ImageInfo, ImageSource, OutputSpec
 from unetkit.io.base.read_options import Reading

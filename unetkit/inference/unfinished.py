@@ -10,9 +10,9 @@ from typing import Any
 
 from unetkit.foundation.atomic import unfinished_file
 from unetkit.foundation.errors import ModelError
-from unetkit.inference.device import choose_device
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tiling.options import Result, Tiling
+from unetkit.inference.tuning.device import choose_device
 from unetkit.io.writing.resume_store import BandStore, read_job
 
 Bands = BandStore | list[Any]

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from unetkit.data.workers import usable_cores
-from unetkit.inference.device import choose_device, describe_device, has_bfloat16
+from unetkit.inference.tuning.device import choose_device, describe_device, has_bfloat16
 
 USUAL_MEMORY = 8 * 2**30
 """Bytes of memory where the system does not tell."""

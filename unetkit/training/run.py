@@ -27,8 +27,8 @@ from unetkit.foundation.console import say
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.foundation.signals import is_hurried
 from unetkit.inference.array import predict_tiled
-from unetkit.inference.device import has_bfloat16
 from unetkit.inference.tiling.halo import HaloMeasurement
+from unetkit.inference.tuning.device import has_bfloat16
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
 from unetkit.report.pictures import validation_picture
 from unetkit.scoring.scores import count_pixels

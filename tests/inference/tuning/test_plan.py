@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference import device, plan
 from unetkit.inference.engine.ensemble import Ensemble, gather_models
-from unetkit.inference.plan import Plan, make_plan, measure_footprint, needed_memory
 from unetkit.inference.tiling.options import Tiling
+from unetkit.inference.tuning import device, plan
+from unetkit.inference.tuning.plan import Plan, make_plan, measure_footprint, needed_memory
 from unetkit.io.base.contracts import ArraySource, ImageInfo
 from unetkit.models.segmenter import Segmenter
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from unetkit.backends.registry import PRECISIONS
-from unetkit.inference.footprint import OVERHEAD, RUNTIME_BYTES, Footprint, measure_features, pixel_bytes
+from unetkit.inference.tuning.memory import OVERHEAD, RUNTIME_BYTES, Footprint, measure_features, pixel_bytes
 from unetkit.io.base.contracts import ArraySource
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference import device
-from unetkit.inference.device import cache_bytes, choose_device, describe_device, free_memory, resident_memory
+from unetkit.inference.tuning import device
+from unetkit.inference.tuning.device import cache_bytes, choose_device, describe_device, free_memory, resident_memory
 
 CPU = torch.device("cpu")
 

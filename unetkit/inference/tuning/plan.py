@@ -12,12 +12,12 @@ import torch
 from unetkit.backends.base import Precision
 from unetkit.backends.registry import PRECISIONS, BackendName, check_backend, is_installed
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.device import cache_bytes, choose_device, free_memory
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Kind, layout
-from unetkit.inference.footprint import Footprint, measure_features, pixel_bytes
 from unetkit.inference.tiling.grid import check_tile, round_up
 from unetkit.inference.tiling.options import Tiling
+from unetkit.inference.tuning.device import cache_bytes, choose_device, free_memory
+from unetkit.inference.tuning.memory import Footprint, measure_features, pixel_bytes
 from unetkit.io.base.contracts import ImageInfo
 
 TILES = (256, 384, 512, 768, 1024, 1280, 1536, 1664, 1792, 1920, 2048, 2304, 2560, 3072, 4096)

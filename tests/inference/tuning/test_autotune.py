@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference import autotune
-from unetkit.inference.autotune import CREATION_SECONDS, SHARE, Tuner, cache_file
 from unetkit.inference.engine.ensemble import gather_models
-from unetkit.inference.plan import Plan
+from unetkit.inference.tuning import autotune
+from unetkit.inference.tuning.autotune import CREATION_SECONDS, SHARE, Tuner, cache_file
+from unetkit.inference.tuning.plan import Plan
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.trimmed import Kept
 

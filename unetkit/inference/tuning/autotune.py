@@ -22,9 +22,9 @@ from unetkit.backends.sessions import close_session, open_session
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.errors import UnetkitError
 from unetkit.foundation.user_cache import user_cache
-from unetkit.inference.device import describe_device
 from unetkit.inference.engine.ensemble import Ensemble
-from unetkit.inference.plan import DEFAULT_TILE, Plan, usual_plan
+from unetkit.inference.tuning.device import describe_device
+from unetkit.inference.tuning.plan import DEFAULT_TILE, Plan, usual_plan
 
 SHARE = 0.05
 """Share of the time of a job, as it is estimated, that trying may take, with what puts a model on a backend."""
