@@ -29,7 +29,7 @@ from unetkit.data.objects import to_objects
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.engine.forward import LARGEST_HEIGHT
-from unetkit.inference.predictor import Predictor, say_nothing
+from unetkit.inference.run.predictor import Predictor, say_nothing
 from unetkit.inference.tiling.options import Tiling
 from unetkit.io.base.contracts import ArraySource, match_channels
 from unetkit.models.segmenter import Segmenter

@@ -20,8 +20,8 @@ import unetkit
 from unetkit import Segmenter
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.engine.pipeline import read_window
-from unetkit.inference.opening import open_for
-from unetkit.inference.predictor import Predictor, say_nothing
+from unetkit.inference.run.inputs import open_for
+from unetkit.inference.run.predictor import Predictor, say_nothing
 from unetkit.inference.tiling.options import Tiling
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.base.read_options import WHOLE

@@ -34,6 +34,7 @@ ORDER = (
     "inference.engine",
     "inference.checks",
     "inference.tuning",
+    "inference.run",
     "inference",
     "data",
     "scoring",

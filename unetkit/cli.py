@@ -45,7 +45,7 @@ def segment_command(
         dry_run: Say what would be done, and how long it would take, and do nothing.
     """
     from unetkit.foundation.console import loading, pixel_progress, say, show
-    from unetkit.inference.jobs import check_outputs, list_images, plan_jobs
+    from unetkit.inference.run.jobs import check_outputs, list_images, plan_jobs
 
     classes = written.output == "classes"
     if classes and (dry_run or verify_seams):

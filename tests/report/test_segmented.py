@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from unetkit.inference.segmented import Segmented
+from unetkit.inference.run.outcome import Segmented
 from unetkit.io.base.contracts import BadTile
 from unetkit.report.segmented import summarize
 

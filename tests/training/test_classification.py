@@ -22,7 +22,7 @@ from unetkit.cli import main
 from unetkit.data.labelled import LabelledData
 from unetkit.foundation.atomic import claimed
 from unetkit.foundation.errors import ConfigError, OutputError, UnetkitError
-from unetkit.inference.classify import classify
+from unetkit.inference.run.classify import classify
 from unetkit.io.base.contracts import ArraySource
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.segmenter import read_spec

@@ -15,8 +15,8 @@ from unetkit.foundation.console import pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.options import split_options
 from unetkit.inference.engine.ensemble import Models, gather_models
-from unetkit.inference.output import describe_output
-from unetkit.inference.predictor import Predictor, Progress, say_nothing
+from unetkit.inference.run.predictor import Predictor, Progress, say_nothing
+from unetkit.inference.run.recipe import describe_output
 from unetkit.inference.tiling.options import Output, Result, Tiling
 from unetkit.io.base.array_likes import check_array, named_axes
 from unetkit.io.base.contracts import UNNAMED_AXES, ArraySink, ArraySource, ImageInfo, OutputSpec
@@ -122,7 +122,7 @@ def _predict(
         sink = ArraySink(spec, out)
         predictor.run(source, sink.write, progress=progress)
         return sink.array
-    from unetkit.inference.labelling import make_labels  # here, since only labels need OpenCV and its memory
+    from unetkit.inference.run.labelling import make_labels  # here, since only labels need OpenCV and its memory
 
     bands: list[NDArray[Any]] = []
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from shutil import disk_usage
 
 from unetkit.inference.engine.ensemble import Models, gather_models
-from unetkit.inference.jobs import Job
-from unetkit.inference.output import describe_output, least_confidence, smallest_size
+from unetkit.inference.run.jobs import Job
+from unetkit.inference.run.recipe import describe_output, least_confidence, smallest_size
 from unetkit.inference.segment import Segmentation
 from unetkit.inference.tiling.grid import TileGrid
 from unetkit.inference.tiling.options import Result, Tiling

@@ -17,24 +17,24 @@ from unetkit.foundation.atomic import beside, check_target, claimed, make_folder
 from unetkit.foundation.console import pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError, OutputError, UnetkitError
 from unetkit.foundation.options import split_options
-from unetkit.inference.attention import attention_rows
 from unetkit.inference.checks.domain_check import differences
 from unetkit.inference.checks.skip_empty import draw_skipped
-from unetkit.inference.classify import classify, describe_classes, predicted_label
 from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
-from unetkit.inference.jobs import Job, list_images, plan_jobs
-from unetkit.inference.opening import composite_remarks, is_builtin, open_for
-from unetkit.inference.output import (
+from unetkit.inference.run.attention import attention_rows
+from unetkit.inference.run.classify import classify, describe_classes, predicted_label
+from unetkit.inference.run.inputs import composite_remarks, is_builtin, open_for
+from unetkit.inference.run.jobs import Job, list_images, plan_jobs
+from unetkit.inference.run.outcome import Segmented
+from unetkit.inference.run.predictor import Predictor, Progress, say_nothing
+from unetkit.inference.run.recipe import (
     describe_job,
     describe_output,
     least_confidence,
     smallest_size,
 )
-from unetkit.inference.predictor import Predictor, Progress, say_nothing
-from unetkit.inference.segmented import Segmented
+from unetkit.inference.run.unfinished import Bands, kept_bands, pin_choices, starts_anew
 from unetkit.inference.tiling.options import WITHOUT_MASK, Result, Tiling
 from unetkit.inference.tuning.device import cache_bytes, choose_device
-from unetkit.inference.unfinished import Bands, kept_bands, pin_choices, starts_anew
 from unetkit.io.base.contracts import ImageInfo, ImageSource, OutputSpec
 from unetkit.io.base.read_options import Reading
 from unetkit.io.files import create_sink
@@ -337,7 +337,7 @@ class Segmentation:
 
             return None, predictor.run(source, write, first_band=known, progress=progress)
 
-        from unetkit.inference.labelling import (
+        from unetkit.inference.run.labelling import (
             describe_object_classes,
             make_labels,
         )  # here, since only labels need OpenCV and its memory

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.table import Table
 
-from unetkit.inference.classify import describe_classes
 from unetkit.inference.preview import Preview
-from unetkit.inference.segmented import Segmented
+from unetkit.inference.run.classify import describe_classes
+from unetkit.inference.run.outcome import Segmented
 from unetkit.report.info import describe_image, facts_table
 
 LISTED_IMAGES = 10

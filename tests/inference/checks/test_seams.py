@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from unetkit.backends.eager import TorchBackend
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference import predictor as module
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.checks.seams import Seams, default_largest, verify_seams
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.engine.forward import Forward
-from unetkit.inference.predictor import Predictor, say_nothing
+from unetkit.inference.run import predictor as module
+from unetkit.inference.run.predictor import Predictor, say_nothing
 from unetkit.inference.tiling.grid import TileGrid, make_grid
 from unetkit.inference.tiling.options import Tiling
 from unetkit.io.base.contracts import ArraySource

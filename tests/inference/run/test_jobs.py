@@ -7,7 +7,7 @@ import pytest
 
 from unetkit.foundation.atomic import make_folder
 from unetkit.foundation.errors import ImageError, OutputError
-from unetkit.inference.jobs import Job, plan_jobs
+from unetkit.inference.run.jobs import Job, plan_jobs
 
 FILES = ("one.tif", "slides/a.tif", "slides/b.ome.tif", "slides/notes.txt", "slides/deep/c.png", "slides/.hidden.tif")
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unetkit import predict_tiled, segment
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.attention import attention_maps, attention_rows
+from unetkit.inference.run.attention import attention_maps, attention_rows
 from unetkit.io.base.contracts import ArraySource
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.segmenter import Segmenter, save_model
@@ -115,7 +115,7 @@ def test_what_speaks_for_nothing_is_empty_and_no_nan() -> None:
 def test_maps_do_not_depend_on_how_many_rows_are_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     source = ArraySource(np.stack([picture(), picture()[::-1]]), "ZYX")
     whole = list(attention_rows(source, [ImageClassifier(make())]))
-    monkeypatch.setattr("unetkit.inference.attention.BAND_PIXELS", 1000)
+    monkeypatch.setattr("unetkit.inference.run.attention.BAND_PIXELS", 1000)
     done: list[int] = []
     parts = list(attention_rows(source, [ImageClassifier(make())], done.append))
     assert len(whole) == 2 < len(parts)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.inference.engine.ensemble import Ensemble
-from unetkit.inference.output import least_confidence, smallest_size
+from unetkit.inference.run.recipe import least_confidence, smallest_size
 from unetkit.inference.tiling.options import Result
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.postprocess.class_labels import ClassLabels

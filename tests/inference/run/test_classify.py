@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unetkit.foundation.errors import ImageError, ModelError
-from unetkit.inference.classify import classify, describe_classes
+from unetkit.inference.run.classify import classify, describe_classes
 from unetkit.io.base.contracts import ArraySource
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.segmenter import Segmenter

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetkit.inference.classify import read_whole
+from unetkit.inference.run.classify import read_whole
 from unetkit.io.base.contracts import ImageSource
 from unetkit.models.encoders import first_centre
 from unetkit.models.image_head import ImageClassifier

@@ -1,0 +1,1 @@
+"""One image through the engine: everything decided once, then predicted, labelled and classified."""
