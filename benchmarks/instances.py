@@ -31,7 +31,8 @@ from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.engine.forward import LARGEST_HEIGHT
 from unetkit.inference.run.predictor import Predictor, say_nothing
 from unetkit.inference.tiling.options import Tiling
-from unetkit.io.base.contracts import ArraySource, match_channels
+from unetkit.io.base.arrays import ArraySource
+from unetkit.io.base.contracts import match_channels
 from unetkit.models.segmenter import Segmenter
 from unetkit.postprocess.components import CONNECTED
 from unetkit.postprocess.distances import BY_DISTANCE

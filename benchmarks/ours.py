@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 import unetkit
 from unetkit import Segmenter
 from unetkit.inference.engine.ensemble import gather_models
-from unetkit.inference.engine.pipeline import read_window
 from unetkit.inference.run.inputs import open_for
 from unetkit.inference.run.predictor import Predictor, say_nothing
 from unetkit.inference.tiling.options import Tiling
+from unetkit.inference.tiling.windows import read_window
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.base.read_options import WHOLE
 from unetkit.models.spec import ModelSpec, Normalization

@@ -16,9 +16,10 @@ from measuring import available_memory
 from numpy.typing import NDArray
 
 from unetkit import Segmenter, predict_tiled
-from unetkit.inference.engine.pipeline import measure_plane
 from unetkit.inference.tiling.grid import round_up
-from unetkit.io.base.contracts import ArraySource, match_channels
+from unetkit.inference.tiling.windows import measure_plane
+from unetkit.io.base.arrays import ArraySource
+from unetkit.io.base.contracts import match_channels
 from unetkit.models.statistics import Statistics
 
 ROI = 512

@@ -74,11 +74,24 @@ TRAINING += ["--model.instances", "true", "--model.in_channels", "3", "--trainer
 TRAINING += ["--trainer.accelerator", "cpu", "--seed_everything", "3", "--plan", "false", "--name", "seeded"]
 
 
+def make_cells(height: int, width: int, seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return discs with blurred edges on noise (uint16), and their labels: drawn here, so that no version changes it."""
+    rng = np.random.default_rng(seed)
+    image, labels = rng.normal(500, 30, (height, width)), np.zeros((height, width), np.uint16)
+    y, x = np.mgrid[:height, :width]
+    for label in range(1, height * width // 1500):
+        radius = rng.uniform(7, 13)
+        inside = radius - np.hypot(y - rng.uniform(0, height), x - rng.uniform(0, width))
+        image += rng.uniform(1000, 4000) / (1 + np.exp(-inside))
+        labels[inside > 0] = label
+    return np.clip(image, 0, 65535).astype(np.uint16), labels
+
+
 def make_images(folder: Path) -> None:
     """Write the images of all cases."""
-    from unetkit.foundation.synthetic import make_cells, write_dataset
+    from unetkit.foundation.synthetic import make_cells
 
-    image, _ = make_cells(700, 640, seed=1)
+    image, _ = make_cells(700, 640, 1)
     calibrated: dict[str, Any] = {"resolution": (40000, 40000), "resolutionunit": "CENTIMETER"}
     tifffile.imwrite(folder / "grey.tif", image, tile=(128, 128), compression="zlib", **calibrated)
     eight = np.clip(image / image.max() * 255, 0, 255).astype(np.uint8)
@@ -86,7 +99,7 @@ def make_images(folder: Path) -> None:
     holes = image.astype(np.float32)
     holes[:, 600:] = np.nan
     tifffile.imwrite(folder / "holes.tif", holes)
-    planes = np.stack([make_cells(300, 280, seed=seed)[0] for seed in range(3)])
+    planes = np.stack([make_cells(300, 280, seed)[0] for seed in range(3)])
     tifffile.imwrite(folder / "stack.tif", planes, metadata={"axes": "ZYX"}, ome=True)
     tifffile.imwrite(folder / "channels.tif", planes, metadata={"axes": "CYX"}, ome=True, compression="lzw")
     colours = np.stack([255 - eight // 2, 255 - eight, 255 - eight // 3], axis=-1)
@@ -99,8 +112,13 @@ def make_images(folder: Path) -> None:
     array[:] = image
     (folder / "folder").mkdir()
     for seed in range(2):
-        tifffile.imwrite(folder / "folder" / f"{seed}.tif", make_cells(200, 220, seed=seed)[0])
-    write_dataset(folder / "data", count=6, size=160, seed=5)
+        tifffile.imwrite(folder / "folder" / f"{seed}.tif", make_cells(200, 220, seed)[0])
+    for part in ("images", "masks"):
+        (folder / "data" / part).mkdir(parents=True)
+    for seed in range(10, 16):
+        image, labels = make_cells(160, 160, seed)
+        tifffile.imwrite(folder / "data" / "images" / f"{seed}.tif", image)
+        tifffile.imwrite(folder / "data" / "masks" / f"{seed}.tif", labels)
 
 
 def digest(path: Path) -> str:
@@ -138,7 +156,7 @@ def killed_and_resumed(target: Path) -> str:
     """Return the hash of an output of which the making was killed once, and gone on with."""
     command = ["segment", "grey.tif", str(target), "--backend", "torch", "--tile", "192", "--tta", "--output", "labels"]
     process = subprocess.Popen([sys.executable, "-m", "unetkit", *command], stderr=subprocess.DEVNULL)
-    while process.poll() is None and not any(Path().glob(f".{target.name}*/*")):
+    while process.poll() is None and not Path(f"{target.name}.unfinished").exists():
         time.sleep(0.05)
     time.sleep(1)
     process.send_signal(signal.SIGKILL)

@@ -18,7 +18,7 @@ from unetkit import predict_tiled, segment
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.forward import layout
-from unetkit.io.base.contracts import ArraySource
+from unetkit.io.base.arrays import ArraySource
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, Normalization
 from unetkit.models.statistics import Statistics

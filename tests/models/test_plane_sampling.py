@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.base.contracts import ArraySource
+from unetkit.io.base.arrays import ArraySource
 from unetkit.models import sampling
 from unetkit.models.sampling import ValidSource, sample_pixels
 

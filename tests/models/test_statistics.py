@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.base.contracts import ArraySource
+from unetkit.io.base.arrays import ArraySource
 from unetkit.models import sampling
 from unetkit.models.normalizer import Normalizer
 from unetkit.models.sampling import sample_pixels

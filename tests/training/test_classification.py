@@ -23,7 +23,7 @@ from unetkit.data.labelled import LabelledData
 from unetkit.foundation.atomic import claimed
 from unetkit.foundation.errors import ConfigError, OutputError, UnetkitError
 from unetkit.inference.run.classify import classify
-from unetkit.io.base.contracts import ArraySource
+from unetkit.io.base.arrays import ArraySource
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.segmenter import read_spec
 from unetkit.training.classification_run import ClassificationCLI

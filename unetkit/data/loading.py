@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.data.pairs import Pair
-from unetkit.io.base.contracts import ArraySource, ImageInfo
+from unetkit.io.base.arrays import ArraySource
+from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.base.read_options import Reading
 from unetkit.io.files import open_image
 from unetkit.io.masks.meaning import PLAIN_NUMBERS, Meaning, decide, open_mask

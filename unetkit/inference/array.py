@@ -19,7 +19,8 @@ from unetkit.inference.run.predictor import Predictor, Progress, say_nothing
 from unetkit.inference.run.recipe import describe_output
 from unetkit.inference.tiling.options import Output, Result, Tiling
 from unetkit.io.base.array_likes import check_array, named_axes
-from unetkit.io.base.contracts import UNNAMED_AXES, ArraySink, ArraySource, ImageInfo, OutputSpec
+from unetkit.io.base.arrays import ArraySink, ArraySource
+from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, OutputSpec
 from unetkit.io.base.read_options import WHOLE
 from unetkit.models.sampling import ValidSource
 from unetkit.models.zoo import DEFAULT_MODEL, find_model

@@ -72,10 +72,10 @@ def segment(
             predicted since its last call.
         tell: Called with sentences about what happens, for people.
         verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
-        **options: Any field of `unetkit.io.base.read_options.Reading` (axes, series, level, pixel_size, channels, stain, region,
-            on_bad_tile), `unetkit.inference.tiling.options.Tiling` (tile, halo, batch, device, backend, precision, memory,
-            tta, skip_empty) and `unetkit.inference.tiling.options.Result` (output, threshold, split, min_size, min_confidence,
-            pyramid, compression, layout, overwrite, resume).
+        **options: Any field of these classes: `unetkit.io.base.read_options.Reading` (axes, series, level, pixel_size,
+            channels, stain, region, on_bad_tile), `unetkit.inference.tiling.options.Tiling` (tile, halo, batch, device,
+            backend, precision, memory, tta, skip_empty) and `unetkit.inference.tiling.options.Result` (output,
+            threshold, split, min_size, min_confidence, pyramid, compression, layout, overwrite, resume).
 
     Returns:
         What was written.

@@ -19,7 +19,8 @@ from unetkit.io.raster import PngSink, RasterSource
 from unetkit.io.tiff.sink import TiffSink
 from unetkit.io.tiff.source import TiffSource, list_tiff_series
 from unetkit.io.views.orientation import make_upright
-from unetkit.io.views.region import RegionSource, RescaledSource
+from unetkit.io.views.region import RegionSource
+from unetkit.io.views.rescale import RescaledSource
 from unetkit.io.views.stain import StainSource
 
 COMMON_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
@@ -49,8 +50,8 @@ def open_image(
         reading: What of it to read: axes, series, level or pixel size, channels, stain, region, and what to do at bad
             tiles.
         as_stored: Whether palette images come as the stored numbers and alpha as a channel, which is right for masks
-            (see `unetkit.io.masks.meaning`). Otherwise a palette becomes RGB (or grey, for a grey palette), and alpha is
-            dropped.
+            (see `unetkit.io.masks.meaning`). Otherwise a palette becomes RGB (or grey, for a grey palette), and alpha
+            is dropped.
         cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
 
     Raises:

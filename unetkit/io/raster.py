@@ -17,8 +17,9 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.errors import ImageError, OutputError
+from unetkit.io.base.arrays import ArraySource, check_axes
 from unetkit.io.base.channels import pick_channels
-from unetkit.io.base.contracts import ArraySource, BadTile, OutputSpec, check_axes
+from unetkit.io.base.contracts import BadTile, OutputSpec
 from unetkit.io.base.read_options import WHOLE, Reading, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series
 from unetkit.io.base.stored import AS_SEEN, Encoding

@@ -45,8 +45,9 @@ def evaluate(
 ) -> Evaluation:
     """Score predicted masks against the true ones: two files, two folders whose files are paired by name, two arrays.
 
-    What the values of a mask mean is decided as in training, see `unetkit.io.masks.meaning`; the `taken` of the result says it
-    where there was a doubt. Give arrays as files hold them: (H, W), or (planes, H, W), of numbers or True and False.
+    What the values of a mask mean is decided as in training, see `unetkit.io.masks.meaning`; the `taken` of the result
+    says it where there was a doubt. Give arrays as files hold them: (H, W), or (planes, H, W), of numbers or True and
+    False.
 
     Args:
         prediction: Predicted mask or probability, as a file or an array; or a folder of files.

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from unetkit.data.pairs import parse_pages
 from unetkit.foundation.errors import DataError
+from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.axes import guess_axes
-from unetkit.io.base.contracts import ArraySource, ImageInfo, ImageSource
+from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.io.files import image_stem
 from unetkit.io.masks.meaning import CUT, Meaning, decide_file, open_mask
 from unetkit.io.masks.rules import Above, AsIs

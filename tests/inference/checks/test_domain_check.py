@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.inference.checks.domain_check import differences
-from unetkit.io.base.contracts import ArraySource, ImageInfo
+from unetkit.io.base.arrays import ArraySource
+from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.files import open_image
 from unetkit.models.sampling import sample_pixels
 from unetkit.models.spec import ModelSpec, Normalization, TrainingImages

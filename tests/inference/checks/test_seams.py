@@ -20,7 +20,7 @@ from unetkit.inference.run import predictor as module
 from unetkit.inference.run.predictor import Predictor, say_nothing
 from unetkit.inference.tiling.grid import TileGrid, make_grid
 from unetkit.inference.tiling.options import Tiling
-from unetkit.io.base.contracts import ArraySource
+from unetkit.io.base.arrays import ArraySource
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept

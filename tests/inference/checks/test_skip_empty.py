@@ -12,7 +12,7 @@ from PIL import Image
 
 from unetkit.inference.checks.skip_empty import Background, draw_skipped, measure_background
 from unetkit.inference.tiling.grid import make_grid
-from unetkit.io.base.contracts import ArraySource
+from unetkit.io.base.arrays import ArraySource
 
 RNG_SEED = 4
 NOISE = 3.0

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
 from unetkit.inference.engine.forward import Forward, Kind
-from unetkit.inference.engine.pipeline import Reader, read_window, run_tiles
+from unetkit.inference.engine.pipeline import Reader, run_tiles
 from unetkit.inference.tiling.grid import TileGrid, make_grid
-from unetkit.io.base.contracts import ArraySink, ArraySource, BadTile, OutputSpec
+from unetkit.inference.tiling.windows import read_window
+from unetkit.io.base.arrays import ArraySink, ArraySource
+from unetkit.io.base.contracts import BadTile, OutputSpec
 from unetkit.io.files import create_sink
 from unetkit.models.segmenter import Segmenter
 

@@ -14,7 +14,7 @@ from unetkit import predict_tiled, segment
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.run.attention import attention_maps, attention_rows
-from unetkit.io.base.contracts import ArraySource
+from unetkit.io.base.arrays import ArraySource
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, Normalization

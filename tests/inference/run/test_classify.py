@@ -8,7 +8,7 @@ import torch
 
 from unetkit.foundation.errors import ImageError, ModelError
 from unetkit.inference.run.classify import classify, describe_classes
-from unetkit.io.base.contracts import ArraySource
+from unetkit.io.base.arrays import ArraySource
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec

@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from unetkit.backends.registry import PRECISIONS
 from unetkit.inference.tuning.memory import OVERHEAD, RUNTIME_BYTES, Footprint, measure_features, pixel_bytes
-from unetkit.io.base.contracts import ArraySource
+from unetkit.io.base.arrays import ArraySource
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 from unetkit.models.trimmed import trim

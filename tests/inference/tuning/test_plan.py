@@ -13,7 +13,8 @@ from unetkit.inference.engine.ensemble import Ensemble, gather_models
 from unetkit.inference.tiling.options import Tiling
 from unetkit.inference.tuning import device, plan
 from unetkit.inference.tuning.plan import Plan, make_plan, measure_footprint, needed_memory
-from unetkit.io.base.contracts import ArraySource, ImageInfo
+from unetkit.io.base.arrays import ArraySource
+from unetkit.io.base.contracts import ImageInfo
 from unetkit.models.segmenter import Segmenter
 
 HUGE = 10**12

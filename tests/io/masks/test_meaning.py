@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 import unetkit.io.masks.meaning
 from unetkit.foundation.errors import DataError
-from unetkit.io.base.contracts import ArraySource
+from unetkit.io.base.arrays import ArraySource
 from unetkit.io.masks.meaning import Meaning, decide, decide_file, open_mask, say_taken
 
 

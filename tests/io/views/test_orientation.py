@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from unetkit.io.base.contracts import ArraySource, BadTile
+from unetkit.io.base.arrays import ArraySource
+from unetkit.io.base.contracts import BadTile
 from unetkit.io.base.read_options import Reading
 from unetkit.io.files import open_image
 from unetkit.io.views.orientation import UprightSource

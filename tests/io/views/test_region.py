@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.base.contracts import ArraySource, BadTile
+from unetkit.io.base.arrays import ArraySource
+from unetkit.io.base.contracts import BadTile
 from unetkit.io.views import region as views
-from unetkit.io.views.region import RegionSource, RescaledSource
+from unetkit.io.views.region import RegionSource
+from unetkit.io.views.rescale import RescaledSource
 
 
 def source_of(array, axes="CYX", pixel_size_um=(1.0, 1.0), bad_tiles=()):

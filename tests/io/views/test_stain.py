@@ -12,7 +12,7 @@ from skimage.color import hed2rgb, rgb2hed
 
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError, ImageError
-from unetkit.io.base.contracts import ArraySource
+from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.read_options import Reading, Stain
 from unetkit.io.files import open_image
 from unetkit.io.views.stain import StainSource

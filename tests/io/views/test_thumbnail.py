@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from unetkit.io.base.contracts import ArraySource
+from unetkit.io.base.arrays import ArraySource
 from unetkit.io.views import thumbnail as resize
 from unetkit.io.views.thumbnail import read_square
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.engine.pipeline import read_window
 from unetkit.inference.tiling.grid import Segment, Tile, TileGrid, round_up
+from unetkit.inference.tiling.windows import read_window
 from unetkit.io.base.contracts import ImageSource
 from unetkit.models.trimmed import Kept
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from unetkit.foundation.errors import ModelError
-from unetkit.inference.engine.pipeline import measure_plane
 from unetkit.inference.run.predictor import check_dtype
+from unetkit.inference.tiling.windows import measure_plane
 from unetkit.io.base.contracts import ImageSource, match_channels
 from unetkit.io.views.thumbnail import read_square
 from unetkit.models.image_head import ImageClassifier, decide

@@ -19,9 +19,10 @@ from unetkit.inference.checks.seams import Seams, default_largest, plan_windows,
 from unetkit.inference.checks.skip_empty import measure_background
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Forward, Kind
-from unetkit.inference.engine.pipeline import Reader, measure_plane, read_window, run_tiles
+from unetkit.inference.engine.pipeline import Reader, run_tiles
 from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid, round_up
 from unetkit.inference.tiling.options import Tiling
+from unetkit.inference.tiling.windows import measure_plane, read_window
 from unetkit.inference.tuning.autotune import Tuner
 from unetkit.inference.tuning.device import choose_device, free_memory, keep_memory_small
 from unetkit.inference.tuning.int8 import Quantization, quantize_models

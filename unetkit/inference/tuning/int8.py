@@ -11,8 +11,8 @@ import torch
 
 from unetkit.backends.base import Backend, Probe
 from unetkit.inference.engine.ensemble import Ensemble
-from unetkit.inference.engine.pipeline import measure_plane, read_window
 from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid
+from unetkit.inference.tiling.windows import measure_plane, read_window
 from unetkit.io.base.contracts import ImageSource
 
 PROBE_TILE = 512

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
-from unetkit.io.base.contracts import UNNAMED_AXES
+from unetkit.io.base.contracts import UNNAMED_AXES, OutputSpec
+from unetkit.io.base.stored import Step
 
 SPARE_AXES = "QIUVWKJN"
 """Letters for axes that have no name or share one."""
@@ -52,3 +54,21 @@ def guess_axes(shape: tuple[int, ...]) -> str:
 KNOWN_DIMENSIONS = frozenset(("t", "time", "c", "channel", "channels", "s", "sample", "z", "y", "x"))
 KINDS = {"time": "T", "channel": "C"}
 """Axes by the types of OME-Zarr; an axis of space has its letter from its name."""
+
+
+def ome_axes(plane_axes: str, plane_shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """Return plane axes that OME knows, and their sizes.
+
+    >>> ome_axes("TZ", (3, 5)), ome_axes("Q", (7,)), ome_axes("TPZ", (2, 3, 4))
+    (('TZ', (3, 5)), ('Z', (7,)), ('Z', (24,)))
+    """
+    if len(plane_axes) > 2:
+        return "Z", (prod(plane_shape),)
+    free = iter(axis for axis in "ZT" if axis not in plane_axes)
+    return "".join(axis if axis in "TZ" else next(free) for axis in plane_axes), plane_shape
+
+
+def kept_steps(spec: OutputSpec) -> tuple[Step, ...]:
+    """Return the steps along those axes that are stored under their own name, see `ome_axes`."""
+    flattened = len(spec.plane_axes) > 2
+    return tuple(step for step in spec.steps if step.axis in "YX" or (not flattened and step.axis in spec.plane_axes))

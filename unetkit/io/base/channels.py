@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unetkit.foundation.errors import ImageError, closest
-from unetkit.io.base.contracts import check_channels
+from unetkit.io.base.arrays import check_channels
 from unetkit.io.base.read_options import Channels
 
 COLOURS = (["red", "green", "blue"], ["r", "g", "b"])

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from unetkit.foundation.atomic import errors_of, make_folder, partial_folder
 from unetkit.foundation.errors import OutputError
+from unetkit.io.base.axes import kept_steps, ome_axes
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.ome_zarr.labels import find_label_place, register_label
-from unetkit.io.tiff.sink import kept_steps, ome_axes
 from unetkit.io.writing.rechunk import Block, cut_bands, cut_blocks, level_sizes
 from unetkit.io.writing.workers import Workers
 
@@ -44,17 +44,10 @@ class OmeZarrSink:
         spec: What will be written.
 
     Raises:
-        OutputError: The package zarr is not installed, or probabilities are to become labels of an image.
+        OutputError: Probabilities are to become labels of an image.
     """
 
     def __init__(self, path: Path, spec: OutputSpec) -> None:
-        try:
-            import zarr  # noqa: F401  (only to say early that it is missing)
-        except ImportError as error:
-            raise OutputError(
-                f"{path}: writing OME-Zarr needs the package zarr.",
-                "Install it (pip install 'zarr>=3'), or choose a .tif output.",
-            ) from error
         axes, sizes = ome_axes(spec.plane_axes, spec.plane_shape)
         self._place = find_label_place(path)
         if self._place is not None and spec.dtype.kind not in "ui":

@@ -11,8 +11,9 @@ import zarr
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
+from unetkit.io.base.arrays import ArraySource, check_axes
 from unetkit.io.base.channels import pick_channels
-from unetkit.io.base.contracts import ArraySource, BadTile, ImageInfo, check_axes
+from unetkit.io.base.contracts import BadTile, ImageInfo
 from unetkit.io.base.read_options import WHOLE, Reading, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series
 from unetkit.io.decoding.cache import CACHE_BYTES

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from math import prod
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -16,8 +15,8 @@ from tifffile import TiffWriter
 
 from unetkit.foundation.atomic import errors_of, partial_file
 from unetkit.foundation.errors import OutputError
+from unetkit.io.base.axes import kept_steps, ome_axes
 from unetkit.io.base.contracts import OutputSpec
-from unetkit.io.base.stored import Step
 from unetkit.io.tiff.levels import link_levels
 from unetkit.io.tiff.tiles import Pieces, TilePages, choose_pieces, tile_size
 from unetkit.io.writing.rechunk import cut_bands, level_sizes
@@ -111,24 +110,6 @@ class TiffSink:
             subfiletype=int(level > 0),
             **_resolution(spec, level),
         )
-
-
-def ome_axes(plane_axes: str, plane_shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-    """Return plane axes that OME knows, and their sizes.
-
-    >>> ome_axes("TZ", (3, 5)), ome_axes("Q", (7,)), ome_axes("TPZ", (2, 3, 4))
-    (('TZ', (3, 5)), ('Z', (7,)), ('Z', (24,)))
-    """
-    if len(plane_axes) > 2:
-        return "Z", (prod(plane_shape),)
-    free = iter(axis for axis in "ZT" if axis not in plane_axes)
-    return "".join(axis if axis in "TZ" else next(free) for axis in plane_axes), plane_shape
-
-
-def kept_steps(spec: OutputSpec) -> tuple[Step, ...]:
-    """Return the steps along those axes that are stored under their own name, see `ome_axes`."""
-    flattened = len(spec.plane_axes) > 2
-    return tuple(step for step in spec.steps if step.axis in "YX" or (not flattened and step.axis in spec.plane_axes))
 
 
 def _metadata(spec: OutputSpec, axes: str) -> dict[str, Any]:

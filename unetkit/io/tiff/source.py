@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, PLANARCONFIG, TiffFile, TiffPage, TiffPageSeries
 
+from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.axes import name_axes
 from unetkit.io.base.channels import name_colours, pick_channels
-from unetkit.io.base.contracts import ArraySource, BadTile, ImageInfo
+from unetkit.io.base.contracts import BadTile, ImageInfo
 from unetkit.io.base.read_options import WHOLE, Reading, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series, scale_pixel_size
 from unetkit.io.base.stored import AS_SEEN, Encoding

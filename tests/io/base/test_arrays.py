@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.base.contracts import ArraySink, ArraySource, OutputSpec, check_axes, match_channels
+from unetkit.io.base.arrays import ArraySink, ArraySource, check_axes
+from unetkit.io.base.contracts import OutputSpec, match_channels
 
 SIZES = {"T": 2, "Z": 3, "C": 4, "S": 3, "Y": 11, "X": 13}
 
