@@ -29,8 +29,8 @@ from unetkit.data.objects import to_objects
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.engine.forward import LARGEST_HEIGHT
-from unetkit.inference.run.predictor import Predictor, say_nothing
-from unetkit.inference.tiling.options import Tiling
+from unetkit.inference.run.predictor import Predictor, log_nothing
+from unetkit.inference.tiling.options import TilingOptions
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import match_channels
 from unetkit.models.segmenter import Segmenter
@@ -90,7 +90,7 @@ def ideal_cases(pairs: Sequence[Pair], sigma: float, noise: float) -> Iterator[C
         yield Case(truth, (truth > 0).astype(np.float32), degrade(Heights()(to_objects(truth)), sigma, noise, rng))
 
 
-def predicted_cases(pairs: Sequence[Pair], model: Segmenter, tiling: Tiling) -> Iterator[Case]:
+def predicted_cases(pairs: Sequence[Pair], model: Segmenter, tiling: TilingOptions) -> Iterator[Case]:
     """Yield what a model predicts."""
     ensemble = gather_models(model)
     if not ensemble.instances:
@@ -100,7 +100,7 @@ def predicted_cases(pairs: Sequence[Pair], model: Segmenter, tiling: Tiling) -> 
         source = ArraySource(match_channels(pixels, ensemble.channels, pair.name), "CYX")
         bands: dict[str, list[NDArray[Any]]] = {"probabilities": [], "heights": []}
         for kind, collected in bands.items():
-            predictor = Predictor(ensemble, tiling, source, truth.size, kind=kind, threshold=SURELY, tell=say_nothing)
+            predictor = Predictor(ensemble, tiling, source, truth.size, kind=kind, threshold=SURELY, log=log_nothing)
             predictor.run(source, collected.extend)
         probabilities, heights = (np.concatenate(bands[kind], axis=1)[-1] for kind in ("probabilities", "heights"))
         yield Case(truth, probabilities, heights)
@@ -163,7 +163,7 @@ def main(args: list[str] | None = None) -> None:
             held_out = set(model.spec.training["data"]["val_images"])
             pairs = [pair for pair in pairs if pair.name in held_out]
         pairs = spread(pairs, options.limit)
-        cases = list(predicted_cases(pairs, model, Tiling(device=options.device, tta=options.tta)))
+        cases = list(predicted_cases(pairs, model, TilingOptions(device=options.device, tta=options.tta)))
     print(f"{len(cases)} images, {sum(len(np.unique(case.truth)) - 1 for case in cases)} objects")
     methods = {"connected": CONNECTED, "by distance": BY_DISTANCE}
     constants = product(options.smoothing.split(","), options.neck, options.depth, options.confidence)

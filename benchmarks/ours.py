@@ -20,8 +20,8 @@ import unetkit
 from unetkit import Segmenter
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.run.inputs import open_for
-from unetkit.inference.run.predictor import Predictor, say_nothing
-from unetkit.inference.tiling.options import Tiling
+from unetkit.inference.run.predictor import Predictor, log_nothing
+from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tiling.windows import read_window
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.base.read_options import WHOLE
@@ -94,12 +94,12 @@ def bare_pass(image: Path, segmenter: Segmenter, setting: Setting, device: torch
         info = source.info
         predictor = Predictor(
             ensemble,
-            Tiling(device=str(device), **setting.options()),
+            TilingOptions(device=str(device), **setting.options()),
             source,
             info.planes * info.height * info.width,
             kind="mask",
             threshold=None,
-            tell=say_nothing,
+            log=log_nothing,
         )
         backend = predictor.backends[0]
         batches = [

@@ -75,7 +75,7 @@ TRAINING += ["--trainer.accelerator", "cpu", "--seed_everything", "3", "--plan",
 
 
 def make_cells(height: int, width: int, seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return discs with blurred edges on noise (uint16), and their labels: drawn here, so that no version changes it."""
+    """Return discs with blurred edges on noise (uint16), and their labels; drawn here, so that they stay the same."""
     rng = np.random.default_rng(seed)
     image, labels = rng.normal(500, 30, (height, width)), np.zeros((height, width), np.uint16)
     y, x = np.mgrid[:height, :width]
@@ -89,8 +89,6 @@ def make_cells(height: int, width: int, seed: int) -> tuple[np.ndarray[Any, Any]
 
 def make_images(folder: Path) -> None:
     """Write the images of all cases."""
-    from unetkit.foundation.synthetic import make_cells
-
     image, _ = make_cells(700, 640, 1)
     calibrated: dict[str, Any] = {"resolution": (40000, 40000), "resolutionunit": "CENTIMETER"}
     tifffile.imwrite(folder / "grey.tif", image, tile=(128, 128), compression="zlib", **calibrated)

@@ -12,8 +12,8 @@ from time import monotonic
 from typing import Any, Literal
 
 from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
-from unetkit.inference.tiling.options import MASK, USUAL_TILING, Result, Tiling
-from unetkit.io.base.read_options import WHOLE, Reading
+from unetkit.inference.tiling.options import MASK, USUAL_TILING, OutputOptions, TilingOptions
+from unetkit.io.base.read_options import WHOLE, ReadOptions
 from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 
 
@@ -21,9 +21,9 @@ def segment_command(
     images: list[Path],
     result: Path,
     model: list[Path] = [],  # noqa: B006  # only read
-    reading: Reading = WHOLE,
-    tiling: Tiling = USUAL_TILING,
-    written: Result = MASK,
+    reading: ReadOptions = WHOLE,
+    tiling: TilingOptions = USUAL_TILING,
+    written: OutputOptions = MASK,
     verify_seams: bool = False,
     dry_run: bool = False,
 ) -> None:
@@ -44,7 +44,7 @@ def segment_command(
         verify_seams: Compare tiles of the result with passes that see far more of the image, and say how they differ.
         dry_run: Say what would be done, and how long it would take, and do nothing.
     """
-    from unetkit.foundation.console import loading, pixel_progress, say, show
+    from unetkit.foundation.console import loading, log, pixel_progress, show
     from unetkit.inference.run.jobs import check_outputs, list_images, plan_jobs
 
     classes = written.output == "classes"
@@ -58,16 +58,16 @@ def segment_command(
         find_model(one)  # what there is not is an error now
     if not model:
         model = [find_model(DEFAULT_MODEL)]
-        say(DEFAULT_NOTE)
+        log(DEFAULT_NOTE)
     with loading():
         from unetkit.inference.preview import preview
-        from unetkit.inference.segment import Segmentation
+        from unetkit.inference.segment import SegmentRun
         from unetkit.report.segmented import describe_preview, summarize, summarize_classes
 
     if classes:
-        judged = Segmentation(reading, tiling, written, None, say).tabulate(found, result, model)
+        judged = SegmentRun(reading, tiling, written, None, log).tabulate(found, result, model)
         for line in summarize_classes(judged, result):
-            say(line)
+            log(line)
         return
     if written.output == "attention" and dry_run:
         raise ConfigError("dry_run has no meaning for attention, which is not tiled.", "Leave it out.")
@@ -75,9 +75,9 @@ def segment_command(
         show(describe_preview(preview(jobs, result, model, reading, tiling, written)))
         return
     with pixel_progress() as progress:
-        done = Segmentation(reading, tiling, written, progress, say).run(jobs, result, model, verify_seams=verify_seams)
+        done = SegmentRun(reading, tiling, written, progress, log).run(jobs, result, model, verify_seams=verify_seams)
     for line in summarize(done, result):
-        say(line)
+        log(line)
 
 
 def evaluate_command(
@@ -112,7 +112,7 @@ def evaluate_command(
         overwrite: Replace these files if they exist.
     """
     from unetkit.foundation.atomic import check_target
-    from unetkit.foundation.console import say, show
+    from unetkit.foundation.console import log, show
     from unetkit.scoring.evaluation import evaluate
 
     for file in (json, csv):
@@ -133,7 +133,7 @@ def evaluate_command(
     if csv is not None:
         scores.write_csv(csv, overwrite=overwrite)
     for sentence in scores.taken:
-        say(sentence)
+        log(sentence)
     show(scores.table())
     if scores.instances is not None:
         show(scores.instances.table())
@@ -172,7 +172,7 @@ def plan_command(
     from unetkit.data.pairs import check_exists
     from unetkit.data.places import name_of
     from unetkit.foundation.atomic import check_target
-    from unetkit.foundation.console import loading, say
+    from unetkit.foundation.console import loading, log
 
     for named in (data, masks, val if isinstance(val, str) else None, val_masks):
         if named is not None:
@@ -185,12 +185,12 @@ def plan_command(
 
     place = {"train": data, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
     place["unpaired"] = unpaired
-    say(f"Looking at {data}, and trying out a few steps.")
+    log(f"Looking at {data}, and trying out a few steps.")
     plan = make_plan({f"data.{name}": value for name, value in place.items() if value is not None}, minutes)
     for line in describe(plan):
-        say(line)
+        log(line)
     write_plan(plan, target, overwrite=overwrite)
-    say(f"\nWritten to {target}. Train with: unetkit fit --config {shlex.quote(str(target))}")
+    log(f"\nWritten to {target}. Train with: unetkit fit --config {shlex.quote(str(target))}")
 
 
 def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = False) -> None:
@@ -282,15 +282,15 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(args: list[str]) -> int:
     """Find the verb and call it."""
-    from unetkit.foundation.console import say
+    from unetkit.foundation.console import log
 
     verb, rest = (args[0], args[1:]) if args else ("--help", [])
     if verb in ("-h", "--help"):
-        say(_usage())
+        log(_usage())
     elif verb == "--version":
         from unetkit import __version__
 
-        say(f"unetkit {__version__}")
+        log(f"unetkit {__version__}")
     elif verb in TRAINING_SUMMARIES:
         return _train(verb, rest)
     elif verb in VERBS:
@@ -304,12 +304,12 @@ def _run(args: list[str]) -> int:
 
 def _train(verb: str, args: list[str]) -> int:
     """Show the help of a verb that trains, or check its settings, which takes no PyTorch, and train."""
-    from unetkit.foundation.console import loading, say
+    from unetkit.foundation.console import loading, log
     from unetkit.training.keys import FIT, PRETRAIN, check, help_of
 
     settings = {"fit": FIT, "pretrain": PRETRAIN}[verb]
     if asked := {"-h", "--help", "--help-all"}.intersection(args):
-        say(help_of(settings, everything="--help-all" in asked))
+        log(help_of(settings, everything="--help-all" in asked))
         return 0
     began = monotonic()  # before the imports, which take seconds
     check(settings, args)

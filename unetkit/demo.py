@@ -16,7 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 from skimage.data import immunohistochemistry
 
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.foundation.errors import OutputError, UnetkitError
 from unetkit.foundation.synthetic import make_cells, write_dataset, write_tiff
 from unetkit.inference.array import predict_tiled
@@ -71,13 +71,13 @@ def run_demo(folder: Path, seed: int, overwrite: bool, run: Callable[[list[str]]
     """
     start = monotonic()
     _prepare(folder, overwrite)
-    say(f"Drawing {TRAINING_IMAGES} images of synthetic cells to train on.")
+    log(f"Drawing {TRAINING_IMAGES} images of synthetic cells to train on.")
     cells, mosaic, truth, mask = (folder / name for name in ("cells", "mosaic.tif", "truth.tif", "mask.tif"))
     model, scores = folder / "run" / "model.safetensors", folder / "scores.json"
     write_dataset(cells, TRAINING_IMAGES, TRAINING_SIZE, seed)
     _run(["fit", "--data.train", str(cells), *FIT.split(), "--runs", str(folder), "--name", "run"], run)
     size = choose_size(_speed(model, seed), SECONDS - TISSUE - (monotonic() - start))
-    say(f"\nDrawing an image of {size} x {size} pixels that the model never saw.")
+    log(f"\nDrawing an image of {size} x {size} pixels that the model never saw.")
     image, labels = make_cells(size, size, np.random.default_rng((seed, TRAINING_IMAGES)))
     write_tiff(mosaic, image)
     write_tiff(truth, labels)
@@ -92,7 +92,7 @@ def run_demo(folder: Path, seed: int, overwrite: bool, run: Callable[[list[str]]
     _draw(picture, image, labels, mask, folder / "run" / "metrics.csv", scores, f"{minutes} min {seconds:02} s")
     nuclei = folder / "nuclei.png"
     _segment_tissue(folder, nuclei, run)
-    say(f"\nDone. Look at {picture} (made in {minutes} min {seconds:02} s) and {nuclei}")
+    log(f"\nDone. Look at {picture} (made in {minutes} min {seconds:02} s) and {nuclei}")
 
 
 def choose_size(speed: float, seconds: float) -> int:
@@ -121,7 +121,7 @@ def _run(command: list[str], run: Callable[[list[str]], int]) -> None:
     Raises:
         UnetkitError: It failed.
     """
-    say(f"\n$ unetkit {shlex.join(command)}")
+    log(f"\n$ unetkit {shlex.join(command)}")
     code = run(command)
     if code == 130:
         raise KeyboardInterrupt  # stopped on purpose: no fault to explain
@@ -134,7 +134,7 @@ def _segment_tissue(folder: Path, picture: Path, run: Callable[[list[str]], int]
     tissue, labels = folder / "tissue.tif", folder / "tissue_labels.tif"
     pixels = immunohistochemistry()  # type: ignore[no-untyped-call]
     tifffile.imwrite(tissue, pixels, photometric="rgb")
-    say("\nA real image and no training: stained tissue of a colon (immunohistochemistry, from scikit-image).")
+    log("\nA real image and no training: stained tissue of a colon (immunohistochemistry, from scikit-image).")
     _run(["segment", str(tissue), str(labels), "--output", "labels", "--stain", "hematoxylin"], run)
     numbers = tifffile.imread(labels)
     title = f"{numbers.max()} objects, found by their hematoxylin, the blue stain, between the glands and in them"

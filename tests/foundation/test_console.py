@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from unetkit.foundation.console import LOADING, complain, loading, say
+from unetkit.foundation.console import LOADING, complain, loading, log
 
 
 class Terminal(io.StringIO):
@@ -32,7 +32,7 @@ def test_nothing_is_said_where_pytorch_is_loaded(
 
 
 def test_names_that_are_no_text_are_written_out(capsys: pytest.CaptureFixture[str]) -> None:
-    say("[red]b\udce4r\x1b[31m.tif")
+    log("[red]b\udce4r\x1b[31m.tif")
     complain("b\udce4r.tif is broken.", "Mend it.")
     captured = capsys.readouterr()
     assert captured.out == "[red]b\\udce4r\\x1b[31m.tif\n"

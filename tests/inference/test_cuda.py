@@ -33,7 +33,7 @@ def exact_floats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
 
 
-def make_forward(segmenter: Segmenter, device: str, tell: Callable[[str], None] = lambda sentence: None) -> Forward:
+def make_forward(segmenter: Segmenter, device: str, log: Callable[[str], None] = lambda sentence: None) -> Forward:
     where = torch.device(device)
     return Forward(
         [TorchBackend(segmenter, where, "fp32", owned=False)],
@@ -43,7 +43,7 @@ def make_forward(segmenter: Segmenter, device: str, tell: Callable[[str], None] 
         augment=False,
         halo=8,
         stride=8,
-        tell=tell,
+        log=log,
     )
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.io.base.contracts import OutputSpec
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import create_sink, find_images, image_stem, is_folder, list_series, open_image
 from unetkit.io.raster import PngSink
 from unetkit.io.tiff.sink import TiffSink
@@ -25,7 +25,7 @@ def test_the_content_decides_how_an_image_is_read(tmp_path):
     tifffile.imwrite(tmp_path / "big.tif", pixels, bigtiff=True, byteorder=">")
     formats = {path.name: open_image(path).info.format for path in tmp_path.iterdir()}
     assert formats == {"tiff.png": "TIFF", "png.tif": "PNG", "c.JPG": "JPEG", "big.tif": "TIFF"}
-    assert open_image(str(tmp_path / "big.tif"), Reading(axes="XY")).info.height == 9
+    assert open_image(str(tmp_path / "big.tif"), ReadOptions(axes="XY")).info.height == 9
 
 
 def test_what_is_no_image_is_named_with_a_remedy(tmp_path):
@@ -124,12 +124,12 @@ def test_raster_images_have_one_series_one_level_channels_and_regions(tmp_path, 
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(pixels).save(path)
     whole = open_image(path).read(0, slice(0, 40), slice(0, 50))
-    part = open_image(path, Reading(series=0, level=0, channels="2,0", region="5,6,10,20"))
+    part = open_image(path, ReadOptions(series=0, level=0, channels="2,0", region="5,6,10,20"))
     np.testing.assert_array_equal(part.read(0, slice(0, 10), slice(0, 20)), whole[[2, 0], 5:15, 6:26])
     for reading, problem in [
-        (Reading(series=1), "series 1"),
-        (Reading(level=1), "level 1"),
-        (Reading(channels="3"), "3"),
+        (ReadOptions(series=1), "series 1"),
+        (ReadOptions(level=1), "level 1"),
+        (ReadOptions(channels="3"), "3"),
     ]:
         with pytest.raises(ImageError, match=f"no .*{problem}"):
             open_image(path, reading)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.io.base.contracts import OutputSpec
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.raster import PngSink, RasterSource
 
 NUCLEI = Path(__file__).parents[2] / "../shared/data/nuclei/train/images"
@@ -86,9 +86,9 @@ def test_jpeg_is_grey_or_rgb(tmp_path, mode):
 
 def test_axes_can_be_given(tmp_path):
     Image.fromarray(random_pixels((4, 5, 3))).save(tmp_path / "a.png")
-    assert RasterSource(tmp_path / "a.png", Reading(axes="yxc")).info.axes == "YXC"
+    assert RasterSource(tmp_path / "a.png", ReadOptions(axes="yxc")).info.axes == "YXC"
     with pytest.raises(ImageError, match="axes"):
-        RasterSource(tmp_path / "a.png", Reading(axes="YX"))
+        RasterSource(tmp_path / "a.png", ReadOptions(axes="YX"))
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.9, 0.99])

@@ -80,7 +80,7 @@ def test_segment_without_a_model_takes_the_built_in_one_and_says_so(
     assert main(["segment", str(image), "mask.tif", "--device", "cpu"]) == 0
     assert zoo.DEFAULT_NOTE in capsys.readouterr().out
     said: list[str] = []
-    unetkit.segment(image, "same.tif", tell=said.append, device="cpu")
+    unetkit.segment(image, "same.tif", log=said.append, device="cpu")
     assert said[0] == zoo.DEFAULT_NOTE
     mask = tifffile.imread("mask.tif")
     np.testing.assert_array_equal(tifffile.imread("same.tif"), mask)

@@ -3,14 +3,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from unetkit.inference.run.outcome import Segmented
+from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.io.base.contracts import BadTile
 from unetkit.report.segmented import summarize
 
-ONE = Segmented(Path("a.tif"), Path("out/a.tif"), 4_000_000, seconds=2.0, plan="torch in fp32", tiles=9)
+ONE = SegmentOutcome(Path("a.tif"), Path("out/a.tif"), 4_000_000, seconds=2.0, plan="torch in fp32", tiles=9)
 
 
-def said(*done: Segmented) -> list[str]:
+def said(*done: SegmentOutcome) -> list[str]:
     return list(summarize(done, Path("out")))
 
 
@@ -25,7 +25,7 @@ def test_a_resumed_run_does_not_count_what_was_there_as_its_own_speed() -> None:
 
 
 def test_several_images_share_a_plan_and_name_what_is_their_own() -> None:
-    there = Segmented(Path("b.tif"), Path("out/b.tif"), 0)
+    there = SegmentOutcome(Path("b.tif"), Path("out/b.tif"), 0)
     bad = tuple(BadTile(0, 64 * i, 0, 64, 64) for i in range(12))
     lines = said(replace(ONE, objects=1), there, replace(ONE, image=Path("c.tif"), bad_tiles=bad))
     assert lines[:2] == [
@@ -44,6 +44,6 @@ def test_the_objects_of_a_stack_are_counted_in_all_planes() -> None:
 
 
 def test_what_was_there_already_is_not_timed() -> None:
-    there = Segmented(Path("b.tif"), Path("out/b.tif"), 0)
+    there = SegmentOutcome(Path("b.tif"), Path("out/b.tif"), 0)
     assert said(there) == ["out: it was segmented already, nothing is left to do."]
     assert said(there, there) == ["out: all images were segmented already, nothing is left to do."]

@@ -30,7 +30,7 @@ def make_forward(*segmenters: Segmenter, backends: Sequence[Any] | None = None, 
         "augment": False,
         "halo": 8,
         "stride": 8,
-        "tell": lambda sentence: None,
+        "log": lambda sentence: None,
     }
     if backends is None:
         backends = [TorchBackend(segmenter, CPU, "fp32", owned=False) for segmenter in segmenters]

@@ -14,7 +14,7 @@ import docstring_parser
 
 from unetkit.commandline.help_text import entry_of, help_page
 from unetkit.commandline.values import SEVERAL, from_file, from_word, item_of
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, closest
 from unetkit.foundation.options import Option, heading, options_of
 
@@ -77,7 +77,7 @@ def call(function: Callable[..., Any], name: str, args: Sequence[str]) -> Any:
     verb = _read(function, name)
     words = list(args)
     if any(word in ("-h", "--help") for word in takewhile(lambda word: word != "--", words)):
-        say(_help(verb))
+        log(_help(verb))
         return None
     named, places = _sort(words, verb)
     values = {option.name: option.default for option in (*verb.positional, *verb.options)}

@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from unetkit.data.kept import REMEDY, KeptSplit, Use
 from unetkit.data.transforms import resolve_augmentation
 from unetkit.data.workers import default_workers, start_worker
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, DataError
 from unetkit.models.spec import Normalization, TrainingImages
 
@@ -103,7 +103,7 @@ class TrainingData(LightningDataModule):
             uses, lines = self._kept[kind].apply(found, named=named)
             if self._processes()[0] == 0:
                 for line in lines:
-                    say(line)
+                    log(line)
         self._split[kind] = tuple(image._replace(use=use) for image, use in zip(found, uses, strict=True))
         return uses
 

@@ -34,7 +34,7 @@ from unetkit.data.store import (
 )
 from unetkit.data.transforms import Augmentation
 from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weight
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.tiling.grid import check_multiple
 from unetkit.io.masks.meaning import say_taken
@@ -391,7 +391,7 @@ class SegmentationData(TrainingData):
     def _say(self, *sentences: str) -> None:
         """Print sentences, in the first process."""
         for sentence in sentences if self._processes()[0] == 0 else ():
-            say(sentence)
+            log(sentence)
 
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:

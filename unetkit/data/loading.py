@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unetkit.data.pairs import Pair
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import ImageInfo
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
 from unetkit.io.masks.meaning import PLAIN_NUMBERS, Meaning, decide, open_mask
 from unetkit.models.sampling import Holes, Sample, take_sample
@@ -91,7 +91,7 @@ def read_pixels(pair: Pair, window: Window | None = None, holes: Holes | None = 
 
 
 def _read(pair: Pair, window: Window | None) -> tuple[NDArray[Any], ImageInfo]:
-    with closing(open_image(pair.image, Reading(axes=pair.image_axes))) as source:
+    with closing(open_image(pair.image, ReadOptions(axes=pair.image_axes))) as source:
         return source.read(pair.image_plane or 0, *_window(window, source.info)), source.info
 
 

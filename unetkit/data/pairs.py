@@ -14,7 +14,7 @@ from unetkit.data.names import KNOWN, Pairs, pair_names, split_folder
 from unetkit.foundation.errors import DataError, ImageError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import find_images, image_stem, is_folder, open_image
 from unetkit.io.masks.meaning import read_mask_info
 
@@ -319,7 +319,7 @@ def _training_axes(info: ImageInfo, size: tuple[int, int]) -> str | None:
 
 
 def _read_info(path: Path, axes: str | None = None) -> ImageInfo:
-    source = open_image(path, Reading(axes=axes))
+    source = open_image(path, ReadOptions(axes=axes))
     try:
         return source.info
     finally:

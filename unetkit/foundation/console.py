@@ -22,7 +22,7 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
-def say(message: str) -> None:
+def log(message: str) -> None:
     """Print one message as it is, on a line of its own."""
     console().print(escape(printable(message)))
 

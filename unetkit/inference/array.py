@@ -15,9 +15,9 @@ from unetkit.foundation.console import pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.options import split_options
 from unetkit.inference.engine.ensemble import Models, gather_models
-from unetkit.inference.run.predictor import Predictor, Progress, say_nothing
+from unetkit.inference.run.predictor import Predictor, Progress, log_nothing
 from unetkit.inference.run.recipe import describe_output
-from unetkit.inference.tiling.options import Output, Result, Tiling
+from unetkit.inference.tiling.options import Output, OutputOptions, TilingOptions
 from unetkit.io.base.array_likes import check_array, named_axes
 from unetkit.io.base.arrays import ArraySink, ArraySource
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, OutputSpec
@@ -67,8 +67,8 @@ def predict_tiled(
             and dtype described below.
         progress: True shows a bar, in a notebook or a terminal. Or a function, which is called with the number of
             pixels predicted since its last call.
-        **tiling: Any field of `unetkit.inference.tiling.options.Tiling`: tile, halo, batch, device, backend, precision,
-            memory, tta, skip_empty.
+        **tiling: Any field of `unetkit.inference.tiling.options.TilingOptions`: tile, halo, batch, device, backend,
+            precision, memory, tta, skip_empty.
 
     Returns:
         `out`, or a new NumPy array: a mask (planes ..., H, W) of uint8, 0 and 255, or class numbers where the model has
@@ -93,8 +93,10 @@ def predict_tiled(
     """
     check_array(array)
     ensemble = gather_models(find_model(DEFAULT_MODEL) if model is None else model)
-    (choices,) = split_options(tiling, Tiling)
-    result = Result(output=output, threshold=threshold, split=split, min_size=min_size, min_confidence=min_confidence)
+    (choices,) = split_options(tiling, TilingOptions)
+    result = OutputOptions(
+        output=output, threshold=threshold, split=split, min_size=min_size, min_confidence=min_confidence
+    )
     source = ValidSource(ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes))
     info = source.info
     predictor = Predictor(
@@ -104,7 +106,7 @@ def predict_tiled(
         info.planes * info.height * info.width,
         kind=ensemble.kind(output),
         threshold=threshold,
-        tell=say_nothing,
+        log=log_nothing,
     )
     spec = describe_output(info, ensemble, predictor.plan, WHOLE, choices, result)
     with shown_progress(progress, info) as advance:
@@ -116,7 +118,12 @@ def predict_tiled(
 
 
 def _predict(
-    predictor: Predictor, source: ValidSource, spec: OutputSpec, result: Result, out: Any, progress: Progress | None
+    predictor: Predictor,
+    source: ValidSource,
+    spec: OutputSpec,
+    result: OutputOptions,
+    out: Any,
+    progress: Progress | None,
 ) -> Any:
     """Predict an array, and return the array of the output."""
     if result.output != "labels":

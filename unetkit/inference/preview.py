@@ -11,13 +11,13 @@ from shutil import disk_usage
 from unetkit.inference.engine.ensemble import Models, gather_models
 from unetkit.inference.run.jobs import Job
 from unetkit.inference.run.recipe import describe_output, least_confidence, smallest_size
-from unetkit.inference.segment import Segmentation
+from unetkit.inference.segment import SegmentRun
 from unetkit.inference.tiling.grid import TileGrid
-from unetkit.inference.tiling.options import Result, Tiling
+from unetkit.inference.tiling.options import OutputOptions, TilingOptions
 from unetkit.inference.tuning.device import choose_device, resident_memory
-from unetkit.inference.tuning.plan import Plan, measure_footprint, needed_memory
+from unetkit.inference.tuning.plan import ExecutionPlan, measure_footprint, needed_memory
 from unetkit.io.base.contracts import ImageInfo
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import create_sink
 
 
@@ -42,7 +42,7 @@ class Preview:
 
     info: ImageInfo
     images: int
-    plan: Plan
+    plan: ExecutionPlan
     grid: TileGrid
     seconds: float
     memory: int
@@ -55,7 +55,12 @@ class Preview:
 
 
 def preview(
-    jobs: Sequence[Job], result: Path, models: Models, reading: Reading, tiling: Tiling, written: Result
+    jobs: Sequence[Job],
+    result: Path,
+    models: Models,
+    reading: ReadOptions,
+    tiling: TilingOptions,
+    written: OutputOptions,
 ) -> Preview:
     """Find out what `segment` would do, writing nothing.
 
@@ -73,7 +78,7 @@ def preview(
     ensemble = gather_models(models)
     job = jobs[0]
     warnings: list[str] = []
-    segmentation = Segmentation(reading, tiling, written, None, warnings.append)
+    segmentation = SegmentRun(reading, tiling, written, None, warnings.append)
     with closing(segmentation.open(job, ensemble)) as source:
         used = 0 if choose_device(tiling.device).type == "cuda" else resident_memory()
         info = source.info

@@ -24,8 +24,8 @@ from unetkit.inference.run.attention import attention_rows
 from unetkit.inference.run.classify import classify, describe_classes, predicted_label
 from unetkit.inference.run.inputs import composite_remarks, is_builtin, open_for
 from unetkit.inference.run.jobs import Job, list_images, plan_jobs
-from unetkit.inference.run.outcome import Segmented
-from unetkit.inference.run.predictor import Predictor, Progress, say_nothing
+from unetkit.inference.run.outcome import SegmentOutcome
+from unetkit.inference.run.predictor import Predictor, Progress, log_nothing
 from unetkit.inference.run.recipe import (
     describe_job,
     describe_output,
@@ -33,10 +33,10 @@ from unetkit.inference.run.recipe import (
     smallest_size,
 )
 from unetkit.inference.run.unfinished import Bands, kept_bands, pin_choices, starts_anew
-from unetkit.inference.tiling.options import WITHOUT_MASK, Result, Tiling
+from unetkit.inference.tiling.options import WITHOUT_MASK, OutputOptions, TilingOptions
 from unetkit.inference.tuning.device import cache_bytes, choose_device
 from unetkit.io.base.contracts import ImageInfo, ImageSource, OutputSpec
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import create_sink
 from unetkit.io.ome_zarr.labels import find_label_place, register_label
 from unetkit.io.writing.resume_store import kept_and_new
@@ -54,10 +54,10 @@ def segment(
     model: Models | None = None,
     *,
     progress: Begin | bool | None = None,
-    tell: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
     verify_seams: bool = False,
     **options: Any,
-) -> list[Segmented]:
+) -> list[SegmentOutcome]:
     """Segment an image file of any size into a file, or several into a folder.
 
     Args:
@@ -70,12 +70,13 @@ def segment(
         progress: True shows a bar for each image, in a notebook or a terminal. Or a function, which is called for each
             image with its name and its number of pixels; it returns a function that is called with the number of pixels
             predicted since its last call.
-        tell: Called with sentences about what happens, for people.
+        log: Called with sentences about what happens, for people.
         verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
-        **options: Any field of these classes: `unetkit.io.base.read_options.Reading` (axes, series, level, pixel_size,
-            channels, stain, region, on_bad_tile), `unetkit.inference.tiling.options.Tiling` (tile, halo, batch, device,
-            backend, precision, memory, tta, skip_empty) and `unetkit.inference.tiling.options.Result` (output,
-            threshold, split, min_size, min_confidence, pyramid, compression, layout, overwrite, resume).
+        **options: Any field of these classes: `unetkit.io.base.read_options.ReadOptions` (axes, series, level,
+            pixel_size, channels, stain, region, on_bad_tile), `unetkit.inference.tiling.options.TilingOptions` (tile,
+            halo, batch, device, backend, precision, memory, tta, skip_empty) and
+            `unetkit.inference.tiling.options.OutputOptions` (output, threshold, split, min_size, min_confidence,
+            pyramid, compression, layout, overwrite, resume).
 
     Returns:
         What was written.
@@ -84,18 +85,18 @@ def segment(
         UnetkitError: An input cannot be read, the output exists or cannot be written, or a setting is not possible. Of
             several images the others are segmented all the same, and the error names those that failed.
     """
-    reading, tiling, written = split_options(options, Reading, Tiling, Result)
-    tell = tell or say_nothing
+    reading, tiling, written = split_options(options, ReadOptions, TilingOptions, OutputOptions)
+    log = log or log_nothing
     if model is None:
         model = find_model(DEFAULT_MODEL)
-        tell(DEFAULT_NOTE)
+        log(DEFAULT_NOTE)
     with pixel_progress(asked=True) if progress is True else nullcontext(progress or None) as begin:
-        segmentation = Segmentation(reading, tiling, written, begin, tell)
+        segmentation = SegmentRun(reading, tiling, written, begin, log)
         return segmentation.start(image, Path(result), model, verify_seams=verify_seams)
 
 
 @dataclass
-class Segmentation:
+class SegmentRun:
     """A run of `segment`: the user's choices, and the models once they are warm.
 
     Attributes:
@@ -103,27 +104,27 @@ class Segmentation:
         tiling: How they are predicted.
         written: What is written.
         progress: See `segment`.
-        tell: See `segment`.
+        log: See `segment`.
     """
 
-    reading: Reading
-    tiling: Tiling
-    written: Result
+    reading: ReadOptions
+    tiling: TilingOptions
+    written: OutputOptions
     progress: Begin | None
-    tell: Callable[[str], None]
+    log: Callable[[str], None]
     _predictor: Predictor | None = None
     _classifiers: tuple[ImageClassifier, ...] = ()
 
     def start(
         self, image: str | Path | Sequence[str | Path], result: Path, models: Models, *, verify_seams: bool
-    ) -> list[Segmented]:
+    ) -> list[SegmentOutcome]:
         """Segment images, or judge them where that is what is to be written; see `segment`."""
         if self.written.output == "classes":
             return self.tabulate(list_images(image), result, models)
         jobs = plan_jobs(image, result, overwrite=self.written.overwrite, resume=self.written.resume)
         return self.run(jobs, result, models, verify_seams=verify_seams)
 
-    def run(self, jobs: Sequence[Job], result: Path, models: Models, *, verify_seams: bool) -> list[Segmented]:
+    def run(self, jobs: Sequence[Job], result: Path, models: Models, *, verify_seams: bool) -> list[SegmentOutcome]:
         """Segment the images of all jobs; see `segment`."""
         ensemble = gather_models(models)
         ensemble.check_output(self.written.output)  # what is not possible is an error before an image is read
@@ -133,12 +134,12 @@ class Segmentation:
         if ensemble.specs[0].image_classes:
             self._classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
         folder = None if jobs[0].result == result else result
-        done: list[Segmented] = []
+        done: list[SegmentOutcome] = []
         failed: list[UnetkitError] = []
         for job in jobs:
             if job.done:
                 register_label(job.result)  # it may have been killed just before
-                done.append(Segmented(job.image, job.result, 0))
+                done.append(SegmentOutcome(job.image, job.result, 0))
                 continue
             try:
                 if self.written.output == "attention":
@@ -154,7 +155,7 @@ class Segmentation:
         _raise_all(failed, len(jobs), "segmented")
         return done
 
-    def tabulate(self, images: Sequence[Path], result: Path, models: Models) -> list[Segmented]:
+    def tabulate(self, images: Sequence[Path], result: Path, models: Models) -> list[SegmentOutcome]:
         """Write a table (.csv) of the probability of each image class: a line for each image; see `segment`.
 
         The columns are image, the path as it was named or found, one for each class, and predicted.
@@ -183,11 +184,11 @@ class Segmentation:
 
     def _judge(
         self, images: Sequence[Path], result: Path, ensemble: Ensemble
-    ) -> tuple[list[Segmented], list[UnetkitError]]:
+    ) -> tuple[list[SegmentOutcome], list[UnetkitError]]:
         """Judge whole images for a table; return what could be judged, and the errors of what could not."""
         classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
         threshold = ensemble.image_threshold(self.written.threshold)
-        done: list[Segmented] = []
+        done: list[SegmentOutcome] = []
         failed: list[UnetkitError] = []
         for image in images:
             start = monotonic()
@@ -202,13 +203,13 @@ class Segmentation:
             else:
                 seconds, predicted = monotonic() - start, predicted_label(classes, threshold)
                 done.append(
-                    Segmented(image, result, pixels, seconds=seconds, image_classes=classes, predicted=predicted)
+                    SegmentOutcome(image, result, pixels, seconds=seconds, image_classes=classes, predicted=predicted)
                 )
         return done, failed
 
     def _segment(
         self, job: Job, ensemble: Ensemble, jobs: Sequence[Job], folder: Path | None, *, verify_seams: bool
-    ) -> Segmented:
+    ) -> SegmentOutcome:
         """Segment the image of one of the jobs; the folder of the outputs is made when the first of them can be."""
         start = monotonic()
         with closing(self.open(job, ensemble)) as source:
@@ -225,13 +226,13 @@ class Segmentation:
             work = describe_job(info, ensemble, predictor.plan, self.reading, self.tiling, self.written)
             advance = self.progress(job.image.name, pixels) if self.progress else None
             count = info.planes * len(predictor.grid(info).rows)
-            with claimed(job.result), kept_bands(job.result, work, count, self.written, self.tell) as bands:
+            with claimed(job.result), kept_bands(job.result, work, count, self.written, self.log) as bands:
                 kept = sum(band.shape[1] for band in bands) * info.width
                 objects, skipped = self._write(job.result, spec, source, predictor, bands, advance)
             picture = beside(job.result, ".skipped.png") if skipped else None
             if picture is not None:
                 draw_skipped(picture, source, skipped)
-            return Segmented(
+            return SegmentOutcome(
                 job.image,
                 job.result,
                 pixels,
@@ -250,7 +251,7 @@ class Segmentation:
                 image_classes=classes,
             )
 
-    def _attend(self, job: Job, ensemble: Ensemble, folder: Path | None) -> Segmented:
+    def _attend(self, job: Job, ensemble: Ensemble, folder: Path | None) -> SegmentOutcome:
         """Write where the models looked in an image, which they see whole; see `_segment`."""
         start = monotonic()
         with closing(self.open(job, ensemble)) as source:
@@ -267,14 +268,16 @@ class Segmentation:
                 sink.write(attention_rows(source, self._classifiers, advance))
         sizes = ", ".join(dict.fromkeys(f"{spec.image_size} x {spec.image_size}" for spec in ensemble.specs))
         seen = f"whole images, resized to {sizes} pixels"
-        return Segmented(job.image, job.result, pixels, seconds=monotonic() - start, plan=seen, image_classes=classes)
+        return SegmentOutcome(
+            job.image, job.result, pixels, seconds=monotonic() - start, plan=seen, image_classes=classes
+        )
 
     def predictor(self, source: ImageSource, ensemble: Ensemble, jobs: Sequence[Job]) -> Predictor:
         """Return the warm models; `source` is the first image of the jobs if they are not warm yet."""
         if self._predictor is None:
             tiling = self.tiling
             if self.written.split and ensemble.instances:
-                self.tell(f"{ensemble.name} tells touching objects apart by itself, so --split changes nothing.")
+                self.log(f"{ensemble.name} tells touching objects apart by itself, so --split changes nothing.")
             if not starts_anew(self.written):
                 tiling = pin_choices(tiling, ensemble, [job.result for job in jobs if not job.done])
             self._predictor = Predictor(
@@ -284,7 +287,7 @@ class Segmentation:
                 source.info.planes * source.info.height * source.info.width * sum(not job.done for job in jobs),
                 kind=ensemble.kind(self.written.output),
                 threshold=self.written.threshold,
-                tell=self.tell,
+                log=self.log,
             )
         return self._predictor
 
@@ -295,19 +298,19 @@ class Segmentation:
         source = ValidSource(stored)
         info = source.info
         for remark in (*info.remarks, *chosen):
-            self.tell(f"{info.name}: {remark}")
+            self.log(f"{info.name}: {remark}")
         if info.scratch_bytes:
-            self.tell(
+            self.log(
                 f"{info.name} is compressed in one large piece, so it is decoded once into a temporary file of "
                 f"{info.scratch_bytes / 1e9:.1f} GB."
             )
         sample = sample_pixels(source, 0)
         if (holes := source.holes(0)) is not None and holes.nodata.share:
-            self.tell(f"{info.name}: {holes.nodata.describe()}")
+            self.log(f"{info.name}: {holes.nodata.describe()}")
         for remark in composite_remarks(info, sample) if is_builtin(ensemble) else ():
-            self.tell(f"{info.name}: {remark}")
+            self.log(f"{info.name}: {remark}")
         for text in dict.fromkeys(text for spec in ensemble.specs for text in differences(info, sample, spec)):
-            self.tell(f"{info.name} does not look like the training images. {text}")
+            self.log(f"{info.name} does not look like the training images. {text}")
         return source
 
     def _describe(self, info: ImageInfo, predictor: Predictor, classes: dict[str, float]) -> OutputSpec:
@@ -352,7 +355,7 @@ class Segmentation:
         spec = replace(spec, dtype=np.dtype(labels.dtype))
         if classes := describe_object_classes(labels, predictor.ensemble):
             spec = replace(spec, notes=(*spec.notes, ("object_classes", classes)))
-            self.tell(f"{result}: the numbers of the objects are, by class: {classes}.")
+            self.log(f"{result}: the numbers of the objects are, by class: {classes}.")
         sink = create_sink(result, spec, overwrite=self.written.overwrite)
         sink.write(labels.rows())
         return labels.count, skipped

@@ -9,7 +9,7 @@ from unetkit.foundation.atomic import check_target, check_zarr_target
 from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import ImageSink, ImageSource, OutputSpec
-from unetkit.io.base.read_options import WHOLE, Reading, parse_region
+from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_region
 from unetkit.io.base.series import Level, Series
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.foreign import refuse_foreign, refuse_overview, unknown_format
@@ -41,7 +41,7 @@ TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def open_image(
-    path: str | Path, reading: Reading = WHOLE, *, as_stored: bool = False, cache_bytes: int = CACHE_BYTES
+    path: str | Path, reading: ReadOptions = WHOLE, *, as_stored: bool = False, cache_bytes: int = CACHE_BYTES
 ) -> ImageSource:
     """Open a TIFF, PNG or JPEG file or an OME-Zarr; its content decides which, not its suffix.
 
@@ -102,7 +102,7 @@ def is_folder(path: str | Path) -> bool:
     return Path(path).is_dir() and not is_zarr(path)
 
 
-def _open_stored(path: Path, reading: Reading, as_stored: bool, cache_bytes: int) -> ImageSource:
+def _open_stored(path: Path, reading: ReadOptions, as_stored: bool, cache_bytes: int) -> ImageSource:
     """Open an image as it is stored, at one of its levels."""
     if is_zarr(path):
         from unetkit.io.ome_zarr.source import OmeZarrSource  # here, since zarr takes half a second to import

@@ -20,7 +20,7 @@ from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.io.base.arrays import ArraySource, check_axes
 from unetkit.io.base.channels import pick_channels
 from unetkit.io.base.contracts import BadTile, OutputSpec
-from unetkit.io.base.read_options import WHOLE, Reading, parse_channels
+from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series
 from unetkit.io.base.stored import AS_SEEN, Encoding
 from unetkit.io.base.units import UM_PER_INCH, plausible_size
@@ -59,7 +59,7 @@ class RasterSource:
     def __init__(
         self,
         path: str | Path,
-        reading: Reading = WHOLE,
+        reading: ReadOptions = WHOLE,
         *,
         as_stored: bool = False,
         cache_bytes: int = CACHE_BYTES,

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from unetkit.inference.preview import Preview
 from unetkit.inference.run.classify import describe_classes
-from unetkit.inference.run.outcome import Segmented
+from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.report.info import describe_image, facts_table
 
 LISTED_IMAGES = 10
@@ -19,7 +19,7 @@ LISTED_TILES = 10
 """Bad tiles that are named one by one."""
 
 
-def summarize(done: Sequence[Segmented], result: Path) -> Iterator[str]:
+def summarize(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:
     """Yield the lines that are printed when all is done."""
     new = [item for item in done if item.pixels]
     pixels, kept, seconds = (sum(getattr(item, name) for item in new) for name in ("pixels", "kept", "seconds"))
@@ -38,14 +38,14 @@ def summarize(done: Sequence[Segmented], result: Path) -> Iterator[str]:
         yield from (name + text for text in _details(item))
 
 
-def summarize_classes(done: Sequence[Segmented], result: Path) -> Iterator[str]:
+def summarize_classes(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:
     """Yield the lines that are printed when a table of image classes is written: the first images, and how many."""
     for item in done[:LISTED_IMAGES]:
         yield f"{item.image.name}: {describe_classes(item.image_classes)}, predicted {item.predicted}"
     yield f"{result}: {count(len(done), 'image')}."
 
 
-def _details(item: Segmented) -> Iterator[str]:
+def _details(item: SegmentOutcome) -> Iterator[str]:
     """Yield what is to be said of one image."""
     if item.objects is not None:
         left_out = describe_left_out(item.min_size, item.min_confidence)

@@ -13,7 +13,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from unetkit.data.base import TrainingData
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError, closest
 from unetkit.inference.tiling.halo import WINDOW, halo_pixels
 from unetkit.models.plain_unet import PlainUnet
@@ -141,11 +141,11 @@ class NetworkModule(LightningModule):
             report = load_weights(self.segmenter.network, self.weights, self.spec, decoder=self.decoder_weights)
             self.take_start(report)
             if self.trainer.is_global_zero:
-                say(f"{self.weights}: {report}.")
+                log(f"{self.weights}: {report}.")
                 self._compare_normalization(self.weights)
             self._average()
         elif self.freezing.freeze_encoder and not self.resuming and self.trainer.is_global_zero:
-            say("Warning: the encoder is frozen with random weights. Give it trained ones (model.weights).")
+            log("Warning: the encoder is frozen with random weights. Give it trained ones (model.weights).")
         self.prepare_network()
 
     def _build(self) -> None:
@@ -216,7 +216,7 @@ class NetworkModule(LightningModule):
         for name in ("method", "bright_background"):
             theirs, ours = (getattr(spec.normalization, name) for spec in (source, self.spec))
             if theirs != ours:
-                say(
+                log(
                     f"Warning: {weights} was trained with data.normalization.{name}: {theirs}, not {ours}: set it for "
                     "a better start."
                 )
@@ -226,7 +226,7 @@ class NetworkModule(LightningModule):
         images, val = self.data.describe_images(), self.data.val_digests()
         seen = () if self.weights is None else trained_on(self.weights)
         if (known := len(val.intersection(seen))) and self.warns_of_known and self.trainer.is_global_zero:
-            say(
+            log(
                 f"Warning: {known} of the {len(val)} images to validate on were trained on by {self.weights}, which "
                 "this run starts from: its scores are too good. Validate on others (data.val), or start from other "
                 "weights (model.weights)."

@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.tiling.halo import POSITIONS, halo_pixels
 from unetkit.training.base import NetworkModule
@@ -127,7 +127,7 @@ class BudgetKeeper(Callback):
         minutes = self.budget.seconds / 60
         if now + reserve < self.budget.seconds:
             if trainer.is_global_zero:
-                say(f"Training ends within the {minutes:g} min, of which {spell_seconds(now)} are over.")
+                log(f"Training ends within the {minutes:g} min, of which {spell_seconds(now)} are over.")
             return
         if not trainer.global_step and not (isinstance(pl_module, NetworkModule) and pl_module.starts_trained):
             raise ConfigError(
@@ -136,7 +136,7 @@ class BudgetKeeper(Callback):
                 f"Give at least {ceil(2 * (now + reserve) / 60)} minutes.",
             )
         if trainer.is_global_zero:
-            say(f"The {minutes:g} min leave no time to train{'' if trainer.global_step else ': the start is kept'}.")
+            log(f"The {minutes:g} min leave no time to train{'' if trainer.global_step else ': the start is kept'}.")
         trainer.should_stop = True
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
 from unetkit.foundation.atomic import partial_file
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.foundation.errors import DataError, OutputError
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
 from unetkit.training.base import NetworkModule
@@ -223,7 +223,7 @@ class MetricsTable(Callback):
         self._validated = True
         if self.speak and trainer.is_global_zero and _is_start(trainer, pl_module):
             decides = self.scores[0]
-            say(f"before training  {SCORE_WORDS[decides]} {_rounded(float(trainer.callback_metrics[decides]))}")
+            log(f"before training  {SCORE_WORDS[decides]} {_rounded(float(trainer.callback_metrics[decides]))}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the line of the epoch."""
@@ -245,7 +245,7 @@ class MetricsTable(Callback):
         if self.speak:
             decides = self.scores[0]
             score = f"  {SCORE_WORDS[decides]} {row[decides]}" if row[decides] else ""
-            say(f"epoch {name_epoch(trainer)}  loss {row['train_loss']}{score}  ({row['seconds']} s)")
+            log(f"epoch {name_epoch(trainer)}  loss {row['train_loss']}{score}  ({row['seconds']} s)")
 
     def check(self, epochs: int) -> None:
         """Check that the table of a run that is resumed is whole; say so if there is none.
@@ -257,7 +257,7 @@ class MetricsTable(Callback):
             DataError: It is cut off.
         """
         if not self.path.is_file():
-            say(f"There is no {self.path}: it begins anew with epoch {epochs + 1}.")
+            log(f"There is no {self.path}: it begins anew with epoch {epochs + 1}.")
             return
         remedy = "Put it back; or delete it, and it begins anew where the run goes on."
         try:
@@ -302,7 +302,7 @@ class CpuNotice(Callback):
         """Say that there is no GPU in use."""
         if pl_module.device.type == "cpu" and trainer.is_global_zero:
             threads = torch.get_num_threads()
-            say(f"Training on the CPU ({threads} thread{'s' * (threads > 1)}): no GPU is in use.")
+            log(f"Training on the CPU ({threads} thread{'s' * (threads > 1)}): no GPU is in use.")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -318,7 +318,7 @@ class CpuNotice(Callback):
             epoch = seconds * float(trainer.num_training_batches)
             left = seconds * (float(trainer.estimated_stepping_batches) - trainer.global_step)
             whole = "" if budget_of(trainer) else f", the whole run about {_duration(left)}"
-            say(f"A batch takes {seconds:.2f} s: an epoch about {_duration(epoch)}{whole}, and validation on top.")
+            log(f"A batch takes {seconds:.2f} s: an epoch about {_duration(epoch)}{whole}, and validation on top.")
             self._batches = TIMED_BATCHES + 1
 
 

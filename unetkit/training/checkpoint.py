@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.models.segmenter import MODEL_FILE, load_network
 from unetkit.models.weights import DAMAGED
@@ -120,7 +120,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         if not previous.is_file():
             raise
         checkpoint = _read(previous)
-        say(f"{error.problem} The one of the epoch before is used: the run goes on after epoch {checkpoint.epochs}.")
+        log(f"{error.problem} The one of the epoch before is used: the run goes on after epoch {checkpoint.epochs}.")
         previous.replace(last)
         return Checkpoint(last, checkpoint.state)
 

@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 
 from unetkit.data.labelled import LabelledData
 from unetkit.data.places import name_of
-from unetkit.foundation.console import say, show
+from unetkit.foundation.console import log, show
 from unetkit.models.image_head import ImageClassifier, decide
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
 from unetkit.report.judged import JudgedItem, judged_picture
@@ -158,7 +158,7 @@ def _report(result: ClassificationResult, data: LabelledData) -> None:
     if result.details is not None:
         _report_details(result.details, result.folder)
     image, model = shlex.quote(str(data.example_image())), shlex.quote(str(result.model))
-    say(f"Try it: unetkit segment {image} {TARGET} --model {model}")
+    log(f"Try it: unetkit segment {image} {TARGET} --model {model}")
 
 
 def _report_details(details: ImageScores, folder: Path) -> None:
@@ -166,8 +166,8 @@ def _report_details(details: ImageScores, folder: Path) -> None:
     show(details.table())
     if details.threshold is not None:
         name = details.classes[1].name
-        say(
+        log(
             f"An image shows {name} from a probability of {details.threshold:.3g} on: sensitivity and specificity on "
             "these images have their largest sum there (stored in the model)."
         )
-    say(f"Scores: {folder / SCORES_FILE}. Picture of the images that are judged worst: {folder / PICTURE_FILE}")
+    log(f"Scores: {folder / SCORES_FILE}. Picture of the images that are judged worst: {folder / PICTURE_FILE}")

@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from unetkit.commandline.parsing import MODE, parse
 from unetkit.data.base import TrainingData
 from unetkit.foundation.atomic import partial_file
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, OutputError
 from unetkit.training.base import NetworkModule
 from unetkit.training.budget import Budget
@@ -111,7 +111,7 @@ class RunCLI(LightningCLI):
         )
         if trainer.is_global_zero:
             for line in describe_changes(self.changed):
-                say(line)
+                log(line)
         return trainer
 
     def _compare(self) -> Changes:

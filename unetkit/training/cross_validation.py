@@ -15,7 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from unetkit.foundation.atomic import partial_file
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 
 RESULT_STEM = "cross_validation"
@@ -165,7 +165,7 @@ def cross_validate(folder: Path, folds: int, train_fold: Callable[[int], FoldRun
         if fold in known and (folder / known[fold].model).is_file():
             rows.append(known[fold])
             continue
-        say(f"Fold {fold} of 0 to {folds - 1}: {fold_folder(folder, fold)}")
+        log(f"Fold {fold} of 0 to {folds - 1}: {fold_folder(folder, fold)}")
         try:
             result = train_fold(fold)
         except KeyboardInterrupt:

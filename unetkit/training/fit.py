@@ -12,7 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from unetkit.commandline.parsing import parse
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.places import name_of
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 from unetkit.planning.plan import make_plan
 from unetkit.planning.write import describe, settings_of
@@ -90,7 +90,7 @@ def say_time(trainer: Trainer, data: SegmentationData) -> None:
     """Say how far a run with a given time has come in it."""
     keeper = budget_of(trainer)
     if keeper is not None:
-        say(spell_use(keeper, data.covering(), trainer.current_epoch))
+        log(spell_use(keeper, data.covering(), trainer.current_epoch))
 
 
 def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, Any]:
@@ -105,12 +105,12 @@ def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, An
             "Training on several devices needs a configuration file.",
             f"Write one with `unetkit plan {shlex.quote(fixed['data.train'])}`, then give it with --config.",
         )
-    say(f"Looking at {fixed['data.train']}, and trying out a few steps.")
+    log(f"Looking at {fixed['data.train']}, and trying out a few steps.")
     folds = fixed.get("data.folds", 1)  # each has the same part of the time
     plan = make_plan(fixed, None if minutes is None else minutes / folds, began)
     for line in describe(plan):
-        say(line)
-    say("")
+        log(line)
+    log("")
     return settings_of(plan)
 
 
@@ -121,31 +121,31 @@ def _report(result: RunResult, data: SegmentationData) -> None:
     score = "" if result.dice is None else f", mean validation Dice {result.dice:.4f}"
     say_best(result.model, result.epoch, score)
     if result.compared:
-        say(result.compared)
+        log(result.compared)
     if "val_image_auroc" in result.scores:
         shown = ", ".join(
             f"{name.removeprefix('val_image_').replace('auroc', 'AUROC')} {result.scores[name]:.3f}"
             for name in IMAGE_SCORES
             if name in result.scores
         )
-        say(f"Its classes of whole validation images: {shown}.")
+        log(f"Its classes of whole validation images: {shown}.")
     if "val_ap50" in result.scores:
         ap, f1, pq = (result.scores[name] for name in ("val_ap50", "val_f1", "val_pq"))
-        say(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")
+        log(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")
     if result.halo is None:
-        say("Its halo was not measured, so `segment` takes a usual one; a run that ends by itself measures it.")
+        log("Its halo was not measured, so `segment` takes a usual one; a run that ends by itself measures it.")
     else:
-        say(
+        log(
             f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
             f"(measured, stored in the model)."
         )
     smallest = data.smallest_object()
     if smallest.pixels:
-        say(
+        log(
             f"Labels leave out objects of fewer than {smallest.pixels} pixels, as are {smallest.smaller:,} of the "
             f"{smallest.objects:,} trained on (measured, stored in the model)."
         )
     if (result.folder / PICTURE_FILE).is_file():
-        say(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
+        log(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
     example = shlex.quote(str(data.example_image()))
-    say(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model))}")
+    log(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model))}")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unetkit.foundation.console import say, show
+from unetkit.foundation.console import log, show
 from unetkit.foundation.errors import ConfigError
 from unetkit.training.budget import Budget
 from unetkit.training.checkpoint import has_checkpoint, read_checkpoint
@@ -85,8 +85,8 @@ def fit_folds(
     if result.rows:
         show(result.table())
     if result.interrupted:
-        say(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(folder))}")
+        log(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(folder))}")
     else:
         example, models = (shlex.quote(str(path)) for path in (data.example_image(), folder))
-        say(f"All {result.folds} models together: unetkit segment {example} {target} --model {models}")
+        log(f"All {result.folds} models together: unetkit segment {example} {target} --model {models}")
     return result

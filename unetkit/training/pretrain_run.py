@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from torch.utils.data import default_collate
 
 from unetkit.data.unmasked import ImageData
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.inference.tiling.halo import HaloMeasurement, measure_halo
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
 from unetkit.report.restored import restoration_picture
@@ -141,14 +141,14 @@ def _report(result: PretrainResult, module: PretrainModule, data: ImageData) -> 
     counted = "hidden" if module.corruption.hidden else "all"
     score = "" if result.r2 is None else f", R2 of {counted} pixels {result.r2:.3f}"
     say_best(result.model, result.epoch, score)
-    say(f"Picture of damaged, restored and clean crops: {result.folder / PICTURE_FILE}")
-    say(
+    log(f"Picture of damaged, restored and clean crops: {result.folder / PICTURE_FILE}")
+    log(
         f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 restored pixels by more "
         "than 1/255 of their range (measured, stored in the model)."
     )
     example = shlex.quote(str(data.example_image()))
-    say(f"Restore images with it: unetkit segment {example} restored.tif --output restored --model {model}")
+    log(f"Restore images with it: unetkit segment {example} restored.tif --output restored --model {model}")
     spec = module.spec
     widths = shlex.quote(str(list(spec.decoder_channels)).replace(" ", ""))
     shape = f"--model.encoder {spec.encoder} --model.depth {spec.depth} --model.decoder_channels {widths}"
-    say(f"Start from it: unetkit fit --data.train FOLDER {shape} --model.weights {model}")
+    log(f"Start from it: unetkit fit --data.train FOLDER {shape} --model.weights {model}")

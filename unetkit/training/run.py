@@ -23,7 +23,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from unetkit.data.base import TrainingData
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.foundation.signals import is_hurried
 from unetkit.inference.array import predict_tiled
@@ -244,14 +244,14 @@ def run_training(
     began = has_checkpoint(folder) or best_of(trainer).best_epoch != BEFORE_TRAINING
     if end.interrupted and broken is None and not began:
         model.unlink(missing_ok=True)  # what it started from, if it was judged
-        say("Stopped before the first epoch was over: there is no model.")
+        log("Stopped before the first epoch was over: there is no model.")
         raise KeyboardInterrupt
     if not model.is_file():
         raise broken or ModelError("Training has diverged: no epoch has a score that is a number.", "Lower model.lr.")
     try:
         result = finish(end) if trainer.is_global_zero else None
     except KeyboardInterrupt:
-        say(f"Stopped while the run was finished. Its best model is kept: {model}")
+        log(f"Stopped while the run was finished. Its best model is kept: {model}")
         end_children(trainer)
         raise
     if broken is not None:
@@ -294,16 +294,16 @@ def best_of(trainer: Trainer) -> KeepBest:
 def say_how_to_go_on(verb: str, folder: Path) -> None:
     """Say how a run that was stopped goes on."""
     if has_checkpoint(folder):
-        say(f"Stopped. Go on with: unetkit {verb} --resume {shlex.quote(str(folder))}")
+        log(f"Stopped. Go on with: unetkit {verb} --resume {shlex.quote(str(folder))}")
     else:
-        say("Stopped before the first epoch was kept to go on from: there is nothing to resume.")
+        log("Stopped before the first epoch was kept to go on from: there is nothing to resume.")
 
 
 def say_best(model: Path, epoch: int, scores: str) -> None:
     """Say which model a run has kept: of which epoch, 0 for the one that it started from, and with which scores."""
-    say(f"Best model: {model} ({f'epoch {epoch}' if epoch else 'as it was before training'}{scores}).")
+    log(f"Best model: {model} ({f'epoch {epoch}' if epoch else 'as it was before training'}{scores}).")
     if not epoch:
-        say(
+        log(
             "No epoch was better than what the run started from: it may need no training; else train for longer, or "
             "lower model.lr."
         )
@@ -323,7 +323,7 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
     save_model(segmenter, path)
     halo, objects, interrupted = None, {}, end.interrupted
     if end is not End.HURRIED:
-        say("Measuring the halo of the model." if not interrupted else "Measuring the halo of the best model so far.")
+        log("Measuring the halo of the model." if not interrupted else "Measuring the halo of the best model so far.")
         try:
             budget = budget_of(trainer)
             halo = note_halo(segmenter, data, None if budget is None else budget.halo_positions)

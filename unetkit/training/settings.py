@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from unetkit.foundation.atomic import partial_file
-from unetkit.foundation.console import say
+from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import MODEL_FILE
 from unetkit.training.keys import CONFIG_FILE
@@ -55,7 +55,7 @@ def check_config(folder: Path, stored: str, ignored: tuple[str, ...] = ()) -> No
     if not path.is_file():
         with partial_file(path) as partial:
             partial.write_text(stored, encoding="utf-8")
-        say(f"There was no {path}: it is written again from the checkpoint.")
+        log(f"There was no {path}: it is written again from the checkpoint.")
         return
     text = path.read_bytes().decode("utf-8", "replace")
     if text == stored:

@@ -17,9 +17,9 @@ from unetkit.inference.checks.seams import Seams, default_largest, verify_seams
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.engine.forward import Forward
 from unetkit.inference.run import predictor as module
-from unetkit.inference.run.predictor import Predictor, say_nothing
+from unetkit.inference.run.predictor import Predictor, log_nothing
 from unetkit.inference.tiling.grid import TileGrid, make_grid
-from unetkit.inference.tiling.options import Tiling
+from unetkit.inference.tiling.options import TilingOptions
 from unetkit.io.base.arrays import ArraySource
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.statistics import Statistics
@@ -46,7 +46,7 @@ class Predict:
             augment=False,
             halo=segmenter.spec.halo,
             stride=STRIDE,
-            tell=say_nothing,
+            log=log_nothing,
         )
         self.statistics = Statistics(np.zeros(1, np.float32), np.ones(1, np.float32))
         self.sizes: list[tuple[int, int]] = []
@@ -161,9 +161,9 @@ def test_one_wrong_pixel_is_found_with_its_place() -> None:
 
 def test_the_windows_are_as_large_as_memory_allows(exact_segmenter: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     source = ArraySource(pixels(2, 600, 600), "ZYX")
-    tiling, tell = Tiling(device="cpu", tile=96, halo=8, backend="torch"), say_nothing
+    tiling, log = TilingOptions(device="cpu", tile=96, halo=8, backend="torch"), log_nothing
     ensemble = gather_models(exact_segmenter(stride=2))
-    predictor = Predictor(ensemble, tiling, source, 720_000, kind="mask", threshold=None, tell=tell)
+    predictor = Predictor(ensemble, tiling, source, 720_000, kind="mask", threshold=None, log=log)
     found = {}
     for free in (10**9, 3 * 10**5, 0):
         monkeypatch.setattr(module, "free_memory", lambda device, budget, free=free: free)

@@ -233,7 +233,7 @@ def test_it_is_told_once_and_later_batches_begin_with_what_fitted(exact_segmente
     told: list[str] = []
     segmenter = exact_segmenter()
     small = Small(segmenter, 2 * 48 * 64)
-    forward = make_forward(segmenter, backends=[small], tell=told.append)
+    forward = make_forward(segmenter, backends=[small], log=told.append)
     for _ in range(3):
         predict(forward, windows(count=4))
     assert [shape[0] for shape in small.shapes] == [4, 2, 2, 2, 2, 2, 2]

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from unetkit.inference.run.inputs import composite_remarks, open_for
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
 from unetkit.models.zoo import builtin_folder
 
@@ -30,7 +30,7 @@ def write(path, names):
 
 def test_the_channel_that_shows_nuclei_by_its_name_is_taken(tmp_path):
     for names, number in [(["GFP", "Hoechst 33342"], 1), (["DAPI", "GFP", "RFP"], 0), (["a", "b", "Nuclei"], 2)]:
-        source, (remark,) = open_for(write(tmp_path, names), ensemble(), Reading())
+        source, (remark,) = open_for(write(tmp_path, names), ensemble(), ReadOptions())
         np.testing.assert_array_equal(source.read(0, slice(0, 9), slice(0, 8)), PIXELS[number : number + 1])
         assert f"'{names[number]}' is taken" in remark
         assert "--channels" in remark
@@ -38,29 +38,29 @@ def test_the_channel_that_shows_nuclei_by_its_name_is_taken(tmp_path):
 
 @pytest.mark.parametrize("names", [[], ["GFP", "RFP", "Cy5"], ["DAPI", "Nuclei", "GFP"]])
 def test_three_channels_that_are_no_colours_are_doubted(tmp_path, names):
-    source, (remark,) = open_for(write(tmp_path, names), ensemble(), Reading())
+    source, (remark,) = open_for(write(tmp_path, names), ensemble(), ReadOptions())
     assert source.info.channels == 3
     assert "not said to be red, green and blue" in remark
     assert f"--channels {names[0] if names else 0}" in remark
 
 
 def test_colours_own_models_and_chosen_channels_need_no_word(tmp_path):
-    assert not open_for(write(tmp_path, ["Red", "Green", "Blue"]), ensemble(), Reading())[1]
+    assert not open_for(write(tmp_path, ["Red", "Green", "Blue"]), ensemble(), ReadOptions())[1]
     named = write(tmp_path, ["DAPI", "GFP", "RFP"])
-    source, remarks = open_for(named, ensemble(tmp_path), Reading())
+    source, remarks = open_for(named, ensemble(tmp_path), ReadOptions())
     assert source.info.channels == 3
     assert not remarks
-    assert not open_for(named, ensemble(), Reading(channels="GFP"))[1]
+    assert not open_for(named, ensemble(), ReadOptions(channels="GFP"))[1]
     tifffile.imwrite(tmp_path / "rgb.tif", PIXELS.transpose(1, 2, 0), photometric="rgb")
-    assert not open_for(tmp_path / "rgb.tif", ensemble(), Reading())[1]
+    assert not open_for(tmp_path / "rgb.tif", ensemble(), ReadOptions())[1]
 
 
 def test_an_axis_without_a_name_is_the_channels_if_their_number_fits(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", PIXELS, photometric="minisblack", metadata=None)
-    source, (remark,) = open_for(tmp_path / "a.tif", ensemble(), Reading())
+    source, (remark,) = open_for(tmp_path / "a.tif", ensemble(), ReadOptions())
     assert (source.info.channels, source.info.planes) == (3, 1)
     assert "not said to be" in remark
-    assert open_for(tmp_path / "a.tif", ensemble(channels=1), Reading())[0].info.planes == 3
+    assert open_for(tmp_path / "a.tif", ensemble(channels=1), ReadOptions())[0].info.planes == 3
 
 
 def test_a_composite_of_fluorescence_is_noticed_and_other_pictures_are_not(tmp_path):

@@ -22,7 +22,7 @@ from unetkit.inference.array import predict_tiled
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.segment import segment
 from unetkit.inference.tiling.halo import measure_halo
-from unetkit.inference.tiling.options import Result
+from unetkit.inference.tiling.options import OutputOptions
 from unetkit.io.writing.resume_store import BandStore
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, Normalization
@@ -194,7 +194,7 @@ def test_a_mean_of_models_with_instances_is_one_of_heights_too(exact_segmenter: 
 @pytest.mark.parametrize("values", [{"min_size": -1, "output": "labels"}, {"min_size": 5}])
 def test_a_smallest_size_that_means_nothing_is_an_error(values: Any) -> None:
     with pytest.raises(ConfigError, match="min_size"):
-        Result(**values)
+        OutputOptions(**values)
 
 
 @pytest.mark.parametrize(("min_size", "objects"), [(None, 3), (0, 4), (200, 4), (900, 1)])
@@ -256,7 +256,7 @@ def test_objects_that_the_model_is_unsure_of_are_left_out_and_the_file_says_so(
 @pytest.mark.parametrize("values", [{"min_confidence": 1.5, "output": "labels"}, {"min_confidence": 0.5}])
 def test_a_confidence_that_means_nothing_is_an_error(values: Any) -> None:
     with pytest.raises(ConfigError, match="min_confidence"):
-        Result(**values)
+        OutputOptions(**values)
 
 
 def test_a_model_without_instances_tells_no_confidence(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_dry_run_and_info_tell_what_would_be_left_out(tmp_path: Path, capsys: 
 def test_split_is_told_to_change_nothing(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "in.tif", cells(), metadata={"axes": "CYX"}, photometric="minisblack")
     told: list[str] = []
-    usual = {"output": "labels", "axes": "CYX", "backend": "torch", "tell": told.append}
+    usual = {"output": "labels", "axes": "CYX", "backend": "torch", "log": told.append}
     segment(tmp_path / "in.tif", tmp_path / "usual.tif", known_model(), **usual)
     assert not any("split" in sentence for sentence in told)
     (done,) = segment(tmp_path / "in.tif", tmp_path / "split.tif", known_model(), split=True, **usual)
@@ -344,9 +344,7 @@ def test_a_model_of_several_classes_gives_labels_and_says_which_are_of_which_cla
     assert max(numbers[0]) < min(numbers[1])
     tifffile.imwrite(tmp_path / "in.tif", image)
     told: list[str] = []
-    segment(
-        tmp_path / "in.tif", tmp_path / "out.tif", segmenter, tile=32, output="labels", min_size=0, tell=told.append
-    )
+    segment(tmp_path / "in.tif", tmp_path / "out.tif", segmenter, tile=32, output="labels", min_size=0, log=told.append)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), labels)
     ranges = f"tumour 1-{max(numbers[0])}, stroma {min(numbers[1])}-{max(numbers[1])}"
     with tifffile.TiffFile(tmp_path / "out.tif") as file:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.tiling.grid import Segment, check_multiple, make_grid, round_up
+from unetkit.inference.tiling.grid import TileSpan, check_multiple, make_grid, round_up
 
 Layout = tuple[int, int, int, int, int]
 
@@ -19,7 +19,7 @@ def layouts(draw: st.DrawFn) -> Layout:
     return draw(st.integers(1, 40 * stride)), draw(st.integers(1, 9 * stride)), tile, halo, stride
 
 
-def along_both(layout: Layout) -> list[tuple[int, int, tuple[Segment, ...]]]:
+def along_both(layout: Layout) -> list[tuple[int, int, tuple[TileSpan, ...]]]:
     """Length, window and segments along each axis."""
     height, width, tile, halo, stride = layout
     grid = make_grid(height, width, tile=tile, halo=halo, stride=stride)
@@ -75,7 +75,7 @@ def test_iteration_goes_row_by_row(layout: Layout) -> None:
 def test_one_pixel_is_one_window_of_a_stride() -> None:
     grid = make_grid(1, 1, tile=256, halo=64, stride=32)
     assert grid.window == (32, 32)
-    assert [(one.row, one.column) for one in grid] == [(Segment(0, 0, 1), Segment(0, 0, 1))]
+    assert [(one.row, one.column) for one in grid] == [(TileSpan(0, 0, 1), TileSpan(0, 0, 1))]
 
 
 def test_an_image_slightly_larger_than_a_tile_costs_little_more_than_itself() -> None:

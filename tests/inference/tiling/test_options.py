@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.tiling.options import Result, Tiling, parse_memory
+from unetkit.inference.tiling.options import OutputOptions, TilingOptions, parse_memory
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from unetkit.inference.tiling.options import Result, Tiling, parse_memory
 )
 def test_memory_is_read_as_people_write_it(text: str, size: int) -> None:
     assert parse_memory(text) == size
-    assert Tiling(memory=text).memory_bytes == size
+    assert TilingOptions(memory=text).memory_bytes == size
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,12 @@ def test_memory_is_read_as_people_write_it(text: str, size: int) -> None:
 )
 def test_what_is_no_amount_of_memory_is_an_error_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError, match="no amount of memory") as caught:
-        Tiling(memory=text)
+        TilingOptions(memory=text)
     assert "1GB" in caught.value.remedy
 
 
 def test_by_default_memory_has_no_bound() -> None:
-    assert Tiling().memory_bytes is None
+    assert TilingOptions().memory_bytes is None
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_by_default_memory_has_no_bound() -> None:
 )
 def test_an_impossible_way_to_predict_is_an_error(options: dict[str, Any], names: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Tiling(**options)
+        TilingOptions(**options)
     assert names in caught.value.problem
     assert caught.value.remedy
 
@@ -76,12 +76,12 @@ def test_an_impossible_way_to_predict_is_an_error(options: dict[str, Any], names
 )
 def test_an_impossible_result_is_an_error(options: dict[str, Any], names: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Result(**options)
+        OutputOptions(**options)
     assert names in caught.value.problem
     assert caught.value.remedy
 
 
 def test_int8_is_possible_where_openvino_is_chosen_or_left_open() -> None:
-    assert Tiling(precision="int8").backend == "auto"
-    assert Tiling(precision="int8", backend="openvino").backend == "openvino"
-    assert Result(output="labels", split=True).split
+    assert TilingOptions(precision="int8").backend == "auto"
+    assert TilingOptions(precision="int8", backend="openvino").backend == "openvino"
+    assert OutputOptions(output="labels", split=True).split

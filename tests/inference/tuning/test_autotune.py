@@ -17,7 +17,7 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.tuning import autotune
 from unetkit.inference.tuning.autotune import CREATION_SECONDS, SHARE, Tuner, cache_file
-from unetkit.inference.tuning.plan import Plan
+from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.trimmed import Kept
 
@@ -27,8 +27,8 @@ HOURS = 10**10
 """Pixels that take so long that there is time to try everything."""
 
 
-def plans(backends: tuple[Any, ...] = ("torch", "openvino"), tiles: tuple[int, ...] = TILES) -> list[Plan]:
-    return [Plan(CPU, backend, "fp32", tile, 16, 1) for backend in backends for tile in tiles]
+def plans(backends: tuple[Any, ...] = ("torch", "openvino"), tiles: tuple[int, ...] = TILES) -> list[ExecutionPlan]:
+    return [ExecutionPlan(CPU, backend, "fp32", tile, 16, 1) for backend in backends for tile in tiles]
 
 
 class Clock:
@@ -191,7 +191,7 @@ def test_in_int8_the_quantised_model_is_timed(clock: Clock, tuner: Tuner) -> Non
     """And not float32, which prefers other tiles."""
     clock.seconds = lambda backend, tile: tile**2 * (5 if tile > 1024 and backend == "int8" else 1) / 1e6
     in_int8 = [replace(one, precision="int8") for one in plans(("openvino",))]
-    chosen = Tuner(tuner.ensemble, tuner.dtype, tuner.tell, [clock.create("int8")], HOURS)(in_int8)
+    chosen = Tuner(tuner.ensemble, tuner.dtype, tuner.log, [clock.create("int8")], HOURS)(in_int8)
     assert chosen.tile == 1024
     assert {name for name, _ in clock.called} == {"int8"}
 

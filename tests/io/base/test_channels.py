@@ -7,7 +7,7 @@ import zarr
 
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.io.base.channels import pick_channels
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
 
 NAMES = ("DAPI", "GFP", "488")
@@ -39,7 +39,7 @@ def write_zarr(path):
     ("channels", "expected"), [("dapi", [0]), ("GFP,0", [1, 0]), (["gfp"], [1]), ("488", [2]), ("2", [2])]
 )
 def test_channels_are_picked_by_name_or_number(tmp_path, write, channels, expected):
-    source = open_image(write(tmp_path), Reading(channels=channels))
+    source = open_image(write(tmp_path), ReadOptions(channels=channels))
     np.testing.assert_array_equal(source.read(0, slice(0, 9), slice(0, 8)), PIXELS[expected])
     assert source.info.channel_names == tuple(NAMES[i] for i in expected)
     assert source.info.colours is not True
@@ -48,14 +48,14 @@ def test_channels_are_picked_by_name_or_number(tmp_path, write, channels, expect
 @pytest.mark.parametrize("write", [write_ome, write_imagej, write_zarr])
 def test_an_unknown_name_gets_the_closest(tmp_path, write):
     with pytest.raises(ImageError, match="no channel 'DAPPI', but 0: DAPI, 1: GFP, 2: 488") as caught:
-        open_image(write(tmp_path), Reading(channels="DAPPI"))
+        open_image(write(tmp_path), ReadOptions(channels="DAPPI"))
     assert caught.value.remedy == "Did you mean 'DAPI'?"
 
 
 def test_a_file_without_names_says_so(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", PIXELS, photometric="minisblack", metadata={"axes": "CYX"})
     with pytest.raises(ImageError, match="does not name its channels") as caught:
-        open_image(tmp_path / "a.tif", Reading(channels="DAPI"))
+        open_image(tmp_path / "a.tif", ReadOptions(channels="DAPI"))
     assert "it has 3" in caught.value.remedy
 
 
@@ -65,7 +65,7 @@ def test_a_number_is_a_number_first():
     with pytest.raises(ImageError, match="no channel 9"):
         pick_channels((9,), ("7", "8"), 2, "CYX", "a")
     with pytest.raises(ConfigError, match="does not name channels"):
-        Reading(channels="DAPI,,GFP")
+        ReadOptions(channels="DAPI,,GFP")
 
 
 @pytest.mark.parametrize(

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 
 
 @pytest.mark.parametrize("channels", ["0,2", " 0 , 2 ", [0, 2], (0, 2), np.array([0, 2])])
 def test_channels_become_numbers(channels):
-    assert Reading(channels=channels).channels == (0, 2)
+    assert ReadOptions(channels=channels).channels == (0, 2)
 
 
 @pytest.mark.parametrize("region", ["5,0,10,20", [5, 0, 10, 20], "5, 0, 10, 20"])
 def test_a_region_becomes_four_numbers(region):
-    assert Reading(region=region).region == (5, 0, 10, 20)
+    assert ReadOptions(region=region).region == (5, 0, 10, 20)
 
 
 def test_a_single_channel_is_a_tuple_too_and_replacing_keeps_all_values():
-    reading = dataclasses.replace(Reading(channels="1", region="0,0,1,1"), axes="YX")
+    reading = dataclasses.replace(ReadOptions(channels="1", region="0,0,1,1"), axes="YX")
     assert (reading.channels, reading.region, reading.axes) == ((1,), (0, 0, 1, 1), "YX")
 
 
@@ -47,5 +47,5 @@ def test_a_single_channel_is_a_tuple_too_and_replacing_keeps_all_values():
 )
 def test_what_has_no_meaning_is_a_config_error(options, problem):
     with pytest.raises(ConfigError, match=problem) as caught:
-        Reading(**options)
+        ReadOptions(**options)
     assert caught.value.remedy.endswith(".")

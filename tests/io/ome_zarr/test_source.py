@@ -9,7 +9,7 @@ import zarr
 
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.contracts import BadTile
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
 from unetkit.io.ome_zarr.source import OmeZarrSource, list_zarr_series
 
@@ -110,14 +110,14 @@ def test_levels_by_number_and_by_pixel_size(tmp_path, zarr_format):
     levels = pyramid(random_pixels((3, 64, 96)))
     write_image(new_group(tmp_path / "a.zarr", zarr_format), levels, "cyx")
     for number, pixels in enumerate(levels):
-        source = open_image(tmp_path / "a.zarr", Reading(level=number))
+        source = open_image(tmp_path / "a.zarr", ReadOptions(level=number))
         assert source.info.pixel_size_um == (0.5 * 2**number,) * 2
         np.testing.assert_array_equal(read_all(source)[0], pixels)
-        by_size = open_image(tmp_path / "a.zarr", Reading(pixel_size=0.5 * 2**number))
+        by_size = open_image(tmp_path / "a.zarr", ReadOptions(pixel_size=0.5 * 2**number))
         np.testing.assert_array_equal(read_all(by_size)[0], pixels)
-    assert open_image(tmp_path / "a.zarr", Reading(pixel_size=1.6)).info.height == 20
+    assert open_image(tmp_path / "a.zarr", ReadOptions(pixel_size=1.6)).info.height == 20
     with pytest.raises(ImageError, match=r"no level 3.*2 \(16 x 24\)"):
-        open_image(tmp_path / "a.zarr", Reading(level=3))
+        open_image(tmp_path / "a.zarr", ReadOptions(level=3))
 
 
 def test_units_are_converted_and_a_size_without_unit_is_none(tmp_path):
@@ -125,7 +125,7 @@ def test_units_are_converted_and_a_size_without_unit_is_none(tmp_path):
         write_image(new_group(tmp_path / "a.zarr", 2), [random_pixels((8, 9))], "yx", unit=unit)
         assert open_image(tmp_path / "a.zarr").info.pixel_size_um == pytest.approx(expected)
     with pytest.raises(ImageError, match="how large its pixels are"):
-        open_image(tmp_path / "a.zarr", Reading(pixel_size=1.0))
+        open_image(tmp_path / "a.zarr", ReadOptions(pixel_size=1.0))
 
 
 def test_scales_of_the_whole_pyramid_multiply_those_of_its_levels(tmp_path):
@@ -134,17 +134,17 @@ def test_scales_of_the_whole_pyramid_multiply_those_of_its_levels(tmp_path):
     multiscales = group.attrs["multiscales"]
     multiscales[0]["coordinateTransformations"] = [{"type": "scale", "scale": [2.0, 4.0]}]
     group.attrs["multiscales"] = multiscales
-    assert open_image(tmp_path / "a.zarr", Reading(level=1)).info.pixel_size_um == (2.0, 4.0)
+    assert open_image(tmp_path / "a.zarr", ReadOptions(level=1)).info.pixel_size_um == (2.0, 4.0)
 
 
 def test_channels_and_region(tmp_path):
     pixels = random_pixels((5, 50, 70))
     write_image(new_group(tmp_path / "a.zarr", 3), [pixels], "cyx")
-    source = open_image(tmp_path / "a.zarr", Reading(channels="4,1", region="10,20,30,40"))
+    source = open_image(tmp_path / "a.zarr", ReadOptions(channels="4,1", region="10,20,30,40"))
     assert source.info.channel_names == ("stain 4", "stain 1")
     np.testing.assert_array_equal(read_all(source)[0], pixels[[4, 1], 10:40, 20:60])
     with pytest.raises(ImageError, match="no channel 5: it has 5"):
-        open_image(tmp_path / "a.zarr", Reading(channels="5"))
+        open_image(tmp_path / "a.zarr", ReadOptions(channels="5"))
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -160,11 +160,11 @@ def test_series_are_the_images_of_a_collection(tmp_path, zarr_format, listed):
         series = {"series": ["0", "1", "2"]}
         root.create_group("OME").attrs.update(series if zarr_format == 2 else {"ome": series})
     for i, pixels in enumerate(images):
-        np.testing.assert_array_equal(read_all(open_image(tmp_path / "a.zarr", Reading(series=i)))[0, 0], pixels)
+        np.testing.assert_array_equal(read_all(open_image(tmp_path / "a.zarr", ReadOptions(series=i)))[0, 0], pixels)
     assert open_image(tmp_path / "a.zarr").info.height == 20
     assert [series.shape for series in list_zarr_series(tmp_path / "a.zarr")] == [(20, 30), (21, 30), (22, 30)]
     with pytest.raises(ImageError, match=r"no series 3.*0 \(cells YX \(20, 30\)\), 1 .*, 2 "):
-        open_image(tmp_path / "a.zarr", Reading(series=3))
+        open_image(tmp_path / "a.zarr", ReadOptions(series=3))
 
 
 def test_series_are_the_fields_of_a_plate(tmp_path):
@@ -176,7 +176,9 @@ def test_series_are_the_fields_of_a_plate(tmp_path):
         group.attrs["well"] = {"images": [{"path": "0"}, {"path": "1"}]}
         write_image(group.create_group(field), [images[i]], "yx")
     for i, pixels in enumerate(images):
-        np.testing.assert_array_equal(read_all(open_image(tmp_path / "plate.zarr", Reading(series=i)))[0, 0], pixels)
+        np.testing.assert_array_equal(
+            read_all(open_image(tmp_path / "plate.zarr", ReadOptions(series=i)))[0, 0], pixels
+        )
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -185,7 +187,7 @@ def test_plain_arrays_have_axes_by_name_by_guess_or_given(tmp_path, zarr_format)
     zarr.save_array(tmp_path / "plain.zarr", pixels, zarr_format=zarr_format)
     assert open_image(tmp_path / "plain.zarr").info.axes == "QYX"
     assert open_image(tmp_path / "plain.zarr").info.format == "Zarr"
-    source = open_image(tmp_path / "plain.zarr", Reading(axes="cyx"))
+    source = open_image(tmp_path / "plain.zarr", ReadOptions(axes="cyx"))
     np.testing.assert_array_equal(read_all(source)[0], pixels)
     zarr.save_array(tmp_path / "colour.zarr", random_pixels((70, 80, 3)), zarr_format=zarr_format)
     assert open_image(tmp_path / "colour.zarr").info.axes == "YXS"
@@ -193,7 +195,7 @@ def test_plain_arrays_have_axes_by_name_by_guess_or_given(tmp_path, zarr_format)
     named.attrs["_ARRAY_DIMENSIONS"] = ["time", "y", "x"]
     assert open_image(tmp_path / "named.zarr").info.axes == "TYX"
     with pytest.raises(ImageError, match="axes"):
-        open_image(tmp_path / "plain.zarr", Reading(axes="YX"))
+        open_image(tmp_path / "plain.zarr", ReadOptions(axes="YX"))
 
 
 def test_dimension_names_of_zarr_3_are_axes(tmp_path):
@@ -263,13 +265,13 @@ def test_bad_chunks_stop_or_become_background(tmp_path, zarr_format, chunk):
     np.testing.assert_array_equal(source.read(0, slice(0, 50), slice(0, 70))[0], pixels[0])
     with pytest.raises(ImageError, match=r"a\.zarr.*chunk at Z 1, Y 16, X 32"):
         source.read(1, slice(0, 50), slice(0, 70))
-    source = open_image(tmp_path / "a.zarr", Reading(on_bad_tile="background"))
+    source = open_image(tmp_path / "a.zarr", ReadOptions(on_bad_tile="background"))
     assert source.bad_tiles == []
     pixels[1, 16:32, 32:48] = 7
     for _ in range(2):
         np.testing.assert_array_equal(read_all(source)[:, 0], pixels)
     assert source.bad_tiles == [BadTile(1, 16, 32, 16, 16)]
-    region = open_image(tmp_path / "a.zarr", Reading(on_bad_tile="background", region="20,0,30,40"))
+    region = open_image(tmp_path / "a.zarr", ReadOptions(on_bad_tile="background", region="20,0,30,40"))
     np.testing.assert_array_equal(read_all(region)[:, 0], pixels[:, 20:50, 0:40])
     assert region.bad_tiles == [BadTile(1, 0, 32, 12, 8)]
 
@@ -279,7 +281,7 @@ def test_missing_chunks_are_background_and_not_bad(tmp_path):
     write_image(new_group(tmp_path / "a.zarr", 2), [pixels], "yx", fill_value=9)
     (tmp_path / "a.zarr/0/0.0").unlink()
     pixels[:16, :16] = 9
-    source = open_image(tmp_path / "a.zarr", Reading(on_bad_tile="background"))
+    source = open_image(tmp_path / "a.zarr", ReadOptions(on_bad_tile="background"))
     np.testing.assert_array_equal(read_all(source)[0, 0], pixels)
     assert source.bad_tiles == []
 
@@ -356,9 +358,9 @@ def test_a_well_that_is_missing_keeps_its_number_and_the_others_open(tmp_path):
     assert "2 images" in which
     assert "series 1 (B/2/0)" in which
     assert "A/1" in missing
-    assert open_image(tmp_path / "p.zarr", Reading(series=2)).read(0, slice(0, 1), slice(0, 1)).item() == 2
+    assert open_image(tmp_path / "p.zarr", ReadOptions(series=2)).read(0, slice(0, 1), slice(0, 1)).item() == 2
     with pytest.raises(ImageError, match="A/1, which is missing"):
-        open_image(tmp_path / "p.zarr", Reading(series=0))
+        open_image(tmp_path / "p.zarr", ReadOptions(series=0))
     assert list_zarr_series(tmp_path / "p.zarr")[0].name == "A/1 (missing)"
 
 
@@ -378,7 +380,7 @@ def test_a_gap_among_the_images_of_a_collection_hides_none_after_it(tmp_path, li
         write_image(root.require_group(str(number)), [np.full((8, 9), number + 1, np.uint8)], "yx")
     found = list_zarr_series(tmp_path / "c.zarr")
     assert len(found) == (3 if listed else 2)
-    last = Reading(series=len(found) - 1)
+    last = ReadOptions(series=len(found) - 1)
     assert open_image(tmp_path / "c.zarr", last).read(0, slice(0, 1), slice(0, 1)).item() == 3
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import list_series, open_image
 
 PIXELS = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
@@ -24,8 +24,8 @@ def test_a_smaller_version_or_a_mask_before_the_picture_is_passed_over(tmp_path,
     source = open_image(path)
     np.testing.assert_array_equal(source.read(0, slice(0, 64), slice(0, 48))[0], PIXELS)
     assert "series 1 (64 x 48)" in source.info.remarks[0]
-    assert open_image(path, Reading(series=0)).info.height == 16
-    assert not open_image(path, Reading(series=1)).info.remarks
+    assert open_image(path, ReadOptions(series=0)).info.height == 16
+    assert not open_image(path, ReadOptions(series=1)).info.remarks
 
 
 def test_the_older_tag_for_smaller_versions_counts_too(tmp_path):

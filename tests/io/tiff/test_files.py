@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
 
 PLANES = np.arange(2 * 9 * 8, dtype=np.uint8).reshape(2, 9, 8)
@@ -48,7 +48,7 @@ def test_a_missing_file_is_an_error_that_names_it(files):
 
 def test_on_request_a_missing_file_is_read_as_background_and_said(files):
     (files / "b.ome.tif").unlink()
-    source = open_image(files / "a.ome.tif", Reading(on_bad_tile="background"))
+    source = open_image(files / "a.ome.tif", ReadOptions(on_bad_tile="background"))
     np.testing.assert_array_equal(read(source), [PLANES[0], np.zeros_like(PLANES[0])])
     assert "b.ome.tif" in source.info.remarks[0]
 

@@ -9,7 +9,7 @@ import tifffile
 
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.contracts import BadTile
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.decoding.scratch import ScratchArray
 from unetkit.io.files import open_image
 from unetkit.io.tiff.segments import SegmentReader
@@ -68,11 +68,11 @@ def test_series_and_levels_of_ome_tiff(tmp_path, options):
     options.pop("bigtiff", None)
     levels, other = write_ome(path, **options)
     for number, pixels in enumerate(levels):
-        source = open_image(path, Reading(level=number))
+        source = open_image(path, ReadOptions(level=number))
         np.testing.assert_array_equal(read_all(source)[0], pixels)
         assert source.info.pixel_size_um == pytest.approx((0.25 * 2**number, 0.5 * 2**number))
         assert source.info.channel_names == ("a", "b", "c")
-    second = open_image(path, Reading(series=1))
+    second = open_image(path, ReadOptions(series=1))
     np.testing.assert_array_equal(read_all(second)[:, 0], other)
     assert second.info.pixel_size_um == (2.0, 2.0)
     assert second.info.channel_names == ()
@@ -81,20 +81,20 @@ def test_series_and_levels_of_ome_tiff(tmp_path, options):
 def test_what_a_file_does_not_have_is_an_error_that_lists_what_it_has(tmp_path):
     write_ome(tmp_path / "a.ome.tif")
     with pytest.raises(ImageError, match=r"no series 2.*0 \(.*CYX \(3, 65, 97\)\), 1 \(.*ZYX \(2, 40, 30\)\)"):
-        open_image(tmp_path / "a.ome.tif", Reading(series=2))
+        open_image(tmp_path / "a.ome.tif", ReadOptions(series=2))
     with pytest.raises(ImageError, match=r"no level 3.*0 \(65 x 97\), 1 \(32 x 48\), 2 \(16 x 24\)"):
-        open_image(tmp_path / "a.ome.tif", Reading(level=3))
+        open_image(tmp_path / "a.ome.tif", ReadOptions(level=3))
     with pytest.raises(ImageError, match=r"no level 1.*0 \(40 x 30\)"):
-        open_image(tmp_path / "a.ome.tif", Reading(series=1, level=1))
+        open_image(tmp_path / "a.ome.tif", ReadOptions(series=1, level=1))
     with pytest.raises(ImageError, match="no channel 3: it has 3"):
-        open_image(tmp_path / "a.ome.tif", Reading(channels="0,3"))
+        open_image(tmp_path / "a.ome.tif", ReadOptions(channels="0,3"))
 
 
 def test_levels_of_a_slide(tmp_path):
     levels = write_svs(tmp_path / "slide.svs")
     assert [level.shape for level in levels] == [(3, 600, 800), (3, 300, 400), (3, 150, 200)]
     for number, pixels in enumerate(levels):
-        source = open_image(tmp_path / "slide.svs", Reading(level=number))
+        source = open_image(tmp_path / "slide.svs", ReadOptions(level=number))
         assert source.info.format == "SVS"
         assert source.info.pixel_size_um == (0.25 * 2**number,) * 2
         np.testing.assert_array_equal(read_all(source)[0], pixels)
@@ -109,7 +109,7 @@ def test_levels_of_a_slide(tmp_path):
 )
 def test_a_pixel_size_takes_the_nearest_finer_level(tmp_path, monkeypatch, pixel_size, level, height):
     levels = write_svs(tmp_path / "slide.svs")
-    source = open_image(tmp_path / "slide.svs", Reading(pixel_size=pixel_size))
+    source = open_image(tmp_path / "slide.svs", ReadOptions(pixel_size=pixel_size))
     assert source.info.height == height
     assert source.info.pixel_size_um == pytest.approx((pixel_size, pixel_size), rel=0.01)
     stored = getattr(source, "_source", source)
@@ -119,7 +119,7 @@ def test_a_pixel_size_takes_the_nearest_finer_level(tmp_path, monkeypatch, pixel
 def test_a_file_without_pixel_size_cannot_be_resampled(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", random_pixels((20, 20)))
     with pytest.raises(ImageError, match="how large its pixels are"):
-        open_image(tmp_path / "a.tif", Reading(pixel_size=1))
+        open_image(tmp_path / "a.tif", ReadOptions(pixel_size=1))
 
 
 @pytest.mark.parametrize("subifds", [True, False])
@@ -133,7 +133,7 @@ def test_levels_of_a_pyramid_without_ome(tmp_path, subifds):
         for level in levels[1:]:
             writer.write(level, subfiletype=1, **options)
     for number, pixels in enumerate(levels):
-        source = open_image(tmp_path / "a.tif", Reading(level=number))
+        source = open_image(tmp_path / "a.tif", ReadOptions(level=number))
         np.testing.assert_array_equal(read_all(source)[0], pixels.transpose(2, 0, 1))
         assert source.info.pixel_size_um == pytest.approx((0.5 * 2**number,) * 2)
 
@@ -144,7 +144,9 @@ def test_pages_of_different_sizes_are_series(tmp_path):
         for pixels in images:
             writer.write(pixels)
     for number, pixels in enumerate(images):
-        np.testing.assert_array_equal(read_all(open_image(tmp_path / "a.tif", Reading(series=number)))[0, 0], pixels)
+        np.testing.assert_array_equal(
+            read_all(open_image(tmp_path / "a.tif", ReadOptions(series=number)))[0, 0], pixels
+        )
 
 
 @pytest.mark.parametrize("channels", ["2", "0,2", [2, 0, 0], "2,1,0", "0,1,2"])
@@ -163,13 +165,13 @@ def test_channels_are_picked_in_any_layout(tmp_path, layout, channels):
     else:
         stored = pixels[:3] if layout == "separate" else pixels[:3].transpose(1, 2, 0)
         tifffile.imwrite(path, stored, photometric="rgb", planarconfig=layout, compression="zlib")
-    reading = Reading(channels=channels)
+    reading = ReadOptions(channels=channels)
     source = open_image(path, reading)
     assert source.info.channels == len(reading.channels)
     np.testing.assert_array_equal(read_all(source)[0], pixels[list(reading.channels)])
     if layout in ("alpha", "palette"):
         with pytest.raises(ImageError, match="no channel 3: it has 3"):
-            open_image(path, Reading(channels="3"))
+            open_image(path, ReadOptions(channels="3"))
 
 
 @pytest.fixture
@@ -189,7 +191,7 @@ def decoded(monkeypatch):
 def test_channels_that_are_not_wanted_are_not_decoded(tmp_path, decoded):
     pixels = random_pixels((8, 64, 64))
     tifffile.imwrite(tmp_path / "a.tif", pixels, metadata={"axes": "CYX"}, compression="zlib", tile=(32, 32))
-    read_all(open_image(tmp_path / "a.tif", Reading(channels="1,6")))
+    read_all(open_image(tmp_path / "a.tif", ReadOptions(channels="1,6")))
     assert {page for page, _ in decoded} == {1, 6}
 
 
@@ -274,7 +276,7 @@ def test_large_deflated_strips_that_are_bad_stop_or_become_background(tmp_path, 
     damage(path, 1, start=start)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)] if share < 1 else whole)
-    reading = Reading(on_bad_tile="background")
+    reading = ReadOptions(on_bad_tile="background")
     if share == 1:
         with pytest.raises(ImageError, match=r"strip 1 at row 1200.*--on-bad-tile"):
             read_all(open_image(path, cache_bytes=2**20))
@@ -287,7 +289,7 @@ def test_large_deflated_strips_that_are_bad_stop_or_become_background(tmp_path, 
 def test_a_full_disk_of_temporary_files_is_an_image_error(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "strip.tif", smooth_pixels((1200, 1100)), compression="zlib", rowsperstrip=1200)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    source = open_image(tmp_path / "strip.tif", Reading(on_bad_tile="background"), cache_bytes=2**20)
+    source = open_image(tmp_path / "strip.tif", ReadOptions(on_bad_tile="background"), cache_bytes=2**20)
     with pytest.raises(ImageError, match=r"strip\.tif.*temporary file in .*missing.*TMPDIR"):
         source.read(0, slice(0, 10), slice(0, 10))
 
@@ -312,7 +314,7 @@ def test_bad_tiles_stop_or_become_background(tmp_path, compression):
     damage(path, 6)
     with pytest.raises(ImageError, match=r"flipped\.tif.*tile or strip 6 at row 64, column 128 of page 0"):
         read_all(open_image(path))
-    source = open_image(path, Reading(on_bad_tile="background"))
+    source = open_image(path, ReadOptions(on_bad_tile="background"))
     pixels[:, 64:128, 128:192] = 0
     for _ in range(2):
         np.testing.assert_array_equal(read_all(source)[0], pixels)
@@ -325,7 +327,7 @@ def test_bad_tiles_are_told_in_planes_and_cut_at_the_edge_and_told_once_for_all_
     tifffile.imwrite(path, pixels, metadata={"axes": "ZCYX"}, compression="zlib", tile=(32, 32))
     for page in (2, 3):  # both channels of plane 1
         damage(path, 5, page)
-    source = open_image(path, Reading(on_bad_tile="background"))
+    source = open_image(path, ReadOptions(on_bad_tile="background"))
     pixels[1, :, 64:, 32:] = 0
     np.testing.assert_array_equal(read_all(source), pixels)
     assert source.bad_tiles == [BadTile(1, 64, 32, 6, 18)]
@@ -338,7 +340,7 @@ def test_bad_strips_and_separate_samples(tmp_path, layout):
     stored = pixels if "planarconfig" in layout else pixels.transpose(1, 2, 0)
     tifffile.imwrite(path, stored, photometric="rgb", compression="zlib", **({"rowsperstrip": 20} | layout))
     damage(path, 4)
-    source = open_image(path, Reading(on_bad_tile="background"))
+    source = open_image(path, ReadOptions(on_bad_tile="background"))
     expected = pixels.copy()
     expected[0 if "planarconfig" in layout else slice(None), 80:] = 0
     np.testing.assert_array_equal(read_all(source)[0], expected)
@@ -351,7 +353,7 @@ def test_the_background_is_what_the_file_calls_no_data_unless_that_is_no_number(
     tags = [(42113, "s", 0, nodata, True)]
     tifffile.imwrite(path, smooth_pixels((64, 64), dtype), compression="zlib", tile=(32, 32), extratags=tags)
     damage(path, 0)
-    source = open_image(path, Reading(on_bad_tile="background"))
+    source = open_image(path, ReadOptions(on_bad_tile="background"))
     assert (source.read(0, slice(0, 32), slice(0, 32)) == expected).all()
 
 
@@ -365,7 +367,7 @@ def test_of_a_truncated_file_the_rest_is_read(tmp_path, compression, layout):
     path.write_bytes(whole[: len(whole) * 2 // 3])
     with pytest.raises(ImageError, match="truncated"):
         open_image(path)
-    source = open_image(path, Reading(on_bad_tile="background"))
+    source = open_image(path, ReadOptions(on_bad_tile="background"))
     read = read_all(source)[0, 0]
     assert source.bad_tiles
     for tile in source.bad_tiles:
@@ -380,4 +382,4 @@ def test_of_an_unknown_compression_nothing_is_background(tmp_path):
     with tifffile.TiffFile(path, mode="r+b") as tiff:
         tiff.pages[0].tags["Compression"].overwrite(60606)
     with pytest.raises(ImageError, match="60606"):
-        open_image(path, Reading(on_bad_tile="background"))
+        open_image(path, ReadOptions(on_bad_tile="background"))

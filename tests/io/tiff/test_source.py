@@ -10,7 +10,7 @@ import tifffile
 
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.axes import name_axes
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.tiff.segments import SegmentReader
 from unetkit.io.tiff.source import TiffSource
 
@@ -197,7 +197,7 @@ def test_a_resolution_that_is_no_pixel_size_is_quoted(tmp_path, resolution, unit
     pixels = random_pixels((9, 8), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pixels, resolution=resolution, resolutionunit=unit)
     with pytest.raises(ImageError, match=said) as caught:
-        TiffSource(tmp_path / "a.tif", Reading(pixel_size=0.5))
+        TiffSource(tmp_path / "a.tif", ReadOptions(pixel_size=0.5))
     assert "at least 1270 per inch" in caught.value.problem
 
 
@@ -248,7 +248,7 @@ def test_pages_without_metadata_are_unnamed_planes(tmp_path, compression):
     source = TiffSource(path)
     assert source.info.axes == "IYX"
     assert_windows_equal(source, pixels[:, None])
-    channels = TiffSource(path, Reading(axes="cyx"))
+    channels = TiffSource(path, ReadOptions(axes="cyx"))
     assert (channels.info.axes, channels.info.channels, channels.info.planes) == ("CYX", 6, 1)
     assert_windows_equal(channels, pixels[None])
 
@@ -509,7 +509,7 @@ def test_unsupported_pixels_and_wrong_axes_are_image_errors(tmp_path):
     tifffile.imwrite(path, np.zeros((5, 8, 9), np.uint8))
     for axes in ("YX", "ZZX", "CYY", "TCYX"):
         with pytest.raises(ImageError, match="axes"):
-            TiffSource(path, Reading(axes=axes))
+            TiffSource(path, ReadOptions(axes=axes))
     path.write_bytes(b"")
     with pytest.raises(ImageError):
         TiffSource(path)

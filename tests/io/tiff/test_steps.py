@@ -5,7 +5,7 @@ import pytest
 import tifffile
 import zarr
 
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.base.stored import Step
 from unetkit.io.files import open_image
 from unetkit.report.info import describe_image
@@ -14,7 +14,7 @@ PIXELS = np.zeros((2, 3, 20, 30), np.uint8)
 
 
 def steps_of(path, **reading):
-    return open_image(path, Reading(**reading)).info.steps
+    return open_image(path, ReadOptions(**reading)).info.steps
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import BadTile
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
 from unetkit.io.views.orientation import UprightSource
 
@@ -44,7 +44,7 @@ def test_every_orientation_is_read_as_pillow_turns_it(tmp_path, name, orientatio
     assert size == pytest.approx((0.5, 1.0) if orientation > 4 else (1.0, 0.5), rel=1e-3)
     assert dict(zip(source.info.axes, source.info.shape, strict=True))["Y"] == source.info.height
     assert bool(source.info.remarks) == (orientation > 1)
-    region = open_image(tmp_path / name, Reading(region="1,2,4,5"))
+    region = open_image(tmp_path / name, ReadOptions(region="1,2,4,5"))
     np.testing.assert_array_equal(whole(region), reference(orientation)[1:5, 2:7])
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import BadTile
-from unetkit.io.views import region as views
+from unetkit.io.views import rescale
 from unetkit.io.views.region import RegionSource
 from unetkit.io.views.rescale import RescaledSource
 
@@ -78,7 +78,7 @@ def test_reading_in_parts_changes_nothing(monkeypatch):
     array = random_pixels((3, 97, 61), np.float32)
     source = RescaledSource(source_of(array), 2.7)
     whole = read_all(source)
-    monkeypatch.setattr(views, "PART_BYTES", 1)
+    monkeypatch.setattr(rescale, "PART_BYTES", 1)
     np.testing.assert_array_equal(read_all(source), whole)
 
 

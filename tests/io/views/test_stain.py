@@ -13,7 +13,7 @@ from skimage.color import hed2rgb, rgb2hed
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.io.base.arrays import ArraySource
-from unetkit.io.base.read_options import Reading, Stain
+from unetkit.io.base.read_options import ReadOptions, Stain
 from unetkit.io.files import open_image
 from unetkit.io.views.stain import StainSource
 
@@ -58,7 +58,7 @@ def test_neither_white_nor_what_lies_outside_the_scan_is_a_stain(stain: Stain, v
 def test_a_file_is_read_so_with_a_region_and_planes(tmp_path: Path) -> None:
     pixels = np.stack([stained(), 255 - stained()])
     tifffile.imwrite(tmp_path / "stack.tif", pixels, photometric="rgb", metadata={"axes": "ZYXS"})
-    with closing(open_image(tmp_path / "stack.tif", Reading(stain="hematoxylin", region=(8, 0, 32, 64)))) as source:
+    with closing(open_image(tmp_path / "stack.tif", ReadOptions(stain="hematoxylin", region=(8, 0, 32, 64)))) as source:
         info = source.info
         assert (info.axes, info.shape, info.channels, info.channel_names) == ("ZYX", (2, 32, 64), 1, ("hematoxylin",))
         expected = 6 * rgb2hed(pixels[1])[8:40, :, 0]
@@ -79,7 +79,7 @@ def test_what_is_not_rgb_has_no_stains(pixels: NDArray[Any], axes: str, why: str
 
 def test_a_misspelt_stain_is_named() -> None:
     with pytest.raises(ConfigError, match="no stain 'haematoxylin'") as caught:
-        Reading(stain="haematoxylin")  # type: ignore[arg-type]
+        ReadOptions(stain="haematoxylin")  # type: ignore[arg-type]
     assert "'hematoxylin'" in caught.value.remedy
 
 

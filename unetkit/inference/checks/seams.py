@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.tiling.grid import Segment, Tile, TileGrid, round_up
+from unetkit.inference.tiling.grid import Tile, TileGrid, TileSpan, round_up
 from unetkit.inference.tiling.windows import read_window
 from unetkit.io.base.contracts import ImageSource
 from unetkit.models.trimmed import Kept
@@ -185,7 +185,7 @@ def _draw(grid: TileGrid, planes: int, count: int, rng: np.random.Generator) -> 
     return [(plane, tiles[i]) for plane, i in places]
 
 
-def _inner_sides(segment: Segment, length: int) -> int:
+def _inner_sides(segment: TileSpan, length: int) -> int:
     return int(segment.core_start > 0) + int(segment.core_stop < length)
 
 
@@ -196,9 +196,9 @@ def _far_tiles(tile: Tile, context: int, block: int) -> Iterator[Tile]:
             yield Tile(row, column)
 
 
-def _blocks(segment: Segment, context: int, block: int) -> Iterator[Segment]:
+def _blocks(segment: TileSpan, context: int, block: int) -> Iterator[TileSpan]:
     for start in range(segment.core_start, segment.core_stop, block):
-        yield Segment(max(0, start - context), start, min(start + block, segment.core_stop))
+        yield TileSpan(max(0, start - context), start, min(start + block, segment.core_stop))
 
 
 def _window(far: Tile, grid: TileGrid, context: int, stride: int) -> tuple[int, int]:

@@ -76,7 +76,7 @@ class Forward:
         stride: Of the networks, in pixels.
         image: What is restored; None for other kinds.
         residual: Whether what the models predict has to be added to the image that is restored.
-        tell: Called with a sentence, once, when the device ran out of memory.
+        log: Called with a sentence, once, when the device ran out of memory.
         name: Of the models, for messages.
         precision: Arithmetic of the networks, for messages.
     """
@@ -91,7 +91,7 @@ class Forward:
         augment: bool,
         halo: int,
         stride: int,
-        tell: Callable[[str], None],
+        log: Callable[[str], None],
         image: ImageInfo | None = None,
         residual: bool = False,
         name: str = "The model",
@@ -109,7 +109,7 @@ class Forward:
         )
         self._halo = halo
         self._stride = stride
-        self._tell = tell
+        self._log = log
         self._too_many: int | None = None  # windows times their pixels with which memory has run out
         self.device = backends[0].device
         self._streams: tuple[torch.cuda.Stream, torch.cuda.Stream] | None = None
@@ -205,7 +205,7 @@ class Forward:
                 return self._predict(windows, scales, kept, totals)
             except torch.OutOfMemoryError:
                 if self._too_many is None:
-                    self._tell(f"{self.device} is out of memory: going on with smaller batches and tiles.")
+                    self._log(f"{self.device} is out of memory: going on with smaller batches and tiles.")
                 self._too_many = pixels
             if self.device.type == "cuda":  # after the handler, which holds on to what had been allocated
                 torch.cuda.empty_cache()

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.inference.engine.forward import Forward, Pending
-from unetkit.inference.tiling.grid import Segment, Tile, TileGrid
+from unetkit.inference.tiling.grid import Tile, TileGrid, TileSpan
 from unetkit.inference.tiling.windows import measure_plane, read_window_with_holes
 from unetkit.io.base.contracts import ImageSource
 from unetkit.models.normalizer import Normalizer
@@ -208,7 +208,7 @@ def _assemble_bands(
                 del band  # as wide as the image: there should not be two
 
 
-def _clear_bad_tiles(band: NDArray[Any], plane: int, row: Segment, source: ImageSource) -> None:
+def _clear_bad_tiles(band: NDArray[Any], plane: int, row: TileSpan, source: ImageSource) -> None:
     """Make background of what could not be decoded. All windows that a band needs were read before it is complete."""
     for bad in source.bad_tiles:
         top, bottom = max(bad.y, row.core_start), min(bad.y + bad.height, row.core_stop)

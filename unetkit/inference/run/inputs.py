@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.files import open_image
 from unetkit.models.zoo import builtin_folder
@@ -33,7 +33,7 @@ SATURATED = 0.6
 
 
 def open_for(
-    path: Path, ensemble: Ensemble, reading: Reading, cached: int = CACHE_BYTES
+    path: Path, ensemble: Ensemble, reading: ReadOptions, cached: int = CACHE_BYTES
 ) -> tuple[ImageSource, tuple[str, ...]]:
     """Open an image for models.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.foundation.names import check_local
-from unetkit.inference.tiling.options import Result
+from unetkit.inference.tiling.options import OutputOptions
 from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, check_output, find_images, image_stem, is_folder
 
 
@@ -82,7 +82,7 @@ def list_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
     return list(dict.fromkeys(path for name in _named(images) for path in _expand(name)))
 
 
-def check_outputs(jobs: Sequence[Job], result: Path, written: Result) -> None:
+def check_outputs(jobs: Sequence[Job], result: Path, written: OutputOptions) -> None:
     """Check, as far as it can be seen before an image is opened, that the outputs can be written.
 
     Args:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.run.recipe import least_confidence, smallest_size
-from unetkit.inference.tiling.options import Result
+from unetkit.inference.tiling.options import OutputOptions
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.postprocess.class_labels import ClassLabels
 from unetkit.postprocess.components import CONNECTED
@@ -19,7 +19,7 @@ from unetkit.postprocess.labels import Labels
 
 
 def make_labels(
-    bands: Sequence[NDArray[np.uint8]], info: ImageInfo, ensemble: Ensemble, result: Result
+    bands: Sequence[NDArray[np.uint8]], info: ImageInfo, ensemble: Ensemble, result: OutputOptions
 ) -> Labels | ClassLabels:
     """Label the objects of what models predicted, the best way that these models know.
 

@@ -10,7 +10,7 @@ from unetkit.io.base.contracts import BadTile
 
 
 @dataclass(frozen=True)
-class Segmented:
+class SegmentOutcome:
     """One output of `segment`.
 
     Attributes:

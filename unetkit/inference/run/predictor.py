@@ -21,7 +21,7 @@ from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Forward, Kind
 from unetkit.inference.engine.pipeline import Reader, run_tiles
 from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid, round_up
-from unetkit.inference.tiling.options import Tiling
+from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tiling.windows import measure_plane, read_window
 from unetkit.inference.tuning.autotune import Tuner
 from unetkit.inference.tuning.device import choose_device, free_memory, keep_memory_small
@@ -51,7 +51,7 @@ class Predictor:
         pixels: Pixels that will be predicted, of all images.
         kind: What is predicted.
         threshold: Foreground probability from which a pixel is foreground; None for the models' own.
-        tell: Called with sentences about what happens.
+        log: Called with sentences about what happens.
 
     Attributes:
         plan: How it is done.
@@ -65,13 +65,13 @@ class Predictor:
     def __init__(
         self,
         ensemble: Ensemble,
-        tiling: Tiling,
+        tiling: TilingOptions,
         source: ImageSource,
         pixels: int,
         *,
         kind: Kind,
         threshold: float | None,
-        tell: Callable[[str], None],
+        log: Callable[[str], None],
     ) -> None:
         check_dtype(source.info)
         if kind == "restored":
@@ -80,13 +80,13 @@ class Predictor:
         self.ensemble = ensemble
         self._normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
         self._threshold = ensemble.threshold if threshold is None else threshold
-        self._tell = tell
+        self._log = log
         quantized = self._quantize(tiling, source)
         if quantized is not None and not quantized.backends:
             tiling = replace(tiling, precision="fp32", backend="openvino")
         self._tiling = tiling
         made = quantized.backends if quantized else []
-        tuner = Tuner(ensemble, source.info.dtype, tell, made, pixels * (ORIENTATIONS if tiling.tta else 1))
+        tuner = Tuner(ensemble, source.info.dtype, log, made, pixels * (ORIENTATIONS if tiling.tta else 1))
         self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner, tuner.recall, kind=kind)
         if quantized is not None:
             self.plan = replace(self.plan, why=f"{quantized.why}; {self.plan.why}")
@@ -200,7 +200,7 @@ class Predictor:
             augment=self._tiling.tta,
             halo=self.plan.halo,
             stride=self.ensemble.stride,
-            tell=self._tell,
+            log=self._log,
             image=image,
             residual=self.ensemble.specs[0].residual,
             name=self.ensemble.name,
@@ -214,7 +214,7 @@ class Predictor:
             for segmenter in self.ensemble.segmenters
         ]
 
-    def _quantize(self, tiling: Tiling, source: ImageSource) -> Quantization | None:
+    def _quantize(self, tiling: TilingOptions, source: ImageSource) -> Quantization | None:
         """Put the models in int8 if that is asked for, and tell if it is refused."""
         if tiling.precision != "int8":
             return None
@@ -222,11 +222,11 @@ class Predictor:
         with CREATING:
             quantized = quantize_models(self.ensemble, source, self._threshold)
         if not quantized.backends:
-            self._tell(f"{quantized.why[0].upper()}{quantized.why[1:]}: fp32 instead.")
+            self._log(f"{quantized.why[0].upper()}{quantized.why[1:]}: fp32 instead.")
         return quantized
 
 
-def _check_restoring(tiling: Tiling) -> None:
+def _check_restoring(tiling: TilingOptions) -> None:
     """Raise a ConfigError for choices that would harm a restored image."""
     if tiling.skip_empty:
         raise ConfigError("skip_empty leaves holes in a restored image.", "Leave it out.")
@@ -234,7 +234,7 @@ def _check_restoring(tiling: Tiling) -> None:
         raise ConfigError("int8 is checked on masks, and a restored image has none.", "Use --precision fp32.")
 
 
-def say_nothing(sentence: str) -> None:
+def log_nothing(sentence: str) -> None:
     """Tell nobody."""
 
 

@@ -14,10 +14,10 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.foundation.names import printable
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import layout
-from unetkit.inference.tiling.options import CONFIDENCE, WITHOUT_MASK, Output, Result, Tiling
-from unetkit.inference.tuning.plan import Plan
+from unetkit.inference.tiling.options import CONFIDENCE, WITHOUT_MASK, Output, OutputOptions, TilingOptions
+from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.io.base.contracts import ImageInfo, OutputSpec
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import image_stem
 from unetkit.models.zoo import short_name
 
@@ -31,10 +31,10 @@ METHODS = ("tta", "skip_empty")
 def describe_output(
     info: ImageInfo,
     ensemble: Ensemble,
-    plan: Plan | None,
-    reading: Reading,
-    tiling: Tiling,
-    result: Result,
+    plan: ExecutionPlan | None,
+    reading: ReadOptions,
+    tiling: TilingOptions,
+    result: OutputOptions,
     notes: tuple[tuple[str, str], ...] = (),
 ) -> OutputSpec:
     """Describe the output for an image, with what made it and more `notes`; labels as if there were many.
@@ -69,12 +69,12 @@ def describe_output(
     )
 
 
-def smallest_size(info: ImageInfo, ensemble: Ensemble, result: Result) -> int:
+def smallest_size(info: ImageInfo, ensemble: Ensemble, result: OutputOptions) -> int:
     """Return below how many pixels objects are left out of labels: what the user says, or else the models."""
     return ensemble.smallest_object(info.pixel_size_um) if result.min_size is None else result.min_size
 
 
-def least_confidence(ensemble: Ensemble, result: Result) -> float | None:
+def least_confidence(ensemble: Ensemble, result: OutputOptions) -> float | None:
     """Return below which confidence objects are left out of labels; None where the models tell none.
 
     Raises:
@@ -90,7 +90,12 @@ def least_confidence(ensemble: Ensemble, result: Result) -> float | None:
 
 
 def describe_job(
-    info: ImageInfo, ensemble: Ensemble, plan: Plan, reading: Reading, tiling: Tiling, result: Result
+    info: ImageInfo,
+    ensemble: Ensemble,
+    plan: ExecutionPlan,
+    reading: ReadOptions,
+    tiling: TilingOptions,
+    result: OutputOptions,
 ) -> dict[str, Any]:
     """Return all that decides what comes out, which a resumed run must have in common with the one that was stopped."""
     image = Path(info.name)
@@ -111,7 +116,12 @@ def describe_job(
 
 
 def _notes(
-    info: ImageInfo, ensemble: Ensemble, plan: Plan | None, reading: Reading, tiling: Tiling, result: Result
+    info: ImageInfo,
+    ensemble: Ensemble,
+    plan: ExecutionPlan | None,
+    reading: ReadOptions,
+    tiling: TilingOptions,
+    result: OutputOptions,
 ) -> tuple[tuple[str, str], ...]:
     """Return what made an output; `command` is one that makes it again."""
     words = ["unetkit", "segment", Path(info.name).name, "RESULT", "--model"]
@@ -140,7 +150,7 @@ def _notes(
     )
 
 
-def _planned(plan: Plan) -> dict[str, Any]:
+def _planned(plan: ExecutionPlan) -> dict[str, Any]:
     return {name: getattr(plan, name) for name in PLANNED} | {"device": str(plan.device)}
 
 

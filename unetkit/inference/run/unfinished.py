@@ -11,7 +11,7 @@ from typing import Any
 from unetkit.foundation.atomic import unfinished_file
 from unetkit.foundation.errors import ModelError
 from unetkit.inference.engine.ensemble import Ensemble
-from unetkit.inference.tiling.options import Result, Tiling
+from unetkit.inference.tiling.options import OutputOptions, TilingOptions
 from unetkit.inference.tuning.device import choose_device
 from unetkit.io.writing.resume_store import BandStore, read_job
 
@@ -19,12 +19,12 @@ Bands = BandStore | list[Any]
 """Bands in a file, or in memory where there is one only."""
 
 
-def starts_anew(written: Result) -> bool:
+def starts_anew(written: OutputOptions) -> bool:
     """Whether what an earlier run left unfinished is replaced, and not gone on with."""
     return written.overwrite and not written.resume
 
 
-def pin_choices(tiling: Tiling, ensemble: Ensemble, results: Iterable[Path]) -> Tiling:
+def pin_choices(tiling: TilingOptions, ensemble: Ensemble, results: Iterable[Path]) -> TilingOptions:
     """Return the choices with what "auto" chose in the run that is gone on with.
 
     Args:
@@ -43,7 +43,7 @@ def pin_choices(tiling: Tiling, ensemble: Ensemble, results: Iterable[Path]) -> 
 
 @contextmanager
 def kept_bands(
-    result: Path, job: dict[str, Any], count: int, written: Result, tell: Callable[[str], None]
+    result: Path, job: dict[str, Any], count: int, written: OutputOptions, log: Callable[[str], None]
 ) -> Iterator[Bands]:
     """Keep the bands that are done beside an output until it is whole; an image of one band needs no file.
 
@@ -55,7 +55,7 @@ def kept_bands(
         job: All that decides what the bands hold.
         count: Number of bands.
         written: The user's choices.
-        tell: Called with sentences about what happens.
+        log: Called with sentences about what happens.
 
     Raises:
         OutputError: The bands that are there are of another job, or bands cannot be read or written.
@@ -66,12 +66,12 @@ def kept_bands(
         yield []
         return
     if there and starts_anew(written):
-        tell(f"{path}, which an earlier run left, is replaced, as --overwrite says.")
+        log(f"{path}, which an earlier run left, is replaced, as --overwrite says.")
     elif there and read_job(path) is None:
-        tell(f"{path}, which an earlier run left, holds nothing that can be read, and is replaced.")
+        log(f"{path}, which an earlier run left, holds nothing that can be read, and is replaced.")
     store = BandStore.create(path, job) if starts_anew(written) else BandStore.resume(path, job)
     if len(store):
-        tell(
+        log(
             f"{path} holds {len(store)} of {count} rows of tiles: going on from there. Parts of them that were "
             "skipped or could not be decoded are not listed again."
         )
@@ -83,10 +83,10 @@ def kept_bands(
     except BaseException as error:  # Ctrl-C, too
         if len(store):
             store.close()
-            tell(f"What is done is kept in {path}: the same command with --resume goes on from there.")
+            log(f"What is done is kept in {path}: the same command with --resume goes on from there.")
         else:
             store.remove()
             if isinstance(error, KeyboardInterrupt):
-                tell("Stopped before the first row of tiles was done: nothing is left to go on from.")
+                log("Stopped before the first row of tiles was done: nothing is left to go on from.")
         raise
     store.remove()

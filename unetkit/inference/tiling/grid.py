@@ -19,7 +19,7 @@ from unetkit.foundation.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Segment:
+class TileSpan:
     """One tile along one axis, in pixels of the image.
 
     Attributes:
@@ -47,8 +47,8 @@ class Segment:
 class Tile:
     """One tile: its place along both axes."""
 
-    row: Segment
-    column: Segment
+    row: TileSpan
+    column: TileSpan
 
     @property
     def inner(self) -> tuple[slice, slice]:
@@ -71,8 +71,8 @@ class TileGrid:
     height: int
     width: int
     window: tuple[int, int]
-    rows: tuple[Segment, ...]
-    columns: tuple[Segment, ...]
+    rows: tuple[TileSpan, ...]
+    columns: tuple[TileSpan, ...]
 
     def __iter__(self) -> Iterator[Tile]:
         """Iterate over the tiles row by row."""
@@ -132,18 +132,18 @@ def round_up(length: int, multiple: int) -> int:
     return -(-length // multiple) * multiple
 
 
-def _split(length: int, tile: int, halo: int, stride: int) -> tuple[int, tuple[Segment, ...]]:
+def _split(length: int, tile: int, halo: int, stride: int) -> tuple[int, tuple[TileSpan, ...]]:
     """Lay tiles along one axis; return the size of their windows and the tiles."""
     padded = round_up(length, stride)
     if padded <= tile:
-        return padded, (Segment(0, 0, length),)
+        return padded, (TileSpan(0, 0, length),)
     count = -(-(padded - 2 * halo) // (tile - 2 * halo))
     size = round_up(-(-(padded + 2 * halo * (count - 1)) // count), stride)
-    segments: list[Segment] = []
+    segments: list[TileSpan] = []
     core_start = 0
     while core_start < length:
         start = min(len(segments) * (size - 2 * halo), padded - size)
         core_stop = length if start + size == padded else start + size - halo
-        segments.append(Segment(start, core_start, core_stop))
+        segments.append(TileSpan(start, core_start, core_stop))
         core_start = core_stop
     return size, tuple(segments)

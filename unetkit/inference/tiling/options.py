@@ -25,7 +25,7 @@ MEMORY_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True)
-class Tiling:
+class TilingOptions:
     """How images are cut and predicted.
 
     Args:
@@ -77,7 +77,7 @@ validation images of the 2018 Data Science Bowl."""
 
 
 @dataclass(frozen=True)
-class Result:
+class OutputOptions:
     """What is written.
 
     Args:
@@ -157,8 +157,8 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ConfigError(f"{name}: '{value}' is not possible.", f"Use {', '.join(choices[:-1])} or {choices[-1]}.")
 
 
-USUAL_TILING = Tiling()
+USUAL_TILING = TilingOptions()
 """All choices left open."""
 
-MASK = Result()
+MASK = OutputOptions()
 """A mask, with the model's threshold."""

@@ -24,7 +24,7 @@ from unetkit.foundation.errors import UnetkitError
 from unetkit.foundation.user_cache import user_cache
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tuning.device import describe_device
-from unetkit.inference.tuning.plan import DEFAULT_TILE, Plan, usual_plan
+from unetkit.inference.tuning.plan import DEFAULT_TILE, ExecutionPlan, usual_plan
 
 SHARE = 0.05
 """Share of the time of a job, as it is estimated, that trying may take, with what puts a model on a backend."""
@@ -56,18 +56,18 @@ class Tuner:
     Attributes:
         ensemble: The models; the first is timed.
         dtype: Type of the raw pixels.
-        tell: Called with what is going on.
+        log: Called with what is going on.
         quantized: The models in int8, where plans are in it.
         pixels: Pixels of the job, times the orientations in which each is predicted.
     """
 
     ensemble: Ensemble
     dtype: np.dtype[np.generic]
-    tell: Callable[[str], None]
+    log: Callable[[str], None]
     quantized: Sequence[Backend] = ()
     pixels: int = 0
 
-    def __call__(self, plans: list[Plan]) -> Plan:
+    def __call__(self, plans: list[ExecutionPlan]) -> ExecutionPlan:
         """Return the fastest plan of those for which there was time."""
         known = self._recall(plans, similar=False)
         known = known if known and known.choose(plans, "") else None
@@ -86,7 +86,7 @@ class Tuner:
             _remember(self._key(plans, similar=similar), found)
         return found.choose(plans, f"found in {search.spent():.1f} s") or usual_plan(plans)
 
-    def recall(self, plans: list[Plan], similar: bool) -> Plan | None:
+    def recall(self, plans: list[ExecutionPlan], similar: bool) -> ExecutionPlan | None:
         """Return which of the plans was found to be the fastest before, if any; None if some are still to be tried.
 
         Args:
@@ -99,16 +99,16 @@ class Tuner:
             return None
         return known.choose(plans, "as measured before")
 
-    def _recall(self, plans: list[Plan], similar: bool) -> Found | None:
+    def _recall(self, plans: list[ExecutionPlan], similar: bool) -> Found | None:
         return _recall(self._key(plans, similar=similar))
 
-    def create(self, plan: Plan) -> Backend:
+    def create(self, plan: ExecutionPlan) -> Backend:
         """Put the first model on the backend of a plan."""
         if plan.precision == "int8":
             return self.quantized[0]
         return open_session(plan.backend, self.ensemble.segmenters[0], plan.device, plan.precision)
 
-    def forget(self, plans: list[Plan], best: Plan | None) -> None:
+    def forget(self, plans: list[ExecutionPlan], best: ExecutionPlan | None) -> None:
         """Let go of the model on the backends of plans, but for the best, where the run that follows uses it."""
         for plan in plans:
             uses = (
@@ -119,7 +119,7 @@ class Tuner:
             if plan.precision != "int8" and not uses:
                 close_session(plan.backend, self.ensemble.segmenters[0], plan.device, plan.precision)
 
-    def time(self, plan: Plan, backend: Backend) -> float:
+    def time(self, plan: ExecutionPlan, backend: Backend) -> float:
         """Return the seconds that a batch of tiles inside an image takes, after a first one."""
         channels = self.ensemble.channels
         kind = torch.float32 if self.dtype.kind == "f" or self.dtype.itemsize > 2 else torch.uint8
@@ -136,7 +136,7 @@ class Tuner:
         backend.release()  # memory is for one
         return min(seconds[1:])
 
-    def _key(self, plans: list[Plan], *, similar: bool = False) -> str:
+    def _key(self, plans: list[ExecutionPlan], *, similar: bool = False) -> str:
         """Return what a choice holds for: this machine, these models, these versions, and plans like these.
 
         Which tiles the memory allows changes a little from run to run: only about how large they may be counts, and not
@@ -181,7 +181,7 @@ class Found:
     tried: tuple[str, ...]
     rates: str
 
-    def choose(self, plans: list[Plan], when: str) -> Plan | None:
+    def choose(self, plans: list[ExecutionPlan], when: str) -> ExecutionPlan | None:
         """Return the plan among these that is like the fastest one; None if there is none."""
         usable = [
             plan
@@ -194,7 +194,7 @@ class Found:
         return chosen and replace(chosen, why=f"{self.rates}; {when}{rest}")
 
 
-def _untried(plans: list[Plan], known: Found | None) -> list[str]:
+def _untried(plans: list[ExecutionPlan], known: Found | None) -> list[str]:
     """Return the names of what is to be tried: each backend, in `ORDER`, then larger tiles than the best so far."""
     tried = known.tried if known is not None else ()
     timed = [int(name.rpartition(" ")[2]) for name in tried if name.startswith(TILES_OF)]
@@ -213,7 +213,7 @@ class _Search:
         known: What an earlier search gave.
     """
 
-    def __init__(self, tuner: Tuner, plans: list[Plan], known: Found | None) -> None:
+    def __init__(self, tuner: Tuner, plans: list[ExecutionPlan], known: Found | None) -> None:
         self._start = perf_counter()
         self._tuner = tuner
         self._plans = plans
@@ -247,9 +247,7 @@ class _Search:
         told = False
         while (name := self.affordable()) is not None:
             if not told:
-                self._tuner.tell(
-                    "Trying what is fastest on this machine, for a small part of the time that this takes."
-                )
+                self._tuner.log("Trying what is fastest on this machine, for a small part of the time that this takes.")
                 told = True
             self._untried.remove(name)
             self._tried.append(name)
@@ -306,18 +304,18 @@ class _Search:
         each = 2 * (1 + TIMED_RUNS) / self._speed
         return max((size for size in sizes if _pixels(self._at(name, size)) * each <= left), default=sizes[0])
 
-    def _at(self, backend: str, tile: int) -> Plan:
+    def _at(self, backend: str, tile: int) -> ExecutionPlan:
         """Return the plan of a backend with a tile, or with the next smaller one that it has, or with its smallest."""
         own = sorted((plan for plan in self._plans if plan.backend == backend), key=lambda plan: plan.tile)
         return next((plan for plan in reversed(own) if plan.tile <= tile), own[0])
 
 
-def _pixels(plan: Plan) -> int:
+def _pixels(plan: ExecutionPlan) -> int:
     """Return the pixels of a batch of windows."""
     return plan.batch * plan.tile**2
 
 
-def _kept(plan: Plan) -> int:
+def _kept(plan: ExecutionPlan) -> int:
     """Return the pixels of a batch of windows that are kept."""
     return plan.batch * (plan.tile - 2 * plan.halo) ** 2
 

@@ -15,7 +15,7 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Kind, layout
 from unetkit.inference.tiling.grid import check_tile, round_up
-from unetkit.inference.tiling.options import Tiling
+from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tuning.device import cache_bytes, choose_device, free_memory
 from unetkit.inference.tuning.memory import Footprint, measure_features, pixel_bytes
 from unetkit.io.base.contracts import ImageInfo
@@ -44,7 +44,7 @@ CANDIDATES: dict[str, tuple[BackendName, ...]] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExecutionPlan:
     """How a run is done.
 
     Attributes:
@@ -72,23 +72,23 @@ class Plan:
         )
 
 
-Tune = Callable[[list[Plan]], Plan]
+Tune = Callable[[list[ExecutionPlan]], ExecutionPlan]
 """Picks the fastest of some plans by trying them."""
 
-Recall = Callable[[list[Plan], bool], Plan | None]
+Recall = Callable[[list[ExecutionPlan], bool], ExecutionPlan | None]
 """Returns which of some plans was found to be the fastest before, if any: among these or, if told so, similar ones."""
 
 
 def make_plan(
     ensemble: Ensemble,
-    tiling: Tiling,
+    tiling: TilingOptions,
     info: ImageInfo,
     pixels: int,
     tune: Tune,
     recall: Recall,
     *,
     kind: Kind,
-) -> Plan:
+) -> ExecutionPlan:
     """Choose what the user left open.
 
     Args:
@@ -112,7 +112,7 @@ def make_plan(
     footprint = measure_footprint(ensemble, info, halo, precision, kind)
     own = info.planes * info.height * info.width
     plans = [
-        Plan(device, backend, precision, tile, halo, batch)
+        ExecutionPlan(device, backend, precision, tile, halo, batch)
         for backend in backends
         for tile in _tiles(tiling, None if pixels > own else info, halo, ensemble.stride)
         for batch in (BATCHES[device.type] if tiling.batch == "auto" else (tiling.batch,))
@@ -162,7 +162,7 @@ def measure_footprint(ensemble: Ensemble, info: ImageInfo, halo: int, precision:
     )
 
 
-def needed_memory(plan: Plan, footprint: Footprint, info: ImageInfo, budget: int | None) -> int:
+def needed_memory(plan: ExecutionPlan, footprint: Footprint, info: ImageInfo, budget: int | None) -> int:
     """Return the bytes that a run takes on its device: on a CPU of the process, beside what that has used before.
 
     Args:
@@ -178,7 +178,7 @@ def needed_memory(plan: Plan, footprint: Footprint, info: ImageInfo, budget: int
     return network + decoded + footprint.pipeline(plan.tile, plan.batch, info.height, info.width)
 
 
-def _choose_precision(tiling: Tiling, device: torch.device, kind: Kind) -> Precision:
+def _choose_precision(tiling: TilingOptions, device: torch.device, kind: Kind) -> Precision:
     if tiling.precision != "auto":
         return tiling.precision
     if kind == "restored":  # 16 bits hold fewer levels than many images have
@@ -188,7 +188,7 @@ def _choose_precision(tiling: Tiling, device: torch.device, kind: Kind) -> Preci
     return "fp32"
 
 
-def _choose_backends(tiling: Tiling, device: torch.device, precision: Precision) -> list[BackendName]:
+def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Precision) -> list[BackendName]:
     """Return the backends that come into question."""
     if tiling.backend != "auto":
         check_backend(tiling.backend, device, precision)
@@ -200,7 +200,7 @@ def _choose_backends(tiling: Tiling, device: torch.device, precision: Precision)
     return chosen
 
 
-def _tiles(tiling: Tiling, info: ImageInfo | None, halo: int, stride: int) -> list[int]:
+def _tiles(tiling: TilingOptions, info: ImageInfo | None, halo: int, stride: int) -> list[int]:
     """Return the tiles that come into question: of a single image none larger than it takes to hold it."""
     if tiling.tile != "auto":
         return [tiling.tile]
@@ -213,8 +213,8 @@ def _tiles(tiling: Tiling, info: ImageInfo | None, halo: int, stride: int) -> li
 
 
 def _fitting(
-    plans: list[Plan], footprint: Footprint, tiling: Tiling, info: ImageInfo, ensemble: Ensemble
-) -> Iterator[Plan]:
+    plans: list[ExecutionPlan], footprint: Footprint, tiling: TilingOptions, info: ImageInfo, ensemble: Ensemble
+) -> Iterator[ExecutionPlan]:
     """Yield the plans that fit into memory; of several batches of a tile the largest.
 
     Raises:
@@ -223,10 +223,10 @@ def _fitting(
     device = plans[0].device
     free = free_memory(device, tiling.memory_bytes)
 
-    def need(plan: Plan) -> int:
+    def need(plan: ExecutionPlan) -> int:
         return needed_memory(plan, footprint, info, tiling.memory_bytes)
 
-    fitting: set[Plan] = set()
+    fitting: set[ExecutionPlan] = set()
     for backend, batch in {(plan.backend, plan.batch) for plan in plans}:
         by_tile = [plan for plan in plans if (plan.backend, plan.batch) == (backend, batch)]
         fitting.update(by_tile[: bisect_right(by_tile, free, key=need)])  # measuring takes time: not for all
@@ -246,7 +246,7 @@ def _fitting(
         yield min(plans, key=lambda plan: (plan.tile, plan.batch))
 
 
-def usual_plan(plans: list[Plan]) -> Plan:
+def usual_plan(plans: list[ExecutionPlan]) -> ExecutionPlan:
     """Return the plan that is taken without trying: of PyTorch, which takes no time to begin, with a usual tile."""
     names = [plan.backend for plan in plans]
     own = [plan for plan in plans if plan.backend == ("torch" if "torch" in names else names[0])]

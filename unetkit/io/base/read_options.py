@@ -19,7 +19,7 @@ Stain = Literal["hematoxylin", "eosin", "dab"]
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """What to read of a file that holds more than one image, or more than is wanted.
 
     Attributes:
@@ -132,5 +132,5 @@ def _show(value: str | Sequence[int | str]) -> str:
     return value if isinstance(value, str) else ",".join(str(part) for part in value)
 
 
-WHOLE = Reading()
+WHOLE = ReadOptions()
 """The first image of a file, at full resolution, with all that it holds."""

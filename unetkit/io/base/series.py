@@ -1,4 +1,4 @@
-"""The images in a file and the levels of each: what there is, and which of it a `Reading` means."""
+"""The images in a file and the levels of each: what there is, and which of it a `ReadOptions` means."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.base.units import LARGEST_PIXEL_UM, SMALLEST_PIXEL_UM, UM_PER_INCH
 
 PixelSize = tuple[float, float]
@@ -78,7 +78,7 @@ def pick_series(count: int, number: int | None, describe: Callable[[int], Series
     raise ImageError(f"{name} has no series {number}.", f"Choose one of: {', '.join(known)}{more}.")
 
 
-def pick_level(levels: Sequence[Level], reading: Reading, name: str, stated: str = "") -> int:
+def pick_level(levels: Sequence[Level], reading: ReadOptions, name: str, stated: str = "") -> int:
     """Return the number of the level to read: the one asked for, or the coarsest that is as fine as the pixel size.
 
     Args:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.io.base.contracts import ImageInfo, ImageSource
-from unetkit.io.base.read_options import Reading
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.base.stored import AS_SEEN, Encoding
 from unetkit.io.files import open_image
 from unetkit.io.masks.colours import is_plain_palette, read_colours, read_palette
@@ -107,7 +107,7 @@ PLAIN_NUMBERS = Meaning("numbers", "", AS_SEEN, AsIs())
 
 def open_mask(path: str | Path, axes: str | None = None) -> ImageSource:
     """Open a mask as it is stored, see `open_image`."""
-    return open_image(path, Reading(axes=axes), as_stored=True)
+    return open_image(path, ReadOptions(axes=axes), as_stored=True)
 
 
 def read_mask_info(path: str | Path) -> ImageInfo:

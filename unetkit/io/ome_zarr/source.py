@@ -14,7 +14,7 @@ from unetkit.foundation.errors import ImageError
 from unetkit.io.base.arrays import ArraySource, check_axes
 from unetkit.io.base.channels import pick_channels
 from unetkit.io.base.contracts import BadTile, ImageInfo
-from unetkit.io.base.read_options import WHOLE, Reading, parse_channels
+from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.decoding.chunked import ChunkedArray
@@ -42,7 +42,7 @@ class OmeZarrSource:
             channels, or `axes` does not fit it.
     """
 
-    def __init__(self, path: str | Path, reading: Reading = WHOLE, *, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, path: str | Path, reading: ReadOptions = WHOLE, *, cache_bytes: int = CACHE_BYTES) -> None:
         name = str(path)
         images = find_images(Path(path))
         usual, remarks = choose_image(images)

@@ -16,7 +16,7 @@ from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.axes import name_axes
 from unetkit.io.base.channels import name_colours, pick_channels
 from unetkit.io.base.contracts import BadTile, ImageInfo
-from unetkit.io.base.read_options import WHOLE, Reading, parse_channels
+from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series, scale_pixel_size
 from unetkit.io.base.stored import AS_SEEN, Encoding
 from unetkit.io.decoding.cache import CACHE_BYTES
@@ -68,7 +68,7 @@ class TiffSource:
     def __init__(
         self,
         path: str | Path,
-        reading: Reading = WHOLE,
+        reading: ReadOptions = WHOLE,
         *,
         as_stored: bool = False,
         cache_bytes: int = CACHE_BYTES,
@@ -124,7 +124,7 @@ class TiffSource:
         self._file.close()
 
     def _interpret(
-        self, series: TiffPageSeries, axes: str, reading: Reading, as_stored: bool, names: Sequence[str]
+        self, series: TiffPageSeries, axes: str, reading: ReadOptions, as_stored: bool, names: Sequence[str]
     ) -> None:
         """Settle which of the stored channels are read, and by which palette they become colours."""
         stored = ArraySource(self._array, axes, self._name).info.channels
