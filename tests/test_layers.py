@@ -119,8 +119,8 @@ def test_what_is_no_network_imports_no_torch(module: str) -> None:
     assert not loaded_by(f"import unetkit.{module}") & {"torch", "lightning", "albumentations"}
 
 
-def test_zarr_is_imported_only_when_one_is_opened() -> None:
-    assert "zarr" not in loaded_by("import unetkit.io.files")
+def test_the_libraries_of_formats_are_imported_only_when_a_file_is_opened() -> None:
+    assert not loaded_by("import unetkit.io.files") & {"tifffile", "zarr"}
 
 
 def test_what_to_read_is_said_without_numpy() -> None:

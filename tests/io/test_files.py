@@ -10,7 +10,8 @@ from PIL import Image
 from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.base.read_options import ReadOptions
-from unetkit.io.files import create_sink, find_images, image_stem, is_folder, list_series, open_image
+from unetkit.io.files import check_output, create_sink, find_images, image_stem, list_series, open_image
+from unetkit.io.formats import is_folder
 from unetkit.io.raster import PngSink
 from unetkit.io.tiff.sink import TiffSink
 
@@ -74,8 +75,16 @@ def test_the_suffix_decides_how_an_output_is_written(tmp_path):
 def test_outputs_that_cannot_be_written_are_refused_at_once(tmp_path, name, spec, problem):
     (tmp_path / "there.tif").touch()
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match=problem):
-        create_sink(tmp_path / name, spec)
+    for check in (create_sink, check_output):
+        with pytest.raises(OutputError, match=problem):
+            check(tmp_path / name, spec, overwrite=False)
+
+
+def test_an_output_can_be_checked_before_what_is_in_it_is_known(tmp_path):
+    for name in ("a.tif", "a.zarr", "a.png"):
+        check_output(tmp_path / name, overwrite=False)
+        check_output(tmp_path / name, MASK, overwrite=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_overwrite_replaces_only_when_the_new_file_is_whole(tmp_path):

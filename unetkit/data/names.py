@@ -8,7 +8,9 @@ from itertools import product
 from pathlib import Path
 
 from unetkit.foundation.errors import DataError
-from unetkit.io.files import IMAGE_SUFFIXES, image_stem
+from unetkit.io.base.format import ends_with
+from unetkit.io.files import image_stem
+from unetkit.io.formats import IMAGE_SUFFIXES
 
 MASK_WORDS = (
     *("cp_masks", "masks", "mask", "labels", "label", "labelled", "labeled", "label_image", "seg", "segmentation"),
@@ -66,7 +68,7 @@ def _names(path: Path, pattern: re.Pattern[str]) -> list[str]:
     found = pattern.match(stem)
     names = [stem] if found is None else [stem, found["after"] or found["before"]]
     last = names[-1]
-    if Path(last).suffix.lower() in IMAGE_SUFFIXES:  # cells.tif_mask.png
+    if ends_with(Path(last), IMAGE_SUFFIXES):  # cells.tif_mask.png
         names.append(image_stem(last))
     return names
 

@@ -15,7 +15,8 @@ from unetkit.foundation.errors import DataError, ImageError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
 from unetkit.io.base.read_options import ReadOptions
-from unetkit.io.files import find_images, image_stem, is_folder, open_image
+from unetkit.io.files import find_images, image_stem, open_image
+from unetkit.io.formats import is_folder
 from unetkit.io.masks.meaning import read_mask_info
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "raw")

@@ -15,9 +15,6 @@ from filelock import FileLock, Timeout
 from unetkit.foundation.errors import OutputError
 from unetkit.foundation.names import check_local
 
-ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
-"""Of which one is in the folder of every Zarr, of version 3 or 2."""
-
 UNFINISHED_SUFFIX = ".unfinished"
 """Ends the name of the file beside an output that keeps what is done until all is."""
 
@@ -177,28 +174,20 @@ def check_target(path: Path, overwrite: bool) -> None:
     """
     if path.is_dir():
         raise OutputError(f"The output {path} is a folder.", "Give the name of a file.")
-    _check_place(path, overwrite)
+    check_place(path, overwrite)
 
 
-def check_zarr_target(path: Path, overwrite: bool, *, make: bool = False) -> None:
-    """Check that a Zarr folder can be written, and that what it replaces is one and not some other folder.
+def check_place(path: Path, overwrite: bool, *, make: bool = False) -> None:
+    """Check that an output, a file or a folder, can be made where it is to lie.
 
     Args:
-        path: The Zarr.
+        path: The output.
         overwrite: Whether an existing one may be replaced.
         make: Whether the folder that it lies in will be made if it is missing.
 
     Raises:
-        OutputError: The folder exists and `overwrite` is not set or it holds no Zarr, or the place cannot be written.
+        OutputError: It exists and `overwrite` is not set, or its folder is missing or not writable.
     """
-    if path.exists() and not any((path / name).is_file() for name in ZARR_FILES):
-        raise OutputError(
-            f"The output {path} exists and is no Zarr.", "Choose another name: only a Zarr can be replaced by one."
-        )
-    _check_place(path, overwrite, make=make)
-
-
-def _check_place(path: Path, overwrite: bool, *, make: bool = False) -> None:
     check_local(path)
     if path.exists() and not overwrite:
         raise OutputError(f"The output {path} exists.", "Pass --overwrite or choose another name.")

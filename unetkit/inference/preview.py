@@ -18,7 +18,7 @@ from unetkit.inference.tuning.device import choose_device, resident_memory
 from unetkit.inference.tuning.plan import ExecutionPlan, measure_footprint, needed_memory
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.base.read_options import ReadOptions
-from unetkit.io.files import create_sink
+from unetkit.io.files import check_output
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def preview(
         plan, grid = predictor.plan, predictor.grid(info)
         spec = describe_output(info, ensemble, plan, reading, tiling, written)
         if job.result == result or result.is_dir():  # a folder that is missing would be made
-            create_sink(job.result, spec, overwrite=written.overwrite or written.resume)
+            check_output(job.result, spec, overwrite=written.overwrite or written.resume)
         seconds = predictor.time_tile(source) * len(grid) * info.planes * len(jobs)
     footprint = measure_footprint(ensemble, info, plan.halo, plan.precision, ensemble.kind(written.output))
     folder = next(parent for parent in job.result.resolve().parents if parent.is_dir())

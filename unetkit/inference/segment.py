@@ -37,7 +37,7 @@ from unetkit.inference.tiling.options import WITHOUT_MASK, OutputOptions, Tiling
 from unetkit.inference.tuning.device import cache_bytes, choose_device
 from unetkit.io.base.contracts import ImageInfo, ImageSource, OutputSpec
 from unetkit.io.base.read_options import ReadOptions
-from unetkit.io.files import create_sink
+from unetkit.io.files import check_output, create_sink
 from unetkit.io.ome_zarr.labels import find_label_place, register_label
 from unetkit.io.writing.resume_store import kept_and_new
 from unetkit.models.image_head import ImageClassifier
@@ -219,7 +219,7 @@ class SegmentRun:
             spec = self._describe(info, predictor, classes)
             if folder is not None:
                 make_folder(folder)
-            create_sink(job.result, spec, overwrite=self.written.overwrite)  # what is not possible is an error now
+            check_output(job.result, spec, overwrite=self.written.overwrite)  # what is not possible is an error now
             if find_label_place(job.result) is not None:
                 make_folder(job.result.parent)
             pixels = info.planes * info.height * info.width

@@ -5,45 +5,32 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from unetkit.foundation.atomic import check_target, check_zarr_target
+from unetkit.foundation.atomic import check_target
 from unetkit.foundation.errors import ImageError, OutputError
-from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import ImageSink, ImageSource, OutputSpec
+from unetkit.io.base.format import Format, Writer
 from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_region
 from unetkit.io.base.series import Level, Series
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.foreign import refuse_foreign, refuse_overview, unknown_format
-from unetkit.io.ome_zarr.labels import find_label_place
-from unetkit.io.ome_zarr.sink import OmeZarrSink
-from unetkit.io.raster import PngSink, RasterSource
-from unetkit.io.tiff.sink import TiffSink
-from unetkit.io.tiff.source import TiffSource, list_tiff_series
+from unetkit.io.formats import (
+    FOLDER_SUFFIXES,
+    USUAL_SUFFIXES,
+    format_of,
+    format_of_output,
+    is_image_by_name,
+    output_suffixes,
+)
 from unetkit.io.views.orientation import make_upright
 from unetkit.io.views.region import RegionSource
 from unetkit.io.views.rescale import RescaledSource
 from unetkit.io.views.stain import StainSource
 
-COMMON_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
-SLIDE_SUFFIXES = (".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".avs", ".zif", ".ptif", ".ptiff")
-OTHER_TIFF_SUFFIXES = (".btf", ".tf2", ".tf8", ".lsm", ".stk", ".qpi", ".pcoraw")
-
-IMAGE_SUFFIXES = (*COMMON_SUFFIXES, *SLIDE_SUFFIXES, *OTHER_TIFF_SUFFIXES)
-"""Suffixes (lower case) of the files that `find_images` takes for images."""
-
-ZARR_SUFFIX = ".zarr"
-ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-"""Files of which a Zarr has at least one."""
-
-TIFF_SUFFIXES = (".tif", ".tiff")
-
-RASTER_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
-TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
 
 def open_image(
     path: str | Path, reading: ReadOptions = WHOLE, *, as_stored: bool = False, cache_bytes: int = CACHE_BYTES
 ) -> ImageSource:
-    """Open a TIFF, PNG or JPEG file or an OME-Zarr; its content decides which, not its suffix.
+    """Open an image: TIFF, PNG, JPEG, OME-Zarr or a format of `unetkit.io.formats`, as its content says.
 
     Args:
         path: The file, or the folder of an OME-Zarr.
@@ -57,7 +44,8 @@ def open_image(
     Raises:
         ImageError: The file is missing, empty, truncated, no image, or `reading` does not fit it.
     """
-    source = make_upright(_open_stored(Path(path), reading, as_stored, cache_bytes))
+    path = Path(path)
+    source = make_upright(_recognise(path).open(path, reading, as_stored=as_stored, cache_bytes=cache_bytes))
     try:
         if reading.pixel_size is not None:
             source = RescaledSource(source, reading.pixel_size)
@@ -77,44 +65,14 @@ def list_series(path: str | Path) -> tuple[Series, ...]:
         ImageError: The file is missing, empty, truncated or no image.
     """
     path = Path(path)
-    if is_zarr(path):
-        from unetkit.io.ome_zarr.source import list_zarr_series
-
-        return list_zarr_series(path)
-    refuse_overview(path)
-    if _read_signature(path).startswith(TIFF_SIGNATURES):
-        return list_tiff_series(path)
+    found = _recognise(path)
+    if found.list_series is not None:
+        return found.list_series(path)
     with closing(open_image(path)) as source:
         info = source.info
         return (
             Series("", info.axes, info.shape, str(info.dtype), (Level(info.height, info.width, info.pixel_size_um),)),
         )
-
-
-def is_zarr(path: str | Path) -> bool:
-    """Return whether a folder is a Zarr, or says so by its name, rather than a folder of images."""
-    path = Path(path)
-    return path.is_dir() and (path.suffix.lower() == ZARR_SUFFIX or any((path / name).is_file() for name in ZARR_FILES))
-
-
-def is_folder(path: str | Path) -> bool:
-    """Return whether a path is a folder that may hold images, rather than one image."""
-    return Path(path).is_dir() and not is_zarr(path)
-
-
-def _open_stored(path: Path, reading: ReadOptions, as_stored: bool, cache_bytes: int) -> ImageSource:
-    """Open an image as it is stored, at one of its levels."""
-    if is_zarr(path):
-        from unetkit.io.ome_zarr.source import OmeZarrSource  # here, since zarr takes half a second to import
-
-        return OmeZarrSource(path, reading, cache_bytes=cache_bytes)
-    refuse_overview(path)
-    signature = _read_signature(path)
-    if signature.startswith(RASTER_SIGNATURES):
-        return RasterSource(path, reading, as_stored=as_stored, cache_bytes=cache_bytes)
-    if signature.startswith(TIFF_SIGNATURES):
-        return TiffSource(path, reading, as_stored=as_stored, cache_bytes=cache_bytes)
-    raise unknown_format(path)
 
 
 def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) -> ImageSink:
@@ -130,44 +88,26 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
         OutputError: The file exists, its folder is missing or not writable, or the format cannot hold `spec`.
     """
     path = Path(path)
-    check_output(path, overwrite=overwrite)
-    suffix = path.suffix.lower()
-    if suffix not in TIFF_SUFFIXES and (spec.compression, spec.layout) != ("auto", "auto"):
-        raise OutputError(f"{path}: compression and layout are choices of TIFF.", "Leave them out, or write a .tif.")
-    if is_zarr_output(path):
-        return OmeZarrSink(path, spec)
-    if suffix in TIFF_SUFFIXES:
-        return TiffSink(path, spec)
-    if spec.planes != 1 or spec.channels != 1 or spec.dtype.kind != "u":
-        raise OutputError(
-            f"{path}: a PNG holds one plane of a mask or of labels, not {spec.planes} x {spec.channels} of "
-            f"{spec.dtype}.",
-            f"Write a TIFF: {path.with_suffix('.tif')}.",
-        )
-    if spec.pyramid:
-        raise OutputError(f"{path}: a PNG holds no pyramid.", f"Write a TIFF: {path.with_suffix('.tif')}.")
-    return PngSink(path, spec)
+    writer = _writer(path, overwrite)
+    _check_spec(path, spec, writer)
+    return writer.sink(path, spec)
 
 
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Check that an output can be written, as far as its name and its place say.
+def check_output(path: Path, spec: OutputSpec | None = None, *, overwrite: bool) -> None:
+    """Check that an output can be written; `create_sink` with the same arguments then raises nothing.
+
+    Args:
+        path: See `create_sink`.
+        spec: What will be written; None where that is not known yet, and only name and place are checked.
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
-        OutputError: It exists, its folder is missing or not writable, or its suffix is not known.
+        OutputError: It exists, its folder is missing or not writable, its suffix is not known, or the format cannot
+            hold `spec`.
     """
-    suffix = path.suffix.lower()
-    if is_zarr_output(path):
-        check_zarr_target(path, overwrite, make=find_label_place(path) is not None)
-        return
-    check_target(path, overwrite)
-    if suffix not in (*TIFF_SUFFIXES, ".png"):
-        kind = f"has the suffix '{path.suffix}'" if path.suffix else "has no suffix"
-        raise OutputError(f"The output {path} {kind}, which does not say its format.", "Use .tif, .zarr or .png.")
-
-
-def is_zarr_output(path: Path) -> bool:
-    """Return whether an output is written as OME-Zarr: by its suffix, or since it is to lie in an OME-Zarr's labels."""
-    return path.suffix.lower() == ZARR_SUFFIX or (not path.suffix and find_label_place(path) is not None)
+    writer = _writer(path, overwrite)
+    if spec is not None:
+        _check_spec(path, spec, writer)
 
 
 def find_images(folder: str | Path) -> list[Path]:
@@ -187,20 +127,13 @@ def find_images(folder: str | Path) -> list[Path]:
         raise ImageError(f"{folder} is not a folder.", "Give the folder that holds the images.") from error
     except OSError as error:
         raise ImageError(f"The folder {folder} cannot be read: {error.strerror}.", "Check its permissions.") from error
-    images = [
-        path
-        for path in entries
-        if not path.name.startswith(".")
-        and (
-            (path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-            or (path.suffix.lower() == ZARR_SUFFIX and path.is_dir())
-        )
-    ]
+    images = [path for path in entries if not path.name.startswith(".") and is_image_by_name(path)]
     if not images:
         refuse_foreign(folder, entries)
         raise ImageError(
             f"The folder {folder} has no images.",
-            f"Put files with {', '.join(COMMON_SUFFIXES)}, those of slide scanners, or {ZARR_SUFFIX} directly into it.",
+            f"Put files with {', '.join(USUAL_SUFFIXES)}, those of slide scanners, or {' or '.join(FOLDER_SUFFIXES)} "
+            "directly into it.",
         )
     return images
 
@@ -215,17 +148,32 @@ def image_stem(path: str | Path) -> str:
     return stem[:-4] if stem.lower().endswith(".ome") else stem
 
 
-def _read_signature(path: Path) -> bytes:
-    check_local(path)
-    try:
-        with path.open("rb") as file:
-            signature = file.read(4)
-    except FileNotFoundError as error:
-        raise ImageError(f"The image {path} does not exist.", "Check its name and folder.") from error
-    except IsADirectoryError as error:
-        raise ImageError(f"{path} is a folder, not an image.", "Give one image file.") from error
-    except OSError as error:
-        raise ImageError(f"The image {path} cannot be read: {error.strerror}.", "Check its permissions.") from error
-    if not signature:
-        raise ImageError(f"The image {path} is empty (0 bytes).", "Copy or export it again.")
-    return signature
+def _recognise(path: Path) -> Format:
+    """Return the format of an image, or raise an ImageError."""
+    found = format_of(path)
+    if found is not None:
+        return found
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder, not an image.", "Give one image file.")
+    refuse_overview(path)
+    raise unknown_format(path)
+
+
+def _writer(path: Path, overwrite: bool) -> Writer:
+    """Return how an output is written, if its name and its place allow it."""
+    found = format_of_output(path)
+    if found is not None and found.writer is not None:
+        found.writer.check_place(path, overwrite)
+        return found.writer
+    check_target(path, overwrite)
+    kind = f"has the suffix '{path.suffix}'" if path.suffix else "has no suffix"
+    *others, last = output_suffixes()
+    raise OutputError(
+        f"The output {path} {kind}, which does not say its format.", f"Use {', '.join(others)} or {last}."
+    )
+
+
+def _check_spec(path: Path, spec: OutputSpec, writer: Writer) -> None:
+    if not writer.has_choices and (spec.compression, spec.layout) != ("auto", "auto"):
+        raise OutputError(f"{path}: compression and layout are choices of TIFF.", "Leave them out, or write a .tif.")
+    writer.check_spec(path, spec)

@@ -85,12 +85,16 @@ ARRAYS = (".npy", ".npz", ".raw")
 COMPANION = ".companion.ome"
 
 
+def is_overview(path: Path) -> bool:
+    """Return whether a file is the small overview of a slide whose pixels lie in a folder beside it."""
+    return path.suffix.lower() in OVERVIEWS and path.is_file()
+
+
 def refuse_overview(path: Path) -> None:
-    """Raise an ImageError if a file is the small overview of a slide whose pixels lie in a folder beside it."""
-    known = OVERVIEWS.get(path.suffix.lower())
-    if known is None or not path.is_file():
+    """Raise an ImageError if a file is such an overview."""
+    if not is_overview(path):
         return
-    maker, pattern, index = known
+    maker, pattern, index = OVERVIEWS[path.suffix.lower()]
     folder = path.with_name(pattern.format(path))
     there = folder.is_dir() and (not index or (folder / index).is_file())
     raise ImageError(

@@ -20,6 +20,7 @@ from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.io.base.arrays import ArraySource, check_axes
 from unetkit.io.base.channels import pick_channels
 from unetkit.io.base.contracts import BadTile, OutputSpec, Window
+from unetkit.io.base.format import Format, Writer
 from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series
 from unetkit.io.base.stored import AS_SEEN, Encoding
@@ -28,6 +29,8 @@ from unetkit.io.decoding.cache import CACHE_BYTES, is_oversize
 from unetkit.io.decoding.scratch import ScratchArray
 
 PNG_SIGNATURE = b"\x89PNG"
+JPEG_SIGNATURE = b"\xff\xd8\xff"
+
 ORIENTATION = 274
 """Number of the tag Orientation in EXIF."""
 
@@ -108,15 +111,36 @@ class RasterSource:
         """Nothing to release: the file was read when it was opened."""
 
 
+def check_png(path: Path, spec: OutputSpec) -> None:
+    """Check that a PNG can hold an output. Whether it has numbers for all labels is known when they are counted.
+
+    Raises:
+        OutputError: It is more than a plane of whole numbers, or a pyramid.
+    """
+    remedy = f"Write a TIFF: {path.with_suffix('.tif')}."
+    if spec.planes != 1 or spec.channels != 1 or spec.dtype.kind != "u":
+        raise OutputError(
+            f"{path}: a PNG holds one plane of a mask or of labels, not {spec.planes} x {spec.channels} of "
+            f"{spec.dtype}.",
+            remedy,
+        )
+    if spec.pyramid:
+        raise OutputError(f"{path}: a PNG holds no pyramid.", remedy)
+
+
 class PngSink:
     """Writes one plane of a mask (8 bits) or of labels (16 bits) as PNG.
 
     Args:
         path: The file; it appears when it is whole.
         spec: One plane, one channel of whole numbers.
+
+    Raises:
+        OutputError: It is anything else.
     """
 
     def __init__(self, path: Path, spec: OutputSpec) -> None:
+        check_png(path, spec)
         self._path = path
         self._spec = spec
 
@@ -195,3 +219,16 @@ def _read_header(image: Image.Image) -> Header:
         return Header(None, "", orientation)
     size = plausible_size((UM_PER_INCH / float(dpi[1]), UM_PER_INCH / float(dpi[0])))
     return Header(size, f"{float(dpi[0]):g} x {float(dpi[1]):g} pixels per inch", orientation)
+
+
+def _sniff(_: Path, start: bytes) -> bool:
+    return start.startswith((PNG_SIGNATURE, JPEG_SIGNATURE))
+
+
+RASTER = Format(
+    name="PNG or JPEG",
+    suffixes=(".png", ".jpg", ".jpeg"),
+    sniff=_sniff,
+    open=RasterSource,
+    writer=Writer((".png",), PngSink, check_spec=check_png),
+)

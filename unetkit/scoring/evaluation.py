@@ -19,7 +19,8 @@ from unetkit.data.names import KNOWN, any_names, mask_names, pair_names
 from unetkit.foundation.errors import DataError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import ImageSource
-from unetkit.io.files import find_images, image_stem, is_folder
+from unetkit.io.files import find_images, image_stem
+from unetkit.io.formats import is_folder
 from unetkit.io.masks.meaning import CUT, Meaning, decide_file, say_taken
 from unetkit.io.masks.rules import Above
 from unetkit.scoring.given import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes

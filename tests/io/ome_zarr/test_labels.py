@@ -10,7 +10,7 @@ import zarr
 
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
-from unetkit.io.files import create_sink, open_image
+from unetkit.io.files import check_output, create_sink, open_image
 from unetkit.io.ome_zarr.labels import register_label
 
 SPEC = OutputSpec((20, 30), np.dtype("uint16"), pixel_size_um=(0.25, 0.5))
@@ -107,8 +107,9 @@ def test_what_fails_is_not_named(tmp_path):
 
 def test_only_whole_numbers_are_labels(tmp_path):
     image = write_image(tmp_path / "i.zarr", 3)
-    with pytest.raises(OutputError, match="not values of float32"):
-        create_sink(image / "labels/a.zarr", OutputSpec((20, 30), np.dtype("float32")))
+    for check in (create_sink, check_output):
+        with pytest.raises(OutputError, match="not values of float32"):
+            check(image / "labels/a.zarr", OutputSpec((20, 30), np.dtype("float32")), overwrite=False)
     assert not (image / "labels").exists()
 
 

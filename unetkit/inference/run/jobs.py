@@ -11,7 +11,9 @@ from pathlib import Path
 from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.foundation.names import check_local
 from unetkit.inference.tiling.options import OutputOptions
-from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, check_output, find_images, image_stem, is_folder
+from unetkit.io.base.format import ends_with
+from unetkit.io.files import check_output, find_images, image_stem
+from unetkit.io.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES, has_image_suffix, is_folder
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def _is_file(result: Path) -> bool:
     """Whether this is a file, or would be one by its name."""
     if result.exists():
         return not is_folder(result)
-    return result.suffix.lower() in (*IMAGE_SUFFIXES, ZARR_SUFFIX)
+    return has_image_suffix(result)
 
 
 def _is_pattern(path: Path) -> bool:
@@ -148,10 +150,9 @@ def _is_pattern(path: Path) -> bool:
 
 
 def _is_image(path: Path) -> bool:
-    """Whether what matches a pattern is an image by its name, and no part of an OME-Zarr image."""
-    suffix = path.suffix.lower()
-    inside = any(parent.suffix.lower() == ZARR_SUFFIX for parent in path.parents)
-    return not inside and not is_folder(path) and suffix in (*IMAGE_SUFFIXES, ZARR_SUFFIX)
+    """Whether what matches a pattern is an image by its name, and no part of an image that is a folder."""
+    inside = any(ends_with(parent, FOLDER_SUFFIXES) for parent in path.parents)
+    return not inside and not is_folder(path) and has_image_suffix(path)
 
 
 def _check_free(targets: Sequence[Path], replace: bool) -> None:

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from unetkit.foundation.atomic import cannot_write
 from unetkit.foundation.errors import OutputError
+from unetkit.io.base.contracts import OutputSpec
 
 LABELS = "labels"
 
@@ -46,6 +47,19 @@ def find_label_place(path: Path) -> LabelPlace | None:
             _names(_read_json(_metadata_file(place)), place)
             return place
     return None
+
+
+def check_label(path: Path, spec: OutputSpec) -> None:
+    """Check that an output may lie where it is to lie: the labels of an image are whole numbers.
+
+    Raises:
+        OutputError: Probabilities are to become labels of an image.
+    """
+    if spec.dtype.kind not in "ui" and find_label_place(path) is not None:
+        raise OutputError(
+            f"{path}: the labels of an image are masks or labels, not values of {spec.dtype}.",
+            "Write to another folder.",
+        )
 
 
 def register_label(path: Path) -> None:

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.atomic import errors_of, make_folder, partial_folder
-from unetkit.foundation.errors import OutputError
 from unetkit.io.base.axes import kept_steps, ome_axes
 from unetkit.io.base.contracts import OutputSpec
-from unetkit.io.ome_zarr.labels import find_label_place, register_label
+from unetkit.io.ome_zarr.labels import check_label, find_label_place, register_label
 from unetkit.io.writing.rechunk import Block, cut_bands, cut_blocks, level_sizes
 from unetkit.io.writing.workers import Workers
 
@@ -49,12 +48,8 @@ class OmeZarrSink:
 
     def __init__(self, path: Path, spec: OutputSpec) -> None:
         axes, sizes = ome_axes(spec.plane_axes, spec.plane_shape)
+        check_label(path, spec)
         self._place = find_label_place(path)
-        if self._place is not None and spec.dtype.kind not in "ui":
-            raise OutputError(
-                f"{path}: the labels of an image are masks or labels, not values of {spec.dtype}.",
-                "Write to another folder.",
-            )
         self._zarr_format: Literal[2, 3] = 3 if self._place is None else self._place.zarr_format
         self._path = path
         self._source = spec

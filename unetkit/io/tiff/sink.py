@@ -34,6 +34,18 @@ STEP_KEYS = {"Z": "PhysicalSizeZ", "T": "TimeIncrement"}
 OME_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
+def check_tiff(path: Path, spec: OutputSpec) -> None:
+    """Check that an OME-TIFF can hold an output.
+
+    Raises:
+        OutputError: OME-TIFF has no such dtype.
+    """
+    if np.dtype(spec.dtype).name not in OME_TYPES:
+        raise OutputError(
+            f"{path}: OME-TIFF does not hold pixels of {spec.dtype}.", f"Use one of {', '.join(OME_TYPES)}."
+        )
+
+
 class TiffSink:
     """Writes an OME-TIFF, which appears under its name when it is whole.
 
@@ -54,10 +66,7 @@ class TiffSink:
     """
 
     def __init__(self, path: Path, spec: OutputSpec) -> None:
-        if np.dtype(spec.dtype).name not in OME_TYPES:
-            raise OutputError(
-                f"{path}: OME-TIFF does not hold pixels of {spec.dtype}.", f"Use one of {', '.join(OME_TYPES)}."
-            )
+        check_tiff(path, spec)
         self._path = path
         self._spec = spec
 
