@@ -45,7 +45,7 @@ def partial_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: For an OSError in the body or in the renaming.
     """
-    partial = beside(path, ".partial")
+    partial = partial_place(path)
     try:
         yield partial
         partial.replace(path)
@@ -60,18 +60,50 @@ def partial_file(path: Path) -> Iterator[Path]:
 def partial_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside `path` to fill; rename it to `path` at the end, or remove it on any error.
 
+    Raises:
+        OutputError: For an OSError in the body or in the renaming.
+    """
+    try:
+        yield begin_folder(path)
+        finish_folder(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        drop_folder(path)
+
+
+def partial_place(path: Path) -> Path:
+    """Return where an output is filled before it gets its name."""
+    return beside(path, ".partial")
+
+
+def begin_folder(path: Path) -> Path:
+    """Make an empty folder beside `path` to fill, and return it.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    partial = partial_place(path)
+    try:
+        _put_back(beside(path, ".replaced"), path)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return partial
+
+
+def finish_folder(path: Path) -> None:
+    """Give the folder that `begin_folder` made its name.
+
     A folder that is there already is first moved aside, back if the renaming fails, and removed when the new one is in
     place. If the process is killed between the two, the old one is found and moved back the next time.
 
     Raises:
-        OutputError: For an OSError in the body or in the renaming.
+        OutputError: It cannot be renamed.
     """
-    partial, replaced = beside(path, ".partial"), beside(path, ".replaced")
+    partial, replaced = partial_place(path), beside(path, ".replaced")
     try:
-        _put_back(replaced, path)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        yield partial
         if path.exists():
             shutil.rmtree(replaced, ignore_errors=True)
             path.rename(replaced)
@@ -83,8 +115,11 @@ def partial_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+
+def drop_folder(path: Path) -> None:
+    """Remove the folder that `begin_folder` made, if it is there."""
+    shutil.rmtree(partial_place(path), ignore_errors=True)
 
 
 def _put_back(replaced: Path, path: Path) -> None:

@@ -27,6 +27,7 @@ from unetkit.io.base.stored import AS_SEEN, Encoding
 from unetkit.io.base.units import UM_PER_INCH, plausible_size
 from unetkit.io.decoding.cache import CACHE_BYTES, is_oversize
 from unetkit.io.decoding.scratch import ScratchArray
+from unetkit.io.writing.block_store import OrderedSink
 
 PNG_SIGNATURE = b"\x89PNG"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -128,7 +129,7 @@ def check_png(path: Path, spec: OutputSpec) -> None:
         raise OutputError(f"{path}: a PNG holds no pyramid.", remedy)
 
 
-class PngSink:
+class PngSink(OrderedSink):
     """Writes one plane of a mask (8 bits) or of labels (16 bits) as PNG.
 
     Args:
@@ -141,8 +142,16 @@ class PngSink:
 
     def __init__(self, path: Path, spec: OutputSpec) -> None:
         check_png(path, spec)
-        self._path = path
-        self._spec = spec
+        super().__init__(path, spec)
+
+    def begin(self) -> None:
+        """Make an empty store of blocks.
+
+        Raises:
+            OutputError: It cannot be made, or the numbers may be larger than a PNG holds.
+        """
+        self._check_numbers()
+        super().begin()
 
     def write(self, rows: Iterable[NDArray[Any]]) -> None:
         """Collect `rows` and write them.
@@ -150,11 +159,7 @@ class PngSink:
         Raises:
             OutputError: The file cannot be written, or has larger numbers than a PNG holds.
         """
-        if self._spec.dtype.itemsize > LARGEST_PNG.itemsize:
-            raise OutputError(
-                f"{self._path}: there are more objects than a PNG has numbers for ({np.iinfo(LARGEST_PNG).max:,}).",
-                f"Write a TIFF: {self._path.with_suffix('.tif')}.",
-            )
+        self._check_numbers()
         pixels = np.concatenate([block[0] for block in rows])
         notes = PngInfo()
         for key, value in self._spec.notes:
@@ -165,6 +170,13 @@ class PngSink:
             options["dpi"] = (UM_PER_INCH / size_x, UM_PER_INCH / size_y)
         with partial_file(self._path) as partial:
             Image.fromarray(pixels).save(partial, format="PNG", pnginfo=notes, **options)
+
+    def _check_numbers(self) -> None:
+        if self._spec.dtype.itemsize > LARGEST_PNG.itemsize:
+            raise OutputError(
+                f"{self._path}: there are more objects than a PNG has numbers for ({np.iinfo(LARGEST_PNG).max:,}).",
+                f"Write a TIFF: {self._path.with_suffix('.tif')}.",
+            )
 
 
 class Header(NamedTuple):

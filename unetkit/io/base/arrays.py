@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError, OutputError
+from unetkit.io.base.blocks import check_block
 from unetkit.io.base.contracts import UNNAMED_AXES, BadTile, ImageInfo, OutputSpec, Window
 
 
@@ -104,23 +105,24 @@ class ArraySource:
 
 
 class ArraySink:
-    """Collects the output in an array.
+    """Collects the output in an array, which is filled in place.
 
     Args:
         spec: What will be written.
         target: Where to, for example a memmap or a zarr array of the shape and dtype below; a new array by default.
 
     Attributes:
-        array: (planes ..., height, width), with the channels before the height where there is more than one; filled by
-            `write`.
+        array: (planes ..., height, width), with the channels before the height where there is more than one.
 
     Raises:
         OutputError: `target` has another shape or dtype.
     """
 
+    shared = False
+
     def __init__(self, spec: OutputSpec, target: Any = None) -> None:
         channels = (spec.channels,) if spec.channels > 1 else ()
-        shape = (*spec.plane_shape, *channels, spec.height, spec.width)
+        shape = (*spec.plane_shape, *channels, *spec.size)
         if target is not None and not (hasattr(target, "shape") and hasattr(target, "dtype")):
             raise OutputError(
                 f"The output is a {type(target).__name__}, and no array.",
@@ -134,16 +136,39 @@ class ArraySink:
         self._spec = spec
         self.array = np.empty(shape, spec.dtype) if target is None else target
 
+    @property
+    def block(self) -> tuple[int, ...]:
+        """Blocks may be of any size."""
+        return (1,) * len(self._spec.size)
+
     def write(self, rows: Iterable[NDArray[Any]]) -> None:
         """Copy `rows` into `array`."""
-        spec = self._spec
+        length, *others = self._spec.size
         position = 0
-        for block in rows:
-            plane, top = divmod(position, spec.height)
-            place = [int(i) for i in np.unravel_index(plane, spec.plane_shape)] if spec.plane_shape else []
-            window: Any = (*place, ..., slice(top, top + block.shape[1]), slice(None))
-            self.array[window] = block if spec.channels > 1 else block[0]
-            position += block.shape[1]
+        for part in rows:
+            item, top = divmod(position, length)
+            self._put(item, (slice(top, top + part.shape[1]), *(slice(0, size) for size in others)), part)
+            position += part.shape[1]
+
+    def begin(self) -> None:
+        """Nothing to prepare."""
+
+    def write_block(self, item: int, window: Window, pixels: NDArray[Any]) -> None:
+        """Copy a block into `array`."""
+        check_block(self._spec, item, window, pixels)
+        self._put(item, window, pixels)
+
+    def finish(self) -> None:
+        """Nothing to do: `array` is filled."""
+
+    def abandon(self) -> None:
+        """Nothing to remove: the caller owns the array."""
+
+    def _put(self, item: int, window: Window, pixels: NDArray[Any]) -> None:
+        spec = self._spec
+        place = [int(i) for i in np.unravel_index(item, spec.plane_shape)] if spec.plane_shape else []
+        index: Any = (*place, ..., *window)
+        self.array[index] = pixels if spec.channels > 1 else pixels[0]
 
 
 def check_axes(axes: str, shape: tuple[int, ...], name: str) -> None:

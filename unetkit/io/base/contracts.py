@@ -1,4 +1,4 @@
-"""What an image is to unetkit: planes of channels x height x width, read by windows and written by rows.
+"""What an image is to unetkit: planes of channels x height x width, read by windows, written by rows or blocks.
 
 An image file may have any axes. They are sorted into three kinds: Y and X, channels (C and S, flattened into one), and
 all others (T, Z, pages, ...), each combination of which is one *plane*. Planes are numbered in C order. A plane is an
@@ -194,7 +194,26 @@ class OutputSpec:
 
 
 class ImageSink(Protocol):
-    """A place for an output, which appears whole or not at all."""
+    """A place for an output, which appears whole or not at all.
+
+    It is written at once, from rows in order (`write`); or in blocks in any order, between `begin` and `finish` (see
+    `unetkit.io.base.blocks.written_in_blocks`).
+    """
+
+    @property
+    def block(self) -> tuple[int, ...]:
+        """What blocks keep to, along each axis of an item.
+
+        A block starts at a multiple of it, and ends at one or at the end of the item.
+        """
+
+    @property
+    def shared(self) -> bool:
+        """Whether several processes may write blocks at a time.
+
+        The sink is then sent to them (it can be pickled), or made there from the same path and spec. One process begins
+        before and finishes after all others.
+        """
 
     def write(self, rows: Iterable[NDArray[Any]]) -> None:
         """Write the whole output from its rows.
@@ -209,6 +228,35 @@ class ImageSink(Protocol):
 
         An exception raised by `rows` passes through unchanged; the partial output is removed first.
         """
+
+    def begin(self) -> None:
+        """Begin an output that is written in blocks.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+
+    def write_block(self, item: int, window: Window, pixels: NDArray[Any]) -> None:
+        """Write one block; each part of the output is written once, in any order, from several threads at a time.
+
+        Args:
+            item: Number of the plane.
+            window: Where it lies in the plane, see `block`.
+            pixels: (channels, h, w).
+
+        Raises:
+            OutputError: The output cannot be written.
+        """
+
+    def finish(self) -> None:
+        """Let the output appear, after all its blocks were written; it is the same as `write` makes.
+
+        Raises:
+            OutputError: The output cannot be written; `abandon` it then.
+        """
+
+    def abandon(self) -> None:
+        """Remove what was written since `begin`."""
 
 
 def background(fill: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

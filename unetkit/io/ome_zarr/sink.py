@@ -1,33 +1,32 @@
-"""Masks, labels and probabilities as OME-Zarr: a folder of chunks at several resolutions.
-
-The format: https://ngff.openmicroscopy.org/0.5/, or 0.4 within an image of that version. What is stored as zarr is
-always a pyramid, as viewers expect it.
-"""
+"""Masks, labels and probabilities as OME-Zarr: a folder of chunks at several resolutions."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.foundation.atomic import errors_of, make_folder, partial_folder
-from unetkit.io.base.axes import kept_steps, ome_axes
-from unetkit.io.base.contracts import OutputSpec
+from unetkit.foundation.atomic import (
+    begin_folder,
+    cannot_write,
+    drop_folder,
+    errors_of,
+    finish_folder,
+    make_folder,
+    partial_folder,
+    partial_place,
+)
+from unetkit.io.base.blocks import check_block
+from unetkit.io.base.contracts import OutputSpec, Window
 from unetkit.io.ome_zarr.labels import check_label, find_label_place, register_label
-from unetkit.io.writing.rechunk import Block, cut_bands, cut_blocks, level_sizes
+from unetkit.io.ome_zarr.layout import CHUNK, Layout
+from unetkit.io.writing.rechunk import Block, cut_bands, cut_blocks, halve
 from unetkit.io.writing.workers import Workers
-
-CHUNK = 1024
-
-AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-"""Names and types of the axes, in the order that OME-Zarr wants."""
-
-UNIT_NAMES = {"µm": "micrometer", "s": "second"}
 
 
 class OmeZarrSink:
@@ -38,6 +37,9 @@ class OmeZarrSink:
     viewers know them for labels. It names no colours, as napari shows nothing of labels without one. In the folder
     `labels` of an OME-Zarr image they are of that image's version, name it as their source, and are added to its list.
 
+    Blocks of whole chunks are written in place, by several processes at a time. `finish` cannot know what others wrote:
+    what nobody wrote is 0.
+
     Args:
         path: The folder.
         spec: What will be written.
@@ -46,16 +48,23 @@ class OmeZarrSink:
         OutputError: Probabilities are to become labels of an image.
     """
 
+    shared = True
+
     def __init__(self, path: Path, spec: OutputSpec) -> None:
-        axes, sizes = ome_axes(spec.plane_axes, spec.plane_shape)
         check_label(path, spec)
-        self._place = find_label_place(path)
-        self._zarr_format: Literal[2, 3] = 3 if self._place is None else self._place.zarr_format
         self._path = path
-        self._source = spec
-        self._spec = replace(spec, pyramid=True, plane_axes=axes.lower(), plane_shape=sizes)
-        present = {*axes.lower(), "y", "x", *("c" if spec.channels > 1 else "")}
-        self._axes = "".join(axis for axis in AXIS_TYPES if axis in present)
+        self._place = find_label_place(path)
+        self._layout = Layout(path.name, spec, self._place)
+        self._arrays: list[Any] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the open arrays: another process opens its own."""
+        return {**self.__dict__, "_arrays": []}
+
+    @property
+    def block(self) -> tuple[int, ...]:
+        """Blocks are of whole chunks."""
+        return CHUNK, CHUNK
 
     def write(self, rows: Iterable[NDArray[Any]]) -> None:
         """Write the whole output from its rows.
@@ -63,110 +72,131 @@ class OmeZarrSink:
         Raises:
             OutputError: The folder cannot be written.
         """
-        if self._place is not None:
-            make_folder(self._place.group)
+        self._make_group()
         with (
             errors_of(rows) as safe_rows,
             partial_folder(self._path) as partial,
             Workers() as workers,
         ):
-            arrays = self._create(partial)
+            arrays = self._layout.create(partial)
 
             def store(block: Block) -> None:
-                arrays[block.band.level][self._index(block)] = block.pixels
+                band = block.band
+                height, width = block.pixels.shape
+                window = slice(band.top, band.top + height), slice(block.left, block.left + width)
+                arrays[band.level][self._layout.index(band.plane, block.channel, window)] = block.pixels
 
             # Chunk by chunk in our own threads: of a larger piece, zarr goes on to write after one chunk has failed.
-            blocks = cut_blocks(cut_bands(self._spec, safe_rows, CHUNK), CHUNK)
+            blocks = cut_blocks(cut_bands(self._layout.spec, safe_rows, CHUNK), CHUNK)
             deque(workers.map(store, blocks), maxlen=0)
         register_label(self._path)
 
-    def _create(self, folder: Path) -> list[Any]:
-        """Create the group and the array of each level, all zeros."""
-        import zarr
+    def begin(self) -> None:
+        """Create an empty folder beside the output, in which nothing but zeros is stored.
 
-        spec = self._spec
-        group = zarr.create_group(folder, zarr_format=self._zarr_format, attributes=self._attributes())
-        lengths = {**dict(zip(spec.plane_axes, spec.plane_shape, strict=True)), "c": spec.channels}
-        arrays = []
-        for level, (height, width) in enumerate(level_sizes(spec)):
-            lengths |= {"y": height, "x": width}
-            shape = tuple(lengths[axis] for axis in self._axes)
-            arrays.append(
-                group.create_array(
-                    str(level),
-                    shape=shape,
-                    dtype=spec.dtype,
-                    chunks=tuple(min(CHUNK, lengths[axis]) if axis in "yx" else 1 for axis in self._axes),
-                    fill_value=0,
-                    **self._encoding(),
+        Raises:
+            OutputError: It cannot be written.
+        """
+        self._make_group()
+        partial = begin_folder(self._path)
+        try:
+            self._arrays = self._layout.create(partial)
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+    def write_block(self, item: int, window: Window, pixels: NDArray[Any]) -> None:
+        """Store a block of whole chunks, which no other process reads or writes.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        layout = self._layout
+        self._open()
+        check_block(layout.spec, item, window, pixels, self.block)
+        try:
+            for chunk in _chunks(item, layout.spec.channels, window):
+                rows, columns = (
+                    slice(part.start - whole.start, part.stop - whole.start)
+                    for part, whole in zip(chunk.window, window, strict=True)
                 )
-            )
-        return arrays
+                self._arrays[0][layout.index(item, chunk.channel, chunk.window)] = pixels[chunk.channel, rows, columns]
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
 
-    def _encoding(self) -> dict[str, Any]:
-        """Return what is different in the versions of Zarr."""
-        itemsize = self._spec.dtype.itemsize
-        if self._zarr_format == 3:
-            from zarr.codecs import BloscCodec
+    def finish(self) -> None:
+        """Make the smaller levels, and let the output appear.
 
-            blosc = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=itemsize)
-            return {"compressors": blosc, "dimension_names": tuple(self._axes)}
-        from numcodecs import Blosc
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        self._open()
+        try:
+            with Workers() as workers:
+                for level in range(1, len(self._layout.sizes)):
+                    deque(workers.map(self._halve, self._chunks_of(level)), maxlen=0)
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+        finish_folder(self._path)
+        self._arrays = []
+        register_label(self._path)
 
-        return {
-            "compressors": Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE),
-            "chunk_key_encoding": {"name": "v2", "separator": "/"},
-        }
+    def abandon(self) -> None:
+        """Remove what was written."""
+        self._arrays = []
+        drop_folder(self._path)
 
-    def _index(self, block: Block) -> tuple[int | slice, ...]:
-        """Return the index of a block in the array of its level."""
-        spec, band = self._spec, block.band
-        position = np.unravel_index(band.plane, spec.plane_shape) if spec.plane_shape else ()
-        index: dict[str, int | slice] = {
-            axis: int(place) for axis, place in zip(spec.plane_axes, position, strict=True)
-        }
-        height, width = block.pixels.shape
-        index |= {"c": block.channel, "y": slice(band.top, band.top + height)}
-        index["x"] = slice(block.left, block.left + width)
-        return tuple(index[axis] for axis in self._axes)
+    def _make_group(self) -> None:
+        if self._place is not None:
+            make_folder(self._place.group)
 
-    def _attributes(self) -> dict[str, Any]:
-        """Return the attributes of the group: OME's, and our own."""
-        spec = self._spec
-        labels = spec.dtype.kind in "ui"
-        units = {step.axis.lower(): UNIT_NAMES[step.unit] for step in kept_steps(self._source) if step.unit}
-        units |= {"y": "micrometer", "x": "micrometer"} if spec.pixel_size_um is not None else {}
-        axes = [
-            {"name": axis, "type": AXIS_TYPES[axis], **({"unit": units[axis]} if axis in units else {})}
-            for axis in self._axes
-        ]
-        multiscale = {
-            "name": self._path.name.split(".", maxsplit=1)[0],
-            "axes": axes,
-            "datasets": [
-                {"path": str(level), "coordinateTransformations": self._transformations(level)}
-                for level in range(len(level_sizes(spec)))
-            ],
-            "type": "nearest" if labels else "mean",
-            "metadata": {"description": "upper left of 2 x 2 pixels" if labels else "mean of 2 x 2 pixels"},
-        }
-        source = {} if self._place is None else {"source": {"image": "../../"}}
-        own = {"unetkit": {"notes": dict(spec.notes), "channel_names": list(spec.channel_names)}}
-        if self._zarr_format == 2:
-            old: dict[str, Any] = {"multiscales": [{"version": "0.4", **multiscale}]}
-            return {**old, **({"image-label": {"version": "0.4", **source}} if labels else {}), **own}
-        ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
-        return {"ome": {**ome, **({"image-label": {"version": "0.5", **source}} if labels else {})}, **own}
+    def _open(self) -> None:
+        """Open what this or another process began."""
+        partial = partial_place(self._path)
+        if not partial.is_dir():
+            raise ValueError(f"{self._path}: begin comes before blocks.")
+        if not self._arrays:
+            self._arrays = self._layout.open(partial)
 
-    def _transformations(self, level: int) -> list[dict[str, Any]]:
-        """Return where the centres of a level's pixels lie: those of means between the pixels that were averaged."""
-        sizes = {"y": 1.0, "x": 1.0, **{step.axis.lower(): step.size for step in kept_steps(self._source)}}
-        if self._spec.pixel_size_um is not None:
-            sizes["y"], sizes["x"] = self._spec.pixel_size_um
-        scale = [sizes.get(axis, 1.0) * (2.0**level if axis in "yx" else 1.0) for axis in self._axes]
-        transformations: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
-        if level and self._spec.dtype.kind == "f":
-            shift = (2**level - 1) / 2
-            translation = [sizes[axis] * shift if axis in "yx" else 0.0 for axis in self._axes]
-            transformations.append({"type": "translation", "translation": translation})
-        return transformations
+    def _chunks_of(self, level: int) -> Iterator[_Chunk]:
+        spec = self._layout.spec
+        whole = tuple(slice(0, size) for size in self._layout.sizes[level])
+        for plane in range(spec.planes):
+            yield from _chunks(plane, spec.channels, whole, level, spec.dtype.itemsize)
+
+    def _halve(self, chunk: _Chunk) -> None:
+        """Store a chunk of a smaller level, made of that above it."""
+        size = self._layout.sizes[chunk.level - 1]
+        above = tuple(
+            slice(2 * part.start, min(2 * part.stop, end)) for part, end in zip(chunk.window, size, strict=True)
+        )
+        pixels = np.asarray(self._arrays[chunk.level - 1][self._layout.index(chunk.plane, chunk.channel, above)])
+        self._arrays[chunk.level][self._layout.index(chunk.plane, chunk.channel, chunk.window)] = halve(pixels)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """A chunk of one level.
+
+    Attributes:
+        plane: Number of the plane.
+        channel: Number of the channel.
+        window: Where it lies in the plane at its level.
+        level: Number of the level.
+        nbytes: Size of the pixels of the level above that it is made of.
+    """
+
+    plane: int
+    channel: int
+    window: Window
+    level: int = 0
+    nbytes: int = 0
+
+
+def _chunks(plane: int, channels: int, window: Window, level: int = 0, itemsize: int = 1) -> Iterator[_Chunk]:
+    """Yield the chunks of a window that starts at one of them."""
+    rows, columns = window
+    for channel in range(channels):
+        for top in range(rows.start, rows.stop, CHUNK):
+            for left in range(columns.start, columns.stop, CHUNK):
+                part = slice(top, min(top + CHUNK, rows.stop)), slice(left, min(left + CHUNK, columns.stop))
+                yield _Chunk(plane, channel, part, level, 4 * CHUNK * CHUNK * itemsize)

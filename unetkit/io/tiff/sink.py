@@ -19,6 +19,7 @@ from unetkit.io.base.axes import kept_steps, ome_axes
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.tiff.levels import link_levels
 from unetkit.io.tiff.tiles import Pieces, TilePages, choose_pieces, tile_size
+from unetkit.io.writing.block_store import OrderedSink
 from unetkit.io.writing.rechunk import cut_bands, level_sizes
 
 CLASSIC_BYTES = 2**32 - 2**26
@@ -46,7 +47,7 @@ def check_tiff(path: Path, spec: OutputSpec) -> None:
         )
 
 
-class TiffSink:
+class TiffSink(OrderedSink):
     """Writes an OME-TIFF, which appears under its name when it is whole.
 
     Small images are stored in strips, compressed by deflate, as ImageJ without Bio-Formats reads no tiles and no
@@ -67,8 +68,7 @@ class TiffSink:
 
     def __init__(self, path: Path, spec: OutputSpec) -> None:
         check_tiff(path, spec)
-        self._path = path
-        self._spec = spec
+        super().__init__(path, spec)
 
     def write(self, rows: Iterable[NDArray[Any]]) -> None:
         """Write the whole output from its rows.
