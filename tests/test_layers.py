@@ -41,6 +41,7 @@ ORDER = (
     "planning",
     "report",
     "training",
+    "testing",
     "demo",
     "cli",
     "__main__",

@@ -21,7 +21,7 @@ import numpy as np
 
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.format import Format, Writer
-from unetkit.io.files import create_sink
+from unetkit.io.writing.block_store import OrderedSink
 
 
 def open_text(path, reading, *, as_stored, cache_bytes):
@@ -29,13 +29,10 @@ def open_text(path, reading, *, as_stored, cache_bytes):
     return ArraySource(np.array([row.split() for row in rows], np.uint8), reading.axes or "YX", str(path))
 
 
-class Sink:
-    def __init__(self, path, spec):
-        self.path = path
-
+class Sink(OrderedSink):
     def write(self, rows):
         lines = [" ".join(map(str, row)) for block in rows for row in block[0]]
-        self.path.write_text("\\n".join(["XYZ", *lines]))
+        self._path.write_text("\\n".join(["XYZ", *lines]))
 
 
 TEXT = Format(

@@ -1,6 +1,7 @@
 """Blocks in any order become rows in order."""
 
 import os
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ def blocks_of(size, cuts):
     windows = [()]
     for length, places in zip(size, cuts, strict=True):
         edges = [0, *sorted({place for place in places if 0 < place < length}), length]
-        windows = [(*window, slice(a, b)) for window in windows for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        windows = [(*window, slice(a, b)) for window in windows for a, b in pairwise(edges)]
     return windows
 
 

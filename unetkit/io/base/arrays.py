@@ -107,6 +107,8 @@ class ArraySource:
 class ArraySink:
     """Collects the output in an array, which is filled in place.
 
+    An array that is stored in chunks, such as zarr's, takes blocks from several threads only where none shares a chunk.
+
     Args:
         spec: What will be written.
         target: Where to, for example a memmap or a zarr array of the shape and dtype below; a new array by default.
