@@ -41,10 +41,10 @@ ORDER = (
     "planning",
     "report",
     "training",
-    "testing",
     "demo",
     "cli",
     "__main__",
+    "testing",
 )
 """Rooms, lowest first. A room is a folder with the files directly in it, or a file beside the folders."""
 

@@ -1,4 +1,14 @@
-"""What sources, sinks and backends promise, as classes of pytest tests that those who write one can inherit."""
+"""Contracts of what unetkit can be extended with, for the tests of an extension. They need pytest.
+
+Each contract is a class of tests. An extension's test module subclasses it and says what is tested:
+
+    from unetkit.testing.backends import BackendContract
+
+    class TestMyBackend(BackendContract):
+        info = INFO
+
+unetkit's own tests subclass the same contracts. The library itself never imports this package.
+"""
 
 import pytest
 
