@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterator, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from math import exp, log
@@ -24,6 +23,7 @@ from unetkit.data.loading import hash_pixels
 from unetkit.data.store import SAMPLED_PIXELS, common_channels, to_channels
 from unetkit.data.transforms import PRESETS, Augmentation, Transform, magnify
 from unetkit.foundation.errors import DataError
+from unetkit.foundation.threads import map_in_threads
 from unetkit.io.files import open_image
 from unetkit.io.views.thumbnail import read_square
 from unetkit.models.sampling import ValidSource, sample_pixels
@@ -204,8 +204,7 @@ def load_labelled(
             an image have different labels, or none to train on shows one of the classes.
     """
     labels = read_labels(path, classes)
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1)) as pool:
-        images = list(pool.map(lambda entry: _load(entry[0], entry[1], side, normalization), labels))
+    images = map_in_threads(lambda entry: _load(entry[0], entry[1], side, normalization), labels)
     channels = channels or common_channels({image.pixels.shape[0]: image.path.name for image in images})
     unfit = [image for image in images if image.pixels.shape[0] not in (1, channels)]
     if unfit:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, Protocol
@@ -16,6 +14,7 @@ from unetkit.data.loading import Window, foreground_points, hash_pixels, read_la
 from unetkit.data.objects import may_be_one_object, measure_objects, numbers_objects
 from unetkit.data.pairs import Pair
 from unetkit.foundation.errors import DataError
+from unetkit.foundation.threads import map_in_threads
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.masks.meaning import CUT, PLAIN_NUMBERS, Meaning
 from unetkit.models.sampling import Holes
@@ -106,11 +105,7 @@ class ImageStore:
         self._free = cache_bytes
         lock = Lock()  # local: a store travels to worker processes, a lock cannot
         self._kept: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {}
-        pool = ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1))
-        try:
-            self.records = _settle(list(pool.map(lambda i: self._load(i, pairs[i], lock), range(len(pairs)))))
-        finally:
-            pool.shutdown(cancel_futures=True)
+        self.records = _settle(map_in_threads(lambda i: self._load(i, pairs[i], lock), range(len(pairs))))
 
     def read(self, index: int, window: Window | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return raw pixels (C, h, w) and labels (h, w) of a window, or of the whole image; do not change them."""

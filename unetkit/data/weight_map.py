@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -17,6 +15,7 @@ from scipy.ndimage import find_objects
 from unetkit.data.loading import Window
 from unetkit.data.store import ImageStore
 from unetkit.foundation.errors import ConfigError
+from unetkit.foundation.threads import map_in_threads
 
 REACH = 4
 """Distance from an object, in `sigma`, up to which it counts: beyond, less than 1/2980 of `w0` is lost."""
@@ -62,8 +61,7 @@ class WeightMaps:
         self._store = store
         self._classes = classes
         self._border = border
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            measured = list(pool.map(self._measure, indices))
+        measured = map_in_threads(self._measure, indices)
         self._kept = {i: kept for i, (_, kept) in zip(indices, measured, strict=True) if kept is not None}
         counts = sum((counted for counted, _ in measured), np.zeros(classes))
         present = counts > 0

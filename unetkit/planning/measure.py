@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +10,7 @@ import numpy as np
 
 from unetkit.data.objects import may_be_one_object
 from unetkit.data.pairs import Pair
+from unetkit.foundation.threads import map_in_threads
 from unetkit.io.masks.meaning import CUT
 from unetkit.planning.look import Look, look_at
 
@@ -78,12 +77,7 @@ class Facts:
 def look_at_all(pairs: Sequence[Pair]) -> list[Look]:
     """Look at each pair, several at a time; of many, only some masks are compared with their images."""
     step = max(1, len(pairs) // COMPARED)
-    pool = ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1))
-    try:
-        jobs = [pool.submit(look_at, pair, compare=number % step == 0) for number, pair in enumerate(pairs)]
-        return [job.result() for job in jobs]
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return map_in_threads(lambda job: look_at(job[1], compare=job[0] % step == 0), enumerate(pairs))
 
 
 def measure(looks: Sequence[Look]) -> Facts:
