@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import yaozarrs
 import zarr
+from ome_schema import check_ome_zarr
 
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
@@ -69,7 +69,7 @@ def test_every_level_comes_back(tmp_path, size, axes, shape, channels, dtype, na
     pixels = make_output(planes, channels, *size, dtype)
     path = tmp_path / "out.ome.zarr"
     create_sink(path, OutputSpec(size, np.dtype(dtype), channels, axes, shape)).write(cut(pixels, step))
-    yaozarrs.validate_zarr_store(path)
+    check_ome_zarr(path)
     group = zarr.open_group(path, mode="r")
     check_required_fields(group)
     assert "".join(axis["name"] for axis in group.attrs["ome"]["multiscales"][0]["axes"]) == names
@@ -99,6 +99,7 @@ def test_metadata_says_size_names_and_origin(tmp_path):
     notes = (("model", "nuclei"), ("command", "unetkit segment a.tif out.zarr"))
     spec = OutputSpec((600, 700), np.dtype("float32"), 2, "", (), (0.25, 0.5), notes, channel_names=("back", "cell ä"))
     OmeZarrSink(tmp_path / "out.ome.zarr", spec).write(cut(make_output(1, 2, 600, 700, "float32"), 512))
+    check_ome_zarr(tmp_path / "out.ome.zarr")
     attributes = dict(zarr.open_group(tmp_path / "out.ome.zarr", mode="r").attrs)
     assert attributes["unetkit"] == {"notes": dict(notes), "channel_names": ["back", "cell ä"]}
     multiscale = attributes["ome"]["multiscales"][0]
@@ -119,6 +120,7 @@ def test_steps_are_scales_with_units_where_the_image_has_them(tmp_path):
     steps = (Step("Z", 2.0, "µm"), Step("T", 30.0, "s"))
     spec = OutputSpec((9, 8), np.dtype("uint8"), 1, "TZ", (2, 3), (0.25, 0.5), steps=steps)
     OmeZarrSink(tmp_path / "out.zarr", spec).write(cut(make_output(6, 1, 9, 8, "uint8"), 9))
+    check_ome_zarr(tmp_path / "out.zarr")
     multiscale = zarr.open_group(tmp_path / "out.zarr", mode="r").attrs["ome"]["multiscales"][0]
     assert multiscale["datasets"][0]["coordinateTransformations"] == [{"type": "scale", "scale": [30, 2, 0.25, 0.5]}]
     assert [axis["unit"] for axis in multiscale["axes"]] == ["second", "micrometer", "micrometer", "micrometer"]
@@ -126,6 +128,7 @@ def test_steps_are_scales_with_units_where_the_image_has_them(tmp_path):
     for axes, scale in (("Z", [4, 2, 3]), ("Q", [1, 2, 3])):
         spec = OutputSpec((9, 8), np.dtype("uint8"), 1, axes, (2,), steps=unitless)
         OmeZarrSink(tmp_path / f"{axes}.zarr", spec).write(cut(make_output(2, 1, 9, 8, "uint8"), 9))
+        check_ome_zarr(tmp_path / f"{axes}.zarr")
         multiscale = zarr.open_group(tmp_path / f"{axes}.zarr", mode="r").attrs["ome"]["multiscales"][0]
         assert multiscale["datasets"][0]["coordinateTransformations"] == [{"type": "scale", "scale": scale}]
         assert not any("unit" in axis for axis in multiscale["axes"])
@@ -133,6 +136,7 @@ def test_steps_are_scales_with_units_where_the_image_has_them(tmp_path):
 
 def test_without_a_pixel_size_there_is_no_unit(tmp_path):
     OmeZarrSink(tmp_path / "out.zarr", OutputSpec((600, 7), np.dtype("uint8"))).write([np.ones((1, 600, 7), np.uint8)])
+    check_ome_zarr(tmp_path / "out.zarr")
     ome = zarr.open_group(tmp_path / "out.zarr", mode="r").attrs["ome"]
     assert all("unit" not in axis for axis in ome["multiscales"][0]["axes"])
     assert [dataset["coordinateTransformations"] for dataset in ome["multiscales"][0]["datasets"]] == [
@@ -140,6 +144,24 @@ def test_without_a_pixel_size_there_is_no_unit(tmp_path):
         [{"type": "scale", "scale": [2, 2]}],
     ]
     assert "image-label" in ome
+
+
+def spoil(group):
+    group.attrs["ome"] = {**group.attrs["ome"], "multiscales": [{"axes": []}]}
+
+
+def lose_a_level(group):
+    del group["1"]
+
+
+@pytest.mark.parametrize("fault", [spoil, lose_a_level])
+def test_the_specification_finds_faults(tmp_path, fault):
+    path = tmp_path / "out.zarr"
+    OmeZarrSink(path, OutputSpec((600, 7), np.dtype("uint8"))).write([np.ones((1, 600, 7), np.uint8)])
+    check_ome_zarr(path)
+    fault(zarr.open_group(path, mode="r+"))
+    with pytest.raises(ValueError, match=r"axes|path '1' not found"):
+        check_ome_zarr(path)
 
 
 def content(folder):

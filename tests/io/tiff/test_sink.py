@@ -9,7 +9,9 @@ import numpy as np
 import ome_types
 import pytest
 import tifffile
+from ome_schema import parse_ome_xml
 from PIL import Image
+from xsdata.exceptions import ParserError
 
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
@@ -160,6 +162,54 @@ def test_steps_and_name_are_those_of_the_image_and_axes_without_a_name_have_none
         read = {step.axis: (step.size, step.unit) for step in TiffSource(path).info.steps}
         kept = [step for step, size in zip(steps, expected, strict=False) if size is not None]
         assert read == {step.axis: (step.size, step.unit) for step in kept}
+
+
+XML = """<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0"
+DimensionOrder="XYZCT" Type="uint8" SizeX="3" SizeY="3" SizeC="1" SizeZ="1" SizeT="1"><Channel ID="Channel:0:0"/>
+<TiffData IFD="0"/></Pixels></Image></OME>"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [('"uint8"', '"uint64"'), ('SizeX="3"', 'SizeX="0"'), ('SizeX="3"', ""), ('"Image:0"', '"a"'), ("IFD", "IFE")],
+)
+def test_the_schema_finds_faults(right, wrong):
+    parse_ome_xml(XML)
+    with pytest.raises((ValueError, ParserError)):
+        parse_ome_xml(XML.replace(right, wrong))
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"dtype": "uint8"},
+        {"dtype": "uint16", "plane_axes": "Z", "plane_shape": (3,)},
+        {"dtype": "uint32", "plane_axes": "TZ", "plane_shape": (2, 3), "pyramid": True},
+        {"dtype": "float32", "channels": 3, "channel_names": ("back", "cell <1> & ä", "")},
+        {"dtype": "float32", "channels": 2, "plane_axes": "QZ", "plane_shape": (2, 2), "pyramid": True},
+        {"dtype": "int16", "layout": "tiles", "compression": "zstd"},
+    ],
+    ids=str,
+)
+def test_the_metadata_are_of_the_schema_and_say_what_was_written(tmp_path, choices):
+    dtype = np.dtype(choices.pop("dtype"))
+    notes = (("model", "nuclei ä <1>"), ("command", "unetkit segment 'a & b.tif' out.tif"))
+    steps = (Step("Z", 2.0, "µm"), Step("T", 30.0, "s"))
+    spec = OutputSpec((600, 40), dtype, **choices, pixel_size_um=(0.25, 0.5), notes=notes, steps=steps, name="cells")
+    pixels = make_output(spec.plane_shape, spec.channels, 600, 40, dtype)
+    TiffSink(tmp_path / "out.ome.tif", spec).write(cut(pixels, 100))
+    with tifffile.TiffFile(tmp_path / "out.ome.tif") as file:
+        stored = parse_ome_xml(file.ome_metadata)
+    (image,) = stored.images
+    written = image.pixels
+    assert (image.name, written.size_y, written.size_x, written.size_c) == ("cells", 600, 40, spec.channels)
+    assert written.size_z * written.size_t == spec.planes
+    assert written.type.numpy_dtype == dtype.name
+    assert (written.physical_size_y, written.physical_size_x) == (0.25, 0.5)
+    assert [channel.name or "" for channel in written.channels] == list(spec.channel_names or [""] * spec.channels)
+    assert sum(block.plane_count for block in written.tiff_data_blocks) == spec.planes * spec.channels
+    (annotation,) = stored.structured_annotations
+    assert {entry.k: entry.value for entry in annotation.value.ms} == dict(notes)
 
 
 def reference_levels(pixels):
