@@ -39,7 +39,7 @@ from unetkit.postprocess.distances import BY_DISTANCE
 from unetkit.postprocess.heights import by_height
 from unetkit.postprocess.labels import Labels
 from unetkit.postprocess.method import Method
-from unetkit.scoring.instances import InstanceCounts, match_instances
+from unetkit.scoring.instances import InstanceCounts, average_precision, match_instances
 
 KERNELS = {"none": (1,), "3": (1, 2, 1), "5": (1, 4, 6, 4, 1)}
 """Smoothing along each axis, by its width in pixels."""
@@ -176,8 +176,8 @@ def main(args: list[str] | None = None) -> None:
     }
     if options.model is not None:
         found |= {f"cut as the truth is: threshold {t:g}": score_perfect_cuts(cases, t) for t in thresholds}
-    for name, counts in sorted(found.items(), key=lambda item: item[1].scores.ap[0]):
-        print(f"{name}: {counts.scores.ap[0]:.4f} ({counts.matches[0]} right of {counts.predicted})")
+    for name, counts in sorted(found.items(), key=lambda item: average_precision(item[1], 0)):
+        print(f"{name}: {average_precision(counts, 0):.4f} ({counts.matches[0]} right of {counts.predicted})")
 
 
 def spread(pairs: Sequence[Pair], limit: int | None) -> list[Pair]:

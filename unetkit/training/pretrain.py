@@ -16,6 +16,7 @@ from torchmetrics import SumMetric
 from unetkit.data.unmasked import ImageData
 from unetkit.foundation.errors import ConfigError, closest
 from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, ModelSpec
+from unetkit.scoring.restored import SquaredErrors, restored_share
 from unetkit.training.base import NetworkModule
 from unetkit.training.corruption import Corruption, corrupt
 from unetkit.training.schedule import Schedule
@@ -151,7 +152,8 @@ class PretrainModule(NetworkModule):
 
         Where no pixels are hidden it is that of all.
         """
-        self.log(f"{stage}_r2", 1 - self.error.compute() / self.variation.compute().clamp(min=1e-12), prog_bar=True)
+        squares = SquaredErrors(self.error.compute(), self.variation.compute())
+        self.log(f"{stage}_r2", restored_share(squares), prog_bar=True)
         self.error.reset()
         self.variation.reset()
 
