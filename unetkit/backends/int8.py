@@ -20,6 +20,7 @@ from unetkit.backends.graphs import load_graph, store_graph
 from unetkit.backends.openvino import OpenVinoBackend, graph_of
 from unetkit.backends.verdicts import Verdicts, describe_look
 from unetkit.foundation.errors import ConfigError
+from unetkit.models.masks import to_mask
 from unetkit.models.segmenter import Segmenter
 
 TOLERANCE = 2e-3
@@ -150,9 +151,7 @@ def _prepend(numbers: ov.Output, first: Sequence[int]) -> ov.Node:
 
 def _mask(backend: Backend, probe: Probe, threshold: float, classes: int) -> NDArray[Any]:
     """Return the mask of a window (kept rows, kept columns): of foreground, or class numbers."""
-    probabilities = backend(*probe)[0, :classes]
-    mask = probabilities[0] >= threshold if classes == 1 else probabilities.argmax(0)
-    return mask.numpy()
+    return to_mask(backend(*probe)[0, :classes], threshold).numpy()
 
 
 def _compare(
