@@ -18,15 +18,13 @@ from unetkit.io.base.contracts import ImageInfo
 from unetkit.models.masks import to_mask
 from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept
+from unetkit.postprocess.parts import LARGEST_PREDICTED
 
 Kind = Literal["mask", "probabilities", "heights", "restored"]
 """What is predicted of each pixel: its class, the probability of each class, mask and height, or its own value."""
 
 RESTORED_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 """Types of images that a restored one has too; of others it is float32."""
-
-LARGEST_HEIGHT = 255
-"""The height 1 as it is returned."""
 
 
 @dataclass(frozen=True)
@@ -276,7 +274,7 @@ class Forward:
         mask = found.to(torch.uint8).mul_(255)
         if self._kind == "mask":
             return mask
-        heights = (mean[:, -1:] * LARGEST_HEIGHT).round_().clamp_(1, LARGEST_HEIGHT).mul_(found)
+        heights = (mean[:, -1:] * LARGEST_PREDICTED).round_().clamp_(1, LARGEST_PREDICTED).mul_(found)
         return torch.cat([mask, heights.to(torch.uint8)], dim=1)
 
     def _fit_range(self, restored: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from unetkit.inference.tiling.options import OutputOptions
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.postprocess.class_labels import ClassLabels
 from unetkit.postprocess.components import CONNECTED
-from unetkit.postprocess.distances import BY_DISTANCE
-from unetkit.postprocess.heights import by_height
 from unetkit.postprocess.labels import Labels
+from unetkit.postprocess.predicted_distance import by_predicted_distance
+from unetkit.postprocess.split_by_distance import BY_DISTANCE
 
 
 def make_labels(
@@ -24,15 +24,15 @@ def make_labels(
     """Label the objects of what models predicted, the best way that these models know.
 
     Args:
-        bands: Masks (1, h, width) or, of models with instances, masks and heights (2, h, width); class numbers of
+        bands: Masks (1, h, width) or, of models with instances, masks and distance maps (2, h, width); class numbers of
             models of several classes.
         info: The image.
         ensemble: The models.
         result: The user's choices.
     """
     confidence = least_confidence(ensemble, result)
-    without_heights = BY_DISTANCE if result.split else CONNECTED
-    method = without_heights if confidence is None else by_height(confidence)
+    without_map = BY_DISTANCE if result.split else CONNECTED
+    method = without_map if confidence is None else by_predicted_distance(confidence)
     smallest = smallest_size(info, ensemble, result)
     if ensemble.classes > 1:
         return ClassLabels(bands, info.height, ensemble.classes, method=method, smallest=smallest)
