@@ -24,6 +24,7 @@ def to_mask(probabilities: Pixels, threshold: float, axis: int = 0) -> Pixels:
         several as probable ones the first.
 
     Example:
+        >>> import numpy as np
         >>> to_mask(np.array([[0.2, 0.5, 0.7]]), 0.5).tolist()
         [False, True, True]
         >>> to_mask(np.array([[0.1, 0.5], [0.9, 0.5]]), 0.5).tolist()
