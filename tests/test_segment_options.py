@@ -281,7 +281,9 @@ def test_empty_tiles_are_skipped_counted_and_drawn(here: Path, segment: Callable
 
 
 def test_seams_are_verified(segment: Callable[..., str], image: NDArray[np.uint8]) -> None:
-    pattern = r"([\d,]+) of [\d,]+ mask pixels .* in 8 tiles differ from a pass with 64 instead of (\d+) pixels of context"
+    pattern = (
+        r"([\d,]+) of [\d,]+ mask pixels .* in 8 tiles differ from a pass with 64 instead of (\d+) pixels of context"
+    )
     changed = {}
     for halo in ("0", "16"):
         said = segment("in.tif", "out.tif", "--overwrite", "--verify-seams", "--halo", halo, *SMALL_TILES)
