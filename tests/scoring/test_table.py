@@ -16,8 +16,10 @@ from unetkit.scoring.instances import THRESHOLDS, InstanceCounts, match_instance
 from unetkit.scoring.pixels import Counts, dice
 from unetkit.scoring.table import (
     IMAGE_SCORES,
+    MASK_SCORES,
     OBJECT_SCORES,
     PIXEL_SCORES,
+    RESTORED_SCORES,
     VALIDATED,
     Score,
     comparable,
@@ -25,6 +27,8 @@ from unetkit.scoring.table import (
     pixel_scores,
     validated_names,
 )
+
+TABLES = (PIXEL_SCORES, OBJECT_SCORES, IMAGE_SCORES, RESTORED_SCORES)
 
 
 def specificity(counts: Counts) -> float:
@@ -42,14 +46,16 @@ def test_training_computes_what_the_table_says_under_the_names_of_metrics_csv() 
 
 
 def test_no_two_scores_of_a_table_have_the_same_name_or_heading() -> None:
-    for scores in (PIXEL_SCORES, OBJECT_SCORES, IMAGE_SCORES, tuple(VALIDATED.values())):
+    for scores in (*TABLES, tuple(VALIDATED.values())):
         assert len({score.name for score in scores}) == len(scores)
-    for scores in (PIXEL_SCORES, OBJECT_SCORES, IMAGE_SCORES):
+    for scores in TABLES:
         assert len({score.heading for score in scores}) == len(scores)
+    validated = sum(score.validated for scores in TABLES for score in scores)
+    assert len(VALIDATED) == validated + len(MASK_SCORES), "two scores have the same name in metrics.csv"
 
 
 def test_the_first_score_of_a_table_orders_images_and_epochs_so_more_of_it_is_better() -> None:
-    assert all(scores[0].higher_is_better for scores in (PIXEL_SCORES, OBJECT_SCORES, IMAGE_SCORES))
+    assert all(scores[0].higher_is_better for scores in TABLES)
 
 
 def test_a_perfect_result_scores_one_in_everything() -> None:
