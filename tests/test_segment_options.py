@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unetkit import __version__, predict_tiled
-from unetkit.backends.registry import PACKAGES, is_installed
+from unetkit.backends.registry import backend_names, is_installed
 from unetkit.cli import main
 from unetkit.io.files import open_image
 from unetkit.models.segmenter import Segmenter, hash_file, save_model
@@ -286,7 +286,7 @@ def test_seams_are_verified(segment: Callable[..., str], image: NDArray[np.uint8
     assert "there are no seams" in segment("in.tif", "whole.tif", "--verify-seams")
 
 
-@pytest.mark.parametrize("name", [name for name in PACKAGES if is_installed(name) and name != "compile"])
+@pytest.mark.parametrize("name", [name for name in backend_names() if is_installed(name) and name != "compile"])
 def test_every_backend_gives_the_same_mask(name: str, segment: Callable[..., str], image: NDArray[np.uint8]) -> None:
     said = segment("in.tif", "out.tif", "--backend", name, "--tile", "64")
     assert f"How: {name} in fp32" in said

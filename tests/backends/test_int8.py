@@ -17,7 +17,7 @@ pytest.importorskip("nncf")
 
 from unetkit.backends import int8
 from unetkit.backends.int8 import Quantized, quantize
-from unetkit.backends.openvino import OpenVinoBackend
+from unetkit.backends.openvino_backend import OpenVinoBackend
 
 WINDOWS = make_windows(batch=2, size=(64, 64), dtype=torch.float32)
 KEPT_PART = (slice(8, 64), slice(0, 56))

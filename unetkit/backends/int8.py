@@ -16,8 +16,8 @@ import openvino.opset13 as opset
 from numpy.typing import NDArray
 
 from unetkit.backends.base import Backend, Probe
-from unetkit.backends.graphs import load_graph, store_graph
-from unetkit.backends.openvino import OpenVinoBackend, graph_of
+from unetkit.backends.openvino_backend import OpenVinoBackend, graph_of
+from unetkit.backends.openvino_graphs import load_graph, store_graph
 from unetkit.backends.verdicts import Verdicts, describe_look
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import Segmenter

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from unetkit.backends.base import Probe
-from unetkit.backends.graphs import identity
+from unetkit.backends.openvino_graphs import identity
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.errors import UnetkitError
 from unetkit.models.segmenter import Segmenter

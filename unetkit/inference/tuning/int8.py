@@ -47,8 +47,8 @@ def quantize_models(ensemble: Ensemble, source: ImageSource, threshold: float) -
         ConfigError: NNCF is not installed.
         ImageError: The image does not fit the models or cannot be read.
     """
-    from unetkit.backends.graphs import quantized_file
     from unetkit.backends.int8 import TOLERANCE, quantize, verdicts_file
+    from unetkit.backends.openvino_graphs import quantized_file
 
     grid = make_grid(source.info.height, source.info.width, tile=PROBE_TILE, halo=0, stride=ensemble.stride)
     places = choose_tiles(grid, source.info.planes, CALIBRATION_WINDOWS + CHECK_WINDOWS)
