@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import torch
 
-    from unetkit.backends.base import Backend
+    from unetkit.backends.base import Backend, Probe
     from unetkit.models.segmenter import Segmenter
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
@@ -33,6 +34,34 @@ class Create(Protocol):
         """
 
 
+class Quantizer(Protocol):
+    """Puts one model in int8 on one backend. `unetkit.backends.int8` decides what is called, and whether int8 is used.
+
+    Attributes:
+        file: File that keeps the quantised model; None to keep nothing.
+        identity: What the quantised model depends on: the model, and the versions of what makes it.
+    """
+
+    file: Path | None
+    identity: str
+
+    def load(self) -> Backend | None:
+        """Return the quantised model that was kept, if there is one."""
+
+    def exact(self) -> Backend:
+        """Return the model in float32."""
+
+    def quantize(self, windows: Sequence[Probe]) -> Backend:
+        """Return the model in int8, with the ranges that its features have on some windows of float32.
+
+        Raises:
+            ConfigError: A package is not installed.
+        """
+
+    def keep(self) -> Backend:
+        """Keep what `quantize` made, and return it as a later run will load it."""
+
+
 @dataclass(frozen=True, eq=False)
 class BackendInfo:
     """All that the project knows of a backend. It stands in the backend's own file as `INFO`.
@@ -45,6 +74,7 @@ class BackendInfo:
         feature_overhead: Memory for features, in sizes of the features that PyTorch has in memory together.
         weight_overhead: Memory for weights, in sizes of the weights.
         runtime_bytes: Memory of the backend's own code.
+        quantizer: Makes what puts a model in int8; None where `precisions` has no int8.
         packages: Packages that it needs besides PyTorch, by the names that they are imported by.
         install: Command that installs these packages.
         candidate_on: Kinds of devices on which "auto" times it.
@@ -61,6 +91,7 @@ class BackendInfo:
     feature_overhead: float
     weight_overhead: float
     runtime_bytes: int = 0
+    quantizer: Callable[[Segmenter], Quantizer] | None = None
     packages: tuple[str, ...] = ()
     install: str = ""
     candidate_on: tuple[str, ...] = ()

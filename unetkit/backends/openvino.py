@@ -11,6 +11,7 @@ from unetkit.models.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from unetkit.backends.openvino_backend import OpenVinoBackend
+    from unetkit.backends.openvino_int8 import OpenVinoQuantizer
 
 
 def create(segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool) -> OpenVinoBackend:  # noqa: ARG001
@@ -18,6 +19,14 @@ def create(segmenter: Segmenter, device: torch.device, precision: Precision, *, 
     from unetkit.backends.openvino_backend import OpenVinoBackend
 
     return OpenVinoBackend(segmenter, precision)
+
+
+def quantizer(segmenter: Segmenter) -> OpenVinoQuantizer:
+    """Return what puts a model in int8, and keeps it beside the model's file."""
+    from unetkit.backends.openvino_graphs import quantized_file
+    from unetkit.backends.openvino_int8 import OpenVinoQuantizer
+
+    return OpenVinoQuantizer(segmenter, quantized_file(segmenter))
 
 
 INFO = BackendInfo(
@@ -28,6 +37,7 @@ INFO = BackendInfo(
     feature_overhead=1.15,  # with both no run of a U-Net on ResNet-18 or 34 was measured above its bound on a CPU
     weight_overhead=3.3,
     runtime_bytes=10**7,  # of what converts a model
+    quantizer=quantizer,
     packages=("openvino",),
     install="pip install unetkit[openvino]",
     candidate_on=("cpu",),

@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from unetkit.backends.base import Probe
-from unetkit.backends.openvino_graphs import identity
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.errors import UnetkitError
-from unetkit.models.segmenter import Segmenter
 
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 """Where the normalised intensities of two images are compared."""
@@ -62,13 +60,13 @@ class Verdicts:
 
     Args:
         path: The file (.json); None to keep nothing.
-        segmenter: The model. What is known of another, or of this one under other versions, counts for nothing.
+        identity: The model and the versions that made it. What is known of another counts for nothing.
         threshold: Foreground probability from which a pixel is foreground.
     """
 
-    def __init__(self, path: Path | None, segmenter: Segmenter, threshold: float) -> None:
+    def __init__(self, path: Path | None, identity: str, threshold: float) -> None:
         self._path = path
-        self._model = identity(segmenter)
+        self._model = identity
         self._threshold = threshold
 
     def recall(self, look: tuple[float, ...]) -> float | None:
