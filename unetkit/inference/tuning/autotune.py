@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -18,8 +17,8 @@ import torch
 from unetkit.backends.base import Backend
 from unetkit.backends.registry import backend_info, backend_names, version_of
 from unetkit.backends.sessions import close_session, open_session
-from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.errors import UnetkitError
+from unetkit.foundation.json_cache import read_cache, write_cache
 from unetkit.foundation.user_cache import user_cache
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tuning.device import describe_device
@@ -318,7 +317,7 @@ def cache_file() -> Path:
 
 def _recall(key: str) -> Found | None:
     """Return what was remembered, if anything."""
-    entry: Any = _read_cache().get(key)
+    entry: Any = _read_all().get(key)
     try:
         found = Found(**{**entry, "tried": tuple(entry["tried"])})
         return found if found.tile > 0 and found.batch > 0 and found.speed > 0 else None
@@ -328,19 +327,11 @@ def _recall(key: str) -> Found | None:
 
 def _remember(key: str, found: Found) -> None:
     """Keep what was found; where that is not possible it is found again next time."""
-    if not key:
-        return
-    path = cache_file()
-    with suppress(OSError, UnetkitError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial_file(path) as partial:
-            partial.write_text(json.dumps({**_read_cache(), key: asdict(found)}, indent=1), encoding="utf-8")
+    if key:
+        write_cache(cache_file(), {**_read_all(), key: asdict(found)})
 
 
-def _read_cache() -> dict[str, Any]:
-    """Return all that is remembered: nothing if there is no file, or one that is damaged."""
-    try:
-        known = json.loads(cache_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+def _read_all() -> dict[str, Any]:
+    """Return all that is remembered."""
+    known = read_cache(cache_file())
     return known if isinstance(known, dict) else {}
