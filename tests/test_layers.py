@@ -44,6 +44,7 @@ ORDER = (
     "demo",
     "cli",
     "__main__",
+    "testing",
 )
 """Rooms, lowest first. A room is a folder with the files directly in it, or a file beside the folders."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from backend_cases import as_from_a_file, make_layers, make_windows
+from backend_cases import as_from_a_file, make_layers
 
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.zoo import builtin_folder
@@ -15,6 +15,7 @@ pytest.importorskip("openvino")
 from unetkit.backends import openvino_backend, openvino_graphs
 from unetkit.backends.openvino_backend import OpenVinoBackend, graph_of
 from unetkit.backends.openvino_graphs import converted_file, quantized_file
+from unetkit.testing.backend_inputs import make_windows
 
 KEPT = (slice(0, 64), slice(8, 40))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from backend_cases import KEPT, as_from_a_file, expect, make_layers, make_segmenter, make_windows
+from backend_cases import as_from_a_file, make_layers
 
 from unetkit.backends.base import Probe
 from unetkit.foundation.errors import ConfigError
@@ -19,6 +19,7 @@ from unetkit.backends import int8, openvino_int8
 from unetkit.backends.int8 import Quantized, quantize
 from unetkit.backends.openvino_backend import OpenVinoBackend
 from unetkit.backends.openvino_int8 import OpenVinoQuantizer
+from unetkit.testing.backend_inputs import KEPT, expect, make_segmenter, make_windows
 
 WINDOWS = make_windows(batch=2, size=(64, 64), dtype=torch.float32)
 KEPT_PART = (slice(8, 64), slice(0, 56))

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from backend_cases import make_segmenter
 
 from unetkit.backends import registry
 from unetkit.backends.registry import (
@@ -24,6 +23,7 @@ from unetkit.backends.registry import (
 from unetkit.backends.torch import INFO as TORCH
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.tiling.options import TilingOptions
+from unetkit.testing.backend_inputs import make_segmenter
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 
