@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from unetkit.backends.info import Precision
 from unetkit.backends.registry import BackendName, backend_names, backends_in, is_known
 from unetkit.foundation.errors import ConfigError, closest
+from unetkit.io.base.read_options import WHOLE, ReadOptions
 
 Output = Literal["mask", "probabilities", "labels", "classes", "attention", "restored"]
 
@@ -167,3 +168,18 @@ USUAL_TILING = TilingOptions()
 
 MASK = OutputOptions()
 """A mask, with the model's threshold."""
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """All choices of a user for a run of `segment`.
+
+    Attributes:
+        read: What is read of the images.
+        tiling: How they are cut and predicted.
+        write: What is written.
+    """
+
+    read: ReadOptions = WHOLE
+    tiling: TilingOptions = USUAL_TILING
+    write: OutputOptions = MASK
