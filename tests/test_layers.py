@@ -45,6 +45,7 @@ ORDER = (
     "demo",
     "cli",
     "__main__",
+    "testing",
 )
 """Rooms, lowest first. A room is a folder with the files directly in it, or a file beside the folders."""
 
@@ -121,7 +122,9 @@ def test_importing_unetkit_imports_nothing_heavy() -> None:
     assert not loaded_by("import unetkit; dir(unetkit); unetkit.__version__")
 
 
-@pytest.mark.parametrize("module", ["io.files", "models.spec", "models.statistics", "inference.tiling.grid", "cli"])
+@pytest.mark.parametrize(
+    "module", ["io.files", "backends.registry", "models.spec", "models.statistics", "inference.tiling.grid", "cli"]
+)
 def test_what_is_no_network_imports_no_torch(module: str) -> None:
     assert not loaded_by(f"import unetkit.{module}") & {"torch", "lightning", "albumentations"}
 
@@ -141,7 +144,8 @@ import sys
 before = set(sys.modules)
 from unetkit.cli import main
 assert main({arguments}) == 0
-print("LOADED", len(sys.modules), *(set(sys.modules) - before))
+loaded = [name for name, module in sys.modules.items() if module is not None and name not in before]
+print("LOADED", len(sys.modules), *loaded)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said, _, report = run.stdout.rpartition("LOADED")
