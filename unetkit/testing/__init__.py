@@ -12,4 +12,4 @@ unetkit's own tests subclass the same contracts. The library itself never import
 
 import pytest
 
-pytest.register_assert_rewrite("unetkit.testing.sinks", "unetkit.testing.sources")
+pytest.register_assert_rewrite(*(f"unetkit.testing.{name}" for name in ("backends", "sinks", "sources")))
