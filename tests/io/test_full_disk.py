@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from unetkit.foundation.errors import OutputError
+from unetkit.io.base.blocks import written_in_blocks
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.files import create_sink
 from unetkit.io.writing.resume_store import BandStore
@@ -41,6 +42,14 @@ def noise():
         yield rng.integers(0, 256, (1, 500, SIZE[1]), np.uint8)
 
 
+def write_blocks(sink):
+    pixels = np.concatenate(list(noise()), axis=1)
+    with written_in_blocks(sink):
+        for top in range(0, SIZE[0], 1024):
+            rows = slice(top, min(top + 1024, SIZE[0]))
+            sink.write_block(0, (rows, slice(0, SIZE[1])), pixels[:, rows])
+
+
 def assert_full(error, path):
     assert error.problem == f"{path} cannot be written: No space left on device."
     assert "free space" in error.remedy
@@ -50,14 +59,15 @@ def assert_full(error, path):
     ("name", "pyramid"), [("out.tif", False), ("out.tif", True), ("out.png", False), ("out.ome.zarr", True)]
 )
 @pytest.mark.parametrize("existing", [False, True])
-def test_a_sink_says_that_the_disk_is_full_and_leaves_it_as_it_was(small_disk, name, pyramid, existing):
+@pytest.mark.parametrize("write", [lambda sink: sink.write(noise()), write_blocks], ids=["rows", "blocks"])
+def test_a_sink_says_that_the_disk_is_full_and_leaves_it_as_it_was(small_disk, name, pyramid, existing, write):
     path = small_disk / name
     if existing:
         create_sink(path, OutputSpec((9, 9), np.dtype("uint8"))).write([np.ones((1, 9, 9), np.uint8)])
     before = {file: file.read_bytes() for file in small_disk.rglob("*") if file.is_file()}
     sink = create_sink(path, OutputSpec(SIZE, np.dtype("uint8"), pyramid=pyramid), overwrite=True)
     with pytest.raises(OutputError) as caught:
-        sink.write(noise())
+        write(sink)
     assert_full(caught.value, path)
     assert {file: file.read_bytes() for file in small_disk.rglob("*") if file.is_file()} == before
     assert {file.name for file in small_disk.iterdir()} == {"other.txt"} | ({name} if existing else set())

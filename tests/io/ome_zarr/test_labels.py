@@ -104,6 +104,20 @@ def test_what_fails_is_not_named(tmp_path):
     assert names(image, 3) == []
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_label_that_is_written_in_blocks_is_named_when_it_is_whole(tmp_path, zarr_format):
+    image = write_image(tmp_path / "i.zarr", zarr_format, [])
+    for name, outcome in (("lost", "abandon"), ("kept", "finish")):
+        sink = create_sink(image / "labels" / name, SPEC)
+        sink.begin()
+        sink.write_block(0, (slice(0, 20), slice(0, 30)), ROWS[0])
+        assert names(image, zarr_format) == []
+        getattr(sink, outcome)()
+    assert names(image, zarr_format) == ["kept"]
+    check_ome_zarr(image)
+    np.testing.assert_array_equal(open_image(image / "labels/kept").read(0, (slice(0, 20), slice(0, 30))), ROWS[0])
+
+
 def test_only_whole_numbers_are_labels(tmp_path):
     image = write_image(tmp_path / "i.zarr", 3)
     for check in (create_sink, check_output):

@@ -14,8 +14,8 @@ from unetkit.io.base.contracts import ImageSink, OutputSpec, Window
 @contextmanager
 def written_in_blocks(sink: ImageSink) -> Iterator[None]:
     """Begin an output whose blocks the body writes; finish it at the end, or abandon it on any error."""
-    sink.begin()
     try:
+        sink.begin()
         yield
         sink.finish()
     except BaseException:  # whatever it is, nothing must be left

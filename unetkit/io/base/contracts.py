@@ -233,7 +233,7 @@ class ImageSink(Protocol):
         """Begin an output that is written in blocks.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: It cannot be written; `abandon` it then.
         """
 
     def write_block(self, item: int, window: Window, pixels: NDArray[Any]) -> None:
@@ -256,7 +256,7 @@ class ImageSink(Protocol):
         """
 
     def abandon(self) -> None:
-        """Remove what was written since `begin`."""
+        """Remove what was written since `begin`, if there is anything."""
 
 
 def background(fill: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
