@@ -225,7 +225,7 @@ class SegmentRun:
             pixels = info.planes * info.height * info.width
             work = describe_job(info, ensemble, predictor.plan, self.reading, self.tiling, self.written)
             advance = self.progress(job.image.name, pixels) if self.progress else None
-            count = info.planes * len(predictor.grid(info).rows)
+            count = info.planes * len(predictor.grid(info).bands)
             with claimed(job.result), kept_bands(job.result, work, count, self.written, self.log) as bands:
                 kept = sum(band.shape[1] for band in bands) * info.width
                 objects, skipped = self._write(job.result, spec, source, predictor, bands, advance)

@@ -58,11 +58,11 @@ class Predict:
 
 
 def lay(halo: int, tile: int = 48, height: int = HEIGHT, width: int = WIDTH) -> TileGrid:
-    return make_grid(height, width, tile=tile, halo=halo, stride=STRIDE)
+    return make_grid((height, width), tile=tile, halo=halo, stride=STRIDE)
 
 
 def verify(predict: Any, grid: TileGrid, image: NDArray[Any] | None = None, **options: Any) -> Seams:
-    source = ArraySource(pixels(PLANES, grid.height, grid.width) if image is None else image, "ZYX")
+    source = ArraySource(pixels(PLANES, *grid.size) if image is None else image, "ZYX")
     return verify_seams(source, predict, grid, 0.5, channels=1, stride=STRIDE, **options)
 
 
@@ -151,7 +151,7 @@ def test_one_wrong_pixel_is_found_with_its_place() -> None:
             probabilities[0, 20, 11] = 0.9
         return probabilities[:, kept[0], kept[1]]
 
-    assert grid.rows[1].start == 32
+    assert grid.bands[1].start == 32
     seams = verify(predict, grid, image, regions=10_000)
     assert windows == [1]
     assert seams.worst == (1, 52, 11)

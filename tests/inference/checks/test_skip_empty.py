@@ -78,10 +78,10 @@ def test_without_noise_a_single_pixel_of_one_grey_level_keeps_its_tile(y: int, x
 
 def test_cells_are_kept_and_the_tiles_between_are_not() -> None:
     image = slide()
-    grid = make_grid(320, 320, tile=80, halo=0, stride=16)
+    grid = make_grid((320, 320), tile=80, halo=0, stride=16)
     for tile in grid:
-        window = image[None, tile.row.kept, tile.column.kept]
-        has_cells = tile.row.core_start < 160 and tile.column.core_start < 160
+        window = image[None, *tile.kept]
+        has_cells = all(span.core_start < 160 for span in tile.spans)
         assert MEASURED.holds_nothing(window) != has_cells
 
 
@@ -94,8 +94,8 @@ def test_a_gradient_is_not_taken_for_background() -> None:
 def test_an_image_that_is_full_of_cells_has_no_empty_tile() -> None:
     image = np.tile(slide()[:160, :160], (2, 2))
     measured = background(image)
-    for tile in make_grid(320, 320, tile=80, halo=0, stride=16):
-        assert not measured.holds_nothing(image[None, tile.row.kept, tile.column.kept])
+    for tile in make_grid((320, 320), tile=80, halo=0, stride=16):
+        assert not measured.holds_nothing(image[None, *tile.kept])
 
 
 def test_a_colour_image_with_a_bright_background_is_known_by_all_its_channels() -> None:
@@ -135,7 +135,7 @@ def test_a_single_value_of_another_type_is_no_hindrance() -> None:
 
 def test_skipped_tiles_are_red_in_the_picture(tmp_path: Path) -> None:
     image = slide(np.uint8)
-    tiles = list(make_grid(320, 320, tile=80, halo=0, stride=16))
+    tiles = list(make_grid((320, 320), tile=80, halo=0, stride=16))
     path = tmp_path / "skipped.png"
     draw_skipped(path, ArraySource(image, "YX"), [(0, tiles[-1]), (1, tiles[0])])
     picture = np.asarray(Image.open(path)).astype(int)

@@ -87,11 +87,11 @@ def test_memory_grows_with_tile_batch_and_precision(backend: str) -> None:
 
 
 def test_the_pipeline_depends_on_the_tile_and_the_width_not_on_the_height() -> None:
-    sizes = [USUAL.pipeline(512, 1, height, 4096) for height in (4096, 32768, 262144)]
+    sizes = [USUAL.pipeline(512, 1, (height, 4096)) for height in (4096, 32768, 262144)]
     assert max(sizes) < 1.05 * min(sizes)
-    assert USUAL.pipeline(512, 1, 4096, 8192) > sizes[0]
-    assert USUAL.pipeline(1024, 1, 4096, 4096) > sizes[0]
-    assert USUAL.pipeline(512, 4, 4096, 4096) > sizes[0]
+    assert USUAL.pipeline(512, 1, (4096, 8192)) > sizes[0]
+    assert USUAL.pipeline(1024, 1, (4096, 4096)) > sizes[0]
+    assert USUAL.pipeline(512, 4, (4096, 4096)) > sizes[0]
 
 
 @pytest.mark.parametrize(("dtype", "size"), [(np.uint8, 3), (np.uint16, 6), (np.float32, 12), (np.float64, 12)])

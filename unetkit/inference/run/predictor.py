@@ -20,7 +20,7 @@ from unetkit.inference.checks.skip_empty import measure_background
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Forward, Kind
 from unetkit.inference.engine.pipeline import Reader, run_tiles
-from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid, round_up
+from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid, per_axis, round_up
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tiling.windows import measure_plane, read_window
 from unetkit.inference.tuning.autotune import Tuner
@@ -97,7 +97,7 @@ class Predictor:
     def grid(self, info: ImageInfo) -> TileGrid:
         """Return the tiles of each plane of an image."""
         plan = self.plan
-        return make_grid(info.height, info.width, tile=plan.tile, halo=plan.halo, stride=self.ensemble.stride)
+        return make_grid(info.size, tile=plan.tile, halo=plan.halo, stride=self.ensemble.stride)
 
     def run(
         self,
@@ -140,7 +140,7 @@ class Predictor:
     def time_tile(self, source: ImageSource) -> float:
         """Return the seconds that a tile inside an image takes, once the backend is warm."""
         grid = self.grid(source.info)
-        tile = Tile(grid.rows[len(grid.rows) // 2], grid.columns[len(grid.columns) // 2])
+        tile = Tile(tuple(spans[len(spans) // 2] for spans in grid.spans))
         window = read_window(source, 0, tile, grid, self.ensemble.channels)
         measured = measure_plane(source, 0, self._normalizers, self.ensemble.channels)
         batch = self.plan.batch if len(grid) >= self.plan.batch else 1
@@ -179,12 +179,13 @@ class Predictor:
         if plan.device.type != "cpu":  # where memory runs out, `Forward` divides windows
             return most
         free = free_memory(plan.device, self._tiling.memory_bytes)
-        least = min(round_up(max(plan.tile, 4 * (plan.halo + stride)), stride), most)
+        halo = max(per_axis(plan.halo, plan.axes))
+        least = min(round_up(max(plan.tile, 4 * (halo + stride)), stride), most)
         for size in range(most, least, -WINDOW_STEPS * stride):
-            context, _ = plan_windows(size, plan.halo, stride)
-            inside = slice(context, size - context)
+            context, _ = plan_windows(size, halo, stride)
+            window, inside = (size,) * plan.axes, (slice(context, size - context),) * plan.axes
             features = max(
-                measure_features(segmenter.network.eval(), self.ensemble.channels, (size, size), (inside, inside))
+                measure_features(segmenter.network.eval(), self.ensemble.channels, window, inside)
                 for segmenter in self.ensemble.segmenters
             )
             if feature_bytes(features, plan.backend, plan.precision) <= free:

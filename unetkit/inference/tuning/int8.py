@@ -50,7 +50,7 @@ def quantize_models(ensemble: Ensemble, source: ImageSource, threshold: float) -
     from unetkit.backends.graphs import quantized_file
     from unetkit.backends.int8 import TOLERANCE, quantize, verdicts_file
 
-    grid = make_grid(source.info.height, source.info.width, tile=PROBE_TILE, halo=0, stride=ensemble.stride)
+    grid = make_grid(source.info.size, tile=PROBE_TILE, halo=0, stride=ensemble.stride)
     places = choose_tiles(grid, source.info.planes, CALIBRATION_WINDOWS + CHECK_WINDOWS)
     checked = places[::2][:CHECK_WINDOWS]
     calibrated = [place for place in places if place not in checked] or checked
