@@ -109,8 +109,9 @@ def plan_cuts(window: tuple[int, ...], kept: Kept, depth: int) -> Cuts:
         depth: Number of decoder blocks.
 
     Returns:
-        (2 * depth, 2 * axes) int64. Row 2 i cuts the input of block i (from the deepest), row 2 i + 1 its skip features, and
-        the last row, whose block has no skip features, the output; each within the features as they are there.
+        (2 * depth, 2 * axes) int64. Row 2 i cuts the input of block i (from the deepest), row 2 i + 1 its skip
+        features, and the last row, whose block has no skip features, the output; each within the features as they are
+        there.
     """
     return np.concatenate([_plan_axis(length, part, depth) for length, part in zip(window, kept, strict=True)], axis=1)
 

@@ -145,7 +145,7 @@ def run_tiles(
     Args:
         reader: The image.
         forward: The models on their device.
-        write: Takes the bands (channels, first axis of the core, *rest of the size), one after the other, plane by plane.
+        write: Takes the bands (channels, first axis of the core, *rest of the size) in order, plane by plane.
         first_band: Bands that are already there; the iterator begins after them.
         progress: Called with the number of pixels that were predicted since the last call.
 

@@ -19,6 +19,7 @@ from unetkit.inference.checks.seams import Seams, default_largest, plan_windows,
 from unetkit.inference.checks.skip_empty import measure_background
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Forward, Kind
+from unetkit.inference.engine.orientations import orientations
 from unetkit.inference.engine.pipeline import Reader, run_tiles
 from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid, per_axis, round_up
 from unetkit.inference.tiling.options import TilingOptions
@@ -33,9 +34,6 @@ from unetkit.models.trimmed import Kept
 
 WINDOW_STEPS = 8
 """Sizes of windows to verify with that are tried differ by so many strides."""
-
-ORIENTATIONS = 8
-"""In which a tile is predicted with tta."""
 
 Progress = Callable[[int], None]
 """Called with the number of pixels predicted since the last call."""
@@ -86,7 +84,8 @@ class Predictor:
             tiling = replace(tiling, precision="fp32", backend="openvino")
         self._tiling = tiling
         made = quantized.backends if quantized else []
-        tuner = Tuner(ensemble, source.info.dtype, log, made, pixels * (ORIENTATIONS if tiling.tta else 1))
+        passes = len(orientations(len(source.info.size))) if tiling.tta else 1
+        tuner = Tuner(ensemble, source.info.dtype, log, made, pixels * passes)
         self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner, tuner.recall, kind=kind)
         if quantized is not None:
             self.plan = replace(self.plan, why=f"{quantized.why}; {self.plan.why}")
