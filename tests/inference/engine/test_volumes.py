@@ -198,7 +198,7 @@ def test_what_holds_no_data_is_background_and_left_out_of_the_statistics(exact_s
 @with_fixtures
 @given(
     stride=st.sampled_from(STRIDES[:3]),
-    largest=st.integers(16 * 14 * 14, 16 * 24 * 24),
+    largest=st.integers(16 * 18 * 18, 16 * 24 * 24),
     border=st.tuples(*[st.booleans()] * 3),
     augment=st.booleans(),
 )

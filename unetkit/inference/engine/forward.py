@@ -218,9 +218,8 @@ class Forward:
             ]
             return torch.cat(parts)
         halos, strides = per_axis(self._halo, len(window)), per_axis(self._stride, len(window))
-        for axis in sorted(
-            range(len(window)), key=lambda axis: kept[axis].start - kept[axis].stop
-        ):  # the longest first
+        longest_first = sorted(range(len(window)), key=lambda axis: kept[axis].start - kept[axis].stop)
+        for axis in longest_first:
             pieces = _divide(window[axis], kept[axis], halos[axis], strides[axis])
             if pieces:
                 parts = [
