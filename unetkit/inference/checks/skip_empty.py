@@ -65,7 +65,7 @@ def measure_background(source: ImageSource, plane: int, channels: int) -> Backgr
 
 
 def draw_skipped(path: Path, source: ImageSource, skipped: list[tuple[int, Tile]]) -> None:
-    """Write a small picture of the first plane, the tiles that were skipped in red.
+    """Write a small picture of the first plane (of a volume its first slice), the tiles that were skipped in red.
 
     Args:
         path: A PNG file; it is replaced.
@@ -79,8 +79,9 @@ def draw_skipped(path: Path, source: ImageSource, skipped: list[tuple[int, Tile]
     low, high = np.percentile(grey, (1, 99.8))
     picture = np.repeat((np.clip((grey - low) / max(high - low, 1e-6), 0, 1) * 255)[:, :, None], 3, axis=2)
     for plane, tile in skipped:
-        if plane == 0:
-            kept = tuple(slice(-(-part.start // step), -(-part.stop // step)) for part in tile.kept)
+        *before, rows_kept, columns_kept = tile.kept
+        if plane == 0 and all(part.start == 0 for part in before):
+            kept = tuple(slice(-(-part.start // step), -(-part.stop // step)) for part in (rows_kept, columns_kept))
             picture[kept] = picture[kept] * 0.6 + np.array([100, 0, 0])
     with partial_file(path) as partial:
         Image.fromarray(picture.astype(np.uint8)).save(partial, format="PNG")
@@ -88,8 +89,9 @@ def draw_skipped(path: Path, source: ImageSource, skipped: list[tuple[int, Tile]
 
 def _read_sparse(source: ImageSource, row: int, step: int, width: int) -> NDArray[Any]:
     """Return every `step`-th pixel (n,) of a row, the mean of its channels."""
-    pixels = source.read(0, (slice(row, row + 1), slice(0, width)))
-    sparse: NDArray[Any] = pixels[:, 0, ::step].mean(axis=0)
+    first_slice = [slice(0, 1)] * (len(source.info.size) - 2)
+    pixels = source.read(0, (*first_slice, slice(row, row + 1), slice(0, width)))
+    sparse: NDArray[Any] = pixels.reshape(len(pixels), width)[:, ::step].mean(axis=0)
     return sparse
 
 
