@@ -46,7 +46,7 @@ def make_layers() -> Segmenter:
 def scramble(network: nn.Module) -> None:
     """Give batch norms statistics and weights as training does."""
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.2)
             assert module.running_mean is not None
