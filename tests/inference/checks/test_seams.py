@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from volumes import VolumeSource, volume
 
-from unetkit.backends.eager import TorchBackend
+from unetkit.backends.torch import TorchBackend
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.checks.seams import Seams, default_largest, verify_seams

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetkit.backends.base import Backend, Precision, for_axes
+from unetkit.backends.base import Backend, for_axes
+from unetkit.backends.info import Precision
 from unetkit.foundation.errors import ConfigError, ModelError, UnetkitError
 from unetkit.inference.engine.orientations import Orientation, orientations
 from unetkit.inference.tiling.grid import PerAxis, per_axis, round_up
