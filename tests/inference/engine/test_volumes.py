@@ -28,7 +28,7 @@ from unetkit.models.spec import Normalization
 Make = Callable[..., Segmenter]
 Strides = tuple[int, int, int]
 STRIDES: list[Strides] = [(1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 4, 4)]
-with_fixtures = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+with_fixtures = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def make_reader(

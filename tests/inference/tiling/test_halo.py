@@ -93,14 +93,14 @@ def test_images_of_many_sizes_fill_the_canvas() -> None:
 
 def test_a_volume_has_a_halo_of_its_own_along_axes_of_another_stride(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(halo, "LARGEST", 12)
-    size, window = (40, 72, 80), (20, 36, 40)
+    size, window = (32, 56, 64), (18, 32, 36)
     canvas = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (1, *size)).astype(np.float32))
     mean = nn.AvgPool3d((5, 13, 13), stride=1, padding=(2, 6, 6), count_include_pad=True)
 
     def predict(part: torch.Tensor) -> NDArray[np.bool_]:
         return (mean(part[None])[0, 0] >= 0.5).numpy()
 
-    for stride, expected in (((1, 4, 4), (2, 8, 8)), ((2, 2, 2), 6), ((4, 4, 4), 8)):
+    for stride, expected in (((1, 4, 4), (2, 8, 8)), ((2, 2, 2), 6)):
         options = {"window": window, "stride": stride, "margin": 0, "positions": 2}
         measured = halo.compare_windows(predict, np.not_equal, canvas, **options)
         assert measured.halo == expected

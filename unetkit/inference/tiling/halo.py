@@ -126,7 +126,7 @@ def compare_windows(
     size = tuple(canvas.shape[1:])
     groups = sorted(set(stride))
     bins = tuple(
-        1 + max((length // 2 - 1) // one for length, one in zip(window, stride, strict=True) if one == group)
+        1 + min((length // 2 - 1) // one for length, one in zip(window, stride, strict=True) if one == group)
         for group in groups
     )
     changed, compared = np.zeros((2, *bins), np.int64)
@@ -175,7 +175,7 @@ def _nearest(
         along: The distance along each axis, in strides.
         stride: Of each axis.
         groups: The different strides.
-        bins: Distances that are told apart, for each of these.
+        bins: Distances that are told apart, for each of these; the last stands for all that are larger.
     """
     number = np.zeros((), np.int64)
     for group, count in zip(groups, bins, strict=True):
