@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from unetkit.backends.base import for_axes
 from unetkit.inference.tiling.canvas import fill_canvas
 from unetkit.inference.tiling.grid import PerAxis, one_if_equal, per_axis, round_up
+from unetkit.models.masks import to_mask
 from unetkit.models.segmenter import Segmenter
 
 TOLERANCE = 1e-4
@@ -216,5 +217,5 @@ def _predict(segmenter: Segmenter, normalized: torch.Tensor) -> Pixels:
         return restored
     logits = segmenter.network(batch)[0, : segmenter.spec.out_channels]
     cut = float(np.log(segmenter.spec.threshold / (1 - segmenter.spec.threshold)))
-    mask: Pixels = (logits[0] >= cut if len(logits) == 1 else logits.argmax(0)).cpu().numpy()
+    mask: Pixels = to_mask(logits, cut).cpu().numpy()
     return mask
