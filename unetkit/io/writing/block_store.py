@@ -12,13 +12,13 @@ from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.atomic import cannot_write
 from unetkit.io.base.blocks import check_block
 from unetkit.io.base.contracts import OutputSpec, Window
+from unetkit.io.writing.compression import compress, decompress
 
 STRIP_BYTES = 2**24
 """Pixels of a strip, the rows that are given back at once, at most; unless a single row is larger."""
@@ -84,8 +84,8 @@ class BlockStore:
         rows, others = window[0], window[1:]
         for strip in range(rows.start // self._strip, (rows.stop - 1) // self._strip + 1):
             top, bottom = max(rows.start, strip * self._strip), min(rows.stop, (strip + 1) * self._strip)
-            part = np.ascontiguousarray(pixels[:, top - rows.start : bottom - rows.start])
-            self._append(item, strip, (slice(top, bottom), *others), _compress(part))
+            part = pixels[:, top - rows.start : bottom - rows.start]
+            self._append(item, strip, (slice(top, bottom), *others), compress(part))
 
     def rows(self) -> Iterator[NDArray[Any]]:
         """Yield the rows (channels, h, ...) from the top of an item to its end, item after item, as sinks take them.
@@ -125,7 +125,7 @@ class BlockStore:
         for piece in self._pieces[item, strip]:
             rows, others = piece.window[0], piece.window[1:]
             part = pixels[(slice(None), slice(rows.start - top, rows.stop - top), *others)]
-            part[...] = np.frombuffer(_decompress(self._read(piece)), spec.dtype).reshape(part.shape)
+            part[...] = np.frombuffer(decompress(self._read(piece)), spec.dtype).reshape(part.shape)
             missing -= part.size
         if missing:
             raise ValueError(f"{missing} pixels of rows {top} to {bottom} of item {item} were never written.")
@@ -201,21 +201,3 @@ class OrderedSink(ABC):
         if self._blocks is None:
             raise ValueError(f"{self._path}: begin comes before blocks.")
         return self._blocks
-
-
-def _compress(pixels: NDArray[Any]) -> bytes:
-    """Compress fast, see `unetkit.io.writing.resume_store`."""
-    return bytes(
-        imagecodecs.blosc_encode(
-            pixels.tobytes(),
-            level=1,
-            compressor="lz4",
-            shuffle="bitshuffle",
-            typesize=pixels.itemsize,
-            numthreads=1,
-        )
-    )
-
-
-def _decompress(data: bytes) -> bytes:
-    return bytes(imagecodecs.blosc_decode(data, numthreads=1))

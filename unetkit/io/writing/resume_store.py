@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, overload
 from zlib import crc32
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.atomic import cannot_write
 from unetkit.foundation.errors import OutputError
+from unetkit.io.writing.compression import compress, decompress
 
 MAGIC = b"unetkit bands 2\n"
 JOB_HEAD = struct.Struct("<QI")
@@ -279,23 +279,12 @@ def _bytes_left(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size - file.tell()
 
 
-def _compress(band: NDArray[Any]) -> Iterator[bytes | bytearray]:
-    """Yield a band's bytes in compressed pieces, each after its length.
-
-    LZ4 behind Blosc's bit shuffle takes about 1 GB/s in one thread, of masks (to a twentieth) and float32 alike.
-    Zstandard halves the file and takes twice the time. Blosc 2 (c-blosc2 2.23) fails to decode what it made of zeros.
-    """
+def _compress(band: NDArray[Any]) -> Iterator[bytes]:
+    """Yield a band's bytes in compressed pieces, each after its length."""
     pixels = np.ascontiguousarray(band).reshape(-1)
     step = max(1, PIECE_BYTES // pixels.itemsize)
     for start in range(0, pixels.size, step):
-        piece = imagecodecs.blosc_encode(
-            pixels[start : start + step].tobytes(),
-            level=1,
-            compressor="lz4",
-            shuffle="bitshuffle",
-            typesize=pixels.itemsize,
-            numthreads=1,
-        )
+        piece = compress(pixels[start : start + step])
         yield PIECE_HEAD.pack(len(piece))
         yield piece
 
@@ -309,7 +298,7 @@ def _decompress(dtype: np.dtype[Any], shape: tuple[int, ...], payload: bytes) ->
     while compressed:
         (length,) = PIECE_HEAD.unpack(compressed[: PIECE_HEAD.size])
         stop = PIECE_HEAD.size + length
-        piece = imagecodecs.blosc_decode(bytes(compressed[PIECE_HEAD.size : stop]), numthreads=1)
+        piece = decompress(bytes(compressed[PIECE_HEAD.size : stop]))
         pixels[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
         start += len(piece)
         compressed = compressed[stop:]
