@@ -12,7 +12,7 @@ from unetkit.io.base.contracts import BadTile
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.decoding.scratch import ScratchArray
 from unetkit.io.files import open_image
-from unetkit.io.tiff.segments import SegmentReader
+from unetkit.io.tiff.segments import TiffSegments
 from unetkit.io.tiff.source import list_tiff_series
 
 APERIO = "Aperio Image Library v12.0.15\n{size} [0,0 {size}] (256x256) JPEG/RGB Q=70|AppMag = 40|MPP = 0.2500"
@@ -178,13 +178,13 @@ def test_channels_are_picked_in_any_layout(tmp_path, layout, channels):
 def decoded(monkeypatch):
     """Collects page and number of the segments as they are decoded."""
     keys = []
-    decode = SegmentReader._decode_segment
+    decode = TiffSegments._decode_segment
 
-    def count(self, encoded, number, tables):
-        keys.append((number, encoded.segment))
-        return decode(self, encoded, number, tables)
+    def count(self, encoded, box, tables):
+        keys.append((box[0].start, encoded.segment))
+        return decode(self, encoded, box, tables)
 
-    monkeypatch.setattr(SegmentReader, "_decode_segment", count)
+    monkeypatch.setattr(TiffSegments, "_decode_segment", count)
     return keys
 
 

@@ -11,7 +11,7 @@ import tifffile
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.axes import name_axes
 from unetkit.io.base.read_options import ReadOptions
-from unetkit.io.tiff.segments import SegmentReader
+from unetkit.io.tiff.segments import TiffSegments
 from unetkit.io.tiff.source import TiffSource
 
 EM = Path(__file__).parents[3] / "../shared/data/em/train-volume.tif"
@@ -381,13 +381,13 @@ def test_multi_file_ome_is_read_across_its_files(tmp_path):
 def decoded(monkeypatch):
     """Collects the numbers of the segments as they are decoded."""
     indices = []
-    decode = SegmentReader._decode_segment
+    decode = TiffSegments._decode_segment
 
     def count(self, encoded, *arguments):
         indices.append(encoded.segment)
         return decode(self, encoded, *arguments)
 
-    monkeypatch.setattr(SegmentReader, "_decode_segment", count)
+    monkeypatch.setattr(TiffSegments, "_decode_segment", count)
     return indices
 
 

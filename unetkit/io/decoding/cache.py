@@ -71,11 +71,12 @@ class BlockCache:
         Otherwise a window larger than the bound would push out its own lower edge, which the next window needs. Of the
         pieces in temporary files those of the same pages stay.
         """
-        needed = sum(_held(self._blocks[key]) for key in latest if key in self._blocks)
-        bound = max(self._max_bytes, needed)
-        while self._bytes > bound:
-            _, block = self._blocks.popitem(last=False)
-            self._bytes -= _held(block)
+        if self._bytes > self._max_bytes:
+            needed = sum(_held(self._blocks[key]) for key in latest if key in self._blocks)
+            bound = max(self._max_bytes, needed)
+            while self._bytes > bound:
+                _, block = self._blocks.popitem(last=False)
+                self._bytes -= _held(block)
         if self._scratch:
             pages = {page for page, _ in latest}
             for key in [key for key in self._scratch if key[0] not in pages]:

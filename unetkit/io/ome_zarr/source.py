@@ -19,6 +19,7 @@ from unetkit.io.base.series import Level, Series, pick_level, pick_series
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.decoding.chunked import ChunkedArray
 from unetkit.io.ome_zarr.absent import absent_remarks
+from unetkit.io.ome_zarr.chunks import ZarrChunks
 from unetkit.io.ome_zarr.metadata import ZarrImage, choose_image, describe_image, find_images, read_image
 
 
@@ -53,17 +54,8 @@ class OmeZarrSource:
         check_axes(axes, stored.shape, name)
         if stored.dtype.kind not in "buif":
             raise ImageError(f"{name}: pixels of {stored.dtype} are not supported.", "Convert it to numbers.")
-        self._array = ChunkedArray(
-            stored.shape,
-            stored.dtype.newbyteorder("="),
-            stored.chunks,
-            _decoder(stored),
-            axes=axes,
-            name=name,
-            fill=stored.fill_value,
-            cache_bytes=cache_bytes,
-            on_bad_tile=reading.on_bad_tile,
-        )
+        chunks = ZarrChunks(stored, axes, name)
+        self._array = ChunkedArray(chunks, cache_bytes=cache_bytes, on_bad_tile=reading.on_bad_tile)
         total = ArraySource(self._array, axes, name).info.channels
         names = image.channel_names if len(image.channel_names) == total else ()
         picked = pick_channels(parse_channels(reading.channels), names, total, axes, name)
@@ -118,13 +110,6 @@ def list_zarr_series(path: str | Path) -> tuple[Series, ...]:
         ImageError: The folder is no Zarr, or its metadata are missing or damaged.
     """
     return tuple(describe_image(image, str(path)) for image in find_images(Path(path)))
-
-
-def _decoder(array: zarr.Array[Any]) -> Any:
-    def decode(box: tuple[slice, ...]) -> NDArray[Any]:
-        return np.asarray(array[box])
-
-    return decode
 
 
 def _name_compression(array: zarr.Array[Any]) -> str:

@@ -15,9 +15,13 @@ from tifffile import TiffFrame, TiffPage, TiffPageSeries
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.read_options import OnBadTile
 from unetkit.io.decoding.cache import CACHE_BYTES
+from unetkit.io.decoding.chunked import ChunkedArray, Index
 from unetkit.io.decoding.uncompressed import read_box
 from unetkit.io.tiff.encoded import damaged
-from unetkit.io.tiff.segments import SegmentReader
+from unetkit.io.tiff.segments import TiffSegments
+
+PAGE_AXES = (0,)
+"""Dimensions of `TiffSegments` along which one page at a time is read."""
 
 
 class SeriesArray:
@@ -59,18 +63,20 @@ class SeriesArray:
         self._offset: int | None = None if series.is_multifile else series.dataoffset
         if on_bad_tile == "background" and len(series) == 1 and not self._is_whole(page):
             self._offset = None  # strip by strip, as far as there are any
-        self._segments = SegmentReader(series, name, cache_bytes, on_bad_tile)
-        self.oversize = self._segments.oversize and self._offset is None and not is_run(page, page)
+        self._segments = TiffSegments(series, name)
+        self._chunks = ChunkedArray(self._segments, cache_bytes=cache_bytes, on_bad_tile=on_bad_tile)
+        self.oversize = self._chunks.oversize(PAGE_AXES) and self._offset is None and not is_run(page, page)
 
     @property
     def bad_boxes(self) -> list[list[slice]]:
         """What could not be decoded so far and was read as background: one slice for each dimension."""
         boxes = []
-        for image, rows, columns in list(self._segments.bad):
-            position = np.unravel_index(image, self._stack_shape) if self._stack_shape else ()
-            parts = (rows, columns, slice(0, self._image_shape[2]))
-            box = [slice(int(i), int(i) + 1) for i in position]
-            boxes.append([*box, *(slice(0, 1) if place is None else parts[place] for place in self._places)])
+        for page, sample, depths, *image_box in list(self._chunks.bad_boxes):
+            first = page.start * self._images_per_page + sample.start * self._chunks.shape[2]
+            for image in range(first + depths.start, first + depths.stop):
+                position = np.unravel_index(image, self._stack_shape) if self._stack_shape else ()
+                box = [slice(int(i), int(i) + 1) for i in position]
+                boxes.append([*box, *(slice(0, 1) if place is None else image_box[place] for place in self._places)])
         return boxes
 
     def block(self, axes: str) -> tuple[int, int]:
@@ -78,12 +84,12 @@ class SeriesArray:
         sizes = dict.fromkeys(axes, 1)
         for axis, place in zip(axes[len(self._stack_shape) :], self._places, strict=True):
             if place is not None:
-                sizes[axis] = min((*self._segments.block, self._image_shape[2])[place], self._image_shape[place])
+                sizes[axis] = min(self._segments.chunks[3:][place], self._image_shape[place])
         return sizes["Y"], sizes["X"]
 
     def close(self) -> None:
         """Stop the decoding threads."""
-        self._segments.close()
+        self._chunks.close()
 
     def __getitem__(self, index: tuple[int | slice, ...]) -> NDArray[Any]:
         """Return the pixels at one integer or slice for each dimension, in the file's dtype.
@@ -110,20 +116,21 @@ class SeriesArray:
         window = np.empty([part.stop - part.start for part in box], self.dtype)
         stack = window.reshape(-1, *(part.stop - part.start for part in image_box))
         positions = itertools.product(*(range(part.start, part.stop) for part in box[:split]))
-        encoded: list[tuple[int, int]] = []  # where in the stack, and number of the image
-        for i, position in enumerate(positions):
+        encoded: list[tuple[Index, NDArray[Any]]] = []
+        for pixels, position in zip(stack, positions, strict=True):
             image = int(np.ravel_multi_index(position, self._stack_shape)) if position else 0
-            page = self._segments.page(image // self._images_per_page)
+            number, within = divmod(image, self._images_per_page)
+            page = self._segments.page(number)
             if page is not None and is_run(page, self._series.keyframe) and self._is_whole(page):
-                stack[i] = self._read_run(page, image % self._images_per_page, image_box)
+                pixels[:] = self._read_run(page, within, image_box)
             else:
-                encoded.append((i, image))
-        if encoded:  # all at once, so that what the window needs stays in the cache until it is complete
-            images = [image for _, image in encoded]
-            pixels = self._segments.read(images, *image_box[:2])[..., image_box[2]]
-            if len(images) == len(stack):  # mostly: no need to copy
-                return pixels.reshape(window.shape)
-            stack[[i for i, _ in encoded]] = pixels
+                sample, depth = divmod(within, self._chunks.shape[2])
+                index: Index = (number, slice(sample, sample + 1), slice(depth, depth + 1), *image_box)
+                encoded.append((index, pixels[None, None, None]))
+        if encoded:
+            self._chunks.read(
+                encoded
+            )  # all at once, so that what the window needs stays in the cache until it is complete
         return window
 
     def _is_whole(self, page: TiffPage | TiffFrame) -> bool:
