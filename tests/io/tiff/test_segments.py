@@ -12,7 +12,6 @@ from unetkit.io.base.contracts import BadTile
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.decoding.scratch import ScratchArray
 from unetkit.io.files import open_image
-from unetkit.io.tiff.segments import TiffSegments
 from unetkit.io.tiff.source import list_tiff_series
 
 APERIO = "Aperio Image Library v12.0.15\n{size} [0,0 {size}] (256x256) JPEG/RGB Q=70|AppMag = 40|MPP = 0.2500"
@@ -172,51 +171,6 @@ def test_channels_are_picked_in_any_layout(tmp_path, layout, channels):
     if layout in ("alpha", "palette"):
         with pytest.raises(ImageError, match="no channel 3: it has 3"):
             open_image(path, ReadOptions(channels="3"))
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    """Collects page and number of the segments as they are decoded."""
-    keys = []
-    decode = TiffSegments._decode_segment
-
-    def count(self, encoded, box, tables):
-        keys.append((box[0].start, encoded.segment))
-        return decode(self, encoded, box, tables)
-
-    monkeypatch.setattr(TiffSegments, "_decode_segment", count)
-    return keys
-
-
-def test_channels_that_are_not_wanted_are_not_decoded(tmp_path, decoded):
-    pixels = random_pixels((8, 64, 64))
-    tifffile.imwrite(tmp_path / "a.tif", pixels, metadata={"axes": "CYX"}, compression="zlib", tile=(32, 32))
-    read_all(open_image(tmp_path / "a.tif", ReadOptions(channels="1,6")))
-    assert {page for page, _ in decoded} == {1, 6}
-
-
-@pytest.mark.parametrize("axes", ["ZYX", "CYX", "ZCYX"])
-@pytest.mark.parametrize("cache_bytes", [2**28, 1])
-def test_each_tile_is_decoded_once_for_windows_in_the_order_of_tiles(tmp_path, decoded, axes, cache_bytes):
-    """A small cache still keeps the latest window of all channels; the walk is along full-width bands."""
-    shape = {"Z": 2, "C": 3, "Y": 150, "X": 64}
-    pixels = random_pixels([shape[axis] for axis in axes])
-    options = {"compression": "zlib", "tile": (32, 32), "photometric": "minisblack"}
-    tifffile.imwrite(tmp_path / "a.tif", pixels, metadata={"axes": axes}, **options)
-    source = open_image(tmp_path / "a.tif", cache_bytes=cache_bytes)
-    for plane, top in itertools.product(range(source.info.planes), range(0, 150, 40)):
-        source.read(plane, (slice(max(0, top - 16), min(150, top + 56)), slice(0, 64)))
-    assert len(decoded) == len(set(decoded)) == pixels.size // (150 * 64) * 5 * 2
-
-
-def test_each_tile_is_decoded_once_for_overlapping_windows_along_bands(tmp_path, decoded):
-    pixels = random_pixels((320, 480))
-    tifffile.imwrite(tmp_path / "a.tif", pixels, compression="zlib", tile=(32, 32))
-    source = open_image(tmp_path / "a.tif", cache_bytes=5 * 480 * 32)  # what two bands of windows share, and a window
-    for top, left in itertools.product(range(0, 320, 64), range(0, 480, 64)):
-        rows, columns = slice(max(0, top - 16), min(320, top + 80)), slice(max(0, left - 16), min(480, left + 80))
-        np.testing.assert_array_equal(source.read(0, (rows, columns))[0], pixels[rows, columns])
-    assert len(decoded) == len(set(decoded)) == 10 * 15
 
 
 @pytest.mark.parametrize("compression", ["zlib", "lzw"])
