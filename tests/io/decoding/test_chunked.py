@@ -1,7 +1,6 @@
 """The chunked reader on chunks in memory, of any number of axes, and on TIFF and Zarr: pixels, cache, bad chunks."""
 
 import itertools
-from functools import partial
 from math import prod
 from threading import Thread
 
@@ -43,7 +42,7 @@ class ChunksInMemory:
     def fetch(self, boxes, *, oversize):
         numbers = list(range(len(boxes)))[::-1]  # a file may have them in any order
         for some in (numbers[:5], numbers[5:]):
-            yield [(number, partial(self.decode, boxes[number], oversize)) for number in some]
+            yield [(number, oversize) for number in some]
 
     def decode(self, box, oversize):
         start = tuple(part.start for part in box)
@@ -188,17 +187,17 @@ def decoded(monkeypatch):
     """Collects the boxes that formats decode."""
     boxes = []
 
-    def count(kind, name, where):
-        decode = getattr(kind, name)
+    def count(kind):
+        decode = kind.decode
 
-        def counted(self, *arguments):
-            boxes.append(tuple(part.start for part in arguments[where]))
-            return decode(self, *arguments)
+        def counted(self, box, encoded):
+            boxes.append(tuple(part.start for part in box))
+            return decode(self, box, encoded)
 
-        monkeypatch.setattr(kind, name, counted)
+        monkeypatch.setattr(kind, "decode", counted)
 
-    count(TiffSegments, "_decode_segment", 1)
-    count(ZarrChunks, "_decode", 0)
+    count(TiffSegments)
+    count(ZarrChunks)
     return boxes
 
 
@@ -271,18 +270,18 @@ def test_a_bad_chunk_is_background_in_its_plane_and_told_once_for_all_channels(t
     pixels = random_pixels((3, 2, 70, 50)) | 1
     path = write(tmp_path, stored, pixels, "ZCYX")
 
-    def spoil(kind, name, place):
-        decode = getattr(kind, name)
+    def spoil(kind, place):
+        decode = kind.decode
 
-        def spoiled(self, *arguments):
-            if place(*arguments) == (1, 64, 32):
+        def spoiled(self, box, encoded):
+            if place(box) == (1, 64, 32):
                 raise DamagedChunkError("spoiled")
-            return decode(self, *arguments)
+            return decode(self, box, encoded)
 
-        monkeypatch.setattr(kind, name, spoiled)
+        monkeypatch.setattr(kind, "decode", spoiled)
 
-    spoil(TiffSegments, "_decode_segment", lambda _, box, __: (box[0].start // 2, box[3].start, box[4].start))
-    spoil(ZarrChunks, "_decode", lambda box: (box[0].start, box[2].start, box[3].start))
+    spoil(TiffSegments, lambda box: (box[0].start // 2, box[3].start, box[4].start))
+    spoil(ZarrChunks, lambda box: (box[0].start, box[2].start, box[3].start))
     with pytest.raises(ImageError, match="spoiled"):
         open_image(path).read(1, (slice(0, 70), slice(0, 50)))
     source = open_image(path, ReadOptions(on_bad_tile="background"))

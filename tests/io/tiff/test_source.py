@@ -380,13 +380,13 @@ def test_multi_file_ome_is_read_across_its_files(tmp_path):
 def decoded(monkeypatch):
     """Collects the numbers of the segments as they are decoded."""
     indices = []
-    decode = TiffSegments._decode_segment
+    decode = TiffSegments.decode
 
-    def count(self, encoded, *arguments):
+    def count(self, box, encoded):
         indices.append(encoded.segment)
-        return decode(self, encoded, *arguments)
+        return decode(self, box, encoded)
 
-    monkeypatch.setattr(TiffSegments, "_decode_segment", count)
+    monkeypatch.setattr(TiffSegments, "decode", count)
     return indices
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,9 +12,6 @@ from unetkit.io.decoding.cache import Block
 
 Box = tuple[slice, ...]
 """A part of an array: one slice with both ends for each of its dimensions."""
-
-Decoder = Callable[[], Block | None]
-"""Decodes one chunk; None stands for a chunk that the file leaves out."""
 
 
 class DamagedChunkError(Exception):
@@ -42,21 +39,35 @@ class ChunkFormat(Protocol):
     noun: str
     chunks_per_task: int
 
-    def fetch(self, boxes: Sequence[Box], *, oversize: bool) -> Iterator[list[tuple[int, Decoder]]]:
-        """Read encoded chunks from the file, several at a time.
+    def fetch(self, boxes: Sequence[Box], *, oversize: bool) -> Iterator[Sequence[tuple[int, Any]]]:
+        """Read encoded chunks from the file.
 
         Args:
-            boxes: Parts of the array, each one chunk or, along axes that are read plane by plane, a part of one.
-            oversize: Whether a decoded chunk is too large for memory. A format that can decode it a few rows at a time
-                then returns it as a `ScratchArray`.
+            boxes: Parts of the array. Each is a chunk or, along axes that are read plane by plane, a part of one.
+            oversize: Whether a decoded chunk is too large for memory.
 
         Yields:
-            Numbers of boxes, each with what decodes it. That is called once, in any thread. It returns at least the
-            pixels of the box; pixels beyond the border of the array are cut off.
+            Several chunks at a time: the number of the box, and what `decode` takes. A format whose library reads and
+            decodes in one step leaves the reading to `decode`.
 
         Raises:
-            ImageError: The file cannot be read. The decoders raise it for what has nothing to do with their chunk, such
-                as a missing codec, and `DamagedChunkError` for bytes that cannot be decoded.
+            ImageError: The file cannot be read.
+        """
+
+    def decode(self, box: Box, encoded: Any) -> Block | None:
+        """Decode one chunk; called once for each, in any thread.
+
+        Args:
+            box: The part of the array.
+            encoded: What `fetch` gave for it.
+
+        Returns:
+            At least the pixels of the box; those beyond the border of the array are cut off. None for a chunk that the
+            file leaves out. A chunk that is too large for memory can be a `ScratchArray`.
+
+        Raises:
+            DamagedChunkError: The bytes cannot be decoded.
+            ImageError: The reason has nothing to do with this chunk, such as a missing codec.
         """
 
     def describe(self, box: Box) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from unetkit.io.base.contracts import background
 from unetkit.io.base.read_options import OnBadTile
 from unetkit.io.decoding.cache import CACHE_BYTES, Block, BlockCache, is_oversize
-from unetkit.io.decoding.chunk_format import Box, ChunkFormat, DamagedChunkError, Decoder, cannot_decode
+from unetkit.io.decoding.chunk_format import Box, ChunkFormat, DamagedChunkError, cannot_decode
 
 Index = tuple[int | slice, ...]
 Key = tuple[tuple[int, ...], tuple[int, ...]]
@@ -129,8 +129,8 @@ class ChunkedArray:
     def _decode_all(self, boxes: Sequence[Box], oversize: bool) -> Iterator[tuple[int, Block | None]]:
         """Yield numbers of boxes, and their pixels; None for those that the file leaves out."""
 
-        def decode(task: Sequence[tuple[int, Decoder]]) -> list[tuple[int, Block | None]]:
-            return [(number, self._decode(boxes[number], decoder)) for number, decoder in task]
+        def decode(task: Sequence[tuple[int, Any]]) -> list[tuple[int, Block | None]]:
+            return [(number, self._decode(boxes[number], encoded)) for number, encoded in task]
 
         size = self._stored.chunks_per_task
         for fetched in self._stored.fetch(boxes, oversize=oversize):
@@ -142,10 +142,10 @@ class ChunkedArray:
             for decoded in map(decode, tasks) if inline else self._threads().map(decode, tasks):
                 yield from decoded
 
-    def _decode(self, box: Box, decoder: Decoder) -> Block | None:
+    def _decode(self, box: Box, encoded: Any) -> Block | None:
         """Return a decoded chunk, or background in place of one that cannot be decoded."""
         try:
-            block = decoder()
+            block = self._stored.decode(box, encoded)
             if block is not None and block.shape != self._stored.chunks and any(map(lt, block.shape, _shape(box))):
                 raise DamagedChunkError(f"it has the shape {block.shape} instead of {_shape(box)}")
         except DamagedChunkError as error:

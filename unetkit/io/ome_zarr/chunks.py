@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from unetkit.io.decoding.chunk_format import Box, DamagedChunkError, Decoder, cannot_decode
+from unetkit.io.decoding.chunk_format import Box, DamagedChunkError, cannot_decode
 
 
 class ZarrChunks:
@@ -39,16 +38,17 @@ class ZarrChunks:
         self._array = array
         self._axes = axes
 
-    def fetch(self, boxes: Sequence[Box], *, oversize: bool) -> Iterator[list[tuple[int, Decoder]]]:  # noqa: ARG002  # zarr decodes whole chunks
-        """Yield what reads and decodes each box, see `ChunkFormat`."""
-        yield [(number, partial(self._decode, box)) for number, box in enumerate(boxes)]
+    def fetch(self, boxes: Sequence[Box], *, oversize: bool) -> Iterator[list[tuple[int, None]]]:  # noqa: ARG002
+        """Yield all boxes at once, see `ChunkFormat`; zarr decodes a chunk as a whole, however large."""
+        yield [(number, None) for number in range(len(boxes))]
 
     def describe(self, box: Box) -> str:
         """Return which chunk a box is, for messages."""
         place = ", ".join(f"{axis} {part.start}" for axis, part in zip(self._axes, box, strict=True))
         return f"the chunk at {place}"
 
-    def _decode(self, box: Box) -> NDArray[Any]:
+    def decode(self, box: Box, encoded: None) -> NDArray[Any]:  # noqa: ARG002
+        """Read and decode a chunk, see `ChunkFormat`."""
         try:
             return np.asarray(self._array[box]).astype(self.dtype, copy=False)
         except (MemoryError, ImportError, OSError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import groupby
 from math import ceil, prod
 from pathlib import Path
@@ -15,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, TIFF, TiffFrame, TiffPage, TiffPageSeries
 
-from unetkit.io.decoding.chunk_format import Box, DamagedChunkError, Decoder
+from unetkit.io.decoding.cache import Block
+from unetkit.io.decoding.chunk_format import Box, DamagedChunkError
 from unetkit.io.decoding.scratch import ScratchArray
 from unetkit.io.tiff.encoded import Encoded, damaged, read_encoded
 from unetkit.io.tiff.inflate import can_inflate, inflate
@@ -27,8 +27,11 @@ DECODING_ERRORS = (
     *(RuntimeError, ValueError, TypeError, IndexError, struct.error),
     *(MemoryError, ImportError, OSError, EOFError),
 )
-"""What damaged data raises: imagecodecs' errors are RuntimeErrors, tifffile's ValueErrors; the rest comes from below
-them. ImportError and ValueError also stand for a compression that imagecodecs was built without."""
+"""What damaged data raises. imagecodecs raises RuntimeErrors, tifffile ValueErrors, what is below them the others.
+ImportError and ValueError also stand for a compression that imagecodecs was built without."""
+
+Stored = Encoded | TiffPage | TiffFrame | None
+"""A tile or strip: its bytes, or the page of one that is too large to be read at once, or None for a missing page."""
 
 
 class TiffSegments:
@@ -63,6 +66,7 @@ class TiffSegments:
         self._grid: list[int] = [ceil(length / size) for length, size in zip(page.shaped[1:4], segment, strict=True)]
         self._series = series
         self._keyframe = page
+        self._jpegheader = page.jpegheader
         self._lock = RLock()
         try:
             if page.compression != COMPRESSION.NONE:
@@ -76,23 +80,35 @@ class TiffSegments:
         with self._lock:
             return self._series[number]
 
-    def fetch(self, boxes: Sequence[Box], *, oversize: bool) -> Iterator[list[tuple[int, Decoder]]]:
+    def fetch(self, boxes: Sequence[Box], *, oversize: bool) -> Iterator[Sequence[tuple[int, Stored]]]:
         """Yield tiles or strips page by page, see `ChunkFormat`."""
         for number, group in groupby(range(len(boxes)), key=lambda i: boxes[i][0].start):
             page = self.page(number)
-            segments = {self._segment(boxes[i]): i for i in group}
             if page is None:
-                yield [(i, _left_out) for i in segments.values()]
+                yield [(i, None) for i in group]
             elif oversize and self.chunks[2] == 1 and can_inflate(self._keyframe):
-                for segment, i in segments.items():
-                    yield [(i, partial(self._inflate, page, segment, boxes[i]))]
+                yield [(i, page) for i in group]
             else:
-                tables = {"jpegtables": page.jpegtables, "jpegheader": self._keyframe.jpegheader}
-                for encoded in read_encoded(page, list(segments), self._lock, self.name):
-                    yield [
-                        (i := segments[one.segment], partial(self._decode_segment, one, boxes[i], tables))
-                        for one in encoded
-                    ]
+                segments = {self._segment(boxes[i]): i for i in group}
+                yield from read_encoded(page, segments, self._lock, self.name)
+
+    def decode(self, box: Box, encoded: Stored) -> Block | None:
+        """Return (1, 1, depth, h, w, samples), see `ChunkFormat`."""
+        if encoded is None:
+            return None
+        try:
+            if not isinstance(encoded, Encoded):
+                return self._inflate(encoded, box)
+            if encoded.fault:
+                raise EOFError(encoded.fault)
+            pixels: NDArray[Any] | None = self._decode(
+                encoded.data, encoded.segment, jpegtables=encoded.jpegtables, jpegheader=self._jpegheader
+            )[0]
+        except (MemoryError, ImportError) as error:  # which say nothing about this one
+            raise damaged(self.name, f"{self.describe(box)}: {error}") from error
+        except DECODING_ERRORS as error:
+            raise DamagedChunkError(str(error)) from error
+        return None if pixels is None else pixels[None, None]
 
     def describe(self, box: Box) -> str:
         """Return which tile or strip a box is, for messages."""
@@ -104,41 +120,20 @@ class TiffSegments:
         """Return the number of a tile or strip in its page."""
         _, sample, depth, row, column, _ = box
         layers, down, across = self._grid
-        layer = sample.start * layers + depth.start // self.chunks[2]
-        number: int = (layer * down + row.start // self.chunks[3]) * across + column.start // self.chunks[4]
-        return number
+        _, _, thick, high, wide, _ = self.chunks
+        layer = sample.start * layers + depth.start // thick
+        segment: int = (layer * down + row.start // high) * across + column.start // wide
+        return segment
 
-    def _decode_segment(self, encoded: Encoded, box: Box, tables: dict[str, bytes | None]) -> NDArray[Any] | None:
-        """Return (1, 1, depth, h, w, samples)."""
-        try:
-            if encoded.fault:
-                raise EOFError(encoded.fault)
-            pixels: NDArray[Any] | None = self._decode(encoded.data, encoded.segment, **tables)[0]
-        except DECODING_ERRORS as error:
-            raise self._failed(error, box) from error
-        return None if pixels is None else pixels[None, None]
-
-    def _inflate(self, page: TiffPage | TiffFrame, segment: int, box: Box) -> ScratchArray | None:
+    def _inflate(self, page: TiffPage | TiffFrame, box: Box) -> ScratchArray | None:
         """Decode a large tile or strip into a temporary file, a few rows at a time."""
-        rows = box[3].stop - box[3].start
-        shape = (self.chunks[3] if self._keyframe.is_tiled else rows, self.chunks[4], self.chunks[5])
-        try:
-            offset, count = page.dataoffsets[segment], page.databytecounts[segment]
-            if not offset or not count:  # a sparse file leaves it out
-                return None
-            scratch = ScratchArray((1, 1, 1, *shape), self.dtype, self.name)
-            for some in inflate(Path(page.parent.filehandle.path), offset, count, shape, self._keyframe):
-                scratch.append(some)
-        except DECODING_ERRORS as error:
-            raise self._failed(error, box) from error
+        segment = self._segment(box)
+        offset, count = page.dataoffsets[segment], page.databytecounts[segment]
+        if not offset or not count:  # a sparse file leaves it out
+            return None
+        rows = self.chunks[3] if self._keyframe.is_tiled else box[3].stop - box[3].start
+        shape = (rows, self.chunks[4], self.chunks[5])
+        scratch = ScratchArray((1, 1, 1, *shape), self.dtype, self.name)
+        for some in inflate(Path(page.parent.filehandle.path), offset, count, shape, self._keyframe):
+            scratch.append(some)
         return scratch
-
-    def _failed(self, error: Exception, box: Box) -> Exception:
-        """Return the error for a tile or strip; a missing codec or too little memory is no damage."""
-        if isinstance(error, (MemoryError, ImportError)):
-            return damaged(self.name, f"{self.describe(box)}: {error}")
-        return DamagedChunkError(str(error))
-
-
-def _left_out() -> None:
-    """Stand for a tile or strip of a page that the file leaves out."""
