@@ -132,13 +132,10 @@ class ChunkedArray:
         def decode(task: Sequence[tuple[int, Any]]) -> list[tuple[int, Block | None]]:
             return [(number, self._decode(boxes[number], encoded)) for number, encoded in task]
 
-        size = self._stored.chunks_per_task
+        size = 1 if oversize else self._stored.chunks_per_task
         for fetched in self._stored.fetch(boxes, oversize=oversize):
-            if oversize:  # of large ones there should be one in memory at a time
-                tasks = [[one] for one in fetched]
-            else:
-                tasks = [fetched[start : start + size] for start in range(0, len(fetched), size)]
-            inline = oversize or len(tasks) == 1
+            tasks = [fetched[start : start + size] for start in range(0, len(fetched), size)]
+            inline = oversize or len(tasks) == 1  # of large chunks there should be one in memory at a time
             for decoded in map(decode, tasks) if inline else self._threads().map(decode, tasks):
                 yield from decoded
 
