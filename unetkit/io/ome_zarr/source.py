@@ -1,4 +1,4 @@
-"""OME-Zarr, and plain arrays in Zarr, versions 2 and 3 of the format."""
+"""Reads OME-Zarr and plain arrays in Zarr 2 and 3."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from unetkit.io.ome_zarr.metadata import ZarrImage, choose_image, describe_image
 class OmeZarrSource:
     """One level of one image of an OME-Zarr, or a plain array.
 
-    Each chunk is decoded once when windows are read in order, and memory does not grow with the image. Reading is
+    Each chunk is decoded once when windows are read in order. Memory does not grow with the image. Reading is
     thread-safe.
 
     Args:
@@ -113,6 +113,6 @@ def list_zarr_series(path: str | Path) -> tuple[Series, ...]:
 
 
 def _name_compression(array: zarr.Array[Any]) -> str:
-    """Return the names of the compressors, as Zarr 2 (codec_id) and Zarr 3 (the class) have them."""
+    """Return the names of the compressors: `codec_id` in Zarr 2, the name of the class in Zarr 3."""
     names = [getattr(one, "codec_id", None) or type(one).__name__.removesuffix("Codec") for one in array.compressors]
     return ", ".join(name.lower() for name in names) or "none"

@@ -12,7 +12,7 @@ from tifffile import TiffFrame, TiffPage
 from unetkit.foundation.errors import ImageError
 
 READ_BYTES = 32 * 2**20
-"""Encoded bytes that are read from the file at a time."""
+"""How many encoded bytes are read from the file at a time."""
 
 
 def damaged(name: str, what: object) -> ImageError:

@@ -1,4 +1,4 @@
-"""A series of TIFF pages as an array that is sliced: nothing is read but what a slice needs."""
+"""A series of TIFF pages as an array: a slice reads only what it needs."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PAGE_AXES = (0,)
 class SeriesArray:
     """The pixels of a series, sliced like an array with steps of one.
 
-    A series is a stack of images (h, w, samples): pages, in them separate samples, in them depths. The dimensions of
-    the series are those of the stack, then those of an image, some of size one left out.
+    A series is a stack of images (h, w, samples). A page holds one image for each depth of each separate sample. The
+    dimensions of the series are those of the stack, then those of an image; some dimensions of size one are left out.
 
     Args:
         series: The pages.
@@ -39,10 +39,10 @@ class SeriesArray:
     Attributes:
         shape: Sizes along the axes of the series.
         dtype: Type of the pixels, in native byte order.
-        oversize: Whether the series is compressed in pieces that go to a temporary file when they are decoded.
+        oversize: Whether tiles or strips are too large for memory and go to a temporary file when they are decoded.
 
     Raises:
-        ImageError: The series is not made of such images.
+        ImageError: The pages do not make such a stack.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class SeriesArray:
         return boxes
 
     def block(self, axes: str) -> tuple[int, int]:
-        """Return the height and width of what is decoded at once, Y and X being where `axes` has them."""
+        """Return the height and width of a tile or strip along the axes Y and X."""
         sizes = dict.fromkeys(axes, 1)
         for axis, place in zip(axes[len(self._stack_shape) :], self._places, strict=True):
             if place is not None:
@@ -134,7 +134,7 @@ class SeriesArray:
         return window
 
     def _is_whole(self, page: TiffPage | TiffFrame) -> bool:
-        """Return whether the uncompressed pixels of a page lie within its file, as far as that can be told."""
+        """Return whether the uncompressed pixels of a page lie within its file; True where the file is closed."""
         handle = page.parent.filehandle
         pixels = prod(self._series.keyframe.shaped) * self.dtype.itemsize
         return handle.closed or (bool(page.dataoffsets) and page.dataoffsets[0] + pixels <= handle.size)
@@ -144,7 +144,7 @@ class SeriesArray:
         return self._read_box(Path(page.parent.filehandle.path), offset, self._image_shape, box)
 
     def _read_box(self, path: Path, offset: int, shape: tuple[int, ...], box: Sequence[slice]) -> NDArray[Any]:
-        """Read uncompressed pixels; the samples of a pixel (up to 16) are read together and cut afterwards."""
+        """Read uncompressed pixels. Up to 16 samples of a pixel are read together and cut afterwards."""
         whole = [*box[:-1], slice(0, shape[-1]) if shape[-1] <= 16 else box[-1]]
         try:
             with path.open("rb", buffering=0) as file:
@@ -166,7 +166,7 @@ def place_in_image(shape: tuple[int, ...], image_shape: tuple[int, ...]) -> list
     >>> place_in_image((5, 1, 512, 300, 3), (512, 300, 3))
     [0, 1, 2]
 
-    A dimension of size one that is none of them is None.
+    None stands for a dimension of size one that is none of them.
     """
     places: list[int | None] = []
     sizes = list(shape)
@@ -187,7 +187,7 @@ def place_in_image(shape: tuple[int, ...], image_shape: tuple[int, ...]) -> list
 def is_run(page: TiffPage | TiffFrame, keyframe: TiffPage) -> bool:
     """Return whether the pixels of a page lie uncompressed and without gaps in the file.
 
-    tifffile takes it from the first page for all others.
+    tifffile says it of the first page and takes it for all others.
     """
     if not keyframe.is_final or not page.dataoffsets:
         return False
