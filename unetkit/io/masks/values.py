@@ -149,7 +149,7 @@ def _few_shades(colours: NDArray[Any], encoding: Encoding) -> NDArray[np.int32]:
 
 
 def split_alpha(pixels: NDArray[Any], encoding: Encoding) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Return pixels (C, h, w) without alpha, and whether (h, w) they are more opaque than transparent, if there is alpha."""
+    """Return pixels (C, h, w) without alpha, and where (h, w) they are more opaque than clear, if there is alpha."""
     if not encoding.alpha:
         return pixels, None
     return pixels[:-1], pixels[-1] > top_of(pixels.dtype) / 2
