@@ -10,8 +10,10 @@ import tifffile
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.contracts import BadTile
 from unetkit.io.base.read_options import ReadOptions
+from unetkit.io.decoding.chunked import ChunkedArray
 from unetkit.io.decoding.scratch import ScratchArray
 from unetkit.io.files import open_image
+from unetkit.io.tiff.segments import TiffSegments
 from unetkit.io.tiff.source import list_tiff_series
 
 APERIO = "Aperio Image Library v12.0.15\n{size} [0,0 {size}] (256x256) JPEG/RGB Q=70|AppMag = 40|MPP = 0.2500"
@@ -337,3 +339,20 @@ def test_of_an_unknown_compression_nothing_is_background(tmp_path):
         tiff.pages[0].tags["Compression"].overwrite(60606)
     with pytest.raises(ImageError, match="60606"):
         open_image(path, ReadOptions(on_bad_tile="background"))
+
+
+@pytest.mark.parametrize("fault", [ImportError("no such codec"), MemoryError("too large")])
+def test_a_missing_codec_and_little_memory_stop_even_where_bad_tiles_do_not(tmp_path, fault):
+    def fail(*_, **__):
+        raise fault
+
+    tifffile.imwrite(tmp_path / "a.tif", smooth_pixels((64, 64)), compression="zlib", tile=(32, 32))
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        segments = TiffSegments(tiff.series[0], "a.tif")
+        segments._decode = fail
+        reader = ChunkedArray(segments, on_bad_tile="background")
+        with pytest.raises(
+            ImageError, match=rf"unknown kind \(tile or strip 3 at row 32, column 32 of page 0: {fault}"
+        ):
+            reader[0, 0, 0, 32:, 32:, :]
+    assert reader.bad_boxes == []
