@@ -89,8 +89,9 @@ class ChunkedArray:
             if window.size:
                 plane_axes = [axis for axis, part in enumerate(index) if isinstance(part, int)]
                 pieces = self._cut(index, plane_axes)
-                blocks = self._fetch(pieces.keys, pieces.boxes, self.oversize(plane_axes))
-                for block, target, source in zip(blocks, pieces.targets, pieces.sources, strict=True):
+                blocks = self._fetch(pieces, self.oversize(plane_axes))
+                places = itertools.product(*pieces.targets), itertools.product(*pieces.sources)
+                for block, target, source in zip(blocks, *places, strict=True):
                     window[target] = block[source]
                 used.update(pieces.keys)
         if used:
@@ -113,17 +114,21 @@ class ChunkedArray:
         ]
         page = tuple(cuts[axis][0][0].start for axis in plane_axes)
         starts = itertools.product(*([box.start for box in boxes] for boxes, _, _ in cuts))
-        boxes, targets, sources = (list(itertools.product(*along)) for along in zip(*cuts, strict=True))
-        return _Pieces([(page, start) for start in starts], boxes, targets, sources)
+        return _Pieces([(page, start) for start in starts], *zip(*cuts, strict=True))
 
-    def _fetch(self, keys: Sequence[Key], boxes: Sequence[Box], oversize: bool) -> list[Block]:
+    def _fetch(self, pieces: _Pieces, oversize: bool) -> list[Block]:
         """Return decoded pieces, decoding those that are not in the cache."""
         with self._lock:
-            blocks = [self._cache.get(key) for key in keys]
+            blocks = [self._cache.get(key) for key in pieces.keys]
             missing = [i for i, block in enumerate(blocks) if block is None]
-            for number, block in self._decode_all([boxes[i] for i in missing], oversize) if missing else ():
-                i = missing[number]
-                blocks[i] = self._left_out(boxes[i]) if block is None else self._cache.put(keys[i], block)
+            if missing:
+                wanted = [block is None for block in blocks]
+                boxes = list(itertools.compress(itertools.product(*pieces.boxes), wanted))
+                for number, block in self._decode_all(boxes, oversize):
+                    i = missing[number]
+                    blocks[i] = (
+                        self._left_out(boxes[number]) if block is None else self._cache.put(pieces.keys[i], block)
+                    )
             return [block for block in blocks if block is not None]
 
     def _decode_all(self, boxes: Sequence[Box], oversize: bool) -> Iterator[tuple[int, Block | None]]:
@@ -168,19 +173,19 @@ class ChunkedArray:
 
 
 class _Pieces(NamedTuple):
-    """What a window is made of: chunks, or what is kept of chunks.
+    """What a window is made of: chunks, or what is kept of chunks. Their places are the product of those on each axis.
 
     Attributes:
-        keys: Of each, the first elements along the axes that are read plane by plane, and along all axes.
-        boxes: Where it lies in the array.
-        targets: Where its part of the window lies in the window.
-        sources: Where its part of the window lies in it.
+        keys: The first elements of each along the axes that are read plane by plane, and along all axes.
+        boxes: For each axis, where they lie in the array.
+        targets: For each axis, where their parts of the window lie in the window.
+        sources: For each axis, where their parts of the window lie in them.
     """
 
     keys: list[Key]
-    boxes: list[Box]
-    targets: list[Box]
-    sources: list[Box]
+    boxes: tuple[list[slice], ...]
+    targets: tuple[list[slice], ...]
+    sources: tuple[list[slice], ...]
 
 
 def cut_axis(part: slice, size: int, length: int) -> tuple[list[slice], list[slice], list[slice]]:
