@@ -30,7 +30,7 @@ from unetkit.io.base.contracts import match_channels
 from unetkit.models.segmenter import Segmenter, load_model
 from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.training.fit import fit
-from unetkit.training.run import RunResult
+from unetkit.training.segmentation.run import RunResult
 
 CONFIG = Path(__file__).parents[1] / "configs" / "nuclei.yaml"
 VALIDATED = 0.1

@@ -26,10 +26,10 @@ from unetkit.data.pairs import Pair, find_pairs
 from unetkit.data.split import split_fraction
 from unetkit.data.unmasked import ImageData
 from unetkit.models.segmenter import MODEL_FILE
-from unetkit.training.module import SegmentationModule
-from unetkit.training.pretrain import PretrainModule
 from unetkit.training.pretrain_run import SCORES, train_to_restore
-from unetkit.training.run import best_of, make_trainer, quiet_lightning, run_training
+from unetkit.training.pretraining.module import PretrainModule
+from unetkit.training.segmentation.module import SegmentationModule
+from unetkit.training.segmentation.run import best_of, make_trainer, quiet_lightning, run_training
 
 STARTS = ("from scratch", "from the autoencoder", "its encoder frozen")
 COLUMNS = ("images", "seed", "start", "dice")

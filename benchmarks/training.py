@@ -40,7 +40,7 @@ from torch import Tensor
 
 from unetkit.foundation.synthetic import write_dataset
 from unetkit.training.fit import FitCLI
-from unetkit.training.run import quiet_lightning
+from unetkit.training.segmentation.run import quiet_lightning
 
 KINDS = ("fit", "bare loop")
 BATCHES_IN_MEMORY = 8

@@ -11,8 +11,8 @@ from pathlib import Path
 from lightning.pytorch import seed_everything
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.training.module import SegmentationModule
-from unetkit.training.run import RunResult, make_trainer, train
+from unetkit.training.segmentation.module import SegmentationModule
+from unetkit.training.segmentation.run import RunResult, make_trainer, train
 
 
 def main(args: list[str] | None = None) -> RunResult:

@@ -305,7 +305,7 @@ def _run(args: list[str]) -> int:
 def _train(verb: str, args: list[str]) -> int:
     """Show the help of a verb that trains, or check its settings, which takes no PyTorch, and train."""
     from unetkit.foundation.console import loading, log
-    from unetkit.training.keys import FIT, PRETRAIN, check, help_of
+    from unetkit.training.settings.keys import FIT, PRETRAIN, check, help_of
 
     settings = {"fit": FIT, "pretrain": PRETRAIN}[verb]
     if asked := {"-h", "--help", "--help-all"}.intersection(args):

@@ -18,7 +18,7 @@ from unetkit.planning import trial
 from unetkit.planning.look import Look
 from unetkit.planning.measure import look_at_all
 from unetkit.planning.trial import Trial, count_several, try_builtin
-from unetkit.training.module import SegmentationModule
+from unetkit.training.segmentation.module import SegmentationModule
 
 
 def test_objects_like_nuclei_are_known(sound_looks: list[Look]) -> None:

@@ -17,8 +17,8 @@ from tiny_fit import SMALL_HALO
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.inference.tiling import halo
-from unetkit.training.module import SegmentationModule
-from unetkit.training.run import RunResult, make_trainer, train
+from unetkit.training.segmentation.module import SegmentationModule
+from unetkit.training.segmentation.run import RunResult, make_trainer, train
 
 SETTINGS: dict[str, Any] = {"encoder": "resnet18", "depth": 3, "decoder_channels": [8, 8, 8], "loss": "bce"}
 

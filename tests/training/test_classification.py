@@ -27,7 +27,7 @@ from unetkit.io.base.arrays import ArraySource
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.segmenter import read_spec
 from unetkit.training.classification_run import ClassificationCLI
-from unetkit.training.keys import has_labels_alone
+from unetkit.training.settings.keys import has_labels_alone
 
 SETTINGS = """
     --model.image_classes [blob] --model.encoder resnet18 --model.depth 3 --model.lr 0.003 --data.crop 32 --data.val 0.3

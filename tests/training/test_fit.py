@@ -28,8 +28,8 @@ from unetkit.io.files import find_images
 from unetkit.models.segmenter import read_spec
 from unetkit.models.weights import trained_on
 from unetkit.scoring.evaluation import evaluate
-from unetkit.training.callbacks import CpuNotice
 from unetkit.training.fit import FitCLI
+from unetkit.training.run.callbacks import CpuNotice
 
 CONFIGS = [
     path
@@ -396,7 +396,7 @@ def test_ctrl_c_while_the_halo_is_measured_keeps_the_model(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("unetkit.training.measuring.measure_halo", stop)
+        patch.setattr("unetkit.training.segmentation.measuring.measure_halo", stop)
         code, out = fit_cells(tmp_path, "--name", "run", "--trainer.max_epochs", "1")
     assert code == 130
     assert "Its halo was not measured" in out

@@ -19,11 +19,11 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.labelled import LabelledData
 from unetkit.data.unmasked import ImageData
 from unetkit.foundation.errors import ConfigError, DataError, ModelError
-from unetkit.training.base import NetworkModule
-from unetkit.training.classification import ClassificationModule
-from unetkit.training.corruption import Corruption
-from unetkit.training.module import SegmentationModule
-from unetkit.training.pretrain import PretrainModule
+from unetkit.training.classification.module import ClassificationModule
+from unetkit.training.pretraining.corruption import Corruption
+from unetkit.training.pretraining.module import PretrainModule
+from unetkit.training.run.base import NetworkModule
+from unetkit.training.segmentation.module import SegmentationModule
 
 SMALL: dict[str, Any] = {"encoder": "resnet18", "depth": 3}
 SEEN: dict[str, Any] = {"crop": 64, "batch_size": 4, "workers": 0, "augment": "none"}

@@ -17,8 +17,8 @@ from tiny_fit import Fit
 
 from unetkit.cli import main
 from unetkit.models.segmenter import read_spec
-from unetkit.training.callbacks import CpuNotice
 from unetkit.training.pretrain_run import PretrainCLI
+from unetkit.training.run.callbacks import CpuNotice
 
 SETTINGS = """
     --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --model.lr 0.003 --data.val 0.4

@@ -17,8 +17,8 @@ from unetkit.cli import main
 from unetkit.data.kept import KeptSplit, Use
 from unetkit.foundation.errors import DataError
 from unetkit.models.segmenter import read_spec
-from unetkit.training.callbacks import CpuNotice
-from unetkit.training.settings import changes
+from unetkit.training.run.callbacks import CpuNotice
+from unetkit.training.settings.changes import changes
 
 Resume = Callable[..., tuple[int, str]]
 

@@ -50,7 +50,7 @@ def read_options(module: str, name: str) -> tuple[Option, ...]:
     constant is `NotImplemented`.
 
     Args:
-        module: The module that defines the class, for example "unetkit.training.module".
+        module: The module that defines the class, for example "unetkit.training.segmentation.module".
         name: The class.
     """
     own = _definition(module, name)

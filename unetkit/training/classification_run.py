@@ -16,13 +16,12 @@ from unetkit.models.image_head import ImageClassifier, decide
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
 from unetkit.report.judged import JudgedItem, judged_picture
 from unetkit.scoring.image_scores import ImageScores, outcome_names, score_images
-from unetkit.training.callbacks import IMAGE_SCORES
-from unetkit.training.classification import ClassificationModule
+from unetkit.training.classification.module import ClassificationModule
 from unetkit.training.command import RunCLI
-from unetkit.training.cross_validation import CrossValidation
 from unetkit.training.fold_runs import FoldCLI, fit_folds
-from unetkit.training.keys import FIT_LABELS
-from unetkit.training.run import (
+from unetkit.training.run.callbacks import IMAGE_SCORES
+from unetkit.training.run.cross_validation import CrossValidation
+from unetkit.training.segmentation.run import (
     PICTURE_FILE,
     End,
     best_of,
@@ -32,6 +31,7 @@ from unetkit.training.run import (
     say_best,
     say_how_to_go_on,
 )
+from unetkit.training.settings.keys import FIT_LABELS
 
 SCORES_FILE = "scores.json"
 

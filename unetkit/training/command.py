@@ -16,13 +16,13 @@ from unetkit.data.base import TrainingData
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, OutputError
-from unetkit.training.base import NetworkModule
-from unetkit.training.budget import Budget
-from unetkit.training.checkpoint import has_checkpoint, read_checkpoint, read_settings
-from unetkit.training.cross_validation import fold_folder
-from unetkit.training.keys import CONFIG_FILE, Settings, cannot_resume, value_of_resume
-from unetkit.training.run import TRAINER_DEFAULTS, make_trainer
-from unetkit.training.settings import Changes, changes, check_changes, check_config, describe_changes
+from unetkit.training.run.base import NetworkModule
+from unetkit.training.run.budget import Budget
+from unetkit.training.run.checkpoint import has_checkpoint, read_checkpoint, read_settings
+from unetkit.training.run.cross_validation import fold_folder
+from unetkit.training.segmentation.run import TRAINER_DEFAULTS, make_trainer
+from unetkit.training.settings.changes import Changes, changes, check_changes, check_config, describe_changes
+from unetkit.training.settings.keys import CONFIG_FILE, Settings, cannot_resume, value_of_resume
 
 OF_A_FOLD = ("data.fold", "runs", "name", "resume")
 """Settings of a fold that are not those of its cross-validation."""

@@ -16,15 +16,22 @@ from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 from unetkit.planning.plan import make_plan
 from unetkit.planning.write import describe, settings_of
-from unetkit.training.budget import budget_of, spell_use
-from unetkit.training.callbacks import IMAGE_SCORES, SCORES
 from unetkit.training.classification_run import ClassificationResult, fit_labels
 from unetkit.training.command import RunCLI
-from unetkit.training.cross_validation import CrossValidation, fold_folder
 from unetkit.training.fold_runs import FoldCLI, fit_folds
-from unetkit.training.keys import CONFIG_FILE, FIT, check_names_data, has_labels_alone
-from unetkit.training.module import SegmentationModule
-from unetkit.training.run import PICTURE_FILE, RunResult, quiet_lightning, say_best, say_how_to_go_on, train
+from unetkit.training.run.budget import budget_of, spell_use
+from unetkit.training.run.callbacks import IMAGE_SCORES, SCORES
+from unetkit.training.run.cross_validation import CrossValidation, fold_folder
+from unetkit.training.segmentation.module import SegmentationModule
+from unetkit.training.segmentation.run import (
+    PICTURE_FILE,
+    RunResult,
+    quiet_lightning,
+    say_best,
+    say_how_to_go_on,
+    train,
+)
+from unetkit.training.settings.keys import CONFIG_FILE, FIT, check_names_data, has_labels_alone
 
 
 class FitCLI(RunCLI):

@@ -10,11 +10,11 @@ from typing import Any
 
 from unetkit.foundation.console import log, show
 from unetkit.foundation.errors import ConfigError
-from unetkit.training.budget import Budget
-from unetkit.training.checkpoint import has_checkpoint, read_checkpoint
 from unetkit.training.command import RunCLI
-from unetkit.training.cross_validation import CrossValidation, FoldRun, cross_validate, fold_folder
-from unetkit.training.settings import Changes
+from unetkit.training.run.budget import Budget
+from unetkit.training.run.checkpoint import has_checkpoint, read_checkpoint
+from unetkit.training.run.cross_validation import CrossValidation, FoldRun, cross_validate, fold_folder
+from unetkit.training.settings.changes import Changes
 
 
 class FoldCLI(RunCLI):

@@ -17,10 +17,9 @@ from unetkit.inference.tiling.halo import HaloMeasurement, measure_halo
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
 from unetkit.report.restored import restoration_picture
 from unetkit.training.command import RunCLI
-from unetkit.training.keys import CONFIG_FILE, PRETRAIN
-from unetkit.training.measuring import HALO_IMAGES
-from unetkit.training.pretrain import PretrainModule
-from unetkit.training.run import (
+from unetkit.training.pretraining.module import PretrainModule
+from unetkit.training.segmentation.measuring import HALO_IMAGES
+from unetkit.training.segmentation.run import (
     End,
     best_of,
     describe_run,
@@ -29,6 +28,7 @@ from unetkit.training.run import (
     say_best,
     say_how_to_go_on,
 )
+from unetkit.training.settings.keys import CONFIG_FILE, PRETRAIN
 
 SCORES = ("val_r2", "val_loss")
 PICTURE_FILE = "restored.png"
