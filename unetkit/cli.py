@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from time import monotonic
 from typing import Any, Literal
 
 from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
@@ -305,19 +304,20 @@ def _run(args: list[str]) -> int:
 def _train(verb: str, args: list[str]) -> int:
     """Show the help of a verb that trains, or check its settings, which takes no PyTorch, and train."""
     from unetkit.foundation.console import loading, log
-    from unetkit.training.settings.keys import FIT, PRETRAIN, check, help_of
+    from unetkit.training.settings.config import from_arguments
+    from unetkit.training.settings.help import help_of
+    from unetkit.training.settings.tasks import FIT, PRETRAIN
 
     settings = {"fit": FIT, "pretrain": PRETRAIN}[verb]
     if asked := {"-h", "--help", "--help-all"}.intersection(args):
         log(help_of(settings, everything="--help-all" in asked))
         return 0
-    began = monotonic()  # before the imports, which take seconds
-    check(settings, args)
+    told = from_arguments(settings, args)
+    told.check()
     with loading():
-        from unetkit.training.fit import fit
-        from unetkit.training.pretrain_run import pretrain
-    run: Callable[[list[str], float], Any] = fit if settings is FIT else pretrain
-    return 130 if run(args, began).interrupted else 0
+        from unetkit.training.fit import fit_as_told, pretrain_as_told
+    done = fit_as_told(told) if settings is FIT else pretrain_as_told(told)
+    return 130 if done.interrupted else 0
 
 
 def _usage() -> str:

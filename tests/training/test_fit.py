@@ -28,8 +28,10 @@ from unetkit.io.files import find_images
 from unetkit.models.segmenter import read_spec
 from unetkit.models.weights import trained_on
 from unetkit.scoring.evaluation import evaluate
-from unetkit.training.fit import FitCLI
 from unetkit.training.run.callbacks import CpuNotice
+from unetkit.training.segmentation.run import SegmentationRun
+from unetkit.training.settings.config import from_arguments
+from unetkit.training.settings.tasks import FIT
 
 CONFIGS = [
     path
@@ -198,7 +200,7 @@ def test_every_override_lands_in_the_config_and_the_config_gives_the_run_again(f
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_configuration_parses_and_builds(config: Path, cells: Path, tmp_path: Path) -> None:
     arguments = ["--config", str(config), "--data.train", str(cells), "--runs", str(tmp_path)]
-    cli = FitCLI([*arguments, "--trainer.accelerator", "cpu"])
+    cli = SegmentationRun(from_arguments(FIT, [*arguments, "--trainer.accelerator", "cpu"]))
     written = yaml.safe_load(config.read_text())
     assert all(cli.config["model"][name] == value for name, value in written["model"].items())
     assert cli.trainer.max_epochs == written["trainer"]["max_epochs"]
@@ -425,7 +427,7 @@ def test_without_a_configuration_what_is_not_given_is_planned(
 
 def test_a_configuration_is_used_as_it_is(cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("data:\n  crop: 96\n")
-    cli = FitCLI(["--config", str(tmp_path / "mine.yaml"), "--data.train", str(cells)])
+    cli = SegmentationRun(from_arguments(FIT, ["--config", str(tmp_path / "mine.yaml"), "--data.train", str(cells)]))
     assert (cli.datamodule.crop, cli.datamodule.augment) == (96, "standard")
     assert capsys.readouterr().out == ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import read_spec
-from unetkit.training.fit import FitCLI, FitFoldCLI
 from unetkit.training.run.budget import Budget, BudgetKeeper, budget_of, spell_seconds, spell_use
 from unetkit.training.run.schedule import rate_factor
+from unetkit.training.run.trainer import make_trainer
 from unetkit.training.segmentation.module import SegmentationModule
-from unetkit.training.segmentation.run import RunResult, make_trainer, train
+from unetkit.training.segmentation.result import SegmentationResult
+from unetkit.training.segmentation.run import SegmentationRun, train
+from unetkit.training.settings.config import from_arguments
+from unetkit.training.settings.tasks import FIT
 
 BATCH, IMAGE, EPOCH = 1.0, 2.0, 0.5
 """Seconds that a batch, an image to validate on, and the start of an epoch take by the clock."""
@@ -52,7 +56,7 @@ class Clock(Callback):
             self.validated.append(self.now)
 
 
-def fit_in(seconds: float, clock: Clock, folder: Path, cells: Path, **more: Any) -> tuple[RunResult, Trainer]:
+def fit_in(seconds: float, clock: Clock, folder: Path, cells: Path, **more: Any) -> tuple[SegmentationResult, Trainer]:
     """Train for so many seconds of the clock."""
     torch.manual_seed(0)
     module = SegmentationModule(**{"encoder": "resnet18", "depth": 3, "decoder_channels": [8, 8, 8], **more})
@@ -76,7 +80,7 @@ def test_a_run_ends_within_a_tenth_of_its_time_however_fast_the_machine(
     assert keeper.crops == 2 * len(clock.rates)
     assert result.epoch > 0
     assert not result.interrupted
-    assert read_spec(result.model).training["epochs"] == trainer.current_epoch
+    assert read_spec(result.model_file).training["epochs"] == trainer.current_epoch
 
 
 def test_a_machine_that_slows_down_halfway_changes_nothing_about_the_end(cells: Path, tmp_path: Path) -> None:
@@ -148,7 +152,7 @@ def test_without_time_to_train_a_start_that_is_there_is_the_result(
     cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start, _ = fit_in(40, Clock(), tmp_path / "start", cells)
-    result, _ = fit_in(9, clock := Clock(), tmp_path / "run", cells, weights=str(start.model))
+    result, _ = fit_in(9, clock := Clock(), tmp_path / "run", cells, weights=str(start.model_file))
     assert result.epoch == 0
     assert result.dice == pytest.approx(start.dice)
     assert not clock.rates
@@ -158,17 +162,19 @@ def test_without_time_to_train_a_start_that_is_there_is_the_result(
 def test_minutes_and_a_configuration_go_together(cells: Path, tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text(f"minutes: 2\ndata: {{train: {cells}, crop: 64}}\ntrainer: {{accelerator: cpu}}\n")
-    cli = FitCLI(["--config", str(config)])
+    cli = SegmentationRun(from_arguments(FIT, ["--config", str(config)]))
     keeper = budget_of(cli.trainer)
     assert keeper is not None
     assert keeper.budget.seconds == 120
     assert cli.trainer.max_epochs == -1
-    both = FitCLI(["--config", str(config), "--trainer.max_epochs", "3", "--minutes", "1"])
+    both = SegmentationRun(
+        from_arguments(FIT, ["--config", str(config), "--trainer.max_epochs", "3", "--minutes", "1"])
+    )
     keeper = budget_of(both.trainer)
     assert keeper is not None
     assert keeper.budget.seconds == 60
     assert both.trainer.max_epochs == 3
-    without = FitCLI(["--config", str(config), "--minutes", "null"])
+    without = SegmentationRun(from_arguments(FIT, ["--config", str(config), "--minutes", "null"]))
     assert budget_of(without.trainer) is None
     assert without.trainer.max_epochs == 50
 
@@ -176,8 +182,8 @@ def test_minutes_and_a_configuration_go_together(cells: Path, tmp_path: Path) ->
 def test_folds_share_the_time(cells: Path, tmp_path: Path) -> None:
     words = ["--data.train", str(cells), "--data.folds", "2", "--plan", "false", "--minutes", "4"]
     args = [*words, "--runs", str(tmp_path), "--trainer.accelerator", "cpu"]
-    whole = FitCLI(args, 5.0)
-    budgets = [FitFoldCLI(whole, args, fold).budget() for fold in (0, 1)]
+    whole = SegmentationRun(replace(from_arguments(FIT, args), began=5.0))
+    budgets = [SegmentationRun(whole.told, whole, fold).budget() for fold in (0, 1)]
     assert [budget and budget.seconds for budget in budgets] == [120, 120]
     assert budgets[0] is not None
     assert budgets[1] is not None

@@ -15,11 +15,10 @@ from tiny_fit import Fit
 
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.tiling.halo import HaloMeasurement
 from unetkit.models.segmenter import read_spec
 from unetkit.training.run.callbacks import MetricsTable
 from unetkit.training.run.cross_validation import cross_validate, fold_folder
-from unetkit.training.segmentation.run import RunResult
+from unetkit.training.run.result import RunResult
 
 FOLDS = ("--data.folds", "2", "--data.crops_per_epoch", "4", "--trainer.max_epochs", "2")
 DICE = (0.9, 0.7, 0.95)
@@ -43,7 +42,7 @@ class Trained:
         model = run / "model.safetensors"
         model.touch()
         scores = {"val_dice": DICE[fold], "val_iou": DICE[fold] / 2}
-        return RunResult(run, model, DICE[fold], scores, 3, HaloMeasurement(32, 0.0), interrupted=fold == self.stop)
+        return RunResult(run, model, 3, scores, interrupted=fold == self.stop)
 
 
 def test_mean_and_spread_are_those_of_the_folds(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import CropSampler
 from unetkit.data.workers import usable_cores
 from unetkit.foundation.errors import ConfigError
+from unetkit.training.run.trainer import make_trainer
 from unetkit.training.segmentation.module import SegmentationModule
-from unetkit.training.segmentation.run import make_trainer
 
 two_cores = pytest.mark.skipif(usable_cores() < 2, reason="two processes need two cores")
 

@@ -14,8 +14,8 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import save_model
 from unetkit.models.unet import build_network
 from unetkit.training.run.schedule import Schedule
+from unetkit.training.run.trainer import make_trainer
 from unetkit.training.segmentation.module import SegmentationModule
-from unetkit.training.segmentation.run import make_trainer
 
 TINY: dict[str, Any] = {"encoder": "resnet18", "depth": 3, "decoder_channels": [8, 8, 8], "lr": 0.003}
 State = dict[str, torch.Tensor]

@@ -9,9 +9,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.models.segmenter import load_model
+from unetkit.training.run.trainer import make_trainer
 from unetkit.training.segmentation.metrics import SegmentationScores
 from unetkit.training.segmentation.module import SegmentationModule
-from unetkit.training.segmentation.run import make_trainer, train
+from unetkit.training.segmentation.run import train
 
 
 class StopAt(Callback):
@@ -37,7 +38,7 @@ def test_ctrl_c_keeps_the_best_model_and_finishes_it(cells: Path, tmp_path: Path
     result = train(trainer, *parts(cells))
     assert result.interrupted
     assert result.epoch == 1
-    spec = load_model(result.model).spec
+    spec = load_model(result.model_file).spec
     assert spec.halo == result.halo.halo
     assert spec.halo_error is not None
     assert spec.training["val_dice"] == result.dice

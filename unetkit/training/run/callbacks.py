@@ -21,7 +21,7 @@ from unetkit.foundation.errors import DataError, OutputError
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
 from unetkit.training.run.base import NetworkModule
 from unetkit.training.run.budget import budget_of
-from unetkit.training.settings.keys import CONFIG_FILE
+from unetkit.training.settings.options import CONFIG_FILE
 
 METRICS_FILE = "metrics.csv"
 IMAGE_SCORES = ("val_image_auroc", "val_image_accuracy", "val_image_sensitivity", "val_image_specificity")

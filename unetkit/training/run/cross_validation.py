@@ -37,7 +37,7 @@ class FoldRun(Protocol):
     """What the run of a fold left."""
 
     @property
-    def model(self) -> Path:
+    def model_file(self) -> Path:
         """The model file."""
 
     @property
@@ -172,7 +172,7 @@ def cross_validate(folder: Path, folds: int, train_fold: Callable[[int], FoldRun
             return CrossValidation(folder, folds, tuple(rows), interrupted=True)
         if result.interrupted:
             return CrossValidation(folder, folds, tuple(rows), interrupted=True)
-        model = result.model.relative_to(folder).as_posix()
+        model = result.model_file.relative_to(folder).as_posix()
         rows.append(FoldResult(fold, model, result.epoch, result.scores))
         CrossValidation(folder, folds, tuple(rows)).write()
         gc.collect()  # a trainer and its module refer to each other, and the images of this fold hang on them

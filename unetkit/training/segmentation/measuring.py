@@ -9,12 +9,9 @@ from numpy.typing import NDArray
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
-from unetkit.inference.tiling.halo import HaloMeasurement, measure_halo
+from unetkit.inference.tiling.halo import HALO_IMAGES, HaloMeasurement, measure_halo
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.statistics import measure_statistics
-
-HALO_IMAGES = 24
-"""Images that the halo is measured on."""
 
 
 def note_halo(segmenter: Segmenter, data: SegmentationData, positions: int | None = None) -> HaloMeasurement:

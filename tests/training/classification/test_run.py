@@ -26,8 +26,9 @@ from unetkit.inference.run.classify import classify
 from unetkit.io.base.arrays import ArraySource
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.segmenter import read_spec
-from unetkit.training.classification_run import ClassificationCLI
-from unetkit.training.settings.keys import has_labels_alone
+from unetkit.training.classification.run import ClassificationRun
+from unetkit.training.settings.config import from_arguments
+from unetkit.training.settings.tasks import FIT, FIT_LABELS
 
 SETTINGS = """
     --model.image_classes [blob] --model.encoder resnet18 --model.depth 3 --model.lr 0.003 --data.crop 32 --data.val 0.3
@@ -293,8 +294,7 @@ def test_another_model_starts_from_the_encoder(run: tuple[Path, str], films: Pat
         (["--config=alone.yaml", "--data.train=cells"], False),
         (["--config", "both.yaml"], False),
         (["--config", "null.yaml"], True),
-        (["--config", "nowhere.yaml"], False),
-        ([], False),
+        (["--resume", "run"], False),
     ],
 )
 def test_labels_alone_are_told_from_labels_beside_masks(
@@ -304,7 +304,7 @@ def test_labels_alone_are_told_from_labels_beside_masks(
     (tmp_path / "both.yaml").write_text("data: {image_labels: a.csv, train: cells}")
     (tmp_path / "null.yaml").write_text("data: {image_labels: a.csv, train: null}")
     monkeypatch.chdir(tmp_path)
-    assert has_labels_alone(words) is alone
+    assert from_arguments(FIT, words).settings is (FIT_LABELS if alone else FIT)
 
 
 @pytest.mark.parametrize(
@@ -332,10 +332,11 @@ def test_settings_that_are_not_possible_are_an_error(
 
 @pytest.mark.parametrize("name", ["image_labels", "chest_film"])
 def test_the_shipped_configurations_are_some(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    config = Path(__file__).parents[2] / "configs" / f"{name}.yaml"
-    assert has_labels_alone(["--config", str(config)])
+    config = Path(__file__).parents[3] / "configs" / f"{name}.yaml"
     monkeypatch.chdir(tmp_path)
-    cli = ClassificationCLI(["--config", str(config)])
+    told = from_arguments(FIT, ["--config", str(config)])
+    assert told.settings is FIT_LABELS
+    cli = ClassificationRun(told)
     assert cli.model.image_classes[-1] == "pneumonia"
     assert cli.datamodule.crop % cli.model.spec.stride == 0
     if name == "chest_film":
@@ -352,7 +353,7 @@ def film_run(run: tuple[Path, str], films: Path, tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("films")
     rows = ["image,label", *(f"{films}/film{n:02}.tif,{'pneumonia' if n % 2 else 'normal'}" for n in range(20))]
     (folder / "films.csv").write_text("\n".join(rows))
-    config = Path(__file__).parents[2] / "configs" / "chest_film.yaml"
+    config = Path(__file__).parents[3] / "configs" / "chest_film.yaml"
     weights = run[0] / "model.safetensors"
     words = f"--model.encoder resnet18 --model.depth 3 --model.weights {weights} --data.image_labels {folder}/films.csv"
     small = "--data.crop 32 --data.batch_size 4 --data.workers 0 --data.images_per_epoch 48 --model.lr 0.002"

@@ -17,8 +17,10 @@ from tiny_fit import Fit
 
 from unetkit.cli import main
 from unetkit.models.segmenter import read_spec
-from unetkit.training.pretrain_run import PretrainCLI
+from unetkit.training.pretraining.run import PretrainRun
 from unetkit.training.run.callbacks import CpuNotice
+from unetkit.training.settings.config import from_arguments
+from unetkit.training.settings.tasks import PRETRAIN
 
 SETTINGS = """
     --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --model.lr 0.003 --data.val 0.4
@@ -152,9 +154,9 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
 
 @pytest.mark.parametrize("name", ["pretrain", "restore"])
 def test_the_shipped_configurations_parse_and_build(name: str, cells: Path, tmp_path: Path) -> None:
-    config = Path(__file__).parents[2] / "configs" / f"{name}.yaml"
+    config = Path(__file__).parents[3] / "configs" / f"{name}.yaml"
     arguments = ["--config", str(config), "--data.images", str(cells), "--runs", str(tmp_path)]
-    cli = PretrainCLI([*arguments, "--trainer.accelerator", "cpu"])
+    cli = PretrainRun(from_arguments(PRETRAIN, [*arguments, "--trainer.accelerator", "cpu"]))
     written = yaml.safe_load(config.read_text())
     assert cli.model.corruption.noise == tuple(written["model"]["corruption"]["noise"])
     assert cli.model.spec.encoder == written["model"]["encoder"]
