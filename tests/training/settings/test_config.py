@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from unetkit.foundation.errors import ConfigError, UnetkitError
-from unetkit.training.settings.config import from_arguments
+from unetkit.training.settings.config import from_arguments, from_values, is_plain
 from unetkit.training.settings.tasks import FIT, PRETRAIN
 
 
@@ -80,3 +80,67 @@ def test_classes_of_images_alone_have_settings_of_their_own(tmp_path: Path) -> N
     from_arguments(FIT, words).check()
     with pytest.raises(ConfigError, match="images_per_epoch"):
         from_arguments(FIT, ["--data.train", str(tmp_path), "--data.images_per_epoch", "9"]).check()
+
+
+def test_what_is_given_is_kept_and_what_is_chosen_or_resumed_is_below_it(tmp_path: Path) -> None:
+    told = from_arguments(FIT, ["--data.train", "x", "--data.normalization.low", "2", "--model.lr", "0.5"])
+    assert told.values == {"data.train": "x", "data.normalization.low": 2.0, "model.lr": 0.5}
+    assert told.wants_plan
+    chosen = told.with_choices({"model.lr": 0.1, "data.normalization.high": 90, "data.augment_options": {"flip": 0}})
+    assert chosen.planned
+    assert chosen.values == {
+        **told.values,
+        "data.normalization.high": 90,
+        "data.augment_options": {"flip": 0},
+    }
+    (tmp_path / "before.yaml").write_text("model: {lr: 1, depth: 3}\ntrainer: {logger: {class_path: CSVLogger}}\n")
+    over = told.over(tmp_path / "before.yaml")
+    assert (over.get("model.lr"), over.get("model.depth")) == (0.5, 3)
+    assert not over.wants_plan
+    assert told.with_values({"data.fold": 1}).get("data.fold") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["--plan", "false"], ["--print_config"], ["--resume", "run"], ["--config", "mine.yaml"]], ids=" ".join
+)
+def test_a_plan_is_made_only_where_nothing_else_says_the_settings(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("model: {lr: 1}")
+    assert not from_arguments(FIT, ["--data.train", "x", *words]).wants_plan
+
+
+def test_from_python_groups_may_be_dictionaries_or_have_dots() -> None:
+    dotted = from_values(FIT, {"data.train": "x", "data.normalization.low": 2, "model.decoder_channels": (8, 8, 8)})
+    nested = from_values(
+        FIT, {"data.train": "x", "data.normalization": {"low": 2}, "model.decoder_channels": [8, 8, 8]}
+    )
+    assert dotted.values == nested.values
+    assert from_values(FIT, {"data.train": "1e5", "model.weights": "~"}).values == {
+        "data.train": "1e5",
+        "model.weights": "~",
+    }
+
+
+def test_what_only_lightning_knows_is_asked_there() -> None:
+    words = ["--data.train", "x", "--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "logs"]
+    logger = from_arguments(FIT, words).get("trainer.logger")
+    assert logger.class_path == "lightning.pytorch.loggers.CSVLogger"
+    assert logger.init_args.save_dir == "logs"
+    with pytest.raises(ConfigError, match=r"no setting 'trainer\.callbakcs'"):
+        from_arguments(FIT, ["--data.train", "x", "--trainer.callbakcs+=RichProgressBar"])
+
+
+@pytest.mark.parametrize("words", [["x"], ["--model.lr", "1"]])
+def test_without_data_it_is_said_what_to_give(words: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"--data\.train must be given.*labels of whole images"):
+        from_arguments(FIT, words)
+    with pytest.raises(ConfigError, match="'x' is one argument too many"):
+        from_arguments(FIT, ["--data.train", ".", "x"])
+
+
+def test_only_what_a_file_can_hold_is_plain() -> None:
+    assert is_plain({"a": [1, 2.5, None, ("b", True)]})
+    assert not is_plain([object()])
+    assert not is_plain({"a": Path()})
