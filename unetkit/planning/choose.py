@@ -67,7 +67,7 @@ SCALE = (1.15, 1.6)
 MIXED = 0.1
 """Objects are both bright and dark if at least this share of the images differs from the others."""
 
-FULL = 0.5
+FULL_FOREGROUND = 0.5
 """From this share of foreground on, in nearly all images, the mean of an image is a fair zero."""
 
 TOUCHING = 0.01
@@ -262,7 +262,7 @@ def choose_augment_options(facts: Facts, augment: str, brighter: float) -> Choic
 
 def choose_normalization(facts: Facts) -> Choice:
     """Choose values of an image that do not hang on how many objects it shows."""
-    if facts.foreground_range[0] >= FULL:
+    if facts.foreground_range[0] >= FULL_FOREGROUND:
         return Choice("data.normalization.method", "mean_std", "objects fill every image, so its mean is a fair zero")
     return Choice("data.normalization.method", "percentile", "the mean would hang on how many objects an image shows")
 

@@ -30,7 +30,7 @@ FEW_IMAGES = 100
 """Up to so many images, training may not be needed; more of them can teach what the built-in model does not know."""
 
 
-class Plan(Planned):
+class TrainingPlan(Planned):
     """A training run that is not started yet: its settings, each with its reason, and what may spoil it.
 
     Example:
@@ -69,7 +69,7 @@ def plan(
     val_pages: str | None = None,
     minutes: float | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> Plan:
+) -> TrainingPlan:
     """Look at images and masks, and choose settings for `unetkit fit` that suit them and this machine.
 
     Args:
@@ -83,7 +83,7 @@ def plan(
         settings: Further settings that are fixed, by key, for example {"model.encoder": "resnet34"}.
 
     Returns:
-        The settings with their reasons, and warnings; `Plan.write` writes them as a configuration.
+        The settings with their reasons, and warnings; `TrainingPlan.write` writes them as a configuration.
 
     Raises:
         ConfigError: There is no time to train in.
@@ -104,7 +104,7 @@ def make_plan(
     minutes: float | None = None,
     began: float | None = None,
     clock: Callable[[], float] = monotonic,
-) -> Plan:
+) -> TrainingPlan:
     """Plan a training run.
 
     Args:
@@ -154,7 +154,7 @@ def make_plan(
     found = find_concerns(looks, facts, chosen["data.crop"], held_out, seen)
     concerns = (*doubts, *_left_out(places), *found)
     instead = need_not_train(tried[0], facts, pairs, places) if tried else ""
-    return Plan(given, facts, machine, tuple(choices), concerns, minutes, instead)
+    return TrainingPlan(given, facts, machine, tuple(choices), concerns, minutes, instead)
 
 
 def _left_out(places: Places) -> list[Concern]:

@@ -15,9 +15,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
-from unetkit.foundation.atomic import partial_file
+from unetkit.foundation.atomic import make_folder, partial_file
 from unetkit.foundation.console import log
-from unetkit.foundation.errors import DataError, OutputError
+from unetkit.foundation.errors import DataError
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
 from unetkit.training.run.base import NetworkModule
 from unetkit.training.run.budget import budget_of
@@ -61,12 +61,7 @@ class RunFolder(Callback):
         """Make it, and fill it."""
         if not trainer.is_global_zero:
             return
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"The run folder {self._folder} cannot be made ({error.strerror}).", "Choose another folder (--runs)."
-            ) from error
+        make_folder(self._folder, "The run folder", "Choose another folder (--runs).")
         if self._fill is not None:
             self._fill(self._folder)
         config = self._folder / CONFIG_FILE
