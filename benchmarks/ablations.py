@@ -29,7 +29,7 @@ from unetkit.data.split import split_fraction
 from unetkit.io.base.contracts import match_channels
 from unetkit.models.segmenter import Segmenter
 from unetkit.scoring.instances import InstanceCounts, match_instances
-from unetkit.training.fit import fit_as_told
+from unetkit.training.fit import run_fit
 from unetkit.training.segmentation.result import SegmentationResult
 from unetkit.training.settings.config import from_arguments
 from unetkit.training.settings.tasks import FIT
@@ -88,7 +88,7 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     train, val = split_fraction(find_pairs(options.data, None, None), VALIDATED, seed=0)
     with TemporaryDirectory(dir=options.folder) as folder:
         lists = [write_list(Path(folder) / f"{use}.csv", pairs) for use, pairs in (("train", train), ("val", val))]
-        told = from_arguments(
+        config = from_arguments(
             FIT,
             [
                 f"--config={CONFIG}",
@@ -107,7 +107,7 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
                 *given,
             ],
         )
-        result = fit_as_told(told)
+        result = run_fit(config)
         assert isinstance(result, SegmentationResult)
         if options.keep:
             kept = Path(options.keep) / f"{name.replace(' ', '_').replace(':', '')}-{seed}.safetensors"

@@ -295,11 +295,11 @@ def _train(verb: str, args: list[str]) -> int:
     if asked := {"-h", "--help", "--help-all"}.intersection(args):
         log(help_of(settings, everything="--help-all" in asked))
         return 0
-    told = from_arguments(settings, args)
-    told.check()
+    config = from_arguments(settings, args)
+    config.check()
     with loading():
-        from unetkit.training.fit import fit_as_told, pretrain_as_told
-    done = fit_as_told(told) if settings is FIT else pretrain_as_told(told)
+        from unetkit.training.fit import run_fit, run_pretrain
+    done = run_fit(config) if settings is FIT else run_pretrain(config)
     return 130 if done.interrupted else 0
 
 

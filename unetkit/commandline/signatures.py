@@ -65,11 +65,6 @@ def read_options(module: str, name: str) -> tuple[Option, ...]:
     )
 
 
-def read_constant(module: str, name: str) -> Any:
-    """Return the value of a constant of a module that is written there as it is."""
-    return _constant(module, _definition(module, name))
-
-
 @lru_cache
 def _tree(module: str) -> ast.Module:
     package, *rest = module.split(".")

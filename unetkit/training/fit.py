@@ -1,4 +1,4 @@
-"""The verbs that train: from what is told, parsed once, over the plan to data, module and trainer."""
+"""The verbs that train: from a configuration, parsed once, over the plan to data, module and trainer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fit(
     """Train a U-Net on a folder of images and masks, as `unetkit fit` does with the same settings.
 
     What is not given is chosen for the data and this machine, or, with a configuration file, has its default. The run
-    is told on standard output, as by the command.
+    is reported on standard output, as by the command.
 
     Args:
         config: YAML file of settings, such as those in configs/, or several; the other arguments go over it.
@@ -69,38 +69,38 @@ def fit(
         values |= {f"{group}.{key}": value for key, value in (settings or {}).items()}
     values = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
     objects = {key for key, value in values.items() if key.startswith("trainer.") and not is_plain(value)}
-    told = from_values(
+    run_config = from_values(
         FIT,
         {key: value for key, value in values.items() if key not in objects},
         [config] if isinstance(config, str | Path) else config or (),
         {key.removeprefix("trainer."): values[key] for key in objects},
     )
-    told.check()
-    return fit_as_told(told)
+    run_config.check()
+    return run_fit(run_config)
 
 
-def fit_as_told(told: RunConfig) -> RunResult | CrossValidation:
+def run_fit(config: RunConfig) -> RunResult | CrossValidation:
     """Train on masks, or on labels of whole images alone: one run, or one for each fold.
 
     Args:
-        told: The configuration.
+        config: The configuration.
 
     Raises:
         UnetkitError: The settings or the data do not fit, or there is nothing to resume.
     """
-    told = resumed(told)
-    if told.settings is FIT_LABELS:
-        return start(ClassificationRun, told)
-    return start(SegmentationRun, planned(told) if told.wants_plan else told)
+    config = resumed(config)
+    if config.settings is FIT_LABELS:
+        return start(ClassificationRun, config)
+    return start(SegmentationRun, planned(config) if config.wants_plan else config)
 
 
-def pretrain_as_told(told: RunConfig) -> RunResult | CrossValidation:
+def run_pretrain(config: RunConfig) -> RunResult | CrossValidation:
     """Train on images without masks.
 
     Args:
-        told: The configuration.
+        config: The configuration.
 
     Raises:
         UnetkitError: The settings or the data do not fit, or there is nothing to resume.
     """
-    return start(PretrainRun, resumed(told))
+    return start(PretrainRun, resumed(config))

@@ -334,9 +334,9 @@ def test_settings_that_are_not_possible_are_an_error(
 def test_the_shipped_configurations_are_some(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = Path(__file__).parents[3] / "configs" / f"{name}.yaml"
     monkeypatch.chdir(tmp_path)
-    told = from_arguments(FIT, ["--config", str(config)])
-    assert told.settings is FIT_LABELS
-    cli = ClassificationRun(told)
+    run_config = from_arguments(FIT, ["--config", str(config)])
+    assert run_config.settings is FIT_LABELS
+    cli = ClassificationRun(run_config)
     assert cli.model.image_classes[-1] == "pneumonia"
     assert cli.datamodule.crop % cli.model.spec.stride == 0
     if name == "chest_film":

@@ -183,7 +183,7 @@ def test_folds_share_the_time(cells: Path, tmp_path: Path) -> None:
     words = ["--data.train", str(cells), "--data.folds", "2", "--plan", "false", "--minutes", "4"]
     args = [*words, "--runs", str(tmp_path), "--trainer.accelerator", "cpu"]
     whole = SegmentationRun(replace(from_arguments(FIT, args), began=5.0))
-    budgets = [SegmentationRun(whole.told, whole, fold).budget() for fold in (0, 1)]
+    budgets = [SegmentationRun(whole.run_config, whole, fold).budget() for fold in (0, 1)]
     assert [budget and budget.seconds for budget in budgets] == [120, 120]
     assert budgets[0] is not None
     assert budgets[1] is not None

@@ -83,21 +83,21 @@ def test_classes_of_images_alone_have_settings_of_their_own(tmp_path: Path) -> N
 
 
 def test_what_is_given_is_kept_and_what_is_chosen_or_resumed_is_below_it(tmp_path: Path) -> None:
-    told = from_arguments(FIT, ["--data.train", "x", "--data.normalization.low", "2", "--model.lr", "0.5"])
-    assert told.values == {"data.train": "x", "data.normalization.low": 2.0, "model.lr": 0.5}
-    assert told.wants_plan
-    chosen = told.with_choices({"model.lr": 0.1, "data.normalization.high": 90, "data.augment_options": {"flip": 0}})
+    config = from_arguments(FIT, ["--data.train", "x", "--data.normalization.low", "2", "--model.lr", "0.5"])
+    assert config.values == {"data.train": "x", "data.normalization.low": 2.0, "model.lr": 0.5}
+    assert config.wants_plan
+    chosen = config.with_choices({"model.lr": 0.1, "data.normalization.high": 90, "data.augment_options": {"flip": 0}})
     assert chosen.planned
     assert chosen.values == {
-        **told.values,
+        **config.values,
         "data.normalization.high": 90,
         "data.augment_options": {"flip": 0},
     }
     (tmp_path / "before.yaml").write_text("model: {lr: 1, depth: 3}\ntrainer: {logger: {class_path: CSVLogger}}\n")
-    over = told.over(tmp_path / "before.yaml")
+    over = config.over(tmp_path / "before.yaml")
     assert (over.get("model.lr"), over.get("model.depth")) == (0.5, 3)
     assert not over.wants_plan
-    assert told.with_values({"data.fold": 1}).get("data.fold") == 1
+    assert config.with_values({"data.fold": 1}).get("data.fold") == 1
 
 
 @pytest.mark.parametrize(

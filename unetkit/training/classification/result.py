@@ -14,7 +14,7 @@ PICTURE_FILE = "validation.png"
 """Picture of the images that are classified worst, in a run folder."""
 
 TARGET = "classes.csv --output classes"
-"""What `segment` is told to write."""
+"""What `segment` is to write."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def fit_folds(whole: TrainingRun) -> CrossValidation:
     """Train a model for each fold, and say how they do.
 
     Args:
-        whole: The run that was told to.
+        whole: The run of all folds together.
 
     Raises:
         ConfigError: Several processes are to train.
@@ -32,7 +32,7 @@ def fit_folds(whole: TrainingRun) -> CrossValidation:
     data: Any = whole.datamodule
 
     def train_fold(fold: int) -> RunResult:
-        part = type(whole)(whole.told, whole, fold)
+        part = type(whole)(whole.run_config, whole, fold)
         others = (other for other in folder.glob("fold-*") if has_checkpoint(other))
         if (begun := next(others, None)) is not None and (split := read_checkpoint(begun).split) is not None:
             part.datamodule.keep_split(split)

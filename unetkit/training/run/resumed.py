@@ -20,15 +20,15 @@ def can_resume(folder: Path) -> bool:
     return has_checkpoint(folder) or (fold_folder(folder, 0).is_dir() and (folder / CONFIG_FILE).is_file())
 
 
-def resumed(told: RunConfig) -> RunConfig:
+def resumed(config: RunConfig) -> RunConfig:
     """Return a configuration over that of the run that it goes on with; as it is where it begins one.
 
     Raises:
         UnetkitError: The run cannot go on.
     """
-    folder = told.resume
+    folder = config.resume
     if folder is None:
-        return told
+        return config
     if not can_resume(folder):
         raise cannot_resume(folder)
     own = has_checkpoint(folder)
@@ -38,9 +38,9 @@ def resumed(told: RunConfig) -> RunConfig:
         check_config(folder, stored, () if own else OF_A_FOLD)
     elif not (folder / CONFIG_FILE).is_file():
         raise ConfigError(f"{folder} has no {CONFIG_FILE}, and its checkpoint holds none.", "Put it back.")
-    if fold_folder(folder, 0).is_dir() and len(told.values) > 1:
+    if fold_folder(folder, 0).is_dir() and len(config.values) > 1:
         raise ConfigError(
             f"{folder} is a cross-validation, whose folds must all be trained alike.",
             "Give --resume without any other setting.",
         )
-    return told.over(folder / CONFIG_FILE)
+    return config.over(folder / CONFIG_FILE)

@@ -32,7 +32,7 @@ class TrainingRun(LightningCLI):
     """Data, module and trainer of a run. What it trains on, and how, is up to the subclass.
 
     Args:
-        told: The configuration.
+        config: The configuration.
         whole: The cross-validation that this is a fold of, if it is.
         fold: The number of the fold.
 
@@ -41,7 +41,7 @@ class TrainingRun(LightningCLI):
         module: What is trained.
         data: What it is trained on.
         scores: Names of the validation scores, the one that decides which model is kept first.
-        target: What `segment` is told to write with the models of a cross-validation.
+        target: What `segment` is to write with the models of a cross-validation.
         changed: Settings that a resumed run has otherwise than it began.
     """
 
@@ -52,12 +52,12 @@ class TrainingRun(LightningCLI):
     target: str = ""
     changed: Changes
 
-    def __init__(self, told: RunConfig, whole: TrainingRun | None = None, fold: int = 0) -> None:
+    def __init__(self, config: RunConfig, whole: TrainingRun | None = None, fold: int = 0) -> None:
         if whole is not None:
             folder = fold_folder(Path(whole.trainer.default_root_dir), fold)
             own = {"data.fold": fold, "runs": str(folder.parent), "name": folder.name}
-            told = replace(told.with_values(own), began=told.began if fold == 0 else monotonic())
-        self.told = told
+            config = replace(config.with_values(own), began=config.began if fold == 0 else monotonic())
+        self.run_config = config
         self.whole = whole
         super().__init__(
             self.module,
@@ -75,7 +75,7 @@ class TrainingRun(LightningCLI):
                 "parser_mode": MODE,
             },
         )
-        self.model.warns_of_known = whole is not None or not told.planned
+        self.model.warns_of_known = whole is not None or not config.planned
 
     def train(self, *, resume: bool) -> RunResult:
         """Train.
@@ -106,13 +106,13 @@ class TrainingRun(LightningCLI):
         for option in self.settings.own:
             parser.add_argument(f"--{option.name}", type=option.type, default=option.default, help=option.help)
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ARG002  # `told` has them
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ARG002  # `run_config` has them
         """Complete the configuration with the defaults of the classes."""
-        if self.told.print_config is not None:
-            print_settings(parser, self.told.given, self.told.print_config)
-        self.config = complete(parser, self.told.given)
-        self.changed = self._compare() if self.told.resume is not None and self.whole is None else {}
-        if self.config.minutes is not None and self.told.get("trainer.max_epochs") is None:
+        if self.run_config.print_config is not None:
+            print_settings(parser, self.run_config.given, self.run_config.print_config)
+        self.config = complete(parser, self.run_config.given)
+        self.changed = self._compare() if self.run_config.resume is not None and self.whole is None else {}
+        if self.config.minutes is not None and self.run_config.get("trainer.max_epochs") is None:
             self.config.trainer.max_epochs = -1  # time alone ends the run
 
     def budget(self) -> Budget | None:
@@ -120,7 +120,7 @@ class TrainingRun(LightningCLI):
         minutes = self.config.minutes
         if minutes is None:
             return None
-        return Budget(60 * minutes / (1 if self.whole is None else self.config.data.folds), self.told.began)
+        return Budget(60 * minutes / (1 if self.whole is None else self.config.data.folds), self.run_config.began)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Return a Trainer that fills the run folder, once the data turn out to be good."""
@@ -129,7 +129,7 @@ class TrainingRun(LightningCLI):
             self.save_config,
             self.scores,
             self.budget(),
-            **{**self.config_init["trainer"], **self.told.objects, **kwargs},
+            **{**self.config_init["trainer"], **self.run_config.objects, **kwargs},
         )
         if trainer.is_global_zero:
             for line in describe_changes(self.changed):
@@ -174,5 +174,5 @@ class TrainingRun(LightningCLI):
                 other = go_on if can_resume(folder) else "delete that folder"
                 raise OutputError(f"The run folder {folder} exists already.", f"Choose another --name, or {other}.")
             return folder
-        stem = Path(self.told.files[-1]).stem if self.told.files else self.default_name()
+        stem = Path(self.run_config.files[-1]).stem if self.run_config.files else self.default_name()
         return next(folder for number in count(1) if not (folder := runs / f"{stem}-{number}").exists())

@@ -14,7 +14,7 @@ from unetkit.planning.write import describe, settings_of
 from unetkit.training.settings.config import RunConfig
 
 
-def planned(told: RunConfig) -> RunConfig:
+def planned(config: RunConfig) -> RunConfig:
     """Choose the settings that are not given, say them, and return the configuration with them.
 
     Raises:
@@ -22,8 +22,8 @@ def planned(told: RunConfig) -> RunConfig:
             for itself.
         UnetkitError: The images and masks cannot be trained on.
     """
-    complete(told.verb.reader(Trainer), told.given)  # a logger that there is not is said now, not after planning
-    given = told.values
+    complete(config.verb.reader(Trainer), config.given)  # a logger that there is not is said now, not after planning
+    given = config.values
     if str(given.get("trainer.devices", 1)) != "1" or given.get("trainer.num_nodes", 1) != 1:
         raise ConfigError(
             "Training on several devices needs a configuration file.",
@@ -31,8 +31,8 @@ def planned(told: RunConfig) -> RunConfig:
         )
     log(f"Looking at {given['data.train']}, and trying out a few steps.")
     minutes, folds = given.get("minutes"), given.get("data.folds", 1)  # each fold has the same part of the time
-    plan = make_plan(given, None if minutes is None else minutes / folds, told.began)
+    plan = make_plan(given, None if minutes is None else minutes / folds, config.began)
     for line in describe(plan):
         log(line)
     log("")
-    return told.with_choices(settings_of(plan))
+    return config.with_choices(settings_of(plan))

@@ -98,7 +98,7 @@ class RunConfig:
             try:
                 before = replace(self, given=_group({})).over(file)
                 complete(before.settings.parser(), before.given)
-            except ConfigError:  # what to do then is told by the checkpoint, which takes PyTorch to read
+            except ConfigError:  # what to do then is said by the checkpoint, which takes PyTorch to read
                 return
             config = self.over(file)
         full = complete(config.settings.parser(), config.given)
@@ -198,7 +198,7 @@ def _read_files(verb: Settings, files: Sequence[str | Path]) -> Namespace:
 
 
 def _check_given(config: RunConfig) -> None:
-    """Check that groups are groups, and that `fit` is told what to train on.
+    """Check that groups are groups, and that `fit` is given something to train on.
 
     Raises:
         ConfigError: They are not, or it is not.
