@@ -93,12 +93,12 @@ def describe_model(path: Path) -> dict[str, str]:
     """Return everything in the metadata of a model file by name; of the training images' digests only how many."""
     with loading():
         from unetkit.models.segmenter import hash_file, read_spec
-    from unetkit.models.spec import UNUSED
+    from unetkit.models.architectures import ARCHITECTURES
 
     spec = read_spec(path)
     facts: dict[str, str] = {}
     for name, value in dataclasses.asdict(spec).items():
-        if name in UNUSED[spec.arch]:
+        if name in ARCHITECTURES[spec.arch].unused:
             continue
         nested = value if isinstance(value, dict) else {"": value}
         for key, entry in nested.items():
