@@ -13,6 +13,7 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.inference.tiling.grid import Tile, TileGrid, TileSpan, round_up
 from unetkit.inference.tiling.windows import read_window
 from unetkit.io.base.contracts import ImageSource
+from unetkit.models.masks import to_mask
 from unetkit.models.trimmed import Kept
 
 CONTEXT_HALOS = 4
@@ -135,15 +136,10 @@ def _compare(
     return replace(
         so_far,
         pixels=so_far.pixels + difference.size,
-        changed=so_far.changed + int(np.count_nonzero(_mask(tiled, threshold) != _mask(wide, threshold))),
+        changed=so_far.changed + int(np.count_nonzero(to_mask(tiled, threshold) != to_mask(wide, threshold))),
         largest_difference=float(difference[y, x]) if worse else so_far.largest_difference,
         worst=(origin[0], origin[1] + y, origin[2] + x) if worse else so_far.worst,
     )
-
-
-def _mask(probabilities: NDArray[np.float32], threshold: float) -> NDArray[Any]:
-    mask: NDArray[Any] = probabilities[0] >= threshold if len(probabilities) == 1 else probabilities.argmax(0)
-    return mask
 
 
 def _halo(grid: TileGrid) -> int:

@@ -11,21 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetkit.backends.base import Backend, Precision
+from unetkit.backends.base import Backend
+from unetkit.backends.info import Precision
 from unetkit.foundation.errors import ConfigError, ModelError, UnetkitError
 from unetkit.inference.tiling.grid import round_up
 from unetkit.io.base.contracts import ImageInfo
+from unetkit.models.masks import to_mask
 from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept
+from unetkit.postprocess.parts import LARGEST_PREDICTED
 
 Kind = Literal["mask", "probabilities", "heights", "restored"]
 """What is predicted of each pixel: its class, the probability of each class, mask and height, or its own value."""
 
 RESTORED_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 """Types of images that a restored one has too; of others it is float32."""
-
-LARGEST_HEIGHT = 255
-"""The height 1 as it is returned."""
 
 
 @dataclass(frozen=True)
@@ -269,13 +269,13 @@ class Forward:
         probabilities = mean[:, : self._classes]
         if self._kind == "probabilities":
             return probabilities.clone(memory_format=torch.contiguous_format)  # the backend's own may change
+        found = to_mask(probabilities, self._threshold, axis=1).unsqueeze(1)
         if self._classes > 1:
-            return probabilities.argmax(1, keepdim=True).to(torch.uint8)
-        foreground = probabilities >= self._threshold
-        mask = foreground.to(torch.uint8).mul_(255)
+            return found.to(torch.uint8)
+        mask = found.to(torch.uint8).mul_(255)
         if self._kind == "mask":
             return mask
-        heights = (mean[:, -1:] * LARGEST_HEIGHT).round_().clamp_(1, LARGEST_HEIGHT).mul_(foreground)
+        heights = (mean[:, -1:] * LARGEST_PREDICTED).round_().clamp_(1, LARGEST_PREDICTED).mul_(found)
         return torch.cat([mask, heights.to(torch.uint8)], dim=1)
 
     def _fit_range(self, restored: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from unetkit.inference.tiling.grid import round_up
+from unetkit.models.masks import to_mask
 from unetkit.models.segmenter import Segmenter
 
 TOLERANCE = 1e-4
@@ -149,5 +150,5 @@ def _predict(segmenter: Segmenter, normalized: torch.Tensor) -> NDArray[Any]:
         return restored
     logits = segmenter.network(batch)[0, : segmenter.spec.out_channels]
     cut = float(np.log(segmenter.spec.threshold / (1 - segmenter.spec.threshold)))
-    mask: NDArray[Any] = (logits[0] >= cut if len(logits) == 1 else logits.argmax(0)).cpu().numpy()
+    mask: NDArray[Any] = to_mask(logits, cut).cpu().numpy()
     return mask

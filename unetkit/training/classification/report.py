@@ -8,8 +8,8 @@ from pathlib import Path
 from unetkit.data.labelled import LabelledData
 from unetkit.foundation.console import log, show
 from unetkit.scoring.image_scores import ImageScores
+from unetkit.scoring.table import VALIDATED
 from unetkit.training.classification.result import PICTURE_FILE, SCORES_FILE, TARGET, ClassificationResult
-from unetkit.training.run.callbacks import IMAGE_SCORES
 from unetkit.training.run.result import say_best, say_how_to_go_on
 
 
@@ -17,10 +17,7 @@ def report(result: ClassificationResult, data: LabelledData) -> None:
     """Say what the run gave, and what to do with it."""
     if result.interrupted:
         say_how_to_go_on("fit", result.folder)
-    words = {
-        name: name.removeprefix("val_image_").replace("auroc", "area under the ROC curve") for name in IMAGE_SCORES
-    }
-    scores = "".join(f", {words[name]} {score:.4f}" for name, score in result.scores.items())
+    scores = "".join(f", {VALIDATED[name].in_full} {score:.4f}" for name, score in result.scores.items())
     say_best(result.model_file, result.epoch, scores and f", on the validation images{scores.replace(',', ':', 1)}")
     if result.details is not None:
         _report_details(result.details, result.folder)

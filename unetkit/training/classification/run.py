@@ -14,10 +14,10 @@ from unetkit.models.image_head import ImageClassifier, decide
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
 from unetkit.report.judged import JudgedItem, judged_picture
 from unetkit.scoring.image_scores import ImageScores, outcome_names, score_images
+from unetkit.scoring.table import IMAGE_SCORES, validated_names
 from unetkit.training.classification.module import ClassificationModule
 from unetkit.training.classification.report import report
 from unetkit.training.classification.result import PICTURE_FILE, SCORES_FILE, TARGET, ClassificationResult
-from unetkit.training.run.callbacks import IMAGE_SCORES
 from unetkit.training.run.loop import End, best_of, describe_run, run_training
 from unetkit.training.run.training_run import TrainingRun
 from unetkit.training.settings.tasks import FIT_LABELS
@@ -29,7 +29,7 @@ class ClassificationRun(TrainingRun):
     settings = FIT_LABELS
     module = ClassificationModule
     data = LabelledData
-    scores = IMAGE_SCORES
+    scores = validated_names(IMAGE_SCORES)
     target = TARGET
 
     def default_name(self) -> str:
@@ -51,7 +51,7 @@ def train_to_classify(
     """Train, and note the result in the model file.
 
     Args:
-        trainer: From `make_trainer`, with `IMAGE_SCORES`.
+        trainer: From `make_trainer`, with the scores of whole images.
         module: What is trained.
         data: The labelled images.
         resume: Go on from the last whole epoch in the run folder.

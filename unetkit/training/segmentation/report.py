@@ -8,8 +8,8 @@ from lightning.pytorch import Trainer
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.console import log
+from unetkit.scoring.table import IMAGE_SCORES, VALIDATED, validated_names
 from unetkit.training.run.budget import budget_of, spell_use
-from unetkit.training.run.callbacks import IMAGE_SCORES
 from unetkit.training.run.result import say_best, say_how_to_go_on
 from unetkit.training.segmentation.result import PICTURE_FILE, SegmentationResult
 
@@ -24,8 +24,8 @@ def report(result: SegmentationResult, trainer: Trainer, data: SegmentationData)
         log(result.compared)
     if "val_image_auroc" in result.scores:
         shown = ", ".join(
-            f"{name.removeprefix('val_image_').replace('auroc', 'AUROC')} {result.scores[name]:.3f}"
-            for name in IMAGE_SCORES
+            f"{VALIDATED[name].short} {result.scores[name]:.3f}"
+            for name in validated_names(IMAGE_SCORES)
             if name in result.scores
         )
         log(f"Its classes of whole validation images: {shown}.")
