@@ -12,6 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from unetkit.commandline.parsing import parse
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.places import name_of
+from unetkit.data.store import ImageStore
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 from unetkit.planning.plan import make_plan
@@ -38,11 +39,23 @@ class FitCLI(RunCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; without a config, choose what is not given."""
         super().parse_arguments(parser, args)
+        self.store = self.image_store()
         self.planned = bool(self.config.plan and not self.config.config)
         if self.planned:
-            parser.set_defaults(_plan(parser.parse_args(args, defaults=False), self.config.minutes, self.began))
+            parser.set_defaults(
+                _plan(parser.parse_args(args, defaults=False), self.config.minutes, self.began, self.store)
+            )
             self.config = parse(parser, args)
             self.end_by_time(parser, args)
+
+    def instantiate_classes(self) -> None:
+        """Build what the settings describe; the data take what planning has decoded."""
+        super().instantiate_classes()
+        self.datamodule.use_store(self.store)
+
+    def image_store(self) -> ImageStore:
+        """Return what keeps the decoded images."""
+        return ImageStore()
 
     def default_name(self) -> str:
         """Return the name of the folder of the data."""
@@ -51,6 +64,12 @@ class FitCLI(RunCLI):
 
 class FitFoldCLI(FoldCLI, FitCLI):
     """The command line of one fold."""
+
+    whole: FitCLI
+
+    def image_store(self) -> ImageStore:
+        """Return that of the whole cross-validation: the folds have the same images."""
+        return self.whole.store
 
 
 def fit(args: list[str], began: float | None = None) -> RunResult | CrossValidation | ClassificationResult:
@@ -93,7 +112,7 @@ def say_time(trainer: Trainer, data: SegmentationData) -> None:
         log(spell_use(keeper, data.covering(), trainer.current_epoch))
 
 
-def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, Any]:
+def _plan(given: Namespace, minutes: float | None, began: float, store: ImageStore) -> dict[str, Any]:
     """Choose the settings that are not given, say them, and return them by key.
 
     Raises:
@@ -107,7 +126,7 @@ def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, An
         )
     log(f"Looking at {fixed['data.train']}, and trying out a few steps.")
     folds = fixed.get("data.folds", 1)  # each has the same part of the time
-    plan = make_plan(fixed, None if minutes is None else minutes / folds, began)
+    plan = make_plan(fixed, None if minutes is None else minutes / folds, began, store=store)
     for line in describe(plan):
         log(line)
     log("")

@@ -32,7 +32,7 @@ from unetkit.inference.tuning.device import has_bfloat16
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
 from unetkit.report.pictures import validation_picture
 from unetkit.scoring.scores import count_pixels
-from unetkit.training.base import NetworkModule
+from unetkit.training.base import NetworkModule, log_notes
 from unetkit.training.budget import Budget, BudgetKeeper, budget_of
 from unetkit.training.callbacks import (
     BEFORE_TRAINING,
@@ -235,6 +235,7 @@ def run_training(
         end, broken = End.STOPPED, error
     except BaseException:  # whatever it is, the processes that were started must not go on waiting
         end_children(trainer)
+        log_notes(trainer, data)
         raise
     if end.interrupted:
         end_children(trainer)
