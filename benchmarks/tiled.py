@@ -162,8 +162,8 @@ def compare(mask: Path, other: Path) -> tuple[float, float]:
     differs = both = either = count = 0
     with closing(open_image(mask)) as a, closing(open_image(other)) as b:
         for top in range(0, a.info.height, BAND):
-            window = (0, slice(top, min(top + BAND, a.info.height)), slice(0, a.info.width))
-            x, y = a.read(*window), b.read(*window)
+            window = (slice(top, min(top + BAND, a.info.height)), slice(0, a.info.width))
+            x, y = a.read(0, window), b.read(0, window)
             differs += np.count_nonzero(x != y)
             both += np.count_nonzero((x > 0) & (y > 0))
             either += np.count_nonzero(x) + np.count_nonzero(y)
@@ -227,7 +227,7 @@ def cut(path: Path, size: int, result: Path) -> Path:
     """Write the upper left corner of an image."""
     with closing(open_image(path)) as source:
         rows, columns = slice(0, min(size, source.info.height)), slice(0, min(size, source.info.width))
-        pixels = np.ascontiguousarray(source.read(0, rows, columns).transpose(1, 2, 0))
+        pixels = np.ascontiguousarray(source.read(0, (rows, columns)).transpose(1, 2, 0))
     tifffile.imwrite(result, pixels[..., 0] if pixels.shape[2] == 1 else pixels, tile=(512, 512), compression="zlib")
     return result
 

@@ -27,9 +27,9 @@ def main(args: list[str] | None = None) -> None:
     image, mask = open_image(options.image), open_image(options.mask)
     y, x, height, width = (int(number) for number in options.window.split(","))
     rows, columns = slice(y, min(y + height, image.info.height)), slice(x, min(x + width, image.info.width))
-    shown = to_display(image.read(0, rows, columns))
+    shown = to_display(image.read(0, (rows, columns)))
     shown = resize(shown, ZOOM * shown.shape[0], ZOOM * shown.shape[1])
-    drawn = draw_contours(shown, mask.read(0, rows, columns)[0], PREDICTION)
+    drawn = draw_contours(shown, mask.read(0, (rows, columns))[0], PREDICTION)
     cv2.imwrite(str(options.picture), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
     print(f"{options.picture}: rows {rows.start}-{rows.stop}, columns {columns.start}-{columns.stop}")
 

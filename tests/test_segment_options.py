@@ -129,7 +129,7 @@ def test_zarr_in_and_zarr_out(here: Path, segment: Callable[..., str], image: ND
     with closing(open_image("out.zarr")) as source:
         assert source.info.plane_axes == "T"
         assert source.info.pixel_size_um == pytest.approx((0.5, 0.5))
-        mask = [source.read(plane, slice(None), slice(None))[0] for plane in range(2)]
+        mask = [source.read(plane, (slice(None), slice(None)))[0] for plane in range(2)]
     np.testing.assert_array_equal(mask, tifffile.imread("out.tif"))
     segment("in.tif", "one.tif", *SMALL_TILES)
     np.testing.assert_array_equal(mask[0], tifffile.imread("one.tif"))
@@ -205,7 +205,7 @@ def test_a_pyramid_has_levels(name: str, here: Path, segment: Callable[..., str]
     segment("in.tif", name, "--pyramid")
     segment("in.tif", "flat.tif")
     with closing(open_image(name)) as source:
-        whole = source.read(0, slice(None), slice(None))[0]
+        whole = source.read(0, (slice(None), slice(None)))[0]
     np.testing.assert_array_equal(whole, tifffile.imread("flat.tif"))
     segment(name, "half.tif", "--level", "1")
     assert tifffile.imread("half.tif").shape == (300, 350)

@@ -163,7 +163,7 @@ def _draw(
 ) -> None:
     """Draw the mosaic with its mask, the learning curve and the scores."""
     source = open_image(mask)
-    predicted = source.read(0, slice(0, image.shape[0]), slice(0, image.shape[1]))[0]
+    predicted = source.read(0, (slice(0, image.shape[0]), slice(0, image.shape[1])))[0]
     source.close()
     with metrics.open(newline="") as file:
         curve = [(int(row["step"]), float(row["val_dice"])) for row in csv.DictReader(file) if row["val_dice"]]

@@ -14,7 +14,7 @@ from unetkit.io.files import create_sink, find_images, image_stem, is_folder, li
 from unetkit.io.raster import PngSink
 from unetkit.io.tiff.sink import TiffSink
 
-MASK = OutputSpec(8, 9, np.dtype("uint8"))
+MASK = OutputSpec((8, 9), np.dtype("uint8"))
 
 
 def test_the_content_decides_how_an_image_is_read(tmp_path):
@@ -62,13 +62,13 @@ def test_the_suffix_decides_how_an_output_is_written(tmp_path):
         ("no/a.tif", MASK, "does not exist"),
         ("a.jpg", MASK, "'.jpg'"),
         ("a", MASK, "has no suffix"),
-        ("a.png", OutputSpec(8, 9, np.dtype("float32")), "PNG"),
-        ("a.png", OutputSpec(8, 9, np.dtype("uint8"), pyramid=True), "PNG holds no pyramid"),
-        ("a.png", OutputSpec(8, 9, np.dtype("uint8"), compression="lzw"), "choices of TIFF"),
-        ("a.zarr", OutputSpec(8, 9, np.dtype("uint8"), layout="tiles"), "choices of TIFF"),
-        ("a.png", OutputSpec(8, 9, np.dtype("uint8"), plane_axes="Z", plane_shape=(2,)), "PNG"),
-        ("a.png", OutputSpec(8, 9, np.dtype("uint8"), channels=2), "PNG"),
-        ("a.tif", OutputSpec(8, 9, np.dtype("float16")), "float16"),
+        ("a.png", OutputSpec((8, 9), np.dtype("float32")), "PNG"),
+        ("a.png", OutputSpec((8, 9), np.dtype("uint8"), pyramid=True), "PNG holds no pyramid"),
+        ("a.png", OutputSpec((8, 9), np.dtype("uint8"), compression="lzw"), "choices of TIFF"),
+        ("a.zarr", OutputSpec((8, 9), np.dtype("uint8"), layout="tiles"), "choices of TIFF"),
+        ("a.png", OutputSpec((8, 9), np.dtype("uint8"), plane_axes="Z", plane_shape=(2,)), "PNG"),
+        ("a.png", OutputSpec((8, 9), np.dtype("uint8"), channels=2), "PNG"),
+        ("a.tif", OutputSpec((8, 9), np.dtype("float16")), "float16"),
     ],
 )
 def test_outputs_that_cannot_be_written_are_refused_at_once(tmp_path, name, spec, problem):
@@ -84,7 +84,7 @@ def test_overwrite_replaces_only_when_the_new_file_is_whole(tmp_path):
     sink = create_sink(path, MASK, overwrite=True)
     assert path.read_text() == "old"
     sink.write([np.ones((1, 8, 9), np.uint8)])
-    assert open_image(path).read(0, slice(0, 8), slice(0, 9)).all()
+    assert open_image(path).read(0, (slice(0, 8), slice(0, 9))).all()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
@@ -123,9 +123,9 @@ def test_raster_images_have_one_series_one_level_channels_and_regions(tmp_path, 
     pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(pixels).save(path)
-    whole = open_image(path).read(0, slice(0, 40), slice(0, 50))
+    whole = open_image(path).read(0, (slice(0, 40), slice(0, 50)))
     part = open_image(path, ReadOptions(series=0, level=0, channels="2,0", region="5,6,10,20"))
-    np.testing.assert_array_equal(part.read(0, slice(0, 10), slice(0, 20)), whole[[2, 0], 5:15, 6:26])
+    np.testing.assert_array_equal(part.read(0, (slice(0, 10), slice(0, 20))), whole[[2, 0], 5:15, 6:26])
     for reading, problem in [
         (ReadOptions(series=1), "series 1"),
         (ReadOptions(level=1), "level 1"),
@@ -144,7 +144,7 @@ def test_a_large_raster_image_is_kept_in_a_temporary_file_without_a_name(tmp_pat
     Image.fromarray(pixels).save(tmp_path / "a.png", compress_level=1)
     source = open_image(tmp_path / "a.png", cache_bytes=2**20)
     assert source.info.scratch_bytes == pixels.size
-    np.testing.assert_array_equal(source.read(0, slice(3, 900), slice(7, 800))[0], pixels[3:900, 7:800])
+    np.testing.assert_array_equal(source.read(0, (slice(3, 900), slice(7, 800)))[0], pixels[3:900, 7:800])
     if os.name == "posix":  # a process that is killed leaves nothing behind
         assert not list((tmp_path / "scratch").iterdir())
     assert open_image(tmp_path / "a.png").info.scratch_bytes == 0

@@ -53,9 +53,9 @@ def assert_full(error, path):
 def test_a_sink_says_that_the_disk_is_full_and_leaves_it_as_it_was(small_disk, name, pyramid, existing):
     path = small_disk / name
     if existing:
-        create_sink(path, OutputSpec(9, 9, np.dtype("uint8"))).write([np.ones((1, 9, 9), np.uint8)])
+        create_sink(path, OutputSpec((9, 9), np.dtype("uint8"))).write([np.ones((1, 9, 9), np.uint8)])
     before = {file: file.read_bytes() for file in small_disk.rglob("*") if file.is_file()}
-    sink = create_sink(path, OutputSpec(*SIZE, np.dtype("uint8"), pyramid=pyramid), overwrite=True)
+    sink = create_sink(path, OutputSpec(SIZE, np.dtype("uint8"), pyramid=pyramid), overwrite=True)
     with pytest.raises(OutputError) as caught:
         sink.write(noise())
     assert_full(caught.value, path)
@@ -65,7 +65,7 @@ def test_a_sink_says_that_the_disk_is_full_and_leaves_it_as_it_was(small_disk, n
 
 def test_levels_that_fill_the_disk_before_the_image_does_are_no_other_error(small_disk):
     path = small_disk / "out.tif"
-    spec = OutputSpec(SIZE[0] // 5, SIZE[1], np.dtype("float32"), 5, pyramid=True)
+    spec = OutputSpec((SIZE[0] // 5, SIZE[1]), np.dtype("float32"), 5, pyramid=True)
     rows = (np.random.default_rng(0).random((5, 100, SIZE[1]), np.float32) for _ in range(6))
     with pytest.raises(OutputError) as caught:
         create_sink(path, spec).write(rows)

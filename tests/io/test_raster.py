@@ -20,7 +20,7 @@ def random_pixels(shape, dtype=np.uint8):
 
 
 def read_all(source):
-    return source.read(0, slice(0, source.info.height), slice(0, source.info.width))
+    return source.read(0, (slice(0, source.info.height), slice(0, source.info.width)))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -37,7 +37,7 @@ def test_png_gives_all_bits_and_drops_alpha(tmp_path, dtype, samples, size):
     assert source.info.axes == ("YXS" if samples > 2 else "YX")
     expected = pixels[:, :, :-1] if alpha else pixels
     np.testing.assert_array_equal(read_all(source), expected.transpose(2, 0, 1))
-    window = source.read(0, slice(0, 1), slice(size[1] // 2, size[1]))
+    window = source.read(0, (slice(0, 1), slice(size[1] // 2, size[1])))
     np.testing.assert_array_equal(window, expected.transpose(2, 0, 1)[:, :1, size[1] // 2 :])
 
 
@@ -120,7 +120,7 @@ def test_flipped_bytes_are_image_errors(tmp_path, dtype):
 def test_png_sink_writes_rows_with_size_and_notes(tmp_path, size):
     pixels = random_pixels(size)
     path = tmp_path / "mask.png"
-    spec = OutputSpec(*size, np.dtype("uint8"), pixel_size_um=(0.5, 0.25), notes=(("model", "nuclei ä"),))
+    spec = OutputSpec(size, np.dtype("uint8"), pixel_size_um=(0.5, 0.25), notes=(("model", "nuclei ä"),))
     PngSink(path, spec).write(pixels[None, top : top + 16] for top in range(0, size[0], 16))
     with Image.open(path) as image:
         np.testing.assert_array_equal(np.asarray(image), pixels)
@@ -136,22 +136,22 @@ def test_print_resolutions_are_no_pixel_size(tmp_path):
 
 def test_png_sink_writes_labels_of_16_bits(tmp_path):
     pixels = random_pixels((40, 50), np.uint16)
-    spec = OutputSpec(40, 50, np.dtype("uint16"), pixel_size_um=(0.25, 0.5), notes=(("model", "a"),))
+    spec = OutputSpec((40, 50), np.dtype("uint16"), pixel_size_um=(0.25, 0.5), notes=(("model", "a"),))
     PngSink(tmp_path / "labels.png", spec).write([pixels[None, :30], pixels[None, 30:]])
     np.testing.assert_array_equal(imagecodecs.imread(tmp_path / "labels.png"), pixels)
     source = RasterSource(tmp_path / "labels.png")
-    np.testing.assert_array_equal(source.read(0, slice(0, 40), slice(0, 50))[0], pixels)
+    np.testing.assert_array_equal(source.read(0, (slice(0, 40), slice(0, 50)))[0], pixels)
     assert source.info.pixel_size_um == pytest.approx((0.25, 0.5), rel=1e-3)
 
 
 def test_more_labels_than_a_png_has_numbers_for_are_an_error(tmp_path):
     with pytest.raises(OutputError, match=r"more objects than a PNG has numbers for \(65,535\).*labels\.tif"):
-        PngSink(tmp_path / "labels.png", OutputSpec(4, 5, np.dtype("uint32"))).write([np.ones((1, 4, 5), np.uint32)])
+        PngSink(tmp_path / "labels.png", OutputSpec((4, 5), np.dtype("uint32"))).write([np.ones((1, 4, 5), np.uint32)])
     assert not list(tmp_path.iterdir())
 
 
 def test_png_sink_leaves_nothing_after_an_error(tmp_path, monkeypatch):
-    spec = OutputSpec(9, 9, np.dtype("uint8"))
+    spec = OutputSpec((9, 9), np.dtype("uint8"))
 
     def rows():
         yield np.zeros((1, 4, 9), np.uint8)

@@ -20,13 +20,13 @@ def test_a_frame_is_left_out_of_the_sample_and_read_as_background():
     source = ValidSource(ArraySource(pixels, "YX"))
     np.testing.assert_array_equal(np.sort(sample_pixels(source, 0)[0]), np.sort(pixels[20:, 20:].ravel()))
     whole = slice(0, 96)
-    read, holes = source.read_with_holes(0, whole, whole)
+    read, holes = source.read_with_holes(0, (whole, whole))
     np.testing.assert_array_equal(holes, (np.arange(96) < 20)[:, None] | (np.arange(96) < 20))
     np.testing.assert_array_equal(read[0][~holes], pixels[~holes])
     assert len(np.unique(read[0][holes])) == 1
     assert read[0][holes][0] < 90
     for rows, columns in ((slice(3, 30), slice(50, 96)), (slice(40, 96), slice(40, 96))):
-        part, empty = source.read_with_holes(0, rows, columns)
+        part, empty = source.read_with_holes(0, (rows, columns))
         np.testing.assert_array_equal(part, read[:, rows, columns])
         assert (empty is None) == (not holes[rows, columns].any())
 
@@ -45,14 +45,14 @@ def test_the_frame_of_a_large_plane_is_found_in_its_sample(monkeypatch):
     source = ValidSource(ArraySource(pixels, "YX"))
     assert sample_pixels(source, 0).max() < 90
     whole = slice(0, 96)
-    np.testing.assert_array_equal(source.read_with_holes(0, whole, whole)[1], pixels == 255)
+    np.testing.assert_array_equal(source.read_with_holes(0, (whole, whole))[1], pixels == 255)
 
 
 def test_images_without_holes_are_read_as_they_are():
     pixels = framed(frame=0)
     source = ValidSource(ArraySource(pixels, "YX"))
     whole = slice(0, 96)
-    np.testing.assert_array_equal(source.read(0, whole, whole)[0], pixels)
+    np.testing.assert_array_equal(source.read(0, (whole, whole))[0], pixels)
     np.testing.assert_array_equal(sample_pixels(source, 0), pixels.reshape(1, -1))
 
 

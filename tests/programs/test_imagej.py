@@ -44,14 +44,14 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str
                 pixels = pixels_of(planes, dtype)
                 axes, shape = ("Z", (3,)) if planes == 3 else ("", ())
                 spec = OutputSpec(
-                    90, 130, np.dtype(dtype), 1, axes, shape, (0.25, 0.5), compression=compression, layout="auto"
+                    (90, 130), np.dtype(dtype), 1, axes, shape, (0.25, 0.5), compression=compression, layout="auto"
                 )
                 create_sink(folder / name, spec).write(list(pixels))
                 written[name] = pixels
     for dtype in ("uint8", "uint16"):
         name = f"png-{dtype}-1.png"
         written[name] = pixels_of(1, dtype)
-        create_sink(folder / name, OutputSpec(90, 130, np.dtype(dtype))).write(list(written[name]))
+        create_sink(folder / name, OutputSpec((90, 130), np.dtype(dtype))).write(list(written[name]))
     java = ["java", "-Djava.awt.headless=true", "-cp", str(JAR), str(OPEN)]
     done = subprocess.run(
         [*java, *(str(folder / name) for name in written)], capture_output=True, text=True, check=True, timeout=120

@@ -24,7 +24,9 @@ def write(path: Path, dtype: str, *, big: bool = False, monkeypatch: pytest.Monk
     pixels[0, 200:900, 300:1500] = 250
     if big and monkeypatch is not None:
         monkeypatch.setattr("unetkit.io.tiff.sink.CLASSIC_BYTES", 1)
-    create_sink(path, OutputSpec(1500, 2100, np.dtype(dtype), pixel_size_um=(0.25, 0.5), pyramid=True)).write([pixels])
+    create_sink(path, OutputSpec((1500, 2100), np.dtype(dtype), pixel_size_um=(0.25, 0.5), pyramid=True)).write(
+        [pixels]
+    )
     return pixels[0]
 
 
@@ -58,7 +60,7 @@ def test_libvips_reads_the_levels_as_subifds(tmp_path: Path, dtype: str) -> None
 @pytest.mark.parametrize("compression", ["none", "deflate", "lzw"])  # its wheel reads zeros of Zstandard
 def test_libvips_reads_what_is_said_to_be_read_everywhere(tmp_path: Path, compression: str, layout: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 9, (2, 1, 90, 130), np.uint16)
-    spec = OutputSpec(90, 130, np.dtype("uint16"), 1, "Z", (2,), compression=compression, layout=layout)
+    spec = OutputSpec((90, 130), np.dtype("uint16"), 1, "Z", (2,), compression=compression, layout=layout)
     create_sink(tmp_path / "a.tif", spec).write(list(pixels))
     for page in (0, 1):
         np.testing.assert_array_equal(

@@ -54,13 +54,13 @@ def test_the_images_and_levels_of_a_file_are_listed(tmp_path: Path) -> None:
 
 
 def test_a_temporary_file_is_announced() -> None:
-    info = ImageInfo("x.tif", "TIFF", "YX", (5, 7), np.dtype("u1"), "", (), 1, 5, 7, scratch_bytes=300 * 2**20)
+    info = ImageInfo("x.tif", "TIFF", "YX", (5, 7), np.dtype("u1"), "", (), 1, (5, 7), scratch_bytes=300 * 2**20)
     assert "300 MiB" in describe_image(info)["temporary file"]
 
 
 def test_what_is_not_known_is_said_to_be_so() -> None:
     facts = describe_image(
-        ImageInfo("x.png", "PNG", "YXS", (5, 7, 4), np.dtype("u1"), "", (), 3, 5, 7, alpha=True, block=(5, 7))
+        ImageInfo("x.png", "PNG", "YXS", (5, 7, 4), np.dtype("u1"), "", (), 3, (5, 7), alpha=True, block=(5, 7))
     )
     assert facts["pixel size"] == facts["channel names"] == "not given"
     assert facts["decoded in"] == "one piece"

@@ -26,7 +26,7 @@ def test_a_resumed_run_does_not_count_what_was_there_as_its_own_speed() -> None:
 
 def test_several_images_share_a_plan_and_name_what_is_their_own() -> None:
     there = SegmentOutcome(Path("b.tif"), Path("out/b.tif"), 0)
-    bad = tuple(BadTile(0, 64 * i, 0, 64, 64) for i in range(12))
+    bad = tuple(BadTile(0, (64 * i, 0), (64, 64)) for i in range(12))
     lines = said(replace(ONE, objects=1), there, replace(ONE, image=Path("c.tif"), bad_tiles=bad))
     assert lines[:2] == [
         "out: 3 images, 1 of them segmented already, 8.0 Mpx in 4.0 s (2.00 Mpx/s).",

@@ -124,7 +124,7 @@ def _read_whole(pair: Pair) -> tuple[NDArray[Any], ImageInfo, Sample]:
 
 def _read(pair: Pair, window: Window | None) -> tuple[NDArray[Any], ImageInfo]:
     with closing(open_image(pair.image, ReadOptions(axes=pair.image_axes))) as source:
-        return source.read(pair.image_plane or 0, *_window(window, source.info)), source.info
+        return source.read(pair.image_plane or 0, _window(window, source.info)), source.info
 
 
 def _sample(pixels: NDArray[Any], info: ImageInfo, pair: Pair) -> Sample:
@@ -154,7 +154,7 @@ def read_labels(
     if pair.mask is None:
         return None, PLAIN_NUMBERS
     with closing(open_mask(pair.mask)) as source:
-        mask = source.read(pair.mask_plane or 0, *_window(window, source.info))
+        mask = source.read(pair.mask_plane or 0, _window(window, source.info))
         meaning = meaning or decide([mask], source.info)
         return meaning.labels(mask), meaning
 

@@ -19,7 +19,7 @@ from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.io.base.arrays import ArraySource, check_axes
 from unetkit.io.base.channels import pick_channels
-from unetkit.io.base.contracts import BadTile, OutputSpec
+from unetkit.io.base.contracts import BadTile, OutputSpec, Window
 from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series
 from unetkit.io.base.stored import AS_SEEN, Encoding
@@ -100,9 +100,9 @@ class RasterSource:
             scratch_bytes=pixels.nbytes if large else 0,
         )
 
-    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+    def read(self, item: int, window: Window) -> NDArray[Any]:
         """Return pixels (C, h, w); `plane` is 0 unless other axes were given."""
-        return self._pixels.read(plane, rows, columns)
+        return self._pixels.read(item, window)
 
     def close(self) -> None:
         """Nothing to release: the file was read when it was opened."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource
+from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
 from unetkit.models.nodata import NoData, find_nodata, typical_background
 from unetkit.models.statistics import check_finite
 
@@ -99,15 +99,15 @@ class ValidSource:
                 self.sample(plane)
             return self._holes[plane]
 
-    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+    def read(self, item: int, window: Window) -> NDArray[Any]:
         """Return pixels (C, h, w) of one plane."""
-        return self.read_with_holes(plane, rows, columns)[0]
+        return self.read_with_holes(item, window)[0]
 
-    def read_with_holes(self, plane: int, rows: slice, columns: slice) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    def read_with_holes(self, item: int, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Return pixels (C, h, w) of one plane, and which of them (h, w) hold no data, None without any."""
-        pixels = self._source.read(plane, rows, columns)
-        holes = self.holes(plane)
-        return (pixels, None) if holes is None else holes.patch(pixels, rows.start, columns.start)
+        pixels = self._source.read(item, window)
+        holes = self.holes(item)
+        return (pixels, None) if holes is None else holes.patch(pixels, *(part.start for part in window))
 
     def close(self) -> None:
         """Close the image."""
@@ -153,7 +153,7 @@ def sample_windows(source: ImageSource, plane: int) -> list[NDArray[Any]]:
     down, across = _parts(source.info)
     places = [(y, x) for y in down for x in across]
     # From the end, so that what the source keeps of it is the beginning, which is read next.
-    return [source.read(plane, *place) for place in reversed(places)][::-1]
+    return [source.read(plane, place) for place in reversed(places)][::-1]
 
 
 def _parts(info: ImageInfo) -> tuple[list[slice], list[slice]]:

@@ -57,8 +57,8 @@ def _details(item: SegmentOutcome) -> Iterator[str]:
         yield f"{item.skipped:,} of {count(item.tiles, 'tile')} skipped as empty: see {item.picture}."
     if item.bad_tiles:
         places = [
-            f"y {bad.y}, x {bad.x} ({bad.height} x {bad.width})"
-            + (f" of plane {bad.plane}" if len({bad.plane for bad in item.bad_tiles} | {0}) > 1 else "")
+            f"y {bad.start[0]}, x {bad.start[1]} ({bad.size[0]} x {bad.size[1]})"
+            + (f" of plane {bad.item}" if len({bad.item for bad in item.bad_tiles} | {0}) > 1 else "")
             for bad in item.bad_tiles[:LISTED_TILES]
         ]
         more = f"; and {len(item.bad_tiles) - LISTED_TILES:,} more" if len(item.bad_tiles) > LISTED_TILES else ""

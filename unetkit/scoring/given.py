@@ -92,11 +92,11 @@ class OpenMask:
 
     def labels(self, plane: int, rows: slice) -> NDArray[Any]:
         """Return the labels (h, w) of some rows of a plane."""
-        return self.meaning.labels(self.source.read(plane, rows, slice(0, self.info.width)))
+        return self.meaning.labels(self.source.read(plane, (rows, slice(0, self.info.width))))
 
     def above(self, plane: int, rows: slice, threshold: float) -> NDArray[np.bool_]:
         """Return (h, w) where the values of some rows of a plane are above a threshold."""
-        values = self.meaning.values(self.source.read(plane, rows, slice(0, self.info.width)))
+        values = self.meaning.values(self.source.read(plane, (rows, slice(0, self.info.width))))
         found: NDArray[np.bool_] = values > threshold
         return found
 

@@ -27,7 +27,7 @@ from unetkit.models.segmenter import Segmenter
 
 Make = Callable[..., Segmenter]
 PLANES, HEIGHT, WIDTH = 3, 100, 90
-SPEC = OutputSpec(HEIGHT, WIDTH, np.dtype(np.uint8), plane_axes="Z", plane_shape=(PLANES,))
+SPEC = OutputSpec((HEIGHT, WIDTH), np.dtype(np.uint8), plane_axes="Z", plane_shape=(PLANES,))
 with_fixtures = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -260,7 +260,7 @@ def test_what_could_not_be_decoded_is_background(exact_segmenter: Make) -> None:
     forward = make_forward(segmenter, kind="probabilities")
     whole = predict(make_reader(segmenter), forward)
     source = ArraySource(pixels(), "ZYX")
-    source.bad_tiles = [BadTile(1, 20, 30, 40, 50), BadTile(2, 96, 80, 64, 64)]
+    source.bad_tiles = [BadTile(1, (20, 30), (40, 50)), BadTile(2, (96, 80), (64, 64))]
     whole[1, :, 20:60, 30:80] = 0
     whole[2, :, 96:, 80:] = 0
     np.testing.assert_array_equal(predict(make_reader(segmenter, source), forward), whole)
@@ -269,13 +269,13 @@ def test_what_could_not_be_decoded_is_background(exact_segmenter: Make) -> None:
 def test_a_bad_tile_found_while_reading_is_cleared_in_all_its_bands(exact_segmenter: Make) -> None:
     segmenter = exact_segmenter()
     source = ArraySource(pixels(), "ZYX")
-    bad = BadTile(0, 0, 0, 64, 64)
+    bad = BadTile(0, (0, 0), (64, 64))
     read = source.read
 
-    def find(plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+    def find(item: int, window: tuple[slice, ...]) -> NDArray[Any]:
         if not source.bad_tiles:
             source.bad_tiles.append(bad)
-        return read(plane, rows, columns)
+        return read(item, window)
 
     source.read = find  # type: ignore[method-assign]
     got = predict(make_reader(segmenter, source), make_forward(segmenter, kind="probabilities"))
@@ -463,9 +463,9 @@ def test_little_is_in_memory_when_the_writer_is_slow(exact_segmenter: Make) -> N
     source = ArraySource(pixels(), "ZYX")
     read, count = source.read, [0]
 
-    def counting(plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+    def counting(item: int, window: tuple[slice, ...]) -> NDArray[Any]:
         count[0] += 1
-        return read(plane, rows, columns)
+        return read(item, window)
 
     source.read = counting  # type: ignore[method-assign]
     segmenter = exact_segmenter()

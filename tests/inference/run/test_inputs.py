@@ -31,7 +31,7 @@ def write(path, names):
 def test_the_channel_that_shows_nuclei_by_its_name_is_taken(tmp_path):
     for names, number in [(["GFP", "Hoechst 33342"], 1), (["DAPI", "GFP", "RFP"], 0), (["a", "b", "Nuclei"], 2)]:
         source, (remark,) = open_for(write(tmp_path, names), ensemble(), ReadOptions())
-        np.testing.assert_array_equal(source.read(0, slice(0, 9), slice(0, 8)), PIXELS[number : number + 1])
+        np.testing.assert_array_equal(source.read(0, (slice(0, 9), slice(0, 8))), PIXELS[number : number + 1])
         assert f"'{names[number]}' is taken" in remark
         assert "--channels" in remark
 
@@ -81,5 +81,5 @@ def test_a_composite_of_fluorescence_is_noticed_and_other_pictures_are_not(tmp_p
 def test_real_images_of_all_kinds_are_no_composites():
     for path in sorted(NUCLEI.glob("*.png"))[::20]:
         source = open_image(path)
-        pixels = source.read(0, slice(0, source.info.height), slice(0, source.info.width))
+        pixels = source.read(0, (slice(0, source.info.height), slice(0, source.info.width)))
         assert not composite_remarks(source.info, pixels.reshape(len(pixels), -1))

@@ -24,7 +24,7 @@ def test_windows_of_an_array_are_channels_first(axes):
     assert source.info.channels == ordered.shape[1]
     assert (source.info.height, source.info.width) == (SIZES["Y"], SIZES["X"])
     for plane, expected in enumerate(ordered):
-        window = source.read(plane, slice(2, 7), slice(3, 13))
+        window = source.read(plane, (slice(2, 7), slice(3, 13)))
         np.testing.assert_array_equal(window, expected[:, 2:7, 3:13])
 
 
@@ -37,7 +37,7 @@ def test_only_the_window_of_an_array_like_is_read():
             return np.zeros([part.stop - part.start for part in index if isinstance(part, slice)], np.uint8)
 
     source = ArraySource(Sliced(), "ZYX")
-    assert source.read(2, slice(5, 7), slice(10, 20)).shape == (1, 2, 10)
+    assert source.read(2, (slice(5, 7), slice(10, 20))).shape == (1, 2, 10)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_axes_that_do_not_fit_are_image_errors(axes, shape):
 
 def test_rows_are_collected_in_an_array():
     pixels = np.random.default_rng(0).integers(0, 255, (6, 2, 9, 5), np.uint8)
-    sink = ArraySink(OutputSpec(9, 5, np.dtype("uint8"), channels=2, plane_axes="TZ", plane_shape=(2, 3)))
+    sink = ArraySink(OutputSpec((9, 5), np.dtype("uint8"), channels=2, plane_axes="TZ", plane_shape=(2, 3)))
     sink.write(plane[:, top : top + 4] for plane, top in itertools.product(pixels, range(0, 9, 4)))
     np.testing.assert_array_equal(sink.array, pixels.reshape(2, 3, 2, 9, 5))
 

@@ -40,7 +40,7 @@ def write_zarr(path):
 )
 def test_channels_are_picked_by_name_or_number(tmp_path, write, channels, expected):
     source = open_image(write(tmp_path), ReadOptions(channels=channels))
-    np.testing.assert_array_equal(source.read(0, slice(0, 9), slice(0, 8)), PIXELS[expected])
+    np.testing.assert_array_equal(source.read(0, (slice(0, 9), slice(0, 8))), PIXELS[expected])
     assert source.info.channel_names == tuple(NAMES[i] for i in expected)
     assert source.info.colours is not True
 

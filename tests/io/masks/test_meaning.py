@@ -36,7 +36,7 @@ def read(path: Path) -> tuple[NDArray[np.generic], Meaning]:
     """Return the labels of the first plane, and what they mean."""
     with closing(open_mask(path)) as source:
         meaning = decide_file(source, range(source.info.planes))
-        return meaning.labels(source.read(0, slice(0, source.info.height), slice(0, source.info.width))), meaning
+        return meaning.labels(source.read(0, (slice(0, source.info.height), slice(0, source.info.width)))), meaning
 
 
 @pytest.mark.parametrize("kind", PLAIN)
@@ -132,7 +132,7 @@ def test_bands_and_windows_mean_what_the_whole_mask_does(
     monkeypatch.setattr(unetkit.io.masks.meaning, "BAND_PIXELS", 128 * 7)
     with closing(open_mask(tmp_path / f"m.{suffix}")) as source:
         meaning = decide_file(source, [0])
-        window = meaning.labels(source.read(0, slice(30, 70), slice(5, 99)))
+        window = meaning.labels(source.read(0, (slice(30, 70), slice(5, 99))))
     assert np.array_equal(window, whole[30:70, 5:99])
 
 

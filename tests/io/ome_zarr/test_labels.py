@@ -13,7 +13,7 @@ from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.files import create_sink, open_image
 from unetkit.io.ome_zarr.labels import register_label
 
-SPEC = OutputSpec(20, 30, np.dtype("uint16"), pixel_size_um=(0.25, 0.5))
+SPEC = OutputSpec((20, 30), np.dtype("uint16"), pixel_size_um=(0.25, 0.5))
 ROWS = [np.arange(600, dtype=np.uint16).reshape(1, 20, 30)]
 
 
@@ -56,7 +56,7 @@ def test_a_label_is_added_to_the_list_and_names_its_source(tmp_path, zarr_format
     ome = dict(group.attrs) if zarr_format == 2 else group.attrs["ome"]
     assert ome["image-label"] == {"version": "0.4" if zarr_format == 2 else "0.5", "source": {"image": "../../"}}
     np.testing.assert_array_equal(group["0"][:], ROWS[0][0])
-    np.testing.assert_array_equal(open_image(path).read(0, slice(0, 20), slice(0, 30)), ROWS[0])
+    np.testing.assert_array_equal(open_image(path).read(0, (slice(0, 20), slice(0, 30))), ROWS[0])
     assert open_image(path).info.pixel_size_um == (0.25, 0.5)
     changed = {file for file, data in content(image).items() if before.get(file) != data}
     added = {file for file in changed if path in file.parents}
@@ -108,7 +108,7 @@ def test_what_fails_is_not_named(tmp_path):
 def test_only_whole_numbers_are_labels(tmp_path):
     image = write_image(tmp_path / "i.zarr", 3)
     with pytest.raises(OutputError, match="not values of float32"):
-        create_sink(image / "labels/a.zarr", OutputSpec(20, 30, np.dtype("float32")))
+        create_sink(image / "labels/a.zarr", OutputSpec((20, 30), np.dtype("float32")))
     assert not (image / "labels").exists()
 
 

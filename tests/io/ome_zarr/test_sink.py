@@ -68,7 +68,7 @@ def test_every_level_comes_back(tmp_path, size, axes, shape, channels, dtype, na
     planes = int(np.prod(shape))
     pixels = make_output(planes, channels, *size, dtype)
     path = tmp_path / "out.ome.zarr"
-    create_sink(path, OutputSpec(*size, np.dtype(dtype), channels, axes, shape)).write(cut(pixels, step))
+    create_sink(path, OutputSpec(size, np.dtype(dtype), channels, axes, shape)).write(cut(pixels, step))
     yaozarrs.validate_zarr_store(path)
     group = zarr.open_group(path, mode="r")
     check_required_fields(group)
@@ -89,7 +89,7 @@ def test_every_level_comes_back(tmp_path, size, axes, shape, channels, dtype, na
 
 def test_planes_are_put_in_the_order_of_the_format(tmp_path):
     pixels = make_output(6, 1, 9, 8, "uint8")
-    OmeZarrSink(tmp_path / "out.zarr", OutputSpec(9, 8, np.dtype("uint8"), 1, "ZT", (3, 2))).write(cut(pixels, 4))
+    OmeZarrSink(tmp_path / "out.zarr", OutputSpec((9, 8), np.dtype("uint8"), 1, "ZT", (3, 2))).write(cut(pixels, 4))
     group = zarr.open_group(tmp_path / "out.zarr", mode="r")
     check_required_fields(group)
     np.testing.assert_array_equal(group["0"][:], pixels.reshape(3, 2, 9, 8).transpose(1, 0, 2, 3))
@@ -97,7 +97,7 @@ def test_planes_are_put_in_the_order_of_the_format(tmp_path):
 
 def test_metadata_says_size_names_and_origin(tmp_path):
     notes = (("model", "nuclei"), ("command", "unetkit segment a.tif out.zarr"))
-    spec = OutputSpec(600, 700, np.dtype("float32"), 2, "", (), (0.25, 0.5), notes, channel_names=("back", "cell ä"))
+    spec = OutputSpec((600, 700), np.dtype("float32"), 2, "", (), (0.25, 0.5), notes, channel_names=("back", "cell ä"))
     OmeZarrSink(tmp_path / "out.ome.zarr", spec).write(cut(make_output(1, 2, 600, 700, "float32"), 512))
     attributes = dict(zarr.open_group(tmp_path / "out.ome.zarr", mode="r").attrs)
     assert attributes["unetkit"] == {"notes": dict(notes), "channel_names": ["back", "cell ä"]}
@@ -117,14 +117,14 @@ def test_metadata_says_size_names_and_origin(tmp_path):
 
 def test_steps_are_scales_with_units_where_the_image_has_them(tmp_path):
     steps = (Step("Z", 2.0, "µm"), Step("T", 30.0, "s"))
-    spec = OutputSpec(9, 8, np.dtype("uint8"), 1, "TZ", (2, 3), (0.25, 0.5), steps=steps)
+    spec = OutputSpec((9, 8), np.dtype("uint8"), 1, "TZ", (2, 3), (0.25, 0.5), steps=steps)
     OmeZarrSink(tmp_path / "out.zarr", spec).write(cut(make_output(6, 1, 9, 8, "uint8"), 9))
     multiscale = zarr.open_group(tmp_path / "out.zarr", mode="r").attrs["ome"]["multiscales"][0]
     assert multiscale["datasets"][0]["coordinateTransformations"] == [{"type": "scale", "scale": [30, 2, 0.25, 0.5]}]
     assert [axis["unit"] for axis in multiscale["axes"]] == ["second", "micrometer", "micrometer", "micrometer"]
     unitless = tuple(Step(axis, size, "") for axis, size in (("Z", 4.0), ("Y", 2.0), ("X", 3.0)))
     for axes, scale in (("Z", [4, 2, 3]), ("Q", [1, 2, 3])):
-        spec = OutputSpec(9, 8, np.dtype("uint8"), 1, axes, (2,), steps=unitless)
+        spec = OutputSpec((9, 8), np.dtype("uint8"), 1, axes, (2,), steps=unitless)
         OmeZarrSink(tmp_path / f"{axes}.zarr", spec).write(cut(make_output(2, 1, 9, 8, "uint8"), 9))
         multiscale = zarr.open_group(tmp_path / f"{axes}.zarr", mode="r").attrs["ome"]["multiscales"][0]
         assert multiscale["datasets"][0]["coordinateTransformations"] == [{"type": "scale", "scale": scale}]
@@ -132,7 +132,7 @@ def test_steps_are_scales_with_units_where_the_image_has_them(tmp_path):
 
 
 def test_without_a_pixel_size_there_is_no_unit(tmp_path):
-    OmeZarrSink(tmp_path / "out.zarr", OutputSpec(600, 7, np.dtype("uint8"))).write([np.ones((1, 600, 7), np.uint8)])
+    OmeZarrSink(tmp_path / "out.zarr", OutputSpec((600, 7), np.dtype("uint8"))).write([np.ones((1, 600, 7), np.uint8)])
     ome = zarr.open_group(tmp_path / "out.zarr", mode="r").attrs["ome"]
     assert all("unit" not in axis for axis in ome["multiscales"][0]["axes"])
     assert [dataset["coordinateTransformations"] for dataset in ome["multiscales"][0]["datasets"]] == [
@@ -152,7 +152,7 @@ def test_the_same_rows_give_the_same_files(tmp_path):
     for number, step in enumerate([7, 1024, 1500]):
         path = tmp_path / str(number) / "out.zarr"
         path.parent.mkdir()
-        OmeZarrSink(path, OutputSpec(1500, 1100, np.dtype("uint8"))).write(cut(pixels, step))
+        OmeZarrSink(path, OutputSpec((1500, 1100), np.dtype("uint8"))).write(cut(pixels, step))
         outputs.append(content(path))
     assert outputs[0] == outputs[1] == outputs[2]
 
@@ -165,7 +165,7 @@ class RowsError(Exception):
 @pytest.mark.parametrize("existing", [False, True])
 def test_an_error_of_the_rows_passes_and_keeps_what_was_there(tmp_path, error, existing):
     path = tmp_path / "out.zarr"
-    spec = OutputSpec(2048, 30, np.dtype("uint8"))
+    spec = OutputSpec((2048, 30), np.dtype("uint8"))
     if existing:
         OmeZarrSink(path, spec).write([np.ones((1, 2048, 30), np.uint8)])
         before = content(path)
@@ -185,7 +185,7 @@ def test_an_error_of_the_rows_passes_and_keeps_what_was_there(tmp_path, error, e
 @pytest.mark.parametrize("height", [0, 100, 1500])
 def test_too_few_or_too_many_rows_are_a_fault(tmp_path, height):
     with pytest.raises(ValueError, match="rows"):
-        OmeZarrSink(tmp_path / "out.zarr", OutputSpec(1000, 20, np.dtype("uint8"))).write(
+        OmeZarrSink(tmp_path / "out.zarr", OutputSpec((1000, 20), np.dtype("uint8"))).write(
             np.zeros((1, 1, 20), np.uint8) for _ in range(height)
         )
     assert not list(tmp_path.iterdir())
@@ -193,7 +193,7 @@ def test_too_few_or_too_many_rows_are_a_fault(tmp_path, height):
 
 def test_only_a_zarr_is_replaced_and_only_when_asked(tmp_path):
     path = tmp_path / "out.zarr"
-    spec = OutputSpec(20, 30, np.dtype("uint8"))
+    spec = OutputSpec((20, 30), np.dtype("uint8"))
     create_sink(path, spec).write([np.full((1, 20, 30), 1, np.uint8)])
     with pytest.raises(OutputError, match="exists"):
         create_sink(path, spec)

@@ -56,7 +56,7 @@ def pyramid(pixels):
 
 def read_all(source):
     info = source.info
-    return np.stack([source.read(plane, slice(0, info.height), slice(0, info.width)) for plane in range(info.planes)])
+    return np.stack([source.read(plane, (slice(0, info.height), slice(0, info.width))) for plane in range(info.planes)])
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -77,7 +77,7 @@ def test_axes_become_planes_and_channels(tmp_path, zarr_format, axes):
     rng = np.random.default_rng(0)
     for _ in range(5):
         y, x = np.sort(rng.choice(51, 2, replace=False)), np.sort(rng.choice(71, 2, replace=False))
-        window = source.read(0, slice(int(y[0]), int(y[1])), slice(int(x[0]), int(x[1])))
+        window = source.read(0, (slice(int(y[0]), int(y[1])), slice(int(x[0]), int(x[1]))))
         np.testing.assert_array_equal(window, expected[0, :, y[0] : y[1], x[0] : x[1]])
     source.close()
 
@@ -230,7 +230,7 @@ def test_each_chunk_is_decoded_once_in_a_walk_of_overlapping_bands(tmp_path, dec
     source = OmeZarrSource(tmp_path / "a.zarr", cache_bytes=cache_bytes)
     for plane, top in itertools.product(range(3), range(0, 100, 20)):
         rows = slice(max(0, top - 12), min(100, top + 32))
-        np.testing.assert_array_equal(source.read(plane, rows, slice(0, 70))[0], pixels[plane, rows])
+        np.testing.assert_array_equal(source.read(plane, (rows, slice(0, 70)))[0], pixels[plane, rows])
     assert len(decoded) == len(set(map(str, decoded))) == 3 * 7 * 5
 
 
@@ -262,18 +262,18 @@ def test_bad_chunks_stop_or_become_background(tmp_path, zarr_format, chunk):
     write_image(new_group(tmp_path / "a.zarr", zarr_format), [pixels], "zyx", fill_value=7)
     damage(tmp_path / "a.zarr" / chunk)
     source = open_image(tmp_path / "a.zarr")
-    np.testing.assert_array_equal(source.read(0, slice(0, 50), slice(0, 70))[0], pixels[0])
+    np.testing.assert_array_equal(source.read(0, (slice(0, 50), slice(0, 70)))[0], pixels[0])
     with pytest.raises(ImageError, match=r"a\.zarr.*chunk at Z 1, Y 16, X 32"):
-        source.read(1, slice(0, 50), slice(0, 70))
+        source.read(1, (slice(0, 50), slice(0, 70)))
     source = open_image(tmp_path / "a.zarr", ReadOptions(on_bad_tile="background"))
     assert source.bad_tiles == []
     pixels[1, 16:32, 32:48] = 7
     for _ in range(2):
         np.testing.assert_array_equal(read_all(source)[:, 0], pixels)
-    assert source.bad_tiles == [BadTile(1, 16, 32, 16, 16)]
+    assert source.bad_tiles == [BadTile(1, (16, 32), (16, 16))]
     region = open_image(tmp_path / "a.zarr", ReadOptions(on_bad_tile="background", region="20,0,30,40"))
     np.testing.assert_array_equal(read_all(region)[:, 0], pixels[:, 20:50, 0:40])
-    assert region.bad_tiles == [BadTile(1, 0, 32, 12, 8)]
+    assert region.bad_tiles == [BadTile(1, (0, 32), (12, 8))]
 
 
 def test_missing_chunks_are_background_and_not_bad(tmp_path):
@@ -293,7 +293,7 @@ def test_chunks_too_large_for_the_cache_go_to_a_temporary_file(tmp_path, decoded
     assert source.info.scratch_bytes == 1100 * 1000
     for top in range(0, 1000, 100):
         np.testing.assert_array_equal(
-            source.read(0, slice(top, top + 100), slice(5, 800))[0], pixels[top : top + 100, 5:800]
+            source.read(0, (slice(top, top + 100), slice(5, 800)))[0], pixels[top : top + 100, 5:800]
         )
     assert len(decoded) == 1
     assert OmeZarrSource(tmp_path / "a.zarr").info.scratch_bytes == 0
@@ -353,12 +353,12 @@ def write_plate(path, wells, there):
 def test_a_well_that_is_missing_keeps_its_number_and_the_others_open(tmp_path):
     write_plate(tmp_path / "p.zarr", ["A/1", "B/2", "C/3"], ["B/2", "C/3"])
     source = open_image(tmp_path / "p.zarr")
-    assert source.read(0, slice(0, 1), slice(0, 1)).item() == 1
+    assert source.read(0, (slice(0, 1), slice(0, 1))).item() == 1
     which, missing = source.info.remarks
     assert "2 images" in which
     assert "series 1 (B/2/0)" in which
     assert "A/1" in missing
-    assert open_image(tmp_path / "p.zarr", ReadOptions(series=2)).read(0, slice(0, 1), slice(0, 1)).item() == 2
+    assert open_image(tmp_path / "p.zarr", ReadOptions(series=2)).read(0, (slice(0, 1), slice(0, 1))).item() == 2
     with pytest.raises(ImageError, match="A/1, which is missing"):
         open_image(tmp_path / "p.zarr", ReadOptions(series=0))
     assert list_zarr_series(tmp_path / "p.zarr")[0].name == "A/1 (missing)"
@@ -381,7 +381,7 @@ def test_a_gap_among_the_images_of_a_collection_hides_none_after_it(tmp_path, li
     found = list_zarr_series(tmp_path / "c.zarr")
     assert len(found) == (3 if listed else 2)
     last = ReadOptions(series=len(found) - 1)
-    assert open_image(tmp_path / "c.zarr", last).read(0, slice(0, 1), slice(0, 1)).item() == 3
+    assert open_image(tmp_path / "c.zarr", last).read(0, (slice(0, 1), slice(0, 1))).item() == 3
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

@@ -22,7 +22,7 @@ def test_a_smaller_version_or_a_mask_before_the_picture_is_passed_over(tmp_path,
     small = PIXELS[::4, ::4] > 99 if bits == 4 else PIXELS[::4, ::4].copy()
     path = write(tmp_path / "a.tif", (small, {"subfiletype": bits}), (PIXELS, {}))
     source = open_image(path)
-    np.testing.assert_array_equal(source.read(0, slice(0, 64), slice(0, 48))[0], PIXELS)
+    np.testing.assert_array_equal(source.read(0, (slice(0, 64), slice(0, 48)))[0], PIXELS)
     assert "series 1 (64 x 48)" in source.info.remarks[0]
     assert open_image(path, ReadOptions(series=0)).info.height == 16
     assert not open_image(path, ReadOptions(series=1)).info.remarks

@@ -35,7 +35,7 @@ def files(tmp_path):
 
 
 def read(source):
-    return np.stack([source.read(plane, slice(0, 9), slice(0, 8))[0] for plane in range(source.info.planes)])
+    return np.stack([source.read(plane, (slice(0, 9), slice(0, 8)))[0] for plane in range(source.info.planes)])
 
 
 def test_a_missing_file_is_an_error_that_names_it(files):

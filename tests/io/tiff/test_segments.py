@@ -29,7 +29,7 @@ def smooth_pixels(shape, dtype=np.uint8):
 
 def read_all(source):
     info = source.info
-    return np.stack([source.read(plane, slice(0, info.height), slice(0, info.width)) for plane in range(info.planes)])
+    return np.stack([source.read(plane, (slice(0, info.height), slice(0, info.width))) for plane in range(info.planes)])
 
 
 def write_ome(path, **options):
@@ -205,7 +205,7 @@ def test_each_tile_is_decoded_once_for_windows_in_the_order_of_tiles(tmp_path, d
     tifffile.imwrite(tmp_path / "a.tif", pixels, metadata={"axes": axes}, **options)
     source = open_image(tmp_path / "a.tif", cache_bytes=cache_bytes)
     for plane, top in itertools.product(range(source.info.planes), range(0, 150, 40)):
-        source.read(plane, slice(max(0, top - 16), min(150, top + 56)), slice(0, 64))
+        source.read(plane, (slice(max(0, top - 16), min(150, top + 56)), slice(0, 64)))
     assert len(decoded) == len(set(decoded)) == pixels.size // (150 * 64) * 5 * 2
 
 
@@ -215,7 +215,7 @@ def test_each_tile_is_decoded_once_for_overlapping_windows_along_bands(tmp_path,
     source = open_image(tmp_path / "a.tif", cache_bytes=5 * 480 * 32)  # what two bands of windows share, and a window
     for top, left in itertools.product(range(0, 320, 64), range(0, 480, 64)):
         rows, columns = slice(max(0, top - 16), min(320, top + 80)), slice(max(0, left - 16), min(480, left + 80))
-        np.testing.assert_array_equal(source.read(0, rows, columns)[0], pixels[rows, columns])
+        np.testing.assert_array_equal(source.read(0, (rows, columns))[0], pixels[rows, columns])
     assert len(decoded) == len(set(decoded)) == 10 * 15
 
 
@@ -232,7 +232,7 @@ def test_strips_too_large_for_the_cache_go_to_a_temporary_file(tmp_path, monkeyp
     assert source.info.scratch_bytes == 1400 * 1100 * 2
     for plane, top in itertools.product(range(2), range(0, 1400, 100)):
         window = slice(max(0, top - 30), min(1400, top + 130))
-        np.testing.assert_array_equal(source.read(plane, window, slice(3, 900))[0], pixels[plane, window, 3:900])
+        np.testing.assert_array_equal(source.read(plane, (window, slice(3, 900)))[0], pixels[plane, window, 3:900])
     assert len(made) == 2 * -(-1400 // rows)  # each strip was decoded once
     source.close()
     assert open_image(path).info.scratch_bytes == 0
@@ -261,7 +261,7 @@ def test_the_peak_of_memory_does_not_hold_a_large_deflated_strip(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", pixels, compression="zlib", rowsperstrip=6000)
     source = open_image(tmp_path / "a.tif", cache_bytes=2**22)
     tracemalloc.start()
-    assert not source.read(0, slice(5000, 5100), slice(0, 5000)).any()
+    assert not source.read(0, (slice(5000, 5100), slice(0, 5000))).any()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert source.info.scratch_bytes == pixels.size
@@ -283,7 +283,7 @@ def test_large_deflated_strips_that_are_bad_stop_or_become_background(tmp_path, 
     source = open_image(path, reading, cache_bytes=2**20)
     pixels[1200:] = 0
     np.testing.assert_array_equal(read_all(source)[0, 0], pixels)
-    assert source.bad_tiles == [BadTile(0, 1200, 0, 1200, 1000)]
+    assert source.bad_tiles == [BadTile(0, (1200, 0), (1200, 1000))]
 
 
 def test_a_full_disk_of_temporary_files_is_an_image_error(tmp_path, monkeypatch):
@@ -291,7 +291,7 @@ def test_a_full_disk_of_temporary_files_is_an_image_error(tmp_path, monkeypatch)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     source = open_image(tmp_path / "strip.tif", ReadOptions(on_bad_tile="background"), cache_bytes=2**20)
     with pytest.raises(ImageError, match=r"strip\.tif.*temporary file in .*missing.*TMPDIR"):
-        source.read(0, slice(0, 10), slice(0, 10))
+        source.read(0, (slice(0, 10), slice(0, 10)))
 
 
 def damage(path, index, page=0, start=0.0):
@@ -318,7 +318,7 @@ def test_bad_tiles_stop_or_become_background(tmp_path, compression):
     pixels[:, 64:128, 128:192] = 0
     for _ in range(2):
         np.testing.assert_array_equal(read_all(source)[0], pixels)
-    assert source.bad_tiles == [BadTile(0, 64, 128, 64, 64)]
+    assert source.bad_tiles == [BadTile(0, (64, 128), (64, 64))]
 
 
 def test_bad_tiles_are_told_in_planes_and_cut_at_the_edge_and_told_once_for_all_channels(tmp_path):
@@ -330,7 +330,7 @@ def test_bad_tiles_are_told_in_planes_and_cut_at_the_edge_and_told_once_for_all_
     source = open_image(path, ReadOptions(on_bad_tile="background"))
     pixels[1, :, 64:, 32:] = 0
     np.testing.assert_array_equal(read_all(source), pixels)
-    assert source.bad_tiles == [BadTile(1, 64, 32, 6, 18)]
+    assert source.bad_tiles == [BadTile(1, (64, 32), (6, 18))]
 
 
 @pytest.mark.parametrize("layout", [{"planarconfig": "separate"}, {"rowsperstrip": 20}, {}])
@@ -344,7 +344,7 @@ def test_bad_strips_and_separate_samples(tmp_path, layout):
     expected = pixels.copy()
     expected[0 if "planarconfig" in layout else slice(None), 80:] = 0
     np.testing.assert_array_equal(read_all(source)[0], expected)
-    assert source.bad_tiles == [BadTile(0, 80, 0, 10, 50)]
+    assert source.bad_tiles == [BadTile(0, (80, 0), (10, 50))]
 
 
 @pytest.mark.parametrize(("nodata", "dtype", "expected"), [("255", "u1", 255), ("-1", "f4", -1), ("nan", "f4", 0)])
@@ -354,7 +354,7 @@ def test_the_background_is_what_the_file_calls_no_data_unless_that_is_no_number(
     tifffile.imwrite(path, smooth_pixels((64, 64), dtype), compression="zlib", tile=(32, 32), extratags=tags)
     damage(path, 0)
     source = open_image(path, ReadOptions(on_bad_tile="background"))
-    assert (source.read(0, slice(0, 32), slice(0, 32)) == expected).all()
+    assert (source.read(0, (slice(0, 32), slice(0, 32))) == expected).all()
 
 
 @pytest.mark.parametrize("compression", ["zlib", None])
@@ -371,7 +371,7 @@ def test_of_a_truncated_file_the_rest_is_read(tmp_path, compression, layout):
     read = read_all(source)[0, 0]
     assert source.bad_tiles
     for tile in source.bad_tiles:
-        pixels[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = 0
+        pixels[tile.window] = 0
     np.testing.assert_array_equal(read, pixels)
     assert 0.5 < (pixels > 0).mean() < 0.8
 

@@ -37,7 +37,7 @@ def random_pixels(shape, dtype, seed=0):
 def read_all(source):
     """Return (planes, C, height, width)."""
     info = source.info
-    return np.stack([source.read(plane, slice(0, info.height), slice(0, info.width)) for plane in range(info.planes)])
+    return np.stack([source.read(plane, (slice(0, info.height), slice(0, info.width))) for plane in range(info.planes)])
 
 
 def assert_windows_equal(source, expected, seed=0, number=12):
@@ -49,7 +49,7 @@ def assert_windows_equal(source, expected, seed=0, number=12):
         plane = int(rng.integers(source.info.planes))
         y0, y1 = np.sort(rng.choice(source.info.height + 1, 2, replace=False))
         x0, x1 = np.sort(rng.choice(source.info.width + 1, 2, replace=False))
-        window = source.read(plane, slice(int(y0), int(y1)), slice(int(x0), int(x1)))
+        window = source.read(plane, (slice(int(y0), int(y1)), slice(int(x0), int(x1))))
         assert window.dtype == source.info.dtype
         assert window.dtype.isnative
         np.testing.assert_array_equal(window, expected[plane, :, y0:y1, x0:x1])
@@ -399,7 +399,7 @@ def test_each_segment_is_decoded_once_in_a_walk_of_overlapping_bands(tmp_path, d
     source = TiffSource(tmp_path / "a.tif", cache_bytes=cache_bytes)
     for top in range(0, 300, 40):
         rows = slice(max(0, top - 30), min(300, top + 70))
-        np.testing.assert_array_equal(source.read(0, rows, slice(0, 200))[0], pixels[rows])
+        np.testing.assert_array_equal(source.read(0, (rows, slice(0, 200)))[0], pixels[rows])
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
         assert sorted(decoded) == list(range(len(tiff.pages.first.dataoffsets)))
 
@@ -410,7 +410,7 @@ def test_the_cache_stays_within_its_bound(tmp_path, decoded):
     source = TiffSource(tmp_path / "a.tif", cache_bytes=4 * 32 * 32)
     for _ in range(2):
         for top in range(0, 320, 32):
-            source.read(0, slice(top, top + 32), slice(0, 32))
+            source.read(0, (slice(top, top + 32), slice(0, 32)))
     assert len(decoded) == 20
 
 
@@ -424,7 +424,7 @@ def test_threads_read_the_same_pixels_and_decode_nothing_twice(tmp_path, decoded
         rng = np.random.default_rng(seed)
         for _ in range(30):
             y, x = (int(value) for value in rng.integers(0, 250, 2))
-            if (source.read(0, slice(y, y + 50), slice(x, x + 50))[0] != pixels[y : y + 50, x : x + 50]).any():
+            if (source.read(0, (slice(y, y + 50), slice(x, x + 50)))[0] != pixels[y : y + 50, x : x + 50]).any():
                 faults.append((y, x))
 
     threads = [Thread(target=work, args=(seed,)) for seed in range(4)]
@@ -477,9 +477,9 @@ def test_damaged_tiles_are_image_errors(tmp_path, compression):
     data[start : start + count // 2] = bytes(255 - value for value in data[start : start + count // 2])
     path.write_bytes(data)
     source = TiffSource(path)
-    source.read(0, slice(0, 64), slice(0, 200))
+    source.read(0, (slice(0, 64), slice(0, 200)))
     with pytest.raises(ImageError, match=r"flipped\.tif.*tile or strip 5"):
-        source.read(0, slice(0, 200), slice(0, 200))
+        source.read(0, (slice(0, 200), slice(0, 200)))
 
 
 def test_damaged_headers_never_give_anything_but_image_errors(tmp_path):

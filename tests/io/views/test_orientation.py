@@ -24,7 +24,7 @@ def reference(orientation):
 
 
 def whole(source):
-    return source.read(0, slice(0, source.info.height), slice(0, source.info.width)).transpose(1, 2, 0)
+    return source.read(0, (slice(0, source.info.height), slice(0, source.info.width))).transpose(1, 2, 0)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -65,12 +65,12 @@ def test_any_window_is_a_slice_of_the_upright_image_and_bad_tiles_lie_in_it(orie
     height, width = expected.shape[:2]
     y, x = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
     rows, columns = slice(y, data.draw(st.integers(y + 1, height))), slice(x, data.draw(st.integers(x + 1, width)))
-    np.testing.assert_array_equal(upright.read(0, rows, columns).transpose(1, 2, 0), expected[rows, columns])
-    source.bad_tiles = [BadTile(0, 1, 2, 3, 4)]
+    np.testing.assert_array_equal(upright.read(0, (rows, columns)).transpose(1, 2, 0), expected[rows, columns])
+    source.bad_tiles = [BadTile(0, (1, 2), (3, 4))]
     marked = np.zeros_like(PIXELS)
     marked[1:4, 2:6] = 1
     source._array = marked
     (bad,) = upright.bad_tiles
     turned = np.zeros(expected.shape, np.uint8)
-    turned[bad.y : bad.y + bad.height, bad.x : bad.x + bad.width] = 1
+    turned[bad.window] = 1
     np.testing.assert_array_equal(whole(upright), turned)

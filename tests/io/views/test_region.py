@@ -32,7 +32,7 @@ def random_pixels(shape, dtype, seed=0):
 
 
 def read_all(source, plane=0):
-    return source.read(plane, slice(0, source.info.height), slice(0, source.info.width))
+    return source.read(plane, (slice(0, source.info.height), slice(0, source.info.width)))
 
 
 def test_a_region_is_an_image_of_its_own():
@@ -41,7 +41,7 @@ def test_a_region_is_an_image_of_its_own():
     assert (region.info.height, region.info.width, region.info.planes) == (20, 30, 2)
     assert region.info.shape == (2, 3, 20, 30)
     np.testing.assert_array_equal(read_all(region, 1), array[1, :, 5:25, 7:37])
-    np.testing.assert_array_equal(region.read(0, slice(2, 4), slice(0, 30)), array[0, :, 7:9, 7:37])
+    np.testing.assert_array_equal(region.read(0, (slice(2, 4), slice(0, 30))), array[0, :, 7:9, 7:37])
 
 
 @pytest.mark.parametrize("region", [(0, 0, 41, 10), (0, 45, 10, 6), (40, 0, 1, 1), (100, 100, 5, 5)])
@@ -51,9 +51,9 @@ def test_a_region_beyond_the_image_names_its_size(region):
 
 
 def test_bad_tiles_are_those_of_the_region_in_its_own_pixels():
-    bad = [BadTile(0, 0, 0, 10, 10), BadTile(1, 0, 40, 30, 10), BadTile(0, 30, 0, 10, 10)]
+    bad = [BadTile(0, (0, 0), (10, 10)), BadTile(1, (0, 40), (30, 10)), BadTile(0, (30, 0), (10, 10))]
     region = RegionSource(source_of(np.zeros((2, 40, 50)), "ZYX", bad_tiles=bad), (5, 8, 20, 40))
-    assert region.bad_tiles == [BadTile(0, 0, 0, 5, 2), BadTile(1, 0, 32, 20, 8)]
+    assert region.bad_tiles == [BadTile(0, (0, 0), (5, 2)), BadTile(1, (0, 32), (20, 8))]
 
 
 @settings(max_examples=150, deadline=None)
@@ -71,7 +71,7 @@ def test_any_window_is_a_slice_of_the_whole_to_the_bit(data):
     y1 = data.draw(st.integers(y0 + 1, source.info.height))
     x0 = data.draw(st.integers(0, source.info.width - 1))
     x1 = data.draw(st.integers(x0 + 1, source.info.width))
-    np.testing.assert_array_equal(source.read(0, slice(y0, y1), slice(x0, x1)), whole[:, y0:y1, x0:x1])
+    np.testing.assert_array_equal(source.read(0, (slice(y0, y1), slice(x0, x1))), whole[:, y0:y1, x0:x1])
 
 
 def test_reading_in_parts_changes_nothing(monkeypatch):
@@ -138,10 +138,10 @@ def test_bad_tiles_hold_every_pixel_that_has_a_share_in_them(data):
     stop = data.draw(st.integers(start + 1, size))
     array = np.ones((1, size, size))
     array[:, start:stop, start:stop] = 1000
-    source = source_of(array, bad_tiles=[BadTile(0, start, start, stop - start, stop - start)])
+    source = source_of(array, bad_tiles=[BadTile(0, (start, start), (stop - start, stop - start))])
     scaled = RescaledSource(source, data.draw(st.floats(0.1, 10)))
     (tile,) = scaled.bad_tiles
     outside = read_all(scaled)[0].copy()
-    outside[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = 1
+    outside[tile.window] = 1
     np.testing.assert_allclose(outside, 1)
-    assert 0 <= tile.y < tile.y + tile.height <= scaled.info.height
+    assert 0 <= tile.window[0].start < tile.window[0].stop <= scaled.info.height

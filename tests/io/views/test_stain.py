@@ -34,14 +34,14 @@ def test_it_is_what_scikit_image_computes(stain: Stain, dtype: type[np.unsignedi
     pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (64, 64, 3), dtype, endpoint=True)
     source = StainSource(ArraySource(pixels, "YXS"), stain)
     expected = 6 * rgb2hed(pixels)[..., get_args(Stain).index(stain)]
-    read = source.read(0, ALL, ALL)
+    read = source.read(0, (ALL, ALL))
     assert read.dtype == np.float32
     np.testing.assert_allclose(read[0], expected, atol=2e-5)
-    assert np.array_equal(source.read(0, slice(5, 9), slice(7, 20)), read[:, 5:9, 7:20])
+    assert np.array_equal(source.read(0, (slice(5, 9), slice(7, 20))), read[:, 5:9, 7:20])
 
 
 def test_a_disc_of_hematoxylin_is_bright_whatever_is_around_it() -> None:
-    amount = StainSource(ArraySource(stained(), "YXS"), "hematoxylin").read(0, ALL, ALL)[0]
+    amount = StainSource(ArraySource(stained(), "YXS"), "hematoxylin").read(0, (ALL, ALL))[0]
     assert amount[8, 8] == pytest.approx(0.6, abs=0.02)
     assert amount[8, 40] == pytest.approx(0.6, abs=0.02)
     assert amount[0, 0] < 0.02
@@ -52,7 +52,7 @@ def test_a_disc_of_hematoxylin_is_bright_whatever_is_around_it() -> None:
 @pytest.mark.parametrize("value", [0, 255])
 def test_neither_white_nor_what_lies_outside_the_scan_is_a_stain(stain: Stain, value: int) -> None:
     pixels = np.full((64, 64, 3), value, np.uint8)
-    assert not StainSource(ArraySource(pixels, "YXS"), stain).read(0, ALL, ALL).any()
+    assert not StainSource(ArraySource(pixels, "YXS"), stain).read(0, (ALL, ALL)).any()
 
 
 def test_a_file_is_read_so_with_a_region_and_planes(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_file_is_read_so_with_a_region_and_planes(tmp_path: Path) -> None:
         info = source.info
         assert (info.axes, info.shape, info.channels, info.channel_names) == ("ZYX", (2, 32, 64), 1, ("hematoxylin",))
         expected = 6 * rgb2hed(pixels[1])[8:40, :, 0]
-        np.testing.assert_allclose(source.read(1, slice(0, 32), ALL)[0], expected, atol=2e-5)
+        np.testing.assert_allclose(source.read(1, (slice(0, 32), ALL))[0], expected, atol=2e-5)
 
 
 @pytest.mark.parametrize(

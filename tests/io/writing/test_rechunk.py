@@ -35,7 +35,7 @@ def collect(bands, spec, height):
     data=st.data(),
 )
 def test_bands_of_all_levels_hold_all_rows(height, width, planes, band, pyramid, dtype, data):
-    spec = OutputSpec(height, width, np.dtype(dtype), 2, "Z", (planes,), pyramid=pyramid)
+    spec = OutputSpec((height, width), np.dtype(dtype), 2, "Z", (planes,), pyramid=pyramid)
     pixels = (np.random.default_rng(height).random((planes, 2, height, width)) * 255).astype(dtype)
     step = data.draw(st.integers(1, height))
     rows = (plane[:, top : top + step] for plane in pixels for top in range(0, height, step))
@@ -61,15 +61,15 @@ def test_masks_keep_their_share_of_foreground():
 
 
 def test_there_is_one_level_unless_a_pyramid_is_wanted():
-    spec = OutputSpec(100_000, 3, np.dtype("uint8"))
+    spec = OutputSpec((100_000, 3), np.dtype("uint8"))
     assert level_sizes(spec) == [(100_000, 3)]
-    sizes = level_sizes(OutputSpec(100_000, 3, np.dtype("uint8"), pyramid=True))
+    sizes = level_sizes(OutputSpec((100_000, 3), np.dtype("uint8"), pyramid=True))
     assert sizes[:3] == [(100_000, 3), (50_000, 2), (25_000, 1)]
     assert sizes[-1] == (391, 1)
 
 
 @pytest.mark.parametrize("height", [0, 100, 1500])
 def test_too_few_or_too_many_rows_are_a_fault(height):
-    spec = OutputSpec(1000, 20, np.dtype("uint8"))
+    spec = OutputSpec((1000, 20), np.dtype("uint8"))
     with pytest.raises(ValueError, match="rows"):
         list(cut_bands(spec, (np.zeros((1, 1, 20), np.uint8) for _ in range(height)), 512))

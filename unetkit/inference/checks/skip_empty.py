@@ -90,7 +90,7 @@ def draw_skipped(path: Path, source: ImageSource, skipped: list[tuple[int, Tile]
 
 def _read_sparse(source: ImageSource, row: int, step: int, width: int) -> NDArray[Any]:
     """Return every `step`-th pixel (n,) of a row, the mean of its channels."""
-    pixels = source.read(0, slice(row, row + 1), slice(0, width))
+    pixels = source.read(0, (slice(row, row + 1), slice(0, width)))
     sparse: NDArray[Any] = pixels[:, 0, ::step].mean(axis=0)
     return sparse
 

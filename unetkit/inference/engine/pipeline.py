@@ -211,9 +211,10 @@ def _assemble_bands(
 def _clear_bad_tiles(band: NDArray[Any], plane: int, row: TileSpan, source: ImageSource) -> None:
     """Make background of what could not be decoded. All windows that a band needs were read before it is complete."""
     for bad in source.bad_tiles:
-        top, bottom = max(bad.y, row.core_start), min(bad.y + bad.height, row.core_stop)
-        if bad.plane == plane and top < bottom:
-            band[:, top - row.core_start : bottom - row.core_start, bad.x : bad.x + bad.width] = 0
+        rows, columns = bad.window
+        top, bottom = max(rows.start, row.core_start), min(rows.stop, row.core_stop)
+        if bad.item == plane and top < bottom:
+            band[:, top - row.core_start : bottom - row.core_start, columns] = 0
 
 
 class _StoppedError(Exception):

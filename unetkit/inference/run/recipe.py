@@ -52,8 +52,7 @@ def describe_output(
     }
     channels, dtype, names = outputs[result.output]
     return OutputSpec(
-        height=info.height,
-        width=info.width,
+        size=info.size,
         dtype=dtype,
         channels=channels,
         plane_axes=info.plane_axes,

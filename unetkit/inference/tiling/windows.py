@@ -46,12 +46,12 @@ def read_window_with_holes(
     """Read the window of a tile, see `read_window`, and where in it the image holds no data, None without any."""
     bottom = min(tile.row.start + grid.window[0], grid.height)
     right = min(tile.column.start + grid.window[1], grid.width)
-    place = (plane, slice(tile.row.start, bottom), slice(tile.column.start, right))
+    place = (slice(tile.row.start, bottom), slice(tile.column.start, right))
     holes = None
     if isinstance(source, ValidSource):
-        pixels, holes = source.read_with_holes(*place)
+        pixels, holes = source.read_with_holes(plane, place)
     else:
-        pixels = source.read(*place)
+        pixels = source.read(plane, place)
     check_finite(pixels, source.info.name)
     pixels = match_channels(pixels, channels, source.info.name)
     missing = (grid.window[0] - pixels.shape[1], grid.window[1] - pixels.shape[2])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError, OutputError
-from unetkit.io.base.contracts import UNNAMED_AXES, BadTile, ImageInfo, OutputSpec
+from unetkit.io.base.contracts import UNNAMED_AXES, BadTile, ImageInfo, OutputSpec, Window
 
 
 class ArraySource:
@@ -58,19 +58,17 @@ class ArraySource:
             plane_axes="".join(axes[i] for i in plane_axes),
             plane_shape=tuple(shape[i] for i in plane_axes),
             channels=total if channels is None else len(channels),
-            height=shape[axes.index("Y")],
-            width=shape[axes.index("X")],
+            size=(shape[axes.index("Y")], shape[axes.index("X")]),
         )
 
-    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+    def read(self, item: int, window: Window) -> NDArray[Any]:
         """Return pixels (C, h, w) of one plane."""
         index: list[int | slice] = [slice(None)] * len(self._axes)
         for axis, position in zip(
-            self._plane_axes, np.unravel_index(plane, self.info.plane_shape or (1,)), strict=False
+            self._plane_axes, np.unravel_index(item, self.info.plane_shape or (1,)), strict=False
         ):
             index[axis] = int(position)
-        index[self._axes.index("Y")] = rows
-        index[self._axes.index("X")] = columns
+        index[self._axes.index("Y")], index[self._axes.index("X")] = window
         if self._channels is None:
             return self._read_window(index)
         if self._together:
@@ -86,13 +84,13 @@ class ArraySource:
         """Return where a box of the array, one slice for each dimension, lies in the planes.
 
         >>> ArraySource(np.zeros((2, 8, 8)), "ZYX").locate([slice(1, 2), slice(4, 8), slice(0, 4)])
-        [BadTile(plane=1, y=4, x=0, height=4, width=4)]
+        [BadTile(item=1, start=(4, 0), size=(4, 4))]
         """
         rows, columns = box[self._axes.index("Y")], box[self._axes.index("X")]
         ranges = [range(box[axis].start, box[axis].stop) for axis in self._plane_axes]
         planes = [int(np.ravel_multi_index(one, self.info.plane_shape)) if one else 0 for one in product(*ranges)]
-        height, width = rows.stop - rows.start, columns.stop - columns.start
-        return [BadTile(plane, rows.start, columns.start, height, width) for plane in planes]
+        start, size = (rows.start, columns.start), (rows.stop - rows.start, columns.stop - columns.start)
+        return [BadTile(plane, start, size) for plane in planes]
 
     def _read_window(self, index: Sequence[int | slice]) -> NDArray[Any]:
         """Return pixels (C, h, w) at one integer for each plane axis and one slice for each other."""

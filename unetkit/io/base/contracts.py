@@ -1,7 +1,8 @@
 """What an image is to unetkit: planes of channels x height x width, read by windows and written by rows.
 
 An image file may have any axes. They are sorted into three kinds: Y and X, channels (C and S, flattened into one), and
-all others (T, Z, pages, ...), each combination of which is one *plane*. Planes are numbered in C order.
+all others (T, Z, pages, ...), each combination of which is one *plane*. Planes are numbered in C order. A plane is an
+*item* of the image: what is read by windows, with one slice for each of its axes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.stored import AS_SEEN, Encoding, Step
+
+Window = tuple[slice, ...]
+"""A part of an item: one slice with both ends for each of its axes, for example (rows, columns) of a plane."""
 
 UNNAMED_AXES = "QI"
 """Axis letters for which the file does not say what they are (tifffile's 'unknown' and 'sequence of pages')."""
@@ -34,14 +38,13 @@ class ImageInfo:
         plane_axes: The axes that are neither Y, X nor channels, for example "TZ"; "" for a single plane.
         plane_shape: Sizes along `plane_axes`.
         channels: Number of channels, an alpha channel not counted.
-        height: Pixels along Y.
-        width: Pixels along X.
+        size: Pixels along each axis of an item: (height, width) of a plane.
         alpha: Whether the file has an alpha channel; it is dropped when pixels are read.
         pixel_size_um: Size of a pixel (y, x) in micrometres, if the file says so.
         steps: Distances between planes along Z (µm) and T (s), as far as the file gives them; of an OME-Zarr without
             units also those along Y and X, in place of a pixel size.
         channel_names: Names of the channels; empty if the file gives none.
-        block: Height and width of the unit that the file decodes at once (a tile, a strip, or the whole image).
+        block: Size along each axis of an item of what the file decodes at once (a tile, a strip, or the whole item).
         compression: Name of the compression, "none" if there is none.
         scratch_bytes: Size of the temporary file that reading takes, because the file is compressed in pieces too large
             to be kept in memory; 0 for most.
@@ -63,13 +66,12 @@ class ImageInfo:
     plane_axes: str
     plane_shape: tuple[int, ...]
     channels: int
-    height: int
-    width: int
+    size: tuple[int, ...]
     alpha: bool = False
     pixel_size_um: tuple[float, float] | None = None
     steps: tuple[Step, ...] = ()
     channel_names: tuple[str, ...] = ()
-    block: tuple[int, int] = (0, 0)
+    block: tuple[int, ...] = (0, 0)
     compression: str = "none"
     scratch_bytes: int = 0
     orientation: int = 1
@@ -83,24 +85,40 @@ class ImageInfo:
         """Number of planes: the product of `plane_shape`."""
         return prod(self.plane_shape)
 
+    @property
+    def height(self) -> int:
+        """Pixels along Y."""
+        return self.size[-2]
+
+    @property
+    def width(self) -> int:
+        """Pixels along X."""
+        return self.size[-1]
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of all planes together, each counted once for all its channels."""
+        return self.planes * prod(self.size)
+
 
 @dataclass(frozen=True)
 class BadTile:
     """A part of an image that could not be decoded and was read as background.
 
     Attributes:
-        plane: Number of the plane.
-        y: First row.
-        x: First column.
-        height: Number of rows.
-        width: Number of columns.
+        item: Number of the plane.
+        start: Its first pixel, one number for each axis: (y, x).
+        size: Number of pixels along each axis: (height, width).
     """
 
-    plane: int
-    y: int
-    x: int
-    height: int
-    width: int
+    item: int
+    start: tuple[int, ...]
+    size: tuple[int, ...]
+
+    @property
+    def window(self) -> Window:
+        """Where it lies in its item."""
+        return tuple(slice(first, first + length) for first, length in zip(self.start, self.size, strict=True))
 
 
 class ImageSource(Protocol):
@@ -114,8 +132,8 @@ class ImageSource(Protocol):
     def bad_tiles(self) -> list[BadTile]:
         """What could not be decoded so far, in pixels of this source; empty unless it goes on at such tiles."""
 
-    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
-        """Return pixels (C, h, w) of one plane in the file's dtype; the window lies inside the image.
+    def read(self, item: int, window: Window) -> NDArray[Any]:
+        """Return pixels (C, h, w) of a window of one item in the file's dtype; the window lies inside the item.
 
         Raises:
             ImageError: The file is truncated or cannot be decoded.
@@ -130,8 +148,7 @@ class OutputSpec:
     """What is about to be written.
 
     Attributes:
-        height: Pixels along Y.
-        width: Pixels along X.
+        size: Pixels along each axis of an item: (height, width) of a plane.
         dtype: Type of the pixels: uint8 for masks, uint16 or uint32 for labels, float32 for probabilities.
         channels: Values for each pixel: 1 for masks, the number of classes for multi-class probabilities.
         plane_axes: Leading axes, for example "TZ".
@@ -146,8 +163,7 @@ class OutputSpec:
         layout: Of a TIFF: "tiles", "strips", or "auto" for what its size asks for.
     """
 
-    height: int
-    width: int
+    size: tuple[int, ...]
     dtype: np.dtype[Any]
     channels: int = 1
     plane_axes: str = ""
@@ -165,6 +181,16 @@ class OutputSpec:
     def planes(self) -> int:
         """Number of planes: the product of `plane_shape`."""
         return prod(self.plane_shape)
+
+    @property
+    def height(self) -> int:
+        """Pixels along Y."""
+        return self.size[-2]
+
+    @property
+    def width(self) -> int:
+        """Pixels along X."""
+        return self.size[-1]
 
 
 class ImageSink(Protocol):

@@ -127,7 +127,7 @@ def decide_file(source: ImageSource, planes: Iterable[int]) -> Meaning:
     step = max(BAND_PIXELS // info.width, 1)
     columns = slice(0, info.width)
     bands = (
-        source.read(plane, slice(top, min(top + step, info.height)), columns)
+        source.read(plane, (slice(top, min(top + step, info.height)), columns))
         for plane in planes
         for top in range(0, info.height, step)
     )

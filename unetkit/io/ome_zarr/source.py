@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.arrays import ArraySource, check_axes
 from unetkit.io.base.channels import pick_channels
-from unetkit.io.base.contracts import BadTile, ImageInfo
+from unetkit.io.base.contracts import BadTile, ImageInfo, Window
 from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series
 from unetkit.io.decoding.cache import CACHE_BYTES
@@ -79,13 +79,13 @@ class OmeZarrSource:
         found = [tile for box in list(self._array.bad_boxes) for tile in self._pixels.locate(box)]
         return list(dict.fromkeys(found))  # separate channels have their chunks at the same places
 
-    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+    def read(self, item: int, window: Window) -> NDArray[Any]:
         """Return pixels (C, h, w) of one plane; booleans become 0 and 255.
 
         Raises:
             ImageError: A chunk cannot be decoded.
         """
-        pixels = self._pixels.read(plane, rows, columns)
+        pixels = self._pixels.read(item, window)
         return pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == np.bool_ else pixels
 
     def close(self) -> None:

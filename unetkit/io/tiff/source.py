@@ -15,7 +15,7 @@ from tifffile import COMPRESSION, PLANARCONFIG, TiffFile, TiffPage, TiffPageSeri
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.axes import name_axes
 from unetkit.io.base.channels import name_colours, pick_channels
-from unetkit.io.base.contracts import BadTile, ImageInfo
+from unetkit.io.base.contracts import BadTile, ImageInfo, Window
 from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series, scale_pixel_size
 from unetkit.io.base.stored import AS_SEEN, Encoding
@@ -107,13 +107,13 @@ class TiffSource:
         found = [tile for box in self._array.bad_boxes for tile in self._pixels.locate(box)]
         return list(dict.fromkeys(found))  # separate channels have their tiles at the same places
 
-    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+    def read(self, item: int, window: Window) -> NDArray[Any]:
         """Return pixels (C, h, w) of one plane.
 
         Raises:
             ImageError: The file is truncated or cannot be decoded.
         """
-        pixels = self._pixels.read(plane, rows, columns)
+        pixels = self._pixels.read(item, window)
         if self._palette is not None:
             return self._palette[:, pixels[0]]
         return pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == np.bool_ else pixels

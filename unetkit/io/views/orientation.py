@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource
+from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
 
 UPRIGHT = 1
 """The orientation that needs no turning."""
@@ -54,22 +54,26 @@ class UprightSource:
         """What could not be decoded so far, in pixels of the upright image."""
         found = []
         for bad in self._source.bad_tiles:
-            rows, columns = slice(bad.y, bad.y + bad.height), slice(bad.x, bad.x + bad.width)
+            rows, columns = bad.window
             if self._orientation in TRANSPOSED:
                 rows, columns = columns, rows
             rows, columns = self._flip(rows, columns)
             found.append(
-                BadTile(bad.plane, rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
+                BadTile(
+                    bad.item,
+                    (rows.start, columns.start),
+                    (rows.stop - rows.start, columns.stop - columns.start),
+                )
             )
         return found
 
-    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+    def read(self, item: int, window: Window) -> NDArray[Any]:
         """Return pixels (C, h, w) of one plane."""
-        rows, columns = self._flip(rows, columns)
+        rows, columns = self._flip(*window)
         if self._orientation in TRANSPOSED:
-            pixels = self._source.read(plane, columns, rows).swapaxes(-1, -2)
+            pixels = self._source.read(item, (columns, rows)).swapaxes(-1, -2)
         else:
-            pixels = self._source.read(plane, rows, columns)
+            pixels = self._source.read(item, (rows, columns))
         pixels = pixels[:, ::-1] if self._rows_reversed else pixels
         return np.ascontiguousarray(pixels[:, :, ::-1] if self._columns_reversed else pixels)
 
@@ -110,8 +114,7 @@ def _upright(info: ImageInfo) -> ImageInfo:
     return replace(
         upright,
         shape=tuple(sizes.get(axis, size) for axis, size in zip(info.axes, info.shape, strict=True)),
-        height=info.width,
-        width=info.height,
+        size=info.size[::-1],
         pixel_size_um=None if info.pixel_size_um is None else info.pixel_size_um[::-1],
         block=info.block[::-1],
     )

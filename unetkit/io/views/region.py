@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource
+from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
 
 
 class RegionSource:
@@ -36,7 +36,7 @@ class RegionSource:
                 "Give one that lies inside.",
             )
         self._source = source
-        self._top, self._left = top, left
+        self._origin = (top, left)
         self.info = resized(info, height, width)
 
     @property
@@ -44,16 +44,19 @@ class RegionSource:
         """What of the region could not be decoded so far."""
         moved = []
         for tile in self._source.bad_tiles:
-            y0, y1 = _clip(tile.y - self._top, tile.height, self.info.height)
-            x0, x1 = _clip(tile.x - self._left, tile.width, self.info.width)
-            if y0 < y1 and x0 < x1:
-                moved.append(BadTile(tile.plane, y0, x0, y1 - y0, x1 - x0))
+            ends = [
+                _clip(first - origin, length, size)
+                for first, origin, length, size in zip(tile.start, self._origin, tile.size, self.info.size, strict=True)
+            ]
+            if all(first < after for first, after in ends):
+                start, size = tuple(first for first, _ in ends), tuple(after - first for first, after in ends)
+                moved.append(BadTile(tile.item, start, size))
         return moved
 
-    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+    def read(self, item: int, window: Window) -> NDArray[Any]:
         """Return pixels (C, h, w) of one plane."""
-        rows = slice(rows.start + self._top, rows.stop + self._top)
-        return self._source.read(plane, rows, slice(columns.start + self._left, columns.stop + self._left))
+        moved = (slice(part.start + at, part.stop + at) for part, at in zip(window, self._origin, strict=True))
+        return self._source.read(item, tuple(moved))
 
     def close(self) -> None:
         """Close the whole image."""
@@ -65,7 +68,7 @@ def resized(info: ImageInfo, height: int, width: int) -> ImageInfo:
     sizes = {"Y": height, "X": width}
     shape = tuple(sizes.get(axis, size) for axis, size in zip(info.axes, info.shape, strict=True))
     block = (min(info.block[0], height), min(info.block[1], width))
-    return replace(info, height=height, width=width, shape=shape, block=block)
+    return replace(info, size=(height, width), shape=shape, block=block)
 
 
 def _clip(start: int, length: int, size: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.io.base.contracts import BadTile, ImageSource
+from unetkit.io.base.contracts import BadTile, ImageSource, Window
 from unetkit.io.base.series import require_pixel_size
 from unetkit.io.views.region import resized
 from unetkit.io.views.resample import Axis, resample_plane
@@ -54,14 +54,17 @@ class RescaledSource:
         """What could not be decoded so far: all pixels that have a share in it."""
         found = []
         for tile in self._source.bad_tiles:
-            y0, y1 = self._y.touched(tile.y, tile.y + tile.height)
-            x0, x1 = self._x.touched(tile.x, tile.x + tile.width)
-            found.append(BadTile(tile.plane, y0, x0, y1 - y0, x1 - x0))
+            ends = [
+                axis.touched(part.start, part.stop) for axis, part in zip((self._y, self._x), tile.window, strict=True)
+            ]
+            start, size = tuple(first for first, _ in ends), tuple(after - first for first, after in ends)
+            found.append(BadTile(tile.item, start, size))
         return found
 
-    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+    def read(self, item: int, window: Window) -> NDArray[Any]:
         """Return pixels (C, h, w) of one plane."""
         info = self._source.info
+        rows, columns = window
         result = np.empty((info.channels, rows.stop - rows.start, columns.stop - columns.start), info.dtype)
         needed_x = self._x.needed(columns)
         row_bytes = info.channels * (needed_x.stop - needed_x.start) * info.dtype.itemsize
@@ -70,10 +73,10 @@ class RescaledSource:
             part = slice(top, min(top + step, rows.stop))
             needed_y = self._y.needed(part)
             place = (needed_y.start, needed_x.start)
-            stored = self._source.read(plane, needed_y, needed_x)
+            stored = self._source.read(item, (needed_y, needed_x))
             for channel, pixels in zip(result, stored, strict=True):
-                window = channel[part.start - rows.start : part.stop - rows.start]
-                window[...] = resample_plane(pixels, place, (self._y, self._x), part, columns)
+                kept = channel[part.start - rows.start : part.stop - rows.start]
+                kept[...] = resample_plane(pixels, place, (self._y, self._x), part, columns)
         return result
 
     def close(self) -> None:

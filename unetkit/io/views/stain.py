@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource
+from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
 from unetkit.io.base.read_options import Stain
 
 DARKEST = 1e-6
@@ -59,9 +59,9 @@ class StainSource:
         """What could not be decoded so far."""
         return self._source.bad_tiles
 
-    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+    def read(self, item: int, window: Window) -> NDArray[Any]:
         """Return pixels (1, h, w) of one plane."""
-        red, green, blue = self._source.read(plane, rows, columns)
+        red, green, blue = self._source.read(item, window)
         amount: NDArray[np.float32] = self._tables[0][red]
         amount += self._tables[1][green]
         amount += self._tables[2][blue]

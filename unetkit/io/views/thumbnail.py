@@ -35,7 +35,7 @@ def read_square(source: ImageSource, plane: int, side: int) -> NDArray[Any]:
     for top in range(0, side, step):
         rows = slice(top, min(top + step, side))
         needed = axes[0].needed(rows)
-        pixels = source.read(plane, needed, slice(0, info.width))
+        pixels = source.read(plane, (needed, slice(0, info.width)))
         for channel, stored in enumerate(pixels):
             square[channel, rows] = resample_plane(stored, (needed.start, 0), axes, rows, slice(0, side))
     return square

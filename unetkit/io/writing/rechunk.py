@@ -63,7 +63,7 @@ class Block:
 def level_sizes(spec: OutputSpec) -> list[tuple[int, int]]:
     """Return height and width of each level, from full resolution down; one level unless a pyramid is asked for.
 
-    >>> level_sizes(OutputSpec(1025, 600, np.dtype("uint8"), pyramid=True))
+    >>> level_sizes(OutputSpec((1025, 600), np.dtype("uint8"), pyramid=True))
     [(1025, 600), (513, 300), (257, 150)]
     """
     sizes = [(spec.height, spec.width)]
