@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from decoding import count_decoding
+from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 
 from unetkit.data.datamodule import SegmentationData
@@ -328,3 +330,65 @@ def test_folds_validate_on_every_image_once_and_keep_copies_together(cells: Path
 def test_folds_that_are_not_possible_are_an_error(cells: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         _data(cells, **settings)
+
+
+class OnePixel(LightningModule):
+    """A module of a user's own: one weight for each channel, and a threshold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(1, 1, 1)
+        self.seen: list[tuple[str, str]] = []
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        assert batch["image"].shape == (4, 1, 64, 64)
+        return torch.nn.functional.binary_cross_entropy_with_logits(
+            self.predict_step(batch), batch["mask"][:, None].float()
+        )
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self.seen.append(("validate", batch["name"]))
+        assert batch["image"].shape[1:] == batch["mask"].shape
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self.seen.append(("test", batch["name"]))
+
+    def predict_step(self, batch: dict[str, Any]) -> torch.Tensor:
+        image = batch["image"] if batch["image"].ndim == 4 else batch["image"][None]
+        return self.layer((image - 1000) / 4000)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_any_lightning_module_is_fitted_validated_tested_and_used_with_the_data(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = count_decoding(monkeypatch)
+    usual: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+    quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "default_root_dir": tmp_path}
+    data = SegmentationData(str(cells), crop=64, batch_size=4, workers=0, crops_per_epoch=8, val=0.34)
+    module = OnePixel()
+    before = module.layer.weight.item()
+    Trainer(**usual, **quiet, max_epochs=2, num_sanity_val_steps=0).fit(module, data)
+    assert module.layer.weight.item() != before
+    held = data.describe()["val_images"]
+    assert module.seen == [("validate", name) for name in held] * 2
+    module.seen.clear()
+    other = Trainer(**usual, **quiet)  # another trainer takes the same data, without reading them again
+    other.validate(module, data, verbose=False)
+    other.test(module, data, verbose=False)
+    assert module.seen == [(stage, name) for stage in ("validate", "test") for name in held]
+    masks = other.predict(module, data)
+    assert masks is not None
+    sizes = {(1, 1, 96, 128), (1, 1, 150, 100)}
+    assert {tuple(mask.shape) for mask in masks} <= sizes  # type: ignore[union-attr]
+    assert len(masks) == len(held) == 2
+    assert set(reads.values()) == {1}
+
+
+def test_where_no_images_are_set_aside_there_is_nothing_to_test_or_predict(cells: Path) -> None:
+    data = _data(cells, val=0)
+    for loader in (data.test_dataloader, data.predict_dataloader):
+        with pytest.raises(DataError, match=r"No images are set aside\. Give some \(val\)"):
+            loader()

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from decoding import count_decoding
 from safetensors import safe_open
 from safetensors.torch import load_file
 from tifffile import imread, imwrite
@@ -193,6 +194,16 @@ def test_every_override_lands_in_the_config_and_the_config_gives_the_run_again(f
         assert found == value, key
     assert main(["fit", "--config", str(tmp_path / "one" / "config.yaml"), "--name", "two"]) == 0
     assert same_weights(tmp_path / "one" / "model.safetensors", tmp_path / "two" / "model.safetensors")
+
+
+@pytest.mark.parametrize("folds", [(), ("--data.folds", "2", "--data.val", "0.1")], ids=["one run", "folds"])
+def test_each_file_is_decoded_once_for_planning_and_training(
+    folds: tuple[str, ...], fit_cells: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = count_decoding(monkeypatch)
+    assert fit_cells(tmp_path, "--plan", "true", "--trainer.max_epochs", "1", *folds)[0] == 0
+    assert len(reads) == 10
+    assert set(reads.values()) == {1}
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
