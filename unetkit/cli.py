@@ -12,18 +12,17 @@ from time import monotonic
 from typing import Any, Literal
 
 from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
-from unetkit.inference.tiling.options import MASK, USUAL_TILING, OutputOptions, TilingOptions
+from unetkit.inference.tiling.options import MASK, USUAL_TILING, OutputOptions, SegmentOptions, TilingOptions
 from unetkit.io.base.read_options import WHOLE, ReadOptions
-from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 
 
 def segment_command(
     images: list[Path],
     result: Path,
     model: list[Path] = [],  # noqa: B006  # only read
-    reading: ReadOptions = WHOLE,
+    read: ReadOptions = WHOLE,
     tiling: TilingOptions = USUAL_TILING,
-    written: OutputOptions = MASK,
+    write: OutputOptions = MASK,
     verify_seams: bool = False,
     dry_run: bool = False,
 ) -> None:
@@ -38,44 +37,28 @@ def segment_command(
             a .csv.
         model: The model.safetensors of a run, or of several, whose mean counts; a folder stands for all below it. Or
             the name of a built-in model; by default "nuclei".
-        reading: What is read.
+        read: What is read.
         tiling: How it is predicted.
-        written: What is written.
+        write: What is written.
         verify_seams: Compare tiles of the result with passes that see far more of the image, and say how they differ.
         dry_run: Say what would be done, and how long it would take, and do nothing.
     """
     from unetkit.foundation.console import loading, log, pixel_progress, show
-    from unetkit.inference.run.jobs import check_outputs, list_images, plan_jobs
+    from unetkit.inference.run.jobs import check_extras, take_order
 
-    classes = written.output == "classes"
-    if classes and (dry_run or verify_seams):
-        raise ConfigError("dry_run and verify_seams have no meaning for a table of classes.", "Leave them out.")
-    found = list_images(images) if classes else []
-    jobs = [] if classes else plan_jobs(images, result, overwrite=written.overwrite, resume=written.resume)
-    if not classes:
-        check_outputs(jobs, result, written)
-    for one in model:
-        find_model(one)  # what there is not is an error now
-    if not model:
-        model = [find_model(DEFAULT_MODEL)]
-        log(DEFAULT_NOTE)
+    options = SegmentOptions(read, tiling, write)
+    check_extras(write.output, verify_seams=verify_seams, dry_run=dry_run)
+    order = take_order(images, result, model, options, log)
     with loading():
         from unetkit.inference.preview import preview
         from unetkit.inference.segment import SegmentRun
-        from unetkit.report.segmented import describe_preview, summarize, summarize_classes
+        from unetkit.report.segmented import describe_preview, summarize
 
-    if classes:
-        judged = SegmentRun(reading, tiling, written, None, log).tabulate(found, result, model)
-        for line in summarize_classes(judged, result):
-            log(line)
-        return
-    if written.output == "attention" and dry_run:
-        raise ConfigError("dry_run has no meaning for attention, which is not tiled.", "Leave it out.")
     if dry_run:
-        show(describe_preview(preview(jobs, result, model, reading, tiling, written)))
+        show(describe_preview(preview(order, options)))
         return
     with pixel_progress() as progress:
-        done = SegmentRun(reading, tiling, written, progress, log).run(jobs, result, model, verify_seams=verify_seams)
+        done = SegmentRun(options, progress, log, verify_seams).run(order)
     for line in summarize(done, result):
         log(line)
 

@@ -224,7 +224,7 @@ def test_a_table_is_not_replaced_where_no_image_can_be_judged(run: tuple[Path, s
     table.write_text("dear")
     for name in ("a.tif", "b.tif"):
         (tmp_path / name).write_bytes(b"no image")
-    with pytest.raises(UnetkitError, match=r"2 of 2 images were not judged"):
+    with pytest.raises(UnetkitError, match=r"2 of 2 images were not classified"):
         segment(str(tmp_path / "*.tif"), table, run[0] / "model.safetensors", output="classes", overwrite=True)
     assert table.read_text() == "dear"
 
@@ -253,7 +253,7 @@ def test_what_cannot_be_judged_is_named_and_the_others_are_in_the_table(
     (tmp_path / "in" / "b.tif").write_text("no image")
     words = ["segment", str(tmp_path / "in"), str(tmp_path / "out.csv"), "--output", "classes"]
     assert main([*words, "--model", str(run[0] / "model.safetensors")]) == 2
-    assert "1 of 2 images were not judged" in capsys.readouterr().err
+    assert "1 of 2 images were not classified" in capsys.readouterr().err
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
 
 

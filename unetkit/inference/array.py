@@ -16,12 +16,12 @@ from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.options import split_options
 from unetkit.inference.engine.ensemble import Models, gather_models
 from unetkit.inference.run.predictor import Predictor, Progress, log_nothing
-from unetkit.inference.run.recipe import describe_output
-from unetkit.inference.tiling.options import Output, OutputOptions, TilingOptions
+from unetkit.inference.run.recipe import Recipe, make_recipe
+from unetkit.inference.tiling.grid import TileGrid
+from unetkit.inference.tiling.options import Output, OutputOptions, SegmentOptions, TilingOptions
 from unetkit.io.base.array_likes import check_array, named_axes
 from unetkit.io.base.arrays import ArraySink, ArraySource
-from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, OutputSpec
-from unetkit.io.base.read_options import WHOLE
+from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
 from unetkit.models.sampling import ValidSource
 from unetkit.models.zoo import DEFAULT_MODEL, find_model
 
@@ -94,7 +94,7 @@ def predict_tiled(
     check_array(array)
     ensemble = gather_models(find_model(DEFAULT_MODEL) if model is None else model)
     (choices,) = split_options(tiling, TilingOptions)
-    result = OutputOptions(
+    write = OutputOptions(
         output=output, threshold=threshold, split=split, min_size=min_size, min_confidence=min_confidence
     )
     source = ValidSource(ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes))
@@ -103,32 +103,28 @@ def predict_tiled(
         ensemble,
         choices,
         source,
-        info.planes * info.height * info.width,
+        info.pixels,
         kind=ensemble.kind(output),
         threshold=threshold,
         log=log_nothing,
     )
-    spec = describe_output(info, ensemble, predictor.plan, WHOLE, choices, result)
+    recipe = make_recipe(SegmentOptions(tiling=choices, write=write), ensemble, info, predictor)
+    assert recipe.grid is not None
     with shown_progress(progress, info) as advance:
         try:
-            return _predict(predictor, source, spec, result, out, advance)
+            return _predict(predictor, source, recipe, recipe.grid, out, advance)
         finally:
-            if prod(predictor.grid(info).window) > RELEASED_PIXELS:
+            if prod(recipe.grid.window) > RELEASED_PIXELS:
                 predictor.release()
 
 
 def _predict(
-    predictor: Predictor,
-    source: ValidSource,
-    spec: OutputSpec,
-    result: OutputOptions,
-    out: Any,
-    progress: Progress | None,
+    predictor: Predictor, source: ValidSource, recipe: Recipe, grid: TileGrid, out: Any, progress: Progress | None
 ) -> Any:
     """Predict an array, and return the array of the output."""
-    if result.output != "labels":
-        sink = ArraySink(spec, out)
-        predictor.run(source, sink.write, progress=progress)
+    if recipe.options.write.output != "labels":
+        sink = ArraySink(recipe.output, out)
+        predictor.run(source, grid, sink.write, progress=progress)
         return sink.array
     from unetkit.inference.run.labelling import make_labels  # here, since only labels need OpenCV and its memory
 
@@ -137,9 +133,9 @@ def _predict(
     def collect(rows: Iterator[NDArray[Any]]) -> None:
         bands.extend(rows)
 
-    predictor.run(source, collect, progress=progress)
-    labels = make_labels(bands, source.info, predictor.ensemble, result)
-    sink = ArraySink(replace(spec, dtype=np.dtype(labels.dtype)), out)
+    predictor.run(source, grid, collect, progress=progress)
+    labels = make_labels(bands, recipe)
+    sink = ArraySink(replace(recipe.output, dtype=np.dtype(labels.dtype)), out)
     sink.write(labels.rows())
     return sink.array
 
@@ -161,7 +157,7 @@ def shown_progress(progress: Progress | bool | None, info: ImageInfo) -> Iterato
         yield None
     elif progress is True:
         with pixel_progress(asked=True) as begin:
-            yield begin(info.name, info.planes * info.height * info.width)
+            yield begin(info.name, info.pixels)
     else:
         raise ConfigError("progress is neither True nor a function.", "Use progress=True to see a bar.")
 

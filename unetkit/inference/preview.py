@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from shutil import disk_usage
 
-from unetkit.inference.engine.ensemble import Models, gather_models
-from unetkit.inference.run.jobs import Job
-from unetkit.inference.run.recipe import describe_output, least_confidence, smallest_size
+from unetkit.inference.engine.ensemble import gather_models
+from unetkit.inference.run.jobs import Order
 from unetkit.inference.segment import SegmentRun
 from unetkit.inference.tiling.grid import TileGrid
-from unetkit.inference.tiling.options import OutputOptions, TilingOptions
-from unetkit.inference.tuning.device import choose_device, resident_memory
+from unetkit.inference.tiling.options import SegmentOptions
+from unetkit.inference.tuning.device import resident_memory
 from unetkit.inference.tuning.plan import ExecutionPlan, measure_footprint, needed_memory
 from unetkit.io.base.contracts import ImageInfo
-from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import create_sink
 
 
@@ -54,53 +50,40 @@ class Preview:
     warnings: tuple[str, ...]
 
 
-def preview(
-    jobs: Sequence[Job],
-    result: Path,
-    models: Models,
-    reading: ReadOptions,
-    tiling: TilingOptions,
-    written: OutputOptions,
-) -> Preview:
+def preview(order: Order, options: SegmentOptions) -> Preview:
     """Find out what `segment` would do, writing nothing.
 
     Args:
-        jobs: What `plan_jobs` makes of the images and `result`.
-        result: The output, or the folder of several.
-        models: See `segment`.
-        reading: See `segment`.
-        tiling: See `segment`.
-        written: See `segment`.
+        order: From `take_order`.
+        options: The user's choices.
 
     Raises:
         UnetkitError: What `segment` would raise before it predicts.
     """
-    ensemble = gather_models(models)
-    job = jobs[0]
+    ensemble = gather_models(order.models)
+    job, count = order.jobs[0], len(order.jobs)
     warnings: list[str] = []
-    segmentation = SegmentRun(reading, tiling, written, None, warnings.append)
-    with closing(segmentation.open(job, ensemble)) as source:
-        used = 0 if choose_device(tiling.device).type == "cuda" else resident_memory()
-        info = source.info
-        predictor = segmentation.predictor(source, ensemble, jobs)
-        plan, grid = predictor.plan, predictor.grid(info)
-        spec = describe_output(info, ensemble, plan, reading, tiling, written)
-        if job.result == result or result.is_dir():  # a folder that is missing would be made
-            create_sink(job.result, spec, overwrite=written.overwrite or written.resume)
-        seconds = predictor.time_tile(source) * len(grid) * info.planes * len(jobs)
-    footprint = measure_footprint(ensemble, info, plan.halo, plan.precision, ensemble.kind(written.output))
+    resident = resident_memory()
+    source, predictor, recipe = SegmentRun(options, None, warnings.append).prepare(job, ensemble, order)
+    with closing(source):
+        info, plan, grid, output = recipe.info, predictor.plan, predictor.grid(source.info), recipe.output
+        if job.result == order.result or order.result.is_dir():  # a folder that is missing would be made
+            create_sink(job.result, output, overwrite=options.write.overwrite or options.write.resume)
+        seconds = predictor.time_tile(source, grid) * len(grid) * info.planes * count
+    used = 0 if plan.device.type == "cuda" else resident
+    footprint = measure_footprint(ensemble, info, plan.halo, plan.precision, ensemble.kind(options.write.output))
     folder = next(parent for parent in job.result.resolve().parents if parent.is_dir())
     return Preview(
         info=info,
-        images=len(jobs),
+        images=count,
         plan=plan,
         grid=grid,
         seconds=seconds,
-        memory=needed_memory(plan, footprint, info, tiling.memory_bytes) + used,
-        disk=info.planes * spec.channels * info.height * info.width * spec.dtype.itemsize * len(jobs),
+        memory=needed_memory(plan, footprint, info, options.tiling.memory_bytes) + used,
+        disk=info.pixels * output.channels * output.dtype.itemsize * count,
         free_disk=disk_usage(folder).free,
-        min_size=smallest_size(info, ensemble, written) if written.output == "labels" else None,
-        min_confidence=least_confidence(ensemble, written) if written.output == "labels" else None,
+        min_size=recipe.min_size,
+        min_confidence=recipe.min_confidence,
         scratch=info.scratch_bytes,
         warnings=tuple(warnings),
     )

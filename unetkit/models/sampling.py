@@ -78,6 +78,7 @@ class ValidSource:
     def __init__(self, source: ImageSource) -> None:
         self.info: ImageInfo = source.info
         self._source = source
+        self._sampled: tuple[int, Sample] | None = None
         self._holes: dict[int, Holes | None] = {}
         self._lock = Lock()
 
@@ -87,17 +88,22 @@ class ValidSource:
         return self._source.bad_tiles
 
     def sample(self, plane: int) -> NDArray[Any]:
-        """Return the pixels (C, n) that stand for a plane; see `sample_pixels`."""
-        sample = take_sample(self._source, plane)
-        self._holes[plane] = sample.holes
-        return sample.pixels
+        """Return the pixels (C, n) that stand for a plane, see `sample_pixels`; those of the last plane are kept."""
+        with self._lock:
+            return self._take(plane).pixels
 
     def holes(self, plane: int) -> Holes | None:
         """Return the pixels of a plane that hold no data, None if all do."""
         with self._lock:
-            if plane not in self._holes:
-                self.sample(plane)
-            return self._holes[plane]
+            return self._holes[plane] if plane in self._holes else self._take(plane).holes
+
+    def _take(self, plane: int) -> Sample:
+        """Return what stands for a plane, read once for one plane after the other."""
+        if self._sampled is None or self._sampled[0] != plane:
+            self._sampled = None  # gone before the next is made
+            self._sampled = plane, take_sample(self._source, plane)
+            self._holes[plane] = self._sampled[1].holes
+        return self._sampled[1]
 
     def read(self, item: int, window: Window) -> NDArray[Any]:
         """Return pixels (C, h, w) of one plane."""

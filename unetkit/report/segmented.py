@@ -13,7 +13,7 @@ from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.report.info import describe_image, facts_table
 
 LISTED_IMAGES = 10
-"""Images whose classes are told one by one."""
+"""Images whose classes are listed one by one."""
 
 LISTED_TILES = 10
 """Bad tiles that are named one by one."""
@@ -21,6 +21,9 @@ LISTED_TILES = 10
 
 def summarize(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:
     """Yield the lines that are printed when all is done."""
+    if any(item.predicted for item in done):
+        yield from _summarize_classes(done, result)
+        return
     new = [item for item in done if item.pixels]
     pixels, kept, seconds = (sum(getattr(item, name) for item in new) for name in ("pixels", "kept", "seconds"))
     there = len(done) - len(new)
@@ -38,7 +41,7 @@ def summarize(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:
         yield from (name + text for text in _details(item))
 
 
-def summarize_classes(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:
+def _summarize_classes(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:
     """Yield the lines that are printed when a table of image classes is written: the first images, and how many."""
     for item in done[:LISTED_IMAGES]:
         yield f"{item.image.name}: {describe_classes(item.image_classes)}, predicted {item.predicted}"

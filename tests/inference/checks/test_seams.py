@@ -168,7 +168,7 @@ def test_the_windows_are_as_large_as_memory_allows(exact_segmenter: Make, monkey
     for free in (10**9, 3 * 10**5, 0):
         monkeypatch.setattr(module, "free_memory", lambda device, budget, free=free: free)
         monkeypatch.setattr(module, "verify_seams", lambda *given, free=free, **options: found.update({free: options}))
-        predictor.verify(source)
+        predictor.verify(source, predictor.grid(source.info))
     most, less, least = (options["largest"] for options in found.values())
     assert most == default_largest(predictor.grid(source.info), ensemble.stride)
     assert most > less > least >= 96

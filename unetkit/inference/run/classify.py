@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -66,7 +66,7 @@ def predicted_label(classes: dict[str, float], threshold: float) -> str:
     return names[int(decide(probabilities, threshold))]
 
 
-def describe_classes(classes: dict[str, float]) -> str:
+def describe_classes(classes: Mapping[str, float]) -> str:
     """Write the probabilities of image classes.
 
     >>> describe_classes({"normal": 0.062, "pneumonia": 0.938})

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from unetkit.inference.checks.domain_check import differences
 from unetkit.inference.engine.ensemble import Ensemble
+from unetkit.inference.tiling.options import SegmentOptions
+from unetkit.inference.tuning.device import cache_bytes
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.files import open_image
+from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.zoo import builtin_folder
 
 NUCLEAR = re.compile(
@@ -30,6 +36,39 @@ DARK = 0.25
 
 SATURATED = 0.6
 """... and the bright pixels are this saturated on average, 0 being grey and 1 pure colours."""
+
+
+def open_input(path: Path, ensemble: Ensemble, options: SegmentOptions, log: Callable[[str], None]) -> ValidSource:
+    """Open an image; log in what it differs from what the models were trained on, and what reading it takes.
+
+    Args:
+        path: The image.
+        ensemble: The models.
+        options: The user's choices, with the name of a device that is there.
+        log: Called with sentences for people.
+
+    Raises:
+        ImageError: The image cannot be read.
+    """
+    cached = cache_bytes(options.tiling.memory_bytes, torch.device(options.tiling.device))
+    stored, chosen = open_for(path, ensemble, options.read, cached)
+    source = ValidSource(stored)
+    info = source.info
+    for remark in (*info.remarks, *chosen):
+        log(f"{info.name}: {remark}")
+    if info.scratch_bytes:
+        log(
+            f"{info.name} is compressed in one large piece, so it is decoded once into a temporary file of "
+            f"{info.scratch_bytes / 1e9:.1f} GB."
+        )
+    sample = sample_pixels(source, 0)
+    if (holes := source.holes(0)) is not None and holes.nodata.share:
+        log(f"{info.name}: {holes.nodata.describe()}")
+    for remark in composite_remarks(info, sample) if is_builtin(ensemble) else ():
+        log(f"{info.name}: {remark}")
+    for text in dict.fromkeys(text for spec in ensemble.specs for text in differences(info, sample, spec)):
+        log(f"{info.name} does not look like the training images. {text}")
+    return source
 
 
 def open_for(

@@ -1,17 +1,22 @@
-"""What `segment` is to do: which images go to which outputs, checked before any work."""
+"""What `segment` is to do: which images go to which outputs with which models, checked before PyTorch is loaded."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from typing import Any
 
-from unetkit.foundation.errors import ImageError, OutputError
+from unetkit.foundation.errors import ConfigError, ImageError, OutputError
 from unetkit.foundation.names import check_local
-from unetkit.inference.tiling.options import OutputOptions
+from unetkit.inference.tiling.options import WITHOUT_MASK, OutputOptions, SegmentOptions
 from unetkit.io.files import IMAGE_SUFFIXES, ZARR_SUFFIX, check_output, find_images, image_stem, is_folder
+from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
+
+Named = str | Path | Sequence[str | Path]
+"""One file or folder, or several."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,72 @@ class Job:
     done: bool = False
 
 
+@dataclass(frozen=True)
+class Order:
+    """What a run of `segment` is to do.
+
+    Attributes:
+        images: The images of a table of classes; empty for outputs of pixels.
+        jobs: The images and their outputs; empty for a table.
+        result: The output, the folder of the outputs, or the table.
+        models: The models, loaded or by their files.
+    """
+
+    images: tuple[Path, ...]
+    jobs: tuple[Job, ...]
+    result: Path
+    models: Any
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the outputs; None for a single output."""
+        return None if self.jobs[0].result == self.result else self.result
+
+
+def take_order(images: Named, result: Path, models: Any, options: SegmentOptions, log: Callable[[str], None]) -> Order:
+    """Find the images and the models, and check all that can be checked before PyTorch is loaded.
+
+    Args:
+        images: See `plan_jobs`.
+        result: See `plan_jobs`; for a table of classes a `.csv`.
+        models: Loaded models, files, or names of built-in ones; None or an empty list for the built-in one.
+        options: The user's choices.
+        log: Called with a sentence where no model is named.
+
+    Raises:
+        ImageError: An image or a folder does not exist, or no image matches a pattern.
+        OutputError: An output is an input, exists already, cannot be written, or is that of two images.
+        ModelError: There is no such model.
+    """
+    write = options.write
+    if write.output == "classes":
+        if result.suffix.lower() != ".csv":
+            raise OutputError(f"{result} is no table.", "Give a .csv for the classes of images.")
+        found, jobs = list_images(images), []
+    else:
+        found, jobs = [], plan_jobs(images, result, overwrite=write.overwrite, resume=write.resume)
+        check_outputs(jobs, result, write)
+    if models is None or (isinstance(models, Sequence) and not models):
+        models = find_model(DEFAULT_MODEL)
+        log(DEFAULT_NOTE)
+    for one in models if isinstance(models, Sequence) and not isinstance(models, str) else [models]:
+        if isinstance(one, str | Path):
+            find_model(one)
+    return Order(tuple(found), tuple(jobs), result, models)
+
+
+def check_extras(output: str, *, verify_seams: bool = False, dry_run: bool = False) -> None:
+    """Raise a ConfigError if what is asked for beside an output has no meaning for it."""
+    if output == "classes" and (dry_run or verify_seams):
+        raise ConfigError("dry_run and verify_seams have no meaning for a table of classes.", "Leave them out.")
+    if verify_seams and output in WITHOUT_MASK:
+        raise ConfigError(f"verify_seams compares masks, and the output '{output}' has none.", "Leave it out.")
+    if output == "attention" and dry_run:
+        raise ConfigError("dry_run has no meaning for attention, which is not tiled.", "Leave it out.")
+
+
 def plan_jobs(
-    images: str | Path | Sequence[str | Path],
+    images: Named,
     result: Path,
     *,
     suffix: str = ".tif",
@@ -73,7 +142,7 @@ def plan_jobs(
     return [Job(path, target, done and target.exists()) for path, target in zip(found, targets, strict=True)]
 
 
-def list_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
+def list_images(images: Named) -> list[Path]:
     """Return the image files that names, folders and patterns stand for, see `plan_jobs`.
 
     Raises:
@@ -98,7 +167,7 @@ def check_outputs(jobs: Sequence[Job], result: Path, written: OutputOptions) -> 
             check_output(job.result, overwrite=written.overwrite)
 
 
-def _named(images: str | Path | Sequence[str | Path]) -> list[Path]:
+def _named(images: Named) -> list[Path]:
     named = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
     if not named:
         raise ImageError("No images are named.", "Name one or more, or a folder of them.")

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.inference.engine.ensemble import Ensemble
-from unetkit.inference.run.recipe import least_confidence, smallest_size
-from unetkit.inference.tiling.options import OutputOptions
-from unetkit.io.base.contracts import ImageInfo
+from unetkit.inference.run.recipe import Recipe
 from unetkit.postprocess.class_labels import ClassLabels
 from unetkit.postprocess.components import CONNECTED
 from unetkit.postprocess.distances import BY_DISTANCE
@@ -18,25 +16,21 @@ from unetkit.postprocess.heights import by_height
 from unetkit.postprocess.labels import Labels
 
 
-def make_labels(
-    bands: Sequence[NDArray[np.uint8]], info: ImageInfo, ensemble: Ensemble, result: OutputOptions
-) -> Labels | ClassLabels:
+def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels | ClassLabels:
     """Label the objects of what models predicted, the best way that these models know.
 
     Args:
         bands: Masks (1, h, width) or, of models with instances, masks and heights (2, h, width); class numbers of
             models of several classes.
-        info: The image.
-        ensemble: The models.
-        result: The user's choices.
+        recipe: What is decided about the image.
     """
-    confidence = least_confidence(ensemble, result)
-    without_heights = BY_DISTANCE if result.split else CONNECTED
+    confidence, smallest = recipe.min_confidence, recipe.min_size or 0
+    without_heights = BY_DISTANCE if recipe.options.write.split else CONNECTED
     method = without_heights if confidence is None else by_height(confidence)
-    smallest = smallest_size(info, ensemble, result)
-    if ensemble.classes > 1:
-        return ClassLabels(bands, info.height, ensemble.classes, method=method, smallest=smallest)
-    return Labels(bands, info.height, method=method, smallest=smallest)
+    height, classes = recipe.info.height, recipe.ensemble.classes
+    if classes > 1:
+        return ClassLabels(bands, height, classes, method=method, smallest=smallest)
+    return Labels(bands, height, method=method, smallest=smallest)
 
 
 def describe_object_classes(labels: Labels | ClassLabels, ensemble: Ensemble) -> str:

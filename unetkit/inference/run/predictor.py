@@ -102,6 +102,7 @@ class Predictor:
     def run(
         self,
         source: ImageSource,
+        grid: TileGrid,
         write: Callable[[Iterator[NDArray[Any]]], None],
         *,
         first_band: int = 0,
@@ -111,6 +112,7 @@ class Predictor:
 
         Args:
             source: The image.
+            grid: The tiles of each of its planes.
             write: Takes the bands (channels, h, width) of the result, in order.
             first_band: Bands that are there already.
             progress: Called with the number of pixels predicted since the last call.
@@ -123,7 +125,7 @@ class Predictor:
             ConfigError: The memory of the device is too small for the smallest window.
         """
         check_dtype(source.info)
-        reader = Reader(source, self.grid(source.info), self._normalizers, self.ensemble.channels, self.plan.batch)
+        reader = Reader(source, grid, self._normalizers, self.ensemble.channels, self.plan.batch)
         if self._tiling.skip_empty:
             background = cache(lambda plane: measure_background(source, plane, self.ensemble.channels))
             reader.is_empty = lambda plane, window: background(plane).holds_nothing(window)
@@ -137,9 +139,8 @@ class Predictor:
         for backend in self.backends:
             backend.release()
 
-    def time_tile(self, source: ImageSource) -> float:
+    def time_tile(self, source: ImageSource, grid: TileGrid) -> float:
         """Return the seconds that a tile inside an image takes, once the backend is warm."""
-        grid = self.grid(source.info)
         tile = Tile(grid.rows[len(grid.rows) // 2], grid.columns[len(grid.columns) // 2])
         window = read_window(source, 0, tile, grid, self.ensemble.channels)
         measured = measure_plane(source, 0, self._normalizers, self.ensemble.channels)
@@ -153,10 +154,10 @@ class Predictor:
             seconds.append((perf_counter() - start) / batch)
         return seconds[-1]
 
-    def verify(self, source: ImageSource) -> Seams:
+    def verify(self, source: ImageSource, grid: TileGrid) -> Seams:
         """Compare tiles of an image with passes that see far more of it."""
         exact = self._create_forward("probabilities")
-        grid, stride = self.grid(source.info), self.ensemble.stride
+        stride = self.ensemble.stride
         measured = cache(lambda plane: measure_plane(source, plane, self._normalizers, self.ensemble.channels))
 
         def predict_window(window: NDArray[Any], plane: int, kept: Kept) -> NDArray[np.float32]:
@@ -235,7 +236,7 @@ def _check_restoring(tiling: TilingOptions) -> None:
 
 
 def log_nothing(sentence: str) -> None:
-    """Tell nobody."""
+    """Log that does nothing."""
 
 
 def check_dtype(info: ImageInfo) -> None:

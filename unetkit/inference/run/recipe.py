@@ -1,11 +1,14 @@
-"""What is written for an image, and what decides it."""
+"""The recipe: everything that is decided about one image before its pixels are predicted."""
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,10 +17,12 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.foundation.names import printable
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import layout
-from unetkit.inference.tiling.options import CONFIDENCE, WITHOUT_MASK, Output, OutputOptions, TilingOptions
+from unetkit.inference.run.classify import describe_classes
+from unetkit.inference.run.predictor import Predictor
+from unetkit.inference.tiling.grid import TileGrid
+from unetkit.inference.tiling.options import CONFIDENCE, WITHOUT_MASK, Output, SegmentOptions
 from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.io.base.contracts import ImageInfo, OutputSpec
-from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import image_stem
 from unetkit.models.zoo import short_name
 
@@ -27,20 +32,116 @@ PLANNED = ("device", "backend", "precision", "tile", "halo", "batch")
 METHODS = ("tta", "skip_empty")
 """Choices of the user, besides those of the plan, that decide it too."""
 
+NO_CLASSES: Mapping[str, float] = MappingProxyType({})
 
-def describe_output(
-    info: ImageInfo,
-    ensemble: Ensemble,
-    plan: ExecutionPlan | None,
-    reading: ReadOptions,
-    tiling: TilingOptions,
-    result: OutputOptions,
-    notes: tuple[tuple[str, str], ...] = (),
-) -> OutputSpec:
-    """Describe the output for an image, with what made it and more `notes`; labels as if there were many.
 
-    There is a plan unless the image is seen whole.
+@dataclass(frozen=True)
+class Recipe:
+    """What is done with one image. It is made once, and nothing after it decides again.
+
+    Attributes:
+        options: The user's choices.
+        ensemble: The models.
+        info: The image as it is interpreted.
+        plan: Device, backend, precision, tile, halo and batch; None where the image is seen whole.
+        grid: The tiles of each plane; None where the image is seen whole.
+        threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
+        min_size: Objects of fewer pixels are left out of labels; None for other outputs.
+        min_confidence: Objects of which the models are less sure are left out of labels, 0 to 1; None for other
+            outputs, and where the models say no confidence.
+        image_classes: Probability of each class of the whole image, where the models say it.
+        output: What is written; of labels the type holds any number of objects.
     """
+
+    options: SegmentOptions
+    ensemble: Ensemble
+    info: ImageInfo
+    plan: ExecutionPlan | None
+    grid: TileGrid | None
+    threshold: float
+    min_size: int | None
+    min_confidence: float | None
+    image_classes: Mapping[str, float]
+    output: OutputSpec
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """All that decides what comes out, which a resumed run must have in common with the one that was stopped."""
+        image, info = Path(self.info.name), self.info
+        stamp = image.stat() if image.exists() else None
+        return {
+            **_planned(self.plan),
+            **{name: getattr(self.options.tiling, name) for name in METHODS},
+            "image": image.name,
+            "image_bytes": stamp.st_size if stamp else 0,
+            "image_changed": stamp.st_mtime_ns if stamp else 0,
+            "image_shape": [info.planes, info.channels, *info.size],
+            "model_sha256": [segmenter.sha256 for segmenter in self.ensemble.segmenters],
+            "reading": _given(self.options.read),
+            "output": self.ensemble.kind(self.options.write.output),
+            "threshold": self.threshold,
+            "unetkit": version("unetkit"),
+        }
+
+
+def make_recipe(
+    options: SegmentOptions,
+    ensemble: Ensemble,
+    info: ImageInfo,
+    predictor: Predictor | None,
+    image_classes: Mapping[str, float] = NO_CLASSES,
+) -> Recipe:
+    """Decide everything about one image.
+
+    Args:
+        options: The user's choices.
+        ensemble: The models.
+        info: The image.
+        predictor: The models with their plan; None where the image is seen whole.
+        image_classes: See `Recipe`.
+
+    Raises:
+        ConfigError: The least confidence is given, and the models say none.
+    """
+    write = options.write
+    plan = None if predictor is None else predictor.plan
+    threshold = ensemble.threshold if write.threshold is None else write.threshold
+    min_size = min_confidence = None
+    if write.output == "labels":
+        min_size = ensemble.smallest_object(info.pixel_size_um) if write.min_size is None else write.min_size
+        min_confidence = _least_confidence(ensemble, write.min_confidence)
+    channels, dtype, names = _values(write.output, ensemble, info)
+    left_out = {"min_size": min_size, "min_confidence": min_confidence}
+    output = OutputSpec(
+        size=info.size,
+        dtype=dtype,
+        channels=channels,
+        plane_axes=info.plane_axes,
+        plane_shape=info.plane_shape,
+        pixel_size_um=info.pixel_size_um,
+        notes=(
+            ("made_by", f"unetkit {version('unetkit')}"),
+            ("model", printable(ensemble.name)),
+            ("model_sha256", ", ".join(segmenter.sha256 for segmenter in ensemble.segmenters)),
+            ("output", write.output),
+            *(() if write.output in WITHOUT_MASK else (("threshold", f"{threshold:g}"),)),
+            *(() if plan is None else (("halo", str(plan.halo)),)),
+            ("command", printable(_command(options, ensemble, info, plan, left_out))),
+            *((("image_classes", describe_classes(image_classes)),) if image_classes else ()),
+        ),
+        pyramid=write.pyramid,
+        channel_names=names if len(names) == channels > 1 else (),
+        steps=info.steps,
+        name=printable(image_stem(info.name)),
+        compression=write.compression,
+        layout=write.layout,
+    )
+    grid = None if predictor is None else predictor.grid(info)
+    return Recipe(options, ensemble, info, plan, grid, threshold, min_size, min_confidence, image_classes, output)
+
+
+def _values(output: Output, ensemble: Ensemble, info: ImageInfo) -> tuple[int, np.dtype[Any], tuple[str, ...]]:
+    """Return the channels, the type and the names of the channels of an output."""
     spec = ensemble.specs[0]
     restored_channels, restored_type = layout("restored", ensemble.classes, info)
     outputs: dict[Output, tuple[int, np.dtype[Any], tuple[str, ...]]] = {
@@ -50,106 +151,46 @@ def describe_output(
         "attention": (len(spec.image_classes), np.dtype(np.float32), spec.image_classes),
         "restored": (restored_channels, restored_type, info.channel_names),
     }
-    channels, dtype, names = outputs[result.output]
-    return OutputSpec(
-        size=info.size,
-        dtype=dtype,
-        channels=channels,
-        plane_axes=info.plane_axes,
-        plane_shape=info.plane_shape,
-        pixel_size_um=info.pixel_size_um,
-        notes=_notes(info, ensemble, plan, reading, tiling, result) + notes,
-        pyramid=result.pyramid,
-        channel_names=names if len(names) == channels > 1 else (),
-        steps=info.steps,
-        name=printable(image_stem(info.name)),
-        compression=result.compression,
-        layout=result.layout,
-    )
+    return outputs[output]
 
 
-def smallest_size(info: ImageInfo, ensemble: Ensemble, result: OutputOptions) -> int:
-    """Return below how many pixels objects are left out of labels: what the user says, or else the models."""
-    return ensemble.smallest_object(info.pixel_size_um) if result.min_size is None else result.min_size
-
-
-def least_confidence(ensemble: Ensemble, result: OutputOptions) -> float | None:
-    """Return below which confidence objects are left out of labels; None where the models tell none.
-
-    Raises:
-        ConfigError: The user says it, and the models do not tell it.
-    """
+def _least_confidence(ensemble: Ensemble, given: float | None) -> float | None:
+    """Return below which confidence objects are left out; None where the models say none."""
     if ensemble.instances:
-        return CONFIDENCE if result.min_confidence is None else result.min_confidence
-    if result.min_confidence is not None:
+        return CONFIDENCE if given is None else given
+    if given is not None:
         raise ConfigError(
             f"min_confidence has no meaning for {ensemble.name}, which was trained without instances.", "Leave it out."
         )
     return None
 
 
-def describe_job(
-    info: ImageInfo,
+def _command(
+    options: SegmentOptions,
     ensemble: Ensemble,
-    plan: ExecutionPlan,
-    reading: ReadOptions,
-    tiling: TilingOptions,
-    result: OutputOptions,
-) -> dict[str, Any]:
-    """Return all that decides what comes out, which a resumed run must have in common with the one that was stopped."""
-    image = Path(info.name)
-    stamp = image.stat() if image.exists() else None
-    return {
-        **_planned(plan),
-        **{name: getattr(tiling, name) for name in METHODS},
-        "image": image.name,
-        "image_bytes": stamp.st_size if stamp else 0,
-        "image_changed": stamp.st_mtime_ns if stamp else 0,
-        "image_shape": [info.planes, info.channels, info.height, info.width],
-        "model_sha256": [segmenter.sha256 for segmenter in ensemble.segmenters],
-        "reading": _given(reading),
-        "output": ensemble.kind(result.output),
-        "threshold": ensemble.threshold if result.threshold is None else result.threshold,
-        "unetkit": version("unetkit"),
-    }
-
-
-def _notes(
     info: ImageInfo,
-    ensemble: Ensemble,
     plan: ExecutionPlan | None,
-    reading: ReadOptions,
-    tiling: TilingOptions,
-    result: OutputOptions,
-) -> tuple[tuple[str, str], ...]:
-    """Return what made an output; `command` is one that makes it again."""
+    left_out: Mapping[str, float | None],
+) -> str:
+    """Return a command that makes an output again."""
     words = ["unetkit", "segment", Path(info.name).name, "RESULT", "--model"]
     words += [short_name(segmenter.name) for segmenter in ensemble.segmenters]
-    methods = {name: True for name in METHODS if getattr(tiling, name)}
-    labels: dict[str, float] = {}
-    if result.output == "labels":
-        labels["min_size"] = smallest_size(info, ensemble, result)
-        confidence = least_confidence(ensemble, result)
-        labels |= {} if confidence is None else {"min_confidence": confidence}
-    planned = {} if plan is None else _planned(plan)
-    options = {**_given(reading), **planned, **methods, **_given(result), **labels}
-    for name, value in options.items():
+    given = {
+        **_given(options.read),
+        **_planned(plan),
+        **{name: True for name in METHODS if getattr(options.tiling, name)},
+        **_given(options.write),
+        **{name: value for name, value in left_out.items() if value is not None},
+    }
+    for name, value in given.items():
         if name not in ("overwrite", "resume"):
             words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [_text(value)])
-    threshold = ensemble.threshold if result.threshold is None else result.threshold
-    thresholds = () if result.output in WITHOUT_MASK else (("threshold", f"{threshold:g}"),)
-    return (
-        ("made_by", f"unetkit {version('unetkit')}"),
-        ("model", printable(ensemble.name)),
-        ("model_sha256", ", ".join(segmenter.sha256 for segmenter in ensemble.segmenters)),
-        ("output", result.output),
-        *thresholds,
-        *(() if plan is None else (("halo", str(plan.halo)),)),
-        ("command", printable(shlex.join(words))),
-    )
+    return shlex.join(words)
 
 
-def _planned(plan: ExecutionPlan) -> dict[str, Any]:
+def _planned(plan: ExecutionPlan | None) -> dict[str, Any]:
+    if plan is None:
+        return {}
     return {name: getattr(plan, name) for name in PLANNED} | {"device": str(plan.device)}
 
 

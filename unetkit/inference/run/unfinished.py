@@ -12,7 +12,6 @@ from unetkit.foundation.atomic import unfinished_file
 from unetkit.foundation.errors import ModelError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tiling.options import OutputOptions, TilingOptions
-from unetkit.inference.tuning.device import choose_device
 from unetkit.io.writing.resume_store import BandStore, read_job
 
 Bands = BandStore | list[Any]
@@ -28,7 +27,7 @@ def pin_choices(tiling: TilingOptions, ensemble: Ensemble, results: Iterable[Pat
     """Return the choices with what "auto" chose in the run that is gone on with.
 
     Args:
-        tiling: The user's choices.
+        tiling: The user's choices, with the name of a device that is there.
         ensemble: The models. A run of others is none to go on with.
         results: Outputs, beside which there may be unfinished ones.
     """
@@ -36,7 +35,7 @@ def pin_choices(tiling: TilingOptions, ensemble: Ensemble, results: Iterable[Pat
     open_names = [name for name in ("backend", "precision", "tile", "batch") if getattr(tiling, name) == "auto"]
     for result in results:
         job = read_job(unfinished_file(result)) or {}
-        if job.get("model_sha256") == models and job.get("device") == str(choose_device(tiling.device)):
+        if job.get("model_sha256") == models and job.get("device") == tiling.device:
             return dataclasses.replace(tiling, **{name: job[name] for name in open_names if name in job})
     return tiling
 

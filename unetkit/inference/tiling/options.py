@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from unetkit.foundation.errors import ConfigError
+from unetkit.io.base.read_options import WHOLE, ReadOptions
 
 Output = Literal["mask", "probabilities", "labels", "classes", "attention", "restored"]
 
@@ -162,3 +163,18 @@ USUAL_TILING = TilingOptions()
 
 MASK = OutputOptions()
 """A mask, with the model's threshold."""
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """All choices of a user for a run of `segment`.
+
+    Attributes:
+        read: What is read of the images.
+        tiling: How they are cut and predicted.
+        write: What is written.
+    """
+
+    read: ReadOptions = WHOLE
+    tiling: TilingOptions = USUAL_TILING
+    write: OutputOptions = MASK
