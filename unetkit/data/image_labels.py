@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from unetkit.data.kept import TRAIN, VAL, Use, found_uses
+from unetkit.data.listing import read_columns
 from unetkit.data.loading import hash_pixels
 from unetkit.data.statistics import common_channels, draw_sample, normalizing_values, to_channels
 from unetkit.foundation.errors import DataError
@@ -108,14 +108,9 @@ def first_image(path: Path) -> Path:
 def _read_rows(path: Path) -> list[tuple[int, str, str]]:
     """Return line number, image and label of each row."""
     remedy = "Begin it with the line 'image,label', then a path, relative to the CSV, and a label on each line."
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            if not {"image", "label"} <= set(reader.fieldnames or ()):
-                raise DataError(f"{path} has not the columns image and label.", remedy)
-            rows = [(reader.line_num, (row["image"] or "").strip(), (row["label"] or "").strip()) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a CSV ({error}).", remedy) from error
+    header, rows = read_columns(path, ("image", "label"), remedy)
+    if not {"image", "label"} <= set(header):
+        raise DataError(f"{path} has not the columns image and label.", remedy)
     if not rows:
         raise DataError(f"{path} lists no images.", remedy)
     return rows
