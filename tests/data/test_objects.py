@@ -105,3 +105,9 @@ def test_the_numbers_of_objects_are_their_own_or_those_of_the_parts() -> None:
     mask[mask == 4] = 3
     assert np.array_equal(number_objects(mask, numbered=True), mask)
     assert np.array_equal(np.unique(number_objects(mask, numbered=False)), [0, 1, 2])
+
+
+def test_parts_touch_at_an_edge_or_else_at_a_corner_too() -> None:
+    labels = np.array([[5, 5, 2, 0, 5], [0, 0, 0, 5, 0]])
+    assert find_parts(labels)[1].tolist() == [[1, 1, 1, 0, 1], [0, 0, 0, 1, 0]]
+    assert find_parts(labels, connectivity=4)[0] == 3

@@ -132,13 +132,13 @@ def label_kind(looks: Sequence[Look]) -> Kind:
     marked = [look for look in looks if look.values and look.meaning.kind not in CUT]
     plain = [look for look in looks if look.values and not numbers_pieces(look)]
     several = [look for look in marked if len(look.values) > 1]
-    if len(several) >= len(plain) and _numbered(several):
+    if len(several) >= len(plain) and are_numbers(several):
         marked = [look for look in marked if numbers_pieces(look)]
     values = {value for look in marked for value in look.values}
-    if len(values - {IGNORED}) < 2 or (not is_class_range(values) and not _numbered(marked)):
+    if len(values - {IGNORED}) < 2 or (not is_class_range(values) and not are_numbers(marked)):
         return "binary"
     same = len({look.values for look in marked}) == 1 and len(marked) > 2
-    if _numbered(marked) and not (same and is_class_range(values)):
+    if are_numbers(marked) and not (same and is_class_range(values)):
         return "instances"
     return "classes"
 
@@ -153,6 +153,7 @@ def is_class_range(values: set[int]) -> bool:
     return len(values) > 1 and max(values) <= MOST_CLASSES
 
 
-def _numbered(marked: Sequence[Look]) -> bool:
-    pieces, labels = sum(look.pieces for look in marked), sum(len(look.values) for look in marked)
+def are_numbers(looks: Sequence[Look]) -> bool:
+    """Whether the values of masks are numbers of objects rather than classes: about one piece each."""
+    pieces, labels = sum(look.pieces for look in looks), sum(len(look.values) for look in looks)
     return pieces <= PIECES_OF_OBJECT * labels
