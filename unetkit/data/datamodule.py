@@ -119,6 +119,7 @@ class SegmentationData(TrainingData):
         self._places = Places(train, masks, pages, val, val_masks, val_pages, unpaired)
         self.classes = 2
         self.labelled: LabelledImages | None = None
+        self._labelled_for: tuple[tuple[str, ...], int] | None = None
         self._store = ImageStore()
         self._loaded: tuple[ImagePool, Masks] | None = None
         self._weights: WeightMaps | None = None
@@ -215,11 +216,13 @@ class SegmentationData(TrainingData):
             self.note(*([plain] if plain else []))
         self._take(pool.with_channels(channels), masks)
         check_border_weight(self.border_weight, weighted=weighted)
-        if weighted and self._weights is None:
+        if not weighted:
+            self._weights = None
+        elif self._weights is None:
             self._weights = WeightMaps(masks, pool.train, classes, self.border_weight)
 
     def label_images(self, classes: Sequence[str]) -> None:
-        """Read the labelled images, after `prepare_for`.
+        """Read the labelled images, after `prepare_for`; once for the same classes and channels.
 
         Images with masks are trained or validated on as their masks are. Of the others the same fraction (or fold) is
         set aside; none where the images to validate on are given.
@@ -232,6 +235,8 @@ class SegmentationData(TrainingData):
         """
         if self.image_labels is None:
             raise ConfigError("model.image_classes has no meaning without labels.", "Give them (data.image_labels).")
+        if self._labelled_for == (tuple(classes), self.channels):
+            return
         files = [record.pair.image.resolve() for record in self.pool.records]
         train, val = ({files[index] for index in indices} for indices in (self.pool.train, self.pool.val))
         fraction = 0.0 if self._places.names_validation else float(self.val)
@@ -247,6 +252,7 @@ class SegmentationData(TrainingData):
             normalization=self.normalization,
             divide=lambda found: self._divide("labelled", found),
         )
+        self._labelled_for = tuple(classes), self.channels
 
     def train_dataloader(self) -> CropLoader:
         """Return the loader of crops; each item is an `Item`, collated along a new first axis."""
