@@ -16,7 +16,7 @@ import torch
 from measuring import describe_machine, print_machine, print_table
 from torch.utils.flop_counter import FlopCounterMode
 
-from unetkit.backends.eager import TorchBackend
+from unetkit.backends.torch import TorchBackend
 from unetkit.models.encoders import ENCODERS
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec

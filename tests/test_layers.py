@@ -44,6 +44,7 @@ ORDER = (
     "demo",
     "cli",
     "__main__",
+    "testing",
 )
 """Rooms, lowest first. A room is a folder with the files directly in it, or a file beside the folders."""
 
@@ -114,7 +115,9 @@ def test_importing_unetkit_imports_nothing_heavy() -> None:
     assert not loaded_by("import unetkit; dir(unetkit); unetkit.__version__")
 
 
-@pytest.mark.parametrize("module", ["io.files", "models.spec", "models.statistics", "inference.tiling.grid", "cli"])
+@pytest.mark.parametrize(
+    "module", ["io.files", "backends.registry", "models.spec", "models.statistics", "inference.tiling.grid", "cli"]
+)
 def test_what_is_no_network_imports_no_torch(module: str) -> None:
     assert not loaded_by(f"import unetkit.{module}") & {"torch", "lightning", "albumentations"}
 

@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
-from backend_cases import KEPT, expect, make_segmenter, make_windows, scramble
 from torch import nn
 
 from unetkit.backends.base import CoreModel, fold_batch_norm
 from unetkit.backends.registry import create_backend
+from unetkit.testing.backend_inputs import KEPT, expect, make_segmenter, make_windows, scramble
 
 CPU = torch.device("cpu")
 

@@ -1,240 +1,106 @@
+"""Whether int8 is used, with a backend that shifts probabilities instead of computing in int8."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from backend_cases import KEPT, as_from_a_file, expect, make_layers, make_segmenter, make_windows
+from torch import Tensor
 
-from unetkit.backends.base import Probe
-from unetkit.foundation.errors import ConfigError
+from unetkit.backends.base import Backend, Probe
+from unetkit.backends.int8 import TOLERANCE, Quantized, quantize, verdicts_file
 from unetkit.models.segmenter import Segmenter
+from unetkit.models.trimmed import Kept
 
-pytest.importorskip("openvino")
-pytest.importorskip("nncf")
-
-from unetkit.backends import int8
-from unetkit.backends.int8 import Quantized, quantize
-from unetkit.backends.openvino import OpenVinoBackend
-
-WINDOWS = make_windows(batch=2, size=(64, 64), dtype=torch.float32)
-KEPT_PART = (slice(8, 64), slice(0, 56))
+SIZE = 50
+WHOLE = (slice(0, SIZE), slice(0, SIZE))
+PIXELS = torch.arange(SIZE * SIZE, dtype=torch.float32).reshape(1, 1, SIZE, SIZE) / SIZE**2
+WINDOW: Probe = (PIXELS, torch.zeros(1, 1), torch.ones(1, 1), WHOLE)
+CHANGED = 3 / SIZE**2
+"""Share of mask pixels that a shift by 3 grey values changes; below the tolerance."""
 
 
-def probes(brighter: float = 0.0) -> list[Probe]:
-    """Windows of an image, brighter by so much in units of the network's input."""
-    pixels, center, scale = WINDOWS
-    pixels = pixels + brighter * scale[:, :, None, None]
-    return [(pixels[i : i + 1], center[i : i + 1], scale[i : i + 1], KEPT_PART) for i in range(2)]
+class Shifted:
+    """A backend whose probabilities are the pixels and a shift."""
+
+    device = torch.device("cpu")
+    memory_format = torch.contiguous_format
+
+    def __init__(self, shift: float) -> None:
+        self.shift = shift
+
+    def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
+        return pixels + self.shift
+
+    def release(self) -> None:
+        """Nothing is held."""
 
 
-def never() -> Sequence[Probe]:
-    raise AssertionError("the model is quantised again")
+class Shifting:
+    """A quantizer that remembers in memory what it keeps."""
+
+    identity = "one model"
+
+    def __init__(self, file: Path | None, shift: float, stored: Backend | None = None) -> None:
+        self.file = file
+        self.stored = stored
+        self.made: Backend | None = None
+        self.shift = shift
+
+    def load(self) -> Backend | None:
+        return self.stored
+
+    def exact(self) -> Backend:
+        return Shifted(0)
+
+    def quantize(self, windows: Sequence[Probe]) -> Backend:
+        self.made = Shifted(self.shift)
+        return self.made
+
+    def keep(self) -> Backend:
+        assert self.made is not None
+        self.stored = self.made
+        return self.made
 
 
-def model(sha256: str = "a" * 64) -> Segmenter:
-    segmenter = make_layers()
-    as_from_a_file(segmenter, sha256)
-    return segmenter
+def go(segmenter: Segmenter, quantizer: Shifting) -> Quantized:
+    return quantize(segmenter, quantizer, lambda: [WINDOW], [WINDOW], 0.5)
 
 
-def threshold() -> float:
-    """The median probability, so that about half of the pixels are foreground."""
-    return expect(model(), WINDOWS, KEPT_PART).median().item()
-
-
-def go(cache: Path | None, *, again: bool = True, sha256: str = "a" * 64, brighter: float = 0.0) -> Quantized:
-    return quantize(model(sha256), probes if again else never, probes(brighter), threshold(), cache)
-
-
-def run(result: Quantized) -> torch.Tensor:
+def test_what_changes_little_is_used_and_kept(tiny_segmenter: Segmenter, tmp_path: Path) -> None:
+    quantizer = Shifting(tmp_path / "model.xml", CHANGED)
+    result = go(tiny_segmenter, quantizer)
+    assert result == Quantized(quantizer.stored, pytest.approx(CHANGED), False)
     assert result.backend is not None
-    return result.backend(*WINDOWS, KEPT_PART).clone()
+    quantizer.made = None
+    assert go(tiny_segmenter, quantizer) == Quantized(quantizer.stored, pytest.approx(CHANGED), True)
+    assert quantizer.made is None
 
 
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Quantized]:
-    """A model that was quantised, and the file that keeps it."""
-    path = tmp_path_factory.mktemp("int8") / "model.int8.xml"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(int8, "TOLERANCE", 0.3)  # random weights are hit harder than trained ones
-        return path, go(path)
+def test_what_changes_much_is_refused_and_not_kept(tiny_segmenter: Segmenter, tmp_path: Path) -> None:
+    quantizer = Shifting(tmp_path / "model.xml", 2 * TOLERANCE)
+    assert go(tiny_segmenter, quantizer) == Quantized(None, pytest.approx(2 * TOLERANCE), False)
+    assert quantizer.stored is None
+    quantizer.made = None
+    assert go(tiny_segmenter, quantizer).remembered
+    assert quantizer.made is None
+    verdicts_file(tmp_path / "model.xml").unlink()
+    assert not go(tiny_segmenter, quantizer).remembered
 
 
-@pytest.fixture
-def kept(first: tuple[Path, Quantized], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the file of `first`."""
-    monkeypatch.setattr(int8, "TOLERANCE", 0.3)
-    for suffix in (".xml", ".bin", ".json"):
-        (tmp_path / f"kept{suffix}").write_bytes(first[0].with_suffix(suffix).read_bytes())
-    return tmp_path / "kept.xml"
-
-
-def test_a_quantised_model_is_near_the_exact_one_and_not_it(first: tuple[Path, Quantized]) -> None:
-    result = first[1]
-    assert result.backend is not None
-    assert not result.remembered
-    assert result.changed <= 0.3
-    got, expected = result.backend(*WINDOWS, KEPT["inside"]), expect(model(), WINDOWS, KEPT["inside"])
-    assert 1e-4 < (got - expected).abs().mean().item() < 0.1
-
-
-def test_a_unet_is_quantised_with_its_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is cut where stays an input of the graph: borders and other sizes come out right."""
-    monkeypatch.setattr(int8, "TOLERANCE", 1.0)
-    segmenter = make_segmenter()
-    result = quantize(segmenter, probes, probes(), 0.5, None)
-    assert result.backend is not None
-    for size, kept in [((64, 96), KEPT["bottom right"]), ((32, 40), (slice(0, 30), slice(8, 40)))]:
-        windows = make_windows(size=size)
-        got, expected = result.backend(*windows, kept), expect(segmenter, windows, kept)
-        assert got.shape == expected.shape
-        assert (got - expected).abs().mean() < 0.1
-
-
-def test_changed_is_the_share_of_mask_pixels_that_differ(first: tuple[Path, Quantized]) -> None:
-    masks = [predicted >= threshold() for predicted in (run(first[1]), expect(model(), WINDOWS, KEPT_PART))]
-    assert first[1].changed == pytest.approx((masks[0] != masks[1]).float().mean().item(), abs=1e-3)
-
-
-def test_it_is_kept_with_what_checking_it_gave_and_nothing_else(first: tuple[Path, Quantized]) -> None:
-    names = {path.name for path in first[0].parent.iterdir()}
-    assert names == {"model.int8.xml", "model.int8.bin", "model.int8.json"}
-
-
-def test_what_was_kept_is_used_and_is_the_same(first: tuple[Path, Quantized], kept: Path) -> None:
-    result = go(kept, again=False)
-    assert result.remembered
-    assert result.changed == first[1].changed
-    torch.testing.assert_close(run(result), run(first[1]), rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("damage", ["empty", "no weights", "cut", "text"])
-def test_a_damaged_file_is_made_again(kept: Path, damage: str) -> None:
-    weights = kept.with_suffix(".bin")
-    if damage == "empty":
-        kept.write_bytes(b"")
-    elif damage == "no weights":
-        weights.unlink()
-    elif damage == "cut":
-        weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
-    else:
-        kept.write_text("<?xml version='1.0'?><net></net>")
-    assert not go(kept).remembered
-    assert go(kept, again=False).remembered
-
-
-@pytest.mark.parametrize("sha256", ["b" * 64, ""])
-def test_the_file_of_another_model_is_not_used(kept: Path, sha256: str) -> None:
-    with pytest.raises(AssertionError, match="again"):
-        go(kept, again=False, sha256=sha256)
-
-
-@pytest.fixture
-def strict(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing may change: every model is refused, and remembered as such whatever it changed."""
-    monkeypatch.setattr(int8, "TOLERANCE", -1.0)
-
-
-@pytest.mark.usefixtures("strict")
-def test_above_the_tolerance_it_is_refused_and_not_kept(tmp_path: Path) -> None:
-    result = go(tmp_path / "model.xml")
-    assert result.backend is None
-    assert not result.remembered
-    assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
-
-
-@pytest.mark.usefixtures("strict")
-def test_a_refusal_is_remembered_until_the_file_that_holds_it_is_deleted(tmp_path: Path) -> None:
-    cache = tmp_path / "model.xml"
-    changed = go(cache).changed
-    again = go(cache, again=False)
-    assert (again.backend, again.changed, again.remembered) == (None, changed, True)
-    int8.verdicts_file(cache).unlink()
-    assert not go(cache).remembered
-
-
-def test_what_was_kept_is_checked_on_an_image_that_looks_otherwise(kept: Path, checked: list[float]) -> None:
-    assert not go(kept, again=False, brighter=0.5).remembered
-    assert len(checked) == 1
-    assert go(kept, again=False, brighter=0.5).remembered
-    assert go(kept, again=False).remembered  # and the first image is still known
-    assert len(checked) == 1
-
-
-def test_an_image_that_looks_nearly_the_same_is_not_checked(kept: Path, checked: list[float]) -> None:
-    assert go(kept, again=False, brighter=0.01).remembered
-    assert not checked
-
-
-def test_another_threshold_is_checked(kept: Path, checked: list[float]) -> None:
-    assert not quantize(model(), never, probes(), threshold() + 1e-3, kept).remembered
-    assert len(checked) == 1
-
-
-def test_a_model_that_is_quantised_again_is_checked_again_on_images_known_before(
-    kept: Path, monkeypatch: pytest.MonkeyPatch, checked: list[float]
+@pytest.mark.parametrize(("shift", "again"), [(CHANGED, False), (0.2, True)])
+def test_what_was_kept_is_used_only_if_it_passes_the_check_on_this_input(
+    tiny_segmenter: Segmenter, tmp_path: Path, shift: float, again: bool
 ) -> None:
-    kept.unlink()
-    go(kept, brighter=0.5)
-    assert not go(kept, again=False).remembered
-    assert len(checked) == 2
+    before = Shifted(shift)
+    quantizer = Shifting(tmp_path / "model.xml", CHANGED, before)
+    assert (go(tiny_segmenter, quantizer).backend is not before) == again
+    assert (quantizer.made is not None) == again
 
 
-@pytest.fixture
-def checked(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the checks give that are made from now on."""
-    found: list[float] = []
-    compare = int8._compare
-
-    def watch(*args: Any) -> float:
-        found.append(compare(*args))
-        return found[-1]
-
-    monkeypatch.setattr(int8, "_compare", watch)
-    return found
-
-
-def test_a_folder_that_cannot_be_written_to_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(int8, "TOLERANCE", 0.3)
-    assert go(tmp_path / "missing" / "model.xml").backend is not None
-
-
-def test_without_nncf_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(int8, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="nncf") as caught:
-        go(None)
-    assert "pip install unetkit[openvino]" in caught.value.remedy
-
-
-def test_without_nncf_what_was_kept_can_still_be_used(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(int8, "find_spec", lambda name: None)
-    assert go(kept).backend is not None
-
-
-def test_each_image_keeps_normalisation_values_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An image may be far darker or brighter than the one that the model was calibrated on."""
-    monkeypatch.setattr(int8, "TOLERANCE", 1.0)
-    result = quantize(make_segmenter(), probes, probes(), 0.5, None)
-    pixels, center, scale = WINDOWS
-    assert result.backend is not None
-    expected = result.backend(pixels, center, scale, KEPT_PART).clone()
-    got = result.backend(10 * pixels + 1000, 10 * center + 1000, 10 * scale, KEPT_PART)
-    torch.testing.assert_close(got, expected, rtol=0, atol=0.02)
-
-
-def test_features_that_are_cut_and_used_twice_stay_in_int8(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All convolutions but the last write 8-bit integers: NNCF left those before a Slice in float32."""
-    monkeypatch.setattr(int8, "TOLERANCE", 1.0)
-    backend = quantize(make_segmenter(), probes, probes(), 0.5, None).backend
-    assert isinstance(backend, OpenVinoBackend)
-    layers = backend._take_request(torch.float32).get_compiled_model().get_runtime_model().get_ordered_ops()
-    written = [
-        layer.get_rt_info()["outputPrecisions"].astype(str)
-        for layer in layers
-        if layer.get_rt_info()["layerType"].astype(str) == "Convolution"
-    ]
-    assert len(written) > 10
-    assert written.count("f32") == 1
+def test_without_a_file_nothing_is_remembered(tiny_segmenter: Segmenter) -> None:
+    quantizer = Shifting(None, 2 * TOLERANCE)
+    assert not go(tiny_segmenter, quantizer).remembered
+    assert not go(tiny_segmenter, quantizer).remembered

@@ -1,15 +1,29 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from backend_cases import make_segmenter
 
 from unetkit.backends import registry
-from unetkit.backends.registry import check_backend, create_backend, is_installed
+from unetkit.backends.registry import (
+    backend_info,
+    backend_names,
+    backends_in,
+    check_backend,
+    create_backend,
+    is_installed,
+)
+from unetkit.backends.torch import INFO as TORCH
 from unetkit.foundation.errors import ConfigError
+from unetkit.inference.tiling.options import TilingOptions
+from unetkit.testing.backend_inputs import make_segmenter
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 
@@ -63,11 +77,55 @@ def test_what_a_backend_cannot_do_is_an_error_with_what_can(
     assert remedy in caught.value.remedy
 
 
-def test_every_precision_that_is_promised_on_a_cpu_can_be_made() -> None:
-    for name, table in registry.PRECISIONS.items():
-        for precision in table["cpu"]:
-            if is_installed(name):
-                check_backend(name, CPU, precision)
+def test_each_name_has_a_backend_of_that_name() -> None:
+    assert [backend_info(name).name for name in backend_names()] == list(backend_names())
+
+
+def test_a_backend_that_is_not_there_is_an_error_that_names_those_that_are() -> None:
+    with pytest.raises(ConfigError, match="no backend tensorrt") as caught:
+        backend_info("tensorrt")
+    assert "onnxruntime, openvino" in caught.value.remedy
+
+
+@pytest.fixture
+def added(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """A function that adds a backend of another package: a name, and what its entry point says."""
+    points: list[EntryPoint] = []
+    monkeypatch.setattr(registry, "entry_points", lambda group: [one for one in points if one.group == group])
+
+    def forget() -> None:
+        registry._added.cache_clear()
+        registry.backend_info.cache_clear()
+
+    forget()
+    yield lambda name, value: points.append(EntryPoint(name, value, "unetkit.backends"))
+    forget()
+
+
+def test_another_package_adds_a_backend_by_an_entry_point(added: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    added("shifted", "added_backend:INFO")
+    monkeypatch.setitem(sys.modules, "added_backend", SimpleNamespace(INFO=replace(TORCH, name="shifted")))
+    assert backend_names() == ("torch", "compile", "onnxruntime", "openvino", "shifted")
+    assert TilingOptions(backend="shifted").backend == "shifted"
+    check_backend("shifted", CPU, "fp32")
+    assert "shifted" in backends_in("fp16", "cuda")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [("no_such_module:INFO", "No module named"), ("unetkit:INFO", "INFO"), ("unetkit:__version__", "no BackendInfo")],
+)
+def test_a_package_whose_backend_cannot_be_loaded_is_named(added: Any, value: str, reason: str) -> None:
+    added("broken", value)
+    with pytest.raises(ConfigError, match=reason) as caught:
+        backend_info("broken")
+    assert "pip uninstall" in caught.value.remedy
+
+
+def test_another_package_does_not_replace_a_backend(added: Any) -> None:
+    added("torch", "no_such_module:INFO")
+    assert backend_names().count("torch") == 1
+    assert backend_info("torch") is TORCH
 
 
 def test_onnx_runtime_without_a_provider_for_the_device_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import sys
 CONVERT = """
 import sys
 import torch
-from unetkit.backends.openvino import graph_of
+from unetkit.backends.openvino_backend import graph_of
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 graph_of(Segmenter(ModelSpec("resnet18", 1, 2, 3, (8, 8, 8))))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from unetkit.backends.eager import TorchBackend
+from unetkit.backends.torch import TorchBackend
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.engine.forward import Forward
 from unetkit.models.segmenter import Segmenter

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from unetkit.models.architectures import DECODER_CHANNELS
 from unetkit.models.heads import match_classes, mix_outputs
 from unetkit.models.segmenter import Segmenter, save_model
-from unetkit.models.spec import DECODER_CHANNELS, ModelSpec
+from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
 from unetkit.models.weights import LoadReport, load_weights
 

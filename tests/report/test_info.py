@@ -11,6 +11,7 @@ from unetkit.foundation.errors import ImageError, ModelError
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.models import zoo
 from unetkit.models.segmenter import hash_file
+from unetkit.report import info as report_info
 from unetkit.report.info import describe, describe_image, describe_machine, describe_model
 
 
@@ -80,9 +81,29 @@ def test_a_model_is_described_whole(tiny_model: Path) -> None:
 
 def test_this_machine_has_versions_and_a_device() -> None:
     facts = describe_machine()
-    assert {"unetkit", "python", "torch", "devices", "backends"} <= facts.keys()
+    assert {"unetkit", "python", "torch", "devices"} <= facts.keys()
     assert facts["devices"].startswith("cpu")
     assert "torch" in rendered(None)
+
+
+def test_all_backends_are_listed_with_their_versions_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_info, "is_installed", lambda name: True)
+    monkeypatch.setattr(report_info, "version_of", lambda package: "1.2" if package == "openvino" else "")
+    facts = describe_machine()
+    assert [name for name in facts if name.startswith("backend ")] == [
+        *("backend torch", "backend compile", "backend onnxruntime", "backend openvino"),
+    ]
+    assert facts["backend openvino"] == "openvino 1.2\ncpu: fp32, bf16, int8"
+    assert facts["backend onnxruntime"] == "onnxruntime, onnx\ncpu: fp32\ncuda: fp32"  # under other names
+
+
+def test_a_backend_that_is_not_installed_is_listed_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(report_info, "is_installed", lambda name: name != "openvino")
+    facts = describe_machine()
+    assert facts["backend openvino"].startswith("not installed: pip install unetkit[openvino]\n")
+    assert facts["backend torch"].startswith(f"torch {facts['torch']}\n")
 
 
 def test_of_the_training_images_of_a_model_only_the_number_is_told() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unetkit.backends.eager import TorchBackend
+from unetkit.backends.torch import TorchBackend
 from unetkit.inference.engine.forward import Forward
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.statistics import Statistics

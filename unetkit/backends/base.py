@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unetkit.models.segmenter import Segmenter, to_probabilities
 from unetkit.models.trimmed import Kept, trim
-
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
-"""Arithmetic of the network: float32, bfloat16, float16, or 8-bit integers where they do no harm."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

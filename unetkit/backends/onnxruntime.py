@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.backends.base import CoreModel, fold_batch_norm
+from unetkit.backends.info import BackendInfo, Precision
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.trimmed import Kept
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 INPUTS = ["pixels", "center", "scale", "cuts"]
@@ -36,6 +39,8 @@ class OnnxRuntimeBackend:
     memory_format = torch.contiguous_format
 
     def __init__(self, segmenter: Segmenter, device: torch.device) -> None:
+        import onnxruntime as ort
+
         provider = PROVIDERS.get(device.type, device.type)
         if provider not in ort.get_available_providers():
             raise ConfigError(
@@ -92,3 +97,21 @@ def export(segmenter: Segmenter) -> bytes:
             dynamo=False,
         )
     return file.getvalue()
+
+
+def create(segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool) -> OnnxRuntimeBackend:  # noqa: ARG001
+    """Put a model on ONNX Runtime; see `Create`."""
+    return OnnxRuntimeBackend(segmenter, device)
+
+
+INFO = BackendInfo(
+    name="onnxruntime",
+    create=create,
+    precisions={"cpu": ("fp32",), "cuda": ("fp32",)},
+    creation_seconds=0.6,  # the built-in model took 0.4 s on two cores of an Intel Xeon
+    feature_overhead=2.4,  # with both no run of a U-Net on ResNet-18 or 34 was measured above its bound on a CPU
+    weight_overhead=3.0,
+    packages=("onnxruntime", "onnx"),
+    install="pip install unetkit[onnxruntime]",
+    candidate_on=("cpu",),
+)

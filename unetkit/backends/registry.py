@@ -1,61 +1,107 @@
-"""Backends by name: which are installed, what they can do, and how they are made."""
+"""Backends by name: which there are, which are installed, and how they are made. It imports no PyTorch by itself."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
 from threading import RLock
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-import torch
-
-from unetkit.backends.base import Backend, Precision
+from unetkit.backends.info import BackendInfo, Precision
 from unetkit.foundation.errors import ConfigError
-from unetkit.models.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    import torch
+
+    from unetkit.backends.base import Backend
+    from unetkit.models.segmenter import Segmenter
 
 BackendName = Literal["torch", "compile", "onnxruntime", "openvino"]
+"""THE TABLE: each name is a module of this folder, whose `INFO` says all about the backend.
 
-PACKAGES: dict[BackendName, tuple[str, ...]] = {
-    "torch": (),
-    "compile": (),
-    "onnxruntime": ("onnxruntime", "onnx"),
-    "openvino": ("openvino",),
-}
-"""Packages that each backend needs besides torch; those of the extra of the same name."""
+The backend that was the fastest on most machines comes last: trying begins with it."""
 
-PRECISIONS: dict[BackendName, dict[str, tuple[Precision, ...]]] = {
-    "torch": {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "bf16", "fp16"), "mps": ("fp32", "fp16")},
-    "compile": {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "bf16", "fp16")},
-    "onnxruntime": {"cpu": ("fp32",), "cuda": ("fp32",)},
-    "openvino": {"cpu": ("fp32", "bf16", "int8")},
-}
-"""What each backend computes in, by kind of device."""
+ENTRY_POINTS = "unetkit.backends"
+"""Group of entry points by which other packages add backends: `name = "module:INFO"`."""
 
+USUAL: BackendName = "torch"
+"""Backend that is always installed, runs on every device, and takes no time to begin."""
 
 CREATING = RLock()
 """Held while a model is put on a backend: PyTorch exports, traces and compiles for one thread at a time."""
 
 
-def is_installed(name: BackendName) -> bool:
+def backend_names() -> tuple[str, ...]:
+    """Return the names of all backends, installed or not; those of other packages last."""
+    return (*get_args(BackendName), *_added())
+
+
+def is_known(name: str) -> bool:
+    """Return whether there is a backend of this name. Other packages are asked only for names that unetkit lacks."""
+    return name in get_args(BackendName) or name in _added()
+
+
+@cache
+def backend_info(name: str) -> BackendInfo:
+    """Return what a backend tells about itself.
+
+    Raises:
+        ConfigError: There is no such backend, or the package that adds it is broken.
+    """
+    if name in get_args(BackendName):
+        info: BackendInfo = import_module(f"unetkit.backends.{name}").INFO
+        return info
+    if name in _added():
+        return _load(_added()[name])
+    raise ConfigError(f"There is no backend {name}.", f"Use {', '.join(backend_names())}.")
+
+
+def backends_in(precision: Precision, device: str | None = None) -> list[str]:
+    """Return the names of the backends that compute in a precision, installed or not.
+
+    Args:
+        precision: Arithmetic of the network.
+        device: Kind of device on which they do, such as "cpu"; None for any.
+    """
+    return [
+        info.name
+        for info in map(backend_info, backend_names())
+        if any(precision in possible for kind, possible in info.precisions.items() if device in (None, kind))
+    ]
+
+
+def is_installed(name: str) -> bool:
     """Return whether the packages of a backend are there."""
-    return all(find_spec(package) is not None for package in PACKAGES[name])
+    return all(find_spec(package) is not None for package in backend_info(name).packages)
 
 
-def check_backend(name: BackendName, device: torch.device, precision: Precision) -> None:
+def version_of(package: str) -> str:
+    """Return the version of a package; "" if it came under another name, as onnxruntime does with onnxruntime-gpu."""
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return ""
+
+
+def check_backend(name: str, device: torch.device, precision: Precision) -> None:
     """Check that a backend can be made.
 
     Raises:
         ConfigError: It is not installed, or knows no such device or precision.
     """
+    info = backend_info(name)
     if not is_installed(name):
-        raise ConfigError(f"The backend {name} is not installed.", f"Run `pip install unetkit[{name}]`.")
-    possible = PRECISIONS[name].get(device.type)
+        raise ConfigError(f"The backend {name} is not installed.", f"Run `{info.install}`.")
+    possible = info.precisions.get(device.type)
     if possible is None:
         raise ConfigError(
             f"The backend {name} does not run on {device.type}.",
-            f"Use --device {' or '.join(PRECISIONS[name])}, or --backend torch.",
+            f"Use --device {' or '.join(info.precisions)}, or --backend {USUAL}.",
         )
     if precision not in possible:
-        others = [other for other, table in PRECISIONS.items() if precision in table.get(device.type, ())]
+        others = backends_in(precision, device.type)
         elsewhere = f", or --backend {' or '.join(others)}" if others else ""
         raise ConfigError(
             f"The backend {name} does not compute in {precision} on {device.type}.",
@@ -64,12 +110,12 @@ def check_backend(name: BackendName, device: torch.device, precision: Precision)
 
 
 def create_backend(
-    name: BackendName, segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool = False
+    name: str, segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool = False
 ) -> Backend:
     """Put a model on a backend; int8 is made by `unetkit.backends.int8`.
 
     Args:
-        name: Of the backend.
+        name: Name of the backend.
         segmenter: The model.
         device: Where to run.
         precision: Arithmetic of the network.
@@ -80,14 +126,34 @@ def create_backend(
     """
     check_backend(name, device, precision)
     with CREATING:
-        if name == "openvino":
-            from unetkit.backends.openvino import OpenVinoBackend
+        return backend_info(name).create(segmenter, device, precision, owned=owned)
 
-            return OpenVinoBackend(segmenter, precision)
-        if name == "onnxruntime":
-            from unetkit.backends.onnxruntime import OnnxRuntimeBackend
 
-            return OnnxRuntimeBackend(segmenter, device)
-        from unetkit.backends.eager import CompiledBackend, TorchBackend
+@cache
+def _added() -> dict[str, EntryPoint]:
+    """Return the backends that other packages add. None of them takes the place of one of unetkit's own."""
+    points = entry_points(group=ENTRY_POINTS)
+    return {point.name: point for point in points if point.name not in get_args(BackendName)}
 
-        return (CompiledBackend if name == "compile" else TorchBackend)(segmenter, device, precision, owned=owned)
+
+def _load(point: EntryPoint) -> BackendInfo:
+    """Return what an entry point stands for.
+
+    Raises:
+        ConfigError: It cannot be imported, or is no `BackendInfo` of this name.
+    """
+    package = point.dist.name if point.dist else point.module
+    try:
+        info = point.load()
+    except (ImportError, AttributeError) as error:
+        raise _broken(point.name, package, str(error)) from error
+    if not isinstance(info, BackendInfo) or info.name != point.name:
+        raise _broken(point.name, package, f"{point.value} is no BackendInfo of this name")
+    return info
+
+
+def _broken(name: str, package: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"The backend {name} of the package {package} cannot be loaded ({reason}).",
+        f"Update the package, or remove it: `pip uninstall {package}`.",
+    )

@@ -14,17 +14,15 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from unetkit.backends.base import Backend, Precision
-from unetkit.backends.registry import BackendName, create_backend
+from unetkit.backends.base import Backend
+from unetkit.backends.info import Precision
+from unetkit.backends.registry import backend_info, create_backend
 from unetkit.models.segmenter import Segmenter
 
 KEPT = 3
 """Sessions of a model that are kept at most, those used last; each holds a copy of the weights."""
 
-UNKEPT: tuple[BackendName, ...] = ("compile",)
-"""Backends that serve one thread alone, since CUDA graphs belong to the thread that recorded them."""
-
-Key = tuple[BackendName, torch.device, Precision]
+Key = tuple[str, torch.device, Precision]
 State = tuple[object, ...]
 
 
@@ -46,23 +44,24 @@ _lock = Lock()
 
 
 def open_session(
-    name: BackendName, segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool = False
+    name: str, segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool = False
 ) -> Backend:
     """Return a model on a backend: as it was kept, or made now; see `create_backend`.
 
     A model whose weights or description have changed since is put there anew.
 
     Args:
-        name: Of the backend.
+        name: Name of the backend.
         segmenter: The model.
         device: Where to run.
         precision: Arithmetic of the network.
-        owned: Whether nothing else uses the model: PyTorch then changes its network to save memory, and keeps nothing.
+        owned: Whether nothing else uses the model. A backend that takes its weights then saves memory, and is not kept.
 
     Raises:
         ConfigError: The backend is not installed, or knows no such device or precision.
     """
-    if (owned and name == "torch") or name in UNKEPT:
+    info = backend_info(name)
+    if (owned and info.takes_weights) or info.single_thread:
         return create_backend(name, segmenter, device, precision, owned=owned)
     key = (name, device, precision)
     with _lock:  # also while it is made, so that threads that begin together share one
@@ -77,7 +76,7 @@ def open_session(
         return session.backend
 
 
-def close_session(name: BackendName, segmenter: Segmenter, device: torch.device, precision: Precision) -> None:
+def close_session(name: str, segmenter: Segmenter, device: torch.device, precision: Precision) -> None:
     """Let go of a model on a backend, if it is kept."""
     with _lock:
         _sessions.get(segmenter, OrderedDict()).pop((name, device, precision), None)

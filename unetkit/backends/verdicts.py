@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from unetkit.backends.base import Probe
-from unetkit.backends.graphs import identity
-from unetkit.foundation.atomic import partial_file
-from unetkit.foundation.errors import UnetkitError
-from unetkit.models.segmenter import Segmenter
+from unetkit.foundation.json_cache import read_cache, write_cache
 
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 """Where the normalised intensities of two images are compared."""
@@ -62,13 +57,13 @@ class Verdicts:
 
     Args:
         path: The file (.json); None to keep nothing.
-        segmenter: The model. What is known of another, or of this one under other versions, counts for nothing.
+        identity: The model and the versions that made it. What is known of another counts for nothing.
         threshold: Foreground probability from which a pixel is foreground.
     """
 
-    def __init__(self, path: Path | None, segmenter: Segmenter, threshold: float) -> None:
+    def __init__(self, path: Path | None, identity: str, threshold: float) -> None:
         self._path = path
-        self._model = identity(segmenter)
+        self._model = identity
         self._threshold = threshold
 
     def recall(self, look: tuple[float, ...]) -> float | None:
@@ -90,17 +85,16 @@ class Verdicts:
             return
         held = [verdict for verdict in self._read() if verdict.changed > forget]
         verdicts = [*held, Verdict(self._model, self._threshold, look, changed)][-KEPT:]
-        with suppress(OSError, UnetkitError), partial_file(self._path) as partial:
-            partial.write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=1), encoding="utf-8")
+        write_cache(self._path, [asdict(verdict) for verdict in verdicts])
 
     def _read(self) -> list[Verdict]:
         """Return the verdicts on this model: none if there is no file, or one that is damaged."""
+        known = read_cache(self._path) if self._path else []
         try:
-            known = json.loads(self._path.read_text(encoding="utf-8")) if self._path else []
             verdicts = [
                 Verdict(one["model"], float(one["threshold"]), tuple(map(float, one["look"])), float(one["changed"]))
                 for one in known
             ]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return []
         return [verdict for verdict in verdicts if verdict.model == self._model]

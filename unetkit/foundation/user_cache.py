@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 
 def user_cache() -> Path:
-    """Return unetkit's folder in the user's cache; it may not be there yet."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "unetkit"
+    """Return unetkit's folder where the system keeps a user's caches; it may not be there yet."""
+    return user_cache_path("unetkit", appauthor=False)

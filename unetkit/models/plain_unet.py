@@ -8,10 +8,22 @@ import torch
 from segmentation_models_pytorch.base import SegmentationModel
 from torch import Tensor, nn
 
-from unetkit.models.spec import Padding
+from unetkit.models.spec import ModelSpec, Padding
 
 DROPOUT = 0.5
 """Share of the deepest features that is dropped in training, "at the end of the contracting path"."""
+
+
+def build_plain_unet(spec: ModelSpec) -> PlainUnet:
+    """Build the network that a spec describes, with random weights."""
+    return PlainUnet(
+        spec.in_channels,
+        spec.network_channels,
+        depth=spec.depth,
+        base_channels=spec.base_channels,
+        padding=spec.padding,
+        batch_norm=spec.batch_norm,
+    )
 
 
 class PlainUnet(SegmentationModel):  # type: ignore[misc]  # smp has no types

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from unetkit.foundation.errors import ConfigError, ModelError, closest
+from unetkit.models.architectures import ARCHITECTURES, DECODER_CHANNELS, DEFAULT_ENCODER, Architecture
 from unetkit.models.encoders import smp_name
 
 FORMAT_VERSION = 1
@@ -16,25 +17,11 @@ FORMAT_VERSION = 1
 A field that is added needs no new version: an older unetkit refuses the file, and a file without it gets its default.
 """
 
-Architecture = Literal["unet", "plain_unet"]
-"""A U-Net on an encoder, or the plain one of 2015."""
-
 Padding = Literal["same", "valid"]
 """Whether the convolutions of the plain U-Net pad their input with zeros, or not at all."""
 
-DEFAULT_ENCODER = "resnet34"
-
 LARGEST_CLASSES = 256
 """Masks are uint8: the class numbers are 0 to 255."""
-
-DECODER_CHANNELS = (256, 128, 64, 32, 16)
-"""Channels of the expanding path from the deepest block up, for depth 5."""
-
-UNUSED: dict[Architecture, dict[str, Any]] = {
-    "unet": {"base_channels": 64, "padding": "same", "batch_norm": False},
-    "plain_unet": {"encoder": DEFAULT_ENCODER, "decoder_channels": DECODER_CHANNELS},
-}
-"""Fields of `ModelSpec` that have no meaning for an architecture, with their defaults."""
 
 
 @dataclass(frozen=True)
@@ -216,14 +203,14 @@ class ModelSpec:
 
     def _check_architecture(self) -> None:
         """Raise a ConfigError unless the architecture exists, and no setting is given that only another one has."""
-        if self.arch not in get_args(Architecture):
-            raise ConfigError(f"There is no arch '{self.arch}'.", closest(self.arch, get_args(Architecture)))
+        if self.arch not in ARCHITECTURES:
+            raise ConfigError(f"There is no arch '{self.arch}'.", closest(self.arch, ARCHITECTURES))
         if self.padding not in get_args(Padding):
             raise ConfigError(f"There is no padding '{self.padding}'.", closest(self.padding, get_args(Padding)))
         smp_name(self.encoder)
         if self.base_channels < 1:
             raise ConfigError(f"base_channels: {self.base_channels} is not possible.", "Use 1 or more.")
-        unused = UNUSED[self.arch]
+        unused = ARCHITECTURES[self.arch].unused
         given = next((name for name, default in unused.items() if getattr(self, name) != default), None)
         if given is not None:
             raise ConfigError(f"{given} has no meaning for arch: {self.arch}.", f"Leave {given} out, or change arch.")
@@ -235,8 +222,8 @@ class ModelSpec:
         if not 0 <= self.image_head_dropout < 1:
             problem = f"image_head_dropout: {self.image_head_dropout:g} is not possible."
             raise ConfigError(problem, "Use 0 or a number below 1.")
-        if self.image_classes and self.arch == "plain_unet":
-            raise ConfigError("image_classes are not possible for plain_unet.", "Use arch: unet.")
+        if self.image_classes and not ARCHITECTURES[self.arch].has_encoder:
+            raise ConfigError(f"image_classes are not possible for {self.arch}.", "Use arch: unet.")
         if self.task == "classification" and not self.image_classes:
             raise ConfigError("A model of whole images needs image_classes.", "Name at least one.")
         if (self.image_size > 0) != bool(self.image_classes) or self.image_size % self.stride:

@@ -1,4 +1,4 @@
-"""The network: smp's U-Net on an encoder, the plain U-Net, or an encoder with an image head alone."""
+"""The network: smp's U-Net on an encoder, another architecture, or an encoder with an image head alone."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from segmentation_models_pytorch.base import SegmentationModel
 from segmentation_models_pytorch.base.heads import ClassificationHead
 from torch import Tensor, nn
 
+from unetkit.models.architectures import ARCHITECTURES
 from unetkit.models.encoders import smp_name
-from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.spec import ModelSpec
 
 
@@ -49,10 +49,6 @@ def build_image_head(encoder: nn.Module, spec: ModelSpec) -> nn.Module:
 def build_network(spec: ModelSpec) -> nn.Module:
     """Build the network that a spec describes, with random weights.
 
-    The contracting path is an encoder such as a ResNet, the expanding path doubles the resolution `depth` times and
-    concatenates the skip features of the same resolution at each step (Ronneberger et al. 2015,
-    https://arxiv.org/abs/1505.04597).
-
     Returns:
         A module that maps (N, in_channels, h, w) float32 to logits (N, network_channels, h, w); h and w are
         multiples of `spec.stride`. Its parts are `encoder`, `decoder` and `segmentation_head`; beside
@@ -60,18 +56,20 @@ def build_network(spec: ModelSpec) -> nn.Module:
         For the task "classification" it is an `ImageNetwork`.
     """
     if spec.task == "classification":
-        judge = ImageNetwork(spec)
-        _drop_unused(judge, judge.encoder, spec)
-        return judge
-    if spec.arch == "plain_unet":
-        return PlainUnet(
-            spec.in_channels,
-            spec.network_channels,
-            depth=spec.depth,
-            base_channels=spec.base_channels,
-            padding=spec.padding,
-            batch_norm=spec.batch_norm,
-        )
+        classifier = ImageNetwork(spec)
+        _drop_unused(classifier, classifier.encoder, spec)
+        return classifier
+    network: nn.Module = ARCHITECTURES[spec.arch].build(spec)
+    return network
+
+
+def build_unet(spec: ModelSpec) -> nn.Module:
+    """Build a U-Net on an encoder, with random weights.
+
+    The contracting path is an encoder such as a ResNet, the expanding path doubles the resolution `depth` times and
+    concatenates the skip features of the same resolution at each step (Ronneberger et al. 2015,
+    https://arxiv.org/abs/1505.04597).
+    """
     unet = smp.Unet(
         encoder_name=smp_name(spec.encoder),
         encoder_depth=spec.depth,

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unetkit.foundation.errors import ModelError
+from unetkit.models.architectures import ARCHITECTURES
 from unetkit.models.encoders import smp_name
 from unetkit.models.heads import Mixture, mix_outputs
 from unetkit.models.integrity import check_finite_weights, check_weights
@@ -127,8 +128,8 @@ def trained_on(weights: str) -> tuple[str, ...]:
 
 def imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
     """Return the ImageNet weights that smp offers for an encoder (downloaded once, then cached by smp)."""
-    if spec.arch == "plain_unet":
-        raise ModelError("There are no ImageNet weights of plain_unet.", "Leave `weights` out, or use arch: unet.")
+    if not ARCHITECTURES[spec.arch].has_encoder:
+        raise ModelError(f"There are no ImageNet weights of {spec.arch}.", "Leave `weights` out, or use arch: unet.")
     name = smp_name(spec.encoder)
     wanted = "imagenet" if name in smp.encoders.encoders else True  # timm's names have no choice of weights
     try:

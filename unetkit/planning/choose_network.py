@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from unetkit.models.spec import DECODER_CHANNELS
+from unetkit.models.architectures import DECODER_CHANNELS
 from unetkit.planning.choice import Choice, Network
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 from collections.abc import Sequence
 from contextlib import closing
@@ -15,6 +14,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from unetkit.backends.registry import backend_info, backend_names, is_installed, version_of
 from unetkit.foundation.console import loading
 from unetkit.foundation.names import printable
 from unetkit.io.base.contracts import ImageInfo
@@ -93,12 +93,12 @@ def describe_model(path: Path) -> dict[str, str]:
     """Return everything in the metadata of a model file by name; of the training images' digests only how many."""
     with loading():
         from unetkit.models.segmenter import hash_file, read_spec
-    from unetkit.models.spec import UNUSED
+    from unetkit.models.architectures import ARCHITECTURES
 
     spec = read_spec(path)
     facts: dict[str, str] = {}
     for name, value in dataclasses.asdict(spec).items():
-        if name in UNUSED[spec.arch]:
+        if name in ARCHITECTURES[spec.arch].unused:
             continue
         nested = value if isinstance(value, dict) else {"": value}
         for key, entry in nested.items():
@@ -123,27 +123,36 @@ def describe_machine() -> dict[str, str]:
     with loading():
         import torch
 
-    capabilities = torch.cpu.get_capabilities()
-    backends = ["torch on the CPU"]
-    devices = [f"cpu: {capabilities.get('cpu_name') or platform.processor()}, {os.cpu_count()} cores"]
+        from unetkit.inference.tuning.device import describe_device, has_bfloat16
+
+    trains = ", bfloat16 in training" if has_bfloat16() else ""
+    devices = [f"cpu: {describe_device(torch.device('cpu'))}{trains}"]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        devices.append(f"cuda:{index}: {properties.name}, {properties.total_memory / 2**30:.0f} GiB")
-    if torch.cuda.is_available():
-        backends.append(f"CUDA {torch.version.cuda}")
+        memory = f"{properties.total_memory / 2**30:.0f} GiB"
+        devices.append(f"cuda:{index}: {properties.name}, {memory}, CUDA {torch.version.cuda}")
     if torch.backends.mps.is_available():
         devices.append("mps: Apple GPU")
-        backends.append("MPS")
-    if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
-        backends.append("bfloat16 on the CPU (training)")
     return {
         "unetkit": version("unetkit"),
         "python": f"{platform.python_version()} on {platform.platform()}",
         **{name: version(name) for name in PACKAGES},
         "devices": "\n".join(devices),
-        "backends": ", ".join(backends),
+        **{f"backend {name}": describe_backend(name) for name in backend_names()},
         "built-in models": ", ".join(builtin_names()) or "none",
     }
+
+
+def describe_backend(name: str) -> str:
+    """Return which version of a backend is installed, or the command that installs it, and its precisions."""
+    info = backend_info(name)
+    if is_installed(name):
+        versions = (f"{package} {version_of(package)}".strip() for package in info.packages or ("torch",))
+        installed = ", ".join(versions)
+    else:
+        installed = f"not installed: {info.install}"
+    kinds = (f"{kind}: {', '.join(precisions)}" for kind, precisions in info.precisions.items())
+    return "\n".join((installed, *kinds))
 
 
 def facts_table(title: str, facts: dict[str, str]) -> Table:

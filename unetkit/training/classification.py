@@ -12,8 +12,9 @@ from torch import Tensor
 
 from unetkit.data.labelled import LabelledData
 from unetkit.foundation.errors import ConfigError
+from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER
 from unetkit.models.image_head import to_image_probabilities
-from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, ModelSpec
+from unetkit.models.spec import ModelSpec
 from unetkit.scoring.image_scores import EVEN, score_images
 from unetkit.training.base import NetworkModule
 from unetkit.training.freezing import Freezing

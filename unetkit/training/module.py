@@ -14,9 +14,10 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.errors import ConfigError, ModelError, closest
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.tiling.grid import round_up
+from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture
 from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.segmenter import Segmenter
-from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, ModelSpec, Padding
+from unetkit.models.spec import ModelSpec, Padding
 from unetkit.models.statistics import adapt_normalization
 from unetkit.models.weights import LoadReport, find_source
 from unetkit.scoring.image_scores import EVEN, score_images

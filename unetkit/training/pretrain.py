@@ -15,7 +15,8 @@ from torchmetrics import SumMetric
 
 from unetkit.data.unmasked import ImageData
 from unetkit.foundation.errors import ConfigError, closest
-from unetkit.models.spec import DECODER_CHANNELS, DEFAULT_ENCODER, ModelSpec
+from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER
+from unetkit.models.spec import ModelSpec
 from unetkit.training.base import NetworkModule
 from unetkit.training.corruption import Corruption, corrupt
 from unetkit.training.schedule import Schedule

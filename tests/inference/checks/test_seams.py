@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from unetkit.backends.eager import TorchBackend
+from unetkit.backends.torch import TorchBackend
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.checks.seams import Seams, default_largest, verify_seams

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from unetkit.backends.registry import backend_names, backends_in
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.tiling.options import OutputOptions, TilingOptions, parse_memory
 
@@ -79,6 +80,11 @@ def test_an_impossible_result_is_an_error(options: dict[str, Any], names: str) -
         OutputOptions(**options)
     assert names in caught.value.problem
     assert caught.value.remedy
+
+
+def test_the_help_names_the_backends_that_compute_in_int8() -> None:
+    said = str(TilingOptions.__doc__).partition("precision:")[2].partition("memory:")[0].lower()
+    assert [name for name in backend_names() if name in said] == backends_in("int8")
 
 
 def test_int8_is_possible_where_openvino_is_chosen_or_left_open() -> None:

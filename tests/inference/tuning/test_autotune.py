@@ -13,10 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from unetkit.backends import registry
+from unetkit.backends.registry import backend_info, is_known
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.tuning import autotune
-from unetkit.inference.tuning.autotune import CREATION_SECONDS, SHARE, Tuner, cache_file
+from unetkit.inference.tuning.autotune import SHARE, Tuner, cache_file
 from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.trimmed import Kept
@@ -40,7 +42,6 @@ class Clock:
         self.called: list[tuple[str, int]] = []
         self.closed: set[str] = set()
         self.seconds: Callable[[str, int], float] = lambda backend, tile: tile**2 / 1e6
-        self.creation: dict[str, float] = CREATION_SECONDS  # type: ignore[assignment]
         monkeypatch.setattr(autotune, "perf_counter", lambda: self.now)
         monkeypatch.setattr(autotune, "open_session", self.create)
         monkeypatch.setattr(autotune, "close_session", lambda name, *rest: self.closed.add(name))
@@ -48,7 +49,7 @@ class Clock:
     def create(self, name: str, *rest: Any) -> Any:
         clock = self
         self.made.append(name)
-        self.now += self.creation.get(name, 0)
+        self.now += backend_info(name).creation_seconds if is_known(name) else 0
 
         class Fake:
             device = CPU
@@ -109,7 +110,7 @@ def test_trying_takes_a_small_share_of_the_job(clock: Clock, tuner: Tuner, megap
     clock.seconds = lambda backend, tile: 2 * tile**2 / 1e6
     tuner.pixels = megapixels * 10**6
     tuner(plans(("torch", "onnxruntime", "openvino")))
-    yardstick = CREATION_SECONDS["torch"] + 2 * clock.seconds("torch", 256)  # what any estimate takes
+    yardstick = backend_info("torch").creation_seconds + 2 * clock.seconds("torch", 256)  # what any estimate takes
     assert clock.now <= max(1.1 * SHARE * 2 * megapixels, yardstick)  # a job has halos beside its pixels
     assert ("openvino" in clock.made) == (megapixels >= 40)
 
@@ -279,7 +280,7 @@ def test_a_package_that_was_installed_under_another_name_is_no_hindrance(
             raise PackageNotFoundError(name)
         return "1"
 
-    monkeypatch.setattr(autotune, "version", version)
+    monkeypatch.setattr(registry, "version", version)
     assert tuner(plans(("torch", "onnxruntime"))).backend in ("torch", "onnxruntime")
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -30,9 +32,14 @@ def test_auto_prefers_cuda_then_mps(monkeypatch: pytest.MonkeyPatch, cuda: bool,
     assert choose_device("auto").type == chosen
 
 
-def test_a_device_is_described_always_alike() -> None:
-    assert describe_device(CPU) == describe_device(CPU)
-    assert "cores" in describe_device(CPU)
+def test_a_processor_is_described_by_its_name_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was timed is remembered under it: another machine on the same network drive is another key."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "A Processor"})
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    assert describe_device(CPU) == "A Processor, 12 cores"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    monkeypatch.setattr(platform, "processor", lambda: "x86_64")
+    assert describe_device(CPU) == "x86_64, 12 cores"
 
 
 def test_resident_memory_is_at_least_what_is_held() -> None:

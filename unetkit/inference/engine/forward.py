@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetkit.backends.base import Backend, Precision
+from unetkit.backends.base import Backend
+from unetkit.backends.info import Precision
 from unetkit.foundation.errors import ConfigError, ModelError, UnetkitError
 from unetkit.inference.tiling.grid import round_up
 from unetkit.io.base.contracts import ImageInfo

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.backends.base import Backend
-from unetkit.backends.registry import CREATING, check_backend
+from unetkit.backends.registry import CREATING, backend_info, backends_in, check_backend
 from unetkit.backends.sessions import open_session
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.inference.checks.seams import Seams, default_largest, plan_windows, verify_seams
@@ -81,9 +81,12 @@ class Predictor:
         self._normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
         self._threshold = ensemble.threshold if threshold is None else threshold
         self._log = log
-        quantized = self._quantize(tiling, source)
-        if quantized is not None and not quantized.backends:
-            tiling = replace(tiling, precision="fp32", backend="openvino")
+        quantized = None
+        if tiling.precision == "int8":
+            tiling = _choose_quantizing(tiling)
+            quantized = self._quantize(tiling.backend, source)
+            if not quantized.backends:
+                tiling = replace(tiling, precision="fp32")
         self._tiling = tiling
         made = quantized.backends if quantized else []
         tuner = Tuner(ensemble, source.info.dtype, log, made, pixels * (ORIENTATIONS if tiling.tta else 1))
@@ -215,16 +218,26 @@ class Predictor:
             for segmenter in self.ensemble.segmenters
         ]
 
-    def _quantize(self, tiling: TilingOptions, source: ImageSource) -> Quantization | None:
-        """Put the models in int8 if that is asked for, and tell if it is refused."""
-        if tiling.precision != "int8":
-            return None
-        check_backend("openvino", choose_device(tiling.device), "int8")
+    def _quantize(self, backend: str, source: ImageSource) -> Quantization:
+        """Put the models on a backend in int8, and log it if that is refused."""
+        create = backend_info(backend).quantizer
+        assert create is not None, f"{backend} has int8 but no quantizer"
         with CREATING:
-            quantized = quantize_models(self.ensemble, source, self._threshold)
+            quantized = quantize_models(self.ensemble, create, source, self._threshold)
         if not quantized.backends:
             self._log(f"{quantized.why[0].upper()}{quantized.why[1:]}: fp32 instead.")
         return quantized
+
+
+def _choose_quantizing(tiling: TilingOptions) -> TilingOptions:
+    """Return options with the backend that int8 runs on.
+
+    Raises:
+        ConfigError: It is not installed, or does not know the device.
+    """
+    backend = backends_in("int8")[0] if tiling.backend == "auto" else tiling.backend
+    check_backend(backend, choose_device(tiling.device), "int8")
+    return replace(tiling, backend=backend)
 
 
 def _check_restoring(tiling: TilingOptions) -> None:

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from unetkit.foundation.errors import ConfigError
+from unetkit.backends.info import Precision
+from unetkit.backends.registry import BackendName, backend_names, backends_in, is_known
+from unetkit.foundation.errors import ConfigError, closest
 from unetkit.io.base.read_options import WHOLE, ReadOptions
 
 Output = Literal["mask", "probabilities", "labels", "classes", "attention", "restored"]
@@ -36,7 +38,7 @@ class TilingOptions:
         batch: Tiles that go through the network together; "auto" is 1 on a CPU and what memory allows on a GPU.
         device: "auto" (CUDA, else MPS, else CPU) or a torch device such as "cpu" or "cuda:1".
         backend: What runs the network; "auto" times those that are installed, once for each model and machine, unless
-            the input is too small to make up for it.
+            the input is too small to make up for it. Other packages may add backends by names of their own.
         precision: Arithmetic of the network. "auto" is fp32, and bf16 (or fp16) on CUDA. int8 needs OpenVINO,
             calibrates itself on the input, and gives way to fp32 where it changes more than 2 mask pixels in 1,000.
         memory: Bound of the memory that is used, for example "1GB": of the process on a CPU, of the device on a GPU. By
@@ -49,22 +51,25 @@ class TilingOptions:
     halo: int | None = None
     batch: int | Literal["auto"] = "auto"
     device: str = "auto"
-    backend: Literal["auto", "torch", "compile", "onnxruntime", "openvino"] = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    backend: Literal["auto", BackendName] | str = "auto"
+    precision: Literal["auto", Precision] = "auto"
     memory: str | None = None
     tta: bool = False
     skip_empty: bool = False
 
     def __post_init__(self) -> None:
-        _check_choice("backend", self.backend, ("auto", "torch", "compile", "onnxruntime", "openvino"))
-        _check_choice("precision", self.precision, ("auto", "fp32", "bf16", "fp16", "int8"))
+        if self.backend != "auto" and not is_known(self.backend):
+            known = ("auto", *backend_names())
+            raise ConfigError(f"backend: '{self.backend}' is not possible.", closest(self.backend, known))
+        _check_choice("precision", self.precision, ("auto", *get_args(Precision)))
         for name, value in (("tile", self.tile), ("batch", self.batch)):
             if value != "auto" and (not isinstance(value, int) or value < 1):
                 raise ConfigError(f"{name}: {value} is not possible.", "Use 1 or more, or 'auto'.")
         if self.memory is not None:
             parse_memory(self.memory)
-        if self.precision == "int8" and self.backend not in ("auto", "openvino"):
-            raise ConfigError(f"The backend {self.backend} does not compute in int8.", "Use --backend openvino.")
+        if self.precision == "int8" and self.backend not in ("auto", *(able := backends_in("int8"))):
+            remedy = f"Use --backend {' or '.join(able)}."
+            raise ConfigError(f"The backend {self.backend} does not compute in int8.", remedy)
 
     @property
     def memory_bytes(self) -> int | None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from math import log2
 from pathlib import Path
 from time import perf_counter
@@ -17,10 +15,10 @@ import numpy as np
 import torch
 
 from unetkit.backends.base import Backend
-from unetkit.backends.registry import PACKAGES, BackendName
+from unetkit.backends.registry import backend_info, backend_names, version_of
 from unetkit.backends.sessions import close_session, open_session
-from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.errors import UnetkitError
+from unetkit.foundation.json_cache import read_cache, write_cache
 from unetkit.foundation.user_cache import user_cache
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tuning.device import describe_device
@@ -28,13 +26,6 @@ from unetkit.inference.tuning.plan import DEFAULT_TILE, ExecutionPlan, usual_pla
 
 SHARE = 0.05
 """Share of the time of a job, as it is estimated, that trying may take, with what puts a model on a backend."""
-
-ORDER: tuple[BackendName, ...] = ("openvino", "onnxruntime", "compile", "torch")
-"""Backends in the order in which they are tried: the one that was the fastest on most machines first."""
-
-CREATION_SECONDS: dict[BackendName, float] = {"torch": 0.3, "onnxruntime": 0.6, "openvino": 2.0, "compile": 90.0}
-"""How long it takes to put a model on a backend, about: one for which there is no time is not begun with. The built-in
-model took 0.4 s on ONNX Runtime and 1.3 to 1.7 s on OpenVINO, converted anew, on two cores of an Intel Xeon."""
 
 STEP = 1.15
 """Memory that is free changes a little from run to run: tiles that are larger by less than this are not tried anew."""
@@ -114,7 +105,7 @@ class Tuner:
             uses = (
                 best is not None
                 and plan.backend == best.backend
-                and not (self.ensemble.owned and best.backend == "torch")
+                and not (self.ensemble.owned and backend_info(best.backend).takes_weights)
             )
             if plan.precision != "int8" and not uses:
                 close_session(plan.backend, self.ensemble.segmenters[0], plan.device, plan.precision)
@@ -142,23 +133,20 @@ class Tuner:
         Which tiles the memory allows changes a little from run to run: only about how large they may be counts, and not
         even that for plans that are similar.
         """
-        packages = ["torch", "unetkit", *dict.fromkeys(name for plan in plans for name in PACKAGES[plan.backend])]
+        packages = [
+            "torch",
+            "unetkit",
+            *dict.fromkeys(name for plan in plans for name in backend_info(plan.backend).packages),
+        ]
         facts = [
             describe_device(plans[0].device),
             self.ensemble.sha256,
-            *(f"{name} {_version(name)}" for name in packages),
+            *(f"{name} {version_of(name)}" for name in packages),
             *dict.fromkeys(f"{plan.backend} {plan.precision} {plan.halo}" for plan in plans),
         ]
         if not similar:
             facts.append(f"tiles of about {2 ** round(log2(max(plan.tile for plan in plans)))}")
         return hashlib.sha256("\n".join(facts).encode()).hexdigest() if self.ensemble.sha256 else ""
-
-
-def _version(package: str) -> str:
-    """Return the version of a package; "" if it came under another name, as onnxruntime-gpu does."""
-    with suppress(PackageNotFoundError):
-        return version(package)
-    return ""
 
 
 @dataclass(frozen=True)
@@ -195,11 +183,11 @@ class Found:
 
 
 def _untried(plans: list[ExecutionPlan], known: Found | None) -> list[str]:
-    """Return the names of what is to be tried: each backend, in `ORDER`, then larger tiles than the best so far."""
+    """Return the names of what is to be tried: backends, the likely fastest first, then larger tiles than the best."""
     tried = known.tried if known is not None else ()
     timed = [int(name.rpartition(" ")[2]) for name in tried if name.startswith(TILES_OF)]
     least = STEP * max(timed) if timed else DEFAULT_TILE[plans[0].device.type] + 1
-    backends = [name for name in ORDER if any(plan.backend == name for plan in plans)]
+    backends = [name for name in reversed(backend_names()) if any(plan.backend == name for plan in plans)]
     larger = [f"{TILES_OF}{size}" for size in sorted({plan.tile for plan in plans}) if size >= least]
     return [name for name in (*backends, *larger) if name not in tried]
 
@@ -231,7 +219,9 @@ class _Search:
 
     def affordable(self) -> str | None:
         """Return the next candidate for which there is time, if there is one."""
-        left = self._allowance() - self.spent() - (CREATION_SECONDS[self._best.backend] if self._backend is None else 0)
+        left = self._allowance() - self.spent()
+        if self._backend is None:
+            left -= backend_info(self._best.backend).creation_seconds
         tiles = {f"{TILES_OF}{plan.tile}" for plan in self._plans if plan.tile <= self._best.tile}
         return next((name for name in self._untried if name not in tiles and self._cost(name) <= left), None)
 
@@ -295,11 +285,11 @@ class _Search:
             plans = [self._best, self._at(self._best.backend, int(name.rpartition(" ")[2]))]
             return runs * sum(map(_pixels, plans)) / self._speed
         smallest = self._at(name, 0)
-        return CREATION_SECONDS[smallest.backend] + 2 * runs * _pixels(smallest) / self._speed
+        return backend_info(smallest.backend).creation_seconds + 2 * runs * _pixels(smallest) / self._speed
 
     def _trial_tile(self, name: str) -> int:
         """Return the largest tile, up to the usual one, with which there is time to compare two backends."""
-        left = self._allowance() - self.spent() - CREATION_SECONDS[self._at(name, 0).backend]
+        left = self._allowance() - self.spent() - backend_info(name).creation_seconds
         sizes = sorted({plan.tile for plan in self._plans if plan.tile <= self._best.tile})
         each = 2 * (1 + TIMED_RUNS) / self._speed
         return max((size for size in sizes if _pixels(self._at(name, size)) * each <= left), default=sizes[0])
@@ -327,7 +317,7 @@ def cache_file() -> Path:
 
 def _recall(key: str) -> Found | None:
     """Return what was remembered, if anything."""
-    entry: Any = _read_cache().get(key)
+    entry: Any = _read_all().get(key)
     try:
         found = Found(**{**entry, "tried": tuple(entry["tried"])})
         return found if found.tile > 0 and found.batch > 0 and found.speed > 0 else None
@@ -337,19 +327,11 @@ def _recall(key: str) -> Found | None:
 
 def _remember(key: str, found: Found) -> None:
     """Keep what was found; where that is not possible it is found again next time."""
-    if not key:
-        return
-    path = cache_file()
-    with suppress(OSError, UnetkitError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial_file(path) as partial:
-            partial.write_text(json.dumps({**_read_cache(), key: asdict(found)}, indent=1), encoding="utf-8")
+    if key:
+        write_cache(cache_file(), {**_read_all(), key: asdict(found)})
 
 
-def _read_cache() -> dict[str, Any]:
-    """Return all that is remembered: nothing if there is no file, or one that is damaged."""
-    try:
-        known = json.loads(cache_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+def _read_all() -> dict[str, Any]:
+    """Return all that is remembered."""
+    known = read_cache(cache_file())
     return known if isinstance(known, dict) else {}

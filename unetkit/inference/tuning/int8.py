@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
 import numpy as np
 import torch
 
+from unetkit.backends import int8
 from unetkit.backends.base import Backend, Probe
+from unetkit.backends.info import Quantizer
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid
 from unetkit.inference.tiling.windows import measure_plane, read_window
 from unetkit.io.base.contracts import ImageSource
+from unetkit.models.segmenter import Segmenter
 
 PROBE_TILE = 512
 """Size of the windows on which int8 is calibrated and checked, in pixels."""
@@ -35,21 +38,21 @@ class Quantization:
     why: str
 
 
-def quantize_models(ensemble: Ensemble, source: ImageSource, threshold: float) -> Quantization:
-    """Put models on OpenVINO in int8 if that changes little on an image.
+def quantize_models(
+    ensemble: Ensemble, create: Callable[[Segmenter], Quantizer], source: ImageSource, threshold: float
+) -> Quantization:
+    """Put models on a backend in int8 if that changes little on an image.
 
     Args:
         ensemble: The models.
+        create: The backend's `BackendInfo.quantizer`.
         source: The image, on some windows of which they are calibrated, and checked on others.
         threshold: Foreground probability from which a pixel is foreground.
 
     Raises:
-        ConfigError: NNCF is not installed.
+        ConfigError: A package that quantises is not installed.
         ImageError: The image does not fit the models or cannot be read.
     """
-    from unetkit.backends.graphs import quantized_file
-    from unetkit.backends.int8 import TOLERANCE, quantize, verdicts_file
-
     grid = make_grid(source.info.height, source.info.width, tile=PROBE_TILE, halo=0, stride=ensemble.stride)
     places = choose_tiles(grid, source.info.planes, CALIBRATION_WINDOWS + CHECK_WINDOWS)
     checked = places[::2][:CHECK_WINDOWS]
@@ -69,16 +72,16 @@ def quantize_models(ensemble: Ensemble, source: ImageSource, threshold: float) -
     done = []
     files = []
     for i, segmenter in enumerate(ensemble.segmenters):
-        file = quantized_file(segmenter)
-        done.append(quantize(segmenter, partial(probes, calibrated, i), probes(checked, i), threshold, file))
-        if file is not None and done[-1].remembered:
-            files.append(str(verdicts_file(file)))
+        quantizer = create(segmenter)
+        done.append(int8.quantize(segmenter, quantizer, partial(probes, calibrated, i), probes(checked, i), threshold))
+        if quantizer.file is not None and done[-1].remembered:
+            files.append(str(int8.verdicts_file(quantizer.file)))
     worst = max(result.changed for result in done)
     before = f", as found before on an image like it (delete {' and '.join(files)} to check again)" if files else ""
     backends = [result.backend for result in done if result.backend is not None]
     if len(backends) == len(done):
         return Quantization(backends, f"int8 changes {worst:.1e} of the mask pixels{before}")
-    return Quantization([], f"int8 would change {worst:.1e} of the mask pixels, more than {TOLERANCE:g}{before}")
+    return Quantization([], f"int8 would change {worst:.1e} of the mask pixels, more than {int8.TOLERANCE:g}{before}")
 
 
 def choose_tiles(grid: TileGrid, planes: int, count: int) -> list[tuple[int, Tile]]:

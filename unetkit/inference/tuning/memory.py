@@ -13,29 +13,13 @@ from torch import Tensor, UntypedStorage, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from unetkit.backends.base import DTYPES, Precision
-from unetkit.backends.registry import BackendName
+from unetkit.backends.base import DTYPES
+from unetkit.backends.info import Precision
+from unetkit.backends.registry import backend_info
 from unetkit.inference.engine.pipeline import IN_FLIGHT, QUEUED_BATCHES
 from unetkit.inference.tiling.grid import make_grid
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.models.trimmed import Kept, trim
-
-OVERHEAD: dict[BackendName, tuple[float, float]] = {
-    "torch": (1.0, 1.8),
-    "compile": (2.0, 3.0),
-    "onnxruntime": (2.4, 3.0),
-    "openvino": (1.15, 3.3),
-}
-"""Memory for features, in sizes of those that PyTorch has together, and for weights, in sizes of the weights. With
-these no run of a U-Net on ResNet-18 or 34 was measured above its bound on a CPU; those of "compile" are guesses."""
-
-RUNTIME_BYTES: dict[BackendName, int] = {
-    "torch": 0,
-    "compile": 3 * 10**8,
-    "onnxruntime": 0,
-    "openvino": 10**7,
-}
-"""Memory of a backend's own code; of OpenVINO that of what converts a model."""
 
 SINK_ROWS = 1024
 """Rows of the output that wait to be encoded, at most."""
@@ -54,7 +38,7 @@ class Footprint:
         predicted: Bytes of a predicted pixel.
         halo: Context around a tile, in pixels.
         stride: Of the networks.
-        owned: Whether the models may be changed, so that PyTorch needs no copy of their weights.
+        owned: Whether the models may be changed, so that a backend that takes their weights needs no copy.
     """
 
     features: Callable[[int, bool], int]
@@ -66,14 +50,15 @@ class Footprint:
     stride: int
     owned: bool
 
-    def network(self, backend: BackendName, tile: int, batch: int) -> int:
-        """Return the bytes that the network takes for windows of this size."""
-        copies = OVERHEAD[backend][1]
-        if self.owned and backend in ("torch", "compile"):
+    def network(self, backend: str, tile: int, batch: int) -> int:
+        """Return the bytes that the network takes on a backend for windows of this size."""
+        info = backend_info(backend)
+        copies = info.weight_overhead
+        if self.owned and info.takes_weights:
             copies -= 1
-        whole = backend == "compile"  # it is, of tiles at the border
-        features = feature_bytes(self.features(tile, whole), backend, self.precision) * batch
-        return int(features + copies * self.weights + RUNTIME_BYTES[backend])
+        window = self.features(tile, info.computes_whole_at_border)
+        features = feature_bytes(window, backend, self.precision) * batch
+        return int(features + copies * self.weights + info.runtime_bytes)
 
     def pipeline(self, tile: int, batch: int, height: int, width: int) -> int:
         """Return the bytes of windows and bands that are in the pipeline for an image of this size."""
@@ -85,10 +70,10 @@ class Footprint:
         return batches * batch * window * (self.pixel + self.predicted) + rows * self.predicted
 
 
-def feature_bytes(features: int, backend: BackendName, precision: Precision) -> int:
+def feature_bytes(features: int, backend: str, precision: Precision) -> int:
     """Return the bytes that a backend takes for features of so many bytes in float32."""
     itemsize = 1 if precision == "int8" else DTYPES[precision].itemsize
-    return int(features * itemsize / 4 * OVERHEAD[backend][0])
+    return int(features * itemsize / 4 * backend_info(backend).feature_overhead)
 
 
 def measure_features(network: nn.Module, channels: int, window: tuple[int, int], kept: Kept) -> int:

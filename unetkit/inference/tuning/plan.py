@@ -9,8 +9,8 @@ from functools import cache
 
 import torch
 
-from unetkit.backends.base import Precision
-from unetkit.backends.registry import PRECISIONS, BackendName, check_backend, is_installed
+from unetkit.backends.info import Precision
+from unetkit.backends.registry import USUAL, backend_info, backends_in, check_backend, is_installed
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Kind, layout
@@ -24,23 +24,13 @@ TILES = (256, 384, 512, 768, 1024, 1280, 1536, 1664, 1792, 1920, 2048, 2304, 256
 """Sizes of tiles that "auto" chooses from."""
 
 DEFAULT_TILE = {"cuda": 2048, "mps": 1024, "cpu": 1024}
-"""Size of tiles, by kind of device, where nothing is timed ..."""
-
-OPENVINO_TILE = 3072
-"""... and of OpenVINO, which unlike PyTorch on a CPU is as fast with larger ones."""
+"""Size of tiles, by kind of device, where nothing is timed and the backend names none of its own."""
 
 BATCHES = {"cuda": (16, 8, 4, 2, 1), "mps": (4, 2, 1), "cpu": (1,)}
 """Batches that "auto" chooses from, by kind of device: a core computes one window as fast as several."""
 
 LARGEST_BATCH_PIXELS = 4096 * 4096
 """Pixels of a batch from which on a GPU gains nothing by more."""
-
-CANDIDATES: dict[str, tuple[BackendName, ...]] = {
-    "cpu": ("torch", "onnxruntime", "openvino"),
-    "cuda": ("torch", "compile"),
-    "mps": ("torch",),
-}
-"""Backends that "auto" times, by kind of device; on a CPU compiling takes longer than it gains."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ class ExecutionPlan:
     """
 
     device: torch.device
-    backend: BackendName
+    backend: str
     precision: Precision
     tile: int
     halo: int
@@ -183,20 +173,22 @@ def _choose_precision(tiling: TilingOptions, device: torch.device, kind: Kind) -
         return tiling.precision
     if kind == "restored":  # 16 bits hold fewer levels than many images have
         return "fp32"
-    if device.type == "cuda" and tiling.backend in ("auto", "torch", "compile"):
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if device.type == "cuda":
+        half: Precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        if tiling.backend == "auto" or tiling.backend in backends_in(half, device.type):
+            return half
     return "fp32"
 
 
-def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Precision) -> list[BackendName]:
+def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Precision) -> list[str]:
     """Return the backends that come into question."""
     if tiling.backend != "auto":
         check_backend(tiling.backend, device, precision)
         return [tiling.backend]
-    able = [name for name in PRECISIONS if precision in PRECISIONS[name].get(device.type, ())]
-    chosen = [name for name in able if name in CANDIDATES[device.type] and is_installed(name)]
+    able = backends_in(precision, device.type)
+    chosen = [name for name in able if device.type in backend_info(name).candidate_on and is_installed(name)]
     if not chosen:
-        check_backend(able[0] if able else "torch", device, precision)
+        check_backend(able[0] if able else USUAL, device, precision)
     return chosen
 
 
@@ -230,7 +222,7 @@ def _fitting(
     for backend, batch in {(plan.backend, plan.batch) for plan in plans}:
         by_tile = [plan for plan in plans if (plan.backend, plan.batch) == (backend, batch)]
         fitting.update(by_tile[: bisect_right(by_tile, free, key=need)])  # measuring takes time: not for all
-    found: set[tuple[BackendName, int]] = set()
+    found: set[tuple[str, int]] = set()
     for plan in plans:
         large = plan.batch > 1 and plan.batch * plan.tile**2 > LARGEST_BATCH_PIXELS and tiling.batch == "auto"
         if plan in fitting and not large and (plan.backend, plan.tile) not in found:
@@ -249,7 +241,7 @@ def _fitting(
 def usual_plan(plans: list[ExecutionPlan]) -> ExecutionPlan:
     """Return the plan that is taken without trying: of PyTorch, which takes no time to begin, with a usual tile."""
     names = [plan.backend for plan in plans]
-    own = [plan for plan in plans if plan.backend == ("torch" if "torch" in names else names[0])]
-    largest = OPENVINO_TILE if own[0].backend == "openvino" else DEFAULT_TILE[own[0].device.type]
+    own = [plan for plan in plans if plan.backend == (USUAL if USUAL in names else names[0])]
+    largest = backend_info(own[0].backend).largest_tile or DEFAULT_TILE[own[0].device.type]
     usual = [plan for plan in own if plan.tile <= largest] or own[:1]
     return max(usual, key=lambda plan: plan.tile)

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from backend_cases import as_from_a_file, make_layers, make_windows
+from backend_cases import as_from_a_file, make_layers
 
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.zoo import builtin_folder
 
 pytest.importorskip("openvino")
 
-from unetkit.backends import graphs, openvino
-from unetkit.backends.graphs import converted_file, quantized_file
-from unetkit.backends.openvino import OpenVinoBackend, graph_of
+from unetkit.backends import openvino_backend, openvino_graphs
+from unetkit.backends.openvino_backend import OpenVinoBackend, graph_of
+from unetkit.backends.openvino_graphs import converted_file, quantized_file
+from unetkit.testing.backend_inputs import make_windows
 
 KEPT = (slice(0, 64), slice(8, 40))
 
@@ -40,7 +41,7 @@ def test_a_model_is_converted_once_and_predicts_the_same_afterwards(
 ) -> None:
     windows = make_windows(batch=1, size=(64, 64), dtype=torch.uint8)
     first = OpenVinoBackend(segmenter, "fp32")(*windows, KEPT).clone()
-    monkeypatch.setattr(openvino, "convert", never)
+    monkeypatch.setattr(openvino_backend, "convert", never)
     assert torch.equal(OpenVinoBackend(segmenter, "fp32")(*windows, KEPT), first)
 
 
@@ -62,7 +63,7 @@ def test_a_model_that_never_was_a_file_is_not_kept(tmp_path: Path, segmenter: Se
 
 
 def test_only_the_newest_graphs_stay(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs, "KEPT", 1)
+    monkeypatch.setattr(openvino_graphs, "KEPT", 1)
     graph_of(segmenter)
     first = converted_file(segmenter)
     segmenter.sha256 = "b" * 64

@@ -1,0 +1,53 @@
+"""The networks that a model can be, by name: how each is built, and which fields of a spec it does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+Architecture = Literal["unet", "plain_unet"]
+"""A U-Net on an encoder, or the plain one of 2015."""
+
+DEFAULT_ENCODER = "resnet34"
+
+DECODER_CHANNELS = (256, 128, 64, 32, 16)
+"""Channels of the expanding path from the deepest block up, for depth 5."""
+
+
+@dataclass(frozen=True)
+class ArchitectureInfo:
+    """One kind of network.
+
+    Attributes:
+        builder: "module:function". The function takes a `ModelSpec` and returns the network with random weights, which
+            maps (N, in_channels, h, w) float32 to logits (N, network_channels, h, w). The module imports PyTorch, so it
+            is imported when a network is built.
+        has_encoder: Whether the contracting path is an encoder of segmentation-models-pytorch. Only such a network has
+            ImageNet weights and classes of whole images.
+        unused: Fields of `ModelSpec` that have no meaning for it, with their defaults.
+    """
+
+    builder: str
+    has_encoder: bool
+    unused: Mapping[str, Any]
+
+    def build(self, spec: Any) -> Any:
+        """Return the network of a `ModelSpec`, an `nn.Module`."""
+        module, _, function = self.builder.partition(":")
+        return getattr(import_module(module), function)(spec)
+
+
+ARCHITECTURES: dict[Architecture, ArchitectureInfo] = {
+    "unet": ArchitectureInfo(
+        builder="unetkit.models.unet:build_unet",
+        has_encoder=True,
+        unused={"base_channels": 64, "padding": "same", "batch_norm": False},
+    ),
+    "plain_unet": ArchitectureInfo(
+        builder="unetkit.models.plain_unet:build_plain_unet",
+        has_encoder=False,
+        unused={"encoder": DEFAULT_ENCODER, "decoder_channels": DECODER_CHANNELS},
+    ),
+}
