@@ -28,6 +28,7 @@ from unetkit.data.pairs import Pair, find_pairs
 from unetkit.data.split import split_fraction
 from unetkit.io.base.contracts import match_channels
 from unetkit.models.segmenter import Segmenter, load_model
+from unetkit.scoring import instances
 from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.training.fit import fit
 from unetkit.training.run import RunResult
@@ -135,7 +136,7 @@ def average_precision(model: Segmenter, pairs: Sequence[Pair]) -> float:
         pixels, truth = load_pair(pair)
         pixels = match_channels(pixels, model.spec.in_channels, pair.name)
         counts += match_instances(predict_tiled(pixels, model, axes="CYX", output="labels"), truth)
-    return counts.scores.ap[0]
+    return instances.average_precision(counts, 0)
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:

@@ -28,18 +28,18 @@ from unetkit.data.loading import load_pair
 from unetkit.data.objects import to_objects
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.inference.engine.ensemble import gather_models
-from unetkit.inference.engine.forward import LARGEST_HEIGHT
 from unetkit.inference.run.predictor import Predictor, log_nothing
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import match_channels
 from unetkit.models.segmenter import Segmenter
 from unetkit.postprocess.components import CONNECTED
-from unetkit.postprocess.distances import BY_DISTANCE
-from unetkit.postprocess.heights import by_height
 from unetkit.postprocess.labels import Labels
 from unetkit.postprocess.method import Method
-from unetkit.scoring.instances import InstanceCounts, match_instances
+from unetkit.postprocess.parts import LARGEST_PREDICTED
+from unetkit.postprocess.predicted_distance import by_predicted_distance
+from unetkit.postprocess.split_by_distance import BY_DISTANCE
+from unetkit.scoring.instances import InstanceCounts, average_precision, match_instances
 
 KERNELS = {"none": (1,), "3": (1, 2, 1), "5": (1, 4, 6, 4, 1)}
 """Smoothing along each axis, by its width in pixels."""
@@ -79,7 +79,7 @@ def degrade(heights: NDArray[np.float32], sigma: float, noise: float, rng: np.ra
     blurred = cv2.GaussianBlur(heights, (0, 0), sigma) if sigma else heights
     rough = cv2.GaussianBlur(rng.normal(size=heights.shape).astype(np.float32), (0, 0), NOISE_SIGMA)
     noisy = blurred + noise * rough / max(float(rough.std()), 1e-6)
-    return np.rint(np.clip(noisy, 0, 1) * LARGEST_HEIGHT).astype(np.uint8)
+    return np.rint(np.clip(noisy, 0, 1) * LARGEST_PREDICTED).astype(np.uint8)
 
 
 def ideal_cases(pairs: Sequence[Pair], sigma: float, noise: float) -> Iterator[Case]:
@@ -147,7 +147,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--tta", action="store_true", help="predict in 8 orientations")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--smoothing", default="none,3,5", help=f"of {', '.join(KERNELS)}")
-    parser.add_argument("--neck", type=parse_numbers, default=[0.8, 1.0])
+    parser.add_argument("--saddle", type=parse_numbers, default=[0.8, 1.0])
     parser.add_argument("--depth", type=parse_numbers, default=[0.05, 0.075, 0.1, 0.125, 0.15])
     parser.add_argument("--confidence", type=parse_numbers, default=[0.0, 0.4, 0.5, 0.6])
     parser.add_argument("--threshold", type=parse_numbers, help="foreground probabilities; the model's by default")
@@ -168,18 +168,18 @@ def main(args: list[str] | None = None) -> None:
         cases = list(predicted_cases(pairs, model, TilingOptions(device=options.device, tta=options.tta)))
     print(f"{len(cases)} images, {sum(len(np.unique(case.truth)) - 1 for case in cases)} objects")
     methods = {"connected": CONNECTED, "by distance": BY_DISTANCE}
-    constants = product(options.smoothing.split(","), options.neck, options.depth, options.confidence)
-    for smoothing, neck, depth, confidence in constants:
-        name = f"smoothing {smoothing:4} neck {neck:<4g} depth {depth:<5g} confidence {confidence:<4g}"
-        methods[name] = by_height(confidence, np.array(KERNELS[smoothing], np.float32), neck, depth)
+    constants = product(options.smoothing.split(","), options.saddle, options.depth, options.confidence)
+    for smoothing, saddle, depth, confidence in constants:
+        name = f"smoothing {smoothing:4} saddle {saddle:<4g} depth {depth:<5g} confidence {confidence:<4g}"
+        methods[name] = by_predicted_distance(confidence, np.array(KERNELS[smoothing], np.float32), saddle, depth)
     found = {
-        f"{name:53} threshold {threshold:g}": score(cases, method, threshold, options.min_size)
+        f"{name:55} threshold {threshold:g}": score(cases, method, threshold, options.min_size)
         for (name, method), threshold in product(methods.items(), thresholds)
     }
     if options.model is not None:
         found |= {f"cut as the truth is: threshold {t:g}": score_perfect_cuts(cases, t) for t in thresholds}
-    for name, counts in sorted(found.items(), key=lambda item: item[1].scores.ap[0]):
-        print(f"{name}: {counts.scores.ap[0]:.4f} ({counts.matches[0]} right of {counts.predicted})")
+    for name, counts in sorted(found.items(), key=lambda item: average_precision(item[1], 0)):
+        print(f"{name}: {average_precision(counts, 0):.4f} ({counts.matches[0]} right of {counts.predicted})")
 
 
 def spread(pairs: Sequence[Pair], limit: int | None) -> list[Pair]:

@@ -20,6 +20,7 @@ from unetkit.inference.tiling.grid import round_up
 from unetkit.inference.tiling.windows import measure_plane
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import match_channels
+from unetkit.models.masks import to_mask
 from unetkit.models.statistics import Statistics
 
 ROI = 512
@@ -71,10 +72,8 @@ class Job:
     def write(self, logits: torch.Tensor, result: Path) -> None:
         """Turn a network's output (channels, H, W) into a mask and write it."""
         logits = logits[: self.segmenter.spec.out_channels]
-        if len(logits) == 1:
-            mask = (logits[0].sigmoid() >= self.segmenter.spec.threshold).to(torch.uint8) * 255
-        else:
-            mask = logits.argmax(0).to(torch.uint8)
+        probabilities = logits.sigmoid() if len(logits) == 1 else logits
+        mask = to_mask(probabilities, self.segmenter.spec.threshold).to(torch.uint8) * (255 if len(logits) == 1 else 1)
         layout: dict[str, Any] = {"tile": (512, 512), "compression": "zlib", "compressionargs": {"level": 1}}
         tifffile.imwrite(result, mask.cpu().numpy(), **layout)
 

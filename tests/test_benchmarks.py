@@ -231,7 +231,7 @@ def test_constants_of_instances_are_compared_from_the_command_line(
     import instances
 
     write_dataset(tmp_path, 2, 96, seed=0)
-    grid = ["--data", str(tmp_path), "--smoothing", "3", "--neck", "1", "--depth", "0.1,0.9", "--confidence", "0,0.3"]
+    grid = ["--data", str(tmp_path), "--smoothing", "3", "--saddle", "1", "--depth", "0.1,0.9", "--confidence", "0,0.3"]
     instances.main([*grid, "--degrade", "0.5", "--noise", "0.01"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("2 images, ")

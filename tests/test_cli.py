@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,34 +16,6 @@ from unetkit.cli import TRAINING_SUMMARIES, VERBS, main
 from unetkit.commandline.calling import call
 from unetkit.foundation.errors import UnetkitError
 from unetkit.foundation.synthetic import make_cells
-
-HELPS = [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)]
-
-
-@pytest.mark.parametrize("arguments", HELPS, ids=" ".join)
-def test_help_is_quick_because_it_imports_no_torch(arguments: list[str]) -> None:
-    program = (
-        "import sys, time; start = time.monotonic()\n"
-        f"from unetkit.cli import main; code = main({arguments!r}); seconds = time.monotonic() - start\n"
-        "heavy = {'torch', 'lightning', 'albumentations', 'matplotlib', 'numpy'} & set(sys.modules)\n"
-        "print('HEAVY', heavy, 'SECONDS', seconds, file=sys.stderr); sys.exit(code)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0
-    assert "HEAVY set() SECONDS" in done.stderr
-    assert len(done.stdout) > 5
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["segment", "--help"]], ids=" ".join)
-def test_help_answers_within_half_a_second_of_processor_time(arguments: list[str]) -> None:
-    """The best of three, in processor time, so that other work on the machine does not count."""
-    seconds = []
-    for _ in range(3):
-        before = os.times()
-        subprocess.run([sys.executable, "-m", "unetkit", *arguments], capture_output=True, check=True, timeout=60)
-        after = os.times()
-        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
-    assert min(seconds) < 0.5
 
 
 def test_without_arguments_every_verb_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

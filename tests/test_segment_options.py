@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -280,9 +281,17 @@ def test_empty_tiles_are_skipped_counted_and_drawn(here: Path, segment: Callable
 
 
 def test_seams_are_verified(segment: Callable[..., str], image: NDArray[np.uint8]) -> None:
-    said = segment("in.tif", "out.tif", "--verify-seams", *SMALL_TILES)
-    assert "mask pixels" in said
-    assert "of 16 pixels of context" in said or "instead of 16" in said
+    pattern = (
+        r"([\d,]+) of [\d,]+ mask pixels .* in 8 tiles differ from a pass with 64 instead of (\d+) pixels of context"
+    )
+    changed = {}
+    for halo in ("0", "16"):
+        said = segment("in.tif", "out.tif", "--overwrite", "--verify-seams", "--halo", halo, *SMALL_TILES)
+        found = re.search(pattern, said)
+        assert found is not None, said
+        assert found[2] == halo
+        changed[halo] = int(found[1].replace(",", ""))
+    assert changed["0"] > 20 * changed["16"], "without a halo there are seams"
     assert "there are no seams" in segment("in.tif", "whole.tif", "--verify-seams")
 
 

@@ -24,6 +24,7 @@ from unetkit.io.files import open_image
 from unetkit.models.segmenter import load_model
 from unetkit.report.overview import overview_picture
 from unetkit.report.pictures import labels_picture
+from unetkit.scoring.table import PIXEL_SCORES
 
 TRAINING_IMAGES = 32
 TRAINING_SIZE = 384
@@ -42,6 +43,9 @@ BESIDE = 1.5
 
 TISSUE = 15.0
 """Seconds kept for the stained tissue at the end."""
+
+DRAWN = ("dice", "iou", "precision", "recall", "boundary_f1")
+"""Scores in the picture."""
 
 MARKER = ".unetkit-demo"
 """File that tells an earlier demo, which may be replaced, from a folder of the user's."""
@@ -176,11 +180,7 @@ def _draw(
         curve,
         f"{image.size / 1e6:.1f} megapixels that the model never saw: Dice {pooled['dice']:.3f}",
         {
-            "Dice": f"{pooled['dice']:.4f}",
-            "IoU": f"{pooled['iou']:.4f}",
-            "Precision": f"{pooled['precision']:.4f}",
-            "Recall": f"{pooled['recall']:.4f}",
-            "Boundary F1 (2 px)": f"{pooled['boundary_f1']:.4f}",
+            **{score.heading_within(2): f"{pooled[score.name]:.4f}" for score in PIXEL_SCORES if score.name in DRAWN},
             "Cells": f"{labels.max():,}",
             "Trained on": f"{TRAINING_IMAGES} images",
             "All in all": duration,

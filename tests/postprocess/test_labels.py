@@ -1,4 +1,4 @@
-"""Objects of masks, with and without heights, against whole-image references and across tiles and bands."""
+"""Objects of masks, with and without a distance map, against whole-image references and across tiles and bands."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from unetkit.postprocess.components import CONNECTED
-from unetkit.postprocess.distances import BY_DISTANCE
-from unetkit.postprocess.heights import by_height
 from unetkit.postprocess.labels import Labels
 from unetkit.postprocess.method import Method
+from unetkit.postprocess.predicted_distance import by_predicted_distance
+from unetkit.postprocess.split_by_distance import BY_DISTANCE
 
-BY_HEIGHT = by_height(0)
-METHODS = {"connected": CONNECTED, "distance": BY_DISTANCE, "height": BY_HEIGHT}
+PREDICTED = by_predicted_distance(0)
+METHODS = {"connected": CONNECTED, "distance": BY_DISTANCE, "predicted": PREDICTED}
 
 
 def label(bands: list[NDArray[np.uint8]], height: int, method: Method, **choices: object) -> NDArray[np.uint16]:
@@ -33,22 +33,22 @@ def smooth_noise(height: int, width: int, sigma: float, seed: int) -> NDArray[np
 
 
 def random_plane(height: int, width: int, seed: int, sigma: float = 3) -> NDArray[np.uint8]:
-    """Return a mask of touching blobs and random heights (2, height, width)."""
+    """Return a mask of touching blobs and a random distance map (2, height, width)."""
     mask = smooth_noise(height, width, sigma, seed) > -0.3
-    heights = np.clip(smooth_noise(height, width, sigma / 2, seed + 1) * 60 + 120, 1, 255)
-    return np.stack([mask * 255, mask * heights]).astype(np.uint8)
+    predicted = np.clip(smooth_noise(height, width, sigma / 2, seed + 1) * 60 + 120, 1, 255)
+    return np.stack([mask * 255, mask * predicted]).astype(np.uint8)
 
 
-def cone(height: int, width: int, *summits: tuple[int, int], radius: int = 12) -> NDArray[np.uint8]:
-    """Return discs (2, height, width) whose heights fall from 1 at each summit to 0 at the border."""
+def cone(height: int, width: int, *peaks: tuple[int, int], radius: int = 12) -> NDArray[np.uint8]:
+    """Return discs (2, height, width) whose predicted distances fall from 1 at each peak to 0 at the border."""
     grid = np.mgrid[:height, :width]
-    distances = np.stack([np.hypot(grid[0] - y, grid[1] - x) for y, x in summits]).min(0)
-    heights = np.clip(1 - distances / radius, 0, 1)
+    distances = np.stack([np.hypot(grid[0] - y, grid[1] - x) for y, x in peaks]).min(0)
+    predicted = np.clip(1 - distances / radius, 0, 1)
     mask = distances < radius
-    return np.stack([mask * 255, mask * np.maximum(heights * 255, 1)]).astype(np.uint8)
+    return np.stack([mask * 255, mask * np.maximum(predicted * 255, 1)]).astype(np.uint8)
 
 
-def count(plane: NDArray[np.uint8], method: Method = BY_HEIGHT) -> int:
+def count(plane: NDArray[np.uint8], method: Method = PREDICTED) -> int:
     return Labels([plane], plane.shape[1], method=method).count
 
 
@@ -75,7 +75,7 @@ def test_labels_depend_on_neither_tiles_nor_bands(
     np.testing.assert_array_equal(label(bands, size[0], METHODS[name], tile=tile), expected)
 
 
-@pytest.mark.parametrize("name", ["distance", "height"])
+@pytest.mark.parametrize("name", ["distance", "predicted"])
 def test_a_plane_of_many_tiles_is_labelled_as_one(name: str) -> None:
     plane = random_plane(300, 400, 5)
     whole = label([plane], 300, METHODS[name], tile=(300, 400))
@@ -101,9 +101,9 @@ def test_every_pixel_of_the_mask_and_no_other_has_a_label_and_an_object_is_conne
 
 
 @pytest.mark.parametrize("tile", [(64, 64), (16, 10)])
-def test_touching_discs_with_two_summits_are_two_objects(tile: tuple[int, int]) -> None:
+def test_touching_discs_with_two_peaks_are_two_objects(tile: tuple[int, int]) -> None:
     plane = cone(40, 60, (20, 20), (20, 38))
-    labels = label([plane], 40, BY_HEIGHT, tile=tile)
+    labels = label([plane], 40, PREDICTED, tile=tile)
     assert skimage.measure.label(plane[0] > 0).max() == 1
     assert labels.max() == 2
     assert labels[20, 20] != labels[20, 38]
@@ -111,26 +111,27 @@ def test_touching_discs_with_two_summits_are_two_objects(tile: tuple[int, int]) 
     assert abs(int(areas[0]) - int(areas[1])) < 30
 
 
-def test_discs_that_have_no_neck_are_told_apart_by_height_alone() -> None:
+def test_cells_without_a_waist_are_split_by_the_predicted_distance_map_alone() -> None:
     """A rectangle of two cells: the distance to the background has one ridge."""
-    heights = np.abs(np.sin(np.arange(60) / 60 * 2 * np.pi))[None] * np.sin((np.arange(20) + 0.5) / 20 * np.pi)[:, None]
-    plane = np.stack([np.full((20, 60), 255), np.maximum(heights * 255, 1)]).astype(np.uint8)
+    along, across = np.abs(np.sin(np.arange(60) / 60 * 2 * np.pi)), np.sin((np.arange(20) + 0.5) / 20 * np.pi)
+    predicted = along[None] * across[:, None]
+    plane = np.stack([np.full((20, 60), 255), np.maximum(predicted * 255, 1)]).astype(np.uint8)
     plane = np.pad(plane, ((0, 0), (5, 5), (5, 5)))
     assert count(plane[:1], BY_DISTANCE) == 1
     assert count(plane) == 2
 
 
-def test_one_summit_is_one_object_even_if_its_outline_has_a_neck() -> None:
+def test_one_peak_is_one_object_even_if_its_outline_has_a_waist() -> None:
     plane = cone(60, 80, (30, 20), (30, 42), radius=13)
-    heights = 255 * (1 - np.hypot(*(np.mgrid[:60, :80] - np.array([30, 31])[:, None, None])) / 60)
-    plane[1] = np.where(plane[0] > 0, heights, 0)
+    predicted = 255 * (1 - np.hypot(*(np.mgrid[:60, :80] - np.array([30, 31])[:, None, None])) / 60)
+    plane[1] = np.where(plane[0] > 0, predicted, 0)
     assert count(plane[:1], BY_DISTANCE) == 2
     assert count(plane) == 1
 
 
-def test_a_plain_at_full_height_is_one_object() -> None:
+def test_a_plateau_of_the_largest_distance_is_one_object() -> None:
     plane = np.pad(np.full((2, 90, 120), 255, np.uint8), ((0, 0), (4, 4), (4, 4)))
-    assert len(np.unique(label([plane], 98, BY_HEIGHT, tile=(20, 30)))) == 2
+    assert len(np.unique(label([plane], 98, PREDICTED, tile=(20, 30)))) == 2
 
 
 def test_noise_does_not_split() -> None:
@@ -140,12 +141,12 @@ def test_noise_does_not_split() -> None:
     raw = plane[1].astype(int)
     inside = plane[0] > 0
     neighbours = [np.roll(raw, step, axis) for axis in (0, 1) for step in (-1, 1)]
-    summits = np.logical_and.reduce([raw > neighbour for neighbour in neighbours]) & inside
-    assert summits.sum() > 20
+    peaks = np.logical_and.reduce([raw > neighbour for neighbour in neighbours]) & inside
+    assert peaks.sum() > 20
     assert count(plane) == 1
 
 
-def test_a_deep_valley_splits_whatever_the_size_of_the_object() -> None:
+def test_a_deep_saddle_splits_whatever_the_size_of_the_object() -> None:
     for radius in (4, 12, 40):
         side = 4 * radius
         plane = cone(
@@ -166,11 +167,11 @@ def test_small_objects_are_left_out_and_the_numbers_have_no_gaps(method: Method)
 
 
 @pytest.mark.parametrize("tile", [(64, 64), (16, 10)])
-def test_objects_with_low_summits_are_left_out_wherever_tiles_cut_them(tile: tuple[int, int]) -> None:
+def test_objects_with_low_peaks_are_left_out_wherever_tiles_cut_them(tile: tuple[int, int]) -> None:
     plane = cone(40, 60, (20, 15), (20, 44))
     plane[1, :, 30:] = (plane[1, :, 30:] * 0.4).astype(np.uint8)
     plane[1] = np.where(plane[0] > 0, np.maximum(plane[1], 1), 0)
-    found = {sure: label([plane], 40, by_height(sure), tile=tile) for sure in (0.0, 0.3, 0.5, 1.0)}
+    found = {sure: label([plane], 40, by_predicted_distance(sure), tile=tile) for sure in (0.0, 0.3, 0.5, 1.0)}
     assert [labels.max() for labels in found.values()] == [2, 2, 1, 0]
     assert not found[0.5][:, 30:].any()
     np.testing.assert_array_equal(found[0.5][:, :30], found[0.0][:, :30])
@@ -201,4 +202,4 @@ def test_labels_are_as_wide_as_the_count_of_the_whole_stack_asks_for() -> None:
 
 def test_a_band_that_crosses_into_the_next_plane_is_refused() -> None:
     with pytest.raises(ValueError, match="3 rows below its plane"):
-        Labels([np.zeros((2, 13, 5), np.uint8)], 10, method=BY_HEIGHT)
+        Labels([np.zeros((2, 13, 5), np.uint8)], 10, method=PREDICTED)

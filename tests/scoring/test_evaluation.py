@@ -19,8 +19,9 @@ from unetkit.foundation.errors import ConfigError, DataError, ImageError, Output
 from unetkit.foundation.synthetic import make_cells
 from unetkit.scoring.evaluation import evaluate
 from unetkit.scoring.instances import match_instances
+from unetkit.scoring.pixels import count_pixels, dice
 from unetkit.scoring.result import Evaluation
-from unetkit.scoring.scores import count_pixels
+from unetkit.scoring.table import instance_scores, pixel_scores
 
 EM_LABELS = Path(__file__).parents[2] / "../shared/data/em/train-labels.tif"
 
@@ -66,8 +67,8 @@ def test_folders_are_paired_by_stem_and_scored(folders: tuple[Path, Path]) -> No
     expected = [count_pixels(disc(25, 30 + i), disc(25, 30)) for i in range(3)]
     assert [row.counts for row in result.rows] == expected
     assert result.rows[0].scores.dice == 1
-    assert result.mean.dice == pytest.approx(np.mean([counts.dice for counts in expected]))
-    assert result.pooled == (expected[0] + expected[1] + expected[2]).scores
+    assert result.mean.dice == pytest.approx(np.mean([dice(counts) for counts in expected]))
+    assert result.pooled == pixel_scores(expected[0] + expected[1] + expected[2])
 
 
 def test_two_files_need_not_have_the_same_name(folders: tuple[Path, Path]) -> None:
@@ -249,8 +250,8 @@ def test_objects_are_scored_beside_the_pixels(labels: tuple[Path, Path]) -> None
     expected = [match_instances(np.roll(truth, 2, axis=1), truth) for truth in truths]
     assert [row.instances for row in result.rows] == expected
     assert result.instances is not None
-    assert result.instances.pooled == (expected[0] + expected[1] + expected[2]).scores
-    assert result.instances.mean.pq == pytest.approx(np.mean([counts.scores.pq for counts in expected]))
+    assert result.instances.pooled == instance_scores(expected[0] + expected[1] + expected[2])
+    assert result.instances.mean.pq == pytest.approx(np.mean([instance_scores(counts).pq for counts in expected]))
     assert result.pooled == pixels.pooled
     assert pixels.instances is None
 
@@ -269,7 +270,7 @@ def test_objects_of_a_stack_are_scored_page_by_page(tmp_path: Path) -> None:
     result = evaluate(*files, pages="1-2", instances=True).instances
     assert result is not None
     assert list(result.rows) == ["p[1]", "p[2]"]
-    assert result.rows["p[1]"].scores.pq == 1
+    assert instance_scores(result.rows["p[1]"]).pq == 1
     assert result.rows["p[2]"] == match_instances(truth[1], truth[2])
 
 
@@ -285,7 +286,7 @@ def test_scores_of_objects_are_written_and_shown(labels: tuple[Path, Path], tmp_
     with (tmp_path / "scores.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     for line, row, counts in zip(lines, written["rows"], result.instances.rows.values(), strict=True):
-        assert float(line["instance_ap95"]) == row["instance_ap95"] == counts.scores.ap[-1]
+        assert float(line["instance_ap95"]) == row["instance_ap95"] == instance_scores(counts).ap[-1]
         assert int(line["instance_matches50"]) == counts.matches[0]
         assert int(line["instance_true"]) == counts.true
     console = Console(file=io.StringIO(), width=120)

@@ -18,8 +18,8 @@ from unetkit.scoring.instances import (
     count_overlaps,
     match_instances,
     match_overlaps,
-    mean_instance_scores,
 )
+from unetkit.scoring.table import instance_scores, mean_instance_scores
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -107,7 +107,8 @@ def test_scores_are_those_of_stardist(seed: int) -> None:
     truths = [make_cells(160, 200, seed=seed + i)[1].astype(np.int32) for i in range(3)]
     predictions = [disturb(truth, seed) for truth in truths]
     each = [match_instances(*pair) for pair in zip(predictions, truths, strict=True)]
-    pooled, mean = sum(each, InstanceCounts()).scores, mean_instance_scores([counts.scores for counts in each])
+    pooled = instance_scores(sum(each, InstanceCounts()))
+    mean = mean_instance_scores([instance_scores(counts) for counts in each])
     for by_image, scores in ((False, pooled), (True, mean)):
         settings = {"by_image": by_image, "show_progress": False}
         theirs = stardist.matching_dataset(truths, predictions, THRESHOLDS, **settings)
@@ -121,8 +122,8 @@ def test_scores_are_those_of_stardist(seed: int) -> None:
 
 
 def test_a_perfect_prediction_scores_one_whatever_its_numbers() -> None:
-    scores = match_instances(row(9, 9, 0, 3, 70000), row(1, 1, 0, 2, 4)).scores
-    assert set(scores.flat().values()) == {1.0}
+    scores = instance_scores(match_instances(row(9, 9, 0, 3, 70000), row(1, 1, 0, 2, 4)))
+    assert set(scores.values()) == {1.0}
 
 
 def test_scores_of_a_case_worked_out_by_hand() -> None:
@@ -130,7 +131,7 @@ def test_scores_of_a_case_worked_out_by_hand() -> None:
     predicted = row(*[5] * 9, 0, *[6] * 6, *[0] * 4, *[0] * 10, 7, 7)  # IoUs 0.9 and 0.6, one missed, one too many
     counts = match_instances(predicted, truth)
     assert counts == InstanceCounts(3, 3, (2, 2, 2, 1, 1, 1, 1, 1, 1, 0), 2, 1.5)
-    scores = counts.scores
+    scores = instance_scores(counts)
     assert scores.ap == (0.5, 0.5, 0.5, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0)
     assert scores.mean_ap == pytest.approx(0.27)
     assert (scores.f1, scores.precision, scores.recall) == (2 / 3, 2 / 3, 2 / 3)
@@ -144,7 +145,7 @@ def test_two_halves_are_one_match_and_no_panoptic_one() -> None:
     assert merged == InstanceCounts(1, 2, (1, *[0] * 9), 0, 0.0)
     both = match_instances(row(1, 1, 2, 2, 3, 3, 3, 3), row(1, 1, 1, 1, 2, 2, 3, 3))
     assert both.matches[0] == 2
-    assert split.scores.pq == 0
+    assert instance_scores(split).pq == 0
 
 
 def test_an_iou_at_a_threshold_reaches_it_exactly() -> None:
@@ -158,9 +159,9 @@ def test_an_iou_at_a_threshold_reaches_it_exactly() -> None:
 
 def test_without_any_objects_scores_are_one_and_with_those_of_one_side_zero() -> None:
     nothing, something = row(0, 0, 0), row(0, 1, 2)
-    assert set(match_instances(nothing, nothing).scores.flat().values()) == {1.0}
+    assert set(instance_scores(match_instances(nothing, nothing)).values()) == {1.0}
     for pair in ((nothing, something), (something, nothing)):
-        assert set(match_instances(*pair).scores.flat().values()) == {0.0}
+        assert set(instance_scores(match_instances(*pair)).values()) == {0.0}
 
 
 def test_a_label_in_two_pieces_is_one_object() -> None:
@@ -181,8 +182,8 @@ def test_overlaps_of_bands_give_the_counts_of_the_whole(seed: int) -> None:
 
 def test_counts_add_up_and_means_are_over_images() -> None:
     perfect, missed = match_instances(row(1, 2), row(1, 2)), match_instances(row(0, 0), row(1, 1))
-    assert (perfect + missed).scores.ap[0] == 2 / 3
-    assert mean_instance_scores([perfect.scores, missed.scores]).flat()["ap50"] == 0.5
+    assert instance_scores(perfect + missed).ap[0] == 2 / 3
+    assert mean_instance_scores([instance_scores(perfect), instance_scores(missed)])["ap50"] == 0.5
     assert InstanceCounts() + perfect == perfect
 
 

@@ -50,14 +50,14 @@ def test_a_model_is_kept_only_when_it_is_better(tmp_path: Path, monkeypatch: pyt
 
 
 def test_of_models_with_the_same_first_score_the_next_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper = KeepBest(tmp_path, ("auroc", "accuracy"))
+    keeper = KeepBest(tmp_path, ("val_image_auroc", "val_image_accuracy"))
     kept: list[int] = []
     monkeypatch.setattr(KeepBest, "_write", lambda self, trainer, module: kept.append(trainer.current_epoch))
     for epoch, (auroc, accuracy) in enumerate([(1.0, 0.5), (1.0, 0.9), (1.0, 0.7), (0.9, 1.0)]):
-        metrics = {"auroc": torch.tensor(auroc), "accuracy": torch.tensor(accuracy)}
+        metrics = {"val_image_auroc": torch.tensor(auroc), "val_image_accuracy": torch.tensor(accuracy)}
         keeper.on_validation_end(FakeTrainer(current_epoch=epoch, callback_metrics=metrics), None)  # type: ignore[arg-type]
     assert kept == [0, 1]
-    assert keeper.best_scores["accuracy"] == pytest.approx(0.9)
+    assert keeper.best_scores["val_image_accuracy"] == pytest.approx(0.9)
 
 
 def test_the_trial_validation_before_training_keeps_nothing(tmp_path: Path) -> None:

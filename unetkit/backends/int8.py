@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unetkit.backends.base import Backend, Probe
 from unetkit.backends.info import Quantizer
 from unetkit.backends.verdicts import Verdicts, describe_look
+from unetkit.models.masks import to_mask
 from unetkit.models.segmenter import Segmenter
 
 TOLERANCE = 2e-3
@@ -89,9 +90,7 @@ def verdicts_file(file: Path) -> Path:
 
 def _mask(backend: Backend, probe: Probe, threshold: float, classes: int) -> NDArray[Any]:
     """Return the mask of a window (kept rows, kept columns): of foreground, or class numbers."""
-    probabilities = backend(*probe)[0, :classes]
-    mask = probabilities[0] >= threshold if classes == 1 else probabilities.argmax(0)
-    return mask.numpy()
+    return to_mask(backend(*probe)[0, :classes], threshold).numpy()
 
 
 def _compare(

@@ -107,7 +107,7 @@ def read_pixels(pair: Pair, window: Window | None = None, holes: Holes | None = 
         return _read_whole(pair)[0]
     pixels, _ = _read(pair, window)
     if holes is not None:
-        pixels, _ = holes.patch(pixels, window[0].start, window[1].start)
+        pixels, _ = holes.patch(pixels, [part.start for part in window])
     check_finite(pixels, str(pair.image))
     return pixels
 
@@ -117,7 +117,7 @@ def _read_whole(pair: Pair) -> tuple[NDArray[Any], ImageInfo, Sample]:
     pixels, info = _read(pair, None)
     sample = _sample(pixels, info, pair)
     if sample.holes is not None:
-        pixels, _ = sample.holes.patch(pixels, 0, 0)
+        pixels, _ = sample.holes.patch(pixels, [0] * (pixels.ndim - 1))
     check_finite(pixels, str(pair.image))
     return pixels, info, sample
 

@@ -22,7 +22,8 @@ from unetkit.models.weights import trained_on
 from unetkit.models.zoo import DEFAULT_MODEL
 from unetkit.planning.look import Look
 from unetkit.scoring.instances import InstanceCounts, match_instances
-from unetkit.scoring.scores import count_pixels
+from unetkit.scoring.pixels import count_pixels, dice
+from unetkit.scoring.table import instance_scores
 
 TRIED = 8
 """Images that the model is tried on, spread over all."""
@@ -122,7 +123,7 @@ def try_builtin(
         if clock() >= end:
             break
     total = reduce(add, pixel_counts)
-    background = 2 * total.tn / max(2 * total.tn + total.fp + total.fn, 1)
+    background = dice(total.of_background) if total.tn else 0.0
     settings = {
         "model.encoder": model.spec.encoder,
         "model.depth": model.spec.depth,
@@ -133,10 +134,10 @@ def try_builtin(
     return Trial(
         DEFAULT_MODEL,
         settings,
-        min(total.dice, background),
+        min(dice(total), background),
         instances=model.spec.instances,
         several=float(parts[1] / max(parts[0], 1)),
-        f1=sum(object_counts, InstanceCounts()).scores.f1,
+        f1=instance_scores(sum(object_counts, InstanceCounts())).f1,
         images=len(pixel_counts),
         known=not fresh,
     )

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.postprocess.method import Method
-from unetkit.postprocess.parts import FULL, STAY, Part, join_edges
+from unetkit.postprocess.parts import LARGEST_DISTANCE, STAY, Part, join_edges
 
 
 def find_components(window: NDArray[np.uint8], rows: slice, columns: slice) -> Part:
     """Find the pixels of a tile that are connected within it; diagonal neighbours are connected too.
 
-    All heights are `FULL`, so whatever touches across the border of two tiles is one object.
+    All distances are `LARGEST_DISTANCE`, so whatever touches across the border of two tiles is one object.
 
     Args:
         window: (1, H, W), 0 for background.
@@ -24,9 +24,9 @@ def find_components(window: NDArray[np.uint8], rows: slice, columns: slice) -> P
     count, groups = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)  # 3 times as fast as scipy's
     return Part(
         groups=groups.astype(np.int32, copy=False),
-        heights=(mask > 0) * np.int32(FULL),
+        distances=(mask > 0) * np.int32(LARGEST_DISTANCE),
         steps=np.full(mask.shape, STAY, np.int32),
-        peaks=np.full(count - 1, FULL, np.int32),
+        peaks=np.full(count - 1, LARGEST_DISTANCE, np.int32),
         edges=join_edges([]),
     )
 

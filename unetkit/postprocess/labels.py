@@ -1,8 +1,8 @@
 """Instance labels of a foreground mask of any size, numbered once across all its tiles, in bounded memory.
 
-The mask is read twice. The first time, each tile tells which of its pixels belong together (connected components, or
-hills, see `Method`) and what touches across its borders. From this, a few numbers for each object, the objects of a
-plane are joined, and numbered on from those of the planes before. The second time the tiles do the same again, and
+The mask is read twice. The first time, each tile finds which of its pixels belong together (connected components, or
+watershed regions, see `Method`) and what touches across its borders. From these few numbers for each object the objects
+of a plane are joined, and numbered on from those of the planes before. The second time the tiles do the same again, and
 their pixels get the numbers.
 
 Tiles lie on a grid of their own, whatever the bands are in which the mask comes. The labels depend on neither. In

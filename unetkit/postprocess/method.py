@@ -32,18 +32,20 @@ class Method:
     Attributes:
         find: Groups the pixels of a tile.
         margin: Pixels around a tile that decide on its groups.
-        neck: A hill whose pass to a higher one is at least this share of its own height belongs to it, 0 to 1.
-        depth: A hill that rises less than this above its pass to a higher one belongs to it, in units of height.
-        lowest: Objects whose highest summit is lower become background, in units of height.
+        saddle: A region joins one with a higher peak if the saddle between them is at least this share of its own
+            peak, 0 to 1.
+        depth: A region joins one with a higher peak if its own is less than this above the saddle between them, in
+            units of the distance map.
+        lowest: Objects whose highest peak is lower become background, in units of the distance map.
     """
 
     find: Find
     margin: int
-    neck: float = 1.0
+    saddle: float = 1.0
     depth: float = 0.0
     lowest: float = 0.0
 
     def joining_saddle(self, peaks: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return for each hill (N,), from its height, that of the lowest pass over which it joins a higher hill."""
-        joining: NDArray[np.float64] = np.minimum(self.neck * peaks, peaks - self.depth)
+        """Return for each region, from its peak (N,), the lowest saddle over which it joins one with a higher peak."""
+        joining: NDArray[np.float64] = np.minimum(self.saddle * peaks, peaks - self.depth)
         return joining

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int32]
 
-FULL = 1 << 14
-"""The largest height; where two pixels of this height touch, they belong to one object."""
+LARGEST_DISTANCE = 1 << 14
+"""The largest value of a distance map in whole numbers; two pixels of it that touch belong to one object."""
+
+LARGEST_PREDICTED = 255
+"""The largest distance as a predicted map holds it, in a byte for each pixel."""
 
 STAY = 4
 """The step of a pixel that leads nowhere else."""
@@ -18,12 +21,12 @@ STAY = 4
 
 @dataclass(frozen=True)
 class Edges:
-    """Pairs of groups or objects that touch, and how high the pass between them is.
+    """Pairs of groups or objects that touch, and the saddle between them.
 
     Attributes:
         first: (N,) the one of a pair.
         second: (N,) the other.
-        saddle: (N,) the largest height at which one gets from one to the other.
+        saddle: (N,) the smallest distance on the way from one to the other, where it is largest.
     """
 
     first: NDArray[np.int64]
@@ -61,15 +64,15 @@ class Part:
 
     Attributes:
         groups: (h, w) int32, 0 for background, then 1 to N.
-        heights: (h, w) int32, 0 for background, otherwise 1 to `FULL`.
+        distances: (h, w) int32, 0 for background, otherwise 1 to `LARGEST_DISTANCE`.
         steps: (h, w) int32, for a pixel that belongs to the same object as one of its eight neighbours because it leads
             there: 3 * (1 - dy) + (1 - dx) of that neighbour; otherwise `STAY`.
-        peaks: (N,) the largest height of each group.
+        peaks: (N,) the largest distance of each group.
         edges: Groups of this tile that touch, numbered from 0.
     """
 
     groups: Ints
-    heights: Ints
+    distances: Ints
     steps: Ints
     peaks: Ints
     edges: Edges

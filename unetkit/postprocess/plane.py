@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from unetkit.postprocess.parts import FULL, Edges, Ints, Part, highest_edges, join_edges
+from unetkit.postprocess.parts import LARGEST_DISTANCE, Edges, Ints, Part, highest_edges, join_edges
 
 JoiningSaddle = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-"""From the peaks of hills, the height of the lowest pass over which each joins a higher one."""
+"""From the peaks of regions, the lowest saddle over which each joins one with a higher peak."""
 
 
 ALL = slice(None)
@@ -25,12 +25,12 @@ class Line:
 
     Attributes:
         nodes: (N,) number of each pixel's group in the plane, from 1; 0 for background.
-        heights: (N,) its height.
+        distances: (N,) its distance.
         steps: (N,) its step.
     """
 
     nodes: NDArray[np.int64]
-    heights: Ints
+    distances: Ints
     steps: Ints
 
 
@@ -82,7 +82,7 @@ class Plane:
         groups = part.groups[where].astype(np.int64)
         return Line(
             np.where(groups > 0, groups + self._nodes, 0),
-            part.heights[where].copy(),
+            part.distances[where].copy(),
             part.steps[where].copy(),
         )
 
@@ -92,7 +92,7 @@ class Plane:
         """Number the objects from 1, in raster order of their first pixels.
 
         Args:
-            joining_saddle: Which hills are one object.
+            joining_saddle: Which watershed regions are one object.
             smallest: Objects of fewer pixels become background.
             lowest: Objects whose highest peak is lower become background.
 
@@ -103,13 +103,13 @@ class Plane:
         first, sizes = np.concatenate([none, *self._first]), np.concatenate([none, *self._sizes])
         peaks = np.concatenate([none, *self._peaks])
         edges = join_edges(self._edges)
-        certain = edges.saddle >= FULL
+        certain = edges.saddle >= LARGEST_DISTANCE
         objects = _join(edges[certain], len(first))
         edges = edges[~certain]
         if len(edges.first):
-            hill_of_object, hills = _canonical(objects, first, peaks)
-            edges = Edges(hill_of_object[objects[edges.first]], hill_of_object[objects[edges.second]], edges.saddle)
-            objects = _join_hills(highest_edges(edges), joining_saddle(hills))[hill_of_object[objects]]
+            region_of_object, region_peaks = _canonical(objects, first, peaks)
+            edges = Edges(region_of_object[objects[edges.first]], region_of_object[objects[edges.second]], edges.saddle)
+            objects = _join_regions(highest_edges(edges), joining_saddle(region_peaks))[region_of_object[objects]]
         return _in_raster_order(objects, first, _are_kept(objects, sizes, peaks, smallest, lowest))
 
 
@@ -117,13 +117,13 @@ def _join_lines(lines: list[Line]) -> Line:
     """Put lines one after another."""
     return Line(
         np.concatenate([line.nodes for line in lines]),
-        np.concatenate([line.heights for line in lines]),
+        np.concatenate([line.distances for line in lines]),
         np.concatenate([line.steps for line in lines]),
     )
 
 
 def _edges_between(before: Line, after: Line, forward: tuple[int, int, int]) -> Edges:
-    """Return the edges between two neighbouring lines of pixels, at full height where a step leads over them.
+    """Return the edges between two neighbouring lines of pixels, at `LARGEST_DISTANCE` where a step leads over them.
 
     Args:
         before: The upper or left one.
@@ -136,8 +136,8 @@ def _edges_between(before: Line, after: Line, forward: tuple[int, int, int]) -> 
         one, other = slice(max(-shift, 0), length - max(shift, 0)), slice(max(shift, 0), length - max(-shift, 0))
         meet = np.flatnonzero((before.nodes[one] > 0) & (after.nodes[other] > 0))
         here, there = meet + one.start, meet + other.start
-        saddle = np.minimum(before.heights[here], after.heights[there]).astype(np.int64)
-        saddle[(before.steps[here] == step) | (after.steps[there] == 8 - step)] = FULL
+        saddle = np.minimum(before.distances[here], after.distances[there]).astype(np.int64)
+        saddle[(before.steps[here] == step) | (after.steps[there] == 8 - step)] = LARGEST_DISTANCE
         found.append(Edges(before.nodes[here] - 1, after.nodes[there] - 1, saddle))
     return highest_edges(join_edges(found))
 
@@ -155,7 +155,7 @@ def _join(links: Edges, count: int) -> NDArray[np.int64]:
 def _canonical(
     objects: NDArray[np.int64], first: NDArray[np.int64], peaks: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Order hills by height, then by first pixel, whatever the tiles are.
+    """Order regions by their peaks, the highest first, then by first pixel, whatever the tiles are.
 
     Returns:
         The position of each object in this order, and the peaks (N,) in this order.
@@ -170,37 +170,37 @@ def _canonical(
     return position, object_peaks[order]
 
 
-def _join_hills(edges: Edges, joining: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Join hills over their passes, the highest first; hills are numbered from the highest down.
+def _join_regions(edges: Edges, joining: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Join regions over the saddles between them, the highest first; regions are numbered from the highest peak down.
 
     Args:
-        edges: Passes between hills.
-        joining: (N,) the height of the lowest pass over which each hill joins a higher one.
+        edges: Saddles between regions.
+        joining: (N,) the lowest saddle over which each region joins one with a higher peak.
 
     Returns:
-        For each hill the number of the highest one that it was joined to.
+        For each region the number of the one with the highest peak that it was joined to.
     """
     edges = edges[edges.saddle >= joining[edges.second]]  # `second` is the lower one; what it joins is higher still
     edges = edges[np.lexsort((edges.second, edges.first, -edges.saddle))]
     parents, bounds = list(range(len(joining))), joining.tolist()
 
-    def root(hill: int) -> int:
-        while parents[hill] != hill:
-            parents[hill] = hill = parents[parents[hill]]
-        return hill
+    def root(region: int) -> int:
+        while parents[region] != region:
+            parents[region] = region = parents[parents[region]]
+        return region
 
     for first, second, saddle in zip(edges.first.tolist(), edges.second.tolist(), edges.saddle.tolist(), strict=True):
         one, other = root(first), root(second)
         lower = max(one, other)
         if one != other and saddle >= bounds[lower]:
             parents[lower] = min(one, other)
-    return np.array([root(hill) for hill in range(len(parents))], np.int64)
+    return np.array([root(region) for region in range(len(parents))], np.int64)
 
 
 def _are_kept(
     objects: NDArray[np.int64], sizes: NDArray[np.int64], peaks: NDArray[np.int64], smallest: int, lowest: float
 ) -> NDArray[np.bool_]:
-    """Return which objects are large and high enough."""
+    """Return which objects have enough pixels and a high enough peak."""
     count = int(objects.max(initial=-1)) + 1
     object_sizes, object_peaks = np.zeros(count, np.int64), np.zeros(count, np.int64)
     np.add.at(object_sizes, objects, sizes)

@@ -26,7 +26,7 @@ from unetkit.report.drawing import (
     to_display,
 )
 from unetkit.report.pictures import LINES, outlined
-from unetkit.scoring.scores import Mask, count_pixels
+from unetkit.scoring.pixels import Mask, count_pixels, dice
 
 MARGIN, HEAD, FOOT, GUTTER = 40, 92, 76, 36  # pixels on the page
 CROP = 276  # side of a crop on the page; three of them, with a line of text above each, are as high as the large image
@@ -94,9 +94,9 @@ def overview_picture(
     for i, crop in enumerate(crops):
         window = crop.window(side)
         top = HEAD + i * (TITLE + CROP + ROW_GAP)
-        dice = count_pixels(predicted[window], true[window]).dice
+        score = dice(count_pixels(predicted[window], true[window]))
         page.text(f"{i + 1}   {crop.word}", left, top + TITLE / 2 - 3, 16, color=FAINT)
-        page.text(f"Dice {dice:.3f}", left + 2 * CROP + PAIR_GAP, top + TITLE / 2 - 3, 16, ha="right")
+        page.text(f"Dice {score:.3f}", left + 2 * CROP + PAIR_GAP, top + TITLE / 2 - 3, 16, ha="right")
         display = to_display(pixels[:, window[0], window[1]])
         page.image(resize(display, CROP, CROP), left, top + TITLE)
         page.image(_judged(display, predicted[window], true[window]), left + CROP + PAIR_GAP, top + TITLE)
@@ -167,12 +167,12 @@ def _place_details(page: Page, details: Mapping[str, str], left: float) -> float
 
 def _place_curve(page: Page, curve: Sequence[tuple[int, float]], left: float, top: float) -> None:
     """Plot the validation Dice over the training steps, down to the bottom of the image."""
-    steps, dice = zip(*curve, strict=True)
+    steps, scores = zip(*curve, strict=True)
     page.text("Validation Dice while training", left, top, 18, color=FAINT)
     top += 28
     axes = page.axes(left + 44, top, PANEL - 44, HEAD + HEIGHT - 24 - top)
-    axes.plot(steps, dice, color=shade(PREDICTION), linewidth=2, marker="o", markersize=4)
-    axes.set_ylim(max(min(dice) - 0.03, 0), 1)
+    axes.plot(steps, scores, color=shade(PREDICTION), linewidth=2, marker="o", markersize=4)
+    axes.set_ylim(max(min(scores) - 0.03, 0), 1)
     axes.set_xlim(0, max(steps) * 1.03)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_formatter(FormatStrFormatter("%.2f"))

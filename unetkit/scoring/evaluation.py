@@ -25,8 +25,9 @@ from unetkit.io.masks.meaning import CUT, Meaning, decide_file, say_taken
 from unetkit.io.masks.rules import Above
 from unetkit.scoring.given import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes
 from unetkit.scoring.instances import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
+from unetkit.scoring.pixels import Counts, Mask, boundary_reach, count_pixels
 from unetkit.scoring.result import Evaluation, Row, Settings
-from unetkit.scoring.scores import Counts, Mask, boundary_reach, count_pixels
+from unetkit.scoring.table import pixel_scores
 from unetkit.scoring.unnumbered import check_numbered
 
 BAND_PIXELS = 2**22
@@ -177,7 +178,7 @@ def _score(prediction: GivenMask, truth: GivenMask, settings: Settings) -> _Scor
         for plane in planes:
             classes, objects = _count_plane(predicted, true, plane, settings)
             name = f"{prediction.row}[{plane}]" if several else prediction.row
-            rows += [Row(name, k, counts, counts.scores, objects) for k, counts in enumerate(classes, start=1)]
+            rows += [Row(name, k, counts, pixel_scores(counts), objects) for k, counts in enumerate(classes, start=1)]
         return _Scored((prediction, truth), (predicted.meaning, true.meaning), rows)
 
 

@@ -21,6 +21,7 @@ from torchmetrics.functional.classification import (
 
 from unetkit.foundation.atomic import partial_file
 from unetkit.models.image_head import decide
+from unetkit.scoring.table import IMAGE_SCORES, scores_of
 
 EVEN = 0.5
 """The threshold where none is better than another."""
@@ -79,9 +80,7 @@ class ImageScores:
 
     def flat(self) -> dict[str, float]:
         """Return the scores that there are by name: those of all outcomes together."""
-        names = ("auroc", "accuracy", "sensitivity", "specificity")
-        scores = {f"image_{name}": getattr(self, name) for name in names}
-        return {name: value for name, value in scores.items() if value is not None}
+        return scores_of(IMAGE_SCORES, self)
 
     def write_json(self, path: Path) -> None:
         """Write all scores and the confusion table.
@@ -106,10 +105,11 @@ class ImageScores:
         table.add_column("")
         for one in self.classes:
             table.add_column(escape(one.name), justify="right")
-        for heading in ("AUROC", "Sensitivity", "Specificity"):
-            table.add_column(heading, justify="right")
+        shown = [score for score in IMAGE_SCORES if score.shown]
+        for score in shown:
+            table.add_column(score.heading, justify="right")
         for one, row in zip(self.classes, self.confusion, strict=True):
-            table.add_row(escape(one.name), *map(str, row), *map(_cell, (one.auroc, one.sensitivity, one.specificity)))
+            table.add_row(escape(one.name), *map(str, row), *(_cell(score.compute(one)) for score in shown))
         return table
 
 

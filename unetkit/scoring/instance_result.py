@@ -8,10 +8,12 @@ from operator import add
 
 from rich.table import Table
 
-from unetkit.scoring.instances import InstanceCounts, InstanceScores, mean_instance_scores
-from unetkit.scoring.table import cell, empty_table, worst
+from unetkit.scoring.instances import InstanceCounts
+from unetkit.scoring.table import OBJECT_SCORES, InstanceScores, instance_scores, mean_instance_scores
+from unetkit.scoring.terminal import cell, empty_table, worst
 
-HEADINGS = ("AP 0.5", "Mean AP", "F1", "Precision", "Recall", "PQ", "Objects / true")
+SHOWN = tuple(score for score in OBJECT_SCORES if score.shown)
+"""The scores that the table shows."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class InstanceEvaluation:
     @property
     def mean(self) -> InstanceScores:
         """Mean of each score over the images: every image counts the same."""
-        return mean_instance_scores([counts.scores for counts in self.rows.values()])
+        return mean_instance_scores([instance_scores(counts) for counts in self.rows.values()])
 
     @property
     def counts(self) -> InstanceCounts:
@@ -37,13 +39,15 @@ class InstanceEvaluation:
     @property
     def pooled(self) -> InstanceScores:
         """Scores of the summed counts: every object counts the same."""
-        return self.counts.scores
+        return instance_scores(self.counts)
 
     def table(self) -> Table:
         """Return a table for the terminal: the images (the worst of them if there are many), mean and pooled scores."""
-        table = empty_table(HEADINGS, HEADINGS[0], len(self.rows))
-        for name, counts in worst(list(self.rows.items()), lambda row: row[1].scores.ap[0]):
-            table.add_row(cell(name), *_cells(counts.scores), _sizes(counts))
+        headings = [score.heading for score in SHOWN]
+        table = empty_table([*headings, "Objects / true"], headings[0], len(self.rows))
+        rows = [(name, counts, instance_scores(counts)) for name, counts in self.rows.items()]
+        for name, counts, scores in worst(rows, lambda row: row[2][SHOWN[0].name]):
+            table.add_row(cell(name), *_cells(scores), _sizes(counts))
         table.add_section()
         table.add_row(f"Mean of {len(self.rows)}", *_cells(self.mean), style="bold")
         table.add_row("Pooled", *_cells(self.pooled), _sizes(self.counts), style="bold")
@@ -51,8 +55,7 @@ class InstanceEvaluation:
 
 
 def _cells(scores: InstanceScores) -> list[str]:
-    shown = (scores.ap[0], scores.mean_ap, scores.f1, scores.precision, scores.recall, scores.pq)
-    return [f"{score:.3f}" for score in shown]
+    return [f"{scores[score.name]:.3f}" for score in SHOWN]
 
 
 def _sizes(counts: InstanceCounts) -> str:

@@ -1,4 +1,4 @@
-"""How well predicted objects agree with the true ones: counts that add up, and the scores that follow from them.
+"""How well predicted objects agree with the true ones: counts that add up, and the formulas of scores.
 
 Both sides are instance labels: 0 for background, any other number for the object that a pixel is of. A label is one
 object, whether its pixels are connected or not. A predicted and a true object match where their IoU (pixels in both,
@@ -9,7 +9,7 @@ is 1; where only one of them has, every score is 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from operator import add
 from typing import Any
 
@@ -17,43 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import DataError
+from unetkit.scoring import pixels
+from unetkit.scoring.pixels import Counts
 
 THRESHOLDS = tuple(k / 20 for k in range(10, 20))
 """The IoUs at which objects are matched: 0.50, 0.55, ..., 0.95, as in the 2018 Data Science Bowl."""
 
 Overlaps = NDArray[np.int64]
 """(N, 3): a predicted label, a true label, and how many pixels have both."""
-
-
-@dataclass(frozen=True)
-class InstanceScores:
-    """Agreement of predicted objects with the true ones; each value lies between 0 (none) and 1 (perfect).
-
-    Attributes:
-        ap: TP / (TP + FP + FN) of the objects for each of `THRESHOLDS`: the average precision of the 2018 Data Science
-            Bowl and of StarDist (Schmidt et al. 2018, https://arxiv.org/abs/1806.03535).
-        mean_ap: Mean of `ap`.
-        f1: 2 TP / (2 TP + FP + FN), at an IoU of 0.5.
-        precision: TP / (TP + FP), the share of the predicted objects that are right, at an IoU of 0.5.
-        recall: TP / (TP + FN), the share of the true objects that are found, at an IoU of 0.5.
-        pq: Panoptic quality, `sq` times `rq` (Kirillov et al. 2019, https://arxiv.org/abs/1801.00868).
-        sq: Segmentation quality, the mean IoU of the matches above an IoU of 0.5; 0 without any.
-        rq: Recognition quality, the F1 score of the objects with matches above, not at, an IoU of 0.5.
-    """
-
-    ap: tuple[float, ...]
-    mean_ap: float
-    f1: float
-    precision: float
-    recall: float
-    pq: float
-    sq: float
-    rq: float
-
-    def flat(self) -> dict[str, float]:
-        """Return all scores by name, those of `ap` as "ap50" to "ap95"."""
-        values = {f"ap{100 * threshold:.0f}": score for threshold, score in zip(THRESHOLDS, self.ap, strict=True)}
-        return values | {name: value for name, value in vars(self).items() if name != "ap"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +42,7 @@ class InstanceCounts:
         >>> counts = match_instances(np.array([[1, 1, 0, 2]]), np.array([[7, 7, 7, 0]]))
         >>> counts.predicted, counts.true, counts.matches[0], round(counts.majority_iou, 3)
         (2, 1, 1, 0.667)
-        >>> (counts + counts).scores.ap[0]
+        >>> average_precision(counts + counts, 0)
         0.5
     """
 
@@ -90,29 +61,62 @@ class InstanceCounts:
             self.majority_iou + other.majority_iou,
         )
 
-    @property
-    def scores(self) -> InstanceScores:
-        """All scores that follow from the counts."""
-        both, found = self.predicted + self.true, self.matches[0]
-        if not both:
-            return InstanceScores((1.0,) * len(THRESHOLDS), *(1.0,) * 7)
-        ap = tuple(count / (both - count) for count in self.matches)
-        sq, rq = self.majority_iou / max(self.majority_matches, 1), 2 * self.majority_matches / both
-        return InstanceScores(
-            ap=ap,
-            mean_ap=float(np.mean(ap)),
-            f1=2 * found / both,
-            precision=found / max(self.predicted, 1),
-            recall=found / max(self.true, 1),
-            pq=sq * rq,
-            sq=sq,
-            rq=rq,
-        )
+    def at(self, place: int) -> Counts:
+        """Return right, wrong and missed objects at an IoU of `THRESHOLDS[place]`."""
+        matches = self.matches[place]
+        return Counts(tp=matches, fp=self.predicted - matches, fn=self.true - matches)
 
     def flat(self) -> dict[str, float]:
         """Return all counts by name, those of `matches` as "matches50" to "matches95"."""
         counts = {f"matches{100 * threshold:.0f}": n for threshold, n in zip(THRESHOLDS, self.matches, strict=True)}
         return counts | {name: value for name, value in vars(self).items() if name != "matches"}
+
+
+def average_precision(counts: InstanceCounts, place: int) -> float:
+    """Return TP / (TP + FP + FN) of the objects at an IoU of `THRESHOLDS[place]`.
+
+    It is the average precision of the 2018 Data Science Bowl and of StarDist (Schmidt et al. 2018,
+    https://arxiv.org/abs/1806.03535).
+    """
+    return pixels.iou(counts.at(place))
+
+
+def mean_average_precision(counts: InstanceCounts) -> float:
+    """Return the mean of the average precision over `THRESHOLDS`."""
+    return float(np.mean([average_precision(counts, place) for place in range(len(THRESHOLDS))]))
+
+
+def f1(counts: InstanceCounts) -> float:
+    """Return 2 TP / (2 TP + FP + FN) of the objects, at an IoU of 0.5."""
+    return pixels.dice(counts.at(0))
+
+
+def precision(counts: InstanceCounts) -> float:
+    """Return TP / (TP + FP), the share of the predicted objects that are right, at an IoU of 0.5."""
+    return pixels.precision(counts.at(0))
+
+
+def recall(counts: InstanceCounts) -> float:
+    """Return TP / (TP + FN), the share of the true objects that are found, at an IoU of 0.5."""
+    return pixels.recall(counts.at(0))
+
+
+def panoptic_quality(counts: InstanceCounts) -> float:
+    """Return SQ times RQ (Kirillov et al. 2019, https://arxiv.org/abs/1801.00868)."""
+    return segmentation_quality(counts) * recognition_quality(counts)
+
+
+def segmentation_quality(counts: InstanceCounts) -> float:
+    """Return the mean IoU of the matches above an IoU of 0.5; 0 without any."""
+    if not counts.predicted + counts.true:
+        return 1.0
+    return counts.majority_iou / max(counts.majority_matches, 1)
+
+
+def recognition_quality(counts: InstanceCounts) -> float:
+    """Return the F1 score of the objects with matches above, not at, an IoU of 0.5."""
+    matches = counts.majority_matches
+    return pixels.dice(Counts(tp=matches, fp=counts.predicted - matches, fn=counts.true - matches))
 
 
 def match_instances(predicted: NDArray[Any], truth: NDArray[Any]) -> InstanceCounts:
@@ -191,13 +195,6 @@ def match_overlaps(bands: Sequence[Overlaps]) -> InstanceCounts:
         majority_matches=int(np.count_nonzero(iou > 0.5)),
         majority_iou=float(iou[iou > 0.5].sum()),
     )
-
-
-def mean_instance_scores(scores: Sequence[InstanceScores]) -> InstanceScores:
-    """Return the mean of each score over at least one image."""
-    ap = np.mean([each.ap for each in scores], axis=0).tolist()
-    names = [field.name for field in fields(InstanceScores) if field.name != "ap"]
-    return InstanceScores(tuple(ap), *(float(np.mean([getattr(each, name) for each in scores])) for name in names))
 
 
 def _count_once(predicted: NDArray[np.int64], true: NDArray[np.int64]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -17,8 +17,9 @@ from unetkit.foundation.atomic import check_target, partial_file
 from unetkit.foundation.errors import ConfigError
 from unetkit.scoring.instance_result import InstanceEvaluation
 from unetkit.scoring.instances import InstanceCounts
-from unetkit.scoring.scores import Counts, Scores, mean_scores
-from unetkit.scoring.table import cell, empty_table, worst
+from unetkit.scoring.pixels import Counts
+from unetkit.scoring.table import PIXEL_SCORES, Scores, instance_scores, mean_scores, pixel_scores
+from unetkit.scoring.terminal import cell, empty_table, worst
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Evaluation:
     @property
     def pooled(self) -> Scores:
         """Scores of the summed counts: every pixel counts the same."""
-        return reduce(add, (row.counts for row in self.rows)).scores
+        return pixel_scores(reduce(add, (row.counts for row in self.rows)))
 
     @property
     def instances(self) -> InstanceEvaluation | None:
@@ -124,14 +125,14 @@ class Evaluation:
         result: dict[str, Any] = {
             "settings": asdict(self.settings),
             "taken": list(self.taken),
-            "mean": asdict(self.mean),
-            "pooled": asdict(self.pooled),
+            "mean": dict(self.mean),
+            "pooled": dict(self.pooled),
         }
         if self.settings.classes > 2:
             parts = {k: self.of_class(k) for k in range(1, self.settings.classes)}
-            result["classes"] = {k: {"mean": asdict(v.mean), "pooled": asdict(v.pooled)} for k, v in parts.items()}
+            result["classes"] = {k: {"mean": dict(v.mean), "pooled": dict(v.pooled)} for k, v in parts.items()}
         if self.instances is not None:
-            result["instances"] = {"mean": self.instances.mean.flat(), "pooled": self.instances.pooled.flat()}
+            result["instances"] = {"mean": dict(self.instances.mean), "pooled": dict(self.instances.pooled)}
         result["rows"] = [_flat(row) for row in self.rows]
         _write_text(Path(path), json.dumps(result, indent=2) + "\n", overwrite)
 
@@ -151,9 +152,10 @@ class Evaluation:
     def table(self) -> Table:
         """Return a table for the terminal: the images (the worst of them if there are many), mean and pooled scores."""
         several = self.settings.classes > 2
-        headings = ("Dice", "IoU", "Precision", "Recall", f"Boundary F1 ({self.settings.tolerance:g} px)", "Accuracy")
-        table = empty_table(headings, "Dice", len(self.rows))
-        for row in worst(self.rows, lambda row: row.scores.dice):
+        shown = [score for score in PIXEL_SCORES if score.shown]
+        headings = [score.heading_within(self.settings.tolerance) for score in shown]
+        table = empty_table(headings, headings[0], len(self.rows))
+        for row in worst(self.rows, lambda row: row.scores[shown[0].name]):
             name = cell(row.name)
             table.add_row(f"{name}, class {row.class_number}" if several else name, *_cells(row.scores))
         table.add_section()
@@ -169,13 +171,13 @@ class Evaluation:
 
 
 def _cells(scores: Scores) -> list[str]:
-    return [f"{getattr(scores, field.name):.3f}" for field in fields(Scores)]
+    return [f"{scores[score.name]:.3f}" for score in PIXEL_SCORES if score.shown]
 
 
 def _flat(row: Row) -> dict[str, Any]:
-    values = {"name": row.name, "class": row.class_number, **asdict(row.scores), **asdict(row.counts)}
+    values = {"name": row.name, "class": row.class_number, **row.scores, **asdict(row.counts)}
     if row.instances is not None:
-        objects = row.instances.scores.flat() | row.instances.flat()
+        objects = dict(instance_scores(row.instances)) | row.instances.flat()
         values |= {f"instance_{name}": value for name, value in objects.items()}
     return values
 

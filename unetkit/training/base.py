@@ -20,6 +20,7 @@ from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.weights import LoadReport, find_source, load_weights, trained_on
+from unetkit.scoring.table import comparable
 from unetkit.training.average import move_average
 from unetkit.training.freezing import Freezing, set_encoder_trainable
 from unetkit.training.schedule import Schedule, rate_factor
@@ -207,7 +208,7 @@ class NetworkModule(LightningModule):
         Args:
             scores: Validation scores by name, in the order of their weight.
         """
-        return list(scores.values())
+        return comparable(scores)
 
     def _compare_normalization(self, weights: str) -> None:
         """Say so if the weights are used to images that are normalised otherwise."""

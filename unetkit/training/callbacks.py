@@ -19,23 +19,14 @@ from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import DataError, OutputError
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
+from unetkit.scoring.table import IMAGE_SCORES, PIXEL_SCORES, VALIDATED, comparable, validated_names
 from unetkit.training.base import NetworkModule
 from unetkit.training.budget import budget_of
 from unetkit.training.keys import CONFIG_FILE
 
 METRICS_FILE = "metrics.csv"
-IMAGE_SCORES = ("val_image_auroc", "val_image_accuracy", "val_image_sensitivity", "val_image_specificity")
-"""Validation scores of whole images that have labels."""
-
-SCORES = ("val_dice", "val_iou", "val_pooled_dice", "val_pooled_iou", *IMAGE_SCORES)
+SCORES = validated_names(PIXEL_SCORES, IMAGE_SCORES)
 """Validation scores of `fit`; the first one decides which model is kept."""
-
-SCORE_WORDS = {
-    "val_dice": "validation Dice",
-    "val_r2": "validation R2",
-    "val_image_auroc": "validation AUROC",
-}
-"""How the scores that decide are called on the terminal."""
 
 BEFORE_TRAINING = -1
 """In place of the number of an epoch."""
@@ -132,7 +123,7 @@ class KeepBest(Callback):
             return ""
         kept = "the start" if self.best_epoch == BEFORE_TRAINING else f"epoch {self.best_epoch + 1}"
         return (
-            f"{SCORE_WORDS[name][0].upper()}{SCORE_WORDS[name][1:]}: {self.start_scores[name]:.4f} before training, "
+            f"Validation {VALIDATED[name].short}: {self.start_scores[name]:.4f} before training, "
             f"{self.trained_score:.4f} at best after it; {kept} is kept."
         )
 
@@ -147,7 +138,7 @@ class KeepBest(Callback):
             return
         metrics = trainer.callback_metrics
         scores = {name: float(metrics[name]) for name in self.scores if name in metrics}
-        ranked = pl_module.rank(scores) if isinstance(pl_module, NetworkModule) else list(scores.values())
+        ranked = pl_module.rank(scores) if isinstance(pl_module, NetworkModule) else comparable(scores)
         if _is_start(trainer, pl_module):
             self.start_scores = scores
         elif scores:
@@ -223,7 +214,8 @@ class MetricsTable(Callback):
         self._validated = True
         if self.speak and trainer.is_global_zero and _is_start(trainer, pl_module):
             decides = self.scores[0]
-            log(f"before training  {SCORE_WORDS[decides]} {_rounded(float(trainer.callback_metrics[decides]))}")
+            score = _rounded(float(trainer.callback_metrics[decides]))
+            log(f"before training  validation {VALIDATED[decides].short} {score}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the line of the epoch."""
@@ -244,7 +236,7 @@ class MetricsTable(Callback):
             csv.DictWriter(file, self.columns).writerow(row)
         if self.speak:
             decides = self.scores[0]
-            score = f"  {SCORE_WORDS[decides]} {row[decides]}" if row[decides] else ""
+            score = f"  validation {VALIDATED[decides].short} {row[decides]}" if row[decides] else ""
             log(f"epoch {name_epoch(trainer)}  loss {row['train_loss']}{score}  ({row['seconds']} s)")
 
     def check(self, epochs: int) -> None:

@@ -16,7 +16,7 @@ from unetkit.models.image_head import ImageClassifier, decide
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
 from unetkit.report.judged import JudgedItem, judged_picture
 from unetkit.scoring.image_scores import ImageScores, outcome_names, score_images
-from unetkit.training.callbacks import IMAGE_SCORES
+from unetkit.scoring.table import IMAGE_SCORES, VALIDATED, validated_names
 from unetkit.training.classification import ClassificationModule
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation
@@ -45,7 +45,7 @@ class ClassificationCLI(RunCLI):
     settings = FIT_LABELS
     module = ClassificationModule
     data = LabelledData
-    scores = IMAGE_SCORES
+    scores = validated_names(IMAGE_SCORES)
 
     def default_name(self) -> str:
         """Return the name of the list of labels."""
@@ -102,7 +102,7 @@ def train_to_classify(
     """Train, and note the result in the model file.
 
     Args:
-        trainer: From `make_trainer`, with `IMAGE_SCORES`.
+        trainer: From `make_trainer`, with the scores of whole images.
         module: What is trained.
         data: The labelled images.
         resume: Go on from the last whole epoch in the run folder.
@@ -150,10 +150,7 @@ def _report(result: ClassificationResult, data: LabelledData) -> None:
     """Say what the run gave, and what to do with it."""
     if result.interrupted:
         say_how_to_go_on("fit", result.folder)
-    words = {
-        name: name.removeprefix("val_image_").replace("auroc", "area under the ROC curve") for name in IMAGE_SCORES
-    }
-    scores = "".join(f", {words[name]} {score:.4f}" for name, score in result.scores.items())
+    scores = "".join(f", {VALIDATED[name].in_full} {score:.4f}" for name, score in result.scores.items())
     say_best(result.model, result.epoch, scores and f", on the validation images{scores.replace(',', ':', 1)}")
     if result.details is not None:
         _report_details(result.details, result.folder)

@@ -17,20 +17,9 @@ from rich.table import Table
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
+from unetkit.scoring.table import VALIDATED
 
 RESULT_STEM = "cross_validation"
-HEADINGS = {
-    "val_dice": "Dice",
-    "val_iou": "IoU",
-    "val_pooled_dice": "Pooled Dice",
-    "val_pooled_iou": "Pooled IoU",
-    "val_ap50": "AP@0.5",
-    "val_image_auroc": "AUROC",
-    "val_image_accuracy": "Accuracy",
-    "val_image_sensitivity": "Sensitivity",
-    "val_image_specificity": "Specificity",
-}
-"""Scores that the table shows."""
 
 
 class FoldRun(Protocol):
@@ -126,9 +115,10 @@ class CrossValidation:
 
     def table(self) -> Table:
         """Return a table for the terminal: the validation scores of each fold, their mean and standard deviation."""
-        shown = [name for name in HEADINGS if name in self.mean]
+        headings = {name: score.fold_heading for name, score in VALIDATED.items() if name in self.mean}
+        shown = [name for name, heading in headings.items() if heading]
         table = Table(box=SIMPLE_HEAD)
-        for heading in ("Fold", "Epoch", *(HEADINGS[name] for name in shown)):
+        for heading in ("Fold", "Epoch", *(headings[name] for name in shown)):
             table.add_column(heading, justify="right")
         for row in self.rows:
             table.add_row(str(row.fold), str(row.epoch), *(f"{row.scores[name]:.4f}" for name in shown))

@@ -17,8 +17,9 @@ from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 from unetkit.planning.plan import make_plan
 from unetkit.planning.write import describe, settings_of
+from unetkit.scoring.table import IMAGE_SCORES, VALIDATED, validated_names
 from unetkit.training.budget import budget_of, spell_use
-from unetkit.training.callbacks import IMAGE_SCORES, SCORES
+from unetkit.training.callbacks import SCORES
 from unetkit.training.classification_run import ClassificationResult, fit_labels
 from unetkit.training.command import RunCLI
 from unetkit.training.cross_validation import CrossValidation, fold_folder
@@ -143,8 +144,8 @@ def _report(result: RunResult, data: SegmentationData) -> None:
         log(result.compared)
     if "val_image_auroc" in result.scores:
         shown = ", ".join(
-            f"{name.removeprefix('val_image_').replace('auroc', 'AUROC')} {result.scores[name]:.3f}"
-            for name in IMAGE_SCORES
+            f"{VALIDATED[name].short} {result.scores[name]:.3f}"
+            for name in validated_names(IMAGE_SCORES)
             if name in result.scores
         )
         log(f"Its classes of whole validation images: {shown}.")

@@ -1,20 +1,20 @@
-"""Dice and IoU of whole images, as the mean over images and pooled over all pixels."""
+"""Scores of the masks of whole images, as the mean over images and pooled over all pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+
+from unetkit.scoring.pixels import Counts
+from unetkit.scoring.table import MASK_SCORES, POOLED
 
 
 class SegmentationScores(Metric):
     """Adds up the pixel counts of whole images, over batches and processes.
 
-    Dice is 2 TP / (2 TP + FP + FN), IoU is TP / (TP + FP + FN). With more than two classes they are the mean over the
-    foreground classes. A class that is neither in the truth nor in the prediction of an image scores 1.
+    With more than two classes, scores are the mean over the foreground classes. Where a class is neither in the truth
+    nor in the prediction of an image, its Dice and IoU are 1.
 
     Args:
         classes: Number of mask values, the background included.
@@ -28,16 +28,14 @@ class SegmentationScores(Metric):
 
     full_state_update = False
     counts: Tensor
-    dice: Tensor
-    iou: Tensor
+    sums: Tensor
     images: Tensor
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.classes = classes
         self.add_state("counts", torch.zeros(4, classes - 1, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("dice", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("iou", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(len(MASK_SCORES)), dist_reduce_fx="sum")
         self.add_state("images", torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, truth: Tensor) -> None:
@@ -48,26 +46,27 @@ class SegmentationScores(Metric):
             truth: (H, W) class numbers.
         """
         foreground = torch.arange(1, self.classes, device=predicted.device)[:, None, None]
-        stats = smp.metrics.get_stats(
-            (predicted[None] == foreground)[None].long(), (truth[None] == foreground)[None].long(), mode="multilabel"
-        )
-        counts = torch.stack([count[0] for count in stats])
+        counts = _count(predicted == foreground, truth == foreground)
         self.counts += counts
-        self.dice += _ratios(counts, smp.metrics.f1_score)
-        self.iou += _ratios(counts, smp.metrics.iou_score)
+        self.sums += _scores(counts)
         self.images += 1
 
     def compute(self) -> dict[str, Tensor]:
-        """Return "dice" and "iou" (means over images), "pooled_dice" and "pooled_iou", 0 to 1."""
-        images = self.images.clamp(min=1)
-        return {
-            "dice": self.dice / images,
-            "iou": self.iou / images,
-            "pooled_dice": _ratios(self.counts, smp.metrics.f1_score),
-            "pooled_iou": _ratios(self.counts, smp.metrics.iou_score),
-        }
+        """Return each score as mean over images by its name, and pooled by its name after "pooled_"; 0 to 1."""
+        means, pooled = self.sums / self.images.clamp(min=1), _scores(self.counts)
+        names = [score.name for score in MASK_SCORES]
+        return dict(zip(names, means, strict=True)) | dict(zip([POOLED + name for name in names], pooled, strict=True))
 
 
-def _ratios(counts: Tensor, score: Callable[..., Tensor]) -> Tensor:
-    """Return the mean over classes of a score of smp; 0/0 counts as 1."""
-    return score(*counts, reduction=None, zero_division=1.0).mean()
+def _count(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Count TP, FP, FN and TN (4, classes) of masks (classes, H, W)."""
+    tp = (predicted & truth).sum((1, 2))
+    fp, fn = predicted.sum((1, 2)) - tp, truth.sum((1, 2)) - tp
+    return torch.stack([tp, fp, fn, predicted[0].numel() - tp - fp - fn])
+
+
+def _scores(counts: Tensor) -> Tensor:
+    """Return the scores (N,) that follow from counts (4, classes): means over the classes."""
+    classes = [Counts(*each) for each in counts.T.tolist()]
+    values = [torch.tensor([score.compute(each) for each in classes]).mean() for score in MASK_SCORES]
+    return torch.stack(values).to(counts.device)

@@ -6,8 +6,7 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter
 from unetkit.scoring.instances import InstanceCounts, match_instances
-
-OBJECT_SCORES = ("ap50", "f1", "pq")
+from unetkit.scoring.table import OBJECT_SCORES, scores_of
 
 
 def score_objects(segmenter: Segmenter, data: SegmentationData) -> dict[str, float]:
@@ -17,5 +16,5 @@ def score_objects(segmenter: Segmenter, data: SegmentationData) -> dict[str, flo
     for item, truth in data.val_objects():
         labels = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", output="labels", device=device)
         counts.append(match_instances(labels, truth))
-    scores = sum(counts, InstanceCounts()).scores.flat()
-    return {f"val_{name}": scores[name] for name in OBJECT_SCORES} if counts else {}
+    scores = scores_of([score for score in OBJECT_SCORES if score.validated], sum(counts, InstanceCounts()))
+    return {f"val_{name}": value for name, value in scores.items()} if counts else {}

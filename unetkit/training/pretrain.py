@@ -17,6 +17,7 @@ from unetkit.data.unmasked import ImageData
 from unetkit.foundation.errors import ConfigError, closest
 from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER
 from unetkit.models.spec import ModelSpec
+from unetkit.scoring.restored import SquaredErrors, restored_share
 from unetkit.training.base import NetworkModule
 from unetkit.training.corruption import Corruption, corrupt
 from unetkit.training.schedule import Schedule
@@ -152,7 +153,8 @@ class PretrainModule(NetworkModule):
 
         Where no pixels are hidden it is that of all.
         """
-        self.log(f"{stage}_r2", 1 - self.error.compute() / self.variation.compute().clamp(min=1e-12), prog_bar=True)
+        squares = SquaredErrors(self.error.compute(), self.variation.compute())
+        self.log(f"{stage}_r2", restored_share(squares), prog_bar=True)
         self.error.reset()
         self.variation.reset()
 

@@ -31,7 +31,7 @@ from unetkit.inference.tiling.halo import HaloMeasurement
 from unetkit.inference.tuning.device import has_bfloat16
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
 from unetkit.report.pictures import validation_picture
-from unetkit.scoring.scores import count_pixels
+from unetkit.scoring.pixels import count_pixels, dice
 from unetkit.training.base import NetworkModule, log_notes
 from unetkit.training.budget import Budget, BudgetKeeper, budget_of
 from unetkit.training.callbacks import (
@@ -318,8 +318,8 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
     path = folder / MODEL_FILE
     keeper = best_of(trainer)
     segmenter = load_model(path, trainer.strategy.root_device)
-    dice = keeper.best_scores.get("val_dice")
-    training = describe_run(trainer, data, val_dice=dice)
+    best_dice = keeper.best_scores.get("val_dice")
+    training = describe_run(trainer, data, val_dice=best_dice)
     segmenter.spec = replace(segmenter.spec, smallest_object=data.smallest_object().pixels, training=training)
     save_model(segmenter, path)
     halo, objects, interrupted = None, {}, end.interrupted
@@ -336,7 +336,7 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
             interrupted = True
         save_model(segmenter, path)
     scores, compared = keeper.best_scores | objects, keeper.compare_start()
-    return RunResult(folder, path, dice, scores, keeper.best_epoch + 1, halo, interrupted, compared)
+    return RunResult(folder, path, best_dice, scores, keeper.best_epoch + 1, halo, interrupted, compared)
 
 
 def describe_run(trainer: Trainer, data: TrainingData, **scores: float | None) -> dict[str, Any]:
@@ -357,8 +357,8 @@ def _draw(segmenter: Segmenter, items: list[NamedItem], path: Path) -> None:
     for item in items:
         predicted = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", device=device)
         truth = item["mask"].numpy()
-        dice = count_pixels(predicted > 0, truth > 0).dice
-        drawn.append((item["name"], item["image"].numpy(), truth, predicted, dice))
+        score = dice(count_pixels(predicted > 0, truth > 0))
+        drawn.append((item["name"], item["image"].numpy(), truth, predicted, score))
     spec = segmenter.spec
     names = spec.class_names or [f"class {number}" for number in range(spec.classes)]
     validation_picture(path, drawn, names[1:])

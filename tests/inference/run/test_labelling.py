@@ -26,8 +26,8 @@ from unetkit.inference.tiling.options import OutputOptions
 from unetkit.io.writing.resume_store import BandStore
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, Normalization
-from unetkit.postprocess.heights import by_height
 from unetkit.postprocess.labels import Labels
+from unetkit.postprocess.predicted_distance import by_predicted_distance
 from unetkit.report.segmented import summarize
 
 Make = Callable[..., Segmenter]
@@ -38,21 +38,21 @@ TINY = ModelSpec(
 
 
 class TwoChannels(nn.Module):
-    """Foreground where the first channel is above 1/2; the height is the second channel."""
+    """Foreground where the first channel is above 1/2; the predicted distance is the second channel."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         return torch.cat([(pixels[:, :1] - 0.5) * 20, torch.logit(pixels[:, 1:2].clamp(1e-4, 1 - 1e-4))], dim=1)
 
 
 def known_model(threshold: float = 0.5, **changes: Any) -> Segmenter:
-    """Return a model whose output is its input, uint8 mask and heights."""
+    """Return a model whose output is its input, uint8 mask and distance map."""
     raw = Normalization(scope="dataset", center=(0.0, 0.0), scale=(255.0, 255.0))
     spec = replace(TINY, in_channels=2, normalization=raw, threshold=threshold, **changes)
     return Segmenter(spec, TwoChannels())
 
 
 def cells() -> NDArray[np.uint8]:
-    """Return the mask and the heights (2, 120, 140) of four discs, of which two touch."""
+    """Return the mask and the distance map (2, 120, 140) of four discs, of which two touch."""
     grid = np.mgrid[:120, :140]
     image = np.zeros((2, 120, 140), np.uint8)
     for y, x, radius in ((40, 40, 16), (40, 68, 16), (90, 30, 12), (95, 110, 20)):
@@ -137,13 +137,13 @@ def test_the_halo_is_measured_on_the_mask(exact_segmenter: Make) -> None:
 # Labels
 
 
-def test_the_labels_are_the_hills_of_the_heights() -> None:
+def test_the_labels_are_the_watershed_of_the_predicted_distance_map() -> None:
     image = cells()
     labels = predict_tiled(image, known_model(), axes="CYX", output="labels", tile=64, backend="torch")
     assert labels.max() == 4
     assert labels[40, 40] != labels[40, 68]
     np.testing.assert_array_equal(labels > 0, image[0] > 0)
-    expected = np.concatenate(list(Labels([image], 120, method=by_height(0.5)).rows()), axis=1)[0]
+    expected = np.concatenate(list(Labels([image], 120, method=by_predicted_distance(0.5)).rows()), axis=1)[0]
     np.testing.assert_array_equal(labels, expected)
     for split in (False, True):
         again = predict_tiled(image, known_model(), axes="CYX", output="labels", split=split, backend="torch")

@@ -11,22 +11,22 @@ from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.run.recipe import Recipe
 from unetkit.postprocess.class_labels import ClassLabels
 from unetkit.postprocess.components import CONNECTED
-from unetkit.postprocess.distances import BY_DISTANCE
-from unetkit.postprocess.heights import by_height
 from unetkit.postprocess.labels import Labels
+from unetkit.postprocess.predicted_distance import by_predicted_distance
+from unetkit.postprocess.split_by_distance import BY_DISTANCE
 
 
 def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels | ClassLabels:
     """Label the objects of what models predicted, the best way that these models know.
 
     Args:
-        bands: Masks (1, h, width) or, of models with instances, masks and heights (2, h, width); class numbers of
+        bands: Masks (1, h, width) or, of models with instances, masks and distance maps (2, h, width); class numbers of
             models of several classes.
         recipe: What is decided about the image.
     """
     confidence, smallest = recipe.min_confidence, recipe.min_size or 0
-    without_heights = BY_DISTANCE if recipe.options.write.split else CONNECTED
-    method = without_heights if confidence is None else by_height(confidence)
+    without_map = BY_DISTANCE if recipe.options.write.split else CONNECTED
+    method = without_map if confidence is None else by_predicted_distance(confidence)
     height, classes = recipe.info.height, recipe.ensemble.classes
     if classes > 1:
         return ClassLabels(bands, height, classes, method=method, smallest=smallest)

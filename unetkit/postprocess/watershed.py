@@ -1,11 +1,11 @@
-"""Hills of the foreground in one tile, by which touching objects are told apart.
+"""Watershed of the distance map of one tile, by which touching objects are told apart.
 
-Every foreground pixel has a height. From each pixel one climbs to the highest of its neighbours until none is higher:
-the pixels from which one reaches the same summit are one hill (the watershed as catchment basins of steepest descent,
-Cousty et al. 2009, "Watershed cuts", IEEE TPAMI 31, upside down). Which neighbour is the highest follows from the
-pixels around: the hills do not depend on how an image is cut.
+Every foreground pixel has a distance. From each pixel one goes to the neighbour with the largest distance until none is
+larger. The pixels from which one reaches the same peak are one region (the watershed as catchment basins of steepest
+descent, Cousty et al. 2009, "Watershed cuts", IEEE TPAMI 31, upside down). Which neighbour is the largest follows from
+the pixels around, so the regions do not depend on how an image is cut.
 
-A hill is an object of its own only if the way down to the pass towards a higher one is long enough (its persistence;
+Two regions that touch are joined unless the saddle between them is deep enough below the lower peak (its persistence;
 Chazal et al. 2013, "Persistence-based clustering in Riemannian manifolds", Journal of the ACM 60): `joining_saddle` of
 `Method`.
 """
@@ -19,50 +19,51 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from unetkit.postprocess.parts import FULL, STAY, Edges, Ints, Part, highest_edges, join_edges
+from unetkit.postprocess.parts import LARGEST_DISTANCE, STAY, Edges, Ints, Part, highest_edges, join_edges
 
-HeightsOf = Callable[[NDArray[np.uint8]], Ints]
-"""From a window (C, H, W) the height of each pixel, (H, W): 0 in the background, 1 to `FULL` in the foreground."""
+DistanceMap = Callable[[NDArray[np.uint8]], Ints]
+"""Makes the distance map (H, W) of a window (C, H, W): 0 in the background, 1 to `LARGEST_DISTANCE` elsewhere."""
 
 RING = 1
-"""Pixels around a tile whose heights decide on its hills: one step to a neighbour."""
+"""Pixels around a tile whose distances decide on its regions: one step to a neighbour."""
 
 OFFSETS = [(1 - step // 3, 1 - step % 3) for step in range(9)]
-"""(dy, dx) of each step. Of equally high neighbours the first in raster order has the largest step, and wins."""
+"""(dy, dx) of each step. Of neighbours with the same distance the first in raster order has the largest step, and
+wins."""
 
 
-def find_basins(window: NDArray[np.uint8], rows: slice, columns: slice, *, heights_of: HeightsOf) -> Part:
-    """Find the hills of a tile, and the ways over which one leaves it.
+def find_regions(window: NDArray[np.uint8], rows: slice, columns: slice, *, distance_map: DistanceMap) -> Part:
+    """Find the watershed regions of a tile, and the steps that lead out of it.
 
     Args:
-        window: (C, H, W): the mask, 0 for background, and what else `heights_of` needs; the tile with its margin.
+        window: (C, H, W): the mask, 0 for background, and what else `distance_map` needs; the tile with its margin.
         rows: Rows of the tile.
         columns: Columns of the tile.
-        heights_of: Gives the height of each pixel.
+        distance_map: Gives the distance of each pixel.
     """
     shape = rows.stop - rows.start, columns.stop - columns.start
     if not window[0, rows, columns].any():
         empty = np.zeros(shape, np.int32)
         return Part(empty, empty, np.full(shape, STAY, np.int32), np.zeros(0, np.int32), join_edges([]))
-    ring = _tile_with_ring(heights_of(window), rows, columns)
-    heights = np.ascontiguousarray(ring[1:-1, 1:-1])
+    ring = _tile_with_ring(distance_map(window), rows, columns)
+    distances = np.ascontiguousarray(ring[1:-1, 1:-1])
     steps = _steps(ring)
-    groups, peaks = _climb(heights, steps)
-    groups, peaks, edges = _join_plains(groups, peaks, _edges(groups, heights))
-    return Part(groups, heights, steps, peaks, edges)
+    groups, peaks = _climb(distances, steps)
+    groups, peaks, edges = _join_plateaus(groups, peaks, _edges(groups, distances))
+    return Part(groups, distances, steps, peaks, edges)
 
 
-def _tile_with_ring(heights: Ints, rows: slice, columns: slice) -> Ints:
+def _tile_with_ring(distances: Ints, rows: slice, columns: slice) -> Ints:
     """Return the tile and one pixel around it, with zeros beyond the window."""
     ring = np.zeros((rows.stop - rows.start + 2, columns.stop - columns.start + 2), np.int32)
     top, left = min(rows.start, 1), min(columns.start, 1)
-    inside = heights[rows.start - top : rows.stop + 1, columns.start - left : columns.stop + 1]
+    inside = distances[rows.start - top : rows.stop + 1, columns.start - left : columns.stop + 1]
     ring[1 - top : 1 - top + inside.shape[0], 1 - left : 1 - left + inside.shape[1]] = inside
     return ring
 
 
 def _steps(ring: Ints) -> Ints:
-    """Return the step from each pixel inside the ring to the highest pixel among itself and its neighbours."""
+    """Return the step from each pixel inside the ring to the largest distance among itself and its neighbours."""
     height, width = ring.shape[0] - 2, ring.shape[1] - 2
     keys = ring << 4
     best = keys[1:-1, 1:-1] + STAY
@@ -72,15 +73,15 @@ def _steps(ring: Ints) -> Ints:
     return best
 
 
-def _climb(heights: Ints, steps: Ints) -> tuple[Ints, Ints]:
-    """Follow the steps up to a summit or the last pixel within the tile; return the groups and their peaks."""
-    height, width = heights.shape
+def _climb(distances: Ints, steps: Ints) -> tuple[Ints, Ints]:
+    """Follow the steps to a peak or to the last pixel within the tile; return the groups and their peaks."""
+    height, width = distances.shape
     steps = steps.copy()
     for border, towards in ((steps[0], 1), (steps[-1], -1)):
         border[np.array([dy for dy, _ in OFFSETS])[border] == -towards] = STAY
     for border, towards in ((steps[:, 0], 1), (steps[:, -1], -1)):
         border[np.array([dx for _, dx in OFFSETS])[border] == -towards] = STAY
-    pixels = np.flatnonzero(heights)
+    pixels = np.flatnonzero(distances)
     moves = np.array([dy * width + dx for dy, dx in OFFSETS], np.int32)
     goals = pixels.astype(np.int32) + moves[steps.ravel()[pixels]]
     goal_of = np.empty(height * width, np.int32)
@@ -90,14 +91,14 @@ def _climb(heights: Ints, steps: Ints) -> tuple[Ints, Ints]:
         if np.array_equal(farther, goals):
             break
         goals = farther
-    summits = pixels[goals == pixels]
-    goal_of[summits] = np.arange(1, len(summits) + 1)
+    ends = pixels[goals == pixels]
+    goal_of[ends] = np.arange(1, len(ends) + 1)
     groups = np.zeros((height, width), np.int32)
     groups.ravel()[pixels] = goal_of[goals]
-    return groups, heights.ravel()[summits]
+    return groups, distances.ravel()[ends]
 
 
-def _edges(groups: Ints, heights: Ints) -> Edges:
+def _edges(groups: Ints, distances: Ints) -> Edges:
     """Return the edges between the groups of a tile."""
     found = []
     here, after, all_ = slice(None, -1), slice(1, None), slice(None)
@@ -107,18 +108,18 @@ def _edges(groups: Ints, heights: Ints) -> Edges:
         ((here, here), (after, after)),
         ((here, after), (after, here)),
     ):
-        meet = (groups[one] != groups[other]) & (heights[one] > 0) & (heights[other] > 0)
-        saddle = np.minimum(heights[one][meet], heights[other][meet]).astype(np.int64)
+        meet = (groups[one] != groups[other]) & (distances[one] > 0) & (distances[other] > 0)
+        saddle = np.minimum(distances[one][meet], distances[other][meet]).astype(np.int64)
         found.append(Edges(groups[one][meet].astype(np.int64) - 1, groups[other][meet].astype(np.int64) - 1, saddle))
     return highest_edges(join_edges(found))
 
 
-def _join_plains(groups: Ints, peaks: Ints, edges: Edges) -> tuple[Ints, Ints, Edges]:
-    """Make one group of those that touch at full height, so that a tile in a large object has few."""
-    plain = edges.saddle >= FULL
-    if not plain.any():
+def _join_plateaus(groups: Ints, peaks: Ints, edges: Edges) -> tuple[Ints, Ints, Edges]:
+    """Make one group of those that touch at the largest distance, so that a tile in a large object has few."""
+    plateau = edges.saddle >= LARGEST_DISTANCE
+    if not plateau.any():
         return groups, peaks, edges
-    links = edges[plain]
+    links = edges[plateau]
     ones = np.ones(len(links.first), np.int8)
     count, joined = connected_components(coo_array((ones, (links.first, links.second)), shape=(len(peaks), len(peaks))))
     joined_peaks = np.zeros(count, np.int32)

@@ -1,4 +1,4 @@
-"""How well a predicted mask agrees with the true one: counts that add up, and the scores that follow from them.
+"""How well a predicted mask agrees with the true one: counts that add up, and the formulas of scores.
 
 Everything is two classes here: foreground (True) against background. Where both masks are empty, Dice, IoU, precision,
 recall and boundary F1 are 1; where only one of them is, they are 0.
@@ -6,7 +6,6 @@ recall and boundary F1 are 1; where only one of them is, they are 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import ceil
 
@@ -15,27 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Agreement of a prediction with the truth; each value lies between 0 (none) and 1 (perfect).
-
-    Attributes:
-        dice: 2 TP / (2 TP + FP + FN), the F1 score of the pixels.
-        iou: TP / (TP + FP + FN), also called Jaccard index.
-        precision: TP / (TP + FP), the share of the prediction that is right.
-        recall: TP / (TP + FN), the share of the truth that is found.
-        boundary_f1: F1 score of the boundary pixels, within a tolerance (Csurka et al. 2013).
-        accuracy: (TP + TN) / all pixels.
-    """
-
-    dice: float
-    iou: float
-    precision: float
-    recall: float
-    boundary_f1: float
-    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -54,7 +32,7 @@ class Counts:
 
     Example:
         >>> counts = Counts(tp=6, fp=2, fn=2, tn=90) + Counts(tp=2, fp=0, fn=0, tn=98)
-        >>> counts.dice, counts.iou
+        >>> dice(counts), iou(counts)
         (0.8, 0.6666666666666666)
     """
 
@@ -71,41 +49,47 @@ class Counts:
         return Counts(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     @property
-    def dice(self) -> float:
-        """Dice coefficient."""
-        return _share(2 * self.tp, 2 * self.tp + self.fp + self.fn, empty=1.0)
+    def of_background(self) -> Counts:
+        """The pixels of the background, as if it were the foreground; boundaries are not counted."""
+        return Counts(tp=self.tn, fp=self.fn, fn=self.fp, tn=self.tp)
 
-    @property
-    def iou(self) -> float:
-        """Intersection over union."""
-        return _share(self.tp, self.tp + self.fp + self.fn, empty=1.0)
 
-    @property
-    def precision(self) -> float:
-        """Share of the predicted foreground that is right; for an empty prediction, 1 if the truth is empty, else 0."""
-        return _share(self.tp, self.tp + self.fp, empty=float(self.fn == 0))
+def dice(counts: Counts) -> float:
+    """Return 2 TP / (2 TP + FP + FN), the F1 score."""
+    return _share(2 * counts.tp, 2 * counts.tp + counts.fp + counts.fn, empty=1.0)
 
-    @property
-    def recall(self) -> float:
-        """Share of the true foreground that is found; for an empty truth, 1 if the prediction is empty, else 0."""
-        return _share(self.tp, self.tp + self.fn, empty=float(self.fp == 0))
 
-    @property
-    def boundary_f1(self) -> float:
-        """F1 score of the boundaries: the harmonic mean of the shares of predicted and of true boundary that hit."""
-        precision = _share(self.predicted_boundary_hits, self.predicted_boundary, float(self.true_boundary == 0))
-        recall = _share(self.true_boundary_hits, self.true_boundary, float(self.predicted_boundary == 0))
-        return _share(2 * precision * recall, precision + recall, empty=0.0)
+def iou(counts: Counts) -> float:
+    """Return TP / (TP + FP + FN), the intersection over union, also called Jaccard index."""
+    return _share(counts.tp, counts.tp + counts.fp + counts.fn, empty=1.0)
 
-    @property
-    def accuracy(self) -> float:
-        """Share of all pixels that have the right class."""
-        return _share(self.tp + self.tn, self.tp + self.fp + self.fn + self.tn, empty=1.0)
 
-    @property
-    def scores(self) -> Scores:
-        """All scores that follow from the counts."""
-        return Scores(*(getattr(self, field.name) for field in fields(Scores)))
+def precision(counts: Counts) -> float:
+    """Return TP / (TP + FP), the share of the prediction that is right.
+
+    For an empty prediction it is 1 if the truth is empty, else 0.
+    """
+    return _share(counts.tp, counts.tp + counts.fp, empty=float(counts.fn == 0))
+
+
+def recall(counts: Counts) -> float:
+    """Return TP / (TP + FN), the share of the truth that is found.
+
+    For an empty truth it is 1 if the prediction is empty, else 0.
+    """
+    return _share(counts.tp, counts.tp + counts.fn, empty=float(counts.fp == 0))
+
+
+def boundary_f1(counts: Counts) -> float:
+    """Return the F1 score of the boundary pixels, within a tolerance (Csurka et al. 2013)."""
+    right = _share(counts.predicted_boundary_hits, counts.predicted_boundary, float(counts.true_boundary == 0))
+    found = _share(counts.true_boundary_hits, counts.true_boundary, float(counts.predicted_boundary == 0))
+    return _share(2 * right * found, right + found, empty=0.0)
+
+
+def accuracy(counts: Counts) -> float:
+    """Return (TP + TN) / all pixels."""
+    return _share(counts.tp + counts.tn, counts.tp + counts.fp + counts.fn + counts.tn, empty=1.0)
 
 
 def count_pixels(prediction: Mask, truth: Mask, tolerance: float = 2.0, rows: slice = slice(None)) -> Counts:
@@ -152,11 +136,6 @@ def inner_boundary(mask: Mask) -> Mask:
     eroded = cv2.erode(mask.view(np.uint8), cross)  # beyond the image, cv2 takes the maximum: foreground
     edge: Mask = mask & (eroded == 0)
     return edge
-
-
-def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """Return the mean of each score over at least one image."""
-    return Scores(*(float(np.mean([getattr(each, field.name) for each in scores])) for field in fields(Scores)))
 
 
 def _grow(mask: Mask, distance: float) -> Mask:

@@ -1,4 +1,4 @@
-"""Touching objects by their necks: the height of a pixel is its distance to the background, lightly smoothed."""
+"""Touching objects split where the mask is narrow: a watershed of each pixel's distance to the background."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.postprocess.basins import RING, find_basins
 from unetkit.postprocess.method import Method
-from unetkit.postprocess.parts import FULL, Ints
+from unetkit.postprocess.parts import LARGEST_DISTANCE, Ints
+from unetkit.postprocess.watershed import RING, find_regions
 
 RADIUS = 64
-"""Distances are cut off here, in pixels: what is farther from the background is one plain and never split."""
+"""Distances are cut off here, in pixels: what is farther from the background is one plateau and never split."""
 
-PIXEL = FULL // RADIUS
-"""Height of one pixel of distance."""
+PIXEL = LARGEST_DISTANCE // RADIUS
+"""One pixel of distance, in units of the distance map."""
 
 KERNEL = np.array([1, 2, 1], np.float32)
-"""Smoothing of the distances along each axis. All sums are whole numbers that float32 holds exactly, hence the same
-whichever way a processor adds them up."""
+"""Smoothing of the distance map along each axis.
 
-NECK = 0.9
+All sums are whole numbers that float32 holds exactly, hence the same whichever way a processor adds them up.
+"""
+
+SADDLE = 0.9
 """See `Method`. Chosen, with `DEPTH` and `KERNEL`, on the instance masks of the 2018 Data Science Bowl's training
 images."""
 
@@ -30,7 +32,7 @@ DEPTH = 0.5
 """See `Method`; in pixels."""
 
 
-def distance_heights(window: NDArray[np.uint8]) -> Ints:
+def distance_map(window: NDArray[np.uint8]) -> Ints:
     """Return the smoothed distance of each pixel to the background, (H, W), 0 in the background.
 
     Args:
@@ -43,11 +45,11 @@ def distance_heights(window: NDArray[np.uint8]) -> Ints:
     np.rint(distances, out=distances)
     smoothed = cv2.sepFilter2D(distances, -1, KERNEL, KERNEL, borderType=cv2.BORDER_REPLICATE)
     smoothed[mask == 0] = 0
-    heights: Ints = smoothed.astype(np.int32)
-    return heights
+    whole: Ints = smoothed.astype(np.int32)
+    return whole
 
 
 BY_DISTANCE = Method(
-    partial(find_basins, heights_of=distance_heights), RADIUS + len(KERNEL) // 2 + RING, NECK, DEPTH * PIXEL
+    partial(find_regions, distance_map=distance_map), RADIUS + len(KERNEL) // 2 + RING, SADDLE, DEPTH * PIXEL
 )
-"""Hills of the distance to the background."""
+"""The watershed of the distance to the background."""

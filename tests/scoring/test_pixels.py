@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from torchmetrics.functional import classification
 
-from unetkit.scoring.scores import Counts, Mask, boundary_reach, count_pixels, inner_boundary, mean_scores
+from unetkit.scoring.pixels import Counts, Mask, boundary_f1, boundary_reach, count_pixels, dice, inner_boundary
+from unetkit.scoring.table import mean_scores, pixel_scores
 
 MASKS = arrays(bool, (9, 13))
 
@@ -31,7 +32,7 @@ def boundary_f1_by_distances(prediction: Mask, truth: Mask, tolerance: float) ->
 
 def test_pixel_scores_agree_with_torchmetrics() -> None:
     prediction, truth = blobs(1), blobs(1) ^ (blobs(2) & blobs(3))
-    scores = count_pixels(prediction, truth).scores
+    scores = pixel_scores(count_pixels(prediction, truth))
     tensors = torch.from_numpy(prediction.astype(np.int64)), torch.from_numpy(truth.astype(np.int64))
     assert scores.dice == pytest.approx(float(classification.binary_f1_score(*tensors)))
     assert scores.iou == pytest.approx(float(classification.binary_jaccard_index(*tensors)))
@@ -45,14 +46,14 @@ def test_boundary_f1_agrees_with_distance_transforms(tolerance: float) -> None:
     prediction, truth = np.roll(blobs(4), 3, axis=0) | blobs(5), blobs(4)
     expected = boundary_f1_by_distances(prediction, truth, tolerance)
     assert 0 < expected < 1
-    assert count_pixels(prediction, truth, tolerance).boundary_f1 == pytest.approx(expected)
+    assert boundary_f1(count_pixels(prediction, truth, tolerance)) == pytest.approx(expected)
 
 
 def test_a_shift_within_the_tolerance_costs_no_boundary_score() -> None:
     truth = np.zeros((60, 60), bool)
     truth[20:40, 20:40] = True
-    assert count_pixels(np.roll(truth, 2, axis=1), truth, 2).boundary_f1 == 1
-    assert count_pixels(np.roll(truth, 3, axis=1), truth, 2).boundary_f1 < 1
+    assert boundary_f1(count_pixels(np.roll(truth, 2, axis=1), truth, 2)) == 1
+    assert boundary_f1(count_pixels(np.roll(truth, 3, axis=1), truth, 2)) < 1
 
 
 def test_the_border_of_the_image_is_no_boundary() -> None:
@@ -64,7 +65,7 @@ def test_the_border_of_the_image_is_no_boundary() -> None:
 
 def test_two_empty_masks_agree_perfectly() -> None:
     empty = np.zeros((4, 5), bool)
-    scores = count_pixels(empty, empty).scores
+    scores = pixel_scores(count_pixels(empty, empty))
     assert (scores.dice, scores.iou, scores.precision, scores.recall, scores.boundary_f1) == (1, 1, 1, 1, 1)
 
 
@@ -72,7 +73,7 @@ def test_two_empty_masks_agree_perfectly() -> None:
 def test_one_empty_mask_scores_zero(predicted: bool) -> None:
     empty, full = np.zeros((6, 6), bool), np.zeros((6, 6), bool)
     full[2:4, 2:4] = True
-    scores = (count_pixels(full, empty) if predicted else count_pixels(empty, full)).scores
+    scores = pixel_scores(count_pixels(full, empty) if predicted else count_pixels(empty, full))
     assert (scores.dice, scores.iou, scores.precision, scores.recall, scores.boundary_f1) == (0, 0, 0, 0, 0)
     assert scores.accuracy == 32 / 36
 
@@ -81,12 +82,12 @@ def test_one_empty_mask_scores_zero(predicted: bool) -> None:
 def test_scores_lie_between_zero_and_one_and_pixels_add_up(prediction: Mask, truth: Mask) -> None:
     counts = count_pixels(prediction, truth)
     assert counts.tp + counts.fp + counts.fn + counts.tn == truth.size
-    for score in vars(counts.scores).values():
-        assert 0 <= score <= 1
-    assert counts.dice >= counts.iou
-    swapped = count_pixels(truth, prediction)
-    assert (swapped.dice, swapped.precision) == (counts.dice, counts.recall)
-    assert swapped.boundary_f1 == pytest.approx(counts.boundary_f1)
+    scores = pixel_scores(counts)
+    assert all(0 <= score <= 1 for score in scores.values())
+    assert scores.dice >= scores.iou
+    swapped = pixel_scores(count_pixels(truth, prediction))
+    assert (swapped.dice, swapped.precision) == (scores.dice, scores.recall)
+    assert swapped.boundary_f1 == pytest.approx(scores.boundary_f1)
 
 
 @given(prediction=MASKS, truth=MASKS, cut=st.integers(1, 8), tolerance=st.sampled_from([0.0, 1.0, 2.0, 2.5]))
@@ -103,5 +104,5 @@ def test_counts_of_bands_add_up_to_those_of_the_whole(
 
 def test_pooled_and_mean_scores_differ_as_they_should() -> None:
     small, large = Counts(tp=1, fp=1), Counts(tp=90, fp=5, fn=5)
-    assert (small + large).dice == pytest.approx(182 / 193)
-    assert mean_scores([small.scores, large.scores]).dice == pytest.approx((2 / 3 + 180 / 190) / 2)
+    assert dice(small + large) == pytest.approx(182 / 193)
+    assert mean_scores([pixel_scores(small), pixel_scores(large)]).dice == pytest.approx((2 / 3 + 180 / 190) / 2)
