@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from decoding import count_decoding
 from safetensors import safe_open
 from safetensors.torch import load_file
 from tifffile import imread, imwrite
@@ -195,6 +196,35 @@ def test_every_override_lands_in_the_config_and_the_config_gives_the_run_again(f
         assert found == value, key
     assert main(["fit", "--config", str(tmp_path / "one" / "config.yaml"), "--name", "two"]) == 0
     assert same_weights(tmp_path / "one" / "model.safetensors", tmp_path / "two" / "model.safetensors")
+
+
+def test_what_was_noticed_of_the_data_is_said_once_also_where_they_cannot_be_trained_on(
+    cells: Path, fit_cells: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = Path(shutil.copytree(cells, tmp_path / "own"))
+    image = next((own / "images").iterdir())
+    shutil.copy(image, own / "images" / "alone.tif")
+    choices = ("--data.train", str(own), "--data.unpaired", "skip", "--trainer.max_epochs", "1")
+    note = "Left out, since they have no mask or image: 1 files, such as alone.tif."
+    code, said = fit_cells(tmp_path, *choices)
+    assert code == 0
+    assert said.count(note) == 1
+    for mask in (own / "masks").iterdir():
+        imwrite(mask, np.zeros((96, 96), np.uint8))
+    code, said = fit_cells(tmp_path, *choices)
+    assert code == 2
+    assert said.count(note) == 1
+    assert "is background (zero)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folds", [(), ("--data.folds", "2", "--data.val", "0.1")], ids=["one run", "folds"])
+def test_each_file_is_decoded_once_for_planning_and_training(
+    folds: tuple[str, ...], fit_cells: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = count_decoding(monkeypatch)
+    assert fit_cells(tmp_path, "--plan", "true", "--trainer.max_epochs", "1", *folds)[0] == 0
+    assert len(reads) == 10
+    assert set(reads.values()) == {1}
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)

@@ -286,6 +286,11 @@ def is_mixed(brighter: float) -> bool:
     return MIXED <= brighter <= 1 - MIXED
 
 
+def most_cache(machine: Machine) -> float:
+    """Return the most room that decoded images get, in GiB."""
+    return max(USUAL_CACHE_GB, machine.memory / 2 / 2**30)
+
+
 def choose_cache(facts: Facts, machine: Machine) -> Choice | None:
     """Keep all images in memory where there is room for more than usual."""
     needed = facts.nbytes * CACHE / 2**30

@@ -12,9 +12,10 @@ from typing import Any
 from unetkit.data.pairs import Pair
 from unetkit.data.places import Places, name_of
 from unetkit.data.split import split_fraction
+from unetkit.data.store import ImageStore
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.weights import trained_on
-from unetkit.planning.choose import choose
+from unetkit.planning.choose import choose, most_cache
 from unetkit.planning.machine import find_machine
 from unetkit.planning.measure import Facts, look_at_all, measure
 from unetkit.planning.planned import PLACES, Planned
@@ -104,6 +105,7 @@ def make_plan(
     minutes: float | None = None,
     began: float | None = None,
     clock: Callable[[], float] = monotonic,
+    store: ImageStore | None = None,
 ) -> TrainingPlan:
     """Plan a training run.
 
@@ -112,6 +114,7 @@ def make_plan(
         minutes: How long the whole run may take; by default what suits the machine.
         began: When the run's time began, by the clock; by default it begins when the plan is done.
         clock: Returns the time in seconds.
+        store: Keeps the decoded images, as far as memory goes, for a run that follows; by default none is kept.
 
     Raises:
         ConfigError: There is no time to train in.
@@ -124,15 +127,17 @@ def make_plan(
     place: dict[str, Any] = {name: given.get(f"data.{name}") for name in PLACES}
     places = Places(**place)
     pairs, own = places.find(), places.find_validation()
+    machine = find_machine(str(given.get("trainer.accelerator", "auto")))  # while no images take its memory
+    if store is not None:
+        store.resize(round(given.get("data.cache_gb", most_cache(machine)) * 2**30))
     opened = clock()
-    looks = look_at_all([*pairs, *own])
+    looks = look_at_all([*pairs, *own], store)
     looking = clock() - opened
     facts = measure(looks[: len(pairs)])
-    machine = find_machine(str(given.get("trainer.accelerator", "auto")))
     tried: list[Trial] = []
 
     def try_once() -> Trial | None:
-        trial = try_builtin(looks[: len(pairs)], limit)
+        trial = try_builtin(looks[: len(pairs)], limit, store)
         tried.extend(() if trial is None else (trial,))
         return trial
 
@@ -140,7 +145,7 @@ def make_plan(
         return time_crop(network, facts.channels, crop, batch, machine, limit)
 
     def elapsed() -> float:
-        """Return the seconds before training: so far, and for reading the images again."""
+        """Return the seconds before training: so far, and for reading the images again, or measuring them anew."""
         return looking + (0.0 if began is None else clock() - began)
 
     choices = choose(facts, machine, given, try_once, time, minutes, elapsed)

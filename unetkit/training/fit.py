@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from unetkit.data.store import ImageStore
 from unetkit.training.classification.run import ClassificationRun
 from unetkit.training.pretraining.run import PretrainRun
 from unetkit.training.run.cross_validation import CrossValidation
@@ -91,6 +93,7 @@ def run_fit(config: RunConfig) -> RunResult | CrossValidation:
     config = resumed(config)
     if config.settings is FIT_LABELS:
         return start(ClassificationRun, config)
+    config = replace(config, store=ImageStore())
     return start(SegmentationRun, planned(config) if config.wants_plan else config)
 
 

@@ -206,7 +206,7 @@ def test_training_with_instances_lowers_the_loss(cells: Path) -> None:
     module = set_up(cells, instances=True)
     module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     batch = next(iter(module.data.train_dataloader()))
-    assert batch["height"].shape == batch["mask"].shape
+    assert batch["distance_map"].shape == batch["mask"].shape
     optimizer = torch.optim.Adam(module.segmenter.network.parameters(), 0.003)
     losses = []
     for _ in range(8):

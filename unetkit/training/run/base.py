@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any, Literal, get_args
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 from unetkit.data.base import TrainingData
@@ -123,6 +123,7 @@ class NetworkModule(LightningModule):
         data = self.data
         channels = self.spec.in_channels if built else data.channels if self.in_channels == "auto" else self.in_channels
         self.fit_data(channels)
+        log_notes(self.trainer, data)
         if built and stage != "fit":
             return  # a network that is there is judged, or used, as it is
         self.spec = replace(
@@ -325,3 +326,10 @@ class NetworkModule(LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def log_notes(trainer: Trainer, data: TrainingData) -> None:
+    """Log what was noticed of the data, in the first process."""
+    for note in data.take_notes():
+        if trainer.is_global_zero:
+            log(note)

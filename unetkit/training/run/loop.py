@@ -17,7 +17,7 @@ from unetkit.foundation.console import log
 from unetkit.foundation.errors import ModelError
 from unetkit.foundation.signals import is_hurried
 from unetkit.models.segmenter import MODEL_FILE
-from unetkit.training.run.base import NetworkModule
+from unetkit.training.run.base import NetworkModule, log_notes
 from unetkit.training.run.callbacks import BEFORE_TRAINING, KeepBest, MetricsTable
 from unetkit.training.run.checkpoint import check_epochs, has_checkpoint, read_checkpoint
 from unetkit.training.run.divergence import DivergenceError
@@ -72,6 +72,7 @@ def run_training(
         end, broken = End.STOPPED, error
     except BaseException:  # whatever it is, the processes that were started must not go on waiting
         end_children(trainer)
+        log_notes(trainer, data)
         raise
     if end.interrupted:
         end_children(trainer)

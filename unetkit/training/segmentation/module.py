@@ -58,8 +58,8 @@ class SegmentationModule(NetworkModule):
             the middle are then predicted and judged, and no pixel sees zeros.
         batch_norm: Whether the convolutions of "plain_unet" are followed by batch norm.
         instances: Whether to learn to tell touching objects apart too: the masks number their objects, and the network
-            has one more output, the height of each pixel, see `Heights`. For 2 classes.
-        instance_weight: Weight of the loss of the heights against that of the mask.
+            has one more output, the distance map of the objects, see `make_distance_map`. For 2 classes.
+        instance_weight: Weight of the loss of the distance map against that of the mask.
         loss: bce_dice, bce, weighted_bce (rare classes and gaps between objects count more), dice, focal, tversky or
             lovasz.
         optimizer: adamw, or sgd as in the U-Net paper.
@@ -175,10 +175,10 @@ class SegmentationModule(NetworkModule):
         return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
 
     def fit_data(self, channels: int) -> None:
-        """Fit the data to the model: heights, weights of pixels and labels of whole images, where it needs them."""
+        """Fit the data to the model: distance maps, weights of pixels and labels of images, where it needs them."""
         data = self.data
         spec = self.spec
-        data.prepare_for(channels, spec.classes, spec.stride, heights=spec.instances, weighted=self.weighted)
+        data.prepare_for(channels, spec.classes, spec.stride, distance_maps=spec.instances, weighted=self.weighted)
         if self.image_classes:
             data.label_images(self.image_classes)
             self.spec = replace(self.spec, image_classes=self.image_classes, image_size=data.crop)
@@ -194,11 +194,11 @@ class SegmentationModule(NetworkModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C).
 
-        Where instances are told apart also height (N, h, w).
+        Where instances are told apart also distance_map (N, h, w).
         """
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         logits = self._forward(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
-        targets = [_center(batch[name], logits) for name in ("height", "mask", "weight") if name in batch]
+        targets = [_center(batch[name], logits) for name in ("distance_map", "mask", "weight") if name in batch]
         loss: Tensor = self.loss(logits.float(), *targets)
         if self.image_classes:
             judged = batch_logits(self.segmenter.network, self.segmenter.normalizer, batch)

@@ -31,7 +31,7 @@ def planned(config: RunConfig) -> RunConfig:
         )
     log(f"Looking at {given['data.train']}, and trying out a few steps.")
     minutes, folds = given.get("minutes"), given.get("data.folds", 1)  # each fold has the same part of the time
-    plan = make_plan(given, None if minutes is None else minutes / folds, config.began)
+    plan = make_plan(given, None if minutes is None else minutes / folds, config.began, store=config.store)
     for line in describe(plan):
         log(line)
     log("")

@@ -40,6 +40,12 @@ class SegmentationRun(TrainingRun):
     scores = SCORES
     target = "mask.tif"
 
+    def instantiate_classes(self) -> None:
+        """Build what the settings describe; the data take what planning, or another fold, has decoded."""
+        super().instantiate_classes()
+        if self.run_config.store is not None:
+            self.datamodule.use_store(self.run_config.store)
+
     def default_name(self) -> str:
         """Return the name of the folder of the data."""
         return name_of(self.config.data.train)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
@@ -14,6 +14,9 @@ from unetkit.commandline.parsing import UnknownSettingError, complete, read_argu
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.encoders import smp_name
 from unetkit.training.settings.options import CONFIG_FILE, EXTRA, GROUPS, PLACES, PRINT_CONFIG, Settings
+
+if TYPE_CHECKING:
+    from unetkit.data.store import ImageStore
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class RunConfig:
         print_config: How to print all settings instead of training, see `print_settings`; None to train.
         objects: Arguments of Lightning's Trainer that no file can hold, such as callbacks.
         planned: Whether some of the settings were chosen for the data.
+        store: Keeps the decoded images, so that planning, training and all folds decode each once.
     """
 
     verb: Settings
@@ -37,6 +41,7 @@ class RunConfig:
     print_config: str | None = None
     objects: Mapping[str, Any] = field(default_factory=dict)
     planned: bool = False
+    store: ImageStore | None = None
 
     def get(self, key: str) -> Any:
         """Return a setting by its whole key, such as "data.crop"; None where it is not given."""

@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from image_pools import load_pool
 from scipy import ndimage
 
 from unetkit.data.dataset import CropDataset
-from unetkit.data.heights import Heights
-from unetkit.data.pairs import find_pairs
-from unetkit.data.store import ImageStore
+from unetkit.data.distance_map import make_distance_map
 from unetkit.data.transforms import PRESETS, Transform
 from unetkit.foundation.synthetic import write_dataset
-from unetkit.models.spec import Normalization
 
 NUCLEI = Path(__file__).parents[2] / "../shared/data/nuclei/train/masks"
 
@@ -37,18 +35,18 @@ def plain_distances(labels: np.ndarray) -> np.ndarray:
 
 
 def check_distances(labels: np.ndarray) -> None:
-    heights, expected = Heights()(labels), plain_distances(labels)
-    assert heights.dtype == np.float32
-    assert np.array_equal(heights > 0, labels > 0)
+    found, expected = make_distance_map(labels), plain_distances(labels)
+    assert found.dtype == np.float32
+    assert np.array_equal(found > 0, labels > 0)
     for label in np.unique(labels[labels > 0]):
-        own, exact = heights[labels == label], expected[labels == label]
+        own, exact = found[labels == label], expected[labels == label]
         assert own.max() == 1
         assert np.abs(own * exact.max() - exact).max() <= 1.2 + 0.04 * exact.max()
         assert exact[own.argmax()] >= 0.96 * exact.max() - 1.2
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_heights_are_the_distances_that_each_object_has_by_itself(seed: int) -> None:
+def test_it_holds_the_distances_that_each_object_has_by_itself(seed: int) -> None:
     check_distances(cells(seed))
 
 
@@ -56,13 +54,13 @@ def test_distances_are_within_06_pixels_and_2_percent() -> None:
     y, x = np.mgrid[:101, :101]
     for labels in (np.hypot(y - 50, x - 50) < 45, abs(y - 50) + abs(x - 50) < 45):
         exact = plain_distances(labels)
-        heights = Heights()(labels.astype(np.uint16))
-        pixels = heights / heights[50, 5:50][labels[50, 5:50]].min()  # the outermost pixel of a row is at distance 1
+        found = make_distance_map(labels.astype(np.uint16))
+        pixels = found / found[50, 5:50][labels[50, 5:50]].min()  # the outermost pixel of a row is at distance 1
         assert np.abs(pixels - exact).max() <= 0.6 + 0.02 * exact.max()
 
 
 @pytest.mark.skipif(not NUCLEI.exists(), reason="no ../shared/data/nuclei")
-def test_heights_of_real_nuclei() -> None:
+def test_distances_in_real_nuclei() -> None:
     for path in sorted(NUCLEI.iterdir())[::60]:
         check_distances(tifffile.imread(path)[:256, :256].astype(np.uint16))
 
@@ -70,20 +68,20 @@ def test_heights_of_real_nuclei() -> None:
 def test_there_is_a_valley_between_touching_objects() -> None:
     labels = np.zeros((20, 40), np.uint16)
     labels[3:16, 3:20], labels[3:16, 20:36] = 7, 9
-    row = Heights()(labels)[9]
+    row = make_distance_map(labels)[9]
     assert row[19] == row[20] == pytest.approx(1 / 7)
     assert row[11] == row[28] == 1
-    assert Heights()(np.minimum(labels, 1))[9, 20] == 1
+    assert make_distance_map(np.minimum(labels, 1))[9, 20] == 1
 
 
 def test_the_border_of_the_crop_is_not_one_of_an_object() -> None:
     whole = cells(1, size=160)
-    cut = Heights()(whole[40:104, 40:104])
+    cut = make_distance_map(whole[40:104, 40:104])
     labels = np.zeros((30, 30), np.uint16)
     labels[:, :10] = 3
-    assert Heights()(labels)[:, 0].tolist() == [1] * 30
+    assert make_distance_map(labels)[:, 0].tolist() == [1] * 30
     inside = np.isin(whole[40:104, 40:104], np.setdiff1d(whole, _rim(whole[40:104, 40:104])))
-    np.testing.assert_allclose(cut[inside], Heights()(whole)[40:104, 40:104][inside], rtol=1e-6)
+    np.testing.assert_allclose(cut[inside], make_distance_map(whole)[40:104, 40:104][inside], rtol=1e-6)
 
 
 def _rim(labels: np.ndarray) -> np.ndarray:
@@ -91,8 +89,8 @@ def _rim(labels: np.ndarray) -> np.ndarray:
 
 
 def test_crops_without_background_and_without_objects() -> None:
-    assert (Heights()(np.full((8, 8), 65535, np.uint16)) == 1).all()
-    assert (Heights()(np.zeros((8, 8), np.uint16)) == 0).all()
+    assert (make_distance_map(np.full((8, 8), 65535, np.uint16)) == 1).all()
+    assert (make_distance_map(np.zeros((8, 8), np.uint16)) == 0).all()
 
 
 def test_plain_foreground_is_divided_into_its_parts() -> None:
@@ -100,8 +98,8 @@ def test_plain_foreground_is_divided_into_its_parts() -> None:
     labels[2:7, 2:7], labels[10:31, 10:31] = 255, 255
     numbered = labels.copy()
     numbered[2:7, 2:7] = 1
-    assert np.array_equal(Heights()(labels, connected=True), Heights()(numbered))
-    assert Heights()(labels)[4, 4] < 0.5
+    assert np.array_equal(make_distance_map(labels, numbered=False), make_distance_map(numbered))
+    assert make_distance_map(labels)[4, 4] < 0.5
 
 
 def test_augmented_labels_are_still_the_labels() -> None:
@@ -118,20 +116,20 @@ def test_augmented_labels_are_still_the_labels() -> None:
 
 
 @pytest.mark.parametrize("factor", [1, 2000])
-def test_heights_of_crops_are_those_of_the_moved_objects(tmp_path: Path, factor: int) -> None:
+def test_those_of_crops_are_those_of_the_moved_objects(tmp_path: Path, factor: int) -> None:
     write_dataset(tmp_path, 2, 96, 0)
     for path in (tmp_path / "masks").iterdir():
         tifffile.imwrite(path, tifffile.imread(path).astype(np.int32) * factor)
-    store = ImageStore(find_pairs(tmp_path), Normalization(), 2**20)
-    settings = {"crop": 64, "crops_per_epoch": 6, "channels": 1, "classes": 2, "foreground_share": 0.5, "seed": 0}
-    augmentation = {"augmentation": PRESETS["strong"], "normalization": Normalization()}
-    with_heights, without = (
-        CropDataset(store, [0, 1], **settings, **augmentation, heights=h) for h in (Heights(), None)
+    settings = {"crop": 64, "crops_per_epoch": 6, "foreground_share": 0.5, "seed": 0}
+    pool, masks = load_pool(tmp_path)
+    with_maps, without = (
+        CropDataset(pool, masks, [0, 1], **settings, augmentation=PRESETS["strong"], distance_maps=wanted)
+        for wanted in (True, False)
     )
     for index in range(6):
-        item, other = with_heights[0, index], without[0, index]
-        assert item["height"].shape == (64, 64)
-        assert ((item["height"] > 0) == item["mask"].bool()).all()
-        assert (item["height"] == 1).any()
+        item, other = with_maps[0, index], without[0, index]
+        assert item["distance_map"].shape == (64, 64)
+        assert ((item["distance_map"] > 0) == item["mask"].bool()).all()
+        assert (item["distance_map"] == 1).any()
         assert all((item[name] == other[name]).all() for name in ("image", "mask"))
-        assert "height" not in other
+        assert "distance_map" not in other
