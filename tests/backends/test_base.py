@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unetkit.backends.base import CoreModel, fold_batch_norm
+from unetkit.backends.base import CoreModel, count_axes, fold_batch_norm, for_axes
 from unetkit.backends.registry import create_backend
 from unetkit.testing.backend_inputs import KEPT, expect, make_segmenter, make_windows, scramble
 
@@ -126,3 +126,23 @@ def test_a_backend_leaves_a_model_that_it_does_not_own_as_it_is(precision: str) 
     assert torch.equal(first, second)
     after = segmenter.state_dict()
     assert all(torch.equal(after[name], before[name]) and after[name].dtype == before[name].dtype for name in before)
+
+
+def test_batch_norms_of_volumes_are_folded_too() -> None:
+    network = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1, bias=False), nn.BatchNorm3d(4), nn.ReLU()).eval()
+    scramble(network)
+    pixels = torch.randn(1, 1, 8, 9, 10)
+    folded = fold_batch_norm(network, 1)
+    assert not any(isinstance(module, nn.BatchNorm3d) for module in folded.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(pixels), network(pixels), rtol=1e-4, atol=1e-5)
+
+
+def test_the_layout_of_windows_has_as_many_axes_as_the_images_of_the_network() -> None:
+    networks = {1: nn.ReLU(), 2: nn.Conv2d(1, 2, 3), 3: nn.Sequential(nn.ReLU(), nn.Conv3d(1, 2, 3))}
+    assert [count_axes(network) for network in networks.values()] == [2, 2, 3]
+    for axes, size in ((1, (4,)), (2, (4, 5)), (3, (4, 5, 6))):
+        for layout in (torch.channels_last, torch.contiguous_format):
+            windows = torch.empty(2, 3, *size, memory_format=for_axes(layout, axes))
+            spread = layout == torch.channels_last and axes > 1
+            assert (windows.stride(1) == 1) == spread

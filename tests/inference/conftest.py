@@ -13,16 +13,23 @@ from unetkit.models.spec import ModelSpec, Normalization
 
 
 class Neighbours(nn.Module):
-    """Two 3 x 3 convolutions of small whole numbers around an optional halving: it sees at most 6 pixels far.
+    """Two convolutions of 3 pixels along each axis around an optional reduction: it sees at most 2 strides + 2 far.
 
-    Whole numbers are added exactly in any order, so that the order in which a library adds does not matter.
+    Their weights are small whole numbers, which are added exactly in any order: in which order a library adds does not
+    matter.
+
+    Args:
+        channels: Channels of the input.
+        classes: Channels of the output.
+        stride: How much the resolution is reduced; for volumes three numbers, one for each axis.
     """
 
-    def __init__(self, channels: int, classes: int, stride: int) -> None:
+    def __init__(self, channels: int, classes: int, stride: int | tuple[int, int, int]) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(3)
-        self.first = nn.Conv2d(channels, 4, 3, stride=stride, padding=1, bias=False)
-        self.last = nn.Conv2d(4, classes, 3, padding=1, bias=False)
+        convolution = nn.Conv2d if isinstance(stride, int) else nn.Conv3d
+        self.first = convolution(channels, 4, 3, stride=stride, padding=1, bias=False)
+        self.last = convolution(4, classes, 3, padding=1, bias=False)
         self.stride = stride
         for convolution in (self.first, self.last):
             shape = convolution.weight.shape
@@ -34,7 +41,12 @@ class Neighbours(nn.Module):
 
 
 def make_exact(
-    *, channels: int = 1, classes: int = 2, stride: int = 1, halo: int = 8, instances: bool = False
+    *,
+    channels: int = 1,
+    classes: int = 2,
+    stride: int | tuple[int, int, int] = 1,
+    halo: int = 8,
+    instances: bool = False,
 ) -> Segmenter:
     """Return a model with `Neighbours` in place of the U-Net; raw pixels are its input."""
     spec = ModelSpec(

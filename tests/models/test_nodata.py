@@ -23,9 +23,9 @@ def objects(background=20, noise=3.0, channels=1):
 
 
 def find(pixels, stated=None):
-    lines = np.arange(pixels.shape[1]), np.arange(pixels.shape[2])
-    found = find_nodata(pixels, *lines, stated)
-    return None if found is None else found.mask(pixels, *lines)
+    lines = [np.arange(size) for size in pixels.shape[1:]]
+    found = find_nodata(pixels, lines, stated)
+    return None if found is None else found.mask(pixels, lines)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -112,9 +112,20 @@ def test_the_value_that_a_file_names_holds_no_data(dtype):
 def test_the_remark_names_the_share_and_the_value():
     pixels = objects().astype(np.float32)
     pixels[:, : SIZE // 4] = -9999
-    text = find_nodata(pixels, np.arange(SIZE), np.arange(SIZE)).describe()
+    text = find_nodata(pixels, [np.arange(SIZE)] * 2).describe()
     assert text.startswith("25 % of its pixels are -9999")
     assert "background in the result" in text
+
+
+def test_frames_of_volumes_hold_no_data_straight_or_round():
+    places = np.indices((20, 24, 28))
+    ball = ((places - np.array([10, 12, 14]).reshape(3, 1, 1, 1)) ** 2).sum(0) < 11**2
+    box = (places[0] >= 2) & (places[1] < 20) & (places[2] >= 5)
+    noise = np.random.default_rng(0).integers(30, 90, (2, 20, 24, 28)).astype(np.uint8)
+    for picture in (ball, box):
+        pixels = np.where(picture, noise, 200).astype(np.uint8)
+        np.testing.assert_array_equal(find(pixels), ~picture)
+    assert find(noise) is None
 
 
 def test_the_background_is_the_most_frequent_value():

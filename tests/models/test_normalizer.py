@@ -24,6 +24,14 @@ def test_pixels_become_pixels_minus_center_over_scale(dtype: torch.dtype) -> Non
     assert torch.equal(Normalizer(Normalization())(pixels, *rows), got)
 
 
+@pytest.mark.parametrize("size", [(4,), (2, 4), (3, 2, 4)])
+def test_images_of_any_number_of_axes_are_normalised(size: tuple[int, ...]) -> None:
+    pixels = torch.randn(2, 2, *size)
+    center, scale = torch.tensor([[1.0, 2], [3, 4]]), torch.tensor([[1.0, 2], [4, 8]])
+    flat = Normalizer(Normalization())(pixels.reshape(2, 2, 1, -1), center, scale)
+    assert torch.equal(Normalizer(Normalization())(pixels, center, scale), flat.reshape(pixels.shape))
+
+
 def test_the_values_of_the_training_images_are_used_whatever_the_image() -> None:
     normalizer = Normalizer(STORED)
     assert normalizer.stored is not None

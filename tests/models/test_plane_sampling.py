@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from volumes import VolumeSource, volume
 
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.arrays import ArraySource
@@ -46,6 +47,35 @@ def test_the_frame_of_a_large_plane_is_found_in_its_sample(monkeypatch):
     assert sample_pixels(source, 0).max() < 90
     whole = slice(0, 96)
     np.testing.assert_array_equal(source.read_with_holes(0, (whole, whole))[1], pixels == 255)
+
+
+def test_a_large_volume_is_sampled_in_windows_of_slices(monkeypatch):
+    monkeypatch.setattr(sampling, "WHOLE_PLANE_PIXELS", 1000)
+    monkeypatch.setattr(sampling, "SAMPLE_WINDOW", 8)
+    monkeypatch.setattr(sampling, "SAMPLE_SLICES", 5)
+    source = VolumeSource(np.arange(20 * 64 * 96).reshape(1, 1, 20, 64, 96))
+    sample = sample_pixels(source, 0)
+    assert sample.shape == (1, 5 * 4 * 4 * 8 * 8)
+    assert (sample.min(), sample.max()) == (0, 20 * 64 * 96 - 1)
+    assert len(np.unique(sample)) == sample.size
+    assert all(depth.stop - depth.start == 1 for depth, _, _ in source.windows)
+    assert len({depth.start for depth, _, _ in source.windows}) == 5
+
+
+def test_a_small_volume_is_its_own_sample():
+    pixels = volume(2, 3, 4, 5, 6)
+    np.testing.assert_array_equal(sample_pixels(VolumeSource(pixels), 1), pixels[1].reshape(3, -1))
+
+
+def test_the_frame_of_a_large_volume_is_found_in_its_sample(monkeypatch):
+    monkeypatch.setattr(sampling, "WHOLE_PLANE_PIXELS", 1000)
+    monkeypatch.setattr(sampling, "SAMPLE_WINDOW", 8)
+    pixels = np.full((1, 1, 20, 64, 96), 255, np.uint8)
+    pixels[..., 4:, 10:60, 3:] = volume(1, 1, 16, 50, 93)
+    source = ValidSource(VolumeSource(pixels))
+    assert sample_pixels(source, 0).max() < 60
+    whole = tuple(slice(0, size) for size in source.info.size)
+    np.testing.assert_array_equal(source.read_with_holes(0, whole)[1], pixels[0, 0] == 255)
 
 
 def test_images_without_holes_are_read_as_they_are():

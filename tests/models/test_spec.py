@@ -13,6 +13,13 @@ def changed(**values: Any) -> str:
     return json.dumps({**json.loads(ModelSpec().to_json()), **values})
 
 
+def test_a_halo_is_one_number_or_one_for_each_axis() -> None:
+    for halo, written in ((96, 96), ((4, 32, 32), [4, 32, 32])):
+        text = ModelSpec(halo=halo).to_json()
+        assert json.loads(text)["halo"] == written
+        assert ModelSpec.from_json(text, "file").halo == halo
+
+
 def test_everything_survives_json() -> None:
     spec = ModelSpec(
         encoder="resnet50",

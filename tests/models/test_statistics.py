@@ -120,3 +120,11 @@ def test_pixels_that_are_not_finite_are_an_error_that_names_the_image(value: flo
     with pytest.raises(ImageError, match=r"^cells\.tif has NaN or infinite pixels"):
         check_finite(np.array([[0, value]], np.float16), "cells.tif")
     check_finite(np.zeros((2, 2), np.uint8), "cells.tif")
+
+
+def test_a_volume_is_measured_as_its_pixels_side_by_side() -> None:
+    pixels = np.random.default_rng(0).integers(0, 2**16, (2, 5, 6, 7)).astype(np.uint16)
+    for normalization in (Normalization(), Normalization("mean_std"), Normalization(bright_background="invert")):
+        whole, flat = (measure_statistics(one, normalization) for one in (pixels, pixels.reshape(2, -1)))
+        np.testing.assert_array_equal(whole.center, flat.center)
+        np.testing.assert_array_equal(whole.scale, flat.scale)

@@ -123,3 +123,22 @@ def test_any_other_network_is_cut_exactly(part: tuple[int, tuple[int, int], tupl
     with torch.inference_mode():
         got = cropped(pixels, cropped.plan(window, kept).tolist())
         assert torch.equal(got, network(pixels)[:, :, kept[0], kept[1]])
+
+
+def test_each_axis_is_cut_as_it_would_be_by_itself() -> None:
+    window, kept = (64, 96, 32), (slice(8, 30), slice(0, 96), slice(31, 32))
+    cuts = plan_cuts(window, kept, 3)
+    assert cuts.shape == (6, 6)
+    for axis in range(3):
+        np.testing.assert_array_equal(cuts[:, 2 * axis : 2 * axis + 2], plan_cuts((window[axis],), (kept[axis],), 3))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4)), min_size=3, max_size=3))
+def test_a_network_for_volumes_is_cut_exactly(parts: list[tuple[int, int]]) -> None:
+    kept = tuple(slice(start, start + length) for start, length in parts)
+    cropped = trim(nn.Conv3d(1, 3, 3, padding=1))
+    pixels = torch.randn(2, 1, 8, 9, 10)
+    with torch.inference_mode():
+        got = cropped(pixels, cropped.plan((8, 9, 10), kept).tolist())
+        assert torch.equal(got, cropped.network(pixels)[:, :, *kept])

@@ -18,8 +18,10 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Probe = tuple[Tensor, Tensor, Tensor, Kept]
 """What a backend is called with: windows (N, C, h, w) of raw pixels, center, scale, kept part."""
 
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
+
 PROBE_SIZE = 64
-"""Height and width of the window that shows in which order the layers of a network run."""
+"""Size along each axis of the window that shows in which order the layers of a network run."""
 
 
 class Backend(Protocol):
@@ -37,13 +39,13 @@ class Backend(Protocol):
         """Predict the kept part of a batch of windows.
 
         Args:
-            pixels: (N, C, h, w) raw pixels on `device`; h and w are multiples of the encoder's stride.
+            pixels: (N, C, ...) raw pixels on `device`; their sizes are multiples of the encoder's stride.
             center: (N, C) float32 normalisation values on `device`.
             scale: (N, C) float32 normalisation values on `device`.
-            kept: Rows and columns of the windows to predict.
+            kept: Part of the windows to predict.
 
         Returns:
-            (N, network_channels, kept rows, kept columns), float32, on `device`, valid until the next call:
+            (N, network_channels, *kept), float32, on `device`, valid until the next call:
             probabilities, and the height where the model tells instances apart.
         """
 
@@ -101,6 +103,19 @@ def device_of(network: nn.Module) -> torch.device:
     return next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
 
 
+def count_axes(network: nn.Module) -> int:
+    """Return the number of axes of the images that a network takes, which its convolutions show; 2 without any."""
+    kernels = (module.weight for module in network.modules() if isinstance(module, CONVOLUTIONS))
+    return next((kernel.dim() - 2 for kernel in kernels), 2)
+
+
+def for_axes(layout: torch.memory_format, axes: int) -> torch.memory_format:
+    """Return the layout of windows with so many axes that means the same as this one of planes."""
+    if layout != torch.channels_last:
+        return layout
+    return {2: torch.channels_last, 3: torch.channels_last_3d}.get(axes, torch.contiguous_format)
+
+
 def _copy_sharing_weights(network: nn.Module) -> nn.Module:
     """Copy a network but not the memory of its weights, which the copy can convert without changing the original."""
     shared: dict[int, Tensor] = {id(tensor): tensor for tensor in network.buffers()}
@@ -119,15 +134,17 @@ def _find_pairs(network: nn.Module, channels: int) -> list[tuple[str, str]]:
     names = {module: name for name, module in network.named_modules()}
 
     def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, CONVOLUTIONS):
             made_by[id(output)] = (names[module], output)
         elif id(inputs[0]) in made_by:
             pairs.append((made_by[id(inputs[0])][0], names[module]))
 
-    hooks = [m.register_forward_hook(watch) for m in names if isinstance(m, (nn.Conv2d, nn.BatchNorm2d))]
+    hooks = [
+        m.register_forward_hook(watch) for m in names if isinstance(m, (*CONVOLUTIONS, nn.BatchNorm2d, nn.BatchNorm3d))
+    ]
     device = device_of(network)
     with torch.inference_mode():
-        network(torch.zeros(1, channels, PROBE_SIZE, PROBE_SIZE, device=device))
+        network(torch.zeros(1, channels, *[PROBE_SIZE] * count_axes(network), device=device))
     for hook in hooks:
         hook.remove()
     return pairs

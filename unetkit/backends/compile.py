@@ -44,13 +44,13 @@ class CompiledBackend:
     @torch.inference_mode()
     def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
         """Predict the kept part of a batch; see `Backend`."""
-        height, width = pixels.shape[2:]
-        inside = all(part.start > 0 and part.stop < size for part, size in zip(kept, (height, width), strict=True))
-        computed = kept if inside else (slice(0, height), slice(0, width))
-        cuts = self._plan((height, width), computed).tolist()
+        window = tuple(pixels.shape[2:])
+        inside = all(part.start > 0 and part.stop < size for part, size in zip(kept, window, strict=True))
+        computed = kept if inside else tuple(slice(0, size) for size in window)
+        cuts = self._plan(window, computed).tolist()
         with torch._dynamo.config.patch(recompile_limit=self.RECOMPILATIONS):
             probabilities = cast(Tensor, self._model(channels_last(pixels), center, scale, cuts))
-        return probabilities if inside else probabilities[:, :, kept[0], kept[1]]
+        return probabilities if inside else probabilities[:, :, *kept]
 
     def release(self) -> None:
         """Nothing to give back: it is kept for no second run."""

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from unetkit.backends.base import DTYPES, CoreModel, fold_batch_norm
+from unetkit.backends.base import CONVOLUTIONS, DTYPES, CoreModel, fold_batch_norm, for_axes
 from unetkit.backends.info import BackendInfo, Precision
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.trimmed import Kept
@@ -32,8 +32,8 @@ class TorchBackend:
     @torch.inference_mode()
     def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
         """Predict the kept part of a batch; see `Backend`."""
-        cuts = self._model.network.plan((pixels.shape[2], pixels.shape[3]), kept)
-        center, scale = repeat_in_row(center, pixels.shape[3]), repeat_in_row(scale, pixels.shape[3])
+        cuts = self._model.network.plan(tuple(pixels.shape[2:]), kept)
+        center, scale = (repeat_in_row(values, pixels) for values in (center, scale))
         return cast(Tensor, self._model(channels_last(pixels), center, scale, cuts.tolist()))
 
     def release(self) -> None:
@@ -45,19 +45,21 @@ def prepare(segmenter: Segmenter, device: torch.device, precision: Precision, *,
     network = fold_batch_norm(segmenter.to(device).eval().network, segmenter.spec.in_channels, in_place=owned)
     model = CoreModel(segmenter, network, DTYPES[precision]).eval()
     for module in model.modules():  # one after the other, so that no second copy of all weights comes to be
-        if isinstance(module, torch.nn.Conv2d):
-            module.to(memory_format=torch.channels_last)
+        if isinstance(module, CONVOLUTIONS):
+            module.to(memory_format=for_axes(torch.channels_last, module.weight.dim() - 2))
     return model
 
 
 def channels_last(pixels: Tensor) -> Tensor:
     """Return the same pixels with the channels of a pixel side by side in memory, as convolutions like it."""
-    return pixels.contiguous(memory_format=torch.channels_last)
+    return pixels.contiguous(memory_format=for_axes(torch.channels_last, pixels.dim() - 2))
 
 
-def repeat_in_row(values: Tensor, width: int) -> Tensor:
-    """Return values (N, C) as a row (N, C, 1, width) of channels_last pixels: one long loop in place of short ones."""
-    return channels_last(values[:, :, None, None].expand(-1, -1, 1, width))
+def repeat_in_row(values: Tensor, pixels: Tensor) -> Tensor:
+    """Return values (N, C) as a row (N, C, ..., 1, width) of channels_last pixels: one long loop, not many short."""
+    axes = pixels.dim() - 2
+    row = values[:, :, *[None] * axes].expand(-1, -1, *[1] * (axes - 1), pixels.shape[-1])
+    return channels_last(row)
 
 
 INFO = BackendInfo(

@@ -69,7 +69,7 @@ def read_measured(pair: Pair) -> tuple[NDArray[Any], ImageInfo, Sample]:
     source.info = replace(source.info, nodata=info.nodata)
     sample = take_sample(source, 0)
     if sample.holes is not None:
-        pixels, _ = sample.holes.patch(pixels, 0, 0)
+        pixels, _ = sample.holes.patch(pixels, [0] * len(source.info.size))
     check_finite(pixels, str(pair.image))
     return pixels, info, sample
 
@@ -85,7 +85,7 @@ def read_pixels(pair: Pair, window: Window | None = None, holes: Holes | None = 
         return pixels, info
     pixels, info = _read(pair, window)
     if holes is not None:
-        pixels, _ = holes.patch(pixels, window[0].start, window[1].start)
+        pixels, _ = holes.patch(pixels, [part.start for part in window])
     check_finite(pixels, str(pair.image))
     return pixels, info
 

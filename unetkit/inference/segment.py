@@ -167,9 +167,9 @@ class SegmentRun:
         with closing(source):
             self._check_output(job, recipe, order.folder)
             advance = self._progress(job.image.name, info.pixels) if self._progress else None
-            count = info.planes * len(grid.rows)
+            count = info.planes * len(grid.bands)
             with claimed(job.result), kept_bands(job.result, recipe.job, count, write, self._log) as bands:
-                kept = sum(band.shape[1] for band in bands) * info.width
+                kept = sum(band[0].size for band in bands)
                 objects, skipped = self._predict(job.result, recipe, source, predictor, bands, advance)
             picture = beside(job.result, ".skipped.png") if skipped else None
             if picture is not None:
@@ -248,7 +248,7 @@ class SegmentRun:
         assert recipe.grid is not None
         known, overwrite = len(bands), recipe.options.write.overwrite
         if progress is not None:
-            progress(sum(band.shape[1] for band in bands) * recipe.info.width if known else 0)
+            progress(sum(band[0].size for band in bands) if known else 0)
         if recipe.options.write.output != "labels":
             sink = create_sink(result, recipe.output, overwrite=overwrite)
 

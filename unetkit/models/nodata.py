@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ LEAST = 0.005
 """NaN pixels and frames with a smaller share of a plane are no missing part of it."""
 
 CORNER = 4
-"""A frame that is not straight fills at least one corner of this height and width."""
+"""A frame that is not straight fills at least one corner of this size along each axis."""
 
 LEAST_IN_CORNER = 0.05
 """The same of a frame that fills one corner alone, where an overexposed object may lie too."""
@@ -44,7 +46,11 @@ BEYOND = 0.05
 COUNTED = 2**18
 """Pixels of which the most frequent value is found, at most."""
 
-Box = tuple[int, int, int, int]
+Box = tuple[tuple[int, int], ...]
+"""First pixel of a part, and the end, along each axis."""
+
+Places = Sequence[NDArray[np.intp]]
+"""Where pixels lie along each axis of their plane: for example their rows and their columns."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class NoData:
         value: One that stands for no data, in one of the channels, or in all where pixels are unsigned: there it may
             be that of a dark channel too.
         frame: Value of each channel of the frame around the picture.
-        picture: Top, left, bottom and right of what is picture for sure, whatever its values, of a plane with a frame.
+        picture: What is picture for sure, whatever its values, of a plane with a frame.
         nan: Whether NaN stands for no data.
         share: Share of the pixels that hold none, in the sample that it was found in.
     """
@@ -66,13 +72,12 @@ class NoData:
     nan: bool = False
     share: float = 0.0
 
-    def mask(self, pixels: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Return which pixels (h, w) hold no data.
+    def mask(self, pixels: NDArray[Any], places: Places) -> NDArray[np.bool_]:
+        """Return which pixels (...) hold no data.
 
         Args:
-            pixels: (C, h, w).
-            rows: (h,) their rows in the plane.
-            columns: (w,) their columns.
+            pixels: (C, ...).
+            places: Where they lie in the plane.
         """
         empty = np.zeros(pixels.shape[1:], np.bool_)
         if self.nan:
@@ -81,7 +86,7 @@ class NoData:
             same = pixels == pixels.dtype.type(self.value)
             empty |= same.all(0) if pixels.dtype.kind == "u" else same.any(0)
         if self.frame is not None:
-            empty |= _equal(pixels, self.frame) & ~_inside(self.picture, rows, columns)
+            empty |= _equal(pixels, self.frame) & ~_inside(self.picture, places)
         return empty
 
     def describe(self) -> str:
@@ -99,15 +104,12 @@ class NoData:
         )
 
 
-def find_nodata(
-    sample: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp], stated: float | None = None
-) -> NoData | None:
+def find_nodata(sample: NDArray[Any], places: Places, stated: float | None = None) -> NoData | None:
     """Find out which pixels of a plane hold no data.
 
     Args:
-        sample: (C, h, w) the plane, or some of its rows and columns, the outermost among them.
-        rows: (h,) the rows that they are of the plane.
-        columns: (w,) the columns.
+        sample: (C, ...) the plane, or some of its rows and columns, the outermost among them.
+        places: Which rows and columns of the plane they are.
         stated: Value that the file names for it.
 
     Returns:
@@ -122,12 +124,12 @@ def find_nodata(
     found: NoData | None = None
     if nan or value is not None:
         found = NoData(value, nan=nan)
-        empty = found.mask(sample, rows, columns)
+        empty = found.mask(sample, places)
     if not nan and (found is None or not empty.any()):
-        frame = _find_frame(sample, rows, columns)
+        frame = _find_frame(sample, places)
         if frame is not None:
             found = replace(frame, value=value)
-            empty = found.mask(sample, rows, columns)
+            empty = found.mask(sample, places)
     if found is None or empty.all():
         return None
     return replace(found, share=float(empty.mean()))
@@ -175,18 +177,20 @@ def _sentinel(sample: NDArray[Any]) -> float | None:
     return None
 
 
-def _find_frame(sample: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NoData | None:
+def _find_frame(sample: NDArray[Any], places: Places) -> NoData | None:
     """Find the even frame around a picture, straight or ragged."""
-    edges = _even_values([sample[:, 0], sample[:, -1], sample[:, :, 0], sample[:, :, -1]])
+    before = [[slice(None)] * axis for axis in range(1, sample.ndim)]
+    edges = _even_values([sample[*axes, end] for axes in before for end in (0, -1)])
     straight = [(value, box, clean) for value in edges for box, clean in _find_straight(sample, value)]
     if not any(clean for _, _, clean in straight):
         ends = (slice(0, CORNER), slice(-CORNER, None))
-        for value, corners in _even_values([sample[:, y, x] for y in ends for x in ends]).items():
+        for value, corners in _even_values([sample[:, *one] for one in product(ends, repeat=len(places))]).items():
             if _is_ragged_frame(sample, value, LEAST if corners > 1 else LEAST_IN_CORNER):
                 return NoData(frame=value)
-    for value, (top, left, bottom, right), _ in sorted(straight, key=lambda one: not one[2]):
-        whole = (int(rows[top]), int(columns[left]), int(rows[bottom - 1]) + 1, int(columns[right - 1]) + 1)
-        return NoData(frame=value, picture=whole)
+    for value, box, _ in sorted(straight, key=lambda one: not one[2]):
+        ends_along = zip(places, box, strict=True)
+        picture = tuple((int(along[start]), int(along[stop - 1]) + 1) for along, (start, stop) in ends_along)
+        return NoData(frame=value, picture=picture)
     return None
 
 
@@ -206,12 +210,13 @@ def _find_straight(sample: NDArray[Any], value: tuple[float, ...]) -> Iterator[t
     same = _equal(sample, value)
     if same.all():
         return
-    top, left, bottom, right = box = _bounds(~same)
-    size = (bottom - top) * (right - left) / same.size
-    inside = sample[:, top:bottom, left:right].reshape(len(sample), -1)
-    if 1 - size < LEAST or size < SMALLEST_PICTURE or not _varies(inside[:, ~same[top:bottom, left:right].ravel()]):
+    box = _bounds(~same)
+    part = tuple(slice(start, stop) for start, stop in box)
+    size = same[part].size / same.size
+    inside = sample[:, *part].reshape(len(sample), -1)
+    if 1 - size < LEAST or size < SMALLEST_PICTURE or not _varies(inside[:, ~same[part].ravel()]):
         return
-    clean = bool(same[top:bottom, left:right].mean() <= INSIDE)
+    clean = bool(same[part].mean() <= INSIDE)
     brightest = np.asarray(value)
     dark = (np.median(inside, axis=1) < (brightest + inside.min(1)) / 2) & (inside.max(1) == brightest)
     if clean or dark.all():
@@ -239,18 +244,18 @@ def _varies(pixels: NDArray[Any]) -> bool:
 
 
 def _reaches_border(same: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the pixels from which those that are set go on straight to a border, up, down, left or right."""
+    """Return the pixels from which those that are set go on straight to a border, along one of the axes."""
     runs = np.zeros_like(same)
-    for axis in (0, 1):
+    for axis in range(same.ndim):
         runs |= np.logical_and.accumulate(same, axis)
         runs |= np.flip(np.logical_and.accumulate(np.flip(same, axis), axis), axis)
     return runs
 
 
 def _bounds(picture: NDArray[np.bool_]) -> Box:
-    filled = (np.flatnonzero(picture.any(axis)) for axis in (1, 0))
-    (top, bottom), (left, right) = ((int(where[0]), int(where[-1]) + 1) for where in filled)
-    return top, left, bottom, right
+    axes = range(picture.ndim)
+    filled = (np.flatnonzero(picture.any(tuple(other for other in axes if other != axis))) for axis in axes)
+    return tuple((int(where[0]), int(where[-1]) + 1) for where in filled)
 
 
 def _is_beyond(value: tuple[float, ...], inside: NDArray[Any]) -> bool:
@@ -267,9 +272,9 @@ def _equal(pixels: NDArray[Any], value: tuple[float, ...]) -> NDArray[np.bool_]:
     return same
 
 
-def _inside(box: Box | None, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _inside(box: Box | None, places: Places) -> NDArray[np.bool_]:
     if box is None:
-        return np.zeros((len(rows), len(columns)), np.bool_)
-    top, left, bottom, right = box
-    inside: NDArray[np.bool_] = ((rows >= top) & (rows < bottom))[:, None] & ((columns >= left) & (columns < right))
+        return np.zeros([len(along) for along in places], np.bool_)
+    within = [(along >= start) & (along < stop) for along, (start, stop) in zip(places, box, strict=True)]
+    inside: NDArray[np.bool_] = reduce(np.logical_and, np.meshgrid(*within, indexing="ij", sparse=True))
     return inside

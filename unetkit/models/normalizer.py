@@ -45,15 +45,16 @@ class Normalizer(nn.Module):
         """Normalise a batch.
 
         Args:
-            pixels: (N, C, h, w) raw values of any real dtype.
-            center: (N, C) float32, or (N, C, 1, w) with each value repeated along a row.
-            scale: (N, C) float32, or (N, C, 1, w).
+            pixels: (N, C, ...) raw values of any real dtype.
+            center: (N, C) float32, or (N, C, ..., 1, w) with each value repeated along a row.
+            scale: (N, C) float32, or (N, C, ..., 1, w).
 
         Returns:
-            (N, C, h, w) float32.
+            (N, C, ...) float32.
         """
         if center.dim() == 2:
-            center, scale = center[:, :, None, None], scale[:, :, None, None]
+            each = (slice(None), slice(None), *[None] * (pixels.dim() - 2))
+            center, scale = center[each], scale[each]
         if pixels.dtype == torch.float32:
             return (pixels - center) / scale
         return pixels.to(torch.float32).sub_(center).div_(scale)  # a copy: it may be changed

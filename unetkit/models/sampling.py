@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 from threading import Lock
 from typing import Any
 
@@ -14,13 +17,19 @@ from unetkit.models.nodata import NoData, find_nodata, typical_background
 from unetkit.models.statistics import check_finite
 
 WHOLE_PLANE_PIXELS = 2048 * 2048
-"""Planes up to this size are measured whole."""
-
-SAMPLE_GRID = 12
-"""A larger plane is measured on this many windows along each axis ..."""
+"""Planes and volumes of up to so many pixels are measured whole."""
 
 SAMPLE_WINDOW = 128
-"""... each of this many pixels along each axis."""
+"""Larger ones are measured on windows of this many pixels along each of their last two axes ..."""
+
+SAMPLE_GRID = 12
+"""... of which a plane has this many along each axis."""
+
+SAMPLE_SLICES = 12
+"""A volume is measured on this many of its slices along each axis before the last two ..."""
+
+SLICE_GRID = 4
+"""... and on this many windows of each slice along each axis."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +44,18 @@ class Holes:
     nodata: NoData
     fill: NDArray[Any]
 
-    def patch(self, pixels: NDArray[Any], top: int, left: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """Return a window (C, h, w) of the plane with its holes filled, and where they are, None without any.
+    def patch(self, pixels: NDArray[Any], start: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Return a window (C, ...) of the plane with its holes filled, and where they are, None without any.
 
         Args:
             pixels: The window; it is not changed.
-            top: Its first row in the plane.
-            left: Its first column.
+            start: Its first pixel in the plane, one number for each axis.
         """
-        rows, columns = (
-            np.arange(start, start + size) for start, size in zip((top, left), pixels.shape[1:], strict=True)
-        )
-        empty = self.nodata.mask(pixels, rows, columns)
+        places = [np.arange(first, first + size) for first, size in zip(start, pixels.shape[1:], strict=True)]
+        empty = self.nodata.mask(pixels, places)
         if not empty.any():
             return pixels, None
-        return np.where(empty, self.fill[:, None, None], pixels), empty
+        return np.where(empty, self.fill.reshape(-1, *[1] * len(places)), pixels), empty
 
 
 @dataclass(frozen=True)
@@ -106,14 +112,14 @@ class ValidSource:
         return self._sampled[1]
 
     def read(self, item: int, window: Window) -> NDArray[Any]:
-        """Return pixels (C, h, w) of one plane."""
+        """Return pixels (C, ...) of one plane."""
         return self.read_with_holes(item, window)[0]
 
     def read_with_holes(self, item: int, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """Return pixels (C, h, w) of one plane, and which of them (h, w) hold no data, None without any."""
+        """Return pixels (C, ...) of one plane, and which of them (...) hold no data, None without any."""
         pixels = self._source.read(item, window)
         holes = self.holes(item)
-        return (pixels, None) if holes is None else holes.patch(pixels, *(part.start for part in window))
+        return (pixels, None) if holes is None else holes.patch(pixels, [part.start for part in window])
 
     def close(self) -> None:
         """Close the image."""
@@ -139,39 +145,49 @@ def take_sample(source: ImageSource, plane: int) -> Sample:
         ImageError: Some pixels are NaN or infinite, and no missing part of the plane.
     """
     info = source.info
-    down, across = _parts(info)
+    parts = _parts(info.size)
     windows = sample_windows(source, plane)
-    lines = [windows[start : start + len(across)] for start in range(0, len(windows), len(across))]
-    mosaic = windows[0] if len(windows) == 1 else np.concatenate([np.concatenate(line, 2) for line in lines], 1)
-    rows, columns = (np.concatenate([np.arange(part.start, part.stop) for part in parts]) for parts in (down, across))
-    nodata = find_nodata(mosaic, rows, columns, info.nodata)
+    mosaic = _join(windows, [len(along) for along in parts])
+    places = [np.concatenate([np.arange(part.start, part.stop) for part in along]) for along in parts]
+    nodata = find_nodata(mosaic, places, info.nodata)
     if nodata is None:
         pixels = np.concatenate([window.reshape(window.shape[0], -1) for window in windows], axis=1)
         check_finite(pixels, info.name)
         return Sample(pixels, None)
-    pixels = mosaic[:, ~nodata.mask(mosaic, rows, columns)]
+    pixels = mosaic[:, ~nodata.mask(mosaic, places)]
     check_finite(pixels, info.name)
     return Sample(pixels, Holes(nodata, typical_background(pixels)))
 
 
 def sample_windows(source: ImageSource, plane: int) -> list[NDArray[Any]]:
-    """Read the windows (C, h, w) that stand for a plane, row by row; see `sample_pixels`."""
-    down, across = _parts(source.info)
-    places = [(y, x) for y in down for x in across]
+    """Read the windows (C, ...) that stand for a plane, the last axis fastest; see `sample_pixels`."""
+    places = list(product(*_parts(source.info.size)))
     # From the end, so that what the source keeps of it is the beginning, which is read next.
     return [source.read(plane, place) for place in reversed(places)][::-1]
 
 
-def _parts(info: ImageInfo) -> tuple[list[slice], list[slice]]:
-    """Return the rows and the columns of the windows that stand for a plane."""
-    if info.height * info.width <= WHOLE_PLANE_PIXELS:
-        return [slice(0, info.height)], [slice(0, info.width)]
-    return _spread(info.height), _spread(info.width)
+def _join(windows: list[NDArray[Any]], counts: Sequence[int]) -> NDArray[Any]:
+    """Put windows (C, ...) side by side, so many along each axis; a single one is not copied."""
+    if len(windows) == 1:
+        return windows[0]
+    for axis in range(len(counts), 0, -1):
+        count = counts[axis - 1]
+        windows = [np.concatenate(windows[i : i + count], axis) for i in range(0, len(windows), count)]
+    return windows[0]
 
 
-def _spread(length: int) -> list[slice]:
-    """Evenly spread windows along an axis, or the whole of a short one."""
-    if length <= SAMPLE_GRID * SAMPLE_WINDOW:
+def _parts(size: tuple[int, ...]) -> list[list[slice]]:
+    """Return along each axis the parts of the windows that stand for an item of this size."""
+    if prod(size) <= WHOLE_PLANE_PIXELS:
+        return [[slice(0, length)] for length in size]
+    count = SAMPLE_GRID if len(size) == 2 else SLICE_GRID
+    before = [_spread(length, SAMPLE_SLICES, 1) for length in size[:-2]]
+    return before + [_spread(length, count, SAMPLE_WINDOW) for length in size[-2:]]
+
+
+def _spread(length: int, count: int, window: int) -> list[slice]:
+    """Return evenly spread windows along an axis, or the whole of a short one."""
+    if length <= count * window:
         return [slice(0, length)]
-    starts = np.linspace(0, length - SAMPLE_WINDOW, SAMPLE_GRID).round().astype(int)
-    return [slice(int(start), int(start) + SAMPLE_WINDOW) for start in starts]
+    starts = np.linspace(0, length - window, count).round().astype(int)
+    return [slice(int(start), int(start) + window) for start in starts]

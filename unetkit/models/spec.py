@@ -117,7 +117,8 @@ class ModelSpec:
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         smallest_object: Objects of fewer pixels, of the size of those of the training images, are left out of labels
             unless the user says otherwise; 0 for none.
-        halo: Context around a tile, in pixels, at which tiling changes fewer than 1 mask pixel in 10,000.
+        halo: Context around a tile, in pixels, at which tiling changes fewer than 1 mask pixel in 10,000; one number,
+            or one for each axis where they differ.
         halo_error: Share of mask pixels that the halo was measured to change; None if it was not measured.
         channel_names: Names of the input channels, if known.
         class_names: Names of the mask values, if given.
@@ -147,7 +148,7 @@ class ModelSpec:
     normalization: Normalization = field(default_factory=Normalization)
     threshold: float = 0.5
     smallest_object: int = 0
-    halo: int = 128
+    halo: int | tuple[int, ...] = 128
     halo_error: float | None = None
     channel_names: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()

@@ -39,7 +39,7 @@ def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> St
     """Measure the normalisation values of an image, or of a sample of its pixels.
 
     Args:
-        pixels: (C, n) or (C, h, w), any real dtype, raw values.
+        pixels: (C, ...), any real dtype, raw values.
         normalization: What to measure.
 
     Returns:
@@ -87,7 +87,7 @@ def measure_range(pixels: NDArray[Any], normalization: Normalization) -> Statist
     """Measure the darkest value of an image (center) and how far the brightest is from it (scale; 1 if it is the same).
 
     Args:
-        pixels: (C, n) or (C, h, w), any real dtype, raw values.
+        pixels: (C, ...), any real dtype, raw values.
         normalization: Whether each channel has values of its own.
     """
     return measure_statistics(

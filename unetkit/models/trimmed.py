@@ -21,17 +21,19 @@ from numpy.typing import NDArray
 from torch import Tensor, cat, nn
 from torch.nn.functional import interpolate
 
+from unetkit.io.base.contracts import Window
+
 BLOCK_REACH = 2
 """How far a decoder block sees at its output's resolution, in pixels: two 3 x 3 convolutions."""
 
 HEAD_REACH = 1
 """How far the segmentation head sees, in pixels: one 3 x 3 convolution."""
 
-Kept = tuple[slice, slice]
-"""The rows and columns of a window that are kept."""
+Kept = Window
+"""The part of a window that is kept: one slice for each axis, for example rows and columns."""
 
 Cuts = NDArray[np.int64]
-"""(n, 4): start and stop of rows and of columns, at each place where a network is cut."""
+"""(n, 2 * axes): start and stop along each axis, at each place where a network is cut."""
 
 
 def trim(network: nn.Module) -> TrimmedUnet | CroppedNetwork:
@@ -73,7 +75,7 @@ class TrimmedUnet(nn.Module):
             features = block.attention2(block.conv2(block.conv1(features)))
         return _cut(self.head(features), cuts[2 * len(self.blocks) - 1])
 
-    def plan(self, window: tuple[int, int], kept: Kept) -> Cuts:
+    def plan(self, window: tuple[int, ...], kept: Kept) -> Cuts:
         """Return the cuts for the kept part of a window."""
         return plan_cuts(window, kept, len(self.blocks))
 
@@ -82,7 +84,7 @@ class CroppedNetwork(nn.Module):
     """Any network, computed on the whole window and cut afterwards.
 
     Args:
-        network: Maps (N, C, h, w) to logits of the same height and width.
+        network: Maps (N, C, ...) to logits of the same size, in any number of axes.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -90,29 +92,28 @@ class CroppedNetwork(nn.Module):
         self.network = network
 
     def forward(self, pixels: Tensor, cuts: Tensor | Sequence[Sequence[int]]) -> Tensor:
-        """Predict the kept part of windows: logits (N, classes, kept rows, kept columns)."""
+        """Predict the kept part of windows: logits (N, classes, *kept)."""
         return _cut(self.network(pixels), cuts[0])
 
-    def plan(self, window: tuple[int, int], kept: Kept) -> Cuts:  # noqa: ARG002
-        """Return the cuts (1, 4) for the kept part of a window."""
-        return np.array([[kept[0].start, kept[0].stop, kept[1].start, kept[1].stop]], np.int64)
+    def plan(self, window: tuple[int, ...], kept: Kept) -> Cuts:  # noqa: ARG002
+        """Return the cuts (1, 2 * axes) for the kept part of a window."""
+        return np.array([[end for part in kept for end in (part.start, part.stop)]], np.int64)
 
 
-def plan_cuts(window: tuple[int, int], kept: Kept, depth: int) -> Cuts:
+def plan_cuts(window: tuple[int, ...], kept: Kept, depth: int) -> Cuts:
     """Plan where features are cut so that the kept pixels come out as if nothing had been.
 
     Args:
-        window: Height and width, multiples of 2 ** depth.
-        kept: Rows and columns of the window that are kept.
+        window: Size along each axis, multiples of 2 ** depth.
+        kept: Part of the window that is kept.
         depth: Number of decoder blocks.
 
     Returns:
-        (2 * depth, 4) int64. Row 2 i cuts the input of block i (from the deepest), row 2 i + 1 its skip features, and
-        the last row, whose block has no skip features, the output; each within the features as they are there.
+        (2 * depth, 2 * axes) int64. Row 2 i cuts the input of block i (from the deepest), row 2 i + 1 its skip
+        features, and the last row, whose block has no skip features, the output; each within the features as they are
+        there.
     """
-    rows = _plan_axis(window[0], kept[0], depth)
-    columns = _plan_axis(window[1], kept[1], depth)
-    return np.concatenate([rows, columns], axis=1)
+    return np.concatenate([_plan_axis(length, part, depth) for length, part in zip(window, kept, strict=True)], axis=1)
 
 
 def _plan_axis(length: int, kept: slice, depth: int) -> NDArray[np.int64]:
@@ -134,4 +135,4 @@ def _plan_axis(length: int, kept: slice, depth: int) -> NDArray[np.int64]:
 
 
 def _cut(features: Tensor, cut: Tensor | Sequence[int]) -> Tensor:
-    return features[:, :, cut[0] : cut[1], cut[2] : cut[3]]
+    return features[:, :, *[slice(cut[2 * axis], cut[2 * axis + 1]) for axis in range(features.dim() - 2)]]

@@ -74,15 +74,16 @@ def _details(item: SegmentOutcome) -> Iterator[str]:
 def describe_preview(plan: Preview) -> Table:
     """Return a table of what `segment` would do."""
     facts = describe_image(plan.info)
-    rows, columns = len(plan.grid.rows), len(plan.grid.columns)
-    height, width = plan.grid.window
+    tiles, window = (
+        " x ".join(map(str, numbers)) for numbers in ((len(spans) for spans in plan.grid.spans), plan.grid.window)
+    )
     left_out = describe_left_out(plan.min_size or 0, plan.min_confidence)
     scratch = f", and {plan.scratch / 1e9:.2f} GB of temporary files" if plan.scratch else ""
     facts |= {
         "images": f"{plan.images:,}" + (", like this one as far as time and disk go" if plan.images > 1 else ""),
         "plan": str(plan.plan),
-        "tiles": f"{rows * columns * plan.info.planes:,}: {count(plan.info.planes, 'plane')} of {rows} x {columns}, "
-        f"windows of {height} x {width}",
+        "tiles": f"{len(plan.grid) * plan.info.planes:,}: {count(plan.info.planes, 'plane')} of {tiles}, "
+        f"windows of {window}",
         "time": f"about {duration(plan.seconds)}",
         "memory": f"about {plan.memory / 1e9:.1f} GB",
         "disk": f"at most {plan.disk / 1e9:.2f} GB, much less when compressed{scratch}; "

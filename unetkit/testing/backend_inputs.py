@@ -44,7 +44,7 @@ def make_segmenter(encoder: str = "resnet18", *, channels: int = 1, classes: int
 def scramble(network: nn.Module) -> None:
     """Give batch norms statistics and weights as training does."""
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.2)
             assert module.running_mean is not None
@@ -78,4 +78,4 @@ def expect(segmenter: Segmenter, windows: tuple[Tensor, Tensor, Tensor], kept: K
     """Return the kept part of what the plain model predicts, as a backend returns it."""
     with torch.inference_mode():
         predicted: Tensor = segmenter(*windows)
-    return predicted[:, :, kept[0], kept[1]]
+    return predicted[:, :, *kept]

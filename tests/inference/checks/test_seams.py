@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from volumes import VolumeSource, volume
 
 from unetkit.backends.torch import TorchBackend
 from unetkit.foundation.errors import ConfigError
@@ -20,6 +21,7 @@ from unetkit.inference.run import predictor as module
 from unetkit.inference.run.predictor import Predictor, log_nothing
 from unetkit.inference.tiling.grid import TileGrid, make_grid
 from unetkit.inference.tiling.options import TilingOptions
+from unetkit.inference.tiling.windows import read_window
 from unetkit.io.base.arrays import ArraySource
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.statistics import Statistics
@@ -49,20 +51,20 @@ class Predict:
             log=log_nothing,
         )
         self.statistics = Statistics(np.zeros(1, np.float32), np.ones(1, np.float32))
-        self.sizes: list[tuple[int, int]] = []
+        self.sizes: list[tuple[int, ...]] = []
 
     def __call__(self, window: NDArray[Any], plane: int, kept: Kept) -> NDArray[np.float32]:
-        self.sizes.append((window.shape[1], window.shape[2]))
+        self.sizes.append(window.shape[1:])
         predicted = self.forward.submit(self.forward.gather([window]), [[self.statistics]], kept).result()
         return np.asarray(predicted[0], np.float32)
 
 
 def lay(halo: int, tile: int = 48, height: int = HEIGHT, width: int = WIDTH) -> TileGrid:
-    return make_grid(height, width, tile=tile, halo=halo, stride=STRIDE)
+    return make_grid((height, width), tile=tile, halo=halo, stride=STRIDE)
 
 
 def verify(predict: Any, grid: TileGrid, image: NDArray[Any] | None = None, **options: Any) -> Seams:
-    source = ArraySource(pixels(PLANES, grid.height, grid.width) if image is None else image, "ZYX")
+    source = ArraySource(pixels(PLANES, *grid.size) if image is None else image, "ZYX")
     return verify_seams(source, predict, grid, 0.5, channels=1, stride=STRIDE, **options)
 
 
@@ -101,6 +103,33 @@ def test_a_halo_that_is_too_small_is_found_where_two_tiles_meet(exact_segmenter:
     assert seams.changed == np.count_nonzero((whole >= 0.5) != (tiled >= 0.5)) > 0
     assert seams.largest_difference == difference.max()
     assert difference[seams.worst] == difference.max()
+
+
+@pytest.mark.parametrize("halo", [8, 0])
+def test_the_tiles_of_a_volume_are_compared_with_far_more_of_it(exact_segmenter: Make, halo: int) -> None:
+    segmenter, image = exact_segmenter(stride=(1, 2, 2)), volume(2, 1, 40, 60, 50)
+    grids = [make_grid(image.shape[2:], tile=tile, halo=halo, stride=STRIDE) for tile in (24, 64)]
+    assert [len(grid) for grid in grids] == [90 if halo else 18, 1]
+    predict = Predict(segmenter)
+    seams = verify_seams(
+        VolumeSource(image), predict, grids[0], 0.5, channels=1, stride=STRIDE, regions=10 if halo else 1000, largest=56
+    )
+    assert all(length % STRIDE == 0 and length <= 56 for window in predict.sizes for length in window)
+    if halo:
+        assert (seams.regions, seams.changed) == (10, 0)
+        return
+    whole, tiled = np.zeros((2, *image.shape), np.float32)
+    for grid, probabilities in zip(grids, (tiled, whole), strict=True):
+        for item in range(2):
+            for tile in grid:
+                window = read_window(VolumeSource(image), item, tile, grid, 1)
+                probabilities[item, :, *tile.kept] = predict(window, item, tile.inner)
+    difference = np.abs(whole - tiled)[:, 0]
+    assert seams.pixels == image.size
+    assert seams.changed == np.count_nonzero((whole >= 0.5) != (tiled >= 0.5)) > 0
+    assert difference[seams.worst] == difference.max() == seams.largest_difference
+    _, z, y, x = seams.worst
+    assert f"(at z {z}, y {y}, x {x}" in seams.summary()
 
 
 def test_a_few_regions_are_some_of_all_and_the_same_for_the_same_seed(exact_segmenter: Make) -> None:
@@ -151,7 +180,7 @@ def test_one_wrong_pixel_is_found_with_its_place() -> None:
             probabilities[0, 20, 11] = 0.9
         return probabilities[:, kept[0], kept[1]]
 
-    assert grid.rows[1].start == 32
+    assert grid.bands[1].start == 32
     seams = verify(predict, grid, image, regions=10_000)
     assert windows == [1]
     assert seams.worst == (1, 52, 11)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from volumes import VolumeSource, volume
 
 from unetkit.inference.checks.skip_empty import Background, draw_skipped, measure_background
 from unetkit.inference.tiling.grid import make_grid
@@ -78,10 +79,10 @@ def test_without_noise_a_single_pixel_of_one_grey_level_keeps_its_tile(y: int, x
 
 def test_cells_are_kept_and_the_tiles_between_are_not() -> None:
     image = slide()
-    grid = make_grid(320, 320, tile=80, halo=0, stride=16)
+    grid = make_grid((320, 320), tile=80, halo=0, stride=16)
     for tile in grid:
-        window = image[None, tile.row.kept, tile.column.kept]
-        has_cells = tile.row.core_start < 160 and tile.column.core_start < 160
+        window = image[None, *tile.kept]
+        has_cells = all(span.core_start < 160 for span in tile.spans)
         assert MEASURED.holds_nothing(window) != has_cells
 
 
@@ -94,8 +95,8 @@ def test_a_gradient_is_not_taken_for_background() -> None:
 def test_an_image_that_is_full_of_cells_has_no_empty_tile() -> None:
     image = np.tile(slide()[:160, :160], (2, 2))
     measured = background(image)
-    for tile in make_grid(320, 320, tile=80, halo=0, stride=16):
-        assert not measured.holds_nothing(image[None, tile.row.kept, tile.column.kept])
+    for tile in make_grid((320, 320), tile=80, halo=0, stride=16):
+        assert not measured.holds_nothing(image[None, *tile.kept])
 
 
 def test_a_colour_image_with_a_bright_background_is_known_by_all_its_channels() -> None:
@@ -135,7 +136,7 @@ def test_a_single_value_of_another_type_is_no_hindrance() -> None:
 
 def test_skipped_tiles_are_red_in_the_picture(tmp_path: Path) -> None:
     image = slide(np.uint8)
-    tiles = list(make_grid(320, 320, tile=80, halo=0, stride=16))
+    tiles = list(make_grid((320, 320), tile=80, halo=0, stride=16))
     path = tmp_path / "skipped.png"
     draw_skipped(path, ArraySource(image, "YX"), [(0, tiles[-1]), (1, tiles[0])])
     picture = np.asarray(Image.open(path)).astype(int)
@@ -144,6 +145,27 @@ def test_skipped_tiles_are_red_in_the_picture(tmp_path: Path) -> None:
     assert red[240:, 240:].all()
     assert not red[:240].any()
     assert [one.name for one in tmp_path.iterdir()] == ["skipped.png"]
+
+
+def test_the_part_of_a_volume_without_objects_is_empty() -> None:
+    pixels = np.random.default_rng(RNG_SEED).normal(100, 3, (1, 1, 48, 96, 96))
+    pixels[..., 20:36, 50:80, 10:40] += 60
+    source = VolumeSource(pixels.round().astype(np.uint16))
+    measured = measure_background(source, 0, 1)
+    for tile in make_grid(source.info.size, tile=(16, 48, 48), halo=0, stride=16):
+        whole = tile.kept
+        has_object = whole[0].stop > 20 and whole[0].start < 36 and whole[1].stop > 50 and whole[2].start < 40
+        assert measured.holds_nothing(source.read(0, whole)) != has_object
+
+
+def test_skipped_tiles_of_the_first_slice_of_a_volume_are_red(tmp_path: Path) -> None:
+    tiles = list(make_grid((32, 64, 96), tile=16, halo=0, stride=16))
+    draw_skipped(tmp_path / "skipped.png", VolumeSource(volume(1, 2, 32, 64, 96)), [(0, tiles[7]), (0, tiles[-1])])
+    picture = np.asarray(Image.open(tmp_path / "skipped.png")).astype(int)
+    assert picture.shape == (64, 96, 3)
+    red = np.zeros((64, 96), bool)
+    red[16:32, 16:32] = True
+    np.testing.assert_array_equal(picture[..., 0] > picture[..., 1], red)
 
 
 def test_the_picture_of_a_large_image_is_small(tmp_path: Path) -> None:

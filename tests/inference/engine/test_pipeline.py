@@ -37,16 +37,15 @@ def pixels() -> NDArray[np.uint8]:
 
 def make_reader(segmenter: Segmenter, source: Any = None, batch: int = 2, **layout: int) -> Reader:
     source = ArraySource(pixels(), "ZYX") if source is None else source
-    grid = make_grid(source.info.height, source.info.width, **{"tile": 48, "halo": 8, "stride": 8, **layout})
+    grid = make_grid(source.info.size, **{"tile": 48, "halo": 8, "stride": 8, **layout})
     return Reader(source, grid, [segmenter.normalizer], segmenter.spec.in_channels, batch)
 
 
 def predict(reader: Reader, forward: Forward, **choices: Any) -> NDArray[Any]:
-    """Return (planes, channels, height, width)."""
+    """Return (planes, channels, *size)."""
     bands: list[NDArray[Any]] = []
     run_tiles(reader, forward, bands.extend, **choices)
-    height, width = reader.grid.height, reader.grid.width
-    rows = np.concatenate(bands, axis=1).reshape(forward.channels, -1, height, width)
+    rows = np.concatenate(bands, axis=1).reshape(forward.channels, -1, *reader.grid.size)
     return rows.swapaxes(0, 1)
 
 
@@ -161,7 +160,7 @@ def test_the_order_of_the_tiles_changes_nothing(exact_segmenter: Make) -> None:
     """Rows of tiles backwards give the same bands, backwards."""
     segmenter = exact_segmenter()
     reader = make_reader(segmenter, ArraySource(pixels()[0], "YX"))
-    backwards = replace(reader, grid=replace(reader.grid, rows=reader.grid.rows[::-1]))
+    backwards = replace(reader, grid=replace(reader.grid, spans=(reader.grid.spans[0][::-1], reader.grid.spans[1])))
     bands: list[list[NDArray[Any]]] = [[], []]
     for one, collected in zip((reader, backwards), bands, strict=True):
         run_tiles(one, make_forward(segmenter), collected.extend)
@@ -177,12 +176,7 @@ def test_windows_of_a_batch_have_one_kept_part(exact_segmenter: Make, batch: int
     places = []
     for one in reader.batches(make_forward(segmenter), 0):
         assert 1 <= len(one.tiles) <= batch
-        assert {(tile.row.inner.start, tile.row.inner.stop) for _, tile in one.tiles} == {
-            (one.kept[0].start, one.kept[0].stop)
-        }
-        assert {(tile.column.inner.start, tile.column.inner.stop) for _, tile in one.tiles} == {
-            (one.kept[1].start, one.kept[1].stop)
-        }
+        assert all(tile.inner == one.kept for _, tile in one.tiles)
         assert one.windows is not None
         assert len(one.windows) == len(one.tiles)
         assert [len(values) for values in one.statistics] == [len(one.tiles)]
@@ -204,7 +198,7 @@ def test_each_plane_is_normalised_by_itself(tiny_segmenter: Segmenter) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (3, 9), (13, 21)])
 def test_a_window_beyond_the_image_is_filled_by_reflection(size: tuple[int, int]) -> None:
     image = pixels()[0, : size[0], : size[1]]
-    grid = make_grid(*size, tile=48, halo=8, stride=8)
+    grid = make_grid(size, tile=48, halo=8, stride=8)
     window = read_window(ArraySource(image, "YX"), 0, next(iter(grid)), grid, 2)
     rows, columns = (np.pad(np.arange(n), (0, -n % 8), mode="reflect") for n in size)
     assert window.shape == (2, *grid.window)
@@ -218,7 +212,7 @@ def test_a_window_beyond_the_image_is_filled_by_reflection(size: tuple[int, int]
 def test_a_resumed_run_gives_the_bands_that_are_missing(exact_segmenter: Make, first_band: int) -> None:
     segmenter = exact_segmenter()
     reader, forward = make_reader(segmenter), make_forward(segmenter)
-    assert len(reader.grid.rows) == 3
+    assert len(reader.grid.bands) == 3
     bands: list[list[NDArray[Any]]] = [[], []]
     for first, collected in zip((0, first_band), bands, strict=True):
         run_tiles(reader, forward, collected.extend, first_band=first)
@@ -238,9 +232,9 @@ def test_skipped_tiles_are_background_and_all_others_as_ever(exact_segmenter: Ma
     got = predict(reader, forward)
     assert 0 < len(reader.skipped) < PLANES * len(reader.grid)
     for plane, tile in reader.skipped:
-        core = got[plane, :, tile.row.kept, tile.column.kept]
+        core = got[plane, :, *tile.kept]
         assert (core == 0).all()
-        whole[plane, :, tile.row.kept, tile.column.kept] = 0
+        whole[plane, :, *tile.kept] = 0
     np.testing.assert_array_equal(got, whole)
 
 
@@ -474,10 +468,10 @@ def test_little_is_in_memory_when_the_writer_is_slow(exact_segmenter: Make) -> N
     def write(bands: Iterator[NDArray[Any]]) -> None:
         for number, _ in enumerate(bands, 1):
             time.sleep(0.05)
-            ahead.append(count[0] - number * len(reader.grid.columns))
+            ahead.append(count[0] - number * len(reader.grid.spans[1]))
 
     run_tiles(reader, make_forward(segmenter), write)
-    assert max(ahead) <= 8 + len(reader.grid.columns)
+    assert max(ahead) <= 8 + len(reader.grid.spans[1])
 
 
 def test_a_grid_of_one_tile_is_enough(exact_segmenter: Make) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unetkit.inference.tiling import halo
-from unetkit.inference.tiling.halo import measure_halo
+from unetkit.inference.tiling.halo import HaloMeasurement, measure_halo
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 
@@ -32,7 +32,7 @@ def mean_around(radius: int) -> Segmenter:
     return Segmenter(SPEC, network)
 
 
-def noise(*sizes: tuple[int, int]) -> list[Measured]:
+def noise(*sizes: tuple[int, ...]) -> list[Measured]:
     rng = np.random.default_rng(0)
     zero, one = np.zeros(1, np.float32), np.ones(1, np.float32)
     return [(rng.integers(0, 2, (1, *size), np.uint8), zero, one) for size in sizes]
@@ -89,6 +89,34 @@ def test_the_error_is_the_share_of_changed_pixels_in_the_cores() -> None:
 
 def test_images_of_many_sizes_fill_the_canvas() -> None:
     assert measure_halo(mean_around(3), noise((20, 500), (50, 31), (400, 7), (1, 1))).halo == 8
+
+
+def test_a_volume_has_a_halo_of_its_own_along_axes_of_another_stride(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(halo, "LARGEST", 12)
+    size, window = (32, 56, 64), (18, 32, 36)
+    canvas = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (1, *size)).astype(np.float32))
+    mean = nn.AvgPool3d((5, 13, 13), stride=1, padding=(2, 6, 6), count_include_pad=True)
+
+    def predict(part: torch.Tensor) -> NDArray[np.bool_]:
+        return (mean(part[None])[0, 0] >= 0.5).numpy()
+
+    for stride, expected in (((1, 4, 4), (2, 8, 8)), ((2, 2, 2), 6)):
+        options = {"window": window, "stride": stride, "margin": 0, "positions": 2}
+        measured = halo.compare_windows(predict, np.not_equal, canvas, **options)
+        assert measured.halo == expected
+        assert measured.error <= halo.TOLERANCE
+    options = {"window": window, "stride": (1, 4, 4), "margin": 5, "positions": 2}
+    assert halo.compare_windows(predict, np.not_equal, canvas, **options).halo == (5, 8, 8)
+
+
+def test_the_halo_of_a_model_of_volumes_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"CANVAS": 48, "WINDOW": 40, "POSITIONS": 2, "LARGEST": 16}.items():
+        monkeypatch.setattr(halo, name, value)
+    network = nn.Conv3d(1, 1, 3, padding=1)
+    network.weight.data.fill_(1 / 27)
+    assert network.bias is not None
+    network.bias.data.fill_(-0.5)
+    assert measure_halo(Segmenter(SPEC, network), noise((50, 30, 20), (9, 60, 33))) == HaloMeasurement(8, 0.0)
 
 
 def test_a_model_in_training_is_measured_as_it_predicts(tiny_segmenter: Segmenter) -> None:

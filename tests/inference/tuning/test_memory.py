@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
@@ -83,11 +84,21 @@ def test_memory_grows_with_tile_batch_and_precision(backend: str) -> None:
 
 
 def test_the_pipeline_depends_on_the_tile_and_the_width_not_on_the_height() -> None:
-    sizes = [USUAL.pipeline(512, 1, height, 4096) for height in (4096, 32768, 262144)]
+    sizes = [USUAL.pipeline(512, 1, (height, 4096)) for height in (4096, 32768, 262144)]
     assert max(sizes) < 1.05 * min(sizes)
-    assert USUAL.pipeline(512, 1, 4096, 8192) > sizes[0]
-    assert USUAL.pipeline(1024, 1, 4096, 4096) > sizes[0]
-    assert USUAL.pipeline(512, 4, 4096, 4096) > sizes[0]
+    assert USUAL.pipeline(512, 1, (4096, 8192)) > sizes[0]
+    assert USUAL.pipeline(1024, 1, (4096, 4096)) > sizes[0]
+    assert USUAL.pipeline(512, 4, (4096, 4096)) > sizes[0]
+
+
+def test_volumes_take_the_memory_of_their_windows_and_slices() -> None:
+    network = nn.Sequential(nn.Conv3d(1, 8, 3, padding=1), nn.BatchNorm3d(8), nn.Conv3d(8, 2, 3, padding=1)).eval()
+    whole = (slice(0, 8), slice(0, 16), slice(0, 16))
+    assert measure_features(network, 1, (8, 16, 16), whole) == 8 * 16 * 16 * 4 * (1 + 8 + 8)
+    volumes = replace(USUAL, halo=(8, 16, 16))
+    sizes = [volumes.pipeline(64, 1, (depth, 512, 512)) for depth in (512, 4096, 32768)]
+    assert max(sizes) < 1.05 * min(sizes)
+    assert volumes.pipeline(64, 1, (512, 512, 1024)) > 1.4 * sizes[0]
 
 
 @pytest.mark.parametrize(("dtype", "size"), [(np.uint8, 3), (np.uint16, 6), (np.float32, 12), (np.float64, 12)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,10 @@ CONTEXT_STRIDES = 8
 """... and at least this many strides, so that a halo of 0 is compared with something, too."""
 
 PredictWindow = Callable[[NDArray[Any], int, Kept], NDArray[np.float32]]
-"""Raw pixels (C, h, w), the number of their plane and the rows and columns to keep, to probabilities (classes, kept
-rows, kept columns), 0 to 1."""
+"""Raw pixels (C, ...), the number of their plane and the part to keep, to probabilities (classes, *kept), 0 to 1."""
+
+AXIS_NAMES = "zyx"
+"""Names of the last axes of an item, for people."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Seams:
         pixels: Pixels in their cores.
         changed: Pixels of the mask that differ.
         largest_difference: Of two probabilities of the same pixel and class, 0 to 1.
-        worst: Plane, y and x of that pixel.
+        worst: Plane of that pixel, and its place along each axis.
         halo: Context that a tile has, in pixels.
         context: Context that it was compared with, in pixels; less only where the image ends.
     """
@@ -45,7 +48,7 @@ class Seams:
     pixels: int
     changed: int
     largest_difference: float
-    worst: tuple[int, int, int]
+    worst: tuple[int, ...]
     halo: int
     context: int
 
@@ -58,8 +61,9 @@ class Seams:
         """Return the result in a sentence."""
         if not self.regions:
             return "Each plane is a single tile: there are no seams."
-        plane, y, x = self.worst
-        place = f"y {y}, x {x}" + (f" of plane {plane}" if plane else "")
+        plane, *pixel = self.worst
+        names = zip(AXIS_NAMES[-len(pixel) :], pixel, strict=True)
+        place = ", ".join(f"{name} {number}" for name, number in names) + (f" of plane {plane}" if plane else "")
         where = f" (at {place})" if self.largest_difference else ""
         return (
             f"{self.changed:,} of {self.pixels:,} mask pixels ({self.changed_share * 10_000:.2g} in 10,000) in "
@@ -103,17 +107,19 @@ def verify_seams(
     """
     halo = _halo(grid)
     context, block = plan_windows(default_largest(grid, stride) if largest is None else largest, halo, stride)
-    result = Seams(0, 0, 0, 0.0, (0, 0, 0), halo, context)
+    result = Seams(0, 0, 0, 0.0, (0, *(0 for _ in grid.size)), halo, context)
     for plane, tile in _draw(grid, source.info.planes, regions, np.random.default_rng(seed)):
         core = predict_window(read_window(source, plane, tile, grid, channels), plane, tile.inner)
         result = replace(result, regions=result.regions + 1)
         for far in _far_tiles(tile, context, block):
             far_grid = replace(grid, window=_window(far, grid, context, stride))
             same = predict_window(read_window(source, plane, far, far_grid, channels), plane, far.inner)
-            top, left = far.row.core_start, far.column.core_start
-            tiled = core[:, top - tile.row.core_start :, left - tile.column.core_start :]
-            tiled = tiled[:, : same.shape[1], : same.shape[2]]
-            result = _compare(result, tiled, same, threshold, (plane, top, left))
+            starts = tuple(span.core_start for span in far.spans)
+            within = [
+                slice(span.core_start - own.core_start, span.core_stop - own.core_start)
+                for span, own in zip(far.spans, tile.spans, strict=True)
+            ]
+            result = _compare(result, core[:, *within], same, threshold, (plane, *starts))
     return result
 
 
@@ -127,25 +133,26 @@ def _compare(
     tiled: NDArray[np.float32],
     wide: NDArray[np.float32],
     threshold: float,
-    origin: tuple[int, int, int],
+    origin: tuple[int, ...],
 ) -> Seams:
-    """Add a block (classes, h, w) to the result; `origin` is its plane, y and x."""
+    """Add a block (classes, ...) to the result; `origin` is its plane and its first pixel."""
     difference = np.abs(tiled.astype(np.float32) - wide.astype(np.float32)).max(0)
-    y, x = (int(i) for i in np.unravel_index(difference.argmax(), difference.shape))
-    worse = float(difference[y, x]) > so_far.largest_difference
+    place = tuple(int(i) for i in np.unravel_index(difference.argmax(), difference.shape))
+    worse = float(difference[place]) > so_far.largest_difference
+    worst = (origin[0], *(first + i for first, i in zip(origin[1:], place, strict=True)))
     return replace(
         so_far,
         pixels=so_far.pixels + difference.size,
         changed=so_far.changed + int(np.count_nonzero(to_mask(tiled, threshold) != to_mask(wide, threshold))),
-        largest_difference=float(difference[y, x]) if worse else so_far.largest_difference,
-        worst=(origin[0], origin[1] + y, origin[2] + x) if worse else so_far.worst,
+        largest_difference=float(difference[place]) if worse else so_far.largest_difference,
+        worst=worst if worse else so_far.worst,
     )
 
 
 def _halo(grid: TileGrid) -> int:
-    """Return the halo of a grid: the first window goes on for it beyond its core, unless it is the only one."""
-    axes = ((grid.window[0], grid.rows), (grid.window[1], grid.columns))
-    return max(window - segments[0].core_stop if len(segments) > 1 else 0 for window, segments in axes)
+    """Return the largest halo of a grid: the first window goes on for it beyond its core, unless it is the only one."""
+    axes = zip(grid.window, grid.spans, strict=True)
+    return max(window - spans[0].core_stop if len(spans) > 1 else 0 for window, spans in axes)
 
 
 def plan_windows(largest: int, halo: int, stride: int) -> tuple[int, int]:
@@ -170,7 +177,7 @@ def plan_windows(largest: int, halo: int, stride: int) -> tuple[int, int]:
 def _draw(grid: TileGrid, planes: int, count: int, rng: np.random.Generator) -> list[tuple[int, Tile]]:
     """Choose tiles that have seams, in the order of the image: the source then decodes each part of a file once."""
     tiles = list(grid)
-    sides = np.array([_inner_sides(tile.row, grid.height) + _inner_sides(tile.column, grid.width) for tile in tiles])
+    sides = np.array([sum(map(_inner_sides, tile.spans, grid.size)) for tile in tiles])
     some_planes = rng.choice(planes, min(planes, count), replace=False)
     weights = np.tile(sides, len(some_planes)).astype(float)
     if not weights.any():
@@ -181,24 +188,21 @@ def _draw(grid: TileGrid, planes: int, count: int, rng: np.random.Generator) -> 
     return [(plane, tiles[i]) for plane, i in places]
 
 
-def _inner_sides(segment: TileSpan, length: int) -> int:
-    return int(segment.core_start > 0) + int(segment.core_stop < length)
+def _inner_sides(span: TileSpan, length: int) -> int:
+    return int(span.core_start > 0) + int(span.core_stop < length)
 
 
 def _far_tiles(tile: Tile, context: int, block: int) -> Iterator[Tile]:
     """Cut the core of a tile into blocks, each the core of a tile with `context` before it."""
-    for row in _blocks(tile.row, context, block):
-        for column in _blocks(tile.column, context, block):
-            yield Tile(row, column)
+    return map(Tile, product(*(_blocks(span, context, block) for span in tile.spans)))
 
 
-def _blocks(segment: TileSpan, context: int, block: int) -> Iterator[TileSpan]:
-    for start in range(segment.core_start, segment.core_stop, block):
-        yield TileSpan(max(0, start - context), start, min(start + block, segment.core_stop))
+def _blocks(span: TileSpan, context: int, block: int) -> Iterator[TileSpan]:
+    for start in range(span.core_start, span.core_stop, block):
+        yield TileSpan(max(0, start - context), start, min(start + block, span.core_stop))
 
 
-def _window(far: Tile, grid: TileGrid, context: int, stride: int) -> tuple[int, int]:
-    """Return the size (y, x) of a far tile's window, which ends `context` after its core or where the image ends."""
-    bottom = round_up(min(far.row.core_stop + context, grid.height), stride)
-    right = round_up(min(far.column.core_stop + context, grid.width), stride)
-    return bottom - far.row.start, right - far.column.start
+def _window(far: Tile, grid: TileGrid, context: int, stride: int) -> tuple[int, ...]:
+    """Return the size of a far tile's window, which ends `context` after its core or where the image ends."""
+    axes = zip(far.spans, grid.size, strict=True)
+    return tuple(round_up(min(span.core_stop + context, end), stride) - span.start for span, end in axes)

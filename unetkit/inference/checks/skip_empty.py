@@ -17,7 +17,7 @@ from unetkit.models.nodata import mode
 from unetkit.models.sampling import sample_windows
 
 BLOCK = 16
-"""Height and width of a pixel of the low-resolution image, in pixels: less than the smallest object of interest."""
+"""Size along each axis of a pixel of the low-resolution image, in pixels: less than the smallest object of interest."""
 
 CONTRAST_SHARE = 0.05
 """A block differs from the background if its mean does by this share of the image's contrast ..."""
@@ -44,9 +44,9 @@ class Background:
     noise: NDArray[np.float64]
 
     def holds_nothing(self, window: NDArray[Any]) -> bool:
-        """Return whether every block of a window (C, h, w) is background: one that differs is enough to keep it."""
+        """Return whether every block of a window (C, ...) is background: one that differs is enough to keep it."""
         means, deviations = _reduce(window)
-        channel = (slice(None), None, None)
+        channel = (slice(None), *[None] * (means.ndim - 1))
         even = np.abs(means - self.level[channel]) <= self.tolerance[channel]
         return bool((even & (deviations <= self.noise[channel])).all())
 
@@ -65,7 +65,7 @@ def measure_background(source: ImageSource, plane: int, channels: int) -> Backgr
 
 
 def draw_skipped(path: Path, source: ImageSource, skipped: list[tuple[int, Tile]]) -> None:
-    """Write a small picture of the first plane, the tiles that were skipped in red.
+    """Write a small picture of the first plane (of a volume its first slice), the tiles that were skipped in red.
 
     Args:
         path: A PNG file; it is replaced.
@@ -79,26 +79,27 @@ def draw_skipped(path: Path, source: ImageSource, skipped: list[tuple[int, Tile]
     low, high = np.percentile(grey, (1, 99.8))
     picture = np.repeat((np.clip((grey - low) / max(high - low, 1e-6), 0, 1) * 255)[:, :, None], 3, axis=2)
     for plane, tile in skipped:
-        if plane == 0:
-            rows_kept, columns_kept = (
-                slice(-(-part.core_start // step), -(-part.core_stop // step)) for part in (tile.row, tile.column)
-            )
-            picture[rows_kept, columns_kept] = picture[rows_kept, columns_kept] * 0.6 + np.array([100, 0, 0])
+        *before, rows_kept, columns_kept = tile.kept
+        if plane == 0 and all(part.start == 0 for part in before):
+            kept = tuple(slice(-(-part.start // step), -(-part.stop // step)) for part in (rows_kept, columns_kept))
+            picture[kept] = picture[kept] * 0.6 + np.array([100, 0, 0])
     with partial_file(path) as partial:
         Image.fromarray(picture.astype(np.uint8)).save(partial, format="PNG")
 
 
 def _read_sparse(source: ImageSource, row: int, step: int, width: int) -> NDArray[Any]:
     """Return every `step`-th pixel (n,) of a row, the mean of its channels."""
-    pixels = source.read(0, (slice(row, row + 1), slice(0, width)))
-    sparse: NDArray[Any] = pixels[:, 0, ::step].mean(axis=0)
+    first_slice = [slice(0, 1)] * (len(source.info.size) - 2)
+    pixels = source.read(0, (*first_slice, slice(row, row + 1), slice(0, width)))
+    sparse: NDArray[Any] = pixels.reshape(len(pixels), width)[:, ::step].mean(axis=0)
     return sparse
 
 
 def _reduce(window: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean and the standard deviation of the blocks (C, h, w) of a window; parts of blocks count too."""
+    """Return the mean and the standard deviation of the blocks (C, ...) of a window; parts of blocks count too."""
     pixels = window.astype(np.float32)
     edge = [(0, 0), *((0, -length % BLOCK) for length in window.shape[1:])]
     padded = np.pad(pixels, edge, mode="edge")
-    blocks = padded.reshape(len(padded), padded.shape[1] // BLOCK, BLOCK, padded.shape[2] // BLOCK, BLOCK)
-    return blocks.mean(axis=(2, 4)), blocks.std(axis=(2, 4))
+    blocks = padded.reshape(len(padded), *(part for length in padded.shape[1:] for part in (length // BLOCK, BLOCK)))
+    within = tuple(range(2, blocks.ndim, 2))
+    return blocks.mean(axis=within), blocks.std(axis=within)

@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.inference.engine.forward import Kind
-from unetkit.inference.tiling.grid import round_up
+from unetkit.inference.tiling.grid import PerAxis, one_if_equal, per_axis, round_up
 from unetkit.inference.tiling.options import Output
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model
 from unetkit.models.spec import ModelSpec
@@ -102,9 +102,13 @@ class Ensemble:
         return max(spec.stride for spec in self.specs)
 
     @property
-    def halo(self) -> int:
-        """The largest halo, a multiple of the stride."""
-        return round_up(max(max(spec.halo, spec.margin) for spec in self.specs), self.stride)
+    def halo(self) -> PerAxis:
+        """The largest halo, along each axis where they differ, a multiple of the stride."""
+        halos = [spec.halo for spec in self.specs]
+        axes = max((len(halo) for halo in halos if isinstance(halo, tuple)), default=1)
+        largest = map(max, zip(*(per_axis(halo, axes) for halo in halos), strict=True))
+        margin = max(spec.margin for spec in self.specs)
+        return one_if_equal(tuple(round_up(max(halo, margin), self.stride) for halo in largest))
 
     @property
     def threshold(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetkit.backends.base import Backend
+from unetkit.backends.base import Backend, for_axes
 from unetkit.backends.info import Precision
 from unetkit.foundation.errors import ConfigError, ModelError, UnetkitError
-from unetkit.inference.tiling.grid import round_up
+from unetkit.inference.engine.orientations import Orientation, orientations
+from unetkit.inference.tiling.grid import PerAxis, per_axis, round_up
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.models.masks import to_mask
 from unetkit.models.statistics import Statistics
@@ -33,7 +35,7 @@ class Pending:
     """Predictions on their way back from the device.
 
     Attributes:
-        predicted: (N, channels, kept rows, kept columns) in memory of the host.
+        predicted: (N, channels, *kept) in memory of the host.
         ready: Recorded when they have arrived; None if they are there.
         sources: What must stay alive until then.
         total: Sum of all probabilities, in memory of the host: NaN if one of them is.
@@ -71,9 +73,10 @@ class Forward:
         classes: Channels of their output that are probabilities.
         kind: What is returned.
         threshold: Foreground probability, 0 to 1, from which a mask pixel is foreground.
-        augment: Whether each window is predicted in its 8 orientations, whose mean counts.
-        halo: Context, in pixels, that each part of a window has when it has to be divided.
-        stride: Of the networks, in pixels.
+        augment: Whether each window is predicted in all its orientations, whose mean counts.
+        halo: Context, in pixels, that each part of a window has when it has to be divided; one number, or one for each
+            axis.
+        stride: Of the networks, in pixels; one number, or one for each axis.
         image: What is restored; None for other kinds.
         residual: Whether what the models predict has to be added to the image that is restored.
         log: Called with a sentence, once, when the device ran out of memory.
@@ -89,8 +92,8 @@ class Forward:
         kind: Kind,
         threshold: float,
         augment: bool,
-        halo: int,
-        stride: int,
+        halo: PerAxis,
+        stride: PerAxis,
         log: Callable[[str], None],
         image: ImageInfo | None = None,
         residual: bool = False,
@@ -104,9 +107,7 @@ class Forward:
         self._kind = kind
         self._residual = residual
         self._threshold = threshold
-        self._orientations = (
-            [(turns, flip) for flip in (False, True) for turns in range(4)] if augment else [(0, False)]
-        )
+        self._augment = augment
         self._halo = halo
         self._stride = stride
         self._log = log
@@ -119,7 +120,7 @@ class Forward:
         self.channels, self.dtype = layout(kind, classes, image)
 
     def gather(self, windows: Sequence[NDArray[np.generic]]) -> Tensor:
-        """Copy windows (C, h, w) into a batch in memory of the host from which the device copies fast.
+        """Copy windows (C, ...) into a batch in memory of the host from which the device copies fast.
 
         The batch is laid out as the first model takes it. Pixels that torch has no use for are converted: those of 64
         bits and float16 to float32, bool to uint8.
@@ -134,7 +135,7 @@ class Forward:
             shape,
             dtype=TORCH_TYPES[dtype.name],
             pin_memory=self._streams is not None,
-            memory_format=self._backends[0].memory_format,
+            memory_format=for_axes(self._backends[0].memory_format, windows[0].ndim - 1),
         )
         for place, window in zip(batch.numpy(), windows, strict=True):
             np.copyto(place, window, casting="unsafe")
@@ -145,15 +146,15 @@ class Forward:
         """Predict the kept part of a batch.
 
         Args:
-            windows: (N, C, h, w) raw pixels, from `gather`; h and w are multiples of the stride.
+            windows: (N, C, ...) raw pixels, from `gather`; their sizes are multiples of the stride.
             statistics: For each model, the normalisation values of the image that each window comes from.
-            kept: Rows and columns of the windows to predict.
+            kept: Part of the windows to predict.
 
         Returns:
-            The predictions to come, (N, channels, kept rows, kept columns): uint8 masks (0 and 255, or class numbers
-            where there are more classes) with one channel; or float32 probabilities; or uint8 masks and heights, which
-            are 0 in the background and 1 to 255 in the foreground; or restored pixels in the units of the image, as
-            float32 that its type holds.
+            The predictions to come, (N, channels, *kept): uint8 masks (0 and 255, or class numbers where there are more
+            classes) with one channel; or float32 probabilities; or uint8 masks and heights, which are 0 in the
+            background and 1 to 255 in the foreground; or restored pixels in the units of the image, as float32 that its
+            type holds.
 
         Raises:
             ConfigError: The memory of the device does not hold the smallest possible window.
@@ -199,7 +200,8 @@ class Forward:
         self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept, totals: list[Tensor]
     ) -> Tensor:
         """Predict, dividing the batch or the window where the memory of the device is too small."""
-        pixels = windows.shape[0] * windows.shape[2] * windows.shape[3]
+        count, window = len(windows), tuple(windows.shape[2:])
+        pixels = count * prod(window)
         if self._too_many is None or pixels < self._too_many:
             try:
                 return self._predict(windows, scales, kept, totals)
@@ -209,55 +211,50 @@ class Forward:
                 self._too_many = pixels
             if self.device.type == "cuda":  # after the handler, which holds on to what had been allocated
                 torch.cuda.empty_cache()
-        count = len(windows)
         if count > 1:
             parts = [
                 self._predict_within_memory(windows[part], [(c[part], s[part]) for c, s in scales], kept, totals)
                 for part in (slice(0, count // 2), slice(count // 2, count))
             ]
             return torch.cat(parts)
-        for axis in sorted((0, 1), key=lambda axis: kept[axis].start - kept[axis].stop):  # the longer one first
-            pieces = self._divide(windows.shape[2 + axis], kept[axis])
+        halos, strides = per_axis(self._halo, len(window)), per_axis(self._stride, len(window))
+        longest_first = sorted(range(len(window)), key=lambda axis: kept[axis].start - kept[axis].stop)
+        for axis in longest_first:
+            pieces = _divide(window[axis], kept[axis], halos[axis], strides[axis])
             if pieces:
                 parts = [
-                    self._predict_within_memory(windows.narrow(2 + axis, start, length), scales, part, totals)
+                    self._predict_within_memory(
+                        windows.narrow(2 + axis, start, length),
+                        scales,
+                        (*kept[:axis], inner, *kept[axis + 1 :]),
+                        totals,
+                    )
                     for start, length, inner in pieces
-                    for part in [(inner, kept[1]) if axis == 0 else (kept[0], inner)]
                 ]
                 return torch.cat(parts, dim=2 + axis)
         raise ConfigError(
-            f"The memory of {self.device} is too small for {windows.shape[2]} x {windows.shape[3]} pixels.",
+            f"The memory of {self.device} is too small for {' x '.join(map(str, window))} pixels.",
             "Close other programs that use it, or use --device cpu.",
         )
-
-    def _divide(self, length: int, kept: slice) -> list[tuple[int, int, slice]]:
-        """Divide an axis in two: first pixel and number of pixels of each part, and which of these are kept.
-
-        There are no parts where, with its halo, one would be as long as the whole.
-        """
-        middle = (kept.start + kept.stop) // 2
-        for cut in (round_up(middle, self._stride), middle // self._stride * self._stride):
-            if max(kept.start, self._halo) < cut < min(kept.stop, length - self._halo):
-                start = cut - self._halo
-                first = (0, cut + self._halo, slice(kept.start, cut))
-                return [first, (start, length - start, slice(self._halo, kept.stop - start))]
-        return []
 
     def _predict(
         self, windows: Tensor, scales: list[tuple[Tensor, Tensor]], kept: Kept, totals: list[Tensor]
     ) -> Tensor:
-        """Predict (N, channels, kept rows, kept columns), and add the sum of the probabilities to `totals`."""
-        count = len(self._orientations) * len(self._backends)
+        """Predict (N, channels, *kept), and add the sum of the probabilities to `totals`."""
+        axes = windows.dim() - 2
+        chosen = orientations(axes) if self._augment else (Orientation(),)
+        count = len(chosen) * len(self._backends)
         total: Tensor | None = None
-        for turns, flip in self._orientations:
-            turned = _orient(windows, turns, flip)
-            turned_kept = _orient_kept(kept, (windows.shape[2], windows.shape[3]), turns, flip)
+        for orientation in chosen:
+            turned = orientation.apply(windows)
+            turned_kept = orientation.place(kept, windows.shape[2:])
             for backend, (center, scale) in zip(self._backends, scales, strict=True):
                 predicted = backend(turned, center, scale, turned_kept)
                 if self._kind == "restored":
-                    start = turned[:, :, *turned_kept].float() if self._residual else center[:, :, None, None]
-                    predicted = predicted * scale[:, :, None, None] + start
-                predicted = _orient_back(predicted, turns, flip)
+                    each = (slice(None), slice(None), *[None] * axes)
+                    start = turned[:, :, *turned_kept].float() if self._residual else center[each]
+                    predicted = predicted * scale[each] + start
+                predicted = orientation.undo(predicted)
                 if count > 1:
                     predicted = predicted.clone() if total is None else total.add_(predicted)
                 total = predicted
@@ -323,24 +320,15 @@ def _stack(values: Sequence[Statistics]) -> tuple[NDArray[np.float32], NDArray[n
     return np.stack([value.center for value in values]), np.stack([value.scale for value in values])
 
 
-def _orient(windows: Tensor, turns: int, flip: bool) -> Tensor:
-    """Turn windows by `turns` quarters, then mirror them left to right."""
-    turned = torch.rot90(windows, turns, (2, 3)) if turns else windows
-    return turned.flip(3) if flip else turned
+def _divide(length: int, kept: slice, halo: int, stride: int) -> list[tuple[int, int, slice]]:
+    """Divide an axis in two: first pixel and number of pixels of each part, and which of these are kept.
 
-
-def _orient_back(predicted: Tensor, turns: int, flip: bool) -> Tensor:
-    """Undo `_orient`."""
-    mirrored = predicted.flip(3) if flip else predicted
-    return torch.rot90(mirrored, -turns, (2, 3)) if turns else mirrored
-
-
-def _orient_kept(kept: Kept, window: tuple[int, int], turns: int, flip: bool) -> Kept:
-    """Return where the kept part of a window lies after `_orient`."""
-    (rows, columns), (height, width) = kept, window
-    for _ in range(turns):
-        rows, columns = slice(width - columns.stop, width - columns.start), rows
-        height, width = width, height
-    if flip:
-        columns = slice(width - columns.stop, width - columns.start)
-    return rows, columns
+    There are no parts where, with its halo, one would be as long as the whole.
+    """
+    middle = (kept.start + kept.stop) // 2
+    for cut in (round_up(middle, stride), middle // stride * stride):
+        if max(kept.start, halo) < cut < min(kept.stop, length - halo):
+            start = cut - halo
+            first = (0, cut + halo, slice(kept.start, cut))
+            return [first, (start, length - start, slice(halo, kept.stop - start))]
+    return []

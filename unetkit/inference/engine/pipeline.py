@@ -1,9 +1,10 @@
 """The pipeline: threads that read, compute and write, joined by bounded queues.
 
 Windows are read in the order of the tiles, so the source decodes each part of a file once; predictions arrive in the
-same order, so the writer fills one band of tiles after the other and hands it on. What is in memory at any time is a
-few batches and a band or two. The first error in any stage stops all of them and is the one that is raised. The
-caller's thread only waits, so Ctrl-C is heard at once, even while a window is in the network.
+same order, so the writer fills one band after the other and hands it on. A band is all tiles with the same place along
+the first axis: rows of a plane, or slices of a volume. What is in memory at any time is a few batches and a band or
+two. The first error in any stage stops all of them and is the one that is raised. The caller's thread only waits, so
+Ctrl-C is heard at once, even while a window is in the network.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ PATIENCE_SECONDS = 1.0
 Item = TypeVar("Item")
 
 IsEmpty = Callable[[int, NDArray[Any]], bool]
-"""Whether a window (C, h, w) of raw pixels of a plane surely holds no foreground."""
+"""Whether a window (C, ...) of raw pixels of a plane surely holds no foreground."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,9 @@ class Batch:
     Attributes:
         tiles: Plane and place of each tile.
         kept: What is kept of their windows.
-        windows: (N, C, h, w) raw pixels; None for tiles that are skipped.
+        windows: (N, C, ...) raw pixels; None for tiles that are skipped.
         statistics: For each model, the normalisation values of each tile's plane.
-        holes: Where each tile's core (h, w) holds no data, None where all of it does; empty for tiles that are skipped.
+        holes: Where each tile's core (...) holds no data, None where all of it does; empty for tiles that are skipped.
     """
 
     tiles: tuple[tuple[int, Tile], ...]
@@ -123,12 +124,12 @@ class Reader:
 
     def _places(self, first_band: int) -> Iterator[tuple[int, Tile, tuple[Statistics, ...]]]:
         """Yield plane, tile and each model's normalisation values."""
-        first_plane, first_row = divmod(first_band, len(self.grid.rows))
+        first_plane, first_span = divmod(first_band, len(self.grid.bands))
         for plane in range(first_plane, self.source.info.planes):
             measured = measure_plane(self.source, plane, self.normalizers, self.channels)
-            for row in self.grid.rows[first_row if plane == first_plane else 0 :]:
-                for column in self.grid.columns:
-                    yield plane, Tile(row, column), measured
+            for span in self.grid.bands[first_span if plane == first_plane else 0 :]:
+                for tile in self.grid.band(span):
+                    yield plane, tile, measured
 
 
 def run_tiles(
@@ -144,7 +145,7 @@ def run_tiles(
     Args:
         reader: The image.
         forward: The models on their device.
-        write: Takes the bands (channels, rows of the core, width), one for each row of tiles of each plane.
+        write: Takes the bands (channels, first axis of the core, *rest of the size) in order, plane by plane.
         first_band: Bands that are already there; the iterator begins after them.
         progress: Called with the number of pixels that were predicted since the last call.
 
@@ -167,7 +168,7 @@ def run_tiles(
             batch, pending = running.popleft()
             to_writer.put((batch, None if pending is None else pending.result()))
             if progress is not None:
-                progress(sum(_core_pixels(tile) for _, tile in batch.tiles))
+                progress(sum(tile.pixels for _, tile in batch.tiles))
 
         for batch in to_device:
             windows = batch.windows
@@ -185,36 +186,33 @@ def run_tiles(
         crew.start("writer", lambda: write(_assemble_bands(to_writer, reader, forward)))
 
 
-def _core_pixels(tile: Tile) -> int:
-    return (tile.row.core_stop - tile.row.core_start) * (tile.column.core_stop - tile.column.core_start)
-
-
 def _assemble_bands(
     predictions: _Channel[tuple[Batch, NDArray[Any] | None]], reader: Reader, forward: Forward
 ) -> Iterator[NDArray[Any]]:
-    """Put the cores of each row of tiles side by side; yield (channels, rows of the core, width)."""
-    width = reader.grid.width
+    """Put the cores of each band of tiles side by side; yield (channels, first axis of the core, *rest of the size)."""
+    size = reader.grid.size[1:]
     for batch, predicted in predictions:
         for i, (plane, tile) in enumerate(batch.tiles):
-            if tile.column.core_start == 0:
-                band = np.empty((forward.channels, tile.row.core_stop - tile.row.core_start, width), forward.dtype)
-            core = band[:, :, tile.column.kept]
+            first, *rest = tile.spans
+            if all(span.core_start == 0 for span in rest):
+                band = np.empty((forward.channels, first.core_stop - first.core_start, *size), forward.dtype)
+            core = band[:, :, *(span.kept for span in rest)]
             core[...] = 0 if predicted is None else predicted[i]
             if batch.holes and (holes := batch.holes[i]) is not None:
                 core[:, holes] = 0
-            if tile.column.core_stop == width:
-                _clear_bad_tiles(band, plane, tile.row, reader.source)
+            if all(span.core_stop == length for span, length in zip(rest, size, strict=True)):
+                _clear_bad_tiles(band, plane, first, reader.source)
                 yield band
                 del band  # as wide as the image: there should not be two
 
 
-def _clear_bad_tiles(band: NDArray[Any], plane: int, row: TileSpan, source: ImageSource) -> None:
+def _clear_bad_tiles(band: NDArray[Any], plane: int, span: TileSpan, source: ImageSource) -> None:
     """Make background of what could not be decoded. All windows that a band needs were read before it is complete."""
     for bad in source.bad_tiles:
-        rows, columns = bad.window
-        top, bottom = max(rows.start, row.core_start), min(rows.stop, row.core_stop)
-        if bad.item == plane and top < bottom:
-            band[:, top - row.core_start : bottom - row.core_start, columns] = 0
+        along, *rest = bad.window
+        start, stop = max(along.start, span.core_start), min(along.stop, span.core_stop)
+        if bad.item == plane and start < stop:
+            band[:, start - span.core_start : stop - span.core_start, *rest] = 0
 
 
 class _StoppedError(Exception):

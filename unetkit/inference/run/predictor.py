@@ -19,8 +19,9 @@ from unetkit.inference.checks.seams import Seams, default_largest, plan_windows,
 from unetkit.inference.checks.skip_empty import measure_background
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Forward, Kind
+from unetkit.inference.engine.orientations import orientations
 from unetkit.inference.engine.pipeline import Reader, run_tiles
-from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid, round_up
+from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid, per_axis, round_up
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tiling.windows import measure_plane, read_window
 from unetkit.inference.tuning.autotune import Tuner
@@ -33,9 +34,6 @@ from unetkit.models.trimmed import Kept
 
 WINDOW_STEPS = 8
 """Sizes of windows to verify with that are tried differ by so many strides."""
-
-ORIENTATIONS = 8
-"""In which a tile is predicted with tta."""
 
 Progress = Callable[[int], None]
 """Called with the number of pixels predicted since the last call."""
@@ -89,7 +87,8 @@ class Predictor:
                 tiling = replace(tiling, precision="fp32")
         self._tiling = tiling
         made = quantized.backends if quantized else []
-        tuner = Tuner(ensemble, source.info.dtype, log, made, pixels * (ORIENTATIONS if tiling.tta else 1))
+        passes = len(orientations(len(source.info.size))) if tiling.tta else 1
+        tuner = Tuner(ensemble, source.info.dtype, log, made, pixels * passes)
         self.plan = make_plan(ensemble, tiling, source.info, pixels, tuner, tuner.recall, kind=kind)
         if quantized is not None:
             self.plan = replace(self.plan, why=f"{quantized.why}; {self.plan.why}")
@@ -100,7 +99,7 @@ class Predictor:
     def grid(self, info: ImageInfo) -> TileGrid:
         """Return the tiles of each plane of an image."""
         plan = self.plan
-        return make_grid(info.height, info.width, tile=plan.tile, halo=plan.halo, stride=self.ensemble.stride)
+        return make_grid(info.size, tile=plan.tile, halo=plan.halo, stride=self.ensemble.stride)
 
     def run(
         self,
@@ -144,7 +143,7 @@ class Predictor:
 
     def time_tile(self, source: ImageSource, grid: TileGrid) -> float:
         """Return the seconds that a tile inside an image takes, once the backend is warm."""
-        tile = Tile(grid.rows[len(grid.rows) // 2], grid.columns[len(grid.columns) // 2])
+        tile = Tile(tuple(spans[len(spans) // 2] for spans in grid.spans))
         window = read_window(source, 0, tile, grid, self.ensemble.channels)
         measured = measure_plane(source, 0, self._normalizers, self.ensemble.channels)
         batch = self.plan.batch if len(grid) >= self.plan.batch else 1
@@ -183,12 +182,13 @@ class Predictor:
         if plan.device.type != "cpu":  # where memory runs out, `Forward` divides windows
             return most
         free = free_memory(plan.device, self._tiling.memory_bytes)
-        least = min(round_up(max(plan.tile, 4 * (plan.halo + stride)), stride), most)
+        halo = max(per_axis(plan.halo, plan.axes))
+        least = min(round_up(max(plan.tile, 4 * (halo + stride)), stride), most)
         for size in range(most, least, -WINDOW_STEPS * stride):
-            context, _ = plan_windows(size, plan.halo, stride)
-            inside = slice(context, size - context)
+            context, _ = plan_windows(size, halo, stride)
+            window, inside = (size,) * plan.axes, (slice(context, size - context),) * plan.axes
             features = max(
-                measure_features(segmenter.network.eval(), self.ensemble.channels, (size, size), (inside, inside))
+                measure_features(segmenter.network.eval(), self.ensemble.channels, window, inside)
                 for segmenter in self.ensemble.segmenters
             )
             if feature_bytes(features, plan.backend, plan.precision) <= free:

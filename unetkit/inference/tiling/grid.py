@@ -6,16 +6,24 @@
 A window is what the network sees; its core is what is kept. Cores are disjoint and cover the image exactly once. All
 windows have one size, and their origins are multiples of the encoder's stride, so that pooling happens on the grid of a
 pass over the whole image. At the image's border there is nothing beyond to see: the window ends there, as a pass over
-the whole image does, and its core reaches the border. Only the last few rows and columns that bring the image to a
+the whole image does, and its core reaches the border. Only the last few pixels that bring an axis of the image to a
 multiple of the stride lie outside it; the reader fills them by reflection.
+
+An image may have any number of axes: tiles are laid along each of them by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 
 from unetkit.foundation.errors import ConfigError
+from unetkit.io.base.contracts import Window
+
+PerAxis = int | tuple[int, ...]
+"""One number that holds for all axes, or one for each."""
 
 
 @dataclass(frozen=True)
@@ -45,63 +53,109 @@ class TileSpan:
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile: its place along both axes."""
+    """One tile.
 
-    row: TileSpan
-    column: TileSpan
+    Attributes:
+        spans: Its place along each axis.
+    """
+
+    spans: tuple[TileSpan, ...]
 
     @property
-    def inner(self) -> tuple[slice, slice]:
-        """The rows and columns of the core inside the window."""
-        return self.row.inner, self.column.inner
+    def kept(self) -> Window:
+        """The core inside the image."""
+        return tuple(span.kept for span in self.spans)
+
+    @property
+    def inner(self) -> Window:
+        """The core inside the window."""
+        return tuple(span.inner for span in self.spans)
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels that are kept."""
+        return prod(span.core_stop - span.core_start for span in self.spans)
 
 
 @dataclass(frozen=True)
 class TileGrid:
-    """The tiles of one plane.
+    """The tiles of one item.
 
     Attributes:
-        height: Pixels of the plane along Y.
-        width: Pixels of the plane along X.
-        window: Size (y, x) of every window, multiples of the stride, at most the tile asked for.
-        rows: Tiles along Y, from the top.
-        columns: Tiles along X, from the left.
+        size: Pixels of the item along each axis.
+        window: Size of every window along each axis: multiples of the stride, at most the tile asked for.
+        spans: Tiles along each axis, from the first pixel on.
     """
 
-    height: int
-    width: int
-    window: tuple[int, int]
-    rows: tuple[TileSpan, ...]
-    columns: tuple[TileSpan, ...]
+    size: tuple[int, ...]
+    window: tuple[int, ...]
+    spans: tuple[tuple[TileSpan, ...], ...]
 
     def __iter__(self) -> Iterator[Tile]:
-        """Iterate over the tiles row by row."""
-        return (Tile(row, column) for row in self.rows for column in self.columns)
+        """Iterate over the tiles; the last axis changes fastest."""
+        return (tile for span in self.bands for tile in self.band(span))
 
     def __len__(self) -> int:
-        return len(self.rows) * len(self.columns)
+        return prod(len(spans) for spans in self.spans)
+
+    @property
+    def bands(self) -> tuple[TileSpan, ...]:
+        """Place of each band along the first axis."""
+        return self.spans[0]
+
+    def band(self, span: TileSpan) -> Iterator[Tile]:
+        """Iterate over the tiles with one place along the first axis: together they are as wide as the item."""
+        return (Tile((span, *rest)) for rest in product(*self.spans[1:]))
 
 
-def make_grid(height: int, width: int, *, tile: int, halo: int, stride: int) -> TileGrid:
-    """Lay tiles over a plane.
+def make_grid(size: tuple[int, ...], *, tile: PerAxis, halo: PerAxis, stride: PerAxis) -> TileGrid:
+    """Lay tiles over an item.
 
-    The number of tiles is the smallest that covers the plane; their size is then the smallest that still does, so an
+    The number of tiles is the smallest that covers the item; their size is then the smallest that still does, so an
     image slightly larger than a tile costs little more than the image itself.
 
     Args:
-        height: Pixels along Y.
-        width: Pixels along X.
-        tile: Largest size of a window along each axis, a multiple of `stride`.
+        size: Pixels along each axis.
+        tile: Largest size of a window, a multiple of `stride`.
         halo: Context around a core, a multiple of `stride`.
         stride: Pixels of the input for one pixel of the deepest features.
 
     Raises:
         ConfigError: `tile` or `halo` is not a multiple of `stride`, or no core is left between the halos.
     """
-    check_tile(tile, halo, stride)
-    window_height, rows = _split(height, tile, halo, stride)
-    window_width, columns = _split(width, tile, halo, stride)
-    return TileGrid(height, width, (window_height, window_width), rows, columns)
+    each = [per_axis(number, len(size)) for number in (tile, halo, stride)]
+    for numbers in dict.fromkeys(zip(*each, strict=True)):
+        check_tile(*numbers)
+    axes = [_split(*numbers) for numbers in zip(size, *each, strict=True)]
+    return TileGrid(size, tuple(window for window, _ in axes), tuple(spans for _, spans in axes))
+
+
+def per_axis(number: PerAxis, axes: int) -> tuple[int, ...]:
+    """Return one number for each axis.
+
+    >>> per_axis(8, 2), per_axis((4, 8, 8), 3)
+    ((8, 8), (4, 8, 8))
+
+    Raises:
+        ConfigError: There are other numbers than one, or one for each axis.
+    """
+    if isinstance(number, int):
+        return (number,) * axes
+    if len(number) != axes:
+        raise ConfigError(
+            f"{', '.join(map(str, number))} are {len(number)} numbers for {axes} axes.",
+            f"Give one number, or {axes}.",
+        )
+    return number
+
+
+def one_if_equal(numbers: tuple[int, ...]) -> PerAxis:
+    """Return the number that all axes have in common, or else one for each.
+
+    >>> one_if_equal((8, 8)), one_if_equal((4, 8, 8))
+    (8, (4, 8, 8))
+    """
+    return numbers[0] if len(set(numbers)) == 1 else numbers
 
 
 def check_tile(tile: int, halo: int, stride: int) -> None:
@@ -139,11 +193,11 @@ def _split(length: int, tile: int, halo: int, stride: int) -> tuple[int, tuple[T
         return padded, (TileSpan(0, 0, length),)
     count = -(-(padded - 2 * halo) // (tile - 2 * halo))
     size = round_up(-(-(padded + 2 * halo * (count - 1)) // count), stride)
-    segments: list[TileSpan] = []
+    spans: list[TileSpan] = []
     core_start = 0
     while core_start < length:
-        start = min(len(segments) * (size - 2 * halo), padded - size)
+        start = min(len(spans) * (size - 2 * halo), padded - size)
         core_stop = length if start + size == padded else start + size - halo
-        segments.append(TileSpan(start, core_start, core_stop))
+        spans.append(TileSpan(start, core_start, core_stop))
         core_start = core_stop
-    return size, tuple(segments)
+    return size, tuple(spans)

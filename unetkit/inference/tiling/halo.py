@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unetkit.inference.tiling.grid import round_up
+from unetkit.backends.base import for_axes
+from unetkit.inference.tiling.canvas import fill_canvas
+from unetkit.inference.tiling.grid import PerAxis, one_if_equal, per_axis, round_up
 from unetkit.models.masks import to_mask
 from unetkit.models.segmenter import Segmenter
 
@@ -18,7 +22,7 @@ TOLERANCE = 1e-4
 """Share of mask pixels that may change."""
 
 CANVAS = 1024
-"""Size of the large context, in pixels."""
+"""Size of the large context along each axis, in pixels."""
 
 WINDOW = 512
 """Size of the windows that are compared with it; a larger tile has a smaller share of its pixels near its border."""
@@ -37,6 +41,9 @@ STEP = 1 / 255
 bits, where the image's percentiles become 0 and 1."""
 
 
+Pixels = NDArray[Any]
+
+
 @dataclass(frozen=True)
 class HaloMeasurement:
     """A halo and what it costs.
@@ -44,11 +51,12 @@ class HaloMeasurement:
     Attributes:
         halo: Smallest multiple of the encoder's stride at which at most `TOLERANCE` of the mask pixels in the cores of
             512-pixel tiles change against a far larger context; the largest one tried if none does. At least the margin
-            of a network that extends its windows by itself, so that no pixel that is kept sees such an extension.
+            of a network that extends its windows by itself, so that no pixel that is kept sees such an extension. One
+            number, or one for each axis where they differ.
         error: Share of mask pixels, or of restored pixels, that change with that halo.
     """
 
-    halo: int
+    halo: PerAxis
     error: float
 
 
@@ -59,96 +67,158 @@ def halo_pixels(positions: int | None = None) -> int:
 
 def measure_halo(
     segmenter: Segmenter,
-    images: Sequence[tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]],
+    images: Sequence[tuple[Pixels, NDArray[np.float32], NDArray[np.float32]]],
     positions: int | None = None,
 ) -> HaloMeasurement:
     """Measure the halo of a model on images like those it is for.
 
     The images are normalised and laid side by side on a canvas. Windows of the canvas are predicted by themselves and
-    compared, pixel by pixel, with a pass over the whole canvas. A changed pixel at distance d from the border of its
-    window is one that any halo greater than d repairs, so one set of windows measures all halos.
+    compared, pixel by pixel, with a pass over the whole canvas.
 
     Args:
         segmenter: On the device to measure on; it is put into evaluation mode.
-        images: Raw pixels (C, h, w) with the center (C,) and scale (C,) that normalise them.
+        images: Raw pixels (C, ...) with the center (C,) and scale (C,) that normalise them.
         positions: Windows along each axis, at least 2; by default `POSITIONS`.
 
     Returns:
         The halo and its error.
     """
-    stride = segmenter.spec.stride
-    device = next(segmenter.parameters()).device
     segmenter.eval()  # in training mode batch norm would see windows and canvas differently
-    canvas = torch.from_numpy(_canvas(images)).to(device)
-    changed, compared = np.zeros((2, WINDOW // 2), np.int64)
-    steps = (positions or POSITIONS) - 1
-    offsets = [round(i * (CANVAS - WINDOW) / steps / stride) * stride for i in range(steps + 1)]
+    device = next(segmenter.parameters()).device
+    axes = images[0][0].ndim - 1
+    pieces = []
+    for pixels, center, scale in images:
+        each = (slice(None), *[None] * axes)
+        pieces.append((pixels[:, *[slice(CANVAS)] * axes] - center[each]) / scale[each])
+    canvas = torch.from_numpy(fill_canvas(pieces, (CANVAS,) * axes)).to(device)
     with torch.inference_mode():
-        reference = _predict(segmenter, canvas)
-        for top in offsets:
-            for left in offsets:
-                window = (slice(top, top + WINDOW), slice(left, left + WINDOW))
-                predicted = _predict(segmenter, canvas[:, *window])
-                if segmenter.spec.task == "reconstruction":
-                    differs = (np.abs(predicted - reference[:, *window]) > STEP).any(0)
-                else:
-                    differs = predicted != reference[window]
-                distance = _cut_distance(top, left)
-                changed += np.bincount(distance[differs], minlength=WINDOW // 2)
-                compared += np.bincount(distance.ravel(), minlength=WINDOW // 2)
-    shares = changed[::-1].cumsum()[::-1] / compared[::-1].cumsum()[::-1]  # of the pixels at distance d or more
-    halos = range(max(stride, round_up(segmenter.spec.margin, stride)), LARGEST + 1, stride)
-    errors = [float(shares[halo]) for halo in halos]
-    chosen = next((i for i, error in enumerate(errors) if error <= TOLERANCE), len(errors) - 1)
-    return HaloMeasurement(halos[chosen], errors[chosen])
+        return compare_windows(
+            lambda part: _predict(segmenter, part),
+            _are_other_values if segmenter.spec.task == "reconstruction" else np.not_equal,
+            canvas,
+            window=(WINDOW,) * axes,
+            stride=per_axis(segmenter.spec.stride, axes),
+            margin=segmenter.spec.margin,
+            positions=positions or POSITIONS,
+        )
 
 
-def _canvas(images: Sequence[tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]]) -> NDArray[np.float32]:
-    """Normalise images and lay them side by side, row by row, again and again until the canvas (C, h, w) is full."""
-    pieces = [
-        (pixels[:, :CANVAS, :CANVAS] - center[:, None, None]) / scale[:, None, None] for pixels, center, scale in images
-    ]
-    canvas = np.empty((pieces[0].shape[0], CANVAS, CANVAS), np.float32)
-    top, count = 0, 0
-    while top < CANVAS:
-        left, row_height = 0, CANVAS - top
-        while left < CANVAS:
-            piece = pieces[count % len(pieces)][:, :row_height, : CANVAS - left]
-            if left == 0:
-                row_height = piece.shape[1]
-            repeats = -(-row_height // piece.shape[1])
-            piece = np.tile(piece, (1, repeats, 1))[:, :row_height]
-            canvas[:, top : top + row_height, left : left + piece.shape[2]] = piece
-            left += piece.shape[2]
-            count += 1
-        top += row_height
-    return canvas
+def compare_windows(
+    predict: Callable[[torch.Tensor], Pixels],
+    differ: Callable[[Pixels, Pixels], NDArray[np.bool_]],
+    canvas: torch.Tensor,
+    *,
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
+    margin: int,
+    positions: int,
+) -> HaloMeasurement:
+    """Measure a halo: the difference between windows that are predicted by themselves and a pass over all.
+
+    A changed pixel at distance d from the border of its window is one that any halo greater than d repairs, so one set
+    of windows measures all halos. Axes of one stride have one halo, as a network sees as far along each of them.
+
+    Args:
+        predict: Predicts normalised pixels (C, ...).
+        differ: Tells which pixels (...) of two predictions differ.
+        canvas: (C, ...) what is predicted as a whole, and in windows.
+        window: Size of the windows along each axis.
+        stride: Of the network, along each axis.
+        margin: Smallest halo, in pixels.
+        positions: Windows along each axis, at least 2.
+    """
+    size = tuple(canvas.shape[1:])
+    groups = sorted(set(stride))
+    bins = tuple(
+        1 + min((length // 2 - 1) // one for length, one in zip(window, stride, strict=True) if one == group)
+        for group in groups
+    )
+    changed, compared = np.zeros((2, *bins), np.int64)
+    reference = predict(canvas)
+    for start in product(*map(_offsets, size, window, stride, [positions] * len(size))):
+        place = tuple(slice(first, first + length) for first, length in zip(start, window, strict=True))
+        within: Any = (..., *place)
+        differs = differ(predict(canvas[:, *place]), reference[within])
+        along = [_along(*ends) // one for *ends, one in zip(start, window, size, stride, strict=True)]
+        strides_away = _nearest(along, stride, groups, bins)
+        changed += np.bincount(strides_away[differs], minlength=changed.size).reshape(bins)
+        compared += np.bincount(strides_away.ravel(), minlength=changed.size).reshape(bins)
+    best = None
+    for steps in _candidates(groups, bins, margin, window, stride):
+        inside = tuple(slice(step, None) for step in steps)  # the pixels that are so many strides away, or more
+        halo = tuple(steps[groups.index(one)] * one for one in stride)
+        best = HaloMeasurement(one_if_equal(halo), int(changed[inside].sum()) / int(compared[inside].sum()))
+        if best.error <= TOLERANCE:
+            break
+    assert best is not None
+    return best
 
 
-def _cut_distance(top: int, left: int) -> NDArray[np.int64]:
-    """Return the distance (window, window) of each pixel from where its window was cut out of the canvas, in pixels.
+def _offsets(length: int, window: int, stride: int, positions: int) -> list[int]:
+    """Return where the windows start along an axis."""
+    return [round(i * (length - window) / (positions - 1) / stride) * stride for i in range(positions)]
+
+
+def _along(start: int, window: int, length: int) -> NDArray[np.int64]:
+    """Return the distance (window,) of each pixel of a window from its cuts along one axis, at most half a window.
 
     A side on the canvas's border is no cut: nothing changes there, as nothing does at the border of an image.
     """
-    rows, columns = _along(top), _along(left)
-    return np.minimum(rows[:, None], columns[None, :])
+    pixels = np.arange(window)
+    before = pixels if start > 0 else np.full_like(pixels, window)
+    after = pixels[::-1] if start + window < length else np.full_like(pixels, window)
+    return np.minimum(np.minimum(before, after), window // 2 - 1)
 
 
-def _along(start: int) -> NDArray[np.int64]:
-    """Return the distance (window,) of each pixel from the cuts along one axis, at most half a window."""
-    pixels = np.arange(WINDOW)
-    before = pixels if start > 0 else np.full_like(pixels, WINDOW)
-    after = pixels[::-1] if start + WINDOW < CANVAS else np.full_like(pixels, WINDOW)
-    return np.minimum(np.minimum(before, after), WINDOW // 2 - 1)
+def _nearest(
+    along: Sequence[NDArray[np.int64]], stride: Sequence[int], groups: Sequence[int], bins: tuple[int, ...]
+) -> NDArray[np.int64]:
+    """Return how many strides each pixel of a window is away from its nearest cut, as the number of a bin.
+
+    Args:
+        along: The distance along each axis, in strides.
+        stride: Of each axis.
+        groups: The different strides.
+        bins: Distances that are told apart, for each of these; the last stands for all that are larger.
+    """
+    number = np.zeros((), np.int64)
+    for group, count in zip(groups, bins, strict=True):
+        distance: Any = count - 1
+        for axis, (steps, one) in enumerate(zip(along, stride, strict=True)):
+            if one == group:
+                distance = np.minimum(distance, steps.reshape(-1, *[1] * (len(along) - axis - 1)))
+        number = number * count + distance
+    return np.broadcast_to(number, [len(steps) for steps in along])
 
 
-def _predict(segmenter: Segmenter, normalized: torch.Tensor) -> NDArray[Any]:
-    """Predict the mask (h, w) of normalised pixels (C, h, w), or restore them (C, h, w)."""
-    batch = normalized[None].contiguous(memory_format=torch.channels_last)
+def _candidates(
+    groups: Sequence[int], bins: tuple[int, ...], margin: int, window: tuple[int, ...], stride: tuple[int, ...]
+) -> list[tuple[int, ...]]:
+    """Return the halos that are tried, in strides for each different stride: those of the smallest tiles first."""
+    tried = [
+        range(max(1, round_up(margin, group) // group), min(LARGEST // group, count - 1) + 1)
+        for group, count in zip(groups, bins, strict=True)
+    ]
+
+    def pixels(steps: tuple[int, ...]) -> int:
+        return prod(length + 2 * steps[groups.index(one)] * one for length, one in zip(window, stride, strict=True))
+
+    return sorted(product(*tried), key=pixels)
+
+
+def _are_other_values(one: Pixels, other: Pixels) -> NDArray[np.bool_]:
+    """Return which of restored pixels (C, ...) differ by more than a step in one of the channels."""
+    differs: NDArray[np.bool_] = (np.abs(one - other) > STEP).any(0)
+    return differs
+
+
+def _predict(segmenter: Segmenter, normalized: torch.Tensor) -> Pixels:
+    """Predict the mask (...) of normalised pixels (C, ...), or restore them (C, ...)."""
+    batch = normalized[None].contiguous(memory_format=for_axes(torch.channels_last, normalized.dim() - 1))
     if segmenter.spec.task == "reconstruction":
-        restored: NDArray[Any] = segmenter.network(batch)[0].float().cpu().numpy()
+        restored: Pixels = segmenter.network(batch)[0].float().cpu().numpy()
         return restored
     logits = segmenter.network(batch)[0, : segmenter.spec.out_channels]
     cut = float(np.log(segmenter.spec.threshold / (1 - segmenter.spec.threshold)))
-    mask: NDArray[Any] = to_mask(logits, cut).cpu().numpy()
+    mask: Pixels = to_mask(logits, cut).cpu().numpy()
     return mask

@@ -30,7 +30,7 @@ def measure_plane(
 
 
 def read_window(source: ImageSource, plane: int, tile: Tile, grid: TileGrid, channels: int) -> NDArray[Any]:
-    """Read the window (C, h, w) of a tile, reflected where the image ends before a multiple of the stride.
+    """Read the window (C, ...) of a tile, reflected where the image ends before a multiple of the stride.
 
     What holds no data is background.
 
@@ -44,9 +44,8 @@ def read_window_with_holes(
     source: ImageSource, plane: int, tile: Tile, grid: TileGrid, channels: int
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Read the window of a tile, see `read_window`, and where in it the image holds no data, None without any."""
-    bottom = min(tile.row.start + grid.window[0], grid.height)
-    right = min(tile.column.start + grid.window[1], grid.width)
-    place = (slice(tile.row.start, bottom), slice(tile.column.start, right))
+    spans = zip(tile.spans, grid.window, grid.size, strict=True)
+    place = tuple(slice(span.start, min(span.start + length, end)) for span, length, end in spans)
     holes = None
     if isinstance(source, ValidSource):
         pixels, holes = source.read_with_holes(plane, place)
@@ -54,7 +53,7 @@ def read_window_with_holes(
         pixels = source.read(plane, place)
     check_finite(pixels, source.info.name)
     pixels = match_channels(pixels, channels, source.info.name)
-    missing = (grid.window[0] - pixels.shape[1], grid.window[1] - pixels.shape[2])
+    missing = [length - there for length, there in zip(grid.window, pixels.shape[1:], strict=True)]
     if any(missing):
-        pixels = np.pad(pixels, ((0, 0), (0, missing[0]), (0, missing[1])), mode="reflect")
+        pixels = np.pad(pixels, [(0, 0), *((0, length) for length in missing)], mode="reflect")
     return pixels, holes

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from math import log2
+from math import log2, prod
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -114,13 +114,12 @@ class Tuner:
         """Return the seconds that a batch of tiles inside an image takes, after a first one."""
         channels = self.ensemble.channels
         kind = torch.float32 if self.dtype.kind == "f" or self.dtype.itemsize > 2 else torch.uint8
-        pixels = torch.zeros(plan.batch, channels, plan.tile, plan.tile, dtype=kind, device=backend.device)
+        pixels = torch.zeros(plan.batch, channels, *plan.window, dtype=kind, device=backend.device)
         center = torch.zeros(plan.batch, channels, device=backend.device)
-        kept = slice(plan.halo, plan.tile - plan.halo)
         seconds = []
         for _ in range(1 + TIMED_RUNS):
             start = perf_counter()
-            backend(pixels, center, center + 1, (kept, kept))
+            backend(pixels, center, center + 1, plan.inner)
             if plan.device.type == "cuda":
                 torch.cuda.synchronize(plan.device)
             seconds.append(perf_counter() - start)
@@ -302,12 +301,12 @@ class _Search:
 
 def _pixels(plan: ExecutionPlan) -> int:
     """Return the pixels of a batch of windows."""
-    return plan.batch * plan.tile**2
+    return plan.batch * prod(plan.window)
 
 
 def _kept(plan: ExecutionPlan) -> int:
     """Return the pixels of a batch of windows that are kept."""
-    return plan.batch * (plan.tile - 2 * plan.halo) ** 2
+    return plan.batch * int(prod(part.stop - part.start for part in plan.inner))
 
 
 def cache_file() -> Path:

@@ -53,7 +53,7 @@ def quantize_models(
         ConfigError: A package that quantises is not installed.
         ImageError: The image does not fit the models or cannot be read.
     """
-    grid = make_grid(source.info.height, source.info.width, tile=PROBE_TILE, halo=0, stride=ensemble.stride)
+    grid = make_grid(source.info.size, tile=PROBE_TILE, halo=0, stride=ensemble.stride)
     places = choose_tiles(grid, source.info.planes, CALIBRATION_WINDOWS + CHECK_WINDOWS)
     checked = places[::2][:CHECK_WINDOWS]
     calibrated = [place for place in places if place not in checked] or checked

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, finalize
 
@@ -17,7 +18,7 @@ from unetkit.backends.base import DTYPES
 from unetkit.backends.info import Precision
 from unetkit.backends.registry import backend_info
 from unetkit.inference.engine.pipeline import IN_FLIGHT, QUEUED_BATCHES
-from unetkit.inference.tiling.grid import make_grid
+from unetkit.inference.tiling.grid import PerAxis, make_grid
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.models.trimmed import Kept, trim
 
@@ -36,7 +37,7 @@ class Footprint:
         precision: Arithmetic of the network.
         pixel: Bytes of a raw pixel, all channels.
         predicted: Bytes of a predicted pixel.
-        halo: Context around a tile, in pixels.
+        halo: Context around a tile, in pixels; one number, or one for each axis.
         stride: Of the networks.
         owned: Whether the models may be changed, so that a backend that takes their weights needs no copy.
     """
@@ -46,7 +47,7 @@ class Footprint:
     precision: Precision
     pixel: int
     predicted: int
-    halo: int
+    halo: PerAxis
     stride: int
     owned: bool
 
@@ -60,14 +61,15 @@ class Footprint:
         features = feature_bytes(window, backend, self.precision) * batch
         return int(features + copies * self.weights + info.runtime_bytes)
 
-    def pipeline(self, tile: int, batch: int, height: int, width: int) -> int:
-        """Return the bytes of windows and bands that are in the pipeline for an image of this size."""
-        grid = make_grid(height, width, tile=tile, halo=self.halo, stride=self.stride)
-        window = grid.window[0] * grid.window[1]
+    def pipeline(self, tile: int, batch: int, size: tuple[int, ...]) -> int:
+        """Return the bytes of windows and bands that are in the pipeline for an item of this size."""
+        grid = make_grid(size, tile=tile, halo=self.halo, stride=self.stride)
+        window = prod(grid.window)
         batches = QUEUED_BATCHES + IN_FLIGHT + 2  # one is being read, one is in the network
-        band = max(row.core_stop - row.core_start for row in grid.rows) * width
-        rows = 2 * band + min(SINK_ROWS, height) * width
-        return batches * batch * window * (self.pixel + self.predicted) + rows * self.predicted
+        across = prod(size[1:])
+        band = max(span.core_stop - span.core_start for span in grid.bands) * across
+        waiting = 2 * band + min(SINK_ROWS * size[-1], size[0] * across)
+        return batches * batch * window * (self.pixel + self.predicted) + waiting * self.predicted
 
 
 def feature_bytes(features: int, backend: str, precision: Precision) -> int:
@@ -76,7 +78,7 @@ def feature_bytes(features: int, backend: str, precision: Precision) -> int:
     return int(features * itemsize / 4 * backend_info(backend).feature_overhead)
 
 
-def measure_features(network: nn.Module, channels: int, window: tuple[int, int], kept: Kept) -> int:
+def measure_features(network: nn.Module, channels: int, window: tuple[int, ...], kept: Kept) -> int:
     """Return the bytes of float32 features that are in memory together while the kept part of a window is predicted.
 
     Nothing is computed: the network runs on shapes alone, and what it allocates and lets go of is counted. That is
@@ -92,7 +94,7 @@ def measure_features(network: nn.Module, channels: int, window: tuple[int, int],
 _measured: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], int]] = WeakKeyDictionary()
 
 
-def _measure(network: nn.Module, channels: int, window: tuple[int, int], kept: Kept) -> int:
+def _measure(network: nn.Module, channels: int, window: tuple[int, ...], kept: Kept) -> int:
     trimmed = trim(_skeleton(network))
     allocations = _Allocations()
     with torch.no_grad(), allocations:
@@ -106,7 +108,7 @@ def _skeleton(network: nn.Module) -> nn.Module:
     skeleton = deepcopy(network, shapes)
     for module in list(skeleton.modules()):
         for name, child in module.named_children():
-            if isinstance(child, nn.BatchNorm2d):
+            if isinstance(child, (nn.BatchNorm2d, nn.BatchNorm3d)):
                 setattr(module, name, _Allocate())
     return skeleton
 

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from math import prod
 
 import torch
 
@@ -14,11 +15,11 @@ from unetkit.backends.registry import USUAL, backend_info, backends_in, check_ba
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Kind, layout
-from unetkit.inference.tiling.grid import check_tile, round_up
+from unetkit.inference.tiling.grid import PerAxis, check_tile, per_axis, round_up
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tuning.device import cache_bytes, choose_device, free_memory
 from unetkit.inference.tuning.memory import Footprint, measure_features, pixel_bytes
-from unetkit.io.base.contracts import ImageInfo
+from unetkit.io.base.contracts import ImageInfo, Window
 
 TILES = (256, 384, 512, 768, 1024, 1280, 1536, 1664, 1792, 1920, 2048, 2304, 2560, 3072, 4096)
 """Sizes of tiles that "auto" chooses from."""
@@ -42,18 +43,30 @@ class ExecutionPlan:
         backend: What runs it.
         precision: Arithmetic of the network.
         tile: Largest window, in pixels.
-        halo: Context around the part of a tile that is kept, in pixels.
+        halo: Context around the part of a tile that is kept, in pixels; one number, or one for each axis.
         batch: Windows that go through the network together.
         why: What decided, for people.
+        axes: Axes of the images.
     """
 
     device: torch.device
     backend: str
     precision: Precision
     tile: int
-    halo: int
+    halo: PerAxis
     batch: int
     why: str = "as given"
+    axes: int = 2
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """Size of the largest window along each axis."""
+        return (self.tile,) * self.axes
+
+    @property
+    def inner(self) -> Window:
+        """The core inside such a window, of a tile inside an image."""
+        return tuple(slice(halo, self.tile - halo) for halo in per_axis(self.halo, self.axes))
 
     def __str__(self) -> str:
         return (
@@ -96,13 +109,14 @@ def make_plan(
     device = choose_device(tiling.device)
     halo = ensemble.halo if tiling.halo is None else tiling.halo
     if tiling.tile != "auto":
-        check_tile(tiling.tile, halo, ensemble.stride)
+        for number in per_axis(halo, len(info.size)):
+            check_tile(tiling.tile, number, ensemble.stride)
     precision = _choose_precision(tiling, device, kind)
     backends = _choose_backends(tiling, device, precision)
     footprint = measure_footprint(ensemble, info, halo, precision, kind)
-    own = info.planes * info.height * info.width
+    own = info.pixels
     plans = [
-        ExecutionPlan(device, backend, precision, tile, halo, batch)
+        ExecutionPlan(device, backend, precision, tile, halo, batch, axes=len(info.size))
         for backend in backends
         for tile in _tiles(tiling, None if pixels > own else info, halo, ensemble.stride)
         for batch in (BATCHES[device.type] if tiling.batch == "auto" else (tiling.batch,))
@@ -122,9 +136,11 @@ WORTH_TUNING = {"cpu": 16 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
 """Pixels, by kind of device, from which on timing backends and tiles costs a small part of what it may save."""
 
 
-def measure_footprint(ensemble: Ensemble, info: ImageInfo, halo: int, precision: Precision, kind: Kind) -> Footprint:
+def measure_footprint(
+    ensemble: Ensemble, info: ImageInfo, halo: PerAxis, precision: Precision, kind: Kind
+) -> Footprint:
     """Measure what the memory of a run depends on."""
-    channels = ensemble.channels
+    channels, halos = ensemble.channels, per_axis(halo, len(info.size))
     predicted_channels, dtype = layout(kind, ensemble.classes, info)
     weights = sum(
         tensor.numel() * tensor.element_size()
@@ -134,9 +150,12 @@ def measure_footprint(ensemble: Ensemble, info: ImageInfo, halo: int, precision:
 
     @cache
     def features(tile: int, whole: bool) -> int:
-        kept = tuple(slice(0, tile if whole or length <= tile else tile - halo) for length in (info.height, info.width))
+        kept = tuple(
+            slice(0, tile if whole or length <= tile else tile - beside)
+            for length, beside in zip(info.size, halos, strict=True)
+        )
         return max(
-            measure_features(segmenter.network.eval(), channels, (tile, tile), (kept[0], kept[1]))
+            measure_features(segmenter.network.eval(), channels, (tile,) * len(info.size), kept)
             for segmenter in ensemble.segmenters
         )
 
@@ -164,8 +183,8 @@ def needed_memory(plan: ExecutionPlan, footprint: Footprint, info: ImageInfo, bu
     network = footprint.network(plan.backend, plan.tile, plan.batch)
     if plan.device.type == "cuda":
         return network
-    decoded = min(cache_bytes(budget, plan.device), info.channels * info.height * info.width * info.dtype.itemsize)
-    return network + decoded + footprint.pipeline(plan.tile, plan.batch, info.height, info.width)
+    decoded = min(cache_bytes(budget, plan.device), info.channels * prod(info.size) * info.dtype.itemsize)
+    return network + decoded + footprint.pipeline(plan.tile, plan.batch, info.size)
 
 
 def _choose_precision(tiling: TilingOptions, device: torch.device, kind: Kind) -> Precision:
@@ -192,15 +211,15 @@ def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Pre
     return chosen
 
 
-def _tiles(tiling: TilingOptions, info: ImageInfo | None, halo: int, stride: int) -> list[int]:
+def _tiles(tiling: TilingOptions, info: ImageInfo | None, halo: PerAxis, stride: int) -> list[int]:
     """Return the tiles that come into question: of a single image none larger than it takes to hold it."""
     if tiling.tile != "auto":
         return [tiling.tile]
-    smallest = round_up(3 * halo, stride)
+    smallest = round_up(3 * (halo if isinstance(halo, int) else max(halo)), stride)
     sizes = [size for size in TILES if size % stride == 0 and size >= smallest] or [smallest]
     if info is None:
         return sizes
-    enough = next((i for i, size in enumerate(sizes) if size >= max(info.height, info.width)), len(sizes) - 1)
+    enough = next((i for i, size in enumerate(sizes) if size >= max(info.size)), len(sizes) - 1)
     return sizes[: enough + 1]
 
 
@@ -224,7 +243,7 @@ def _fitting(
         fitting.update(by_tile[: bisect_right(by_tile, free, key=need)])  # measuring takes time: not for all
     found: set[tuple[str, int]] = set()
     for plan in plans:
-        large = plan.batch > 1 and plan.batch * plan.tile**2 > LARGEST_BATCH_PIXELS and tiling.batch == "auto"
+        large = plan.batch > 1 and plan.batch * prod(plan.window) > LARGEST_BATCH_PIXELS and tiling.batch == "auto"
         if plan in fitting and not large and (plan.backend, plan.tile) not in found:
             found.add((plan.backend, plan.tile))
             yield plan

@@ -3,7 +3,7 @@
 The file, numbers little-endian:
 
     magic (16 bytes) | length of the job, its CRC-32 (12 bytes) | the job as JSON
-    then for each band: head (32 bytes) | payload | CRC-32 of both (4 bytes)
+    then for each band: head (24 bytes) | its sizes (4 bytes each) | payload | CRC-32 of all three (4 bytes)
 
 A payload is the band's bytes in pieces, each compressed by itself with its length before it. Whatever byte a process is
 killed at, the last record is then too short, or its checksum is wrong, and it is dropped when the file is opened again.
@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 from unetkit.foundation.atomic import cannot_write
 from unetkit.foundation.errors import OutputError
 
-MAGIC = b"unetkit bands 1\n"
+MAGIC = b"unetkit bands 2\n"
 JOB_HEAD = struct.Struct("<QI")
-BAND_HEAD = struct.Struct("<4s8sIIIQ")  # "BAND", dtype, channels, height, width, bytes of the payload
+BAND_HEAD = struct.Struct("<4s8sIQ")  # "BAND", dtype, number of sizes, bytes of the payload
 BAND_MARK = b"BAND"
+SIZE_BYTES = 4
 CHECKSUM = struct.Struct("<I")
 PIECE_HEAD = struct.Struct("<I")
 
@@ -41,7 +42,7 @@ SHOWN_CHARACTERS = 60
 
 
 class BandStore(Sequence[NDArray[Any]]):
-    """An append-only file of bands (channels, h, width) of any dtype, in the order in which they were appended.
+    """An append-only file of bands (channels, ...) of any dtype and size, in the order in which they were appended.
 
     Made by `create` or `resume`. Each band is with the operating system when `append` returns, so a killed process
     loses no more than the band that it was writing. It is not forced onto the disk (no fsync): after a power failure
@@ -115,14 +116,15 @@ class BandStore(Sequence[NDArray[Any]]):
             raise cannot_write(path, error) from error
 
     def append(self, band: NDArray[Any]) -> None:
-        """Write a band (channels, h, width) behind the others.
+        """Write a band (channels, ...) behind the others.
 
         Raises:
             OutputError: The file cannot be written; the bands before stay, and the same band can be appended again.
         """
         payload = list(_compress(band))
         size = sum(len(part) for part in payload)
-        head = BAND_HEAD.pack(BAND_MARK, band.dtype.str.encode(), *band.shape, size)
+        head = BAND_HEAD.pack(BAND_MARK, band.dtype.str.encode(), band.ndim, size)
+        head += struct.pack(f"<{band.ndim}I", *band.shape)
         checksum = 0
         for part in (head, *payload):
             checksum = crc32(part, checksum)
@@ -143,7 +145,7 @@ class BandStore(Sequence[NDArray[Any]]):
     def __getitem__(self, index: slice) -> list[NDArray[Any]]: ...
 
     def __getitem__(self, index: int | slice) -> NDArray[Any] | list[NDArray[Any]]:
-        """Return a band (channels, h, width), or a list of them.
+        """Return a band (channels, ...), or a list of them.
 
         Raises:
             IndexError: There is no such band.
@@ -258,18 +260,18 @@ def _scan(file: BinaryIO) -> tuple[list[int], int]:
     return starts, end
 
 
-def _read_record(file: BinaryIO) -> tuple[np.dtype[Any], tuple[int, int, int], bytes] | None:
+def _read_record(file: BinaryIO) -> tuple[np.dtype[Any], tuple[int, ...], bytes] | None:
     """Read dtype, shape and payload of the band that starts here, or return None if it is not whole."""
     head = file.read(BAND_HEAD.size)
     if len(head) < BAND_HEAD.size:
         return None
-    mark, dtype, channels, height, width, size = BAND_HEAD.unpack(head)
-    if mark != BAND_MARK or size + CHECKSUM.size > _bytes_left(file):
+    mark, dtype, axes, size = BAND_HEAD.unpack(head)
+    if mark != BAND_MARK or axes * SIZE_BYTES + size + CHECKSUM.size > _bytes_left(file):
         return None
-    payload = file.read(size)
-    if CHECKSUM.pack(crc32(payload, crc32(head))) != file.read(CHECKSUM.size):
+    sizes, payload = file.read(axes * SIZE_BYTES), file.read(size)
+    if CHECKSUM.pack(crc32(payload, crc32(head + sizes))) != file.read(CHECKSUM.size):
         return None
-    return np.dtype(dtype.rstrip(b"\0").decode()), (channels, height, width), payload
+    return np.dtype(dtype.rstrip(b"\0").decode()), struct.unpack(f"<{axes}I", sizes), payload
 
 
 def _bytes_left(file: BinaryIO) -> int:
@@ -298,7 +300,7 @@ def _compress(band: NDArray[Any]) -> Iterator[bytes | bytearray]:
         yield piece
 
 
-def _decompress(dtype: np.dtype[Any], shape: tuple[int, int, int], payload: bytes) -> NDArray[Any]:
+def _decompress(dtype: np.dtype[Any], shape: tuple[int, ...], payload: bytes) -> NDArray[Any]:
     """Return the band that `_compress` was given."""
     band = np.empty(shape, dtype)
     pixels = band.reshape(-1).view(np.uint8)
