@@ -223,17 +223,6 @@ def decoded(monkeypatch):
     return boxes
 
 
-@pytest.mark.parametrize("cache_bytes", [2**28, 1])
-def test_each_chunk_is_decoded_once_in_a_walk_of_overlapping_bands(tmp_path, decoded, cache_bytes):
-    pixels = random_pixels((3, 100, 70))
-    write_image(new_group(tmp_path / "a.zarr", 3), [pixels], "zyx")
-    source = OmeZarrSource(tmp_path / "a.zarr", cache_bytes=cache_bytes)
-    for plane, top in itertools.product(range(3), range(0, 100, 20)):
-        rows = slice(max(0, top - 12), min(100, top + 32))
-        np.testing.assert_array_equal(source.read(plane, (rows, slice(0, 70)))[0], pixels[plane, rows])
-    assert len(decoded) == len(set(map(str, decoded))) == 3 * 7 * 5
-
-
 def test_chunks_of_several_planes_are_kept_whole_if_they_fit(tmp_path, decoded):
     pixels = random_pixels((8, 64, 64))
     write_image(new_group(tmp_path / "a.zarr", 3), [pixels], "zyx", chunks=(8, 32, 32))

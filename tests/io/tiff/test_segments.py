@@ -10,9 +10,10 @@ import tifffile
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.contracts import BadTile
 from unetkit.io.base.read_options import ReadOptions
+from unetkit.io.decoding.chunked import ChunkedArray
 from unetkit.io.decoding.scratch import ScratchArray
 from unetkit.io.files import open_image
-from unetkit.io.tiff.segments import SegmentReader
+from unetkit.io.tiff.segments import TiffSegments
 from unetkit.io.tiff.source import list_tiff_series
 
 APERIO = "Aperio Image Library v12.0.15\n{size} [0,0 {size}] (256x256) JPEG/RGB Q=70|AppMag = 40|MPP = 0.2500"
@@ -172,51 +173,6 @@ def test_channels_are_picked_in_any_layout(tmp_path, layout, channels):
     if layout in ("alpha", "palette"):
         with pytest.raises(ImageError, match="no channel 3: it has 3"):
             open_image(path, ReadOptions(channels="3"))
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    """Collects page and number of the segments as they are decoded."""
-    keys = []
-    decode = SegmentReader._decode_segment
-
-    def count(self, encoded, number, tables):
-        keys.append((number, encoded.segment))
-        return decode(self, encoded, number, tables)
-
-    monkeypatch.setattr(SegmentReader, "_decode_segment", count)
-    return keys
-
-
-def test_channels_that_are_not_wanted_are_not_decoded(tmp_path, decoded):
-    pixels = random_pixels((8, 64, 64))
-    tifffile.imwrite(tmp_path / "a.tif", pixels, metadata={"axes": "CYX"}, compression="zlib", tile=(32, 32))
-    read_all(open_image(tmp_path / "a.tif", ReadOptions(channels="1,6")))
-    assert {page for page, _ in decoded} == {1, 6}
-
-
-@pytest.mark.parametrize("axes", ["ZYX", "CYX", "ZCYX"])
-@pytest.mark.parametrize("cache_bytes", [2**28, 1])
-def test_each_tile_is_decoded_once_for_windows_in_the_order_of_tiles(tmp_path, decoded, axes, cache_bytes):
-    """A small cache still keeps the latest window of all channels; the walk is along full-width bands."""
-    shape = {"Z": 2, "C": 3, "Y": 150, "X": 64}
-    pixels = random_pixels([shape[axis] for axis in axes])
-    options = {"compression": "zlib", "tile": (32, 32), "photometric": "minisblack"}
-    tifffile.imwrite(tmp_path / "a.tif", pixels, metadata={"axes": axes}, **options)
-    source = open_image(tmp_path / "a.tif", cache_bytes=cache_bytes)
-    for plane, top in itertools.product(range(source.info.planes), range(0, 150, 40)):
-        source.read(plane, (slice(max(0, top - 16), min(150, top + 56)), slice(0, 64)))
-    assert len(decoded) == len(set(decoded)) == pixels.size // (150 * 64) * 5 * 2
-
-
-def test_each_tile_is_decoded_once_for_overlapping_windows_along_bands(tmp_path, decoded):
-    pixels = random_pixels((320, 480))
-    tifffile.imwrite(tmp_path / "a.tif", pixels, compression="zlib", tile=(32, 32))
-    source = open_image(tmp_path / "a.tif", cache_bytes=5 * 480 * 32)  # what two bands of windows share, and a window
-    for top, left in itertools.product(range(0, 320, 64), range(0, 480, 64)):
-        rows, columns = slice(max(0, top - 16), min(320, top + 80)), slice(max(0, left - 16), min(480, left + 80))
-        np.testing.assert_array_equal(source.read(0, (rows, columns))[0], pixels[rows, columns])
-    assert len(decoded) == len(set(decoded)) == 10 * 15
 
 
 @pytest.mark.parametrize("compression", ["zlib", "lzw"])
@@ -383,3 +339,20 @@ def test_of_an_unknown_compression_nothing_is_background(tmp_path):
         tiff.pages[0].tags["Compression"].overwrite(60606)
     with pytest.raises(ImageError, match="60606"):
         open_image(path, ReadOptions(on_bad_tile="background"))
+
+
+@pytest.mark.parametrize("fault", [ImportError("no such codec"), MemoryError("too large")])
+def test_a_missing_codec_and_little_memory_stop_even_where_bad_tiles_do_not(tmp_path, fault):
+    def fail(*_, **__):
+        raise fault
+
+    tifffile.imwrite(tmp_path / "a.tif", smooth_pixels((64, 64)), compression="zlib", tile=(32, 32))
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        segments = TiffSegments(tiff.series[0], "a.tif")
+        segments._decode = fail
+        reader = ChunkedArray(segments, on_bad_tile="background")
+        with pytest.raises(
+            ImageError, match=rf"unknown kind \(tile or strip 3 at row 32, column 32 of page 0: {fault}"
+        ):
+            reader[0, 0, 0, 32:, 32:, :]
+    assert reader.bad_boxes == []

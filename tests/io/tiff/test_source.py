@@ -2,7 +2,6 @@
 
 import itertools
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import tifffile
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.axes import name_axes
 from unetkit.io.base.read_options import ReadOptions
-from unetkit.io.tiff.segments import SegmentReader
+from unetkit.io.tiff.segments import TiffSegments
 from unetkit.io.tiff.source import TiffSource
 
 EM = Path(__file__).parents[3] / "../shared/data/em/train-volume.tif"
@@ -381,13 +380,13 @@ def test_multi_file_ome_is_read_across_its_files(tmp_path):
 def decoded(monkeypatch):
     """Collects the numbers of the segments as they are decoded."""
     indices = []
-    decode = SegmentReader._decode_segment
+    decode = TiffSegments.decode
 
-    def count(self, encoded, *arguments):
+    def count(self, box, encoded):
         indices.append(encoded.segment)
-        return decode(self, encoded, *arguments)
+        return decode(self, box, encoded)
 
-    monkeypatch.setattr(SegmentReader, "_decode_segment", count)
+    monkeypatch.setattr(TiffSegments, "decode", count)
     return indices
 
 
@@ -402,38 +401,6 @@ def test_each_segment_is_decoded_once_in_a_walk_of_overlapping_bands(tmp_path, d
         np.testing.assert_array_equal(source.read(0, (rows, slice(0, 200)))[0], pixels[rows])
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
         assert sorted(decoded) == list(range(len(tiff.pages.first.dataoffsets)))
-
-
-def test_the_cache_stays_within_its_bound(tmp_path, decoded):
-    pixels = random_pixels((320, 320), np.uint8)
-    tifffile.imwrite(tmp_path / "a.tif", pixels, compression="zlib", tile=(32, 32))
-    source = TiffSource(tmp_path / "a.tif", cache_bytes=4 * 32 * 32)
-    for _ in range(2):
-        for top in range(0, 320, 32):
-            source.read(0, (slice(top, top + 32), slice(0, 32)))
-    assert len(decoded) == 20
-
-
-def test_threads_read_the_same_pixels_and_decode_nothing_twice(tmp_path, decoded):
-    pixels = random_pixels((300, 300), np.uint16)
-    tifffile.imwrite(tmp_path / "a.tif", pixels, compression="zlib", tile=(32, 32))
-    source = TiffSource(tmp_path / "a.tif")
-    faults = []
-
-    def work(seed):
-        rng = np.random.default_rng(seed)
-        for _ in range(30):
-            y, x = (int(value) for value in rng.integers(0, 250, 2))
-            if (source.read(0, (slice(y, y + 50), slice(x, x + 50)))[0] != pixels[y : y + 50, x : x + 50]).any():
-                faults.append((y, x))
-
-    threads = [Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not faults
-    assert len(decoded) == len(set(decoded))
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])

@@ -1,4 +1,4 @@
-"""Arrays that users give: whether they are one, and what they say about their dimensions."""
+"""Arrays that users give: checks, and the names of their dimensions."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ OTHER_NAMES = {
     **dict.fromkeys(("samples", "rgb"), "sample"),
     **dict.fromkeys(("times", "frame", "frames"), "time"),
 }
-"""Names that dimensions have in other programs, and what they are called here."""
+"""Names of dimensions in other programs, and the name of each here."""
 
 PIXEL_KINDS = "buif"
 """Kinds of NumPy's dtypes that are real numbers."""
 
 
 def check_array(array: Any) -> None:
-    """Check that something is an array of real numbers, of known size.
+    """Check that something is an array of real numbers whose size is known.
 
     Raises:
-        ImageError: It is not; the remedy says how to make it one.
+        ImageError: It is no such array. The remedy says how to make one of it.
     """
     advice = _advice(array)
     if advice is not None:
@@ -40,7 +40,7 @@ def check_array(array: Any) -> None:
         shape = tuple(int(size) for size in array.shape)
     except (AttributeError, TypeError, ValueError) as error:
         raise ImageError(
-            f"Of a {kind} neither the size nor the type of the pixels can be told.",
+            f"The size and the type of the pixels of a {kind} cannot be told.",
             "Give a NumPy array, for example numpy.asarray(image).",
         ) from error
     if dtype.kind not in PIXEL_KINDS:
@@ -52,7 +52,7 @@ def check_array(array: Any) -> None:
 
 
 def _advice(array: Any) -> tuple[str, str] | None:
-    """Return what is wrong with what is often taken for an array, and what to do; None if nothing is."""
+    """Return problem and remedy for something that is often taken for an array; None if it is none of these."""
     kind, home = type(array).__name__, type(array).__module__.split(".")[0]
     is_group = (home, kind) == ("zarr", "Group")
     arrays = ", ".join(f"'{name}'" for name in sorted(array.array_keys())) if is_group else ""
@@ -97,8 +97,8 @@ def _advice(array: Any) -> tuple[str, str] | None:
 def named_axes(array: Any) -> str | None:
     """Return the axes of an array that names its dimensions, one letter for each; None if it does not.
 
-    xarray's `dims`, the `dimension_names` of Zarr 3 and xarray's names in Zarr 2 are read, and the axes of the OME-Zarr
-    that an array belongs to.
+    The names are xarray's `dims`, the `dimension_names` of Zarr 3, xarray's names in Zarr 2, or the axes of the
+    OME-Zarr that the array belongs to.
 
     Raises:
         ImageError: Some dimensions have names, but it is not clear which of them are Y and X.

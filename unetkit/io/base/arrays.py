@@ -1,4 +1,4 @@
-"""Arrays as images: read by windows, and filled with an output."""
+"""Arrays as images: a source that is read by windows, and a sink that is filled with an output."""
 
 from __future__ import annotations
 

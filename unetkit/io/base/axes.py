@@ -1,4 +1,4 @@
-"""Names of axes: one different letter for each dimension, whatever a file calls them."""
+"""Names of axes: each dimension of an image has a letter of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPARE_AXES = "QIUVWKJN"
 
 
 def name_axes(axes: str, shape: tuple[int, ...]) -> str:
-    """Return the axes of a TIFF series with one different letter each, and channels that are stored last recognised.
+    """Return the axes of a TIFF series. Each has a letter of its own; channels that are stored last are recognised.
 
     >>> name_axes("QQYX", (2, 3, 64, 64))
     'QIYX'
@@ -28,15 +28,17 @@ def name_axes(axes: str, shape: tuple[int, ...]) -> str:
     return named
 
 
-def name_dimensions(names: Sequence[str], kinds: Sequence[str] = ()) -> str:
-    """Return the axes of a Zarr array whose dimensions have names, and perhaps kinds as in OME-Zarr.
+def name_dimensions(names: Sequence[str], types: Sequence[str] = ()) -> str:
+    """Return the axes of a Zarr array whose dimensions have names and, in OME-Zarr, types.
 
     >>> name_dimensions(["t", "channel", "y", "x"]), name_dimensions(["angle", "y", "x"], ["", "space", "space"])
     ('TCYX', 'QYX')
     """
     axes = ""
     for i, name in enumerate(names):
-        letter = name[:1].upper() if name.lower() in KNOWN_DIMENSIONS else KINDS.get(kinds[i] if kinds else "", "Q")
+        letter = (
+            name[:1].upper() if name.lower() in KNOWN_DIMENSIONS else AXES_BY_TYPE.get(types[i] if types else "", "Q")
+        )
         axes += letter if letter not in axes else next(spare for spare in SPARE_AXES if spare not in axes)
     return axes
 
@@ -52,12 +54,14 @@ def guess_axes(shape: tuple[int, ...]) -> str:
 
 
 KNOWN_DIMENSIONS = frozenset(("t", "time", "c", "channel", "channels", "s", "sample", "z", "y", "x"))
-KINDS = {"time": "T", "channel": "C"}
-"""Axes by the types of OME-Zarr; an axis of space has its letter from its name."""
+"""Names of dimensions whose first letter names the axis."""
+
+AXES_BY_TYPE = {"time": "T", "channel": "C"}
+"""Letters of axes by their type in OME-Zarr. An axis of the type "space" has its letter from its name."""
 
 
 def ome_axes(plane_axes: str, plane_shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-    """Return plane axes that OME knows, and their sizes.
+    """Return the plane axes as OME names them, and their sizes. OME knows T and Z only.
 
     >>> ome_axes("TZ", (3, 5)), ome_axes("Q", (7,)), ome_axes("TPZ", (2, 3, 4))
     (('TZ', (3, 5)), ('Z', (7,)), ('Z', (24,)))

@@ -9,7 +9,7 @@ from unetkit.io.base.arrays import check_channels
 from unetkit.io.base.read_options import Channels
 
 COLOURS = (["red", "green", "blue"], ["r", "g", "b"])
-"""Names of channels, in lower case, that are the colours of one picture."""
+"""Names of the three channels of an RGB picture, in lower case."""
 
 
 def name_colours(names: Sequence[str]) -> bool:
@@ -24,11 +24,11 @@ def name_colours(names: Sequence[str]) -> bool:
 def pick_channels(
     wanted: Channels | None, names: Sequence[str], total: int, axes: str, name: str
 ) -> tuple[int, ...] | None:
-    """Return the numbers of the channels that are wanted, in that order; None for all.
+    """Return the numbers of the wanted channels in the wanted order; None for all channels.
 
     Args:
-        wanted: Numbers, or names in any case. A number that the file has no channel for may be a name, such as "488".
-        names: Names of all channels, or none.
+        wanted: Numbers, or names in any case. A number beyond the last channel may be a name, such as "488".
+        names: Names of all channels; empty if the file gives none.
         total: Number of channels.
         axes: Axes of the image, for messages.
         name: Path of the file, for messages.

@@ -1,8 +1,8 @@
-"""What an image is to unetkit: planes of channels x height x width, read by windows and written by rows.
+"""What an image is: planes of channels x height x width, read by windows and written by rows.
 
-An image file may have any axes. They are sorted into three kinds: Y and X, channels (C and S, flattened into one), and
-all others (T, Z, pages, ...), each combination of which is one *plane*. Planes are numbered in C order. A plane is an
-*item* of the image: what is read by windows, with one slice for each of its axes.
+An image file may have any axes. There are three kinds: Y and X; channels (C and S, flattened into one); and all others
+(T, Z, pages, ...). Each position along the others is one *plane*. Planes are numbered in C order. A plane is an *item*
+of the image: it is read by windows, with one slice for each of its axes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Window = tuple[slice, ...]
 """A part of an item: one slice with both ends for each of its axes, for example (rows, columns) of a plane."""
 
 UNNAMED_AXES = "QI"
-"""Axis letters for which the file does not say what they are (tifffile's 'unknown' and 'sequence of pages')."""
+"""Letters of axes without a meaning: tifffile's 'unknown' and 'sequence of pages'."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,19 @@ class ImageInfo:
         size: Pixels along each axis of an item: (height, width) of a plane.
         alpha: Whether the file has an alpha channel; it is dropped when pixels are read.
         pixel_size_um: Size of a pixel (y, x) in micrometres, if the file says so.
-        steps: Distances between planes along Z (µm) and T (s), as far as the file gives them; of an OME-Zarr without
-            units also those along Y and X, in place of a pixel size.
+        steps: Distances between planes along Z (µm) and T (s), where the file gives them. An OME-Zarr without units has
+            steps along Y and X too, in place of a pixel size.
         channel_names: Names of the channels; empty if the file gives none.
-        block: Size along each axis of an item of what the file decodes at once (a tile, a strip, or the whole item).
+        block: Size of what is decoded at once (a tile, a strip, or the whole item) along each axis of an item.
         compression: Name of the compression, "none" if there is none.
-        scratch_bytes: Size of the temporary file that reading takes, because the file is compressed in pieces too large
-            to be kept in memory; 0 for most.
-        orientation: Where the stored first row and column belong, as TIFF and EXIF number it (1 to 8); 1 is upright, as
-            all is that `open_image` returns.
-        nodata: Value that the file names as that of pixels without data.
-        colours: Whether the channels are the colours of one picture (RGB), as far as the file tells; None where it does
-            not.
-        remarks: Sentences for people: what was taken where the file leaves a choice or a doubt. Those who open a file
-            for a user show them.
-        encoding: How the values are stored, where an image is read as it is stored; its alpha channel is then counted.
+        scratch_bytes: Size of the temporary file that reading takes where the file is compressed in pieces too large
+            for memory; 0 for most files.
+        orientation: Where the stored first row and column belong, as TIFF and EXIF number it (1 to 8). 1 is upright;
+            `open_image` returns only upright images.
+        nodata: Value of pixels without data, if the file names one.
+        colours: Whether the channels are the colours of one picture (RGB); None if the file does not say.
+        remarks: Sentences for the user: what was chosen where the file leaves a choice or a doubt.
+        encoding: How the values are stored, for an image that is read as stored. Its alpha channel is counted then.
     """
 
     name: str
@@ -122,7 +120,7 @@ class BadTile:
 
 
 class ImageSource(Protocol):
-    """Pixels that can be read window by window, each part of the file decoded once when windows are read in order."""
+    """Pixels that are read window by window. Each part of the file is decoded once when windows are read in order."""
 
     @property
     def info(self) -> ImageInfo:
@@ -130,10 +128,10 @@ class ImageSource(Protocol):
 
     @property
     def bad_tiles(self) -> list[BadTile]:
-        """What could not be decoded so far, in pixels of this source; empty unless it goes on at such tiles."""
+        """What could not be decoded so far, in pixels of this source; empty unless it is read as background."""
 
     def read(self, item: int, window: Window) -> NDArray[Any]:
-        """Return pixels (C, h, w) of a window of one item in the file's dtype; the window lies inside the item.
+        """Return pixels (C, h, w) of a window inside one item, in the file's dtype.
 
         Raises:
             ImageError: The file is truncated or cannot be decoded.
@@ -159,8 +157,8 @@ class OutputSpec:
         channel_names: One for each channel, or none; stored where the format can.
         steps: See `ImageInfo`.
         name: What the image is called, without a suffix; stored where the format can.
-        compression: Of a TIFF: "none", "deflate", "lzw", "zstd", or "auto" for deflate.
-        layout: Of a TIFF: "tiles", "strips", or "auto" for what its size asks for.
+        compression: Compression of a TIFF: "none", "deflate", "lzw", "zstd", or "auto" for deflate.
+        layout: Layout of a TIFF: "tiles", "strips", or "auto" to choose by the size.
     """
 
     size: tuple[int, ...]
@@ -212,7 +210,7 @@ class ImageSink(Protocol):
 
 
 def background(fill: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return the one value that stands for what cannot be decoded: the file's fill value, or 0 instead of NaN."""
+    """Return the value of pixels that cannot be decoded: the file's fill value, or 0 in place of NaN."""
     value = np.asarray(0 if fill is None else fill).astype(dtype)
     return value if dtype.kind != "f" or np.isfinite(value) else np.zeros((), dtype)
 

@@ -1,4 +1,4 @@
-"""What of an image file is read, and how: the choices that a user has where a file holds more than one image."""
+"""Which part of an image file is read, and how."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class ReadOptions:
         stain: "hematoxylin", "eosin" or "dab": an RGB image of stained tissue is read as the amount of this stain, one
             grey channel in which nuclei (hematoxylin) are bright.
         region: "y,x,height,width" in pixels of what is read otherwise (after `level` or `pixel_size`).
-        on_bad_tile: "stop" is an error at the first part of the file that cannot be decoded; "background" reads it as
-            background and says so.
+        on_bad_tile: What to do with a part of the file that cannot be decoded: "stop" is an error at the first one,
+            "background" reads it as background and says so.
 
     Raises:
         ConfigError: A value has no meaning, or `level` and `pixel_size` are both given.

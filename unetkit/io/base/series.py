@@ -1,4 +1,4 @@
-"""The images in a file and the levels of each: what there is, and which of it a `ReadOptions` means."""
+"""The images in a file and their levels, and which of them `ReadOptions` choose."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from unetkit.io.base.units import LARGEST_PIXEL_UM, SMALLEST_PIXEL_UM, UM_PER_IN
 
 PixelSize = tuple[float, float]
 
-SAME_SIZE = 1.01
-"""A level whose pixels are larger than wanted by less than this counts as one of the wanted size: makers round."""
+SAME_SIZE_FACTOR = 1.01
+"""A level whose pixels are larger than wanted by less than this factor has the wanted size: makers round."""
 
-LISTED = 20
-"""Images of a file that are named in an error."""
+LISTED_SERIES = 20
+"""How many images of a file an error names."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +58,23 @@ def pick_series(count: int, number: int | None, describe: Callable[[int], Series
 
     Args:
         count: How many there are.
-        number: The one asked for.
-        describe: Describes one of them, for the error.
+        number: Number of the wanted one; None if the user does not say.
+        describe: Describes the series of a number, for the error.
         name: Path of the file, for messages.
-        default: The one that is read where none is asked for.
+        default: Number of the one that is read where the user does not say.
 
     Raises:
-        ImageError: There is no such series; the remedy lists those that there are.
+        ImageError: There is no such series. The remedy lists the series of the file.
     """
     if number is None:
         return default
     if number < count:
         return number
     known = []
-    for i in range(min(count, LISTED)):
+    for i in range(min(count, LISTED_SERIES)):
         series = describe(i)
         known.append(f"{i} ({' '.join(filter(None, (series.name, series.axes, str(series.shape))))})")
-    more = f" and {count - LISTED} more" if count > LISTED else ""
+    more = f" and {count - LISTED_SERIES} more" if count > LISTED_SERIES else ""
     raise ImageError(f"{name} has no series {number}.", f"Choose one of: {', '.join(known)}{more}.")
 
 
@@ -83,12 +83,12 @@ def pick_level(levels: Sequence[Level], reading: ReadOptions, name: str, stated:
 
     Args:
         levels: The levels of the image.
-        reading: What is asked for.
+        reading: The wanted level or pixel size.
         name: Path of the file, for messages.
-        stated: What the file says about its resolution, for the error where that is no pixel size.
+        stated: What the file says about its resolution where this is no pixel size; for the error.
 
     Raises:
-        ImageError: There is no such level, or a pixel size is asked for and the file gives none.
+        ImageError: There is no such level, or a pixel size is wanted and the file gives none.
     """
     if reading.level is not None:
         if reading.level < len(levels):
@@ -98,7 +98,7 @@ def pick_level(levels: Sequence[Level], reading: ReadOptions, name: str, stated:
     if reading.pixel_size is None:
         return 0
     sizes = [require_pixel_size(level.pixel_size_um, name, stated) for level in levels]
-    fine = [i for i, size in enumerate(sizes) if max(size) <= reading.pixel_size * SAME_SIZE]
+    fine = [i for i, size in enumerate(sizes) if max(size) <= reading.pixel_size * SAME_SIZE_FACTOR]
     return max(fine, key=lambda i: max(sizes[i]), default=0)
 
 
@@ -145,6 +145,6 @@ def scale_pixel_size(size: PixelSize | None, full: tuple[int, int], level: tuple
 
 
 def _reduction(full: int, level: int) -> float:
-    """Return how many pixels became one: a whole number where the sizes allow it, for pyramids cut off odd rests."""
+    """Return how many pixels became one. It is a whole number if the sizes allow it: pyramids drop last pixels."""
     whole = round(full / level)
     return whole if whole > 0 and full // whole <= level <= ceil(full / whole) else full / level

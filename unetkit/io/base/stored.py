@@ -1,4 +1,4 @@
-"""What a file says about its values and its axes: how they are encoded, how far neighbours are apart."""
+"""How a file encodes its values, and how far apart its planes are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Encoding:
-    """How stored values stand for what is seen, of an image that is read as it is stored: a mask.
+    """How stored values stand for what is seen. Masks are read as they are stored, and need it.
 
     Attributes:
         palette: Red, green, blue and alpha of each number, 8 bits each; empty without a palette.
@@ -16,7 +16,7 @@ class Encoding:
         lossy: Whether JPEG compression has changed the values.
         inks: Whether the channels are cyan, magenta, yellow and black.
         bilevel: Whether a pixel is one bit.
-        tifffile: Whether tifffile wrote it, which marks 0 as white in all arrays of True and False, whatever they mean.
+        tifffile: Whether tifffile wrote it. tifffile marks 0 as white in every array of True and False.
     """
 
     palette: bytes = b""

@@ -8,10 +8,10 @@ from typing import Any
 from unetkit.io.base.stored import Step
 
 LARGEST_PIXEL_UM = 20.0
-"""Larger pixels than this are taken for a resolution of print or screens (1270 dpi), not for microscopy."""
+"""Pixels that are larger (coarser than 1270 dpi) come from a resolution for print or screens, not from a microscope."""
 
 SMALLEST_PIXEL_UM = 1e-5
-"""Smaller pixels than this are finer than those of any microscope."""
+"""No microscope has smaller pixels."""
 
 UM_PER_INCH = 25_400.0
 
@@ -74,7 +74,7 @@ UNITS_S = {
 
 
 def make_step(axis: str, size: Any, unit: Any) -> Step | None:
-    """Return a step in micrometres or seconds; None if the size is none, or the unit is of another kind.
+    """Return a step in micrometres or seconds; None if the size is not above 0 or the unit does not fit the axis.
 
     >>> make_step("Z", "50", "nm"), make_step("T", 2, "minute"), make_step("Z", 0, "µm")
     (Step(axis='Z', size=0.05, unit='µm'), Step(axis='T', size=120.0, unit='s'), None)
@@ -96,7 +96,7 @@ def decode_unit(unit: Any) -> str:
 
 
 def plausible_size(size: tuple[float, float] | None) -> tuple[float, float] | None:
-    """Return a pixel size (y, x) in µm that was computed from a resolution, None if it is one of print or screens."""
+    """Return a pixel size (y, x) in µm if a microscope can have it, None if it comes from print or screens."""
     if size is None or not all(SMALLEST_PIXEL_UM <= one <= LARGEST_PIXEL_UM for one in size):
         return None
     return size

@@ -1,1 +1,1 @@
-"""Encoded pieces of a file to pixels, each decoded once."""
+"""Encoded pieces of files to pixels: each is decoded once."""

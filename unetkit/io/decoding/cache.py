@@ -1,4 +1,4 @@
-"""Decoded tiles, strips and chunks that are kept between reads, so that each is decoded once."""
+"""The cache of decoded tiles, strips and chunks: each is decoded once."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 from unetkit.io.decoding.scratch import ScratchArray
 
 CACHE_BYTES = 256 * 2**20
-"""Default bound of the decoded bytes that a file keeps in memory between reads."""
+"""Default bound of the decoded bytes of a file that stay in memory between reads."""
 
 SMALLEST_SCRATCH = 2**20
-"""Pieces up to this many bytes are never worth a temporary file."""
+"""Pieces up to this many bytes never go to a temporary file."""
 
 Key = tuple[Hashable, Hashable]
 Block = NDArray[Any] | ScratchArray
 
 
 def is_oversize(nbytes: int, max_bytes: int) -> bool:
-    """Return whether a piece of a file takes too much of a cache: a window may need four at a time (2 x 2)."""
+    """Return whether a piece is too large for a cache. A window may need four pieces at a time (2 x 2)."""
     return nbytes > max(max_bytes // 4, SMALLEST_SCRATCH)
 
 
 class BlockCache:
-    """Decoded pieces of a file: those not used for longest go first, and large ones go to temporary files.
+    """Decoded pieces of a file. The least recently used are dropped first; large ones go to temporary files.
 
-    A piece has a key of two parts: its page (or what a page is to the format), and its place in it.
+    The key of a piece has two parts: its page or plane, and its place.
 
     Args:
         max_bytes: Bound of the decoded bytes that are kept in memory.
@@ -43,7 +43,7 @@ class BlockCache:
         self._scratch: dict[Key, ScratchArray] = {}
 
     def get(self, key: Key) -> Block | None:
-        """Return a piece if it is there, and count this as a use of it."""
+        """Return a piece, which is then the most recently used; None if it is not there."""
         block = self._blocks.get(key)
         if block is None:
             return self._scratch.get(key)
@@ -51,7 +51,7 @@ class BlockCache:
         return block
 
     def put(self, key: Key, block: Block) -> Block:
-        """Add a piece, and return it as it is kept.
+        """Add a piece. Return it as it is kept: a large one in a temporary file.
 
         Raises:
             ImageError: A temporary file is needed and cannot be written.
@@ -66,16 +66,17 @@ class BlockCache:
         return block
 
     def trim(self, latest: Collection[Key]) -> None:
-        """Drop old pieces down to the bound, but none of those that the latest window needed.
+        """Drop old pieces until the bound is met. The pieces of the latest window stay.
 
-        Otherwise a window larger than the bound would push out its own lower edge, which the next window needs. Of the
-        pieces in temporary files those of the same pages stay.
+        Otherwise a window that is larger than the bound would drop its own lower edge, which the next window needs.
+        Pieces in temporary files are dropped when another page or plane is read.
         """
-        needed = sum(_held(self._blocks[key]) for key in latest if key in self._blocks)
-        bound = max(self._max_bytes, needed)
-        while self._bytes > bound:
-            _, block = self._blocks.popitem(last=False)
-            self._bytes -= _held(block)
+        if self._bytes > self._max_bytes:
+            needed = sum(_held(self._blocks[key]) for key in latest if key in self._blocks)
+            bound = max(self._max_bytes, needed)
+            while self._bytes > bound:
+                _, block = self._blocks.popitem(last=False)
+                self._bytes -= _held(block)
         if self._scratch:
             pages = {page for page, _ in latest}
             for key in [key for key in self._scratch if key[0] not in pages]:
@@ -83,5 +84,5 @@ class BlockCache:
 
 
 def _held(block: NDArray[Any]) -> int:
-    """Return the bytes that a piece takes in memory: next to none for one that is all background."""
+    """Return the bytes that a piece takes in memory: next to none if it is one value, repeated."""
     return block.nbytes if any(block.strides) else 0

@@ -1,39 +1,35 @@
-"""Arrays that are stored in chunks, each decoded once and kept for a while."""
+"""The one reader of arrays that are stored in chunks: each chunk is decoded once and kept for a while."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil, prod
+from operator import lt
 from threading import Lock, RLock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.foundation.errors import ImageError
 from unetkit.io.base.contracts import background
 from unetkit.io.base.read_options import OnBadTile
 from unetkit.io.decoding.cache import CACHE_BYTES, Block, BlockCache, is_oversize
+from unetkit.io.decoding.chunk_format import Box, ChunkFormat, DamagedChunkError, cannot_decode
 
-Part = tuple[int | slice, ...]
-Box = tuple[slice, ...]
+Index = tuple[int | slice, ...]
 Key = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class ChunkedArray:
     """An array in chunks, sliced with integers (for planes) and slices with steps of one.
 
+    Each chunk is decoded once when windows are read in order, in several threads. Reading is thread-safe.
+
     Args:
-        shape: Sizes of the dimensions.
-        dtype: Type of the elements, in native byte order.
-        chunks: Sizes of a chunk.
-        decode: Decodes one box of the array, which lies in one chunk.
-        axes: One letter for each dimension, for messages.
-        name: Path of the image, for messages.
-        fill: Value of what cannot be decoded, if reading goes on.
+        stored: The array as its file format tells of it.
         cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
         on_bad_tile: What to do with a chunk that cannot be decoded.
 
@@ -43,30 +39,14 @@ class ChunkedArray:
         bad_boxes: What could not be decoded and was read as background: one slice for each dimension.
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        chunks: tuple[int, ...],
-        decode: Callable[[Box], NDArray[Any]],
-        *,
-        axes: str,
-        name: str,
-        fill: Any = 0,
-        cache_bytes: int = CACHE_BYTES,
-        on_bad_tile: OnBadTile = "stop",
-    ) -> None:
-        self.shape = shape
-        self.dtype = dtype
+    def __init__(self, stored: ChunkFormat, *, cache_bytes: int = CACHE_BYTES, on_bad_tile: OnBadTile = "stop") -> None:
+        self.shape = stored.shape
+        self.dtype = stored.dtype
         self.bad_boxes: list[Box] = []
-        self._chunks = chunks
-        self._decode = decode
-        self._axes = axes
-        self._name = name
-        self._fill = fill
+        self._stored = stored
         self._goes_on = on_bad_tile == "background"
         self._cache_bytes = cache_bytes
-        self._cache = BlockCache(cache_bytes, name)
+        self._cache = BlockCache(cache_bytes, stored.name)
         self._bad: set[tuple[int, ...]] = set()
         self._bad_lock = Lock()
         self._lock = RLock()
@@ -81,84 +61,110 @@ class ChunkedArray:
         """Return whether chunks go to temporary files when planes along these dimensions are read."""
         return is_oversize(prod(self._kept(plane_axes)) * self.dtype.itemsize, self._cache_bytes)
 
-    def __getitem__(self, index: Part) -> NDArray[Any]:
+    def __getitem__(self, index: Index) -> NDArray[Any]:
         """Return a part of the array.
 
         Raises:
             ImageError: A chunk cannot be decoded.
         """
-        box = tuple(
-            slice(part, part + 1) if isinstance(part, int) else slice(*part.indices(size)[:2])
-            for part, size in zip(index, self.shape, strict=True)
-        )
-        window = np.empty([part.stop - part.start for part in box], self.dtype)
-        if window.size:
-            places = self._places(box, [axis for axis, part in enumerate(index) if isinstance(part, int)])
-            for block, place in zip(self._fetch(places), places.values(), strict=True):
-                inside = [
-                    slice(max(part.start, one.start), min(part.stop, one.stop))
-                    for part, one in zip(box, place, strict=True)
-                ]
-                window[_move(inside, box)] = block[_move(inside, place)]
+        sizes = [
+            1 if isinstance(part, int) else len(range(length)[part])
+            for part, length in zip(index, self.shape, strict=True)
+        ]
+        window = np.empty(sizes, self.dtype)
+        self.read([(index, window)])
         return window[tuple(0 if isinstance(part, int) else slice(None) for part in index)]
+
+    def read(self, parts: Iterable[tuple[Index, NDArray[Any]]]) -> None:
+        """Fill windows with parts of the array. What they are made of is kept until the last of them is filled.
+
+        Args:
+            parts: Where in the array, and the window to be filled, whose size is one where the index is an integer.
+
+        Raises:
+            ImageError: A chunk cannot be decoded.
+        """
+        used: set[Key] = set()
+        for index, window in parts:
+            if window.size:
+                plane_axes = [axis for axis, part in enumerate(index) if isinstance(part, int)]
+                pieces = self._cut(index, plane_axes)
+                blocks = self._fetch(pieces, self.oversize(plane_axes))
+                places = itertools.product(*pieces.targets), itertools.product(*pieces.sources)
+                for block, target, source in zip(blocks, *places, strict=True):
+                    window[target] = block[source]
+                used.update(pieces.keys)
+        if used:
+            with self._lock:
+                self._cache.trim(used)
 
     def _kept(self, plane_axes: Sequence[int]) -> tuple[int, ...]:
         """Return the sizes of what is kept of a chunk: all planes of it only if a plane's chunks fit into the cache."""
-        grid = [1 if i in plane_axes else ceil(self.shape[i] / size) for i, size in enumerate(self._chunks)]
-        if prod(grid) * prod(self._chunks) * self.dtype.itemsize <= self._cache_bytes:
-            return self._chunks
-        return tuple(1 if i in plane_axes else size for i, size in enumerate(self._chunks))
+        chunks = self._stored.chunks
+        grid = [1 if i in plane_axes else ceil(self.shape[i] / size) for i, size in enumerate(chunks)]
+        if prod(grid) * prod(chunks) * self.dtype.itemsize <= self._cache_bytes:
+            return chunks
+        return tuple(1 if i in plane_axes else size for i, size in enumerate(chunks))
 
-    def _places(self, box: Box, plane_axes: Sequence[int]) -> dict[Key, Box]:
-        """Return the boxes that a window is made of, by their keys: the position along the planes, and the rest."""
-        sizes = self._kept(plane_axes)
-        places: dict[Key, Box] = {}
-        for position in itertools.product(
-            *(range(part.start // size, ceil(part.stop / size)) for part, size in zip(box, sizes, strict=True))
-        ):
-            page = tuple(position[axis] for axis in plane_axes)
-            rest = tuple(one for axis, one in enumerate(position) if axis not in plane_axes)
-            places[page, rest] = tuple(
-                slice(i * size, min((i + 1) * size, length))
-                for i, size, length in zip(position, sizes, self.shape, strict=True)
-            )
-        return places
+    def _cut(self, index: Index, plane_axes: Sequence[int]) -> _Pieces:
+        """Return the pieces that a window is made of."""
+        cuts = [
+            cut_axis(slice(part, part + 1) if isinstance(part, int) else part, size, length)
+            for part, size, length in zip(index, self._kept(plane_axes), self.shape, strict=True)
+        ]
+        page = tuple(cuts[axis][0][0].start for axis in plane_axes)
+        starts = itertools.product(*([box.start for box in boxes] for boxes, _, _ in cuts))
+        return _Pieces([(page, start) for start in starts], *zip(*cuts, strict=True))
 
-    def _fetch(self, places: dict[Key, Box]) -> list[Block]:
-        """Return decoded boxes, decoding those that are not in the cache."""
+    def _fetch(self, pieces: _Pieces, oversize: bool) -> list[Block]:
+        """Return decoded pieces, decoding those that are not in the cache."""
         with self._lock:
-            blocks = {key: self._cache.get(key) for key in places}
-            missing = [key for key, block in blocks.items() if block is None]
-            largest = max((prod(part.stop - part.start for part in places[key]) for key in missing), default=0)
-            boxes = [places[key] for key in missing]
-            one_by_one = len(missing) < 2 or is_oversize(largest * self.dtype.itemsize, self._cache_bytes)
-            decoded = map(self._read_box, boxes) if one_by_one else self._threads().map(self._read_box, boxes)
-            for key, block in zip(missing, decoded, strict=True):
-                blocks[key] = self._cache.put(key, block)
-            self._cache.trim(places)
-            return [block for block in blocks.values() if block is not None]
+            blocks = [self._cache.get(key) for key in pieces.keys]
+            missing = [i for i, block in enumerate(blocks) if block is None]
+            if missing:
+                wanted = [block is None for block in blocks]
+                boxes = list(itertools.compress(itertools.product(*pieces.boxes), wanted))
+                for number, block in self._decode_all(boxes, oversize):
+                    i = missing[number]
+                    blocks[i] = (
+                        self._left_out(boxes[number]) if block is None else self._cache.put(pieces.keys[i], block)
+                    )
+            return [block for block in blocks if block is not None]
 
-    def _read_box(self, box: Box) -> NDArray[Any]:
-        shape = tuple(part.stop - part.start for part in box)
+    def _decode_all(self, boxes: Sequence[Box], oversize: bool) -> Iterator[tuple[int, Block | None]]:
+        """Yield numbers of boxes, and their pixels; None for those that the file leaves out."""
+
+        def decode(task: Sequence[tuple[int, Any]]) -> list[tuple[int, Block | None]]:
+            return [(number, self._decode(boxes[number], encoded)) for number, encoded in task]
+
+        size = 1 if oversize else self._stored.chunks_per_task
+        for fetched in self._stored.fetch(boxes, oversize=oversize):
+            tasks = [fetched[start : start + size] for start in range(0, len(fetched), size)]
+            inline = oversize or len(tasks) == 1  # of large chunks there should be one in memory at a time
+            for decoded in map(decode, tasks) if inline else self._threads().map(decode, tasks):
+                yield from decoded
+
+    def _decode(self, box: Box, encoded: Any) -> Block | None:
+        """Return a decoded chunk, or background in place of one that cannot be decoded."""
         try:
-            pixels = np.asarray(self._decode(box)).astype(self.dtype, copy=False)
-            if pixels.shape != shape:
-                raise ValueError(f"it has the shape {pixels.shape} instead of {shape}")
-        # Broad: a chunk goes through any chain of codecs, and what damaged bytes raise in them has no limits.
-        except Exception as error:
-            if not self._goes_on or isinstance(error, (MemoryError, ImportError, OSError)):
-                place = ", ".join(f"{axis} {part.start}" for axis, part in zip(self._axes, box, strict=True))
-                raise ImageError(
-                    f"{self._name} cannot be decoded, it is truncated or damaged (the chunk at {place}: {error}).",
-                    "Copy or export it again, or pass --on-bad-tile background to go on without such chunks.",
-                ) from error
+            block = self._stored.decode(box, encoded)
+            if block is not None and block.shape != self._stored.chunks and any(map(lt, block.shape, _shape(box))):
+                raise DamagedChunkError(f"it has the shape {block.shape} instead of {_shape(box)}")
+        except DamagedChunkError as error:
+            if not self._goes_on:
+                raise cannot_decode(self._stored, box, error) from error
             with self._bad_lock:
                 start = tuple(part.start for part in box)
                 if start not in self._bad:
                     self._bad.add(start)
                     self.bad_boxes.append(box)
-            return np.broadcast_to(background(self._fill, self.dtype), shape)
-        return pixels
+            return np.broadcast_to(background(self._stored.fill, self.dtype), _shape(box))
+        return block
+
+    def _left_out(self, box: Box) -> NDArray[Any]:
+        """Return the pixels of a chunk that the file leaves out."""
+        fill = 0 if self._stored.fill is None else self._stored.fill
+        return np.broadcast_to(np.asarray(fill).astype(self.dtype), _shape(box))
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None:
@@ -166,6 +172,46 @@ class ChunkedArray:
         return self._pool
 
 
-def _move(box: Sequence[slice], origin: Sequence[slice]) -> Box:
-    """Return a box in coordinates that begin where `origin` does."""
-    return tuple(slice(part.start - one.start, part.stop - one.start) for part, one in zip(box, origin, strict=True))
+class _Pieces(NamedTuple):
+    """What a window is made of: chunks, or what is kept of chunks. Their places are the product of those on each axis.
+
+    Attributes:
+        keys: The first elements of each along the axes that are read plane by plane, and along all axes.
+        boxes: For each axis, where they lie in the array.
+        targets: For each axis, where their parts of the window lie in the window.
+        sources: For each axis, where their parts of the window lie in them.
+    """
+
+    keys: list[Key]
+    boxes: tuple[list[slice], ...]
+    targets: tuple[list[slice], ...]
+    sources: tuple[list[slice], ...]
+
+
+def cut_axis(part: slice, size: int, length: int) -> tuple[list[slice], list[slice], list[slice]]:
+    """Cut a part of an axis at multiples of a size.
+
+    Args:
+        part: What is cut; it is not empty.
+        size: Size of a piece; the last one has less where the axis ends.
+        length: Length of the axis.
+
+    Returns:
+        The pieces on the axis, where each lies in the part, and where that is in the piece.
+
+    >>> boxes, targets, sources = cut_axis(slice(3, 6), 4, 6)
+    >>> boxes, targets
+    ([slice(0, 4, None), slice(4, 6, None)], [slice(0, 1, None), slice(1, 3, None)])
+    >>> sources
+    [slice(3, 4, None), slice(0, 2, None)]
+    """
+    first, last, _ = part.indices(length)
+    origins = range(first // size * size, last, size)
+    inner = list(itertools.pairwise([first, *origins[1:], last]))
+    boxes = [slice(origin, min(origin + size, length)) for origin in origins]
+    targets = [slice(start - first, stop - first) for start, stop in inner]
+    return boxes, targets, [slice(start % size, start % size + stop - start) for start, stop in inner]
+
+
+def _shape(box: Box) -> tuple[int, ...]:
+    return tuple([part.stop - part.start for part in box])

@@ -1,4 +1,4 @@
-"""Pixels that are too large for memory and cannot be decoded in parts, in a temporary file."""
+"""Decoded pixels that are too large for memory, in a temporary file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unetkit.io.decoding.uncompressed import read_box
 
 
 class ScratchArray:
-    """An array in a temporary file, which is gone when nobody uses it any more or the process ends, however it ends.
+    """An array in a temporary file. The file is removed when nobody uses the array any more, or the process ends.
 
     Args:
         shape: Sizes of the dimensions.
@@ -56,7 +56,7 @@ class ScratchArray:
     def append(self, part: NDArray[Any]) -> None:
         """Write the elements that follow those written so far, in C order.
 
-        They are written rather than copied into a memory map, where a full disk would kill the process.
+        They are not copied into a memory map: a full disk would kill the process there.
 
         Raises:
             ImageError: The temporary file cannot be written, for example because the disk is full.

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 def read_box(
     file: FileIO, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], box: Sequence[slice]
 ) -> NDArray[Any]:
-    """Return one box of an uncompressed array in a file, reading little more than its bytes.
+    """Return one box of an uncompressed array in a file. Little more than its bytes is read.
 
-    Not a memory map: a file on a failing disk or one that is cut off while it is read would kill the process.
+    It is no memory map: a failing disk or a file that is cut off meanwhile would kill the process there.
 
     Args:
         file: The file, unbuffered; its position is moved.

@@ -1,4 +1,4 @@
-"""Masks in colours, with a palette or without: which colour is background, and what the others are."""
+"""Masks in colours, with or without a palette: which colour is background, and what the others mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unetkit.foundation.errors import DataError
 from unetkit.io.masks.rules import ByCode, Nearest, Rule, Table
 from unetkit.io.masks.values import MaskValues, to_rgb
 
-NAMED = {
+COLOUR_NAMES = {
     "black": (0, 0, 0),
     "white": (255, 255, 255),
     "grey": (128, 128, 128),
@@ -26,34 +26,34 @@ NAMED = {
 }
 
 DARK, BRIGHT = 32, 223
-"""Up to and from where all of red, green and blue are, a colour is black or white."""
+"""A colour is black if red, green and blue are at most the first, and white if they are at least the second."""
 
-NEAR = 48
-"""Colours that differ by at most this much in red, green and blue can be the same one, blurred or compressed."""
+NEAR_COLOURS = 48
+"""Two colours can be one, blurred or compressed, if red, green and blue differ by at most this."""
 
-SMALLEST_COLOUR = 0.0005
-"""Least share of the pixels of a colour that others are taken for."""
+LEAST_COLOUR_SHARE = 0.0005
+"""Least share of a mask's pixels that a main colour has."""
 
-CONSIDERED = 256
-"""Colours that are looked at, of many."""
+MOST_CONSIDERED_COLOURS = 256
+"""How many colours are compared at most."""
 
-MOST_MEANT = 8
-"""Most colours of a mask with blurred borders."""
+MOST_BLURRED_COLOURS = 8
+"""How many colours a mask with blurred borders may have."""
 
-COVERED = 0.6
-"""Least share of the pixels of a mask that have one of its main colours, the others being blur."""
+LEAST_COVERED_SHARE = 0.6
+"""Least share of a mask's pixels that have one of its main colours; the others are blur."""
 
-SOLID = 0.25
-"""Least share of the pixels of a colour that have it to the right and below too, unless it is blur or a thin line."""
+LEAST_SOLID_SHARE = 0.25
+"""Least share of a solid colour's pixels with the same colour to the right and below; blur and thin lines have less."""
 
-FEW_BLURRED = 5
-"""There are so many more solid colours than others in a mask without blur."""
+SOLID_PER_BLURRED = 5
+"""A mask without blur has at least this many solid colours for each other colour."""
 
-MOST_COLOURS = 4096
-"""Most colours of a mask that gives each object its own."""
+MOST_NUMBERED_COLOURS = 4096
+"""How many colours a mask may have that gives each object its own."""
 
-SHOWN = 6
-"""Colours that are named."""
+SHOWN_COLOURS = 6
+"""How many colours a message names."""
 
 
 def read_palette(palette: bytes, used: NDArray[np.integer]) -> tuple[str, Rule]:
@@ -61,10 +61,10 @@ def read_palette(palette: bytes, used: NDArray[np.integer]) -> tuple[str, Rule]:
 
     Args:
         palette: Red, green, blue and alpha of each number.
-        used: The numbers that the mask holds, in order.
+        used: The numbers in the mask, in order.
 
     Returns:
-        What was taken, empty without a doubt, and the rule.
+        A sentence on what was chosen, empty if there is no doubt, and the rule.
     """
     entries = len(palette) // 4
     colours = np.zeros((max(256, entries), 4), np.int32)
@@ -91,14 +91,14 @@ def read_palette(palette: bytes, used: NDArray[np.integer]) -> tuple[str, Rule]:
 
 
 def is_plain_palette(palette: bytes) -> bool:
-    """Return whether a palette draws each number in the grey of its own value, as if there were none."""
+    """Return whether a palette shows each number as the grey of the same value."""
     colours = np.frombuffer(palette, np.uint8).reshape(-1, 4)
     greys = np.arange(len(colours))[:, None]
     return bool(len(colours) > 2 and (colours[:, :3] == greys).all() and (colours[:, 3] == 255).all())
 
 
 def _without(labels: NDArray[np.int32], clear: NDArray[np.bool_], used: int) -> NDArray[np.int32]:
-    """Return labels without the transparent numbers; 0, where it is opaque, gets a number of its own."""
+    """Return labels with 0 for the transparent numbers; an opaque 0 gets a number of its own."""
     if used == 2:
         return (~clear).astype(np.int32)
     labels = labels.copy()
@@ -108,7 +108,7 @@ def _without(labels: NDArray[np.int32], clear: NDArray[np.bool_], used: int) -> 
 
 
 def _number_palette(rgb: NDArray[np.int32], used: NDArray[np.integer], labels: NDArray[np.int32]) -> tuple[str, Rule]:
-    """Take the numbers of a palette of many colours for labels."""
+    """Return sentence and rule for a palette of many colours: its numbers are the labels."""
     taken = "The mask has a palette of many colours: its numbers are the labels"
     black = [int(number) for number in used if _is_black(rgb[number])]
     first = name_colour(rgb[0])
@@ -129,17 +129,17 @@ def read_colours(found: MaskValues, name: str, *, lossy: bool) -> tuple[str, Rul
         lossy: Whether compression has changed them.
 
     Returns:
-        What was taken, and the rule.
+        A sentence on what was chosen, and the rule.
 
     Raises:
         DataError: There are as many colours as in a picture.
     """
     codes, shares = found.values.astype(np.int32), found.counts / int(found.counts.sum())
     rgb = to_rgb(codes)
-    solid = found.solid >= SOLID * found.counts
-    flat = not lossy and found.complete and (~solid).sum() * FEW_BLURRED <= solid.sum()
+    solid = found.solid >= LEAST_SOLID_SHARE * found.counts
+    flat = not lossy and found.complete and (~solid).sum() * SOLID_PER_BLURRED <= solid.sum()
     main = np.arange(len(codes)) if flat or len(codes) == 2 else _main_colours(rgb, shares, solid)
-    covered = shares[main].sum() >= COVERED
+    covered = shares[main].sum() >= LEAST_COVERED_SHARE
     background = main[find_background(rgb[main], shares[main])]
     others = [place for place in main[np.argsort(-shares[main], kind="stable")] if place != background]
     listed, behind = _list([rgb[place] for place in others]), name_colour(rgb[background])
@@ -150,9 +150,9 @@ def read_colours(found: MaskValues, name: str, *, lossy: bool) -> tuple[str, Rul
         taken = f"The mask has two colours: {listed} is foreground, {behind} is background"
         return taken, Nearest(codes[main], labels)
     taken = f"The mask has {len(main)} colours: {behind} is background, all others ({listed}) are foreground"
-    if flat and len(main) <= MOST_COLOURS:
+    if flat and len(main) <= MOST_NUMBERED_COLOURS:
         return f"{taken}, each with a number of its own", ByCode(int(codes[background]))
-    if covered and len(main) <= MOST_MEANT:
+    if covered and len(main) <= MOST_BLURRED_COLOURS:
         return f"{taken} without numbers, since their borders are blurred", Nearest(codes[main], labels)
     many = "more than " if not found.complete else ""
     raise DataError(
@@ -163,9 +163,9 @@ def read_colours(found: MaskValues, name: str, *, lossy: bool) -> tuple[str, Rul
 
 
 def find_background(rgb: NDArray[np.int32], shares: NDArray[np.float64] | None = None) -> int:
-    """Return the place of the colour (n, 3) that is background.
+    """Return the place of the background among colours (n, 3).
 
-    It is black where there is black, else white; else the darker one of two, and the most frequent of many.
+    It is black if there is black, else white if there is white, else the darker one of two, else the most frequent.
     """
     black = np.flatnonzero([_is_black(colour) for colour in rgb])
     white = np.flatnonzero([_is_white(colour) for colour in rgb])
@@ -177,7 +177,7 @@ def find_background(rgb: NDArray[np.int32], shares: NDArray[np.float64] | None =
 
 def name_colour(rgb: NDArray[np.int32]) -> str:
     """Return the name of a colour, with its red, green and blue unless it is black or white."""
-    near = {name: int(((rgb - np.array(known)) ** 2).sum()) for name, known in NAMED.items()}
+    near = {name: int(((rgb - np.array(known)) ** 2).sum()) for name, known in COLOUR_NAMES.items()}
     name = min(near, key=near.__getitem__)
     numbers = ", ".join(map(str, rgb.tolist()))
     if name in ("black", "white") and near[name] <= 3 * DARK**2:
@@ -186,20 +186,20 @@ def name_colour(rgb: NDArray[np.int32]) -> str:
 
 
 def _main_colours(rgb: NDArray[np.int32], shares: NDArray[np.float64], solid: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Return the places of the colours that the others are blurred from, the most frequent first; two if there are."""
+    """Return the places of the main colours, of which the others are blurs; the most frequent comes first."""
     order = np.argsort(-shares, kind="stable")
     main = [int(order[0])]
-    for place in order[solid[order] & (shares[order] >= SMALLEST_COLOUR)][:CONSIDERED]:
-        if np.abs(rgb[main] - rgb[place]).max(axis=1).min() > NEAR:
+    for place in order[solid[order] & (shares[order] >= LEAST_COLOUR_SHARE)][:MOST_CONSIDERED_COLOURS]:
+        if np.abs(rgb[main] - rgb[place]).max(axis=1).min() > NEAR_COLOURS:
             main.append(int(place))
     if len(main) == 1:  # thin lines are nowhere solid
-        main += [int(place) for place in order if np.abs(rgb[main[0]] - rgb[place]).max() > NEAR][:1]
+        main += [int(place) for place in order if np.abs(rgb[main[0]] - rgb[place]).max() > NEAR_COLOURS][:1]
     return np.array(main, np.intp)
 
 
 def _list(colours: list[NDArray[np.int32]]) -> str:
-    more = f" and {len(colours) - SHOWN} more" if len(colours) > SHOWN else ""
-    return ", ".join(name_colour(colour) for colour in colours[:SHOWN]) + more
+    more = f" and {len(colours) - SHOWN_COLOURS} more" if len(colours) > SHOWN_COLOURS else ""
+    return ", ".join(name_colour(colour) for colour in colours[:SHOWN_COLOURS]) + more
 
 
 def _is_black(colour: NDArray[np.int32]) -> bool:

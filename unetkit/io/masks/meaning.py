@@ -1,8 +1,13 @@
-"""What a mask means: from pixels as they are stored to labels, 0 for background. All who read masks decide it here.
+"""What a mask means: how its stored pixels become labels, with 0 for background. This is decided here only.
 
-A mask is what looks like one. Black is background, white is foreground, whatever numbers stand for them; numbers are
-labels; what is blurred is cut at half; a shape on a transparent layer is the shape. Where this leaves a doubt, the
-meaning has a sentence that says what was taken.
+A mask means what it looks like:
+
+- Black is background and white is foreground, whichever numbers stand for them.
+- Numbers are labels.
+- Blurred values are cut at half.
+- A shape on a transparent layer is the mask.
+
+Where there is a doubt, the meaning has a sentence that says what was chosen.
 """
 
 from __future__ import annotations
@@ -39,43 +44,42 @@ Kind = Literal[
     "renumbered",
     "full",
 ]
-"""What a mask is taken for: plain numbers, or one of the kinds that leave a doubt."""
+"""Kinds of masks: plain numbers, or one of the kinds with a doubt."""
 
 CUT: tuple[Kind, ...] = ("probabilities", "logits", "blurred", "compressed")
-"""Kinds whose values are no numbers of classes or objects, but are cut at a threshold."""
+"""Kinds whose values are cut at a threshold, since they are no numbers of classes or objects."""
 
-RAMPED = 0.05
-"""Share of steps in ramps from which on whole values are blurred; labels have hardly any, 0.01 at most
-in 466 images of nuclei."""
+LEAST_RAMPED_SHARE = 0.05
+"""Least share of steps in ramps of a blurred mask. Labels of 466 images of nuclei have 0.01 at most."""
 
 MOST_CLASSES = 20
-"""Values up to this may be numbers of nested classes, which have ramps too."""
+"""Values up to this may be numbers of nested classes, whose borders have ramps too."""
 
-ENOUGH_VALUES = 3
+LEAST_BLURRED_VALUES = 3
 """Least number of different values above zero of a blurred mask."""
 
-PLAIN = 0.9
-"""A value from this share of the highest on is foreground without doubt."""
+PLAIN_SHARE = 0.9
+"""Values of at least this share of the highest one are foreground without doubt."""
 
-FRAMED = 0.95
+LEAST_FRAMED_SHARE = 0.95
 """Least share of the left and right border that a background covers."""
 
-BLURRED = "The mask has values in between, as resizing and compression leave them"
+BLURRED_TEXT = "The mask has values in between, as resizing and compression leave them"
 
 BAND_PIXELS = 2**22
-"""Pixels that are looked at at once."""
+"""How many pixels are looked at at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Meaning:
-    """What the values of a mask mean: the same for each window of it.
+    """What the values of a mask mean, the same in all its windows.
 
     Attributes:
-        kind: What it is taken for.
-        taken: What was taken where there was a doubt, a sentence without its full stop; empty for plain numbers.
+        kind: Kind of the mask.
+        taken: What was chosen where there was a doubt, a sentence without its full stop; empty for plain numbers.
         encoding: How the mask is stored.
         rule: How its values become labels.
-        shape: Whether its alpha channel is the mask.
+        shape: Whether the alpha channel is the mask.
     """
 
     kind: Kind
@@ -87,7 +91,7 @@ class Meaning:
     def labels(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Return labels (h, w) of pixels (C, h, w) as they are stored: 0 for background.
 
-        They are of the smallest of uint8, uint16 and int32 that holds them.
+        Their type is the smallest of uint8, uint16 and int32 that holds them.
         """
         channels, opaque = split_alpha(to_light(pixels, self.encoding), self.encoding)
         if self.shape and opaque is not None:
@@ -96,7 +100,7 @@ class Meaning:
         return _smallest(labels if opaque is None else np.where(opaque, labels, 0))
 
     def values(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Return the values (h, w) of pixels (C, h, w) that a threshold of the user's is for: the first channel."""
+        """Return the values (h, w) that a user's threshold cuts: the first channel of pixels (C, h, w)."""
         first: NDArray[Any] = to_light(pixels, self.encoding)[0]
         return first
 
@@ -111,13 +115,13 @@ def open_mask(path: str | Path, axes: str | None = None) -> ImageSource:
 
 
 def read_mask_info(path: str | Path) -> ImageInfo:
-    """Return what the file of a mask says about itself."""
+    """Return the description of a mask's file."""
     with closing(open_mask(path)) as source:
         return source.info
 
 
 def decide_file(source: ImageSource, planes: Iterable[int]) -> Meaning:
-    """Decide what the values of some planes of a mask mean, going through them in bands.
+    """Decide what the values of some planes of a mask mean, reading them in bands.
 
     Raises:
         DataError: They mean nothing.
@@ -139,10 +143,10 @@ def decide(bands: Iterable[NDArray[Any]], info: ImageInfo) -> Meaning:
 
     Args:
         bands: Pixels (C, h, w) of the mask as they are stored, at least one band.
-        info: What its file says.
+        info: Description of the mask.
 
     Raises:
-        DataError: NaN or infinite values, or colours as a picture has them.
+        DataError: Values are NaN or infinite, or there are as many colours as in a picture.
     """
     encoding, name = info.encoding, info.name
     found = MaskValues(bands, encoding, name)
@@ -158,7 +162,7 @@ def decide(bands: Iterable[NDArray[Any]], info: ImageInfo) -> Meaning:
 
 
 def _decide_visible(found: MaskValues, info: ImageInfo) -> Meaning:
-    """Decide what that means which can be seen."""
+    """Decide what the visible pixels mean."""
     encoding = info.encoding
     if encoding.palette and not is_plain_palette(encoding.palette):
         taken, rule = read_palette(encoding.palette, found.values)
@@ -210,37 +214,37 @@ def _decide_white(found: MaskValues, info: ImageInfo) -> Meaning:
 
 
 def _decide_fractions(found: MaskValues, encoding: Encoding) -> Meaning:
-    """Decide what values mean some of which are fractions."""
+    """Decide what values with fractions mean."""
     if found.low == 0 and len(found.values) == 2:  # one value for foreground, whatever it is
         return Meaning("numbers", "", encoding, Above(0.0))
     if found.low < 0:
         return _cut("logits", "Values below and above 0 are taken for the raw output of a network", 0.0, encoding)
     if found.high <= 1:
         return _cut("probabilities", "Values from 0 to 1 are taken for probabilities", 0.5, encoding)
-    return _cut("blurred", BLURRED, found.high / 2, encoding)
+    return _cut("blurred", BLURRED_TEXT, found.high / 2, encoding)
 
 
 def _decide_blurred(found: MaskValues, encoding: Encoding) -> Meaning:
     """Decide between a mask with blurred borders and probabilities, in whole numbers."""
     foreground = found.counts[found.values > 0].sum()
-    plain = found.counts[found.values >= PLAIN * found.high].sum()
+    plain = found.counts[found.values >= PLAIN_SHARE * found.high].sum()
     if 2 * plain >= foreground:
-        return _cut("blurred", BLURRED, found.high / 2, encoding)
+        return _cut("blurred", BLURRED_TEXT, found.high / 2, encoding)
     top = 255 if found.high < 256 else top_of(found.dtype)
     why = f"Values that change little by little are taken for probabilities, {top:.0f} for 1"
     return _cut("probabilities", why, top / 2, encoding)
 
 
 def _is_blurred(found: MaskValues) -> bool:
-    """Whether whole values are no numbers: they go up and down in ramps."""
-    enough = found.low >= 0 and found.high > MOST_CLASSES and np.count_nonzero(found.values) >= ENOUGH_VALUES
-    return bool(enough and found.ramped >= RAMPED)
+    """Return whether whole values are no numbers, since they go up and down in ramps."""
+    enough = found.low >= 0 and found.high > MOST_CLASSES and np.count_nonzero(found.values) >= LEAST_BLURRED_VALUES
+    return bool(enough and found.ramped >= LEAST_RAMPED_SHARE)
 
 
 def _looks_inverted(found: MaskValues) -> bool:
-    """Whether values above zero surround a smaller part of the mask, as background does."""
+    """Return whether values above zero surround a smaller part of the mask, as background does."""
     above = found.counts[found.values > 0].sum() / found.pixels
-    return bool(found.framed >= FRAMED and 0.5 < above < found.framed)
+    return bool(found.framed >= LEAST_FRAMED_SHARE and 0.5 < above < found.framed)
 
 
 def _cut(kind: Kind, why: str, above: float, encoding: Encoding) -> Meaning:
@@ -248,11 +252,11 @@ def _cut(kind: Kind, why: str, above: float, encoding: Encoding) -> Meaning:
 
 
 def say_taken(meanings: Mapping[str, Meaning] | Sequence[tuple[str, Meaning]], what: str) -> list[str]:
-    """Return a sentence for each kind of doubt: what was taken, in how many masks, and one of them by name.
+    """Return a sentence for each kind of doubt: what was chosen, in how many masks, and the name of one.
 
     Args:
-        meanings: Names of masks and what they mean.
-        what: What they are, in the singular: "mask".
+        meanings: Names of masks, and the meaning of each.
+        what: Word for one of them, such as "mask".
     """
     pairs = list(meanings.items() if isinstance(meanings, Mapping) else meanings)
     sentences = []

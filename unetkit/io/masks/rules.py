@@ -1,4 +1,4 @@
-"""How the values of a mask become labels: one small rule for each kind of mask."""
+"""Rules that turn the values of a mask into labels, one for each kind of mask."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class AsIs:
 
 @dataclass(frozen=True)
 class Above:
-    """What is above a threshold is foreground, 1."""
+    """Values above a threshold are foreground, 1."""
 
     threshold: float
 
@@ -54,7 +54,7 @@ class Only:
 
 @dataclass(frozen=True, eq=False)
 class Renumbered:
-    """The values stand for the numbers 1, 2, ...; 0 and less for background."""
+    """Values above 0 become the numbers 1, 2, ... in their order; 0 and less are background."""
 
     values: NDArray[Any]
 
@@ -80,7 +80,7 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class ByCode:
-    """Each colour is the number of its code, counted from that of the background: the same in all masks."""
+    """The label of a colour is its code XOR the code of the background: the same in all masks."""
 
     background: int
 
@@ -91,13 +91,13 @@ class ByCode:
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """Each pixel has the label of the colour that it is nearest to."""
+    """Each pixel has the label of the nearest colour."""
 
     codes: NDArray[np.int32]
     labels: NDArray[np.int32]
 
     def __call__(self, channels: NDArray[Any], /) -> NDArray[Any]:
-        """Measure the distances to all colours, one after the other."""
+        """Measure the distance to each colour."""
         pixels = to_rgb(to_codes(channels))
         best = np.zeros(channels.shape[1:], np.int32)
         least = np.full(channels.shape[1:], np.iinfo(np.int32).max, np.int32)

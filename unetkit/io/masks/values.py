@@ -1,4 +1,4 @@
-"""Which values a mask holds, gathered band by band: what is needed to decide what they mean."""
+"""The values of a mask, counted band by band, from which their meaning is decided."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from unetkit.foundation.errors import DataError
 from unetkit.io.base.stored import Encoding
 
-MOST_FRACTIONS = 64
-"""Different values of a mask of fractions that are kept: more of them say nothing more."""
+MOST_KEPT_FRACTIONS = 64
+"""How many different fractions of a mask are kept; more would say nothing new."""
 
-FEWEST_VALUES = 3
-"""A band with no more different values has no ramps that matter."""
+MOST_VALUES_WITHOUT_RAMPS = 3
+"""A band with at most this many different values has no ramps that matter."""
 
-MOST_COLOURS = 1 << 16
-"""Different colours of a mask that are kept: a picture has more, a mask never."""
+MOST_KEPT_COLOURS = 1 << 16
+"""How many different colours of a mask are kept. A picture has more, a mask never."""
 
 
 class MaskValues:
@@ -31,25 +31,25 @@ class MaskValues:
 
     Attributes:
         dtype: Type of the pixels.
-        grey: Whether all channels but alpha are equal where they can be seen.
-        values: Different values of the pixels that can be seen, in order; of a mask in colours (`grey` is False) their
-            24-bit codes, see `to_codes`, of 16 shades each where compression changes them. Only some of them where
-            there are too many.
-        counts: Pixels with each of them.
-        solid: Those of them that have the same colour as the pixels to the right and below; of a mask in colours.
-        complete: Whether `values` are all that there are.
+        grey: Whether all channels but alpha are equal in visible pixels.
+        values: Different values of the visible pixels, in order. In a mask in colours (`grey` is False) they are 24-bit
+            codes, see `to_codes`, with 16 shades of each primary where compression changes them. If there are too many,
+            only the most frequent are kept.
+        counts: Number of pixels with each value.
+        solid: Number of pixels with each value whose neighbours to the right and below have the same; for colours.
+        complete: Whether `values` holds all values of the mask.
         whole: Whether all values are whole numbers.
         low: The lowest value.
         high: The highest value.
-        steps: Number of pixels that differ from their neighbour, to the right or below.
-        ramps: Number of those that are one of two steps in the same direction, one pixel after the other: borders that
-            go through values in between have them, labels have not.
+        steps: Number of pixels that differ from their neighbour to the right or below.
+        ramps: Number of steps that follow another step in the same direction. Blurred borders have such ramps, labels
+            have not.
         framed: Share of the pixels of the left and right border that are above zero.
-        transparent: Pixels that are rather transparent than opaque.
-        pixels: All pixels.
+        transparent: Number of pixels that are more transparent than opaque.
+        pixels: Number of pixels.
 
     Raises:
-        DataError: Values that are not finite, or more channels than a mask has.
+        DataError: Values are not finite, or there are more channels than a mask has.
     """
 
     def __init__(self, bands: Iterable[NDArray[Any]], encoding: Encoding, name: str) -> None:
@@ -105,7 +105,7 @@ class MaskValues:
         if not all(bool(same.all()) for same in equal):
             codes = _few_shades(channels, encoding)
             self._codes.append(_count(codes if opaque is None else codes[opaque]))
-            self._limit(self._codes, MOST_COLOURS)
+            self._limit(self._codes, MOST_KEPT_COLOURS)
             here = codes[:-1, :-1]
             self._solid.append(_count(here[(here == codes[1:, :-1]) & (here == codes[:-1, 1:])]))
         else:
@@ -118,10 +118,10 @@ class MaskValues:
             if plane.dtype.kind == "f" and self.whole:
                 self.whole = bool((seen == np.rint(seen)).all())
             self._grey_values.append(_count(seen))
-            if len(self._grey_values[-1][0]) > FEWEST_VALUES:
+            if len(self._grey_values[-1][0]) > MOST_VALUES_WITHOUT_RAMPS:
                 self._add_steps(plane if opaque is None else np.where(opaque, plane, 0))
             if not self.whole:
-                self._limit(self._grey_values, MOST_FRACTIONS)
+                self._limit(self._grey_values, MOST_KEPT_FRACTIONS)
         border = plane[:, [0, -1]]
         self._frame += border.size
         self._frame_above += int(np.count_nonzero(border > 0))
@@ -134,7 +134,7 @@ class MaskValues:
                 self.ramps += int(np.count_nonzero(steps[later] & steps[earlier]))
 
     def _limit(self, found: list[tuple[NDArray[Any], NDArray[np.int64]]], most: int) -> None:
-        """Keep the most frequent values only, once there are too many."""
+        """Keep only the most frequent values if there are too many."""
         values, counts = _merge(found)
         if len(values) > most:
             self.complete = False
@@ -149,14 +149,14 @@ def _few_shades(colours: NDArray[Any], encoding: Encoding) -> NDArray[np.int32]:
 
 
 def split_alpha(pixels: NDArray[Any], encoding: Encoding) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Return pixels (C, h, w) without alpha, and (h, w) where they are rather opaque than transparent; or None."""
+    """Return pixels (C, h, w) without alpha, and where (h, w) they are more opaque than clear, if there is alpha."""
     if not encoding.alpha:
         return pixels, None
     return pixels[:-1], pixels[-1] > top_of(pixels.dtype) / 2
 
 
 def to_light(pixels: NDArray[Any], encoding: Encoding) -> NDArray[Any]:
-    """Return pixels as they are; of cyan, magenta, yellow and black (4, h, w) as red, green and blue."""
+    """Return pixels as they are, but cyan, magenta, yellow and black (4, h, w) as red, green and blue."""
     if not encoding.inks:
         return pixels
     top = top_of(pixels.dtype)
@@ -177,12 +177,12 @@ def to_rgb(codes: NDArray[Any]) -> NDArray[np.int32]:
 
 
 def top_of(dtype: np.dtype[Any]) -> float:
-    """Return the highest value that stands for white or opaque: 1 for fractions."""
+    """Return the value of white and of opaque: the highest of a type of integers, 1 for fractions."""
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
 
 
 def _count(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the different values, in order, and how often each is there."""
+    """Return the different values in order, and how often each occurs."""
     if values.dtype in (np.uint8, np.uint16):
         frequency = np.bincount(values.ravel())
         found = np.flatnonzero(frequency)

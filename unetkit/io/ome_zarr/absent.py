@@ -1,4 +1,4 @@
-"""Planes of a Zarr of which no chunk is stored: nobody wrote them, and they read as the fill value."""
+"""Planes of a Zarr without a stored chunk. They are read as the fill value."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 import zarr
 
 MOST_PLANES = 500
-"""Arrays with more chunks than this beside each other, along axes other than Y and X, are not looked through."""
+"""Arrays with more planes of chunks than this are not searched."""
 
 MOST_CHUNKS = 64
-"""Chunks of a plane that are looked for, at most; spread over it."""
+"""How many chunks of a plane are looked for at most, spread over the plane."""
 
 
 def absent_remarks(path: Path, array: zarr.Array[Any], axes: str) -> tuple[str, ...]:
     """Return a remark on planes without a single chunk, where others have some or all have none.
 
-    A missing chunk is no fault by itself: writers leave out those that hold the fill value alone.
+    A missing chunk alone is no fault: writers leave out chunks that hold only the fill value.
 
     Args:
-        path: Folder of the Zarr that the array lies in.
-        array: One level of an image.
-        axes: Its axes.
+        path: Folder of the Zarr.
+        array: One level of an image in it.
+        axes: Axes of the array.
     """
     sizes = array.shards or array.chunks
     counts = [-(-length // size) for length, size in zip(array.shape, sizes, strict=True)]

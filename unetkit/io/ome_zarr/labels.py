@@ -1,4 +1,4 @@
-"""The `labels` group of an OME-Zarr image, which names the masks and labels in it: viewers show no others."""
+"""The `labels` group of an OME-Zarr image. It lists the masks and labels that viewers show."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unetkit.foundation.errors import OutputError
 LABELS = "labels"
 
 WAIT_SECONDS = 60
-"""How long another run may take to add a name."""
+"""How many seconds another run may take to add a name."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class LabelPlace:
     """The place of a label image in an OME-Zarr image.
 
     Attributes:
-        group: The folder of the group `labels`; it may be missing yet.
+        group: The folder of the group `labels`, which need not exist yet.
         zarr_format: 2 (OME-Zarr up to 0.4) or 3 (0.5), which all groups of an image share.
     """
 
@@ -49,7 +49,7 @@ def find_label_place(path: Path) -> LabelPlace | None:
 
 
 def register_label(path: Path) -> None:
-    """Add a label image to the list of its image's labels, if it lies in one; nothing else of the image is touched.
+    """Add a label image to the labels of the image that it lies in, if any. Nothing else of the image changes.
 
     Raises:
         OutputError: The list cannot be read or written.
@@ -71,7 +71,7 @@ def register_label(path: Path) -> None:
 
 
 def _add_name(place: LabelPlace, name: str) -> None:
-    """Add a name to the list, which is replaced as a whole."""
+    """Add a name to the list. The file is replaced as a whole."""
     file = _metadata_file(place)
     content = _read_json(file)
     names = _names(content, place)
@@ -92,7 +92,7 @@ def _metadata_file(place: LabelPlace) -> Path:
 
 
 def _ome(content: dict[str, Any], zarr_format: int) -> dict[str, Any]:
-    """Return the OME metadata in those of a group."""
+    """Return the OME part of a group's metadata."""
     ome = (content.get("attributes") or {}).get("ome") if zarr_format == 3 else content
     return ome if isinstance(ome, dict) else {}
 
@@ -105,7 +105,7 @@ def _names(content: dict[str, Any], place: LabelPlace) -> list[str]:
 
 
 def _read_json(file: Path) -> dict[str, Any]:
-    """Return the content of a file of metadata, empty if there is none."""
+    """Return the content of a file of metadata, empty if there is no such file."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

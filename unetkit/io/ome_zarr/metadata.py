@@ -1,4 +1,4 @@
-"""What an OME-Zarr says about its images: versions 0.1 to 0.5, single images, collections, plates, and plain arrays."""
+"""Metadata of OME-Zarr 0.1 to 0.5 (single images, collections, plates) and of plain Zarr arrays."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from unetkit.io.base.series import Level, PixelSize, Series, scale_pixel_size
 from unetkit.io.base.stored import Step
 from unetkit.io.base.units import UNITS_UM, decode_unit, make_step
 
-NAMED = 5
-"""Missing images that are named in a message."""
+NAMED_IMAGES = 5
+"""How many missing images a message names."""
 
 OLD_AXES = ("t", "c", "z", "y", "x")
 """The axes of all images before version 0.3."""
@@ -33,8 +33,8 @@ class ZarrImage:
         series: Its axes, sizes and levels.
         arrays: The array of each level.
         channel_names: Names of the channels; empty if none are given.
-        colours: Whether the channels are the colours of one picture (RGB), as far as the names tell.
-        steps: Of each level, see `ImageInfo`.
+        colours: Whether the channels are the colours of one picture (RGB); None if their names do not say.
+        steps: The steps of each level, see `ImageInfo`.
     """
 
     format: str
@@ -47,7 +47,7 @@ class ZarrImage:
 
 @dataclass(frozen=True)
 class MissingImage:
-    """An image that a Zarr lists and does not have.
+    """An image that a Zarr lists but does not have.
 
     Attributes:
         path: Where it should be, within the Zarr.
@@ -69,10 +69,10 @@ def damaged_zarr(name: str, what: object) -> ImageError:
 
 
 def find_images(path: Path) -> list[ZarrItem]:
-    """Return the images in a Zarr: groups with multiscales, or the one array that it is; and those that are missing.
+    """Return the images in a Zarr, missing ones included: groups with multiscales, or the array that the Zarr is.
 
     Raises:
-        ImageError: It is no Zarr, damaged, or has no images.
+        ImageError: The folder is no Zarr, is damaged, or has no images.
     """
     try:
         images: list[ZarrItem]
@@ -92,10 +92,7 @@ def find_images(path: Path) -> list[ZarrItem]:
 
 
 def choose_image(images: Sequence[ZarrItem]) -> tuple[int, tuple[str, ...]]:
-    """Return the number of the image to read where none is asked for, and remarks on the others.
-
-    It is the first that is there.
-    """
+    """Return the number of the first image that is not missing, which is read by default, and remarks on the others."""
     there = [number for number, image in enumerate(images) if not isinstance(image, MissingImage)]
     missing = [image for image in images if isinstance(image, MissingImage)]
     remarks = []
@@ -117,7 +114,7 @@ def read_image(image: ZarrItem, name: str, axes: str | None = None) -> ZarrImage
     Args:
         image: A group with multiscales, or an array.
         name: Path of the file, for messages.
-        axes: One letter for each dimension, instead of what the metadata say.
+        axes: One letter for each dimension, in place of the axes in the metadata.
 
     Raises:
         ImageError: The metadata are damaged, or the image is missing.
@@ -135,7 +132,7 @@ def read_image(image: ZarrItem, name: str, axes: str | None = None) -> ZarrImage
 
 
 def describe_image(image: ZarrItem, name: str) -> Series:
-    """Return what there is to say of an image, also of a missing one.
+    """Return the description of an image, which may be missing.
 
     Raises:
         ImageError: The metadata are damaged.
@@ -146,8 +143,8 @@ def describe_image(image: ZarrItem, name: str) -> Series:
 
 
 def _some(missing: Sequence[MissingImage]) -> str:
-    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-    return ", ".join(image.path for image in missing[:NAMED]) + more
+    more = f" and {len(missing) - NAMED_IMAGES} more" if len(missing) > NAMED_IMAGES else ""
+    return ", ".join(image.path for image in missing[:NAMED_IMAGES]) + more
 
 
 def _ome(group: zarr.Group) -> dict[str, Any]:
@@ -176,7 +173,7 @@ def _search(group: zarr.Group) -> Iterator[zarr.Group | MissingImage]:
 
 
 def _search_child(group: zarr.Group, path: str) -> Iterator[zarr.Group | MissingImage]:
-    """Yield the images below a group that its parent lists, or what stands for one that is missing."""
+    """Yield the images below a group that its parent lists; a `MissingImage` if there are none."""
     found = list(_search(_child(group, path))) if path in group else []
     yield from found or [MissingImage(f"{group.path}/{path}".strip("/"))]
 
@@ -189,7 +186,7 @@ def _child(group: zarr.Group, path: str) -> zarr.Group:
 
 
 def _read_array(array: zarr.Array[Any], axes: str | None) -> ZarrImage:
-    """Describe an array that stands alone; xarray and Zarr 3 name its dimensions."""
+    """Describe an array that is no level of an OME-Zarr. xarray and Zarr 3 name dimensions."""
     names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     if axes is None and isinstance(names, (list, tuple)) and len(names) == array.ndim:
         named = name_dimensions([str(name) for name in names])
@@ -260,9 +257,9 @@ def _pixel_size(
 
 
 def _steps(multiscale: dict[str, Any], dataset: dict[str, Any], axes: str, units: list[str]) -> tuple[Step, ...]:
-    """Return the steps along Z and T of one level, and along Y and X where these have no unit; see `ImageInfo`.
+    """Return the steps of one level, see `ImageInfo`: along Z and T, and along Y and X without a unit.
 
-    A scale of 1 without a unit says nothing.
+    A scale of 1 without a unit means nothing and gives no step.
     """
     scales = _scales(multiscale, dataset)
     steps = []
@@ -277,7 +274,7 @@ def _steps(multiscale: dict[str, Any], dataset: dict[str, Any], axes: str, units
 
 
 def _scales(multiscale: dict[str, Any], dataset: dict[str, Any]) -> list[list[float]]:
-    """Return the scales that apply to a level one after another."""
+    """Return the scales whose product is the scale of a level."""
     return [
         one["scale"]
         for place in (dataset, multiscale)

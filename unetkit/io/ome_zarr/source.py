@@ -1,4 +1,4 @@
-"""OME-Zarr, and plain arrays in Zarr, versions 2 and 3 of the format."""
+"""Reads OME-Zarr and plain arrays in Zarr 2 and 3."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from unetkit.io.base.series import Level, Series, pick_level, pick_series
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.decoding.chunked import ChunkedArray
 from unetkit.io.ome_zarr.absent import absent_remarks
+from unetkit.io.ome_zarr.chunks import ZarrChunks
 from unetkit.io.ome_zarr.metadata import ZarrImage, choose_image, describe_image, find_images, read_image
 
 
 class OmeZarrSource:
     """One level of one image of an OME-Zarr, or a plain array.
 
-    Each chunk is decoded once when windows are read in order, and memory does not grow with the image. Reading is
+    Each chunk is decoded once when windows are read in order. Memory does not grow with the image. Reading is
     thread-safe.
 
     Args:
@@ -53,17 +54,8 @@ class OmeZarrSource:
         check_axes(axes, stored.shape, name)
         if stored.dtype.kind not in "buif":
             raise ImageError(f"{name}: pixels of {stored.dtype} are not supported.", "Convert it to numbers.")
-        self._array = ChunkedArray(
-            stored.shape,
-            stored.dtype.newbyteorder("="),
-            stored.chunks,
-            _decoder(stored),
-            axes=axes,
-            name=name,
-            fill=stored.fill_value,
-            cache_bytes=cache_bytes,
-            on_bad_tile=reading.on_bad_tile,
-        )
+        chunks = ZarrChunks(stored, axes, name)
+        self._array = ChunkedArray(chunks, cache_bytes=cache_bytes, on_bad_tile=reading.on_bad_tile)
         total = ArraySource(self._array, axes, name).info.channels
         names = image.channel_names if len(image.channel_names) == total else ()
         picked = pick_channels(parse_channels(reading.channels), names, total, axes, name)
@@ -120,14 +112,7 @@ def list_zarr_series(path: str | Path) -> tuple[Series, ...]:
     return tuple(describe_image(image, str(path)) for image in find_images(Path(path)))
 
 
-def _decoder(array: zarr.Array[Any]) -> Any:
-    def decode(box: tuple[slice, ...]) -> NDArray[Any]:
-        return np.asarray(array[box])
-
-    return decode
-
-
 def _name_compression(array: zarr.Array[Any]) -> str:
-    """Return the names of the compressors, as Zarr 2 (codec_id) and Zarr 3 (the class) have them."""
+    """Return the names of the compressors: `codec_id` in Zarr 2, the name of the class in Zarr 3."""
     names = [getattr(one, "codec_id", None) or type(one).__name__.removesuffix("Codec") for one in array.compressors]
     return ", ".join(name.lower() for name in names) or "none"

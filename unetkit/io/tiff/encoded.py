@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import RLock
 from typing import Any, NamedTuple, cast
@@ -12,7 +12,7 @@ from tifffile import TiffFrame, TiffPage
 from unetkit.foundation.errors import ImageError
 
 READ_BYTES = 32 * 2**20
-"""Encoded bytes that are read from the file at a time."""
+"""How many encoded bytes are read from the file at a time."""
 
 
 def damaged(name: str, what: object) -> ImageError:
@@ -24,19 +24,29 @@ def damaged(name: str, what: object) -> ImageError:
 
 
 class Encoded(NamedTuple):
-    """A tile or strip as it is stored: its number in the page, its bytes (None if it is left out), what is wrong."""
+    """A tile or strip as it is stored.
+
+    Attributes:
+        segment: Its number in the page.
+        data: Its bytes; None if the file leaves it out.
+        fault: What is wrong with the bytes; "" if nothing is.
+        jpegtables: What all JPEG tiles or strips of the page share.
+    """
 
     segment: int
     data: bytes | None
     fault: str
+    jpegtables: bytes | None = None
 
 
-def read_encoded(page: TiffPage | TiffFrame, segments: list[int], lock: RLock, name: str) -> Iterator[list[Encoded]]:
+def read_encoded(
+    page: TiffPage | TiffFrame, segments: Mapping[int, int], lock: RLock, name: str
+) -> Iterator[list[tuple[int, Encoded]]]:
     """Yield tiles or strips of a page, several at a time.
 
     Args:
         page: The page.
-        segments: Their numbers.
+        segments: Their numbers in the page, and what to call each.
         lock: Held while the file is read; reentrant.
         name: Path of the file, for messages.
 
@@ -45,23 +55,28 @@ def read_encoded(page: TiffPage | TiffFrame, segments: list[int], lock: RLock, n
     """
     there = [segment for segment in segments if segment < min(len(page.dataoffsets), len(page.databytecounts))]
     if len(there) < len(segments):
-        yield [Encoded(segment, None, "it is missing") for segment in segments if segment not in there]
+        known = set(there)
+        yield [(called, Encoded(one, None, "it is missing")) for one, called in segments.items() if one not in known]
     if not there:
         return
     offsets = [page.dataoffsets[segment] for segment in there]
     counts = [page.databytecounts[segment] for segment in there]
     length = dict(zip(there, counts, strict=True))
     handle = page.parent.filehandle
+    tables = page.jpegtables
     with _opened(handle, name):
         for encoded in cast(
             Iterator[list[tuple[bytes | None, int]]],
             handle.read_segments(offsets, counts, there, lock=lock, buffersize=READ_BYTES, flat=False),
         ):
             yield [
-                Encoded(segment, data, "the file ends before it does" if len(data or b"") < stored else "")
+                (segments[segment], Encoded(segment, data, _fault(data, length[segment]), tables))
                 for data, segment in encoded
-                for stored in (length[segment] if data is not None else 0,)
             ]
+
+
+def _fault(data: bytes | None, stored: int) -> str:
+    return "the file ends before it does" if data is not None and len(data) < stored else ""
 
 
 @contextmanager

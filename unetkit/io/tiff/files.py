@@ -1,4 +1,4 @@
-"""OME-TIFF in several files: which of them there are, and a file of metadata beside them."""
+"""OME-TIFF in several files: which of them are missing, and where their metadata lie."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tifffile import TiffFile, TiffPageSeries
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.read_options import OnBadTile
 
-NAMED = 3
-"""Files that are named in a message."""
+NAMED_FILES = 3
+"""How many files a message names."""
 
 
 @dataclass(frozen=True)
 class Siblings:
-    """The files that the metadata of an OME-TIFF name, this one left out.
+    """The files of an OME-TIFF, as its metadata name them.
 
     Attributes:
-        count: How many there are, this one counted.
-        missing: Names of those that are not there.
+        count: Number of files, this one included.
+        missing: Names of the files that are missing.
     """
 
     count: int
@@ -30,9 +30,9 @@ class Siblings:
 
 
 def find_companion(file: TiffFile) -> Path | None:
-    """Return the file that holds the metadata of an OME-TIFF which says that it holds pixels only, None otherwise.
+    """Return the companion file of an OME-TIFF, None if it has none.
 
-    The file need not be there.
+    An OME-TIFF may hold pixels only and name another file that holds the metadata. That file may be missing.
     """
     root = _parse(file)
     binary = next((child for child in root if child.tag.endswith("BinaryOnly")), None) if root is not None else None
@@ -48,7 +48,7 @@ def check_files(
     Args:
         file: The open file.
         all_series: All series of it.
-        number: The one that is read.
+        number: Number of the series that is read.
         name: Path of the file, for messages.
         on_bad_tile: "background" reads what is missing as background.
 
@@ -83,7 +83,7 @@ def check_files(
 
 
 def _unread(siblings: Siblings, name: str, on_bad_tile: OnBadTile) -> tuple[str, ...]:
-    """Return remarks on a file that is read by its own pages, since its metadata fit no file that is there."""
+    """Return remarks on a file that is read by its own pages, because the files that its metadata name are missing."""
     if not siblings.missing:
         return ()
     if siblings.count > 2 and on_bad_tile == "stop":
@@ -119,5 +119,5 @@ def _parse(file: TiffFile) -> ElementTree.Element | None:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - NAMED_FILES} more" if len(names) > NAMED_FILES else ""
+    return ", ".join(names[:NAMED_FILES]) + more

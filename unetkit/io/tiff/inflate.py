@@ -1,4 +1,4 @@
-"""Strips and tiles too large for memory that are compressed with deflate: decoded a few rows at a time."""
+"""Strips and tiles that are compressed with deflate and too large for memory: decoded a few rows at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tifffile import COMPRESSION, FILLORDER, PREDICTOR, TiffPage
 
 PIECE_BYTES = 2**20
-"""Encoded bytes that are read at a time, and decoded bytes (but for longer rows) that come of them."""
+"""How many encoded bytes are read at a time, and how many decoded bytes they give; rows that are longer give more."""
 
 
 def can_inflate(page: TiffPage) -> bool:
@@ -34,10 +34,10 @@ def inflate(path: Path, offset: int, count: int, shape: tuple[int, int, int], pa
 
     Args:
         path: The file.
-        offset: Where in it the strip or tile begins.
-        count: Its encoded bytes.
-        shape: Its height, width and samples.
-        page: What says how it is stored; `can_inflate` holds.
+        offset: Position of the first byte of the strip or tile.
+        count: Number of its encoded bytes.
+        shape: Height, width and samples of the strip or tile.
+        page: The page of the strip or tile; `can_inflate` is true for it.
 
     Raises:
         ValueError: The bytes cannot be decoded, or are too few.

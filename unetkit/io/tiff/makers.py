@@ -16,7 +16,7 @@ Size = tuple[float, float]
 
 
 def maker_pixel_size(file: TiffFile, number: int) -> Size | None:
-    """Return the size of a pixel (y, x) of a series at full resolution in µm, None if its maker does not say.
+    """Return the size of a pixel (y, x) of a series at full resolution in µm, None if the file does not say.
 
     The label and the overview of a slide (series after the first) have no size.
     """
@@ -126,4 +126,4 @@ MAKERS: dict[str, Callable[[TiffFile], list[Size]]] = {
     "sis": _sis,
     "micromanager": _micromanager,
 }
-"""By the names of tifffile's `is_...` properties, readers of the sizes of the first series and those after it."""
+"""What reads the pixel sizes of all series, by the name of tifffile's property `is_...` of the file."""

@@ -16,10 +16,10 @@ RESOLUTION_UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "µm"}
 
 
 PLACE_IN_STACK = re.compile(r"^(?:[czt]:\d+/\d+\s*)+(?:-\s*)?", re.IGNORECASE)
-"""How Bio-Formats begins the label of a plane in ImageJ: "c:1/3 z:1/5 - DAPI"."""
+"""Beginning of the label of a plane that Bio-Formats writes for ImageJ: "c:1/3 z:1/5 - DAPI"."""
 
 GDAL_NODATA = 42113
-"""Number of the tag in which geographic programs write the value of pixels without data."""
+"""Number of the tag GDAL_NODATA: geographic programs write the value of pixels without data there."""
 
 
 def read_pixel_size(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> tuple[float, float] | None:
@@ -42,7 +42,7 @@ def read_pixel_size(file: TiffFile, all_series: Sequence[TiffPageSeries], number
 
 
 def state_resolution(series: TiffPageSeries) -> str:
-    """Return what the resolution tags of a series say, for people; "" if they say nothing."""
+    """Return the resolution tags of a series as a phrase for messages; "" if they say nothing."""
     pixels = _pixels_per_unit(series.keyframe)
     unit = _resolution_unit(series.keyframe)
     if pixels is None or (unit is None and pixels == (1, 1)):  # what writers fill in where nothing is known
@@ -67,7 +67,7 @@ def read_channel_names(file: TiffFile, all_series: Sequence[TiffPageSeries], num
 
 
 def _all_named(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names if all are there and different."""
+    """Return the names, empty if one is missing or two are equal."""
     names = [name.strip() for name in names]
     return tuple(names) if all(names) and len(set(names)) == len(names) else ()
 
@@ -82,7 +82,7 @@ def read_nodata(page: TiffPage) -> float | None:
 
 
 def ome_pixels(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int) -> ElementTree.Element | None:
-    """Return the element Pixels that describes a series in the OME-XML; not every one has pages in the file."""
+    """Return the element Pixels of a series in the OME-XML. There may be elements without pages in the file."""
     try:
         root = ElementTree.fromstring(file.ome_metadata or "")
     except ElementTree.ParseError:  # tifffile reads such a file by its pages
@@ -118,13 +118,13 @@ def _resolution(page: TiffPage, unit: str | None) -> tuple[float, float] | None:
 
 
 def _resolution_unit(page: TiffPage) -> str | None:
-    """Return the unit of the resolution tags; without a tag it is the inch, as TIFF has it."""
+    """Return the unit of the resolution tags; without a tag it is the inch, as TIFF says."""
     tag = page.tags.get("ResolutionUnit")
     return RESOLUTION_UNITS.get(2 if tag is None else int(tag.value))
 
 
 def _pixels_per_unit(page: TiffPage) -> tuple[float, float] | None:
-    """Return the tags YResolution and XResolution: fractions by the book, whole numbers or floats in some files."""
+    """Return the tags YResolution and XResolution. They are fractions in TIFF, but some files have numbers."""
     found = []
     for name in ("YResolution", "XResolution"):
         tag = page.tags.get(name)

@@ -1,4 +1,4 @@
-"""Opening a TIFF file and checking that it is whole: tifffile itself reads what it can of a truncated one."""
+"""Opens a TIFF file and checks that it is whole, since tifffile reads what it can of a truncated one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from unetkit.io.tiff.files import find_companion
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 NEEDED_TAGS = {256, 257, 258, 259, 262, 270, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339}
-"""Tags without which pixels would be misread: sizes, types, places, the description that names the axes."""
+"""Tags that pixels need: sizes, types, places, and the description that names the axes."""
 
 
 def open_tiff(path: Path) -> TiffFile:
-    """Open a TIFF file, with the metadata of an OME-TIFF that has them in a file beside it.
+    """Open a TIFF file. Metadata of an OME-TIFF may lie in a file beside it.
 
     Raises:
-        ImageError: It is truncated or no TIFF.
+        ImageError: The file is truncated or no TIFF.
     """
     try:
         file = TiffFile(path)
@@ -84,7 +84,7 @@ def check_series(file: TiffFile, series: TiffPageSeries, name: str, *, whole: bo
 
 
 def _has_all_pages(file: TiffFile, series: TiffPageSeries) -> bool:
-    """Return whether the chain of pages ends as it should; tifffile takes what it can reach of a broken one."""
+    """Return whether the chain of pages ends as it should; tifffile reads the first part of a broken chain."""
     if file.is_ndpi:  # has offsets of its own kind
         return True
     if file.imagej_metadata is not None and series.kind in ("generic", "uniform"):
@@ -100,7 +100,7 @@ def _has_all_pages(file: TiffFile, series: TiffPageSeries) -> bool:
 
 
 def _has_all_tags(file: TiffFile) -> bool:
-    """Return whether the needed tags of the first page could be read; tifffile leaves out the others."""
+    """Return whether the needed tags of the first page could be read; tifffile leaves out what it cannot read."""
     tiff, handle, page = file.tiff, file.filehandle, file.pages.first
     handle.seek(page.offset)
     number: int = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))[0]

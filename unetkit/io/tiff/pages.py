@@ -1,4 +1,4 @@
-"""A series of TIFF pages as an array that is sliced: nothing is read but what a slice needs."""
+"""A series of TIFF pages as an array: a slice reads only what it needs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ from tifffile import TiffFrame, TiffPage, TiffPageSeries
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.read_options import OnBadTile
 from unetkit.io.decoding.cache import CACHE_BYTES
+from unetkit.io.decoding.chunked import ChunkedArray, Index
 from unetkit.io.decoding.uncompressed import read_box
 from unetkit.io.tiff.encoded import damaged
-from unetkit.io.tiff.segments import SegmentReader
+from unetkit.io.tiff.segments import TiffSegments
+
+PAGE_AXES = (0,)
+"""Dimensions of `TiffSegments` along which one page at a time is read."""
 
 
 class SeriesArray:
     """The pixels of a series, sliced like an array with steps of one.
 
-    A series is a stack of images (h, w, samples): pages, in them separate samples, in them depths. The dimensions of
-    the series are those of the stack, then those of an image, some of size one left out.
+    A series is a stack of images (h, w, samples). A page holds one image for each depth of each separate sample. The
+    dimensions of the series are those of the stack, then those of an image; some dimensions of size one are left out.
 
     Args:
         series: The pages.
@@ -35,10 +39,10 @@ class SeriesArray:
     Attributes:
         shape: Sizes along the axes of the series.
         dtype: Type of the pixels, in native byte order.
-        oversize: Whether the series is compressed in pieces that go to a temporary file when they are decoded.
+        oversize: Whether tiles or strips are too large for memory and go to a temporary file when they are decoded.
 
     Raises:
-        ImageError: The series is not made of such images.
+        ImageError: The pages do not make such a stack.
     """
 
     def __init__(
@@ -59,31 +63,33 @@ class SeriesArray:
         self._offset: int | None = None if series.is_multifile else series.dataoffset
         if on_bad_tile == "background" and len(series) == 1 and not self._is_whole(page):
             self._offset = None  # strip by strip, as far as there are any
-        self._segments = SegmentReader(series, name, cache_bytes, on_bad_tile)
-        self.oversize = self._segments.oversize and self._offset is None and not is_run(page, page)
+        self._segments = TiffSegments(series, name)
+        self._chunks = ChunkedArray(self._segments, cache_bytes=cache_bytes, on_bad_tile=on_bad_tile)
+        self.oversize = self._chunks.oversize(PAGE_AXES) and self._offset is None and not is_run(page, page)
 
     @property
     def bad_boxes(self) -> list[list[slice]]:
         """What could not be decoded so far and was read as background: one slice for each dimension."""
         boxes = []
-        for image, rows, columns in list(self._segments.bad):
-            position = np.unravel_index(image, self._stack_shape) if self._stack_shape else ()
-            parts = (rows, columns, slice(0, self._image_shape[2]))
-            box = [slice(int(i), int(i) + 1) for i in position]
-            boxes.append([*box, *(slice(0, 1) if place is None else parts[place] for place in self._places)])
+        for page, sample, depths, *image_box in list(self._chunks.bad_boxes):
+            first = page.start * self._images_per_page + sample.start * self._chunks.shape[2]
+            for image in range(first + depths.start, first + depths.stop):
+                position = np.unravel_index(image, self._stack_shape) if self._stack_shape else ()
+                box = [slice(int(i), int(i) + 1) for i in position]
+                boxes.append([*box, *(slice(0, 1) if place is None else image_box[place] for place in self._places)])
         return boxes
 
     def block(self, axes: str) -> tuple[int, int]:
-        """Return the height and width of what is decoded at once, Y and X being where `axes` has them."""
+        """Return the height and width of a tile or strip along the axes Y and X."""
         sizes = dict.fromkeys(axes, 1)
         for axis, place in zip(axes[len(self._stack_shape) :], self._places, strict=True):
             if place is not None:
-                sizes[axis] = min((*self._segments.block, self._image_shape[2])[place], self._image_shape[place])
+                sizes[axis] = min(self._segments.chunks[3:][place], self._image_shape[place])
         return sizes["Y"], sizes["X"]
 
     def close(self) -> None:
         """Stop the decoding threads."""
-        self._segments.close()
+        self._chunks.close()
 
     def __getitem__(self, index: tuple[int | slice, ...]) -> NDArray[Any]:
         """Return the pixels at one integer or slice for each dimension, in the file's dtype.
@@ -110,24 +116,25 @@ class SeriesArray:
         window = np.empty([part.stop - part.start for part in box], self.dtype)
         stack = window.reshape(-1, *(part.stop - part.start for part in image_box))
         positions = itertools.product(*(range(part.start, part.stop) for part in box[:split]))
-        encoded: list[tuple[int, int]] = []  # where in the stack, and number of the image
-        for i, position in enumerate(positions):
+        encoded: list[tuple[Index, NDArray[Any]]] = []
+        for pixels, position in zip(stack, positions, strict=True):
             image = int(np.ravel_multi_index(position, self._stack_shape)) if position else 0
-            page = self._segments.page(image // self._images_per_page)
+            number, within = divmod(image, self._images_per_page)
+            page = self._segments.page(number)
             if page is not None and is_run(page, self._series.keyframe) and self._is_whole(page):
-                stack[i] = self._read_run(page, image % self._images_per_page, image_box)
+                pixels[:] = self._read_run(page, within, image_box)
             else:
-                encoded.append((i, image))
-        if encoded:  # all at once, so that what the window needs stays in the cache until it is complete
-            images = [image for _, image in encoded]
-            pixels = self._segments.read(images, *image_box[:2])[..., image_box[2]]
-            if len(images) == len(stack):  # mostly: no need to copy
-                return pixels.reshape(window.shape)
-            stack[[i for i, _ in encoded]] = pixels
+                sample, depth = divmod(within, self._chunks.shape[2])
+                index: Index = (number, slice(sample, sample + 1), slice(depth, depth + 1), *image_box)
+                encoded.append((index, pixels[None, None, None]))
+        if encoded:
+            self._chunks.read(
+                encoded
+            )  # all at once, so that what the window needs stays in the cache until it is complete
         return window
 
     def _is_whole(self, page: TiffPage | TiffFrame) -> bool:
-        """Return whether the uncompressed pixels of a page lie within its file, as far as that can be told."""
+        """Return whether the uncompressed pixels of a page lie within its file; True where the file is closed."""
         handle = page.parent.filehandle
         pixels = prod(self._series.keyframe.shaped) * self.dtype.itemsize
         return handle.closed or (bool(page.dataoffsets) and page.dataoffsets[0] + pixels <= handle.size)
@@ -137,7 +144,7 @@ class SeriesArray:
         return self._read_box(Path(page.parent.filehandle.path), offset, self._image_shape, box)
 
     def _read_box(self, path: Path, offset: int, shape: tuple[int, ...], box: Sequence[slice]) -> NDArray[Any]:
-        """Read uncompressed pixels; the samples of a pixel (up to 16) are read together and cut afterwards."""
+        """Read uncompressed pixels. Up to 16 samples of a pixel are read together and cut afterwards."""
         whole = [*box[:-1], slice(0, shape[-1]) if shape[-1] <= 16 else box[-1]]
         try:
             with path.open("rb", buffering=0) as file:
@@ -159,7 +166,7 @@ def place_in_image(shape: tuple[int, ...], image_shape: tuple[int, ...]) -> list
     >>> place_in_image((5, 1, 512, 300, 3), (512, 300, 3))
     [0, 1, 2]
 
-    A dimension of size one that is none of them is None.
+    None stands for a dimension of size one that is none of them.
     """
     places: list[int | None] = []
     sizes = list(shape)
@@ -180,7 +187,7 @@ def place_in_image(shape: tuple[int, ...], image_shape: tuple[int, ...]) -> list
 def is_run(page: TiffPage | TiffFrame, keyframe: TiffPage) -> bool:
     """Return whether the pixels of a page lie uncompressed and without gaps in the file.
 
-    tifffile takes it from the first page for all others.
+    tifffile says it of the first page and takes it for all others.
     """
     if not keyframe.is_final or not page.dataoffsets:
         return False

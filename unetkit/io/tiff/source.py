@@ -29,7 +29,7 @@ from unetkit.io.tiff.pages import SeriesArray
 from unetkit.io.tiff.steps import read_steps
 
 FORMATS = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "uniform": "TIFF", "generic": "TIFF", "shaped": "TIFF"}
-"""What tifffile's kinds of series are called; the others (lsm, svs, ndpi, ...) are called by their own name."""
+"""Names of tifffile's kinds of series. The others (lsm, svs, ndpi, ...) keep their own."""
 
 ALPHA_SAMPLES = (1, 2)
 """Values of the tag ExtraSamples that mean alpha: associated and unassociated."""
@@ -38,23 +38,23 @@ WHITE_IS_ZERO, PALETTE, INKS = 0, 3, 5
 """Values of the tag PhotometricInterpretation."""
 
 LOSSY_COMPRESSIONS = (6, 7)
-"""Values of the tag Compression that mean JPEG; other kinds can be without loss."""
+"""Values of the tag Compression for JPEG. Other compressions may lose nothing."""
 
 COLOUR_PHOTOMETRICS = (2, 6)
-"""Values of it for RGB and YCbCr."""
+"""Values of the tag PhotometricInterpretation for RGB and YCbCr."""
 
 
 class TiffSource:
     """One level of one series of a TIFF file.
 
-    Each tile or strip of the file is decoded once when windows are read in order, and memory does not grow with the
-    image. Reading is thread-safe. A palette becomes RGB, 1-bit pixels become 0 and 255, alpha is dropped; whether zero
-    is white or black in the file makes no difference.
+    Each tile or strip of the file is decoded once when windows are read in order. Memory does not grow with the image.
+    Reading is thread-safe. A palette becomes RGB, 1-bit pixels become 0 and 255, and alpha is dropped. Values are not
+    inverted where the file says that zero is white.
 
     Args:
         path: The file.
         reading: Which series, level (or the one for a pixel size) and channels; axes; what to do at bad tiles.
-        as_stored: Whether a palette image comes as the stored numbers and alpha as the last channel, as masks need it.
+        as_stored: Whether a palette image is read as its numbers, and alpha as the last channel; masks need it.
         cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
 
     Attributes:
@@ -126,7 +126,7 @@ class TiffSource:
     def _interpret(
         self, series: TiffPageSeries, axes: str, reading: ReadOptions, as_stored: bool, names: Sequence[str]
     ) -> None:
-        """Settle which of the stored channels are read, and by which palette they become colours."""
+        """Decide which of the stored channels are read, and which palette turns them into colours."""
         stored = ArraySource(self._array, axes, self._name).info.channels
         self._palette = _read_palette(series.keyframe) if stored == 1 and not as_stored else None
         colours = _colour_channels(series, axes)

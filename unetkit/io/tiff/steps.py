@@ -1,4 +1,4 @@
-"""What a TIFF file says about the distances between its planes: along Z, and in time."""
+"""Distances between the planes of a TIFF file, along Z and in time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unetkit.io.tiff.metadata import ome_pixels
 
 
 def read_steps(file: TiffFile, all_series: Sequence[TiffPageSeries], number: int, axes: str) -> tuple[Step, ...]:
-    """Return the steps along Z and T of a series, as far as it has these axes and the file gives them with units."""
+    """Return the steps along Z and T of a series, where it has these axes and the file gives sizes with units."""
     if file.is_ome:
         found = _ome(ome_pixels(file, all_series, number))
     elif file.imagej_metadata is not None:

@@ -1,1 +1,1 @@
-"""An image seen as another: a source on a source."""
+"""Views of images: sources that read from another source."""

@@ -1,4 +1,4 @@
-"""An image that is stored turned or mirrored, as cameras and scanners do it, seen upright."""
+"""An upright view of an image that is stored rotated or mirrored, as cameras and scanners do."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
 
 UPRIGHT = 1
-"""The orientation that needs no turning."""
+"""The orientation of an image that is stored upright."""
 
-WORDS = {
+ORIENTATION_WORDS = {
     2: "mirrored left to right",
     3: "turned by 180 degrees",
     4: "mirrored top to bottom",
@@ -22,23 +22,23 @@ WORDS = {
     7: "mirrored along its other diagonal",
     8: "turned by 90 degrees counterclockwise",
 }
-"""What makes a stored picture upright, by the number of its orientation in TIFF 6.0 and EXIF 2.3."""
+"""How a stored image is made upright, by the number of its orientation in TIFF 6.0 and EXIF 2.3."""
 
 TRANSPOSED = (5, 6, 7, 8)
-"""Orientations whose stored rows are columns of the upright picture."""
+"""Orientations whose stored rows are columns of the upright image."""
 
 ROWS_REVERSED = (3, 4, 7, 8)
-"""Orientations whose stored rows are in the opposite order along their upright axis."""
+"""Orientations that reverse the rows of the upright image."""
 
 COLUMNS_REVERSED = (2, 3, 6, 7)
-"""Orientations whose stored columns, or rows where they are transposed, are so along the other axis."""
+"""Orientations that reverse the columns of the upright image."""
 
 
 class UprightSource:
-    """An image whose file says that it is stored turned or mirrored, upright. Windows are read where they are stored.
+    """An upright view of an image whose file says that it is stored rotated or mirrored.
 
     Args:
-        source: The stored image, with its orientation; closed with this one.
+        source: The image as it is stored; closed with this one.
 
     Attributes:
         info: The upright image.
@@ -90,7 +90,7 @@ class UprightSource:
         return self._orientation in COLUMNS_REVERSED
 
     def _flip(self, rows: slice, columns: slice) -> tuple[slice, slice]:
-        """Return a window of the upright image before it is mirrored, or the other way round."""
+        """Return a window of the upright image before it is mirrored. The same takes a window back."""
         height, width = self.info.height, self.info.width
         if self._rows_reversed:
             rows = slice(height - rows.stop, height - rows.start)
@@ -100,13 +100,14 @@ class UprightSource:
 
 
 def make_upright(source: ImageSource) -> ImageSource:
-    """Return an image upright, whatever its orientation."""
-    return UprightSource(source) if source.info.orientation in WORDS else source
+    """Return an upright view of an image; the image itself if it is stored upright."""
+    return UprightSource(source) if source.info.orientation in ORIENTATION_WORDS else source
 
 
 def _upright(info: ImageInfo) -> ImageInfo:
-    """Return what an image is once it is upright, with a remark on it."""
-    remark = f"It is stored with orientation {info.orientation} (EXIF, TIFF), so it is read {WORDS[info.orientation]}."
+    """Return the description of the upright image, with a remark that it is stored otherwise."""
+    how = ORIENTATION_WORDS[info.orientation]
+    remark = f"It is stored with orientation {info.orientation} (EXIF, TIFF), so it is read {how}."
     upright = replace(info, orientation=UPRIGHT, remarks=(*info.remarks, remark))
     if info.orientation not in TRANSPOSED:
         return upright

@@ -1,4 +1,4 @@
-"""A region of an image as an image of its own."""
+"""A view of a rectangle of an image."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RegionSource:
 
     @property
     def bad_tiles(self) -> list[BadTile]:
-        """What of the region could not be decoded so far."""
+        """Parts of the region that could not be decoded so far."""
         moved = []
         for tile in self._source.bad_tiles:
             ends = [
@@ -64,7 +64,7 @@ class RegionSource:
 
 
 def resized(info: ImageInfo, height: int, width: int) -> ImageInfo:
-    """Return what an image is that has another height and width, and is the same otherwise."""
+    """Return the description of an image with another height and width."""
     sizes = {"Y": height, "X": width}
     shape = tuple(sizes.get(axis, size) for axis, size in zip(info.axes, info.shape, strict=True))
     block = (min(info.block[0], height), min(info.block[1], width))

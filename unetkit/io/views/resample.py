@@ -1,4 +1,4 @@
-"""Resampling of images such that a pixel is the same to the bit in whichever window it is computed."""
+"""Resampling of images. A pixel has the same bits in every window that it is computed in."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK_ROWS = 64
-"""Rows of the result that are computed at a time, so that what is in between stays in the processor's cache."""
+"""How many rows of the result are computed at a time, so that they stay in the processor's cache."""
 
 
 class Axis:
     """Resampling along one axis: the mean of areas where it shrinks, linear interpolation where it grows.
 
-    Places and weights come from the place of a pixel in the whole image, in whole-number arithmetic.
+    Places and weights are computed in whole numbers from the place of a pixel in the whole image.
 
     Args:
         stored: Pixels of the image.
@@ -27,12 +27,12 @@ class Axis:
         self._taps = 2 if length > stored else -(-stored // length) + (stored % length > 0)
 
     def needed(self, wanted: slice) -> slice:
-        """Return which stored pixels a part of the result is made of."""
+        """Return the stored pixels that a part of the result is computed from."""
         first = self._first(np.array([wanted.start, wanted.stop - 1]))
         return slice(max(0, int(first[0])), min(int(first[1]) + self._taps, self.stored))
 
     def touched(self, start: int, stop: int) -> tuple[int, int]:
-        """Return the first pixel of the result that has a share in a part of the stored ones, and the one after."""
+        """Return the first pixel of the result that is computed from stored pixels, and the one after the last."""
         reach = 1 if self.length > self.stored else 0
         first = max(0, start - reach) * self.length // self.stored
         after = -(-min(stop + reach, self.stored) * self.length // self.stored)
@@ -42,10 +42,10 @@ class Axis:
         """Return a part of the result, resampled along the first axis.
 
         Args:
-            pixels: (n, m), stored pixels from `start` on; those that are `needed` are among them.
-            start: Number of the first of them.
+            pixels: Stored pixels (n, m) from `start` on; they include all that are `needed`.
+            start: Number of the first stored pixel in `pixels`.
             wanted: The part of the result.
-            dtype: float32 or float64, to compute in.
+            dtype: Type of the computation, float32 or float64.
 
         Returns:
             (number of pixels in `wanted`, m).
@@ -89,8 +89,8 @@ def resample_plane(
     """Return a window of a resampled plane.
 
     Args:
-        pixels: (h, w), the stored pixels that the window needs, or more.
-        place: Row and column of the first of them.
+        pixels: Stored pixels (h, w); they include all that the window needs.
+        place: Row and column of the first stored pixel in `pixels`.
         axes: How y and x are resampled, in this order.
         rows: Rows of the window in the result.
         columns: Columns of the window in the result.

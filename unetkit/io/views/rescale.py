@@ -1,4 +1,4 @@
-"""An image at another pixel size, resampled window by window."""
+"""A view of an image at another pixel size, resampled window by window."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unetkit.io.views.region import resized
 from unetkit.io.views.resample import Axis, resample_plane
 
 PART_BYTES = 32 * 2**20
-"""Stored pixels that are resampled at a time at most (one row of the result takes what it takes)."""
+"""How many bytes of stored pixels are resampled at a time; one row of the result may take more."""
 
 
 class RescaledSource:
@@ -22,12 +22,12 @@ class RescaledSource:
 
     A pixel is the mean of the area that it covers (where the image shrinks) or the linear interpolation of its two
     neighbours (where it grows), along y and then along x. Its weights come from its place in the whole image and are
-    added up in a fixed order, so it is the same to the bit in whichever window it is read.
+    added up in a fixed order, so a pixel has the same bits in every window.
 
     Args:
         source: The image, which has a pixel size; closed with this one.
-        pixel_size_um: The pixel size wanted, in micrometres. That of the result differs by as much as it takes to make
-            its height and width whole numbers.
+        pixel_size_um: The wanted pixel size in micrometres. The pixel size of the result differs a little, because its
+            height and width are whole numbers.
 
     Attributes:
         info: The image as it is interpreted.
@@ -51,7 +51,7 @@ class RescaledSource:
 
     @property
     def bad_tiles(self) -> list[BadTile]:
-        """What could not be decoded so far: all pixels that have a share in it."""
+        """What could not be decoded so far: all pixels that are computed from it."""
         found = []
         for tile in self._source.bad_tiles:
             ends = [

@@ -1,4 +1,4 @@
-"""Stained tissue seen as the amount of one of its stains: nuclei as bright spots, whatever else is coloured."""
+"""A view of stained tissue as the amount of one stain; with hematoxylin, nuclei are bright."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from unetkit.foundation.errors import ImageError
 from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
 from unetkit.io.base.read_options import Stain
 
-DARKEST = 1e-6
-"""Share of the light that counts as none, as in scikit-image."""
+LEAST_LIGHT = 1e-6
+"""Least share of the light: less counts as this, as in scikit-image."""
 
 COLOR_AXES = "CS"
 
@@ -24,7 +24,7 @@ class StainSource:
     Colour deconvolution of Ruifrok and Johnston 2001 (Anal Quant Cytol Histol 23, 291-299) with their vectors of
     hematoxylin, eosin and DAB; equal to six times scikit-image's `rgb2hed`, which takes logarithms to the base 1e-6.
     White, the largest value of the pixels' type, is no stain, and neither is pure black: it lies outside the scan of a
-    slide, or could not be decoded. Each pixel is computed by itself, whatever window is read.
+    slide, or could not be decoded. Each pixel is computed by itself.
 
     Args:
         source: The image; closed with this one.
@@ -49,7 +49,7 @@ class StainSource:
             )
         self._source = source
         largest = np.iinfo(info.dtype).max
-        density = -np.log10(np.maximum(np.arange(largest + 1) / largest, DARKEST))
+        density = -np.log10(np.maximum(np.arange(largest + 1) / largest, LEAST_LIGHT))
         column = hed_from_rgb[:, get_args(Stain).index(stain)]
         self._tables = [(density * share).astype(np.float32) for share in column]
         self.info = _as_grey(info, stain)
@@ -74,7 +74,7 @@ class StainSource:
 
 
 def _as_grey(info: ImageInfo, stain: Stain) -> ImageInfo:
-    """Return what an image is that has one channel of float32, and is the same otherwise."""
+    """Return the description of the same image with one channel of float32."""
     kept = [(axis, size) for axis, size in zip(info.axes, info.shape, strict=True) if axis not in COLOR_AXES]
     return replace(
         info,

@@ -1,4 +1,4 @@
-"""A whole plane, however large, as a small square."""
+"""A whole plane as a small square."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from unetkit.io.base.contracts import ImageSource
 from unetkit.io.views.resample import Axis, resample_plane
 
 PART_PIXELS = 2**24
-"""Pixels of the image that are read at a time, as far as whole rows of the result allow."""
+"""How many pixels of the image are read at a time; one row of the result may take more."""
 
 
 def read_square(source: ImageSource, plane: int, side: int) -> NDArray[Any]:
-    """Read a plane resized to a square: by area where it shrinks, linearly where it grows; its shape is not kept.
+    """Read a plane resized to a square: by area where it shrinks, linearly where it grows.
+
+    The ratio of height to width is not kept.
 
     Args:
         source: The image.
