@@ -58,7 +58,7 @@ class SegmentationModule(NetworkModule):
             the middle are then predicted and judged, and no pixel sees zeros.
         batch_norm: Whether the convolutions of "plain_unet" are followed by batch norm.
         instances: Whether to learn to tell touching objects apart too: the masks number their objects, and the network
-            has one more output, the distance map of the objects, see `make_distance_map`. For 2 classes.
+            has one more output, the distance map of the objects. For 2 classes.
         instance_weight: Weight of the loss of the distance map against that of the mask.
         loss: bce_dice, bce, weighted_bce (rare classes and gaps between objects count more), dice, focal, tversky or
             lovasz.
