@@ -27,11 +27,13 @@ from unetkit.data.loading import load_pair
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.data.split import split_fraction
 from unetkit.io.base.contracts import match_channels
-from unetkit.models.segmenter import Segmenter, load_model
+from unetkit.models.segmenter import Segmenter
 from unetkit.scoring import instances
 from unetkit.scoring.instances import InstanceCounts, match_instances
-from unetkit.training.fit import fit
-from unetkit.training.run import RunResult
+from unetkit.training.fit import run_fit
+from unetkit.training.segmentation.result import SegmentationResult
+from unetkit.training.settings.config import from_arguments
+from unetkit.training.settings.tasks import FIT
 
 CONFIG = Path(__file__).parents[1] / "configs" / "nuclei.yaml"
 VALIDATED = 0.1
@@ -87,7 +89,8 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     train, val = split_fraction(find_pairs(options.data, None, None), VALIDATED, seed=0)
     with TemporaryDirectory(dir=options.folder) as folder:
         lists = [write_list(Path(folder) / f"{use}.csv", pairs) for use, pairs in (("train", train), ("val", val))]
-        result = fit(
+        config = from_arguments(
+            FIT,
             [
                 f"--config={CONFIG}",
                 f"--data.train={lists[0]}",
@@ -103,14 +106,15 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
                 "--name=run",
                 *(f"--{setting}" for setting in options.also),
                 *given,
-            ]
+            ],
         )
-        assert isinstance(result, RunResult)
+        result = run_fit(config)
+        assert isinstance(result, SegmentationResult)
         if options.keep:
             kept = Path(options.keep) / f"{name.replace(' ', '_').replace(':', '')}-{seed}.safetensors"
             kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(result.model, kept)
-        model = load_model(result.model)
+            shutil.copy(result.model_file, kept)
+        model = result.model
     return {
         "change": name,
         "seed": seed,

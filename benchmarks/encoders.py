@@ -20,7 +20,7 @@ from unetkit.backends.torch import TorchBackend
 from unetkit.models.encoders import ENCODERS
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
-from unetkit.training.losses import build_loss
+from unetkit.training.segmentation.losses import build_loss
 
 PLAIN = "plain_unet"
 CROP, BATCH, TILE = 256, 4, 512

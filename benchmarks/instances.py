@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from unetkit import load_model
-from unetkit.data.heights import Heights
+from unetkit.data.distance_map import make_distance_map
 from unetkit.data.loading import load_pair
 from unetkit.data.objects import to_objects
 from unetkit.data.pairs import Pair, find_pairs
@@ -87,7 +87,9 @@ def ideal_cases(pairs: Sequence[Pair], sigma: float, noise: float) -> Iterator[C
     rng = np.random.default_rng(0)
     for pair in pairs:
         truth = load_pair(pair)[1]
-        yield Case(truth, (truth > 0).astype(np.float32), degrade(Heights()(to_objects(truth)), sigma, noise, rng))
+        yield Case(
+            truth, (truth > 0).astype(np.float32), degrade(make_distance_map(to_objects(truth)), sigma, noise, rng)
+        )
 
 
 def predicted_cases(pairs: Sequence[Pair], model: Segmenter, tiling: TilingOptions) -> Iterator[Case]:

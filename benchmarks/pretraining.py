@@ -26,10 +26,12 @@ from unetkit.data.pairs import Pair, find_pairs
 from unetkit.data.split import split_fraction
 from unetkit.data.unmasked import ImageData
 from unetkit.models.segmenter import MODEL_FILE
-from unetkit.training.module import SegmentationModule
-from unetkit.training.pretrain import PretrainModule
-from unetkit.training.pretrain_run import SCORES, train_to_restore
-from unetkit.training.run import best_of, make_trainer, quiet_lightning, run_training
+from unetkit.training.pretraining.module import PretrainModule
+from unetkit.training.pretraining.run import SCORES, train_to_restore
+from unetkit.training.run.loop import End, best_of, run_training
+from unetkit.training.run.result import RunResult
+from unetkit.training.run.trainer import make_trainer, quiet_lightning
+from unetkit.training.segmentation.module import SegmentationModule
 
 STARTS = ("from scratch", "from the autoencoder", "its encoder frozen")
 COLUMNS = ("images", "seed", "start", "dice")
@@ -86,14 +88,6 @@ def pretrain(out: Path, pool: Sequence[Pair], budget: Budget) -> Path:
     return model
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The best mean Dice of a run, and whether it was stopped."""
-
-    dice: float
-    interrupted: bool
-
-
 def measure(out: Path, labelled: Sequence[Pair], seed: int, start: str, budget: Budget) -> float:
     """Train on some labelled images; return the mean Dice over the validation images."""
     weights = None if start == STARTS[0] else str(out / "autoencoder" / MODEL_FILE)
@@ -116,9 +110,12 @@ def measure(out: Path, labelled: Sequence[Pair], seed: int, start: str, budget: 
     folder = out / "run"
     shutil.rmtree(folder, ignore_errors=True)
     trainer = make_trainer(folder, max_epochs=1)
-    return run_training(
-        trainer, module, data, lambda end: Measured(best_of(trainer).best_score, end.interrupted), resume=False
-    ).dice
+
+    def finish(end: End) -> RunResult:
+        best = best_of(trainer)
+        return RunResult(folder, folder / MODEL_FILE, best.best_epoch + 1, best.best_scores, end.interrupted)
+
+    return run_training(trainer, module, data, finish, resume=False).scores["val_dice"]
 
 
 def read_results(path: Path) -> dict[tuple[int, int, str], float]:

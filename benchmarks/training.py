@@ -39,8 +39,10 @@ from ours import synchronise
 from torch import Tensor
 
 from unetkit.foundation.synthetic import write_dataset
-from unetkit.training.fit import FitCLI
-from unetkit.training.run import quiet_lightning
+from unetkit.training.run.trainer import quiet_lightning
+from unetkit.training.segmentation.run import SegmentationRun
+from unetkit.training.settings.config import from_arguments
+from unetkit.training.settings.tasks import FIT
 
 KINDS = ("fit", "bare loop")
 BATCHES_IN_MEMORY = 8
@@ -107,7 +109,7 @@ def processor_time() -> float:
     return seconds
 
 
-def prepare(options: argparse.Namespace, folder: Path) -> FitCLI:
+def prepare(options: argparse.Namespace, folder: Path) -> SegmentationRun:
     """Return what `unetkit fit` would run."""
     arguments = {
         "data.train": options.train or folder / "cells",
@@ -124,7 +126,9 @@ def prepare(options: argparse.Namespace, folder: Path) -> FitCLI:
         "runs": folder / "runs",
         "plan": False,
     } | ({"trainer.precision": options.precision} if options.precision else {})
-    return FitCLI([f"--{name}={value}" for name, value in arguments.items()] + options.more)
+    return SegmentationRun(
+        from_arguments(FIT, [f"--{name}={value}" for name, value in arguments.items()] + options.more)
+    )
 
 
 def run_fit(options: argparse.Namespace, folder: Path) -> dict[str, Any]:

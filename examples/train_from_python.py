@@ -8,14 +8,10 @@ FOLDER has `images` and `masks` in it; the run folder RUN is made:
 import argparse
 from pathlib import Path
 
-from lightning.pytorch import seed_everything
-
-from unetkit.data.datamodule import SegmentationData
-from unetkit.training.module import SegmentationModule
-from unetkit.training.run import RunResult, make_trainer, train
+import unetkit
 
 
-def main(args: list[str] | None = None) -> RunResult:
+def main(args: list[str] | None = None) -> Path:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("run", type=Path)
@@ -23,12 +19,16 @@ def main(args: list[str] | None = None) -> RunResult:
     parser.add_argument("--crops", type=int, default=160, help="crops in an epoch")
     options = parser.parse_args(args)
 
-    seed_everything(0)
-    data = SegmentationData(str(options.folder), crop=128, crops_per_epoch=options.crops, augment="light")
-    module = SegmentationModule(encoder="resnet18", lr=0.002)
-    result = train(make_trainer(options.run, max_epochs=options.epochs), module, data)
-    print(f"{result.model}: mean validation Dice {result.dice:.3f}, halo {result.halo.halo} pixels")
-    return result
+    run = unetkit.fit(
+        data={"train": options.folder, "crop": 128, "crops_per_epoch": options.crops, "augment": "light"},
+        model={"encoder": "resnet18", "lr": 0.002},
+        trainer={"max_epochs": options.epochs},
+        plan=False,
+        runs=options.run.parent,
+        name=options.run.name,
+    )
+    print(f"{run.model_file}: mean validation Dice {run.scores['val_dice']:.3f}, halo {run.model.spec.halo} pixels")
+    return run.model_file
 
 
 if __name__ == "__main__":

@@ -30,10 +30,11 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(cells: Path) -> Path:
-    result = load("examples/train_from_python.py").main(
+    path = load("examples/train_from_python.py").main(
         [str(cells), str(cells.parent / "run"), "--epochs", "1", "--crops", "16"]
     )
-    return result.model
+    assert isinstance(path, Path)
+    return path
 
 
 def test_train_from_python(model: Path) -> None:

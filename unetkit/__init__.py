@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unetkit.models.segmenter import Segmenter, load_model
     from unetkit.planning.plan import plan
     from unetkit.scoring.evaluation import evaluate
+    from unetkit.training.fit import fit
 
 __version__ = version("unetkit")
 
@@ -23,13 +24,14 @@ _HOMES = {
     "Segmenter": "unetkit.models.segmenter",
     "UnetkitError": "unetkit.foundation.errors",
     "evaluate": "unetkit.scoring.evaluation",
+    "fit": "unetkit.training.fit",
     "load_model": "unetkit.models.segmenter",
     "plan": "unetkit.planning.plan",
     "predict_tiled": "unetkit.inference.array",
     "segment": "unetkit.inference.segment",
 }
 
-__all__ = ["Segmenter", "UnetkitError", "evaluate", "load_model", "plan", "predict_tiled", "segment"]
+__all__ = ["Segmenter", "UnetkitError", "evaluate", "fit", "load_model", "plan", "predict_tiled", "segment"]
 
 
 def __getattr__(name: str) -> Any:

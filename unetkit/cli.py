@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from time import monotonic
 from typing import Any, Literal
 
 from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
@@ -288,19 +287,20 @@ def _run(args: list[str]) -> int:
 def _train(verb: str, args: list[str]) -> int:
     """Show the help of a verb that trains, or check its settings, which takes no PyTorch, and train."""
     from unetkit.foundation.console import loading, log
-    from unetkit.training.keys import FIT, PRETRAIN, check, help_of
+    from unetkit.training.settings.config import from_arguments
+    from unetkit.training.settings.help import help_of
+    from unetkit.training.settings.tasks import FIT, PRETRAIN
 
     settings = {"fit": FIT, "pretrain": PRETRAIN}[verb]
     if asked := {"-h", "--help", "--help-all"}.intersection(args):
         log(help_of(settings, everything="--help-all" in asked))
         return 0
-    began = monotonic()  # before the imports, which take seconds
-    check(settings, args)
+    config = from_arguments(settings, args)
+    config.check()
     with loading():
-        from unetkit.training.fit import fit
-        from unetkit.training.pretrain_run import pretrain
-    run: Callable[[list[str], float], Any] = fit if settings is FIT else pretrain
-    return 130 if run(args, began).interrupted else 0
+        from unetkit.training.fit import run_fit, run_pretrain
+    done = run_fit(config) if settings is FIT else run_pretrain(config)
+    return 130 if done.interrupted else 0
 
 
 def _usage() -> str:

@@ -16,6 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 from skimage.data import immunohistochemistry
 
+from unetkit.foundation.atomic import make_folder
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import OutputError, UnetkitError
 from unetkit.foundation.synthetic import make_cells, write_dataset, write_tiff
@@ -153,13 +154,8 @@ def _prepare(folder: Path, overwrite: bool) -> None:
         if not overwrite:
             raise OutputError(f"{folder} holds an earlier demo.", "Pass --overwrite or choose another --folder.")
         shutil.rmtree(folder)
-    try:
-        folder.mkdir(parents=True)
-        (folder / MARKER).touch()
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made ({error.strerror}).", "Choose another --folder."
-        ) from error
+    make_folder(folder, remedy="Choose another --folder.")
+    (folder / MARKER).touch()
 
 
 def _draw(

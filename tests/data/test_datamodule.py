@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from decoding import count_decoding
+from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 
 from unetkit.data.datamodule import SegmentationData
@@ -135,10 +137,11 @@ def test_setup_reads_once_and_ignores_other_stages(cells: Path) -> None:
     data.setup("none of Lightning's")
     assert data.channels == 0
     data.setup("validate")
-    store = data._store
-    data.setup("fit")
-    assert data._store is store
-    assert store is not None
+    pool = data.pool
+    for stage in ("fit", "test", "predict"):
+        data.setup(stage)
+        data.teardown(stage)
+    assert data.pool is pool
 
 
 def test_description_is_plain_json(cells: Path) -> None:
@@ -201,37 +204,40 @@ def test_the_pixels_of_the_training_images_are_described(cells: Path) -> None:
     assert all(high > 50000 for high in seen.high)
 
 
-def test_without_numbers_the_parts_of_the_masks_are_the_objects_and_it_says_so(
-    cells: Path, capsys: pytest.CaptureFixture[str]
+def test_without_numbers_the_parts_of_the_masks_are_the_objects_and_that_is_noted(
+    cells: Path,
 ) -> None:
     two_cells = np.zeros((96, 96), np.uint8)
     two_cells[5:20, 5:20], two_cells[40:71, 40:71] = 255, 255
     _add(cells, "plain", np.ones((96, 96), np.uint16), two_cells)
     data = _data(cells, val=0, crop=96, foreground_share=0)
-    data.prepare_for(1, 2, 32, heights=True)
-    assert capsys.readouterr().out.count("The masks do not number their objects") == 1
+    data.prepare_for(1, 2, 32, distance_maps=True)
+    data.prepare_for(1, 2, 32, distance_maps=True)
+    (note,) = data.take_notes()
+    assert note.startswith("The masks do not number their objects")
+    assert data.take_notes() == []
     items = [data.train_dataloader().dataset[0, index] for index in range(7)]
-    assert sum(int((item["height"] == 1).sum() > 1) for item in items) >= 1
+    assert sum(int((item["distance_map"] == 1).sum() > 1) for item in items) >= 1
     two_cells[5:20, 5:20] = 1
     _add(cells, "numbered", np.ones((96, 96), np.uint16), two_cells)
     data = _data(cells, val=0)
-    data.prepare_for(1, 2, 32, heights=True)
-    assert "1 of 8 masks, such as that of plain, do not number their objects" in capsys.readouterr().out
-    assert {record.pair.name for record in data._store.records if record.numbered is False} == {"plain"}
+    data.prepare_for(1, 2, 32, distance_maps=True)
+    assert "1 of 8 masks, such as that of plain, do not number their objects" in data.take_notes()[0]
+    assert {record.pair.name for record in data.targets.records if record.numbered is False} == {"plain"}
 
 
-def test_what_masks_are_taken_for_and_what_is_left_out_is_said(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_masks_are_taken_for_and_what_is_left_out_is_noted(cells: Path) -> None:
     labels = tifffile.imread(cells / "masks/cell0.tif")
     (cells / "masks/cell0.tif").unlink()
     Image.fromarray((labels > 0).astype(np.uint8) * 255).save(cells / "masks/cell0.jpg")
     tifffile.imwrite(cells / "images/alone.tif", labels)
     data = _data(cells, unpaired="skip", val=0, cache_gb=0)
-    said = capsys.readouterr().out
-    assert "1 files, such as alone.tif" in said
-    assert "JPEG changes the values around each edge" in said
-    assert "(1 of 6 masks, such as cell0)" in said
+    left_out, taken = data.take_notes()
+    assert "1 files, such as alone.tif" in left_out
+    assert "JPEG changes the values around each edge" in taken
+    assert "(1 of 6 masks, such as cell0)" in taken
     window = (slice(10, 50), slice(20, 60))  # read from the file again, and not decided anew
-    assert np.array_equal(data._store.read(0, window)[1], data._store.read(0)[1][window])
+    assert np.array_equal(data.targets.read(0, window), data.targets.read(0)[window])
     with pytest.raises(DataError, match=r"cell0.jpg does not hold the numbers of 7 classes\. JPEG changes"):
         data.prepare_for(1, 7, 32)
 
@@ -324,3 +330,65 @@ def test_folds_validate_on_every_image_once_and_keep_copies_together(cells: Path
 def test_folds_that_are_not_possible_are_an_error(cells: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         _data(cells, **settings)
+
+
+class OnePixel(LightningModule):
+    """A module of a user's own: one weight for each channel, and a threshold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(1, 1, 1)
+        self.seen: list[tuple[str, str]] = []
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        assert batch["image"].shape == (4, 1, 64, 64)
+        return torch.nn.functional.binary_cross_entropy_with_logits(
+            self.predict_step(batch), batch["mask"][:, None].float()
+        )
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self.seen.append(("validate", batch["name"]))
+        assert batch["image"].shape[1:] == batch["mask"].shape
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self.seen.append(("test", batch["name"]))
+
+    def predict_step(self, batch: dict[str, Any]) -> torch.Tensor:
+        image = batch["image"] if batch["image"].ndim == 4 else batch["image"][None]
+        return self.layer((image - 1000) / 4000)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_any_lightning_module_is_fitted_validated_tested_and_used_with_the_data(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = count_decoding(monkeypatch)
+    usual: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+    quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "default_root_dir": tmp_path}
+    data = SegmentationData(str(cells), crop=64, batch_size=4, workers=0, crops_per_epoch=8, val=0.34)
+    module = OnePixel()
+    before = module.layer.weight.item()
+    Trainer(**usual, **quiet, max_epochs=2, num_sanity_val_steps=0).fit(module, data)
+    assert module.layer.weight.item() != before
+    held = data.describe()["val_images"]
+    assert module.seen == [("validate", name) for name in held] * 2
+    module.seen.clear()
+    other = Trainer(**usual, **quiet)  # another trainer takes the same data, without reading them again
+    other.validate(module, data, verbose=False)
+    other.test(module, data, verbose=False)
+    assert module.seen == [(stage, name) for stage in ("validate", "test") for name in held]
+    masks = other.predict(module, data)
+    assert masks is not None
+    sizes = {(1, 1, 96, 128), (1, 1, 150, 100)}
+    assert {tuple(mask.shape) for mask in masks} <= sizes  # type: ignore[union-attr]
+    assert len(masks) == len(held) == 2
+    assert set(reads.values()) == {1}
+
+
+def test_where_no_images_are_set_aside_there_is_nothing_to_test_or_predict(cells: Path) -> None:
+    data = _data(cells, val=0)
+    for loader in (data.test_dataloader, data.predict_dataloader):
+        with pytest.raises(DataError, match=r"No images are set aside\. Give some \(val\)"):
+            loader()

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from image_pools import load_pool
 
 from unetkit.data.dataset import CropDataset, CropSampler, WholeImageDataset, resize, resize_nearest
-from unetkit.data.pairs import find_pairs
-from unetkit.data.store import ImageStore
+from unetkit.data.masks import Masks
+from unetkit.data.pool import ImagePool
 from unetkit.data.transforms import PRESETS
 from unetkit.models.spec import Normalization
 from unetkit.models.statistics import measure_statistics
@@ -20,22 +21,15 @@ from unetkit.models.statistics import measure_statistics
 NONE = PRESETS["none"]
 
 
-def _store(folder: Path, cache_bytes: int = 2**30) -> ImageStore:
-    return ImageStore(find_pairs(folder), Normalization(), cache_bytes)
-
-
-def _crops(store: ImageStore, **changes: Any) -> CropDataset:
+def _crops(pool: tuple[ImagePool, Masks], **changes: Any) -> CropDataset:
     settings: dict[str, Any] = {
         "crop": 64,
         "crops_per_epoch": 10,
         "augmentation": NONE,
-        "channels": 1,
-        "classes": 2,
-        "normalization": Normalization(),
         "foreground_share": 0.5,
         "seed": 0,
     }
-    return CropDataset(store, range(len(store.records)), **(settings | changes))
+    return CropDataset(*pool, range(len(pool[0].records)), **(settings | changes))
 
 
 def _images_visited(crops: CropDataset, epochs: int) -> list[tuple[float, float]]:
@@ -45,7 +39,7 @@ def _images_visited(crops: CropDataset, epochs: int) -> list[tuple[float, float]
 
 
 def test_item(cells: Path) -> None:
-    item = _crops(_store(cells), augmentation=PRESETS["standard"])[3, 4]
+    item = _crops(load_pool(cells), augmentation=PRESETS["standard"])[3, 4]
     assert {name: (value.shape, value.dtype) for name, value in item.items()} == {
         "image": ((1, 64, 64), torch.float32),
         "mask": ((64, 64), torch.int64),
@@ -57,15 +51,15 @@ def test_item(cells: Path) -> None:
 
 
 def test_every_image_is_visited_before_any_is_visited_again_also_across_epochs(cells: Path) -> None:
-    visited = _images_visited(_crops(_store(cells)), epochs=3)
+    visited = _images_visited(_crops(load_pool(cells)), epochs=3)
     rounds = [visited[start : start + 6] for start in range(0, 30, 6)]
     assert all(len(set(part)) == 6 for part in rounds)
     assert len({tuple(part) for part in rounds}) > 1
 
 
 def test_crops_of_an_epoch_do_not_depend_on_what_was_run_before(cells: Path) -> None:
-    store = _store(cells)
-    one, other = (_crops(store, augmentation=PRESETS["strong"]) for _ in range(2))
+    pool = load_pool(cells)
+    one, other = (_crops(pool, augmentation=PRESETS["strong"]) for _ in range(2))
     for key in [(epoch, index) for epoch in range(3) for index in range(10)]:
         one[key]
     for index in (7, 2):
@@ -74,10 +68,10 @@ def test_crops_of_an_epoch_do_not_depend_on_what_was_run_before(cells: Path) -> 
 
 
 def test_seed_and_epoch_change_the_crops(cells: Path) -> None:
-    store = _store(cells)
-    first = _crops(store)[0, 0]["image"]
-    assert not torch.equal(first, _crops(store)[1, 0]["image"])
-    assert not torch.equal(first, _crops(store, seed=1)[0, 0]["image"])
+    pool = load_pool(cells)
+    first = _crops(pool)[0, 0]["image"]
+    assert not torch.equal(first, _crops(pool)[1, 0]["image"])
+    assert not torch.equal(first, _crops(pool, seed=1)[0, 0]["image"])
 
 
 def test_sampler_follows_the_epoch() -> None:
@@ -89,10 +83,10 @@ def test_sampler_follows_the_epoch() -> None:
 
 
 def test_foreground_share_is_the_share_of_crops_that_surely_hold_foreground(cells: Path) -> None:
-    store = _store(cells)
+    pool = load_pool(cells)
     shares = []
     for share in (0.0, 0.5, 1.0):
-        crops = _crops(store, crop=32, foreground_share=share, crops_per_epoch=240)
+        crops = _crops(pool, crop=32, foreground_share=share, crops_per_epoch=240)
         shares.append(np.mean([bool(crops[0, index]["mask"].any()) for index in range(240)]))
     chance, half, whole = shares
     assert chance < 0.35
@@ -101,22 +95,22 @@ def test_foreground_share_is_the_share_of_crops_that_surely_hold_foreground(cell
 
 
 def test_focus_is_not_always_at_the_centre(cells: Path) -> None:
-    crops = _crops(_store(cells), foreground_share=1.0, crops_per_epoch=100)
+    crops = _crops(load_pool(cells), foreground_share=1.0, crops_per_epoch=100)
     centres = [np.argwhere(crops[0, index]["mask"].numpy()).mean(axis=0) for index in range(100)]
     assert np.std(centres, axis=0).min() > 6
 
 
 def test_crops_without_augmentation_are_the_raw_pixels(cells: Path) -> None:
-    store = _store(cells)
-    raw = [store.read(index)[0][0] for index in range(6)]
-    crop = _crops(store)[0, 0]["image"][0].numpy()
+    pool = load_pool(cells)
+    raw = [pool[0].read(index)[0] for index in range(6)]
+    crop = _crops(pool)[0, 0]["image"][0].numpy()
     places = [cv2.matchTemplate(image.astype(np.float32), crop, cv2.TM_SQDIFF) for image in raw]
     assert min(float(place.min()) for place in places) < 1.0
 
 
 @pytest.mark.parametrize("crop", [192, 512])
 def test_images_smaller_than_the_crop_are_reflected(cells: Path, crop: int) -> None:
-    crops = _crops(_store(cells), crop=crop)
+    crops = _crops(load_pool(cells), crop=crop)
     tops = set()
     for index in range(10):
         image, mask = (crops[0, index][name].numpy().squeeze() for name in ("image", "mask"))
@@ -127,10 +121,10 @@ def test_images_smaller_than_the_crop_are_reflected(cells: Path, crop: int) -> N
 
 
 def test_scale_magnifies_before_the_crop_is_cut(cells: Path) -> None:
-    store = _store(cells)
+    pool = load_pool(cells)
     areas = {}
     for scale in (0.5, 1.0, 2.0):
-        crops = _crops(store, augmentation=replace(NONE, scale=(scale, scale)), foreground_share=1.0, crop=32)
+        crops = _crops(pool, augmentation=replace(NONE, scale=(scale, scale)), foreground_share=1.0, crop=32)
         masks = np.stack([crops[0, index]["mask"].numpy() for index in range(10)])
         images = np.stack([crops[0, index]["image"].numpy()[0] for index in range(10)])
         assert ((images > 3000) != masks.astype(bool)).mean() < 0.01
@@ -142,7 +136,7 @@ def test_scale_magnifies_before_the_crop_is_cut(cells: Path) -> None:
 
 def test_mask_and_image_stay_aligned_in_the_whole_pipeline(cells: Path) -> None:
     geometry = replace(NONE, flip=0.5, rotate90=1, rotate_probability=1, elastic_probability=1, scale=(0.7, 1.6))
-    crops = _crops(_store(cells), augmentation=geometry, foreground_share=1.0, crops_per_epoch=60)
+    crops = _crops(load_pool(cells), augmentation=geometry, foreground_share=1.0, crops_per_epoch=60)
     shifts = []
     for index in range(60):
         item = crops[0, index]
@@ -160,9 +154,10 @@ def test_resizing_keeps_image_and_mask_on_the_same_centre() -> None:
 
 
 def test_values_that_normalise_are_those_of_the_whole_image(cells: Path) -> None:
-    store = _store(cells)
-    item = WholeImageDataset(store, [2], channels=3, classes=2, normalization=Normalization())[0]
-    pixels, labels = store.read(2)
+    pool = load_pool(cells)
+    images, masks = pool
+    item = WholeImageDataset(images.with_channels(3), masks, [2])[0]
+    pixels, labels = images.read(2), masks.read(2)
     expected = measure_statistics(pixels, Normalization())
     assert item["name"] == "cell2"
     assert item["image"].shape == (3, 96, 128)
@@ -171,26 +166,27 @@ def test_values_that_normalise_are_those_of_the_whole_image(cells: Path) -> None
     assert item["center"].tolist() == [expected.center[0]] * 3
     assert item["scale"].tolist() == [expected.scale[0]] * 3
     fixed = Normalization(scope="dataset", center=(1.0,), scale=(2.0,))
-    crop = _crops(store, normalization=fixed)[0, 0]
+    crop = _crops((replace(images, normalization=fixed), masks))[0, 0]
     assert (crop["center"].item(), crop["scale"].item()) == (1.0, 2.0)
 
 
 def test_class_numbers_are_kept_for_several_classes(cells: Path) -> None:
-    crops = _crops(_store(cells), classes=7, foreground_share=1.0, augmentation=PRESETS["standard"])
+    crops = _crops(load_pool(cells), classes=7, foreground_share=1.0, augmentation=PRESETS["standard"])
     seen = {int(value) for index in range(10) for value in crops[0, index]["mask"].unique()}
     assert seen <= set(range(7))
     assert len(seen) > 3
 
 
 def test_crops_are_the_same_without_the_cache(cells: Path) -> None:
-    cached, uncached, part = (_crops(_store(cells, size)) for size in (2**30, 0, 150_000))
-    assert (len(cached._store._kept), len(uncached._store._kept), len(part._store._kept)) == (6, 0, 3)
+    pools = [load_pool(cells, size) for size in (2**30, 0, 150_000)]
+    assert [sum(masks.keeps(index) for index in range(6)) for _, masks in pools] == [6, 0, 3]
+    cached, uncached, part = map(_crops, pools)
     for index in range(10):
         a, b, c = (crops[0, index] for crops in (cached, uncached, part))
         assert all(torch.equal(a[name], b[name]) and torch.equal(a[name], c[name]) for name in a)
 
 
 def test_dataset_can_be_sent_to_a_worker(cells: Path) -> None:
-    crops = _crops(_store(cells), augmentation=PRESETS["standard"])
+    crops = _crops(load_pool(cells), augmentation=PRESETS["standard"])
     copy = pickle.loads(pickle.dumps(crops))
     assert torch.equal(copy[1, 2]["image"], crops[1, 2]["image"])

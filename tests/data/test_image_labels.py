@@ -50,6 +50,15 @@ def test_an_image_is_validated_on_as_its_mask_is_and_of_the_others_as_many(label
     assert not train & val
 
 
+def test_the_list_is_read_once_for_the_same_classes(labels: Path) -> None:
+    data = _data(labels)
+    first = data.labelled
+    data.label_images(["cell"])
+    assert data.labelled is first
+    with pytest.raises(DataError, match="The label '0'"):
+        data.label_images(["no cell", "cell"])
+
+
 def test_a_crop_has_a_whole_image_beside_it_and_every_image_has_its_turn(labels: Path) -> None:
     data = _data(labels, crops_per_epoch=8, augment="none")
     batches = list(data.train_dataloader())

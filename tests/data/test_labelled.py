@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,7 @@ def test_whole_images_are_magnified_in_training(tmp_path: Path) -> None:
     assert 1.4 < sides.max() < 2.1
 
 
-def test_a_resumed_run_validates_on_the_same_labelled_images(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_resumed_run_validates_on_the_same_labelled_images(tmp_path: Path) -> None:
     first = read(save(tmp_path, "01" * 6), ["it"])
     held = [image.path.name for image in first.labelled.val]
     lines = (tmp_path / "labels.csv").read_text().splitlines()
@@ -111,8 +110,15 @@ def test_a_resumed_run_validates_on_the_same_labelled_images(
         data.label_images(["it"], None)
         return data
 
-    assert [image.path.name for image in resumed(seed=5).labelled.val] == held
-    assert f"{gone} is gone since the run was begun" in capsys.readouterr().out
+    data = resumed(seed=5)
+    assert [image.path.name for image in data.labelled.val] == held
+    assert f"{gone} is gone since the run was begun" in data.take_notes()[0]
     (tmp_path / "labels.csv").write_text("\n".join(line for line in lines if not line.startswith(held[0])))
     with pytest.raises(DataError, match="images to validate on are not those"):
         resumed()
+
+
+def test_the_description_is_plain_json_that_does_not_say_where_the_list_lies(tmp_path: Path) -> None:
+    described = read(save(tmp_path, "01" * 4), ["it"]).describe()
+    assert json.loads(json.dumps(described))["image_labels"] == "labels.csv"
+    assert str(tmp_path) not in json.dumps(described)

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from unetkit.data.loading import foreground_points, load_pair, read_measured, read_pair
+from unetkit.data.loading import decode, foreground_points, load_pair, read_pixels
 from unetkit.data.pairs import Pair
 from unetkit.foundation.errors import DataError, ImageError
 
@@ -111,9 +111,10 @@ def test_a_border_without_data_is_background_in_every_window(tmp_path: Path) -> 
     tifffile.imwrite(tmp_path / "a.tif", pixels)
     tifffile.imwrite(tmp_path / "m.tif", np.zeros((40, 48), np.uint8))
     pair = Pair("a", tmp_path / "a.tif", tmp_path / "m.tif")
-    read, _, sample = read_measured(pair)
+    decoded = decode(pair)
+    read, sample = decoded.pixels, decoded.sample
     assert sample.pixels.shape == (1, 32 * 48)
     assert len(np.unique(read[:, :8])) == 1
     np.testing.assert_array_equal(read[0, 8:], pixels[8:])
     window = (slice(2, 20), slice(5, 30))
-    np.testing.assert_array_equal(read_pair(pair, window, sample.holes)[0], read[:, *window])
+    np.testing.assert_array_equal(read_pixels(pair, window, sample.holes), read[:, *window])

@@ -10,6 +10,8 @@ from unetkit.data.objects import (
     find_smallest,
     may_be_one_object,
     measure_objects,
+    number_apart,
+    number_objects,
     numbers_objects,
     to_objects,
 )
@@ -83,3 +85,29 @@ def test_few_objects_tell_nothing() -> None:
     assert find_smallest(np.full(FEWEST_OBJECTS, 50)).pixels == 25
     assert find_smallest(np.full(FEWEST_OBJECTS - 1, 50)).pixels == 0
     assert find_smallest(np.zeros(0, np.int64)).pixels == 0
+
+
+def test_objects_are_labels_that_differ_or_else_what_is_connected() -> None:
+    instances = np.array([[7, 7, 0, 9], [0, 0, 0, 7]])
+    assert number_apart(instances, 2).tolist() == [[1, 1, 0, 2], [0, 0, 0, 1]]
+    mask = np.array([[255, 255, 0, 255], [0, 0, 255, 0]], np.uint8)
+    numbers = number_apart(mask, 2)
+    assert len(np.unique(numbers)) == 4
+    assert (numbers > 0).tolist() == (mask > 0).tolist()
+    classes = np.array([[1, 2, 0, 1]], np.uint8)
+    assert number_apart(classes, 3).tolist() == [[1, 3, 0, 2]]
+    assert number_apart(np.ones((2, 2), np.uint8), 2).tolist() == [[1, 1], [1, 1]]
+    assert number_apart(np.array([[3, 4]]), 2).tolist() == [[1, 2]]
+
+
+def test_the_numbers_of_objects_are_their_own_or_those_of_the_parts() -> None:
+    mask = squares(4, 2)
+    mask[mask == 4] = 3
+    assert np.array_equal(number_objects(mask, numbered=True), mask)
+    assert np.array_equal(np.unique(number_objects(mask, numbered=False)), [0, 1, 2])
+
+
+def test_parts_touch_at_an_edge_or_else_at_a_corner_too() -> None:
+    labels = np.array([[5, 5, 2, 0, 5], [0, 0, 0, 5, 0]])
+    assert find_parts(labels)[1].tolist() == [[1, 1, 1, 0, 1], [0, 0, 0, 1, 0]]
+    assert find_parts(labels, connectivity=4)[0] == 3

@@ -7,8 +7,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from unetkit.data.folders import find_unpaired
 from unetkit.data.loading import load_pair
-from unetkit.data.pairs import Pair, find_pairs, find_unpaired, parse_pages
+from unetkit.data.pairs import Pair, find_pairs, parse_pages
 from unetkit.foundation.errors import DataError, ImageError
 
 EM = Path(__file__).parents[2] / "../shared/data/em"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.data.weight_map import BorderWeight, number_objects, weigh_borders
+from unetkit.data.weight_map import BorderWeight, weigh_borders
 from unetkit.foundation.errors import ConfigError
 
 
@@ -53,19 +53,6 @@ def test_many_objects_take_no_longer_than_the_area_around_them() -> None:
     assert perf_counter() - start < 10
     gap = weights[610, 24 * 20 - 1]
     assert gap == pytest.approx(10 * np.exp(-((2 + 3) ** 2) / 50), rel=1e-3)
-
-
-def test_objects_are_labels_that_differ_or_else_what_is_connected() -> None:
-    instances = np.array([[7, 7, 0, 9], [0, 0, 0, 7]])
-    assert number_objects(instances, 2).tolist() == [[1, 1, 0, 2], [0, 0, 0, 1]]
-    mask = np.array([[255, 255, 0, 255], [0, 0, 255, 0]], np.uint8)
-    numbers = number_objects(mask, 2)
-    assert len(np.unique(numbers)) == 4
-    assert (numbers > 0).tolist() == (mask > 0).tolist()
-    classes = np.array([[1, 2, 0, 1]], np.uint8)
-    assert number_objects(classes, 3).tolist() == [[1, 3, 0, 2]]
-    assert number_objects(np.ones((2, 2), np.uint8), 2).tolist() == [[1, 1], [1, 1]]
-    assert number_objects(np.array([[3, 4]]), 2).tolist() == [[1, 2]]
 
 
 @pytest.mark.parametrize(("w0", "sigma"), [(-1, 5), (10, 0)])

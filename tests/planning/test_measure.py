@@ -8,6 +8,7 @@ import pytest
 from spoiling import edit
 from tifffile import imread, imwrite
 
+from unetkit.data.loading import decode
 from unetkit.data.pairs import find_pairs
 from unetkit.planning.choose_network import THIN
 from unetkit.planning.look import Look, look_at
@@ -41,7 +42,7 @@ def test_thin_walls_and_thin_fibres_have_their_width(cells: bool, tmp_path: Path
     for start in range(10, 200, 30):
         lines[start : start + 6] = lines[:, start : start + 6] = True
     imwrite(tmp_path / "masks" / "0.tif", np.where(lines ^ cells, 255, 0).astype(np.uint8))
-    assert look_at(find_pairs(tmp_path)[0]).width_of_rarer == pytest.approx(6, rel=0.2)
+    assert look_at(decode(find_pairs(tmp_path)[0])).width_of_rarer == pytest.approx(6, rel=0.2)
     assert measure(look_at_all(find_pairs(tmp_path))).width <= THIN
 
 
@@ -59,7 +60,7 @@ def test_labels_that_touch_at_a_corner_only_touch(tmp_path: Path) -> None:
     labels = np.zeros((200, 200), np.uint8)
     labels[:50, :50], labels[50:90, 50:90], labels[120:, 120:] = 1, 2, 3
     imwrite(tmp_path / "masks" / "0.tif", labels)
-    assert look_at(find_pairs(tmp_path)[0]).touching == 2
+    assert look_at(decode(find_pairs(tmp_path)[0])).touching == 2
 
 
 def test_cells_between_membranes_are_one_value_and_not_instances(cells: Path) -> None:

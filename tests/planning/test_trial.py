@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from spoiling import Edit, edit
 
-from unetkit.data.loading import read_pair
+from unetkit.data.loading import Decoded
 from unetkit.data.pairs import Pair, find_pairs
+from unetkit.data.store import ImageStore
 from unetkit.models.segmenter import read_spec
 from unetkit.models.unet import build_network
 from unetkit.models.weights import load_weights
@@ -18,7 +18,7 @@ from unetkit.planning import trial
 from unetkit.planning.look import Look
 from unetkit.planning.measure import look_at_all
 from unetkit.planning.trial import Trial, count_several, try_builtin
-from unetkit.training.module import SegmentationModule
+from unetkit.training.segmentation.module import SegmentationModule
 
 
 def test_objects_like_nuclei_are_known(sound_looks: list[Look]) -> None:
@@ -47,14 +47,14 @@ def test_images_that_the_model_was_trained_on_are_tried_only_where_there_are_no_
 ) -> None:
     read: list[Path] = []
 
-    def note(pair: Pair) -> Any:
-        read.append(pair.image)
-        return read_pair(pair)
+    class Noting(ImageStore):
+        def load(self, pair: Pair) -> Decoded:
+            read.append(pair.image)
+            return super().load(pair)
 
     monkeypatch.setattr(trial, "TRIED", 20)
-    monkeypatch.setattr(trial, "read_pair", note)
     monkeypatch.setattr(trial, "trained_on", lambda _: [look.digest for look in sound_looks[:known]])
-    assert try_builtin(sound_looks) is not None
+    assert try_builtin(sound_looks, store=Noting()) is not None
     assert read == [look.pair.image for look in sound_looks[-tried:]]
 
 

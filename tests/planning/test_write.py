@@ -19,7 +19,9 @@ from unetkit.planning.measure import look_at_all
 from unetkit.planning.plan import make_plan
 from unetkit.planning.trial import Trial
 from unetkit.planning.write import describe, settings_of, to_yaml
-from unetkit.training.fit import FitCLI
+from unetkit.training.segmentation.run import SegmentationRun
+from unetkit.training.settings.config import from_arguments
+from unetkit.training.settings.tasks import FIT
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +54,7 @@ def test_what_was_written_is_what_fit_takes(cells: Path, capsys: pytest.CaptureF
     assert main(["plan", str(cells)]) == 0
     out = capsys.readouterr().out
     assert "Train with: unetkit fit --config cells.yaml" in out
-    cli = FitCLI(["--config", "cells.yaml", "--trainer.accelerator", "cpu"])
+    cli = SegmentationRun(from_arguments(FIT, ["--config", "cells.yaml", "--trainer.accelerator", "cpu"]))
     written = flat(yaml.safe_load(Path("cells.yaml").read_text()))
     assert cli.datamodule.crop == written["data.crop"]
     assert cli.trainer.max_epochs == written["trainer.max_epochs"]
@@ -163,7 +165,7 @@ def test_a_plan_of_a_given_time_carries_it(cells: Path) -> None:
     assert "trainer.max_epochs" not in planned.settings
     path = planned.write("mine.yaml")
     assert yaml.safe_load(path.read_text())["minutes"] == 10
-    cli = FitCLI(["--config", "mine.yaml", "--trainer.accelerator", "cpu"])
+    cli = SegmentationRun(from_arguments(FIT, ["--config", "mine.yaml", "--trainer.accelerator", "cpu"]))
     assert cli.trainer.max_epochs == -1
     assert cli.config.minutes == 10
     with pytest.raises(OutputError, match="exists"):

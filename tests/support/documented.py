@@ -154,12 +154,15 @@ def check_extras(text: str) -> None:
 
 def check_config(text: str) -> None:
     """Check that a configuration in YAML has keys and values that `fit` knows."""
-    from unetkit.training.fit import FitCLI
+    from unetkit.training.segmentation.run import SegmentationRun
+    from unetkit.training.settings.config import from_arguments
+    from unetkit.training.settings.tasks import FIT
 
     config = yaml.safe_load(text)
     config.setdefault("data", {}).setdefault("train", "cells")
     Path("documented.yaml").write_text(yaml.safe_dump(config))
-    FitCLI(["--config", "documented.yaml", "--trainer.devices", "1", "--trainer.num_nodes", "1"])
+    words = ["--config", "documented.yaml", "--trainer.devices", "1", "--trainer.num_nodes", "1"]
+    SegmentationRun(from_arguments(FIT, words))
 
 
 @contextlib.contextmanager

@@ -17,8 +17,10 @@ from tiny_fit import SMALL_HALO
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.inference.tiling import halo
-from unetkit.training.module import SegmentationModule
-from unetkit.training.run import RunResult, make_trainer, train
+from unetkit.training.run.trainer import make_trainer
+from unetkit.training.segmentation.module import SegmentationModule
+from unetkit.training.segmentation.result import SegmentationResult
+from unetkit.training.segmentation.run import train
 
 SETTINGS: dict[str, Any] = {"encoder": "resnet18", "depth": 3, "decoder_channels": [8, 8, 8], "loss": "bce"}
 
@@ -46,7 +48,7 @@ class Recorder(Callback):
         self.losses.append(float(outputs["loss"]))
 
 
-def recorded_run(cells: Path, folder: Path, devices: int, batch: int) -> tuple[Recorder, RunResult]:
+def recorded_run(cells: Path, folder: Path, devices: int, batch: int) -> tuple[Recorder, SegmentationResult]:
     """Train, and return what was recorded in this process."""
     torch.manual_seed(0)
     recorder = Recorder()

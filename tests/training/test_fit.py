@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from decoding import count_decoding
 from safetensors import safe_open
 from safetensors.torch import load_file
 from tifffile import imread, imwrite
@@ -28,8 +29,10 @@ from unetkit.io.files import find_images
 from unetkit.models.segmenter import read_spec
 from unetkit.models.weights import trained_on
 from unetkit.scoring.evaluation import evaluate
-from unetkit.training.callbacks import CpuNotice
-from unetkit.training.fit import FitCLI
+from unetkit.training.run.callbacks import CpuNotice
+from unetkit.training.segmentation.run import SegmentationRun
+from unetkit.training.settings.config import from_arguments
+from unetkit.training.settings.tasks import FIT
 
 CONFIGS = [
     path
@@ -195,10 +198,39 @@ def test_every_override_lands_in_the_config_and_the_config_gives_the_run_again(f
     assert same_weights(tmp_path / "one" / "model.safetensors", tmp_path / "two" / "model.safetensors")
 
 
+def test_what_was_noticed_of_the_data_is_said_once_also_where_they_cannot_be_trained_on(
+    cells: Path, fit_cells: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = Path(shutil.copytree(cells, tmp_path / "own"))
+    image = next((own / "images").iterdir())
+    shutil.copy(image, own / "images" / "alone.tif")
+    choices = ("--data.train", str(own), "--data.unpaired", "skip", "--trainer.max_epochs", "1")
+    note = "Left out, since they have no mask or image: 1 files, such as alone.tif."
+    code, said = fit_cells(tmp_path, *choices)
+    assert code == 0
+    assert said.count(note) == 1
+    for mask in (own / "masks").iterdir():
+        imwrite(mask, np.zeros((96, 96), np.uint8))
+    code, said = fit_cells(tmp_path, *choices)
+    assert code == 2
+    assert said.count(note) == 1
+    assert "is background (zero)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folds", [(), ("--data.folds", "2", "--data.val", "0.1")], ids=["one run", "folds"])
+def test_each_file_is_decoded_once_for_planning_and_training(
+    folds: tuple[str, ...], fit_cells: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = count_decoding(monkeypatch)
+    assert fit_cells(tmp_path, "--plan", "true", "--trainer.max_epochs", "1", *folds)[0] == 0
+    assert len(reads) == 10
+    assert set(reads.values()) == {1}
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_configuration_parses_and_builds(config: Path, cells: Path, tmp_path: Path) -> None:
     arguments = ["--config", str(config), "--data.train", str(cells), "--runs", str(tmp_path)]
-    cli = FitCLI([*arguments, "--trainer.accelerator", "cpu"])
+    cli = SegmentationRun(from_arguments(FIT, [*arguments, "--trainer.accelerator", "cpu"]))
     written = yaml.safe_load(config.read_text())
     assert all(cli.config["model"][name] == value for name, value in written["model"].items())
     assert cli.trainer.max_epochs == written["trainer"]["max_epochs"]
@@ -396,7 +428,7 @@ def test_ctrl_c_while_the_halo_is_measured_keeps_the_model(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("unetkit.training.measuring.measure_halo", stop)
+        patch.setattr("unetkit.training.segmentation.measuring.measure_halo", stop)
         code, out = fit_cells(tmp_path, "--name", "run", "--trainer.max_epochs", "1")
     assert code == 130
     assert "Its halo was not measured" in out
@@ -425,7 +457,7 @@ def test_without_a_configuration_what_is_not_given_is_planned(
 
 def test_a_configuration_is_used_as_it_is(cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("data:\n  crop: 96\n")
-    cli = FitCLI(["--config", str(tmp_path / "mine.yaml"), "--data.train", str(cells)])
+    cli = SegmentationRun(from_arguments(FIT, ["--config", str(tmp_path / "mine.yaml"), "--data.train", str(cells)]))
     assert (cli.datamodule.crop, cli.datamodule.augment) == (96, "standard")
     assert capsys.readouterr().out == ""
 

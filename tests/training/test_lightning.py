@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 from torch.utils.data import DataLoader
 
 from unetkit.data.base import TrainingData
@@ -19,14 +20,31 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.labelled import LabelledData
 from unetkit.data.unmasked import ImageData
 from unetkit.foundation.errors import ConfigError, DataError, ModelError
-from unetkit.training.base import NetworkModule
-from unetkit.training.classification import ClassificationModule
-from unetkit.training.corruption import Corruption
-from unetkit.training.module import SegmentationModule
-from unetkit.training.pretrain import PretrainModule
+from unetkit.training.classification.module import ClassificationModule
+from unetkit.training.pretraining.corruption import Corruption
+from unetkit.training.pretraining.module import PretrainModule
+from unetkit.training.run.base import NetworkModule
+from unetkit.training.segmentation.module import SegmentationModule
 
 SMALL: dict[str, Any] = {"encoder": "resnet18", "depth": 3}
 SEEN: dict[str, Any] = {"crop": 64, "batch_size": 4, "workers": 0, "augment": "none"}
+
+
+class Notes(Logger):
+    """A logger of the user's own."""
+
+    name, version = "notes", 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings: dict[str, Any] = {}
+        self.metrics: set[str] = set()
+
+    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
+        self.settings |= dict(params)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self.metrics |= set(metrics)
 
 
 def plain_trainer(folder: Path, **more: Any) -> Trainer:
@@ -65,8 +83,11 @@ def test_fitted_saved_loaded_validated_tested_and_used(kind: str, cells: Path, t
     deciding = {"segmentation": "dice", "classification": "image_auroc", "pretraining": "r2"}[kind]
     best = ModelCheckpoint(tmp_path / "best", monitor=f"val_{deciding}", mode="max")
     logger = CSVLogger(tmp_path, version="")
-    trainer = plain_trainer(tmp_path, callbacks=[best], logger=logger, log_every_n_steps=1)
+    notes = Notes()
+    trainer = plain_trainer(tmp_path, callbacks=[best], logger=[logger, notes], log_every_n_steps=1)
     trainer.fit(module, data)
+    assert {"train_loss_step", f"val_{deciding}"} <= notes.metrics
+    assert notes.settings["encoder"] == "resnet18"
     logger.save()
     with (Path(logger.log_dir) / "metrics.csv").open(newline="") as file:
         assert {"train_loss_step", f"val_{deciding}"} <= set(next(csv.reader(file)))
@@ -130,3 +151,19 @@ def test_what_cannot_work_is_an_error_with_a_remedy(cells: Path, tmp_path: Path)
     with pytest.raises(DataError, match="No images are set aside"):
         plain_trainer(tmp_path).test(module, SegmentationData(str(cells), val=0.0, crops_per_epoch=4, **SEEN))
     assert isinstance(module, LightningModule)
+
+
+def test_a_checkpoint_goes_on_to_what_an_unbroken_run_gives(cells: Path, tmp_path: Path) -> None:
+    def trained(folder: Path, epochs: int, start: Path | None = None) -> SegmentationModule:
+        torch.manual_seed(0)
+        module = SegmentationModule(**SMALL, decoder_channels=[8, 8, 8], schedule="constant")
+        data = segmentation(cells)[1]
+        kept = ModelCheckpoint(folder, save_last=True)
+        plain_trainer(folder, max_epochs=epochs, callbacks=[kept]).fit(module, data, ckpt_path=start, weights_only=True)
+        return module
+
+    whole = trained(tmp_path / "whole", 2).segmenter.network.state_dict()
+    first = trained(tmp_path / "first", 1).segmenter.network.state_dict()
+    again = trained(tmp_path / "again", 2, tmp_path / "first" / "last.ckpt").segmenter.network.state_dict()
+    assert not all(torch.equal(first[name], value) for name, value in whole.items())
+    assert all(torch.equal(again[name], value) for name, value in whole.items())

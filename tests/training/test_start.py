@@ -15,7 +15,7 @@ from unetkit.cli import main
 from unetkit.foundation.errors import ModelError
 from unetkit.io.files import find_images
 from unetkit.models.segmenter import load_model, read_spec
-from unetkit.training.module import SegmentationModule
+from unetkit.training.segmentation.module import SegmentationModule
 
 RUINOUS = ("--model.lr", "10", "--model.ema_decay", "0", "--trainer.max_epochs", "1")
 """Settings after which nothing is found."""

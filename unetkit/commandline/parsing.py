@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, get_loader, set_loader
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader, set_loader
 
 from unetkit.commandline.values import KINDS as WORDS
 from unetkit.foundation.errors import ConfigError, closest
@@ -16,14 +17,73 @@ MODE = "literal"
 """Name of the way in which the parser reads values, see `load_literally`."""
 
 
-def parse(parser: ArgumentParser, args: list[str]) -> Any:
-    """Parse, naming the closest option for one that does not exist.
+class UnknownSettingError(ConfigError):
+    """A setting that the parser does not know.
+
+    Args:
+        key: Its whole key, as it was given.
+        remedy: One sentence that says what the user can do.
+    """
+
+    def __init__(self, key: str, remedy: str) -> None:
+        super().__init__(f"There is no setting '{key.rstrip('+')}'.", remedy)
+        self.key = key
+
+
+def read_arguments(parser: ArgumentParser, args: list[str]) -> Namespace:
+    """Return the settings that the arguments give, without those that have their defaults.
 
     Raises:
         ConfigError: The arguments do not fit the parser.
     """
+    with _plain_errors(parser):
+        return parser.parse_args(args, defaults=False)
+
+
+def read_object(parser: ArgumentParser, given: Namespace | dict[str, Any]) -> Namespace:
+    """Return the settings that an object gives, without those that have their defaults.
+
+    Raises:
+        ConfigError: The object does not fit the parser.
+    """
+    with _plain_errors(parser):
+        read: Namespace = parser.parse_object(given, defaults=False)
+        return read
+
+
+def complete(parser: ArgumentParser, given: Namespace) -> Namespace:
+    """Return all settings: the given ones, and the defaults of the others.
+
+    Raises:
+        ConfigError: A given setting does not fit the parser, or one that must be given is missing.
+    """
+    with _plain_errors(parser):
+        settings: Namespace = parser.parse_object(given)
+        return settings
+
+
+def print_settings(parser: ArgumentParser, given: Namespace, flags: str) -> NoReturn:
+    """Print all settings as a configuration file, and end the program.
+
+    Args:
+        parser: What knows the settings.
+        given: The given ones.
+        flags: How they are printed, see jsonargparse; "" for the usual way.
+
+    Raises:
+        ConfigError: There is no such flag.
+        SystemExit: Always, after printing.
+    """
+    with _plain_errors(parser):
+        parser.parse_args([f"--print_config={flags}"], namespace=given)
+    raise SystemExit(0)
+
+
+@contextmanager
+def _plain_errors(parser: ArgumentParser) -> Iterator[None]:
+    """Say what the parser says in plain words, naming the closest option for one that does not exist."""
     try:
-        return parser.parse_args(args)
+        yield
     except ArgumentError as error:
         raise _explain(str(error), parser) from error
     except UnicodeDecodeError as error:
@@ -50,7 +110,8 @@ def _explain(message: str, parser: ArgumentParser) -> ConfigError:
 
 def _explain_key(found: re.Match[str], parser: ArgumentParser) -> ConfigError:
     key = ".".join(found.groups())
-    return ConfigError(f"There is no setting '{key}'.", closest(key.replace("-", "_"), parser.get_defaults().keys()))
+    known = parser.get_defaults().keys()
+    return UnknownSettingError(key, closest(key.rstrip("+").replace("-", "_"), known))
 
 
 def _explain_value(found: re.Match[str], parser: ArgumentParser) -> ConfigError:
@@ -119,7 +180,7 @@ KINDS = {
 """Words for the types in the parser's messages."""
 
 EXPLANATIONS: tuple[tuple[str, Callable[[re.Match[str], ArgumentParser], ConfigError]], ...] = (
-    (r"unrecognized arguments: -+([\w.-]+)", _explain_key),
+    (r"unrecognized arguments: -+([\w.-]+\+?)", _explain_key),
     (r"unrecognized arguments: (.*)", _explain_extra),
     (r"Group '([\w.]+)' does not accept option '([\w.]+)'", _explain_key),
     (r"Option '([\w.]+)' is not accepted", _explain_key),

@@ -50,7 +50,7 @@ def read_options(module: str, name: str) -> tuple[Option, ...]:
     constant is `NotImplemented`.
 
     Args:
-        module: The module that defines the class, for example "unetkit.training.module".
+        module: The module that defines the class, for example "unetkit.training.segmentation.module".
         name: The class.
     """
     own = _definition(module, name)
@@ -63,11 +63,6 @@ def read_options(module: str, name: str) -> tuple[Option, ...]:
         Option(key, _hint(module, hint), _default(module, default), texts.get(key, ""))
         for key, hint, default in parameters
     )
-
-
-def read_constant(module: str, name: str) -> Any:
-    """Return the value of a constant of a module that is written there as it is."""
-    return _constant(module, _definition(module, name))
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""TrainingData: what all data to train on have in common, with masks or without."""
+"""TrainingData: the settings that all data to train on share, how the images are divided, and what was noticed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from unetkit.data.kept import REMEDY, KeptSplit, Use
 from unetkit.data.transforms import resolve_augmentation
 from unetkit.data.workers import default_workers, start_worker
-from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, DataError
 from unetkit.models.spec import Normalization, TrainingImages
 
@@ -59,6 +58,7 @@ class TrainingData(LightningDataModule):
         self.pixel_size_um: tuple[float, float] | None = None
         self._kept: dict[str, KeptSplit] = {}
         self._split: dict[str, tuple[Use, ...]] = {}
+        self._noted: dict[str, bool] = {}
         self.check_least(crop=1, batch_size=1, workers=0, seed=0)
 
     def check_least(self, **least: int) -> None:
@@ -67,6 +67,17 @@ class TrainingData(LightningDataModule):
             value = getattr(self, name)
             if value is not None and value < bound:
                 raise ConfigError(f"data.{name}: {value} is not possible.", f"Use {bound} or more.")
+
+    def note(self, *sentences: str) -> None:
+        """Note what was noticed of the images, each sentence once."""
+        for sentence in sentences:
+            self._noted.setdefault(sentence, False)
+
+    def take_notes(self) -> list[str]:
+        """Return what was noticed of the images since the last call, as sentences for the user."""
+        new = [sentence for sentence, taken in self._noted.items() if not taken]
+        self._noted = dict.fromkeys(self._noted, True)
+        return new
 
     def keep_split(self, split: dict[str, Any]) -> None:
         """Have the images divided as they were in a run that is resumed; before they are read.
@@ -91,7 +102,7 @@ class TrainingData(LightningDataModule):
             raise DataError("The images are not those of the checkpoint, or not divided as they were there.", REMEDY)
 
     def _divide(self, kind: str, found: Sequence[Use], *, named: bool = False) -> list[str]:
-        """Return the use of each image: as in the run that is resumed, else as found; say what is not as it was.
+        """Return the use of each image: as in the run that is resumed, else as found; note what is not as it was.
 
         Args:
             kind: Which of the images of the data they are.
@@ -101,9 +112,7 @@ class TrainingData(LightningDataModule):
         uses = [image.use for image in found]
         if kind in self._kept:
             uses, lines = self._kept[kind].apply(found, named=named)
-            if self._processes()[0] == 0:
-                for line in lines:
-                    log(line)
+            self.note(*lines)
         self._split[kind] = tuple(image._replace(use=use) for image, use in zip(found, uses, strict=True))
         return uses
 
@@ -138,7 +147,7 @@ class TrainingData(LightningDataModule):
         """Summarise the data as plain values that go to JSON: counts, kinds, settings."""
         raise NotImplementedError
 
-    def loading(self, workers: int) -> dict[str, Any]:
+    def _loading(self, workers: int) -> dict[str, Any]:
         """Return the arguments of a loader that say by how many worker processes, and how, it is served."""
         return {
             "num_workers": workers,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,28 +12,19 @@ from torch.utils.data import DataLoader
 
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
-from unetkit.data.heights import Heights
-from unetkit.data.image_labels import LabelledCrops, LabelledImages, VariedImages, load_labelled
+from unetkit.data.image_labels import LabelledImages, load_labelled
 from unetkit.data.kept import TRAIN, VAL, Use
-from unetkit.data.objects import SmallestObject, describe_plain, find_parts, find_smallest, to_objects
-from unetkit.data.pairs import Pair, Unpaired
+from unetkit.data.loading import Decoded
+from unetkit.data.masks import MaskRecord, Masks, check_foreground, check_labels, measure_mask
+from unetkit.data.objects import SmallestObject, describe_plain, find_smallest
+from unetkit.data.pairs import Unpaired
 from unetkit.data.places import Places
+from unetkit.data.pool import Found, ImagePool, ImageRecord, measure_image
 from unetkit.data.sampling import Sampling, count_crops, plan_visits
 from unetkit.data.split import check_apart, check_folds, check_one_fold, fold_uses, split_fraction
-from unetkit.data.store import (
-    ImageStore,
-    Record,
-    check_channels,
-    check_foreground,
-    check_labels,
-    common_channels,
-    common_pixel_size,
-    measure_dataset,
-    measure_images,
-)
-from unetkit.data.transforms import Augmentation
+from unetkit.data.store import ImageStore
+from unetkit.data.varied_images import LabelledCrops, VariedImages
 from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weight
-from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.tiling.grid import check_multiple
 from unetkit.io.masks.meaning import say_taken
@@ -128,13 +118,34 @@ class SegmentationData(TrainingData):
         self.cache_gb = cache_gb
         self._places = Places(train, masks, pages, val, val_masks, val_pages, unpaired)
         self.classes = 2
-        self.heights: Heights | None = None
-        self._store: ImageStore | None = None
-        self._weights: WeightMaps | None = None
-        self._train_indices: list[int] = []
-        self._val_indices: list[int] = []
         self.labelled: LabelledImages | None = None
-        self._check_settings()
+        self._labelled_for: tuple[tuple[str, ...], int] | None = None
+        self._store = ImageStore()
+        self._loaded: tuple[ImagePool, Masks] | None = None
+        self._weights: WeightMaps | None = None
+        self._distance_maps = False
+        self.check_least(crops_per_epoch=1, cache_gb=0)
+        if not 0 <= self.foreground_share <= 1:
+            raise ConfigError(f"data.foreground_share: {self.foreground_share:g} is not possible.", "Use 0 to 1.")
+        check_folds(self.folds, self.fold, self.val, self.val_pages)
+
+    @property
+    def pool(self) -> ImagePool:
+        """The images; they are read if they have not been."""
+        self.setup("fit")
+        assert self._loaded is not None
+        return self._loaded[0]
+
+    @property
+    def targets(self) -> Masks:
+        """Their masks."""
+        self.setup("fit")
+        assert self._loaded is not None
+        return self._loaded[1]
+
+    def use_store(self, store: ImageStore) -> None:
+        """Take images that are decoded already from a store, as far as they are there; before `setup`."""
+        self._store = store
 
     def setup(self, stage: str = "fit") -> None:
         """Find, read, check and measure all images, once.
@@ -146,33 +157,40 @@ class SegmentationData(TrainingData):
             DataError: The images and masks cannot be trained on.
             ImageError: A file that cannot be read.
         """
-        if self._store is not None or stage not in ("fit", "validate", "test", "predict"):
+        if self._loaded is not None or stage not in ("fit", "validate", "test", "predict"):
             return
         check_one_fold(self.fold)
-        train, val = self._find()
-        store = ImageStore([*train, *val], self.normalization, round(self.cache_gb * 2**30))
-        self._divide_records(store.records, len(train))
-        self._check_masks([store.records[index] for index in self._train_indices])
-        self._say(*say_taken([(record.pair.name, record.meaning) for record in store.records], "mask"))
-        self._store = store
-        self._set_channels(common_channels({record.channels: record.pair.image.name for record in store.records}))
-        names = {r.info.channel_names for r in store.records if r.channels == self.channels}
-        self.channel_names = names.pop() if len(names) == 1 else ()
-        self.pixel_size_um = common_pixel_size(store.records)
+        found = self._find()
+        self._store.resize(round(self.cache_gb * 2**30))
 
-    def _divide_records(self, records: Sequence[Record], train: int) -> None:
-        """Choose the images to validate on; without folds, those after the first `train`."""
-        uses = [TRAIN] * train + [VAL] * (len(records) - train)
+        def measure(decoded: Decoded) -> tuple[ImageRecord, MaskRecord]:
+            return measure_image(decoded, self.normalization), measure_mask(decoded)
+
+        images, of_masks = zip(*self._store.visit(found.all, measure), strict=True)
+        masks = Masks(self._store, of_masks)
+        held = self._hold_out(found, images)
+        check_foreground([record for record, val in zip(masks.records, held, strict=True) if not val])
+        self.note(*say_taken([(record.pair.name, record.meaning) for record in masks.records], "mask"))
+        pool = ImagePool.divided(self._store, images, held, self.normalization)
+        self.channel_names, self.pixel_size_um = pool.channel_names, pool.pixel_size_um
+        self._take(pool, masks)
+
+    def _hold_out(self, found: Found, images: Sequence[ImageRecord]) -> list[bool]:
+        """Return whether each image is one to validate on."""
+        uses = [TRAIN] * len(found.train) + [VAL] * len(found.val)
         if self.folds is not None:
-            uses = fold_uses([r.pair for r in records], [r.digest for r in records], self.folds, self.seed)
-        found = [Use(record.pair.name, record.digest, use) for record, use in zip(records, uses, strict=True)]
-        uses = self._divide("images", found, named=self._places.names_validation)
+            uses = fold_uses(found.all, [image.digest for image in images], self.folds, self.seed)
+        seen = [Use(image.pair.name, image.digest, use) for image, use in zip(images, uses, strict=True)]
         held = VAL if self.folds is None else str(self.fold)
-        self._train_indices = [index for index, use in enumerate(uses) if use != held]
-        self._val_indices = [index for index, use in enumerate(uses) if use == held]
+        return [use == held for use in self._divide("images", seen, named=found.named)]
+
+    def _take(self, pool: ImagePool, masks: Masks) -> None:
+        """Keep what was read."""
+        self._loaded = pool, masks
+        self.channels, self.normalization = pool.channels, pool.normalization
 
     def prepare_for(
-        self, channels: int, classes: int, stride: int, *, heights: bool = False, weighted: bool = False
+        self, channels: int, classes: int, stride: int, *, distance_maps: bool = False, weighted: bool = False
     ) -> None:
         """Fit the data to a model, after `setup` and before the loaders are made.
 
@@ -180,7 +198,7 @@ class SegmentationData(TrainingData):
             channels: Channels that the model takes.
             classes: Number of mask values, the background included.
             stride: Number of pixels that crops have to be a multiple of.
-            heights: Whether each crop comes with the heights of its pixels, for a model that tells instances apart.
+            distance_maps: Whether each crop comes with its distance map, for a model that tells instances apart.
             weighted: Whether each crop comes with the weights of its pixels.
 
         Raises:
@@ -188,18 +206,23 @@ class SegmentationData(TrainingData):
             DataError: The images have other channels, or masks have values that are no class.
         """
         check_multiple("crop", self.crop, stride)
-        records = self._loaded().records
-        check_channels(records, channels)
-        check_labels(records, classes)
+        pool, masks = self.pool, self.targets
+        pool.check_channels(channels)
+        check_labels(masks.records, classes)
         self.classes = classes
-        self.heights = self._heights() if heights else None
-        self._set_channels(channels)
+        self._distance_maps = distance_maps
+        if distance_maps:
+            plain = describe_plain({masks.records[i].pair.name: masks.records[i].numbered for i in pool.train})
+            self.note(*([plain] if plain else []))
+        self._take(pool.with_channels(channels), masks)
         check_border_weight(self.border_weight, weighted=weighted)
-        if weighted and self._weights is None:
-            self._weights = WeightMaps(self._loaded(), self._train_indices, classes, self.border_weight)
+        if not weighted:
+            self._weights = None
+        elif self._weights is None:
+            self._weights = WeightMaps(masks, pool.train, classes, self.border_weight)
 
     def label_images(self, classes: Sequence[str]) -> None:
-        """Read the labelled images, after `prepare_for`.
+        """Read the labelled images, after `prepare_for`; once for the same classes and channels.
 
         Images with masks are trained or validated on as their masks are. Of the others the same fraction (or fold) is
         set aside; none where the images to validate on are given.
@@ -212,8 +235,10 @@ class SegmentationData(TrainingData):
         """
         if self.image_labels is None:
             raise ConfigError("model.image_classes has no meaning without labels.", "Give them (data.image_labels).")
-        files = [record.pair.image.resolve() for record in self._loaded().records]
-        train, val = ({files[index] for index in indices} for indices in (self._train_indices, self._val_indices))
+        if self._labelled_for == (tuple(classes), self.channels):
+            return
+        files = [record.pair.image.resolve() for record in self.pool.records]
+        train, val = ({files[index] for index in indices} for indices in (self.pool.train, self.pool.val))
         fraction = 0.0 if self._places.names_validation else float(self.val)
         self.labelled = load_labelled(
             Path(self.image_labels),
@@ -227,16 +252,17 @@ class SegmentationData(TrainingData):
             normalization=self.normalization,
             divide=lambda found: self._divide("labelled", found),
         )
+        self._labelled_for = tuple(classes), self.channels
 
     def train_dataloader(self) -> CropLoader:
         """Return the loader of crops; each item is an `Item`, collated along a new first axis."""
-        crops = self._crops(self._train_indices, self._crops_per_epoch(), self.augmentation)
+        crops = self._crops()
         labelled, how = self.labelled, (self.augmentation, self.seed)
         return CropLoader(
             crops if labelled is None else LabelledCrops(crops, VariedImages(labelled, len(crops), *how)),
             batch_size=self.batch_size,
             sampler=CropSampler(len(crops), *self._processes()),
-            **self.loading(self.workers),
+            **self._loading(self.workers),
         )
 
     def val_dataloader(self) -> DataLoader[NamedItem] | list[Any]:
@@ -245,70 +271,55 @@ class SegmentationData(TrainingData):
         Several processes divide the images. Where there are fewer images than processes each takes all of them, which
         leaves the mean scores as they are.
         """
-        if not self._val_indices:
+        if not self.pool.val:
             return []
         return DataLoader(
             self.val_items(),
-            sampler=divide(range(len(self._val_indices)), *self._processes()),
+            sampler=divide(range(len(self.pool.val)), *self._processes()),
             batch_size=1,
             collate_fn=take_single,
-            **self.loading(min(self.workers, 1)),
+            **self._loading(min(self.workers, 1)),
         )
 
     def val_items(self) -> WholeImageDataset:
         """Return the validation images, or those to train on where none are set aside."""
-        store = self._loaded()
-        return WholeImageDataset(
-            store,
-            self._val_indices or self._train_indices,
-            channels=self.channels,
-            classes=self.classes,
-            normalization=self.normalization,
-        )
+        return WholeImageDataset(self.pool, self.targets, self.pool.to_look_at, self.classes)
 
     def val_objects(self) -> Iterator[tuple[NamedItem, NDArray[Any]]]:
         """Yield each validation image with its objects (h, w), those that the model is to find: 0 for background."""
-        assert self.heights is not None
         images = self.val_items()
-        for place, index in enumerate(self._val_indices):
-            labels = to_objects(self._loaded().read(index)[1])
-            yield images[place], find_parts(labels)[1] if self._loaded().records[index].numbered is False else labels
+        for place, index in enumerate(self.pool.val):
+            yield images[place], self.targets.objects(index)
 
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""
         if self.fold == "all":
-            return self._find()[0][0].image
-        return self._loaded().records[(self._val_indices or self._train_indices)[0]].pair.image
+            return self._find().train[0].image
+        return self.pool.records[self.pool.to_look_at[0]].pair.image
 
     def describe_images(self) -> TrainingImages:
         """Say what the pixels of the images to train on are like."""
-        records = self._loaded().records
-        train = [records[index] for index in self._train_indices]
-        return replace(measure_images(train, self.channels), digests=tuple(record.digest for record in train))
+        return self.pool.describe_images()
 
     def val_digests(self) -> set[str]:
         """Return the hashes of the images to validate on."""
-        return {self._loaded().records[index].digest for index in self._val_indices}
+        return {self.pool.records[index].digest for index in self.pool.val}
 
     def smallest_object(self) -> SmallestObject:
         """Say what is too small to be an object, by the masks to train on; unknown where there are several classes."""
-        records = self._loaded().records
-        indices = self._train_indices if self.classes == 2 else []
-        return find_smallest(np.concatenate([np.zeros(0, np.int64), *(records[index].objects for index in indices)]))
+        indices = self.pool.train if self.classes == 2 else []
+        sizes = (self.targets.records[index].objects for index in indices)
+        return find_smallest(np.concatenate([np.zeros(0, np.int64), *sizes]))
 
     def describe(self) -> dict[str, Any]:
         """Summarise the data as plain values that go to JSON: counts, kinds, settings."""
-        records = self._loaded().records
+        pool = self.pool
         return {
             "train": Path(self.train).name,  # not where it lies: models are passed on
-            "train_images": len(self._train_indices),
-            "val_images": [records[index].pair.name for index in self._val_indices],
+            "train_images": len(pool.train),
+            "val_images": [pool.records[index].pair.name for index in pool.val],
             **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),
-            "channels": self.channels,
-            "dtypes": sorted({str(record.info.dtype) for record in records}),
-            "smallest_image": min((record.height, record.width) for record in records),
-            "largest_image": max((record.height, record.width) for record in records),
-            "pixel_size_um": self.pixel_size_um,
+            **pool.describe(),
             "crop": self.crop,
             "batch_size": self.batch_size,
             "crops_per_epoch": self._crops_per_epoch(),
@@ -320,80 +331,41 @@ class SegmentationData(TrainingData):
 
     def covering(self) -> float:
         """Return how many crops cover the images to train on once."""
-        return sum(height * width for height, width in self._sizes(self._train_indices)) / self.crop**2
+        return self.pool.covering(self.crop)
 
-    def _crops(self, indices: Sequence[int], count: int, augmentation: Augmentation) -> CropDataset:
-        """Return `count` crops an epoch of some of the images."""
-        store = self._loaded()
+    def _crops(self) -> CropDataset:
+        """Return the crops of an epoch."""
+        pool = self.pool
         return CropDataset(
-            store,
-            plan_visits(indices, self._sizes(indices), self.crop, self.sampling),
+            pool,
+            self.targets,
+            plan_visits(pool.train, pool.sizes(pool.train), self.crop, self.sampling),
             crop=self.crop,
-            crops_per_epoch=count,
-            augmentation=augmentation,
-            channels=self.channels,
+            crops_per_epoch=self._crops_per_epoch(),
+            augmentation=self.augmentation,
             classes=self.classes,
-            normalization=self.normalization,
             foreground_share=self.foreground_share,
             seed=self.seed,
-            heights=self.heights,
+            distance_maps=self._distance_maps,
             weights=self._weights,
         )
-
-    def _sizes(self, indices: Sequence[int]) -> list[tuple[int, int]]:
-        """Return the height and width of some of the images."""
-        records = self._loaded().records
-        return [(records[index].height, records[index].width) for index in indices]
-
-    def _check_settings(self) -> None:
-        self.check_least(crops_per_epoch=1, cache_gb=0)
-        if not 0 <= self.foreground_share <= 1:
-            raise ConfigError(f"data.foreground_share: {self.foreground_share:g} is not possible.", "Use 0 to 1.")
-        check_folds(self.folds, self.fold, self.val, self.val_pages)
-
-    def _check_masks(self, train: Sequence[Record]) -> None:
-        check_foreground(train)
-
-    def _find(self) -> tuple[list[Pair], list[Pair]]:
-        """Find the pairs to train on and those to validate on."""
-        pairs = self._places.find()
-        left_out = self._places.left_out()
-        if left_out:
-            self._say(f"Left out, since they have no mask or image: {len(left_out)} files, such as {left_out[0].name}.")
-        if self.folds is not None:
-            return pairs, []
-        if not self._places.names_validation:
-            return split_fraction(pairs, float(self.val), self.seed)
-        val = self._places.find_validation()
-        check_apart(pairs, val)
-        return pairs, val
-
-    def _loaded(self) -> ImageStore:
-        if self._store is None:
-            self.setup("fit")
-        assert self._store is not None
-        return self._store
-
-    def _set_channels(self, channels: int) -> None:
-        self.channels = channels
-        given = self.normalization.center
-        if self.normalization.scope == "dataset" and (given is None or len(given) != channels):
-            records = self._loaded().records
-            train = [records[index] for index in self._train_indices]
-            self.normalization = measure_dataset(train, self.normalization, channels)
-
-    def _heights(self) -> Heights:
-        records = self._loaded().records
-        note = describe_plain({records[i].pair.name: records[i].numbered for i in self._train_indices})
-        self._say(*([note] if note else []))
-        return Heights()
-
-    def _say(self, *sentences: str) -> None:
-        """Print sentences, in the first process."""
-        for sentence in sentences if self._processes()[0] == 0 else ():
-            log(sentence)
 
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:
             return self.crops_per_epoch
-        return count_crops(self._sizes(self._train_indices), self.crop, self.batch_size * self._processes()[1])
+        sizes = self.pool.sizes(self.pool.train)
+        return count_crops(sizes, self.crop, self.batch_size * self._processes()[1])
+
+    def _find(self) -> Found:
+        """Find the images to train on and those to validate on, with their masks."""
+        pairs = self._places.find()
+        left_out = self._places.left_out()
+        if left_out:
+            self.note(f"Left out, since they have no mask or image: {len(left_out)} files, such as {left_out[0].name}.")
+        if self.folds is not None:
+            return Found(pairs, [])
+        if not self._places.names_validation:
+            return Found(*split_fraction(pairs, float(self.val), self.seed))
+        val = self._places.find_validation()
+        check_apart(pairs, val)
+        return Found(pairs, val, named=True)

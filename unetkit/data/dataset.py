@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from unetkit.data.heights import Heights
+from unetkit.data.distance_map import make_distance_map
 from unetkit.data.objects import to_objects
-from unetkit.data.store import ImageStore, Record, to_channels
+from unetkit.data.pool import ImagePool, ImageRecord
+from unetkit.data.statistics import normalizing_values, to_channels
+from unetkit.data.targets import Targets
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
 from unetkit.data.weight_map import WeightMaps
-from unetkit.models.spec import Normalization
 
 Key = TypeVar("Key")
 
@@ -32,7 +33,7 @@ class Item(TypedDict):
         mask: (h, w) int64 class of each pixel.
         center: (C,) float32: network input is `(image - center) / scale`.
         scale: (C,) float32.
-        height: (h, w) float32, 0 to 1, see `Heights`; of crops for a model that tells instances apart.
+        distance_map: (h, w) float32, 0 to 1, see `make_distance_map`; of crops for a model that tells instances apart.
         weight: (h, w) float32, how much each pixel counts in training, where the loss takes that.
     """
 
@@ -40,7 +41,7 @@ class Item(TypedDict):
     mask: Tensor
     center: Tensor
     scale: Tensor
-    height: NotRequired[Tensor]
+    distance_map: NotRequired[Tensor]
     weight: NotRequired[Tensor]
 
 
@@ -57,52 +58,49 @@ class CropDataset(Dataset[Item]):
     is visited again. Images smaller than a crop are extended by reflection.
 
     Args:
-        store: The images.
-        indices: Those of them to train on.
+        pool: The images.
+        targets: What they are trained on.
+        indices: Those of them to take.
         crop: Side of a crop in pixels.
         crops_per_epoch: Number of crops in an epoch.
         augmentation: How to vary them.
-        channels: Channels that the network takes; grey images are repeated.
         classes: Number of mask values; for 2, every label above zero is 1.
-        normalization: Its center and scale are used for scope "dataset"; else each image's own.
         foreground_share: Share of the crops, 0 to 1, that are placed around a foreground position. All labels of an
             image (objects or classes) are equally likely to be the one.
         seed: Another seed gives other crops.
-        heights: How to compute the heights, where the model tells instances apart.
+        distance_maps: Whether the items have distance maps, for a model that tells instances apart.
         weights: How much the pixels count, if the items say so.
     """
 
     def __init__(
         self,
-        store: ImageStore,
+        pool: ImagePool,
+        targets: Targets,
         indices: Sequence[int],
         *,
         crop: int,
         crops_per_epoch: int,
         augmentation: Augmentation,
-        channels: int,
-        classes: int,
-        normalization: Normalization,
+        classes: int = 2,
         foreground_share: float,
         seed: int,
-        heights: Heights | None = None,
+        distance_maps: bool = False,
         weights: WeightMaps | None = None,
     ) -> None:
-        self._store = store
+        self._pool = pool
+        self._targets = targets
         self._indices = list(indices)
         self._crop = crop
         self._crops_per_epoch = crops_per_epoch
         self._scale_logs = log(augmentation.scale[0]), log(augmentation.scale[1])
-        self._channels = channels
         self._classes = classes
-        self._normalization = normalization
         self._foreground_share = foreground_share
         self._seed = seed
-        self._heights = heights
+        self._distance_maps = distance_maps
         self._weights = weights
         self._transforms: dict[int, Transform] = {}
         if augmentation != PRESETS["none"]:
-            kinds = {store.records[index].channels for index in self._indices}
+            kinds = {pool.records[index].channels for index in self._indices}
             self._transforms = {kind: Transform(augmentation, kind) for kind in kinds}
 
     def __len__(self) -> int:
@@ -115,7 +113,7 @@ class CropDataset(Dataset[Item]):
         position = epoch * self._crops_per_epoch + index
         visit, place = divmod(position, len(self._indices))
         chosen = self._indices[visiting_order(self._seed, visit, len(self._indices))[place]]
-        record = self._store.records[chosen]
+        record = self._pool.records[chosen]
         rng = np.random.default_rng((self._seed, epoch, index))
         pixels, targets = self._cut(chosen, record, rng)
         pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
@@ -124,26 +122,28 @@ class CropDataset(Dataset[Item]):
             unit, targets = self._transforms[record.channels]((pixels - low) / width, targets, rng)
             pixels = unit * width + low
         labels = targets if self._weights is None else targets[..., 0]
-        item = make_item(record, pixels, to_classes(labels, self._classes), self._channels, self._normalization)
-        if self._heights is not None:
-            item["height"] = torch.from_numpy(
-                self._heights(labels.astype(np.uint16), connected=record.numbered is False)
-            )
+        item = make_item(self._pool, record, pixels, to_classes(labels, self._classes))
+        if self._distance_maps:
+            numbered = self._targets.numbered(chosen)
+            item["distance_map"] = torch.from_numpy(make_distance_map(labels.astype(np.uint16), numbered=numbered))
         if self._weights is not None:
             item["weight"] = torch.from_numpy(targets[..., 1].copy())
         return item
 
-    def _cut(self, index: int, record: Record, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def _cut(
+        self, index: int, record: ImageRecord, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Cut a square of the image that is the crop once it is resized.
 
         Returns:
-            Pixels (C, side, side), and classes, or objects where heights are computed, (side, side); with weights both
+            Pixels (C, side, side), and classes, or objects for distance maps, (side, side); with weights both
             of them, (side, side, 2) float32.
         """
         side = max(1, round(self._crop / exp(rng.uniform(*self._scale_logs))))
         focus: NDArray[np.int32] | None = None
-        if rng.random() < self._foreground_share and len(record.foreground):
-            focus = record.foreground[rng.integers(len(record.foreground))]
+        foreground = self._targets.foreground(index)
+        if rng.random() < self._foreground_share and len(foreground):
+            focus = foreground[rng.integers(len(foreground))]
         starts = [
             _start(length, side, None if focus is None else int(focus[axis]), rng)
             for axis, length in enumerate((record.height, record.width))
@@ -152,11 +152,11 @@ class CropDataset(Dataset[Item]):
             slice(max(start, 0), min(start + side, length))
             for start, length in zip(starts, (record.height, record.width), strict=True)
         ]
-        pixels, labels = self._store.read(index, (inside[0], inside[1]))
-        pixels = pixels.astype(np.float32)
-        targets = to_classes(labels, self._classes) if self._heights is None else to_objects(labels)
+        window = inside[0], inside[1]
+        pixels, labels = self._pool.read(index, window).astype(np.float32), self._targets.read(index, window)
+        targets = to_objects(labels) if self._distance_maps else to_classes(labels, self._classes)
         if self._weights is not None:
-            weights = self._weights.read(index, (inside[0], inside[1]), to_classes(labels, self._classes))
+            weights = self._weights.read(index, window, to_classes(labels, self._classes))
             targets = np.stack([targets.astype(np.float32), weights], axis=-1)
         padding = [(part.start - start, start + side - part.stop) for start, part in zip(starts, inside, strict=True)]
         if any(sum(both) for both in padding):
@@ -216,21 +216,17 @@ class WholeImageDataset(Dataset[NamedItem]):
     """Whole images, as they are.
 
     Args:
-        store: The images.
+        pool: The images.
+        targets: Their labels.
         indices: Those of them to use.
-        channels: Channels that the network takes; grey images are repeated.
         classes: Number of mask values; for 2, every label above zero is 1.
-        normalization: Its center and scale are used for scope "dataset"; else each image's own.
     """
 
-    def __init__(
-        self, store: ImageStore, indices: Sequence[int], *, channels: int, classes: int, normalization: Normalization
-    ) -> None:
-        self._store = store
+    def __init__(self, pool: ImagePool, targets: Targets, indices: Sequence[int], classes: int = 2) -> None:
+        self._pool = pool
+        self._targets = targets
         self._indices = list(indices)
-        self._channels = channels
         self._classes = classes
-        self._normalization = normalization
 
     def __len__(self) -> int:
         """Number of images."""
@@ -239,10 +235,9 @@ class WholeImageDataset(Dataset[NamedItem]):
     def __getitem__(self, index: int) -> NamedItem:
         """Return an image."""
         chosen = self._indices[index]
-        record = self._store.records[chosen]
-        pixels, labels = self._store.read(chosen)
-        classes = to_classes(labels, self._classes)
-        item = make_item(record, pixels.astype(np.float32), classes, self._channels, self._normalization)
+        record = self._pool.records[chosen]
+        classes = to_classes(self._targets.read(chosen), self._classes)
+        item = make_item(self._pool, record, self._pool.read(chosen).astype(np.float32), classes)
         return {**item, "name": record.pair.name}
 
 
@@ -251,18 +246,14 @@ def take_single(items: list[NamedItem]) -> NamedItem:
     return items[0]
 
 
-def make_item(
-    record: Record, pixels: NDArray[np.float32], classes: NDArray[Any], channels: int, normalization: Normalization
-) -> Item:
+def make_item(pool: ImagePool, record: ImageRecord, pixels: NDArray[np.float32], classes: NDArray[Any]) -> Item:
     """Put pixels (C, h, w) and classes (h, w) of an image into tensors, with the values that normalise it."""
-    center, scale = record.statistics.center, record.statistics.scale
-    if normalization.center is not None and normalization.scale is not None:
-        center, scale = np.array(normalization.center, np.float32), np.array(normalization.scale, np.float32)
+    center, scale = normalizing_values(record.statistics, pool.normalization)
     return {
-        "image": torch.from_numpy(to_channels(pixels, channels)),
+        "image": torch.from_numpy(to_channels(pixels, pool.channels)),
         "mask": torch.from_numpy(classes.astype(np.int64)),
-        "center": torch.from_numpy(to_channels(center, channels).copy()),
-        "scale": torch.from_numpy(to_channels(scale, channels).copy()),
+        "center": torch.from_numpy(to_channels(center, pool.channels).copy()),
+        "scale": torch.from_numpy(to_channels(scale, pool.channels).copy()),
     }
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
-from math import exp, log
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -15,13 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import default_collate
 
-from unetkit.data.dataset import CropDataset, visiting_order
 from unetkit.data.kept import TRAIN, VAL, Use, found_uses
+from unetkit.data.listing import read_columns
 from unetkit.data.loading import hash_pixels
-from unetkit.data.store import SAMPLED_PIXELS, common_channels, to_channels
-from unetkit.data.transforms import PRESETS, Augmentation, Transform, magnify
+from unetkit.data.statistics import common_channels, draw_sample, normalizing_values, to_channels
 from unetkit.foundation.errors import DataError
 from unetkit.foundation.threads import map_in_threads
 from unetkit.io.files import open_image
@@ -111,14 +108,9 @@ def first_image(path: Path) -> Path:
 def _read_rows(path: Path) -> list[tuple[int, str, str]]:
     """Return line number, image and label of each row."""
     remedy = "Begin it with the line 'image,label', then a path, relative to the CSV, and a label on each line."
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            if not {"image", "label"} <= set(reader.fieldnames or ()):
-                raise DataError(f"{path} has not the columns image and label.", remedy)
-            rows = [(reader.line_num, (row["image"] or "").strip(), (row["label"] or "").strip()) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a CSV ({error}).", remedy) from error
+    header, rows = read_columns(path, ("image", "label"), remedy)
+    if not {"image", "label"} <= set(header):
+        raise DataError(f"{path} has not the columns image and label.", remedy)
     if not rows:
         raise DataError(f"{path} lists no images.", remedy)
     return rows
@@ -153,9 +145,7 @@ class LabelledImages:
 
     def item(self, image: LabelledImage, pixels: NDArray[np.float32]) -> LabelledItem:
         """Put an image, or a variation of its pixels, into tensors."""
-        center, scale = image.statistics.center, image.statistics.scale
-        if self.normalization.center is not None and self.normalization.scale is not None:
-            center, scale = (np.array(v, np.float32) for v in (self.normalization.center, self.normalization.scale))
+        center, scale = normalizing_values(image.statistics, self.normalization)
         return {
             "whole": torch.from_numpy(to_channels(pixels, self.channels)),
             "whole_center": torch.from_numpy(to_channels(center, self.channels).copy()),
@@ -279,73 +269,11 @@ def _load(file: Path, label: int, side: int, normalization: Normalization) -> La
         if source.info.planes > 1:
             raise DataError(f"{file} has {source.info.planes} planes.", "Label images of one plane.")
         values = sample_pixels(source, 0)
-        chosen = np.random.default_rng(0).integers(0, values.shape[1], SAMPLED_PIXELS)
         return LabelledImage(
             path=file,
             label=label,
             pixels=read_square(source, 0, side),
-            sample=values[:, chosen],
+            sample=draw_sample(values),
             statistics=measure_statistics(values, normalization),
             range=measure_range(values, normalization),
         )
-
-
-class VariedImages(Dataset[LabelledItem]):
-    """Whole images to train on, varied; the key (epoch, index) decides everything.
-
-    Args:
-        labelled: The labelled images; each to train on is visited before any is visited again.
-        count: Number of them in an epoch.
-        augmentation: How to vary them.
-        seed: Another seed gives another order.
-    """
-
-    def __init__(self, labelled: LabelledImages, count: int, augmentation: Augmentation, seed: int) -> None:
-        self._labelled = labelled
-        self._count = count
-        self._seed = seed
-        kinds = {image.pixels.shape[0] for image in labelled.train} if augmentation != PRESETS["none"] else set()
-        self._transforms = {kind: Transform(augmentation, kind) for kind in kinds}
-        self._scale_logs = (log(augmentation.scale[0]), log(augmentation.scale[1]))
-
-    def __len__(self) -> int:
-        """Number of images in an epoch."""
-        return self._count
-
-    def __getitem__(self, key: tuple[int, int]) -> LabelledItem:
-        """Return the image that (epoch, index) stands for."""
-        epoch, index = key
-        images = self._labelled.train
-        visit, place = divmod(epoch * self._count + index, len(images))
-        image = images[visiting_order(self._seed, visit, len(images))[place]]
-        pixels = image.pixels.astype(np.float32)
-        if self._transforms:
-            low, width = image.range.center[:, None, None], image.range.scale[:, None, None]
-            rng = np.random.default_rng((self._seed, epoch, index, 1))
-            unit = (pixels - low) / width
-            if any(self._scale_logs):
-                unit = magnify(unit, exp(rng.uniform(*self._scale_logs)))
-            varied = self._transforms[pixels.shape[0]](unit, np.zeros(pixels.shape[1:], np.uint8), rng)
-            pixels = varied[0] * width + low
-        return self._labelled.item(image, pixels)
-
-
-class LabelledCrops(Dataset[Any]):
-    """Crops, each with one whole image beside it; the key (epoch, index) decides everything.
-
-    Args:
-        crops: The crops.
-        images: As many whole images.
-    """
-
-    def __init__(self, crops: CropDataset, images: VariedImages) -> None:
-        self._crops = crops
-        self._images = images
-
-    def __len__(self) -> int:
-        """Number of crops in an epoch."""
-        return len(self._crops)
-
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """Return the crop and the whole image that (epoch, index) stands for: an `Item` and a `LabelledItem`."""
-        return {**self._crops[key], **self._images[key]}

@@ -14,14 +14,14 @@ from unetkit.data.dataset import CropLoader, CropSampler
 from unetkit.data.image_labels import (
     LabelledImages,
     LabelledItem,
-    VariedImages,
     check_classes,
     first_image,
     load_labelled,
 )
 from unetkit.data.sampling import count_crops
 from unetkit.data.split import check_folds, check_one_fold
-from unetkit.data.store import measure_dataset, measure_images
+from unetkit.data.statistics import measure_dataset, measure_images
+from unetkit.data.varied_images import VariedImages
 from unetkit.models.spec import Normalization, TrainingImages
 
 
@@ -118,7 +118,7 @@ class LabelledData(TrainingData):
         """Return the loader of varied images; each item is a `LabelledItem`, collated along a new first axis."""
         images = VariedImages(self.labelled, self._images_per_epoch(), self.augmentation, self.seed)
         sampler = CropSampler(len(images))
-        return CropLoader(images, batch_size=self.batch_size, sampler=sampler, **self.loading(self.workers))
+        return CropLoader(images, batch_size=self.batch_size, sampler=sampler, **self._loading(self.workers))
 
     def val_dataloader(self) -> DataLoader[LabelledItem] | list[Any]:
         """Return the loader of the images to validate on, as they are; [] without validation."""
@@ -139,7 +139,7 @@ class LabelledData(TrainingData):
         """Summarise the data as plain values that go to JSON: counts, kinds, settings."""
         train, val = self.labelled.train, self.labelled.val
         return {
-            "image_labels": self.image_labels,
+            "image_labels": Path(self.image_labels).name,  # not where it lies: models are passed on
             "train_images": len(train),
             "val_images": [image.path.name for image in val],
             **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),

@@ -1,9 +1,9 @@
-"""Read one pair of image and mask: raw pixels and whole-numbered labels, checked on the way."""
+"""Decode one pair of image and mask: raw pixels and whole-numbered labels, checked on the way."""
 
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -25,74 +25,112 @@ FOREGROUND_POINTS = 1024
 Window = tuple[slice, slice]
 
 
-def load_pair(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Read an image and its mask whole.
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """An image and its mask as they are decoded.
 
-    Returns:
-        Pixels (C, H, W) in the file's dtype, and labels (H, W) as `read_labels` gives them.
+    Attributes:
+        pair: Where they are.
+        info: What the image's file says about itself.
+        pixels: (C, h, w) in the dtype of the file, what holds no data filled in.
+        labels: (h, w) see `read_labels`; None without a mask.
+        meaning: What the values of the mask mean.
+        own_sample: What stands for the image in statistics, where its pixels alone do not tell.
+    """
+
+    pair: Pair
+    info: ImageInfo
+    pixels: NDArray[Any]
+    labels: NDArray[Any] | None
+    meaning: Meaning
+    own_sample: Sample | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory."""
+        arrays = (self.pixels, self.labels, None if self.own_sample is None else self.own_sample.pixels)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    @property
+    def labels_or_background(self) -> NDArray[Any]:
+        """The labels (h, w), zeros without a mask."""
+        return np.zeros(self.pixels.shape[1:], np.uint8) if self.labels is None else self.labels
+
+    @property
+    def sample(self) -> Sample:
+        """What stands for the image in statistics."""
+        return self.own_sample or _sample(self.pixels, self.info, self.pair)
+
+    def without_sample(self) -> Decoded:
+        """Return the same without a sample that can be taken again."""
+        return self if self.own_sample is None or self.own_sample.holes is not None else replace(self, own_sample=None)
+
+
+def decode(pair: Pair) -> Decoded:
+    """Read an image and its mask whole.
 
     Raises:
         ImageError: A file that cannot be read, or NaN or infinite pixels.
         DataError: A mask that is not one plane of labels.
     """
-    pixels, labels, _ = read_pair(pair)
-    return pixels, labels
+    pixels, info, sample = _read_whole(pair)
+    labels, meaning = read_labels(pair)
+    return Decoded(pair, info, pixels, labels, meaning, sample)
 
 
-def read_pair(
-    pair: Pair, window: Window | None = None, holes: Holes | None = None
-) -> tuple[NDArray[Any], NDArray[Any], ImageInfo]:
-    """Read a window of a pair, or the whole of it, with what the image's file says about itself.
+def load_pair(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Read an image and its mask whole.
 
-    Without a mask all is background. What holds no data in the image is its background.
-
-    Args:
-        pair: The image and its mask.
-        window: The window; by default the whole.
-        holes: What of the image holds no data; it is found out where the whole is read.
-    """
-    pixels, info = read_pixels(pair, window, holes)
-    labels, _ = read_labels(pair)
-    if labels is None:
-        return pixels, np.zeros(pixels.shape[1:], np.uint8), info
-    return pixels, labels if window is None else labels[window], info
-
-
-def read_measured(pair: Pair) -> tuple[NDArray[Any], ImageInfo, Sample]:
-    """Read the whole of an image, what its file says about itself, and what stands for it in statistics.
+    Returns:
+        Pixels (C, H, W) in the file's dtype, and labels (H, W) as `read_labels` gives them; zeros without a mask.
 
     Raises:
         ImageError: A file that cannot be read, or NaN or infinite pixels.
+        DataError: A mask that is not one plane of labels.
     """
-    pixels, info = _read(pair, None)
-    source = ArraySource(pixels, "CYX", str(pair.image))
-    source.info = replace(source.info, nodata=info.nodata)
-    sample = take_sample(source, 0)
-    if sample.holes is not None:
-        pixels, _ = sample.holes.patch(pixels, [0] * len(source.info.size))
-    check_finite(pixels, str(pair.image))
-    return pixels, info, sample
+    decoded = decode(pair)
+    return decoded.pixels, decoded.labels_or_background
 
 
-def read_pixels(pair: Pair, window: Window | None = None, holes: Holes | None = None) -> tuple[NDArray[Any], ImageInfo]:
-    """Read a window of an image, or the whole of it, with what its file says about itself; see `read_pair`.
+def read_pixels(pair: Pair, window: Window | None = None, holes: Holes | None = None) -> NDArray[Any]:
+    """Read the pixels (C, h, w) of a window of an image, or of the whole of it; what holds no data is filled in.
+
+    Args:
+        pair: Where the image is.
+        window: The window; by default the whole.
+        holes: What of the image holds no data, for a window; it is found out where the whole is read.
 
     Raises:
         ImageError: A file that cannot be read, or NaN or infinite pixels.
     """
     if window is None:
-        pixels, info, _ = read_measured(pair)
-        return pixels, info
-    pixels, info = _read(pair, window)
+        return _read_whole(pair)[0]
+    pixels, _ = _read(pair, window)
     if holes is not None:
         pixels, _ = holes.patch(pixels, [part.start for part in window])
     check_finite(pixels, str(pair.image))
-    return pixels, info
+    return pixels
+
+
+def _read_whole(pair: Pair) -> tuple[NDArray[Any], ImageInfo, Sample]:
+    """Read the whole of an image, what its file says about itself, and what stands for it in statistics."""
+    pixels, info = _read(pair, None)
+    sample = _sample(pixels, info, pair)
+    if sample.holes is not None:
+        pixels, _ = sample.holes.patch(pixels, [0] * (pixels.ndim - 1))
+    check_finite(pixels, str(pair.image))
+    return pixels, info, sample
 
 
 def _read(pair: Pair, window: Window | None) -> tuple[NDArray[Any], ImageInfo]:
     with closing(open_image(pair.image, ReadOptions(axes=pair.image_axes))) as source:
         return source.read(pair.image_plane or 0, _window(window, source.info)), source.info
+
+
+def _sample(pixels: NDArray[Any], info: ImageInfo, pair: Pair) -> Sample:
+    source = ArraySource(pixels, "CYX", str(pair.image))
+    source.info = replace(source.info, nodata=info.nodata)
+    return take_sample(source, 0)
 
 
 def read_labels(

@@ -77,7 +77,6 @@ def pair_names(
     images: Sequence[Path],
     masks: Sequence[Path],
     names_of_image: Callable[[Path], list[str]] = image_names,
-    names_of_mask: Callable[[Path], list[str]] = mask_names,
 ) -> tuple[Pairs, list[Path], list[Path]]:
     """Pair images and masks by their names: equal names first, then without the words of masks, then of images.
 
@@ -85,7 +84,6 @@ def pair_names(
         images: Files of images.
         masks: Files of masks.
         names_of_image: The names that an image may have, the likeliest first.
-        names_of_mask: The names that the image of a mask may have, the likeliest first.
 
     Returns:
         The pairs in the order of the images, the images without a mask, and the masks without an image.
@@ -96,13 +94,13 @@ def pair_names(
     free_images, free_masks = dict.fromkeys(images), dict.fromkeys(masks)
     found: dict[Path, Path] = {}
     for of_image, of_mask in sorted(product(range(MOST_NAMES), repeat=2), key=sum):
-        by_name = _by_name(free_masks, names_of_mask, of_mask)
+        by_name = _by_name(free_masks, mask_names, of_mask)
         for name, image in _by_name(free_images, names_of_image, of_image).items():
             mask = by_name.get(name)
             if mask is not None and mask in free_masks:
                 found[image] = mask
                 del free_images[image], free_masks[mask]
-    _check_twice(found, free_masks, names_of_mask)
+    _check_twice(found, free_masks, mask_names)
     _check_twice({mask: image for image, mask in found.items()}, free_images, names_of_image)
     pairs = [(image_stem(image), image, found[image]) for image in images if image in found]
     return pairs, [*free_images], [*free_masks]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -26,13 +26,49 @@ def to_objects(labels: NDArray[Any]) -> NDArray[np.uint16]:
     if labels.dtype == np.int32:
         values, numbers = np.unique(np.maximum(labels, 0), return_inverse=True)
         numbers = numbers.reshape(labels.shape) + (values[0] > 0)
-    objects: NDArray[np.uint16] = numbers.astype(np.uint16)
+    objects: NDArray[np.uint16] = numbers.astype(np.uint16, copy=False)
     return objects
 
 
-def find_parts(labels: NDArray[Any]) -> tuple[int, NDArray[np.int32]]:
-    """Count and number the parts of the foreground (h, w), from 1; diagonal neighbours are connected too."""
-    count, parts = cv2.connectedComponents((labels > 0).astype(np.uint8), connectivity=8)
+def number_objects(labels: NDArray[Any], *, numbered: bool) -> NDArray[Any]:
+    """Return the number of the object of each pixel (h, w), from 1; 0 for background.
+
+    Args:
+        labels: (h, w).
+        numbered: Whether the labels number the objects; if not, each part of the foreground is one.
+
+    Returns:
+        uint16 for labels that number the objects, see `to_objects`, else int32.
+    """
+    return to_objects(labels) if numbered else find_parts(labels)[1]
+
+
+def number_apart(labels: NDArray[Any], classes: int) -> NDArray[np.int32]:
+    """Number what lies apart in a mask (h, w) from 1, with 0 for the background.
+
+    Labels that differ are objects of foreground and background. Where there is one foreground value only, or where
+    values are classes, objects are what is connected: neighbours along a row or column.
+
+    Args:
+        labels: (h, w) whole numbers.
+        classes: Number of mask values.
+    """
+    values, numbers = np.unique(np.maximum(labels, 0), return_inverse=True)
+    objects: NDArray[np.int32] = numbers.reshape(labels.shape).astype(np.int32) + (1 if values[0] > 0 else 0)
+    foreground = values[values > 0]
+    if classes == 2 and len(foreground) > 1:
+        return objects
+    connected = np.zeros(labels.shape, np.int32)
+    for value in foreground:
+        count = int(connected.max())
+        parts = find_parts(labels == value, connectivity=4)[1]
+        connected = np.where(parts > 0, parts + count, connected)
+    return connected
+
+
+def find_parts(labels: NDArray[Any], connectivity: Literal[4, 8] = 8) -> tuple[int, NDArray[np.int32]]:
+    """Count and number the parts of the foreground (h, w), from 1; diagonal neighbours are connected too, unless 4."""
+    count, parts = cv2.connectedComponents((labels > 0).astype(np.uint8), connectivity=connectivity)
     return count - 1, parts.astype(np.int32, copy=False)
 
 
@@ -72,7 +108,7 @@ def describe_plain(numbered: Mapping[str, bool | None]) -> str:
 
 def measure_objects(labels: NDArray[Any]) -> NDArray[np.int64]:
     """Return the pixels of each object of a mask (h, w): of each number, or of each part if they are not numbered."""
-    objects = to_objects(labels) if numbers_objects(labels) else find_parts(labels)[1]
+    objects = number_objects(labels, numbered=numbers_objects(labels) is True)
     sizes: NDArray[np.int64] = np.bincount(objects.ravel())[1:]
     return sizes[sizes > 0]
 

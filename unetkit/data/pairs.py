@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import re
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from unetkit.data.names import KNOWN, Pairs, pair_names, split_folder
-from unetkit.foundation.errors import DataError, ImageError
+from unetkit.data.folders import check_paired, find_unmasked_files, pair_in_folders
+from unetkit.data.listing import count_of, read_pair_list, some_of
+from unetkit.foundation.errors import DataError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
 from unetkit.io.base.read_options import ReadOptions
-from unetkit.io.files import find_images, image_stem, open_image
+from unetkit.io.files import image_stem, open_image
 from unetkit.io.formats import is_folder
 from unetkit.io.masks.meaning import read_mask_info
 
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "raw")
-MASK_FOLDERS = (
-    *("masks", "mask", "labels", "label", "labelstr", "annotations", "segmentations", "gt", "groundtruth"),
-    "ground_truth",
-)
-"""Names (lower case) of the folders of images and masks in a folder that has both."""
-
 Unpaired = Literal["stop", "skip"]
 """What to do with images without a mask and masks without an image: an error, or leave them out."""
-
-CSV_WAY = "list the pairs in a CSV with the columns image and mask, and give that"
-
-LAYOUT = "Put the images in {0}/images and their masks, with the same names, in {0}/masks"
 
 
 @dataclass(frozen=True)
@@ -81,11 +67,11 @@ def find_pairs(
         check_exists(masks)
     _check_stack(images, pages)
     if is_folder(images):
-        files, without_mask, without_image = _pair_folders(images, masks)
+        files, without_mask, without_image = pair_in_folders(images, masks)
         if unpaired == "stop" or not files:
-            _check_paired(without_mask, without_image, images, masks)
+            check_paired(without_mask, without_image, images, masks)
     elif images.suffix.lower() == ".csv":
-        files = _read_list(images)
+        files = read_pair_list(images)
     elif masks is None or is_folder(masks):
         raise DataError(f"{images} is one file, but its mask is not given.", "Give the file of its masks (data.masks).")
     else:
@@ -101,7 +87,7 @@ def find_pairs(
         sizes += [problem] if problem else []
     if sizes:
         raise DataError(
-            f"{_count(sizes, 'mask differs', 'masks differ')} in size from the image: {_some(sizes)}.",
+            f"{count_of(sizes, 'mask differs', 'masks differ')} in size from the image: {some_of(sizes)}.",
             "Give masks of the same height and width as their images.",
         )
     return pairs if pages is None else [pairs[page] for page in parse_pages(pages, len(pairs), images)]
@@ -123,9 +109,7 @@ def find_unmasked(images: Path, pages: str | None = None) -> list[Pair]:
     """
     check_exists(images)
     _check_stack(images, pages)
-    files = [images]
-    if is_folder(images):
-        files, _ = split_folder(find_images(_subfolder(images, IMAGE_FOLDERS) or images))
+    files = find_unmasked_files(images) if is_folder(images) else [images]
     planes: list[Pair] = []
     for path in files:
         name, count = image_stem(path), _read_info(path).planes
@@ -171,115 +155,6 @@ def _check_stack(images: Path, pages: str | None) -> None:
             f"pages: {pages} was given, but {images} is not a stack.",
             "Leave pages out, or give one multi-page TIFF and its stack of masks.",
         )
-
-
-def find_unpaired(images: Path, masks: Path | None = None) -> list[Path]:
-    """Return the images of folders without a mask, and the masks without an image."""
-    if not is_folder(images):
-        return []
-    _, without_mask, without_image = _pair_folders(images, masks)
-    return [*without_mask, *without_image]
-
-
-def _pair_folders(images: Path, masks: Path | None) -> tuple[Pairs, list[Path], list[Path]]:
-    """Return the pairs of folders, the images without a mask, and the masks without an image."""
-    image_folder, mask_folder = _folders(images, masks)
-    if image_folder.samefile(mask_folder):
-        image_files, mask_files = split_folder(find_images(image_folder))
-        return pair_names(image_files, mask_files)
-    return pair_names(find_images(image_folder), find_images(mask_folder))
-
-
-def _folders(images: Path, masks: Path | None) -> tuple[Path, Path]:
-    """Return the folder of the images and the one of the masks, which may be the same."""
-    of_images, of_masks = (_subfolder(images, names) for names in (IMAGE_FOLDERS, MASK_FOLDERS))
-    if masks is not None:
-        if not is_folder(masks):
-            raise DataError(f"{images} is a folder, but {masks} is a file.", "Give the folder of the masks.")
-        return (images if of_images is None or masks.samefile(images) else of_images), masks
-    if of_images is not None and of_masks is not None:
-        return of_images, of_masks
-    if of_images is None and of_masks is None and _holds_both(images):
-        return images, images
-    missing = [name for name, found in (("images", of_images), ("masks", of_masks)) if found is None]
-    raise DataError(
-        f"{images} has no folder {' and no folder '.join(missing)}.",
-        f"{LAYOUT.format(images)}, or give the folder of the masks (data.masks).",
-    )
-
-
-def _subfolder(folder: Path, names: Sequence[str]) -> Path | None:
-    """Return the folder in a folder that has the first of some names, upper or lower case."""
-    found = {path.name.lower(): path for path in folder.iterdir() if is_folder(path)}
-    return next((found[name] for name in names if name in found), None)
-
-
-def _holds_both(folder: Path) -> bool:
-    """Whether a folder holds images and masks side by side, as their names say."""
-    try:
-        return bool(split_folder(find_images(folder))[1])
-    except ImageError:  # it has no images at all
-        return False
-
-
-def _check_paired(
-    without_mask: Sequence[Path], without_image: Sequence[Path], images: Path, masks: Path | None
-) -> None:
-    """Raise a DataError if images or masks are left."""
-    image_folder, mask_folder = _folders(images, masks)
-    skip = "leave them out (--data.unpaired skip; --unpaired skip in `plan`)"
-    if without_mask:
-        names = [path.name for path in without_mask]
-        left = f" Masks without an image: {_some([path.name for path in without_image])}." if without_image else ""
-        raise DataError(
-            f"{_count(names, 'image has', 'images have')} no mask in {mask_folder}: {_some(names)}.{left}",
-            _channel_remedy(without_mask) or f"Add masks with the same names or {KNOWN}; or {CSV_WAY}; or {skip}.",
-        )
-    if without_image:
-        names = [path.name for path in without_image]
-        raise DataError(
-            f"{_count(names, 'mask has', 'masks have')} no image in {image_folder}: {_some(names)}.",
-            f"Add images with the same names; or {CSV_WAY}; or {skip}.",
-        )
-
-
-def _channel_remedy(images: Sequence[Path]) -> str:
-    """Return what to do about images that are further channels, as nnU-Net numbers them; empty if they are none."""
-    if all(re.search(r"_000[1-9]$", image_stem(path)) for path in images):
-        return (
-            "They look like further channels of nnU-Net: put the channels of an image into one file (C, height, width)."
-        )
-    return ""
-
-
-def _read_list(path: Path) -> list[tuple[str, Path, Path]]:
-    """Read a CSV of pairs; names are the stems, with the line's number where a stem comes twice."""
-    remedy = "Begin it with the line 'image,mask', then one pair of paths, relative to the CSV, on each line."
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            header = list(reader.fieldnames or ())
-            if not {"image", "mask"} <= set(header):
-                raise DataError(f"{path} has the columns {', '.join(header) or 'none'}, not image and mask.", remedy)
-            rows = [(reader.line_num, row["image"] or "", row["mask"] or "") for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a CSV ({error}).", remedy) from error
-    if not rows:
-        raise DataError(f"{path} lists no pairs.", remedy)
-    files = [(line, path.parent / image.strip(), path.parent / mask.strip()) for line, image, mask in rows]
-    missing = [f"{file} (line {line})" for line, *both in files for file in both if not file.is_file()]
-    if missing:
-        raise DataError(
-            f"{_count(missing, 'file', 'files')} listed in {path} {'is' if len(missing) == 1 else 'are'} missing: "
-            f"{_some(missing)}.",
-            "Correct the paths; they are relative to the CSV.",
-        )
-    stems = [image_stem(image) for _, image, _ in files]
-    count = Counter(stems)
-    return [
-        (stem if count[stem] == 1 else f"{stem} (line {line})", image, mask)
-        for stem, (line, image, mask) in zip(stems, files, strict=True)
-    ]
 
 
 def _match_planes(name: str, image: Path, mask: Path) -> tuple[list[Pair], str]:
@@ -329,13 +204,3 @@ def _read_info(path: Path, axes: str | None = None) -> ImageInfo:
 
 def _planes(info: ImageInfo) -> str:
     return f"{info.planes} planes (axes {info.axes})" if info.planes > 1 else "one plane"
-
-
-def _count(items: Sequence[str], one: str, many: str) -> str:
-    return f"{len(items)} {one if len(items) == 1 else many}"
-
-
-def _some(items: Sequence[str], most: int = 3) -> str:
-    """List the first few items, and say how many more there are."""
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more

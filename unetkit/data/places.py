@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from unetkit.data.pairs import Pair, Unpaired, find_pairs, find_unpaired
+from unetkit.data.folders import find_unpaired
+from unetkit.data.pairs import Pair, Unpaired, find_pairs
 
 
 @dataclass(frozen=True)

@@ -101,10 +101,15 @@ def fold_uses(pairs: Sequence[Pair], digests: Sequence[str], folds: int, seed: i
     return uses
 
 
-def check_folds(folds: int | None, fold: int | str | None, val: float | str, val_pages: str | None) -> None:
-    """Raise a ConfigError unless the settings of validation, named as in `SegmentationData`, go together."""
+def check_validation(val: float | str) -> None:
+    """Raise a ConfigError if the share of the images to validate on is not possible."""
     if not isinstance(val, str) and not 0 <= val < 1:
         raise ConfigError(f"data.val: {val:g} is not possible.", "Use a fraction below 1, 0 for none, or a folder.")
+
+
+def check_folds(folds: int | None, fold: int | str | None, val: float | str, val_pages: str | None) -> None:
+    """Raise a ConfigError unless the settings of validation, named as in `SegmentationData`, go together."""
+    check_validation(val)
     if folds is None:
         if fold is not None:
             raise ConfigError(f"data.fold: {fold} has no meaning without folds.", "Give their number too (data.folds).")

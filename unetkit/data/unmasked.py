@@ -8,17 +8,25 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from unetkit.data.datamodule import SegmentationData
-from unetkit.data.dataset import CropDataset, Item, divide
-from unetkit.data.pairs import Pair, find_unmasked
-from unetkit.data.split import check_apart, split_fraction
-from unetkit.data.store import Record
-from unetkit.data.transforms import PRESETS
-from unetkit.models.spec import Normalization
+from unetkit.data.base import TrainingData
+from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, Item, divide
+from unetkit.data.kept import TRAIN, VAL, Use
+from unetkit.data.pairs import find_unmasked
+from unetkit.data.pool import Found, ImagePool, measure_image
+from unetkit.data.sampling import Sampling, count_crops, plan_visits
+from unetkit.data.split import check_apart, check_validation, split_fraction
+from unetkit.data.store import ImageStore
+from unetkit.data.targets import NoTargets
+from unetkit.data.transforms import PRESETS, Augmentation
+from unetkit.inference.tiling.grid import check_multiple
+from unetkit.models.spec import Normalization, TrainingImages
+
+SAMPLING: Sampling = "balanced"
+"""How often each image is shown, by its size."""
 
 
-class ImageData(SegmentationData):
-    """Images for `unetkit pretrain`: what `SegmentationData` makes of images, where there are no masks.
+class ImageData(TrainingData):
+    """Images for `unetkit pretrain`, which takes no masks.
 
     Args:
         images: A folder of images, a multi-page TIFF, or an image. Of a folder with `images` and `masks` in it the
@@ -51,25 +59,74 @@ class ImageData(SegmentationData):
         cache_gb: float = 2.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(
-            train=images,
-            pages=pages,
-            val=val,
-            crop=crop,
-            batch_size=batch_size,
-            crops_per_epoch=crops_per_epoch,
-            foreground_share=0,
-            augment=augment,
-            augment_options=augment_options,
-            normalization=normalization,
-            workers=workers,
-            cache_gb=cache_gb,
-            seed=seed,
-        )
+        super().__init__(crop, batch_size, augment, augment_options, normalization, workers, seed)
+        self.images = images
+        self.pages = pages
+        self.val = val
+        self.crops_per_epoch = crops_per_epoch
+        self.cache_gb = cache_gb
+        self._pool: ImagePool | None = None
+        self.check_least(crops_per_epoch=1, cache_gb=0)
+        check_validation(self.val)
 
-    def val_dataloader(self) -> DataLoader[Item] | list[Any]:  # type: ignore[override]  # crops, not whole images
+    @property
+    def pool(self) -> ImagePool:
+        """The images; they are read if they have not been."""
+        self.setup("fit")
+        assert self._pool is not None
+        return self._pool
+
+    def setup(self, stage: str = "fit") -> None:
+        """Find, read and measure all images, once.
+
+        Args:
+            stage: "fit", "validate", "test" or "predict", which all take the same images.
+
+        Raises:
+            DataError: The images cannot be trained on.
+            ImageError: A file that cannot be read.
+        """
+        if self._pool is not None or stage not in ("fit", "validate", "test", "predict"):
+            return
+        found = self._find()
+        store = ImageStore(round(self.cache_gb * 2**30))
+        records = store.visit(found.all, lambda decoded: measure_image(decoded, self.normalization))
+        uses = [TRAIN] * len(found.train) + [VAL] * len(found.val)
+        seen = [Use(record.pair.name, record.digest, use) for record, use in zip(records, uses, strict=True)]
+        held = [use == VAL for use in self._divide("images", seen, named=found.named)]
+        pool = ImagePool.divided(store, records, held, self.normalization)
+        self.channel_names, self.pixel_size_um = pool.channel_names, pool.pixel_size_um
+        self._take(pool)
+
+    def _take(self, pool: ImagePool) -> None:
+        """Keep what was read."""
+        self._pool = pool
+        self.channels, self.normalization = pool.channels, pool.normalization
+
+    def prepare_for(self, channels: int, stride: int) -> None:
+        """Fit the data to a model, after `setup` and before the loaders are made.
+
+        Args:
+            channels: Channels that the model takes.
+            stride: Number of pixels that crops have to be a multiple of.
+
+        Raises:
+            ConfigError: The crop is not a multiple of the stride.
+            DataError: The images have other channels.
+        """
+        check_multiple("crop", self.crop, stride)
+        self.pool.check_channels(channels)
+        self._take(self.pool.with_channels(channels))
+
+    def train_dataloader(self) -> CropLoader:
+        """Return the loader of crops; each item is an `Item`, collated along a new first axis."""
+        crops = self._crops(self.pool.train, self._crops_per_epoch(), self.augmentation)
+        sampler = CropSampler(len(crops), *self._processes())
+        return CropLoader(crops, batch_size=self.batch_size, sampler=sampler, **self._loading(self.workers))
+
+    def val_dataloader(self) -> DataLoader[Item] | list[Any]:
         """Return the loader of one crop of each validation image, always the same; [] without validation."""
-        if not self._val_indices:
+        if not self.pool.val:
             return []
         crops = self.val_crops()
         keys = [(0, index) for index in range(len(crops))]
@@ -77,16 +134,67 @@ class ImageData(SegmentationData):
 
     def val_crops(self) -> CropDataset:
         """Return a crop of each validation image, or of those to train on where none are set aside."""
-        indices = self._val_indices or self._train_indices
+        indices = self.pool.to_look_at
         return self._crops(indices, len(indices), PRESETS["none"])
 
-    def _check_masks(self, train: Sequence[Record]) -> None:
-        """There are none."""
+    def example_image(self) -> Path:
+        """Return an image to try a model on: one to validate on if there are any."""
+        return self.pool.records[self.pool.to_look_at[0]].pair.image
 
-    def _find(self) -> tuple[list[Pair], list[Pair]]:
-        images = find_unmasked(Path(self.train), self.pages)
+    def describe_images(self) -> TrainingImages:
+        """Say what the pixels of the images to train on are like."""
+        return self.pool.describe_images()
+
+    def val_digests(self) -> set[str]:
+        """Return the hashes of the images to validate on."""
+        return {self.pool.records[index].digest for index in self.pool.val}
+
+    def describe(self) -> dict[str, Any]:
+        """Summarise the data as plain values that go to JSON: counts, kinds, settings."""
+        pool = self.pool
+        return {
+            "train": Path(self.images).name,  # not where it lies: models are passed on
+            "train_images": len(pool.train),
+            "val_images": [pool.records[index].pair.name for index in pool.val],
+            **pool.describe(),
+            "crop": self.crop,
+            "batch_size": self.batch_size,
+            "crops_per_epoch": self._crops_per_epoch(),
+            "sampling": SAMPLING,
+            "foreground_share": 0,
+            "augment": self.augment,
+            "seed": self.seed,
+        }
+
+    def covering(self) -> float:
+        """Return how many crops cover the images to train on once."""
+        return self.pool.covering(self.crop)
+
+    def _crops(self, indices: Sequence[int], count: int, augmentation: Augmentation) -> CropDataset:
+        """Return `count` crops an epoch of some of the images."""
+        pool = self.pool
+        return CropDataset(
+            pool,
+            NoTargets(pool),
+            plan_visits(indices, pool.sizes(indices), self.crop, SAMPLING),
+            crop=self.crop,
+            crops_per_epoch=count,
+            augmentation=augmentation,
+            foreground_share=0,
+            seed=self.seed,
+        )
+
+    def _crops_per_epoch(self) -> int:
+        if self.crops_per_epoch is not None:
+            return self.crops_per_epoch
+        sizes = self.pool.sizes(self.pool.train)
+        return count_crops(sizes, self.crop, self.batch_size * self._processes()[1])
+
+    def _find(self) -> Found:
+        """Find the images to train on and those to validate on."""
+        images = find_unmasked(Path(self.images), self.pages)
         if not isinstance(self.val, str):
-            return split_fraction(images, self.val, self.seed)
+            return Found(*split_fraction(images, self.val, self.seed))
         val = find_unmasked(Path(self.val))
         check_apart(images, val)
-        return images, val
+        return Found(images, val, named=True)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from unetkit.data.loading import Window
-from unetkit.data.store import ImageStore
+from unetkit.data.masks import Masks
+from unetkit.data.objects import number_apart
 from unetkit.foundation.errors import ConfigError
 from unetkit.foundation.threads import map_in_threads
 
@@ -48,8 +49,8 @@ class WeightMaps:
     store keeps in memory are computed once, with 2 bytes for each pixel; those of the others for each window anew.
 
     Args:
-        store: The images.
-        indices: Those of them to train on.
+        masks: The masks of all images.
+        indices: The images to train on.
         classes: Number of mask values; for 2, every label above zero is foreground.
         border: How much gaps count.
 
@@ -57,8 +58,8 @@ class WeightMaps:
         class_weights: (classes,) float32: w_c of each class; 0 for one that is nowhere.
     """
 
-    def __init__(self, store: ImageStore, indices: Sequence[int], classes: int, border: BorderWeight) -> None:
-        self._store = store
+    def __init__(self, masks: Masks, indices: Sequence[int], classes: int, border: BorderWeight) -> None:
+        self._masks = masks
         self._classes = classes
         self._border = border
         measured = map_in_threads(self._measure, indices)
@@ -79,22 +80,21 @@ class WeightMaps:
         if index in self._kept:
             border = self._kept[index][window].astype(np.float32)
         else:
-            reach, record = ceil(REACH * self._border.sigma), self._store.records[index]
-            sizes = (record.height, record.width)
+            reach, sizes = ceil(REACH * self._border.sigma), self._masks.records[index].size
             seen = tuple(_grow(part, reach, size) for part, size in zip(window, sizes, strict=True))
-            labels = self._store.read(index, (seen[0], seen[1]))[1]
+            labels = self._masks.read(index, (seen[0], seen[1]))
             inner = tuple(slice(w.start - s.start, w.stop - s.start) for w, s in zip(window, seen, strict=True))
-            border = weigh_borders(number_objects(labels, self._classes), self._border)[inner]
+            border = weigh_borders(number_apart(labels, self._classes), self._border)[inner]
         weights: NDArray[np.float32] = self.class_weights[classes] + border
         return weights
 
     def _measure(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.float16] | None]:
         """Count the pixels of each class of an image, and compute its borders if it is kept."""
-        labels = self._store.read(index)[1]
+        labels = self._masks.read(index)
         counts = np.bincount(np.clip(labels, 0, self._classes - 1).ravel(), minlength=self._classes)
-        if not self._store.keeps(index):
+        if not self._masks.keeps(index):
             return counts, None
-        return counts, weigh_borders(number_objects(labels, self._classes), self._border).astype(np.float16)
+        return counts, weigh_borders(number_apart(labels, self._classes), self._border).astype(np.float16)
 
 
 def check_border_weight(border: BorderWeight, *, weighted: bool) -> None:
@@ -104,29 +104,6 @@ def check_border_weight(border: BorderWeight, *, weighted: bool) -> None:
             "data.border_weight has no meaning for a loss in which all pixels count alike.",
             "Use model.loss: weighted_bce, or leave border_weight out.",
         )
-
-
-def number_objects(labels: NDArray[Any], classes: int) -> NDArray[np.int32]:
-    """Number the objects of a mask from 1, with 0 for the background.
-
-    Labels that differ are objects of foreground and background. Where there is one foreground value only, or where
-    values are classes, objects are what is connected: neighbours along a row or column.
-
-    Args:
-        labels: (h, w) whole numbers.
-        classes: Number of mask values.
-    """
-    values, numbers = np.unique(np.maximum(labels, 0), return_inverse=True)
-    objects: NDArray[np.int32] = numbers.reshape(labels.shape).astype(np.int32) + (1 if values[0] > 0 else 0)
-    foreground = values[values > 0]
-    if classes == 2 and len(foreground) > 1:
-        return objects
-    connected = np.zeros(labels.shape, np.int32)
-    for value in foreground:
-        count = int(connected.max())
-        parts = cv2.connectedComponents((labels == value).astype(np.uint8), connectivity=4)[1]
-        connected = np.where(parts > 0, parts + count, connected)
-    return connected
 
 
 def weigh_borders(objects: NDArray[np.int32], border: BorderWeight) -> NDArray[np.float32]:

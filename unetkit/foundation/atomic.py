@@ -187,8 +187,13 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
     )
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, what: str = "The folder", remedy: str = "Choose a folder that you may write to.") -> None:
     """Make a folder for outputs, unless it is there.
+
+    Args:
+        folder: The folder.
+        what: What it is called in an error.
+        remedy: What to do where it cannot be made.
 
     Raises:
         OutputError: It cannot be made.
@@ -196,9 +201,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made ({error.strerror}).", "Choose a folder that you may write to."
-        ) from error
+        raise OutputError(f"{what} {folder} cannot be made ({error.strerror}).", remedy) from error
 
 
 def check_target(path: Path, overwrite: bool) -> None:

@@ -67,7 +67,7 @@ SCALE = (1.15, 1.6)
 MIXED = 0.1
 """Objects are both bright and dark if at least this share of the images differs from the others."""
 
-FULL = 0.5
+FULL_FOREGROUND = 0.5
 """From this share of foreground on, in nearly all images, the mean of an image is a fair zero."""
 
 TOUCHING = 0.01
@@ -262,7 +262,7 @@ def choose_augment_options(facts: Facts, augment: str, brighter: float) -> Choic
 
 def choose_normalization(facts: Facts) -> Choice:
     """Choose values of an image that do not hang on how many objects it shows."""
-    if facts.foreground_range[0] >= FULL:
+    if facts.foreground_range[0] >= FULL_FOREGROUND:
         return Choice("data.normalization.method", "mean_std", "objects fill every image, so its mean is a fair zero")
     return Choice("data.normalization.method", "percentile", "the mean would hang on how many objects an image shows")
 
@@ -284,6 +284,11 @@ def choose_background(facts: Facts, method: str, given: Mapping[str, Any]) -> Ch
 def is_mixed(brighter: float) -> bool:
     """Return whether objects are bright in some images and dark in others, from the share in which they are bright."""
     return MIXED <= brighter <= 1 - MIXED
+
+
+def most_cache(machine: Machine) -> float:
+    """Return the most room that decoded images get, in GiB."""
+    return max(USUAL_CACHE_GB, machine.memory / 2 / 2**30)
 
 
 def choose_cache(facts: Facts, machine: Machine) -> Choice | None:

@@ -1,4 +1,4 @@
-"""What is measured on each image and its mask: everything that settings and warnings rest on, in one read."""
+"""What is measured on each image and its mask: everything that settings and warnings rest on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skimage.measure import label
 from skimage.morphology import skeletonize
 
-from unetkit.data.loading import hash_pixels, read_labels, read_pixels
+from unetkit.data.loading import Decoded, hash_pixels
 from unetkit.data.pairs import Pair
 from unetkit.io.masks.meaning import PLAIN_NUMBERS, Meaning
 from unetkit.models.spec import Normalization
@@ -87,28 +87,22 @@ class Look:
         return self.pair.image.name if self.pair.image_plane is None else self.pair.name
 
 
-def look_at(pair: Pair, *, compare: bool = True) -> Look:
-    """Read an image and its mask, and measure them.
+def look_at(decoded: Decoded, *, compare: bool = True) -> Look:
+    """Measure an image and its mask.
 
     Args:
-        pair: Where they are.
+        decoded: The two.
         compare: Whether the mask's outlines are compared with the image's edges, which takes most of the time.
-
-    Raises:
-        ImageError: A file that cannot be read, or NaN or infinite pixels.
-        DataError: A mask that is not one plane of labels.
     """
-    pixels, info = read_pixels(pair)
-    found, meaning = read_labels(pair)
-    labels = np.zeros(pixels.shape[1:], np.uint8) if found is None else found
+    pixels, labels = decoded.pixels, decoded.labels_or_background
     inside = labels > 0
     values = np.unique(labels[inside])
     pieces = np.asarray(label(labels, background=0, connectivity=2))  # type: ignore[no-untyped-call]
     areas = np.bincount(pieces.ravel())[1:]
     share = float(inside.mean())
     return Look(
-        pair=pair,
-        dtype=str(info.dtype),
+        pair=decoded.pair,
+        dtype=str(decoded.info.dtype),
         channels=pixels.shape[0],
         height=labels.shape[0],
         width=labels.shape[1],
@@ -128,7 +122,7 @@ def look_at(pair: Pair, *, compare: bool = True) -> Look:
         digest=hash_pixels(pixels),
         thumbnail=_thumbnail(pixels),
         agreement=measure_agreement(pixels, labels) if compare else None,
-        meaning=meaning,
+        meaning=decoded.meaning,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from unetkit.data.objects import may_be_one_object
 from unetkit.data.pairs import Pair
-from unetkit.foundation.threads import map_in_threads
+from unetkit.data.store import ImageStore
 from unetkit.io.masks.meaning import CUT
 from unetkit.planning.look import Look, look_at
 
@@ -74,10 +74,19 @@ class Facts:
     width: float
 
 
-def look_at_all(pairs: Sequence[Pair]) -> list[Look]:
-    """Look at each pair, several at a time; of many, only some masks are compared with their images."""
-    step = max(1, len(pairs) // COMPARED)
-    return map_in_threads(lambda job: look_at(job[1], compare=job[0] % step == 0), enumerate(pairs))
+def look_at_all(pairs: Sequence[Pair], store: ImageStore | None = None) -> list[Look]:
+    """Look at each pair, several at a time; of many, only some masks are compared with their images.
+
+    Args:
+        pairs: Where images and masks are.
+        store: Keeps them decoded, as far as it has room; by default none is kept.
+
+    Raises:
+        ImageError: A file that cannot be read, or NaN or infinite pixels.
+        DataError: A mask that is not one plane of labels.
+    """
+    compared = set(pairs[:: max(1, len(pairs) // COMPARED)])
+    return (store or ImageStore()).visit(pairs, lambda decoded: look_at(decoded, compare=decoded.pair in compared))
 
 
 def measure(looks: Sequence[Look]) -> Facts:
@@ -123,13 +132,13 @@ def label_kind(looks: Sequence[Look]) -> Kind:
     marked = [look for look in looks if look.values and look.meaning.kind not in CUT]
     plain = [look for look in looks if look.values and not numbers_pieces(look)]
     several = [look for look in marked if len(look.values) > 1]
-    if len(several) >= len(plain) and _numbered(several):
+    if len(several) >= len(plain) and are_numbers(several):
         marked = [look for look in marked if numbers_pieces(look)]
     values = {value for look in marked for value in look.values}
-    if len(values - {IGNORED}) < 2 or (not is_class_range(values) and not _numbered(marked)):
+    if len(values - {IGNORED}) < 2 or (not is_class_range(values) and not are_numbers(marked)):
         return "binary"
     same = len({look.values for look in marked}) == 1 and len(marked) > 2
-    if _numbered(marked) and not (same and is_class_range(values)):
+    if are_numbers(marked) and not (same and is_class_range(values)):
         return "instances"
     return "classes"
 
@@ -144,6 +153,7 @@ def is_class_range(values: set[int]) -> bool:
     return len(values) > 1 and max(values) <= MOST_CLASSES
 
 
-def _numbered(marked: Sequence[Look]) -> bool:
-    pieces, labels = sum(look.pieces for look in marked), sum(len(look.values) for look in marked)
+def are_numbers(looks: Sequence[Look]) -> bool:
+    """Whether the values of masks are numbers of objects rather than classes: about one piece each."""
+    pieces, labels = sum(look.pieces for look in looks), sum(len(look.values) for look in looks)
     return pieces <= PIECES_OF_OBJECT * labels

@@ -12,9 +12,10 @@ from typing import Any
 from unetkit.data.pairs import Pair
 from unetkit.data.places import Places, name_of
 from unetkit.data.split import split_fraction
+from unetkit.data.store import ImageStore
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.weights import trained_on
-from unetkit.planning.choose import choose
+from unetkit.planning.choose import choose, most_cache
 from unetkit.planning.machine import find_machine
 from unetkit.planning.measure import Facts, look_at_all, measure
 from unetkit.planning.planned import PLACES, Planned
@@ -30,7 +31,7 @@ FEW_IMAGES = 100
 """Up to so many images, training may not be needed; more of them can teach what the built-in model does not know."""
 
 
-class Plan(Planned):
+class TrainingPlan(Planned):
     """A training run that is not started yet: its settings, each with its reason, and what may spoil it.
 
     Example:
@@ -69,7 +70,7 @@ def plan(
     val_pages: str | None = None,
     minutes: float | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> Plan:
+) -> TrainingPlan:
     """Look at images and masks, and choose settings for `unetkit fit` that suit them and this machine.
 
     Args:
@@ -83,7 +84,7 @@ def plan(
         settings: Further settings that are fixed, by key, for example {"model.encoder": "resnet34"}.
 
     Returns:
-        The settings with their reasons, and warnings; `Plan.write` writes them as a configuration.
+        The settings with their reasons, and warnings; `TrainingPlan.write` writes them as a configuration.
 
     Raises:
         ConfigError: There is no time to train in.
@@ -104,7 +105,8 @@ def make_plan(
     minutes: float | None = None,
     began: float | None = None,
     clock: Callable[[], float] = monotonic,
-) -> Plan:
+    store: ImageStore | None = None,
+) -> TrainingPlan:
     """Plan a training run.
 
     Args:
@@ -112,6 +114,7 @@ def make_plan(
         minutes: How long the whole run may take; by default what suits the machine.
         began: When the run's time began, by the clock; by default it begins when the plan is done.
         clock: Returns the time in seconds.
+        store: Keeps the decoded images, as far as memory goes, for a run that follows; by default none is kept.
 
     Raises:
         ConfigError: There is no time to train in.
@@ -124,15 +127,17 @@ def make_plan(
     place: dict[str, Any] = {name: given.get(f"data.{name}") for name in PLACES}
     places = Places(**place)
     pairs, own = places.find(), places.find_validation()
+    machine = find_machine(str(given.get("trainer.accelerator", "auto")))  # while no images take its memory
+    if store is not None:
+        store.resize(round(given.get("data.cache_gb", most_cache(machine)) * 2**30))
     opened = clock()
-    looks = look_at_all([*pairs, *own])
+    looks = look_at_all([*pairs, *own], store)
     looking = clock() - opened
     facts = measure(looks[: len(pairs)])
-    machine = find_machine(str(given.get("trainer.accelerator", "auto")))
     tried: list[Trial] = []
 
     def try_once() -> Trial | None:
-        trial = try_builtin(looks[: len(pairs)], limit)
+        trial = try_builtin(looks[: len(pairs)], limit, store)
         tried.extend(() if trial is None else (trial,))
         return trial
 
@@ -140,7 +145,7 @@ def make_plan(
         return time_crop(network, facts.channels, crop, batch, machine, limit)
 
     def elapsed() -> float:
-        """Return the seconds before training: so far, and for reading the images again."""
+        """Return the seconds before training: so far, and for reading the images again, or measuring them anew."""
         return looking + (0.0 if began is None else clock() - began)
 
     choices = choose(facts, machine, given, try_once, time, minutes, elapsed)
@@ -154,7 +159,7 @@ def make_plan(
     found = find_concerns(looks, facts, chosen["data.crop"], held_out, seen)
     concerns = (*doubts, *_left_out(places), *found)
     instead = need_not_train(tried[0], facts, pairs, places) if tried else ""
-    return Plan(given, facts, machine, tuple(choices), concerns, minutes, instead)
+    return TrainingPlan(given, facts, machine, tuple(choices), concerns, minutes, instead)
 
 
 def _left_out(places: Places) -> list[Concern]:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.data.loading import read_pair
-from unetkit.data.objects import find_parts, numbers_objects, to_objects
+from unetkit.data.objects import find_parts, number_objects, numbers_objects
+from unetkit.data.store import ImageStore
 from unetkit.inference.array import predict_tiled
 from unetkit.io.base.contracts import match_channels
 from unetkit.models.segmenter import load_model
@@ -81,7 +81,12 @@ class Trial:
         return self.dice >= ENOUGH_DICE and (not numbered or self.f1 >= ENOUGH_F1)
 
 
-def try_builtin(looks: Sequence[Look], seconds: float = inf, clock: Callable[[], float] = monotonic) -> Trial | None:
+def try_builtin(
+    looks: Sequence[Look],
+    seconds: float = inf,
+    store: ImageStore | None = None,
+    clock: Callable[[], float] = monotonic,
+) -> Trial | None:
     """Segment the middles of some images with the built-in model; None if it takes images of other channels.
 
     Images that it was trained on are taken only where there are no others.
@@ -89,13 +94,14 @@ def try_builtin(looks: Sequence[Look], seconds: float = inf, clock: Callable[[],
     Args:
         looks: The images.
         seconds: Time after which no further image is tried.
+        store: Where the images may be decoded already.
         clock: Returns the time in seconds.
 
     Raises:
         ImageError: A file that cannot be read, or NaN or infinite pixels.
         DataError: A mask that is not one plane of labels.
     """
-    end = clock() + seconds
+    store, end = store or ImageStore(), clock() + seconds
     model = load_model(DEFAULT_MODEL)
     channels = model.spec.in_channels
     if any(look.channels not in {1, channels} for look in looks):
@@ -105,13 +111,13 @@ def try_builtin(looks: Sequence[Look], seconds: float = inf, clock: Callable[[],
     chosen = fresh or looks
     pixel_counts, object_counts, parts = [], [], np.zeros(2, np.int64)
     for look in chosen[:: -(-len(chosen) // TRIED)]:
-        pixels, labels, _ = read_pair(look.pair)  # whole: what holds no data is told by all of it
+        decoded = store.load(look.pair)  # whole: what holds no data is told by all of it
         middle = (_middle(look.height), _middle(look.width))
-        pixels, labels = pixels[:, *middle], labels[middle]
-        pixels = match_channels(pixels, channels, look.name)
+        labels = decoded.labels_or_background[middle]
+        pixels = match_channels(decoded.pixels[:, *middle], channels, look.name)
         pixel_counts.append(count_pixels(predict_tiled(pixels, model, axes="CYX") > 0, labels > 0))
         found = predict_tiled(pixels, model, axes="CYX", output="labels")
-        truth = to_objects(labels) if numbers_objects(labels) else find_parts(labels)[1]
+        truth = number_objects(labels, numbered=numbers_objects(labels) is True)
         object_counts.append(match_instances(found, truth))
         parts += count_several(find_parts(labels)[1], found)
         if clock() >= end:

@@ -12,7 +12,7 @@ from unetkit.io.masks.meaning import CUT
 from unetkit.planning.agreement import AS_IT_IS, Agreement
 from unetkit.planning.duplicates import find_copies
 from unetkit.planning.look import Look
-from unetkit.planning.measure import IGNORED, MOST_CLASSES, PIECES_OF_OBJECT, Facts, is_class_range, numbers_pieces
+from unetkit.planning.measure import IGNORED, MOST_CLASSES, Facts, are_numbers, is_class_range, numbers_pieces
 
 TELLING = 6.0
 """Agreement of a mask with its image, in some position, from which on the image has something to say."""
@@ -238,7 +238,7 @@ def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
             "Number the objects in these masks too if any of them touch.",
         )
         marked = [look for look in marked if numbers_pieces(look)]
-    elif facts.kind == "binary" and plain and 0 < len(numbering) < len(plain) and _are_numbers(numbering):
+    elif facts.kind == "binary" and plain and 0 < len(numbering) < len(plain) and are_numbers(numbering):
         yield Concern(
             "numbered",
             f"{_masks(len(numbering), 'numbers its', 'number their')} objects, but {len(plain)} others do not: all "
@@ -270,11 +270,6 @@ def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
                 (),
                 f"If they are {other}, set model.classes: {key}.",
             )
-
-
-def _are_numbers(looks: Sequence[Look]) -> bool:
-    """Whether the values of masks are numbers of objects rather than classes: about one piece each."""
-    return sum(look.pieces for look in looks) <= PIECES_OF_OBJECT * sum(len(look.values) for look in looks)
 
 
 def _odd_foreground(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:

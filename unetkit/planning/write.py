@@ -25,7 +25,7 @@ PLAIN_TEXT = r"[./~]*[A-Za-z][\w./-]*"
 NO_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 """... unless it is one of these words."""
 
-KINDS = {
+MASK_KINDS = {
     "binary": "one value for all foreground",
     "instances": "a number for each object",
     "classes": "a number for each class",
@@ -134,7 +134,7 @@ def _labels(facts: Facts) -> str:
             f"{facts.objects:,} objects, {middle:.0f} pixels wide (most of them from {small:.0f} to {large:.0f})"
             f"{touching}"
         )
-    return f"Masks: {KINDS[facts.kind]}; {objects}; {facts.foreground:.1%} of the pixels are foreground."
+    return f"Masks: {MASK_KINDS[facts.kind]}; {objects}; {facts.foreground:.1%} of the pixels are foreground."
 
 
 def _machine(machine: Machine) -> str:

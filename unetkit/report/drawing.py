@@ -16,8 +16,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from unetkit.foundation.atomic import partial_file
-from unetkit.foundation.errors import OutputError
+from unetkit.foundation.atomic import make_folder, partial_file
 from unetkit.foundation.names import printable
 
 Display = NDArray[np.uint8]
@@ -267,9 +266,6 @@ class Page:
         Raises:
             OutputError: The file cannot be written.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{path.parent} cannot be made: {error.strerror}.", "Choose another output.") from error
+        make_folder(path.parent, remedy="Choose another output.")
         with partial_file(path) as partial:
             self._figure.savefig(partial, format="png", dpi=DPI)

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from unetkit.data.names import KNOWN, any_names, mask_names, pair_names
+from unetkit.data.folders import pair_folders
+from unetkit.data.names import KNOWN, any_names
 from unetkit.foundation.errors import DataError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import ImageSource
-from unetkit.io.files import find_images, image_stem
+from unetkit.io.files import image_stem
 from unetkit.io.formats import is_folder
 from unetkit.io.masks.meaning import CUT, Meaning, decide_file, say_taken
 from unetkit.io.masks.rules import Above
@@ -129,8 +130,7 @@ def pair_masks(prediction: Path, truth: Path) -> list[tuple[Path, Path]]:
         raise DataError(f"{prediction} and {truth} are a folder and a file.", "Give two files or two folders.")
     if not is_folder(prediction):
         return [(prediction, truth)]
-    predictions, truths = (find_images(folder) for folder in (prediction, truth))
-    pairs, no_truth, no_prediction = pair_names(predictions, truths, any_names, mask_names)
+    pairs, no_truth, no_prediction = pair_folders(prediction, truth, any_names)
     _check_all(no_truth, f"Predictions in {prediction} have no true mask in {truth}")
     _check_all(no_prediction, f"True masks in {truth} have no prediction in {prediction}")
     return sorted(((predicted, true) for _, predicted, true in pairs), key=lambda pair: image_stem(pair[0]))

@@ -1,152 +1,109 @@
-"""`unetkit fit`: LightningCLI over one module and one data module."""
+"""The verbs that train: from a configuration, parsed once, over the plan to data, module and trainer."""
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from jsonargparse import Namespace
-from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningArgumentParser
-
-from unetkit.commandline.parsing import parse
-from unetkit.data.datamodule import SegmentationData
-from unetkit.data.places import name_of
-from unetkit.foundation.console import log
-from unetkit.foundation.errors import ConfigError
-from unetkit.planning.plan import make_plan
-from unetkit.planning.write import describe, settings_of
-from unetkit.scoring.table import IMAGE_SCORES, VALIDATED, validated_names
-from unetkit.training.budget import budget_of, spell_use
-from unetkit.training.callbacks import SCORES
-from unetkit.training.classification_run import ClassificationResult, fit_labels
-from unetkit.training.command import RunCLI
-from unetkit.training.cross_validation import CrossValidation, fold_folder
-from unetkit.training.fold_runs import FoldCLI, fit_folds
-from unetkit.training.keys import CONFIG_FILE, FIT, check_names_data, has_labels_alone
-from unetkit.training.module import SegmentationModule
-from unetkit.training.run import PICTURE_FILE, RunResult, quiet_lightning, say_best, say_how_to_go_on, train
+from unetkit.data.store import ImageStore
+from unetkit.training.classification.run import ClassificationRun
+from unetkit.training.pretraining.run import PretrainRun
+from unetkit.training.run.cross_validation import CrossValidation
+from unetkit.training.run.result import RunResult
+from unetkit.training.run.resumed import resumed
+from unetkit.training.run.start import start
+from unetkit.training.segmentation.planned import planned
+from unetkit.training.segmentation.run import SegmentationRun
+from unetkit.training.settings.config import RunConfig, from_values, is_plain
+from unetkit.training.settings.tasks import FIT, FIT_LABELS
 
 
-class FitCLI(RunCLI):
-    """The command line of `fit`."""
+def fit(
+    *,
+    config: str | Path | Sequence[str | Path] | None = None,
+    data: Mapping[str, Any] | None = None,
+    model: Mapping[str, Any] | None = None,
+    trainer: Mapping[str, Any] | None = None,
+    minutes: float | None = None,
+    runs: str | Path | None = None,
+    name: str | None = None,
+    resume: str | Path | None = None,
+    plan: bool | None = None,
+    seed_everything: bool | int | None = None,
+) -> RunResult | CrossValidation:
+    """Train a U-Net on a folder of images and masks, as `unetkit fit` does with the same settings.
 
-    settings = FIT
-    module = SegmentationModule
-    data = SegmentationData
-    scores = SCORES
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse; without a config, choose what is not given."""
-        super().parse_arguments(parser, args)
-        self.planned = bool(self.config.plan and not self.config.config)
-        if self.planned:
-            parser.set_defaults(_plan(parser.parse_args(args, defaults=False), self.config.minutes, self.began))
-            self.config = parse(parser, args)
-            self.end_by_time(parser, args)
-
-    def default_name(self) -> str:
-        """Return the name of the folder of the data."""
-        return name_of(self.config.data.train)
-
-
-class FitFoldCLI(FoldCLI, FitCLI):
-    """The command line of one fold."""
-
-
-def fit(args: list[str], began: float | None = None) -> RunResult | CrossValidation | ClassificationResult:
-    """Train as the command line says: one run, or one for each fold; or one on labels of whole images alone.
+    What is not given is chosen for the data and this machine, or, with a configuration file, has its default. The run
+    is reported on standard output, as by the command.
 
     Args:
-        args: What follows `unetkit fit` on the command line.
-        began: When the command began, by the monotonic clock; by default now.
+        config: YAML file of settings, such as those in configs/, or several; the other arguments go over it.
+        data: Settings of the data, for example {"train": "my_images", "crop": 192}. A group in it is a
+            dictionary, or its settings have dots: {"normalization.low": 2}.
+        model: Settings of the network and its training, for example {"encoder": "resnet18", "lr": 0.002}.
+        trainer: Settings of Lightning's Trainer, for example {"max_epochs": 20}. Loggers, callbacks and the like may be
+            objects; those are not in the run's configuration, so give them again to go on with it.
+        minutes: Minutes that the whole call may take.
+        runs: Folder of the run folders; by default "runs".
+        name: Name of the run; by default that of the configuration or the data and a number.
+        resume: Run folder to go on with, from its last whole epoch and with its settings.
+        plan: Whether settings are chosen for the data where there is no configuration file; by default they are.
+        seed_everything: Seed of the first weights and of all else that is random; by default 0.
+
+    Returns:
+        What the run left: its folder, the model and its scores. With data={"folds": 5} the cross-validation.
+
+    Raises:
+        UnetkitError: The settings or the data do not fit, or there is nothing to resume.
+        KeyboardInterrupt: It was stopped before there was a model. Later, what the run has is returned.
+
+    Example:
+        >>> import unetkit
+        >>> run = unetkit.fit(data={"train": "cells"}, model={"encoder": "resnet18"}, minutes=10)  # doctest: +SKIP
+        >>> run.scores["val_dice"]  # doctest: +SKIP
+        >>> mask = unetkit.predict_tiled(array, run.model)  # doctest: +SKIP
+    """
+    own = {"minutes": minutes, "runs": runs, "name": name, "resume": resume, "plan": plan}
+    values = {key: value for key, value in {**own, "seed_everything": seed_everything}.items() if value is not None}
+    for group, settings in {"data": data, "model": model, "trainer": trainer}.items():
+        values |= {f"{group}.{key}": value for key, value in (settings or {}).items()}
+    values = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+    objects = {key for key, value in values.items() if key.startswith("trainer.") and not is_plain(value)}
+    run_config = from_values(
+        FIT,
+        {key: value for key, value in values.items() if key not in objects},
+        [config] if isinstance(config, str | Path) else config or (),
+        {key.removeprefix("trainer."): values[key] for key in objects},
+    )
+    run_config.check()
+    return run_fit(run_config)
+
+
+def run_fit(config: RunConfig) -> RunResult | CrossValidation:
+    """Train on masks, or on labels of whole images alone: one run, or one for each fold.
+
+    Args:
+        config: The configuration.
 
     Raises:
         UnetkitError: The settings or the data do not fit, or there is nothing to resume.
     """
-    check_names_data(args)
-    resume = FitCLI.resumed(args)
-    if resume is not None:
-        if fold_folder(resume, 0).is_dir() and len(args) > (2 if "--resume" in args else 1):
-            raise ConfigError(
-                f"{resume} is a cross-validation, whose folds must all be trained alike.",
-                "Give --resume without any other setting.",
-            )
-        args = ["--config", str(resume / CONFIG_FILE), *args]
-    if has_labels_alone(args):
-        return fit_labels(args, resume=resume is not None)
-    with quiet_lightning():
-        cli = FitCLI(args, began)
-        cli.model.warns_of_known = not cli.planned
-        if cli.datamodule.fold == "all":
-            return fit_folds(cli, args, FitFoldCLI, train, "mask.tif")
-        result = train(cli.trainer, cli.model, cli.datamodule, resume=resume is not None)
-    if cli.trainer.is_global_zero:
-        _report(result, cli.datamodule)
-        say_time(cli.trainer, cli.datamodule)
-    return result
+    config = resumed(config)
+    if config.settings is FIT_LABELS:
+        return start(ClassificationRun, config)
+    config = replace(config, store=ImageStore())
+    return start(SegmentationRun, planned(config) if config.wants_plan else config)
 
 
-def say_time(trainer: Trainer, data: SegmentationData) -> None:
-    """Say how far a run with a given time has come in it."""
-    keeper = budget_of(trainer)
-    if keeper is not None:
-        log(spell_use(keeper, data.covering(), trainer.current_epoch))
+def run_pretrain(config: RunConfig) -> RunResult | CrossValidation:
+    """Train on images without masks.
 
-
-def _plan(given: Namespace, minutes: float | None, began: float) -> dict[str, Any]:
-    """Choose the settings that are not given, say them, and return them by key.
+    Args:
+        config: The configuration.
 
     Raises:
-        ConfigError: Several processes are to train: each would time the machine and plan for itself.
+        UnetkitError: The settings or the data do not fit, or there is nothing to resume.
     """
-    fixed = {key: value for key, value in given.items() if value is not None}
-    if str(fixed.get("trainer.devices", 1)) != "1" or fixed.get("trainer.num_nodes", 1) != 1:
-        raise ConfigError(
-            "Training on several devices needs a configuration file.",
-            f"Write one with `unetkit plan {shlex.quote(fixed['data.train'])}`, then give it with --config.",
-        )
-    log(f"Looking at {fixed['data.train']}, and trying out a few steps.")
-    folds = fixed.get("data.folds", 1)  # each has the same part of the time
-    plan = make_plan(fixed, None if minutes is None else minutes / folds, began)
-    for line in describe(plan):
-        log(line)
-    log("")
-    return settings_of(plan)
-
-
-def _report(result: RunResult, data: SegmentationData) -> None:
-    """Say what the run gave, and what to do with it."""
-    if result.interrupted:
-        say_how_to_go_on("fit", result.folder)
-    score = "" if result.dice is None else f", mean validation Dice {result.dice:.4f}"
-    say_best(result.model, result.epoch, score)
-    if result.compared:
-        log(result.compared)
-    if "val_image_auroc" in result.scores:
-        shown = ", ".join(
-            f"{VALIDATED[name].short} {result.scores[name]:.3f}"
-            for name in validated_names(IMAGE_SCORES)
-            if name in result.scores
-        )
-        log(f"Its classes of whole validation images: {shown}.")
-    if "val_ap50" in result.scores:
-        ap, f1, pq = (result.scores[name] for name in ("val_ap50", "val_f1", "val_pq"))
-        log(f"Its objects on these images, pooled: AP {ap:.3f} and F1 {f1:.3f} at an IoU of 0.5, PQ {pq:.3f}.")
-    if result.halo is None:
-        log("Its halo was not measured, so `segment` takes a usual one; a run that ends by itself measures it.")
-    else:
-        log(
-            f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
-            f"(measured, stored in the model)."
-        )
-    smallest = data.smallest_object()
-    if smallest.pixels:
-        log(
-            f"Labels leave out objects of fewer than {smallest.pixels} pixels, as are {smallest.smaller:,} of the "
-            f"{smallest.objects:,} trained on (measured, stored in the model)."
-        )
-    if (result.folder / PICTURE_FILE).is_file():
-        log(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
-    example = shlex.quote(str(data.example_image()))
-    log(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model))}")
+    return start(PretrainRun, resumed(config))

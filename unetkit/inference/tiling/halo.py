@@ -27,6 +27,9 @@ CANVAS = 1024
 WINDOW = 512
 """Size of the windows that are compared with it; a larger tile has a smaller share of its pixels near its border."""
 
+HALO_IMAGES = 24
+"""Images that the halo is measured on at the end of a training."""
+
 POSITIONS = 4
 """Windows along each axis."""
 

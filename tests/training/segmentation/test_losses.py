@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from math import log
+
+import pytest
+import torch
+from torch.nn.functional import one_hot
+
+from unetkit.foundation.errors import ConfigError
+from unetkit.training.segmentation.losses import LOSSES, MaskAndHeight, build_loss
+
+
+def target_and_logits(out_channels: int, *, right: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """A target with every class, and logits that are sure of it, or of something else."""
+    classes = max(2, out_channels)
+    target = (torch.arange(2 * 16 * 16) % classes).reshape(2, 16, 16)
+    said = target if right else (target + 1) % classes
+    if out_channels == 1:
+        return target, 16.0 * said[:, None] - 8
+    return target, 16.0 * one_hot(said, classes).movedim(-1, 1) - 8
+
+
+@pytest.mark.parametrize("out_channels", [1, 3])
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_is_near_zero_for_the_truth_and_larger_for_what_is_wrong(name: str, out_channels: int) -> None:
+    loss = build_loss(name, out_channels)
+    right, wrong = (
+        loss(logits, target)
+        for target, logits in (target_and_logits(out_channels, right=right) for right in (True, False))
+    )
+    assert right.shape == ()
+    assert 0 <= right < 0.02
+    assert wrong > right + 0.5
+
+
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("out_channels", [1, 3])
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_are_finite_even_for_sure_and_wrong_predictions_and_empty_masks(
+    name: str, out_channels: int, empty: bool
+) -> None:
+    target, logits = target_and_logits(out_channels, right=False)
+    logits = (logits * 10).requires_grad_()
+    build_loss(name, out_channels)(logits, torch.zeros_like(target) if empty else target).backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_tversky_weighs_misses_more_than_false_alarms() -> None:
+    loss = build_loss("tversky", 1)
+    target = torch.zeros(1, 8, 8, dtype=torch.int64)
+    target[:, :4] = 1
+    missing, excessive = torch.full((1, 1, 8, 8), -20.0), torch.full((1, 1, 8, 8), -20.0)
+    missing[:, :, :2], excessive[:, :, :6] = 20, 20
+    # By hand: TP / (TP + 0.3 FP + 0.7 FN), with 16 pixels missed or 16 too many.
+    assert float(loss(missing, target)) == pytest.approx(1 - 16 / (16 + 0.7 * 16), abs=1e-4)
+    assert float(loss(excessive, target)) == pytest.approx(1 - 32 / (32 + 0.3 * 16), abs=1e-4)
+
+
+@pytest.mark.parametrize("out_channels", [1, 3])
+def test_weighted_cross_entropy_counts_pixels_by_their_weight(out_channels: int) -> None:
+    target, _ = target_and_logits(out_channels, right=True)
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, out_channels, 16, 16, generator=generator)
+    weight = torch.rand(2, 16, 16, generator=generator) * 10
+    truth = logits.sigmoid() if out_channels == 1 else logits.softmax(1)
+    chances = torch.cat([1 - truth, truth], 1) if out_channels == 1 else truth
+    expected = -(weight * chances.gather(1, target[:, None])[:, 0].log()).mean()
+    loss = build_loss("weighted_bce", out_channels)
+    torch.testing.assert_close(loss(logits, target, weight), expected)
+    torch.testing.assert_close(loss(logits, target), build_loss("bce", out_channels)(logits, target))
+
+
+def test_bce_dice_is_the_sum_of_its_parts() -> None:
+    target, _ = target_and_logits(1, right=True)
+    logits = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    parts = [build_loss(name, 1)(logits, target) for name in ("bce", "dice")]
+    assert torch.isclose(build_loss("bce_dice", 1)(logits, target), sum(parts, torch.zeros(())))
+
+
+def test_an_unknown_loss_names_the_closest() -> None:
+    with pytest.raises(ConfigError, match=r"no loss 'dise'\. Did you mean 'dice'\?"):
+        build_loss("dise", 1)
+
+
+def test_heights_of_objects_and_of_the_background_count_the_same_whatever_their_shares() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 2, 16, 16, generator=generator)
+    height = torch.rand(2, 16, 16, generator=generator)
+    target, _ = target_and_logits(1, right=True)
+    mask_loss = build_loss("bce_dice", 1)
+    predicted = logits[:, 1].sigmoid()
+    entropy = -(height * predicted.log() + (1 - height) * (1 - predicted).log())
+    expected = mask_loss(logits[:, :1], target) + 0.3 * (entropy[target > 0].mean() + entropy[target == 0].mean())
+    torch.testing.assert_close(MaskAndHeight(mask_loss, 0.3)(logits, height, target), expected)
+
+
+def test_heights_without_any_object_are_those_of_the_background() -> None:
+    logits, nothing = torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4)
+    loss = MaskAndHeight(build_loss("bce", 1), 1.0)(logits, nothing, nothing.long())
+    assert torch.isclose(loss, torch.tensor(2 * log(2)))

@@ -1,0 +1,39 @@
+"""The distance map that an instance head learns: a peak in every object and valleys between objects."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.data.objects import number_objects
+
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+"""A pixel and its 4 neighbours."""
+
+
+def make_distance_map(labels: NDArray[np.uint16], *, numbered: bool = True) -> NDArray[np.float32]:
+    """Compute the distance of each pixel to the border of its object, as a share of the largest one in the object.
+
+    It is the Euclidean distance to the nearest pixel that is not of the same object, divided by the largest such
+    distance in the object. Distances are measured to the object's outermost pixels, plus 1, with a 5 x 5 mask
+    (Borgefors 1986): they are within 0.6 pixels and 2 percent of the exact ones. The border of the crop is not one of
+    an object, which may go on beyond it.
+
+    Args:
+        labels: (h, w), 0 for background.
+        numbered: Whether the labels number the objects; if not, the parts of the foreground are the objects.
+
+    Returns:
+        (h, w), 0 in the background, above 0 and up to 1 in objects.
+    """
+    # OpenCV leaves out what lies beyond the border, in the gradient as in the distance.
+    inside = (labels > 0) & (cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, CROSS) == 0)
+    to_border = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    distances: NDArray[np.float32] = np.where(labels > 0, to_border + 1, 0).astype(np.float32)
+    objects = number_objects(labels, numbered=numbered)
+    largest = np.zeros(int(objects.max()) + 1, np.float32)
+    np.maximum.at(largest, objects.ravel(), distances.ravel())
+    largest[0] = 1
+    distances /= largest[objects]
+    return distances

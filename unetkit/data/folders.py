@@ -1,0 +1,125 @@
+"""Folders of images and masks: which of them holds what, and which of their files belong together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from unetkit.data.listing import count_of, some_of
+from unetkit.data.names import KNOWN, Pairs, image_names, pair_names, split_folder
+from unetkit.foundation.errors import DataError, ImageError
+from unetkit.io.files import find_images, image_stem
+from unetkit.io.formats import is_folder
+
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "raw")
+MASK_FOLDERS = (
+    *("masks", "mask", "labels", "label", "labelstr", "annotations", "segmentations", "gt", "groundtruth"),
+    "ground_truth",
+)
+"""Names (lower case) of the folders of images and masks in a folder that has both."""
+
+CSV_WAY = "list the pairs in a CSV with the columns image and mask, and give that"
+
+LAYOUT = "Put the images in {0}/images and their masks, with the same names, in {0}/masks"
+
+
+def pair_folders(
+    images: Path, masks: Path, names_of_image: Callable[[Path], list[str]] = image_names
+) -> tuple[Pairs, list[Path], list[Path]]:
+    """Pair the files of a folder of images with those of a folder of masks by their names.
+
+    Args:
+        images: The images.
+        masks: The masks.
+        names_of_image: The names that an image may have, the likeliest first.
+
+    Returns:
+        The pairs, the images without a mask, and the masks without an image; see `pair_names`.
+
+    Raises:
+        DataError: Two files stand for the same.
+        ImageError: A folder has no images.
+    """
+    return pair_names(find_images(images), find_images(masks), names_of_image)
+
+
+def pair_in_folders(images: Path, masks: Path | None) -> tuple[Pairs, list[Path], list[Path]]:
+    """Pair the files of what is given to train on, see `find_pairs`; returns what `pair_folders` does."""
+    image_folder, mask_folder = _folders(images, masks)
+    if image_folder.samefile(mask_folder):
+        return pair_names(*split_folder(find_images(image_folder)))
+    return pair_folders(image_folder, mask_folder)
+
+
+def find_unmasked_files(folder: Path) -> list[Path]:
+    """Return the images of a folder, or of the folder of images in it; masks that lie beside them are left out."""
+    return split_folder(find_images(_subfolder(folder, IMAGE_FOLDERS) or folder))[0]
+
+
+def find_unpaired(images: Path, masks: Path | None = None) -> list[Path]:
+    """Return the images of folders without a mask, and the masks without an image."""
+    if not is_folder(images):
+        return []
+    _, without_mask, without_image = pair_in_folders(images, masks)
+    return [*without_mask, *without_image]
+
+
+def _folders(images: Path, masks: Path | None) -> tuple[Path, Path]:
+    """Return the folder of the images and the one of the masks, which may be the same."""
+    of_images, of_masks = (_subfolder(images, names) for names in (IMAGE_FOLDERS, MASK_FOLDERS))
+    if masks is not None:
+        if not is_folder(masks):
+            raise DataError(f"{images} is a folder, but {masks} is a file.", "Give the folder of the masks.")
+        return (images if of_images is None or masks.samefile(images) else of_images), masks
+    if of_images is not None and of_masks is not None:
+        return of_images, of_masks
+    if of_images is None and of_masks is None and _holds_both(images):
+        return images, images
+    missing = [name for name, found in (("images", of_images), ("masks", of_masks)) if found is None]
+    raise DataError(
+        f"{images} has no folder {' and no folder '.join(missing)}.",
+        f"{LAYOUT.format(images)}, or give the folder of the masks (data.masks).",
+    )
+
+
+def _subfolder(folder: Path, names: Sequence[str]) -> Path | None:
+    """Return the folder in a folder that has the first of some names, upper or lower case."""
+    found = {path.name.lower(): path for path in folder.iterdir() if is_folder(path)}
+    return next((found[name] for name in names if name in found), None)
+
+
+def _holds_both(folder: Path) -> bool:
+    """Whether a folder holds images and masks side by side, as their names say."""
+    try:
+        return bool(split_folder(find_images(folder))[1])
+    except ImageError:  # it has no images at all
+        return False
+
+
+def check_paired(without_mask: Sequence[Path], without_image: Sequence[Path], images: Path, masks: Path | None) -> None:
+    """Raise a DataError if images or masks are left."""
+    image_folder, mask_folder = _folders(images, masks)
+    skip = "leave them out (--data.unpaired skip; --unpaired skip in `plan`)"
+    if without_mask:
+        names = [path.name for path in without_mask]
+        left = f" Masks without an image: {some_of([path.name for path in without_image])}." if without_image else ""
+        raise DataError(
+            f"{count_of(names, 'image has', 'images have')} no mask in {mask_folder}: {some_of(names)}.{left}",
+            _channel_remedy(without_mask) or f"Add masks with the same names or {KNOWN}; or {CSV_WAY}; or {skip}.",
+        )
+    if without_image:
+        names = [path.name for path in without_image]
+        raise DataError(
+            f"{count_of(names, 'mask has', 'masks have')} no image in {image_folder}: {some_of(names)}.",
+            f"Add images with the same names; or {CSV_WAY}; or {skip}.",
+        )
+
+
+def _channel_remedy(images: Sequence[Path]) -> str:
+    """Return what to do about images that are further channels, as nnU-Net numbers them; empty if they are none."""
+    if all(re.search(r"_000[1-9]$", image_stem(path)) for path in images):
+        return (
+            "They look like further channels of nnU-Net: put the channels of an image into one file (C, height, width)."
+        )
+    return ""

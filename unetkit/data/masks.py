@@ -1,0 +1,149 @@
+"""The masks of a run's images: their labels, and what is measured on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.data.loading import Decoded, Window, foreground_points
+from unetkit.data.objects import may_be_one_object, measure_objects, number_objects, numbers_objects
+from unetkit.data.pairs import Pair
+from unetkit.data.store import ImageStore
+from unetkit.foundation.errors import DataError
+from unetkit.io.masks.meaning import CUT, Meaning
+
+
+@dataclass(frozen=True)
+class MaskRecord:
+    """What is known of a mask after its first read.
+
+    Attributes:
+        pair: Where it is.
+        size: Height and width in pixels.
+        foreground: (n, 2) a fixed sample of foreground positions y, x.
+        lowest_label: Lowest label in the mask.
+        highest_label: Highest label in the mask.
+        numbered: Whether the mask numbers its objects; None where it cannot be told.
+        objects: (n,) pixels of each object of the mask.
+        meaning: What the values of the mask mean.
+    """
+
+    pair: Pair
+    size: tuple[int, int]
+    foreground: NDArray[np.int32]
+    lowest_label: int
+    highest_label: int
+    numbered: bool | None
+    objects: NDArray[np.int64]
+    meaning: Meaning
+
+
+def measure_mask(decoded: Decoded) -> MaskRecord:
+    """Measure a mask."""
+    labels = decoded.labels_or_background
+    return MaskRecord(
+        pair=decoded.pair,
+        size=(labels.shape[0], labels.shape[1]),
+        foreground=foreground_points(labels),
+        lowest_label=int(labels.min()),
+        highest_label=int(labels.max()),
+        numbered=numbers_objects(labels),
+        objects=measure_objects(labels),
+        meaning=decoded.meaning,
+    )
+
+
+class Masks:
+    """Targets that are masks.
+
+    Args:
+        store: Their labels.
+        records: What is known of each.
+
+    Attributes:
+        records: What is known of each, by all of them together.
+    """
+
+    def __init__(self, store: ImageStore, records: Sequence[MaskRecord]) -> None:
+        self._store = store
+        self.records = settle(records)
+
+    def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
+        """Return the labels (h, w) of a window, or of the whole mask; do not change them."""
+        record = self.records[index]
+        labels = self._store.read_labels(record.pair, window, record.meaning)
+        assert labels is not None
+        return labels
+
+    def keeps(self, index: int) -> bool:
+        """Return whether a mask is in memory."""
+        return self._store.keeps(self.records[index].pair)
+
+    def foreground(self, index: int) -> NDArray[np.int32]:
+        """Return (n, 2) a fixed sample of foreground positions y, x."""
+        return self.records[index].foreground
+
+    def numbered(self, index: int) -> bool:
+        """Return whether a mask numbers its objects, as far as can be told."""
+        return self.records[index].numbered is not False
+
+    def objects(self, index: int) -> NDArray[Any]:
+        """Return the number of the object of each pixel (h, w), 0 for background."""
+        return number_objects(self.read(index), numbered=self.numbered(index))
+
+
+def settle(records: Sequence[MaskRecord]) -> list[MaskRecord]:
+    """Where masks number their objects, take one value in two parts for one object, unless it is the value of masks."""
+    if not any(record.numbered for record in records):
+        return list(records)
+    return [
+        replace(record, numbered=True, objects=record.objects.sum(keepdims=True))
+        if record.numbered is False and may_be_one_object(record.highest_label, len(record.objects))
+        else record
+        for record in records
+    ]
+
+
+def check_foreground(records: Sequence[MaskRecord]) -> None:
+    """Raise a DataError if masks have no foreground, or no background."""
+    which = f"all {len(records)} masks" if len(records) > 1 else records[0].pair.mask
+    if all(record.highest_label <= 0 for record in records):
+        raise DataError(
+            f"Every pixel of {which} is background (zero).",
+            "Check that these are the masks: 0 is background, any value above it foreground.",
+        )
+    if all(record.lowest_label > 0 for record in records):
+        values = sorted({record.lowest_label for record in records})[:3]
+        raise DataError(
+            f"Every pixel of {which} is foreground (above zero; the lowest value is {values[0]}).",
+            "Check that these are the masks: 0 is background, any value above it foreground.",
+        )
+
+
+def check_labels(records: Sequence[MaskRecord], classes: int) -> None:
+    """Raise a DataError if masks of several classes hold a number that is no class; for 2 classes anything goes."""
+    if classes == 2:
+        return
+    highest = max(records, key=lambda record: record.highest_label)
+    cut = next((record for record in records if record.meaning.kind in (*CUT, "colours")), None)
+    if cut is not None and cut.highest_label > 0:
+        raise DataError(
+            f"{cut.pair.mask} does not hold the numbers of {classes} classes. {cut.meaning.taken}.",
+            f"Save it as PNG or TIFF of one channel with the numbers 0 to {classes - 1}, or set model.classes: 2.",
+        )
+    lowest = min(records, key=lambda record: record.lowest_label)
+    if lowest.lowest_label < 0:
+        raise DataError(
+            f"{lowest.pair.mask} has the value {lowest.lowest_label}.",
+            f"Use the class numbers 0 to {classes - 1}, 0 for the background.",
+        )
+    if highest.highest_label >= classes:
+        raise DataError(
+            f"{highest.pair.mask} has the value {highest.highest_label}, but the model has {classes} classes "
+            f"(0 to {classes - 1}).",
+            f"Set model.classes: {highest.highest_label + 1}, or 2 if values above zero only number the objects.",
+        )

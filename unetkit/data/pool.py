@@ -1,0 +1,203 @@
+"""The images of a run: which there are, which are validated on, and what their pixels are like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.data.loading import Decoded, Window, hash_pixels
+from unetkit.data.pairs import Pair
+from unetkit.data.statistics import common_channels, draw_sample, measure_dataset, measure_images
+from unetkit.data.store import ImageStore
+from unetkit.foundation.errors import DataError
+from unetkit.io.base.contracts import ImageInfo
+from unetkit.models.sampling import Holes
+from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.models.statistics import Statistics, measure_range, measure_statistics
+
+
+@dataclass(frozen=True)
+class Found:
+    """The images that were found.
+
+    Attributes:
+        train: Those to train on.
+        val: Those to validate on.
+        named: Whether those to validate on are named, rather than chosen from the others.
+    """
+
+    train: Sequence[Pair]
+    val: Sequence[Pair]
+    named: bool = False
+
+    @property
+    def all(self) -> list[Pair]:
+        """All of them, those to train on first."""
+        return [*self.train, *self.val]
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """What is known of an image after its first read.
+
+    Attributes:
+        pair: Where it is.
+        info: What the image's file says.
+        channels: Channels of the image, alpha not counted.
+        height: Pixels along Y.
+        width: Pixels along X.
+        statistics: Normalisation values of the whole image, (channels,).
+        range: Lower end (center) and width (scale) of the range that augmentation works in, (channels,).
+        sample: (channels, n) a fixed sample of its pixels.
+        digest: Hash of the image's pixels, see `hash_pixels`.
+        holes: Which of its pixels hold no data; None if all do.
+    """
+
+    pair: Pair
+    info: ImageInfo
+    channels: int
+    height: int
+    width: int
+    statistics: Statistics
+    range: Statistics
+    sample: NDArray[Any]
+    digest: str
+    holes: Holes | None = None
+
+    @property
+    def dtype(self) -> str:
+        """Type of the image's pixels."""
+        return str(self.info.dtype)
+
+
+def measure_image(decoded: Decoded, normalization: Normalization) -> ImageRecord:
+    """Measure an image as it is normalised."""
+    sample = decoded.sample
+    channels, height, width = decoded.pixels.shape
+    return ImageRecord(
+        pair=decoded.pair,
+        info=decoded.info,
+        channels=channels,
+        height=height,
+        width=width,
+        statistics=measure_statistics(sample.pixels, normalization),
+        range=measure_range(sample.pixels, normalization),
+        sample=draw_sample(sample.pixels),
+        digest=hash_pixels(decoded.pixels),
+        holes=sample.holes,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePool:
+    """The images of a run, by index.
+
+    Attributes:
+        store: Their pixels.
+        records: What is known of each.
+        train: Indices of those to train on.
+        val: Indices of those to validate on.
+        channels: Channels that all images are given: grey ones are repeated.
+        normalization: How raw pixels become network input; center and scale are those of the images to train on where
+            the data set is normalised as one.
+    """
+
+    store: ImageStore
+    records: Sequence[ImageRecord]
+    train: Sequence[int]
+    val: Sequence[int]
+    channels: int
+    normalization: Normalization
+
+    @classmethod
+    def divided(
+        cls,
+        store: ImageStore,
+        records: Sequence[ImageRecord],
+        val: Sequence[bool],
+        normalization: Normalization,
+    ) -> ImagePool:
+        """Return images of which those to validate on are known.
+
+        Raises:
+            DataError: Images of several numbers of channels other than 1.
+        """
+        train = [index for index, held in enumerate(val) if not held]
+        held_out = [index for index, held in enumerate(val) if held]
+        channels = common_channels({record.channels: record.pair.image.name for record in records})
+        return cls(store, records, train, held_out, 0, normalization).with_channels(channels)
+
+    def with_channels(self, channels: int) -> ImagePool:
+        """Return the same images for a network that takes so many channels."""
+        normalization = self.normalization
+        if normalization.scope == "dataset" and (normalization.center is None or len(normalization.center) != channels):
+            normalization = measure_dataset(self.to_train_on, normalization, channels)
+        return replace(self, channels=channels, normalization=normalization)
+
+    @property
+    def to_train_on(self) -> list[ImageRecord]:
+        """The images to train on."""
+        return [self.records[index] for index in self.train]
+
+    @property
+    def to_look_at(self) -> Sequence[int]:
+        """Indices of the images to validate on, or of those to train on where none are set aside."""
+        return self.val or self.train
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels, if all images agree on them."""
+        names = {record.info.channel_names for record in self.records if record.channels == self.channels}
+        return names.pop() if len(names) == 1 else ()
+
+    @property
+    def pixel_size_um(self) -> tuple[float, float] | None:
+        """Size of a pixel (y, x) that all files give, within 1 percent; None if one differs or does not say."""
+        sizes = [record.info.pixel_size_um for record in self.records]
+        first = sizes[0]
+        if first is None or any(size is None or not np.allclose(size, first, rtol=0.01) for size in sizes):
+            return None
+        return first
+
+    def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
+        """Return raw pixels (C, h, w) of a window, or of the whole image; do not change them."""
+        record = self.records[index]
+        return self.store.read_pixels(record.pair, window, record.holes)
+
+    def sizes(self, indices: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the height and width of some of the images."""
+        return [(self.records[index].height, self.records[index].width) for index in indices]
+
+    def covering(self, crop: int) -> float:
+        """Return how many crops with a side of `crop` pixels cover the images to train on once."""
+        return sum(height * width for height, width in self.sizes(self.train)) / crop**2
+
+    def check_channels(self, channels: int) -> None:
+        """Raise a DataError if an image has other channels than the model takes; grey ones are repeated."""
+        unfit = next((record for record in self.records if record.channels not in (1, channels)), None)
+        if unfit is not None:
+            raise DataError(
+                f"The model takes {channels} channel{'s' * (channels > 1)}, but {unfit.pair.image} has "
+                f"{unfit.channels}.",
+                f"Set model.in_channels: {unfit.channels} or auto.",
+            )
+
+    def describe_images(self) -> TrainingImages:
+        """Say what the pixels of the images to train on are like."""
+        train = self.to_train_on
+        return replace(measure_images(train, self.channels), digests=tuple(record.digest for record in train))
+
+    def describe(self) -> dict[str, Any]:
+        """Summarise the images as plain values that go to JSON."""
+        sizes = self.sizes(range(len(self.records)))
+        return {
+            "channels": self.channels,
+            "dtypes": sorted({record.dtype for record in self.records}),
+            "smallest_image": min(sizes),
+            "largest_image": max(sizes),
+            "pixel_size_um": self.pixel_size_um,
+        }

@@ -1,0 +1,96 @@
+"""What the pixels of images are like, alone and together: normalisation values, ranges, channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.foundation.errors import DataError
+from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.models.statistics import Statistics, measure_range, measure_statistics
+
+SAMPLED_PIXELS = 4096
+"""Pixels of each image that the statistics of the data set are measured on."""
+
+
+class Measured(Protocol):
+    """What is known of the pixels of an image."""
+
+    @property
+    def dtype(self) -> str:
+        """Type of the pixels."""
+
+    @property
+    def range(self) -> Statistics:
+        """Lower end (center) and width (scale) of the range of the values, (channels,)."""
+
+    @property
+    def sample(self) -> NDArray[Any]:
+        """(channels, n) a fixed sample of its pixels."""
+
+
+def draw_sample(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Draw a fixed sample (C, `SAMPLED_PIXELS`) of pixels (C, n)."""
+    return pixels[:, np.random.default_rng(0).integers(0, pixels.shape[1], SAMPLED_PIXELS)]
+
+
+def measure_dataset(images: Sequence[Measured], normalization: Normalization, channels: int) -> Normalization:
+    """Fill in the center and scale of a data set from the fixed samples of its images, each image weighing the same."""
+    pixels = np.concatenate([to_channels(image.sample, channels) for image in images], axis=1)
+    statistics = measure_statistics(pixels, normalization)
+    return replace(
+        normalization,
+        center=tuple(float(value) for value in statistics.center),
+        scale=tuple(float(value) for value in statistics.scale),
+    )
+
+
+def measure_images(images: Sequence[Measured], channels: int) -> TrainingImages:
+    """Say what the pixels of images are like, from their fixed samples, each image weighing the same."""
+    pixels = np.concatenate([to_channels(image.sample, channels) for image in images], axis=1)
+    values = measure_range(pixels, Normalization(channelwise=True))
+    varied = [image.sample.min(1) < image.sample.max(1) for image in images]
+    contrasts = [to_channels(image.range.scale * some, channels) for image, some in zip(images, varied, strict=True)]
+    return TrainingImages(
+        dtypes=tuple(sorted({image.dtype for image in images})),
+        low=tuple(values.center.tolist()),
+        high=tuple((values.center + values.scale).tolist()),
+        contrast=tuple(np.min(contrasts, axis=0).tolist()),
+    )
+
+
+def normalizing_values(
+    own: Statistics, normalization: Normalization
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the center and scale (channels,) of an image: those of the data set where there are some, else its own."""
+    if normalization.center is None or normalization.scale is None:
+        return own.center, own.scale
+    return np.array(normalization.center, np.float32), np.array(normalization.scale, np.float32)
+
+
+def common_channels(examples: Mapping[int, str]) -> int:
+    """Return the number of channels that all images can be given: grey ones are repeated.
+
+    Args:
+        examples: Name of an image for each number of channels that there is.
+
+    Raises:
+        DataError: Images of several numbers of channels other than 1.
+    """
+    colored = sorted(channels for channels in examples if channels > 1)
+    if len(colored) > 1:
+        listed = " and ".join(f"{channels} channels ({examples[channels]})" for channels in colored)
+        raise DataError(
+            f"The images differ in their channels: {listed}.",
+            "Train on images of one kind; only grey images mix with others (they are repeated).",
+        )
+    return max(examples)
+
+
+def to_channels(values: NDArray[Any], channels: int) -> NDArray[Any]:
+    """Repeat the first axis of what belongs to a grey image."""
+    return values if values.shape[0] == channels else np.repeat(values, channels, axis=0)

@@ -1,0 +1,49 @@
+"""What images are trained on: labels of their pixels, or nothing beside the images themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.data.loading import Window
+from unetkit.data.pool import ImagePool
+
+
+class Targets(Protocol):
+    """What images are trained on, by their indices in an `ImagePool`."""
+
+    def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
+        """Return the labels (h, w) of a window, or of the whole image; do not change them."""
+
+    def foreground(self, index: int) -> NDArray[np.int32]:
+        """Return (n, 2) positions y, x that crops may be placed around."""
+
+    def numbered(self, index: int) -> bool:
+        """Return whether the labels of an image number its objects."""
+
+
+@dataclass(frozen=True)
+class NoTargets:
+    """Images are trained on without masks: all is background.
+
+    Attributes:
+        pool: The images.
+    """
+
+    pool: ImagePool
+
+    def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
+        """Return zeros (h, w) for a window, or for the whole image."""
+        sizes = self.pool.sizes([index])[0] if window is None else [part.stop - part.start for part in window]
+        return np.zeros(sizes, np.uint8)
+
+    def foreground(self, index: int) -> NDArray[np.int32]:  # noqa: ARG002  # there is none in any image
+        """Return no positions."""
+        return np.zeros((0, 2), np.int32)
+
+    def numbered(self, index: int) -> bool:  # noqa: ARG002
+        """Return that there is nothing to number."""
+        return True

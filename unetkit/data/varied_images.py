@@ -1,0 +1,74 @@
+"""Whole images to train on, varied: alone, or each beside a crop."""
+
+from __future__ import annotations
+
+from math import exp, log
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from unetkit.data.dataset import CropDataset, visiting_order
+from unetkit.data.image_labels import LabelledImages, LabelledItem
+from unetkit.data.transforms import PRESETS, Augmentation, Transform, magnify
+
+
+class VariedImages(Dataset[LabelledItem]):
+    """Whole images to train on, varied; the key (epoch, index) decides everything.
+
+    Args:
+        labelled: The labelled images; each to train on is visited before any is visited again.
+        count: Number of them in an epoch.
+        augmentation: How to vary them.
+        seed: Another seed gives another order.
+    """
+
+    def __init__(self, labelled: LabelledImages, count: int, augmentation: Augmentation, seed: int) -> None:
+        self._labelled = labelled
+        self._count = count
+        self._seed = seed
+        kinds = {image.pixels.shape[0] for image in labelled.train} if augmentation != PRESETS["none"] else set()
+        self._transforms = {kind: Transform(augmentation, kind) for kind in kinds}
+        self._scale_logs = (log(augmentation.scale[0]), log(augmentation.scale[1]))
+
+    def __len__(self) -> int:
+        """Number of images in an epoch."""
+        return self._count
+
+    def __getitem__(self, key: tuple[int, int]) -> LabelledItem:
+        """Return the image that (epoch, index) stands for."""
+        epoch, index = key
+        images = self._labelled.train
+        visit, place = divmod(epoch * self._count + index, len(images))
+        image = images[visiting_order(self._seed, visit, len(images))[place]]
+        pixels = image.pixels.astype(np.float32)
+        if self._transforms:
+            low, width = image.range.center[:, None, None], image.range.scale[:, None, None]
+            rng = np.random.default_rng((self._seed, epoch, index, 1))
+            unit = (pixels - low) / width
+            if any(self._scale_logs):
+                unit = magnify(unit, exp(rng.uniform(*self._scale_logs)))
+            varied = self._transforms[pixels.shape[0]](unit, np.zeros(pixels.shape[1:], np.uint8), rng)
+            pixels = varied[0] * width + low
+        return self._labelled.item(image, pixels)
+
+
+class LabelledCrops(Dataset[Any]):
+    """Crops, each with one whole image beside it; the key (epoch, index) decides everything.
+
+    Args:
+        crops: The crops.
+        images: As many whole images.
+    """
+
+    def __init__(self, crops: CropDataset, images: VariedImages) -> None:
+        self._crops = crops
+        self._images = images
+
+    def __len__(self) -> int:
+        """Number of crops in an epoch."""
+        return len(self._crops)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        """Return the crop and the whole image that (epoch, index) stands for: an `Item` and a `LabelledItem`."""
+        return {**self._crops[key], **self._images[key]}

@@ -1,0 +1,1 @@
+"""Training on labels of whole images, without masks."""

@@ -1,0 +1,1 @@
+"""Training on images without masks: to restore them."""

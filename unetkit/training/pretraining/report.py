@@ -1,0 +1,32 @@
+"""What is said of a run of `pretrain` when it is at its end."""
+
+from __future__ import annotations
+
+import shlex
+
+from unetkit.data.unmasked import ImageData
+from unetkit.foundation.console import log
+from unetkit.training.pretraining.module import PretrainModule
+from unetkit.training.pretraining.result import PICTURE_FILE, PretrainResult
+from unetkit.training.run.result import say_best, say_how_to_go_on
+
+
+def report(result: PretrainResult, module: PretrainModule, data: ImageData) -> None:
+    """Say what the run gave, and what to do with it."""
+    model = shlex.quote(str(result.model_file))
+    if result.interrupted:
+        say_how_to_go_on("pretrain", result.folder)
+    counted = "hidden" if module.corruption.hidden else "all"
+    score = "" if result.r2 is None else f", R2 of {counted} pixels {result.r2:.3f}"
+    say_best(result.model_file, result.epoch, score)
+    log(f"Picture of damaged, restored and clean crops: {result.folder / PICTURE_FILE}")
+    log(
+        f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 restored pixels by more "
+        "than 1/255 of their range (measured, stored in the model)."
+    )
+    example = shlex.quote(str(data.example_image()))
+    log(f"Restore images with it: unetkit segment {example} restored.tif --output restored --model {model}")
+    spec = module.spec
+    widths = shlex.quote(str(list(spec.decoder_channels)).replace(" ", ""))
+    shape = f"--model.encoder {spec.encoder} --model.depth {spec.depth} --model.decoder_channels {widths}"
+    log(f"Start from it: unetkit fit --data.train FOLDER {shape} --model.weights {model}")

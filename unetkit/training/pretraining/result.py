@@ -1,0 +1,25 @@
+"""What a run of `pretrain` leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unetkit.inference.tiling.halo import HaloMeasurement
+from unetkit.training.run.result import RunResult
+
+PICTURE_FILE = "restored.png"
+"""Picture of damaged, restored and clean crops in a run folder."""
+
+
+@dataclass(frozen=True)
+class PretrainResult(RunResult):
+    """What a run left.
+
+    Attributes:
+        r2: Share of the variance of the hidden pixels of the validation crops, or of all where none are hidden, that
+            the model restores, at most 1; None without validation images.
+        halo: The halo that was measured.
+    """
+
+    r2: float | None
+    halo: HaloMeasurement

@@ -1,0 +1,1 @@
+"""What all training shares: the network in training, its run folder, its time, its checkpoints, its folds."""

@@ -1,0 +1,57 @@
+"""What every run leaves, and how that is said."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from unetkit.foundation.console import log
+from unetkit.models.segmenter import Segmenter, load_network
+from unetkit.training.run.checkpoint import has_checkpoint
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left.
+
+    Attributes:
+        folder: The run folder.
+        model_file: The model file.
+        epoch: Number of the epoch that the model is from, the first being 1; 0 for the model that the run started from.
+        scores: Scores of the model over the validation images, named as in metrics.csv; empty without them.
+        interrupted: Whether the run was stopped before its end.
+    """
+
+    folder: Path
+    model_file: Path
+    epoch: int
+    scores: dict[str, float]
+    interrupted: bool
+
+    @property
+    def model(self) -> Segmenter:
+        """The model, read anew from its file at each call.
+
+        Raises:
+            ModelError: The file is gone or damaged.
+        """
+        return load_network(self.model_file)
+
+
+def say_how_to_go_on(verb: str, folder: Path) -> None:
+    """Say how a run that was stopped goes on."""
+    if has_checkpoint(folder):
+        log(f"Stopped. Go on with: unetkit {verb} --resume {shlex.quote(str(folder))}")
+    else:
+        log("Stopped before the first epoch was kept to go on from: there is nothing to resume.")
+
+
+def say_best(model: Path, epoch: int, scores: str) -> None:
+    """Say which model a run has kept: of which epoch, 0 for the one that it started from, and with which scores."""
+    log(f"Best model: {model} ({f'epoch {epoch}' if epoch else 'as it was before training'}{scores}).")
+    if not epoch:
+        log(
+            "No epoch was better than what the run started from: it may need no training; else train for longer, or "
+            "lower model.lr."
+        )

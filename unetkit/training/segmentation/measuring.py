@@ -1,0 +1,44 @@
+"""What is measured on the validation images once a model is trained: its halo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.data.datamodule import SegmentationData
+from unetkit.data.dataset import NamedItem
+from unetkit.inference.tiling.halo import HALO_IMAGES, HaloMeasurement, measure_halo
+from unetkit.models.segmenter import Segmenter
+from unetkit.models.statistics import measure_statistics
+
+
+def note_halo(segmenter: Segmenter, data: SegmentationData, positions: int | None = None) -> HaloMeasurement:
+    """Measure the halo of a model on the validation images, with so many windows along each axis, and note it there."""
+    halo = measure_halo(
+        segmenter,
+        [(item["image"].numpy(), *_statistics(item, segmenter, data)) for item in first_items(data, HALO_IMAGES)],
+        positions,
+    )
+    segmenter.spec = replace(segmenter.spec, halo=halo.halo, halo_error=halo.error)
+    return halo
+
+
+def first_items(data: SegmentationData, most: int) -> list[NamedItem]:
+    """Return the first validation images."""
+    images = data.val_items()
+    return [images[index] for index in range(min(len(images), most))]
+
+
+def _statistics(
+    item: NamedItem, segmenter: Segmenter, data: SegmentationData
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the center and scale that normalise an image: a model kept as it was has a normalisation of its own."""
+    normalization = segmenter.spec.normalization
+    if normalization == data.normalization:
+        return item["center"].numpy(), item["scale"].numpy()
+    if normalization.center is not None and normalization.scale is not None:
+        return np.array(normalization.center, np.float32), np.array(normalization.scale, np.float32)
+    statistics = measure_statistics(item["image"].numpy(), normalization)
+    return statistics.center, statistics.scale

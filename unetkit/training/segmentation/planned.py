@@ -1,0 +1,38 @@
+"""The settings of a run on masks that are not given: chosen for the data and this machine."""
+
+from __future__ import annotations
+
+import shlex
+
+from lightning.pytorch import Trainer
+
+from unetkit.commandline.parsing import complete
+from unetkit.foundation.console import log
+from unetkit.foundation.errors import ConfigError
+from unetkit.planning.plan import make_plan
+from unetkit.planning.write import describe, settings_of
+from unetkit.training.settings.config import RunConfig
+
+
+def planned(config: RunConfig) -> RunConfig:
+    """Choose the settings that are not given, say them, and return the configuration with them.
+
+    Raises:
+        ConfigError: A setting is not possible; or several processes are to train: each would time the machine and plan
+            for itself.
+        UnetkitError: The images and masks cannot be trained on.
+    """
+    complete(config.verb.reader(Trainer), config.given)  # a logger that there is not is said now, not after planning
+    given = config.values
+    if str(given.get("trainer.devices", 1)) != "1" or given.get("trainer.num_nodes", 1) != 1:
+        raise ConfigError(
+            "Training on several devices needs a configuration file.",
+            f"Write one with `unetkit plan {shlex.quote(given['data.train'])}`, then give it with --config.",
+        )
+    log(f"Looking at {given['data.train']}, and trying out a few steps.")
+    minutes, folds = given.get("minutes"), given.get("data.folds", 1)  # each fold has the same part of the time
+    plan = make_plan(given, None if minutes is None else minutes / folds, config.began, store=config.store)
+    for line in describe(plan):
+        log(line)
+    log("")
+    return config.with_choices(settings_of(plan))

@@ -1,0 +1,28 @@
+"""What a run on masks leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unetkit.inference.tiling.halo import HaloMeasurement
+from unetkit.training.run.result import RunResult
+
+PICTURE_FILE = "validation.png"
+"""Picture of validation images in a run folder."""
+
+
+@dataclass(frozen=True)
+class SegmentationResult(RunResult):
+    """What a run on masks left.
+
+    Attributes:
+        scores: All scores of the model over the validation images, named as in metrics.csv; empty without them. Of one
+            that tells instances apart also those of its objects, pooled over the images: val_ap50, val_f1 and val_pq.
+        dice: Mean Dice of the model over the validation images, None without validation images.
+        halo: The halo that was measured; None if the run was stopped before.
+        compared: Sentence that compares the result with the model that the run started from; "" without one.
+    """
+
+    dice: float | None
+    halo: HaloMeasurement | None
+    compared: str = ""

@@ -1,0 +1,123 @@
+"""Training on masks: a run whose model has its halo measured, its objects scored and a picture drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+
+from unetkit.data.datamodule import SegmentationData
+from unetkit.data.dataset import NamedItem
+from unetkit.data.places import name_of
+from unetkit.foundation.console import log
+from unetkit.inference.array import predict_tiled
+from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
+from unetkit.report.pictures import validation_picture
+from unetkit.scoring.pixels import count_pixels, dice
+from unetkit.training.run.budget import budget_of
+from unetkit.training.run.callbacks import SCORES
+from unetkit.training.run.loop import End, best_of, describe_run, run_training
+from unetkit.training.run.processes import end_children
+from unetkit.training.run.training_run import TrainingRun
+from unetkit.training.segmentation.measuring import first_items, note_halo
+from unetkit.training.segmentation.module import SegmentationModule
+from unetkit.training.segmentation.objects import score_objects
+from unetkit.training.segmentation.report import report
+from unetkit.training.segmentation.result import PICTURE_FILE, SegmentationResult
+from unetkit.training.settings.tasks import FIT
+
+PICTURE_IMAGES = 12
+"""Images in the picture of a run."""
+
+
+class SegmentationRun(TrainingRun):
+    """A run of `fit` on masks."""
+
+    settings = FIT
+    module = SegmentationModule
+    data = SegmentationData
+    scores = SCORES
+    target = "mask.tif"
+
+    def instantiate_classes(self) -> None:
+        """Build what the settings describe; the data take what planning, or another fold, has decoded."""
+        super().instantiate_classes()
+        if self.run_config.store is not None:
+            self.datamodule.use_store(self.run_config.store)
+
+    def default_name(self) -> str:
+        """Return the name of the folder of the data."""
+        return name_of(self.config.data.train)
+
+    def train(self, *, resume: bool) -> SegmentationResult:
+        """Train, see `train`."""
+        return train(self.trainer, self.model, self.datamodule, resume=resume)
+
+    def report(self, result: SegmentationResult) -> None:
+        """Say what the run gave, and what to do with it."""
+        report(result, self.trainer, self.datamodule)
+
+
+def train(
+    trainer: Trainer, module: SegmentationModule, data: SegmentationData, *, resume: bool = False
+) -> SegmentationResult:
+    """Train, and finish the model file: its halo is measured, its result noted, a picture of it drawn.
+
+    Stopping with Ctrl-C keeps the best model so far and finishes it in the same way. Where several processes train, the
+    first finishes the model, and all return its result.
+
+    Args:
+        trainer: From `make_trainer`.
+        module: What is trained.
+        data: What it is trained on.
+        resume: Go on from the last whole epoch in the run folder.
+
+    Raises:
+        UnetkitError: The data or settings do not fit, or there is nothing to resume.
+    """
+    folder = Path(trainer.default_root_dir)
+    return run_training(trainer, module, data, lambda end: _finish(trainer, data, folder, end), resume=resume)
+
+
+def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) -> SegmentationResult:
+    """Complete the best model and draw what it does.
+
+    Measuring takes a while, so what is known already is written before, and Ctrl-C ends it with that.
+    """
+    path = folder / MODEL_FILE
+    keeper = best_of(trainer)
+    segmenter = load_model(path, trainer.strategy.root_device)
+    best_dice = keeper.best_scores.get("val_dice")
+    training = describe_run(trainer, data, val_dice=best_dice)
+    segmenter.spec = replace(segmenter.spec, smallest_object=data.smallest_object().pixels, training=training)
+    save_model(segmenter, path)
+    halo, objects, interrupted = None, {}, end.interrupted
+    if end is not End.HURRIED:
+        log("Measuring the halo of the model." if not interrupted else "Measuring the halo of the best model so far.")
+        try:
+            budget = budget_of(trainer)
+            halo = note_halo(segmenter, data, None if budget is None else budget.halo_positions)
+            objects = score_objects(segmenter, data) if segmenter.spec.instances else {}
+            segmenter.spec = replace(segmenter.spec, training=training | objects)
+            _draw(segmenter, first_items(data, PICTURE_IMAGES), folder / PICTURE_FILE)
+        except KeyboardInterrupt:
+            end_children(trainer)
+            interrupted = True
+        save_model(segmenter, path)
+    scores, compared = keeper.best_scores | objects, keeper.compare_start()
+    return SegmentationResult(folder, path, keeper.best_epoch + 1, scores, interrupted, best_dice, halo, compared)
+
+
+def _draw(segmenter: Segmenter, items: list[NamedItem], path: Path) -> None:
+    """Draw images with the contours of truth and prediction."""
+    drawn = []
+    device = str(next(segmenter.parameters()).device)
+    for item in items:
+        predicted = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", device=device)
+        truth = item["mask"].numpy()
+        score = dice(count_pixels(predicted > 0, truth > 0))
+        drawn.append((item["name"], item["image"].numpy(), truth, predicted, score))
+    spec = segmenter.spec
+    names = spec.class_names or [f"class {number}" for number in range(spec.classes)]
+    validation_picture(path, drawn, names[1:])

@@ -1,0 +1,1 @@
+"""Settings of the verbs that train, without PyTorch: what they are, their help, and what a command gave."""

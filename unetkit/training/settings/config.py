@@ -1,0 +1,250 @@
+"""The configuration of a run: what a command line, configuration files or a call from Python give, parsed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import Namespace
+
+from unetkit.commandline.parsing import UnknownSettingError, complete, read_arguments, read_object
+from unetkit.foundation.errors import ConfigError
+from unetkit.models.encoders import smp_name
+from unetkit.training.settings.options import CONFIG_FILE, EXTRA, GROUPS, PLACES, PRINT_CONFIG, Settings
+
+if TYPE_CHECKING:
+    from unetkit.data.store import ImageStore
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What is given of a run's settings; all others have their defaults.
+
+    Attributes:
+        verb: What the verb takes.
+        given: The settings that are given.
+        files: Configuration files that some of them are from, by name.
+        began: When the command began, by the monotonic clock.
+        print_config: How to print all settings instead of training, see `print_settings`; None to train.
+        objects: Arguments of Lightning's Trainer that no file can hold, such as callbacks.
+        planned: Whether some of the settings were chosen for the data.
+        store: Keeps the decoded images, so that planning, training and all folds decode each once.
+    """
+
+    verb: Settings
+    given: Namespace
+    files: tuple[str, ...] = ()
+    began: float = field(default_factory=monotonic)
+    print_config: str | None = None
+    objects: Mapping[str, Any] = field(default_factory=dict)
+    planned: bool = False
+    store: ImageStore | None = None
+
+    def get(self, key: str) -> Any:
+        """Return a setting by its whole key, such as "data.crop"; None where it is not given."""
+        return self.given.get(key)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The given settings, by their whole keys."""
+        return {key: value for key, value in self.given.items() if value is not None}
+
+    @property
+    def resume(self) -> Path | None:
+        """The run folder to go on with."""
+        folder = self.get("resume")
+        return None if folder is None else Path(folder)
+
+    @property
+    def settings(self) -> Settings:
+        """What is taken for what is trained on: masks, or labels of whole images alone."""
+        alone = self.get("data.image_labels") is not None and self.get("data.train") is None
+        return self.verb.also[0] if alone and self.verb.also else self.verb
+
+    @property
+    def wants_plan(self) -> bool:
+        """Whether the settings that are not given are to be chosen for the data."""
+        begins = self.resume is None and not self.files and self.print_config is None
+        return begins and self.settings.can_plan and self.get("plan") is not False
+
+    def with_values(self, values: Mapping[str, Any]) -> RunConfig:
+        """Return this configuration with other settings, by their whole keys."""
+        return replace(self, given=_merge(self.given, _group(values)))
+
+    def with_choices(self, values: Mapping[str, Any]) -> RunConfig:
+        """Return this configuration with settings that were chosen where none are given, by their whole keys."""
+        return replace(self, given=_merge(_group(values), self.given), planned=True)
+
+    def over(self, file: Path) -> RunConfig:
+        """Return this configuration over that in a file.
+
+        Raises:
+            ConfigError: It cannot be read.
+        """
+        given = _merge(_read_files(self.verb, [file]), self.given)
+        return replace(self, given=given, files=(str(file), *self.files))
+
+    def check(self) -> None:
+        """Find what is wrong, as far as it can be seen without PyTorch.
+
+        Raises:
+            UnetkitError: A setting is not known or cannot have its value, or a file or a folder is missing.
+        """
+        if self.print_config is not None:
+            return
+        config = self
+        if self.resume is not None:
+            if not self.resume.is_dir():
+                raise cannot_resume(self.resume)
+            file = self.resume / CONFIG_FILE
+            try:
+                before = replace(self, given=_group({})).over(file)
+                complete(before.settings.parser(), before.given)
+            except ConfigError:  # what to do then is said by the checkpoint, which takes PyTorch to read
+                return
+            config = self.over(file)
+        full = complete(config.settings.parser(), config.given)
+        if full.model.get("arch") != "plain_unet":
+            smp_name(full.model.encoder)
+        _check_places(full.data)
+
+
+def from_arguments(verb: Settings, args: list[str]) -> RunConfig:
+    """Parse a command line.
+
+    Args:
+        verb: What the verb takes.
+        args: What follows it.
+
+    Raises:
+        ConfigError: A setting is not known or cannot have its value, or nothing says what to train on.
+    """
+    began = monotonic()
+    given = _read_arguments(verb, args)
+    files = tuple(str(file) for file in given.pop("config", None) or ())
+    config = RunConfig(verb, given, files, began, given.pop(PRINT_CONFIG, None))
+    extra = given.pop(EXTRA, None)
+    _check_given(config)
+    if extra:
+        raise ConfigError(
+            f"'{' '.join(extra)}' is one argument too many.",
+            f"Options begin with --. See `unetkit {verb.verb} --help-all` for all settings and their values.",
+        )
+    return config
+
+
+def from_values(
+    verb: Settings,
+    values: Mapping[str, Any],
+    files: Sequence[str | Path] = (),
+    objects: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """Take settings from Python.
+
+    Args:
+        verb: What the verb takes.
+        values: Settings by their whole keys, such as {"model.lr": 0.001}; what is below a key may also be a dictionary.
+        files: Configuration files, which the settings go over.
+        objects: Arguments of Lightning's Trainer that no file can hold, such as callbacks.
+
+    Raises:
+        ConfigError: A setting is not known or cannot have its value, or nothing says what to train on.
+    """
+    began = monotonic()
+    given = _merge(_read_files(verb, files), read_object(verb.reader(), _group(values)))
+    config = RunConfig(verb, given, tuple(map(str, files)), began, objects=objects or {})
+    _check_given(config)
+    return config
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a configuration file can hold a value."""
+    if type(value) in (list, tuple):
+        return all(map(is_plain, value))
+    if type(value) is dict:
+        return all(map(is_plain, (*value, *value.values())))
+    return value is None or isinstance(value, str | int | float)
+
+
+def cannot_resume(folder: Path) -> ConfigError:
+    """Return the error for a folder that is no run to go on with."""
+    return ConfigError(
+        f"{folder} is not a run that can be resumed: it needs {CONFIG_FILE} and last.ckpt.",
+        "Give a folder under runs/ whose first epoch was finished.",
+    )
+
+
+def _read_arguments(verb: Settings, args: list[str]) -> Namespace:
+    """Return what a command line gives; Lightning's classes are asked only about settings of their own."""
+    try:
+        given = read_arguments(verb.reader(), args)
+        whole = all(is_plain(value) for key, value in given.items() if key.startswith("trainer."))
+    except UnknownSettingError as error:
+        whole = False
+        if not (error.key.startswith("trainer.") and error.key.endswith("+")):
+            raise
+    if whole:
+        return given
+    from lightning.pytorch import Trainer
+
+    return read_arguments(verb.reader(Trainer), args)
+
+
+def _read_files(verb: Settings, files: Sequence[str | Path]) -> Namespace:
+    """Return the settings that configuration files give, of later ones over those of earlier ones."""
+    words = [word for file in files for word in ("--config", str(file))]
+    given = read_arguments(verb.reader(), words)
+    for name in ("config", EXTRA, PRINT_CONFIG):
+        given.pop(name, None)
+    return given
+
+
+def _check_given(config: RunConfig) -> None:
+    """Check that groups are groups, and that `fit` is given something to train on.
+
+    Raises:
+        ConfigError: They are not, or it is not.
+    """
+    for group in GROUPS:
+        value = config.get(group)
+        if value is not None and not isinstance(value, Namespace):
+            raise ConfigError(f"{group}: '{value}' is not possible.", f"Give the settings of {group} below it.")
+    if config.verb.also and not (
+        config.files or config.resume or config.get("data") or config.print_config is not None
+    ):
+        raise ConfigError(
+            "--data.train must be given.",
+            "Name a folder with the folders images and masks in it, or a configuration file (--config); or labels of "
+            "whole images without masks (--data.image_labels).",
+        )
+
+
+def _check_places(data: Namespace) -> None:
+    """Check that the files and folders of the data exist."""
+    from unetkit.data.pairs import check_exists  # here, since it takes NumPy
+
+    for name in PLACES:
+        value = data.get(name)
+        if isinstance(value, str):
+            check_exists(Path(value))
+
+
+def _group(values: Mapping[str, Any]) -> Namespace:
+    """Return settings by their whole keys as groups."""
+    grouped = Namespace()  # type: ignore[no-untyped-call]
+    for key, value in values.items():
+        grouped[key] = value
+    return grouped
+
+
+def _merge(below: Namespace, above: Namespace) -> Namespace:
+    """Return settings over others. What describes an object of a class replaces the other as a whole."""
+    merged = below.clone()
+    for key, value in vars(above).items():
+        old = merged.get(key)
+        groups = isinstance(old, Namespace) and isinstance(value, Namespace) and "class_path" not in value
+        merged[key] = _merge(old, value) if groups else value
+    return merged
