@@ -15,7 +15,7 @@ QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 """Where the normalised intensities of two images are compared."""
 
 STEP = 4
-"""Of the pixels along each axis one in so many is looked at."""
+"""Step, in pixels along each axis, between the pixels that are looked at."""
 
 ALIKE = 0.05
 """Images look alike where no quantile, nor the mean contrast of neighbours, differs by more: in network input."""
@@ -42,7 +42,7 @@ class Verdict:
     Attributes:
         model: Identity of the model.
         threshold: Foreground probability from which a pixel is foreground.
-        look: Of the image, see `describe_look`.
+        look: Look of the image, see `describe_look`.
         changed: Share of mask pixels that int8 changes.
     """
 
@@ -77,7 +77,7 @@ class Verdicts:
         """Keep what was found; where that is not possible it is found again next time.
 
         Args:
-            look: Of the image.
+            look: Look of the image.
             changed: Share of mask pixels.
             forget: Verdicts of at most this share no longer hold: the model in int8 that they are on was replaced.
         """

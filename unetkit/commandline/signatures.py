@@ -31,7 +31,7 @@ class Nested:
     """The type of an option that is a class with options of its own.
 
     Attributes:
-        name: Of the class.
+        name: Name of the class.
         options: Its options.
     """
 

@@ -14,9 +14,9 @@ class Option:
     """One keyword argument: of a function, or a field of a dataclass.
 
     Attributes:
-        name: Of the argument.
-        type: Of the argument, resolved.
-        default: Of the argument.
+        name: Name of the argument.
+        type: Its type, resolved.
+        default: Its default.
         help: What the docstring says about it.
     """
 

@@ -38,7 +38,7 @@ def check_weights(weights: Mapping[str, Tensor], name: str, metadata: Mapping[st
     Args:
         weights: See `digest`.
         name: The file, for messages.
-        metadata: Of the file; without a digest only the numbers are checked.
+        metadata: Metadata of the file; without a digest only the numbers are checked.
         description: See `digest`.
     """
     written = metadata.get(DIGEST_KEY)

@@ -97,7 +97,7 @@ class ModelSpec:
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
         base_channels: Channels of the first convolutions of "plain_unet"; doubled at each halving of the resolution.
-        padding: Of the convolutions of "plain_unet": "valid" uses no zeros, as in the paper; "same" is faster.
+        padding: Padding of the convolutions of "plain_unet": "valid" uses no zeros, as in the paper; "same" is faster.
         batch_norm: Whether the convolutions of "plain_unet" are followed by batch norm.
         task: "segmentation", or "reconstruction" for a network that `unetkit pretrain` trained: its output is the image
             that it was shown a damaged copy of, so it is a start for `fit` and predicts no masks; or "classification"

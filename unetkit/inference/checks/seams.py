@@ -18,10 +18,10 @@ from unetkit.models.masks import to_mask
 from unetkit.models.trimmed import Kept
 
 CONTEXT_HALOS = 4
-"""The far context is this many halos on each side ..."""
+"""Far context on each side, in halos."""
 
 CONTEXT_STRIDES = 8
-"""... and at least this many strides, so that a halo of 0 is compared with something, too."""
+"""Smallest far context on each side, in strides, so that a halo of 0 is compared with something, too."""
 
 PredictWindow = Callable[[NDArray[Any], int, Kept], NDArray[np.float32]]
 """Raw pixels (C, ...), the number of their plane and the part to keep, to probabilities (classes, *kept), 0 to 1."""
@@ -95,11 +95,11 @@ def verify_seams(
         grid: The tiles of each plane.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground, if there is one class.
         channels: Number of channels that the model takes.
-        stride: Of the encoder, in pixels.
+        stride: Stride of the encoder, in pixels.
         regions: Tiles to compare; all, if there are fewer.
         largest: Largest window along each axis, in pixels: what bounds the memory. By default twice the
             grid's, with room for the context at least.
-        seed: Of the choice of tiles.
+        seed: Seed of the choice of tiles.
 
     Raises:
         ConfigError: `largest` leaves no more context than the tiles have.

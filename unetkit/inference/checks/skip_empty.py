@@ -20,10 +20,10 @@ BLOCK = 16
 """Size along each axis of a pixel of the low-resolution image, in pixels: less than the smallest object of interest."""
 
 CONTRAST_SHARE = 0.05
-"""A block differs from the background if its mean does by this share of the image's contrast ..."""
+"""Share of the image's contrast by which the mean of a block has to differ from the background."""
 
 NOISE_RATIO = 2.0
-"""... or its standard deviation is this many times that of the background's blocks."""
+"""Factor by which the standard deviation of a block has to exceed that of the background's blocks."""
 
 PICTURE_SIZE = 1024
 """Longer side of the picture of what was skipped, in pixels, at most."""

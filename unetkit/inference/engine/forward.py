@@ -80,7 +80,7 @@ class Forward:
         image: What is restored; None for other kinds.
         residual: Whether what the models predict has to be added to the image that is restored.
         log: Called with a sentence, once, when the device ran out of memory.
-        name: Of the models, for messages.
+        name: Name of the models, for messages.
         precision: Arithmetic of the networks, for messages.
     """
 

@@ -32,10 +32,10 @@ COMPARED = 100_000
 """Pixels of a sample that are looked at, at most."""
 
 DARK = 0.25
-"""The background of a composite of fluorescence is darker than this share of its bright pixels ..."""
+"""Largest share of its bright pixels that the background of a composite of fluorescence may reach."""
 
 SATURATED = 0.6
-"""... and the bright pixels are this saturated on average, 0 being grey and 1 pure colours."""
+"""Smallest mean saturation of the bright pixels of such a composite, 0 being grey and 1 pure colours."""
 
 
 def open_input(path: Path, ensemble: Ensemble, options: SegmentOptions, log: Callable[[str], None]) -> ValidSource:

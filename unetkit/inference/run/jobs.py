@@ -114,7 +114,7 @@ def plan_jobs(
         images: An image file, a folder of images, a pattern such as "slides/**/*.svs", or several of these. What exists
             under its very name is no pattern, and a `.zarr` folder is an image.
         result: For a single image file the output, else the folder of the outputs, which may be missing.
-        suffix: Of the outputs in a folder, which have the stems of their images.
+        suffix: Suffix of the outputs in a folder, which have the stems of their images.
         overwrite: Whether existing outputs are replaced.
         resume: Whether existing outputs are those of the run that is resumed, and so done. With `overwrite` none is:
             they may be those that the run was about to replace.

@@ -38,7 +38,7 @@ class Footprint:
         pixel: Bytes of a raw pixel, all channels.
         predicted: Bytes of a predicted pixel.
         halo: Context around a tile, in pixels; one number, or one for each axis.
-        stride: Of the networks.
+        stride: Stride of the networks.
         owned: Whether the models may be changed, so that a backend that takes their weights needs no copy.
     """
 
