@@ -36,11 +36,11 @@ def segment_command(
             a .csv.
         model: The model.safetensors of a run, or of several, whose mean counts; a folder stands for all below it. Or
             the name of a built-in model; by default "nuclei".
-        read: What is read.
-        tiling: How it is predicted.
-        write: What is written.
-        verify_seams: Compare tiles of the result with passes that see far more of the image, and say how they differ.
-        dry_run: Say what would be done, and how long it would take, and do nothing.
+        read: How images are read.
+        tiling: How they are predicted.
+        write: How results are written.
+        verify_seams: Compare tiles of the result with passes that see far more of the image, and print how they differ.
+        dry_run: Print what would be done and how long it would take, and do nothing.
     """
     from unetkit.foundation.console import loading, log, pixel_progress, show
     from unetkit.inference.run.jobs import check_extras, take_order
@@ -179,8 +179,8 @@ def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = F
     """Make synthetic cells, train on them, segment a mosaic, score it and draw the result, in a few minutes on a CPU.
 
     Args:
-        folder: Where everything goes.
-        seed: Number that decides what the synthetic cells look like.
+        folder: Folder for all files of the demo.
+        seed: Seed of the synthetic cells.
         overwrite: Replace an earlier demo.
     """
     from unetkit.foundation.console import loading
@@ -192,7 +192,7 @@ def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = F
 
 
 def info_command(file: Path | None = None, /) -> None:
-    """Show what an image or a model file is; without one, what unetkit sees on this machine.
+    """Show what an image or a model file holds; without one, versions and devices of this machine.
 
     Args:
         file: TIFF, PNG, JPEG, OME-Zarr, model.safetensors, or the name of a built-in model.
@@ -210,7 +210,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo_command,
     "info": info_command,
 }
-"""The verbs whose options are their signature."""
+"""Verbs whose options are the arguments of a function."""
 
 ABOUT = """Find and outline objects in microscopy images with a U-Net.
 
@@ -224,7 +224,7 @@ TRAINING_SUMMARIES = {
     "fit": "Train a U-Net on a folder of images and masks.",
     "pretrain": "Train a U-Net to restore damaged images, without masks: to clean images, or as a start for `fit`.",
 }
-"""The verbs whose options are those of LightningCLI."""
+"""Verbs that train, with their line in the help."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -234,7 +234,7 @@ def main(args: Sequence[str] | None = None) -> int:
         args: What follows `unetkit`; `sys.argv[1:]` by default.
 
     Returns:
-        Exit code: 0 done, 2 for an error that the user can mend, 130 when stopped by Ctrl-C.
+        Exit code: 0 when done, 2 for an error that the user can correct, 130 when stopped by Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name that the terminal cannot show must not end the run
@@ -285,7 +285,7 @@ def _run(args: list[str]) -> int:
 
 
 def _train(verb: str, args: list[str]) -> int:
-    """Show the help of a verb that trains, or check its settings, which takes no PyTorch, and train."""
+    """Show the help of a verb that trains; or check its settings, without PyTorch, and train."""
     from unetkit.foundation.console import loading, log
     from unetkit.training.settings.config import from_arguments
     from unetkit.training.settings.help import help_of

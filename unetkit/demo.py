@@ -1,4 +1,4 @@
-"""`unetkit demo`: the whole way on synthetic cells, then real nuclei without training; each command is printed."""
+"""`unetkit demo`: all steps on synthetic cells, then real nuclei without training; each command is printed."""
 
 from __future__ import annotations
 
@@ -30,42 +30,42 @@ from unetkit.scoring.table import PIXEL_SCORES
 TRAINING_IMAGES = 32
 TRAINING_SIZE = 384
 
-SECONDS = 165.0
-"""Time for all of it."""
+DEMO_SECONDS = 165.0
+"""Seconds that the demo may take."""
 
 MOSAIC_SIZES = (4096, 3072, 2048, 1024)
-"""Sides of the mosaic, in pixels: the largest for which there is time."""
+"""Sides of the mosaic in pixels; the largest one for which there is time is used."""
 
-PIECE = 512
+SPEED_TEST_SIDE = 512
 """Side of the piece that is segmented to measure the speed, in pixels."""
 
-BESIDE = 1.5
-"""Time for drawing, reading, writing and scoring a pixel, in times of predicting it."""
+OTHER_WORK_FACTOR = 1.5
+"""Time for drawing, reading, writing and scoring a pixel, as a multiple of the time for predicting it."""
 
-TISSUE = 15.0
+TISSUE_SECONDS = 15.0
 """Seconds kept for the stained tissue at the end."""
 
-DRAWN = ("dice", "iou", "precision", "recall", "boundary_f1")
+DRAWN_SCORES = ("dice", "iou", "precision", "recall", "boundary_f1")
 """Scores in the picture."""
 
-MARKER = ".unetkit-demo"
-"""File that tells an earlier demo, which may be replaced, from a folder of the user's."""
+MARKER_FILE = ".unetkit-demo"
+"""File that marks a folder as an earlier demo, which may be replaced."""
 
-FIT = """
+FIT_ARGUMENTS = """
     --plan false --model.encoder resnet18 --model.depth 4 --model.decoder_channels [64,32,16,16] --model.lr 0.003
     --data.val 0.15 --data.crop 128 --data.batch_size 4 --data.crops_per_epoch 160 --data.augment light
     --trainer.max_epochs 8 --minutes 1.6
 """
-"""Settings for a model in about a minute on two processor cores; a slow machine stops earlier, with fewer epochs."""
+"""Arguments for a model in about a minute on two processor cores. A slow machine stops after fewer epochs."""
 
 
 def run_demo(folder: Path, seed: int, overwrite: bool, run: Callable[[list[str]], int]) -> None:
     """Make cells, train, segment, score and draw; then segment stained tissue with the built-in model.
 
-    On a slow machine there is less of it: training ends by the clock, and the mosaic is smaller.
+    On a slow machine training ends earlier, and the mosaic is smaller.
 
     Args:
-        folder: Where everything goes.
+        folder: Folder for all files.
         seed: Seed of the synthetic cells.
         overwrite: Whether an earlier demo in `folder` is replaced.
         run: Runs a command line and returns its exit code; each is printed first.
@@ -80,8 +80,8 @@ def run_demo(folder: Path, seed: int, overwrite: bool, run: Callable[[list[str]]
     cells, mosaic, truth, mask = (folder / name for name in ("cells", "mosaic.tif", "truth.tif", "mask.tif"))
     model, scores = folder / "run" / "model.safetensors", folder / "scores.json"
     write_dataset(cells, TRAINING_IMAGES, TRAINING_SIZE, seed)
-    _run(["fit", "--data.train", str(cells), *FIT.split(), "--runs", str(folder), "--name", "run"], run)
-    size = choose_size(_speed(model, seed), SECONDS - TISSUE - (monotonic() - start))
+    _run(["fit", "--data.train", str(cells), *FIT_ARGUMENTS.split(), "--runs", str(folder), "--name", "run"], run)
+    size = choose_size(_speed(model, seed), DEMO_SECONDS - TISSUE_SECONDS - (monotonic() - start))
     log(f"\nDrawing an image of {size} x {size} pixels that the model never saw.")
     image, labels = make_cells(size, size, np.random.default_rng((seed, TRAINING_IMAGES)))
     write_tiff(mosaic, image)
@@ -107,17 +107,19 @@ def choose_size(speed: float, seconds: float) -> int:
         speed: Seconds for predicting a pixel.
         seconds: Time that there is.
     """
-    return next((size for size in MOSAIC_SIZES if size**2 * speed * (1 + BESIDE) <= seconds), MOSAIC_SIZES[-1])
+    return next(
+        (size for size in MOSAIC_SIZES if size**2 * speed * (1 + OTHER_WORK_FACTOR) <= seconds), MOSAIC_SIZES[-1]
+    )
 
 
 def _speed(model: Path, seed: int) -> float:
     """Return the seconds for predicting a pixel with a model."""
     network = load_model(model)
-    piece = make_cells(PIECE, PIECE, seed)[0]
-    predict_tiled(piece, network)  # what starts up once does not count
+    piece = make_cells(SPEED_TEST_SIDE, SPEED_TEST_SIDE, seed)[0]
+    predict_tiled(piece, network)  # a warm-up, which does not count
     start = monotonic()
     predict_tiled(piece, network)
-    return (monotonic() - start) / PIECE**2
+    return (monotonic() - start) / SPEED_TEST_SIDE**2
 
 
 def _run(command: list[str], run: Callable[[list[str]], int]) -> None:
@@ -149,13 +151,13 @@ def _segment_tissue(folder: Path, picture: Path, run: Callable[[list[str]], int]
 def _prepare(folder: Path, overwrite: bool) -> None:
     """Make an empty folder for the demo."""
     if folder.exists():
-        if not (folder / MARKER).is_file():
+        if not (folder / MARKER_FILE).is_file():
             raise OutputError(f"{folder} exists already and is no earlier demo.", "Choose another --folder.")
         if not overwrite:
             raise OutputError(f"{folder} holds an earlier demo.", "Pass --overwrite or choose another --folder.")
         shutil.rmtree(folder)
     make_folder(folder, remedy="Choose another --folder.")
-    (folder / MARKER).touch()
+    (folder / MARKER_FILE).touch()
 
 
 def _draw(
@@ -176,7 +178,11 @@ def _draw(
         curve,
         f"{image.size / 1e6:.1f} megapixels that the model never saw: Dice {pooled['dice']:.3f}",
         {
-            **{score.heading_within(2): f"{pooled[score.name]:.4f}" for score in PIXEL_SCORES if score.name in DRAWN},
+            **{
+                score.heading_within(2): f"{pooled[score.name]:.4f}"
+                for score in PIXEL_SCORES
+                if score.name in DRAWN_SCORES
+            },
             "Cells": f"{labels.max():,}",
             "Trained on": f"{TRAINING_IMAGES} images",
             "All in all": duration,

@@ -10,9 +10,9 @@ from unetkit.data.transforms import resolve_augmentation
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.spec import ModelSpec
 from unetkit.planning.choice import Network
-from unetkit.planning.choose import BATCHES, CROPS, choose
-from unetkit.planning.choose_length import EPOCHS, MINUTES, RESERVED, TOTAL_CROPS, VALIDATION_COST
-from unetkit.planning.choose_network import KNOWN
+from unetkit.planning.choose import BATCH_SIZES, CROP_SIDES, choose
+from unetkit.planning.choose_length import EPOCHS_RANGE, MINUTES, RESERVED_SHARE, TOTAL_CROPS, VALIDATION_COST
+from unetkit.planning.choose_network import START_DICE
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts, Kind
 from unetkit.planning.trial import Trial
@@ -63,7 +63,7 @@ def test_what_is_given_is_kept_and_the_rest_fits_it() -> None:
     given = {"data.crop": 512, "data.augment": "none", "trainer.max_epochs": 3}
     settings = chosen(given=given)
     assert given.items() <= settings.items()
-    assert settings["data.batch_size"] == BATCHES[0]
+    assert settings["data.batch_size"] == BATCH_SIZES[0]
     assert "data.augment_options" not in settings
 
 
@@ -161,11 +161,11 @@ def test_training_starts_from_the_builtin_model_where_it_knows_the_objects() -> 
         "data.normalization.bright_background": "keep",
     }
     full = replace(NUCLEI, foreground_range=(0.6, 0.9))
-    known = chosen(full, WORKSTATION, trial=Trial("nuclei", settings, KNOWN))
+    known = chosen(full, WORKSTATION, trial=Trial("nuclei", settings, START_DICE))
     assert known["model.weights"] == "nuclei"
     assert settings.items() <= known.items()
     assert known["model.lr"] == 0.001
-    unknown = chosen(full, WORKSTATION, trial=Trial("nuclei", settings, KNOWN - 0.01))
+    unknown = chosen(full, WORKSTATION, trial=Trial("nuclei", settings, START_DICE - 0.01))
     assert "model.weights" not in unknown
     assert not settings.items() & unknown.items()
     assert unknown["model.lr"] == 0.002
@@ -182,7 +182,7 @@ def test_what_tells_objects_apart_is_kept_where_the_masks_show_single_objects(
     facts = replace(NUCLEI, kind=kind, touching=0.0)
     assert chosen(facts, trial=trial)["model.instances"] is kept
     assert chosen(facts, given={"model.instances": not kept}, trial=trial)["model.instances"] is not kept
-    assert chosen(facts, trial=replace(trial, dice=KNOWN - 0.01))["model.instances"] is False
+    assert chosen(facts, trial=replace(trial, dice=START_DICE - 0.01))["model.instances"] is False
 
 
 @pytest.mark.parametrize(
@@ -210,12 +210,12 @@ def test_the_builtin_model_is_not_tried_where_network_or_normalisation_are_other
 def test_a_crop_holds_several_objects_as_far_as_the_images_go(large: float, side: int, crop: int) -> None:
     facts = replace(NUCLEI, diameters=(10.0, 20.0, large), sides=(side, side, side))
     assert chosen(facts)["data.crop"] == crop
-    assert chosen(facts)["data.crop"] <= CROPS["cpu"][1]
+    assert chosen(facts)["data.crop"] <= CROP_SIDES["cpu"][1]
 
 
 def test_little_memory_gives_small_batches() -> None:
     small = replace(LAPTOP, device_memory=2**30)
-    assert BATCHES[0] <= chosen(machine=small)["data.batch_size"] < chosen()["data.batch_size"]
+    assert BATCH_SIZES[0] <= chosen(machine=small)["data.batch_size"] < chosen()["data.batch_size"]
 
 
 def test_touching_instances_are_learnt_and_others_not() -> None:
@@ -251,7 +251,7 @@ def test_few_images_are_varied_by_how_often_they_come(passes: int, augment: str,
     crops = passes * (1 - val) * sections.pixels / crop**2
     length = {"data.crops_per_epoch": round(crops / 8), "trainer.max_epochs": 8}
     fixed = {"data.crop": crop, "data.val": val} | (length if given else {"trainer.max_epochs": 8})
-    seconds = 60 * MINUTES["cpu"] * (1 - RESERVED) / (crops + 8 * val * 20 * VALIDATION_COST)
+    seconds = 60 * MINUTES["cpu"] * (1 - RESERVED_SHARE) / (crops + 8 * val * 20 * VALIDATION_COST)
     settings = chosen(sections, given=fixed, seconds=seconds)
     assert settings["data.augment"] == augment
 
@@ -322,9 +322,9 @@ def test_training_takes_the_time_that_suits_the_machine_unless_crops_are_too_man
     epochs = settings["trainer.max_epochs"]
     total = epochs * settings["data.crops_per_epoch"]
     minutes = (total + VALIDATION_COST * epochs * val * NUCLEI.pixels / crop**2) * seconds / 60
-    suitable = (1 - RESERVED) * MINUTES["cpu"]
+    suitable = (1 - RESERVED_SHARE) * MINUTES["cpu"]
     fewest, most = TOTAL_CROPS["cpu"]
-    assert EPOCHS["cpu"][0] <= epochs <= EPOCHS["cpu"][1]
+    assert EPOCHS_RANGE["cpu"][0] <= epochs <= EPOCHS_RANGE["cpu"][1]
     assert settings["data.crops_per_epoch"] % settings["data.batch_size"] == 0
     if limit == "time":
         assert minutes == pytest.approx(suitable, rel=0.02)

@@ -10,7 +10,7 @@ from tifffile import imread, imwrite
 
 from unetkit.data.loading import decode
 from unetkit.data.pairs import find_pairs
-from unetkit.planning.choose_network import THIN
+from unetkit.planning.choose_network import THIN_WIDTH
 from unetkit.planning.look import Look, look_at
 from unetkit.planning.measure import label_kind, look_at_all, measure
 
@@ -32,7 +32,7 @@ def test_facts_of_discs_are_those_of_geometry(tmp_path: Path) -> None:
     assert facts.diameters == pytest.approx((40, 40, 40), abs=0.5)
     assert facts.foreground == pytest.approx(np.pi * 400 / 200**2, rel=0.02)
     assert (facts.kind, facts.classes, facts.touching, facts.brighter) == ("binary", 2, 0, 0)
-    assert facts.width > THIN
+    assert facts.width > THIN_WIDTH
 
 
 @pytest.mark.parametrize("cells", [True, False])
@@ -43,7 +43,7 @@ def test_thin_walls_and_thin_fibres_have_their_width(cells: bool, tmp_path: Path
         lines[start : start + 6] = lines[:, start : start + 6] = True
     imwrite(tmp_path / "masks" / "0.tif", np.where(lines ^ cells, 255, 0).astype(np.uint8))
     assert look_at(decode(find_pairs(tmp_path)[0])).width_of_rarer == pytest.approx(6, rel=0.2)
-    assert measure(look_at_all(find_pairs(tmp_path))).width <= THIN
+    assert measure(look_at_all(find_pairs(tmp_path))).width <= THIN_WIDTH
 
 
 def test_numbers_of_touching_objects_are_instances(sound: Path, sound_looks: list[Look]) -> None:

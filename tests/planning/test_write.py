@@ -95,7 +95,7 @@ def test_a_stack_is_planned_with_its_pages(cells: Path) -> None:
 def test_warnings_are_said_and_written(cells: Path) -> None:
     imwrite(cells / "images" / "cells_002.tif", np.full((192, 192), 7, np.uint16))
     planned = make_plan({"data.train": str(cells)})
-    warning = "Warning: 1 image is all one value (cells_002.tif). Take them out, or export them again."
+    warning = "Warning: 1 image is all one value (cells_002.tif). Remove them, or export them again."
     assert warning in describe(planned)
     assert f"# {warning}" in to_yaml(planned, Path("cells.yaml"))
 

@@ -375,7 +375,7 @@ def test_images_that_a_start_was_trained_on_are_remembered_and_no_test_of_it(
     assert set(warned.values()) == {False, True}
 
 
-def test_half_a_start_is_not_judged_and_what_it_is_used_to_is_said(
+def test_half_a_start_is_not_scored_and_what_it_is_used_to_is_said(
     run: tuple[Path, str], fit_cells: Fit, tmp_path: Path
 ) -> None:
     choices = ("--model.weights", str(run[0] / "model.safetensors"), "--model.decoder_weights", "false")

@@ -43,7 +43,7 @@ def as_colour(cells: Path, folder: Path) -> Path:
     return folder
 
 
-def judged(out: str) -> float:
+def score_before_training(out: str) -> float:
     return float(out.split("before training  validation Dice ")[1].split(maxsplit=1)[0])
 
 
@@ -56,7 +56,7 @@ def judged(out: str) -> float:
         ("mask", {"data.normalization.scope": "dataset"}),
     ],
 )
-def test_a_start_is_judged_as_it_is_used_to_and_kept_if_no_epoch_is_better(
+def test_a_start_is_scored_as_it_is_used_to_and_kept_if_no_epoch_is_better(
     start: str, target: dict[str, str], starts: dict[str, Path], fit_cells: Fit, tmp_path: Path
 ) -> None:
     config = tmp_path / "target.yaml"
@@ -66,10 +66,10 @@ def test_a_start_is_judged_as_it_is_used_to_and_kept_if_no_epoch_is_better(
     code, out = fit_cells(tmp_path, *weights, *RUINOUS, *more, "--name", "run")
     assert code == 0
     before = read_spec(starts[start])
-    assert judged(out) == pytest.approx(before.training["val_dice"], abs=1e-3)
+    assert score_before_training(out) == pytest.approx(before.training["val_dice"], abs=1e-3)
     kept = load_model(tmp_path / "run" / "model.safetensors")
     assert kept.spec.training["epoch"] == 0
-    assert kept.spec.training["val_dice"] == pytest.approx(judged(out), abs=1e-4)
+    assert kept.spec.training["val_dice"] == pytest.approx(score_before_training(out), abs=1e-4)
     assert kept.spec.normalization == before.normalization
     assert kept.spec.instances == (target.get("model.instances") == "true")
     assert "before training, " in out
@@ -82,7 +82,7 @@ def test_a_grey_start_serves_colour_images(
     data = ("--data.train", str(as_colour(cells, tmp_path / "colour")))
     code, out = fit_cells(tmp_path, *data, "--model.weights", str(starts["mask"]), *RUINOUS, "--name", "run")
     assert code == 0
-    assert judged(out) == pytest.approx(read_spec(starts["mask"]).training["val_dice"], abs=2e-3)
+    assert score_before_training(out) == pytest.approx(read_spec(starts["mask"]).training["val_dice"], abs=2e-3)
     assert read_spec(tmp_path / "run/model.safetensors").in_channels == 3
 
 
@@ -98,7 +98,9 @@ def test_a_start_of_foreground_serves_several_classes(
     code, out = fit_cells(tmp_path, "--data.train", str(tmp_path / "three"), *more, *RUINOUS, "--name", "run")
     assert code == 0
     found = read_spec(starts["mask"]).training["val_dice"]
-    assert judged(out) == pytest.approx((found + 1) / 2, abs=2e-3)  # the class that is nowhere counts as found
+    assert score_before_training(out) == pytest.approx(
+        (found + 1) / 2, abs=2e-3
+    )  # the class that is nowhere counts as found
 
 
 def test_an_epoch_that_can_tell_objects_apart_beats_a_start_that_cannot(

@@ -15,20 +15,20 @@ from unetkit.models.statistics import measure_range
 
 Floats = NDArray[np.float32]
 
-WINDOW = 768
-"""Height and width of the middle of the image that is compared, in pixels: turning it is turning the image."""
+COMPARED_SIDE = 768
+"""Largest height and width that are compared, in pixels: those of the middle of the image."""
 
-SMALLEST = 32
-"""Below this height or width, in pixels, chance decides."""
+SMALLEST_SIDE = 32
+"""Smallest height and width that are compared, in pixels: below, chance decides."""
 
 EDGE_SIGMA = 1.5
 """Standard deviation, in pixels, of the blur before the edges of an image are found."""
 
 LOCAL_SIGMA = 8.0
-"""Edges count against what there is within about this many pixels, so that crowded regions do not speak for a shift."""
+"""Edges are compared with their surroundings of about this many pixels, or crowded regions would suggest a shift."""
 
-FARTHEST = 64
-"""Shifts are looked for up to this many pixels along each axis."""
+FARTHEST_SHIFT = 64
+"""Largest shift that is tried along each axis, in pixels."""
 
 ORIENTATIONS = {
     "as it is": (0, False),
@@ -40,7 +40,7 @@ ORIENTATIONS = {
     "mirrored top to bottom": (2, True),
     "transposed along the other diagonal": (3, True),
 }
-"""Quarter turns of an array counterclockwise, and whether it is mirrored left to right before."""
+"""Number of quarter turns counterclockwise, and whether the array is mirrored left to right first."""
 
 AS_IT_IS = "as it is"
 
@@ -72,7 +72,7 @@ def measure_agreement(pixels: NDArray[Any], labels: NDArray[Any]) -> Agreement |
         None where there is nothing to compare: no outline, an even image, or less than 32 pixels.
     """
     height, width = labels.shape
-    if min(height, width) < SMALLEST:
+    if min(height, width) < SMALLEST_SIDE:
         return None
     rows, columns = _middle(height), _middle(width)
     outlines = _outlines(labels[rows, columns])
@@ -85,7 +85,7 @@ def measure_agreement(pixels: NDArray[Any], labels: NDArray[Any]) -> Agreement |
     deviation = float(by_shift.std())
     if deviation == 0:
         return None
-    farthest = [min(FARTHEST, length // 4) for length in edges.shape]
+    farthest = [min(FARTHEST_SHIFT, length // 4) for length in edges.shape]
     ranges = [np.r_[-far : far + 1] for far in farthest]
     near = by_shift[np.ix_(*ranges)]
     best = np.unravel_index(int(near.argmax()), near.shape)
@@ -107,7 +107,7 @@ def turn(array: NDArray[Any], orientation: str) -> NDArray[Any]:
 
 def _middle(length: int) -> slice:
     """Return the middle of an axis; what is cut off is the same on both sides, so that mirroring fits."""
-    cut = max(0, (length - WINDOW + 1) // 2)
+    cut = max(0, (length - COMPARED_SIDE + 1) // 2)
     return slice(cut, length - cut)
 
 

@@ -1,4 +1,4 @@
-"""What all choices are made of: a setting with its reason, and the network that others depend on."""
+"""A chosen setting with its reason, and the network that other choices depend on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Network = Mapping[str, Any]
-"""What the network is, by the names of `ModelSpec`."""
+"""Settings of a network, by the names of `ModelSpec`."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Choice:
 
     Attributes:
         key: Its name in a configuration, for example "data.crop".
-        value: What it is set to.
+        value: The value.
         why: The reason, in words.
         doubt: What may be wrong with it, and what to do about it: two sentences, the first without its full stop.
     """

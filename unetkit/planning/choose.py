@@ -8,82 +8,84 @@ from typing import Any
 
 from unetkit.planning.choice import Choice, Network
 from unetkit.planning.choose_length import Work, choose_length, count_covering, fit_length
-from unetkit.planning.choose_network import THIN, Try, choose_network, describe_network
+from unetkit.planning.choose_network import THIN_WIDTH, Try, choose_network, describe_network
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 
 LEARNING_RATES = {"random weights": 0.002, "trained weights": 0.001}
-"""Of AdamW. From random weights 0.002 measured a little better than 0.001 on membranes; on from a trained model
-0.001 did on nuclei (`benchmarks/ablations.md`)."""
+"""Highest learning rate of AdamW. From random weights 0.002 measured a little better than 0.001 on membranes. From a
+trained model 0.001 measured better on nuclei (`benchmarks/ablations.md`)."""
 
-CROPS = {"cpu": (256, 320), "gpu": (256, 512)}
-"""Smallest and largest crop, in pixels."""
+CROP_SIDES = {"cpu": (256, 320), "gpu": (256, 512)}
+"""Sides of the smallest and the largest crop that is wanted, in pixels."""
 
 CROP_OBJECTS = 3.0
-"""Large objects (of the 90 percentile) that fit side by side into a crop."""
+"""Large objects (the 90th percentile) that fit side by side into a crop."""
 
-SMALLEST_CROP = 64
+SMALLEST_CROP_SIDE = 64
+"""Side of the smallest crop, for images that are smaller than the wanted one, in pixels."""
 
 BATCH_PIXELS = {"cpu": 8 * 256**2, "gpu": 16 * 256**2}
-"""Pixels in a batch."""
+"""Pixels of the crops in a batch."""
 
-BATCHES = (2, 32)
-"""Smallest and largest batch."""
+BATCH_SIZES = (2, 32)
+"""Fewest and most crops in a batch."""
 
-PLAIN_BATCH = 0.5
-"""The plain U-Net takes several times the arithmetic: smaller batches leave it more steps."""
+PLAIN_BATCH_FACTOR = 0.5
+"""Factor on the batch of the plain U-Net. It takes several times the arithmetic; smaller batches give it more steps."""
 
-TRAINING_BYTES = {"resnet18": 2600, "resnet34": 3000, "resnet50": 5400}
-"""Bytes of memory for each pixel of a batch, in float32: twice what was measured to be kept for the backward pass."""
+ENCODER_TRAINING_BYTES = {"resnet18": 2600, "resnet34": 3000, "resnet50": 5400}
+"""Bytes of memory for each pixel of a batch in float32: twice the measured size of what the backward pass needs."""
 
-PLAIN_BYTES = 165
-"""The same for the plain U-Net, for each of its first channels."""
+PLAIN_TRAINING_BYTES = 165
+"""Bytes of memory for each pixel of a batch, and each of the first channels of the plain U-Net."""
 
-HALF_PRECISION = 0.75
-"""Share of these bytes in mixed precision."""
+HALF_PRECISION_FACTOR = 0.75
+"""Factor on the bytes of memory in mixed precision."""
 
 MEMORY_SHARE = 0.5
 """Share of the free memory that a batch may take."""
 
-VALIDATION = ((10, 0.2), (100, 0.15), (500, 0.1))
-"""Share of the images to validate on, up to so many images; of more images, `VALIDATION_IMAGES`."""
+VALIDATION_SHARES = ((10, 0.2), (100, 0.15), (500, 0.1))
+"""Pairs of a number of images and the share to validate on up to that number."""
 
 VALIDATION_IMAGES = 50
+"""Images to validate on where there are more images than in `VALIDATION_SHARES`."""
 
-FOREGROUND = ((0.02, 0.75), (0.3, 0.5), (0.5, 0.25))
-"""Share of the crops around an object, up to such a share of foreground pixels; 0 beyond."""
+FOREGROUND_SHARES = ((0.02, 0.75), (0.3, 0.5), (0.5, 0.25))
+"""Pairs of a share of foreground pixels and the share of the crops around an object up to it; 0 above all of them."""
 
 FEW_IMAGES = 50
-"""Up to so many images, how often each part of them comes decides on augmentation."""
+"""Up to this many images, the number of passes through them decides on augmentation."""
 
 MANY_PASSES = 300
-"""Passes through few images from which on they are varied strongly, a bound that was not measured. Below it neither
-"light" nor "strong" was worth it: on 419 images of nuclei they lost 0.06 and 0.07 of Dice in 1.5 passes
+"""From this many passes on, few images are augmented strongly. The bound was not measured. Below it neither "light" nor
+"strong" was worth it: on 419 images of nuclei they lost 0.06 and 0.07 of Dice in 1.5 passes
 (`benchmarks/ablations.md`), and on 21 sections of electron microscopy "light" gained 0.001 in 100 passes."""
 
-SCALE = (1.15, 1.6)
-"""Least and most that augmentation enlarges (and shrinks)."""
+SCALE_RANGE = (1.15, 1.6)
+"""Smallest and largest upper end of the scale of augmentation; the lower end is its inverse."""
 
-MIXED = 0.1
+MIXED_SHARE = 0.1
 """Objects are both bright and dark if at least this share of the images differs from the others."""
 
-FULL_FOREGROUND = 0.5
-"""From this share of foreground on, in nearly all images, the mean of an image is a fair zero."""
+FULL_FOREGROUND_SHARE = 0.5
+"""Images are normalised by their mean if nearly all of them have at least this share of foreground."""
 
-TOUCHING = 0.01
-"""Share of the objects that touch another from which on they are learnt as single objects."""
+TOUCHING_SHARE = 0.01
+"""Objects are learnt as single ones if at least this share of them touch another."""
 
 OWN_VALIDATION = {"data.val_pages", "data.folds"}
-"""Settings that say what to validate on in place of a share of the images."""
+"""Settings that name what to validate on, in place of a share of the images."""
 
-CACHE = 1.2
-"""Room for decoded images, in sizes of them; at most half of the free memory."""
+CACHE_FACTOR = 1.2
+"""Room for decoded images, as a multiple of their size; at most half of the free memory."""
 
 USUAL_CACHE_GB = 2.0
-"""What `data.cache_gb` is by itself."""
+"""Default of `data.cache_gb`."""
 
 Timing = Callable[[Network, int, int], float]
-"""Seconds for training on a crop, of (network, crop, batch size)."""
+"""Function of (network, crop, batch size) that returns the seconds for training on a crop."""
 
 
 def choose(
@@ -104,10 +106,10 @@ def choose(
         try_builtin: Called at most once, if the network may be that of the built-in model.
         time: Called at most once, if the length of the training is to be chosen.
         minutes: How long the whole run may take; by default what suits the machine.
-        elapsed: Returns the seconds of it that are over.
+        elapsed: Returns the seconds of `minutes` that are over.
 
     Returns:
-        The settings in the order of a configuration, the given ones that bear on others among them.
+        The settings in the order of a configuration, with those of the given ones on which others depend.
     """
     chosen: dict[str, Choice] = {}
 
@@ -161,10 +163,10 @@ def choose(
 
 
 def choose_instances(facts: Facts) -> Choice:
-    """Learn to tell objects apart where the masks show how."""
+    """Choose whether to learn single objects: where the masks number them and they touch."""
     if facts.kind != "instances":
         return Choice("model.instances", False, "the masks do not number the objects")
-    if facts.touching < TOUCHING:
+    if facts.touching < TOUCHING_SHARE:
         return Choice("model.instances", False, "the numbered objects hardly ever touch, so the mask tells them apart")
     return Choice(
         "model.instances", True, f"the masks number the objects, and {facts.touching:.0%} of them touch another"
@@ -173,9 +175,9 @@ def choose_instances(facts: Facts) -> Choice:
 
 def choose_crop(facts: Facts, machine: Machine) -> Choice:
     """Choose a crop that holds several large objects, within what the images and the machine have room for."""
-    least, most = CROPS["gpu" if machine.gpu else "cpu"]
+    least, most = CROP_SIDES["gpu" if machine.gpu else "cpu"]
     wanted = min(max(_whole(CROP_OBJECTS * facts.diameters[2]), least), most)
-    fits = max(_whole(facts.sides[1]), SMALLEST_CROP)
+    fits = max(_whole(facts.sides[1]), SMALLEST_CROP_SIDE)
     if fits < wanted:
         return Choice("data.crop", fits, f"half of the images are no larger than {facts.sides[1]} pixels")
     large = facts.diameters[2]
@@ -190,14 +192,14 @@ def choose_crop(facts: Facts, machine: Machine) -> Choice:
 def choose_batch(machine: Machine, network: Network, crop: int) -> Choice:
     """Choose a power of two, within the memory."""
     plain = network.get("arch") == "plain_unet"
-    wanted = BATCH_PIXELS["gpu" if machine.gpu else "cpu"] / crop**2 * (PLAIN_BATCH if plain else 1)
+    wanted = BATCH_PIXELS["gpu" if machine.gpu else "cpu"] / crop**2 * (PLAIN_BATCH_FACTOR if plain else 1)
     if plain:
-        kept = PLAIN_BYTES * network["base_channels"]
+        kept = PLAIN_TRAINING_BYTES * network["base_channels"]
     else:
-        kept = TRAINING_BYTES.get(network["encoder"], TRAINING_BYTES["resnet50"])
-    each = kept * crop**2 * (HALF_PRECISION if machine.bfloat16 else 1)
+        kept = ENCODER_TRAINING_BYTES.get(network["encoder"], ENCODER_TRAINING_BYTES["resnet50"])
+    each = kept * crop**2 * (HALF_PRECISION_FACTOR if machine.bfloat16 else 1)
     room = MEMORY_SHARE * machine.device_memory / each
-    batch = _clip(2 ** floor(log2(min(wanted, room))), *BATCHES)
+    batch = _clip(2 ** floor(log2(min(wanted, room))), *BATCH_SIZES)
     memory = f"it takes about {batch * each / 2**30:.1f} GiB of memory"
     return Choice("data.batch_size", batch, memory if wanted <= room else f"{memory}, and more is not free")
 
@@ -207,25 +209,25 @@ def choose_validation(facts: Facts) -> Choice:
     count = facts.files if facts.files > 1 else facts.images
     if count == 1:
         return Choice("data.val", 0.0, "a single image cannot be trained on and validated on at once")
-    share = next((share for most, share in VALIDATION if count <= most), VALIDATION_IMAGES / count)
+    share = next((share for most, share in VALIDATION_SHARES if count <= most), VALIDATION_IMAGES / count)
     kept = max(1, round(share * count))
     what = "images" if facts.files > 1 else "neighbouring pages"
-    return Choice("data.val", round(share, 4), f"{kept} of the {count} {what} judge the model and are not trained on")
+    return Choice("data.val", round(share, 4), f"{kept} of the {count} {what} score the model and are not trained on")
 
 
 def choose_foreground_share(facts: Facts) -> Choice:
     """Place more crops around objects where there are few."""
-    share = next((share for most, share in FOREGROUND if facts.foreground <= most), 0.0)
+    share = next((share for most, share in FOREGROUND_SHARES if facts.foreground <= most), 0.0)
     why = f"{facts.foreground:.1%} of the pixels are foreground"
     return Choice("data.foreground_share", share, f"{why}{': crops need not look for it' if share == 0 else ''}")
 
 
 def choose_augmentation(facts: Facts, passes: float) -> Choice:
-    """Vary few images as much as it takes that they are not learnt by heart.
+    """Choose stronger augmentation for few images, so that they are not learnt by heart.
 
     Args:
         facts: The data.
-        passes: Times that each part of the images comes in the whole training.
+        passes: Number of times that each part of the images is trained on.
     """
     if facts.images > FEW_IMAGES:
         return Choice("data.augment", "standard", f"{facts.images} images show much of the variety by themselves")
@@ -239,7 +241,9 @@ def choose_augmentation(facts: Facts, passes: float) -> Choice:
 
 
 def choose_augment_options(facts: Facts, augment: str, brighter: float) -> Choice:
-    """Vary the size as the objects do (what is thin hardly does), and bright and dark only if both occur.
+    """Choose the range of sizes from that of the objects, and inversion only if both bright and dark objects occur.
+
+    Thin structures hardly vary in size.
 
     Args:
         facts: The data.
@@ -247,9 +251,9 @@ def choose_augment_options(facts: Facts, augment: str, brighter: float) -> Choic
         brighter: Share of the images whose objects are brighter than the background, as the network sees them.
     """
     small, _, large = facts.diameters
-    thin = facts.width <= THIN
-    spread = sqrt(large / small) if small and not thin else SCALE[0]
-    most = round(min(max(spread, SCALE[0]), SCALE[1]), 2)
+    thin = facts.width <= THIN_WIDTH
+    spread = sqrt(large / small) if small and not thin else SCALE_RANGE[0]
+    most = round(min(max(spread, SCALE_RANGE[0]), SCALE_RANGE[1]), 2)
     options: dict[str, Any] = {"scale": [round(1 / most, 2), most]}
     why = f"objects are {small:.0f} to {large:.0f} pixels wide" if small else "there are no objects to measure"
     if thin:
@@ -261,18 +265,18 @@ def choose_augment_options(facts: Facts, augment: str, brighter: float) -> Choic
 
 
 def choose_normalization(facts: Facts) -> Choice:
-    """Choose values of an image that do not hang on how many objects it shows."""
-    if facts.foreground_range[0] >= FULL_FOREGROUND:
+    """Choose a normalisation that does not depend on how many objects an image shows."""
+    if facts.foreground_range[0] >= FULL_FOREGROUND_SHARE:
         return Choice("data.normalization.method", "mean_std", "objects fill every image, so its mean is a fair zero")
-    return Choice("data.normalization.method", "percentile", "the mean would hang on how many objects an image shows")
+    return Choice("data.normalization.method", "percentile", "the mean would depend on how many objects an image shows")
 
 
 def choose_background(facts: Facts, method: str, given: Mapping[str, Any]) -> Choice | None:
-    """Make objects bright in all images, where they are now in some and it can be told in which."""
+    """Choose to invert images with dark objects, where only some images have them and these can be recognised."""
     by_image = given.get("data.normalization.scope", "image") == "image"
     if method != "percentile" or not by_image or facts.channels not in {1, 3}:
         return None
-    if not is_mixed(facts.brighter) or facts.brighter_inverted <= 1 - MIXED:
+    if not is_mixed(facts.brighter) or facts.brighter_inverted <= 1 - MIXED_SHARE:
         return None
     return Choice(
         "data.normalization.bright_background",
@@ -283,7 +287,7 @@ def choose_background(facts: Facts, method: str, given: Mapping[str, Any]) -> Ch
 
 def is_mixed(brighter: float) -> bool:
     """Return whether objects are bright in some images and dark in others, from the share in which they are bright."""
-    return MIXED <= brighter <= 1 - MIXED
+    return MIXED_SHARE <= brighter <= 1 - MIXED_SHARE
 
 
 def most_cache(machine: Machine) -> float:
@@ -293,7 +297,7 @@ def most_cache(machine: Machine) -> float:
 
 def choose_cache(facts: Facts, machine: Machine) -> Choice | None:
     """Keep all images in memory where there is room for more than usual."""
-    needed = facts.nbytes * CACHE / 2**30
+    needed = facts.nbytes * CACHE_FACTOR / 2**30
     if needed <= USUAL_CACHE_GB:
         return None
     room = machine.memory / 2 / 2**30

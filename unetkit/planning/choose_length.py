@@ -12,16 +12,16 @@ from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 
 MINUTES = {"cpu": 25.0, "gpu": 40.0}
-"""How long training may take."""
+"""How long training takes if no time is given."""
 
-RESERVED = 0.1
-"""Share of the time for the start, and for the halo and the picture at the end."""
+RESERVED_SHARE = 0.1
+"""Share of the time that is kept for the start, and for the halo and the picture at the end."""
 
-EPOCHS = {"cpu": (8, 20), "gpu": (15, 50)}
+EPOCHS_RANGE = {"cpu": (8, 20), "gpu": (15, 50)}
 """Fewest and most epochs: validation after each of them takes its time."""
 
 VALIDATION_COST = 0.7
-"""Time of validating a crop's worth of pixels, in times of training on a crop."""
+"""Time of validating as many pixels as a crop has, as a multiple of the time of training on a crop."""
 
 VALIDATION_SHARE = 0.25
 """Share of the time that validation may take, as long as the epochs do not become too few."""
@@ -29,16 +29,16 @@ VALIDATION_SHARE = 0.25
 TOTAL_CROPS = {"cpu": (640, 20_000), "gpu": (8_000, 100_000)}
 """Fewest and most crops in the whole training."""
 
-PASSES = 400
-"""Times that the images are gone through at most."""
+MOST_PASSES = 400
+"""Most passes through the images."""
 
-BUDGET_SHARE = 0.1
-"""Share of a given time that validation may take."""
+BUDGET_VALIDATION_SHARE = 0.1
+"""Share of the time that validation may take where the time is given."""
 
-USEFUL = {False: 640, True: 160}
-"""Crops below which training teaches hardly anything: from random weights, and from a trained model."""
+FEWEST_USEFUL_CROPS = {False: 640, True: 160}
+"""Fewest crops that teach something, by whether training starts from a trained model."""
 
-FINISH = 3.0
+FINISH_SECONDS = 3.0
 """Seconds for reading and writing at the end of a run."""
 
 
@@ -65,7 +65,7 @@ class Work:
         crop: Side of a crop in pixels.
         batch: Crops in a batch.
         val: Share of the images that is validated on.
-        seconds: For training on a crop.
+        seconds: Seconds for training on a crop.
         trained: Whether training starts from a trained model.
         epochs: Number of epochs, if given.
     """
@@ -87,7 +87,7 @@ class Work:
     @property
     def finish(self) -> float:
         """Seconds for the halo, measured on few windows, and the picture at the end."""
-        return FINISH + halo_pixels(2) / self.crop**2 * self.seconds * VALIDATION_COST + self.validation
+        return FINISH_SECONDS + halo_pixels(2) / self.crop**2 * self.seconds * VALIDATION_COST + self.validation
 
     @property
     def covering(self) -> float:
@@ -98,18 +98,18 @@ class Work:
 def choose_length(work: Work) -> Length:
     """Choose epochs and crops in each, so that training and validation take about the time that suits the machine."""
     kind = "gpu" if work.machine.gpu else "cpu"
-    budget = 60 * MINUTES[kind] * (1 - RESERVED)
+    budget = 60 * MINUTES[kind] * (1 - RESERVED_SHARE)
     epochs = work.epochs
     if epochs is None:
-        affordable = floor(VALIDATION_SHARE * budget / work.validation) if work.validation else EPOCHS[kind][1]
-        fewest, most_epochs = EPOCHS[kind]
+        affordable = floor(VALIDATION_SHARE * budget / work.validation) if work.validation else EPOCHS_RANGE[kind][1]
+        fewest, most_epochs = EPOCHS_RANGE[kind]
         epochs = min(max(affordable, fewest), most_epochs)
     least, most = TOTAL_CROPS[kind]
-    enough = min(most, max(least, PASSES * work.covering))
+    enough = min(most, max(least, MOST_PASSES * work.covering))
     total = min(max((budget - epochs * work.validation) / work.seconds, least), enough)
     batches = max(1, round(total / epochs / work.batch))
     crops = batches * work.batch
-    needed = epochs * (crops * work.seconds + work.validation) / (1 - RESERVED) / 60
+    needed = epochs * (crops * work.seconds + work.validation) / (1 - RESERVED_SHARE) / 60
     length = f"about {ceil(needed)} min in all: {_speed(work)}"
     choices = (_crops(work, crops, epochs * crops), Choice("trainer.max_epochs", epochs, length))
     return Length(choices, epochs * crops)
@@ -130,7 +130,7 @@ def fit_length(work: Work, minutes: float, elapsed: float) -> Length:
     """
     left = 60 * minutes - elapsed - work.finish - work.validation
     if left < work.batch * work.seconds:
-        needed = ceil((60 * minutes - left + USEFUL[work.trained] * work.seconds) / 60)
+        needed = ceil((60 * minutes - left + FEWEST_USEFUL_CROPS[work.trained] * work.seconds) / 60)
         raise ConfigError(
             f"minutes: {minutes:g} is too little to train on a single batch: {elapsed:.0f} s went into looking at the "
             f"images, a batch takes {work.batch * work.seconds:.1f} s, and the end of the run about "
@@ -139,13 +139,13 @@ def fit_length(work: Work, minutes: float, elapsed: float) -> Length:
         )
     epochs = work.epochs
     if epochs is None:
-        most = EPOCHS["gpu" if work.machine.gpu else "cpu"][1]
-        epochs = min(max(floor(BUDGET_SHARE * left / work.validation), 2), most) if work.validation else most
+        most = EPOCHS_RANGE["gpu" if work.machine.gpu else "cpu"][1]
+        epochs = min(max(floor(BUDGET_VALIDATION_SHARE * left / work.validation), 2), most) if work.validation else most
     total = max(left - epochs * work.validation, left * (1 - VALIDATION_SHARE)) / work.seconds
     crops = max(1, round(total / epochs / work.batch)) * work.batch
     choice = _crops(work, crops, total)
-    if total < USEFUL[work.trained]:
-        needed = ceil((elapsed + work.finish + 1.2 * USEFUL[work.trained] * work.seconds) / 60)
+    if total < FEWEST_USEFUL_CROPS[work.trained]:
+        needed = ceil((elapsed + work.finish + 1.2 * FEWEST_USEFUL_CROPS[work.trained] * work.seconds) / 60)
         doubt = f"{minutes:g} min are little: there is time for about {total:.0f} crops, which teach hardly anything"
         choice = replace(choice, doubt=(doubt, f"From about {needed} min on training is worth while here."))
     return Length((choice,), total)

@@ -12,42 +12,45 @@ from unetkit.planning.measure import Facts
 from unetkit.planning.trial import Trial
 
 ENCODERS = {"cpu": "resnet18", "gpu": "resnet34", "much data": "resnet50"}
-"""Encoders by what there is to train with; the last needs a GPU of `ROOMY_GPU` bytes."""
+"""Encoders by what there is to train with. The last one needs a GPU of `ROOMY_GPU_BYTES` bytes."""
 
-MUCH_DATA = 2000
-"""Crops that cover all images once, from which on there is much data."""
+MUCH_DATA_CROPS = 2000
+"""There is much data if at least this many crops cover all images once."""
 
-ROOMY_GPU = 12 * 2**30
+ROOMY_GPU_BYTES = 12 * 2**30
+"""Least free memory of a GPU for the largest encoder."""
 
-THIN = 10.0
-"""Width in pixels up to which membranes, vessels or fibres are thin. Features of a ResNet begin at half the resolution;
-those of the plain U-Net are as fine as the image, which measured better on thin membranes in the same time."""
+THIN_WIDTH = 10.0
+"""Width in pixels up to which membranes, vessels or fibres are thin. Features of a ResNet begin at half the resolution.
+Those of the plain U-Net have the full one, and measured better on thin membranes in the same time."""
 
 BASE_CHANNELS = {"cpu": 24, "gpu": 64}
 """First channels of the plain U-Net. On a processor 24 measured within 0.001 Dice of 32, at two thirds of the cost
 (`benchmarks/ablations.md`)."""
 
 SHALLOW_DECODER = [64, 32, 16, 16]
-"""Channels of the expanding path of a network of depth 4, which learnt nuclei faster than one of depth 5
-(`benchmarks/ablations.md`) ..."""
+"""Channels of the expanding path of a network of depth 4. It learnt nuclei faster than one of depth 5
+(`benchmarks/ablations.md`)."""
 
-SMALL = 64.0
-"""... and sees about as many pixels around each: enough for objects up to so many pixels wide."""
+SHALLOW_OBJECT_WIDTH = 64.0
+"""Largest objects for which a network of depth 4 sees enough of the surroundings, in pixels."""
 
-FIXES_DEPTH = {"model.weights", "model.depth", "model.decoder_channels"}
-"""Settings that go with a depth of their own."""
+DEPTH_SETTINGS = {"model.weights", "model.depth", "model.decoder_channels"}
+"""Settings that fix the depth."""
 
-KNOWN = 0.6
-"""From this Dice of the built-in model on the data, see `Trial`, training starts from it."""
+START_DICE = 0.6
+"""Training starts from the built-in model if its Dice on the data is at least this, see `Trial`."""
 
-NETWORK = ("arch", "encoder", "depth", "decoder_channels", "base_channels", "padding", "batch_norm")
-"""What a network's time and memory depend on, by the names of `ModelSpec`."""
+NETWORK_SETTINGS = ("arch", "encoder", "depth", "decoder_channels", "base_channels", "padding", "batch_norm")
+"""Settings that the time and memory of a network depend on, by the names of `ModelSpec`."""
 
-OWN_NETWORK = {f"model.{name}" for name in ("weights", "arch", "encoder", "depth", "decoder_channels", "in_channels")}
-"""Settings with which the network is not that of the built-in model."""
+OWN_NETWORK_SETTINGS = {
+    f"model.{name}" for name in ("weights", "arch", "encoder", "depth", "decoder_channels", "in_channels")
+}
+"""Settings that rule out the network of the built-in model."""
 
 Try = Callable[[], Trial | None]
-"""Tries the built-in model on the data."""
+"""Function that tries the built-in model on the data."""
 
 
 def choose_network(
@@ -55,14 +58,14 @@ def choose_network(
 ) -> list[Choice]:
     """Choose the plain U-Net for thin structures, else one on an encoder, unless it is given.
 
-    Where the built-in model knows such objects, it is the one to start from.
+    Training starts from the built-in model where that finds such objects already.
     """
-    thin = facts.width <= THIN and "model.encoder" not in given
+    thin = facts.width <= THIN_WIDTH and "model.encoder" not in given
     if given.get("model.arch", "plain_unet" if thin else "unet") == "unet":
         by_image = given.get("data.normalization.scope", "image") == "image"  # as the built-in model has it
-        free = facts.classes == 2 and by_image and not OWN_NETWORK & given.keys()
+        free = facts.classes == 2 and by_image and not OWN_NETWORK_SETTINGS & given.keys()
         trial = try_builtin() if free else None
-        if trial is not None and trial.dice >= KNOWN:
+        if trial is not None and trial.dice >= START_DICE:
             return choose_builtin(trial, facts, given)
         return [choose_encoder(facts, machine, crop), *choose_depth(facts, machine, given)]
     return [
@@ -84,15 +87,15 @@ def choose_network(
 
 
 def describe_network(settings: Mapping[str, Any]) -> Network:
-    """Return what the network is by settings of a configuration; what they leave out is as `fit` has it."""
-    network = {name: settings[f"model.{name}"] for name in NETWORK if f"model.{name}" in settings}
+    """Return the network that settings describe, without the defaults of `fit`."""
+    network = {name: settings[f"model.{name}"] for name in NETWORK_SETTINGS if f"model.{name}" in settings}
     if network.get("arch", "unet") == "unet" and "depth" in network:
         network.setdefault("decoder_channels", DECODER_CHANNELS[-network["depth"] :])
     return network
 
 
 def choose_builtin(trial: Trial, facts: Facts, given: Mapping[str, Any]) -> list[Choice]:
-    """Start from the built-in model, with its network, its outputs and the images as it is used to them."""
+    """Start from the built-in model, with its network, its outputs and its normalisation."""
     why = f"the built-in model finds such objects already, with a Dice of {trial.dice:.2f}: training starts from it"
     settings = [Choice(key, value, f"as '{trial.model}' has it") for key, value in trial.settings.items()]
     kept = [keep_instances(trial, facts)] if trial.instances and given.get("model.classes", 2) == 2 else []
@@ -100,7 +103,7 @@ def choose_builtin(trial: Trial, facts: Facts, given: Mapping[str, Any]) -> list
 
 
 def keep_instances(trial: Trial, facts: Facts) -> Choice:
-    """Go on learning to tell objects apart, as the built-in model does, where the masks show single objects."""
+    """Keep the output for single objects of the built-in model where the masks show single objects."""
     kept = f"'{trial.model}' tells objects apart, which it keeps"
     if facts.kind == "instances":
         return Choice("model.instances", True, f"{kept}: the masks number the objects")
@@ -114,9 +117,9 @@ def keep_instances(trial: Trial, facts: Facts) -> Choice:
 def choose_depth(facts: Facts, machine: Machine, given: Mapping[str, Any]) -> list[Choice]:
     """Choose a smaller depth than usual where objects are small, for training on a processor."""
     large = facts.diameters[2]
-    if machine.gpu or FIXES_DEPTH & given.keys() or not 0 < large <= SMALL:
+    if machine.gpu or DEPTH_SETTINGS & given.keys() or not 0 < large <= SHALLOW_OBJECT_WIDTH:
         return []
-    why = f"objects are up to {large:.0f} pixels wide, for which this sees far enough; it learns faster than 5"
+    why = f"objects are up to {large:.0f} pixels wide, and this depth sees far enough for them; it learns faster than 5"
     return [
         Choice("model.depth", len(SHALLOW_DECODER), why),
         Choice("model.decoder_channels", SHALLOW_DECODER, "fewer than usual, as fits the depth"),
@@ -124,9 +127,9 @@ def choose_depth(facts: Facts, machine: Machine, given: Mapping[str, Any]) -> li
 
 
 def choose_encoder(facts: Facts, machine: Machine, crop: int) -> Choice:
-    """Choose an encoder that the machine can train in time and that the data can fill."""
+    """Choose an encoder for which there is time and data enough."""
     if not machine.gpu:
         return Choice("model.encoder", ENCODERS["cpu"], "the fastest ResNet, for training on a processor")
-    if facts.pixels / crop**2 >= MUCH_DATA and machine.device_memory >= ROOMY_GPU:
+    if facts.pixels / crop**2 >= MUCH_DATA_CROPS and machine.device_memory >= ROOMY_GPU_BYTES:
         return Choice("model.encoder", ENCODERS["much data"], "there is a GPU, and much data")
     return Choice("model.encoder", ENCODERS["gpu"], "there is a GPU; a larger one needs more data than this")

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from unetkit.planning.agreement import ORIENTATIONS, turn
 from unetkit.planning.look import Look
 
-ALIKE = 0.95
-"""Correlation of thumbnails from which on two images are the same."""
+COPY_CORRELATION = 0.95
+"""Two images are copies if their thumbnails correlate at least this much."""
 
-COMPARED = 5000
-"""Of more images only those are found that are the same to the last bit: comparing all would take minutes."""
+MOST_COMPARED_IMAGES = 5000
+"""Most images whose thumbnails are compared. In larger sets only copies equal to the bit are found: more would take
+minutes."""
 
-ROWS = 512
-"""Images that are compared with all others at a time."""
+BLOCK_ROWS = 512
+"""Number of images that are compared with all others at a time."""
 
 
 def find_copies(looks: Sequence[Look]) -> list[tuple[int, int]]:
@@ -37,7 +38,7 @@ def find_copies(looks: Sequence[Look]) -> list[tuple[int, int]]:
             by_digest[look.digest].append(index)
     copies = {pair for group in by_digest.values() for pair in combinations(group, 2)}
     candidates = [index for group in by_digest.values() for index in group]
-    if 1 < len(candidates) <= COMPARED:
+    if 1 < len(candidates) <= MOST_COMPARED_IMAGES:
         copies |= {pair for pair in _alike(looks, sorted(candidates)) if len({looks[i].pair.image for i in pair}) == 2}
     return sorted(copies)
 
@@ -49,8 +50,8 @@ def _alike(looks: Sequence[Look], candidates: Sequence[int]) -> set[tuple[int, i
     found: set[tuple[int, int]] = set()
     for orientation in ORIENTATIONS:
         turned: NDArray[np.float32] = np.stack([turn(thumbnail, orientation).ravel() for thumbnail in thumbnails])
-        for start in range(0, len(flat), ROWS):
-            rows, columns = np.nonzero(flat[start : start + ROWS] @ turned.T >= ALIKE)
+        for start in range(0, len(flat), BLOCK_ROWS):
+            rows, columns = np.nonzero(flat[start : start + BLOCK_ROWS] @ turned.T >= COPY_CORRELATION)
             found |= {
                 (candidates[row + start], candidates[column])
                 for row, column in zip(rows.tolist(), columns.tolist(), strict=True)

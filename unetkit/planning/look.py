@@ -1,4 +1,4 @@
-"""What is measured on each image and its mask: everything that settings and warnings rest on."""
+"""What is measured on each image and its mask. Settings and warnings are based on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unetkit.models.statistics import measure_statistics
 from unetkit.planning.agreement import Agreement, measure_agreement
 
 SMALLEST_OBJECT = 12
-"""Pieces of fewer pixels are no objects, but slips of the pen."""
+"""Fewest pixels of an object: smaller pieces are drawn by mistake."""
 
 THUMBNAIL = 32
 """Height and width of the thumbnails that are compared to find copies, in pixels."""
@@ -35,26 +35,26 @@ class Look:
         pair: Where they are.
         dtype: Type of the pixels.
         channels: Number of channels.
-        height: In pixels.
-        width: In pixels.
+        height: Pixels along Y.
+        width: Pixels along X.
         nbytes: Bytes of the decoded image and mask.
         constant: Whether all pixels of the image are the same.
         saturated: Share of the foreground (of the image, where there is none) at the top of the detector's range.
         contrast: How much brighter the foreground is than the background, in standard deviations of the image's grey
             values; None where one of the two is missing, 0 for a constant image.
-        bright_background: Whether it would be turned around, see `Normalization.bright_background`.
+        bright_background: Whether the image would be inverted, see `Normalization.bright_background`.
         foreground: Share of the mask above zero.
         values: The different labels above zero, in order.
         diameters: Equivalent diameter of each object in pixels: a connected piece of one label.
         pieces: Number of connected pieces of one label, specks included.
         touching: Number of labels that touch another one.
         largest: Share of the image that the largest piece covers.
-        holes: Number of pieces of background.
-        width_of_rarer: Width of the foreground or the background, whichever is rarer: its area by the length of its middle
-            line, in pixels; infinite where there is none. Thin are membranes between cells, vessels, fibres.
+        holes: Number of pieces of background, without specks.
+        width_of_rarer: Width of the foreground or the background, whichever is rarer: its area divided by the
+            length of its skeleton, in pixels; infinite where there is none. Membranes, vessels and fibres are thin.
         digest: Hash of the pixels of the image, see `hash_pixels`.
         thumbnail: (32, 32) float32, the fine structure of the image: mean 0 and length 1, or 0 if it is even.
-        agreement: How the mask lies on the image; None where that cannot be told.
+        agreement: How the mask lies on the image; None where it was not or cannot be measured.
         meaning: What the values of the mask mean.
     """
 
@@ -83,7 +83,7 @@ class Look:
 
     @property
     def name(self) -> str:
-        """What to call it: its file, or its page of a stack."""
+        """Name for messages: the file, or the page of a stack."""
         return self.pair.image.name if self.pair.image_plane is None else self.pair.name
 
 
@@ -165,13 +165,13 @@ def _holes(inside: NDArray[np.bool_]) -> int:
 
 
 def _width(region: NDArray[np.bool_]) -> float:
-    """Return the area of a region by the length of its skeleton, which a disc hardly has."""
+    """Return the area of a region divided by the length of its skeleton; a disc has hardly any skeleton."""
     length = np.count_nonzero(skeletonize(region))  # type: ignore[no-untyped-call]
     return float(np.count_nonzero(region) / length) if length else float("inf")
 
 
 def _thumbnail(pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """Return what is left of a small version of the image without its coarse light and shade, as a unit vector."""
+    """Return the fine structure of a small version of the image, as a unit vector."""
     grey = pixels.mean(axis=0, dtype=np.float32)
     small = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
     fine = small - cv2.GaussianBlur(small, (0, 0), THUMBNAIL / 8)

@@ -12,7 +12,7 @@ from unetkit.data.workers import usable_cores
 from unetkit.inference.tuning.device import choose_device, describe_device, has_bfloat16
 
 USUAL_MEMORY = 8 * 2**30
-"""Bytes of memory where the system does not tell."""
+"""Bytes of memory that are assumed where the system does not report them."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Machine:
         bfloat16: Whether the device computes in bfloat16 by itself.
         memory: Free bytes of main memory.
         device_memory: Free bytes for training: of the GPU, or of main memory.
-        busy: Whether other work takes all cores at the moment, so that timing tells little.
+        busy: Whether other work takes all cores at the moment, so that timing is unreliable.
     """
 
     device: str

@@ -16,17 +16,17 @@ from unetkit.planning.look import Look, look_at
 
 Kind = Literal["binary", "instances", "classes"]
 
-COMPARED = 400
-"""Masks that are compared with their images: enough to know what holds for all."""
+COMPARED_MASKS = 400
+"""About this many masks are compared with their images: enough to know what holds for all."""
 
-PIECES_OF_OBJECT = 1.5
-"""Objects are numbered one by one if a number has at most this many pieces on average; a class has more."""
+MOST_PIECES_OF_OBJECT = 1.5
+"""Most connected pieces of a label, on average, if labels number objects. Labels of classes have more."""
 
 MOST_CLASSES = 20
-"""More different values than this are numbers of objects, or no labels at all."""
+"""Largest label that may be the number of a class. Larger ones number objects, or are no labels."""
 
-IGNORED = 255
-"""A value that other programs give to what is neither foreground nor background."""
+IGNORE_VALUE = 255
+"""Value that other programs give to pixels that are neither foreground nor background."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,18 @@ class Facts:
         dtypes: The different types of the pixels.
         sides: The smallest, the middle and the largest of the images' shorter sides, in pixels.
         pixels: Pixels of all images together.
-        nbytes: Of all decoded images and masks.
+        nbytes: Bytes of all decoded images and masks.
         foreground: Share of all pixels that are foreground.
-        foreground_range: The 10 and 90 percentile of the images' own shares.
+        foreground_range: The 10th and 90th percentile of the share in each image.
         brighter: Share of the images in which the foreground is brighter than the background.
-        brighter_inverted: The same if those with a bright background are inverted.
+        brighter_inverted: The same share once images with a bright background are inverted.
         kind: What the labels are: one value for the foreground, a number for each object, or a number for each class.
         classes: Number of mask values, the background included: 2 unless `kind` is "classes".
-        diameters: The 10, 50 and 90 percentile of the objects' equivalent diameters, in pixels; zeros without objects.
+        diameters: The 10th, 50th and 90th percentile of the objects' equivalent diameters, in pixels; zeros without
+            objects.
         objects: Number of objects.
         touching: Share of the numbered objects that touch another one.
-        width: The middle of the looks' own, in pixels; infinite where nothing has a width.
+        width: Median of `Look.width_of_rarer`, in pixels; infinite where nothing has a width.
     """
 
     images: int
@@ -85,12 +86,12 @@ def look_at_all(pairs: Sequence[Pair], store: ImageStore | None = None) -> list[
         ImageError: A file that cannot be read, or NaN or infinite pixels.
         DataError: A mask that is not one plane of labels.
     """
-    compared = set(pairs[:: max(1, len(pairs) // COMPARED)])
+    compared = set(pairs[:: max(1, len(pairs) // COMPARED_MASKS)])
     return (store or ImageStore()).visit(pairs, lambda decoded: look_at(decoded, compare=decoded.pair in compared))
 
 
 def measure(looks: Sequence[Look]) -> Facts:
-    """Put together what all looks say; at least one."""
+    """Summarise all looks, at least one."""
     diameters = np.concatenate([look.diameters for look in looks])
     sides = sorted(min(look.height, look.width) for look in looks)
     shares = [look.foreground for look in looks]
@@ -126,8 +127,8 @@ def label_kind(looks: Sequence[Look]) -> Kind:
     """Return what the labels are.
 
     A number of an object is one piece; a class has as many pieces as there are objects of it. Where every class is one
-    piece, all masks have the same few values, which numbers of objects have not. Masks of several pieces with one value
-    do not count where at least as many others number their objects.
+    piece, all masks have the same few values; numbers of objects differ. Masks of several pieces with one value do not
+    count where at least as many others number their objects.
     """
     marked = [look for look in looks if look.values and look.meaning.kind not in CUT]
     plain = [look for look in looks if look.values and not numbers_pieces(look)]
@@ -135,7 +136,7 @@ def label_kind(looks: Sequence[Look]) -> Kind:
     if len(several) >= len(plain) and are_numbers(several):
         marked = [look for look in marked if numbers_pieces(look)]
     values = {value for look in marked for value in look.values}
-    if len(values - {IGNORED}) < 2 or (not is_class_range(values) and not are_numbers(marked)):
+    if len(values - {IGNORE_VALUE}) < 2 or (not is_class_range(values) and not are_numbers(marked)):
         return "binary"
     same = len({look.values for look in marked}) == 1 and len(marked) > 2
     if are_numbers(marked) and not (same and is_class_range(values)):
@@ -144,7 +145,7 @@ def label_kind(looks: Sequence[Look]) -> Kind:
 
 
 def numbers_pieces(look: Look) -> bool:
-    """Whether a mask does not have one value for several pieces, which are no single object."""
+    """Whether a mask does more than give one value to several pieces that are not a single object."""
     return len(look.values) != 1 or look.pieces == 1 or may_be_one_object(look.values[0], look.pieces)
 
 
@@ -156,4 +157,4 @@ def is_class_range(values: set[int]) -> bool:
 def are_numbers(looks: Sequence[Look]) -> bool:
     """Whether the values of masks are numbers of objects rather than classes: about one piece each."""
     pieces, labels = sum(look.pieces for look in looks), sum(len(look.values) for look in looks)
-    return pieces <= PIECES_OF_OBJECT * labels
+    return pieces <= MOST_PIECES_OF_OBJECT * labels

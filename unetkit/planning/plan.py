@@ -18,17 +18,17 @@ from unetkit.models.weights import trained_on
 from unetkit.planning.choose import choose, most_cache
 from unetkit.planning.machine import find_machine
 from unetkit.planning.measure import Facts, look_at_all, measure
-from unetkit.planning.planned import PLACES, Planned
+from unetkit.planning.planned import PLACE_SETTINGS, Planned
 from unetkit.planning.timing import time_crop
 from unetkit.planning.trial import Trial, try_builtin
 from unetkit.planning.warn import Concern, find_concerns
 from unetkit.planning.write import describe, settings_of, write_plan
 
 TRIAL_SHARE = 0.05
-"""Share of a given time that trying the built-in model, and timing a few steps, may each take."""
+"""Share of a given time that trying the built-in model may take; timing a few steps may take as much."""
 
-FEW_IMAGES = 100
-"""Up to so many images, training may not be needed; more of them can teach what the built-in model does not know."""
+MOST_IMAGES_WITHOUT_TRAINING = 100
+"""Up to this many images, training may not be needed. More of them can teach what the built-in model does not know."""
 
 
 class TrainingPlan(Planned):
@@ -114,7 +114,7 @@ def make_plan(
         minutes: How long the whole run may take; by default what suits the machine.
         began: When the run's time began, by the clock; by default it begins when the plan is done.
         clock: Returns the time in seconds.
-        store: Keeps the decoded images, as far as memory goes, for a run that follows; by default none is kept.
+        store: Keeps the decoded images for a run that follows, as far as it has room; by default none is kept.
 
     Raises:
         ConfigError: There is no time to train in.
@@ -124,7 +124,7 @@ def make_plan(
     if minutes is not None and minutes <= 0:
         raise ConfigError(f"minutes: {minutes:g} is not possible.", "Use a number above 0.")
     limit = inf if minutes is None else 60 * TRIAL_SHARE * minutes
-    place: dict[str, Any] = {name: given.get(f"data.{name}") for name in PLACES}
+    place: dict[str, Any] = {name: given.get(f"data.{name}") for name in PLACE_SETTINGS}
     places = Places(**place)
     pairs, own = places.find(), places.find_validation()
     machine = find_machine(str(given.get("trainer.accelerator", "auto")))  # while no images take its memory
@@ -145,7 +145,7 @@ def make_plan(
         return time_crop(network, facts.channels, crop, batch, machine, limit)
 
     def elapsed() -> float:
-        """Return the seconds before training: so far, and for reading the images again, or measuring them anew."""
+        """Return the seconds before training: those so far, and those for reading the images again."""
         return looking + (0.0 if began is None else clock() - began)
 
     choices = choose(facts, machine, given, try_once, time, minutes, elapsed)
@@ -170,9 +170,9 @@ def _left_out(places: Places) -> list[Concern]:
 
 
 def need_not_train(trial: Trial, facts: Facts, pairs: Sequence[Pair], places: Places) -> str:
-    """Say that training is not needed, and which command to use; "" where it is worth while."""
+    """Return sentences that training is not needed, with the command to use; "" where training is worth while."""
     numbered = facts.kind == "instances"
-    if facts.images > FEW_IMAGES or not trial.is_enough(numbered):
+    if facts.images > MOST_IMAGES_WITHOUT_TRAINING or not trial.is_enough(numbered):
         return ""
     folders = {pair.image.parent for pair in pairs}
     if Path(places.train).is_file():

@@ -12,8 +12,8 @@ from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 from unetkit.planning.warn import Concern
 
-PLACES = tuple(field.name for field in fields(Places))
-"""Settings of the data that say where they are."""
+PLACE_SETTINGS = tuple(field.name for field in fields(Places))
+"""Names of the settings that locate the data."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Planned:
         given: Settings that were fixed before, by key.
         facts: What the images to train on are like (with those to validate on, where these are a fraction of them).
         machine: What it runs on.
-        choices: The settings that were chosen, and the given ones that bear on them.
+        choices: The settings that were chosen, and the given ones that they depend on.
         concerns: What may spoil it.
         minutes: How long the run may take, if that is given.
-        instead: Sentences that say that training is not needed, with the command to use; "" where it is.
+        instead: Sentences that training is not needed, with the command to use; "" where it is.
     """
 
     given: Mapping[str, Any]

@@ -13,14 +13,14 @@ from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
 from unetkit.planning.machine import Machine
 
-STEPS = 3
-"""Steps that are timed; one before them starts everything up."""
+TIMED_STEPS = 3
+"""Most steps that are timed, after one that warms up."""
 
 TIMED_PIXELS = 4 * 256**2
-"""Pixels of the crops in these steps on a processor, at most: larger batches take as long for each crop."""
+"""Most pixels in a timed batch on a processor: larger batches take as long for each crop."""
 
-LOADING = 0.015
-"""Seconds in which one core reads and augments a crop of 256 x 256 pixels."""
+LOADING_SECONDS = 0.015
+"""Seconds that one core takes to read and augment a crop of 256 x 256 pixels."""
 
 
 def time_crop(
@@ -29,7 +29,7 @@ def time_crop(
     """Return the seconds that training on a crop takes, its augmentation included.
 
     Args:
-        network: What it is, by the names of `ModelSpec`.
+        network: Its settings, by the names of `ModelSpec`.
         channels: Channels of the images.
         crop: Side of the crops in pixels.
         batch: Crops in a batch.
@@ -43,7 +43,7 @@ def time_crop(
     optimizer = torch.optim.AdamW(module.parameters())
     images = torch.randn(count, channels, crop, crop, device=device).contiguous(memory_format=torch.channels_last)
     seconds = []
-    for _ in range(1 + STEPS):
+    for _ in range(1 + TIMED_STEPS):
         start = perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=machine.bfloat16):
             loss = module(images).float().square().mean()
@@ -55,7 +55,7 @@ def time_crop(
         if len(seconds) > 1 and sum(seconds) > limit:
             break
     step = min(seconds[1:]) / count
-    loading = LOADING * (crop / 256) ** 2
+    loading = LOADING_SECONDS * (crop / 256) ** 2
     if machine.gpu:  # side by side
         return max(step, loading / max(1, min(machine.cores, 8)))
     return step + loading / machine.cores

@@ -1,4 +1,4 @@
-"""How well the built-in model does already: whether training had better start from it than from random weights."""
+"""How well the built-in model does already: whether training starts from it or from random weights."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.scoring.pixels import count_pixels, dice
 from unetkit.scoring.table import instance_scores
 
-TRIED = 8
-"""Images that the model is tried on, spread over all."""
+TRIED_IMAGES = 8
+"""Most images that the model is tried on, spread over all."""
 
-MIDDLE = 512
-"""Side of the part of an image that is looked at, in pixels."""
+TRIED_SIDE = 512
+"""Largest side of the part of an image that the model is tried on, in pixels."""
 
 ENOUGH_DICE, ENOUGH_F1 = 0.95, 0.9
-"""From this Dice, and this F1 score of objects that are numbered, training on few images is hardly worth while. Chosen,
-not measured: 20 images like those that the built-in model knows were learnt to a Dice of 0.96 from it."""
+"""Training on few images is hardly worth while from this Dice and this F1 score of numbered objects on. The values were
+chosen, not measured: trained on 20 images of such nuclei, the built-in model reached a Dice of 0.96."""
 
-SEVERAL = 0.1
-"""Parts of the foreground are single objects if the model sees several in at most this share of them."""
+SEVERAL_SHARE = 0.1
+"""Parts of the foreground are single objects if the model sees several objects in at most this share of them."""
 
-COUNTED = 0.2
-"""An object counts in a part of the foreground of which it has at least this share."""
+COUNTED_SHARE = 0.2
+"""An object counts in a part of the foreground if it covers at least this share of it."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of it.
+    """How well the built-in model does on some images.
 
     Attributes:
         model: Name of the built-in model.
-        settings: Those of its network and its normalisation, by their keys in a configuration.
-        dice: Of its masks, over all pixels tried, 0 to 1: that of the foreground or that of the background, whichever
-            is lower, so that calling everything foreground gains nothing.
-        instances: Whether it tells touching objects apart.
+        settings: Settings of its network and its normalisation, by their keys in a configuration.
+        dice: Dice of its masks over all pixels tried, 0 to 1: that of the foreground or of the background, whichever is
+            lower. A mask that is foreground everywhere thus gains nothing.
+        instances: Whether it separates touching objects.
         several: Share of the connected parts of the masks in which it sees more than one object.
         f1: F1 score of its objects at an IoU of 0.5: against the numbered ones, or the connected parts of the masks.
         images: Number of images tried.
-        known: Whether it was trained on them, since there are no others.
+        known: Whether the model was trained on these images, as there are no others.
     """
 
     model: str
@@ -70,13 +70,13 @@ class Trial:
     @property
     def separate(self) -> bool:
         """Whether the connected parts of the masks are single objects, as far as the model sees."""
-        return self.instances and self.several <= SEVERAL
+        return self.instances and self.several <= SEVERAL_SHARE
 
     def is_enough(self, numbered: bool) -> bool:
         """Whether training on few images can hardly be expected to do better.
 
         Args:
-            numbered: Whether the masks number their objects, which are to be told apart then.
+            numbered: Whether the masks number their objects; these have to be separated then.
         """
         return self.dice >= ENOUGH_DICE and (not numbered or self.f1 >= ENOUGH_F1)
 
@@ -110,8 +110,8 @@ def try_builtin(
     fresh = [look for look in looks if look.digest not in seen]
     chosen = fresh or looks
     pixel_counts, object_counts, parts = [], [], np.zeros(2, np.int64)
-    for look in chosen[:: -(-len(chosen) // TRIED)]:
-        decoded = store.load(look.pair)  # whole: what holds no data is told by all of it
+    for look in chosen[:: -(-len(chosen) // TRIED_IMAGES)]:
+        decoded = store.load(look.pair)  # whole: pixels without data are found on all of it
         middle = (_middle(look.height), _middle(look.width))
         labels = decoded.labels_or_background[middle]
         pixels = match_channels(decoded.pixels[:, *middle], channels, look.name)
@@ -148,16 +148,17 @@ def count_several(parts: NDArray[Any], found: NDArray[Any]) -> tuple[int, int]:
 
     Args:
         parts: (h, w) number of each part, 0 for background.
-        found: (h, w) labels of the objects found. One that has less than `COUNTED` of a part does not count there.
+        found: (h, w) labels of the objects found. An object does not count in a part of which it covers less than
+            `COUNTED_SHARE`.
     """
     both = (parts > 0) & (found > 0)
     pairs, pixels = np.unique(np.stack([parts[both], found[both]]), axis=1, return_counts=True)
     sizes = np.bincount(parts.ravel())
-    counting = pairs[0][pixels >= COUNTED * sizes[pairs[0]]]
+    counting = pairs[0][pixels >= COUNTED_SHARE * sizes[pairs[0]]]
     objects = np.unique(counting, return_counts=True)[1]
     return len(objects), int((objects > 1).sum())
 
 
 def _middle(length: int) -> slice:
-    start = max(0, (length - MIDDLE) // 2)
-    return slice(start, min(start + MIDDLE, length))
+    start = max(0, (length - TRIED_SIDE) // 2)
+    return slice(start, min(start + TRIED_SIDE, length))

@@ -12,55 +12,56 @@ from unetkit.io.masks.meaning import CUT
 from unetkit.planning.agreement import AS_IT_IS, Agreement
 from unetkit.planning.duplicates import find_copies
 from unetkit.planning.look import Look
-from unetkit.planning.measure import IGNORED, MOST_CLASSES, Facts, are_numbers, is_class_range, numbers_pieces
+from unetkit.planning.measure import IGNORE_VALUE, MOST_CLASSES, Facts, are_numbers, is_class_range, numbers_pieces
 
-TELLING = 6.0
-"""Agreement of a mask with its image, in some position, from which on the image has something to say."""
+CONCLUSIVE_AGREEMENT = 6.0
+"""Least agreement, in the best position, at which a comparison of mask and image is conclusive."""
 
-CLEARLY = 2.0
-"""Factor by which the agreement of a position must be larger for it to be clearly better."""
+CLEARLY_BETTER_FACTOR = 2.0
+"""A position is clearly better if its agreement is larger by at least this factor, and by the margin below."""
 
-MARGIN = 4.0
-"""Standard deviations by which the agreement of a clearly better position must be larger, too."""
+CLEARLY_BETTER_MARGIN = 4.0
+"""Least difference, in standard deviations, between the agreement of a clearly better position and another."""
 
-MOST = 0.5
-"""Share of the telling images from which on a fault is that of the whole data set."""
+SYSTEMATIC_SHARE = 0.5
+"""A fault in more than this share of the conclusive images is reported as one of the whole data set."""
 
-FARTHER = 3
-"""Shifts of so many pixels matter; smaller ones are how people draw."""
+SMALLEST_SHIFT = 3
+"""Smallest shift that is reported, in pixels: people draw with smaller ones."""
 
-LOST = 4.0
-"""A mask that agrees less than this with its image ..."""
+UNRELATED_AGREEMENT = 4.0
+"""A mask that agrees less than this with its image may belong to another image."""
 
-FITTING = 12.0
-"""... is suspicious where masks usually agree so well, ..."""
+GOOD_AGREEMENT = 12.0
+"""Unrelated masks are looked for only where the median agreement is at least this."""
 
-FAINT = 0.6
-"""... and where its foreground is hardly brighter or darker than its background, in standard deviations: outlines drawn
-with a generous margin miss the edges, but hold the objects."""
+FAINT_CONTRAST = 0.6
+"""A mask is unrelated only if its foreground differs from its background by less than this, in standard deviations.
+Outlines drawn with a generous margin miss the edges, but hold the objects."""
 
-TINY_SET = 10
-"""Fewer images than this are a tiny set."""
+TINY_SET_IMAGES = 10
+"""A set of fewer images than this is tiny."""
 
-SMALL = 0.5
+SMALL_IMAGE_SHARE = 0.5
 """An image of less than this share of the crop is mostly reflection."""
 
-SATURATED = 0.25
-"""Share of the foreground at the top of the range from which on an image is overexposed."""
+SATURATED_SHARE = 0.25
+"""An image is overexposed if at least this share of its foreground is at the top of the range."""
 
-NEARLY_ALL = 0.95
-"""Foreground share of a mask in which there is hardly any background."""
+FULL_MASK_SHARE = 0.95
+"""A mask with at least this share of foreground has hardly any background."""
 
-INVERTED_PIECE = 0.5
-"""One piece of foreground that covers this share of the image, with holes in it, is background by its looks."""
+INVERTED_PIECE_SHARE = 0.5
+"""A mask may be inverted if one piece of its foreground covers at least this share of the image."""
 
 INVERTED_HOLES = 3
+"""Fewest holes in the foreground of an inverted mask."""
 
-LARGEST_SHARE = 0.9
-"""Least share of such a piece in all foreground of a mask without numbers."""
+INVERTED_LARGEST_SHARE = 0.9
+"""Least share of the foreground in one piece, for an inverted mask whose objects are not numbered."""
 
-SHOWN = 3
-"""Files that are named."""
+SHOWN_FILES = 3
+"""Most files that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ class Concern:
     @property
     def text(self) -> str:
         """All of it, naming the first files only."""
-        named = ", ".join(self.names[:SHOWN])
-        more = f" and {len(self.names) - SHOWN} more" if len(self.names) > SHOWN else ""
+        named = ", ".join(self.names[:SHOWN_FILES])
+        more = f" and {len(self.names) - SHOWN_FILES} more" if len(self.names) > SHOWN_FILES else ""
         return f"{self.problem}{f' ({named}{more})' if named else ''}. {self.remedy}"
 
 
@@ -115,16 +116,16 @@ def find_concerns(
 
 
 def _misplaced(looks: Sequence[Look]) -> Iterator[Concern]:
-    """Masks that fit better when they are turned, mirrored or moved."""
-    telling = [(look, look.agreement) for look in looks if look.agreement and _is_telling(look.agreement)]
-    if not telling:
+    """Find masks that fit better when they are turned, mirrored or moved."""
+    conclusive = [(look, look.agreement) for look in looks if look.agreement and _is_conclusive(look.agreement)]
+    if not conclusive:
         return
-    turned = [(look, best) for look, agreement in telling if (best := _better_orientation(agreement)) is not None]
+    turned = [(look, best) for look, agreement in conclusive if (best := _better_orientation(agreement)) is not None]
     remedy = "Look at one of them on top of its image, and write the masks anew, {0}."
     how, count = Counter(best for _, best in turned).most_common(1)[0] if turned else ("", 0)
-    if count > MOST * len(telling):
+    if count > SYSTEMATIC_SHARE * len(conclusive):
         names = tuple(look.name for look, best in turned if best == how)
-        problem = f"{count} of {len(telling)} masks fit their images clearly better when they are {how}"
+        problem = f"{count} of {len(conclusive)} masks fit their images clearly better when they are {how}"
         yield Concern("turned", problem, names, remedy.format(how))
     elif turned:
         names = tuple(f"{look.name} {best}" for look, best in turned)
@@ -132,39 +133,45 @@ def _misplaced(looks: Sequence[Look]) -> Iterator[Concern]:
         yield Concern("turned", problem, names, remedy.format("as said in brackets"))
     moved = [
         (look, agreement.shift)
-        for look, agreement in telling
+        for look, agreement in conclusive
         if _better_orientation(agreement) is None and _is_shifted(agreement)
     ]
-    if len(moved) > MOST * len(telling):
+    if len(moved) > SYSTEMATIC_SHARE * len(conclusive):
         y, x = (round(float(value)) for value in np.median([shift for _, shift in moved], axis=0))
-        problem = f"{len(moved)} of {len(telling)} masks fit their images clearly better when they are moved"
+        problem = f"{len(moved)} of {len(conclusive)} masks fit their images clearly better when they are moved"
         where = f"by about {y:+} pixels along Y and {x:+} along X"
         yield Concern("moved", f"{problem} {where}", tuple(look.name for look, _ in moved), remedy.format("moved so"))
     elif moved:
         names = tuple(f"{look.name} by {y:+}, {x:+}" for look, (y, x) in moved)
         problem = f"{_masks(len(names), 'fits its image', 'fit their images')} clearly better when moved (Y, X)"
         yield Concern("moved", problem, names, remedy.format("moved so"))
-    scores = [agreement.scores[AS_IT_IS] for _, agreement in telling]
-    if np.median(scores) >= FITTING:
-        known = {look.name for look, _ in (*turned, *moved)}
-        lost = [
-            look.name for look in looks if look.agreement and _is_lost(look, look.agreement) and look.name not in known
+    scores = [agreement.scores[AS_IT_IS] for _, agreement in conclusive]
+    if np.median(scores) >= GOOD_AGREEMENT:
+        reported = {look.name for look, _ in (*turned, *moved)}
+        unrelated = [
+            look.name
+            for look in looks
+            if look.agreement and _is_unrelated(look, look.agreement) and look.name not in reported
         ]
-        if lost:
-            problem = f"{_masks(len(lost), 'does', 'do')} not follow the edges in the image"
-            yield Concern("strange", problem, tuple(lost), "Check that each is the mask of the image of its name.")
+        if unrelated:
+            problem = f"{_masks(len(unrelated), 'does', 'do')} not follow the edges in the image"
+            yield Concern("strange", problem, tuple(unrelated), "Check that each is the mask of the image of its name.")
 
 
-def _is_telling(agreement: Agreement) -> bool:
-    return max(agreement.shifted, *agreement.scores.values()) >= TELLING
+def _is_conclusive(agreement: Agreement) -> bool:
+    return max(agreement.shifted, *agreement.scores.values()) >= CONCLUSIVE_AGREEMENT
 
 
-def _is_lost(look: Look, agreement: Agreement) -> bool:
-    return agreement.scores[AS_IT_IS] < LOST and abs(look.contrast or 0) < FAINT
+def _is_unrelated(look: Look, agreement: Agreement) -> bool:
+    return agreement.scores[AS_IT_IS] < UNRELATED_AGREEMENT and abs(look.contrast or 0) < FAINT_CONTRAST
 
 
 def _clearly(better: float, than: float) -> bool:
-    return better >= TELLING and better >= CLEARLY * than and better >= than + MARGIN
+    return (
+        better >= CONCLUSIVE_AGREEMENT
+        and better >= CLEARLY_BETTER_FACTOR * than
+        and better >= than + CLEARLY_BETTER_MARGIN
+    )
 
 
 def _better_orientation(agreement: Agreement) -> str | None:
@@ -175,12 +182,12 @@ def _better_orientation(agreement: Agreement) -> str | None:
 
 
 def _is_shifted(agreement: Agreement) -> bool:
-    far = float(np.hypot(*agreement.shift)) >= FARTHER
+    far = float(np.hypot(*agreement.shift)) >= SMALLEST_SHIFT
     return far and _clearly(agreement.shifted, agreement.scores[AS_IT_IS])
 
 
 def _copies(looks: Sequence[Look], held_out: Sequence[bool]) -> Iterator[Concern]:
-    """Images that are there twice."""
+    """Find images that are there twice."""
     copies = find_copies(looks)
     alike = "the same image, or nearly (turned, rescaled or compressed again)"
     named = [(f"{looks[one].name} = {looks[other].name}", held_out[one] != held_out[other]) for one, other in copies]
@@ -199,7 +206,7 @@ def _copies(looks: Sequence[Look], held_out: Sequence[bool]) -> Iterator[Concern
 
 
 def _known(looks: Sequence[Look], held_out: Sequence[bool], seen: Collection[str]) -> Iterator[Concern]:
-    """Images to validate on that are no test for the model that training starts from."""
+    """Find validation images that the model to start from was trained on."""
     known = tuple(look.name for look, held in zip(looks, held_out, strict=True) if held and look.digest in seen)
     if known:
         yield Concern(
@@ -212,7 +219,7 @@ def _known(looks: Sequence[Look], held_out: Sequence[bool], seen: Collection[str
 
 
 def _taken(looks: Sequence[Look]) -> Iterator[Concern]:
-    """What masks were taken for where their files leave a doubt."""
+    """Report how masks were read where their files leave a doubt."""
     for kind in dict.fromkeys(look.meaning.kind for look in looks if look.meaning.taken):
         if kind == "full":  # what follows from that is said by the share of the foreground
             continue
@@ -225,7 +232,7 @@ def _taken(looks: Sequence[Look]) -> Iterator[Concern]:
 
 
 def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
-    """Label values that are probably not what they are taken for."""
+    """Find label values that are probably read wrongly."""
     marked = [look for look in looks if look.values and look.meaning.kind not in CUT]
     plain = tuple(look.name for look in looks if look.values and not numbers_pieces(look))
     numbering = [look for look in marked if len(look.values) > 1]
@@ -247,9 +254,9 @@ def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
             "Number the objects in all masks to learn objects that touch.",
         )
     values = {value for look in marked for value in look.values}
-    if IGNORED in values and len(values) > 1 and not any(MOST_CLASSES < value < IGNORED for value in values):
-        others = ", ".join(map(str, sorted(values - {IGNORED})[:5]))
-        names = tuple(look.name for look in marked if IGNORED in look.values)
+    if IGNORE_VALUE in values and len(values) > 1 and not any(MOST_CLASSES < value < IGNORE_VALUE for value in values):
+        others = ", ".join(map(str, sorted(values - {IGNORE_VALUE})[:5]))
+        names = tuple(look.name for look in marked if IGNORE_VALUE in look.values)
         yield Concern(
             "mixed",
             f"The masks hold 255 beside {others}: with 2 classes all of these are foreground",
@@ -261,7 +268,7 @@ def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
     elif is_class_range(values) and facts.kind != "binary":
         listed = ", ".join(map(str, sorted(values)[:5]))
         classes = facts.kind == "classes"
-        if classes or max(values) < SHOWN + 1:
+        if classes or max(values) < SHOWN_FILES + 1:
             taken, other = ("classes", "objects") if classes else ("numbers of objects", "classes")
             key = "2" if classes else str(max(values) + 1)
             yield Concern(
@@ -273,14 +280,14 @@ def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
 
 
 def _odd_foreground(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
-    """Masks with no foreground, or with nothing else, or with its opposite."""
+    """Find masks that are empty, full or inverted."""
     empty = tuple(look.name for look in looks if not look.values)
     if empty:
         yield Concern(
             "empty",
             f"{_masks(len(empty), 'is', 'are')} empty",
             empty,
-            "That is right where there is nothing to find; take out images that nobody has annotated.",
+            "That is right where there is nothing to find; remove images that nobody has annotated.",
         )
     inverted = tuple(look.name for look in looks if _is_inverted(look, facts))
     if inverted:
@@ -288,9 +295,9 @@ def _odd_foreground(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
             "inverted",
             f"{_masks(len(inverted), 'looks', 'look')} inverted: one piece of foreground around many holes",
             inverted,
-            "In a mask 0 is background: invert them if what you look for are the holes.",
+            "In a mask 0 is background: invert the masks if the holes are the objects.",
         )
-    full = tuple(look.name for look in looks if look.foreground >= NEARLY_ALL and look.name not in inverted)
+    full = tuple(look.name for look in looks if look.foreground >= FULL_MASK_SHARE and look.name not in inverted)
     if full:
         yield Concern(
             "full",
@@ -301,25 +308,25 @@ def _odd_foreground(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
 
 
 def _is_inverted(look: Look, facts: Facts) -> bool:
-    """Whether one piece of foreground surrounds much else; only classes look so by right."""
-    if facts.kind == "classes" or look.largest < INVERTED_PIECE:
+    """Whether one piece of foreground surrounds much else; masks of classes may rightly look so."""
+    if facts.kind == "classes" or look.largest < INVERTED_PIECE_SHARE:
         return False
     if facts.kind == "instances":
         return look.pieces + look.holes > INVERTED_HOLES
-    return look.holes >= INVERTED_HOLES and look.largest >= LARGEST_SHARE * look.foreground
+    return look.holes >= INVERTED_HOLES and look.largest >= INVERTED_LARGEST_SHARE * look.foreground
 
 
 def _poor_pixels(looks: Sequence[Look]) -> Iterator[Concern]:
-    """Images in which there is nothing to see."""
+    """Find images that are constant or overexposed."""
     constant = tuple(look.name for look in looks if look.constant)
     if constant:
         yield Concern(
             "constant",
             f"{_images(len(constant), 'is', 'are')} all one value",
             constant,
-            "Take them out, or export them again.",
+            "Remove them, or export them again.",
         )
-    bright = tuple(look.name for look in looks if look.saturated >= SATURATED and not look.constant)
+    bright = tuple(look.name for look in looks if look.saturated >= SATURATED_SHARE and not look.constant)
     if bright:
         yield Concern(
             "saturated",
@@ -331,8 +338,8 @@ def _poor_pixels(looks: Sequence[Look]) -> Iterator[Concern]:
 
 
 def _little_data(looks: Sequence[Look], facts: Facts, crop: int) -> Iterator[Concern]:
-    """Too few images, or too small ones."""
-    if facts.images < TINY_SET:
+    """Find out whether images are too few or too small."""
+    if facts.images < TINY_SET_IMAGES:
         yield Concern(
             "tiny",
             f"{_images(facts.images, 'is', 'are')} very few: scores on so few mean little, and others may look "
@@ -340,7 +347,7 @@ def _little_data(looks: Sequence[Look], facts: Facts, crop: int) -> Iterator[Con
             (),
             "Annotate more, at best from other samples and days.",
         )
-    small = tuple(look.name for look in looks if min(look.height, look.width) < SMALL * crop)
+    small = tuple(look.name for look in looks if min(look.height, look.width) < SMALL_IMAGE_SHARE * crop)
     if small:
         yield Concern(
             "small",

@@ -14,26 +14,26 @@ from unetkit.foundation.atomic import check_target, partial_file
 from unetkit.foundation.names import printable
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
-from unetkit.planning.planned import PLACES, Planned
+from unetkit.planning.planned import PLACE_SETTINGS, Planned
 
-WIDTH = 116
-"""Characters of a line of comment."""
+COMMENT_WIDTH = 116
+"""Most characters in a line of comment."""
 
-PLAIN_TEXT = r"[./~]*[A-Za-z][\w./-]*"
-"""Text that YAML takes for text."""
+PLAIN_YAML_TEXT = r"[./~]*[A-Za-z][\w./-]*"
+"""Text that YAML reads as text without quotes."""
 
-NO_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
-"""Words that YAML takes for something else than text."""
+YAML_KEYWORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+"""Words that YAML does not read as text."""
 
-MASK_KINDS = {
+LABEL_KINDS = {
     "binary": "one value for all foreground",
     "instances": "a number for each object",
     "classes": "a number for each class",
 }
 
-TIME = "time for the whole run: the learning rate follows the clock, and the run ends within it"
+TIME_COMMENT = "time for the whole run: the learning rate follows the clock, and the run ends within it"
 
-RANDOM_WEIGHTS = "weights: imagenet starts from a trained encoder instead (downloaded once)"
+RANDOM_WEIGHTS_COMMENT = "weights: imagenet starts from a trained encoder instead (downloaded once)"
 
 
 def settings_of(plan: Planned) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def settings_of(plan: Planned) -> dict[str, Any]:
 
 
 def describe(plan: Planned) -> list[str]:
-    """Say in lines what there is, what was chosen and why, and what to beware of."""
+    """Return lines with the facts, the choices with their reasons, and the warnings."""
     return [
         *_facts(plan),
         *(["", plan.instead] if plan.instead else []),
@@ -58,9 +58,9 @@ def to_yaml(plan: Planned, target: Path) -> str:
 
     Args:
         plan: The plan.
-        target: Where it will be, for the command in it.
+        target: Path of the configuration, for the command in it.
     """
-    lines = ["# Planned by `unetkit plan`: a suggestion, of which every value can be changed.", "#"]
+    lines = ["# Planned by `unetkit plan`: a suggestion. Every value can be changed.", "#"]
     command = " ".join(f"unetkit fit --config {shlex.quote(str(target))}".splitlines())
     lines += [f"#   {printable(command)}", "#"]
     for text in (
@@ -71,15 +71,15 @@ def to_yaml(plan: Planned, target: Path) -> str:
         lines += _comment(text)
     lines += ["", "seed_everything: 0"]
     if plan.minutes is not None:
-        lines += ["", *_comment(TIME), f"minutes: {plan.minutes:g}"]
+        lines += ["", *_comment(TIME_COMMENT), f"minutes: {plan.minutes:g}"]
     for group in ("model", "data", "trainer"):
         own = [choice for choice in plan.choices if choice.key.startswith(f"{group}.")]
         lines += ["", f"{group}:"]
         if group == "model":
             random = {"model.arch", "model.weights"}.isdisjoint(choice.key for choice in own)
-            lines += _comment(RANDOM_WEIGHTS, "  ") if random else []
+            lines += _comment(RANDOM_WEIGHTS_COMMENT, "  ") if random else []
         if group == "data":
-            where = {name: plan.given.get(f"data.{name}") for name in PLACES}
+            where = {name: plan.given.get(f"data.{name}") for name in PLACE_SETTINGS}
             chosen = {choice.key for choice in own}
             lines += [
                 f"  {name}: {_flow(value)}"
@@ -107,7 +107,7 @@ def write_plan(plan: Planned, target: Path, *, overwrite: bool) -> None:
 
 
 def _facts(plan: Planned) -> Iterator[str]:
-    """Say what the data and the machine are."""
+    """Describe the data and the machine."""
     yield _images(plan.facts)
     yield _labels(plan.facts)
     yield _machine(plan.machine)
@@ -134,7 +134,7 @@ def _labels(facts: Facts) -> str:
             f"{facts.objects:,} objects, {middle:.0f} pixels wide (most of them from {small:.0f} to {large:.0f})"
             f"{touching}"
         )
-    return f"Masks: {MASK_KINDS[facts.kind]}; {objects}; {facts.foreground:.1%} of the pixels are foreground."
+    return f"Masks: {LABEL_KINDS[facts.kind]}; {objects}; {facts.foreground:.1%} of the pixels are foreground."
 
 
 def _machine(machine: Machine) -> str:
@@ -144,7 +144,7 @@ def _machine(machine: Machine) -> str:
 
 
 def _comment(text: str, indent: str = "") -> list[str]:
-    return [f"{indent}# {line}" for line in wrap(text, WIDTH - len(indent), break_long_words=False)]
+    return [f"{indent}# {line}" for line in wrap(text, COMMENT_WIDTH - len(indent), break_long_words=False)]
 
 
 def _flow(value: Any) -> str:
@@ -153,6 +153,6 @@ def _flow(value: Any) -> str:
         return f"{{{', '.join(f'{key}: {_flow(entry)}' for key, entry in value.items())}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(_flow, value))}]"
-    if isinstance(value, str) and re.fullmatch(PLAIN_TEXT, value) and value.lower() not in NO_TEXT:
+    if isinstance(value, str) and re.fullmatch(PLAIN_YAML_TEXT, value) and value.lower() not in YAML_KEYWORDS:
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What pictures are made of: pixels for the eye, contours, and a page on which images and text are placed in pixels."""
+"""Parts of pictures: pixels for the screen, contours, and a page on which images and text are placed in pixels."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Display = NDArray[np.uint8]
 
 Colour = tuple[int, int, int]
 
+# Blue and orange can be distinguished with every common form of colour blindness.
 TRUTH: Colour = (0, 200, 255)
 PREDICTION: Colour = (255, 140, 0)
-"""Blue and orange, a pair that is told apart with every common form of colour blindness."""
 
 CLASS_COLOURS: tuple[Colour, ...] = (
     *((230, 159, 0), (86, 180, 233), (0, 190, 130), (240, 228, 66), (235, 100, 20), (220, 125, 180), (110, 130, 255)),
 )
-"""Of the classes from 1 up, again and again; a set for all forms of colour blindness after Okabe and Ito 2008
-(https://jfly.uni-koeln.de/color/), the dark ones made lighter for a dark page."""
+"""Colours of the classes from 1 up, repeated as needed. They suit all forms of colour blindness, after Okabe and Ito
+2008 (https://jfly.uni-koeln.de/color/); the dark ones are lighter, for a dark page."""
 
 PAPER, INK, FAINT = "#101418", "#f2f4f6", "#8f9aa5"
 
@@ -41,8 +41,8 @@ CHANNEL_COLOURS = ((0, 1, 0), (1, 0, 1), (0, 0.6, 1), (1, 0.8, 0), (1, 0.2, 0), 
 
 DPI = 100
 
-FINE = 4
-"""Lines are drawn at so many times the size and then averaged."""
+OVERSAMPLING = 4
+"""Factor on the size at which lines are drawn before they are averaged."""
 
 
 def to_display(pixels: NDArray[Any]) -> Display:
@@ -65,7 +65,7 @@ def to_display(pixels: NDArray[Any]) -> Display:
 
 
 def _stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
-    step = max(int((values.size / 1e6) ** 0.5), 1)  # a million values tell the percentiles well enough
+    step = max(int((values.size / 1e6) ** 0.5), 1)  # a million values are enough for percentiles
     low, high = np.percentile(values[::step, ::step], (0.5, 99.7))
     if high <= low:
         low, high = float(values.min()), float(values.max())
@@ -91,10 +91,10 @@ def draw_contours(
         outside: Draw along the outer side of the outlines, not the inner.
     """
     height, width = display.shape[:2]
-    radius = round(thickness * FINE)
+    radius = round(thickness * OVERSAMPLING)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    line = np.zeros((height * FINE, width * FINE), np.uint8)
-    for number, window, place in _windows(mask, (height * FINE, width * FINE), radius):
+    line = np.zeros((height * OVERSAMPLING, width * OVERSAMPLING), np.uint8)
+    for number, window, place in _windows(mask, (height * OVERSAMPLING, width * OVERSAMPLING), radius):
         drawn = line[place]
         region = resize_mask(mask[window] == number, *drawn.shape).view(np.uint8)
         drawn |= cv2.dilate(region, disc) - region if outside else region - cv2.erode(region, disc)
@@ -106,7 +106,7 @@ def _windows(
 ) -> Iterator[tuple[Any, tuple[slice, slice], tuple[slice, slice]]]:
     """Yield each number of a mask but 0, with the part of the mask that is drawn for it and its place in a picture.
 
-    The part is the whole mask unless the picture is so many whole times as large; then it is what surrounds the number.
+    The part surrounds the number if the size of the picture is a multiple of the mask's; else it is the whole mask.
 
     Args:
         mask: (h, w).
@@ -239,7 +239,7 @@ class Page:
     def legend(
         self, left: float, top: float, entries: Sequence[tuple[str, Colour, float]], size: float = 16, row: float = 26
     ) -> float:
-        """Draw samples and what they mean, in as many rows as they take.
+        """Draw samples of colour and their meaning, in as many rows as they need.
 
         Args:
             left: Where each row begins.

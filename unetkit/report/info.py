@@ -26,11 +26,11 @@ PACKAGES = ("torch", "segmentation-models-pytorch", "lightning", "albumentations
 MODEL_SUFFIX = ".safetensors"
 
 SHOWN_SERIES = 20
-"""Images of one file that are described; plates have hundreds."""
+"""Most images of one file that are described; plates have hundreds."""
 
 
 def describe(file: Path | None) -> Table:
-    """Return a table of what there is to know.
+    """Return a table of facts about a file or this machine.
 
     Args:
         file: An image, a model file, the name of a built-in model, or None for this machine.
@@ -73,7 +73,7 @@ def describe_image(info: ImageInfo) -> dict[str, str]:
 
 
 def describe_series(series: Sequence[Series]) -> dict[str, str]:
-    """Return what else there is to read in a file by name: its images and the levels of each."""
+    """Return the images in a file and the levels of each, by name."""
     if len(series) == 1 and len(series[0].levels) == 1:
         return {}
     facts: dict[str, str] = {}
@@ -90,7 +90,7 @@ def describe_series(series: Sequence[Series]) -> dict[str, str]:
 
 
 def describe_model(path: Path) -> dict[str, str]:
-    """Return everything in the metadata of a model file by name; of the training images' digests only how many."""
+    """Return everything in the metadata of a model file by name; of the training images' digests only their number."""
     with loading():
         from unetkit.models.segmenter import hash_file, read_spec
     from unetkit.models.architectures import ARCHITECTURES
@@ -106,12 +106,12 @@ def describe_model(path: Path) -> dict[str, str]:
     if spec.training_images is not None:
         facts["training images digests"] = f"{len(spec.training_images.digests)} of images with masks"
     whole = {
-        "classification": "it judges whole images (--output classes, --output attention)",
+        "classification": "it classifies whole images (--output classes, --output attention)",
         "reconstruction": "it restores images (--output restored)",
     }
     if spec.task in whole:
         return facts | {"masks": f"none: {whole[spec.task]}", "sha256": hash_file(path)}
-    facts["instances"] = f"touching objects are {'' if spec.instances else 'not '}told apart"
+    facts["instances"] = f"touching objects are {'' if spec.instances else 'not '}separated"
     smallest = f"{spec.smallest_object} pixels: labels leave out smaller ones (--min-size)"
     facts["smallest object"] = smallest if spec.smallest_object else "not known"
     facts["sha256"] = hash_file(path)
@@ -172,7 +172,7 @@ def _pixel_size(size: tuple[float, float] | None) -> str:
 
 
 def _text(value: Any) -> str:
-    """Write a value for people: lists with commas, nothing as such."""
+    """Write a value for people: lists with commas, and "not given" for none."""
     if value is None or value in ((), {}):
         return "not given"
     if isinstance(value, dict):

@@ -29,14 +29,14 @@ from unetkit.report.pictures import LINES, outlined
 from unetkit.scoring.pixels import Mask, count_pixels, dice
 
 MARGIN, HEAD, FOOT, GUTTER = 40, 92, 76, 36  # pixels on the page
-CROP = 276  # side of a crop on the page; three of them, with a line of text above each, are as high as the large image
-TITLE, PAIR_GAP, ROW_GAP = 30, 8, 14
-HEIGHT = 3 * (TITLE + CROP) + 2 * ROW_GAP
-PANEL = 380
+CROP_SIDE = 276  # side of a crop on the page: three with a line of text above each are as high as the large image
+TITLE_HEIGHT, PAIR_GAP, ROW_GAP = 30, 8, 14
+IMAGE_SIDE = 3 * (TITLE_HEIGHT + CROP_SIDE) + 2 * ROW_GAP
+PANEL_WIDTH = 380
 ZOOM = 1.5
 
-SAMPLE = 14.0  # thickness of a patch of colour in a legend
-ERRORS = (("wrongly found", PREDICTION, SAMPLE), ("missed", TRUTH, SAMPLE))
+LEGEND_SAMPLE = 14.0  # thickness of a patch of colour in a legend
+ERRORS = (("wrongly found", PREDICTION, LEGEND_SAMPLE), ("missed", TRUTH, LEGEND_SAMPLE))
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Crop:
     """A square window of the image that is shown enlarged.
 
     Attributes:
-        word: What makes it worth a look.
+        word: Why it is shown, in a word or two.
         y: Its first row.
         x: Its first column.
     """
@@ -67,7 +67,7 @@ def overview_picture(
     headline: str,
     details: Mapping[str, str],
 ) -> None:
-    """Write a picture (PNG, 2000 pixels wide) of a large image and what became of it.
+    """Write a picture (PNG, 2000 pixels wide) of a large image and its segmentation.
 
     Args:
         path: Where to; the folder is made if it does not exist.
@@ -83,25 +83,27 @@ def overview_picture(
     """
     pixels = image if image.ndim == 3 else image[None]
     predicted, true = prediction > 0, truth > 0
-    side = min(int(CROP / ZOOM), *true.shape)
+    side = min(int(CROP_SIDE / ZOOM), *true.shape)
     crops = choose_crops(predicted, true, side)
-    page = Page(2 * MARGIN + HEIGHT + 2 * CROP + PAIR_GAP + PANEL + 2 * GUTTER, HEAD + HEIGHT + FOOT)
+    page = Page(2 * MARGIN + IMAGE_SIDE + 2 * CROP_SIDE + PAIR_GAP + PANEL_WIDTH + 2 * GUTTER, HEAD + IMAGE_SIDE + FOOT)
     page.text(headline, MARGIN, HEAD / 2 + 4, 30, weight="bold")
-    foot = HEAD + HEIGHT + FOOT / 2 - 4
+    foot = HEAD + IMAGE_SIDE + FOOT / 2 - 4
     _place_whole(page, pixels, predicted, crops, side)
-    page.legend(MARGIN + HEIGHT // 2, foot, [("prediction, over the right half", PREDICTION, SAMPLE)])
-    left = MARGIN + HEIGHT + GUTTER
+    page.legend(MARGIN + IMAGE_SIDE // 2, foot, [("prediction, over the right half", PREDICTION, LEGEND_SAMPLE)])
+    left = MARGIN + IMAGE_SIDE + GUTTER
     for i, crop in enumerate(crops):
         window = crop.window(side)
-        top = HEAD + i * (TITLE + CROP + ROW_GAP)
+        top = HEAD + i * (TITLE_HEIGHT + CROP_SIDE + ROW_GAP)
         score = dice(count_pixels(predicted[window], true[window]))
-        page.text(f"{i + 1}   {crop.word}", left, top + TITLE / 2 - 3, 16, color=FAINT)
-        page.text(f"Dice {score:.3f}", left + 2 * CROP + PAIR_GAP, top + TITLE / 2 - 3, 16, ha="right")
+        page.text(f"{i + 1}   {crop.word}", left, top + TITLE_HEIGHT / 2 - 3, 16, color=FAINT)
+        page.text(f"Dice {score:.3f}", left + 2 * CROP_SIDE + PAIR_GAP, top + TITLE_HEIGHT / 2 - 3, 16, ha="right")
         display = to_display(pixels[:, window[0], window[1]])
-        page.image(resize(display, CROP, CROP), left, top + TITLE)
-        page.image(_judged(display, predicted[window], true[window]), left + CROP + PAIR_GAP, top + TITLE)
+        page.image(resize(display, CROP_SIDE, CROP_SIDE), left, top + TITLE_HEIGHT)
+        page.image(
+            _with_errors(display, predicted[window], true[window]), left + CROP_SIDE + PAIR_GAP, top + TITLE_HEIGHT
+        )
     page.legend(left, foot, [*LINES, *ERRORS])
-    left += 2 * CROP + PAIR_GAP + GUTTER
+    left += 2 * CROP_SIDE + PAIR_GAP + GUTTER
     end = _place_details(page, details, left)
     if curve:
         _place_curve(page, curve, left, end + 40)
@@ -133,7 +135,7 @@ def choose_crops(prediction: Mask, truth: Mask, side: int) -> list[Crop]:
 def _place_whole(page: Page, pixels: NDArray[Any], prediction: Mask, crops: Sequence[Crop], side: int) -> None:
     """Place the whole image with the mask laid over its right half, and numbered boxes around the crops."""
     height, width = prediction.shape
-    size = fit_size(height, width, HEIGHT, HEIGHT)
+    size = fit_size(height, width, IMAGE_SIDE, IMAGE_SIDE)
     shown = resize(to_display(pixels), *size)
     cover = cv2.resize(prediction.astype(np.float32), (size[1], size[0]), interpolation=cv2.INTER_AREA) * 0.6
     cover[:, : size[1] // 2] = 0
@@ -146,9 +148,9 @@ def _place_whole(page: Page, pixels: NDArray[Any], prediction: Mask, crops: Sequ
         page.badge(str(i + 1), left, top - 12 if above else top + 12)
 
 
-def _judged(display: Display, prediction: Mask, truth: Mask) -> Display:
+def _with_errors(display: Display, prediction: Mask, truth: Mask) -> Display:
     """Return a crop, enlarged, with both contours and the errors tinted."""
-    size = (CROP, CROP)
+    size = (CROP_SIDE, CROP_SIDE)
     wide_prediction, wide_truth = resize_mask(prediction, *size), resize_mask(truth, *size)
     shown = blend(resize(display, *size), PREDICTION, (wide_prediction & ~wide_truth) * 0.6)
     shown = blend(shown, TRUTH, (wide_truth & ~wide_prediction) * 0.6)
@@ -157,10 +159,10 @@ def _judged(display: Display, prediction: Mask, truth: Mask) -> Display:
 
 def _place_details(page: Page, details: Mapping[str, str], left: float) -> float:
     """List the details and return where the list ends."""
-    top = HEAD + TITLE / 2 - 3.0
+    top = HEAD + TITLE_HEIGHT / 2 - 3.0
     for name, value in details.items():
         page.text(name, left, top, 18, color=FAINT)
-        page.text(value, left + PANEL, top, 18, ha="right")
+        page.text(value, left + PANEL_WIDTH, top, 18, ha="right")
         top += 34
     return top
 
@@ -170,10 +172,10 @@ def _place_curve(page: Page, curve: Sequence[tuple[int, float]], left: float, to
     steps, scores = zip(*curve, strict=True)
     page.text("Validation Dice while training", left, top, 18, color=FAINT)
     top += 28
-    axes = page.axes(left + 44, top, PANEL - 44, HEAD + HEIGHT - 24 - top)
+    axes = page.axes(left + 44, top, PANEL_WIDTH - 44, HEAD + IMAGE_SIDE - 24 - top)
     axes.plot(steps, scores, color=shade(PREDICTION), linewidth=2, marker="o", markersize=4)
     axes.set_ylim(max(min(scores) - 0.03, 0), 1)
     axes.set_xlim(0, max(steps) * 1.03)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_formatter(FormatStrFormatter("%.2f"))
-    page.text("step", left + PANEL, HEAD + HEIGHT + 14, 14, color=FAINT, ha="right")
+    page.text("step", left + PANEL_WIDTH, HEAD + IMAGE_SIDE + 14, 14, color=FAINT, ha="right")

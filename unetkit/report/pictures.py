@@ -28,7 +28,7 @@ from unetkit.report.drawing import (
 MOST_ITEMS = 12
 
 LINES = (("truth", TRUTH, 3.0), ("prediction", PREDICTION, 3.0))
-"""What the legend says about the contours: word, colour, thickness of the sample."""
+"""Entries of the legend for the contours: word, colour, thickness of the sample."""
 
 MARGIN, GAP, HEAD, TITLE, LEGEND_ROW = 32, 16, 56, 34, 26  # pixels on the page
 
@@ -52,7 +52,7 @@ class ValidationItem(NamedTuple):
 
 
 ItemFields = tuple[str, NDArray[Any], NDArray[Any], NDArray[Any], float]
-"""The same as a plain tuple."""
+"""Fields of `ValidationItem` as a plain tuple."""
 
 
 def validation_picture(
@@ -65,7 +65,8 @@ def validation_picture(
     Args:
         path: Where to; the folder is made if it does not exist.
         items: Tuples like `ValidationItem`; the first 12 are shown.
-        classes: Names of the classes from 1 up, which get a colour each; with less than two, truth and prediction do.
+        classes: Names of the classes from 1 up, which get a colour each. With fewer than two, truth and
+            prediction get one each.
 
     Raises:
         DataError: There is nothing to show.
@@ -94,7 +95,7 @@ def validation_picture(
 
 
 def _class_lines(names: Sequence[str]) -> list[tuple[str, Colour, float]]:
-    """Return what the legend says where there are several classes."""
+    """Return the entries of the legend for several classes."""
     lines = [(name, class_colour(number), 5.0) for number, name in enumerate(names, 1)]
     return [*lines, ("outer, pale: truth", pale(lines[0][1]), 3.0), ("inner: prediction", lines[0][1], 3.0)]
 

@@ -16,13 +16,13 @@ MARGIN, GAP, HEAD, SIDE = 32, 16, 56, 256  # pixels on the page
 TITLES = ("shown to the network", "restored", "clean")
 
 Triple = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
-"""A crop as it was shown, as it was restored, and as it is: (C, h, w) each."""
+"""A crop as shown to the network, restored, and clean: (C, h, w) each."""
 
 
 def restoration_picture(path: Path, crops: Sequence[Triple]) -> None:
-    """Write a picture (PNG) with a row for each crop: as it was shown, as it was restored, and as it is.
+    """Write a picture (PNG) with a row for each crop: as shown to the network, restored, and clean.
 
-    The three of a row are in the same range of values.
+    The three crops of a row have the same range of values.
 
     Args:
         path: Where to; the folder is made if it does not exist.

@@ -1,4 +1,4 @@
-"""What `segment` says when it is done, and what it would do."""
+"""The summary of `segment`, and the preview of what it would do."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.report.info import describe_image, facts_table
 
 LISTED_IMAGES = 10
-"""Images whose classes are listed one by one."""
+"""Most images whose classes are listed one by one."""
 
 LISTED_TILES = 10
-"""Bad tiles that are named one by one."""
+"""Most bad tiles that are listed one by one."""
 
 
 def summarize(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:
@@ -49,7 +49,7 @@ def _summarize_classes(done: Sequence[SegmentOutcome], result: Path) -> Iterator
 
 
 def _details(item: SegmentOutcome) -> Iterator[str]:
-    """Yield what is to be said of one image."""
+    """Yield the sentences on one image."""
     if item.objects is not None:
         left_out = describe_left_out(item.min_size, item.min_confidence)
         where = f" in {item.planes:,} planes, numbered on from plane to plane" if item.planes > 1 else ""

@@ -80,7 +80,7 @@ def test_the_model_file_has_no_mask_and_says_so(run: tuple[Path, str], capsys: p
     assert (spec.training["data"]["train_images"], len(spec.training["data"]["val_images"])) == (14, 6)
     assert {name.split(".")[1] for name in load_model(path).state_dict()} == {"encoder", "image_head"}
     assert main(["info", str(path)]) == 0
-    assert "it judges whole images" in capsys.readouterr().out
+    assert "it classifies whole images" in capsys.readouterr().out
 
 
 def test_the_scores_that_are_kept_are_those_of_the_model_on_the_images_to_validate_on(
@@ -88,9 +88,9 @@ def test_the_scores_that_are_kept_are_those_of_the_model_on_the_images_to_valida
 ) -> None:
     path = run[0] / "model.safetensors"
     training = read_spec(path).training
-    judge = [ImageClassifier(load_model(path))]
+    classifiers = [ImageClassifier(load_model(path))]
     numbers = [int(name[4:6]) for name in training["data"]["val_images"]]
-    given = {number: classify(ArraySource(film(number), "YX"), judge)["blob"] for number in numbers}
+    given = {number: classify(ArraySource(film(number), "YX"), classifiers)["blob"] for number in numbers}
     odd = [value for number, value in given.items() if number % 2]
     even = [value for number, value in given.items() if not number % 2]
     assert len(odd) == len(even) == 3
@@ -122,7 +122,7 @@ def test_a_run_goes_on_from_its_last_epoch(run: tuple[Path, str], films: Path, t
     assert "epoch 1/2" not in out.getvalue()
 
 
-def test_folds_are_trained_one_after_the_other_and_judge_together(films: Path, tmp_path: Path) -> None:
+def test_folds_are_trained_one_after_the_other_and_classify_together(films: Path, tmp_path: Path) -> None:
     words = ("--data.folds", "3", "--trainer.max_epochs", "1", "--name", "folds")
     code, out = fit(films, tmp_path, *words)
     assert code == 0
@@ -142,12 +142,12 @@ def test_folds_are_trained_one_after_the_other_and_judge_together(films: Path, t
     table = tmp_path / "classes.csv"
     said = shlex.split(out.splitlines()[-1].partition(": unetkit ")[2].replace("classes.csv", str(table)))
     assert main(said) == 0
-    judges = [
+    classifiers = [
         ImageClassifier(load_model(tmp_path / "folds" / f"fold-{fold}" / "model.safetensors")) for fold in range(3)
     ]
     with table.open(newline="", encoding="utf-8") as file:
         row = next(csv.DictReader(file))
-    assert float(row["blob"]) == pytest.approx(classify(ArraySource(film(0), "YX"), judges)["blob"], abs=1e-5)
+    assert float(row["blob"]) == pytest.approx(classify(ArraySource(film(0), "YX"), classifiers)["blob"], abs=1e-5)
     (tmp_path / "folds" / "cross_validation.json").unlink()
     with redirect_stdout(StringIO()) as again:
         assert main(["fit", "--resume", str(tmp_path / "folds")]) == 0
@@ -200,8 +200,8 @@ def test_segment_writes_a_table_of_probabilities(
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [Path(row["image"]).name for row in rows] == [f"film0{number}.tif" for number in (1, 2, 3, 4)]
-    judge = [ImageClassifier(load_model(model))]
-    expected = [classify(ArraySource(film(number), "YX"), judge)["blob"] for number in (1, 2, 3, 4)]
+    classifiers = [ImageClassifier(load_model(model))]
+    expected = [classify(ArraySource(film(number), "YX"), classifiers)["blob"] for number in (1, 2, 3, 4)]
     assert [float(row["blob"]) for row in rows] == pytest.approx(expected, abs=1e-5)
     assert f"film02.tif: blob {expected[1]:.2f}" in said
     assert "4 images" in said
@@ -220,7 +220,7 @@ def test_a_second_run_on_the_same_table_is_refused(run: tuple[Path, str], films:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_table_is_not_replaced_where_no_image_can_be_judged(run: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_table_is_not_replaced_where_no_image_can_be_classified(run: tuple[Path, str], tmp_path: Path) -> None:
     table = tmp_path / "classes.csv"
     table.write_text("dear")
     for name in ("a.tif", "b.tif"):
@@ -246,7 +246,7 @@ def test_a_mask_is_refused_with_the_command_that_works(
         predict_tiled(film(1), model, output=output)
 
 
-def test_what_cannot_be_judged_is_named_and_the_others_are_in_the_table(
+def test_what_cannot_be_classified_is_named_and_the_others_are_in_the_table(
     run: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -434,7 +434,7 @@ def test_a_frozen_encoder_is_let_go_in_its_epoch(run: tuple[Path, str], films: P
     assert same == {None: True, 1: False}
 
 
-def test_a_start_that_judges_already_is_the_result_unless_an_epoch_beats_it(
+def test_a_start_that_classifies_already_is_the_result_unless_an_epoch_beats_it(
     run: tuple[Path, str], films: Path, tmp_path: Path
 ) -> None:
     words = ("--model.weights", str(run[0] / "model.safetensors"), "--trainer.max_epochs", "1", "--model.lr", "0.5")
@@ -451,7 +451,7 @@ def test_an_encoder_that_is_frozen_at_random_is_said(films: Path, tmp_path: Path
     assert "frozen with random weights" in out
 
 
-def test_three_classes_are_judged_by_the_most_probable(films: Path, tmp_path: Path) -> None:
+def test_three_classes_are_decided_by_the_most_probable(films: Path, tmp_path: Path) -> None:
     rows = ["image,label", *(f"{films}/film{n:02}.tif,{'abc'[n % 3]}" for n in range(20))]
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     labels = ("--data.image_labels", str(tmp_path / "labels.csv"), "--model.image_classes", "[a,b,c]")

@@ -59,7 +59,7 @@ def test_the_best_model_before_it_is_kept_and_can_be_used(
     assert main(["segment", str(image), str(tmp_path / "mask.tif"), "--model", str(model)]) == 0
 
 
-def test_weights_that_are_spoilt_by_the_last_step_of_an_epoch_are_not_judged(
+def test_weights_that_are_spoilt_by_the_last_step_of_an_epoch_are_not_scored(
     fit_cells: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     usual = SegmentationModule.on_train_batch_end

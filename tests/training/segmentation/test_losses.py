@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.training.segmentation.losses import LOSSES, MaskAndHeight, build_loss
+from unetkit.training.segmentation.losses import LOSSES, MaskAndDistanceLoss, build_loss
 
 
 def target_and_logits(out_channels: int, *, right: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -92,10 +92,10 @@ def test_heights_of_objects_and_of_the_background_count_the_same_whatever_their_
     predicted = logits[:, 1].sigmoid()
     entropy = -(height * predicted.log() + (1 - height) * (1 - predicted).log())
     expected = mask_loss(logits[:, :1], target) + 0.3 * (entropy[target > 0].mean() + entropy[target == 0].mean())
-    torch.testing.assert_close(MaskAndHeight(mask_loss, 0.3)(logits, height, target), expected)
+    torch.testing.assert_close(MaskAndDistanceLoss(mask_loss, 0.3)(logits, height, target), expected)
 
 
 def test_heights_without_any_object_are_those_of_the_background() -> None:
     logits, nothing = torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4)
-    loss = MaskAndHeight(build_loss("bce", 1), 1.0)(logits, nothing, nothing.long())
+    loss = MaskAndDistanceLoss(build_loss("bce", 1), 1.0)(logits, nothing, nothing.long())
     assert torch.isclose(loss, torch.tensor(2 * log(2)))

@@ -111,7 +111,7 @@ def test_the_averaged_weights_and_batch_norm_statistics_are_the_moving_average(c
     assert not equal(encoder_of(copy_of(module)), encoder_of(dict(averaged)))
 
 
-def test_with_valid_padding_the_middle_of_a_crop_is_judged_with_its_weights(cells: Path) -> None:
+def test_with_valid_padding_the_middle_of_a_crop_is_scored_with_its_weights(cells: Path) -> None:
     plain = {"arch": "plain_unet", "base_channels": 2, "padding": "valid", "encoder": "resnet34"}
     module = set_up(cells, 128, **plain, decoder_channels=None, loss="weighted_bce")
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
@@ -144,7 +144,7 @@ def test_an_optimizer_that_is_not_possible_is_an_error(settings: dict[str, Any])
         SegmentationModule(**TINY, **settings)
 
 
-def test_without_averaging_the_trained_network_is_judged_and_kept(cells: Path) -> None:
+def test_without_averaging_the_trained_network_is_scored_and_kept(cells: Path) -> None:
     module = set_up(cells, ema_decay=0)
     assert module.best_network() is module.segmenter.network
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unetkit.cli import main
-from unetkit.training.settings.help import PLAIN_TEXTS, help_of
+from unetkit.training.settings.help import PLAIN_OPTIONS, help_of
 from unetkit.training.settings.options import TRAINER_DEFAULTS, Settings
 from unetkit.training.settings.tasks import FIT, PRETRAIN
 
@@ -16,8 +16,8 @@ def test_the_first_help_names_settings_that_exist_with_their_defaults(settings: 
     first = [key for keys in settings.first.values() for key in keys]
     assert len(first) == len(set(first)) <= 20
     assert set(first) <= known.keys()
-    assert all(PLAIN_TEXTS[key].default == known[key].default for key in PLAIN_TEXTS)
-    assert PLAIN_TEXTS["trainer.max_epochs"].default == TRAINER_DEFAULTS["max_epochs"]
+    assert all(PLAIN_OPTIONS[key].default == known[key].default for key in PLAIN_OPTIONS)
+    assert PLAIN_OPTIONS["trainer.max_epochs"].default == TRAINER_DEFAULTS["max_epochs"]
     assert all(option.help for option in known.values())
 
 

@@ -23,12 +23,12 @@ from unetkit.training.run.schedule import Schedule
 
 
 class ClassificationModule(NetworkModule):
-    """An encoder with an image head: it judges whole images and predicts no masks.
+    """An encoder with an image head: it classifies whole images and predicts no masks.
 
     Args:
         image_classes: Names of what whole images show: one that is there or not (labels 1 and 0), or several of which
             one is there (labels are names).
-        encoder: The network, as for masks: resnet18 to resnet152 and so on.
+        encoder: Network, as for masks: resnet18 to resnet152 and so on.
         weights: "imagenet" (downloaded once), the name of a built-in model such as "nuclei", or a local `.safetensors`
             or `.pth` file with the weights of an encoder or of a whole model; by default the weights are random.
         in_channels: Channels of the images, or "auto" to take as many as the training images have.
@@ -78,7 +78,7 @@ class ClassificationModule(NetworkModule):
         freezing = Freezing(freeze_encoder, unfreeze_at_epoch, unfreeze_lr_factor)
         super().__init__(spec, weights, False, in_channels, lr, weight_decay, schedule, ema_decay, compile, freezing)
         self.image_classes = tuple(image_classes)
-        self._judged: list[tuple[Tensor, Tensor]] = []
+        self._classified: list[tuple[Tensor, Tensor]] = []
         self.save_hyperparameters()
 
     @property
@@ -108,10 +108,10 @@ class ClassificationModule(NetworkModule):
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:  # noqa: ARG002
-        """Judge images as `segment` would, in full precision."""
+        """Classify images in full precision, as `segment` does."""
         with torch.autocast(self.device.type, enabled=False):
             logits = batch_logits(self.best_network(), self.segmenter.normalizer, batch)
-        self._judged.append((logits, batch["label"]))
+        self._classified.append((logits, batch["label"]))
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> NDArray[np.float32]:  # noqa: ARG002
         """Return the probability of each class of whole images (N, classes), 0 to 1."""
@@ -121,22 +121,24 @@ class ClassificationModule(NetworkModule):
         return probabilities
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Judge images, as in validation."""
+        """Classify images, as in validation."""
         self.validation_step(batch, batch_idx)
 
     def on_test_epoch_end(self) -> None:
         """Log test_image_auroc, where every class is among the images, and test_image_accuracy."""
-        logits, labels = (torch.cat(part) for part in zip(*self._judged, strict=True))
-        self._judged.clear()
+        logits, labels = (torch.cat(part) for part in zip(*self._classified, strict=True))
+        self._classified.clear()
         probabilities = to_image_probabilities(logits)
         scores = score_images(probabilities, labels, self.image_classes, self.spec.image_threshold)
         self.log_dict({f"test_{name}": value for name, value in scores.flat().items()})
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores of all images to validate on, and choose the threshold on them."""
-        logits, labels = (torch.cat(part) for part in zip(*self._judged, strict=True))
-        self._judged.clear()
-        if self.trainer.sanity_checking and not self.starts_trained:  # of a few images, perhaps not of every class
+        """Log the scores of all validation images, and choose the threshold on them."""
+        logits, labels = (torch.cat(part) for part in zip(*self._classified, strict=True))
+        self._classified.clear()
+        if (
+            self.trainer.sanity_checking and not self.starts_trained
+        ):  # these are a few images, perhaps not of every class
             return
         scores = score_images(to_image_probabilities(logits), labels, self.image_classes)
         self.spec = replace(self.spec, image_threshold=scores.threshold or EVEN)

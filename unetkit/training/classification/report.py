@@ -1,4 +1,4 @@
-"""What is said of a run on labels of whole images when it is at its end."""
+"""What is logged at the end of a run on labels of whole images."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from unetkit.foundation.console import log, show
 from unetkit.scoring.image_scores import ImageScores
 from unetkit.scoring.table import VALIDATED
 from unetkit.training.classification.result import PICTURE_FILE, SCORES_FILE, TARGET, ClassificationResult
-from unetkit.training.run.result import say_best, say_how_to_go_on
+from unetkit.training.run.result import log_best, log_how_to_go_on
 
 
 def report(result: ClassificationResult, data: LabelledData) -> None:
-    """Say what the run gave, and what to do with it."""
+    """Log what the run gave, and what to do with it."""
     if result.interrupted:
-        say_how_to_go_on("fit", result.folder)
+        log_how_to_go_on("fit", result.folder)
     scores = "".join(f", {VALIDATED[name].in_full} {score:.4f}" for name, score in result.scores.items())
-    say_best(result.model_file, result.epoch, scores and f", on the validation images{scores.replace(',', ':', 1)}")
+    log_best(result.model_file, result.epoch, scores and f", on the validation images{scores.replace(',', ':', 1)}")
     if result.details is not None:
         _report_details(result.details, result.folder)
     image, model = shlex.quote(str(data.example_image())), shlex.quote(str(result.model_file))
@@ -26,7 +26,7 @@ def report(result: ClassificationResult, data: LabelledData) -> None:
 
 
 def _report_details(details: ImageScores, folder: Path) -> None:
-    """Say what the validation images gave."""
+    """Log the scores of the validation images."""
     show(details.table())
     if details.threshold is not None:
         name = details.classes[1].name
@@ -34,4 +34,4 @@ def _report_details(details: ImageScores, folder: Path) -> None:
             f"An image shows {name} from a probability of {details.threshold:.3g} on: sensitivity and specificity on "
             "these images have their largest sum there (stored in the model)."
         )
-    log(f"Scores: {folder / SCORES_FILE}. Picture of the images that are judged worst: {folder / PICTURE_FILE}")
+    log(f"Scores: {folder / SCORES_FILE}. Picture of the images that are classified worst: {folder / PICTURE_FILE}")

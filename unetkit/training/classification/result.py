@@ -1,4 +1,4 @@
-"""What a run on labels of whole images leaves."""
+"""The result of a run on labels of whole images."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PICTURE_FILE = "validation.png"
 """Picture of the images that are classified worst, in a run folder."""
 
 TARGET = "classes.csv --output classes"
-"""What `segment` is to write."""
+"""File and options for the command `segment` in messages."""
 
 
 @dataclass(frozen=True)
 class ClassificationResult(RunResult):
-    """What a run left.
+    """The result of a run on labels of whole images.
 
     Attributes:
         details: The scores for each class, and the confusion table; None without validation images.

@@ -1,4 +1,4 @@
-"""Training on labels of whole images, without masks: a run whose model judges whole images."""
+"""Training on labels of whole images, without masks: a run whose model classifies whole images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unetkit.data.labelled import LabelledData
 from unetkit.data.places import name_of
 from unetkit.models.image_head import ImageClassifier, decide
 from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
-from unetkit.report.judged import JudgedItem, judged_picture
+from unetkit.report.classified import ClassifiedItem, classified_picture
 from unetkit.scoring.image_scores import ImageScores, outcome_names, score_images
 from unetkit.scoring.table import IMAGE_SCORES, validated_names
 from unetkit.training.classification.module import ClassificationModule
@@ -41,7 +41,7 @@ class ClassificationRun(TrainingRun):
         return train_to_classify(self.trainer, self.model, self.datamodule, resume=resume)
 
     def report(self, result: ClassificationResult) -> None:
-        """Say what the run gave, and what to do with it."""
+        """Log what the run gave, and what to do with it."""
         report(result, self.datamodule)
 
 
@@ -66,14 +66,14 @@ def train_to_classify(
         segmenter = load_network(path, trainer.strategy.root_device)
         segmenter.spec = replace(segmenter.spec, training=describe_run(trainer, data, **keeper.best_scores))
         save_model(segmenter, path)
-        details = _judge(segmenter, data, folder) if data.labelled.val else None
+        details = _score(segmenter, data, folder) if data.labelled.val else None
         return ClassificationResult(folder, path, keeper.best_epoch + 1, keeper.best_scores, end.interrupted, details)
 
     return run_training(trainer, module, data, finish, resume=resume)
 
 
 @torch.inference_mode()
-def _judge(segmenter: Segmenter, data: LabelledData, folder: Path) -> ImageScores:
+def _score(segmenter: Segmenter, data: LabelledData, folder: Path) -> ImageScores:
     """Score a model on the images to validate on, with its own threshold; write the scores, draw the worst images."""
     classifier, spec = ImageClassifier(segmenter), segmenter.spec
     device = next(classifier.parameters()).device
@@ -88,8 +88,8 @@ def _judge(segmenter: Segmenter, data: LabelledData, folder: Path) -> ImageScore
     names, chosen = outcome_names(spec.image_classes), decide(given, spec.image_threshold).tolist()
     each = torch.cat([1 - given, given], dim=1) if len(spec.image_classes) == 1 else given
     items = [
-        JudgedItem(image.path.name, image.pixels, names[image.label], names[judged], float(row[image.label]))
-        for image, judged, row in zip(data.labelled.val, chosen, each, strict=True)
+        ClassifiedItem(image.path.name, image.pixels, names[image.label], names[outcome], float(row[image.label]))
+        for image, outcome, row in zip(data.labelled.val, chosen, each, strict=True)
     ]
-    judged_picture(folder / PICTURE_FILE, items)
+    classified_picture(folder / PICTURE_FILE, items)
     return scores

@@ -15,7 +15,7 @@ from unetkit.foundation.errors import ConfigError
 class Corruption:
     """What is done to an image that has to be restored: noise over all of it, and squares that are hidden.
 
-    To fill the squares in, a network has to know what the surroundings tell about them (Pathak et al. 2016,
+    To fill in the squares, a network has to learn what the surroundings reveal about them (Pathak et al. 2016,
     https://arxiv.org/abs/1604.07379).
 
     Args:
@@ -52,7 +52,7 @@ def corrupt(clean: Tensor, corruption: Corruption, generator: torch.Generator) -
 
     Args:
         clean: (N, C, h, w) float32, normalised.
-        corruption: How.
+        corruption: How they are damaged.
         generator: Decides where and how much; on the device of the images.
 
     Returns:

@@ -25,7 +25,7 @@ from unetkit.training.run.schedule import Schedule
 RestorationLoss = Literal["smooth_l1", "l1", "mse"]
 """Names of the losses."""
 
-BETA = 0.1
+SMOOTH_L1_BETA = 0.1
 """Difference, in units of the normalised image, up to which smooth_l1 is quadratic."""
 
 LOSSES = {"smooth_l1": functional.smooth_l1_loss, "l1": functional.l1_loss, "mse": functional.mse_loss}
@@ -35,7 +35,7 @@ class PretrainModule(NetworkModule):
     """A U-Net that removes noise from images and fills in squares that were hidden.
 
     Args:
-        encoder: Contracting path, as for `fit`: that of the model which starts from it.
+        encoder: Contracting path, as for `fit`. A model that starts from this one needs the same.
         weights: What the network starts from: "imagenet", the name of a built-in model, or a file, as for `fit`.
         decoder_weights: Whether the decoder starts from these weights too, where they have one of its sizes.
         in_channels: Channels of the images, or "auto" to take as many as the images have.
@@ -44,8 +44,8 @@ class PretrainModule(NetworkModule):
         corruption: How the images are damaged.
         loss: smooth_l1, l1 or mse, of the restored against the clean image, both normalised.
         hidden_weight: How many times a hidden pixel counts in the loss.
-        residual: Whether the network predicts what has to be added to a damaged image, rather than the image itself:
-            it then restores fine detail after a short training already.
+        residual: Whether the network predicts what has to be added to a damaged image, rather than the image itself.
+            It then restores fine detail after a short training.
         lr: Highest learning rate.
         weight_decay: Weight decay.
         schedule: one_cycle, cosine or constant.
@@ -106,7 +106,7 @@ class PretrainModule(NetworkModule):
 
         Args:
             batch: image (N, C, h, w) raw, center and scale (N, C).
-            key: With the seed of the data it decides how they are damaged, so a resumed run goes on as it would have.
+            key: Decides, with the seed of the data, how they are damaged; a resumed run thus goes on as before.
         """
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         clean: Tensor = self.segmenter.normalizer(image, batch["center"], batch["scale"])
@@ -115,7 +115,7 @@ class PretrainModule(NetworkModule):
         return clean, damaged, hidden
 
     def restore(self, network: Callable[[Tensor], Tensor], damaged: Tensor) -> Tensor:
-        """Return what a network makes of damaged images (N, C, h, w), normalised."""
+        """Return damaged images (N, C, h, w), normalised, restored by a network."""
         predicted = network(damaged).float()
         return predicted + damaged if self.spec.residual else predicted
 
@@ -151,7 +151,7 @@ class PretrainModule(NetworkModule):
     def on_validation_epoch_end(self, stage: str = "val") -> None:
         """Log the share of the variance of the hidden pixels that is restored (val_r2), at most 1.
 
-        Where no pixels are hidden it is that of all.
+        Where no pixels are hidden it is the share of all pixels.
         """
         squares = SquaredErrors(self.error.compute(), self.variation.compute())
         self.log(f"{stage}_r2", restored_share(squares), prog_bar=True)
@@ -160,7 +160,7 @@ class PretrainModule(NetworkModule):
 
     def _compare(self, restored: Tensor, clean: Tensor, hidden: Tensor) -> Tensor:
         """Return the mean loss over all pixels, in which hidden ones count `hidden_weight` times."""
-        more: dict[str, Any] = {"beta": BETA} if self.loss == "smooth_l1" else {}
+        more: dict[str, Any] = {"beta": SMOOTH_L1_BETA} if self.loss == "smooth_l1" else {}
         each: Tensor = LOSSES[self.loss](restored, clean, reduction="none", **more)
         weight = 1 + (self.hidden_weight - 1) * hidden.float()
         return (each * weight).sum() / (weight.sum() * clean.shape[1])

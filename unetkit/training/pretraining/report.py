@@ -1,4 +1,4 @@
-"""What is said of a run of `pretrain` when it is at its end."""
+"""What is logged at the end of a run of `pretrain`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from unetkit.data.unmasked import ImageData
 from unetkit.foundation.console import log
 from unetkit.training.pretraining.module import PretrainModule
 from unetkit.training.pretraining.result import PICTURE_FILE, PretrainResult
-from unetkit.training.run.result import say_best, say_how_to_go_on
+from unetkit.training.run.result import log_best, log_how_to_go_on
 
 
 def report(result: PretrainResult, module: PretrainModule, data: ImageData) -> None:
-    """Say what the run gave, and what to do with it."""
+    """Log what the run gave, and what to do with it."""
     model = shlex.quote(str(result.model_file))
     if result.interrupted:
-        say_how_to_go_on("pretrain", result.folder)
+        log_how_to_go_on("pretrain", result.folder)
     counted = "hidden" if module.corruption.hidden else "all"
     score = "" if result.r2 is None else f", R2 of {counted} pixels {result.r2:.3f}"
-    say_best(result.model_file, result.epoch, score)
+    log_best(result.model_file, result.epoch, score)
     log(f"Picture of damaged, restored and clean crops: {result.folder / PICTURE_FILE}")
     log(
         f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 restored pixels by more "

@@ -1,4 +1,4 @@
-"""What a run of `pretrain` leaves."""
+"""The result of a run of `pretrain`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PICTURE_FILE = "restored.png"
 
 @dataclass(frozen=True)
 class PretrainResult(RunResult):
-    """What a run left.
+    """The result of a run of `pretrain`.
 
     Attributes:
         r2: Share of the variance of the hidden pixels of the validation crops, or of all where none are hidden, that

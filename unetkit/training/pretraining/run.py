@@ -25,7 +25,7 @@ SCORES = ("val_r2", "val_loss")
 """Validation scores of `pretrain`; the first one decides which model is kept."""
 
 PICTURE_CROPS = 6
-"""Crops in the picture of a run."""
+"""Most crops in the picture of a run."""
 
 
 class PretrainRun(TrainingRun):
@@ -41,7 +41,7 @@ class PretrainRun(TrainingRun):
         return train_to_restore(self.trainer, self.model, self.datamodule, resume=resume)
 
     def report(self, result: PretrainResult) -> None:
-        """Say what the run gave, and what to do with it."""
+        """Log what the run gave, and what to do with it."""
         report(result, self.model, self.datamodule)
 
 

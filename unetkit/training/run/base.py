@@ -16,7 +16,6 @@ from unetkit.data.base import TrainingData
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError, closest
 from unetkit.inference.tiling.halo import WINDOW, halo_pixels
-from unetkit.models.plain_unet import PlainUnet
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.weights import LoadReport, find_source, load_weights, trained_on
@@ -28,23 +27,23 @@ from unetkit.training.run.schedule import Schedule, rate_factor
 SPEC_KEY = "unetkit"
 """Key of the spec's JSON in a checkpoint."""
 START_KEY = "unetkit_start"
-"""Key in a checkpoint of what is known of the model that a run started from."""
+"""Key in a checkpoint of facts about the model that a run started from."""
 
 
 class NetworkModule(LightningModule):
-    """A network in training; what is learned is up to the subclass.
+    """A network in training; the subclass decides what it learns.
 
-    It is built when its data are known, or when `load_from_checkpoint` says what they were. Lightning's Trainer can
+    The network is built when its data are known, or by `load_from_checkpoint`. Lightning's Trainer can
     fit, validate, test and predict with it.
 
     Args:
-        spec: What is trained; its channels, normalisation and the like are those of the data from `setup` on.
+        spec: The model; from `setup` on its channels, normalisation and the like are those of the data.
         weights: What the network starts from, see `load_weights`; random weights by default.
         decoder_weights: Whether the decoder starts from there too.
         in_channels: Channels of the images, or "auto" to take as many as the training images have.
         lr: Highest learning rate.
         weight_decay: Weight decay.
-        schedule: How the learning rate goes over the run.
+        schedule: How the learning rate changes over the run.
         ema_decay: How much of the averaged weights is kept at each step; 0 turns averaging off.
         compile: Compile the network for training.
         freezing: Whether the encoder stays as it was loaded.
@@ -54,9 +53,9 @@ class NetworkModule(LightningModule):
         averaged: The average of the weights over the steps, None if `ema_decay` is 0.
         progress: Returns the share of the training time that is over, where the run has a given time.
         resuming: Whether the weights come from a checkpoint, so that those to start from are not read again.
-        warns_of_known: Whether to warn of images to validate on that the start was trained on; a plan has done so.
-        starts_trained: Whether all of the network's outputs come from a model; it is then judged before it is trained.
-        start_spec: What the model is while it is judged before training: its images are normalised as it is used to.
+        warns_of_known: Whether to warn of validation images that the start was trained on; False after a plan.
+        starts_trained: Whether all of the network's outputs come from a model; it is then scored before training.
+        start_spec: Spec for scoring before training, with the normalisation of the model that the run starts from.
     """
 
     segmenter: Segmenter
@@ -104,8 +103,8 @@ class NetworkModule(LightningModule):
         """Build the network for the data that the trainer has.
 
         Raises:
-            ConfigError: They are not data of unetkit, which say what network is needed; or the encoder is to be let go
-                while several processes train.
+            ConfigError: The data are not of unetkit, so the network that they need is unknown; or the encoder is to be
+                unfrozen while several processes train.
         """
         if self.freezing.unfreeze_at_epoch is not None and self.trainer.world_size > 1:
             raise ConfigError(
@@ -125,7 +124,7 @@ class NetworkModule(LightningModule):
         self.fit_data(channels)
         log_notes(self.trainer, data)
         if built and stage != "fit":
-            return  # a network that is there is judged, or used, as it is
+            return  # a network that is there is scored, or used, as it is
         self.spec = replace(
             self.spec,
             in_channels=channels,
@@ -155,7 +154,7 @@ class NetworkModule(LightningModule):
         self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
         network = self.segmenter.network
         self._average()
-        predict = network.predict_inside if isinstance(network, PlainUnet) else network.__call__
+        predict = getattr(network, "predict_inside", network.__call__)  # without padding, where the network can
         self._forward = torch.compile(predict) if self.compiled else predict
 
     def _average(self) -> None:
@@ -169,10 +168,10 @@ class NetworkModule(LightningModule):
         checkpoint[START_KEY] = {"digests": [] if seen is None else list(seen.digests)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Build the network, where no data have told what it is; take up which images the start was trained on.
+        """Build the network from the checkpoint where there are no data; note which images the start was trained on.
 
         Raises:
-            ModelError: The checkpoint is of another network, or does not say of which.
+            ModelError: The checkpoint is of another network, or does not describe its network.
         """
         if not hasattr(self, "segmenter"):
             if SPEC_KEY not in checkpoint:
@@ -194,12 +193,12 @@ class NetworkModule(LightningModule):
             self.spec = replace(self.spec, training_images=replace(images, digests=digests))
 
     def take_start(self, report: LoadReport) -> None:
-        """Note what the first weights can do already."""
+        """Note whether the first weights have all outputs already."""
         self.starts_trained = report.predicts
 
     @property
-    def judged_spec(self) -> ModelSpec:
-        """What the model is that is validated now: before training it may differ."""
+    def scored_spec(self) -> ModelSpec:
+        """Spec of the model that is validated now: before training it may differ."""
         return self.start_spec if self.start_spec is not None and self.trainer.sanity_checking else self.spec
 
     def rank(self, scores: dict[str, float]) -> list[float]:
@@ -211,7 +210,7 @@ class NetworkModule(LightningModule):
         return comparable(scores)
 
     def _compare_normalization(self, weights: str) -> None:
-        """Say so if the weights are used to images that are normalised otherwise."""
+        """Warn if the weights were trained on images that were normalised otherwise."""
         source = find_source(weights)
         if source is None:
             return
@@ -224,7 +223,7 @@ class NetworkModule(LightningModule):
                 )
 
     def _describe_images(self) -> TrainingImages:
-        """Say what the training images are like; warn if those to validate on were trained on by the first weights."""
+        """Describe the training images; warn if the first weights were trained on validation images."""
         images, val = self.data.describe_images(), self.data.val_digests()
         seen = () if self.weights is None else trained_on(self.weights)
         if (known := len(val.intersection(seen))) and self.warns_of_known and self.trainer.is_global_zero:
@@ -262,7 +261,7 @@ class NetworkModule(LightningModule):
         return WINDOW**2
 
     def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
-        """Return how long what follows on training takes: the halo, the picture and the scores of objects.
+        """Return the seconds for what follows training: the halo, the picture and the scores of objects.
 
         Args:
             validation: Seconds for validating.
@@ -274,7 +273,7 @@ class NetworkModule(LightningModule):
         return halo_pixels(positions) * pixel + validation * (2 if self.spec.instances else 1)
 
     def best_network(self) -> nn.Module:
-        """Return the network to judge and to keep: the averaged one, or the one in training where none is averaged."""
+        """Return the network to score and to keep: the averaged one, or the one in training where none is averaged."""
         return self.segmenter.network if self.averaged is None else self.averaged
 
     def log_loss(self, loss: Tensor, count: int) -> None:
@@ -303,7 +302,7 @@ class NetworkModule(LightningModule):
     def rate_factor(self, step: int, share: float) -> float:
         """Return the factor on the learning rate at a step, when a share of the run is over.
 
-        It is lower once a frozen encoder is let go.
+        It is lower once a frozen encoder is unfrozen.
         """
         factor = rate_factor(self.schedule, share)
         first = self.freezing.unfreeze_at_epoch
@@ -329,7 +328,7 @@ class NetworkModule(LightningModule):
 
 
 def log_notes(trainer: Trainer, data: TrainingData) -> None:
-    """Log what was noticed of the data, in the first process."""
+    """Log notes on the data, in the first process."""
     for note in data.take_notes():
         if trainer.is_global_zero:
             log(note)

@@ -16,16 +16,16 @@ from unetkit.inference.tiling.halo import POSITIONS, halo_pixels
 from unetkit.training.run.base import NetworkModule
 
 VALIDATION_SHARE = 0.1
-"""Share of the time that validation may take: with less time since the last one, an epoch is not validated."""
+"""Share of the time that validation may take. An epoch is not validated too soon after the last validation."""
 
 HALO_SHARE = 0.05
-"""Share of the time that measuring the halo may take; else it is measured on fewer windows."""
+"""Share of the time that measuring the halo may take. If it would take more, fewer windows are used."""
 
-FINISH, FINISH_SHARE = 2.0, 0.02
+FINISH_SECONDS, FINISH_SHARE = 2.0, 0.02
 """Seconds, and share of the time, for reading and writing the model and drawing at the end of a run."""
 
-NEVER = 10**9
-"""Number of epochs between validations, for none."""
+NEVER_VALIDATE = 10**9
+"""Number of epochs between validations that means no validation."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Budget:
     """The time that a command has.
 
     Args:
-        seconds: From its start to its end.
+        seconds: Seconds from its start to its end.
         began: When it started, by the clock.
         clock: Returns the time in seconds, from any point in time on.
     """
@@ -52,9 +52,9 @@ class Budget:
 
 
 class BudgetKeeper(Callback):
-    """Ends a run in time: validation, and what follows on training, are measured and have their time kept for them.
+    """Ends a run in time: it measures validation and reserves time for it and for what follows training.
 
-    Where several processes train, all of them go by the clock of the first.
+    Where several processes train, all of them follow the clock of the first.
 
     Args:
         budget: The time that there is.
@@ -83,7 +83,7 @@ class BudgetKeeper(Callback):
             pl_module.progress = lambda: self.progress
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Have two images tried at least: the first also starts everything up, so the second is measured."""
+        """Have at least two images tried: the first warms up, and the second is measured."""
         trainer.num_sanity_val_steps = max(trainer.num_sanity_val_steps, 2)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -103,7 +103,7 @@ class BudgetKeeper(Callback):
         self._ends.append(self.elapsed())
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure how long it took; of the trial before training, which may be of few images, what all would take."""
+        """Measure how long validation takes; estimate it from the trial before training, which may be on few images."""
         first = 1 if trainer.sanity_checking and len(self._ends) > 2 else 0
         if (images := len(self._ends) - 1 - first) > 0:
             image = (self.elapsed() - self._ends[first]) / images
@@ -112,10 +112,10 @@ class BudgetKeeper(Callback):
         self._validated = self._tick(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what time there is to train in.
+        """Log the time that there is to train in.
 
         Raises:
-            ConfigError: There is none, and no model to end with.
+            ConfigError: There is no time, and no model to end with.
         """
         before = self._tick(trainer)
         if isinstance(pl_module, NetworkModule) and (pixels := pl_module.predict_window()):
@@ -140,13 +140,13 @@ class BudgetKeeper(Callback):
         trainer.should_stop = True
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Have the data to validate on made ready."""
+        """Have the validation data made ready."""
         trainer.check_val_every_n_epoch = 1
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Go by the clock: how far the run has come, whether it is over, and whether it is time to validate."""
+        """Find from the clock how far the run has come, whether it is over, and whether it is time to validate."""
         before, now = self._now, self._tick(trainer)
         self.crops += len(batch["image"]) * trainer.world_size
         reserve = self._reserve(pl_module)
@@ -156,7 +156,7 @@ class BudgetKeeper(Callback):
         trainer.should_stop = trainer.should_stop or now + reserve + (now - before) / 2 >= self.budget.seconds
         waited = now - self._validated >= (1 / VALIDATION_SHARE - 1) * self.validation
         first = trainer.current_epoch == 0  # from then on there is a model to end with
-        trainer.check_val_every_n_epoch = 1 if first or waited or trainer.should_stop else NEVER
+        trainer.check_val_every_n_epoch = 1 if first or waited or trainer.should_stop else NEVER_VALIDATE
 
     def elapsed(self) -> float:
         """Return the seconds that the run has taken, those before it was resumed included."""
@@ -164,7 +164,7 @@ class BudgetKeeper(Callback):
 
     @property
     def halo_positions(self) -> int:
-        """Windows along each axis to measure the halo with: the fewest where the usual ones take too much time."""
+        """Windows along each axis for measuring the halo: the fewest where the usual number takes too much time."""
         return POSITIONS if self._pixel * halo_pixels() <= HALO_SHARE * self.budget.seconds else 2
 
     def state_dict(self) -> dict[str, Any]:
@@ -173,12 +173,15 @@ class BudgetKeeper(Callback):
         return {"used": self.elapsed(), "progress": self.progress, "crops": self.crops, "seconds": seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint, with the time that is left; of more time than before, a smaller share is over."""
+        """Go on from a checkpoint, with the time that is left.
+
+        If there is more time than before, a smaller share of it is over.
+        """
         self._used, self.progress, self.crops = (state_dict[name] for name in ("used", "progress", "crops"))
         self.progress *= min(1.0, state_dict["seconds"] / self.budget.seconds)
 
     def _tick(self, trainer: Trainer) -> float:
-        """Look at the clock of the first process."""
+        """Read the clock of the first process."""
         self._now = float(trainer.strategy.broadcast(self.elapsed()))
         return self._now
 
@@ -187,14 +190,14 @@ class BudgetKeeper(Callback):
         finish = 0.0
         if isinstance(module, NetworkModule):
             finish = module.finish_seconds(self.validation, self._pixel, self.halo_positions)
-        return FINISH + FINISH_SHARE * self.budget.seconds + self.validation + finish
+        return FINISH_SECONDS + FINISH_SHARE * self.budget.seconds + self.validation + finish
 
 
 def spell_use(keeper: BudgetKeeper, covering: float | None, epochs: int) -> str:
-    """Say how far a run has come in its time.
+    """Return a sentence on how far a run has come in its time.
 
     Args:
-        keeper: What kept it to its time.
+        keeper: Callback that kept it to its time.
         covering: Crops that cover the images to train on once, if that is known.
         epochs: Epochs that were begun.
     """
@@ -206,7 +209,7 @@ def spell_use(keeper: BudgetKeeper, covering: float | None, epochs: int) -> str:
 
 
 def budget_of(trainer: Trainer) -> BudgetKeeper | None:
-    """Return what keeps a run to its time; None for one that is as long as its epochs are."""
+    """Return the callback that keeps a run to its time; None for a run with a number of epochs alone."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return next((callback for callback in callbacks if isinstance(callback, BudgetKeeper)), None)
 

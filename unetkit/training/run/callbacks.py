@@ -1,4 +1,4 @@
-"""What happens beside the training loop: the best model is kept, progress is said, metrics are written."""
+"""Callbacks beside the training loop: they keep the best model, log progress and write metrics."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SCORES = validated_names(PIXEL_SCORES, IMAGE_SCORES)
 """Validation scores of `fit`; the first one decides which model is kept."""
 
 BEFORE_TRAINING = -1
-"""In place of the number of an epoch."""
+"""Stands for the number of an epoch before the first one."""
 
 TIMED_BATCHES = 10
 """Batches after which the time of an epoch is estimated."""
 
 
 class RunFolder(Callback):
-    """Makes the run folder when data and settings have turned out to be good, so that a failed start leaves nothing.
+    """Makes the run folder once data and settings have been checked, so that a failed start leaves nothing.
 
     Args:
         folder: The run folder.
@@ -64,9 +64,9 @@ class RunFolder(Callback):
 
 
 class OwnSignals(Callback):
-    """Leaves SIGTERM to the handler that was there before Lightning's, which speaks to the other processes first.
+    """Leaves SIGTERM to the handler that was there before Lightning's, which waits for the other processes first.
 
-    Those may wait for this one in the middle of a step. Where there was no handler, Lightning's stays.
+    These may wait for this one in the middle of a step. Where there was no handler, Lightning's stays.
     """
 
     def __init__(self) -> None:
@@ -92,13 +92,13 @@ class OwnSignals(Callback):
 class KeepBest(Callback):
     """Writes the model file whenever the validation score is the best so far.
 
-    Without validation images it is written after every epoch. A network whose weights all come from a model is judged
+    Without validation images it is written after every epoch. A network whose weights all come from a model is scored
     before its first epoch too, so that no run ends with less than it started from.
 
     Args:
         folder: The run folder.
-        scores: Names of the validation scores; of the first, which decides, higher is better. Where it is the same, the
-            next decides.
+        scores: Names of the validation scores. The first decides, and higher is better; where it is the same, the next
+            one decides.
     """
 
     def __init__(self, folder: Path, scores: tuple[str, ...] = SCORES) -> None:
@@ -112,7 +112,7 @@ class KeepBest(Callback):
         self.trained_score = -inf
 
     def compare_start(self) -> str:
-        """Compare what the run started from with the best epoch, by the score that decides; "" without both."""
+        """Compare what the run started from with the best epoch, by the score that decides; "" if one is missing."""
         name = self.scores[0]
         if name not in self.start_scores or self.trained_score == -inf:
             return ""
@@ -123,7 +123,7 @@ class KeepBest(Callback):
         )
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Have a network that is trained already judged on all images to validate on."""
+        """Have a network that is trained already scored on all validation images."""
         if _is_start(trainer, pl_module):
             trainer.num_sanity_val_steps = inf
 
@@ -152,7 +152,7 @@ class KeepBest(Callback):
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.best_epoch = BEFORE_TRAINING if trainer.sanity_checking else trainer.current_epoch
         if trainer.is_global_zero and isinstance(pl_module, NetworkModule):
-            save_model(Segmenter(pl_module.judged_spec, pl_module.best_network()), self.path)
+            save_model(Segmenter(pl_module.scored_spec, pl_module.best_network()), self.path)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run has to know."""
@@ -174,8 +174,8 @@ class MetricsTable(Callback):
 
     Args:
         folder: The run folder.
-        scores: Names of the validation scores; the first is said on the terminal.
-        speak: Whether each line is said on the terminal too.
+        scores: Names of the validation scores; the first is logged.
+        speak: Whether each line is logged too.
 
     Attributes:
         columns: Columns of the table.
@@ -205,7 +205,7 @@ class MetricsTable(Callback):
         self._validated = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that this epoch has validation scores of its own; say those from before the first."""
+        """Note that this epoch has validation scores of its own; log those from before the first."""
         self._validated = True
         if self.speak and trainer.is_global_zero and _is_start(trainer, pl_module):
             decides = self.scores[0]
@@ -235,13 +235,13 @@ class MetricsTable(Callback):
             log(f"epoch {name_epoch(trainer)}  loss {row['train_loss']}{score}  ({row['seconds']} s)")
 
     def check(self, epochs: int) -> None:
-        """Check that the table of a run that is resumed is whole; say so if there is none.
+        """Check that the table of a run that is resumed is whole; log it if there is none.
 
         Args:
             epochs: Number of epochs that are done.
 
         Raises:
-            DataError: It is cut off.
+            DataError: The table is cut off.
         """
         if not self.path.is_file():
             log(f"There is no {self.path}: it begins anew with epoch {epochs + 1}.")
@@ -272,21 +272,21 @@ def name_epoch(trainer: Trainer) -> str:
 
 
 class TrainingBar(RichProgressBar):
-    """A progress bar that counts epochs from 1, or says how much of the time is over."""
+    """A progress bar that counts epochs from 1, or shows how much of the time is over."""
 
     def _get_train_description(self, current_epoch: int) -> str:
         return f"Epoch {name_epoch(self.trainer)}"
 
 
 class CpuNotice(Callback):
-    """Says so when training runs on the CPU, with the time that an epoch takes."""
+    """Logs that training runs on the CPU, and the time that an epoch takes."""
 
     def __init__(self) -> None:
         self._start = 0.0
         self._batches = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say that there is no GPU in use."""
+        """Log that no GPU is in use."""
         if pl_module.device.type == "cpu" and trainer.is_global_zero:
             threads = torch.get_num_threads()
             log(f"Training on the CPU ({threads} thread{'s' * (threads > 1)}): no GPU is in use.")
@@ -294,7 +294,7 @@ class CpuNotice(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Estimate the time of an epoch from the first batches; the first of all also starts up and does not count."""
+        """Estimate the time of an epoch from the first batches; the very first one warms up and does not count."""
         if pl_module.device.type != "cpu" or not trainer.is_global_zero or self._batches > TIMED_BATCHES:
             return
         if self._batches == 0:
@@ -310,7 +310,7 @@ class CpuNotice(Callback):
 
 
 def _is_start(trainer: Trainer, module: LightningModule) -> bool:
-    """Return whether what is judged is a network that is trained already, before its first epoch here."""
+    """Return whether a network that is trained already is scored before its first epoch."""
     return trainer.sanity_checking and isinstance(module, NetworkModule) and module.starts_trained
 
 

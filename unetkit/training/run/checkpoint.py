@@ -1,4 +1,4 @@
-"""The checkpoint that a run goes on from: kept with the one before it, and read with every doubt."""
+"""The checkpoint that a run resumes from, kept with the one before it, and checked when it is read."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from unetkit.training.run.callbacks import BEFORE_TRAINING, KeepBest, RunFolder
 
 CHECKPOINT_FILE = "last.ckpt"
 PREVIOUS_FILE = "previous.ckpt"
-"""The checkpoint of the epoch before, until the run is at its end."""
+"""The checkpoint of the epoch before the last; removed at the end of a run."""
 
-PARTS = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step")
-"""What a checkpoint of a run holds."""
+CHECKPOINT_KEYS = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step")
+"""Keys that a checkpoint of a run has."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Read the last checkpoint of a run; where it is damaged, put the one before in its place and say so.
+    """Read the last checkpoint of a run; where it is damaged, put the one before in its place and log it.
 
     Raises:
-        ModelError: There is none, or none that can be read.
+        ModelError: There is no checkpoint, or none that can be read.
     """
     last, previous = folder / CHECKPOINT_FILE, folder / PREVIOUS_FILE
     if not has_checkpoint(folder):
@@ -158,7 +158,7 @@ def _read(path: Path, *, weights: bool = True) -> Checkpoint:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=None if weights else True)
     except (pickle.UnpicklingError, *DAMAGED) as error:
         raise ModelError(f"The checkpoint {path} is damaged, or is none, and cannot be read.", f"{remedy}.") from error
-    known = isinstance(state, dict) and all(part in state for part in PARTS)
+    known = isinstance(state, dict) and all(part in state for part in CHECKPOINT_KEYS)
     if not known or KeepBest.__name__ not in state["callbacks"]:
         raise ModelError(f"{path} is no checkpoint of a unetkit run.", f"{remedy}.")
     return Checkpoint(path, state)

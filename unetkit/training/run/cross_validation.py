@@ -23,7 +23,7 @@ RESULT_STEM = "cross_validation"
 
 
 class FoldRun(Protocol):
-    """What the run of a fold left."""
+    """The result of the run of a fold."""
 
     @property
     def model_file(self) -> Path:
@@ -44,7 +44,7 @@ class FoldRun(Protocol):
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What came of one fold.
+    """The result of one fold.
 
     Attributes:
         fold: Its number, from 0.
@@ -93,7 +93,7 @@ class CrossValidation:
         """Write `cross_validation.json`, and `cross_validation.csv` with a line for each fold.
 
         Raises:
-            OutputError: They cannot be written.
+            OutputError: The files cannot be written.
         """
         result = {
             "folds": self.folds,
@@ -142,8 +142,8 @@ def cross_validate(folder: Path, folds: int, train_fold: Callable[[int], FoldRun
     Args:
         folder: Gets a run folder for each fold.
         folds: Number of folds.
-        train_fold: Trains the model that is validated on a fold, given its number, in `fold_folder` of it. Everything
-            that it trains with has to be new for each fold; what is in that folder already it goes on with.
+        train_fold: Trains the model that is validated on a fold, given its number, in `fold_folder` of it. Trainer,
+            module and data have to be new for each fold. A run that is in that folder already is resumed.
 
     Raises:
         ConfigError: The scores in `folder` cannot be read.

@@ -1,4 +1,4 @@
-"""A training whose numbers are no numbers any more ends there, before a network of NaN is judged or kept."""
+"""Training ends at the first NaN or infinite loss or weight, before such a network is scored or kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unetkit.foundation.errors import ModelError
 from unetkit.training.run.base import NetworkModule
 
 SKIPPED_STEPS = 50
-"""Steps in a row without a finite loss that are taken for the search of float16 training for its scale."""
+"""Most steps in a row without a finite loss in float16 training, which skips some while it seeks its scale."""
 
 
 class DivergenceError(ModelError):
@@ -24,8 +24,8 @@ class DivergenceError(ModelError):
 class StopWhenBroken(Callback):
     """Raises a DivergenceError once the loss or the weights are NaN or infinite.
 
-    A single loss is enough: its step has spoilt the weights. Only where gradients are scaled (float16) steps that give
-    no finite gradient are left out, as they should be while the scale is sought; there it takes many in a row.
+    A single loss is enough: its step has spoilt the weights. Where gradients are scaled (float16), steps without a
+    finite gradient are skipped while the scale is sought; there it takes many in a row.
 
     The loss of a step on a GPU is looked at after the next one, so that the GPU is not waited for.
     """
@@ -35,7 +35,7 @@ class StopWhenBroken(Callback):
         self._skipped = 0
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the weights that training starts from."""
+        """Check the weights that training starts from."""
         if isinstance(pl_module, NetworkModule) and not is_finite(pl_module.best_network()):
             raise ModelError(
                 f"The weights that training starts from ({pl_module.weights}) hold NaN or infinite values.",
@@ -45,22 +45,22 @@ class StopWhenBroken(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look at the loss."""
+        """Check the loss."""
         if trainer.is_global_zero:  # after a step together the others have the same weights
             loss = outputs["loss"].detach()
             self._losses.append((trainer.current_epoch, trainer.global_step, loss))
             self._look(trainer, pl_module, late=int(loss.device.type != "cpu"))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the weights before they are judged."""
+        """Check the weights before they are scored."""
         self._look_at_weights(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the weights before they are kept."""
+        """Check the weights before they are kept."""
         self._look_at_weights(trainer, pl_module)
 
     def _look(self, trainer: Trainer, module: LightningModule, late: int) -> None:
-        """Look at all losses but the last `late`."""
+        """Check all losses but the last `late`."""
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         while len(self._losses) > late:
             epoch, step, loss = self._losses.popleft()

@@ -15,7 +15,7 @@ from unetkit.training.run.training_run import TrainingRun
 
 
 def fit_folds(whole: TrainingRun) -> CrossValidation:
-    """Train a model for each fold, and say how they do.
+    """Train a model for each fold, and log their scores.
 
     Args:
         whole: The run of all folds together.

@@ -15,7 +15,7 @@ class Freezing:
     """Whether, and for how long, the encoder keeps the weights and batch norm statistics that it was loaded with.
 
     Args:
-        freeze_encoder: Whether it does.
+        freeze_encoder: Whether it keeps them.
         unfreeze_at_epoch: Epoch from which it is trained too; None for never.
         unfreeze_lr_factor: Factor on every learning rate from that epoch on.
 
@@ -42,7 +42,7 @@ class Freezing:
 
 
 def set_encoder_trainable(network: nn.Module, trainable: bool) -> None:
-    """Freeze the encoder of a network, its batch norm statistics included, or let go of it."""
+    """Freeze the encoder of a network, its batch norm statistics included, or unfreeze it."""
     assert isinstance(network, SegmentationModel)
     if trainable:
         network.unfreeze_encoder()

@@ -1,4 +1,4 @@
-"""How labels of whole images are trained and judged."""
+"""How labels of whole images are trained and predicted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.models.image_head import image_logits
 from unetkit.models.normalizer import Normalizer
 
-RESERVED = ("image", "predicted")
+RESERVED_COLUMNS = ("image", "predicted")
 """Columns of the table that `segment` writes, beside those of the classes."""
 
 
@@ -20,7 +20,7 @@ def check_names(classes: Sequence[str]) -> None:
     """Raise a ConfigError if two image classes have the same name, or one that a column of tables has."""
     if len(set(classes)) != len(classes):
         raise ConfigError("Two image_classes have the same name.", "Give each a name of its own.")
-    if taken := set(RESERVED).intersection(classes):
+    if taken := set(RESERVED_COLUMNS).intersection(classes):
         raise ConfigError(f"An image class cannot be called '{taken.pop()}'.", "Give it another name.")
 
 
@@ -34,7 +34,7 @@ def check_one_device(trainer: Trainer) -> None:
 
 
 def batch_logits(network: nn.Module, normalizer: Normalizer, batch: Mapping[str, Any]) -> Tensor:
-    """Judge the whole images of a batch: logits (N, image classes)."""
+    """Return the logits (N, image classes) of the whole images of a batch."""
     return image_logits(network, normalizer(batch["whole"], batch["whole_center"], batch["whole_scale"]))
 
 

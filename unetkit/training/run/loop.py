@@ -1,4 +1,4 @@
-"""The way of one training run: from a module and its data to the best model in a run folder, whatever stops it."""
+"""One training run, from a module and its data to the best model in a run folder, whatever stops it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class End(Enum):
 def run_training(
     trainer: Trainer, module: NetworkModule, data: TrainingData, finish: Callable[[End], Result], *, resume: bool
 ) -> Result:
-    """Train, keeping the best model in the run folder, and finish that.
+    """Train, keep the best model in the run folder, and finish that model.
 
     Args:
         trainer: From `make_trainer`.
@@ -81,7 +81,7 @@ def run_training(
     model = folder / MODEL_FILE
     began = has_checkpoint(folder) or best_of(trainer).best_epoch != BEFORE_TRAINING
     if end.interrupted and broken is None and not began:
-        model.unlink(missing_ok=True)  # what it started from, if it was judged
+        model.unlink(missing_ok=True)  # what it started from, if that was scored
         log("Stopped before the first epoch was over: there is no model.")
         raise KeyboardInterrupt
     if not model.is_file():
@@ -103,7 +103,7 @@ def run_training(
 
 
 def _resume(trainer: Trainer, data: TrainingData, folder: Path) -> Path:
-    """Check that a run can go on, have the data divided as they were, and return its checkpoint."""
+    """Check that a run can go on, divide the data as before, and return its checkpoint."""
     checkpoint = read_checkpoint(folder)
     check_epochs(checkpoint, trainer)
     checkpoint.check_model(folder / MODEL_FILE)
@@ -125,12 +125,12 @@ def _same_ctrl_c() -> Iterator[None]:
 
 
 def best_of(trainer: Trainer) -> KeepBest:
-    """Return what knows the best model of a run."""
+    """Return the callback that keeps the best model of a run."""
     return next(callback for callback in trainer.callbacks if isinstance(callback, KeepBest))  # type: ignore[attr-defined]
 
 
 def describe_run(trainer: Trainer, data: TrainingData, **scores: float | None) -> dict[str, Any]:
-    """Return what a run was like, for its model file: plain values that go to JSON."""
+    """Return the facts about a run for its model file: plain values for JSON."""
     return {
         "epoch": best_of(trainer).best_epoch + 1,
         "epochs": trainer.current_epoch if trainer.max_epochs == -1 else trainer.max_epochs,

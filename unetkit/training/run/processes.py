@@ -1,4 +1,4 @@
-"""Training in several processes at once, one for each device: what Lightning leaves to us."""
+"""What Lightning leaves to its users where several processes train, one for each device."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def check_processes(trainer: Trainer) -> None:
 
 
 def end_children(trainer: Trainer) -> None:
-    """After a stop or a fault in the process that started the others, end those: they would wait for it.
+    """End the processes that this one has started, after a stop or a fault: they would wait for it.
 
-    Lightning's observer ends this process when it finds one of them ended, so it is made to forget them first.
+    Lightning's observer ends this process when one of them has ended, so they are removed from its list first.
     """
     children: list[Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
     ended, children[:] = children[:], []

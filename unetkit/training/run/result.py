@@ -1,4 +1,4 @@
-"""What every run leaves, and how that is said."""
+"""The result of every run, and how it is logged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unetkit.training.run.checkpoint import has_checkpoint
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run left.
+    """The result of a run.
 
     Attributes:
         folder: The run folder.
@@ -39,16 +39,16 @@ class RunResult:
         return load_network(self.model_file)
 
 
-def say_how_to_go_on(verb: str, folder: Path) -> None:
-    """Say how a run that was stopped goes on."""
+def log_how_to_go_on(verb: str, folder: Path) -> None:
+    """Log how a run that was stopped goes on."""
     if has_checkpoint(folder):
         log(f"Stopped. Go on with: unetkit {verb} --resume {shlex.quote(str(folder))}")
     else:
         log("Stopped before the first epoch was kept to go on from: there is nothing to resume.")
 
 
-def say_best(model: Path, epoch: int, scores: str) -> None:
-    """Say which model a run has kept: of which epoch, 0 for the one that it started from, and with which scores."""
+def log_best(model: Path, epoch: int, scores: str) -> None:
+    """Log which model a run has kept, with its epoch (0 for the one that it started from) and its scores."""
     log(f"Best model: {model} ({f'epoch {epoch}' if epoch else 'as it was before training'}{scores}).")
     if not epoch:
         log(

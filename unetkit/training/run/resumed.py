@@ -11,8 +11,8 @@ from unetkit.training.settings.changes import check_config
 from unetkit.training.settings.config import RunConfig, cannot_resume
 from unetkit.training.settings.options import CONFIG_FILE
 
-OF_A_FOLD = ("data.fold", "runs", "name", "resume")
-"""Settings of a fold that are not those of its cross-validation."""
+FOLD_SETTINGS = ("data.fold", "runs", "name", "resume")
+"""Settings in which a fold differs from its cross-validation."""
 
 
 def can_resume(folder: Path) -> bool:
@@ -35,7 +35,7 @@ def resumed(config: RunConfig) -> RunConfig:
     begun = folder if own else next((fold for fold in folder.glob("fold-*") if has_checkpoint(fold)), None)
     stored = None if begun is None else read_checkpoint(begun).settings
     if stored is not None:
-        check_config(folder, stored, () if own else OF_A_FOLD)
+        check_config(folder, stored, () if own else FOLD_SETTINGS)
     elif not (folder / CONFIG_FILE).is_file():
         raise ConfigError(f"{folder} has no {CONFIG_FILE}, and its checkpoint holds none.", "Put it back.")
     if fold_folder(folder, 0).is_dir() and len(config.values) > 1:

@@ -8,7 +8,7 @@ from typing import Literal
 Schedule = Literal["one_cycle", "cosine", "constant"]
 """Names of the schedules."""
 
-WARM_UP = 0.15
+WARM_UP_SHARE = 0.15
 """Share of a one-cycle run in which the learning rate rises."""
 
 
@@ -26,7 +26,7 @@ def rate_factor(schedule: Schedule, progress: float) -> float:
     if schedule == "constant":
         return 1.0
     if schedule == "one_cycle":
-        if progress < WARM_UP:
-            return 0.04 + 0.96 * (1 - cos(pi * progress / WARM_UP)) / 2
-        progress = (progress - WARM_UP) / (1 - WARM_UP)
+        if progress < WARM_UP_SHARE:
+            return 0.04 + 0.96 * (1 - cos(pi * progress / WARM_UP_SHARE)) / 2
+        progress = (progress - WARM_UP_SHARE) / (1 - WARM_UP_SHARE)
     return (1 + cos(pi * min(progress, 1.0))) / 2

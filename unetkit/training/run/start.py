@@ -11,10 +11,10 @@ from unetkit.training.settings.config import RunConfig
 
 
 def start(kind: type[TrainingRun], config: RunConfig) -> RunResult | CrossValidation:
-    """Train as a configuration says, one run or one for each fold, and say what came of it.
+    """Train as a configuration says, one run or one for each fold, and log the result.
 
     Args:
-        kind: What is trained on what.
+        kind: Class of the run, by what is trained on what.
         config: The configuration; that of a run that goes on is from `resumed`.
 
     Raises:

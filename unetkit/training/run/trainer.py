@@ -42,7 +42,7 @@ def make_trainer(
 ) -> Trainer:
     """Return a Trainer that fills a run folder.
 
-    Unless `precision` says otherwise, it trains in mixed precision on CUDA and on processors that compute in bfloat16,
+    Unless `precision` is given, it trains in mixed precision on CUDA and on processors that compute in bfloat16,
     which about doubles the speed there. On a terminal it shows a progress bar, else it prints a line for each epoch.
 
     Args:
@@ -53,7 +53,7 @@ def make_trainer(
         arguments: Arguments of Lightning's Trainer.
 
     Raises:
-        ConfigError: Lightning cannot do what the arguments say, for example train on a GPU that is not there.
+        ConfigError: Lightning cannot do what the arguments ask for, for example train on a GPU that is not there.
     """
     arguments = {**TRAINER_DEFAULTS, **arguments}
     epochs = arguments["max_epochs"]

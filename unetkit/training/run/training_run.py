@@ -89,7 +89,7 @@ class TrainingRun(LightningCLI):
         raise NotImplementedError
 
     def report(self, result: Any) -> None:
-        """Say what the run gave, and what to do with it."""
+        """Log what the run gave, and what to do with it."""
         raise NotImplementedError
 
     def default_name(self) -> str:

@@ -62,11 +62,11 @@ def _dice(mode: str) -> nn.Module:
     return loss
 
 
-class MaskAndHeight(nn.Module):
-    """The loss of a mask plus the weighted cross-entropy of the heights, the last channel of the output.
+class MaskAndDistanceLoss(nn.Module):
+    """The loss of a mask plus the weighted cross-entropy of the distance map, the last channel of the output.
 
-    The cross-entropy of the heights is its mean over the objects plus that over the background: what keeps objects
-    apart are the heights inside, and these count the same however few objects there are.
+    The cross-entropy of the distance map is its mean over the objects plus its mean over the background. The values
+    inside objects separate them, and thus count the same however few objects there are.
 
     Args:
         mask_loss: Loss of the logits of the mask and their target.
@@ -78,16 +78,16 @@ class MaskAndHeight(nn.Module):
         self.mask_loss = mask_loss
         self.weight = weight
 
-    def forward(self, logits: Tensor, height: Tensor, *mask: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, distance_map: Tensor, *mask: Tensor) -> Tensor:
         """Compute the loss.
 
         Args:
             logits: (N, out_channels + 1, h, w).
-            height: (N, h, w), 0 to 1.
-            mask: What the loss of the mask takes beside its logits: (N, h, w) class numbers first.
+            distance_map: (N, h, w), 0 to 1.
+            mask: What the loss of the mask takes beside its logits; the first is (N, h, w) class numbers.
         """
         loss: Tensor = self.mask_loss(logits[:, :-1], *mask)
-        each = nn.functional.binary_cross_entropy_with_logits(logits[:, -1], height, reduction="none")
+        each = nn.functional.binary_cross_entropy_with_logits(logits[:, -1], distance_map, reduction="none")
         inside = (mask[0] > 0).to(each.dtype)
         for part in (inside, 1 - inside):
             loss = loss + self.weight * (each * part).sum() / part.sum().clamp(min=1)
@@ -103,7 +103,7 @@ LOSSES: dict[str, Callable[[str], nn.Module]] = {
     "tversky": lambda mode: smp.losses.TverskyLoss(mode, from_logits=True, alpha=0.3, beta=0.7),
     "lovasz": lambda mode: smp.losses.LovaszLoss(mode, from_logits=True),
 }
-"""Each takes the mode, "binary" or "multiclass", and gives a module of (logits, target) -> scalar."""
+"""Functions of the mode, "binary" or "multiclass", that return a module of (logits, target) -> scalar."""
 
 
 def build_loss(name: str, out_channels: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What is measured on the validation images once a model is trained: its halo."""
+"""The halo of a trained model, measured on the validation images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unetkit.models.statistics import measure_statistics
 
 
 def note_halo(segmenter: Segmenter, data: SegmentationData, positions: int | None = None) -> HaloMeasurement:
-    """Measure the halo of a model on the validation images, with so many windows along each axis, and note it there."""
+    """Measure the halo of a model on the validation images, with `positions` windows along each axis, and note it."""
     halo = measure_halo(
         segmenter,
         [(item["image"].numpy(), *_statistics(item, segmenter, data)) for item in first_items(data, HALO_IMAGES)],
@@ -34,7 +34,7 @@ def first_items(data: SegmentationData, most: int) -> list[NamedItem]:
 def _statistics(
     item: NamedItem, segmenter: Segmenter, data: SegmentationData
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the center and scale that normalise an image: a model kept as it was has a normalisation of its own."""
+    """Return the center and scale that normalise an image; a model that was not trained further has its own."""
     normalization = segmenter.spec.normalization
     if normalization == data.normalization:
         return item["center"].numpy(), item["scale"].numpy()

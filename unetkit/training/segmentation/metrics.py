@@ -66,7 +66,7 @@ def _count(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def _scores(counts: Tensor) -> Tensor:
-    """Return the scores (N,) that follow from counts (4, classes): means over the classes."""
+    """Return the scores (N,) of counts (4, classes): means over the classes."""
     classes = [Counts(*each) for each in counts.T.tolist()]
     values = [torch.tensor([score.compute(each) for each in classes]).mean() for score in MASK_SCORES]
     return torch.stack(values).to(counts.device)

@@ -1,4 +1,4 @@
-"""SegmentationModule: how a U-Net is trained and judged."""
+"""SegmentationModule: how a U-Net is trained and scored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from unetkit.training.run.divergence import DivergenceError
 from unetkit.training.run.freezing import Freezing
 from unetkit.training.run.image_classes import batch_logits, check_names, check_one_device, image_loss
 from unetkit.training.run.schedule import Schedule
-from unetkit.training.segmentation.losses import MaskAndHeight, WeightedCrossEntropy, build_loss
+from unetkit.training.segmentation.losses import MaskAndDistanceLoss, WeightedCrossEntropy, build_loss
 from unetkit.training.segmentation.metrics import SegmentationScores
 from unetkit.training.segmentation.objects import score_objects
 
@@ -34,6 +34,9 @@ Optimizer = Literal["adamw", "sgd"]
 """Names of the optimizers."""
 
 SGD_MOMENTUM = 0.99
+
+SCORES_OBJECTS_KEY = "judges_objects"
+"""Key in a checkpoint, among those of the start, of whether epochs are compared by their objects too."""
 
 
 class SegmentationModule(NetworkModule):
@@ -54,16 +57,16 @@ class SegmentationModule(NetworkModule):
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
         arch: "unet" has an encoder as its contracting path; "plain_unet" is the network of Ronneberger et al. 2015.
         base_channels: Channels of the first convolutions of "plain_unet"; doubled at each halving of the resolution.
-        padding: Padding of the convolutions of "plain_unet": same, or valid as in the paper: of a crop of 576 pixels the 388 in
-            the middle are then predicted and judged, and no pixel sees zeros.
+        padding: Padding of the convolutions of "plain_unet": same, or valid as in the paper. With valid the middle 388
+            pixels of a crop of 576 are predicted, and no pixel sees zeros.
         batch_norm: Whether the convolutions of "plain_unet" are followed by batch norm.
-        instances: Whether to learn to tell touching objects apart too: the masks number their objects, and the network
+        instances: Whether to learn to separate touching objects too. The masks number their objects, and the network
             has one more output, the distance map of the objects. For 2 classes.
         instance_weight: Weight of the loss of the distance map against that of the mask.
         loss: bce_dice, bce, weighted_bce (rare classes and gaps between objects count more), dice, focal, tversky or
             lovasz.
         optimizer: adamw, or sgd as in the U-Net paper.
-        momentum: Of sgd; 0.99 by default, as in the paper.
+        momentum: Momentum of sgd; 0.99 by default, as in the paper.
         lr: Highest learning rate.
         weight_decay: Weight decay.
         schedule: one_cycle, cosine or constant.
@@ -75,7 +78,7 @@ class SegmentationModule(NetworkModule):
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         compile: Compile the network for training: the first step takes minutes, the others may be faster.
         image_classes: Names of what whole images show, trained from data.image_labels: one that is there or not, or
-            several of which one is there. `segment` then tells their probabilities for each image.
+            several of which one is there. `segment` then writes their probabilities for each image.
         image_loss_weight: Weight of the loss of whole images, that of masks being 1.
         image_head_hidden: Units of a hidden layer between the encoder's features and the image classes; 0 for none.
         image_head_dropout: Share of the values before its last layer that is dropped in training.
@@ -156,10 +159,10 @@ class SegmentationModule(NetworkModule):
         self.optimizer = optimizer
         self.momentum = SGD_MOMENTUM if momentum is None else momentum
         mask_loss = build_loss(loss, self.spec.out_channels)
-        self.judges_objects = False
+        self.scores_objects = False
         self.object_scores: dict[str, float] = {}
         self.weighted = isinstance(mask_loss, WeightedCrossEntropy)
-        self.loss = MaskAndHeight(mask_loss, instance_weight) if instances else mask_loss
+        self.loss = MaskAndDistanceLoss(mask_loss, instance_weight) if instances else mask_loss
         self.scores = SegmentationScores(classes)
         self.save_hyperparameters()
 
@@ -194,15 +197,15 @@ class SegmentationModule(NetworkModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C).
 
-        Where instances are told apart also distance_map (N, h, w).
+        A network for single objects also takes distance_map (N, h, w).
         """
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         logits = self._forward(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
         targets = [_center(batch[name], logits) for name in ("distance_map", "mask", "weight") if name in batch]
         loss: Tensor = self.loss(logits.float(), *targets)
         if self.image_classes:
-            judged = batch_logits(self.segmenter.network, self.segmenter.normalizer, batch)
-            loss = loss + self.image_loss_weight * image_loss(judged, batch["label"])
+            image_logits = batch_logits(self.segmenter.network, self.segmenter.normalizer, batch)
+            loss = loss + self.image_loss_weight * image_loss(image_logits, batch["label"])
         self.log_loss(loss, len(image))
         return loss
 
@@ -213,7 +216,7 @@ class SegmentationModule(NetworkModule):
             batch: image (C, H, W) raw.
             batch_idx: Its number.
         """
-        segmenter = Segmenter(self.judged_spec, self.best_network())
+        segmenter = Segmenter(self.scored_spec, self.best_network())
         with torch.autocast(self.device.type, enabled=False):  # `segment` computes in full precision
             pixels = batch["image"].cpu().numpy()
             mask: NDArray[Any] = predict_tiled(pixels, segmenter, axes="CYX", device=str(self.device))
@@ -223,7 +226,7 @@ class SegmentationModule(NetworkModule):
         """Score a whole image: image (C, H, W) raw, mask (H, W)."""
         try:
             mask = self.predict_step(batch, batch_idx)
-        except ModelError as error:  # values grew too large within a network whose weights are numbers
+        except ModelError as error:  # the weights are finite, but values within the network grew too large
             if self.trainer.sanity_checking or self.trainer.state.fn != TrainerFn.FITTING:
                 raise
             raise DivergenceError(f"Training has diverged: {error.problem}", "Lower model.lr.") from error
@@ -249,12 +252,12 @@ class SegmentationModule(NetworkModule):
         self.log_dict(scores)
         self.scores.reset()
         self.log_dict({f"{stage}_{name}": value for name, value in self._image_scores().items()})
-        if self.judges_objects:
+        if self.scores_objects:
             with torch.autocast(self.device.type, enabled=False):
-                self.object_scores = score_objects(Segmenter(self.judged_spec, self.best_network()), self.data)
+                self.object_scores = score_objects(Segmenter(self.scored_spec, self.best_network()), self.data)
 
     def take_start(self, report: LoadReport) -> None:
-        """Note what the first weights can do already: their images are normalised as they are used to."""
+        """Note which outputs the first weights have already, and the normalisation and threshold that they go with."""
         super().take_start(report)
         source = None if self.weights is None else find_source(self.weights)
         if source is None or not self.starts_trained:
@@ -262,31 +265,31 @@ class SegmentationModule(NetworkModule):
         normalization = adapt_normalization(source.normalization, self.spec.in_channels)
         threshold = source.threshold if source.classes == self.spec.classes == 2 else self.spec.threshold
         self.start_spec = replace(self.spec, normalization=normalization, threshold=threshold)
-        self.judges_objects = report.stand_in
+        self.scores_objects = report.stand_in
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep how epochs are compared."""
+        """Store how epochs are compared."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint[START_KEY]["judges_objects"] = self.judges_objects
+        checkpoint[START_KEY][SCORES_OBJECTS_KEY] = self.scores_objects
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up how epochs are compared."""
+        """Restore how epochs are compared."""
         super().on_load_checkpoint(checkpoint)
-        self.judges_objects = bool(checkpoint.get(START_KEY, {}).get("judges_objects", False))
+        self.scores_objects = bool(checkpoint.get(START_KEY, {}).get(SCORES_OBJECTS_KEY, False))
 
     def rank(self, scores: dict[str, float]) -> list[float]:
         """Return what decides which epoch is the best: the scores in their order, of which the first decides.
 
-        Where the start could not tell objects apart, its mask alone is no fair rival of an epoch that can: the mean of
-        Dice and the F1 score of the objects decides.
+        Where the start could not separate objects, the mean of Dice and the F1 score of the objects decides: its mask
+        alone is not comparable with an epoch that separates them.
         """
         ranked = super().rank(scores)
         return [(scores["val_dice"] + self.object_scores["val_f1"]) / 2, *ranked] if self.object_scores else ranked
 
     def _image_scores(self) -> dict[str, float]:
-        """Score the labelled images to validate on, judged in full precision as `segment` would.
+        """Score the labelled validation images, classified in full precision as by `segment`.
 
-        In validation the threshold is chosen on them.
+        In validation the threshold is chosen on these images.
         """
         labelled, network = getattr(self.data, "labelled", None), self.best_network()
         if labelled is None or not labelled.val:
@@ -314,6 +317,6 @@ class SegmentationModule(NetworkModule):
 
 
 def _center(target: Tensor, logits: Tensor) -> Tensor:
-    """Return the part (N, h, w) in the middle of a target that was predicted, logits (N, classes, h, w)."""
+    """Return the middle (N, h, w) of a target, as large as logits (N, classes, h, w)."""
     top, left = ((target.shape[1 + axis] - logits.shape[2 + axis]) // 2 for axis in (0, 1))
     return target[:, top : top + logits.shape[2], left : left + logits.shape[3]]

@@ -1,4 +1,4 @@
-"""How well a model tells the objects of the validation images apart."""
+"""How well a model finds the single objects of the validation images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unetkit.scoring.table import OBJECT_SCORES, scores_of
 
 
 def score_objects(segmenter: Segmenter, data: SegmentationData) -> dict[str, float]:
-    """Score the labels that `segment` makes of the validation images; nothing without these."""
+    """Score the labels that `segment` makes of the validation images; empty without validation images."""
     counts = []
     device = str(next(segmenter.parameters()).device)
     for item, truth in data.val_objects():

@@ -1,4 +1,4 @@
-"""The settings of a run on masks that are not given: chosen for the data and this machine."""
+"""Settings of a run on masks that are not given are chosen for the data and this machine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from unetkit.training.settings.config import RunConfig
 
 
 def planned(config: RunConfig) -> RunConfig:
-    """Choose the settings that are not given, say them, and return the configuration with them.
+    """Choose the settings that are not given, log them, and return the configuration with them.
 
     Raises:
         ConfigError: A setting is not possible; or several processes are to train: each would time the machine and plan
             for itself.
         UnetkitError: The images and masks cannot be trained on.
     """
-    complete(config.verb.reader(Trainer), config.given)  # a logger that there is not is said now, not after planning
+    complete(config.verb.reader(Trainer), config.given)  # an unknown logger is an error now, not after planning
     given = config.values
     if str(given.get("trainer.devices", 1)) != "1" or given.get("trainer.num_nodes", 1) != 1:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""What is said of a run on masks when it is at its end."""
+"""What is logged at the end of a run on masks."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.console import log
 from unetkit.scoring.table import IMAGE_SCORES, VALIDATED, validated_names
 from unetkit.training.run.budget import budget_of, spell_use
-from unetkit.training.run.result import say_best, say_how_to_go_on
+from unetkit.training.run.result import log_best, log_how_to_go_on
 from unetkit.training.segmentation.result import PICTURE_FILE, SegmentationResult
 
 
 def report(result: SegmentationResult, trainer: Trainer, data: SegmentationData) -> None:
-    """Say what the run gave, and what to do with it."""
+    """Log what the run gave, and what to do with it."""
     if result.interrupted:
-        say_how_to_go_on("fit", result.folder)
+        log_how_to_go_on("fit", result.folder)
     score = "" if result.dice is None else f", mean validation Dice {result.dice:.4f}"
-    say_best(result.model_file, result.epoch, score)
+    log_best(result.model_file, result.epoch, score)
     if result.compared:
         log(result.compared)
     if "val_image_auroc" in result.scores:

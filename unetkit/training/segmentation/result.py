@@ -1,4 +1,4 @@
-"""What a run on masks leaves."""
+"""The result of a run on masks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PICTURE_FILE = "validation.png"
 
 @dataclass(frozen=True)
 class SegmentationResult(RunResult):
-    """What a run on masks left.
+    """The result of a run on masks.
 
     Attributes:
-        scores: All scores of the model over the validation images, named as in metrics.csv; empty without them. Of one
-            that tells instances apart also those of its objects, pooled over the images: val_ap50, val_f1 and val_pq.
+        scores: All scores of the model over the validation images, named as in metrics.csv; empty without them. A
+            model for instances also has scores of its objects, pooled over the images: val_ap50, val_f1 and val_pq.
         dice: Mean Dice of the model over the validation images, None without validation images.
         halo: The halo that was measured; None if the run was stopped before.
-        compared: Sentence that compares the result with the model that the run started from; "" without one.
+        compared: Sentence that compares the result with the model that the run started from; "" if it did not.
     """
 
     dice: float | None

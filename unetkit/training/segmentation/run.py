@@ -28,7 +28,7 @@ from unetkit.training.segmentation.result import PICTURE_FILE, SegmentationResul
 from unetkit.training.settings.tasks import FIT
 
 PICTURE_IMAGES = 12
-"""Images in the picture of a run."""
+"""Most images in the picture of a run."""
 
 
 class SegmentationRun(TrainingRun):
@@ -55,7 +55,7 @@ class SegmentationRun(TrainingRun):
         return train(self.trainer, self.model, self.datamodule, resume=resume)
 
     def report(self, result: SegmentationResult) -> None:
-        """Say what the run gave, and what to do with it."""
+        """Log what the run gave, and what to do with it."""
         report(result, self.trainer, self.datamodule)
 
 
@@ -83,7 +83,7 @@ def train(
 def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) -> SegmentationResult:
     """Complete the best model and draw what it does.
 
-    Measuring takes a while, so what is known already is written before, and Ctrl-C ends it with that.
+    Measuring takes a while. What is known already is written first, so Ctrl-C loses only the measurements.
     """
     path = folder / MODEL_FILE
     keeper = best_of(trainer)

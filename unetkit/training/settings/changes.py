@@ -15,7 +15,7 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import MODEL_FILE
 from unetkit.training.settings.options import CONFIG_FILE
 
-MAY_CHANGE = (
+CHANGEABLE_SETTINGS = (
     *(
         "minutes",
         "trainer.max_epochs",
@@ -30,26 +30,26 @@ MAY_CHANGE = (
     *("trainer.num_sanity_val_steps", "model.compile", "data.workers", "data.cache_gb"),
     *("data.train", "data.masks", "data.val_masks", "data.images", "data.image_labels"),
 )
-"""Settings that a resumed run may have otherwise than it began: how far and on which machine it goes on, and where the
-images are; that they are the same images is checked by their pixels."""
+"""Settings that may change when a run is resumed: its length, the machine, and where the images are. The pixels show
+whether the images are the same."""
 
-NOT_OF_THE_RUN = ("resume", "config")
-"""Settings that say nothing of a run."""
+COMMAND_SETTINGS = ("resume", "config")
+"""Settings of a command that are not settings of its run."""
 
 Changes = dict[str, tuple[Any, Any]]
 """Settings by key: what they were, what they are."""
 
 
 def check_config(folder: Path, stored: str, ignored: tuple[str, ...] = ()) -> None:
-    """Check that the config.yaml of a run is whole; where there is none, write the one that the checkpoint holds.
+    """Check that the config.yaml of a run is whole; where it is missing, write the one that the checkpoint holds.
 
     Args:
         folder: The run folder.
         stored: The config.yaml that the last checkpoint was trained with.
-        ignored: Keys in which `stored` is another's.
+        ignored: Keys in which `stored` may differ.
 
     Raises:
-        ConfigError: It is cut off or no configuration.
+        ConfigError: The file is cut off, or is no configuration.
     """
     path = folder / CONFIG_FILE
     if not path.is_file():
@@ -69,22 +69,23 @@ def check_config(folder: Path, stored: str, ignored: tuple[str, ...] = ()) -> No
 
 
 def changes(before: str, now: str) -> Changes:
-    """Return the settings that are not the same in two configurations, as YAML. One that is in one alone is no change.
+    """Return the settings that differ between two configurations, given as YAML.
 
-    Settings below one that has changed as a whole, such as a logger, are not listed.
+    A setting that only one of them has is no change. Settings below one that has changed as a whole, such as a logger,
+    are not listed.
     """
     old, new = flat(before), flat(now)
     found = {key: (old[key], new[key]) for key in old if key in new and old[key] != new[key]}
     for key in old.keys() ^ new.keys():  # a value in the place of a group, or a group in the place of a value
         if parent := _under(key, old if key in new else new):
             found[parent] = (old.get(parent, "something else"), new.get(parent, "something else"))
-    return {key: values for key, values in found.items() if key not in NOT_OF_THE_RUN}
+    return {key: values for key, values in found.items() if key not in COMMAND_SETTINGS}
 
 
 def check_changes(found: Changes, folder: Path, verb: str) -> None:
     """Raise a ConfigError for the first setting that may not change."""
     for key, (old, new) in found.items():
-        if any(key == may or key.startswith(f"{may}.") for may in MAY_CHANGE) or _moved(key, old, new):
+        if any(key == may or key.startswith(f"{may}.") for may in CHANGEABLE_SETTINGS) or _moved(key, old, new):
             continue
         other = f"unetkit {verb} --config {shlex.quote(str(folder / CONFIG_FILE))} --{key} {shlex.quote(_word(new))}"
         raise ConfigError(
@@ -95,7 +96,7 @@ def check_changes(found: Changes, folder: Path, verb: str) -> None:
 
 
 def describe_changes(found: Changes) -> list[str]:
-    """Return a sentence for each setting that has changed, with what follows from it."""
+    """Return a sentence for each setting that has changed, and for its effect."""
     lines = [f"{key}: {_word(new)} from here on (it was {_word(old)})." for key, (old, new) in found.items()]
     if "trainer.max_epochs" in found:
         lines.append("The learning rate goes on where it would be now in a run of that length.")

@@ -1,4 +1,4 @@
-"""The configuration of a run: what a command line, configuration files or a call from Python give, parsed once."""
+"""The configuration of a run, from a command line, configuration files or a call from Python, parsed once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from jsonargparse import Namespace
 from unetkit.commandline.parsing import UnknownSettingError, complete, read_arguments, read_object
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.encoders import smp_name
-from unetkit.training.settings.options import CONFIG_FILE, EXTRA, GROUPS, PLACES, PRINT_CONFIG, Settings
+from unetkit.training.settings.options import (
+    CONFIG_FILE,
+    EXTRA_ARGUMENTS,
+    GROUPS,
+    PATH_SETTINGS,
+    PRINT_CONFIG,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from unetkit.data.store import ImageStore
@@ -21,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What is given of a run's settings; all others have their defaults.
+    """The given settings of a run; all others have their defaults.
 
     Attributes:
-        verb: What the verb takes.
+        verb: Settings of the verb.
         given: The settings that are given.
         files: Configuration files that some of them are from, by name.
         began: When the command began, by the monotonic clock.
@@ -60,7 +67,7 @@ class RunConfig:
 
     @property
     def settings(self) -> Settings:
-        """What is taken for what is trained on: masks, or labels of whole images alone."""
+        """Settings by what is trained on: masks, or labels of whole images alone."""
         alone = self.get("data.image_labels") is not None and self.get("data.train") is None
         return self.verb.also[0] if alone and self.verb.also else self.verb
 
@@ -79,16 +86,16 @@ class RunConfig:
         return replace(self, given=_merge(_group(values), self.given), planned=True)
 
     def over(self, file: Path) -> RunConfig:
-        """Return this configuration over that in a file.
+        """Return this configuration, with the settings of a file where it has none.
 
         Raises:
-            ConfigError: It cannot be read.
+            ConfigError: The file cannot be read.
         """
         given = _merge(_read_files(self.verb, [file]), self.given)
         return replace(self, given=given, files=(str(file), *self.files))
 
     def check(self) -> None:
-        """Find what is wrong, as far as it can be seen without PyTorch.
+        """Check the settings, as far as that is possible without PyTorch.
 
         Raises:
             UnetkitError: A setting is not known or cannot have its value, or a file or a folder is missing.
@@ -103,7 +110,7 @@ class RunConfig:
             try:
                 before = replace(self, given=_group({})).over(file)
                 complete(before.settings.parser(), before.given)
-            except ConfigError:  # what to do then is said by the checkpoint, which takes PyTorch to read
+            except ConfigError:  # reading the checkpoint, which takes PyTorch, gives a better remedy
                 return
             config = self.over(file)
         full = complete(config.settings.parser(), config.given)
@@ -116,17 +123,17 @@ def from_arguments(verb: Settings, args: list[str]) -> RunConfig:
     """Parse a command line.
 
     Args:
-        verb: What the verb takes.
-        args: What follows it.
+        verb: Settings of the verb.
+        args: Arguments after it.
 
     Raises:
-        ConfigError: A setting is not known or cannot have its value, or nothing says what to train on.
+        ConfigError: A setting is not known or cannot have its value, or there is nothing to train on.
     """
     began = monotonic()
     given = _read_arguments(verb, args)
     files = tuple(str(file) for file in given.pop("config", None) or ())
     config = RunConfig(verb, given, files, began, given.pop(PRINT_CONFIG, None))
-    extra = given.pop(EXTRA, None)
+    extra = given.pop(EXTRA_ARGUMENTS, None)
     _check_given(config)
     if extra:
         raise ConfigError(
@@ -145,13 +152,13 @@ def from_values(
     """Take settings from Python.
 
     Args:
-        verb: What the verb takes.
+        verb: Settings of the verb.
         values: Settings by their whole keys, such as {"model.lr": 0.001}; what is below a key may also be a dictionary.
         files: Configuration files, which the settings go over.
         objects: Arguments of Lightning's Trainer that no file can hold, such as callbacks.
 
     Raises:
-        ConfigError: A setting is not known or cannot have its value, or nothing says what to train on.
+        ConfigError: A setting is not known or cannot have its value, or there is nothing to train on.
     """
     began = monotonic()
     given = _merge(_read_files(verb, files), read_object(verb.reader(), _group(values)))
@@ -178,7 +185,7 @@ def cannot_resume(folder: Path) -> ConfigError:
 
 
 def _read_arguments(verb: Settings, args: list[str]) -> Namespace:
-    """Return what a command line gives; Lightning's classes are asked only about settings of their own."""
+    """Return the settings of a command line; Lightning's Trainer is imported only for settings of its own classes."""
     try:
         given = read_arguments(verb.reader(), args)
         whole = all(is_plain(value) for key, value in given.items() if key.startswith("trainer."))
@@ -197,7 +204,7 @@ def _read_files(verb: Settings, files: Sequence[str | Path]) -> Namespace:
     """Return the settings that configuration files give, of later ones over those of earlier ones."""
     words = [word for file in files for word in ("--config", str(file))]
     given = read_arguments(verb.reader(), words)
-    for name in ("config", EXTRA, PRINT_CONFIG):
+    for name in ("config", EXTRA_ARGUMENTS, PRINT_CONFIG):
         given.pop(name, None)
     return given
 
@@ -206,7 +213,7 @@ def _check_given(config: RunConfig) -> None:
     """Check that groups are groups, and that `fit` is given something to train on.
 
     Raises:
-        ConfigError: They are not, or it is not.
+        ConfigError: A group is a value, or there is nothing to train on.
     """
     for group in GROUPS:
         value = config.get(group)
@@ -226,7 +233,7 @@ def _check_places(data: Namespace) -> None:
     """Check that the files and folders of the data exist."""
     from unetkit.data.pairs import check_exists  # here, since it takes NumPy
 
-    for name in PLACES:
+    for name in PATH_SETTINGS:
         value = data.get(name)
         if isinstance(value, str):
             check_exists(Path(value))
@@ -241,7 +248,7 @@ def _group(values: Mapping[str, Any]) -> Namespace:
 
 
 def _merge(below: Namespace, above: Namespace) -> Namespace:
-    """Return settings over others. What describes an object of a class replaces the other as a whole."""
+    """Return settings over others. A description of an object (class_path) replaces the other as a whole."""
     merged = below.clone()
     for key, value in vars(above).items():
         old = merged.get(key)

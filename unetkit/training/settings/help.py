@@ -11,15 +11,15 @@ from typing import Literal
 from unetkit.commandline.help_text import entry_of, help_page
 from unetkit.commandline.values import alternatives
 from unetkit.foundation.options import Option
-from unetkit.training.settings.options import PLACES, Settings
+from unetkit.training.settings.options import PATH_SETTINGS, Settings
 
-PLAIN_TEXTS = {
+PLAIN_OPTIONS = {
     "trainer.max_epochs": Option("trainer.max_epochs", int, 50, "Epochs, each with data.crops_per_epoch crops."),
     "trainer.accelerator": Option(
         "trainer.accelerator", Literal["auto", "cpu", "gpu", "mps"], "auto", "What to train on."
     ),
 }
-"""What Lightning says too technically."""
+"""Options of Lightning's Trainer in plainer words."""
 
 SECTIONS = {
     "": "Run",
@@ -50,8 +50,8 @@ def help_of(settings: Settings, *, everything: bool) -> str:
 
 def _entry(key: str, option: Option) -> tuple[str, str]:
     """Return how a setting is written in the help, and what it does."""
-    option = PLAIN_TEXTS.get(key, option)
-    if key.rpartition(".")[2] in (*PLACES, "weights", "runs", "resume"):
+    option = PLAIN_OPTIONS.get(key, option)
+    if key.rpartition(".")[2] in (*PATH_SETTINGS, "weights", "runs", "resume"):
         kinds = [Path if kind is str else kind for kind in alternatives(option.type)]
         option = replace(option, type=reduce(or_, kinds))
     return entry_of(option, f"--{key}", is_key=True)

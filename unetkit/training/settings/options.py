@@ -1,6 +1,6 @@
-"""What a verb that trains takes, without PyTorch.
+"""The settings of a verb that trains, found without PyTorch.
 
-What the settings are is read from the signatures and docstrings of the classes that take them, see `read_options`.
+They are read from the signatures and docstrings of the classes that take them, see `read_options`.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ RUN_OPTIONS = (
         "Without trainer.max_epochs, time alone ends it.",
     ),
 )
-"""What concerns the run as a whole."""
+"""Options of the run as a whole."""
 
 CONFIG_FILE = "config.yaml"
-"""The settings of a run, in its folder."""
+"""File with the settings of a run, in its folder."""
 
-PLACES = ("train", "masks", "val", "val_masks", "image_labels", "images")
+PATH_SETTINGS = ("train", "masks", "val", "val_masks", "image_labels", "images")
 """Settings of data that name files or folders."""
 
 TRAINER = ("lightning.pytorch.trainer.trainer", "Trainer")
@@ -60,8 +60,8 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 PRINT_CONFIG = "print_config"
 """Name of the option that writes all settings."""
 
-EXTRA = "extra"
-"""Name of what is given beside the options."""
+EXTRA_ARGUMENTS = "extra"
+"""Name under which the parser keeps arguments that are no options."""
 
 GROUPS = ("trainer", "model", "data")
 """First parts of the keys of settings that belong to a class."""
@@ -69,16 +69,16 @@ GROUPS = ("trainer", "model", "data")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a verb that trains takes.
+    """The settings of a verb that trains.
 
     Attributes:
-        verb: What the command is called.
-        about: What it does.
+        verb: Name of the command.
+        about: Text on what it does, for its help.
         first: Keys that people change first, by heading.
         own: Options that belong to no class.
         model: Module and name of the class that is trained.
         data: Module and name of the class of what it is trained on.
-        also: What the verb takes instead where it trains on something else; what is given decides.
+        also: Settings for training on something else; the given ones decide which are used.
     """
 
     verb: str
@@ -110,20 +110,20 @@ class Settings:
         return found
 
     def parser(self) -> ArgumentParser:
-        """Return a parser that knows all settings and what they can be, but for Lightning's own classes."""
+        """Return a parser of all settings and their types, but for Lightning's own classes."""
         parser = self._parser()
         for group, options in self.groups().items():
             parser.add_class_arguments(_class(Nested(group, options)), group)
         return parser
 
     def reader(self, trainer: type | None = None) -> ArgumentParser:
-        """Return a parser of what is given, of which no setting has to be: it then says what is trained on.
+        """Return a parser that requires no setting: the given ones then decide what is trained on.
 
         Args:
             trainer: Lightning's Trainer, where settings of its loggers, callbacks and the like are given.
         """
         parser = self._parser(print_config=None)
-        parser.add_argument(EXTRA, nargs="*", default=[])
+        parser.add_argument(EXTRA_ARGUMENTS, nargs="*", default=[])
         parser.add_argument(f"--{PRINT_CONFIG}", nargs="?", const="")
         for group in GROUPS:
             options = {option.name: option for kind in (*self.also, self) for option in kind.groups()[group]}

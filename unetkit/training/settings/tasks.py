@@ -45,7 +45,7 @@ FIT_FIRST: Mapping[str, tuple[str, ...]] = {
     ),
     "Run": ("config", "name", "resume"),
 }
-"""What people change first."""
+"""Settings that people change first, by heading of the help."""
 
 PRETRAIN_FIRST: Mapping[str, tuple[str, ...]] = {
     "Data": ("data.images", "data.val", "data.crop", "data.augment"),

@@ -1,4 +1,4 @@
-"""The picture of whole images that were judged: what they show, and how probable a model holds that."""
+"""The picture of whole images that were classified, each with what it shows and its probability."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ COLUMNS = 4
 MARGIN, GAP, HEAD, LINE, SIDE = 32, 16, 56, 22, 372  # pixels on the page
 
 
-class JudgedItem(NamedTuple):
-    """An image and what a model says about it.
+class ClassifiedItem(NamedTuple):
+    """An image and its classification by a model.
 
     Attributes:
         name: What to write above it.
         pixels: The image (C, H, W), any number type.
         truth: What it shows.
-        predicted: What it is judged to show.
-        probability: Of what it shows, 0 to 1.
+        predicted: What it is classified as.
+        probability: Predicted probability of what it shows, 0 to 1.
     """
 
     name: str
@@ -36,8 +36,8 @@ class JudgedItem(NamedTuple):
     probability: float
 
 
-def judged_picture(path: Path, items: Sequence[JudgedItem]) -> None:
-    """Write a picture (PNG) of the images of whose truth a model is least sure, the worst first, 12 at most.
+def classified_picture(path: Path, items: Sequence[ClassifiedItem]) -> None:
+    """Write a picture (PNG) of the 12 images whose truth has the lowest probability, the worst first.
 
     Args:
         path: Where to; the folder is made if it does not exist.
@@ -54,22 +54,22 @@ def judged_picture(path: Path, items: Sequence[JudgedItem]) -> None:
     columns = min(COLUMNS, len(shown))
     height = SIDE + 2 * LINE + GAP
     page = Page(2 * MARGIN + max(columns, 2) * (SIDE + GAP) - GAP, HEAD + ceil(len(shown) / columns) * height + MARGIN)
-    kinds = f"{wrong:,} of {len(items):,} validation images judged wrong"
-    page.text(f"{kinds}; the {len(shown)} that are judged worst:", MARGIN, HEAD / 2 + 2, 18)
+    summary = f"{wrong:,} of {len(items):,} validation images classified wrongly"
+    page.text(f"{summary}; the {len(shown)} that are classified worst:", MARGIN, HEAD / 2 + 2, 18)
     for place, item in enumerate(shown):
         row, column = divmod(place, columns)
         _place(page, item, MARGIN + column * (SIDE + GAP), HEAD + row * height)
     page.save(path)
 
 
-def _place(page: Page, item: JudgedItem, left: int, top: int) -> None:
-    """Place one image, with its name, what it shows and what it is judged to show above."""
+def _place(page: Page, item: ClassifiedItem, left: int, top: int) -> None:
+    """Place one image, with its name, what it shows and what it is classified as above."""
     letters = int(SIDE / 8)
     name = item.name if len(item.name) <= letters else f"{item.name[: letters - 1]}…"
     page.text(name, left, top + LINE / 2, 14, color=FAINT)
     right = item.truth == item.predicted
-    verdict = f"{item.truth} {item.probability:.2f}" + ("" if right else f", judged {item.predicted}")
-    page.text(verdict, left, top + 1.5 * LINE, 15, color=INK if right else to_hex(shade(PREDICTION)))
+    outcome = f"{item.truth} {item.probability:.2f}" + ("" if right else f", classified as {item.predicted}")
+    page.text(outcome, left, top + 1.5 * LINE, 15, color=INK if right else to_hex(shade(PREDICTION)))
     display = to_display(item.pixels)
     height, width = fit_size(display.shape[0], display.shape[1], SIDE, SIDE)
     page.image(resize(display, height, width), left + (SIDE - width) // 2, top + 2 * LINE)
