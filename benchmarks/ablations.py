@@ -1,13 +1,14 @@
-"""What moves the accuracy of `unetkit fit`: one change at a time, over several seeds, judged on validation images only.
+"""What moves the accuracy of `unetkit fit`: one change at a time, over several seeds, scored on validation images only.
 
     python benchmarks/ablations.py --data nuclei/train --results ablations.jsonl --seeds 0 1 2
     python benchmarks/ablations.py --results ablations.jsonl --markdown      (only the table of what is there already)
 
 Every run trains for the same number of crops from `configs/nuclei.yaml` with one change, on the same images, and is
-judged by the averaged weights at its end, on the same validation images, those of `unetkit fit`: none is chosen by its
-score. Judged are the mean Dice over images, and AP of the objects at IoU 0.5, pooled. A seed decides the random weights
-and the crops. Short runs from random weights show what learns fast rather than what ends best: `--weights` starts all
-from a model that has been trained for long. Runs whose result is in the file already are not run again.
+scored with the averaged weights at its end, on the same validation images, those of `unetkit fit`: none is chosen by
+its score. The scores are the mean Dice over images, and AP of the objects at IoU 0.5, pooled. A seed decides the random
+weights and the crops. Short runs from random weights favour changes that learn fast over changes that end best:
+`--weights` starts all from a model that has been trained for long. Runs whose result is in the file already are not run
+again.
 """
 
 import argparse
@@ -101,7 +102,7 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
                 f"--data.crop={options.crop}",
                 f"--data.crops_per_epoch={options.crops * factor}",
                 "--trainer.max_epochs=1",
-                "--trainer.num_sanity_val_steps=0",  # the start is not judged, so it cannot be what is kept
+                "--trainer.num_sanity_val_steps=0",  # the start is not scored, so it cannot be kept
                 f"--runs={folder}",
                 "--name=run",
                 *(f"--{setting}" for setting in options.also),

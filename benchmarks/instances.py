@@ -1,11 +1,11 @@
-"""Find the constants by which predicted heights become objects: AP at IoU 0.5 for each combination of them.
+"""Find the constants by which predicted distance maps become objects: AP at IoU 0.5 for each combination of them.
 
     python benchmarks/instances.py --data nuclei/train --model model.safetensors --val-only
     python benchmarks/instances.py --data nuclei/train --degrade 1.5 --noise 0.05
 
-Without a model, the heights are what a network is trained to predict, blurred and with smooth noise, and the mask is
-the true one. AP at 0.5 is TP / (TP + FP + FN) over the objects of all images. Only labels are made again for each
-combination; the network runs twice for each image.
+Without a model, the distance maps are the true ones, blurred and with smooth noise, and the mask is the true one.
+AP at 0.5 is TP / (TP + FP + FN) over the objects of all images. Only labels are made again for each combination; the
+network runs twice for each image.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ KERNELS = {"none": (1,), "3": (1, 2, 1), "5": (1, 4, 6, 4, 1)}
 """Smoothing along each axis, by its width in pixels."""
 
 NOISE_SIGMA = 2.0
-"""Scale of the noise that is added to true heights, in pixels."""
+"""Scale of the noise that is added to true distance maps, in pixels."""
 
 NEAR = 8
 """Pixels from an object within which a mask may belong to it."""
 
 SURELY = 1e-6
-"""A threshold below all probabilities, so that heights come back everywhere."""
+"""A threshold below all probabilities, so that distance maps come back everywhere."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """An image of which everything is known.
+    """An image with its truth and a prediction.
 
     Attributes:
         truth: (H, W) instance labels.
-        probabilities: (H, W) of the foreground, 0 to 1.
-        heights: (H, W) uint8.
+        probabilities: (H, W) probability of the foreground, 0 to 1.
+        heights: (H, W) uint8, the distance map.
     """
 
     truth: NDArray[Any]
@@ -69,13 +69,13 @@ class Case:
     heights: NDArray[np.uint8]
 
     def bands(self, threshold: float) -> NDArray[np.uint8]:
-        """Return mask and heights (2, H, W)."""
+        """Return mask and distance map (2, H, W)."""
         mask = self.probabilities >= threshold
         return np.stack([mask * np.uint8(255), np.where(mask, np.maximum(self.heights, 1), 0).astype(np.uint8)])
 
 
 def degrade(heights: NDArray[np.float32], sigma: float, noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Blur heights and add smooth noise of a standard deviation, as a network might."""
+    """Blur a distance map and add smooth noise of a standard deviation, as a network might."""
     blurred = cv2.GaussianBlur(heights, (0, 0), sigma) if sigma else heights
     rough = cv2.GaussianBlur(rng.normal(size=heights.shape).astype(np.float32), (0, 0), NOISE_SIGMA)
     noisy = blurred + noise * rough / max(float(rough.std()), 1e-6)
@@ -83,7 +83,7 @@ def degrade(heights: NDArray[np.float32], sigma: float, noise: float, rng: np.ra
 
 
 def ideal_cases(pairs: Sequence[Pair], sigma: float, noise: float) -> Iterator[Case]:
-    """Yield cases with the true mask and degraded true heights."""
+    """Yield cases with the true mask and degraded true distance maps."""
     rng = np.random.default_rng(0)
     for pair in pairs:
         truth = load_pair(pair)[1]
@@ -96,7 +96,7 @@ def predicted_cases(pairs: Sequence[Pair], model: Segmenter, tiling: TilingOptio
     """Yield what a model predicts."""
     ensemble = gather_models(model)
     if not ensemble.instances:
-        raise SystemExit(f"{model.name} predicts no heights: it was trained without instances.")
+        raise SystemExit(f"{model.name} predicts no distance map: it was trained without instances.")
     for pair in pairs:
         pixels, truth = load_pair(pair)
         source = ArraySource(match_channels(pixels, ensemble.channels, pair.name), "CYX")
@@ -142,8 +142,8 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, help="a model with instances")
     parser.add_argument("--val-only", action="store_true", help="only the images that the model was validated on")
     parser.add_argument("--limit", type=int, help="so many of the images, spread over all")
-    parser.add_argument("--degrade", type=float, default=1.5, help="blur of the true heights, sigma in pixels")
-    parser.add_argument("--noise", type=float, default=0.05, help="noise on the true heights, standard deviation")
+    parser.add_argument("--degrade", type=float, default=1.5, help="blur of the true distance maps, sigma in pixels")
+    parser.add_argument("--noise", type=float, default=0.05, help="noise on the true distance maps, standard deviation")
     parser.add_argument("--tta", action="store_true", help="predict in 8 orientations")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--smoothing", default="none,3,5", help=f"of {', '.join(KERNELS)}")

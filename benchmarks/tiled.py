@@ -42,7 +42,7 @@ from unetkit.models.spec import ModelSpec
 
 REFERENCE = "reference"
 CEILING_SETTINGS = ("backend=torch,tile=1024,halo=0", "backend=torch,tile=1024")
-"""Of unetkit for the ceiling: a backend is named, as otherwise each run would also time which is the fastest."""
+"""Settings of unetkit for the ceiling. A backend is named, or each run would also time the backends."""
 
 BAND = 1024
 """Rows of two masks that are compared at a time."""

@@ -101,7 +101,7 @@ def test_stack_with_pages_to_validate_on() -> None:
     batch = next(iter(data.train_dataloader()))
     assert 0.6 < batch["mask"].float().mean() < 0.9
     assert [tuple(item["image"].shape) for item in data.val_items()] == [(1, 512, 512)] * 2
-    with pytest.raises(DataError, match=r"also trained on: train-volume\[3\]\. Take them out"):
+    with pytest.raises(DataError, match=r"also trained on: train-volume\[3\]\. Remove them"):
         _data(stack, masks=masks, pages="0-3", val_pages="3-4")
 
 

@@ -1,4 +1,4 @@
-"""TrainingData: the settings that all data to train on share, how the images are divided, and what was noticed."""
+"""TrainingData: settings that all training data share, the division of the images, and notes on them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
-from unetkit.data.kept import REMEDY, KeptSplit, Use
+from unetkit.data.kept import SPLIT_REMEDY, KeptSplit, Use
 from unetkit.data.transforms import resolve_augmentation
 from unetkit.data.workers import default_workers, start_worker
 from unetkit.foundation.errors import ConfigError, DataError
@@ -18,7 +18,7 @@ from unetkit.models.spec import Normalization, TrainingImages
 
 
 class TrainingData(LightningDataModule):
-    """Data to train on: what the network is shown is a square of `crop` pixels.
+    """Data to train on: the network sees squares of `crop` pixels.
 
     Args:
         crop: Side of the squares, in pixels.
@@ -69,21 +69,21 @@ class TrainingData(LightningDataModule):
                 raise ConfigError(f"data.{name}: {value} is not possible.", f"Use {bound} or more.")
 
     def note(self, *sentences: str) -> None:
-        """Note what was noticed of the images, each sentence once."""
+        """Add notes on the images, each sentence once."""
         for sentence in sentences:
             self._noted.setdefault(sentence, False)
 
     def take_notes(self) -> list[str]:
-        """Return what was noticed of the images since the last call, as sentences for the user."""
+        """Return the notes on the images since the last call, as sentences for the user."""
         new = [sentence for sentence, taken in self._noted.items() if not taken]
         self._noted = dict.fromkeys(self._noted, True)
         return new
 
     def keep_split(self, split: dict[str, Any]) -> None:
-        """Have the images divided as they were in a run that is resumed; before they are read.
+        """Divide the images as in a run that is resumed; called before they are read.
 
         Args:
-            split: What `state_dict` of the data returned there.
+            split: Result of `state_dict` of the data of that run.
         """
         self._kept = {name: KeptSplit(tuple(Use(*use) for use in uses)) for name, uses in split.items()}
 
@@ -99,13 +99,15 @@ class TrainingData(LightningDataModule):
         """
         fits = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
         if fits and not self._kept and state_dict != self.state_dict():
-            raise DataError("The images are not those of the checkpoint, or not divided as they were there.", REMEDY)
+            raise DataError(
+                "The images are not those of the checkpoint, or not divided as they were there.", SPLIT_REMEDY
+            )
 
     def _divide(self, kind: str, found: Sequence[Use], *, named: bool = False) -> list[str]:
-        """Return the use of each image: as in the run that is resumed, else as found; note what is not as it was.
+        """Return the use of each image: as in the run that is resumed, else as found; note changes.
 
         Args:
-            kind: Which of the images of the data they are.
+            kind: Name of this group of images in the checkpoint.
             found: The images, divided as if the run were new.
             named: Whether the images to validate on are named, not chosen.
         """
@@ -136,7 +138,7 @@ class TrainingData(LightningDataModule):
         raise NotImplementedError
 
     def describe_images(self) -> TrainingImages:
-        """Say what the pixels of the images to train on are like."""
+        """Describe the pixels of the training images."""
         raise NotImplementedError
 
     def val_digests(self) -> set[str]:
@@ -144,11 +146,11 @@ class TrainingData(LightningDataModule):
         return set()
 
     def describe(self) -> dict[str, Any]:
-        """Summarise the data as plain values that go to JSON: counts, kinds, settings."""
+        """Summarise the data as plain values for JSON: counts, kinds, settings."""
         raise NotImplementedError
 
     def _loading(self, workers: int) -> dict[str, Any]:
-        """Return the arguments of a loader that say by how many worker processes, and how, it is served."""
+        """Return the arguments of a loader for its worker processes."""
         return {
             "num_workers": workers,
             "persistent_workers": workers > 0,

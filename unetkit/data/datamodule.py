@@ -36,8 +36,8 @@ class SegmentationData(TrainingData):
 
     Images and masks can be TIFF, PNG or JPEG, 8-bit, 16-bit or float, of any sizes. An alpha channel is dropped; where
     grey and colour images mix, the grey ones are repeated. In masks 0 is background; any other value is foreground, or
-    the number of the class when the model has more than 2 classes, or of the object when it tells instances apart.
-    Masks in colours, in JPEG or with blurred borders are read as what they look like, and it is said how.
+    the number of the class when the model has more than 2 classes, or of the object when it learns instances.
+    Masks in colours, in JPEG or with blurred borders are read as what they look like, and a note says how.
 
     Args:
         train: A folder with `images` and `masks` in it (files pair by name: cell.tif with cell.tif, cell_mask.png or
@@ -144,7 +144,7 @@ class SegmentationData(TrainingData):
         return self._loaded[1]
 
     def use_store(self, store: ImageStore) -> None:
-        """Take images that are decoded already from a store, as far as they are there; before `setup`."""
+        """Use the images that a store has decoded already; called before `setup`."""
         self._store = store
 
     def setup(self, stage: str = "fit") -> None:
@@ -198,7 +198,7 @@ class SegmentationData(TrainingData):
             channels: Channels that the model takes.
             classes: Number of mask values, the background included.
             stride: Number of pixels that crops have to be a multiple of.
-            distance_maps: Whether each crop comes with its distance map, for a model that tells instances apart.
+            distance_maps: Whether each crop comes with its distance map, for a model for instances.
             weighted: Whether each crop comes with the weights of its pixels.
 
         Raises:
@@ -298,7 +298,7 @@ class SegmentationData(TrainingData):
         return self.pool.records[self.pool.to_look_at[0]].pair.image
 
     def describe_images(self) -> TrainingImages:
-        """Say what the pixels of the images to train on are like."""
+        """Describe the pixels of the training images."""
         return self.pool.describe_images()
 
     def val_digests(self) -> set[str]:
@@ -306,16 +306,16 @@ class SegmentationData(TrainingData):
         return {self.pool.records[index].digest for index in self.pool.val}
 
     def smallest_object(self) -> SmallestObject:
-        """Say what is too small to be an object, by the masks to train on; unknown where there are several classes."""
+        """Return the size of the smallest object in the training masks; unknown where there are several classes."""
         indices = self.pool.train if self.classes == 2 else []
         sizes = (self.targets.records[index].objects for index in indices)
         return find_smallest(np.concatenate([np.zeros(0, np.int64), *sizes]))
 
     def describe(self) -> dict[str, Any]:
-        """Summarise the data as plain values that go to JSON: counts, kinds, settings."""
+        """Summarise the data as plain values for JSON: counts, kinds, settings."""
         pool = self.pool
         return {
-            "train": Path(self.train).name,  # not where it lies: models are passed on
+            "train": Path(self.train).name,  # not its folder: models are passed on
             "train_images": len(pool.train),
             "val_images": [pool.records[index].pair.name for index in pool.val],
             **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),

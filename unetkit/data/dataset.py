@@ -26,14 +26,14 @@ Key = TypeVar("Key")
 
 
 class Item(TypedDict):
-    """What the network is trained or validated on.
+    """An image, or a crop of it, to train or validate on.
 
     Attributes:
         image: (C, h, w) float32, in the units of the file.
         mask: (h, w) int64 class of each pixel.
         center: (C,) float32: network input is `(image - center) / scale`.
         scale: (C,) float32.
-        distance_map: (h, w) float32, 0 to 1, see `make_distance_map`; of crops for a model that tells instances apart.
+        distance_map: (h, w) float32, 0 to 1, see `make_distance_map`; of crops for a model for instances.
         weight: (h, w) float32, how much each pixel counts in training, where the loss takes that.
     """
 
@@ -54,13 +54,13 @@ class NamedItem(Item):
 class CropDataset(Dataset[Item]):
     """Crops at random places of the images, varied; the key (epoch, index) decides everything.
 
-    So neither the number of workers nor an interruption changes what is trained on. Every image is visited before any
+    Therefore neither the number of workers nor an interruption changes the crops. Every image is visited before any
     is visited again. Images smaller than a crop are extended by reflection.
 
     Args:
         pool: The images.
-        targets: What they are trained on.
-        indices: Those of them to take.
+        targets: Their labels.
+        indices: Indices of the images to use.
         crop: Side of a crop in pixels.
         crops_per_epoch: Number of crops in an epoch.
         augmentation: How to vary them.
@@ -68,8 +68,8 @@ class CropDataset(Dataset[Item]):
         foreground_share: Share of the crops, 0 to 1, that are placed around a foreground position. All labels of an
             image (objects or classes) are equally likely to be the one.
         seed: Another seed gives other crops.
-        distance_maps: Whether the items have distance maps, for a model that tells instances apart.
-        weights: How much the pixels count, if the items say so.
+        distance_maps: Whether the items have distance maps, for a model for instances.
+        weights: Weights of the pixels; None for items without weights.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class CropDataset(Dataset[Item]):
     def _cut(
         self, index: int, record: ImageRecord, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Cut a square of the image that is the crop once it is resized.
+        """Cut the square of the image that becomes the crop when it is resized.
 
         Returns:
             Pixels (C, side, side), and classes, or objects for distance maps, (side, side); with weights both
@@ -166,10 +166,10 @@ class CropDataset(Dataset[Item]):
 
 
 class CropSampler(Sampler[tuple[int, int]]):
-    """Yields the keys (epoch, index) of an epoch's crops; the training loop says which epoch it is.
+    """Yields the keys (epoch, index) of an epoch's crops; the training loop sets the epoch.
 
-    Each of several processes takes every nth crop. So their batches together hold the crops that one process would take
-    in a batch n times as large, and all have equally many: where n does not divide the number, a few crops are added.
+    Each of n processes takes every nth crop. Their batches together hold the crops of one process with a batch n times
+    as large. All processes have equally many crops: where n does not divide the number, a few crops are added.
 
     Args:
         crops_per_epoch: Number of crops in an epoch, over all processes.
@@ -192,19 +192,19 @@ class CropSampler(Sampler[tuple[int, int]]):
         return ((epoch, index) for index in self._indices)
 
     def __len__(self) -> int:
-        """Number of crops in an epoch that are this process's."""
+        """Number of crops of this process in an epoch."""
         return len(self._indices)
 
 
 def divide(keys: Sequence[Key], process: int, processes: int) -> Sequence[Key]:
-    """Return the part of one of several processes; all where there are fewer than processes."""
+    """Return the keys of one of several processes; all of them where there are fewer keys than processes."""
     return keys[process::processes] if len(keys) >= processes else keys
 
 
 class CropLoader(DataLoader[Any]):
     """Starts when the first batch is asked for.
 
-    Lightning makes the iterator of a resumed run before it tells the sampler which epoch it is.
+    Lightning makes the iterator of a resumed run before it sets the sampler's epoch.
     """
 
     def __iter__(self) -> Any:
@@ -218,7 +218,7 @@ class WholeImageDataset(Dataset[NamedItem]):
     Args:
         pool: The images.
         targets: Their labels.
-        indices: Those of them to use.
+        indices: Indices of the images to use.
         classes: Number of mask values; for 2, every label above zero is 1.
     """
 

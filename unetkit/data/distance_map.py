@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from unetkit.data.objects import number_objects
 
-CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-"""A pixel and its 4 neighbours."""
+NEIGHBOURS_4 = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+"""Structuring element of a pixel and its 4 neighbours."""
 
 
 def make_distance_map(labels: NDArray[np.uint16], *, numbered: bool = True) -> NDArray[np.float32]:
@@ -28,7 +28,7 @@ def make_distance_map(labels: NDArray[np.uint16], *, numbered: bool = True) -> N
         (h, w), 0 in the background, above 0 and up to 1 in objects.
     """
     # OpenCV leaves out what lies beyond the border, in the gradient as in the distance.
-    inside = (labels > 0) & (cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, CROSS) == 0)
+    inside = (labels > 0) & (cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, NEIGHBOURS_4) == 0)
     to_border = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     distances: NDArray[np.float32] = np.where(labels > 0, to_border + 1, 0).astype(np.float32)
     objects = number_objects(labels, numbered=numbered)

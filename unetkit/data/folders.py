@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from unetkit.data.listing import count_of, some_of
-from unetkit.data.names import KNOWN, Pairs, image_names, pair_names, split_folder
+from unetkit.data.names import KNOWN_MASK_NAMES, Pairs, image_names, pair_names, split_folder
 from unetkit.foundation.errors import DataError, ImageError
 from unetkit.io.files import find_images, image_stem
 from unetkit.io.formats import is_folder
@@ -19,9 +19,9 @@ MASK_FOLDERS = (
 )
 """Names (lower case) of the folders of images and masks in a folder that has both."""
 
-CSV_WAY = "list the pairs in a CSV with the columns image and mask, and give that"
+CSV_REMEDY = "list the pairs in a CSV with the columns image and mask, and give that"
 
-LAYOUT = "Put the images in {0}/images and their masks, with the same names, in {0}/masks"
+LAYOUT_REMEDY = "Put the images in {0}/images and their masks, with the same names, in {0}/masks"
 
 
 def pair_folders(
@@ -79,7 +79,7 @@ def _folders(images: Path, masks: Path | None) -> tuple[Path, Path]:
     missing = [name for name, found in (("images", of_images), ("masks", of_masks)) if found is None]
     raise DataError(
         f"{images} has no folder {' and no folder '.join(missing)}.",
-        f"{LAYOUT.format(images)}, or give the folder of the masks (data.masks).",
+        f"{LAYOUT_REMEDY.format(images)}, or give the folder of the masks (data.masks).",
     )
 
 
@@ -106,13 +106,14 @@ def check_paired(without_mask: Sequence[Path], without_image: Sequence[Path], im
         left = f" Masks without an image: {some_of([path.name for path in without_image])}." if without_image else ""
         raise DataError(
             f"{count_of(names, 'image has', 'images have')} no mask in {mask_folder}: {some_of(names)}.{left}",
-            _channel_remedy(without_mask) or f"Add masks with the same names or {KNOWN}; or {CSV_WAY}; or {skip}.",
+            _channel_remedy(without_mask)
+            or f"Add masks with the same names or {KNOWN_MASK_NAMES}; or {CSV_REMEDY}; or {skip}.",
         )
     if without_image:
         names = [path.name for path in without_image]
         raise DataError(
             f"{count_of(names, 'mask has', 'masks have')} no image in {image_folder}: {some_of(names)}.",
-            f"Add images with the same names; or {CSV_WAY}; or {skip}.",
+            f"Add images with the same names; or {CSV_REMEDY}; or {skip}.",
         )
 
 

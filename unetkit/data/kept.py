@@ -11,7 +11,7 @@ from unetkit.foundation.errors import DataError
 TRAIN, VAL = "train", "val"
 """Uses of an image. Where there are folds, its use is the number of its fold instead."""
 
-REMEDY = (
+SPLIT_REMEDY = (
     "Put the images back as they were; or start a new run, from the best model of this one (model.weights) if its "
     "validation images are still not trained on."
 )
@@ -32,7 +32,7 @@ class Use(NamedTuple):
 
 
 def found_uses(found: Sequence[Use]) -> list[str]:
-    """Return the uses as they are."""
+    """Return the uses as they were found."""
     return [image.use for image in found]
 
 
@@ -81,8 +81,8 @@ class KeptSplit:
         digests, names = {image.digest for image in found}, {image.name for image in found}
         gone = [use for use in self.uses if use.digest not in digests and use.name not in names]
         self._check(found, uses, {"new": new, "changed": changed}, gone, named=named)
-        told = [("trained on from here on", "new", new), ("trained on as they are now", "changed", changed)]
-        lines = [f"{_list(names)} {kind} since the run was begun, and {what}." for what, kind, names in told if names]
+        groups = [("trained on from here on", "new", new), ("trained on as they are now", "changed", changed)]
+        lines = [f"{_list(names)} {kind} since the run was begun, and {what}." for what, kind, names in groups if names]
         if gone:
             lines.append(
                 f"{_list([use.name for use in gone])} gone since the run was begun, and not trained on any more."
@@ -98,20 +98,20 @@ class KeptSplit:
         *,
         named: bool,
     ) -> None:
-        """Raise a DataError if scores would not compare with those so far, or not be honest."""
+        """Raise a DataError if scores would not be comparable with those so far, or too good."""
         if any(use.use not in (TRAIN, VAL) for use in self.uses):
             differ = [(kind, names) for kind, names in {**other, "gone": [use.name for use in gone]}.items() if names]
             if differ:
                 raise DataError(
                     f"The folds are not those that the run was begun with: {_list(differ[0][1])} {differ[0][0]}.",
-                    REMEDY,
+                    SPLIT_REMEDY,
                 )
             return
         if named:
             for image, use in zip(found, uses, strict=True):
                 if image.use != use:
                     raise DataError(
-                        f"{image.name} is to be {_doing(image.use)}, but was {_doing(use)} until now.", REMEDY
+                        f"{image.name} is to be {_doing(image.use)}, but was {_doing(use)} until now.", SPLIT_REMEDY
                     )
         unknown = {name for names in other.values() for name in names}
         missing = [use.name for use in gone if use.use == VAL]
@@ -120,7 +120,7 @@ class KeptSplit:
             raise DataError(
                 f"The images to validate on are not those that the run was begun with: {_list(missing)} gone, new or "
                 "changed, so its scores would not compare with those so far.",
-                REMEDY,
+                SPLIT_REMEDY,
             )
 
 

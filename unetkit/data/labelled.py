@@ -132,14 +132,14 @@ class LabelledData(TrainingData):
         return (self.labelled.val or self.labelled.train)[0].path
 
     def describe_images(self) -> TrainingImages:
-        """Say what the pixels of the images to train on are like."""
+        """Describe the pixels of the training images."""
         return measure_images(self.labelled.train, self.channels)
 
     def describe(self) -> dict[str, Any]:
-        """Summarise the data as plain values that go to JSON: counts, kinds, settings."""
+        """Summarise the data as plain values for JSON: counts, kinds, settings."""
         train, val = self.labelled.train, self.labelled.val
         return {
-            "image_labels": Path(self.image_labels).name,  # not where it lies: models are passed on
+            "image_labels": Path(self.image_labels).name,  # not its folder: models are passed on
             "train_images": len(train),
             "val_images": [image.path.name for image in val],
             **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),

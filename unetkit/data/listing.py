@@ -24,7 +24,7 @@ def read_columns(path: Path, names: tuple[str, str], remedy: str) -> tuple[list[
         of the columns is missing.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: The file cannot be read.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -63,11 +63,11 @@ def read_pair_list(path: Path) -> list[tuple[str, Path, Path]]:
 
 
 def count_of(items: Sequence[str], one: str, many: str) -> str:
-    """Say how many items there are: "1 image has", "3 images have"."""
+    """Return the number of items in words: "1 image has", "3 images have"."""
     return f"{len(items)} {one if len(items) == 1 else many}"
 
 
 def some_of(items: Sequence[str], most: int = 3) -> str:
-    """List the first few items, and say how many more there are."""
+    """Return the first few items, and how many more there are."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more

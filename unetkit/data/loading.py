@@ -20,22 +20,22 @@ from unetkit.models.sampling import Holes, Sample, take_sample
 from unetkit.models.statistics import check_finite
 
 FOREGROUND_POINTS = 1024
-"""Number of foreground positions that are kept of each image."""
+"""Number of foreground positions that are kept for each image."""
 
 Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """An image and its mask as they are decoded.
+    """A decoded image and its mask.
 
     Attributes:
         pair: Where they are.
-        info: What the image's file says about itself.
-        pixels: (C, h, w) in the dtype of the file, what holds no data filled in.
+        info: Facts from the image's file.
+        pixels: (C, h, w) in the dtype of the file, with pixels without data filled in.
         labels: (h, w) see `read_labels`; None without a mask.
         meaning: What the values of the mask mean.
-        own_sample: What stands for the image in statistics, where its pixels alone do not tell.
+        own_sample: Sample of the image for statistics, where it cannot be taken from the pixels.
     """
 
     pair: Pair
@@ -58,7 +58,7 @@ class Decoded:
 
     @property
     def sample(self) -> Sample:
-        """What stands for the image in statistics."""
+        """Sample of the image for statistics."""
         return self.own_sample or _sample(self.pixels, self.info, self.pair)
 
     def without_sample(self) -> Decoded:
@@ -93,12 +93,12 @@ def load_pair(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def read_pixels(pair: Pair, window: Window | None = None, holes: Holes | None = None) -> NDArray[Any]:
-    """Read the pixels (C, h, w) of a window of an image, or of the whole of it; what holds no data is filled in.
+    """Read the pixels (C, h, w) of a window of an image, or of the whole of it; pixels without data are filled in.
 
     Args:
         pair: Where the image is.
         window: The window; by default the whole.
-        holes: What of the image holds no data, for a window; it is found out where the whole is read.
+        holes: Pixels of the image without data, for a window; they are found where the whole is read.
 
     Raises:
         ImageError: A file that cannot be read, or NaN or infinite pixels.
@@ -113,7 +113,7 @@ def read_pixels(pair: Pair, window: Window | None = None, holes: Holes | None = 
 
 
 def _read_whole(pair: Pair) -> tuple[NDArray[Any], ImageInfo, Sample]:
-    """Read the whole of an image, what its file says about itself, and what stands for it in statistics."""
+    """Read the whole of an image, the facts from its file, and its sample for statistics."""
     pixels, info = _read(pair, None)
     sample = _sample(pixels, info, pair)
     if sample.holes is not None:
@@ -140,7 +140,7 @@ def read_labels(
 
     Args:
         pair: Where the mask is.
-        window: What of it to read; all by default.
+        window: Part of it to read; all by default.
         meaning: What its values mean, as a reading of the whole mask decided; needed with a window.
 
     Returns:
@@ -164,7 +164,7 @@ def _window(window: Window | None, info: ImageInfo) -> Window:
 
 
 def hash_pixels(pixels: NDArray[Any]) -> str:
-    """Return a hash of an image, in hexadecimal: that of another image is the same only if all its pixels are."""
+    """Return a hash of an image in hexadecimal; images have the same hash only if all their pixels are the same."""
     digest = blake2b(f"{pixels.dtype} {pixels.shape}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()

@@ -19,7 +19,7 @@ from unetkit.io.masks.meaning import CUT, Meaning
 
 @dataclass(frozen=True)
 class MaskRecord:
-    """What is known of a mask after its first read.
+    """Facts about a mask from its first read.
 
     Attributes:
         pair: Where it is.
@@ -27,7 +27,7 @@ class MaskRecord:
         foreground: (n, 2) a fixed sample of foreground positions y, x.
         lowest_label: Lowest label in the mask.
         highest_label: Highest label in the mask.
-        numbered: Whether the mask numbers its objects; None where it cannot be told.
+        numbered: Whether the mask numbers its objects; None where that is open.
         objects: (n,) pixels of each object of the mask.
         meaning: What the values of the mask mean.
     """
@@ -62,10 +62,10 @@ class Masks:
 
     Args:
         store: Their labels.
-        records: What is known of each.
+        records: Facts about each mask.
 
     Attributes:
-        records: What is known of each, by all of them together.
+        records: The same, once all masks are compared, see `settle`.
     """
 
     def __init__(self, store: ImageStore, records: Sequence[MaskRecord]) -> None:
@@ -88,7 +88,7 @@ class Masks:
         return self.records[index].foreground
 
     def numbered(self, index: int) -> bool:
-        """Return whether a mask numbers its objects, as far as can be told."""
+        """Return whether a mask numbers its objects; True where that is open."""
         return self.records[index].numbered is not False
 
     def objects(self, index: int) -> NDArray[Any]:
@@ -97,7 +97,7 @@ class Masks:
 
 
 def settle(records: Sequence[MaskRecord]) -> list[MaskRecord]:
-    """Where masks number their objects, take one value in two parts for one object, unless it is the value of masks."""
+    """Take two parts of one value for one object where other masks number theirs, unless the value is 255 or 65535."""
     if not any(record.numbered for record in records):
         return list(records)
     return [
@@ -125,7 +125,7 @@ def check_foreground(records: Sequence[MaskRecord]) -> None:
 
 
 def check_labels(records: Sequence[MaskRecord], classes: int) -> None:
-    """Raise a DataError if masks of several classes hold a number that is no class; for 2 classes anything goes."""
+    """Raise a DataError if masks of several classes hold a number that is no class; for 2 classes all are possible."""
     if classes == 2:
         return
     highest = max(records, key=lambda record: record.highest_label)

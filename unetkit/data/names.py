@@ -17,19 +17,19 @@ MASK_WORDS = (
     *("segmented", "instances", "objects", "annotation", "annotations", "gt", "groundtruth", "ground_truth", "truth"),
     *("prediction", "pred", "probabilities"),
 )
-"""Words at the end (or the beginning) of a mask's name, apart from that of its image by _, -, . or a space."""
+"""Words at the end (or the beginning) of a mask's name, separated from the image's name by _, -, . or a space."""
 
 IMAGE_WORDS = ("image", "images", "img", "im", "raw", "input", "0000")
-"""The same for an image; 0000 is the first channel in data sets of nnU-Net."""
+"""Such words in the name of an image; 0000 is the first channel in data sets of nnU-Net."""
 
-KNOWN = "NAME_mask(s), NAME_cp_masks, NAME_label(s), NAME-labelled, NAME_seg, NAME_gt, mask_NAME, label_NAME"
-"""What is known, for messages."""
+KNOWN_MASK_NAMES = "NAME_mask(s), NAME_cp_masks, NAME_label(s), NAME-labelled, NAME_seg, NAME_gt, mask_NAME, label_NAME"
+"""Forms of names that are recognised, for messages."""
 
 MOST_NAMES = 5
-"""Most names that are tried of a file."""
+"""Most names that are tried for a file."""
 
 Pairs = list[tuple[str, Path, Path]]
-"""Name of an image, its file, and that of its mask."""
+"""Name of an image, its file, and the file of its mask."""
 
 
 def _pattern(words: Sequence[str]) -> re.Pattern[str]:
@@ -116,7 +116,7 @@ def split_folder(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _by_name(files: dict[Path, None], names: Callable[[Path], list[str]], place: int) -> dict[str, Path]:
-    """Return files by the one of their names at a place."""
+    """Return files by their name at a place in `names`."""
     by_name: dict[str, Path] = {}
     for path, name in _named(files, names, place):
         if name in by_name:
@@ -133,7 +133,7 @@ def _named(files: dict[Path, None], names: Callable[[Path], list[str]], place: i
 
 
 def _check_twice(paired: dict[Path, Path], left: dict[Path, None], names: Callable[[Path], list[str]]) -> None:
-    """Raise a DataError if a file that is left stands for the same as one that is paired."""
+    """Raise a DataError if a file that is left has the same name as one that is paired."""
     taken = {name: other for other in paired.values() for name in names(other)[-1:]}
     for path in left:
         name = names(path)[-1]
@@ -143,7 +143,7 @@ def _check_twice(paired: dict[Path, Path], left: dict[Path, None], names: Callab
 
 
 def refuse_twice(one: Path, other: Path, name: str) -> None:
-    """Raise a DataError that says that two files stand for the same."""
+    """Raise a DataError for two files with the same name."""
     raise DataError(
         f"{one.name} and {other.name} in {one.parent} both stand for '{name}'.",
         "Keep one of them, or list the pairs in a CSV with the columns image and mask: images and masks are paired by "

@@ -10,18 +10,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-MASK_VALUES = (255, 65535)
-"""Values of the foreground of masks, that no single object has as its number."""
+FOREGROUND_VALUES = (255, 65535)
+"""Usual values of the foreground in masks; no single object has one of them as its number."""
 
-PARTS_OF_OBJECT = 2
-"""A single object may be in so many parts."""
+MOST_PARTS_OF_OBJECT = 2
+"""Most parts that a single object may be in."""
 
 FEWEST_OBJECTS = 20
-"""Fewest objects whose smallest ones say something about those to come."""
+"""Fewest objects from which the smallest size of an object is measured."""
 
 
 def to_objects(labels: NDArray[Any]) -> NDArray[np.uint16]:
-    """Return labels (h, w) as numbers that OpenCV can move and keep apart; those above 65535 are counted anew."""
+    """Return labels (h, w) as uint16, which OpenCV can move; labels above 65535 are numbered anew."""
     numbers = labels
     if labels.dtype == np.int32:
         values, numbers = np.unique(np.maximum(labels, 0), return_inverse=True)
@@ -35,7 +35,7 @@ def number_objects(labels: NDArray[Any], *, numbered: bool) -> NDArray[Any]:
 
     Args:
         labels: (h, w).
-        numbered: Whether the labels number the objects; if not, each part of the foreground is one.
+        numbered: Whether the labels number the objects; if not, each part of the foreground is an object.
 
     Returns:
         uint16 for labels that number the objects, see `to_objects`, else int32.
@@ -44,10 +44,10 @@ def number_objects(labels: NDArray[Any], *, numbered: bool) -> NDArray[Any]:
 
 
 def number_apart(labels: NDArray[Any], classes: int) -> NDArray[np.int32]:
-    """Number what lies apart in a mask (h, w) from 1, with 0 for the background.
+    """Number the separate objects of a mask (h, w) from 1, with 0 for the background.
 
     Labels that differ are objects of foreground and background. Where there is one foreground value only, or where
-    values are classes, objects are what is connected: neighbours along a row or column.
+    values are classes, objects are connected regions: neighbours along a row or column.
 
     Args:
         labels: (h, w) whole numbers.
@@ -73,10 +73,10 @@ def find_parts(labels: NDArray[Any], connectivity: Literal[4, 8] = 8) -> tuple[i
 
 
 def numbers_objects(labels: NDArray[Any]) -> bool | None:
-    """Say whether a mask (h, w) numbers its objects: there are several values above zero, rather than several parts.
+    """Return whether a mask (h, w) numbers its objects: it has several values above zero, rather than several parts.
 
     Returns:
-        None where it cannot be told: the foreground is one part of one value, or there is none.
+        None where that is open: the foreground is one part of one value, or there is none.
     """
     foreground = labels[labels > 0]
     if foreground.size and foreground.min() < foreground.max():
@@ -85,15 +85,15 @@ def numbers_objects(labels: NDArray[Any]) -> bool | None:
 
 
 def may_be_one_object(value: int, parts: int) -> bool:
-    """Say whether a foreground of one value, in several parts, may be one object, where other masks number theirs."""
-    return value not in MASK_VALUES and parts <= PARTS_OF_OBJECT
+    """Return whether a foreground of one value in several parts may be one object, where other masks number theirs."""
+    return value not in FOREGROUND_VALUES and parts <= MOST_PARTS_OF_OBJECT
 
 
 def describe_plain(numbered: Mapping[str, bool | None]) -> str:
-    """Say which masks do not number their objects, and what is done about it; empty where all do.
+    """Return a sentence on masks that do not number their objects, and how they are read; "" where all do.
 
     Args:
-        numbered: Whether each mask numbers its objects, by name; None where that cannot be told.
+        numbered: Whether each mask numbers its objects, by name; None where that is open.
     """
     plain = [name for name, own in numbered.items() if own is False]
     if not plain:
@@ -102,12 +102,12 @@ def describe_plain(numbered: Mapping[str, bool | None]) -> str:
     which = f"{len(plain)} of {len(numbered)} masks, such as that of {plain[0]}, do" if some else "The masks do"
     return (
         f"{which} not number their objects: each connected part of the foreground is taken for one"
-        f"{' in them' if some else ''}. Objects that touch are told apart if each has its own number in the masks."
+        f"{' in them' if some else ''}. Objects that touch are separated if each has its own number in the masks."
     )
 
 
 def measure_objects(labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the pixels of each object of a mask (h, w): of each number, or of each part if they are not numbered."""
+    """Return the pixels of each object of a mask (h, w): of each number, or of each part without numbers."""
     objects = number_objects(labels, numbered=numbers_objects(labels) is True)
     sizes: NDArray[np.int64] = np.bincount(objects.ravel())[1:]
     return sizes[sizes > 0]
@@ -115,10 +115,10 @@ def measure_objects(labels: NDArray[Any]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class SmallestObject:
-    """What is too small to be an object, by the objects of masks.
+    """The size of the smallest object, measured on masks.
 
     Attributes:
-        pixels: Whatever has fewer is none; 0 if that cannot be told.
+        pixels: Fewest pixels of an object; 0 if that is not known.
         objects: Number of objects that were measured.
         smaller: How many of them have fewer pixels.
     """
@@ -129,11 +129,11 @@ class SmallestObject:
 
 
 def find_smallest(sizes: NDArray[np.int64]) -> SmallestObject:
-    """Choose the size below which what a model finds is taken for a speck.
+    """Choose the size below which a found object is taken for a speck.
 
-    It is half of what 95 in 100 of the objects reach: an object of which a model finds enough for an IoU of 0.5 has at
-    least half of its pixels, so that none of these is lost. But it is never so large that more than 1 in 100 of the
-    objects are smaller, as where cells lie beside much smaller ones.
+    It is half of the size that 95 % of the objects have at least. An object found with an IoU of 0.5 or more has at
+    least half of its pixels, so none of these is lost. At most 1 % of the objects are smaller than the size; this
+    matters where cells lie beside much smaller ones.
 
     Args:
         sizes: (N,) pixels of each object.

@@ -17,7 +17,7 @@ from unetkit.io.formats import is_folder
 from unetkit.io.masks.meaning import read_mask_info
 
 Unpaired = Literal["stop", "skip"]
-"""What to do with images without a mask and masks without an image: an error, or leave them out."""
+"""How to handle images without a mask and masks without an image: an error, or leave them out."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _check_stack(images: Path, pages: str | None) -> None:
 
 
 def _match_planes(name: str, image: Path, mask: Path) -> tuple[list[Pair], str]:
-    """Pair the planes of an image with those of its mask; the second value says how their sizes differ, if they do."""
+    """Pair the planes of an image with those of its mask; the second value describes sizes that differ, else ""."""
     of_image, of_mask = _read_info(image), read_mask_info(mask)
     axes = None
     if of_mask.planes == 1:
@@ -180,7 +180,7 @@ def _match_planes(name: str, image: Path, mask: Path) -> tuple[list[Pair], str]:
 def _training_axes(info: ImageInfo, size: tuple[int, int]) -> str | None:
     """Return the axes of an image whose mask is one plane of `size`, if they are not those that it was read with.
 
-    What the file does not say, the mask does: further axes without a name are channels, first or last.
+    The mask decides where the file does not: further axes without a name are channels, first or last.
     """
     unnamed = [axis for axis in info.plane_axes if axis in UNNAMED_AXES]
     letters = [letter for letter in "CS" if letter not in info.axes]

@@ -56,7 +56,7 @@ class Places:
 
 
 def name_of(data: str) -> str:
-    """Return what data are called: their folder, or their file without its suffix."""
+    """Return a name for data: that of the folder, or of the file without its suffix."""
     path = Path(data).resolve()
     return path.name if path.is_dir() else path.stem
 

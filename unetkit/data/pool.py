@@ -1,4 +1,4 @@
-"""The images of a run: which there are, which are validated on, and what their pixels are like."""
+"""The images of a run, those to validate on among them, and the statistics of their pixels."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Found:
     """The images that were found.
 
     Attributes:
-        train: Those to train on.
-        val: Those to validate on.
-        named: Whether those to validate on are named, rather than chosen from the others.
+        train: Images to train on.
+        val: Images to validate on.
+        named: Whether the images to validate on are named, rather than chosen.
     """
 
     train: Sequence[Pair]
@@ -42,11 +42,11 @@ class Found:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """What is known of an image after its first read.
+    """Facts about an image from its first read.
 
     Attributes:
         pair: Where it is.
-        info: What the image's file says.
+        info: Facts from the image's file.
         channels: Channels of the image, alpha not counted.
         height: Pixels along Y.
         width: Pixels along X.
@@ -75,7 +75,7 @@ class ImageRecord:
 
 
 def measure_image(decoded: Decoded, normalization: Normalization) -> ImageRecord:
-    """Measure an image as it is normalised."""
+    """Measure an image for its normalisation."""
     sample = decoded.sample
     channels, height, width = decoded.pixels.shape
     return ImageRecord(
@@ -98,9 +98,9 @@ class ImagePool:
 
     Attributes:
         store: Their pixels.
-        records: What is known of each.
-        train: Indices of those to train on.
-        val: Indices of those to validate on.
+        records: Facts about each.
+        train: Indices of the images to train on.
+        val: Indices of the images to validate on.
         channels: Channels that all images are given: grey ones are repeated.
         normalization: How raw pixels become network input; center and scale are those of the images to train on where
             the data set is normalised as one.
@@ -121,7 +121,7 @@ class ImagePool:
         val: Sequence[bool],
         normalization: Normalization,
     ) -> ImagePool:
-        """Return images of which those to validate on are known.
+        """Return the images divided into those to train on and those to validate on.
 
         Raises:
             DataError: Images of several numbers of channels other than 1.
@@ -132,7 +132,7 @@ class ImagePool:
         return cls(store, records, train, held_out, 0, normalization).with_channels(channels)
 
     def with_channels(self, channels: int) -> ImagePool:
-        """Return the same images for a network that takes so many channels."""
+        """Return the same images for a network with this number of channels."""
         normalization = self.normalization
         if normalization.scope == "dataset" and (normalization.center is None or len(normalization.center) != channels):
             normalization = measure_dataset(self.to_train_on, normalization, channels)
@@ -156,7 +156,7 @@ class ImagePool:
 
     @property
     def pixel_size_um(self) -> tuple[float, float] | None:
-        """Size of a pixel (y, x) that all files give, within 1 percent; None if one differs or does not say."""
+        """Size of a pixel (y, x) that all files give, within 1 percent; None if one differs or gives none."""
         sizes = [record.info.pixel_size_um for record in self.records]
         first = sizes[0]
         if first is None or any(size is None or not np.allclose(size, first, rtol=0.01) for size in sizes):
@@ -187,12 +187,12 @@ class ImagePool:
             )
 
     def describe_images(self) -> TrainingImages:
-        """Say what the pixels of the images to train on are like."""
+        """Describe the pixels of the training images."""
         train = self.to_train_on
         return replace(measure_images(train, self.channels), digests=tuple(record.digest for record in train))
 
     def describe(self) -> dict[str, Any]:
-        """Summarise the images as plain values that go to JSON."""
+        """Summarise the images as plain values for JSON."""
         sizes = self.sizes(range(len(self.records)))
         return {
             "channels": self.channels,

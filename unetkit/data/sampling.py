@@ -7,13 +7,13 @@ from math import ceil
 from typing import Literal
 
 Sampling = Literal["images", "balanced", "pixels"]
-"""What is equally likely to be shown: each image, each pixel, or what lies between."""
+"""What is equally likely to be shown: each image, each pixel, or a balance of the two."""
 
-POWERS: dict[Sampling, float] = {"images": 0.0, "balanced": 0.5, "pixels": 1.0}
-"""Power of an image's size to which its visits are proportional."""
+SIZE_POWERS: dict[Sampling, float] = {"images": 0.0, "balanced": 0.5, "pixels": 1.0}
+"""Visits to an image are proportional to its size to this power."""
 
 BATCHES_PER_EPOCH = (64, 1000)
-"""Least and most batches in an epoch whose number of crops is left to unetkit."""
+"""Fewest and most batches in an epoch whose number of crops is not given."""
 
 
 def plan_visits(indices: Sequence[int], sizes: Sequence[tuple[int, int]], crop: int, sampling: Sampling) -> list[int]:
@@ -25,7 +25,7 @@ def plan_visits(indices: Sequence[int], sizes: Sequence[tuple[int, int]], crop: 
         crop: Side of a crop, in pixels; an image that is no larger is visited once.
         sampling: How the visits grow with the size: not at all, with its square root, or in proportion.
     """
-    visits = [max(1, round((height * width / crop**2) ** POWERS[sampling])) for height, width in sizes]
+    visits = [max(1, round((height * width / crop**2) ** SIZE_POWERS[sampling])) for height, width in sizes]
     return [index for index, count in zip(indices, visits, strict=True) for _ in range(count)]
 
 

@@ -136,7 +136,7 @@ def check_one_fold(fold: int | str | None) -> None:
 
 
 def check_apart(train: Sequence[Pair], val: Sequence[Pair]) -> None:
-    """Raise a DataError if an image is in both."""
+    """Raise a DataError if an image is both to train on and to validate on."""
     trained = {(pair.image.resolve(), pair.image_plane) for pair in train}
     shared = [pair.name for pair in val if (pair.image.resolve(), pair.image_plane) in trained]
     if shared:
@@ -144,5 +144,5 @@ def check_apart(train: Sequence[Pair], val: Sequence[Pair]) -> None:
         raise DataError(
             f"{len(shared)} of the images to validate on {'is' if len(shared) == 1 else 'are'} also trained on: "
             f"{', '.join(shared[:3])}{more}.",
-            "Take them out of one of the two (data.pages and data.val_pages select pages of a stack).",
+            "Remove them from one of the two (data.pages and data.val_pages select pages of a stack).",
         )

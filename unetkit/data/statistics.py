@@ -1,4 +1,4 @@
-"""What the pixels of images are like, alone and together: normalisation values, ranges, channels."""
+"""Statistics of the pixels of images, alone and together: normalisation values, ranges, channels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unetkit.models.spec import Normalization, TrainingImages
 from unetkit.models.statistics import Statistics, measure_range, measure_statistics
 
 SAMPLED_PIXELS = 4096
-"""Pixels of each image that the statistics of the data set are measured on."""
+"""Number of pixels of each image on which the statistics of the data set are measured."""
 
 
 class Measured(Protocol):
@@ -39,7 +39,7 @@ def draw_sample(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def measure_dataset(images: Sequence[Measured], normalization: Normalization, channels: int) -> Normalization:
-    """Fill in the center and scale of a data set from the fixed samples of its images, each image weighing the same."""
+    """Fill in the center and scale of a data set from the fixed samples of its images, each with the same weight."""
     pixels = np.concatenate([to_channels(image.sample, channels) for image in images], axis=1)
     statistics = measure_statistics(pixels, normalization)
     return replace(
@@ -50,7 +50,7 @@ def measure_dataset(images: Sequence[Measured], normalization: Normalization, ch
 
 
 def measure_images(images: Sequence[Measured], channels: int) -> TrainingImages:
-    """Say what the pixels of images are like, from their fixed samples, each image weighing the same."""
+    """Describe the pixels of images by their fixed samples, each image with the same weight."""
     pixels = np.concatenate([to_channels(image.sample, channels) for image in images], axis=1)
     values = measure_range(pixels, Normalization(channelwise=True))
     varied = [image.sample.min(1) < image.sample.max(1) for image in images]
@@ -66,7 +66,7 @@ def measure_images(images: Sequence[Measured], channels: int) -> TrainingImages:
 def normalizing_values(
     own: Statistics, normalization: Normalization
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the center and scale (channels,) of an image: those of the data set where there are some, else its own."""
+    """Return the center and scale (channels,) of an image: those of the data set where it has some, else its own."""
     if normalization.center is None or normalization.scale is None:
         return own.center, own.scale
     return np.array(normalization.center, np.float32), np.array(normalization.scale, np.float32)

@@ -18,7 +18,7 @@ Seen = TypeVar("Seen")
 
 
 class ImageStore:
-    """Decoded images and masks; those that there is no room for are read from disk for each use.
+    """Decoded images and masks; those for which there is no room are read from disk for each use.
 
     Planning and training can share one, so that a file is decoded once for both.
 
@@ -31,7 +31,7 @@ class ImageStore:
         self._free = cache_bytes
 
     def resize(self, cache_bytes: int) -> None:
-        """Give it other room; what does not fit into that is let go, the last first."""
+        """Change the room; images that do not fit are dropped, the last first."""
         self._free = cache_bytes - sum(decoded.nbytes for decoded in self._kept.values())
         while self._free < 0:
             self._free += self._kept.popitem()[1].nbytes
@@ -80,7 +80,7 @@ class ImageStore:
         Args:
             pair: Where the image is.
             window: The window, None for the whole.
-            holes: What of the image holds no data, as its first reading told.
+            holes: Pixels of the image without data, as found when it was first read.
         """
         kept = self._kept.get(pair)
         if kept is None:
@@ -93,7 +93,7 @@ class ImageStore:
         Args:
             pair: Where the mask is.
             window: The window, None for the whole.
-            meaning: What its values mean, as its first reading told.
+            meaning: What its values mean, as decided when it was first read.
         """
         kept = self._kept.get(pair)
         if kept is None:

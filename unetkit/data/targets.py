@@ -1,4 +1,4 @@
-"""What images are trained on: labels of their pixels, or nothing beside the images themselves."""
+"""Targets of training: labels of pixels, or none where images are trained on without masks."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ class NoTargets:
         return np.zeros((0, 2), np.int32)
 
     def numbered(self, index: int) -> bool:  # noqa: ARG002
-        """Return that there is nothing to number."""
+        """Return whether objects are numbered: there are none."""
         return True

@@ -19,29 +19,29 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import albumentations as A  # noqa: N812
 
-_RANGES = {"scale": 0.1, "gamma": 0.1, "noise": 0.0, "blur": 0.0}
-"""Parameters that are a pair (low, high), with the least that `low` can be."""
+_LEAST_OF_PAIRS = {"scale": 0.1, "gamma": 0.1, "noise": 0.0, "blur": 0.0}
+"""Least possible `low` of the parameters that are a pair (low, high)."""
 
-_LIMITS = {
+_BOUNDS = {
     "rotate_degrees": (0.0, 180.0),
     "shear_degrees": (0.0, 60.0),
     "elastic_displacement": (0.0, 100.0),
     "elastic_spacing": (4.0, 1000.0),
     "hue": (0.0, 180.0),
 }
-"""Bounds of the parameters that are one number; all others are shares or probabilities, 0 to 1."""
+"""Bounds of parameters that are one number. All others are shares or probabilities, 0 to 1."""
 
 
 def _problem(name: str, value: Any) -> str:
-    """Say what the value should have been, or nothing if it is fine."""
-    if name in _RANGES:
-        least, most = _RANGES[name], 1.0 if name == "noise" else 10.0
+    """Return what the value should be; "" if it is possible."""
+    if name in _LEAST_OF_PAIRS:
+        least, most = _LEAST_OF_PAIRS[name], 1.0 if name == "noise" else 10.0
         numbers = isinstance(value, tuple) and len(value) == 2 and all(_is_number(part) for part in value)
         fine = numbers and least <= value[0] <= value[1] <= most
         return "" if fine else f"two numbers, the lower first, between {least:g} and {most:g}"
     if value is None and name == "flip_vertical":
         return ""
-    least, most = _LIMITS.get(name, (0.0, 1.0))
+    least, most = _BOUNDS.get(name, (0.0, 1.0))
     return "" if _is_number(value) and least <= value <= most else f"a number from {least:g} to {most:g}"
 
 
@@ -124,7 +124,7 @@ class Augmentation:
                 )
 
 
-NONE = Augmentation(
+NO_AUGMENTATION = Augmentation(
     flip=0,
     rotate90=0,
     scale=(1, 1),
@@ -139,9 +139,9 @@ NONE = Augmentation(
 )
 
 PRESETS: dict[str, Augmentation] = {
-    "none": NONE,
+    "none": NO_AUGMENTATION,
     "light": replace(
-        NONE,
+        NO_AUGMENTATION,
         flip=0.5,
         rotate90=1.0,
         scale=(0.9, 1.1),
@@ -204,7 +204,7 @@ class Transform:
     light, so nothing is clipped away that the network would see in a real image.
 
     Args:
-        augmentation: What to vary; `scale` is left to whoever crops.
+        augmentation: What to vary; `scale` is applied where crops are cut.
         channels: Number of channels of the images, any.
     """
 
@@ -222,7 +222,7 @@ class Transform:
             pixels: (C, h, w) with the image's range at 0 to 1.
             mask: (h, w) uint8, uint16 or int16, or (h, w, k) float32; sampled by nearest neighbour. Borders of both are
                 reflected.
-            rng: Decides what happens.
+            rng: Source of all random numbers.
 
         Returns:
             New pixels and mask of the same types; h and w change places after a quarter turn.
@@ -320,5 +320,5 @@ def _light(augmentation: Augmentation, channels: int) -> list[Any]:
             p=augmentation.color_probability,
         )
         steps.insert(2, color)
-        steps.append(A.ToGray(p=augmentation.gray_probability))  # after the noise, which all channels then share
+        steps.append(A.ToGray(p=augmentation.gray_probability))  # after the noise, so that all channels share it
     return steps

@@ -21,8 +21,8 @@ from unetkit.data.transforms import PRESETS, Augmentation
 from unetkit.inference.tiling.grid import check_multiple
 from unetkit.models.spec import Normalization, TrainingImages
 
-SAMPLING: Sampling = "balanced"
-"""How often each image is shown, by its size."""
+IMAGE_SAMPLING: Sampling = "balanced"
+"""Sampling of the images, see `Sampling`."""
 
 
 class ImageData(TrainingData):
@@ -142,7 +142,7 @@ class ImageData(TrainingData):
         return self.pool.records[self.pool.to_look_at[0]].pair.image
 
     def describe_images(self) -> TrainingImages:
-        """Say what the pixels of the images to train on are like."""
+        """Describe the pixels of the training images."""
         return self.pool.describe_images()
 
     def val_digests(self) -> set[str]:
@@ -150,7 +150,7 @@ class ImageData(TrainingData):
         return {self.pool.records[index].digest for index in self.pool.val}
 
     def describe(self) -> dict[str, Any]:
-        """Summarise the data as plain values that go to JSON: counts, kinds, settings."""
+        """Summarise the data as plain values for JSON: counts, kinds, settings."""
         pool = self.pool
         return {
             "train": Path(self.images).name,  # not where it lies: models are passed on
@@ -160,7 +160,7 @@ class ImageData(TrainingData):
             "crop": self.crop,
             "batch_size": self.batch_size,
             "crops_per_epoch": self._crops_per_epoch(),
-            "sampling": SAMPLING,
+            "sampling": IMAGE_SAMPLING,
             "foreground_share": 0,
             "augment": self.augment,
             "seed": self.seed,
@@ -176,7 +176,7 @@ class ImageData(TrainingData):
         return CropDataset(
             pool,
             NoTargets(pool),
-            plan_visits(indices, pool.sizes(indices), self.crop, SAMPLING),
+            plan_visits(indices, pool.sizes(indices), self.crop, IMAGE_SAMPLING),
             crop=self.crop,
             crops_per_epoch=count,
             augmentation=augmentation,

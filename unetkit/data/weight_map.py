@@ -18,8 +18,8 @@ from unetkit.data.objects import number_apart
 from unetkit.foundation.errors import ConfigError
 from unetkit.foundation.threads import map_in_threads
 
-REACH = 4
-"""Distance from an object, in `sigma`, up to which it counts: beyond, less than 1/2980 of `w0` is lost."""
+REACH_SIGMAS = 4
+"""Distance from an object up to which it counts, in `sigma`. Beyond it less than 1/2980 of `w0` is lost."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class WeightMaps:
         if index in self._kept:
             border = self._kept[index][window].astype(np.float32)
         else:
-            reach, sizes = ceil(REACH * self._border.sigma), self._masks.records[index].size
+            reach, sizes = ceil(REACH_SIGMAS * self._border.sigma), self._masks.records[index].size
             seen = tuple(_grow(part, reach, size) for part, size in zip(window, sizes, strict=True))
             labels = self._masks.read(index, (seen[0], seen[1]))
             inner = tuple(slice(w.start - s.start, w.stop - s.start) for w, s in zip(window, seen, strict=True))
@@ -125,7 +125,7 @@ def weigh_borders(objects: NDArray[np.int32], border: BorderWeight) -> NDArray[n
         if box is None:  # a number that no object has
             continue
         rows, columns = (
-            _grow(part, ceil(REACH * border.sigma), size) for part, size in zip(box, objects.shape, strict=True)
+            _grow(part, ceil(REACH_SIGMAS * border.sigma), size) for part, size in zip(box, objects.shape, strict=True)
         )
         others = (objects[rows, columns] != number).astype(np.uint8)
         distance = cv2.distanceTransform(others, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

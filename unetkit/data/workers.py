@@ -27,7 +27,7 @@ def default_workers() -> int:
 def start_worker(worker: int) -> None:  # noqa: ARG001  # the loader passes it
     """Leave the cores to the other workers, which share them already, and the signals to the process that trains.
 
-    A batch system sends SIGTERM to all processes: one that died of it would be taken for a fault.
+    A batch system sends SIGTERM to all processes. A worker that ended on it would be reported as a fault.
     """
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

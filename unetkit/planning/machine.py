@@ -1,4 +1,4 @@
-"""What there is to train on: processor cores or a GPU, its memory, and its arithmetic."""
+"""The machine to train on: processor cores or a GPU, its memory, and its arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan holds: the facts, the choices with their reasons, and what may spoil the training."""
+"""A plan: the facts, the choices with their reasons, and the warnings."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unetkit.data.folders import pair_folders
-from unetkit.data.names import KNOWN, any_names
+from unetkit.data.names import KNOWN_MASK_NAMES, any_names
 from unetkit.foundation.errors import DataError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import ImageSource
@@ -32,7 +32,7 @@ from unetkit.scoring.table import pixel_scores
 from unetkit.scoring.unnumbered import check_numbered
 
 BAND_PIXELS = 2**22
-"""Pixels that are compared at once: some 50 MB."""
+"""Number of pixels that are compared at a time: about 50 MB."""
 
 
 def evaluate(
@@ -48,9 +48,9 @@ def evaluate(
 ) -> Evaluation:
     """Score predicted masks against the true ones: two files, two folders whose files are paired by name, two arrays.
 
-    What the values of a mask mean is decided as in training, see `unetkit.io.masks.meaning`; the `taken` of the result
-    says it where there was a doubt. Give arrays as files hold them: (H, W), or (planes, H, W), of numbers or True and
-    False.
+    The meaning of the values of a mask is decided as in training, see `unetkit.io.masks.meaning`. The `taken` of the
+    result says how, where there was a doubt. Give arrays as files hold them: (H, W), or (planes, H, W), of numbers or
+    True and False.
 
     Args:
         prediction: Predicted mask or probability, as a file or an array; or a folder of files.
@@ -88,12 +88,12 @@ def evaluate(
         meanings = [(one.given[side].name, one.meanings[side]) for one in scored]
         taken += say_taken([each for each in meanings if not cut_by_user or each[1].kind not in CUT], role)
         if threshold is not None and cut_by_user:
-            taken += _say_low(threshold, meanings)
+            taken += _describe_low(threshold, meanings)
     return Evaluation(tuple(row for one in scored for row in one.rows), settings, tuple(taken))
 
 
-def _say_low(threshold: float, meanings: Sequence[tuple[str, Meaning]]) -> list[str]:
-    """Say that a threshold between 0 and 1 is compared with values that go far beyond 1."""
+def _describe_low(threshold: float, meanings: Sequence[tuple[str, Meaning]]) -> list[str]:
+    """Return sentences on a threshold between 0 and 1 that is compared with values far above 1."""
     rules = [(name, meaning.rule) for name, meaning in meanings if meaning.kind in CUT]
     low = [name for name, rule in rules if isinstance(rule, Above) and 0 < threshold < 1 <= rule.threshold]
     if not low:
@@ -142,13 +142,13 @@ def _check_all(lonely: Sequence[Path], problem: str) -> None:
         more = ", ..." if len(names) > 3 else ""
         raise DataError(
             f"{problem}: {', '.join(names[:3])}{more} ({len(names)} in all).",
-            f"Give folders that hold masks of the same images under the same names, or {KNOWN}.",
+            f"Give folders that hold masks of the same images under the same names, or {KNOWN_MASK_NAMES}.",
         )
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """One pair of masks: where they are from, what they were taken for, and their rows."""
+    """One pair of masks: the given files, the meaning of their values, and their rows."""
 
     given: tuple[GivenMask, GivenMask]
     meanings: tuple[Meaning, Meaning]

@@ -20,7 +20,7 @@ from unetkit.io.files import image_stem
 from unetkit.io.masks.meaning import CUT, Meaning, decide_file, open_mask
 from unetkit.io.masks.rules import Above, AsIs
 
-REMEDY = "Give whole numbers, one for each object and 0 for background (`segment --output labels` writes them)."
+LABELS_REMEDY = "Give whole numbers, one for each object and 0 for background (`segment --output labels` writes them)."
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class GivenMask:
 
     @property
     def name(self) -> str:
-        """What to call it: the name of its file."""
+        """Name for messages: that of its file."""
         return self.place.name if isinstance(self.place, Path) else f"the {self.role}"
 
     @property
@@ -56,10 +56,10 @@ class GivenMask:
 
 
 def as_array(given: ArrayLike, role: str) -> NDArray[Any]:
-    """Return what was given as an array of numbers.
+    """Return an array of numbers.
 
     Raises:
-        DataError: It is none.
+        DataError: The argument is no such array.
     """
     remedy = "Give a path, or an array of numbers (height, width), or (planes, height, width) for several planes."
     try:
@@ -76,7 +76,7 @@ class OpenMask:
     """A mask that is read.
 
     Attributes:
-        given: Where it is from.
+        given: The mask before it was opened.
         source: Its pixels.
         meaning: What its values mean.
     """
@@ -87,7 +87,7 @@ class OpenMask:
 
     @property
     def info(self) -> ImageInfo:
-        """What its file says."""
+        """Facts from its file."""
         return self.source.info
 
     def labels(self, plane: int, rows: slice) -> NDArray[Any]:
@@ -102,7 +102,7 @@ class OpenMask:
 
 
 def choose_planes(info: ImageInfo, pages: str | None) -> Sequence[int]:
-    """Return the planes of a mask to look at."""
+    """Return the planes of a mask to compare."""
     return range(info.planes) if pages is None else parse_pages(pages, info.planes, Path(info.name))
 
 
@@ -126,5 +126,6 @@ def check_numbers(mask: OpenMask) -> None:
     """Raise a DataError if the values of a mask are cut at a threshold, so that they number no objects."""
     if mask.meaning.kind in CUT:
         raise DataError(
-            f"{mask.info.name} holds {mask.info.dtype} values, not instance labels. {mask.meaning.taken}.", REMEDY
+            f"{mask.info.name} holds {mask.info.dtype} values, not instance labels. {mask.meaning.taken}.",
+            LABELS_REMEDY,
         )

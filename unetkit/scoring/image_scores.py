@@ -1,4 +1,4 @@
-"""How well whole images are judged: areas under ROC curves, a threshold, and what follows from it."""
+"""How well whole images are classified: areas under ROC curves, a threshold, and the scores at it."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from unetkit.foundation.atomic import partial_file
 from unetkit.models.image_head import decide
 from unetkit.scoring.table import IMAGE_SCORES, scores_of
 
-EVEN = 0.5
-"""The threshold where none is better than another."""
+EVEN_THRESHOLD = 0.5
+"""Threshold where no other one is better."""
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How well one outcome is told from all others.
+    """How well one outcome is distinguished from all others.
 
     Attributes:
         name: The outcome.
         images: Number of images that show it.
         auroc: Area under the ROC curve, 0 to 1; None unless some images show it and some do not.
-        sensitivity: Share of the images that show it that are judged so; None if there are none.
-        specificity: Share of the images that do not show it that are judged so; None if there are none.
+        sensitivity: Share that is classified so of the images that show it; None if there are none.
+        specificity: Share that is not classified so of the images that do not show it; None if there are none.
     """
 
     name: str
@@ -48,14 +48,14 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class ImageScores:
-    """How well images are judged.
+    """How well images are classified.
 
     Attributes:
-        threshold: Probability of the last outcome from which an image shows it, where there are two; None where the
-            most probable of more counts.
-        accuracy: Share of the images that are judged right.
-        classes: The outcomes: of one image class that it is not there and that it is, of several the classes.
-        confusion: Number of images by what they show (rows) and what they are judged to show (columns).
+        threshold: Probability of the last of two outcomes from which an image shows it; None for more outcomes, where
+            the most probable one counts.
+        accuracy: Share of the images that are classified correctly.
+        classes: The outcomes: absent and present for a single image class, else the classes.
+        confusion: Number of images by what they show (rows) and what they are classified as (columns).
     """
 
     threshold: float | None
@@ -70,16 +70,16 @@ class ImageScores:
 
     @property
     def sensitivity(self) -> float | None:
-        """That of the last of two outcomes, or the mean over more; None unless all of them occur."""
+        """Sensitivity of the last of two outcomes, or the mean over more; None unless all of them occur."""
         return self.classes[1].sensitivity if self.threshold else _mean([one.sensitivity for one in self.classes])
 
     @property
     def specificity(self) -> float | None:
-        """That of the last of two outcomes, or the mean over more; None unless all of them occur."""
+        """Specificity of the last of two outcomes, or the mean over more; None unless all of them occur."""
         return self.classes[1].specificity if self.threshold else _mean([one.specificity for one in self.classes])
 
     def flat(self) -> dict[str, float]:
-        """Return the scores that there are by name: those of all outcomes together."""
+        """Return the scores of all outcomes together by name, without those that are None."""
         return scores_of(IMAGE_SCORES, self)
 
     def write_json(self, path: Path) -> None:
@@ -100,7 +100,7 @@ class ImageScores:
 
     def table(self) -> Table:
         """Return a table for the terminal: images by truth and prediction, and the scores of each outcome."""
-        title = "Images by what they show (rows) and what they are judged to show (columns)"
+        title = "Images by what they show (rows) and what they are classified as (columns)"
         table = Table(box=SIMPLE_HEAD, title=title, title_justify="left")
         table.add_column("")
         for one in self.classes:
@@ -120,7 +120,7 @@ def score_images(
 
     Args:
         probabilities: (N, k) of the image classes.
-        labels: (N,) int64: of one class 1 if it is there, else 0; of several the number of the one that is there.
+        labels: (N,) int64: for one class 1 if it is there, else 0; for several the number of the one that is there.
         classes: Names of the k image classes.
         threshold: Probability from which an image shows the one class, or the last of two; by default the one that
             `choose_threshold` finds on these images.
@@ -128,21 +128,21 @@ def score_images(
     names = outcome_names(classes)
     binary = len(names) == 2
     if threshold is None:
-        threshold = choose_threshold(probabilities[:, -1], labels) if binary else EVEN
-    judged = decide(probabilities, threshold)
-    last = probabilities[:, -1:].double()  # of two the other's would be rounded otherwise
+        threshold = choose_threshold(probabilities[:, -1], labels) if binary else EVEN_THRESHOLD
+    decided = decide(probabilities, threshold)
+    last = probabilities[:, -1:].double()  # the other of two outcomes would be rounded otherwise
     each = torch.cat([1 - last, last], dim=1) if binary else probabilities
-    stats = multiclass_stat_scores(judged, labels, len(names), average=None).tolist()
+    stats = multiclass_stat_scores(decided, labels, len(names), average=None).tolist()
     scored = []
     for number, (name, (hits, false_alarms, rejections, misses, images)) in enumerate(zip(names, stats, strict=True)):
         shows = labels == number
         auroc = float(binary_auroc(each[:, number], shows.long())) if 0 < images < len(labels) else None
         shares = _share(hits, hits + misses), _share(rejections, rejections + false_alarms)
         scored.append(ClassScores(name, images, auroc, *shares))
-    confusion = multiclass_confusion_matrix(judged, labels, len(names)).tolist()
+    confusion = multiclass_confusion_matrix(decided, labels, len(names)).tolist()
     return ImageScores(
         threshold=threshold if binary else None,
-        accuracy=float((judged == labels).double().mean()),
+        accuracy=float((decided == labels).double().mean()),
         classes=tuple(scored),
         confusion=tuple(tuple(row) for row in confusion),
     )
@@ -151,8 +151,8 @@ def score_images(
 def choose_threshold(probabilities: Tensor, labels: Tensor) -> float:
     """Choose the threshold with the largest sum of sensitivity and specificity (Youden 1950).
 
-    It lies midway between the probabilities of two images, so that rounding changes no decision. Of several that are as
-    good the one nearest to 0.5 is taken, and 0.5 where none is better than chance.
+    It lies midway between the probabilities of two images, so that rounding changes no decision. Of several equally
+    good ones the nearest to 0.5 is taken, and 0.5 where none is better than chance.
 
     Args:
         probabilities: (N,) that the class is there.
@@ -166,18 +166,18 @@ def choose_threshold(probabilities: Tensor, labels: Tensor) -> float:
         0.375
     """
     if len(torch.unique(labels)) < 2:
-        return EVEN
+        return EVEN_THRESHOLD
     false_alarms, hits, limits = (values.double() for values in binary_roc(probabilities, labels))
     index = hits - false_alarms
     if index.max() <= 0:
-        return EVEN
+        return EVEN_THRESHOLD
     below = torch.cat([limits[1:], limits.new_zeros(1)])
     best = ((limits + below) / 2)[index >= index.max() - 1e-9]
-    return float(best[(best - EVEN).abs().argmin()])
+    return float(best[(best - EVEN_THRESHOLD).abs().argmin()])
 
 
 def outcome_names(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return what images may show.
+    """Return the names of what images may show.
 
     >>> outcome_names(["pneumonia"]), outcome_names(["normal", "pneumonia"])
     (('no pneumonia', 'pneumonia'), ('normal', 'pneumonia'))

@@ -1,4 +1,4 @@
-"""The part of an evaluation that is about objects: their means over images, their pooled scores, and a table."""
+"""The scores of objects in an evaluation: means over images, pooled scores, and a table."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from unetkit.scoring.instances import InstanceCounts
 from unetkit.scoring.table import OBJECT_SCORES, InstanceScores, instance_scores, mean_instance_scores
 from unetkit.scoring.terminal import cell, empty_table, worst
 
-SHOWN = tuple(score for score in OBJECT_SCORES if score.shown)
-"""The scores that the table shows."""
+SHOWN_SCORES = tuple(score for score in OBJECT_SCORES if score.shown)
+"""Scores in the table."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class InstanceEvaluation:
 
     def table(self) -> Table:
         """Return a table for the terminal: the images (the worst of them if there are many), mean and pooled scores."""
-        headings = [score.heading for score in SHOWN]
+        headings = [score.heading for score in SHOWN_SCORES]
         table = empty_table([*headings, "Objects / true"], headings[0], len(self.rows))
         rows = [(name, counts, instance_scores(counts)) for name, counts in self.rows.items()]
-        for name, counts, scores in worst(rows, lambda row: row[2][SHOWN[0].name]):
+        for name, counts, scores in worst(rows, lambda row: row[2][SHOWN_SCORES[0].name]):
             table.add_row(cell(name), *_cells(scores), _sizes(counts))
         table.add_section()
         table.add_row(f"Mean of {len(self.rows)}", *_cells(self.mean), style="bold")
@@ -55,7 +55,7 @@ class InstanceEvaluation:
 
 
 def _cells(scores: InstanceScores) -> list[str]:
-    return [f"{scores[score.name]:.3f}" for score in SHOWN]
+    return [f"{scores[score.name]:.3f}" for score in SHOWN_SCORES]
 
 
 def _sizes(counts: InstanceCounts) -> str:

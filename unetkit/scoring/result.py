@@ -27,8 +27,8 @@ class Settings:
     """How masks are compared.
 
     Attributes:
-        threshold: A pixel of the prediction above it is foreground; None for what its values are taken for. For two
-            classes only.
+        threshold: A pixel of the prediction above it is foreground; None to decide by the meaning of its values. For
+            two classes only.
         invert: Score the background instead, for example membranes that are drawn as 0. For two classes only.
         classes: Number of classes, background included. With more than 2, values of both masks are class numbers.
         tolerance: Distance in pixels at which boundaries are taken to agree.
@@ -71,7 +71,7 @@ class Row:
         name: Stem of the file; with the number of the plane, "stem[3]", where there are several.
         class_number: The class that was scored against all others; 1 where there are two.
         counts: Pixels counted.
-        scores: What follows from them.
+        scores: Scores from these counts.
         instances: Objects counted, where instances are scored.
     """
 
@@ -89,7 +89,7 @@ class Evaluation:
     Attributes:
         rows: One for each image, plane and foreground class.
         settings: How the masks were compared.
-        taken: Sentences that say what masks were taken for, where their files leave a doubt.
+        taken: Sentences on how masks were read, where their files leave a doubt.
     """
 
     rows: tuple[Row, ...]
@@ -113,7 +113,7 @@ class Evaluation:
         return InstanceEvaluation(counts) if counts else None
 
     def of_class(self, class_number: int) -> Evaluation:
-        """Return the part of the result that is about one class."""
+        """Return the result for one class."""
         return Evaluation(tuple(row for row in self.rows if row.class_number == class_number), self.settings)
 
     def write_json(self, path: str | Path, *, overwrite: bool = False) -> None:

@@ -24,13 +24,13 @@ Counted = TypeVar("Counted")
 
 @dataclass(frozen=True)
 class Score(Generic[Counted]):
-    """A number that says how well a prediction agrees with the truth.
+    """A number for how well a prediction agrees with the truth.
 
     Attributes:
         name: Key in JSON and CSV.
         compute: Computes it from what was counted; None where there is nothing to compute it from.
-        short: What it is called within a sentence.
-        long: What it is called where there is room; by default the same.
+        short: Name within a sentence.
+        long: Name where there is room; by default the short one.
         higher_is_better: Whether more is better.
         shown: Whether the table on the terminal shows it, for each image or each outcome.
         within: Whether it depends on the tolerance of boundaries.
@@ -52,21 +52,21 @@ class Score(Generic[Counted]):
 
     @property
     def in_full(self) -> str:
-        """What it is called where there is room."""
+        """Name where there is room."""
         return self.long or self.short
 
     @property
     def heading(self) -> str:
-        """What it is called above a column."""
+        """Heading of a column."""
         return self.short[0].upper() + self.short[1:]
 
     @property
     def fold_heading(self) -> str:
-        """What it is called above a column of a cross-validation; "" where it has none."""
+        """Heading of a column in the table of a cross-validation; "" where it has none."""
         return self.heading if self.folds is None else self.folds
 
     def heading_within(self, tolerance: float) -> str:
-        """Return what it is called above a column, with the tolerance in pixels where it depends on it."""
+        """Return the heading of a column, with the tolerance in pixels if the score depends on it."""
         return f"{self.heading} ({tolerance:g} px)" if self.within else self.heading
 
 
@@ -102,7 +102,7 @@ IMAGE_SCORES: tuple[Score[Any], ...] = (
     Score("image_sensitivity", attrgetter("sensitivity"), "sensitivity", validated=True),
     Score("image_specificity", attrgetter("specificity"), "specificity", validated=True),
 )
-"""Scores of what whole images are said to show: attributes of `ImageScores`, which needs torch."""
+"""Scores of the classification of whole images: attributes of `ImageScores`, which needs torch."""
 
 RESTORED_SCORES: tuple[Score[Any], ...] = (
     Score("r2", restored.restored_share, "R2", "share of the variance that is restored", validated=True),
@@ -110,20 +110,20 @@ RESTORED_SCORES: tuple[Score[Any], ...] = (
 """Scores of restored pixels."""
 
 POOLED = "pooled_"
-"""Begins the name of a score of all images together, beside the mean over the images."""
+"""Prefix of the name of a score of all images together."""
 
 MASK_SCORES = tuple(score for score in PIXEL_SCORES if score.validated)
-"""What training computes of masks."""
+"""Scores of masks that training computes, as the mean over the images."""
 
 POOLED_SCORES = tuple(replace(score, name=POOLED + score.name, short=f"pooled {score.short}") for score in MASK_SCORES)
-"""The same of all images together."""
+"""Scores of masks that training computes of all images together."""
 
 _OTHERS: tuple[Score[Any], ...] = (*OBJECT_SCORES, *IMAGE_SCORES, *RESTORED_SCORES)
 
 VALIDATED: Mapping[str, Score[Any]] = {
     f"val_{score.name}": score for score in (*MASK_SCORES, *POOLED_SCORES, *_OTHERS) if score.validated
 }
-"""What training computes on the validation images, by its name in `metrics.csv` and model files."""
+"""Scores that training computes on the validation images, by their names in `metrics.csv` and model files."""
 
 
 def validated_names(*tables: Iterable[Score[Any]]) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ def validated_names(*tables: Iterable[Score[Any]]) -> tuple[str, ...]:
 
 
 def comparable(values: Mapping[str, float]) -> list[float]:
-    """Return what training computed in its order, so that more is always better; what is no score is left out.
+    """Return the scores that training computed, in order and with signs by which more is better; losses are left out.
 
     >>> comparable({"val_r2": 0.5, "val_loss": 0.1})
     [0.5]
@@ -150,7 +150,7 @@ class Scores(Mapping[str, float]):
     """Scores by name, which are attributes too; each lies between 0 (no agreement) and 1 (perfect).
 
     Args:
-        values: They by name.
+        values: Scores by name.
 
     Example:
         >>> scores = pixel_scores(Counts(tp=8, fp=2, fn=2, tn=188))
@@ -200,7 +200,7 @@ def instance_scores(counts: InstanceCounts) -> InstanceScores:
 
 
 def scores_of(table: Iterable[Score[Counted]], counted: Counted) -> dict[str, float]:
-    """Return by name the scores that there are."""
+    """Return the scores by name, without those that are None."""
     values = {score.name: score.compute(counted) for score in table}
     return {name: value for name, value in values.items() if value is not None}
 

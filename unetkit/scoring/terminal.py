@@ -1,4 +1,4 @@
-"""What tables of scores have in common: a row for each image, of which the worst are shown if there are many."""
+"""Tables of scores on the terminal: a row for each image, or for the worst ones if there are many."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from unetkit.foundation.names import printable
 
 TABLE_ROWS = 20
-"""Rows of images that a table shows at most."""
+"""Most rows of images in a table."""
 
 Row = TypeVar("Row")
 
@@ -23,7 +23,7 @@ def empty_table(headings: Sequence[str], order: str, images: int) -> Table:
     Args:
         headings: Headings of the columns of scores.
         order: The score by which images are chosen if there are too many.
-        images: How many there are.
+        images: Number of images.
     """
     caption = f"The {TABLE_ROWS} with the lowest {order} of {images}." if images > TABLE_ROWS else None
     table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
@@ -34,7 +34,7 @@ def empty_table(headings: Sequence[str], order: str, images: int) -> Table:
 
 
 def cell(name: str) -> str:
-    """Return the name of an image as a table shows it, whatever signs are in it."""
+    """Return the name of an image for a table, with special characters escaped."""
     return escape(printable(name))
 
 

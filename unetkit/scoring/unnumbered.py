@@ -1,4 +1,4 @@
-"""Masks that were given for instance labels: where nothing has a number above one, but there are several objects."""
+"""Masks that were given in place of instance labels: several objects, but no number above one."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from unetkit.postprocess.labels import Labels
 from unetkit.scoring.given import GivenMask, OpenMask, choose_planes, understood
 
 BAND_ROWS = 512
-"""Rows that are read at once."""
+"""Rows that are read at a time."""
 
-SHOWN = 3
-"""Files that are named."""
+MOST_FILES = 3
+"""Most files that a message names."""
 
 
 def check_numbered(masks: Sequence[tuple[GivenMask, Sequence[int]]], pages: str | None, name: str) -> None:
     """Raise a DataError if masks hold several objects under one label.
 
-    A single object may well be in two pieces. Therefore a mask among others that have numbers is only refused where it
-    is plain that it has none: by its value, 255, or by its many pieces.
+    A single object may be in two pieces. Therefore a mask among others that have numbers is refused only if it clearly
+    has none: by its value, 255, or by its many pieces.
 
     Args:
         masks: All masks of a side, and how many labels there are in each of their chosen planes.
         pages: The chosen planes; None for all.
-        name: What the masks are together, for the message.
+        name: Name of all masks together, for the message.
     """
     single = [mask for mask, counts in masks if max(counts, default=0) <= 1]
     pieces = [(mask.name, _most_pieces(mask, pages, strict=len(single) < len(masks))) for mask in single]
@@ -35,10 +35,11 @@ def check_numbered(masks: Sequence[tuple[GivenMask, Sequence[int]]], pages: str 
     if not found:
         return
     others = f", and so have {len(found) - 1} more of {len(masks)} files" if len(found) > 1 else ""
-    listed = ", ".join(which for which, _ in found[1:SHOWN])
+    listed = ", ".join(which for which, _ in found[1:MOST_FILES])
+    more = f" ({listed}, ...)" if len(found) > MOST_FILES else f" ({listed})" if listed else ""
     raise DataError(
         f"{name} looks like a mask, not instance labels: {found[0][0]} has {found[0][1]} separate objects, all with "
-        f"the same number{others}{f' ({listed}, ...)' if len(found) > SHOWN else f' ({listed})' if listed else ''}.",
+        f"the same number{others}{more}.",
         "Number the objects (`segment --output labels` does), or leave instances out.",
     )
 
@@ -48,7 +49,7 @@ def _most_pieces(given: GivenMask, pages: str | None, *, strict: bool) -> int:
 
     Args:
         given: The mask.
-        pages: The planes to look at.
+        pages: The planes to read.
         strict: Whether two pieces are taken for one object, unless they have the value of masks.
     """
     with understood(given, pages) as mask:

@@ -15,7 +15,7 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER
 from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.spec import ModelSpec
-from unetkit.scoring.image_scores import EVEN, score_images
+from unetkit.scoring.image_scores import EVEN_THRESHOLD, score_images
 from unetkit.training.run.base import NetworkModule
 from unetkit.training.run.freezing import Freezing
 from unetkit.training.run.image_classes import batch_logits, check_names, check_one_device, image_loss
@@ -141,6 +141,6 @@ class ClassificationModule(NetworkModule):
         ):  # these are a few images, perhaps not of every class
             return
         scores = score_images(to_image_probabilities(logits), labels, self.image_classes)
-        self.spec = replace(self.spec, image_threshold=scores.threshold or EVEN)
+        self.spec = replace(self.spec, image_threshold=scores.threshold or EVEN_THRESHOLD)
         for name, value in scores.flat().items():
             self.log(f"val_{name}", value, prog_bar=name == "image_auroc")

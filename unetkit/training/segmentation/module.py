@@ -20,7 +20,7 @@ from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, Padding
 from unetkit.models.statistics import adapt_normalization
 from unetkit.models.weights import LoadReport, find_source
-from unetkit.scoring.image_scores import EVEN, score_images
+from unetkit.scoring.image_scores import EVEN_THRESHOLD, score_images
 from unetkit.training.run.base import START_KEY, NetworkModule
 from unetkit.training.run.divergence import DivergenceError
 from unetkit.training.run.freezing import Freezing
@@ -303,7 +303,7 @@ class SegmentationModule(NetworkModule):
         threshold = self.spec.image_threshold if self.trainer.testing else None
         probabilities = to_image_probabilities(torch.cat(logits))
         scores = score_images(probabilities, torch.cat(labels), self.image_classes, threshold)
-        chosen = scores.threshold or EVEN
+        chosen = scores.threshold or EVEN_THRESHOLD
         self.spec = replace(self.spec, image_threshold=chosen)
         self.start_spec = None if self.start_spec is None else replace(self.start_spec, image_threshold=chosen)
         return scores.flat()
