@@ -133,7 +133,7 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --data.crop 64 --data.workers 0
         --data.crops_per_epoch 8 --data.val 0.3 --trainer.max_epochs 1 --trainer.accelerator cpu --plan false
     """
-    monkeypatch.setattr(demo, "FIT", settings)
+    monkeypatch.setattr(demo, "FIT_ARGUMENTS", settings)
     for name, value in {"CANVAS": 256, "WINDOW": 128, "POSITIONS": 2, "LARGEST": 48}.items():
         monkeypatch.setattr(f"unetkit.inference.tiling.halo.{name}", value)
 

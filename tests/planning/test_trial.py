@@ -52,7 +52,7 @@ def test_images_that_the_model_was_trained_on_are_tried_only_where_there_are_no_
             read.append(pair.image)
             return super().load(pair)
 
-    monkeypatch.setattr(trial, "TRIED", 20)
+    monkeypatch.setattr(trial, "TRIED_IMAGES", 20)
     monkeypatch.setattr(trial, "trained_on", lambda _: [look.digest for look in sound_looks[:known]])
     assert try_builtin(sound_looks, store=Noting()) is not None
     assert read == [look.pair.image for look in sound_looks[-tried:]]

@@ -284,7 +284,7 @@ def resize_nearest(classes: NDArray[Any], side: int) -> NDArray[Any]:
 def _start(length: int, side: int, focus: int | None, rng: np.random.Generator) -> int:
     """Place a window of `side` on an axis of `length`; a focus falls into its middle half where the image allows.
 
-    A window larger than the axis begins before it, by a random part of what it is too large.
+    A window larger than the axis begins before it, by a random part of the difference.
     """
     if length <= side:
         return -int(rng.integers(side - length + 1))

@@ -35,7 +35,7 @@ class LabelledItem(TypedDict):
         whole: (C, side, side) float32, in the units of the file.
         whole_center: (C,) float32: network input is `(whole - whole_center) / whole_scale`.
         whole_scale: (C,) float32.
-        label: int64: of one class 1 if it is there, else 0; of several the number of the one that is there.
+        label: int64: for one class 1 if it is there, else 0; for several the number of the one that is there.
     """
 
     whole: Tensor
@@ -117,7 +117,7 @@ def _read_rows(path: Path) -> list[tuple[int, str, str]]:
 
 
 def check_classes(images: Sequence[LabelledImage], classes: Sequence[str], path: Path, use: str) -> None:
-    """Raise a DataError unless every label is among images whose use, such as "train", is said."""
+    """Raise a DataError unless every label occurs among the images for a use, such as "train"."""
     known = ["0", "1"] if len(classes) == 1 else list(classes)
     missing = sorted(set(range(len(known))) - {image.label for image in images})
     if missing:
@@ -132,8 +132,8 @@ class LabelledImages:
     """The labelled images.
 
     Attributes:
-        train: Those to train on.
-        val: Those to validate on.
+        train: Images to train on.
+        val: Images to validate on.
         channels: Channels that the network takes; grey images are repeated.
         normalization: Its center and scale are used for scope "dataset"; else each image's own.
     """

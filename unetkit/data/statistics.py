@@ -18,7 +18,7 @@ SAMPLED_PIXELS = 4096
 
 
 class Measured(Protocol):
-    """What is known of the pixels of an image."""
+    """Facts about the pixels of an image."""
 
     @property
     def dtype(self) -> str:

@@ -167,7 +167,7 @@ def choose_instances(facts: Facts) -> Choice:
     if facts.kind != "instances":
         return Choice("model.instances", False, "the masks do not number the objects")
     if facts.touching < TOUCHING_SHARE:
-        return Choice("model.instances", False, "the numbered objects hardly ever touch, so the mask tells them apart")
+        return Choice("model.instances", False, "the numbered objects hardly ever touch, so the mask separates them")
     return Choice(
         "model.instances", True, f"the masks number the objects, and {facts.touching:.0%} of them touch another"
     )
@@ -257,7 +257,7 @@ def choose_augment_options(facts: Facts, augment: str, brighter: float) -> Choic
     options: dict[str, Any] = {"scale": [round(1 / most, 2), most]}
     why = f"objects are {small:.0f} to {large:.0f} pixels wide" if small else "there are no objects to measure"
     if thin:
-        why = f"what is to be told apart is {facts.width:.0f} pixels wide everywhere"
+        why = f"the structures are {facts.width:.0f} pixels wide everywhere"
     if augment == "strong" and not is_mixed(brighter):
         options["invert_probability"] = 0
         why += f"; they are {'brighter' if brighter > 0.5 else 'darker'} than the background in all images"

@@ -57,7 +57,7 @@ class Length:
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to do, and how long it takes.
+    """The work of a run, and how long it takes.
 
     Attributes:
         facts: The data.

@@ -72,7 +72,7 @@ def choose_network(
         Choice(
             "model.arch",
             "plain_unet",
-            f"what is to be told apart is {facts.width:.0f} pixels wide: this network sees it at full resolution",
+            f"the structures are {facts.width:.0f} pixels wide: this network sees them at full resolution",
         ),
         Choice(
             "model.base_channels",
@@ -104,7 +104,7 @@ def choose_builtin(trial: Trial, facts: Facts, given: Mapping[str, Any]) -> list
 
 def keep_instances(trial: Trial, facts: Facts) -> Choice:
     """Keep the output for single objects of the built-in model where the masks show single objects."""
-    kept = f"'{trial.model}' tells objects apart, which it keeps"
+    kept = f"'{trial.model}' separates objects, which it keeps"
     if facts.kind == "instances":
         return Choice("model.instances", True, f"{kept}: the masks number the objects")
     if trial.separate:

@@ -31,7 +31,7 @@ IGNORE_VALUE = 255
 
 @dataclass(frozen=True)
 class Facts:
-    """What a data set is like.
+    """Facts about a data set.
 
     Attributes:
         images: Number of images, or of pages of stacks.

@@ -1,4 +1,4 @@
-"""What `unetkit info` shows: an image as it is interpreted, a model file, or this machine."""
+"""The table of `unetkit info`: an image as it is interpreted, a model file, or this machine."""
 
 from __future__ import annotations
 

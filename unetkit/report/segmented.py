@@ -104,7 +104,7 @@ def count(number: int, thing: str) -> str:
 
 
 def describe_left_out(pixels: int, confidence: float | None) -> str:
-    """Say which objects are left out of labels; "" if none are.
+    """Return which objects are left out of labels; "" if none are.
 
     >>> describe_left_out(21, None), describe_left_out(0, 0.5), describe_left_out(0, 0)
     ('fewer than 21 pixels (--min-size)', 'confidence below 0.5 (--min-confidence)', '')

@@ -26,9 +26,9 @@ class Counts:
         fn: Foreground in the truth only.
         tn: Background in both.
         predicted_boundary: Boundary pixels of the prediction.
-        predicted_boundary_hits: Those of them that lie near a boundary pixel of the truth.
+        predicted_boundary_hits: Boundary pixels of the prediction near a boundary pixel of the truth.
         true_boundary: Boundary pixels of the truth.
-        true_boundary_hits: Those of them that lie near a boundary pixel of the prediction.
+        true_boundary_hits: Boundary pixels of the truth near a boundary pixel of the prediction.
 
     Example:
         >>> counts = Counts(tp=6, fp=2, fn=2, tn=90) + Counts(tp=2, fp=0, fn=0, tn=98)

@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from unetkit.training.run.schedule import WARM_UP, Schedule, rate_factor
+from unetkit.training.run.schedule import WARM_UP_SHARE, Schedule, rate_factor
 
 
 def curve(schedule: Schedule) -> np.ndarray:
@@ -21,7 +21,7 @@ def test_factors_stay_between_zero_and_one(schedule: Schedule) -> None:
 
 def test_one_cycle_rises_to_the_full_rate_then_falls_to_zero() -> None:
     factors = curve("one_cycle")
-    peak = round(WARM_UP * 200)
+    peak = round(WARM_UP_SHARE * 200)
     assert factors[0] == pytest.approx(0.04)
     assert factors.argmax() == peak
     assert np.all(np.diff(factors[: peak + 1]) > 0)

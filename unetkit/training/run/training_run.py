@@ -29,7 +29,7 @@ from unetkit.training.settings.options import CONFIG_FILE, TRAINER_DEFAULTS, Set
 
 
 class TrainingRun(LightningCLI):
-    """Data, module and trainer of a run. What it trains on, and how, is up to the subclass.
+    """Data, module and trainer of a run. The subclass decides what it trains on, and how.
 
     Args:
         config: The configuration.
@@ -37,12 +37,12 @@ class TrainingRun(LightningCLI):
         fold: The number of the fold.
 
     Attributes:
-        settings: What it takes.
+        settings: Settings of its verb.
         module: What is trained.
         data: What it is trained on.
         scores: Names of the validation scores, the one that decides which model is kept first.
         target: What `segment` is to write with the models of a cross-validation.
-        changed: Settings that a resumed run has otherwise than it began.
+        changed: Settings that have changed since a resumed run began.
     """
 
     settings: Settings
@@ -71,7 +71,7 @@ class TrainingRun(LightningCLI):
             parser_kwargs={
                 "prog": f"unetkit {self.settings.verb}",
                 "exit_on_error": False,
-                "allow_abbrev": False,  # a key that is misspelt must not pass for the one that it begins
+                "allow_abbrev": False,  # a key that is cut short is an error
                 "parser_mode": MODE,
             },
         )
