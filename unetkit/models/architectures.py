@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
+from unetkit.foundation.errors import ConfigError, closest
+
 Architecture = Literal["unet", "plain_unet"]
 """A U-Net on an encoder, or the plain one of 2015."""
 
@@ -51,3 +53,15 @@ ARCHITECTURES: dict[Architecture, ArchitectureInfo] = {
         unused={"encoder": DEFAULT_ENCODER, "decoder_channels": DECODER_CHANNELS},
     ),
 }
+
+
+def architecture_info(name: str) -> ArchitectureInfo:
+    """Return what there is to know of an architecture.
+
+    Raises:
+        ConfigError: There is no such architecture.
+    """
+    for known, info in ARCHITECTURES.items():
+        if name == known:
+            return info
+    raise ConfigError(f"There is no arch '{name}'.", closest(name, ARCHITECTURES))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from unetkit.foundation.errors import ConfigError, ModelError, closest
-from unetkit.models.architectures import ARCHITECTURES, DECODER_CHANNELS, DEFAULT_ENCODER, Architecture
+from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, architecture_info
 from unetkit.models.encoders import smp_name
 
 FORMAT_VERSION = 1
@@ -161,7 +161,7 @@ class ModelSpec:
         self._check_architecture()
         if not 3 <= self.depth <= 5:
             raise ConfigError(f"An encoder depth of {self.depth} is not possible.", "Use a depth of 3, 4 or 5.")
-        if self.arch == "unet" and len(self.decoder_channels) != self.depth:
+        if "decoder_channels" not in architecture_info(self.arch).unused and len(self.decoder_channels) != self.depth:
             raise ConfigError(
                 f"{len(self.decoder_channels)} decoder_channels do not fit an encoder depth of {self.depth}.",
                 f"Give {self.depth} numbers, for example {list(DECODER_CHANNELS[-self.depth :])}.",
@@ -204,14 +204,12 @@ class ModelSpec:
 
     def _check_architecture(self) -> None:
         """Raise a ConfigError unless the architecture exists, and no setting is given that only another one has."""
-        if self.arch not in ARCHITECTURES:
-            raise ConfigError(f"There is no arch '{self.arch}'.", closest(self.arch, ARCHITECTURES))
+        unused = architecture_info(self.arch).unused
         if self.padding not in get_args(Padding):
             raise ConfigError(f"There is no padding '{self.padding}'.", closest(self.padding, get_args(Padding)))
         smp_name(self.encoder)
         if self.base_channels < 1:
             raise ConfigError(f"base_channels: {self.base_channels} is not possible.", "Use 1 or more.")
-        unused = ARCHITECTURES[self.arch].unused
         given = next((name for name, default in unused.items() if getattr(self, name) != default), None)
         if given is not None:
             raise ConfigError(f"{given} has no meaning for arch: {self.arch}.", f"Leave {given} out, or change arch.")
@@ -223,7 +221,7 @@ class ModelSpec:
         if not 0 <= self.image_head_dropout < 1:
             problem = f"image_head_dropout: {self.image_head_dropout:g} is not possible."
             raise ConfigError(problem, "Use 0 or a number below 1.")
-        if self.image_classes and not ARCHITECTURES[self.arch].has_encoder:
+        if self.image_classes and not architecture_info(self.arch).has_encoder:
             raise ConfigError(f"image_classes are not possible for {self.arch}.", "Use arch: unet.")
         if self.task == "classification" and not self.image_classes:
             raise ConfigError("A model of whole images needs image_classes.", "Name at least one.")
