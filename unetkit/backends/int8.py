@@ -16,7 +16,7 @@ from unetkit.backends.verdicts import Verdicts, describe_look
 from unetkit.models.masks import to_mask
 from unetkit.models.segmenter import Segmenter
 
-TOLERANCE = 2e-3
+INT8_TOLERANCE = 2e-3
 """Share of mask pixels that may change; a model that would change more is refused."""
 
 
@@ -60,7 +60,7 @@ def quantize(
     look = describe_look(checks)
     verdicts = Verdicts(quantizer.file and verdicts_file(quantizer.file), quantizer.identity, threshold)
     known = verdicts.recall(look)
-    if known is not None and known > TOLERANCE:
+    if known is not None and known > INT8_TOLERANCE:
         return Quantized(None, known, True)
     stored = quantizer.load()
     if known is not None and stored is not None:
@@ -70,16 +70,16 @@ def quantize(
     truth = [_mask(exact, probe, threshold, classes) for probe in checks]
     if stored is not None:
         changed = _compare(stored, checks, truth, threshold, classes)
-        if changed <= TOLERANCE:
+        if changed <= INT8_TOLERANCE:
             verdicts.remember(look, changed)
             return Quantized(stored, changed, False)
     made = quantizer.quantize(calibration())
     changed = _compare(made, checks, truth, threshold, classes)
-    if changed > TOLERANCE:
+    if changed > INT8_TOLERANCE:
         verdicts.remember(look, changed)
         return Quantized(None, changed, False)
     kept = quantizer.keep()
-    verdicts.remember(look, changed, forget=TOLERANCE)
+    verdicts.remember(look, changed, forget=INT8_TOLERANCE)
     return Quantized(kept, changed, False)
 
 

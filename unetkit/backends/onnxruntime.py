@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-INPUTS = ["pixels", "center", "scale", "cuts"]
+GRAPH_INPUTS = ["pixels", "center", "scale", "cuts"]
 EXAMPLE_SIZE = 64
 OPSET = 18
 
@@ -71,7 +71,7 @@ class OnnxRuntimeBackend:
     def _inputs(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> dict[str, NDArray[Any]]:
         cuts = self._plan((pixels.shape[2], pixels.shape[3]), kept)
         inputs = (pixels.float().contiguous().numpy(), center.numpy(), scale.numpy(), cuts)
-        return dict(zip(INPUTS, inputs, strict=True))
+        return dict(zip(GRAPH_INPUTS, inputs, strict=True))
 
 
 def export(segmenter: Segmenter) -> bytes:
@@ -90,7 +90,7 @@ def export(segmenter: Segmenter) -> bytes:
             model,
             example,
             file,  # type: ignore[arg-type]  # it takes files as well
-            input_names=INPUTS,
+            input_names=GRAPH_INPUTS,
             output_names=["probabilities"],
             dynamic_axes={"pixels": {0: "n", 2: "h", 3: "w"}, "center": {0: "n"}, "scale": {0: "n"}},
             opset_version=OPSET,

@@ -16,16 +16,16 @@ from unetkit.foundation.user_cache import user_cache
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.zoo import builtin_folder
 
-ROOT = "net"
+XML_ROOT = "net"
 """Outermost element of a graph's .xml."""
 
-NOTE = "unetkit"
+IDENTITY_KEY = "unetkit"
 """Key under which a kept graph says what it was made of."""
 
-FORM = 2
+GRAPH_FORM = 2
 """What the graphs that are kept take and return, and how they are quantised: another number for each change of it."""
 
-KEPT = 8
+KEPT_GRAPHS = 8
 """Converted graphs that are kept at most; each is as large as its model."""
 
 
@@ -67,7 +67,7 @@ def store_graph(graph: ov.Model, path: Path, segmenter: Segmenter) -> ov.Model:
     Returns:
         The graph to use.
     """
-    graph.set_rt_info(identity(segmenter), [NOTE])
+    graph.set_rt_info(identity(segmenter), [IDENTITY_KEY])
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=path.parent, prefix=".unetkit-") as folder:
@@ -83,18 +83,18 @@ def load_graph(path: Path, segmenter: Segmenter) -> ov.Model | None:
     if not path.is_file() or not own:
         return None
     try:
-        if ElementTree.parse(path).getroot().tag != ROOT:  # OpenVINO would try all the formats that it knows
+        if ElementTree.parse(path).getroot().tag != XML_ROOT:  # OpenVINO would try all the formats that it knows
             return None
         graph = core().read_model(path)
     except (RuntimeError, ElementTree.ParseError, OSError):  # damaged: it is made again
         return None
-    return graph if graph.has_rt_info([NOTE]) and graph.get_rt_info([NOTE]).value == own else None
+    return graph if graph.has_rt_info([IDENTITY_KEY]) and graph.get_rt_info([IDENTITY_KEY]).value == own else None
 
 
 def remove_oldest(folder: Path) -> None:
     """Leave only the newest graphs of a folder."""
     with suppress(OSError):
-        for path in sorted(folder.glob("*.xml"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        for path in sorted(folder.glob("*.xml"), key=lambda path: path.stat().st_mtime)[:-KEPT_GRAPHS]:
             path.unlink()
             path.with_suffix(".bin").unlink(missing_ok=True)
 
@@ -104,4 +104,4 @@ def identity(segmenter: Segmenter) -> str:
     tensors = chain(segmenter.network.parameters(), segmenter.network.buffers())
     if not segmenter.sha256 or any(tensor._version for tensor in tensors):
         return ""
-    return f"{segmenter.sha256} openvino {version('openvino')} unetkit {version('unetkit')} form {FORM}"
+    return f"{segmenter.sha256} openvino {version('openvino')} unetkit {version('unetkit')} form {GRAPH_FORM}"

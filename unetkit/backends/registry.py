@@ -27,10 +27,10 @@ The backend that was the fastest on most machines comes last: trying begins with
 ENTRY_POINTS = "unetkit.backends"
 """Group of entry points by which other packages add backends: `name = "module:INFO"`."""
 
-USUAL: BackendName = "torch"
+DEFAULT_BACKEND: BackendName = "torch"
 """Backend that is always installed, runs on every device, and takes no time to begin."""
 
-CREATING = RLock()
+CREATION_LOCK = RLock()
 """Held while a model is put on a backend: PyTorch exports, traces and compiles for one thread at a time."""
 
 
@@ -98,7 +98,7 @@ def check_backend(name: str, device: torch.device, precision: Precision) -> None
     if possible is None:
         raise ConfigError(
             f"The backend {name} does not run on {device.type}.",
-            f"Use --device {' or '.join(info.precisions)}, or --backend {USUAL}.",
+            f"Use --device {' or '.join(info.precisions)}, or --backend {DEFAULT_BACKEND}.",
         )
     if precision not in possible:
         others = backends_in(precision, device.type)
@@ -125,7 +125,7 @@ def create_backend(
         ConfigError: The backend is not installed, or knows no such device or precision.
     """
     check_backend(name, device, precision)
-    with CREATING:
+    with CREATION_LOCK:
         return backend_info(name).create(segmenter, device, precision, owned=owned)
 
 

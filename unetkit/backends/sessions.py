@@ -19,7 +19,7 @@ from unetkit.backends.info import Precision
 from unetkit.backends.registry import backend_info, create_backend
 from unetkit.models.segmenter import Segmenter
 
-KEPT = 3
+KEPT_SESSIONS = 3
 """Sessions of a model that are kept at most, those used last; each holds a copy of the weights."""
 
 Key = tuple[str, torch.device, Precision]
@@ -71,7 +71,7 @@ def open_session(
         if session is None or session.state != state:
             session = Session(state, create_backend(name, segmenter, device, precision))
         kept[key] = session
-        while len(kept) > KEPT:
+        while len(kept) > KEPT_SESSIONS:
             kept.popitem(last=False)
         return session.backend
 

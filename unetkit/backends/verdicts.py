@@ -11,28 +11,28 @@ import numpy as np
 from unetkit.backends.base import Probe
 from unetkit.foundation.json_cache import read_cache, write_cache
 
-QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
+LOOK_QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 """Where the normalised intensities of two images are compared."""
 
-STEP = 4
+LOOK_STEP = 4
 """Step, in pixels along each axis, between the pixels that are looked at."""
 
-ALIKE = 0.05
+LOOK_TOLERANCE = 0.05
 """Images look alike where no quantile, nor the mean contrast of neighbours, differs by more: in network input."""
 
-KEPT = 64
+KEPT_VERDICTS = 64
 """Verdicts that are kept at most, the newest."""
 
 
 def describe_look(windows: Sequence[Probe]) -> tuple[float, ...]:
     """Return what windows look like to a network: for each channel quantiles and the mean contrast of neighbours."""
     normalized = [
-        (pixels[0, :, ::STEP] - center[0, :, None, None]) / scale[0, :, None, None]
+        (pixels[0, :, ::LOOK_STEP] - center[0, :, None, None]) / scale[0, :, None, None]
         for pixels, center, scale, _ in windows
     ]
-    values = np.concatenate([window[..., ::STEP].flatten(1).numpy() for window in normalized], axis=1)
+    values = np.concatenate([window[..., ::LOOK_STEP].flatten(1).numpy() for window in normalized], axis=1)
     contrast = np.mean([window.diff(dim=2).abs().mean((1, 2)).numpy() for window in normalized], axis=0)
-    return tuple(float(value) for value in (*np.quantile(values, QUANTILES, axis=1).ravel(), *contrast))
+    return tuple(float(value) for value in (*np.quantile(values, LOOK_QUANTILES, axis=1).ravel(), *contrast))
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Verdicts:
     def recall(self, look: tuple[float, ...]) -> float | None:
         """Return the share that was found last on an image that looks like this one, if any."""
         for verdict in reversed(self._read()):
-            if verdict.threshold == self._threshold and np.abs(np.subtract(verdict.look, look)).max() <= ALIKE:
+            if verdict.threshold == self._threshold and np.abs(np.subtract(verdict.look, look)).max() <= LOOK_TOLERANCE:
                 return verdict.changed
         return None
 
@@ -84,7 +84,7 @@ class Verdicts:
         if self._path is None:
             return
         held = [verdict for verdict in self._read() if verdict.changed > forget]
-        verdicts = [*held, Verdict(self._model, self._threshold, look, changed)][-KEPT:]
+        verdicts = [*held, Verdict(self._model, self._threshold, look, changed)][-KEPT_VERDICTS:]
         write_cache(self._path, [asdict(verdict) for verdict in verdicts])
 
     def _read(self) -> list[Verdict]:

@@ -13,15 +13,15 @@ from typing import Any, get_type_hints
 import docstring_parser
 
 from unetkit.commandline.help_text import entry_of, help_page
-from unetkit.commandline.values import SEVERAL, from_file, from_word, item_of
+from unetkit.commandline.values import SEVERAL_SUFFIX, from_file, from_word, item_of
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, closest
 from unetkit.foundation.options import Option, heading, options_of
 
-CONFIG = Option("config", Path | None, None, "YAML file with any of these options, by their names.")
-HELP = Option("help", bool, False, "Show this text.")
+CONFIG_OPTION = Option("config", Path | None, None, "YAML file with any of these options, by their names.")
+HELP_OPTION = Option("help", bool, False, "Show this text.")
 
-OPTION = re.compile(r"--?[^\W\d_][^\s=]*(=.*)?", re.DOTALL)
+OPTION_WORD = re.compile(r"--?[^\W\d_][^\s=]*(=.*)?", re.DOTALL)
 """A word that names an option; "-1", "-" and "- a.tif" do not."""
 
 
@@ -110,14 +110,14 @@ def _read(function: Callable[..., Any], name: str) -> Verb:
             positional.append(option)
         else:
             named["Options"].append(option)
-    named["Options"] += [CONFIG, HELP]
+    named["Options"] += [CONFIG_OPTION, HELP_OPTION]
     about = (getdoc(function) or "").partition("\nArgs:")[0]
     return Verb(name, about, positional, named, parts)
 
 
 def _help(verb: Verb) -> str:
     """Return the help of a command."""
-    places = [option.name + (SEVERAL if item_of(option.type) else "") for option in verb.positional]
+    places = [option.name + (SEVERAL_SUFFIX if item_of(option.type) else "") for option in verb.positional]
     optional = [option.default is not Parameter.empty for option in verb.positional]
     usage = " ".join(f"[{place}]" if free else place for place, free in zip(places, optional, strict=True))
     entries = [(place, entry_of(option, place)[1]) for place, option in zip(places, verb.positional, strict=True)]
@@ -142,14 +142,14 @@ def _sort(words: list[str], verb: Verb) -> tuple[dict[str, Any], list[str]]:
         word = rest.pop(0)
         if word == "--":
             return named, places + rest
-        if not OPTION.fullmatch(word):
+        if not OPTION_WORD.fullmatch(word):
             places.append(word)
             continue
         key, equals, value = word.partition("=")
         option = known.get(key.replace("_", "-"))
         if option is None:
             raise _unknown(word, key, verb)
-        following = list(takewhile(lambda next_: next_ != "--" and not OPTION.fullmatch(next_), rest))
+        following = list(takewhile(lambda next_: next_ != "--" and not OPTION_WORD.fullmatch(next_), rest))
         if option.is_flag:
             named[option.name] = True if not equals else from_word(option.name, value, bool)
             continue
@@ -248,7 +248,7 @@ def _read_file(path: Path, verb: Verb) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise ConfigError(f"The configuration file {path} names no options.", "Write lines such as 'name: value'.")
-    known = {option.name: option for option in (*verb.positional, *verb.options) if option is not CONFIG}
+    known = {option.name: option for option in (*verb.positional, *verb.options) if option is not CONFIG_OPTION}
     names = {str(key).replace("-", "_"): value for key, value in content.items()}
     for name in names:
         if name not in known:

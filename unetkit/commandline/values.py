@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from unetkit.foundation.errors import ConfigError, closest
 
-KINDS: dict[Any, str] = {
+KIND_WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
@@ -67,7 +67,7 @@ FILE_KINDS: dict[type, tuple[Any, ...]] = {
 }
 """Kinds that a value in a YAML file can be of, by its type there."""
 
-SEVERAL = " ..."
+SEVERAL_SUFFIX = " ..."
 """Ends the placeholder of an argument that takes several values."""
 
 
@@ -130,10 +130,10 @@ def _not_possible(
     """Return the error that says what an option takes instead of the value that it was given."""
     problem = f"{key}: '{value}' is not possible."
     named = [get_origin(kind) or kind for kind in kinds if get_origin(kind) is not Literal]
-    words = list(dict.fromkeys(KINDS[kind] for kind in named if kind in KINDS))
+    words = list(dict.fromkeys(KIND_WORDS[kind] for kind in named if kind in KIND_WORDS))
     if quoted:
-        words = ["text in quotes" if word in (KINDS[str], KINDS[Path]) else word for word in words]
-    if listed and set(words) <= {KINDS[NoneType]}:
+        words = ["text in quotes" if word in (KIND_WORDS[str], KIND_WORDS[Path]) else word for word in words]
+    if listed and set(words) <= {KIND_WORDS[NoneType]}:
         return ConfigError(problem, closest(str(value), map(str, listed)))
     return ConfigError(problem, f"Give {' or '.join([*words, *map(repr, listed)])}.")
 

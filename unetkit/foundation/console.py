@@ -13,7 +13,7 @@ from rich.text import Text
 
 from unetkit.foundation.names import printable
 
-LOADING = "Loading PyTorch ..."
+LOADING_TEXT = "Loading PyTorch ..."
 """What is said while it is."""
 
 
@@ -45,7 +45,7 @@ def loading() -> Iterator[None]:
         return
     screen = sys.stderr
     terminal = screen.isatty()
-    screen.write(LOADING if terminal else f"{LOADING}\n")
+    screen.write(LOADING_TEXT if terminal else f"{LOADING_TEXT}\n")
     screen.flush()
     try:
         yield

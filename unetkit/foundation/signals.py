@@ -19,19 +19,19 @@ from contextlib import suppress
 from time import monotonic, sleep
 from types import FrameType
 
-NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP"}
+SIGNAL_NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP"}
 """Signals that stop a command, and what they are called on the terminal. Windows has no SIGHUP."""
 
-SAME_SECONDS = 0.5
+SAME_REQUEST_SECONDS = 0.5
 """Signals that follow each other within this time are one request: wrappers such as `timeout` pass each on twice."""
 
-IMPORT_SECONDS = 0.05
+IMPORT_RETRY_SECONDS = 0.05
 """How long a signal that comes during an import waits before the next try."""
 
-PATIENCE_SECONDS = 1.0
+IMPORT_PATIENCE_SECONDS = 1.0
 """How long the end of an import is waited for; then the process ends in it, and what it leaves is as after a kill."""
 
-PUT_OFF = 0
+RETRY_BYTE = 0
 """The byte that stands for a signal to be tried again; no signal has this number."""
 
 
@@ -72,8 +72,8 @@ class Signals:
         self._numbers: list[int] = []
         self._said = False
         self._lock = threading.Lock()
-        self._heard = -SAME_SECONDS
-        self._raised = -SAME_SECONDS
+        self._heard = -SAME_REQUEST_SECONDS
+        self._raised = -SAME_REQUEST_SECONDS
         self._waiting: int | None = None
         self._repeats = 0
         self._receiver, self._sender = socket.socketpair()
@@ -86,7 +86,7 @@ class Signals:
             os.register_at_fork(after_in_child=self._leave_to_parent)
         sys.unraisablehook = self._raise_again
         threading.Thread(target=self._watch, name="signals", daemon=True).start()
-        for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
+        for number in (getattr(signal, name) for name in SIGNAL_NAMES if hasattr(signal, name)):
             if signal.getsignal(number) is not signal.SIG_IGN:  # ignored under nohup, or in the background
                 self._numbers.append(number)
                 signal.signal(number, self._handle)
@@ -113,7 +113,7 @@ class Signals:
             self._put_off(number)
             return
         waited, self._waiting = self._waiting is not None, None
-        if not waited and monotonic() - self._raised < SAME_SECONDS:
+        if not waited and monotonic() - self._raised < SAME_REQUEST_SECONDS:
             return
         self._raised = monotonic()
         raise Stop(number)
@@ -121,7 +121,7 @@ class Signals:
     def _put_off(self, number: int) -> None:
         self._waiting = number
         with suppress(OSError):
-            self._sender.send(bytes([PUT_OFF]))
+            self._sender.send(bytes([RETRY_BYTE]))
 
     def _raise_again(self, ignored: sys.UnraisableHookArgs) -> None:
         """Try again where Python had to ignore a `Stop`: in a finalizer, say, which no exception can leave."""
@@ -134,7 +134,7 @@ class Signals:
         """Answer the signals as they come."""
         while received := self._receiver.recv(64):
             for number in received:
-                if number == PUT_OFF:
+                if number == RETRY_BYTE:
                     self._try_again()
                 elif number in self._numbers and self._repeats:
                     self._repeats -= 1
@@ -142,10 +142,10 @@ class Signals:
                     self._hear(number)
 
     def _try_again(self) -> None:
-        sleep(IMPORT_SECONDS)
+        sleep(IMPORT_RETRY_SECONDS)
         if (number := self._waiting) is None:
             return
-        if monotonic() - self._heard > PATIENCE_SECONDS:
+        if monotonic() - self._heard > IMPORT_PATIENCE_SECONDS:
             os._exit(128 + number)
         self._repeats += 1
         if hasattr(signal, "pthread_kill"):
@@ -154,7 +154,7 @@ class Signals:
             _thread.interrupt_main(signal.Signals(number))
 
     def _hear(self, number: int) -> None:
-        if monotonic() - self._heard < SAME_SECONDS:
+        if monotonic() - self._heard < SAME_REQUEST_SECONDS:
             return
         self._heard = monotonic()
         if self._said and number == signal.SIGINT:
@@ -174,7 +174,7 @@ class Signals:
                 _let_go_of_terminal()
             if os.environ.get("LOCAL_RANK", "0") == "0":
                 with suppress(OSError, ValueError):
-                    sys.stdout.write(f"Stopping, as {NAMES[name]} asks. Ctrl-C once more ends at once.\n")
+                    sys.stdout.write(f"Stopping, as {SIGNAL_NAMES[name]} asks. Ctrl-C once more ends at once.\n")
                     sys.stdout.flush()
 
     def _leave_to_parent(self) -> None:

@@ -24,7 +24,7 @@ PIXEL_SIZE_UM = 0.325
 Floats = NDArray[np.float32]
 
 TEXTURE_SIZE = 512
-BAND = 256  # rows to which noise is added at once
+NOISE_BAND_ROWS = 256  # rows to which noise is added at once
 
 
 @dataclass(frozen=True)
@@ -306,8 +306,8 @@ def _illumination(height: int, width: int, vignette: float, rng: np.random.Gener
 def _photograph(signal: Floats, conditions: Conditions, rng: np.random.Generator) -> NDArray[np.uint16]:
     """Return what the camera makes of the light: photon noise, read noise, offset, 16 bits."""
     image = np.empty(signal.shape, np.uint16)
-    for top in range(0, signal.shape[0], BAND):
-        rows = slice(top, top + BAND)
+    for top in range(0, signal.shape[0], NOISE_BAND_ROWS):
+        rows = slice(top, top + NOISE_BAND_ROWS)
         electrons = rng.poisson(signal[rows] / conditions.gain).astype(np.float32)
         counts = electrons * np.float32(conditions.gain) + np.float32(conditions.offset)
         counts += np.float32(conditions.read_noise) * rng.standard_normal(counts.shape, np.float32)

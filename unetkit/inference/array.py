@@ -28,7 +28,7 @@ from unetkit.models.zoo import DEFAULT_MODEL, find_model
 RELEASED_PIXELS = 512 * 512
 """The memory that larger windows took is given back after each call; for smaller ones that takes too long."""
 
-LARGEST_SAMPLES = 4
+LARGEST_COLOUR_SAMPLES = 4
 """An array whose last dimension is this or less, the two before being larger, is colours and not narrow planes."""
 
 
@@ -195,7 +195,7 @@ def guess_axes(shape: tuple[int, ...], channels: int) -> str:
         spatial = "CYX"
     elif len(shape) >= 3 and shape[-1] in (1, channels) and shape[-2] > shape[-1]:
         spatial = "YXS"
-    elif len(shape) >= 3 and shape[-1] <= LARGEST_SAMPLES < min(shape[-3:-1]):
+    elif len(shape) >= 3 and shape[-1] <= LARGEST_COLOUR_SAMPLES < min(shape[-3:-1]):
         raise ImageError(
             f"An array of shape {shape} looks like an image of {shape[-1]} channels, but the model takes {channels}.",
             f"Give an image of {channels}, or say what the dimensions are with axes, for example 'ZYX'.",

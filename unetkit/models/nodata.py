@@ -22,28 +22,28 @@ SENTINELS = (
 )
 """Values that programs write where there is no data."""
 
-LEAST = 0.005
+SMALLEST_MISSING_SHARE = 0.005
 """NaN pixels and frames with a smaller share of a plane are no missing part of it."""
 
-CORNER = 4
+CORNER_SIZE = 4
 """A frame that is not straight fills at least one corner of this size along each axis."""
 
-LEAST_IN_CORNER = 0.05
+SMALLEST_SHARE_IN_ONE_CORNER = 0.05
 """The same of a frame that fills one corner alone, where an overexposed object may lie too."""
 
 SMALLEST_PICTURE = 0.25
 """A picture has at least this share of the plane that it lies in."""
 
-INSIDE = 0.02
+FRAME_VALUE_SHARE = 0.02
 """At most this share of a picture has the value of its frame, mostly."""
 
-PERCENTILES = (1.0, 99.8)
+PICTURE_PERCENTILES = (1.0, 99.8)
 """What counts as the range of a picture ..."""
 
-BEYOND = 0.05
+FRAME_MARGIN_SHARE = 0.05
 """... and a frame that is not straight has a value beyond it by this share of it."""
 
-COUNTED = 2**18
+MODE_PIXELS = 2**18
 """Pixels of which the most frequent value is found, at most."""
 
 Box = tuple[tuple[int, int], ...]
@@ -117,7 +117,7 @@ def find_nodata(sample: NDArray[Any], places: Places, stated: float | None = Non
     """
     if sample.dtype.kind not in "iuf":
         return None
-    nan = sample.dtype.kind == "f" and _share_of_nan(sample) >= LEAST
+    nan = sample.dtype.kind == "f" and _share_of_nan(sample) >= SMALLEST_MISSING_SHARE
     value = _fitting(stated, sample.dtype)
     if value is None and sample.dtype.kind != "u":
         value = _sentinel(sample)
@@ -142,7 +142,7 @@ def _share_of_nan(sample: NDArray[Any]) -> float:
 
 def typical_background(valid: NDArray[Any]) -> NDArray[Any]:
     """Return the most frequent value (C,) of each channel of pixels (C, n): the background of most pictures."""
-    step = -(-valid.shape[1] // COUNTED)
+    step = -(-valid.shape[1] // MODE_PIXELS)
     return np.array([mode(channel[::step]) for channel in valid]).astype(valid.dtype)
 
 
@@ -183,9 +183,9 @@ def _find_frame(sample: NDArray[Any], places: Places) -> NoData | None:
     edges = _even_values([sample[*axes, end] for axes in before for end in (0, -1)])
     straight = [(value, box, clean) for value in edges for box, clean in _find_straight(sample, value)]
     if not any(clean for _, _, clean in straight):
-        ends = (slice(0, CORNER), slice(-CORNER, None))
+        ends = (slice(0, CORNER_SIZE), slice(-CORNER_SIZE, None))
         for value, corners in _even_values([sample[:, *one] for one in product(ends, repeat=len(places))]).items():
-            if _is_ragged_frame(sample, value, LEAST if corners > 1 else LEAST_IN_CORNER):
+            if _is_ragged_frame(sample, value, SMALLEST_MISSING_SHARE if corners > 1 else SMALLEST_SHARE_IN_ONE_CORNER):
                 return NoData(frame=value)
     for value, box, _ in sorted(straight, key=lambda one: not one[2]):
         ends_along = zip(places, box, strict=True)
@@ -214,9 +214,9 @@ def _find_straight(sample: NDArray[Any], value: tuple[float, ...]) -> Iterator[t
     part = tuple(slice(start, stop) for start, stop in box)
     size = same[part].size / same.size
     inside = sample[:, *part].reshape(len(sample), -1)
-    if 1 - size < LEAST or size < SMALLEST_PICTURE or not _varies(inside[:, ~same[part].ravel()]):
+    if 1 - size < SMALLEST_MISSING_SHARE or size < SMALLEST_PICTURE or not _varies(inside[:, ~same[part].ravel()]):
         return
-    clean = bool(same[part].mean() <= INSIDE)
+    clean = bool(same[part].mean() <= FRAME_VALUE_SHARE)
     brightest = np.asarray(value)
     dark = (np.median(inside, axis=1) < (brightest + inside.min(1)) / 2) & (inside.max(1) == brightest)
     if clean or dark.all():
@@ -232,7 +232,7 @@ def _is_ragged_frame(sample: NDArray[Any], value: tuple[float, ...], least: floa
     same = _equal(sample, value)
     frame = _reaches_border(same)
     picture = ~frame
-    if frame.mean() < least or picture.mean() < SMALLEST_PICTURE or same[picture].mean() > INSIDE:
+    if frame.mean() < least or picture.mean() < SMALLEST_PICTURE or same[picture].mean() > FRAME_VALUE_SHARE:
         return False
     inside = sample[:, picture & ~same]
     return _varies(inside) and _is_beyond(value, inside)
@@ -260,8 +260,8 @@ def _bounds(picture: NDArray[np.bool_]) -> Box:
 
 def _is_beyond(value: tuple[float, ...], inside: NDArray[Any]) -> bool:
     """Return whether a value is beyond the range of pixels (C, n) in one of the channels, by enough to spoil it."""
-    low, high = np.percentile(inside, PERCENTILES, axis=1)
-    margin = BEYOND * (high - low)
+    low, high = np.percentile(inside, PICTURE_PERCENTILES, axis=1)
+    margin = FRAME_MARGIN_SHARE * (high - low)
     return bool(((np.asarray(value) < low - margin) | (np.asarray(value) > high + margin)).any())
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unetkit.models.spec import ModelSpec, Padding
 
-DROPOUT = 0.5
+DEEPEST_DROPOUT = 0.5
 """Share of the deepest features that is dropped in training, "at the end of the contracting path"."""
 
 
@@ -103,7 +103,7 @@ class _ContractingPath(nn.Module):
             for before, after in zip([in_channels, *channels[:-1]], channels, strict=True)
         )
         self.pool = nn.MaxPool2d(2)
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = nn.Dropout(DEEPEST_DROPOUT)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         features = [pixels]

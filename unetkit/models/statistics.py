@@ -14,11 +14,11 @@ from unetkit.models.spec import Normalization
 RANGE_PERCENTILES = (0.1, 99.9)
 """What counts as the darkest and the brightest of an image: beyond are hot pixels and the like."""
 
-BRIGHT = 0.4
+BRIGHT_BACKGROUND_MEAN = 0.4
 """A background is bright if the mean of an image is above this, its percentiles being 0 and 1. In the 2018 Data Science
 Bowl's training images it is 0.01 to 0.26 in fluorescence, and 0.56 to 0.84 in stained tissue and bright field."""
 
-COUNTED = 2**18
+COUNTED_PIXELS = 2**18
 """Pixels that are counted at a time: NumPy takes 8 bytes for each."""
 
 
@@ -79,7 +79,7 @@ def _are_bright(groups: NDArray[Any], low: NDArray[np.float64], high: NDArray[np
     """Return whether the background is bright in each group (groups, n) with these ends of its range (groups,)."""
     limits = (bound.astype(groups.dtype)[:, None] for bound in (low, high))  # whole numbers stay such: no large copy
     means = np.clip(groups, *limits).mean(1, dtype=np.float64)
-    bright: NDArray[np.bool_] = means - low > BRIGHT * (high - low)
+    bright: NDArray[np.bool_] = means - low > BRIGHT_BACKGROUND_MEAN * (high - low)
     return bright
 
 
@@ -107,8 +107,8 @@ def _percentiles(groups: NDArray[Any], percents: tuple[float, float]) -> NDArray
     found = []
     for row in groups:
         counts = np.zeros(2**16, np.int64)
-        for start in range(0, len(row), COUNTED):
-            counts += np.bincount(row[start : start + COUNTED], minlength=len(counts))
+        for start in range(0, len(row), COUNTED_PIXELS):
+            counts += np.bincount(row[start : start + COUNTED_PIXELS], minlength=len(counts))
         up_to = counts.cumsum()
         left = np.searchsorted(up_to, below, side="right")
         right = np.searchsorted(up_to, np.minimum(below + 1, len(row) - 1), side="right")

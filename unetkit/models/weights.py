@@ -20,7 +20,7 @@ from unetkit.models.architectures import ARCHITECTURES
 from unetkit.models.encoders import smp_name
 from unetkit.models.heads import Mixture, mix_outputs
 from unetkit.models.integrity import check_finite_weights, check_weights
-from unetkit.models.parts import DECODER, STEP, count_from_output, last_step, part_of, unit_of
+from unetkit.models.parts import DECODER, DECODER_STEP, count_from_output, last_step, part_of, unit_of
 from unetkit.models.segmenter import METADATA_KEY, read_spec
 from unetkit.models.spec import ModelSpec
 from unetkit.models.zoo import builtin_names, builtin_path
@@ -31,16 +31,16 @@ HEAD = "segmentation_head"
 IMAGE_HEAD = "image_head"
 """Part of a network that says what a whole image shows."""
 
-WRAPPERS = ("module.", "model.", "network.", "segmenter.", "averaged.")
+NAME_PREFIXES = ("module.", "model.", "network.", "segmenter.", "averaged.")
 """Prefixes that other programs, and unetkit itself, put before the names of the weights."""
 
-NESTS = ("state_dict", "model_state_dict", "model")
+CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
 """Keys under which checkpoints keep their weights."""
 
-LEAST_SHARE = 0.5
+SMALLEST_FITTING_SHARE = 0.5
 """Share of the encoder's weights that must fit; with fewer the file belongs to another encoder."""
 
-DAMAGED = (
+DAMAGED_FILE_ERRORS = (
     *(SafetensorError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError),
     *(zipfile.BadZipFile, struct.error),
 )
@@ -164,11 +164,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path} is damaged, or a pickle that holds more than weights and could run code; it was not opened.",
             "Save its state_dict() alone, best with safetensors.torch.save_file.",
         ) from error
-    except DAMAGED as error:
+    except DAMAGED_FILE_ERRORS as error:
         raise ModelError(
             f"{path} cannot be read as weights ({error}).", "Give a .safetensors or .pth file of a state_dict."
         ) from error
-    while isinstance(state, dict) and (nests := [key for key in NESTS if isinstance(state.get(key), dict)]):
+    while isinstance(state, dict) and (nests := [key for key in CHECKPOINT_KEYS if isinstance(state.get(key), dict)]):
         state = state[nests[0]]
     items = state.items() if isinstance(state, dict) else ()
     tensors = {name: value for name, value in items if isinstance(value, Tensor)}
@@ -217,7 +217,7 @@ def fit_weights(
     name: str,
     withheld: Mapping[str, str] | None = None,
     mixture: Mixture | None = None,
-    least: float = LEAST_SHARE,
+    least: float = SMALLEST_FITTING_SHARE,
 ) -> LoadReport:
     """Copy the weights in `state` that `network` has a place for.
 
@@ -353,7 +353,7 @@ def adapt_first_convolution(weight: Tensor, channels: int) -> Tensor:
 
 def _own_name(key: str, own: dict[str, Tensor]) -> str:
     """Return the network's name for a weight of a file: strip wrappers, and place a bare encoder's names."""
-    for _ in WRAPPERS:
-        for wrapper in WRAPPERS:
+    for _ in NAME_PREFIXES:
+        for wrapper in NAME_PREFIXES:
             key = key.removeprefix(wrapper)
-    return key if key in own or STEP.match(key) else f"encoder.{key}"
+    return key if key in own or DECODER_STEP.match(key) else f"encoder.{key}"

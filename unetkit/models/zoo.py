@@ -13,7 +13,7 @@ DEFAULT_MODEL = "nuclei"
 
 DEFAULT_NOTE = f"No model is named: the built-in model '{DEFAULT_MODEL}' is used."
 
-SUFFIX = ".safetensors"
+MODEL_SUFFIX = ".safetensors"
 
 
 def builtin_folder() -> Path:
@@ -23,7 +23,7 @@ def builtin_folder() -> Path:
 
 def builtin_names() -> list[str]:
     """Return the names of the built-in models, sorted."""
-    return sorted(path.stem for path in builtin_folder().glob(f"*{SUFFIX}"))
+    return sorted(path.stem for path in builtin_folder().glob(f"*{MODEL_SUFFIX}"))
 
 
 def builtin_path(name: str | Path) -> Path | None:
@@ -32,7 +32,7 @@ def builtin_path(name: str | Path) -> Path | None:
     Args:
         name: A bare name, for example "nuclei". A file of that name is meant by "./nuclei" or with its suffix.
     """
-    return builtin_folder() / f"{name}{SUFFIX}" if str(name) in builtin_names() else None
+    return builtin_folder() / f"{name}{MODEL_SUFFIX}" if str(name) in builtin_names() else None
 
 
 def find_model(model: str | Path) -> Path:

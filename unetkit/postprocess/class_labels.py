@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.postprocess.components import CONNECTED
-from unetkit.postprocess.labels import TILE, Labels
+from unetkit.postprocess.labels import LABEL_TILE, Labels
 from unetkit.postprocess.method import Method
 
 
@@ -69,7 +69,7 @@ class ClassLabels:
         *,
         method: Method = CONNECTED,
         smallest: int = 0,
-        tile: tuple[int, int] = TILE,
+        tile: tuple[int, int] = LABEL_TILE,
     ) -> None:
         self._each = [
             Labels(OfClass(bands, value), height, method=method, smallest=smallest, tile=tile)

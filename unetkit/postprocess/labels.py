@@ -24,7 +24,7 @@ from unetkit.postprocess.parts import Part
 from unetkit.postprocess.plane import Plane
 from unetkit.postprocess.strips import Strip, cut_strips
 
-TILE = (512, 1024)
+LABEL_TILE = (512, 1024)
 """Height and width of the tiles in which a mask is labelled, in pixels: what a processor's cache holds."""
 
 
@@ -57,7 +57,7 @@ class Labels:
         *,
         method: Method = CONNECTED,
         smallest: int = 0,
-        tile: tuple[int, int] = TILE,
+        tile: tuple[int, int] = LABEL_TILE,
     ) -> None:
         self._bands = bands
         self._height = height

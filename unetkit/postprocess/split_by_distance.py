@@ -12,10 +12,10 @@ from unetkit.postprocess.method import Method
 from unetkit.postprocess.parts import LARGEST_DISTANCE, Ints
 from unetkit.postprocess.watershed import RING, find_regions
 
-RADIUS = 64
+LARGEST_PIXELS = 64
 """Distances are cut off here, in pixels: what is farther from the background is one plateau and never split."""
 
-PIXEL = LARGEST_DISTANCE // RADIUS
+UNITS_PER_PIXEL = LARGEST_DISTANCE // LARGEST_PIXELS
 """One pixel of distance, in units of the distance map."""
 
 KERNEL = np.array([1, 2, 1], np.float32)
@@ -40,8 +40,8 @@ def distance_map(window: NDArray[np.uint8]) -> Ints:
     """
     mask = window[0]
     distances = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    np.minimum(distances, RADIUS, out=distances)
-    distances *= PIXEL / KERNEL.sum() ** 2
+    np.minimum(distances, LARGEST_PIXELS, out=distances)
+    distances *= UNITS_PER_PIXEL / KERNEL.sum() ** 2
     np.rint(distances, out=distances)
     smoothed = cv2.sepFilter2D(distances, -1, KERNEL, KERNEL, borderType=cv2.BORDER_REPLICATE)
     smoothed[mask == 0] = 0
@@ -50,6 +50,9 @@ def distance_map(window: NDArray[np.uint8]) -> Ints:
 
 
 BY_DISTANCE = Method(
-    partial(find_regions, distance_map=distance_map), RADIUS + len(KERNEL) // 2 + RING, SADDLE, DEPTH * PIXEL
+    partial(find_regions, distance_map=distance_map),
+    LARGEST_PIXELS + len(KERNEL) // 2 + RING,
+    SADDLE,
+    DEPTH * UNITS_PER_PIXEL,
 )
 """The watershed of the distance to the background."""

@@ -27,7 +27,7 @@ DistanceMap = Callable[[NDArray[np.uint8]], Ints]
 RING = 1
 """Pixels around a tile whose distances decide on its regions: one step to a neighbour."""
 
-OFFSETS = [(1 - step // 3, 1 - step % 3) for step in range(9)]
+STEP_OFFSETS = [(1 - step // 3, 1 - step % 3) for step in range(9)]
 """(dy, dx) of each step. Of neighbours with the same distance the first in raster order has the largest step, and
 wins."""
 
@@ -67,7 +67,7 @@ def _steps(ring: Ints) -> Ints:
     height, width = ring.shape[0] - 2, ring.shape[1] - 2
     keys = ring << 4
     best = keys[1:-1, 1:-1] + STAY
-    for step, (dy, dx) in enumerate(OFFSETS):
+    for step, (dy, dx) in enumerate(STEP_OFFSETS):
         np.maximum(best, keys[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width] + step, out=best)
     best &= 15
     return best
@@ -78,11 +78,11 @@ def _climb(distances: Ints, steps: Ints) -> tuple[Ints, Ints]:
     height, width = distances.shape
     steps = steps.copy()
     for border, towards in ((steps[0], 1), (steps[-1], -1)):
-        border[np.array([dy for dy, _ in OFFSETS])[border] == -towards] = STAY
+        border[np.array([dy for dy, _ in STEP_OFFSETS])[border] == -towards] = STAY
     for border, towards in ((steps[:, 0], 1), (steps[:, -1], -1)):
-        border[np.array([dx for _, dx in OFFSETS])[border] == -towards] = STAY
+        border[np.array([dx for _, dx in STEP_OFFSETS])[border] == -towards] = STAY
     pixels = np.flatnonzero(distances)
-    moves = np.array([dy * width + dx for dy, dx in OFFSETS], np.int32)
+    moves = np.array([dy * width + dx for dy, dx in STEP_OFFSETS], np.int32)
     goals = pixels.astype(np.int32) + moves[steps.ravel()[pixels]]
     goal_of = np.empty(height * width, np.int32)
     while True:  # each round doubles the way that is looked ahead

@@ -14,10 +14,10 @@ from unetkit.models.statistics import measure_range
 PIXEL_SIZE_FACTOR = 1.5
 """Objects that look this much larger or smaller than in training are worth a warning."""
 
-CONTRAST_SHARE = 0.25
+SMALLEST_CONTRAST_SHARE = 0.25
 """An image with less than this share of the contrast of the faintest training image is almost empty."""
 
-RANGE_SHARE = 0.5
+RANGE_MARGIN_SHARE = 0.5
 """Values may leave the range of the training images by this share of it."""
 
 
@@ -80,14 +80,14 @@ def _values(info: ImageInfo, sample: NDArray[Any], seen: TrainingImages, spec: M
     fixed = spec.normalization.scope == "dataset"
     values = measure_range(sample, spec.normalization)
     if fixed or str(info.dtype) in seen.dtypes:
-        faint = np.flatnonzero(values.scale < CONTRAST_SHARE * np.asarray(seen.contrast))
+        faint = np.flatnonzero(values.scale < SMALLEST_CONTRAST_SHARE * np.asarray(seen.contrast))
         if faint.size:
             return (
                 f"{_which(faint, spec.in_channels)} almost empty: the values differ by {values.scale.min():g}, in the "
                 f"faintest training image by {seen.contrast[faint[0]]:g}. Check that this is the right image."
             )
     low, high = np.asarray(seen.low), np.asarray(seen.high)
-    outside = np.maximum(low - values.center, values.center + values.scale - high) > RANGE_SHARE * (high - low)
+    outside = np.maximum(low - values.center, values.center + values.scale - high) > RANGE_MARGIN_SHARE * (high - low)
     if not fixed or not outside.any():
         return None
     top = values.center + values.scale

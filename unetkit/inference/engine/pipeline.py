@@ -32,13 +32,13 @@ from unetkit.models.trimmed import Kept
 QUEUED_BATCHES = 2
 """Batches that may wait between two stages."""
 
-IN_FLIGHT = 1
+BATCHES_IN_FLIGHT = 1
 """Batches that the device works on while the next one is handed to it."""
 
 POLL_SECONDS = 0.05
 """How long a stage waits for another before it looks whether the run was stopped."""
 
-PATIENCE_SECONDS = 1.0
+STOP_PATIENCE_SECONDS = 1.0
 """How long a stopped run waits for a window that is being read or predicted: its thread ends by itself afterwards."""
 
 Item = TypeVar("Item")
@@ -174,7 +174,7 @@ def run_tiles(
             windows = batch.windows
             pending = None if windows is None else forward.submit(windows, batch.statistics, batch.kept)
             running.append((batch, pending))
-            if len(running) > IN_FLIGHT:
+            if len(running) > BATCHES_IN_FLIGHT:
                 hand_on()
         while running:
             hand_on()
@@ -300,6 +300,6 @@ class _Crew:
             while thread.is_alive():
                 thread.join(POLL_SECONDS)
                 if self.stop.is_set():
-                    deadline = deadline or monotonic() + PATIENCE_SECONDS
+                    deadline = deadline or monotonic() + STOP_PATIENCE_SECONDS
                     if thread.name != "unetkit-writer" and monotonic() > deadline:
                         break

@@ -23,18 +23,18 @@ from unetkit.io.files import open_image
 from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.zoo import builtin_folder
 
-NUCLEAR = re.compile(
+NUCLEAR_CHANNEL = re.compile(
     r"dapi|hoechst|h?33342|h?33258|draq ?5|syto|to-?pro|\bnucle(us|i|ar)\b|\bdna\b|\bh2b\b|histone", re.IGNORECASE
 )
 """Names of channels that show nuclei: their dyes, and what people call them."""
 
-COMPARED = 100_000
+COMPARED_PIXELS = 100_000
 """Pixels of a sample that are looked at, at most."""
 
-DARK = 0.25
+DARK_BACKGROUND_SHARE = 0.25
 """Largest share of its bright pixels that the background of a composite of fluorescence may reach."""
 
-SATURATED = 0.6
+SMALLEST_SATURATION = 0.6
 """Smallest mean saturation of the bright pixels of such a composite, 0 being grey and 1 pure colours."""
 
 
@@ -95,7 +95,7 @@ def open_for(
     if not is_builtin(ensemble) or reading.channels is not None or reading.stain is not None:
         return source, ()
     info = source.info
-    nuclear = [i for i, name in enumerate(info.channel_names) if NUCLEAR.search(name)]
+    nuclear = [i for i, name in enumerate(info.channel_names) if NUCLEAR_CHANNEL.search(name)]
     if info.channels > 1 and len(nuclear) == 1 and not info.colours:
         source.close()
         taken = (
@@ -132,13 +132,13 @@ def composite_remarks(info: ImageInfo, sample: NDArray[Any]) -> tuple[str, ...]:
     """
     if sample.shape[0] != 3 or not info.colours:
         return ()
-    pixels = sample[:, :: -(-sample.shape[1] // COMPARED)].astype(np.float32)
+    pixels = sample[:, :: -(-sample.shape[1] // COMPARED_PIXELS)].astype(np.float32)
     brightest, darkest = pixels.max(0), pixels.min(0)
     top = float(np.percentile(brightest, 99.8))
     bright = brightest > 0.5 * top
-    if top <= 0 or np.median(brightest) > DARK * top or not bright.any():
+    if top <= 0 or np.median(brightest) > DARK_BACKGROUND_SHARE * top or not bright.any():
         return ()
-    if float(((brightest - darkest)[bright] / brightest[bright]).mean()) < SATURATED:
+    if float(((brightest - darkest)[bright] / brightest[bright]).mean()) < SMALLEST_SATURATION:
         return ()
     return (
         "Its strong colours on a dark background look like channels of fluorescence laid over each other. If so, give "

@@ -11,7 +11,7 @@ from typing import Any
 
 from unetkit.foundation.errors import ConfigError, ImageError, OutputError
 from unetkit.foundation.names import check_local
-from unetkit.inference.tiling.options import WITHOUT_MASK, OutputOptions, SegmentOptions
+from unetkit.inference.tiling.options import OUTPUTS_WITHOUT_MASK, OutputOptions, SegmentOptions
 from unetkit.io.base.format import ends_with
 from unetkit.io.files import check_output, find_images, image_stem
 from unetkit.io.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES, has_image_suffix, is_folder
@@ -94,7 +94,7 @@ def check_extras(output: str, *, verify_seams: bool = False, dry_run: bool = Fal
     """Raise a ConfigError if what is asked for beside an output has no meaning for it."""
     if output == "classes" and (dry_run or verify_seams):
         raise ConfigError("dry_run and verify_seams have no meaning for a table of classes.", "Leave them out.")
-    if verify_seams and output in WITHOUT_MASK:
+    if verify_seams and output in OUTPUTS_WITHOUT_MASK:
         raise ConfigError(f"verify_seams compares masks, and the output '{output}' has none.", "Leave it out.")
     if output == "attention" and dry_run:
         raise ConfigError("dry_run has no meaning for attention, which is not tiled.", "Leave it out.")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.backends.base import Backend
-from unetkit.backends.registry import CREATING, backend_info, backends_in, check_backend
+from unetkit.backends.registry import CREATION_LOCK, backend_info, backends_in, check_backend
 from unetkit.backends.sessions import open_session
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.inference.checks.seams import Seams, default_largest, plan_windows, verify_seams
@@ -222,7 +222,7 @@ class Predictor:
         """Put the models on a backend in int8, and log it if that is refused."""
         create = backend_info(backend).quantizer
         assert create is not None, f"{backend} has int8 but no quantizer"
-        with CREATING:
+        with CREATION_LOCK:
             quantized = quantize_models(self.ensemble, create, source, self._threshold)
         if not quantized.backends:
             self._log(f"{quantized.why[0].upper()}{quantized.why[1:]}: fp32 instead.")

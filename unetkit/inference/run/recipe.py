@@ -20,16 +20,16 @@ from unetkit.inference.engine.forward import layout
 from unetkit.inference.run.classify import describe_classes
 from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.tiling.grid import TileGrid
-from unetkit.inference.tiling.options import CONFIDENCE, WITHOUT_MASK, Output, SegmentOptions
+from unetkit.inference.tiling.options import DEFAULT_CONFIDENCE, OUTPUTS_WITHOUT_MASK, Output, SegmentOptions
 from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.io.base.contracts import ImageInfo, OutputSpec
 from unetkit.io.files import image_stem
 from unetkit.models.zoo import short_name
 
-PLANNED = ("device", "backend", "precision", "tile", "halo", "batch")
+PLAN_FIELDS = ("device", "backend", "precision", "tile", "halo", "batch")
 """Choices of a plan that decide what comes out, to the bit."""
 
-METHODS = ("tta", "skip_empty")
+METHOD_FIELDS = ("tta", "skip_empty")
 """Choices of the user, besides those of the plan, that decide it too."""
 
 NO_CLASSES: Mapping[str, float] = MappingProxyType({})
@@ -71,7 +71,7 @@ class Recipe:
         stamp = image.stat() if image.exists() else None
         return {
             **_planned(self.plan),
-            **{name: getattr(self.options.tiling, name) for name in METHODS},
+            **{name: getattr(self.options.tiling, name) for name in METHOD_FIELDS},
             "image": image.name,
             "image_bytes": stamp.st_size if stamp else 0,
             "image_changed": stamp.st_mtime_ns if stamp else 0,
@@ -124,7 +124,7 @@ def make_recipe(
             ("model", printable(ensemble.name)),
             ("model_sha256", ", ".join(segmenter.sha256 for segmenter in ensemble.segmenters)),
             ("output", write.output),
-            *(() if write.output in WITHOUT_MASK else (("threshold", f"{threshold:g}"),)),
+            *(() if write.output in OUTPUTS_WITHOUT_MASK else (("threshold", f"{threshold:g}"),)),
             *(() if plan is None else (("halo", str(plan.halo)),)),
             ("command", printable(_command(options, ensemble, info, plan, left_out))),
             *((("image_classes", describe_classes(image_classes)),) if image_classes else ()),
@@ -157,7 +157,7 @@ def _values(output: Output, ensemble: Ensemble, info: ImageInfo) -> tuple[int, n
 def _least_confidence(ensemble: Ensemble, given: float | None) -> float | None:
     """Return below which confidence objects are left out; None where the models say none."""
     if ensemble.instances:
-        return CONFIDENCE if given is None else given
+        return DEFAULT_CONFIDENCE if given is None else given
     if given is not None:
         raise ConfigError(
             f"min_confidence has no meaning for {ensemble.name}, which was trained without instances.", "Leave it out."
@@ -178,7 +178,7 @@ def _command(
     given = {
         **_given(options.read),
         **_planned(plan),
-        **{name: True for name in METHODS if getattr(options.tiling, name)},
+        **{name: True for name in METHOD_FIELDS if getattr(options.tiling, name)},
         **_given(options.write),
         **{name: value for name, value in left_out.items() if value is not None},
     }
@@ -191,7 +191,7 @@ def _command(
 def _planned(plan: ExecutionPlan | None) -> dict[str, Any]:
     if plan is None:
         return {}
-    return {name: getattr(plan, name) for name in PLANNED} | {"device": str(plan.device)}
+    return {name: getattr(plan, name) for name in PLAN_FIELDS} | {"device": str(plan.device)}
 
 
 def _given(options: Any) -> dict[str, Any]:

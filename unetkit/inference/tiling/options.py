@@ -13,7 +13,7 @@ from unetkit.io.base.read_options import WHOLE, ReadOptions
 
 Output = Literal["mask", "probabilities", "labels", "classes", "attention", "restored"]
 
-WITHOUT_MASK: dict[str, tuple[str, ...]] = {
+OUTPUTS_WITHOUT_MASK: dict[str, tuple[str, ...]] = {
     "classes": ("pyramid", "resume"),
     "attention": ("threshold", "resume"),
     "restored": ("threshold",),
@@ -77,7 +77,7 @@ class TilingOptions:
         return None if self.memory is None else parse_memory(self.memory)
 
 
-CONFIDENCE = 0.5
+DEFAULT_CONFIDENCE = 0.5
 """How sure a model with instances has to be of an object, by default. Chosen with `benchmarks/instances.py` on
 validation images of the 2018 Data Science Bowl."""
 
@@ -125,7 +125,7 @@ class OutputOptions:
 
     def __post_init__(self) -> None:
         _check_choice("output", self.output, get_args(Output))
-        for name in WITHOUT_MASK.get(self.output, ()):
+        for name in OUTPUTS_WITHOUT_MASK.get(self.output, ()):
             if getattr(self, name) not in (None, False):
                 raise ConfigError(f"{name} has no meaning for the output '{self.output}'.", "Leave it out.")
         _check_choice("compression", self.compression, get_args(Compression))
@@ -163,10 +163,10 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ConfigError(f"{name}: '{value}' is not possible.", f"Use {', '.join(choices[:-1])} or {choices[-1]}.")
 
 
-USUAL_TILING = TilingOptions()
+DEFAULT_TILING = TilingOptions()
 """All choices left open."""
 
-MASK = OutputOptions()
+DEFAULT_OUTPUT = OutputOptions()
 """A mask, with the model's threshold."""
 
 
@@ -181,5 +181,5 @@ class SegmentOptions:
     """
 
     read: ReadOptions = WHOLE
-    tiling: TilingOptions = USUAL_TILING
-    write: OutputOptions = MASK
+    tiling: TilingOptions = DEFAULT_TILING
+    write: OutputOptions = DEFAULT_OUTPUT

@@ -24,13 +24,13 @@ from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tuning.device import describe_device
 from unetkit.inference.tuning.plan import DEFAULT_TILE, ExecutionPlan, usual_plan
 
-SHARE = 0.05
+TUNING_SHARE = 0.05
 """Share of the time of a job, as it is estimated, that trying may take, with what puts a model on a backend."""
 
-STEP = 1.15
+NEW_TILE_FACTOR = 1.15
 """Memory that is free changes a little from run to run: tiles that are larger by less than this are not tried anew."""
 
-TILES_OF = "tiles of "
+TILE_PREFIX = "tiles of "
 """Before the size of tiles, in the name of what is tried."""
 
 TIMED_RUNS = 1
@@ -184,10 +184,10 @@ class Found:
 def _untried(plans: list[ExecutionPlan], known: Found | None) -> list[str]:
     """Return the names of what is to be tried: backends, the likely fastest first, then larger tiles than the best."""
     tried = known.tried if known is not None else ()
-    timed = [int(name.rpartition(" ")[2]) for name in tried if name.startswith(TILES_OF)]
-    least = STEP * max(timed) if timed else DEFAULT_TILE[plans[0].device.type] + 1
+    timed = [int(name.rpartition(" ")[2]) for name in tried if name.startswith(TILE_PREFIX)]
+    least = NEW_TILE_FACTOR * max(timed) if timed else DEFAULT_TILE[plans[0].device.type] + 1
     backends = [name for name in reversed(backend_names()) if any(plan.backend == name for plan in plans)]
-    larger = [f"{TILES_OF}{size}" for size in sorted({plan.tile for plan in plans}) if size >= least]
+    larger = [f"{TILE_PREFIX}{size}" for size in sorted({plan.tile for plan in plans}) if size >= least]
     return [name for name in (*backends, *larger) if name not in tried]
 
 
@@ -221,7 +221,7 @@ class _Search:
         left = self._allowance() - self.spent()
         if self._backend is None:
             left -= backend_info(self._best.backend).creation_seconds
-        tiles = {f"{TILES_OF}{plan.tile}" for plan in self._plans if plan.tile <= self._best.tile}
+        tiles = {f"{TILE_PREFIX}{plan.tile}" for plan in self._plans if plan.tile <= self._best.tile}
         return next((name for name in self._untried if name not in tiles and self._cost(name) <= left), None)
 
     def run(self) -> Found:
@@ -250,7 +250,7 @@ class _Search:
 
     def _try(self, name: str) -> None:
         """Compare what is in use with a candidate, and use that if it is faster."""
-        if not name.startswith(TILES_OF):
+        if not name.startswith(TILE_PREFIX):
             tile = self._trial_tile(name)
             mine, its = self._at(self._best.backend, tile), self._at(name, tile)
             backend: Backend | None = self._tuner.create(its)
@@ -264,23 +264,23 @@ class _Search:
         self._notes = [*self._notes[-2:], f"fastest, in Mpx/s by backend and tile: {', '.join(labels)}"]
         if rates[0] > rates[1]:
             self._speed *= rates[0] / rates[1]
-            self._best = its if name.startswith(TILES_OF) else self._at(its.backend, self._best.tile)
+            self._best = its if name.startswith(TILE_PREFIX) else self._at(its.backend, self._best.tile)
             self._backend = backend
 
     def _has_timed_tiles(self) -> bool:
-        return any(name.startswith(TILES_OF) for name in self._tried)
+        return any(name.startswith(TILE_PREFIX) for name in self._tried)
 
     def _allowance(self) -> float:
         """Return the seconds that trying may take."""
         if not self._speed:
             return 0.0
         computed = self._tuner.pixels * len(self._tuner.ensemble.segmenters) * _pixels(self._best) / _kept(self._best)
-        return SHARE * computed / self._speed
+        return TUNING_SHARE * computed / self._speed
 
     def _cost(self, name: str) -> float:
         """Return the seconds that trying a candidate takes, about."""
         runs = 1 + TIMED_RUNS
-        if name.startswith(TILES_OF):
+        if name.startswith(TILE_PREFIX):
             plans = [self._best, self._at(self._best.backend, int(name.rpartition(" ")[2]))]
             return runs * sum(map(_pixels, plans)) / self._speed
         smallest = self._at(name, 0)

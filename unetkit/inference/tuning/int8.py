@@ -81,7 +81,9 @@ def quantize_models(
     backends = [result.backend for result in done if result.backend is not None]
     if len(backends) == len(done):
         return Quantization(backends, f"int8 changes {worst:.1e} of the mask pixels{before}")
-    return Quantization([], f"int8 would change {worst:.1e} of the mask pixels, more than {int8.TOLERANCE:g}{before}")
+    return Quantization(
+        [], f"int8 would change {worst:.1e} of the mask pixels, more than {int8.INT8_TOLERANCE:g}{before}"
+    )
 
 
 def choose_tiles(grid: TileGrid, planes: int, count: int) -> list[tuple[int, Tile]]:

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from unetkit.backends.base import DTYPES
 from unetkit.backends.info import Precision
 from unetkit.backends.registry import backend_info
-from unetkit.inference.engine.pipeline import IN_FLIGHT, QUEUED_BATCHES
+from unetkit.inference.engine.pipeline import BATCHES_IN_FLIGHT, QUEUED_BATCHES
 from unetkit.inference.tiling.grid import PerAxis, make_grid
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.models.trimmed import Kept, trim
@@ -65,7 +65,7 @@ class Footprint:
         """Return the bytes of windows and bands that are in the pipeline for an item of this size."""
         grid = make_grid(size, tile=tile, halo=self.halo, stride=self.stride)
         window = prod(grid.window)
-        batches = QUEUED_BATCHES + IN_FLIGHT + 2  # one is being read, one is in the network
+        batches = QUEUED_BATCHES + BATCHES_IN_FLIGHT + 2  # one is being read, one is in the network
         across = prod(size[1:])
         band = max(span.core_stop - span.core_start for span in grid.bands) * across
         waiting = 2 * band + min(SINK_ROWS * size[-1], size[0] * across)

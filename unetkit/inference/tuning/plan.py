@@ -11,7 +11,7 @@ from math import prod
 import torch
 
 from unetkit.backends.info import Precision
-from unetkit.backends.registry import USUAL, backend_info, backends_in, check_backend, is_installed
+from unetkit.backends.registry import DEFAULT_BACKEND, backend_info, backends_in, check_backend, is_installed
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Kind, layout
@@ -21,13 +21,13 @@ from unetkit.inference.tuning.device import cache_bytes, choose_device, free_mem
 from unetkit.inference.tuning.memory import Footprint, measure_features, pixel_bytes
 from unetkit.io.base.contracts import ImageInfo, Window
 
-TILES = (256, 384, 512, 768, 1024, 1280, 1536, 1664, 1792, 1920, 2048, 2304, 2560, 3072, 4096)
+TILE_SIZES = (256, 384, 512, 768, 1024, 1280, 1536, 1664, 1792, 1920, 2048, 2304, 2560, 3072, 4096)
 """Sizes of tiles that "auto" chooses from."""
 
 DEFAULT_TILE = {"cuda": 2048, "mps": 1024, "cpu": 1024}
 """Size of tiles, by kind of device, where nothing is timed and the backend names none of its own."""
 
-BATCHES = {"cuda": (16, 8, 4, 2, 1), "mps": (4, 2, 1), "cpu": (1,)}
+BATCH_SIZES = {"cuda": (16, 8, 4, 2, 1), "mps": (4, 2, 1), "cpu": (1,)}
 """Batches that "auto" chooses from, by kind of device: a core computes one window as fast as several."""
 
 LARGEST_BATCH_PIXELS = 4096 * 4096
@@ -119,20 +119,20 @@ def make_plan(
         ExecutionPlan(device, backend, precision, tile, halo, batch, axes=len(info.size))
         for backend in backends
         for tile in _tiles(tiling, None if pixels > own else info, halo, ensemble.stride)
-        for batch in (BATCHES[device.type] if tiling.batch == "auto" else (tiling.batch,))
+        for batch in (BATCH_SIZES[device.type] if tiling.batch == "auto" else (tiling.batch,))
     ]
     fitting = list(_fitting(plans, footprint, tiling, info, ensemble))
     if len(fitting) == 1:
         chosen = "as given" if tiling.tile != "auto" and tiling.backend != "auto" else "the memory allows no other"
         return replace(fitting[0], why=chosen)
-    small = pixels < WORTH_TUNING[device.type]
+    small = pixels < TUNED_PIXELS[device.type]
     known = recall(fitting, small)
     if known is not None:
         return known
     return replace(usual_plan(fitting), why="the input is too small to try others") if small else tune(fitting)
 
 
-WORTH_TUNING = {"cpu": 16 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
+TUNED_PIXELS = {"cpu": 16 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
 """Pixels, by kind of device, from which on timing backends and tiles costs a small part of what it may save."""
 
 
@@ -207,7 +207,7 @@ def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Pre
     able = backends_in(precision, device.type)
     chosen = [name for name in able if device.type in backend_info(name).candidate_on and is_installed(name)]
     if not chosen:
-        check_backend(able[0] if able else USUAL, device, precision)
+        check_backend(able[0] if able else DEFAULT_BACKEND, device, precision)
     return chosen
 
 
@@ -216,7 +216,7 @@ def _tiles(tiling: TilingOptions, info: ImageInfo | None, halo: PerAxis, stride:
     if tiling.tile != "auto":
         return [tiling.tile]
     smallest = round_up(3 * (halo if isinstance(halo, int) else max(halo)), stride)
-    sizes = [size for size in TILES if size % stride == 0 and size >= smallest] or [smallest]
+    sizes = [size for size in TILE_SIZES if size % stride == 0 and size >= smallest] or [smallest]
     if info is None:
         return sizes
     enough = next((i for i, size in enumerate(sizes) if size >= max(info.size)), len(sizes) - 1)
@@ -260,7 +260,7 @@ def _fitting(
 def usual_plan(plans: list[ExecutionPlan]) -> ExecutionPlan:
     """Return the plan that is taken without trying: of PyTorch, which takes no time to begin, with a usual tile."""
     names = [plan.backend for plan in plans]
-    own = [plan for plan in plans if plan.backend == (USUAL if USUAL in names else names[0])]
+    own = [plan for plan in plans if plan.backend == (DEFAULT_BACKEND if DEFAULT_BACKEND in names else names[0])]
     largest = backend_info(own[0].backend).largest_tile or DEFAULT_TILE[own[0].device.type]
     usual = [plan for plan in own if plan.tile <= largest] or own[:1]
     return max(usual, key=lambda plan: plan.tile)
