@@ -32,8 +32,8 @@ class Verb:
     Attributes:
         name: What the command is called.
         about: What it does.
-        positional: Arguments that have a place instead of a name; only the first can be a list.
-        named: The others, by the heading of their group.
+        positional: Arguments without a name. Only the first can be a list.
+        named: Options, by the heading of their group.
         parts: Names of the fields of each parameter that is a dataclass.
     """
 
@@ -45,23 +45,25 @@ class Verb:
 
     @property
     def options(self) -> list[Option]:
-        """All that has a name."""
+        """All options."""
         return [option for group in self.named.values() for option in group]
 
     @property
     def see_help(self) -> str:
-        """Where to read on."""
+        """Sentence that points to the help."""
         return f"See `unetkit {self.name} --help` for all options and their values."
 
 
 def call(function: Callable[..., Any], name: str, args: Sequence[str]) -> Any:
     """Call a function with arguments from the command line.
 
-    Parameters without a default are positional; positional-only ones with a default may be left out. Of the others,
-    those that are False by default are flags. A parameter that is a list takes one or more values. One whose type is a
-    dataclass stands for its fields, each an option of its own under the heading of the dataclass. A YAML file with
-    options can be given as `--config FILE`; what the command line says goes over it. Names of files and options can be
-    mixed in any order; text and file names are taken as they are, whatever signs are in them.
+    - Parameters without a default are positional. Positional-only ones with a default may be left out.
+    - All other parameters are options. Those that are False by default are flags.
+    - A parameter that is a list takes one or more values.
+    - A parameter whose type is a dataclass stands for its fields. Each is an option under the dataclass's heading.
+    - `--config FILE` reads options from a YAML file. Options on the command line replace those in the file.
+    - File names and options can be mixed in any order.
+    - Text and file names are taken as they are, whatever signs are in them.
 
     Args:
         function: What to call.
@@ -173,12 +175,12 @@ def _values(option: Option, words: list[str]) -> Any:
 
 
 def _place(places: list[str], verb: Verb, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of the arguments that have a place. Of a list all but those of the others belong to it.
+    """Return the values of the positional arguments. A list takes all words that the other arguments leave.
 
     Args:
         places: The words.
         verb: The command.
-        values: What is known without them, from a file.
+        values: The values from a file, or the defaults.
     """
     positional = verb.positional
     if not places and all(values[option.name] is not Parameter.empty for option in positional):
@@ -203,7 +205,7 @@ def _place(places: list[str], verb: Verb, values: dict[str, Any]) -> dict[str, A
 
 
 def _unknown(word: str, key: str, verb: Verb) -> ConfigError:
-    """Return the error for an option that there is not."""
+    """Return the error for an unknown option."""
     name = key.lstrip("-").replace("-", "_")
     if not word.startswith("--"):
         return ConfigError(
@@ -222,7 +224,7 @@ def _read_file(path: Path, verb: Verb) -> dict[str, Any]:
     """Read a file of options.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: The file cannot be read, is not YAML, or has an unknown option or an impossible value.
     """
     import yaml
 

@@ -12,10 +12,10 @@ from unetkit.commandline.values import SEVERAL_SUFFIX, default_text, item_of, pl
 from unetkit.foundation.options import Option
 
 TEXT_COLUMN = 26
-"""Where what an option does begins."""
+"""Column in which the text of an option begins."""
 
 LARGEST_WIDTH = 100
-"""Columns of a help text at most: longer lines are hard to read."""
+"""Largest width of a help text, in columns. Longer lines are hard to read."""
 
 
 def help_page(usage: str, about: str, groups: Mapping[str, Sequence[tuple[str, str]]]) -> str:
@@ -41,7 +41,7 @@ def entry_of(option: Option, word: str, *, is_key: bool = False) -> tuple[str, s
     Args:
         option: The option.
         word: Its name on the command line.
-        is_key: Whether it is the key of a setting: then no value can be left out, and a list is one value.
+        is_key: Whether it is the key of a setting. A key always has a value, and a list is one value.
     """
     several = SEVERAL_SUFFIX if item_of(option.type) is not None else ""
     bare = not word.startswith("-") or (option.is_flag and not is_key)
@@ -58,7 +58,7 @@ def _wrap(paragraph: str, width: int) -> str:
 
 
 def _entry(written: str, text: str, width: int) -> str:
-    """Return an option: what it does stands beside it, or below where it is long."""
+    """Return the lines of an option: its text stands beside it, or below it where the option is long."""
     indent = " " * TEXT_COLUMN
     lines = textwrap.wrap(text, max(20, width - TEXT_COLUMN), break_on_hyphens=False, break_long_words=False)
     if len(written) + 4 > TEXT_COLUMN or not lines:

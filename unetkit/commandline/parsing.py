@@ -1,4 +1,4 @@
-"""The parser that LightningCLI rests on, jsonargparse: all that is peculiar to it, and its messages in plain words."""
+"""jsonargparse, the parser of LightningCLI: its peculiarities, and its messages in plain words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unetkit.commandline.values import KIND_WORDS
 from unetkit.foundation.errors import ConfigError, closest
 
 PARSER_MODE = "literal"
-"""Name of the way in which the parser reads values, see `load_literally`."""
+"""Name of the parser mode that reads values by `load_literally`."""
 
 
 class UnknownSettingError(ConfigError):
@@ -81,7 +81,7 @@ def print_settings(parser: ArgumentParser, given: Namespace, flags: str) -> NoRe
 
 @contextmanager
 def _plain_errors(parser: ArgumentParser) -> Iterator[None]:
-    """Say what the parser says in plain words, naming the closest option for one that does not exist."""
+    """Put the parser's message in plain words, and name the closest option for an unknown one."""
     try:
         yield
     except ArgumentError as error:

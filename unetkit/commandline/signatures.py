@@ -1,4 +1,4 @@
-"""Signatures and docstrings read from source files without importing these, since PyTorch takes seconds to load."""
+"""Signatures and docstrings, read from source files. Nothing is imported, since PyTorch takes seconds to load."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHARED_HINTS: Mapping[str, Any] = {
     **{"Any": Any, "Literal": Literal, "Optional": Optional, "Union": Union, "Path": Path},
     **{"Sequence": Sequence, "Mapping": Mapping},
 }
-"""Names of type hints that are the same in all modules."""
+"""Type hints whose names mean the same in all modules."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Nested:
 
 
 class _UnknownError(Exception):
-    """A hint or a default that cannot be told without importing its module."""
+    """A hint or a default that cannot be read without importing its module."""
 
 
 def read_options(module: str, name: str) -> tuple[Option, ...]:

@@ -14,7 +14,7 @@ from rich.text import Text
 from unetkit.foundation.names import printable
 
 LOADING_TEXT = "Loading PyTorch ..."
-"""What is said while it is."""
+"""Message while PyTorch is loaded."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -39,7 +39,7 @@ def complain(problem: str, remedy: str) -> None:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Say on standard error that PyTorch is being loaded, which takes seconds; on a terminal until that is done."""
+    """Write on standard error that PyTorch is being loaded, which takes seconds; on a terminal until that is done."""
     if "torch" in sys.modules:
         yield
         return

@@ -1,4 +1,4 @@
-"""Names of files that need care: addresses, which are no files on this machine, and names that are not plain text."""
+"""File names that need care: addresses, and names that are not plain text."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from unetkit.foundation.errors import ImageError
 
 ADDRESS_START = re.compile(r"(https?|s3|gs|gcs|az|abfss?|ftp|sftp|file):/", re.IGNORECASE)
-"""How addresses begin; a `Path` keeps one of their two slashes."""
+"""Beginning of an address. A `Path` keeps one of its two slashes."""
 
 
 CONTROL_ESCAPES = {code: rf"\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\t\n"}
-"""Characters that steer a terminal and that XML does not allow, and how they are written out."""
+"""Control characters, which steer a terminal and are not allowed in XML, and how they are written out."""
 
 
 def printable(name: str) -> str:

@@ -1,10 +1,10 @@
-"""Ctrl-C, SIGTERM and SIGHUP: what ends a command from outside, with a word at once and without a traceback.
+"""Ctrl-C, SIGTERM and SIGHUP: what ends a command from outside, with a message at once and without a traceback.
 
-    signal -> byte in a socket -> watching thread: says so; ends the process at a second Ctrl-C
+    signal -> byte in a socket -> watching thread: prints a message; ends the process at a second Ctrl-C
            -> handler in the main thread: raises Stop
 
 Python calls a handler only when the main thread is back from native code, which may take seconds (a batch on the CPU).
-The byte is written at once, so the word comes at once.
+The byte is written at once, so the message comes at once.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ SIGNAL_NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP"}
 """Signals that stop a command, and what they are called on the terminal. Windows has no SIGHUP."""
 
 SAME_REQUEST_SECONDS = 0.5
-"""Signals that follow each other within this time are one request: wrappers such as `timeout` pass each on twice."""
+"""Seconds within which signals count as one request: wrappers such as `timeout` pass each on twice."""
 
 IMPORT_RETRY_SECONDS = 0.05
-"""How long a signal that comes during an import waits before the next try."""
+"""Seconds until the next try, for a signal that comes during an import."""
 
 IMPORT_PATIENCE_SECONDS = 1.0
-"""How long the end of an import is waited for; then the process ends in it, and what it leaves is as after a kill."""
+"""Seconds to wait for the end of an import. After that the process ends at once, as after a kill."""
 
 RETRY_BYTE = 0
-"""The byte that stands for a signal to be tried again; no signal has this number."""
+"""Byte for "try the last signal again". No signal has this number."""
 
 
 class Stop(KeyboardInterrupt):
@@ -124,7 +124,7 @@ class Signals:
             self._sender.send(bytes([RETRY_BYTE]))
 
     def _raise_again(self, ignored: sys.UnraisableHookArgs) -> None:
-        """Try again where Python had to ignore a `Stop`: in a finalizer, say, which no exception can leave."""
+        """Try again where Python had to ignore a `Stop`, for example in a finalizer, which no exception can leave."""
         if isinstance(ignored.exc_value, Stop):
             self._put_off(ignored.exc_value.number)
         else:
@@ -164,7 +164,7 @@ class Signals:
         self._say(number)
 
     def _say(self, number: int) -> None:
-        """Say that the signal has come; of several processes that train together the first speaks."""
+        """Print that the signal has come. Of several processes that train together, only the first prints."""
         with self._lock:
             if self._said:
                 return
@@ -194,7 +194,7 @@ def _imports(frame: FrameType | None) -> bool:
 
 
 def _let_go_of_terminal() -> None:
-    """Send what is said to nowhere: the terminal was closed, and writing to it would be an error."""
+    """Discard all output: the terminal was closed, and writing to it would be an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         if os.isatty(descriptor):

@@ -24,7 +24,8 @@ PIXEL_SIZE_UM = 0.325
 Floats = NDArray[np.float32]
 
 TEXTURE_SIZE = 512
-NOISE_BAND_ROWS = 256  # rows to which noise is added at once
+NOISE_BAND_ROWS = 256
+"""Rows to which noise is added at once."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Pixels that hold no data: NaN, the value of a border or of holes, and the even frame around a stitched picture.
 
-They say nothing about the picture, so they are left out of its statistics; a network is shown background in their
-place, and they are background in the result.
+They are no part of the picture, so they are left out of its statistics. A network is shown background in their place,
+and they are background in the result.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ SENTINELS = (
 """Values that programs write where there is no data."""
 
 SMALLEST_MISSING_SHARE = 0.005
-"""NaN pixels and frames with a smaller share of a plane are no missing part of it."""
+"""Smallest share of a plane that NaN pixels or a frame have. A smaller share is taken for picture."""
 
 CORNER_SIZE = 4
-"""A frame that is not straight fills at least one corner of this size along each axis."""
+"""Size of a corner along each axis, in pixels. A frame that is not straight fills at least one corner."""
 
 SMALLEST_SHARE_IN_ONE_CORNER = 0.05
-"""The same of a frame that fills one corner alone, where an overexposed object may lie too."""
+"""Smallest share of a plane that a frame in a single corner has. An overexposed object may lie there too."""
 
 SMALLEST_PICTURE = 0.25
-"""A picture has at least this share of the plane that it lies in."""
+"""Smallest share of a plane that its picture has."""
 
 FRAME_VALUE_SHARE = 0.02
-"""At most this share of a picture has the value of its frame, mostly."""
+"""Largest share of a picture that has the value of its frame, but for bright frames around dark pictures."""
 
 PICTURE_PERCENTILES = (1.0, 99.8)
-"""What counts as the range of a picture ..."""
+"""Percentiles that bound the range of a picture."""
 
 FRAME_MARGIN_SHARE = 0.05
-"""... and a frame that is not straight has a value beyond it by this share of it."""
+"""Share of its picture's range by which the value of a frame that is not straight lies beyond that range."""
 
 MODE_PIXELS = 2**18
-"""Pixels of which the most frequent value is found, at most."""
+"""Largest number of pixels on which the most frequent value is counted."""
 
 Box = tuple[tuple[int, int], ...]
 """First pixel of a part, and the end, along each axis."""
@@ -58,12 +58,12 @@ class NoData:
     """Which pixels of a plane hold no data.
 
     Attributes:
-        value: One that stands for no data, in one of the channels, or in all where pixels are unsigned: there it may
-            be that of a dark channel too.
+        value: Value that stands for no data. One channel with it is enough. Where pixels are unsigned, all channels
+            must have it, since a dark channel may have it too.
         frame: Value of each channel of the frame around the picture.
-        picture: What is picture for sure, whatever its values, of a plane with a frame.
+        picture: Part of a plane with a frame that is picture for sure, whatever its values.
         nan: Whether NaN stands for no data.
-        share: Share of the pixels that hold none, in the sample that it was found in.
+        share: Share of the pixels that hold no data, in the sample in which they were found.
     """
 
     value: float | None = None
@@ -110,7 +110,7 @@ def find_nodata(sample: NDArray[Any], places: Places, stated: float | None = Non
     Args:
         sample: (C, ...) the plane, or some of its rows and columns, the outermost among them.
         places: Which rows and columns of the plane they are.
-        stated: Value that the file names for it.
+        stated: Value that the file names for no data.
 
     Returns:
         None where all pixels hold data, and where none does.
@@ -226,8 +226,9 @@ def _find_straight(sample: NDArray[Any], value: tuple[float, ...]) -> Iterator[t
 def _is_ragged_frame(sample: NDArray[Any], value: tuple[float, ...], least: float) -> bool:
     """Return whether pixels of a value are a frame that may be round, turned or stepped.
 
-    These are those from which the value goes on straight to a border. What they leave is a picture without gaps, and
-    the value is beyond those of the picture. A frame has at least the share `least` of the plane.
+    A pixel of a frame has the value, and so has every pixel on a straight way from it to a border. The rest is a
+    picture without gaps, and the value is beyond those of the picture. A frame has at least the share `least` of the
+    plane.
     """
     same = _equal(sample, value)
     frame = _reaches_border(same)

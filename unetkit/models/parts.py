@@ -9,7 +9,7 @@ DECODER = "decoder"
 """Part of a network that makes features of full resolution from those of the encoder."""
 
 DECODER_STEP = re.compile(r"decoder\.(blocks|ups)\.(\d+)\.")
-"""A step of the decoder in the name of a weight, counted from the deepest."""
+"""Pattern of a decoder step in the name of a weight. Steps are counted from the deepest."""
 
 
 def part_of(key: str) -> str:

@@ -1,4 +1,4 @@
-"""Start a network from weights that somebody trained: ImageNet's, a built-in model's, a file's read without pickle."""
+"""Start a network from trained weights: ImageNet, a built-in model, or a file, which is read without pickle."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ HEAD = "segmentation_head"
 """Part of a network that makes its output from the decoder's features."""
 
 IMAGE_HEAD = "image_head"
-"""Part of a network that says what a whole image shows."""
+"""Part of a network that classifies whole images."""
 
 NAME_PREFIXES = ("module.", "model.", "network.", "segmenter.", "averaged.")
-"""Prefixes that other programs, and unetkit itself, put before the names of the weights."""
+"""Prefixes that other programs and unetkit put before the names of weights."""
 
 CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
-"""Keys under which checkpoints keep their weights."""
+"""Keys under which checkpoints store their weights."""
 
 SMALLEST_FITTING_SHARE = 0.5
-"""Share of the encoder's weights that must fit; with fewer the file belongs to another encoder."""
+"""Smallest share of the encoder's weights that must fit. With fewer the file belongs to another encoder."""
 
 DAMAGED_FILE_ERRORS = (
     *(SafetensorError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError),
     *(zipfile.BadZipFile, struct.error),
 )
-"""What safetensors and torch raise for files that are cut off or no weights."""
+"""Errors that safetensors and torch raise for files that are cut off or hold no weights."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class LoadReport:
         missing: Names of the network's weights that keep their random values.
         unused: Names in the file that were not used.
         notes: What was reshaped and what was left out, and why.
-        stand_in: Whether the heights of objects are the mask's values until they are trained.
+        stand_in: Whether the distance map has the values of the mask until it is trained.
     """
 
     loaded: tuple[str, ...]
@@ -69,7 +69,7 @@ class LoadReport:
 
     @property
     def predicts(self) -> bool:
-        """Whether every output of the network comes from the weights, so that it can be judged before training."""
+        """Whether every output of the network comes from the weights, so that it can be scored before training."""
         heads = {part_of(key) for key in (*self.loaded, *self.missing)} & {HEAD, IMAGE_HEAD}
         return bool(heads) and not any(part_of(key) in heads for key in self.missing)
 
@@ -115,10 +115,10 @@ def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: 
 
 
 def trained_on(weights: str) -> tuple[str, ...]:
-    """Return the hashes of the images with masks that weights were trained on, as far as a unetkit model tells.
+    """Return the hashes of the images with masks that weights were trained on; none if they are not known.
 
     Args:
-        weights: As for `load_weights`; one that cannot be read tells of none.
+        weights: As for `load_weights`.
     """
     source = find_source(weights)
     if source is None or source.task == "reconstruction" or source.training_images is None:
@@ -188,7 +188,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def find_source(weights: str) -> ModelSpec | None:
-    """Return the description of the unetkit model that weights are of; None if they are not one's, or cannot be read.
+    """Return the description of the unetkit model in a file of weights; None for other files and unreadable ones.
 
     Args:
         weights: As for `load_weights`.
@@ -202,7 +202,7 @@ def find_source(weights: str) -> ModelSpec | None:
     try:
         with safe_open(path, framework="numpy") as file:
             described = METADATA_KEY in (file.metadata() or {})
-    except (SafetensorError, OSError):  # `read_weights` says so
+    except (SafetensorError, OSError):  # `read_weights` raises the error for it
         return None
     return read_spec(path) if described else None
 
@@ -273,7 +273,7 @@ def fit_weights(
 
 
 def _reshapes(given: Mapping[str, Tensor], own: Mapping[str, Tensor], first: str) -> str | None:
-    """Say that the first convolution is for another number of channels, if it is."""
+    """Return a note if the first convolution is for another number of channels."""
     its = given.get(first)
     if its is None or its.ndim != 4 or its.shape[1] == own[first].shape[1]:
         return None
@@ -288,7 +288,7 @@ def _check_encoder(wanted: Sequence[str], fitting: Collection[str], name: str, l
     fits = sum(key in fitting for key in encoder)
     if not fits or fits < least * len(encoder):
         raise ModelError(
-            f"Of the {len(encoder)} weights of the encoder, {fits or 'none'} can be taken from {name}.",
+            f"{fits or 'None'} of the {len(encoder)} weights of the encoder can be taken from {name}.",
             "Give weights of the same encoder, or set model.encoder to the one that they belong to.",
         )
 
@@ -317,7 +317,7 @@ def _find_misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dic
 
 
 def _explain_missing(wanted: Sequence[str], fitting: Collection[str], withheld: Mapping[str, str]) -> list[str]:
-    """Say for each part of a network that did not get all its weights how many are missing, and why."""
+    """Return a note for each part of a network that did not get all its weights: how many are missing, and why."""
     notes = []
     for part in dict.fromkeys(part_of(key) for key in wanted):
         names = [key for key in wanted if part_of(key) == part]

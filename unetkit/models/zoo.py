@@ -9,11 +9,13 @@ from unetkit.foundation.errors import ModelError, closest
 from unetkit.foundation.names import check_local
 
 DEFAULT_MODEL = "nuclei"
-"""The model that segments where none is named."""
+"""Model where none is named."""
 
 DEFAULT_NOTE = f"No model is named: the built-in model '{DEFAULT_MODEL}' is used."
+"""Message where no model is named."""
 
 MODEL_SUFFIX = ".safetensors"
+"""Suffix of a model file."""
 
 
 def builtin_folder() -> Path:

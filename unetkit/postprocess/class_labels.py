@@ -47,10 +47,10 @@ class ClassLabels:
     """The objects of a mask of several classes; see `Labels`. Pixels of two classes are never one object.
 
     Args:
-        bands: (1, h, width) uint8 class numbers, 0 for background; gone through twice for each class.
+        bands: (1, h, width) uint8 class numbers, 0 for background. They are read twice for each class.
         height: Rows of a plane.
         classes: Number of classes, the background included.
-        method: How objects of a class are told apart.
+        method: How objects of a class are separated.
         smallest: Objects of fewer pixels become background, in pixels.
         tile: Height and width of the tiles.
 

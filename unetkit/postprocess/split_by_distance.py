@@ -1,4 +1,4 @@
-"""Touching objects split where the mask is narrow: a watershed of each pixel's distance to the background."""
+"""Split touching objects where the mask is narrow, by a watershed of each pixel's distance to the background."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unetkit.postprocess.parts import LARGEST_DISTANCE, Ints
 from unetkit.postprocess.watershed import RING, find_regions
 
 LARGEST_PIXELS = 64
-"""Distances are cut off here, in pixels: what is farther from the background is one plateau and never split."""
+"""Largest distance, in pixels. All pixels farther from the background have it: they are one plateau, never split."""
 
 UNITS_PER_PIXEL = LARGEST_DISTANCE // LARGEST_PIXELS
 """One pixel of distance, in units of the distance map."""
@@ -21,15 +21,17 @@ UNITS_PER_PIXEL = LARGEST_DISTANCE // LARGEST_PIXELS
 KERNEL = np.array([1, 2, 1], np.float32)
 """Smoothing of the distance map along each axis.
 
-All sums are whole numbers that float32 holds exactly, hence the same whichever way a processor adds them up.
+All sums are whole numbers that float32 holds exactly. So they are the same in whatever order a processor adds.
 """
 
 SADDLE = 0.9
-"""See `Method`. Chosen, with `DEPTH` and `KERNEL`, on the instance masks of the 2018 Data Science Bowl's training
-images."""
+"""Share of a peak, see `Method`.
+
+It was chosen with `DEPTH` and `KERNEL`, on the instance masks of the 2018 Data Science Bowl's training images.
+"""
 
 DEPTH = 0.5
-"""See `Method`; in pixels."""
+"""Depth below a peak, see `Method`, in pixels."""
 
 
 def distance_map(window: NDArray[np.uint8]) -> Ints:

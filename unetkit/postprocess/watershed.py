@@ -25,11 +25,13 @@ DistanceMap = Callable[[NDArray[np.uint8]], Ints]
 """Makes the distance map (H, W) of a window (C, H, W): 0 in the background, 1 to `LARGEST_DISTANCE` elsewhere."""
 
 RING = 1
-"""Pixels around a tile whose distances decide on its regions: one step to a neighbour."""
+"""Pixels around a tile whose distances decide on its regions: one step to each neighbour."""
 
 STEP_OFFSETS = [(1 - step // 3, 1 - step % 3) for step in range(9)]
-"""(dy, dx) of each step. Of neighbours with the same distance the first in raster order has the largest step, and
-wins."""
+"""(dy, dx) of each step.
+
+Of neighbours with the same distance, the first in raster order has the largest step, and wins.
+"""
 
 
 def find_regions(window: NDArray[np.uint8], rows: slice, columns: slice, *, distance_map: DistanceMap) -> Part:
