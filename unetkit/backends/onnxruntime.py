@@ -20,9 +20,16 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+"""ONNX Runtime's names of the devices."""
+
 GRAPH_INPUTS = ["pixels", "center", "scale", "cuts"]
+"""Names of the graph's inputs."""
+
 EXAMPLE_SIZE = 64
+"""Height and width of the window that is shown to the exporter; the graph takes any."""
+
 OPSET = 18
+"""Version of ONNX's operators."""
 
 
 class OnnxRuntimeBackend:
@@ -33,7 +40,7 @@ class OnnxRuntimeBackend:
         device: CPU, or CUDA where the package onnxruntime-gpu is installed.
 
     Raises:
-        ConfigError: This ONNX Runtime has nothing for the device.
+        ConfigError: This ONNX Runtime does not run on the device.
     """
 
     memory_format = torch.contiguous_format

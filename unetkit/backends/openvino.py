@@ -1,4 +1,4 @@
-"""OpenVINO: the fastest on processors of Intel and AMD. What needs its package is in files of their own."""
+"""OpenVINO: the fastest on processors of Intel and AMD. The code that imports its package is in other files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def create(segmenter: Segmenter, device: torch.device, precision: Precision, *, 
 
 
 def quantizer(segmenter: Segmenter) -> OpenVinoQuantizer:
-    """Return what puts a model in int8, and keeps it beside the model's file."""
+    """Return the quantiser of a model, which keeps the model in int8 beside the model's file."""
     from unetkit.backends.openvino_graphs import quantized_file
     from unetkit.backends.openvino_int8 import OpenVinoQuantizer
 

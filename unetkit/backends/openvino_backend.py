@@ -19,7 +19,7 @@ from unetkit.models.segmenter import Segmenter, to_probabilities
 from unetkit.models.trimmed import Kept
 
 PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
-"""OpenVINO's names of the precisions. What int8 leaves in floating point is computed in the one it was made for."""
+"""OpenVINO's names of the precisions. int8 leaves some layers in floating point, in the precision it was made for."""
 
 EXAMPLE_SIZE = 64
 """Height and width of the window that is shown to the converter; the graph takes any."""
@@ -65,7 +65,7 @@ class OpenVinoBackend:
                 compiled.release_memory()
 
     def inputs(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> tuple[NDArray[Any], ...]:
-        """Return what the graph takes for a batch."""
+        """Return the graph's inputs for a batch."""
         cuts = self._plan((pixels.shape[2], pixels.shape[3]), kept)
         return pixels.contiguous().numpy(), center.numpy(), scale.numpy(), cuts
 

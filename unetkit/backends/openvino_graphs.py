@@ -17,16 +17,16 @@ from unetkit.models.segmenter import Segmenter
 from unetkit.models.zoo import builtin_folder
 
 XML_ROOT = "net"
-"""Outermost element of a graph's .xml."""
+"""Root element of a graph's .xml."""
 
 IDENTITY_KEY = "unetkit"
-"""Key under which a kept graph says what it was made of."""
+"""Key of the identity in a kept graph."""
 
 GRAPH_FORM = 2
-"""What the graphs that are kept take and return, and how they are quantised: another number for each change of it."""
+"""Version of the inputs, the outputs and the quantisation of kept graphs. Each change gets another number."""
 
 KEPT_GRAPHS = 8
-"""Converted graphs that are kept at most; each is as large as its model."""
+"""Largest number of converted graphs that are kept. Each is as large as its model."""
 
 
 @cache
@@ -54,10 +54,10 @@ def quantized_file(segmenter: Segmenter) -> Path | None:
 
 
 def store_graph(graph: ov.Model, path: Path, segmenter: Segmenter) -> ov.Model:
-    """Keep a graph that was made of a model; where that is not possible it is made again next time.
+    """Keep the graph of a model. If that is not possible, it is made again next time.
 
-    A graph that was read rounds differently from the one that was written, so the one to use is the one read back: then
-    a later run gives the same bytes.
+    A graph that was read rounds differently from the one that was written. So the one read back is used: then a later
+    run gives the same bytes.
 
     Args:
         graph: The graph.
@@ -100,7 +100,7 @@ def remove_oldest(folder: Path) -> None:
 
 
 def identity(segmenter: Segmenter) -> str:
-    """Return what a kept graph has to have been made of and with; "" for a model that was changed after loading."""
+    """Return the model and the versions that a kept graph must be made of; "" for a model changed after loading."""
     tensors = chain(segmenter.network.parameters(), segmenter.network.buffers())
     if not segmenter.sha256 or any(tensor._version for tensor in tensors):
         return ""

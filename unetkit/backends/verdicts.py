@@ -1,4 +1,4 @@
-"""What checking a model in int8 gave, kept in a file so that images that look alike need not all be checked."""
+"""Results of checking a model in int8, kept in a file so that images that look alike need not all be checked."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from unetkit.backends.base import Probe
 from unetkit.foundation.json_cache import read_cache, write_cache
 
 LOOK_QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
-"""Where the normalised intensities of two images are compared."""
+"""Quantiles at which the normalised intensities of two images are compared."""
 
 LOOK_STEP = 4
 """Step, in pixels along each axis, between the pixels that are looked at."""
 
 LOOK_TOLERANCE = 0.05
-"""Images look alike where no quantile, nor the mean contrast of neighbours, differs by more: in network input."""
+"""Largest difference, in network input, of each quantile and of the mean contrast between images that look alike."""
 
 KEPT_VERDICTS = 64
-"""Verdicts that are kept at most, the newest."""
+"""Largest number of verdicts: the newest are kept."""
 
 
 def describe_look(windows: Sequence[Probe]) -> tuple[float, ...]:
-    """Return what windows look like to a network: for each channel quantiles and the mean contrast of neighbours."""
+    """Return how windows look to a network: for each channel, quantiles and the mean contrast of neighbours."""
     normalized = [
         (pixels[0, :, ::LOOK_STEP] - center[0, :, None, None]) / scale[0, :, None, None]
         for pixels, center, scale, _ in windows
@@ -37,7 +37,7 @@ def describe_look(windows: Sequence[Probe]) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found on one image.
+    """The result of one image.
 
     Attributes:
         model: Identity of the model.
@@ -57,7 +57,7 @@ class Verdicts:
 
     Args:
         path: The file (.json); None to keep nothing.
-        identity: The model and the versions that made it. What is known of another counts for nothing.
+        identity: The model and the versions that made it. Verdicts on others do not count.
         threshold: Foreground probability from which a pixel is foreground.
     """
 
@@ -74,12 +74,12 @@ class Verdicts:
         return None
 
     def remember(self, look: tuple[float, ...], changed: float, *, forget: float = -1.0) -> None:
-        """Keep what was found; where that is not possible it is found again next time.
+        """Keep a result. If that is not possible, the image is checked again next time.
 
         Args:
             look: Look of the image.
             changed: Share of mask pixels.
-            forget: Verdicts of at most this share no longer hold: the model in int8 that they are on was replaced.
+            forget: Verdicts of at most this share are dropped, since the model in int8 was replaced.
         """
         if self._path is None:
             return

@@ -70,7 +70,7 @@ def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> St
 
 
 def _range_of(groups: NDArray[Any], normalization: Normalization) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the low and the high percentile of each group (groups, n); its smallest and largest value if they are equal."""
+    """Return the low and the high percentile of each group (groups, n); its extremes if they are equal."""
     low, high = _percentiles(groups, (normalization.low, normalization.high))
     if np.any(low == high):  # sparse objects on an even background
         flat_groups = low == high

@@ -1,4 +1,4 @@
-"""Find tiles that surely hold nothing: as even as the background of their image, seen at low resolution."""
+"""Find tiles that are surely empty: as even as the background of their image, at low resolution."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BLOCK_NOISE_RATIO = 2.0
 """Factor by which the standard deviation of a block has to exceed that of the background's blocks."""
 
 PICTURE_SIZE = 1024
-"""Longer side of the picture of what was skipped, in pixels, at most."""
+"""Largest side of the picture of the skipped tiles, in pixels."""
 
 
 @dataclass(frozen=True)

@@ -30,16 +30,16 @@ from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept
 
 QUEUED_BATCHES = 2
-"""Batches that may wait between two stages."""
+"""Largest number of batches that wait between two stages."""
 
 BATCHES_IN_FLIGHT = 1
 """Batches that the device works on while the next one is handed to it."""
 
 POLL_SECONDS = 0.05
-"""How long a stage waits for another before it looks whether the run was stopped."""
+"""Seconds that a stage waits for another before it checks whether the run was stopped."""
 
 STOP_PATIENCE_SECONDS = 1.0
-"""How long a stopped run waits for a window that is being read or predicted: its thread ends by itself afterwards."""
+"""Seconds that a stopped run waits for a window that is being read or predicted. Its thread ends by itself later."""
 
 Item = TypeVar("Item")
 
@@ -73,7 +73,7 @@ class Reader:
     Attributes:
         source: Where raw pixels come from.
         grid: The tiles of each plane.
-        normalizers: Of each model; they measure each plane once.
+        normalizers: Normalizer of each model. It measures each plane once.
         channels: Number of channels that the models take.
         batch: Tiles that go through the network together.
         is_empty: Which windows are skipped.

@@ -1,4 +1,4 @@
-"""An image opened for models: which of its channels they are shown."""
+"""Open an image for models, and choose the channels that they see."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from unetkit.models.zoo import builtin_folder
 NUCLEAR_CHANNEL = re.compile(
     r"dapi|hoechst|h?33342|h?33258|draq ?5|syto|to-?pro|\bnucle(us|i|ar)\b|\bdna\b|\bh2b\b|histone", re.IGNORECASE
 )
-"""Names of channels that show nuclei: their dyes, and what people call them."""
+"""Pattern of the names of channels that show nuclei: dyes and usual names."""
 
 COMPARED_PIXELS = 100_000
-"""Pixels of a sample that are looked at, at most."""
+"""Largest number of pixels of a sample that are looked at."""
 
 DARK_BACKGROUND_SHARE = 0.25
 """Largest share of its bright pixels that the background of a composite of fluorescence may reach."""
@@ -39,7 +39,7 @@ SMALLEST_SATURATION = 0.6
 
 
 def open_input(path: Path, ensemble: Ensemble, options: SegmentOptions, log: Callable[[str], None]) -> ValidSource:
-    """Open an image; log in what it differs from what the models were trained on, and what reading it takes.
+    """Open an image. Log how it differs from the training images, and what reading it takes.
 
     Args:
         path: The image.
@@ -76,8 +76,8 @@ def open_for(
 ) -> tuple[ImageSource, tuple[str, ...]]:
     """Open an image for models.
 
-    An axis without a name that has the models' number of channels is the channels. Of the channels of an image that are
-    no colours the built-in model is shown the one whose name says that it shows nuclei.
+    An axis without a name is the channels if it has as many as the models. If the channels are no colours, the built-in
+    model sees the channel whose name stands for nuclei.
 
     Returns:
         The image, and remarks on the channels that are taken.
@@ -107,12 +107,12 @@ def open_for(
 
 
 def is_builtin(ensemble: Ensemble) -> bool:
-    """Return whether all models are built in: they know grey images and colours, and no other channels."""
+    """Return whether all models are built in. These take grey images and colours, and no other channels."""
     return all(Path(segmenter.name).parent == builtin_folder() for segmenter in ensemble.segmenters)
 
 
 def _doubt(info: ImageInfo, count: int) -> tuple[str, ...]:
-    """Return a remark on channels that the file does not call colours, though the models take them so."""
+    """Return a remark on channels that the models take for colours, but the file does not."""
     if info.channels != count or count == 1 or info.colours is not False:
         return ()
     example = info.channel_names[0] if info.channel_names else "0"

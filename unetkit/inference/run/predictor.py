@@ -1,4 +1,4 @@
-"""Models that are warm: planned once, put on their backends once, then run over one image after the other."""
+"""Warm models: planned once, put on their backends once, then run over one image after the other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.models.trimmed import Kept
 
 WINDOW_STEPS = 8
-"""Sizes of windows to verify with that are tried differ by so many strides."""
+"""Difference, in strides, between the sizes of windows that are tried for verifying."""
 
 Progress = Callable[[int], None]
 """Called with the number of pixels predicted since the last call."""
@@ -52,7 +52,7 @@ class Predictor:
         log: Called with sentences about what happens.
 
     Attributes:
-        plan: How it is done.
+        plan: The plan of the run.
         backends: The models, ready to run.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The recipe: everything that is decided about one image before its pixels are predicted."""
+"""The recipe: all decisions about one image, made before its pixels are predicted."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ from unetkit.io.files import image_stem
 from unetkit.models.zoo import short_name
 
 PLAN_FIELDS = ("device", "backend", "precision", "tile", "halo", "batch")
-"""Choices of a plan that decide what comes out, to the bit."""
+"""Fields of a plan on which the result depends, to the bit."""
 
 METHOD_FIELDS = ("tta", "skip_empty")
-"""Choices of the user, besides those of the plan, that decide it too."""
+"""Other choices of the user on which the result depends, to the bit."""
 
 NO_CLASSES: Mapping[str, float] = MappingProxyType({})
+"""Probabilities of image classes for models without any."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done with one image. It is made once, and nothing after it decides again.
+    """All decisions about one image. They are made once.
 
     Attributes:
         options: The user's choices.
@@ -47,10 +48,10 @@ class Recipe:
         grid: The tiles of each plane; None where the image is seen whole.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         min_size: Objects of fewer pixels are left out of labels; None for other outputs.
-        min_confidence: Objects of which the models are less sure are left out of labels, 0 to 1; None for other
-            outputs, and where the models say no confidence.
-        image_classes: Probability of each class of the whole image, where the models say it.
-        output: What is written; of labels the type holds any number of objects.
+        min_confidence: Objects of a lower confidence are left out of labels, 0 to 1; None for other outputs, and for
+            models without a confidence.
+        image_classes: Probability of each class of the whole image, if the models classify it.
+        output: Description of the output. The type of labels holds any number of objects.
     """
 
     options: SegmentOptions
@@ -66,7 +67,7 @@ class Recipe:
 
     @property
     def job(self) -> dict[str, Any]:
-        """All that decides what comes out, which a resumed run must have in common with the one that was stopped."""
+        """All on which the result depends. A resumed run must have the same as the run that was stopped."""
         image, info = Path(self.info.name), self.info
         stamp = image.stat() if image.exists() else None
         return {
@@ -101,7 +102,7 @@ def make_recipe(
         image_classes: See `Recipe`.
 
     Raises:
-        ConfigError: The least confidence is given, and the models say none.
+        ConfigError: A smallest confidence is given, but the models predict none.
     """
     write = options.write
     plan = None if predictor is None else predictor.plan
@@ -155,7 +156,7 @@ def _values(output: Output, ensemble: Ensemble, info: ImageInfo) -> tuple[int, n
 
 
 def _least_confidence(ensemble: Ensemble, given: float | None) -> float | None:
-    """Return below which confidence objects are left out; None where the models say none."""
+    """Return the smallest confidence of an object in labels; None where the models predict none."""
     if ensemble.instances:
         return DEFAULT_CONFIDENCE if given is None else given
     if given is not None:
@@ -172,7 +173,7 @@ def _command(
     plan: ExecutionPlan | None,
     left_out: Mapping[str, float | None],
 ) -> str:
-    """Return a command that makes an output again."""
+    """Return the command that makes an output again."""
     words = ["unetkit", "segment", Path(info.name).name, "RESULT", "--model"]
     words += [short_name(segmenter.name) for segmenter in ensemble.segmenters]
     given = {
@@ -195,7 +196,7 @@ def _planned(plan: ExecutionPlan | None) -> dict[str, Any]:
 
 
 def _given(options: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass that are not as they are by default."""
+    """Return the fields of a dataclass that differ from their defaults."""
     usual = type(options)()
     fields = dataclasses.asdict(options)
     return {

@@ -1,4 +1,4 @@
-"""A table of what whole images show: a line for each image."""
+"""A table of the classes of whole images: a line for each image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tabulate(
         log: Called with sentences for people.
 
     Returns:
-        What was classified, and the errors of the images that could not be.
+        The classified images, and the errors of those that could not be.
 
     Raises:
         OutputError: The table exists or cannot be written.

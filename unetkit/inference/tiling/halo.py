@@ -19,26 +19,28 @@ from unetkit.models.masks import to_mask
 from unetkit.models.segmenter import Segmenter
 
 HALO_TOLERANCE = 1e-4
-"""Share of mask pixels that may change."""
+"""Largest share of mask pixels that tiling may change."""
 
 CANVAS_SIZE = 1024
 """Size of the large context along each axis, in pixels."""
 
 WINDOW_SIZE = 512
-"""Size of the windows that are compared with it; a larger tile has a smaller share of its pixels near its border."""
+"""Size of the compared windows, in pixels. In larger tiles a smaller share of the pixels is near the border."""
 
 HALO_IMAGES = 24
-"""Images that the halo is measured on at the end of a training."""
+"""Number of images on which the halo is measured at the end of a training."""
 
 WINDOWS_PER_AXIS = 4
-"""Windows along each axis."""
+"""Number of compared windows along each axis."""
 
 LARGEST_HALO = 192
 """Largest halo that is tried, in pixels."""
 
 RESTORED_TOLERANCE = 1 / 255
-"""A pixel that is restored, not classified, has changed if its normalised value has by more than this: one level of 8
-bits, where the image's percentiles become 0 and 1."""
+"""Largest difference of the normalised values of a restored pixel that counts as unchanged.
+
+It is one level of 8 bits: normalised, the image's percentiles are 0 and 1.
+"""
 
 
 Pixels = NDArray[Any]
@@ -115,15 +117,15 @@ def compare_windows(
 ) -> HaloMeasurement:
     """Measure a halo: the difference between windows that are predicted by themselves and a pass over all.
 
-    A changed pixel at distance d from the border of its window is one that any halo greater than d repairs, so one set
-    of windows measures all halos. Axes of one stride have one halo, as a network sees as far along each of them.
+    Any halo greater than d repairs a changed pixel at distance d from the border of its window. So one set of windows
+    measures all halos. Axes of one stride have one halo, as a network sees as far along each of them.
 
     Args:
         predict: Predicts normalised pixels (C, ...).
-        differ: Tells which pixels (...) of two predictions differ.
+        differ: Returns which pixels (...) of two predictions differ.
         canvas: (C, ...) what is predicted as a whole, and in windows.
         window: Size of the windows along each axis.
-        stride: Of the network, along each axis.
+        stride: Stride of the network along each axis.
         margin: Smallest halo, in pixels.
         positions: Windows along each axis, at least 2.
     """
@@ -177,9 +179,9 @@ def _nearest(
 
     Args:
         along: The distance along each axis, in strides.
-        stride: Of each axis.
+        stride: Stride along each axis.
         groups: The different strides.
-        bins: Distances that are told apart, for each of these; the last stands for all that are larger.
+        bins: Number of different distances for each of these strides. The last bin also holds all larger ones.
     """
     number = np.zeros((), np.int64)
     for group, count in zip(groups, bins, strict=True):

@@ -28,10 +28,10 @@ DEFAULT_TILE = {"cuda": 2048, "mps": 1024, "cpu": 1024}
 """Size of tiles, by kind of device, where nothing is timed and the backend names none of its own."""
 
 BATCH_SIZES = {"cuda": (16, 8, 4, 2, 1), "mps": (4, 2, 1), "cpu": (1,)}
-"""Batches that "auto" chooses from, by kind of device: a core computes one window as fast as several."""
+"""Batches that "auto" chooses from, by kind of device. A CPU computes one window as fast as several."""
 
 LARGEST_BATCH_PIXELS = 4096 * 4096
-"""Pixels of a batch from which on a GPU gains nothing by more."""
+"""Largest number of pixels of a batch. A GPU gains nothing by more."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ExecutionPlan:
         tile: Largest window, in pixels.
         halo: Context around the part of a tile that is kept, in pixels; one number, or one for each axis.
         batch: Windows that go through the network together.
-        why: What decided, for people.
+        why: The reason for the choice, for people.
         axes: Axes of the images.
     """
 
@@ -79,7 +79,7 @@ Tune = Callable[[list[ExecutionPlan]], ExecutionPlan]
 """Picks the fastest of some plans by trying them."""
 
 Recall = Callable[[list[ExecutionPlan], bool], ExecutionPlan | None]
-"""Returns which of some plans was found to be the fastest before, if any: among these or, if told so, similar ones."""
+"""Returns which of some plans was the fastest before, if known. The second argument is whether similar plans count."""
 
 
 def make_plan(
@@ -133,7 +133,7 @@ def make_plan(
 
 
 TUNED_PIXELS = {"cpu": 16 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
-"""Pixels, by kind of device, from which on timing backends and tiles costs a small part of what it may save."""
+"""Pixels, by kind of device, from which on timing backends and tiles costs little beside what it may save."""
 
 
 def measure_footprint(
