@@ -223,7 +223,7 @@ def test_a_built_in_model_is_a_start_and_its_float16_weights_are_rounded(
     assert "imagenet, cells" in caught.value.remedy
 
 
-def test_a_model_tells_which_masks_it_was_trained_on(tiny_segmenter: Segmenter, tmp_path: Path) -> None:
+def test_a_model_names_the_masks_it_was_trained_on(tiny_segmenter: Segmenter, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     images = TrainingImages(("uint8",), (0,), (9,), (1,), digests=("ab", "cd"))
     tiny_segmenter.spec = replace(tiny_segmenter.spec, training_images=images)
@@ -242,7 +242,7 @@ def test_what_restored_images_was_trained_on_no_masks(tiny_segmenter: Segmenter,
 
 
 @pytest.mark.parametrize("weights", ["imagenet", "missing.safetensors", "damaged.safetensors"])
-def test_other_weights_tell_nothing(weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_weights_name_none(weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("damaged.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
     assert trained_on(weights) == ()

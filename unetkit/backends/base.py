@@ -30,7 +30,7 @@ class Backend(Protocol):
     """A model on a runtime, for several threads at a time.
 
     Attributes:
-        device: Where it takes its windows and leaves its probabilities.
+        device: Device of its windows and its probabilities.
         memory_format: Layout of the windows that it need not convert; it takes any.
     """
 

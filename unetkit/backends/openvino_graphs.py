@@ -72,7 +72,7 @@ def store_graph(graph: ov.Model, path: Path, segmenter: Segmenter) -> ov.Model:
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=path.parent, prefix=".unetkit-") as folder:
             ov.save_model(graph, Path(folder) / path.name, compress_to_fp16=False)
-            for suffix in (".bin", ".xml"):  # the .xml last: it is what is looked for
+            for suffix in (".bin", ".xml"):  # the .xml last: `load_graph` looks for it
                 (Path(folder) / path.name).with_suffix(suffix).replace(path.with_suffix(suffix))
     return load_graph(path, segmenter) or graph
 

@@ -27,11 +27,11 @@ OPTION_WORD = re.compile(r"--?[^\W\d_][^\s=]*(=.*)?", re.DOTALL)
 
 @dataclass(frozen=True)
 class Verb:
-    """What a function takes from the command line.
+    """The arguments of a command.
 
     Attributes:
-        name: What the command is called.
-        about: What it does.
+        name: Name of the command.
+        about: Description of the command.
         positional: Arguments without a name. Only the first can be a list.
         named: Options, by the heading of their group.
         parts: Names of the fields of each parameter that is a dataclass.
@@ -66,8 +66,8 @@ def call(function: Callable[..., Any], name: str, args: Sequence[str]) -> Any:
     - Text and file names are taken as they are, whatever signs are in them.
 
     Args:
-        function: What to call.
-        name: What the command is called in its help.
+        function: The function.
+        name: Name of the command in its help.
         args: The command line.
 
     Returns:

@@ -23,7 +23,7 @@ def help_page(usage: str, about: str, groups: Mapping[str, Sequence[tuple[str, s
 
     Args:
         usage: The command, as it is written.
-        about: What it does. Indented lines are kept as they are.
+        about: Description. Indented lines are kept as they are.
         groups: Headings, each with its options: how one is written, and what it does.
     """
     width = min(LARGEST_WIDTH, shutil.get_terminal_size().columns - 2)

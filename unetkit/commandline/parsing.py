@@ -66,9 +66,9 @@ def print_settings(parser: ArgumentParser, given: Namespace, flags: str) -> NoRe
     """Print all settings as a configuration file, and end the program.
 
     Args:
-        parser: What knows the settings.
+        parser: The parser.
         given: The given ones.
-        flags: How they are printed, see jsonargparse; "" for the usual way.
+        flags: Flags of jsonargparse for printing; "" for none.
 
     Raises:
         ConfigError: There is no such flag.
@@ -115,7 +115,7 @@ def _explain_key(found: re.Match[str], parser: ArgumentParser) -> ConfigError:
 
 
 def _explain_value(found: re.Match[str], parser: ArgumentParser) -> ConfigError:
-    """Say what a setting takes instead of the value that it was given."""
+    """Return the error for a value that a setting does not take, with the values that it takes."""
     key, expected, value = found.groups()
     choices = re.findall(r"'([^']+)'", " ".join(re.findall(r"Literal(\[.*?\])", expected)))
     kinds = list(dict.fromkeys(TYPE_WORDS[kind] for kind in re.findall(rf"\b(?:{'|'.join(TYPE_WORDS)})\b", expected)))

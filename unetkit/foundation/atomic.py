@@ -195,8 +195,8 @@ def make_folder(folder: Path, what: str = "The folder", remedy: str = "Choose a 
 
     Args:
         folder: The folder.
-        what: What it is called in an error.
-        remedy: What to do where it cannot be made.
+        what: Name of the folder in an error.
+        remedy: Remedy in the error.
 
     Raises:
         OutputError: It cannot be made.

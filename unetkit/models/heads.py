@@ -17,7 +17,7 @@ class Mixture:
 
     Attributes:
         shares: (outputs, outputs of the other network): how much of each counts.
-        note: What was done, in words; "" where the outputs are the same.
+        note: Description for people; "" where the outputs are the same.
         stand_in: Whether the distance map has the values of the mask until it is trained.
     """
 
@@ -61,7 +61,7 @@ def _mix_foreground(source: ModelSpec, target: ModelSpec) -> Mixture:
     if source.instances == target.instances:
         return Mixture(shares)
     if source.instances:
-        return Mixture(shares, "of its two outputs the mask is taken")
+        return Mixture(shares, "only the mask of its two outputs is taken")
     shares[1, 0] = 1
     return Mixture(shares, "it has no distance map of objects, which starts as its mask", stand_in=True)
 

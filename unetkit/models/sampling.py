@@ -60,7 +60,7 @@ class Holes:
 
 @dataclass(frozen=True)
 class Sample:
-    """What stands for a plane.
+    """The pixels that stand for a plane.
 
     Attributes:
         pixels: (C, n) pixels that hold data.
@@ -162,7 +162,7 @@ def take_sample(source: ImageSource, plane: int) -> Sample:
 def sample_windows(source: ImageSource, plane: int) -> list[NDArray[Any]]:
     """Read the windows (C, ...) that stand for a plane, the last axis fastest; see `sample_pixels`."""
     places = list(product(*_parts(source.info.size)))
-    # From the end, so that what the source keeps of it is the beginning, which is read next.
+    # From the end: the source then keeps the beginning in its cache, which is read next.
     return [source.read(plane, place) for place in reversed(places)][::-1]
 
 

@@ -35,7 +35,7 @@ class Segmenter(nn.Module):
     """Raw pixels in, probabilities out.
 
     Args:
-        spec: What the model is.
+        spec: Description of the model.
         network: The network that `spec` describes; a new one with random weights by default.
 
     Attributes:

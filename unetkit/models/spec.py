@@ -67,7 +67,7 @@ class Normalization:
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """What the raw pixels of the training images are like, to notice an image that is unlike them.
+    """Statistics of the raw pixels of the training images, to notice an image that is unlike them.
 
     Args:
         dtypes: Types of the pixels, for example ("uint8", "uint16").
@@ -122,8 +122,8 @@ class ModelSpec:
         channel_names: Names of the input channels, if known.
         class_names: Names of the mask values, if given.
         pixel_size_um: Size of a pixel (y, x) of the training images in micrometres, if known.
-        training_images: What the pixels of the training images are like, if known.
-        training: What the model was trained on, with which settings and result; free form, for people.
+        training_images: Statistics of the pixels of the training images, if known.
+        training: Data, settings and result of the training; free form, for people.
         unetkit_version: Version that wrote the file.
     """
 

@@ -27,7 +27,7 @@ COUNTED_PIXELS = 2**18
 
 @dataclass(frozen=True)
 class Statistics:
-    """What `network input = (pixels - center) / scale` needs.
+    """The values in `network input = (pixels - center) / scale`.
 
     Attributes:
         center: (C,) float32, in the units of the pixels.
@@ -43,7 +43,7 @@ def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> St
 
     Args:
         pixels: (C, ...), any real dtype, raw values.
-        normalization: What to measure.
+        normalization: Method, percentiles and scope.
 
     Returns:
         Values for each channel; a channel that is all one value has scale 1. Where the image is inverted, the high

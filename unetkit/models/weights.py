@@ -49,14 +49,14 @@ DAMAGED_FILE_ERRORS = (
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of the weights in a file.
+    """The result of loading a file of weights.
 
     Attributes:
         loaded: Names of the network's weights that were set.
         reshaped: Those of `loaded` that were adapted to another number of input channels.
         missing: Names of the network's weights that keep their random values.
         unused: Names in the file that were not used.
-        notes: What was reshaped and what was left out, and why.
+        notes: Sentences on weights that were reshaped or left out, and why.
         stand_in: Whether the distance map has the values of the mask until it is trained.
     """
 

@@ -1,4 +1,4 @@
-"""How the pixels of a tile are grouped, and which groups are one object."""
+"""Methods that group the pixels of a tile, and decide which groups are one object."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ AXIS_NAMES = "zyx"
 
 @dataclass(frozen=True)
 class Seams:
-    """How far tiles differ from passes with far more context.
+    """Differences between tiles and passes with far more context.
 
     Attributes:
         regions: Tiles that were compared.

@@ -27,7 +27,7 @@ class Job:
 
     Attributes:
         image: The image.
-        result: Where its output goes.
+        result: Its output.
         done: Whether the output is there already, from the run that is resumed.
     """
 

@@ -45,7 +45,7 @@ class Predictor:
     Args:
         ensemble: The models.
         tiling: The user's choices.
-        source: The image, or the first of several: what is chosen and calibrated is for images like it.
+        source: The image, or the first of several. The plan and int8 are chosen for images like it.
         pixels: Pixels that will be predicted, of all images.
         kind: What is predicted.
         threshold: Foreground probability from which a pixel is foreground; None for the models' own.
@@ -177,7 +177,7 @@ class Predictor:
         )
 
     def _largest_window(self, most: int) -> int:
-        """Return the largest window to verify with, at most so large: what memory holds, or little more than a tile."""
+        """Return the largest window to verify with, up to a limit: as memory allows, or little more than a tile."""
         plan, stride = self.plan, self.ensemble.stride
         if plan.device.type != "cpu":  # where memory runs out, `Forward` divides windows
             return most
@@ -233,7 +233,7 @@ def _choose_quantizing(tiling: TilingOptions) -> TilingOptions:
     """Return options with the backend that int8 runs on.
 
     Raises:
-        ConfigError: It is not installed, or does not know the device.
+        ConfigError: It is not installed, or does not support the device.
     """
     backend = backends_in("int8")[0] if tiling.backend == "auto" else tiling.backend
     check_backend(backend, choose_device(tiling.device), "int8")

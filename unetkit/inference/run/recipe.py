@@ -67,7 +67,7 @@ class Recipe:
 
     @property
     def job(self) -> dict[str, Any]:
-        """All on which the result depends. A resumed run must have the same as the run that was stopped."""
+        """All on which the result depends. It must be the same in a resumed run as in the run that was stopped."""
         image, info = Path(self.info.name), self.info
         stamp = image.stat() if image.exists() else None
         return {

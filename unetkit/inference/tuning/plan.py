@@ -36,11 +36,11 @@ LARGEST_BATCH_PIXELS = 4096 * 4096
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """How a run is done.
+    """The plan of a run.
 
     Attributes:
-        device: Where the network runs.
-        backend: What runs it.
+        device: Device of the network.
+        backend: Name of its backend.
         precision: Arithmetic of the network.
         tile: Largest window, in pixels.
         halo: Context around the part of a tile that is kept, in pixels; one number, or one for each axis.
@@ -99,8 +99,8 @@ def make_plan(
         tiling: The user's choices.
         info: The image, or the first of several.
         pixels: Pixels that will be predicted, of all images.
-        tune: Called where there is a choice and so much to do that trying is worth it.
-        recall: Called first, where there is a choice.
+        tune: Called if there is a choice and enough to do that trying pays.
+        recall: Called first if there is a choice.
         kind: What is predicted.
 
     Raises:
@@ -139,7 +139,7 @@ TUNED_PIXELS = {"cpu": 16 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
 def measure_footprint(
     ensemble: Ensemble, info: ImageInfo, halo: PerAxis, precision: Precision, kind: Kind
 ) -> Footprint:
-    """Measure what the memory of a run depends on."""
+    """Measure the quantities on which the memory of a run depends."""
     channels, halos = ensemble.channels, per_axis(halo, len(info.size))
     predicted_channels, dtype = layout(kind, ensemble.classes, info)
     weights = sum(
@@ -172,11 +172,11 @@ def measure_footprint(
 
 
 def needed_memory(plan: ExecutionPlan, footprint: Footprint, info: ImageInfo, budget: int | None) -> int:
-    """Return the bytes that a run takes on its device: on a CPU of the process, beside what that has used before.
+    """Return the bytes that a run takes on its device: on a CPU in addition to those that the process used before.
 
     Args:
-        plan: How the run is done.
-        footprint: What the memory depends on.
+        plan: The plan of the run.
+        footprint: See `measure_footprint`.
         info: The image.
         budget: Bytes that everything may take; None for the default.
     """
@@ -200,7 +200,7 @@ def _choose_precision(tiling: TilingOptions, device: torch.device, kind: Kind) -
 
 
 def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Precision) -> list[str]:
-    """Return the backends that come into question."""
+    """Return the possible backends."""
     if tiling.backend != "auto":
         check_backend(tiling.backend, device, precision)
         return [tiling.backend]
@@ -212,7 +212,7 @@ def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Pre
 
 
 def _tiles(tiling: TilingOptions, info: ImageInfo | None, halo: PerAxis, stride: int) -> list[int]:
-    """Return the tiles that come into question: of a single image none larger than it takes to hold it."""
+    """Return the possible tiles: for a single image none larger than the image needs."""
     if tiling.tile != "auto":
         return [tiling.tile]
     smallest = round_up(3 * (halo if isinstance(halo, int) else max(halo)), stride)
@@ -226,7 +226,7 @@ def _tiles(tiling: TilingOptions, info: ImageInfo | None, halo: PerAxis, stride:
 def _fitting(
     plans: list[ExecutionPlan], footprint: Footprint, tiling: TilingOptions, info: ImageInfo, ensemble: Ensemble
 ) -> Iterator[ExecutionPlan]:
-    """Yield the plans that fit into memory; of several batches of a tile the largest.
+    """Yield the plans that fit into memory, each tile with its largest batch.
 
     Raises:
         ConfigError: None does, although the user asked for it.
@@ -258,7 +258,7 @@ def _fitting(
 
 
 def usual_plan(plans: list[ExecutionPlan]) -> ExecutionPlan:
-    """Return the plan that is taken without trying: of PyTorch, which takes no time to begin, with a usual tile."""
+    """Return the plan that is used without trying: PyTorch, which starts at once, with a usual tile."""
     names = [plan.backend for plan in plans]
     own = [plan for plan in plans if plan.backend == (DEFAULT_BACKEND if DEFAULT_BACKEND in names else names[0])]
     largest = backend_info(own[0].backend).largest_tile or DEFAULT_TILE[own[0].device.type]
