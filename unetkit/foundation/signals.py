@@ -70,7 +70,7 @@ class Signals:
     def __init__(self) -> None:
         self.first: int | None = None
         self._numbers: list[int] = []
-        self._said = False
+        self._announced = False
         self._lock = threading.Lock()
         self._heard = -SAME_REQUEST_SECONDS
         self._raised = -SAME_REQUEST_SECONDS
@@ -96,7 +96,7 @@ class Signals:
         for number in self._numbers:
             signal.signal(number, signal.SIG_DFL if self.first is None else signal.SIG_IGN)
         if self.first is not None:
-            self._say(self.first)  # where the watching thread has not come to it yet
+            self._announce(self.first)  # where the watching thread has not come to it yet
         self._numbers.clear()
         signal.set_wakeup_fd(-1)
         sys.unraisablehook = sys.__unraisablehook__
@@ -157,18 +157,18 @@ class Signals:
         if monotonic() - self._heard < SAME_REQUEST_SECONDS:
             return
         self._heard = monotonic()
-        if self._said and number == signal.SIGINT:
+        if self._announced and number == signal.SIGINT:
             os._exit(128 + number)
         if self.first is None:
             self.first = number
-        self._say(number)
+        self._announce(number)
 
-    def _say(self, number: int) -> None:
+    def _announce(self, number: int) -> None:
         """Print that the signal has come. Of several processes that train together, only the first prints."""
         with self._lock:
-            if self._said:
+            if self._announced:
                 return
-            self._said = True
+            self._announced = True
             name = signal.Signals(number).name
             if name == "SIGHUP":
                 _let_go_of_terminal()
