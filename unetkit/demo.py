@@ -66,7 +66,7 @@ def run_demo(folder: Path, seed: int, overwrite: bool, run: Callable[[list[str]]
 
     Args:
         folder: Where everything goes.
-        seed: Of the synthetic cells.
+        seed: Seed of the synthetic cells.
         overwrite: Whether an earlier demo in `folder` is replaced.
         run: Runs a command line and returns its exit code; each is printed first.
 

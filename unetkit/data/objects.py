@@ -17,7 +17,7 @@ PARTS_OF_OBJECT = 2
 """A single object may be in so many parts."""
 
 FEWEST_OBJECTS = 20
-"""Of fewer objects the small ones tell nothing of those to come."""
+"""Fewest objects whose smallest ones say something about those to come."""
 
 
 def to_objects(labels: NDArray[Any]) -> NDArray[np.uint16]:

@@ -14,10 +14,10 @@ class Option:
     """One keyword argument: of a function, or a field of a dataclass.
 
     Attributes:
-        name: Of the argument.
-        type: Of the argument, resolved.
-        default: Of the argument.
-        help: What the docstring says about it.
+        name: Name of the argument.
+        type: Its type, resolved.
+        default: Its default.
+        help: Its text in the docstring.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Option:
 
     @property
     def is_flag(self) -> bool:
-        """Whether naming the option is all there is to say."""
+        """Whether the option takes no value."""
         return self.type is bool and self.default is False
 
 

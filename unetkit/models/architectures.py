@@ -1,4 +1,4 @@
-"""The networks that a model can be, by name: how each is built, and which fields of a spec it does not have."""
+"""The architectures of models, by name: how each is built, and which fields of a spec it does not have."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ Architecture = Literal["unet", "plain_unet"]
 """A U-Net on an encoder, or the plain one of 2015."""
 
 DEFAULT_ENCODER = "resnet34"
+"""Encoder where none is named."""
 
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
 """Channels of the expanding path from the deepest block up, for depth 5."""

@@ -33,11 +33,11 @@ class Look:
 
     Attributes:
         pair: Where they are.
-        dtype: Of the image.
-        channels: Of the image.
+        dtype: Type of the pixels.
+        channels: Number of channels.
         height: In pixels.
         width: In pixels.
-        nbytes: Of the decoded image and mask.
+        nbytes: Bytes of the decoded image and mask.
         constant: Whether all pixels of the image are the same.
         saturated: Share of the foreground (of the image, where there is none) at the top of the detector's range.
         contrast: How much brighter the foreground is than the background, in standard deviations of the image's grey
@@ -50,7 +50,7 @@ class Look:
         touching: Number of labels that touch another one.
         largest: Share of the image that the largest piece covers.
         holes: Number of pieces of background.
-        width_of_rarer: Of the foreground or the background, whichever is rarer: its area by the length of its middle
+        width_of_rarer: Width of the foreground or the background, whichever is rarer: its area by the length of its middle
             line, in pixels; infinite where there is none. Thin are membranes between cells, vessels, fibres.
         digest: Hash of the pixels of the image, see `hash_pixels`.
         thumbnail: (32, 32) float32, the fine structure of the image: mean 0 and length 1, or 0 if it is even.

@@ -21,7 +21,7 @@ class Machine:
 
     Attributes:
         device: "cpu", "cuda" or "mps".
-        name: Of the processor or the GPU.
+        name: Name of the processor or the GPU.
         cores: Processor cores that this process may use.
         bfloat16: Whether the device computes in bfloat16 by itself.
         memory: Free bytes of main memory.

@@ -123,7 +123,7 @@ def measure(looks: Sequence[Look]) -> Facts:
 
 
 def label_kind(looks: Sequence[Look]) -> Kind:
-    """Tell what the labels are.
+    """Return what the labels are.
 
     A number of an object is one piece; a class has as many pieces as there are objects of it. Where every class is one
     piece, all masks have the same few values, which numbers of objects have not. Masks of several pieces with one value

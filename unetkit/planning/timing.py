@@ -30,7 +30,7 @@ def time_crop(
 
     Args:
         network: What it is, by the names of `ModelSpec`.
-        channels: Of the images.
+        channels: Channels of the images.
         crop: Side of the crops in pixels.
         batch: Crops in a batch.
         machine: What it runs on.

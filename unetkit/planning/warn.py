@@ -18,10 +18,10 @@ TELLING = 6.0
 """Agreement of a mask with its image, in some position, from which on the image has something to say."""
 
 CLEARLY = 2.0
-"""A position is clearly better if its agreement is so many times as large ..."""
+"""Factor by which the agreement of a position must be larger for it to be clearly better."""
 
 MARGIN = 4.0
-"""... and larger by so many standard deviations."""
+"""Standard deviations by which the agreement of a clearly better position must be larger, too."""
 
 MOST = 0.5
 """Share of the telling images from which on a fault is that of the whole data set."""

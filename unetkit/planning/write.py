@@ -20,10 +20,10 @@ WIDTH = 116
 """Characters of a line of comment."""
 
 PLAIN_TEXT = r"[./~]*[A-Za-z][\w./-]*"
-"""Text that YAML takes for text, ..."""
+"""Text that YAML takes for text."""
 
 NO_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
-"""... unless it is one of these words."""
+"""Words that YAML takes for something else than text."""
 
 MASK_KINDS = {
     "binary": "one value for all foreground",

@@ -87,7 +87,7 @@ def draw_contours(
         mask: (h, w), bool or whole numbers; each number but 0 is outlined by itself. It may have another size than the
             image: it is stretched over it.
         colour: Red, green and blue, 0 to 255.
-        thickness: Of the lines, in pixels of the image.
+        thickness: Thickness of the lines, in pixels of the image.
         outside: Draw along the outer side of the outlines, not the inner.
     """
     height, width = display.shape[:2]

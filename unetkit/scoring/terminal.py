@@ -21,7 +21,7 @@ def empty_table(headings: Sequence[str], order: str, images: int) -> Table:
     """Return a table without rows: a column for the image, and one for each heading.
 
     Args:
-        headings: Of the columns of scores.
+        headings: Headings of the columns of scores.
         order: The score by which images are chosen if there are too many.
         images: How many there are.
     """

@@ -18,27 +18,27 @@ from unetkit.models.masks import to_mask
 from unetkit.models.trimmed import Kept
 
 CONTEXT_HALOS = 4
-"""The far context is this many halos on each side ..."""
+"""Far context on each side, in halos."""
 
 CONTEXT_STRIDES = 8
-"""... and at least this many strides, so that a halo of 0 is compared with something, too."""
+"""Smallest far context on each side, in strides, so that a halo of 0 is compared with something, too."""
 
 PredictWindow = Callable[[NDArray[Any], int, Kept], NDArray[np.float32]]
 """Raw pixels (C, ...), the number of their plane and the part to keep, to probabilities (classes, *kept), 0 to 1."""
 
 AXIS_NAMES = "zyx"
-"""Names of the last axes of an item, for people."""
+"""Names of the axes of an item, for messages."""
 
 
 @dataclass(frozen=True)
 class Seams:
-    """How far tiles differ from passes with far more context.
+    """Differences between tiles and passes with far more context.
 
     Attributes:
         regions: Tiles that were compared.
         pixels: Pixels in their cores.
         changed: Pixels of the mask that differ.
-        largest_difference: Of two probabilities of the same pixel and class, 0 to 1.
+        largest_difference: Largest difference of two probabilities of the same pixel and class, 0 to 1.
         worst: Plane of that pixel, and its place along each axis.
         halo: Context that a tile has, in pixels.
         context: Context that it was compared with, in pixels; less only where the image ends.
@@ -84,7 +84,7 @@ def verify_seams(
     largest: int | None = None,
     seed: int = 0,
 ) -> Seams:
-    """Compare random tiles with what the network says when it sees much more of the image around them.
+    """Compare random tiles with predictions in which the network sees much more of the image around them.
 
     A tile at a seam is more likely to be drawn the more of its sides are seams. Each is predicted in its own window, as
     the engine does; its core is then predicted again, in blocks whose windows have several times the halo on each side.
@@ -95,11 +95,11 @@ def verify_seams(
         grid: The tiles of each plane.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground, if there is one class.
         channels: Number of channels that the model takes.
-        stride: Of the encoder, in pixels.
+        stride: Stride of the encoder, in pixels.
         regions: Tiles to compare; all, if there are fewer.
         largest: Largest window along each axis, in pixels: what bounds the memory. By default twice the
             grid's, with room for the context at least.
-        seed: Of the choice of tiles.
+        seed: Seed of the choice of tiles.
 
     Raises:
         ConfigError: `largest` leaves no more context than the tiles have.

@@ -38,7 +38,7 @@ PIECE_BYTES = 2**22
 """Bytes that are compressed at once: as much as the memory for it may take beside a band."""
 
 SHOWN_CHARACTERS = 60
-"""Of a value in a message."""
+"""Longest text of a value in a message, in characters."""
 
 
 class BandStore(Sequence[NDArray[Any]]):

@@ -178,7 +178,7 @@ class MetricsTable(Callback):
         speak: Whether each line is said on the terminal too.
 
     Attributes:
-        columns: Of the table.
+        columns: Columns of the table.
     """
 
     def __init__(self, folder: Path, scores: tuple[str, ...] = SCORES, *, speak: bool) -> None:

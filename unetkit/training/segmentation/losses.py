@@ -69,8 +69,8 @@ class MaskAndHeight(nn.Module):
     apart are the heights inside, and these count the same however few objects there are.
 
     Args:
-        mask_loss: Of the logits of the mask and their target.
-        weight: Of the heights.
+        mask_loss: Loss of the logits of the mask and their target.
+        weight: Weight of the distance map.
     """
 
     def __init__(self, mask_loss: nn.Module, weight: float) -> None:

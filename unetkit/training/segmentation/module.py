@@ -54,7 +54,7 @@ class SegmentationModule(NetworkModule):
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
         arch: "unet" has an encoder as its contracting path; "plain_unet" is the network of Ronneberger et al. 2015.
         base_channels: Channels of the first convolutions of "plain_unet"; doubled at each halving of the resolution.
-        padding: Of the convolutions of "plain_unet": same, or valid as in the paper: of a crop of 576 pixels the 388 in
+        padding: Padding of the convolutions of "plain_unet": same, or valid as in the paper: of a crop of 576 pixels the 388 in
             the middle are then predicted and judged, and no pixel sees zeros.
         batch_norm: Whether the convolutions of "plain_unet" are followed by batch norm.
         instances: Whether to learn to tell touching objects apart too: the masks number their objects, and the network
