@@ -134,7 +134,7 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         --data.crops_per_epoch 8 --data.val 0.3 --trainer.max_epochs 1 --trainer.accelerator cpu --plan false
     """
     monkeypatch.setattr(demo, "FIT_ARGUMENTS", settings)
-    for name, value in {"CANVAS": 256, "WINDOW": 128, "POSITIONS": 2, "LARGEST": 48}.items():
+    for name, value in {"CANVAS_SIZE": 256, "WINDOW_SIZE": 128, "WINDOWS_PER_AXIS": 2, "LARGEST_HALO": 48}.items():
         monkeypatch.setattr(f"unetkit.inference.tiling.halo.{name}", value)
 
 

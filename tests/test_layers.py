@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ import pytest
 import unetkit
 from unetkit.cli import VERBS
 
-PACKAGE = Path(__file__).parents[1] / "unetkit"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "unetkit"
 
 ORDER = (
     "foundation",
@@ -114,6 +116,30 @@ def test_there_are_no_circles() -> None:
 
 def test_every_room_is_in_the_order_once() -> None:
     assert sorted(ORDER) == sorted({room(module) for module in MODULES})
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_what_a_page_for_developers_names_exists(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    linked = re.findall(r"\]\(([^):]+)\)", text)
+    named = {span for span in re.findall(r"`([\w./-]+)`", text) if "/" in span or span.endswith((".md", ".py"))}
+    assert len(named) > 10
+    steps = {name for _, names, *_ in table_rows(text, "step") for name in re.findall(r"`([^`]+)`", names)}
+    for name in {*linked, *named, *steps}:
+        at = name.removesuffix("NAME.py")  # a file that is to be made stands in a folder that there is
+        assert any((above / f"{at}{end}").exists() for above in (ROOT, PACKAGE) for end in ("", ".py")), name
+
+
+def test_the_rooms_of_the_architecture_page_are_those_of_the_order() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rooms = [room for names, *_ in table_rows(text, "room") for room in re.findall(r"`([^`]+)`", names)]
+    assert tuple(room.rstrip("/").replace("/", ".") for room in rooms) == ORDER
+
+
+def table_rows(text: str, first: str) -> list[list[str]]:
+    """Return the cells of all rows below the headings of those tables whose first heading is `first`."""
+    tables = re.findall(rf"^\| {first} \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    return [[cell.strip() for cell in row.strip("|").split("|")] for table in tables for row in table.splitlines()]
 
 
 def loaded_by(code: str) -> set[str]:

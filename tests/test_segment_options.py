@@ -321,7 +321,7 @@ def test_int8_is_used_where_it_changes_little_and_is_fp32_elsewhere(
     """With random weights more changes than with trained ones: what is little is said here."""
     pytest.importorskip("openvino")
     pytest.importorskip("nncf")
-    monkeypatch.setattr("unetkit.backends.int8.TOLERANCE", tolerance)
+    monkeypatch.setattr("unetkit.backends.int8.INT8_TOLERANCE", tolerance)
     said = segment("in.tif", "out.tif", "--precision", "int8", "--output", "probabilities")
     segment("in.tif", "exact.tif", "--backend", "openvino", "--output", "probabilities")
     difference = np.abs(tifffile.imread("out.tif") - tifffile.imread("exact.tif"))

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from unetkit.cli import main
-from unetkit.foundation.console import LOADING
+from unetkit.foundation.console import LOADING_TEXT
 from unetkit.foundation.errors import ImageError
 from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter, save_model
@@ -272,7 +272,7 @@ def test_ctrl_c_and_its_like_end_soon_and_say_how_to_go_on(
     assert process.returncode == code
     assert f"Stopping, as {name} asks." in out
     assert "the same command with --resume goes on from there" in out
-    assert err == f"{LOADING}\n"
+    assert err == f"{LOADING_TEXT}\n"
     assert {path.name for path in here.iterdir()} == {"in.tif", "out.tif.unfinished"}
     assert main(words("out.tif", "--resume")) == 0
     assert (here / "out.tif").exists()
@@ -294,7 +294,7 @@ def test_ctrl_c_while_a_long_window_is_in_the_network_ends_cleanly(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=15)
     assert process.returncode == 130, (out, err)
-    assert err == f"{LOADING}\n"
+    assert err == f"{LOADING_TEXT}\n"
     assert not (here / "out.tif").exists()
 
 

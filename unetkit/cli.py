@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
-from unetkit.inference.tiling.options import MASK, USUAL_TILING, OutputOptions, SegmentOptions, TilingOptions
+from unetkit.inference.tiling.options import (
+    DEFAULT_OUTPUT,
+    DEFAULT_TILING,
+    OutputOptions,
+    SegmentOptions,
+    TilingOptions,
+)
 from unetkit.io.base.read_options import WHOLE, ReadOptions
 
 
@@ -20,8 +26,8 @@ def segment_command(
     result: Path,
     model: list[Path] = [],  # noqa: B006  # only read
     read: ReadOptions = WHOLE,
-    tiling: TilingOptions = USUAL_TILING,
-    write: OutputOptions = MASK,
+    tiling: TilingOptions = DEFAULT_TILING,
+    write: OutputOptions = DEFAULT_OUTPUT,
     verify_seams: bool = False,
     dry_run: bool = False,
 ) -> None:

@@ -44,7 +44,7 @@ class TestCompile(BackendInfoContract):
             except torch._inductor.exc.InductorError as error:  # inductor needs a C++ compiler
                 pytest.skip(f"inductor cannot compile here: {str(error).splitlines()[0]}")
             expected = expect(two_layers(), windows, kept)
-            assert expected.std() > 0.01, "the case does not tell anything"
+            assert expected.std() > 0.01, "the case shows nothing"
             torch.testing.assert_close(got, expected, rtol=0, atol=2e-5)
 
 

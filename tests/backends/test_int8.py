@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unetkit.backends.base import Backend, Probe
-from unetkit.backends.int8 import TOLERANCE, Quantized, quantize, verdicts_file
+from unetkit.backends.int8 import INT8_TOLERANCE, Quantized, quantize, verdicts_file
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.trimmed import Kept
 
@@ -80,8 +80,8 @@ def test_what_changes_little_is_used_and_kept(tiny_segmenter: Segmenter, tmp_pat
 
 
 def test_what_changes_much_is_refused_and_not_kept(tiny_segmenter: Segmenter, tmp_path: Path) -> None:
-    quantizer = Shifting(tmp_path / "model.xml", 2 * TOLERANCE)
-    assert go(tiny_segmenter, quantizer) == Quantized(None, pytest.approx(2 * TOLERANCE), False)
+    quantizer = Shifting(tmp_path / "model.xml", 2 * INT8_TOLERANCE)
+    assert go(tiny_segmenter, quantizer) == Quantized(None, pytest.approx(2 * INT8_TOLERANCE), False)
     assert quantizer.stored is None
     quantizer.made = None
     assert go(tiny_segmenter, quantizer).remembered
@@ -101,6 +101,6 @@ def test_what_was_kept_is_used_only_if_it_passes_the_check_on_this_input(
 
 
 def test_without_a_file_nothing_is_remembered(tiny_segmenter: Segmenter) -> None:
-    quantizer = Shifting(None, 2 * TOLERANCE)
+    quantizer = Shifting(None, 2 * INT8_TOLERANCE)
     assert not go(tiny_segmenter, quantizer).remembered
     assert not go(tiny_segmenter, quantizer).remembered

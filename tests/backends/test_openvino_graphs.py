@@ -63,7 +63,7 @@ def test_a_model_that_never_was_a_file_is_not_kept(tmp_path: Path, segmenter: Se
 
 
 def test_only_the_newest_graphs_stay(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino_graphs, "KEPT", 1)
+    monkeypatch.setattr(openvino_graphs, "KEPT_GRAPHS", 1)
     graph_of(segmenter)
     first = converted_file(segmenter)
     segmenter.sha256 = "b" * 64

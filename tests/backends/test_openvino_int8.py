@@ -67,14 +67,14 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Quantized]:
     """A model that was quantised, and the file that keeps it."""
     path = tmp_path_factory.mktemp("int8") / "model.int8.xml"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(int8, "TOLERANCE", 0.3)  # random weights are hit harder than trained ones
+        patch.setattr(int8, "INT8_TOLERANCE", 0.3)  # random weights are hit harder than trained ones
         return path, go(path)
 
 
 @pytest.fixture
 def kept(first: tuple[Path, Quantized], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the file of `first`."""
-    monkeypatch.setattr(int8, "TOLERANCE", 0.3)
+    monkeypatch.setattr(int8, "INT8_TOLERANCE", 0.3)
     for suffix in (".xml", ".bin", ".json"):
         (tmp_path / f"kept{suffix}").write_bytes(first[0].with_suffix(suffix).read_bytes())
     return tmp_path / "kept.xml"
@@ -91,7 +91,7 @@ def test_a_quantised_model_is_near_the_exact_one_and_not_it(first: tuple[Path, Q
 
 def test_a_unet_is_quantised_with_its_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is cut where stays an input of the graph: borders and other sizes come out right."""
-    monkeypatch.setattr(int8, "TOLERANCE", 1.0)
+    monkeypatch.setattr(int8, "INT8_TOLERANCE", 1.0)
     segmenter = make_segmenter()
     result = put_in_int8(segmenter)
     assert result.backend is not None
@@ -143,7 +143,7 @@ def test_the_file_of_another_model_is_not_used(kept: Path, sha256: str) -> None:
 @pytest.fixture
 def strict(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing may change: every model is refused, and remembered as such whatever it changed."""
-    monkeypatch.setattr(int8, "TOLERANCE", -1.0)
+    monkeypatch.setattr(int8, "INT8_TOLERANCE", -1.0)
 
 
 @pytest.mark.usefixtures("strict")
@@ -206,7 +206,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_folder_that_cannot_be_written_to_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(int8, "TOLERANCE", 0.3)
+    monkeypatch.setattr(int8, "INT8_TOLERANCE", 0.3)
     assert go(tmp_path / "missing" / "model.xml").backend is not None
 
 
@@ -224,7 +224,7 @@ def test_without_nncf_what_was_kept_can_still_be_used(kept: Path, monkeypatch: p
 
 def test_each_image_keeps_normalisation_values_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """An image may be far darker or brighter than the one that the model was calibrated on."""
-    monkeypatch.setattr(int8, "TOLERANCE", 1.0)
+    monkeypatch.setattr(int8, "INT8_TOLERANCE", 1.0)
     result = put_in_int8(make_segmenter())
     pixels, center, scale = WINDOWS
     assert result.backend is not None
@@ -235,7 +235,7 @@ def test_each_image_keeps_normalisation_values_of_its_own(monkeypatch: pytest.Mo
 
 def test_features_that_are_cut_and_used_twice_stay_in_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     """All convolutions but the last write 8-bit integers: NNCF left those before a Slice in float32."""
-    monkeypatch.setattr(int8, "TOLERANCE", 1.0)
+    monkeypatch.setattr(int8, "INT8_TOLERANCE", 1.0)
     backend = put_in_int8(make_segmenter()).backend
     assert isinstance(backend, OpenVinoBackend)
     layers = backend._take_request(torch.float32).get_compiled_model().get_runtime_model().get_ordered_ops()

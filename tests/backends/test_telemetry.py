@@ -15,6 +15,6 @@ print(senders, sys.modules["openvino_telemetry"])
 """
 
 
-def test_converting_a_model_tells_nobody() -> None:
+def test_converting_a_model_sends_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", CONVERT], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] None"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from unetkit.foundation.console import LOADING, complain, loading, log
+from unetkit.foundation.console import LOADING_TEXT, complain, loading, log
 
 
 class Terminal(io.StringIO):
@@ -14,7 +14,7 @@ class Terminal(io.StringIO):
 
 
 def test_loading_is_said_once_and_only_while_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for screen, shown in ((io.StringIO(), f"{LOADING}\n"), (Terminal(), LOADING)):
+    for screen, shown in ((io.StringIO(), f"{LOADING_TEXT}\n"), (Terminal(), LOADING_TEXT)):
         monkeypatch.setattr(sys, "stderr", screen)
         monkeypatch.delitem(sys.modules, "torch", raising=False)
         with loading():

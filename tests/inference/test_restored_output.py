@@ -181,7 +181,7 @@ def test_images_of_different_types_in_one_folder_keep_theirs(saved: Path, tmp_pa
     [
         (("--output", "mask"), "restores images and predicts no masks"),
         (("--output", "labels"), "restores images and predicts no masks"),
-        (("--output", "classes"), "does not judge whole images"),
+        (("--output", "classes"), "does not classify whole images"),
         (("--output", "restored", "--model", "nuclei"), "nuclei does not restore images. Use a model that"),
         (("--output", "restored", "--skip-empty"), "skip_empty leaves holes"),
         (("--output", "restored", "--precision", "int8"), "int8 is checked on masks"),

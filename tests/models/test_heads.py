@@ -77,10 +77,10 @@ def test_a_start_finds_the_same_foreground_whatever_its_outputs_become(
 
 def test_what_is_done_with_the_outputs_is_said(tmp_path: Path) -> None:
     weights, _ = start(tmp_path, tiny(instances=True))
-    assert "of its two outputs the mask is taken" in str(continued(weights, tiny())[1])
+    assert "only the mask of its two outputs is taken" in str(continued(weights, tiny())[1])
     assert "each class starts as its foreground" in str(continued(weights, tiny(classes=3))[1])
     weights, _ = start(tmp_path, tiny())
-    assert "it has no heights" in str(continued(weights, tiny(instances=True))[1])
+    assert "it has no distance map" in str(continued(weights, tiny(instances=True))[1])
     assert str(continued(weights, tiny())[1]).endswith("tensors loaded")
 
 

@@ -18,7 +18,7 @@ def test_the_network_has_the_channels_classes_and_stride_of_its_spec(channels: i
     assert {name.split(".")[0] for name in network.state_dict()} == {"encoder", "decoder", "segmentation_head"}
 
 
-def test_a_model_that_tells_instances_apart_has_one_more_output() -> None:
+def test_a_model_that_separates_instances_has_one_more_output() -> None:
     spec = ModelSpec("resnet18", depth=3, decoder_channels=(32, 16, 8), instances=True)
     with torch.inference_mode():
         logits = build_network(spec).eval()(torch.zeros(1, 1, 32, 32))
@@ -45,7 +45,7 @@ def test_every_weight_has_a_part_in_the_output(encoder: str, depth: int) -> None
     assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
 
 
-def test_a_network_that_judges_whole_images_has_no_stages_beyond_its_depth_either() -> None:
+def test_a_network_that_classifies_whole_images_has_no_stages_beyond_its_depth_either() -> None:
     spec = ModelSpec(
         depth=3, decoder_channels=(32, 16, 8), task="classification", image_classes=("sick",), image_size=64
     )

@@ -93,7 +93,7 @@ def test_the_command_in_the_output_names_the_built_in_model(nuclei: Path, image:
         assert "--model nuclei --" in str(file.ome_metadata)
 
 
-def test_info_tells_about_a_built_in_model(nuclei: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_describes_a_built_in_model(nuclei: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "nuclei"]) == 0
     assert "resnet18" in capsys.readouterr().out
     assert main(["info"]) == 0

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -8,11 +8,12 @@ import pytest
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.transforms import resolve_augmentation
 from unetkit.foundation.errors import ConfigError
+from unetkit.models.architectures import ARCHITECTURES, ArchitectureInfo
 from unetkit.models.spec import ModelSpec
 from unetkit.planning.choice import Network
 from unetkit.planning.choose import BATCH_SIZES, CROP_SIDES, choose
 from unetkit.planning.choose_length import EPOCHS_RANGE, MINUTES, RESERVED_SHARE, TOTAL_CROPS, VALIDATION_COST
-from unetkit.planning.choose_network import START_DICE
+from unetkit.planning.choose_network import NETWORK_SETTINGS, START_DICE
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts, Kind
 from unetkit.planning.trial import Trial
@@ -93,6 +94,21 @@ def test_what_is_timed_is_the_network_that_is_trained(given: dict[str, Any], net
     timed: list[Network] = []
     choose(NUCLEI, LAPTOP, given, lambda: None, lambda network, *_: timed.append(network) or 0.1)
     assert timed == [network]
+
+
+@pytest.mark.parametrize("has_encoder", [True, False])
+def test_an_architecture_that_is_added_is_planned_with_the_settings_that_it_has(
+    has_encoder: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"encoder", "depth"} if has_encoder else {"base_channels", "depth"}
+    usual = {field.name: field.default for field in fields(ModelSpec)}
+    unused = {name: usual[name] for name in set(NETWORK_SETTINGS) - own - {"arch"}}
+    monkeypatch.setitem(ARCHITECTURES, "added", ArchitectureInfo("nowhere:build", has_encoder, unused))
+    timed: list[Network] = []
+    choose(NUCLEI, LAPTOP, {"model.arch": "added"}, lambda: None, lambda network, *_: timed.append(network) or 0.1)
+    (network,) = timed
+    assert set(network) == {"arch"} | own
+    assert ModelSpec(**network).stride == 2 ** network["depth"]
 
 
 def test_a_gpu_gets_a_larger_network_and_more_to_do() -> None:

@@ -10,7 +10,7 @@ SETTINGS = """
     --trainer.accelerator cpu --trainer.max_epochs 2 --plan false
 """
 
-SMALL_HALO = {"CANVAS": 256, "WINDOW": 128, "POSITIONS": 2, "LARGEST": 48}
+SMALL_HALO = {"CANVAS_SIZE": 256, "WINDOW_SIZE": 128, "WINDOWS_PER_AXIS": 2, "LARGEST_HALO": 48}
 """Values in unetkit.inference.tiling.halo with which a halo is measured soon."""
 
 Fit = Callable[..., tuple[int, str]]

@@ -23,7 +23,7 @@ from tiny_fit import SETTINGS, Fit
 
 from unetkit.cli import main
 from unetkit.data.objects import measure_objects
-from unetkit.foundation.console import LOADING
+from unetkit.foundation.console import LOADING_TEXT
 from unetkit.inference.segment import segment
 from unetkit.io.files import find_images
 from unetkit.models.segmenter import read_spec
@@ -413,7 +413,7 @@ def test_a_stopped_process_ends_with_the_signals_code_and_keeps_the_model(
             break
     out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert err == f"{LOADING}\n"
+    assert err == f"{LOADING_TEXT}\n"
     assert "Stopping, as" in out
     assert "Stopped. Go on with: unetkit fit --resume" in out
     spec = read_spec(tmp_path / "run" / "model.safetensors")

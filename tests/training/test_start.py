@@ -114,7 +114,7 @@ def test_an_epoch_that_can_tell_objects_apart_beats_a_start_that_cannot(
     assert state["unetkit_start"]["judges_objects"] is True
     keeper = next(value for name, value in state["callbacks"].items() if name.startswith("KeepBest"))
     assert len(keeper["best_rank"]) == 1 + len(keeper["best_scores"])
-    assert "it has no heights of objects" in out
+    assert "it has no distance map of objects" in out
 
 
 def test_a_resumed_run_remembers_what_its_start_was_trained_on(

@@ -2,5 +2,5 @@
 
 import sys
 
-# OpenVINO and NNCF tell their makers what they are used for if they find this package, and fork a process each time.
+# OpenVINO and NNCF send usage data to their makers if they find this package, and fork a process each time.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as the import system understands it

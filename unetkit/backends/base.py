@@ -1,4 +1,4 @@
-"""What a backend is, and the graph that every backend runs."""
+"""The interface of a backend, and the graph that every backend runs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from unetkit.models.segmenter import Segmenter, to_probabilities
 from unetkit.models.trimmed import Kept, trim
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Types in which a network computes, by precision."""
 
 Probe = tuple[Tensor, Tensor, Tensor, Kept]
-"""What a backend is called with: windows (N, C, h, w) of raw pixels, center, scale, kept part."""
+"""Arguments of a backend: windows (N, C, h, w) of raw pixels, center, scale, kept part."""
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
+"""Convolutions of planes and of volumes."""
 
 PROBE_SIZE = 64
 """Size along each axis of the window that shows in which order the layers of a network run."""
@@ -28,7 +30,7 @@ class Backend(Protocol):
     """A model on a runtime, for several threads at a time.
 
     Attributes:
-        device: Where it takes its windows and leaves its probabilities.
+        device: Device of its windows and its probabilities.
         memory_format: Layout of the windows that it need not convert; it takes any.
     """
 
@@ -46,7 +48,7 @@ class Backend(Protocol):
 
         Returns:
             (N, network_channels, *kept), float32, on `device`, valid until the next call:
-            probabilities, and the height where the model tells instances apart.
+            probabilities, and the distance map of a model with instances.
         """
 
     def release(self) -> None:

@@ -17,8 +17,8 @@ from unetkit.models.trimmed import Kept
 class CompiledBackend:
     """A model compiled by inductor, with CUDA graphs on a GPU. It is for the one thread that calls it first.
 
-    Each size of windows is compiled twice, which takes a minute or so: for the tiles inside an image, and for those at
-    its border, whose kept parts differ and are cut afterwards.
+    Each size of windows is compiled twice, which takes about a minute: for the tiles inside an image, and for those at
+    its border. The kept parts of tiles at the border differ, and are cut afterwards.
 
     Args:
         segmenter: The model; it is moved to `device`.
@@ -28,7 +28,7 @@ class CompiledBackend:
     """
 
     RECOMPILATIONS = 64
-    """Sizes of windows that a run may have, twice."""
+    """Largest number of compilations in a run, two for each size of windows."""
 
     memory_format = torch.channels_last
 
@@ -53,7 +53,7 @@ class CompiledBackend:
         return probabilities if inside else probabilities[:, :, *kept]
 
     def release(self) -> None:
-        """Nothing to give back: it is kept for no second run."""
+        """Nothing to give back: no second run uses it."""
 
 
 INFO = BackendInfo(

@@ -1,4 +1,4 @@
-"""What a backend tells about itself. It imports no PyTorch."""
+"""The facts about a backend. This module imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Quantizer(Protocol):
 
     Attributes:
         file: File that keeps the quantised model; None to keep nothing.
-        identity: What the quantised model depends on: the model, and the versions of what makes it.
+        identity: The model, and the versions of the packages that quantise it.
     """
 
     file: Path | None
@@ -64,17 +64,17 @@ class Quantizer(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class BackendInfo:
-    """All that the project knows of a backend. It stands in the backend's own file as `INFO`.
+    """All facts about a backend. They stand in the backend's own file as `INFO`.
 
     Attributes:
         name: Name of the backend, as in `--backend NAME`.
         create: Puts a model on the backend. It is called only where `packages` are installed.
         precisions: Arithmetic that it computes in, by kind of device ("cpu", "cuda", "mps").
-        creation_seconds: How long it takes to put a model on it, about. Without so much time it is not tried.
+        creation_seconds: Approximate time to put a model on it. A backend for which there is no time is not tried.
         feature_overhead: Memory for features, in sizes of the features that PyTorch has in memory together.
         weight_overhead: Memory for weights, in sizes of the weights.
         runtime_bytes: Memory of the backend's own code.
-        quantizer: Makes what puts a model in int8; None where `precisions` has no int8.
+        quantizer: Makes the `Quantizer` of a model; None where `precisions` has no int8.
         packages: Packages that it needs besides PyTorch, by the names that they are imported by.
         install: Command that installs these packages.
         candidate_on: Kinds of devices on which "auto" times it.

@@ -16,18 +16,18 @@ from unetkit.backends.verdicts import Verdicts, describe_look
 from unetkit.models.masks import to_mask
 from unetkit.models.segmenter import Segmenter
 
-TOLERANCE = 2e-3
-"""Share of mask pixels that may change; a model that would change more is refused."""
+INT8_TOLERANCE = 2e-3
+"""Largest share of mask pixels that int8 may change. A model that would change more is refused."""
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """A model in int8 and what is known of it.
+    """A model in int8, and the result of its check.
 
     Attributes:
         backend: The model in int8; None where that would change too much.
         changed: Share of mask pixels that int8 changes on the windows that it was checked on.
-        remembered: Whether that was found before, on an image that looks like this one.
+        remembered: Whether the share was found before, on an image that looks like this one.
     """
 
     backend: Backend | None
@@ -44,12 +44,12 @@ def quantize(
 ) -> Quantized:
     """Put a model in int8 where that does no harm.
 
-    A quantised model that was kept is used if it passes the check on this input; otherwise one is made. What the check
-    gave is kept beside it (see `verdicts_file`) and holds for images that look alike, a refusal too.
+    A quantised model that was kept is used if it passes the check on this input. Otherwise one is made. The result of
+    the check, also a refusal, is kept beside it (see `verdicts_file`). It holds for images that look alike.
 
     Args:
         segmenter: The model.
-        quantizer: Makes it on a backend.
+        quantizer: Puts the model in int8 on a backend.
         calibration: Returns windows of float32 from which the ranges of all features are measured; called if needed.
         checks: Other windows, on which the masks in int8 and float32 are compared.
         threshold: Foreground probability from which a pixel is foreground.
@@ -60,7 +60,7 @@ def quantize(
     look = describe_look(checks)
     verdicts = Verdicts(quantizer.file and verdicts_file(quantizer.file), quantizer.identity, threshold)
     known = verdicts.recall(look)
-    if known is not None and known > TOLERANCE:
+    if known is not None and known > INT8_TOLERANCE:
         return Quantized(None, known, True)
     stored = quantizer.load()
     if known is not None and stored is not None:
@@ -70,21 +70,21 @@ def quantize(
     truth = [_mask(exact, probe, threshold, classes) for probe in checks]
     if stored is not None:
         changed = _compare(stored, checks, truth, threshold, classes)
-        if changed <= TOLERANCE:
+        if changed <= INT8_TOLERANCE:
             verdicts.remember(look, changed)
             return Quantized(stored, changed, False)
     made = quantizer.quantize(calibration())
     changed = _compare(made, checks, truth, threshold, classes)
-    if changed > TOLERANCE:
+    if changed > INT8_TOLERANCE:
         verdicts.remember(look, changed)
         return Quantized(None, changed, False)
     kept = quantizer.keep()
-    verdicts.remember(look, changed, forget=TOLERANCE)
+    verdicts.remember(look, changed, forget=INT8_TOLERANCE)
     return Quantized(kept, changed, False)
 
 
 def verdicts_file(file: Path) -> Path:
-    """Return the file that keeps what checking the quantised model in `file` gave."""
+    """Return the file with the results of checking the quantised model in `file`."""
     return file.with_suffix(".json")
 
 

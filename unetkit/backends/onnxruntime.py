@@ -20,9 +20,16 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-INPUTS = ["pixels", "center", "scale", "cuts"]
+"""ONNX Runtime's names of the devices."""
+
+GRAPH_INPUTS = ["pixels", "center", "scale", "cuts"]
+"""Names of the graph's inputs."""
+
 EXAMPLE_SIZE = 64
+"""Height and width of the window that is shown to the exporter; the graph takes any."""
+
 OPSET = 18
+"""Version of ONNX's operators."""
 
 
 class OnnxRuntimeBackend:
@@ -33,7 +40,7 @@ class OnnxRuntimeBackend:
         device: CPU, or CUDA where the package onnxruntime-gpu is installed.
 
     Raises:
-        ConfigError: This ONNX Runtime has nothing for the device.
+        ConfigError: This ONNX Runtime does not run on the device.
     """
 
     memory_format = torch.contiguous_format
@@ -71,7 +78,7 @@ class OnnxRuntimeBackend:
     def _inputs(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> dict[str, NDArray[Any]]:
         cuts = self._plan((pixels.shape[2], pixels.shape[3]), kept)
         inputs = (pixels.float().contiguous().numpy(), center.numpy(), scale.numpy(), cuts)
-        return dict(zip(INPUTS, inputs, strict=True))
+        return dict(zip(GRAPH_INPUTS, inputs, strict=True))
 
 
 def export(segmenter: Segmenter) -> bytes:
@@ -90,7 +97,7 @@ def export(segmenter: Segmenter) -> bytes:
             model,
             example,
             file,  # type: ignore[arg-type]  # it takes files as well
-            input_names=INPUTS,
+            input_names=GRAPH_INPUTS,
             output_names=["probabilities"],
             dynamic_axes={"pixels": {0: "n", 2: "h", 3: "w"}, "center": {0: "n"}, "scale": {0: "n"}},
             opset_version=OPSET,

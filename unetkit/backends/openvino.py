@@ -1,4 +1,4 @@
-"""OpenVINO: the fastest on processors of Intel and AMD. What needs its package is in files of their own."""
+"""OpenVINO: the fastest on processors of Intel and AMD. The code that imports its package is in other files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def create(segmenter: Segmenter, device: torch.device, precision: Precision, *, 
 
 
 def quantizer(segmenter: Segmenter) -> OpenVinoQuantizer:
-    """Return what puts a model in int8, and keeps it beside the model's file."""
+    """Return the quantiser of a model, which keeps the model in int8 beside the model's file."""
     from unetkit.backends.openvino_graphs import quantized_file
     from unetkit.backends.openvino_int8 import OpenVinoQuantizer
 
@@ -36,7 +36,7 @@ INFO = BackendInfo(
     creation_seconds=2.0,  # the built-in model took 1.3 to 1.7 s, converted anew, on two cores of an Intel Xeon
     feature_overhead=1.15,  # with both no run of a U-Net on ResNet-18 or 34 was measured above its bound on a CPU
     weight_overhead=3.3,
-    runtime_bytes=10**7,  # of what converts a model
+    runtime_bytes=10**7,  # of the converter
     quantizer=quantizer,
     packages=("openvino",),
     install="pip install unetkit[openvino]",

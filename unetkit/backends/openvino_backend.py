@@ -18,8 +18,8 @@ from unetkit.backends.openvino_graphs import converted_file, core, load_graph, r
 from unetkit.models.segmenter import Segmenter, to_probabilities
 from unetkit.models.trimmed import Kept
 
-HINTS = {"fp32": "f32", "bf16": "bf16"}
-"""OpenVINO's names of the precisions. What int8 leaves in floating point is computed in the one it was made for."""
+PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
+"""OpenVINO's names of the precisions. int8 leaves some layers in floating point, in the precision it was made for."""
 
 EXAMPLE_SIZE = 64
 """Height and width of the window that is shown to the converter; the graph takes any."""
@@ -40,7 +40,7 @@ class OpenVinoBackend:
     def __init__(self, segmenter: Segmenter, precision: Precision, graph: ov.Model | None = None) -> None:
         self._graph = graph_of(segmenter) if graph is None else graph
         self._spec = segmenter.spec
-        self._hint = HINTS[precision]
+        self._hint = PRECISION_HINTS[precision]
         self._plan = CoreModel(segmenter, segmenter.network).network.plan
         self._compiled: dict[torch.dtype, ov.CompiledModel] = {}
         self._idle: dict[torch.dtype, list[ov.InferRequest]] = {}  # each serves one thread at a time
@@ -65,7 +65,7 @@ class OpenVinoBackend:
                 compiled.release_memory()
 
     def inputs(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> tuple[NDArray[Any], ...]:
-        """Return what the graph takes for a batch."""
+        """Return the graph's inputs for a batch."""
         cuts = self._plan((pixels.shape[2], pixels.shape[3]), kept)
         return pixels.contiguous().numpy(), center.numpy(), scale.numpy(), cuts
 

@@ -16,17 +16,17 @@ from unetkit.foundation.user_cache import user_cache
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.zoo import builtin_folder
 
-ROOT = "net"
-"""Outermost element of a graph's .xml."""
+XML_ROOT = "net"
+"""Root element of a graph's .xml."""
 
-NOTE = "unetkit"
-"""Key under which a kept graph says what it was made of."""
+IDENTITY_KEY = "unetkit"
+"""Key of the identity in a kept graph."""
 
-FORM = 2
-"""What the graphs that are kept take and return, and how they are quantised: another number for each change of it."""
+GRAPH_FORM = 2
+"""Version of the inputs, the outputs and the quantisation of kept graphs. Each change gets another number."""
 
-KEPT = 8
-"""Converted graphs that are kept at most; each is as large as its model."""
+KEPT_GRAPHS = 8
+"""Largest number of converted graphs that are kept. Each is as large as its model."""
 
 
 @cache
@@ -54,10 +54,10 @@ def quantized_file(segmenter: Segmenter) -> Path | None:
 
 
 def store_graph(graph: ov.Model, path: Path, segmenter: Segmenter) -> ov.Model:
-    """Keep a graph that was made of a model; where that is not possible it is made again next time.
+    """Keep the graph of a model. If that is not possible, it is made again next time.
 
-    A graph that was read rounds differently from the one that was written, so the one to use is the one read back: then
-    a later run gives the same bytes.
+    A graph that was read rounds differently from the one that was written. So the one read back is used: then a later
+    run gives the same bytes.
 
     Args:
         graph: The graph.
@@ -67,12 +67,12 @@ def store_graph(graph: ov.Model, path: Path, segmenter: Segmenter) -> ov.Model:
     Returns:
         The graph to use.
     """
-    graph.set_rt_info(identity(segmenter), [NOTE])
+    graph.set_rt_info(identity(segmenter), [IDENTITY_KEY])
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=path.parent, prefix=".unetkit-") as folder:
             ov.save_model(graph, Path(folder) / path.name, compress_to_fp16=False)
-            for suffix in (".bin", ".xml"):  # the .xml last: it is what is looked for
+            for suffix in (".bin", ".xml"):  # the .xml last: `load_graph` looks for it
                 (Path(folder) / path.name).with_suffix(suffix).replace(path.with_suffix(suffix))
     return load_graph(path, segmenter) or graph
 
@@ -83,25 +83,25 @@ def load_graph(path: Path, segmenter: Segmenter) -> ov.Model | None:
     if not path.is_file() or not own:
         return None
     try:
-        if ElementTree.parse(path).getroot().tag != ROOT:  # OpenVINO would try all the formats that it knows
+        if ElementTree.parse(path).getroot().tag != XML_ROOT:  # OpenVINO would try all the formats that it knows
             return None
         graph = core().read_model(path)
     except (RuntimeError, ElementTree.ParseError, OSError):  # damaged: it is made again
         return None
-    return graph if graph.has_rt_info([NOTE]) and graph.get_rt_info([NOTE]).value == own else None
+    return graph if graph.has_rt_info([IDENTITY_KEY]) and graph.get_rt_info([IDENTITY_KEY]).value == own else None
 
 
 def remove_oldest(folder: Path) -> None:
     """Leave only the newest graphs of a folder."""
     with suppress(OSError):
-        for path in sorted(folder.glob("*.xml"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        for path in sorted(folder.glob("*.xml"), key=lambda path: path.stat().st_mtime)[:-KEPT_GRAPHS]:
             path.unlink()
             path.with_suffix(".bin").unlink(missing_ok=True)
 
 
 def identity(segmenter: Segmenter) -> str:
-    """Return what a kept graph has to have been made of and with; "" for a model that was changed after loading."""
+    """Return the model and the versions that a kept graph must be made of; "" for a model changed after loading."""
     tensors = chain(segmenter.network.parameters(), segmenter.network.buffers())
     if not segmenter.sha256 or any(tensor._version for tensor in tensors):
         return ""
-    return f"{segmenter.sha256} openvino {version('openvino')} unetkit {version('unetkit')} form {FORM}"
+    return f"{segmenter.sha256} openvino {version('openvino')} unetkit {version('unetkit')} form {GRAPH_FORM}"

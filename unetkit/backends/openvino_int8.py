@@ -20,7 +20,7 @@ from unetkit.backends.openvino_graphs import identity, load_graph, store_graph
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import Segmenter
 
-NORMALIZER = "__module.normalizer/.*"
+NORMALIZER_LAYERS = "__module.normalizer/.*"
 """Names of the layers that normalise pixels. They stay as they are: each image has values of its own."""
 
 
@@ -79,7 +79,7 @@ def _quantize(graph: ov.Model, inputs: Sequence[tuple[NDArray[Any], ...]]) -> ov
             nncf.Dataset(inputs),
             subset_size=len(inputs),
             preset=nncf.QuantizationPreset.MIXED,  # signed where features are
-            ignored_scope=nncf.IgnoredScope(patterns=[NORMALIZER]),
+            ignored_scope=nncf.IgnoredScope(patterns=[NORMALIZER_LAYERS]),
         )
 
 

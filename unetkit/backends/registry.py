@@ -1,4 +1,4 @@
-"""Backends by name: which there are, which are installed, and how they are made. It imports no PyTorch by itself."""
+"""Backends by name: which exist, which are installed, and how they are made. It imports no PyTorch by itself."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ if TYPE_CHECKING:
     from unetkit.models.segmenter import Segmenter
 
 BackendName = Literal["torch", "compile", "onnxruntime", "openvino"]
-"""THE TABLE: each name is a module of this folder, whose `INFO` says all about the backend.
+"""Names of the backends of unetkit. Each is a module of this folder, whose `INFO` has all facts about the backend.
 
-The backend that was the fastest on most machines comes last: trying begins with it."""
+The backend that was the fastest on most machines comes last. Timing begins with it.
+"""
 
 ENTRY_POINTS = "unetkit.backends"
-"""Group of entry points by which other packages add backends: `name = "module:INFO"`."""
+"""Group of entry points with which other packages add backends: `name = "module:INFO"`."""
 
-USUAL: BackendName = "torch"
-"""Backend that is always installed, runs on every device, and takes no time to begin."""
+DEFAULT_BACKEND: BackendName = "torch"
+"""Backend that is always installed, runs on every device, and starts at once."""
 
-CREATING = RLock()
-"""Held while a model is put on a backend: PyTorch exports, traces and compiles for one thread at a time."""
+CREATION_LOCK = RLock()
+"""Lock for putting a model on a backend: PyTorch exports, traces and compiles for one thread at a time."""
 
 
 def backend_names() -> tuple[str, ...]:
@@ -46,7 +47,7 @@ def is_known(name: str) -> bool:
 
 @cache
 def backend_info(name: str) -> BackendInfo:
-    """Return what a backend tells about itself.
+    """Return the facts about a backend.
 
     Raises:
         ConfigError: There is no such backend, or the package that adds it is broken.
@@ -89,7 +90,7 @@ def check_backend(name: str, device: torch.device, precision: Precision) -> None
     """Check that a backend can be made.
 
     Raises:
-        ConfigError: It is not installed, or knows no such device or precision.
+        ConfigError: It is not installed, or does not support the device or the precision.
     """
     info = backend_info(name)
     if not is_installed(name):
@@ -98,7 +99,7 @@ def check_backend(name: str, device: torch.device, precision: Precision) -> None
     if possible is None:
         raise ConfigError(
             f"The backend {name} does not run on {device.type}.",
-            f"Use --device {' or '.join(info.precisions)}, or --backend {USUAL}.",
+            f"Use --device {' or '.join(info.precisions)}, or --backend {DEFAULT_BACKEND}.",
         )
     if precision not in possible:
         others = backends_in(precision, device.type)
@@ -122,10 +123,10 @@ def create_backend(
         owned: Whether the segmenter's network may be changed, because nothing else uses it.
 
     Raises:
-        ConfigError: The backend is not installed, or knows no such device or precision.
+        ConfigError: The backend is not installed, or does not support the device or the precision.
     """
     check_backend(name, device, precision)
-    with CREATING:
+    with CREATION_LOCK:
         return backend_info(name).create(segmenter, device, precision, owned=owned)
 
 
@@ -137,7 +138,7 @@ def _added() -> dict[str, EntryPoint]:
 
 
 def _load(point: EntryPoint) -> BackendInfo:
-    """Return what an entry point stands for.
+    """Load the backend of an entry point.
 
     Raises:
         ConfigError: It cannot be imported, or is no `BackendInfo` of this name.

@@ -1,7 +1,7 @@
 """Models that stay on their backends from one call to the next.
 
-Putting a model on a backend takes longer than predicting a small image: a graph is exported and compiled. So what was
-made for a model is kept as long as the model is, and used again by the next call, from any thread.
+Putting a model on a backend takes longer than predicting a small image: a graph is exported and compiled. So the
+session of a model is kept as long as the model. The next call uses it again, from any thread.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from unetkit.backends.info import Precision
 from unetkit.backends.registry import backend_info, create_backend
 from unetkit.models.segmenter import Segmenter
 
-KEPT = 3
-"""Sessions of a model that are kept at most, those used last; each holds a copy of the weights."""
+KEPT_SESSIONS = 3
+"""Largest number of sessions of a model: those used last are kept. Each holds a copy of the weights."""
 
 Key = tuple[str, torch.device, Precision]
 State = tuple[object, ...]
@@ -31,8 +31,8 @@ class Session:
     """A model on a backend.
 
     Attributes:
-        state: What the model was when it was put there.
-        backend: Where it is.
+        state: State of the model when it was put on the backend.
+        backend: The backend with the model.
     """
 
     state: State
@@ -58,7 +58,7 @@ def open_session(
         owned: Whether nothing else uses the model. A backend that takes its weights then saves memory, and is not kept.
 
     Raises:
-        ConfigError: The backend is not installed, or knows no such device or precision.
+        ConfigError: The backend is not installed, or does not support the device or the precision.
     """
     info = backend_info(name)
     if (owned and info.takes_weights) or info.single_thread:
@@ -71,19 +71,19 @@ def open_session(
         if session is None or session.state != state:
             session = Session(state, create_backend(name, segmenter, device, precision))
         kept[key] = session
-        while len(kept) > KEPT:
+        while len(kept) > KEPT_SESSIONS:
             kept.popitem(last=False)
         return session.backend
 
 
 def close_session(name: str, segmenter: Segmenter, device: torch.device, precision: Precision) -> None:
-    """Let go of a model on a backend, if it is kept."""
+    """Drop the session of a model on a backend, if there is one."""
     with _lock:
         _sessions.get(segmenter, OrderedDict()).pop((name, device, precision), None)
 
 
 def _state_of(segmenter: Segmenter) -> State:
-    """Return what a session depends on, such that it differs after any change of the model.
+    """Return the state of a model, which differs after any change.
 
     PyTorch counts the changes of a tensor, but not those of its `.data`; the sums notice these.
     """

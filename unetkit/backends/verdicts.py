@@ -1,4 +1,4 @@
-"""What checking a model in int8 gave, kept in a file so that images that look alike need not all be checked."""
+"""Results of checking a model in int8, kept in a file so that images that look alike need not all be checked."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import numpy as np
 from unetkit.backends.base import Probe
 from unetkit.foundation.json_cache import read_cache, write_cache
 
-QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
-"""Where the normalised intensities of two images are compared."""
+LOOK_QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
+"""Quantiles at which the normalised intensities of two images are compared."""
 
-STEP = 4
+LOOK_STEP = 4
 """Step, in pixels along each axis, between the pixels that are looked at."""
 
-ALIKE = 0.05
-"""Images look alike where no quantile, nor the mean contrast of neighbours, differs by more: in network input."""
+LOOK_TOLERANCE = 0.05
+"""Largest difference, in network input, of each quantile and of the mean contrast between images that look alike."""
 
-KEPT = 64
-"""Verdicts that are kept at most, the newest."""
+KEPT_VERDICTS = 64
+"""Largest number of verdicts: the newest are kept."""
 
 
 def describe_look(windows: Sequence[Probe]) -> tuple[float, ...]:
-    """Return what windows look like to a network: for each channel quantiles and the mean contrast of neighbours."""
+    """Return how windows look to a network: for each channel, quantiles and the mean contrast of neighbours."""
     normalized = [
-        (pixels[0, :, ::STEP] - center[0, :, None, None]) / scale[0, :, None, None]
+        (pixels[0, :, ::LOOK_STEP] - center[0, :, None, None]) / scale[0, :, None, None]
         for pixels, center, scale, _ in windows
     ]
-    values = np.concatenate([window[..., ::STEP].flatten(1).numpy() for window in normalized], axis=1)
+    values = np.concatenate([window[..., ::LOOK_STEP].flatten(1).numpy() for window in normalized], axis=1)
     contrast = np.mean([window.diff(dim=2).abs().mean((1, 2)).numpy() for window in normalized], axis=0)
-    return tuple(float(value) for value in (*np.quantile(values, QUANTILES, axis=1).ravel(), *contrast))
+    return tuple(float(value) for value in (*np.quantile(values, LOOK_QUANTILES, axis=1).ravel(), *contrast))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found on one image.
+    """The result of one image.
 
     Attributes:
         model: Identity of the model.
@@ -57,7 +57,7 @@ class Verdicts:
 
     Args:
         path: The file (.json); None to keep nothing.
-        identity: The model and the versions that made it. What is known of another counts for nothing.
+        identity: The model and the versions that made it. Verdicts on others do not count.
         threshold: Foreground probability from which a pixel is foreground.
     """
 
@@ -69,22 +69,22 @@ class Verdicts:
     def recall(self, look: tuple[float, ...]) -> float | None:
         """Return the share that was found last on an image that looks like this one, if any."""
         for verdict in reversed(self._read()):
-            if verdict.threshold == self._threshold and np.abs(np.subtract(verdict.look, look)).max() <= ALIKE:
+            if verdict.threshold == self._threshold and np.abs(np.subtract(verdict.look, look)).max() <= LOOK_TOLERANCE:
                 return verdict.changed
         return None
 
     def remember(self, look: tuple[float, ...], changed: float, *, forget: float = -1.0) -> None:
-        """Keep what was found; where that is not possible it is found again next time.
+        """Keep a result. If that is not possible, the image is checked again next time.
 
         Args:
             look: Look of the image.
             changed: Share of mask pixels.
-            forget: Verdicts of at most this share no longer hold: the model in int8 that they are on was replaced.
+            forget: Verdicts of at most this share are dropped, since the model in int8 was replaced.
         """
         if self._path is None:
             return
         held = [verdict for verdict in self._read() if verdict.changed > forget]
-        verdicts = [*held, Verdict(self._model, self._threshold, look, changed)][-KEPT:]
+        verdicts = [*held, Verdict(self._model, self._threshold, look, changed)][-KEPT_VERDICTS:]
         write_cache(self._path, [asdict(verdict) for verdict in verdicts])
 
     def _read(self) -> list[Verdict]:

@@ -13,27 +13,27 @@ from typing import Any, get_type_hints
 import docstring_parser
 
 from unetkit.commandline.help_text import entry_of, help_page
-from unetkit.commandline.values import SEVERAL, from_file, from_word, item_of
+from unetkit.commandline.values import SEVERAL_SUFFIX, from_file, from_word, item_of
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, closest
 from unetkit.foundation.options import Option, heading, options_of
 
-CONFIG = Option("config", Path | None, None, "YAML file with any of these options, by their names.")
-HELP = Option("help", bool, False, "Show this text.")
+CONFIG_OPTION = Option("config", Path | None, None, "YAML file with any of these options, by their names.")
+HELP_OPTION = Option("help", bool, False, "Show this text.")
 
-OPTION = re.compile(r"--?[^\W\d_][^\s=]*(=.*)?", re.DOTALL)
+OPTION_WORD = re.compile(r"--?[^\W\d_][^\s=]*(=.*)?", re.DOTALL)
 """A word that names an option; "-1", "-" and "- a.tif" do not."""
 
 
 @dataclass(frozen=True)
 class Verb:
-    """What a function takes from the command line.
+    """The arguments of a command.
 
     Attributes:
-        name: What the command is called.
-        about: What it does.
-        positional: Arguments that have a place instead of a name; only the first can be a list.
-        named: The others, by the heading of their group.
+        name: Name of the command.
+        about: Description of the command.
+        positional: Arguments without a name. Only the first can be a list.
+        named: Options, by the heading of their group.
         parts: Names of the fields of each parameter that is a dataclass.
     """
 
@@ -45,27 +45,29 @@ class Verb:
 
     @property
     def options(self) -> list[Option]:
-        """All that has a name."""
+        """All options."""
         return [option for group in self.named.values() for option in group]
 
     @property
     def see_help(self) -> str:
-        """Where to read on."""
+        """Sentence that points to the help."""
         return f"See `unetkit {self.name} --help` for all options and their values."
 
 
 def call(function: Callable[..., Any], name: str, args: Sequence[str]) -> Any:
     """Call a function with arguments from the command line.
 
-    Parameters without a default are positional; positional-only ones with a default may be left out. Of the others,
-    those that are False by default are flags. A parameter that is a list takes one or more values. One whose type is a
-    dataclass stands for its fields, each an option of its own under the heading of the dataclass. A YAML file with
-    options can be given as `--config FILE`; what the command line says goes over it. Names of files and options can be
-    mixed in any order; text and file names are taken as they are, whatever signs are in them.
+    - Parameters without a default are positional. Positional-only ones with a default may be left out.
+    - All other parameters are options. Those that are False by default are flags.
+    - A parameter that is a list takes one or more values.
+    - A parameter whose type is a dataclass stands for its fields. Each is an option under the dataclass's heading.
+    - `--config FILE` reads options from a YAML file. Options on the command line replace those in the file.
+    - File names and options can be mixed in any order.
+    - Text and file names are taken as they are, whatever signs are in them.
 
     Args:
-        function: What to call.
-        name: What the command is called in its help.
+        function: The function.
+        name: Name of the command in its help.
         args: The command line.
 
     Returns:
@@ -110,14 +112,14 @@ def _read(function: Callable[..., Any], name: str) -> Verb:
             positional.append(option)
         else:
             named["Options"].append(option)
-    named["Options"] += [CONFIG, HELP]
+    named["Options"] += [CONFIG_OPTION, HELP_OPTION]
     about = (getdoc(function) or "").partition("\nArgs:")[0]
     return Verb(name, about, positional, named, parts)
 
 
 def _help(verb: Verb) -> str:
     """Return the help of a command."""
-    places = [option.name + (SEVERAL if item_of(option.type) else "") for option in verb.positional]
+    places = [option.name + (SEVERAL_SUFFIX if item_of(option.type) else "") for option in verb.positional]
     optional = [option.default is not Parameter.empty for option in verb.positional]
     usage = " ".join(f"[{place}]" if free else place for place, free in zip(places, optional, strict=True))
     entries = [(place, entry_of(option, place)[1]) for place, option in zip(places, verb.positional, strict=True)]
@@ -142,14 +144,14 @@ def _sort(words: list[str], verb: Verb) -> tuple[dict[str, Any], list[str]]:
         word = rest.pop(0)
         if word == "--":
             return named, places + rest
-        if not OPTION.fullmatch(word):
+        if not OPTION_WORD.fullmatch(word):
             places.append(word)
             continue
         key, equals, value = word.partition("=")
         option = known.get(key.replace("_", "-"))
         if option is None:
             raise _unknown(word, key, verb)
-        following = list(takewhile(lambda next_: next_ != "--" and not OPTION.fullmatch(next_), rest))
+        following = list(takewhile(lambda next_: next_ != "--" and not OPTION_WORD.fullmatch(next_), rest))
         if option.is_flag:
             named[option.name] = True if not equals else from_word(option.name, value, bool)
             continue
@@ -173,12 +175,12 @@ def _values(option: Option, words: list[str]) -> Any:
 
 
 def _place(places: list[str], verb: Verb, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of the arguments that have a place. Of a list all but those of the others belong to it.
+    """Return the values of the positional arguments. A list takes all words that the other arguments leave.
 
     Args:
         places: The words.
         verb: The command.
-        values: What is known without them, from a file.
+        values: The values from a file, or the defaults.
     """
     positional = verb.positional
     if not places and all(values[option.name] is not Parameter.empty for option in positional):
@@ -203,7 +205,7 @@ def _place(places: list[str], verb: Verb, values: dict[str, Any]) -> dict[str, A
 
 
 def _unknown(word: str, key: str, verb: Verb) -> ConfigError:
-    """Return the error for an option that there is not."""
+    """Return the error for an unknown option."""
     name = key.lstrip("-").replace("-", "_")
     if not word.startswith("--"):
         return ConfigError(
@@ -222,7 +224,7 @@ def _read_file(path: Path, verb: Verb) -> dict[str, Any]:
     """Read a file of options.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: The file cannot be read, is not YAML, or has an unknown option or an impossible value.
     """
     import yaml
 
@@ -248,7 +250,7 @@ def _read_file(path: Path, verb: Verb) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise ConfigError(f"The configuration file {path} names no options.", "Write lines such as 'name: value'.")
-    known = {option.name: option for option in (*verb.positional, *verb.options) if option is not CONFIG}
+    known = {option.name: option for option in (*verb.positional, *verb.options) if option is not CONFIG_OPTION}
     names = {str(key).replace("-", "_"): value for key, value in content.items()}
     for name in names:
         if name not in known:

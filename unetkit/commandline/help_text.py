@@ -8,14 +8,14 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from inspect import Parameter
 
-from unetkit.commandline.values import SEVERAL, default_text, item_of, placeholder
+from unetkit.commandline.values import SEVERAL_SUFFIX, default_text, item_of, placeholder
 from unetkit.foundation.options import Option
 
-COLUMN = 26
-"""Where what an option does begins."""
+TEXT_COLUMN = 26
+"""Column in which the text of an option begins."""
 
-WIDEST = 100
-"""Columns of a help text at most: longer lines are hard to read."""
+LARGEST_WIDTH = 100
+"""Largest width of a help text, in columns. Longer lines are hard to read."""
 
 
 def help_page(usage: str, about: str, groups: Mapping[str, Sequence[tuple[str, str]]]) -> str:
@@ -23,10 +23,10 @@ def help_page(usage: str, about: str, groups: Mapping[str, Sequence[tuple[str, s
 
     Args:
         usage: The command, as it is written.
-        about: What it does. Indented lines are kept as they are.
+        about: Description. Indented lines are kept as they are.
         groups: Headings, each with its options: how one is written, and what it does.
     """
-    width = min(WIDEST, shutil.get_terminal_size().columns - 2)
+    width = min(LARGEST_WIDTH, shutil.get_terminal_size().columns - 2)
     paragraphs = [_wrap(paragraph, width) for paragraph in about.strip().split("\n\n")]
     parts = [f"usage: {usage}", *paragraphs]
     for title, entries in groups.items():
@@ -41,9 +41,9 @@ def entry_of(option: Option, word: str, *, is_key: bool = False) -> tuple[str, s
     Args:
         option: The option.
         word: Its name on the command line.
-        is_key: Whether it is the key of a setting: then no value can be left out, and a list is one value.
+        is_key: Whether it is the key of a setting. A key always has a value, and a list is one value.
     """
-    several = SEVERAL if item_of(option.type) is not None else ""
+    several = SEVERAL_SUFFIX if item_of(option.type) is not None else ""
     bare = not word.startswith("-") or (option.is_flag and not is_key)
     written = word if bare else f"{word} {placeholder(option.type)}{several * (not is_key)}"
     text = " ".join(option.help.split())
@@ -58,9 +58,9 @@ def _wrap(paragraph: str, width: int) -> str:
 
 
 def _entry(written: str, text: str, width: int) -> str:
-    """Return an option: what it does stands beside it, or below where it is long."""
-    indent = " " * COLUMN
-    lines = textwrap.wrap(text, max(20, width - COLUMN), break_on_hyphens=False, break_long_words=False)
-    if len(written) + 4 > COLUMN or not lines:
+    """Return the lines of an option: its text stands beside it, or below it where the option is long."""
+    indent = " " * TEXT_COLUMN
+    lines = textwrap.wrap(text, max(20, width - TEXT_COLUMN), break_on_hyphens=False, break_long_words=False)
+    if len(written) + 4 > TEXT_COLUMN or not lines:
         return "\n".join([f"  {written}", *(indent + line for line in lines)])
-    return "\n".join([f"  {written}".ljust(COLUMN) + lines[0], *(indent + line for line in lines[1:])])
+    return "\n".join([f"  {written}".ljust(TEXT_COLUMN) + lines[0], *(indent + line for line in lines[1:])])

@@ -1,4 +1,4 @@
-"""The parser that LightningCLI rests on, jsonargparse: all that is peculiar to it, and its messages in plain words."""
+"""jsonargparse, the parser of LightningCLI: its peculiarities, and its messages in plain words."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader, set_loader
 
-from unetkit.commandline.values import KINDS as WORDS
+from unetkit.commandline.values import KIND_WORDS
 from unetkit.foundation.errors import ConfigError, closest
 
-MODE = "literal"
-"""Name of the way in which the parser reads values, see `load_literally`."""
+PARSER_MODE = "literal"
+"""Name of the parser mode that reads values by `load_literally`."""
 
 
 class UnknownSettingError(ConfigError):
@@ -66,9 +66,9 @@ def print_settings(parser: ArgumentParser, given: Namespace, flags: str) -> NoRe
     """Print all settings as a configuration file, and end the program.
 
     Args:
-        parser: What knows the settings.
+        parser: The parser.
         given: The given ones.
-        flags: How they are printed, see jsonargparse; "" for the usual way.
+        flags: Flags of jsonargparse for printing; "" for none.
 
     Raises:
         ConfigError: There is no such flag.
@@ -81,7 +81,7 @@ def print_settings(parser: ArgumentParser, given: Namespace, flags: str) -> NoRe
 
 @contextmanager
 def _plain_errors(parser: ArgumentParser) -> Iterator[None]:
-    """Say what the parser says in plain words, naming the closest option for one that does not exist."""
+    """Put the parser's message in plain words, and name the closest option for an unknown one."""
     try:
         yield
     except ArgumentError as error:
@@ -96,13 +96,13 @@ def load_literally(text: str) -> Any:
     return text if value is None and "\n" not in text and text.strip() not in ("", "null") else value
 
 
-set_loader(MODE, load_literally, (yaml.YAMLError,))
+set_loader(PARSER_MODE, load_literally, (yaml.YAMLError,))
 
 
 def _explain(message: str, parser: ArgumentParser) -> ConfigError:
     """Turn a message of the parser into an error for people."""
     message = " ".join(message.split()).replace('in "<unicode string>",', "in").rstrip(".")
-    for pattern, explain in EXPLANATIONS:
+    for pattern, explain in MESSAGE_EXPLANATIONS:
         if found := re.search(pattern, message, re.IGNORECASE):
             return explain(found, parser)
     return ConfigError(f"{message[:1].upper()}{message[1:]}.", _see_help(parser))
@@ -115,15 +115,15 @@ def _explain_key(found: re.Match[str], parser: ArgumentParser) -> ConfigError:
 
 
 def _explain_value(found: re.Match[str], parser: ArgumentParser) -> ConfigError:
-    """Say what a setting takes instead of the value that it was given."""
+    """Return the error for a value that a setting does not take, with the values that it takes."""
     key, expected, value = found.groups()
     choices = re.findall(r"'([^']+)'", " ".join(re.findall(r"Literal(\[.*?\])", expected)))
-    kinds = list(dict.fromkeys(KINDS[kind] for kind in re.findall(rf"\b(?:{'|'.join(KINDS)})\b", expected)))
+    kinds = list(dict.fromkeys(TYPE_WORDS[kind] for kind in re.findall(rf"\b(?:{'|'.join(TYPE_WORDS)})\b", expected)))
     problem = f"{key}: '{value}' is not possible."
-    if choices and set(kinds) <= {KINDS["NoneType"]}:
+    if choices and set(kinds) <= {TYPE_WORDS["NoneType"]}:
         return ConfigError(problem, closest(value, choices))
     options = [
-        *(k for k in kinds if k != KINDS["int"] or KINDS["list"] not in kinds),
+        *(k for k in kinds if k != TYPE_WORDS["int"] or TYPE_WORDS["list"] not in kinds),
         *dict.fromkeys(f"'{choice}'" for choice in choices),
     ]
     return ConfigError(problem, f"Give {' or '.join(options)}." if options else _see_help(parser))
@@ -167,19 +167,19 @@ def _see_help(parser: ArgumentParser) -> str:
     return f"See `{parser.prog} --help-all` for all settings and their values."
 
 
-KINDS = {
+TYPE_WORDS = {
     "str": "text",
-    "int": WORDS[int],
-    "float": WORDS[float],
-    "bool": WORDS[bool],
-    "list": WORDS[list],
-    "Sequence": WORDS[list],
-    "dict": WORDS[dict],
-    "NoneType": WORDS[type(None)],
+    "int": KIND_WORDS[int],
+    "float": KIND_WORDS[float],
+    "bool": KIND_WORDS[bool],
+    "list": KIND_WORDS[list],
+    "Sequence": KIND_WORDS[list],
+    "dict": KIND_WORDS[dict],
+    "NoneType": KIND_WORDS[type(None)],
 }
 """Words for the types in the parser's messages."""
 
-EXPLANATIONS: tuple[tuple[str, Callable[[re.Match[str], ArgumentParser], ConfigError]], ...] = (
+MESSAGE_EXPLANATIONS: tuple[tuple[str, Callable[[re.Match[str], ArgumentParser], ConfigError]], ...] = (
     (r"unrecognized arguments: -+([\w.-]+\+?)", _explain_key),
     (r"unrecognized arguments: (.*)", _explain_extra),
     (r"Group '([\w.]+)' does not accept option '([\w.]+)'", _explain_key),

@@ -1,4 +1,4 @@
-"""Signatures and docstrings read from source files without importing these, since PyTorch takes seconds to load."""
+"""Signatures and docstrings, read from source files. Nothing is imported, since PyTorch takes seconds to load."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import docstring_parser
 
 from unetkit.foundation.options import Option
 
-KNOWN: Mapping[str, Any] = {
+SHARED_HINTS: Mapping[str, Any] = {
     **{name: getattr(builtins, name) for name in ("int", "float", "bool", "str", "list", "dict", "tuple")},
     **{"Any": Any, "Literal": Literal, "Optional": Optional, "Union": Union, "Path": Path},
     **{"Sequence": Sequence, "Mapping": Mapping},
 }
-"""Names of type hints that are the same in all modules."""
+"""Type hints whose names mean the same in all modules."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Nested:
 
 
 class _UnknownError(Exception):
-    """A hint or a default that cannot be told without importing its module."""
+    """A hint or a default that cannot be read without importing its module."""
 
 
 def read_options(module: str, name: str) -> tuple[Option, ...]:
@@ -134,7 +134,7 @@ def _type(module: str, node: ast.AST) -> Any:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return _type(module, ast.parse(node.value, mode="eval").body)
     if isinstance(node, ast.Name):
-        return KNOWN[node.id] if node.id in KNOWN else _own_type(module, node.id)
+        return SHARED_HINTS[node.id] if node.id in SHARED_HINTS else _own_type(module, node.id)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return reduce(or_, (_type(module, side) or type(None) for side in (node.left, node.right)))
     if isinstance(node, ast.Subscript):

@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from unetkit.foundation.errors import ConfigError, closest
 
-KINDS: dict[Any, str] = {
+KIND_WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
@@ -33,7 +33,7 @@ PLACEHOLDERS: dict[Any, str] = {
     Sequence: "LIST",
     dict: "SETTINGS",
 }
-"""What stands for a value in a help text."""
+"""Placeholders of values in a help text."""
 
 
 def _true_or_false(word: str) -> bool:
@@ -55,7 +55,7 @@ WORD_READERS: dict[Any, Callable[[str], Any]] = {
     str: str,
     NoneType: _null,
 }
-"""What reads a word of the command line as a value of a kind, in the order in which the kinds are tried."""
+"""Functions that read a word of the command line as a value, in the order in which the kinds are tried."""
 
 FILE_KINDS: dict[type, tuple[Any, ...]] = {
     NoneType: (NoneType,),
@@ -65,10 +65,10 @@ FILE_KINDS: dict[type, tuple[Any, ...]] = {
     str: (Path, str, float),  # YAML takes 1e-3 for a text
     list: (Sequence,),
 }
-"""Kinds that a value in a YAML file can be of, by its type there."""
+"""Kinds that a value in a YAML file can have, by its type in the file."""
 
-SEVERAL = " ..."
-"""Ends the placeholder of an argument that takes several values."""
+SEVERAL_SUFFIX = " ..."
+"""End of the placeholder of an argument that takes several values."""
 
 
 def alternatives(hint: Any) -> tuple[Any, ...]:
@@ -127,13 +127,13 @@ def from_file(key: str, value: Any, hint: Any) -> Any:
 def _not_possible(
     key: str, value: Any, kinds: Sequence[Any], listed: Sequence[Any], *, quoted: bool = False
 ) -> ConfigError:
-    """Return the error that says what an option takes instead of the value that it was given."""
+    """Return the error for a value that an option does not take, with the values that it takes."""
     problem = f"{key}: '{value}' is not possible."
     named = [get_origin(kind) or kind for kind in kinds if get_origin(kind) is not Literal]
-    words = list(dict.fromkeys(KINDS[kind] for kind in named if kind in KINDS))
+    words = list(dict.fromkeys(KIND_WORDS[kind] for kind in named if kind in KIND_WORDS))
     if quoted:
-        words = ["text in quotes" if word in (KINDS[str], KINDS[Path]) else word for word in words]
-    if listed and set(words) <= {KINDS[NoneType]}:
+        words = ["text in quotes" if word in (KIND_WORDS[str], KIND_WORDS[Path]) else word for word in words]
+    if listed and set(words) <= {KIND_WORDS[NoneType]}:
         return ConfigError(problem, closest(str(value), map(str, listed)))
     return ConfigError(problem, f"Give {' or '.join([*words, *map(repr, listed)])}.")
 
@@ -147,11 +147,12 @@ def placeholder(hint: Any) -> str:
     named = [get_origin(part) or part for part in alternatives(hint)]
     first = [PLACEHOLDERS[kind] for kind in named if kind in PLACEHOLDERS and kind not in (list, Sequence, dict)]
     first = first or [PLACEHOLDERS[kind] for kind in named if kind in PLACEHOLDERS]
-    return "|".join(dict.fromkeys([*first, *words])) or "VALUE"
+    free = first == [PLACEHOLDERS[str]]  # any text will do, so the known ones come first
+    return "|".join(dict.fromkeys([*words, *first] if free else [*first, *words])) or "VALUE"
 
 
 def default_text(default: Any) -> str:
-    """Return how a default value is written, "" where there is nothing to say."""
+    """Return a default value as text; "" where the help names none."""
     if default is None or default == [] or default is NotImplemented or isinstance(default, type):
         return ""
     if isinstance(default, bool):

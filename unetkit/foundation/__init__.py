@@ -1,1 +1,1 @@
-"""What everything rests on; imports nothing else of unetkit."""
+"""The foundation of all other folders. It imports nothing else of unetkit."""

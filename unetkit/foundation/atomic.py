@@ -16,10 +16,10 @@ from unetkit.foundation.errors import OutputError
 from unetkit.foundation.names import check_local
 
 UNFINISHED_SUFFIX = ".unfinished"
-"""Ends the name of the file beside an output that keeps what is done until all is."""
+"""Suffix of the file beside an output that keeps the finished part until the whole is finished."""
 
 LONGEST_NAME = 255
-"""Bytes in the name of a file at most, on nearly all file systems."""
+"""Largest number of bytes in a file name, on nearly all file systems."""
 
 Item = TypeVar("Item")
 
@@ -52,7 +52,7 @@ def partial_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        with suppress(OSError):  # a name that is no name was said above
+        with suppress(OSError):  # an impossible name has raised its error above
             partial.unlink(missing_ok=True)
 
 
@@ -160,7 +160,10 @@ def claimed(path: Path) -> Iterator[None]:
 
 @contextmanager
 def errors_of(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
-    """Give `items` to a body that takes any OSError for one of its output; those that `items` raise pass unchanged."""
+    """Give `items` to a body that takes any OSError for an error of its output.
+
+    An error that `items` themselves raise passes unchanged.
+    """
     raised: OSError | None = None
 
     def pull() -> Iterator[Item]:
@@ -180,7 +183,7 @@ def errors_of(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:
-    """Return the error that says why a file cannot be written."""
+    """Return the error for a file that cannot be written, with the reason."""
     return OutputError(
         f"{path} cannot be written: {error.strerror or error}.",
         "Check the free space and the permissions of its folder, or choose another output.",
@@ -192,8 +195,8 @@ def make_folder(folder: Path, what: str = "The folder", remedy: str = "Choose a 
 
     Args:
         folder: The folder.
-        what: What it is called in an error.
-        remedy: What to do where it cannot be made.
+        what: Name of the folder in an error.
+        remedy: Remedy in the error.
 
     Raises:
         OutputError: It cannot be made.

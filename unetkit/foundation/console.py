@@ -13,8 +13,8 @@ from rich.text import Text
 
 from unetkit.foundation.names import printable
 
-LOADING = "Loading PyTorch ..."
-"""What is said while it is."""
+LOADING_TEXT = "Loading PyTorch ..."
+"""Message while PyTorch is loaded."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -39,13 +39,13 @@ def complain(problem: str, remedy: str) -> None:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Say on standard error that PyTorch is being loaded, which takes seconds; on a terminal until that is done."""
+    """Write on standard error that PyTorch is being loaded, which takes seconds; on a terminal until that is done."""
     if "torch" in sys.modules:
         yield
         return
     screen = sys.stderr
     terminal = screen.isatty()
-    screen.write(LOADING if terminal else f"{LOADING}\n")
+    screen.write(LOADING_TEXT if terminal else f"{LOADING_TEXT}\n")
     screen.flush()
     try:
         yield

@@ -41,7 +41,7 @@ class OutputError(UnetkitError):
 
 
 def explain(error: OSError) -> tuple[str, str]:
-    """Return what the system refused to do with a file, and what to do about it, where no better words are at hand."""
+    """Return problem and remedy for an error of the system that has no better message."""
     return (
         f"{error.filename!s} cannot be used: {error.strerror or error}.",
         "Check its name, its permissions and the free space, or give another.",

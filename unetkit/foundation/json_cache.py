@@ -1,4 +1,4 @@
-"""JSON files that keep what can be found out again: one that is damaged or cannot be written is no error."""
+"""Caches in JSON files. A cache that is damaged or cannot be written is no error: its content can be found again."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def read_cache(path: Path) -> Any:
 
 
 def write_cache(path: Path, content: Any) -> None:
-    """Write a file whole, with its folder if that is missing. Where that is not possible the old file stays.
+    """Write a whole file, and make its folder if that is missing. The old file stays if this fails.
 
     Args:
         path: The file.
-        content: What JSON can hold.
+        content: Any value that JSON can hold.
     """
     with suppress(OSError, UnetkitError):
         path.parent.mkdir(parents=True, exist_ok=True)

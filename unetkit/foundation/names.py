@@ -1,4 +1,4 @@
-"""Names of files that need care: addresses, which are no files on this machine, and names that are not plain text."""
+"""File names that need care: addresses, and names that are not plain text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from unetkit.foundation.errors import ImageError
 
-ADDRESS = re.compile(r"(https?|s3|gs|gcs|az|abfss?|ftp|sftp|file):/", re.IGNORECASE)
-"""How addresses begin; a `Path` keeps one of their two slashes."""
+ADDRESS_START = re.compile(r"(https?|s3|gs|gcs|az|abfss?|ftp|sftp|file):/", re.IGNORECASE)
+"""Beginning of an address. A `Path` keeps one of its two slashes."""
 
 
-CONTROLS = {code: rf"\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\t\n"}
-"""Characters that steer a terminal and that XML does not allow, and how they are written out."""
+CONTROL_ESCAPES = {code: rf"\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\t\n"}
+"""Control characters, which steer a terminal and are not allowed in XML, and how they are written out."""
 
 
 def printable(name: str) -> str:
@@ -21,7 +21,7 @@ def printable(name: str) -> str:
     >>> printable("b\udce4r\x1b.tif")
     'b\\udce4r\\x1b.tif'
     """
-    return name.encode("utf-8", "backslashreplace").decode("utf-8").translate(CONTROLS)
+    return name.encode("utf-8", "backslashreplace").decode("utf-8").translate(CONTROL_ESCAPES)
 
 
 def check_local(path: str | Path) -> None:
@@ -30,7 +30,7 @@ def check_local(path: str | Path) -> None:
     Raises:
         ImageError: It is one.
     """
-    if ADDRESS.match(str(path)) and not Path(path).exists():
+    if ADDRESS_START.match(str(path)) and not Path(path).exists():
         address = re.sub(r"^(\w+):/(?!/)", r"\1://", str(path))
         raise ImageError(
             f"{address} is an address, and unetkit reads and writes files on this machine only.",

@@ -17,7 +17,7 @@ class Option:
         name: Name of the argument.
         type: Its type, resolved.
         default: Its default.
-        help: What the docstring says about it.
+        help: Its text in the docstring.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Option:
 
     @property
     def is_flag(self) -> bool:
-        """Whether naming the option is all there is to say."""
+        """Whether the option takes no value."""
         return self.type is bool and self.default is False
 
 

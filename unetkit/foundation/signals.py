@@ -1,10 +1,10 @@
-"""Ctrl-C, SIGTERM and SIGHUP: what ends a command from outside, with a word at once and without a traceback.
+"""Ctrl-C, SIGTERM and SIGHUP: what ends a command from outside, with a message at once and without a traceback.
 
-    signal -> byte in a socket -> watching thread: says so; ends the process at a second Ctrl-C
+    signal -> byte in a socket -> watching thread: prints a message; ends the process at a second Ctrl-C
            -> handler in the main thread: raises Stop
 
 Python calls a handler only when the main thread is back from native code, which may take seconds (a batch on the CPU).
-The byte is written at once, so the word comes at once.
+The byte is written at once, so the message comes at once.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from contextlib import suppress
 from time import monotonic, sleep
 from types import FrameType
 
-NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP"}
+SIGNAL_NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP"}
 """Signals that stop a command, and what they are called on the terminal. Windows has no SIGHUP."""
 
-SAME_SECONDS = 0.5
-"""Signals that follow each other within this time are one request: wrappers such as `timeout` pass each on twice."""
+SAME_REQUEST_SECONDS = 0.5
+"""Seconds within which signals count as one request: wrappers such as `timeout` pass each on twice."""
 
-IMPORT_SECONDS = 0.05
-"""How long a signal that comes during an import waits before the next try."""
+IMPORT_RETRY_SECONDS = 0.05
+"""Seconds until the next try, for a signal that comes during an import."""
 
-PATIENCE_SECONDS = 1.0
-"""How long the end of an import is waited for; then the process ends in it, and what it leaves is as after a kill."""
+IMPORT_PATIENCE_SECONDS = 1.0
+"""Seconds to wait for the end of an import. After that the process ends at once, as after a kill."""
 
-PUT_OFF = 0
-"""The byte that stands for a signal to be tried again; no signal has this number."""
+RETRY_BYTE = 0
+"""Byte for "try the last signal again". No signal has this number."""
 
 
 class Stop(KeyboardInterrupt):
@@ -70,10 +70,10 @@ class Signals:
     def __init__(self) -> None:
         self.first: int | None = None
         self._numbers: list[int] = []
-        self._said = False
+        self._announced = False
         self._lock = threading.Lock()
-        self._heard = -SAME_SECONDS
-        self._raised = -SAME_SECONDS
+        self._heard = -SAME_REQUEST_SECONDS
+        self._raised = -SAME_REQUEST_SECONDS
         self._waiting: int | None = None
         self._repeats = 0
         self._receiver, self._sender = socket.socketpair()
@@ -86,7 +86,7 @@ class Signals:
             os.register_at_fork(after_in_child=self._leave_to_parent)
         sys.unraisablehook = self._raise_again
         threading.Thread(target=self._watch, name="signals", daemon=True).start()
-        for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
+        for number in (getattr(signal, name) for name in SIGNAL_NAMES if hasattr(signal, name)):
             if signal.getsignal(number) is not signal.SIG_IGN:  # ignored under nohup, or in the background
                 self._numbers.append(number)
                 signal.signal(number, self._handle)
@@ -96,7 +96,7 @@ class Signals:
         for number in self._numbers:
             signal.signal(number, signal.SIG_DFL if self.first is None else signal.SIG_IGN)
         if self.first is not None:
-            self._say(self.first)  # where the watching thread has not come to it yet
+            self._announce(self.first)  # where the watching thread has not come to it yet
         self._numbers.clear()
         signal.set_wakeup_fd(-1)
         sys.unraisablehook = sys.__unraisablehook__
@@ -113,7 +113,7 @@ class Signals:
             self._put_off(number)
             return
         waited, self._waiting = self._waiting is not None, None
-        if not waited and monotonic() - self._raised < SAME_SECONDS:
+        if not waited and monotonic() - self._raised < SAME_REQUEST_SECONDS:
             return
         self._raised = monotonic()
         raise Stop(number)
@@ -121,10 +121,10 @@ class Signals:
     def _put_off(self, number: int) -> None:
         self._waiting = number
         with suppress(OSError):
-            self._sender.send(bytes([PUT_OFF]))
+            self._sender.send(bytes([RETRY_BYTE]))
 
     def _raise_again(self, ignored: sys.UnraisableHookArgs) -> None:
-        """Try again where Python had to ignore a `Stop`: in a finalizer, say, which no exception can leave."""
+        """Try again where Python had to ignore a `Stop`, for example in a finalizer, which no exception can leave."""
         if isinstance(ignored.exc_value, Stop):
             self._put_off(ignored.exc_value.number)
         else:
@@ -134,7 +134,7 @@ class Signals:
         """Answer the signals as they come."""
         while received := self._receiver.recv(64):
             for number in received:
-                if number == PUT_OFF:
+                if number == RETRY_BYTE:
                     self._try_again()
                 elif number in self._numbers and self._repeats:
                     self._repeats -= 1
@@ -142,10 +142,10 @@ class Signals:
                     self._hear(number)
 
     def _try_again(self) -> None:
-        sleep(IMPORT_SECONDS)
+        sleep(IMPORT_RETRY_SECONDS)
         if (number := self._waiting) is None:
             return
-        if monotonic() - self._heard > PATIENCE_SECONDS:
+        if monotonic() - self._heard > IMPORT_PATIENCE_SECONDS:
             os._exit(128 + number)
         self._repeats += 1
         if hasattr(signal, "pthread_kill"):
@@ -154,27 +154,27 @@ class Signals:
             _thread.interrupt_main(signal.Signals(number))
 
     def _hear(self, number: int) -> None:
-        if monotonic() - self._heard < SAME_SECONDS:
+        if monotonic() - self._heard < SAME_REQUEST_SECONDS:
             return
         self._heard = monotonic()
-        if self._said and number == signal.SIGINT:
+        if self._announced and number == signal.SIGINT:
             os._exit(128 + number)
         if self.first is None:
             self.first = number
-        self._say(number)
+        self._announce(number)
 
-    def _say(self, number: int) -> None:
-        """Say that the signal has come; of several processes that train together the first speaks."""
+    def _announce(self, number: int) -> None:
+        """Print that the signal has come. Of several processes that train together, only the first prints."""
         with self._lock:
-            if self._said:
+            if self._announced:
                 return
-            self._said = True
+            self._announced = True
             name = signal.Signals(number).name
             if name == "SIGHUP":
                 _let_go_of_terminal()
             if os.environ.get("LOCAL_RANK", "0") == "0":
                 with suppress(OSError, ValueError):
-                    sys.stdout.write(f"Stopping, as {NAMES[name]} asks. Ctrl-C once more ends at once.\n")
+                    sys.stdout.write(f"Stopping, as {SIGNAL_NAMES[name]} asks. Ctrl-C once more ends at once.\n")
                     sys.stdout.flush()
 
     def _leave_to_parent(self) -> None:
@@ -194,7 +194,7 @@ def _imports(frame: FrameType | None) -> bool:
 
 
 def _let_go_of_terminal() -> None:
-    """Send what is said to nowhere: the terminal was closed, and writing to it would be an error."""
+    """Discard all output: the terminal was closed, and writing to it would be an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         if os.isatty(descriptor):

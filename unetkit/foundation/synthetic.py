@@ -24,12 +24,14 @@ PIXEL_SIZE_UM = 0.325
 Floats = NDArray[np.float32]
 
 TEXTURE_SIZE = 512
-BAND = 256  # rows to which noise is added at once
+"""Height and width of the texture of chromatin, in pixels."""
+NOISE_BAND_ROWS = 256
+"""Rows to which noise is added at once."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """How the sample and the microscope are set in one image.
+    """Settings of the sample and the microscope for one image.
 
     Attributes:
         coverage: Share of the area that nuclei cover where they are dense.
@@ -85,7 +87,7 @@ def make_cells(
         height: Pixels along Y, at least 1.
         width: Pixels along X, at least 1.
         seed: The same seed gives the same image.
-        conditions: How to image them; drawn from the seed if not given.
+        conditions: Settings of sample and microscope; drawn from the seed if not given.
 
     Returns:
         The image (H, W) as uint16 and the instance labels (H, W), 0 for background and 1, 2, ... for the nuclei, as
@@ -111,7 +113,7 @@ def write_dataset(folder: Path, count: int, size: int, seed: int) -> None:
     """Write `count` square images and their labels as images/cells_000.tif, ... and masks/cells_000.tif, ...
 
     Args:
-        folder: Where to; made if it does not exist.
+        folder: Folder of the files; made if it does not exist.
         count: Number of images.
         size: Height and width of each in pixels.
         seed: The same seed gives the same files; image i depends on (seed, i) only.
@@ -304,10 +306,10 @@ def _illumination(height: int, width: int, vignette: float, rng: np.random.Gener
 
 
 def _photograph(signal: Floats, conditions: Conditions, rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Return what the camera makes of the light: photon noise, read noise, offset, 16 bits."""
+    """Return the camera's image of the light: photon noise, read noise, offset, 16 bits."""
     image = np.empty(signal.shape, np.uint16)
-    for top in range(0, signal.shape[0], BAND):
-        rows = slice(top, top + BAND)
+    for top in range(0, signal.shape[0], NOISE_BAND_ROWS):
+        rows = slice(top, top + NOISE_BAND_ROWS)
         electrons = rng.poisson(signal[rows] / conditions.gain).astype(np.float32)
         counts = electrons * np.float32(conditions.gain) + np.float32(conditions.offset)
         counts += np.float32(conditions.read_noise) * rng.standard_normal(counts.shape, np.float32)

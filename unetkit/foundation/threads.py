@@ -8,13 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 MOST_THREADS = 8
+"""Largest number of threads that work on files."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
 def map_in_threads(work: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Result]:
-    """Return what `work` makes of each job, in the order of the jobs, with a thread more than there are processors.
+    """Return the result of `work` for each job, in the order of the jobs.
+
+    There is one thread more than processors, and at most `MOST_THREADS`.
 
     The error of the first job that has one is raised; jobs that have not begun by then are dropped.
     """

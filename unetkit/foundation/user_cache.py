@@ -1,4 +1,4 @@
-"""Where unetkit keeps what takes time to find out and can be found out again."""
+"""The folder of unetkit's caches: results that took time and can be computed again."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from platformdirs import user_cache_path
 
 
 def user_cache() -> Path:
-    """Return unetkit's folder where the system keeps a user's caches; it may not be there yet."""
+    """Return unetkit's folder among the user's caches. It may not exist yet."""
     return user_cache_path("unetkit", appauthor=False)

@@ -26,10 +26,10 @@ from unetkit.models.sampling import ValidSource
 from unetkit.models.zoo import DEFAULT_MODEL, find_model
 
 RELEASED_PIXELS = 512 * 512
-"""The memory that larger windows took is given back after each call; for smaller ones that takes too long."""
+"""Largest window, in pixels, whose memory is kept after a call. The memory of larger ones is given back."""
 
-LARGEST_SAMPLES = 4
-"""An array whose last dimension is this or less, the two before being larger, is colours and not narrow planes."""
+LARGEST_COLOUR_SAMPLES = 4
+"""Largest size of a last dimension that holds colours, if the two dimensions before it are larger."""
 
 
 def predict_tiled(
@@ -58,10 +58,10 @@ def predict_tiled(
             are found by their number, and all other leading dimensions are planes.
         output: "mask", "probabilities" or "labels"; "restored" for a model that `unetkit pretrain` made.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
-        split: For labels: tell touching objects apart. A model with instances does so by itself.
-        min_size: For labels: objects of fewer pixels are left out; by default those below the smallest size that the
-            model knows from its training images, where it does.
-        min_confidence: For labels of a model with instances: objects of which it is less sure are left out, 0 to 1; by
+        split: For labels: separate touching objects. A model with instances does so by itself.
+        min_size: For labels: objects of fewer pixels are left out; by default those below the smallest size in the
+            model's training images, if it is known.
+        min_confidence: For labels of a model with instances: objects of a lower confidence, 0 to 1, are left out; by
             default those below 0.5.
         out: Array to write to, for a result that does not fit in memory: a memmap, zarr, or NumPy array of the shape
             and dtype described below.
@@ -165,10 +165,10 @@ def shown_progress(progress: Progress | bool | None, info: ImageInfo) -> Iterato
 def choose_axes(array: Any, channels: int) -> str:
     """Return the axes of an array: those that it names, or else `guess_axes`.
 
-    An axis whose name says nothing is the channels if it has as many as the model takes.
+    An axis without a known name is the channels if it has as many as the model takes.
 
     Raises:
-        ImageError: Neither can be told.
+        ImageError: Neither is possible.
     """
     shape = tuple(int(size) for size in array.shape)
     axes = named_axes(array)
@@ -195,7 +195,7 @@ def guess_axes(shape: tuple[int, ...], channels: int) -> str:
         spatial = "CYX"
     elif len(shape) >= 3 and shape[-1] in (1, channels) and shape[-2] > shape[-1]:
         spatial = "YXS"
-    elif len(shape) >= 3 and shape[-1] <= LARGEST_SAMPLES < min(shape[-3:-1]):
+    elif len(shape) >= 3 and shape[-1] <= LARGEST_COLOUR_SAMPLES < min(shape[-3:-1]):
         raise ImageError(
             f"An array of shape {shape} looks like an image of {shape[-1]} channels, but the model takes {channels}.",
             f"Give an image of {channels}, or say what the dimensions are with axes, for example 'ZYX'.",

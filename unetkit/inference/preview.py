@@ -1,4 +1,4 @@
-"""What `segment` would do: the image as it is interpreted, the plan, and what it takes of time, memory and disk."""
+"""Preview of `segment`: the image as it is interpreted, the plan, and the time, memory and disk that it takes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unetkit.io.files import check_output
 
 @dataclass(frozen=True)
 class Preview:
-    """What would be done with the first image, and what all images would take.
+    """The plan for the first image, and the time, memory and disk for all images.
 
     Attributes:
         info: The first image as it is interpreted.
@@ -31,9 +31,9 @@ class Preview:
         disk: Bytes of the outputs before compression, for all images if they are like the first.
         free_disk: Bytes that are free where the outputs go.
         min_size: Objects of fewer pixels would be left out of labels; None for other outputs.
-        min_confidence: The same of objects that the models are less sure of; None too where they do not say.
+        min_confidence: Objects of a lower confidence would be left out of labels; None without a confidence.
         scratch: Bytes of the temporary files that reading the first image takes.
-        warnings: In what the first image differs from the training images, and more of the kind.
+        warnings: Remarks on the first image, such as differences from the training images.
     """
 
     info: ImageInfo
@@ -51,7 +51,7 @@ class Preview:
 
 
 def preview(order: Order, options: SegmentOptions) -> Preview:
-    """Find out what `segment` would do, writing nothing.
+    """Find out what `segment` would do, and write nothing.
 
     Args:
         order: From `take_order`.

@@ -114,7 +114,7 @@ class SegmentRun:
     def run(self, order: Order) -> list[SegmentOutcome]:
         """Segment or classify all images of an order; see `segment`."""
         ensemble = gather_models(order.models)
-        ensemble.check_output(self._options.write.output)  # what is not possible is an error before an image is read
+        ensemble.check_output(self._options.write.output)  # an impossible output is an error before an image is read
         if order.images:
             done, failed = tabulate(order.images, order.result, ensemble, self._options, self._log)
             _raise_all(failed, len(order.images), "classified")
@@ -222,7 +222,7 @@ class SegmentRun:
         tiling, write = self._options.tiling, self._options.write
         left = [job.result for job in order.jobs if not job.done]
         if write.split and ensemble.instances:
-            self._log(f"{ensemble.name} tells touching objects apart by itself, so --split changes nothing.")
+            self._log(f"{ensemble.name} separates touching objects by itself, so --split changes nothing.")
         if not starts_anew(write):
             tiling = pin_choices(tiling, ensemble, left)
         return Predictor(

@@ -1,4 +1,4 @@
-"""The networks that a model can be, by name: how each is built, and which fields of a spec it does not have."""
+"""The architectures of models, by name: how each is built, and which fields of a spec it does not have."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
+from unetkit.foundation.errors import ConfigError, closest
+
 Architecture = Literal["unet", "plain_unet"]
 """A U-Net on an encoder, or the plain one of 2015."""
 
 DEFAULT_ENCODER = "resnet34"
+"""Encoder where none is named."""
 
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
 """Channels of the expanding path from the deepest block up, for depth 5."""
@@ -51,3 +54,15 @@ ARCHITECTURES: dict[Architecture, ArchitectureInfo] = {
         unused={"encoder": DEFAULT_ENCODER, "decoder_channels": DECODER_CHANNELS},
     ),
 }
+
+
+def architecture_info(name: str) -> ArchitectureInfo:
+    """Return what there is to know of an architecture.
+
+    Raises:
+        ConfigError: There is no such architecture.
+    """
+    for known, info in ARCHITECTURES.items():
+        if name == known:
+            return info
+    raise ConfigError(f"There is no arch '{name}'.", closest(name, ARCHITECTURES))

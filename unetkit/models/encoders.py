@@ -1,4 +1,4 @@
-"""The networks that the contracting path can be: the names that users give, and what the libraries call them."""
+"""Encoders for the contracting path: the names that users give, and those of the libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the outputs of a network start from those of another: each from the ones that mean the same, or come near."""
+"""How each output of a network starts from the outputs of another that mean the same, or nearly."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Mixture:
 
     Attributes:
         shares: (outputs, outputs of the other network): how much of each counts.
-        note: What was done, in words; "" where the outputs are the same.
-        stand_in: Whether the heights of objects only stand for the mask until they are trained.
+        note: Description for people; "" where the outputs are the same.
+        stand_in: Whether the distance map has the values of the mask until it is trained.
     """
 
     shares: Tensor
@@ -31,19 +31,18 @@ class Mixture:
 
 
 def mix_outputs(source: ModelSpec, target: ModelSpec) -> Mixture:
-    """Say how a head for segmentation starts from that of another model for segmentation.
+    """Return how the segmentation head of a model starts from that of another model.
 
     - The mask of foreground and background is taken as it is.
-    - The heights of objects are taken as they are. Without any they start as the mask: each connected part is then one
-      object.
-    - From foreground and background to several classes: every class but the background starts as the foreground, so
-      what is no background is found as before, and training tells the classes apart.
-    - From several classes to foreground and background: the mean of the others against the background.
-    - Among several classes those of the same name are taken; of the same number where either model has no names. A new
-      one starts as the mean of the classes that are no background.
+    - The distance map is taken as it is. Without one it starts as the mask: each connected part is then one object.
+    - From foreground and background to several classes: every class but the background starts as the foreground.
+      So the foreground is found as before, and training separates the classes.
+    - From several classes to foreground and background: the mean of the other classes against the background.
+    - Among several classes, those of the same name are taken. Where either model has no names, those of the same number
+      are taken. A new class starts as the mean of the classes that are no background.
     """
     if source.classes == 2 and target.classes == 2:
-        return _mix_heights(source, target)
+        return _mix_foreground(source, target)
     if source.classes == 2:
         shares = torch.zeros(target.classes, source.network_channels)
         shares[1:, 0] = 1
@@ -56,15 +55,15 @@ def mix_outputs(source: ModelSpec, target: ModelSpec) -> Mixture:
     return _mix_classes(source, target)
 
 
-def _mix_heights(source: ModelSpec, target: ModelSpec) -> Mixture:
-    """Mix the outputs of foreground and background, with or without heights."""
+def _mix_foreground(source: ModelSpec, target: ModelSpec) -> Mixture:
+    """Mix the outputs of foreground and background, with or without a distance map."""
     shares = torch.eye(target.network_channels, source.network_channels)
     if source.instances == target.instances:
         return Mixture(shares)
     if source.instances:
-        return Mixture(shares, "of its two outputs the mask is taken")
+        return Mixture(shares, "only the mask of its two outputs is taken")
     shares[1, 0] = 1
-    return Mixture(shares, "it has no heights of objects, which start as its mask", stand_in=True)
+    return Mixture(shares, "it has no distance map of objects, which starts as its mask", stand_in=True)
 
 
 def _mix_classes(source: ModelSpec, target: ModelSpec) -> Mixture:

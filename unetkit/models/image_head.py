@@ -1,6 +1,6 @@
-"""What a whole image shows: one or two layers on the encoder's deepest features, beside the network for masks.
+"""Classify whole images by one or two layers on the encoder's deepest features, beside the network for masks.
 
-smp's `aux_params` would put it into the network's output; so it does not touch what masks are made of.
+smp's `aux_params` would add the classes to the network's output. Here that output stays as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from unetkit.models.segmenter import Segmenter
 
 
 def image_logits(network: Any, pixels: Tensor) -> Tensor:
-    """Judge whole images.
+    """Classify whole images.
 
     The encoder's batch norm uses its running statistics, in training too: they stay those of the crops, which the masks
     are made with.
@@ -40,7 +40,7 @@ def to_image_probabilities(logits: Tensor) -> Tensor:
 
 
 def decide(probabilities: Tensor, threshold: float) -> Tensor:
-    """Say what images show.
+    """Decide which class images show.
 
     Args:
         probabilities: (N, k) of the image classes.
@@ -55,7 +55,7 @@ def decide(probabilities: Tensor, threshold: float) -> Tensor:
 
 
 class ImageClassifier(nn.Module):
-    """The part of a model that judges whole images, as a copy: what is done to the network for masks does not touch it.
+    """A copy of the part of a model that classifies whole images. Changes of the network for masks do not affect it.
 
     Args:
         segmenter: A model with image classes.

@@ -1,4 +1,4 @@
-"""Whether weights are what was written: a digest in the model file, and no NaN among the numbers."""
+"""Check that weights are those that were written: a digest in the model file, and no NaN among the numbers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch import Tensor
 from unetkit.foundation.errors import ModelError
 
 DIGEST_KEY = "unetkit_digest"
-"""Key of the digest in the metadata of a model file. Files that were written before there was one have none."""
+"""Key of the digest in the metadata of a model file. Old files have none."""
 
 DIGEST_BYTES = 16
+"""Length of the digest, in bytes."""
 
 
 def digest(weights: Mapping[str, Tensor], description: str) -> str:

@@ -14,14 +14,14 @@ def to_mask(probabilities: Pixels, threshold: float, axis: int = 0) -> Pixels:
     """Decide what each pixel is.
 
     Args:
-        probabilities: (classes, ...) of each class, or (1, ...) of the foreground, 0 to 1. Logits do as well, if the
-            threshold is one.
+        probabilities: (classes, ...) of each class, or (1, ...) of the foreground, 0 to 1. Logits can be given
+            with a threshold that is a logit too.
         threshold: Foreground probability from which a pixel is foreground; of no use for several classes.
         axis: Axis of the classes.
 
     Returns:
-        The same without that axis: where the foreground is (bool), or the number of the most probable class (int64); of
-        several as probable ones the first.
+        The same without that axis: where the foreground is (bool), or the number of the most probable class (int64).
+        The first of equally probable classes counts.
 
     Example:
         >>> import numpy as np

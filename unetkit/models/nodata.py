@@ -1,7 +1,7 @@
 """Pixels that hold no data: NaN, the value of a border or of holes, and the even frame around a stitched picture.
 
-They say nothing about the picture, so they are left out of its statistics; a network is shown background in their
-place, and they are background in the result.
+They are no part of the picture, so they are left out of its statistics. A network is shown background in their place,
+and they are background in the result.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ SENTINELS = (
 )
 """Values that programs write where there is no data."""
 
-LEAST = 0.005
-"""NaN pixels and frames with a smaller share of a plane are no missing part of it."""
+SMALLEST_MISSING_SHARE = 0.005
+"""Smallest share of a plane that NaN pixels or a frame have. A smaller share is taken for picture."""
 
-CORNER = 4
-"""A frame that is not straight fills at least one corner of this size along each axis."""
+CORNER_SIZE = 4
+"""Size of a corner along each axis, in pixels. A frame that is not straight fills at least one corner."""
 
-LEAST_IN_CORNER = 0.05
-"""The same of a frame that fills one corner alone, where an overexposed object may lie too."""
+SMALLEST_SHARE_IN_ONE_CORNER = 0.05
+"""Smallest share of a plane that a frame in a single corner has. An overexposed object may lie there too."""
 
 SMALLEST_PICTURE = 0.25
-"""A picture has at least this share of the plane that it lies in."""
+"""Smallest share of a plane that its picture has."""
 
-INSIDE = 0.02
-"""At most this share of a picture has the value of its frame, mostly."""
+FRAME_VALUE_SHARE = 0.02
+"""Largest share of a picture that has the value of its frame, but for bright frames around dark pictures."""
 
-PERCENTILES = (1.0, 99.8)
-"""What counts as the range of a picture ..."""
+PICTURE_PERCENTILES = (1.0, 99.8)
+"""Percentiles that bound the range of a picture."""
 
-BEYOND = 0.05
-"""... and a frame that is not straight has a value beyond it by this share of it."""
+FRAME_MARGIN_SHARE = 0.05
+"""Share of its picture's range by which the value of a frame that is not straight lies beyond that range."""
 
-COUNTED = 2**18
-"""Pixels of which the most frequent value is found, at most."""
+MODE_PIXELS = 2**18
+"""Largest number of pixels on which the most frequent value is counted."""
 
 Box = tuple[tuple[int, int], ...]
 """First pixel of a part, and the end, along each axis."""
@@ -58,12 +58,12 @@ class NoData:
     """Which pixels of a plane hold no data.
 
     Attributes:
-        value: One that stands for no data, in one of the channels, or in all where pixels are unsigned: there it may
-            be that of a dark channel too.
+        value: Value that stands for no data. One channel with it is enough. Where pixels are unsigned, all channels
+            must have it, since a dark channel may have it too.
         frame: Value of each channel of the frame around the picture.
-        picture: What is picture for sure, whatever its values, of a plane with a frame.
+        picture: Part of a plane with a frame that is picture for sure, whatever its values.
         nan: Whether NaN stands for no data.
-        share: Share of the pixels that hold none, in the sample that it was found in.
+        share: Share of the pixels that hold no data, in the sample in which they were found.
     """
 
     value: float | None = None
@@ -110,14 +110,14 @@ def find_nodata(sample: NDArray[Any], places: Places, stated: float | None = Non
     Args:
         sample: (C, ...) the plane, or some of its rows and columns, the outermost among them.
         places: Which rows and columns of the plane they are.
-        stated: Value that the file names for it.
+        stated: Value that the file names for no data.
 
     Returns:
         None where all pixels hold data, and where none does.
     """
     if sample.dtype.kind not in "iuf":
         return None
-    nan = sample.dtype.kind == "f" and _share_of_nan(sample) >= LEAST
+    nan = sample.dtype.kind == "f" and _share_of_nan(sample) >= SMALLEST_MISSING_SHARE
     value = _fitting(stated, sample.dtype)
     if value is None and sample.dtype.kind != "u":
         value = _sentinel(sample)
@@ -142,7 +142,7 @@ def _share_of_nan(sample: NDArray[Any]) -> float:
 
 def typical_background(valid: NDArray[Any]) -> NDArray[Any]:
     """Return the most frequent value (C,) of each channel of pixels (C, n): the background of most pictures."""
-    step = -(-valid.shape[1] // COUNTED)
+    step = -(-valid.shape[1] // MODE_PIXELS)
     return np.array([mode(channel[::step]) for channel in valid]).astype(valid.dtype)
 
 
@@ -183,9 +183,9 @@ def _find_frame(sample: NDArray[Any], places: Places) -> NoData | None:
     edges = _even_values([sample[*axes, end] for axes in before for end in (0, -1)])
     straight = [(value, box, clean) for value in edges for box, clean in _find_straight(sample, value)]
     if not any(clean for _, _, clean in straight):
-        ends = (slice(0, CORNER), slice(-CORNER, None))
+        ends = (slice(0, CORNER_SIZE), slice(-CORNER_SIZE, None))
         for value, corners in _even_values([sample[:, *one] for one in product(ends, repeat=len(places))]).items():
-            if _is_ragged_frame(sample, value, LEAST if corners > 1 else LEAST_IN_CORNER):
+            if _is_ragged_frame(sample, value, SMALLEST_MISSING_SHARE if corners > 1 else SMALLEST_SHARE_IN_ONE_CORNER):
                 return NoData(frame=value)
     for value, box, _ in sorted(straight, key=lambda one: not one[2]):
         ends_along = zip(places, box, strict=True)
@@ -214,9 +214,9 @@ def _find_straight(sample: NDArray[Any], value: tuple[float, ...]) -> Iterator[t
     part = tuple(slice(start, stop) for start, stop in box)
     size = same[part].size / same.size
     inside = sample[:, *part].reshape(len(sample), -1)
-    if 1 - size < LEAST or size < SMALLEST_PICTURE or not _varies(inside[:, ~same[part].ravel()]):
+    if 1 - size < SMALLEST_MISSING_SHARE or size < SMALLEST_PICTURE or not _varies(inside[:, ~same[part].ravel()]):
         return
-    clean = bool(same[part].mean() <= INSIDE)
+    clean = bool(same[part].mean() <= FRAME_VALUE_SHARE)
     brightest = np.asarray(value)
     dark = (np.median(inside, axis=1) < (brightest + inside.min(1)) / 2) & (inside.max(1) == brightest)
     if clean or dark.all():
@@ -226,13 +226,14 @@ def _find_straight(sample: NDArray[Any], value: tuple[float, ...]) -> Iterator[t
 def _is_ragged_frame(sample: NDArray[Any], value: tuple[float, ...], least: float) -> bool:
     """Return whether pixels of a value are a frame that may be round, turned or stepped.
 
-    These are those from which the value goes on straight to a border. What they leave is a picture without gaps, and
-    the value is beyond those of the picture. A frame has at least the share `least` of the plane.
+    A pixel of a frame has the value, and so has every pixel on a straight way from it to a border. The rest is a
+    picture without gaps, and the value is beyond those of the picture. A frame has at least the share `least` of the
+    plane.
     """
     same = _equal(sample, value)
     frame = _reaches_border(same)
     picture = ~frame
-    if frame.mean() < least or picture.mean() < SMALLEST_PICTURE or same[picture].mean() > INSIDE:
+    if frame.mean() < least or picture.mean() < SMALLEST_PICTURE or same[picture].mean() > FRAME_VALUE_SHARE:
         return False
     inside = sample[:, picture & ~same]
     return _varies(inside) and _is_beyond(value, inside)
@@ -260,8 +261,8 @@ def _bounds(picture: NDArray[np.bool_]) -> Box:
 
 def _is_beyond(value: tuple[float, ...], inside: NDArray[Any]) -> bool:
     """Return whether a value is beyond the range of pixels (C, n) in one of the channels, by enough to spoil it."""
-    low, high = np.percentile(inside, PERCENTILES, axis=1)
-    margin = BEYOND * (high - low)
+    low, high = np.percentile(inside, PICTURE_PERCENTILES, axis=1)
+    margin = FRAME_MARGIN_SHARE * (high - low)
     return bool(((np.asarray(value) < low - margin) | (np.asarray(value) > high + margin)).any())
 
 

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 DECODER = "decoder"
 """Part of a network that makes features of full resolution from those of the encoder."""
 
-STEP = re.compile(r"decoder\.(blocks|ups)\.(\d+)\.")
-"""A step of the decoder in the name of a weight, counted from the deepest."""
+DECODER_STEP = re.compile(r"decoder\.(blocks|ups)\.(\d+)\.")
+"""Pattern of a decoder step in the name of a weight. Steps are counted from the deepest."""
 
 
 def part_of(key: str) -> str:
@@ -19,7 +19,7 @@ def part_of(key: str) -> str:
 
 def unit_of(key: str) -> str:
     """Return the part that a weight belongs to, each step of the decoder being one."""
-    step = STEP.match(key)
+    step = DECODER_STEP.match(key)
     return part_of(key) if step is None else step[0].rstrip(".")
 
 
@@ -28,7 +28,7 @@ def count_from_output(sources: Mapping[str, str], own: Collection[str]) -> dict[
     shift = _steps(own) - _steps(sources)
     renamed = {}
     for key, source in sources.items():
-        step = STEP.match(key)
+        step = DECODER_STEP.match(key)
         if step is not None and shift:
             number = int(step[2]) + shift
             place = f"decoder.{step[1]}.{number}." if number >= 0 else f"decoder.{step[1]}.deeper{-number}."
@@ -40,7 +40,7 @@ def count_from_output(sources: Mapping[str, str], own: Collection[str]) -> dict[
 
 def _steps(keys: Collection[str]) -> int:
     """Return the number of the decoder's steps."""
-    return max((int(step[2]) + 1 for key in keys if (step := STEP.match(key))), default=0)
+    return max((int(step[2]) + 1 for key in keys if (step := DECODER_STEP.match(key))), default=0)
 
 
 def last_step(keys: Collection[str]) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unetkit.models.spec import ModelSpec, Padding
 
-DROPOUT = 0.5
+DEEPEST_DROPOUT = 0.5
 """Share of the deepest features that is dropped in training, "at the end of the contracting path"."""
 
 
@@ -30,8 +30,8 @@ class PlainUnet(SegmentationModel):  # type: ignore[misc]  # smp has no types
     """3 x 3 convolutions and ReLU in pairs, 2 x 2 max pooling, 2 x 2 up-convolutions, skips that are concatenated.
 
     With padding "valid" no convolution sees zeros. A window is then extended by reflection, as the paper does at the
-    border of an image, by as much as the convolutions take away: what comes out has its size, and a pixel that is at
-    least `margin`, rounded up to the stride, away from a side depends on nothing beyond that side.
+    border of an image, by as much as the convolutions take away. So the output has the size of the window. A pixel that
+    is at least `margin`, rounded up to the stride, away from a side depends on nothing beyond that side.
 
     Args:
         in_channels: Channels of the input.
@@ -103,7 +103,7 @@ class _ContractingPath(nn.Module):
             for before, after in zip([in_channels, *channels[:-1]], channels, strict=True)
         )
         self.pool = nn.MaxPool2d(2)
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = nn.Dropout(DEEPEST_DROPOUT)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         features = [pixels]
@@ -114,7 +114,7 @@ class _ContractingPath(nn.Module):
 
 
 class _ExpandingPath(nn.Module):
-    """From the deepest features up, with the skip features cut to what is left of the deeper ones."""
+    """From the deepest features up, with the skip features cut to the size of the deeper ones."""
 
     def __init__(self, channels: list[int], pad: int, batch_norm: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The pixels that stand for a plane in statistics: a fixed sample of those that hold data."""
+"""The pixels that stand for a plane in statistics: a fixed sample of the pixels that hold data."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from unetkit.models.nodata import NoData, find_nodata, typical_background
 from unetkit.models.statistics import check_finite
 
 WHOLE_PLANE_PIXELS = 2048 * 2048
-"""Planes and volumes of up to so many pixels are measured whole."""
+"""Largest number of pixels of a plane or volume that is measured whole."""
 
 SAMPLE_WINDOW = 128
-"""Larger ones are measured on windows of this many pixels along each of their last two axes ..."""
+"""Size of the windows that stand for a larger plane or volume, along each of the last two axes, in pixels."""
 
 SAMPLE_GRID = 12
-"""... of which a plane has this many along each axis."""
+"""Windows of a plane along each axis."""
 
 SAMPLE_SLICES = 12
-"""A volume is measured on this many of its slices along each axis before the last two ..."""
+"""Slices of a volume along each axis before the last two."""
 
 SLICE_GRID = 4
-"""... and on this many windows of each slice along each axis."""
+"""Windows of each slice of a volume along each axis."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Holes:
     """The pixels of a plane that hold no data, and what a network is shown in their place.
 
     Attributes:
-        nodata: Which they are.
+        nodata: The pixels that hold no data.
         fill: (C,) the value in their place.
     """
 
@@ -60,11 +60,11 @@ class Holes:
 
 @dataclass(frozen=True)
 class Sample:
-    """What stands for a plane.
+    """The pixels that stand for a plane.
 
     Attributes:
-        pixels: (C, n) those that hold data.
-        holes: The others; None if there are none.
+        pixels: (C, n) pixels that hold data.
+        holes: The pixels that hold no data; None if there are none.
     """
 
     pixels: NDArray[Any]
@@ -90,7 +90,7 @@ class ValidSource:
 
     @property
     def bad_tiles(self) -> list[BadTile]:
-        """What could not be decoded so far."""
+        """Tiles that could not be decoded so far."""
         return self._source.bad_tiles
 
     def sample(self, plane: int) -> NDArray[Any]:
@@ -162,7 +162,7 @@ def take_sample(source: ImageSource, plane: int) -> Sample:
 def sample_windows(source: ImageSource, plane: int) -> list[NDArray[Any]]:
     """Read the windows (C, ...) that stand for a plane, the last axis fastest; see `sample_pixels`."""
     places = list(product(*_parts(source.info.size)))
-    # From the end, so that what the source keeps of it is the beginning, which is read next.
+    # From the end: the source then keeps the beginning in its cache, which is read next.
     return [source.read(plane, place) for place in reversed(places)][::-1]
 
 

@@ -22,7 +22,7 @@ from unetkit.models.unet import build_network
 from unetkit.models.zoo import find_model
 
 MODEL_FILE = "model.safetensors"
-"""Name of a run's model."""
+"""File name of the model in the folder of a run."""
 
 METADATA_KEY = "unetkit"
 """Key of the spec's JSON in the metadata of a model file."""
@@ -35,7 +35,7 @@ class Segmenter(nn.Module):
     """Raw pixels in, probabilities out.
 
     Args:
-        spec: What the model is.
+        spec: Description of the model.
         network: The network that `spec` describes; a new one with random weights by default.
 
     Attributes:
@@ -60,8 +60,8 @@ class Segmenter(nn.Module):
             scale: (N, C) normalisation values.
 
         Returns:
-            (N, network_channels, h, w) float32, 0 to 1: of the foreground, or of each class; then the height of each
-            pixel where the model tells instances apart. Of a model that restores images the normalised pixels.
+            (N, network_channels, h, w) float32, 0 to 1: of the foreground, or of each class; then the distance map
+            of a model with instances. A model that restores images returns normalised pixels.
         """
         normalized = self.normalizer(pixels, center, scale)
         logits: Tensor = self.network(normalized).float()
@@ -69,7 +69,7 @@ class Segmenter(nn.Module):
 
 
 def to_probabilities(logits: Tensor, spec: ModelSpec) -> Tensor:
-    """Turn a network's output (N, network_channels, h, w) into probabilities, and heights if it has them, 0 to 1.
+    """Turn a network's output (N, network_channels, h, w) into probabilities, 0 to 1; so its distance map too.
 
     Restored pixels stay as they are.
     """

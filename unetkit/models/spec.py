@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from unetkit.foundation.errors import ConfigError, ModelError, closest
-from unetkit.models.architectures import ARCHITECTURES, DECODER_CHANNELS, DEFAULT_ENCODER, Architecture
+from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, architecture_info
 from unetkit.models.encoders import smp_name
 
 FORMAT_VERSION = 1
-"""Version of the JSON in a model file; raised when an older unetkit could misread it.
+"""Version of the JSON in a model file. It is raised when an older unetkit could misread the file.
 
-A field that is added needs no new version: an older unetkit refuses the file, and a file without it gets its default.
+A new field needs no new version: an older unetkit refuses the file, and a file without the field gets its default.
 """
 
 Padding = Literal["same", "valid"]
 """Whether the convolutions of the plain U-Net pad their input with zeros, or not at all."""
 
 LARGEST_CLASSES = 256
-"""Masks are uint8: the class numbers are 0 to 255."""
+"""Largest number of classes. Masks are uint8, so class numbers are 0 to 255."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,8 @@ class Normalization:
         high: Upper percentile, 0 to 100.
         channelwise: Whether each channel has values of its own. By default the 3 channels of a colour image share
             theirs, which keeps the colours, and any other number of channels does not.
-        bright_background: "keep" leaves an image as it is; "invert" turns bright and dark around in images whose
-            background is bright, such as stained tissue, so that objects are bright in all that a model is shown. For
-            scope "image".
+        bright_background: "keep" leaves an image as it is. "invert" inverts images whose background is bright, such as
+            stained tissue, so that a model always sees bright objects. For scope "image".
         center: Value of each channel that becomes 0; filled in by `fit` for scope "dataset".
         scale: Difference of each channel that becomes 1; filled in by `fit` for scope "dataset".
     """
@@ -68,14 +67,14 @@ class Normalization:
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """What the raw pixels of the training images are like, to notice an image that is unlike them.
+    """Statistics of the raw pixels of the training images, to notice an image that is unlike them.
 
     Args:
         dtypes: Types of the pixels, for example ("uint8", "uint16").
         low: Low end of the values of each channel, over all images.
         high: High end of the values of each channel, over all images.
         contrast: Difference between the high and the low end of each channel in the image where it is smallest.
-        digests: Hash of the pixels of each image with a mask, those of the model that training started from among them.
+        digests: Hash of the pixels of each image with a mask, also of the model that training started from.
     """
 
     dtypes: tuple[str, ...]
@@ -99,32 +98,32 @@ class ModelSpec:
         base_channels: Channels of the first convolutions of "plain_unet"; doubled at each halving of the resolution.
         padding: Padding of the convolutions of "plain_unet": "valid" uses no zeros, as in the paper; "same" is faster.
         batch_norm: Whether the convolutions of "plain_unet" are followed by batch norm.
-        task: "segmentation", or "reconstruction" for a network that `unetkit pretrain` trained: its output is the image
-            that it was shown a damaged copy of, so it is a start for `fit` and predicts no masks; or "classification"
-            for one that was trained on labels of whole images alone, and has an encoder and an image head only.
-        residual: Whether a network of the task "reconstruction" predicts what has to be added to an image, rather than
-            the image (Zhang et al. 2017, https://arxiv.org/abs/1608.03981): then no detail has to go through it.
-        instances: Whether the network also tells touching objects apart: the last channel of its output is then the
-            height of each pixel, 0 to 1, which has a summit in every object and valleys between objects.
-        image_classes: Names of what whole images are told to show, if they are: one that is there or not, or several of
-            which one is there.
-        image_size: Side of the square that whole images are resized to for that; 0 without image classes.
+        task: "segmentation" predicts masks. "reconstruction" is a network that `unetkit pretrain` trained: from a
+            damaged copy of an image it predicts the image. It is a start for `fit` and predicts no masks.
+            "classification" was trained on labels of whole images alone. It has an encoder and an image head only.
+        residual: Whether a network of the task "reconstruction" predicts the difference to its input, not the image
+            (Zhang et al. 2017, https://arxiv.org/abs/1608.03981). Then no detail has to go through the network.
+        instances: Whether the network also separates touching objects. The last channel of its output is then a
+            distance map, 0 to 1, with a peak in every object.
+        image_classes: Names of the classes of whole images, if they are classified: one class that is there or not, or
+            several of which one is there.
+        image_size: Side of the square to which whole images are resized for classification; 0 without image classes.
         image_head_hidden: Units of a hidden layer between the encoder's features and the image classes; 0 for none.
         image_head_dropout: Share of the values before the last layer that is dropped in training, 0 to below 1.
-        image_threshold: Probability, 0 to 1, from which an image shows its one image class, or the last of two. Of more
-            than two the most probable one counts.
+        image_threshold: Probability, 0 to 1, from which an image shows its one image class, or the last of two. With
+            more than two, the most probable one counts.
         normalization: How raw pixels become network input.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
-        smallest_object: Objects of fewer pixels, of the size of those of the training images, are left out of labels
-            unless the user says otherwise; 0 for none.
+        smallest_object: Smallest object in labels, in pixels of the size of those of the training images, unless the
+            user sets another size; 0 for none.
         halo: Context around a tile, in pixels, at which tiling changes fewer than 1 mask pixel in 10,000; one number,
             or one for each axis where they differ.
         halo_error: Share of mask pixels that the halo was measured to change; None if it was not measured.
         channel_names: Names of the input channels, if known.
         class_names: Names of the mask values, if given.
         pixel_size_um: Size of a pixel (y, x) of the training images in micrometres, if known.
-        training_images: What the pixels of the training images are like, if known.
-        training: What the model was trained on, with which settings and result; free form, for people.
+        training_images: Statistics of the pixels of the training images, if known.
+        training: Data, settings and result of the training; free form, for people.
         unetkit_version: Version that wrote the file.
     """
 
@@ -161,7 +160,7 @@ class ModelSpec:
         self._check_architecture()
         if not 3 <= self.depth <= 5:
             raise ConfigError(f"An encoder depth of {self.depth} is not possible.", "Use a depth of 3, 4 or 5.")
-        if self.arch == "unet" and len(self.decoder_channels) != self.depth:
+        if "decoder_channels" not in architecture_info(self.arch).unused and len(self.decoder_channels) != self.depth:
             raise ConfigError(
                 f"{len(self.decoder_channels)} decoder_channels do not fit an encoder depth of {self.depth}.",
                 f"Give {self.depth} numbers, for example {list(DECODER_CHANNELS[-self.depth :])}.",
@@ -204,14 +203,12 @@ class ModelSpec:
 
     def _check_architecture(self) -> None:
         """Raise a ConfigError unless the architecture exists, and no setting is given that only another one has."""
-        if self.arch not in ARCHITECTURES:
-            raise ConfigError(f"There is no arch '{self.arch}'.", closest(self.arch, ARCHITECTURES))
+        unused = architecture_info(self.arch).unused
         if self.padding not in get_args(Padding):
             raise ConfigError(f"There is no padding '{self.padding}'.", closest(self.padding, get_args(Padding)))
         smp_name(self.encoder)
         if self.base_channels < 1:
             raise ConfigError(f"base_channels: {self.base_channels} is not possible.", "Use 1 or more.")
-        unused = ARCHITECTURES[self.arch].unused
         given = next((name for name, default in unused.items() if getattr(self, name) != default), None)
         if given is not None:
             raise ConfigError(f"{given} has no meaning for arch: {self.arch}.", f"Leave {given} out, or change arch.")
@@ -223,7 +220,7 @@ class ModelSpec:
         if not 0 <= self.image_head_dropout < 1:
             problem = f"image_head_dropout: {self.image_head_dropout:g} is not possible."
             raise ConfigError(problem, "Use 0 or a number below 1.")
-        if self.image_classes and not ARCHITECTURES[self.arch].has_encoder:
+        if self.image_classes and not architecture_info(self.arch).has_encoder:
             raise ConfigError(f"image_classes are not possible for {self.arch}.", "Use arch: unet.")
         if self.task == "classification" and not self.image_classes:
             raise ConfigError("A model of whole images needs image_classes.", "Name at least one.")
@@ -250,7 +247,7 @@ class ModelSpec:
 
     @property
     def network_channels(self) -> int:
-        """Channels of the network's output: those of the mask, then the height where there are instances.
+        """Channels of the network's output: those of the mask, then the distance map where there are instances.
 
         For the task "reconstruction" they are those of the image, for "classification" one for each image class.
         """

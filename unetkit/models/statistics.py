@@ -1,4 +1,4 @@
-"""The values that normalise an image, measured on the pixels that stand for the whole of it, never on a tile."""
+"""The values that normalise an image, measured on a sample of the whole image, never on a tile."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from unetkit.foundation.errors import ImageError
 from unetkit.models.spec import Normalization
 
 RANGE_PERCENTILES = (0.1, 99.9)
-"""What counts as the darkest and the brightest of an image: beyond are hot pixels and the like."""
+"""Percentiles that count as the darkest and the brightest of an image. Values beyond are hot pixels and the like."""
 
-BRIGHT = 0.4
-"""A background is bright if the mean of an image is above this, its percentiles being 0 and 1. In the 2018 Data Science
-Bowl's training images it is 0.01 to 0.26 in fluorescence, and 0.56 to 0.84 in stained tissue and bright field."""
+BRIGHT_BACKGROUND_MEAN = 0.4
+"""Mean of an image above which its background is bright. 0 and 1 are the image's percentiles.
 
-COUNTED = 2**18
-"""Pixels that are counted at a time: NumPy takes 8 bytes for each."""
+In the 2018 Data Science Bowl's training images the mean is 0.01 to 0.26 in fluorescence, and 0.56 to 0.84 in stained
+tissue and bright field.
+"""
+
+COUNTED_PIXELS = 2**18
+"""Pixels that are counted at a time. NumPy takes 8 bytes for each."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What `network input = (pixels - center) / scale` needs.
+    """The values in `network input = (pixels - center) / scale`.
 
     Attributes:
         center: (C,) float32, in the units of the pixels.
-        scale: (C,) float32, in the units of the pixels: positive, or negative where bright and dark change places.
+        scale: (C,) float32, in the units of the pixels: positive, or negative where the image is inverted.
     """
 
     center: NDArray[np.float32]
@@ -40,11 +43,11 @@ def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> St
 
     Args:
         pixels: (C, ...), any real dtype, raw values.
-        normalization: What to measure.
+        normalization: Method, percentiles and scope.
 
     Returns:
-        Values for each channel; a channel that is all one value has scale 1. Where bright and dark change places, the
-        high percentile becomes 0 and the low one 1, or a standard deviation below the mean 1.
+        Values for each channel; a channel that is all one value has scale 1. Where the image is inverted, the high
+        percentile becomes 0 and the low one 1, or a standard deviation below the mean 1.
     """
     channels = pixels.shape[0]
     if pixels.dtype == np.bool_:  # NumPy does not subtract booleans
@@ -67,7 +70,7 @@ def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> St
 
 
 def _range_of(groups: NDArray[Any], normalization: Normalization) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the low and the high percentile of each group (groups, n); its least and its most where they are one."""
+    """Return the low and the high percentile of each group (groups, n); its extremes if they are equal."""
     low, high = _percentiles(groups, (normalization.low, normalization.high))
     if np.any(low == high):  # sparse objects on an even background
         flat_groups = low == high
@@ -77,9 +80,9 @@ def _range_of(groups: NDArray[Any], normalization: Normalization) -> tuple[NDArr
 
 def _are_bright(groups: NDArray[Any], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return whether the background is bright in each group (groups, n) with these ends of its range (groups,)."""
-    limits = (bound.astype(groups.dtype)[:, None] for bound in (low, high))  # whole numbers stay such: no large copy
+    limits = (bound.astype(groups.dtype)[:, None] for bound in (low, high))  # no large copy of whole numbers
     means = np.clip(groups, *limits).mean(1, dtype=np.float64)
-    bright: NDArray[np.bool_] = means - low > BRIGHT * (high - low)
+    bright: NDArray[np.bool_] = means - low > BRIGHT_BACKGROUND_MEAN * (high - low)
     return bright
 
 
@@ -107,8 +110,8 @@ def _percentiles(groups: NDArray[Any], percents: tuple[float, float]) -> NDArray
     found = []
     for row in groups:
         counts = np.zeros(2**16, np.int64)
-        for start in range(0, len(row), COUNTED):
-            counts += np.bincount(row[start : start + COUNTED], minlength=len(counts))
+        for start in range(0, len(row), COUNTED_PIXELS):
+            counts += np.bincount(row[start : start + COUNTED_PIXELS], minlength=len(counts))
         up_to = counts.cumsum()
         left = np.searchsorted(up_to, below, side="right")
         right = np.searchsorted(up_to, np.minimum(below + 1, len(row) - 1), side="right")

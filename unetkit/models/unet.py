@@ -14,7 +14,7 @@ from unetkit.models.spec import ModelSpec
 
 
 class ImageNetwork(SegmentationModel):  # type: ignore[misc]  # smp has no types
-    """What judges whole images and predicts no masks: an encoder, and an image head on its deepest features.
+    """A network that classifies whole images: an encoder with an image head on its deepest features. It has no masks.
 
     Args:
         spec: A spec of the task "classification".
@@ -34,7 +34,7 @@ class ImageNetwork(SegmentationModel):  # type: ignore[misc]  # smp has no types
 
 
 def build_image_head(encoder: nn.Module, spec: ModelSpec) -> nn.Module:
-    """Build what judges the mean of an encoder's deepest features: a linear layer, or a hidden layer before it."""
+    """Build the layers that classify the mean of an encoder's deepest features: a linear one, or a hidden one first."""
     features: int = encoder.out_channels[-1]  # type: ignore[index, assignment]
     count, hidden, dropout = len(spec.image_classes), spec.image_head_hidden, spec.image_head_dropout
     if not hidden:

@@ -1,4 +1,4 @@
-"""Start a network from weights that somebody trained: ImageNet's, a built-in model's, a file's read without pickle."""
+"""Start a network from trained weights: ImageNet, a built-in model, or a file, which is read without pickle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from unetkit.models.architectures import ARCHITECTURES
 from unetkit.models.encoders import smp_name
 from unetkit.models.heads import Mixture, mix_outputs
 from unetkit.models.integrity import check_finite_weights, check_weights
-from unetkit.models.parts import DECODER, STEP, count_from_output, last_step, part_of, unit_of
+from unetkit.models.parts import DECODER, DECODER_STEP, count_from_output, last_step, part_of, unit_of
 from unetkit.models.segmenter import METADATA_KEY, read_spec
 from unetkit.models.spec import ModelSpec
 from unetkit.models.zoo import builtin_names, builtin_path
@@ -29,35 +29,35 @@ HEAD = "segmentation_head"
 """Part of a network that makes its output from the decoder's features."""
 
 IMAGE_HEAD = "image_head"
-"""Part of a network that says what a whole image shows."""
+"""Part of a network that classifies whole images."""
 
-WRAPPERS = ("module.", "model.", "network.", "segmenter.", "averaged.")
-"""Prefixes that other programs, and unetkit itself, put before the names of the weights."""
+NAME_PREFIXES = ("module.", "model.", "network.", "segmenter.", "averaged.")
+"""Prefixes that other programs and unetkit put before the names of weights."""
 
-NESTS = ("state_dict", "model_state_dict", "model")
-"""Keys under which checkpoints keep their weights."""
+CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
+"""Keys under which checkpoints store their weights."""
 
-LEAST_SHARE = 0.5
-"""Share of the encoder's weights that must fit; with fewer the file belongs to another encoder."""
+SMALLEST_FITTING_SHARE = 0.5
+"""Smallest share of the encoder's weights that must fit. With fewer the file belongs to another encoder."""
 
-DAMAGED = (
+DAMAGED_FILE_ERRORS = (
     *(SafetensorError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError),
     *(zipfile.BadZipFile, struct.error),
 )
-"""What safetensors and torch raise for files that are cut off or no weights."""
+"""Errors that safetensors and torch raise for files that are cut off or hold no weights."""
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of the weights in a file.
+    """The result of loading a file of weights.
 
     Attributes:
         loaded: Names of the network's weights that were set.
         reshaped: Those of `loaded` that were adapted to another number of input channels.
         missing: Names of the network's weights that keep their random values.
         unused: Names in the file that were not used.
-        notes: What was reshaped and what was left out, and why.
-        stand_in: Whether the heights of objects are the mask's values until they are trained.
+        notes: Sentences on weights that were reshaped or left out, and why.
+        stand_in: Whether the distance map has the values of the mask until it is trained.
     """
 
     loaded: tuple[str, ...]
@@ -69,7 +69,7 @@ class LoadReport:
 
     @property
     def predicts(self) -> bool:
-        """Whether every output of the network comes from the weights, so that it can be judged before training."""
+        """Whether every output of the network comes from the weights, so that it can be scored before training."""
         heads = {part_of(key) for key in (*self.loaded, *self.missing)} & {HEAD, IMAGE_HEAD}
         return bool(heads) and not any(part_of(key) in heads for key in self.missing)
 
@@ -115,10 +115,10 @@ def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: 
 
 
 def trained_on(weights: str) -> tuple[str, ...]:
-    """Return the hashes of the images with masks that weights were trained on, as far as a unetkit model tells.
+    """Return the hashes of the images with masks that weights were trained on; none if they are not known.
 
     Args:
-        weights: As for `load_weights`; one that cannot be read tells of none.
+        weights: As for `load_weights`.
     """
     source = find_source(weights)
     if source is None or source.task == "reconstruction" or source.training_images is None:
@@ -164,11 +164,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path} is damaged, or a pickle that holds more than weights and could run code; it was not opened.",
             "Save its state_dict() alone, best with safetensors.torch.save_file.",
         ) from error
-    except DAMAGED as error:
+    except DAMAGED_FILE_ERRORS as error:
         raise ModelError(
             f"{path} cannot be read as weights ({error}).", "Give a .safetensors or .pth file of a state_dict."
         ) from error
-    while isinstance(state, dict) and (nests := [key for key in NESTS if isinstance(state.get(key), dict)]):
+    while isinstance(state, dict) and (nests := [key for key in CHECKPOINT_KEYS if isinstance(state.get(key), dict)]):
         state = state[nests[0]]
     items = state.items() if isinstance(state, dict) else ()
     tensors = {name: value for name, value in items if isinstance(value, Tensor)}
@@ -188,7 +188,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def find_source(weights: str) -> ModelSpec | None:
-    """Return the description of the unetkit model that weights are of; None if they are not one's, or cannot be read.
+    """Return the description of the unetkit model in a file of weights; None for other files and unreadable ones.
 
     Args:
         weights: As for `load_weights`.
@@ -202,7 +202,7 @@ def find_source(weights: str) -> ModelSpec | None:
     try:
         with safe_open(path, framework="numpy") as file:
             described = METADATA_KEY in (file.metadata() or {})
-    except (SafetensorError, OSError):  # `read_weights` says so
+    except (SafetensorError, OSError):  # `read_weights` raises the error for it
         return None
     return read_spec(path) if described else None
 
@@ -217,7 +217,7 @@ def fit_weights(
     name: str,
     withheld: Mapping[str, str] | None = None,
     mixture: Mixture | None = None,
-    least: float = LEAST_SHARE,
+    least: float = SMALLEST_FITTING_SHARE,
 ) -> LoadReport:
     """Copy the weights in `state` that `network` has a place for.
 
@@ -273,7 +273,7 @@ def fit_weights(
 
 
 def _reshapes(given: Mapping[str, Tensor], own: Mapping[str, Tensor], first: str) -> str | None:
-    """Say that the first convolution is for another number of channels, if it is."""
+    """Return a note if the first convolution is for another number of channels."""
     its = given.get(first)
     if its is None or its.ndim != 4 or its.shape[1] == own[first].shape[1]:
         return None
@@ -288,7 +288,7 @@ def _check_encoder(wanted: Sequence[str], fitting: Collection[str], name: str, l
     fits = sum(key in fitting for key in encoder)
     if not fits or fits < least * len(encoder):
         raise ModelError(
-            f"Of the {len(encoder)} weights of the encoder, {fits or 'none'} can be taken from {name}.",
+            f"{fits or 'None'} of the {len(encoder)} weights of the encoder can be taken from {name}.",
             "Give weights of the same encoder, or set model.encoder to the one that they belong to.",
         )
 
@@ -317,7 +317,7 @@ def _find_misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dic
 
 
 def _explain_missing(wanted: Sequence[str], fitting: Collection[str], withheld: Mapping[str, str]) -> list[str]:
-    """Say for each part of a network that did not get all its weights how many are missing, and why."""
+    """Return a note for each part of a network that did not get all its weights: how many are missing, and why."""
     notes = []
     for part in dict.fromkeys(part_of(key) for key in wanted):
         names = [key for key in wanted if part_of(key) == part]
@@ -353,7 +353,7 @@ def adapt_first_convolution(weight: Tensor, channels: int) -> Tensor:
 
 def _own_name(key: str, own: dict[str, Tensor]) -> str:
     """Return the network's name for a weight of a file: strip wrappers, and place a bare encoder's names."""
-    for _ in WRAPPERS:
-        for wrapper in WRAPPERS:
+    for _ in NAME_PREFIXES:
+        for wrapper in NAME_PREFIXES:
             key = key.removeprefix(wrapper)
-    return key if key in own or STEP.match(key) else f"encoder.{key}"
+    return key if key in own or DECODER_STEP.match(key) else f"encoder.{key}"

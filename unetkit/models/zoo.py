@@ -9,11 +9,13 @@ from unetkit.foundation.errors import ModelError, closest
 from unetkit.foundation.names import check_local
 
 DEFAULT_MODEL = "nuclei"
-"""The model that segments where none is named."""
+"""Model where none is named."""
 
 DEFAULT_NOTE = f"No model is named: the built-in model '{DEFAULT_MODEL}' is used."
+"""Message where no model is named."""
 
-SUFFIX = ".safetensors"
+MODEL_SUFFIX = ".safetensors"
+"""Suffix of a model file."""
 
 
 def builtin_folder() -> Path:
@@ -23,7 +25,7 @@ def builtin_folder() -> Path:
 
 def builtin_names() -> list[str]:
     """Return the names of the built-in models, sorted."""
-    return sorted(path.stem for path in builtin_folder().glob(f"*{SUFFIX}"))
+    return sorted(path.stem for path in builtin_folder().glob(f"*{MODEL_SUFFIX}"))
 
 
 def builtin_path(name: str | Path) -> Path | None:
@@ -32,7 +34,7 @@ def builtin_path(name: str | Path) -> Path | None:
     Args:
         name: A bare name, for example "nuclei". A file of that name is meant by "./nuclei" or with its suffix.
     """
-    return builtin_folder() / f"{name}{SUFFIX}" if str(name) in builtin_names() else None
+    return builtin_folder() / f"{name}{MODEL_SUFFIX}" if str(name) in builtin_names() else None
 
 
 def find_model(model: str | Path) -> Path:

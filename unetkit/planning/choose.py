@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from math import ceil, floor, log2, sqrt
 from typing import Any
 
+from unetkit.models.architectures import architecture_info
 from unetkit.planning.choice import Choice, Network
 from unetkit.planning.choose_length import Work, choose_length, count_covering, fit_length
-from unetkit.planning.choose_network import THIN_WIDTH, Try, choose_network, describe_network
+from unetkit.planning.choose_network import BASE_CHANNELS, THIN_WIDTH, Try, choose_network, describe_network
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 
@@ -191,10 +192,10 @@ def choose_crop(facts: Facts, machine: Machine) -> Choice:
 
 def choose_batch(machine: Machine, network: Network, crop: int) -> Choice:
     """Choose a power of two, within the memory."""
-    plain = network.get("arch") == "plain_unet"
+    plain = not architecture_info(network.get("arch", "unet")).has_encoder
     wanted = BATCH_PIXELS["gpu" if machine.gpu else "cpu"] / crop**2 * (PLAIN_BATCH_FACTOR if plain else 1)
     if plain:
-        kept = PLAIN_TRAINING_BYTES * network["base_channels"]
+        kept = PLAIN_TRAINING_BYTES * network.get("base_channels", BASE_CHANNELS["gpu"])
     else:
         kept = ENCODER_TRAINING_BYTES.get(network["encoder"], ENCODER_TRAINING_BYTES["resnet50"])
     each = kept * crop**2 * (HALF_PRECISION_FACTOR if machine.bfloat16 else 1)

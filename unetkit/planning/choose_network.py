@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from unetkit.models.architectures import DECODER_CHANNELS
+from unetkit.models.architectures import DECODER_CHANNELS, architecture_info
 from unetkit.planning.choice import Choice, Network
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
@@ -61,13 +61,21 @@ def choose_network(
     Training starts from the built-in model where that finds such objects already.
     """
     thin = facts.width <= THIN_WIDTH and "model.encoder" not in given
-    if given.get("model.arch", "plain_unet" if thin else "unet") == "unet":
+    info = architecture_info(given.get("model.arch", "plain_unet" if thin else "unet"))
+    if info.has_encoder:
         by_image = given.get("data.normalization.scope", "image") == "image"  # as the built-in model has it
         free = facts.classes == 2 and by_image and not OWN_NETWORK_SETTINGS & given.keys()
         trial = try_builtin() if free else None
         if trial is not None and trial.dice >= START_DICE:
             return choose_builtin(trial, facts, given)
-        return [choose_encoder(facts, machine, crop), *choose_depth(facts, machine, given)]
+        choices = [choose_encoder(facts, machine, crop), *choose_depth(facts, machine, given)]
+    else:
+        choices = choose_plain(facts, machine)
+    return [choice for choice in choices if choice.key.removeprefix("model.") not in info.unused]
+
+
+def choose_plain(facts: Facts, machine: Machine) -> list[Choice]:
+    """Choose the plain U-Net and its size."""
     return [
         Choice(
             "model.arch",
@@ -87,9 +95,10 @@ def choose_network(
 
 
 def describe_network(settings: Mapping[str, Any]) -> Network:
-    """Return the network that settings describe, without the defaults of `fit`."""
+    """Return the network that settings describe; `fit` has defaults for what they leave out."""
     network = {name: settings[f"model.{name}"] for name in NETWORK_SETTINGS if f"model.{name}" in settings}
-    if network.get("arch", "unet") == "unet" and "depth" in network:
+    unused = architecture_info(network.get("arch", "unet")).unused
+    if "decoder_channels" not in unused and "depth" in network:
         network.setdefault("decoder_channels", DECODER_CHANNELS[-network["depth"] :])
     return network
 

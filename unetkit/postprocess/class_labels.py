@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.postprocess.components import CONNECTED
-from unetkit.postprocess.labels import TILE, Labels
+from unetkit.postprocess.labels import LABEL_TILE, Labels
 from unetkit.postprocess.method import Method
 
 
@@ -47,10 +47,10 @@ class ClassLabels:
     """The objects of a mask of several classes; see `Labels`. Pixels of two classes are never one object.
 
     Args:
-        bands: (1, h, width) uint8 class numbers, 0 for background; gone through twice for each class.
+        bands: (1, h, width) uint8 class numbers, 0 for background. They are read twice for each class.
         height: Rows of a plane.
         classes: Number of classes, the background included.
-        method: How objects of a class are told apart.
+        method: How objects of a class are separated.
         smallest: Objects of fewer pixels become background, in pixels.
         tile: Height and width of the tiles.
 
@@ -69,7 +69,7 @@ class ClassLabels:
         *,
         method: Method = CONNECTED,
         smallest: int = 0,
-        tile: tuple[int, int] = TILE,
+        tile: tuple[int, int] = LABEL_TILE,
     ) -> None:
         self._each = [
             Labels(OfClass(bands, value), height, method=method, smallest=smallest, tile=tile)

@@ -13,7 +13,7 @@ from unetkit.postprocess.parts import LARGEST_DISTANCE, STAY, Part, join_edges
 def find_components(window: NDArray[np.uint8], rows: slice, columns: slice) -> Part:
     """Find the pixels of a tile that are connected within it; diagonal neighbours are connected too.
 
-    All distances are `LARGEST_DISTANCE`, so whatever touches across the border of two tiles is one object.
+    All distances are `LARGEST_DISTANCE`, so pixels that touch across the border of two tiles are one object.
 
     Args:
         window: (1, H, W), 0 for background.
@@ -32,4 +32,4 @@ def find_components(window: NDArray[np.uint8], rows: slice, columns: slice) -> P
 
 
 CONNECTED = Method(find_components, margin=0)
-"""Whatever touches is one object."""
+"""Pixels that touch are one object."""

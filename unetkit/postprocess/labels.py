@@ -24,8 +24,8 @@ from unetkit.postprocess.parts import Part
 from unetkit.postprocess.plane import Plane
 from unetkit.postprocess.strips import Strip, cut_strips
 
-TILE = (512, 1024)
-"""Height and width of the tiles in which a mask is labelled, in pixels: what a processor's cache holds."""
+LABEL_TILE = (512, 1024)
+"""Height and width of the tiles in which a mask is labelled, in pixels. Such a tile fits in a processor's cache."""
 
 
 class Labels:
@@ -33,17 +33,17 @@ class Labels:
 
     Pixels that touch, diagonally too, are one object, as in skimage.measure.label, ImageJ, CellProfiler and QuPath: a
     nucleus whose outline is a thin diagonal is not torn into pieces. With the method `CONNECTED` the labels are exactly
-    those of `skimage.measure.label(mask > 0)` on each plane, counted on from plane to plane; other methods tell such
-    objects apart. Objects of two planes are never joined.
+    those of `skimage.measure.label(mask > 0)` on each plane, counted on from plane to plane. Other methods
+    separate touching objects. Objects of two planes are never joined.
 
     Args:
-        bands: (C, h, width) uint8, the mask, 0 for background, and after it what the method takes, that follow each
-            other from the top of a plane to its bottom, plane after plane; no band crosses from one plane into the
-            next. Gone through in order, twice.
+        bands: (C, h, width) uint8: the mask, 0 for background, then the other channels that the method takes. Bands
+            go from the top of a plane to its bottom, plane after plane. No band crosses from one plane into the next.
+            They are read in order, twice.
         height: Rows of a plane.
-        method: How objects are told apart.
-        smallest: Objects of fewer pixels become background, in pixels; counted when they are told apart.
-        tile: Height and width of the tiles; they change the time and the memory, but not the labels.
+        method: How objects are separated.
+        smallest: Objects of fewer pixels become background, in pixels. They are counted after separation.
+        tile: Height and width of the tiles. They change time and memory, but not the labels.
 
     Attributes:
         count: Number of objects of all planes; also the largest label, as no two objects share a number.
@@ -57,7 +57,7 @@ class Labels:
         *,
         method: Method = CONNECTED,
         smallest: int = 0,
-        tile: tuple[int, int] = TILE,
+        tile: tuple[int, int] = LABEL_TILE,
     ) -> None:
         self._bands = bands
         self._height = height

@@ -1,4 +1,4 @@
-"""How the pixels of a tile are grouped, and which groups are one object."""
+"""Methods that group the pixels of a tile, and decide which groups are one object."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Find(Protocol):
         """Group the pixels of a tile.
 
         Args:
-            window: (C, H, W): the mask, 0 for background, and what else there is of each pixel, of the tile with the
-                margin around it, as far as the plane goes.
+            window: (C, H, W): the mask, 0 for background, then the other channels. It is the tile with the margin
+                around it, as far as the plane goes.
             rows: Rows of the tile in the window.
             columns: Columns of the tile in the window.
         """
@@ -27,7 +27,7 @@ class Find(Protocol):
 
 @dataclass(frozen=True)
 class Method:
-    """One way to tell the objects of a mask apart.
+    """One way to separate the objects of a mask.
 
     Attributes:
         find: Groups the pixels of a tile.

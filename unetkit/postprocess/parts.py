@@ -1,4 +1,4 @@
-"""What is known of the objects of one tile before its neighbours are seen."""
+"""The objects of one tile, before its neighbours are seen."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int32]
 
 LARGEST_DISTANCE = 1 << 14
-"""The largest value of a distance map in whole numbers; two pixels of it that touch belong to one object."""
+"""Largest value of a distance map in whole numbers. Touching pixels with this value belong to one object."""
 
 LARGEST_PREDICTED = 255
-"""The largest distance as a predicted map holds it, in a byte for each pixel."""
+"""Largest value of a predicted distance map, which has one byte for each pixel."""
 
 STAY = 4
-"""The step of a pixel that leads nowhere else."""
+"""Step of a pixel that leads to no neighbour."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from unetkit.postprocess.parts import LARGEST_DISTANCE, Edges, Ints, Part, highest_edges, join_edges
 
 JoiningSaddle = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-"""From the peaks of regions, the lowest saddle over which each joins one with a higher peak."""
-
+"""Returns, from the peaks of regions, the lowest saddle over which each joins one with a higher peak."""
 
 ALL = slice(None)
 

@@ -1,4 +1,4 @@
-"""Touching objects split as a network says: a watershed of a predicted distance map, with a peak in every object."""
+"""Split touching objects by a watershed of a predicted distance map, which has a peak in every object."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from unetkit.postprocess.parts import LARGEST_DISTANCE, LARGEST_PREDICTED, Ints
 from unetkit.postprocess.watershed import RING, find_regions
 
 KERNEL = np.array([1, 4, 6, 4, 1], np.float32)
-"""Smoothing of the distance map along each axis; its sums are whole numbers, as those of `split_by_distance.KERNEL`."""
+"""Smoothing of the distance map along each axis. Its sums are whole numbers, as those of `split_by_distance.KERNEL`."""
 
 SADDLE = 1.0
-"""See `Method`. Predicted distances are the same for objects of all sizes, so a share of them says no more than
-`DEPTH`."""
+"""Share of a peak, see `Method`. At 1 only `DEPTH` counts: predicted peaks do not depend on the size of the object."""
 
 DEPTH = 0.125
-"""See `Method`; as a share of the largest distance. Chosen, with `KERNEL` and `SADDLE`, with `benchmarks/instances.py`
-on validation images of the 2018 Data Science Bowl."""
+"""Depth below a peak, see `Method`, as a share of the largest distance.
+
+`benchmarks/instances.py` chose it with `KERNEL` and `SADDLE`, on validation images of the 2018 Data Science Bowl.
+"""
 
 
 def smooth_predicted(window: NDArray[np.uint8], kernel: NDArray[np.float32] = KERNEL) -> Ints:
@@ -46,8 +47,8 @@ def by_predicted_distance(
     """Return the method that splits objects by the watershed of a predicted distance map.
 
     Args:
-        confidence: Objects whose peak, the largest of their smoothed distances, is lower are left out, 0 to 1. A
-            network learns a peak of 1 for every object, so a low one says how unsure it is.
+        confidence: Lowest peak of an object, 0 to 1. Objects with a lower peak are left out. A network learns a peak
+            of 1 for every object, so a low peak means that it is unsure.
         kernel: See `KERNEL`.
         saddle: See `SADDLE`.
         depth: See `DEPTH`.

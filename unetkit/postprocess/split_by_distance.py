@@ -1,4 +1,4 @@
-"""Touching objects split where the mask is narrow: a watershed of each pixel's distance to the background."""
+"""Split touching objects where the mask is narrow, by a watershed of each pixel's distance to the background."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from unetkit.postprocess.method import Method
 from unetkit.postprocess.parts import LARGEST_DISTANCE, Ints
 from unetkit.postprocess.watershed import RING, find_regions
 
-RADIUS = 64
-"""Distances are cut off here, in pixels: what is farther from the background is one plateau and never split."""
+LARGEST_PIXELS = 64
+"""Largest distance, in pixels. All pixels farther from the background have it: they are one plateau, never split."""
 
-PIXEL = LARGEST_DISTANCE // RADIUS
+UNITS_PER_PIXEL = LARGEST_DISTANCE // LARGEST_PIXELS
 """One pixel of distance, in units of the distance map."""
 
 KERNEL = np.array([1, 2, 1], np.float32)
 """Smoothing of the distance map along each axis.
 
-All sums are whole numbers that float32 holds exactly, hence the same whichever way a processor adds them up.
+All sums are whole numbers that float32 holds exactly. So they are the same in whatever order a processor adds.
 """
 
 SADDLE = 0.9
-"""See `Method`. Chosen, with `DEPTH` and `KERNEL`, on the instance masks of the 2018 Data Science Bowl's training
-images."""
+"""Share of a peak, see `Method`.
+
+It was chosen with `DEPTH` and `KERNEL`, on the instance masks of the 2018 Data Science Bowl's training images.
+"""
 
 DEPTH = 0.5
-"""See `Method`; in pixels."""
+"""Depth below a peak, see `Method`, in pixels."""
 
 
 def distance_map(window: NDArray[np.uint8]) -> Ints:
@@ -40,8 +42,8 @@ def distance_map(window: NDArray[np.uint8]) -> Ints:
     """
     mask = window[0]
     distances = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    np.minimum(distances, RADIUS, out=distances)
-    distances *= PIXEL / KERNEL.sum() ** 2
+    np.minimum(distances, LARGEST_PIXELS, out=distances)
+    distances *= UNITS_PER_PIXEL / KERNEL.sum() ** 2
     np.rint(distances, out=distances)
     smoothed = cv2.sepFilter2D(distances, -1, KERNEL, KERNEL, borderType=cv2.BORDER_REPLICATE)
     smoothed[mask == 0] = 0
@@ -50,6 +52,9 @@ def distance_map(window: NDArray[np.uint8]) -> Ints:
 
 
 BY_DISTANCE = Method(
-    partial(find_regions, distance_map=distance_map), RADIUS + len(KERNEL) // 2 + RING, SADDLE, DEPTH * PIXEL
+    partial(find_regions, distance_map=distance_map),
+    LARGEST_PIXELS + len(KERNEL) // 2 + RING,
+    SADDLE,
+    DEPTH * UNITS_PER_PIXEL,
 )
 """The watershed of the distance to the background."""

@@ -1,4 +1,4 @@
-"""The rows of a mask, cut anew: whatever the bands are, the strips that come out are the same."""
+"""Cut the rows of a mask anew: the strips do not depend on the bands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Strip:
 
     Attributes:
         top: First row of the core in the plane.
-        rows: Where the core lies in `window`.
+        rows: Rows of the core in `window`.
         window: (C, h, width) uint8; the margin ends at the border of the plane.
     """
 

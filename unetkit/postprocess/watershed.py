@@ -1,9 +1,9 @@
-"""Watershed of the distance map of one tile, by which touching objects are told apart.
+"""Watershed of the distance map of one tile, which separates touching objects.
 
-Every foreground pixel has a distance. From each pixel one goes to the neighbour with the largest distance until none is
-larger. The pixels from which one reaches the same peak are one region (the watershed as catchment basins of steepest
-descent, Cousty et al. 2009, "Watershed cuts", IEEE TPAMI 31, upside down). Which neighbour is the largest follows from
-the pixels around, so the regions do not depend on how an image is cut.
+Every foreground pixel has a distance. From each pixel a path goes to the neighbour with the largest distance, until no
+neighbour has a larger one. The pixels whose paths end at the same peak are one region (the watershed as catchment
+basins of steepest descent, Cousty et al. 2009, "Watershed cuts", IEEE TPAMI 31, inverted). Only neighbours decide on a
+path, so the regions do not depend on the tiles.
 
 Two regions that touch are joined unless the saddle between them is deep enough below the lower peak (its persistence;
 Chazal et al. 2013, "Persistence-based clustering in Riemannian manifolds", Journal of the ACM 60): `joining_saddle` of
@@ -25,18 +25,21 @@ DistanceMap = Callable[[NDArray[np.uint8]], Ints]
 """Makes the distance map (H, W) of a window (C, H, W): 0 in the background, 1 to `LARGEST_DISTANCE` elsewhere."""
 
 RING = 1
-"""Pixels around a tile whose distances decide on its regions: one step to a neighbour."""
+"""Pixels around a tile whose distances decide on its regions: one step to each neighbour."""
 
-OFFSETS = [(1 - step // 3, 1 - step % 3) for step in range(9)]
-"""(dy, dx) of each step. Of neighbours with the same distance the first in raster order has the largest step, and
-wins."""
+STEP_OFFSETS = [(1 - step // 3, 1 - step % 3) for step in range(9)]
+"""(dy, dx) of each step.
+
+Of neighbours with the same distance, the first in raster order has the largest step, and wins.
+"""
 
 
 def find_regions(window: NDArray[np.uint8], rows: slice, columns: slice, *, distance_map: DistanceMap) -> Part:
     """Find the watershed regions of a tile, and the steps that lead out of it.
 
     Args:
-        window: (C, H, W): the mask, 0 for background, and what else `distance_map` needs; the tile with its margin.
+        window: (C, H, W): the mask, 0 for background, then the other channels that `distance_map` needs. It is the
+            tile with its margin.
         rows: Rows of the tile.
         columns: Columns of the tile.
         distance_map: Gives the distance of each pixel.
@@ -67,7 +70,7 @@ def _steps(ring: Ints) -> Ints:
     height, width = ring.shape[0] - 2, ring.shape[1] - 2
     keys = ring << 4
     best = keys[1:-1, 1:-1] + STAY
-    for step, (dy, dx) in enumerate(OFFSETS):
+    for step, (dy, dx) in enumerate(STEP_OFFSETS):
         np.maximum(best, keys[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width] + step, out=best)
     best &= 15
     return best
@@ -78,14 +81,14 @@ def _climb(distances: Ints, steps: Ints) -> tuple[Ints, Ints]:
     height, width = distances.shape
     steps = steps.copy()
     for border, towards in ((steps[0], 1), (steps[-1], -1)):
-        border[np.array([dy for dy, _ in OFFSETS])[border] == -towards] = STAY
+        border[np.array([dy for dy, _ in STEP_OFFSETS])[border] == -towards] = STAY
     for border, towards in ((steps[:, 0], 1), (steps[:, -1], -1)):
-        border[np.array([dx for _, dx in OFFSETS])[border] == -towards] = STAY
+        border[np.array([dx for _, dx in STEP_OFFSETS])[border] == -towards] = STAY
     pixels = np.flatnonzero(distances)
-    moves = np.array([dy * width + dx for dy, dx in OFFSETS], np.int32)
+    moves = np.array([dy * width + dx for dy, dx in STEP_OFFSETS], np.int32)
     goals = pixels.astype(np.int32) + moves[steps.ravel()[pixels]]
     goal_of = np.empty(height * width, np.int32)
-    while True:  # each round doubles the way that is looked ahead
+    while True:  # each round doubles the length of the paths
         goal_of[pixels] = goals
         farther = goal_of[goals]
         if np.array_equal(farther, goals):
@@ -115,7 +118,7 @@ def _edges(groups: Ints, distances: Ints) -> Edges:
 
 
 def _join_plateaus(groups: Ints, peaks: Ints, edges: Edges) -> tuple[Ints, Ints, Edges]:
-    """Make one group of those that touch at the largest distance, so that a tile in a large object has few."""
+    """Join the groups that touch at the largest distance, so that a tile in a large object has few groups."""
     plateau = edges.saddle >= LARGEST_DISTANCE
     if not plateau.any():
         return groups, peaks, edges

@@ -117,8 +117,8 @@ def test_tiled_is_the_whole_pass_bit_by_bit(
 
     Only the last bit of a probability depends on whether a vector instruction computed the sigmoid.
     """
-    heights = kind == "heights"
-    segmenter = exact_segmenter(stride=stride, classes=2 if heights else classes, instances=heights)
+    with_map = kind == "heights"
+    segmenter = exact_segmenter(stride=stride, classes=2 if with_map else classes, instances=with_map)
     source = ArraySource(pixels()[:2, : size[0], : size[1]], "ZYX")
     halo_pixels = halo * stride
     forward = make_forward(segmenter, kind=kind, halo=halo_pixels, stride=stride)

@@ -176,7 +176,7 @@ def test_a_folder_is_written_image_by_image(saved: Callable[..., Path], tmp_path
     ("words", "message"),
     [
         (("out.png",), "a PNG holds one plane of a mask or of labels"),
-        (("out.tif", "--model", "nuclei"), "nuclei does not judge whole images"),
+        (("out.tif", "--model", "nuclei"), "nuclei does not classify whole images"),
         (("out.tif", "--dry-run"), "no meaning for attention"),
         (("out.tif", "--verify-seams"), "verify_seams compares masks"),
         (("out.tif", "--threshold", "0.5"), "threshold has no meaning for the output 'attention'"),

@@ -1,4 +1,4 @@
-"""Models that tell touching objects apart, from pixels to labels."""
+"""Models that separate touching objects, from pixels to labels."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def cells() -> NDArray[np.uint8]:
 
 @pytest.fixture
 def tiny_instances(tmp_path: Path) -> Path:
-    """The file of a U-Net with random weights that tells objects apart."""
+    """The file of a U-Net with random weights that separates objects."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         segmenter = Segmenter(TINY).eval()
@@ -80,7 +80,7 @@ def noise(*shape: int) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("augment", [False, True])
-def test_mask_and_heights_are_the_channels_of_the_network(exact_segmenter: Make, augment: bool) -> None:
+def test_mask_and_distance_map_are_the_channels_of_the_network(exact_segmenter: Make, augment: bool) -> None:
     segmenter = exact_segmenter(instances=True)
     pixels = noise(2, 1, 48, 64) // 4
     kept = (slice(8, 40), slice(9, 50))
@@ -104,15 +104,15 @@ def test_mask_and_heights_are_the_channels_of_the_network(exact_segmenter: Make,
             got = segmenter(torch.from_numpy(seen.astype(np.float32)), torch.zeros(2, 1), torch.ones(2, 1))[:, 1]
         back = got.numpy()[..., ::-1] if flip else got.numpy()
         total += np.rot90(back, -turns, (1, 2))
-    heights = (255 * total[:, kept[0], kept[1]] / len(turned)).clip(1)
+    distances = (255 * total[:, kept[0], kept[1]] / len(turned)).clip(1)
     inside = mask[:, 0] > 0
-    assert np.abs(both[:, 1].astype(float) - heights)[inside].max() <= 0.51
+    assert np.abs(both[:, 1].astype(float) - distances)[inside].max() <= 0.51
     assert both[:, 1][inside].min() >= 1
     assert not both[:, 1][~inside].any()
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino"])
-def test_all_backends_predict_mask_and_heights(tiny_instances: Path, backend: Any) -> None:
+def test_all_backends_predict_mask_and_distance_map(tiny_instances: Path, backend: Any) -> None:
     if not is_installed(backend):
         pytest.skip(f"{backend} is not installed")
     segmenter = gather_models(tiny_instances).segmenters[0]
@@ -127,11 +127,11 @@ def test_all_backends_predict_mask_and_heights(tiny_instances: Path, backend: An
 
 def test_the_halo_is_measured_on_the_mask(exact_segmenter: Make) -> None:
     images = [(noise(1, 100, 100).astype(np.float32), np.zeros(1, np.float32), np.full(1, 4, np.float32))]
-    with_heights = exact_segmenter(instances=True)
+    with_map = exact_segmenter(instances=True)
     without = exact_segmenter()
     last = without.network.last
-    last.weight.data = with_heights.network.last.weight.data[:1].clone()
-    assert measure_halo(with_heights, images) == measure_halo(without, images)
+    last.weight.data = with_map.network.last.weight.data[:1].clone()
+    assert measure_halo(with_map, images) == measure_halo(without, images)
 
 
 # Labels
@@ -160,7 +160,7 @@ def test_labels_of_tiles_are_those_of_the_whole_image(exact_segmenter: Make) -> 
     np.testing.assert_array_equal(tiled, whole)
 
 
-def test_mask_and_probabilities_are_those_of_a_model_without_heights(tiny_instances: Path) -> None:
+def test_mask_and_probabilities_are_those_of_a_model_without_distance_map(tiny_instances: Path) -> None:
     segmenter = gather_models(tiny_instances).segmenters[0]
     image = noise(60, 90)
     mask, probabilities = (
@@ -184,7 +184,7 @@ def test_models_with_and_without_instances_do_not_go_together(exact_segmenter: M
         gather_models([exact_segmenter(instances=True), exact_segmenter()])
 
 
-def test_a_mean_of_models_with_instances_is_one_of_heights_too(exact_segmenter: Make) -> None:
+def test_a_mean_of_models_with_instances_is_one_of_distance_maps_too(exact_segmenter: Make) -> None:
     model = exact_segmenter(instances=True)
     image = noise(60, 90) // 4
     one, several = (predict_tiled(image, models, output="labels", tile=64) for models in (model, [model, model]))
@@ -259,7 +259,7 @@ def test_a_confidence_that_means_nothing_is_an_error(values: Any) -> None:
         OutputOptions(**values)
 
 
-def test_a_model_without_instances_tells_no_confidence(tmp_path: Path) -> None:
+def test_a_model_without_instances_has_no_confidence(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "in.tif", noise(60, 60))
     model = Segmenter(replace(TINY, instances=False))
     with pytest.raises(ConfigError, match="trained without instances"):
@@ -267,7 +267,7 @@ def test_a_model_without_instances_tells_no_confidence(tmp_path: Path) -> None:
     assert not (tmp_path / "out.tif").exists()
 
 
-def test_a_dry_run_and_info_tell_what_would_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_and_info_name_what_would_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tifffile.imwrite(tmp_path / "in.tif", noise(60, 60))
     save_model(Segmenter(replace(TINY, smallest_object=21)), tmp_path / "tiny.safetensors")
     words = [
@@ -302,7 +302,7 @@ def test_split_is_told_to_change_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(*(tifffile.imread(tmp_path / f"{name}.tif") for name in ("usual", "split")))
 
 
-def test_a_run_that_was_stopped_goes_on_with_masks_and_heights(
+def test_a_run_that_was_stopped_goes_on_with_masks_and_distance_maps(
     tiny_instances: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tifffile.imwrite(tmp_path / "in.tif", noise(200, 90))

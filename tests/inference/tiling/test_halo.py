@@ -19,7 +19,7 @@ Measured = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
 
 @pytest.fixture(autouse=True)
 def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"CANVAS": 384, "WINDOW": 192, "POSITIONS": 3, "LARGEST": 64}.items():
+    for name, value in {"CANVAS_SIZE": 384, "WINDOW_SIZE": 192, "WINDOWS_PER_AXIS": 3, "LARGEST_HALO": 64}.items():
         monkeypatch.setattr(halo, name, value)
 
 
@@ -42,7 +42,7 @@ def noise(*sizes: tuple[int, ...]) -> list[Measured]:
 def test_the_halo_is_the_radius_that_the_network_sees(radius: int, expected: int) -> None:
     measured = measure_halo(mean_around(radius), noise((384, 384)))
     assert measured.halo == expected
-    assert measured.error <= halo.TOLERANCE
+    assert measured.error <= halo.HALO_TOLERANCE
 
 
 def test_restored_pixels_are_compared_too() -> None:
@@ -50,7 +50,7 @@ def test_restored_pixels_are_compared_too() -> None:
     model.spec = replace(SPEC, task="reconstruction")
     measured = measure_halo(model, noise((384, 384)))
     assert measured.halo == 16
-    assert measured.error <= halo.TOLERANCE
+    assert measured.error <= halo.HALO_TOLERANCE
 
 
 def test_a_network_that_extends_its_windows_gets_a_halo_beyond_what_it_extends_them_by() -> None:
@@ -60,10 +60,10 @@ def test_a_network_that_extends_its_windows_gets_a_halo_beyond_what_it_extends_t
 
 
 def test_the_largest_halo_comes_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(halo, "LARGEST", 8)
+    monkeypatch.setattr(halo, "LARGEST_HALO", 8)
     measured = measure_halo(mean_around(13), noise((384, 384)))
     assert measured.halo == 8
-    assert measured.error > halo.TOLERANCE
+    assert measured.error > halo.HALO_TOLERANCE
 
 
 def test_the_error_is_the_share_of_changed_pixels_in_the_cores() -> None:
@@ -80,7 +80,7 @@ def test_the_error_is_the_share_of_changed_pixels_in_the_cores() -> None:
                 differs = (cut != whole[:, top : top + 192, left : left + 192])[0][core]
                 changed, compared = changed + int(differs.sum()), compared + differs.numel()
     halo_of_8 = pytest.MonkeyPatch()
-    halo_of_8.setattr(halo, "LARGEST", 8)
+    halo_of_8.setattr(halo, "LARGEST_HALO", 8)
     try:
         assert measure_halo(model, image).error == pytest.approx(changed / compared)
     finally:
@@ -92,7 +92,7 @@ def test_images_of_many_sizes_fill_the_canvas() -> None:
 
 
 def test_a_volume_has_a_halo_of_its_own_along_axes_of_another_stride(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(halo, "LARGEST", 12)
+    monkeypatch.setattr(halo, "LARGEST_HALO", 12)
     size, window = (32, 56, 64), (18, 32, 36)
     canvas = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (1, *size)).astype(np.float32))
     mean = nn.AvgPool3d((5, 13, 13), stride=1, padding=(2, 6, 6), count_include_pad=True)
@@ -104,13 +104,13 @@ def test_a_volume_has_a_halo_of_its_own_along_axes_of_another_stride(monkeypatch
         options = {"window": window, "stride": stride, "margin": 0, "positions": 2}
         measured = halo.compare_windows(predict, np.not_equal, canvas, **options)
         assert measured.halo == expected
-        assert measured.error <= halo.TOLERANCE
+        assert measured.error <= halo.HALO_TOLERANCE
     options = {"window": window, "stride": (1, 4, 4), "margin": 5, "positions": 2}
     assert halo.compare_windows(predict, np.not_equal, canvas, **options).halo == (5, 8, 8)
 
 
 def test_the_halo_of_a_model_of_volumes_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"CANVAS": 48, "WINDOW": 40, "POSITIONS": 2, "LARGEST": 16}.items():
+    for name, value in {"CANVAS_SIZE": 48, "WINDOW_SIZE": 40, "WINDOWS_PER_AXIS": 2, "LARGEST_HALO": 16}.items():
         monkeypatch.setattr(halo, name, value)
     network = nn.Conv3d(1, 1, 3, padding=1)
     network.weight.data.fill_(1 / 27)

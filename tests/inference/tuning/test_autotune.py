@@ -18,7 +18,7 @@ from unetkit.backends.registry import backend_info, is_known
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.tuning import autotune
-from unetkit.inference.tuning.autotune import SHARE, Tuner, cache_file
+from unetkit.inference.tuning.autotune import TUNING_SHARE, Tuner, cache_file
 from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.trimmed import Kept
@@ -111,7 +111,7 @@ def test_trying_takes_a_small_share_of_the_job(clock: Clock, tuner: Tuner, megap
     tuner.pixels = megapixels * 10**6
     tuner(plans(("torch", "onnxruntime", "openvino")))
     yardstick = backend_info("torch").creation_seconds + 2 * clock.seconds("torch", 256)  # what any estimate takes
-    assert clock.now <= max(1.1 * SHARE * 2 * megapixels, yardstick)  # a job has halos beside its pixels
+    assert clock.now <= max(1.1 * TUNING_SHARE * 2 * megapixels, yardstick)  # a job has halos beside its pixels
     assert ("openvino" in clock.made) == (megapixels >= 40)
 
 

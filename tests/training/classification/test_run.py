@@ -262,7 +262,7 @@ def test_what_cannot_be_classified_is_named_and_the_others_are_in_the_table(
     ("words", "message"),
     [
         (("out.tif", "--output", "classes"), "out.tif is no table. Give a .csv"),
-        (("out.csv", "--output", "classes", "--model", "nuclei"), "nuclei does not judge whole images"),
+        (("out.csv", "--output", "classes", "--model", "nuclei"), "nuclei does not classify whole images"),
         (("out.csv", "--output", "classes", "--dry-run"), "no meaning for a table"),
         (("out.csv", "--output", "classes", "--pyramid"), "no meaning for the output 'classes'"),
     ],

@@ -1,4 +1,4 @@
-"""Whether an image looks like those that a model was trained on, as far as it matters to the model."""
+"""Check that an image looks like the training images of a model, as far as it matters to the model."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.statistics import measure_range
 
 PIXEL_SIZE_FACTOR = 1.5
-"""Objects that look this much larger or smaller than in training are worth a warning."""
+"""Factor by which objects look larger or smaller than in training, from which there is a warning."""
 
-CONTRAST_SHARE = 0.25
-"""An image with less than this share of the contrast of the faintest training image is almost empty."""
+SMALLEST_CONTRAST_SHARE = 0.25
+"""Share of the contrast of the faintest training image. An image with less is almost empty."""
 
-RANGE_SHARE = 0.5
-"""Values may leave the range of the training images by this share of it."""
+RANGE_MARGIN_SHARE = 0.5
+"""Share of the range of the training images by which values may lie outside it."""
 
 
 def differences(info: ImageInfo, sample: NDArray[Any] | None, spec: ModelSpec) -> list[str]:
-    """Say in what an image differs from the training images; each text is a warning with its remedy.
+    """Return how an image differs from the training images. Each text is a warning with its remedy.
 
-    What the normalisation takes away is no difference: where every image is measured by itself, neither the type of the
-    pixels nor their range matters, only that there is something in the image. A wrong number of channels is an error
-    when the image is read, and not looked at here.
+    Differences that the normalisation removes do not count. Where every image is measured by itself, neither the type
+    nor the range of the pixels matters; the image only must not be empty. A wrong number of channels is an error when
+    the image is read, and not checked here.
 
     Args:
         info: The image, with the channels and the pixel size that the model is given.
@@ -80,14 +80,14 @@ def _values(info: ImageInfo, sample: NDArray[Any], seen: TrainingImages, spec: M
     fixed = spec.normalization.scope == "dataset"
     values = measure_range(sample, spec.normalization)
     if fixed or str(info.dtype) in seen.dtypes:
-        faint = np.flatnonzero(values.scale < CONTRAST_SHARE * np.asarray(seen.contrast))
+        faint = np.flatnonzero(values.scale < SMALLEST_CONTRAST_SHARE * np.asarray(seen.contrast))
         if faint.size:
             return (
                 f"{_which(faint, spec.in_channels)} almost empty: the values differ by {values.scale.min():g}, in the "
                 f"faintest training image by {seen.contrast[faint[0]]:g}. Check that this is the right image."
             )
     low, high = np.asarray(seen.low), np.asarray(seen.high)
-    outside = np.maximum(low - values.center, values.center + values.scale - high) > RANGE_SHARE * (high - low)
+    outside = np.maximum(low - values.center, values.center + values.scale - high) > RANGE_MARGIN_SHARE * (high - low)
     if not fixed or not outside.any():
         return None
     top = values.center + values.scale

@@ -27,18 +27,18 @@ PredictWindow = Callable[[NDArray[Any], int, Kept], NDArray[np.float32]]
 """Raw pixels (C, ...), the number of their plane and the part to keep, to probabilities (classes, *kept), 0 to 1."""
 
 AXIS_NAMES = "zyx"
-"""Names of the last axes of an item, for people."""
+"""Names of the axes of an item, for messages."""
 
 
 @dataclass(frozen=True)
 class Seams:
-    """How far tiles differ from passes with far more context.
+    """Differences between tiles and passes with far more context.
 
     Attributes:
         regions: Tiles that were compared.
         pixels: Pixels in their cores.
         changed: Pixels of the mask that differ.
-        largest_difference: Of two probabilities of the same pixel and class, 0 to 1.
+        largest_difference: Largest difference of two probabilities of the same pixel and class, 0 to 1.
         worst: Plane of that pixel, and its place along each axis.
         halo: Context that a tile has, in pixels.
         context: Context that it was compared with, in pixels; less only where the image ends.
@@ -84,7 +84,7 @@ def verify_seams(
     largest: int | None = None,
     seed: int = 0,
 ) -> Seams:
-    """Compare random tiles with what the network says when it sees much more of the image around them.
+    """Compare random tiles with predictions in which the network sees much more of the image around them.
 
     A tile at a seam is more likely to be drawn the more of its sides are seams. Each is predicted in its own window, as
     the engine does; its core is then predicted again, in blocks whose windows have several times the halo on each side.

@@ -1,4 +1,4 @@
-"""Find tiles that surely hold nothing: as even as the background of their image, seen at low resolution."""
+"""Find tiles that are surely empty: as even as the background of their image, at low resolution."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from unetkit.io.base.contracts import ImageSource, match_channels
 from unetkit.models.nodata import mode
 from unetkit.models.sampling import sample_windows
 
-BLOCK = 16
+BLOCK_SIZE = 16
 """Size along each axis of a pixel of the low-resolution image, in pixels: less than the smallest object of interest."""
 
-CONTRAST_SHARE = 0.05
+BLOCK_CONTRAST_SHARE = 0.05
 """Share of the image's contrast by which the mean of a block has to differ from the background."""
 
-NOISE_RATIO = 2.0
+BLOCK_NOISE_RATIO = 2.0
 """Factor by which the standard deviation of a block has to exceed that of the background's blocks."""
 
 PICTURE_SIZE = 1024
-"""Longer side of the picture of what was skipped, in pixels, at most."""
+"""Largest side of the picture of the skipped tiles, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def measure_background(source: ImageSource, plane: int, channels: int) -> Backgr
     means = np.concatenate([mean.reshape(channels, -1) for mean, _ in reduced], axis=1)
     deviations = np.concatenate([deviation.reshape(channels, -1) for _, deviation in reduced], axis=1)
     low, high = np.percentile(means, (0.5, 99.5), axis=1)
-    tolerance = CONTRAST_SHARE * (high - low)
+    tolerance = BLOCK_CONTRAST_SHARE * (high - low)
     level = np.array([mode(values) for values in means])
     near = (np.abs(means - level[:, None]) <= tolerance[:, None]).all(axis=0)
-    noise = NOISE_RATIO * np.median(deviations[:, near], axis=1) if near.any() else np.zeros(channels)
+    noise = BLOCK_NOISE_RATIO * np.median(deviations[:, near], axis=1) if near.any() else np.zeros(channels)
     return Background(level, tolerance, noise)
 
 
@@ -98,8 +98,10 @@ def _read_sparse(source: ImageSource, row: int, step: int, width: int) -> NDArra
 def _reduce(window: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean and the standard deviation of the blocks (C, ...) of a window; parts of blocks count too."""
     pixels = window.astype(np.float32)
-    edge = [(0, 0), *((0, -length % BLOCK) for length in window.shape[1:])]
+    edge = [(0, 0), *((0, -length % BLOCK_SIZE) for length in window.shape[1:])]
     padded = np.pad(pixels, edge, mode="edge")
-    blocks = padded.reshape(len(padded), *(part for length in padded.shape[1:] for part in (length // BLOCK, BLOCK)))
+    blocks = padded.reshape(
+        len(padded), *(part for length in padded.shape[1:] for part in (length // BLOCK_SIZE, BLOCK_SIZE))
+    )
     within = tuple(range(2, blocks.ndim, 2))
     return blocks.mean(axis=within), blocks.std(axis=within)

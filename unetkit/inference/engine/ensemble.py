@@ -18,7 +18,7 @@ from unetkit.models.spec import ModelSpec
 from unetkit.models.zoo import builtin_path, short_name
 
 Models = Segmenter | str | Path | Sequence[Segmenter | str | Path]
-"""A model, or several; as they are, as files, as folders of runs, or as names of built-in ones."""
+"""One or several models: loaded, or as files, folders of runs, or names of built-in models."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Ensemble:
 
     @property
     def instances(self) -> bool:
-        """Whether the models tell touching objects apart."""
+        """Whether the models separate touching objects."""
         return self.specs[0].instances
 
     def kind(self, output: Output) -> Kind:
@@ -75,7 +75,7 @@ class Ensemble:
         if output in ("classes", "attention"):
             if not spec.image_classes:
                 raise ConfigError(
-                    f"{self.name} does not judge whole images.",
+                    f"{self.name} does not classify whole images.",
                     "Use a model that was trained with data.image_labels and model.image_classes.",
                 )
         elif output == "restored":
@@ -119,10 +119,10 @@ class Ensemble:
         """Return the probability from which an image shows its one class, or the last of two: the mean of the models'.
 
         Args:
-            given: What the user says instead.
+            given: The user's threshold instead; None for the models'.
 
         Raises:
-            ConfigError: The user says it, and there are more classes, of which the most probable one counts.
+            ConfigError: It is given, but there are more classes, of which the most probable one counts.
         """
         if given is not None and len(self.specs[0].image_classes) > 2:
             raise ConfigError(
@@ -132,9 +132,9 @@ class Ensemble:
         return sum(spec.image_threshold for spec in self.specs) / len(self.specs) if given is None else given
 
     def smallest_object(self, pixel_size_um: tuple[float, float] | None) -> int:
-        """Return the pixels that an object in an image has at least, 0 if that is not known.
+        """Return the smallest size of an object in an image, in pixels; 0 if it is not known.
 
-        It is what the most lenient of the models says. Where the pixels of the image and of the model's training images
+        It is the smallest size of all models. Where the pixels of the image and of the model's training images
         have a known size, it is the same area in both.
 
         Args:

@@ -1,4 +1,4 @@
-"""A batch of windows through the models: raw pixels to the device, a byte or two of each (or probabilities) back."""
+"""A batch of windows through the models: raw pixels to the device; a byte or two of each, or probabilities, back."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from unetkit.models.trimmed import Kept
 from unetkit.postprocess.parts import LARGEST_PREDICTED
 
 Kind = Literal["mask", "probabilities", "heights", "restored"]
-"""What is predicted of each pixel: its class, the probability of each class, mask and height, or its own value."""
+"""Prediction for each pixel: class, probability of each class, mask and distance ("heights"), or restored value."""
 
 RESTORED_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
-"""Types of images that a restored one has too; of others it is float32."""
+"""Types of images whose restored image has the same type. For other types it is float32."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Pending:
     Attributes:
         predicted: (N, channels, *kept) in memory of the host.
         ready: Recorded when they have arrived; None if they are there.
-        sources: What must stay alive until then.
+        sources: Tensors that must stay alive until then.
         total: Sum of all probabilities, in memory of the host: NaN if one of them is.
         refuse: Makes the error of a prediction that is NaN.
     """
@@ -74,10 +74,9 @@ class Forward:
         kind: What is returned.
         threshold: Foreground probability, 0 to 1, from which a mask pixel is foreground.
         augment: Whether each window is predicted in all its orientations, whose mean counts.
-        halo: Context, in pixels, that each part of a window has when it has to be divided; one number, or one for each
-            axis.
-        stride: Of the networks, in pixels; one number, or one for each axis.
-        image: What is restored; None for other kinds.
+        halo: Context, in pixels, of each part of a window that has to be divided; one number, or one for each axis.
+        stride: Stride of the networks, in pixels; one number, or one for each axis.
+        image: Image that is restored; None for other kinds.
         residual: Whether what the models predict has to be added to the image that is restored.
         log: Called with a sentence, once, when the device ran out of memory.
         name: Name of the models, for messages.
@@ -151,10 +150,12 @@ class Forward:
             kept: Part of the windows to predict.
 
         Returns:
-            The predictions to come, (N, channels, *kept): uint8 masks (0 and 255, or class numbers where there are more
-            classes) with one channel; or float32 probabilities; or uint8 masks and heights, which are 0 in the
-            background and 1 to 255 in the foreground; or restored pixels in the units of the image, as float32 that its
-            type holds.
+            The predictions to come, (N, channels, *kept), by kind:
+
+            - "mask": uint8 with one channel, 0 and 255, or class numbers where there are more classes.
+            - "probabilities": float32.
+            - "heights": uint8 mask and distance map, which is 0 in the background and 1 to 255 in the foreground.
+            - "restored": float32 pixels in the units of the image, within the range of its type.
 
         Raises:
             ConfigError: The memory of the device does not hold the smallest possible window.
@@ -272,8 +273,8 @@ class Forward:
         mask = found.to(torch.uint8).mul_(255)
         if self._kind == "mask":
             return mask
-        heights = (mean[:, -1:] * LARGEST_PREDICTED).round_().clamp_(1, LARGEST_PREDICTED).mul_(found)
-        return torch.cat([mask, heights.to(torch.uint8)], dim=1)
+        distances = (mean[:, -1:] * LARGEST_PREDICTED).round_().clamp_(1, LARGEST_PREDICTED).mul_(found)
+        return torch.cat([mask, distances.to(torch.uint8)], dim=1)
 
     def _fit_range(self, restored: Tensor) -> Tensor:
         """Return restored pixels as the image holds them: whole numbers of its range, grey if it is grey."""

@@ -31,7 +31,7 @@ class Orientation:
         return turned.flip(self.mirrored) if self.mirrored else turned
 
     def undo(self, predicted: Tensor) -> Tensor:
-        """Return what was predicted of such windows (N, classes, ...) as it belongs to the windows themselves."""
+        """Return predictions (N, classes, ...) for such windows in the orientation of the original windows."""
         straight = predicted.flip(self.mirrored) if self.mirrored else predicted
         return torch.rot90(straight, -self.turns, (-2, -1)) if self.turns else straight
 

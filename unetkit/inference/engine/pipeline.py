@@ -1,10 +1,11 @@
 """The pipeline: threads that read, compute and write, joined by bounded queues.
 
-Windows are read in the order of the tiles, so the source decodes each part of a file once; predictions arrive in the
+Windows are read in the order of the tiles, so the source decodes each part of a file once. Predictions arrive in the
 same order, so the writer fills one band after the other and hands it on. A band is all tiles with the same place along
-the first axis: rows of a plane, or slices of a volume. What is in memory at any time is a few batches and a band or
-two. The first error in any stage stops all of them and is the one that is raised. The caller's thread only waits, so
-Ctrl-C is heard at once, even while a window is in the network.
+the first axis: rows of a plane, or slices of a volume. A few batches and a band or two are in memory at any time.
+
+The first error in any stage stops all of them, and is raised. The caller's thread only waits, so Ctrl-C is heard at
+once, even while a window is in the network.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept
 
 QUEUED_BATCHES = 2
-"""Batches that may wait between two stages."""
+"""Largest number of batches that wait between two stages."""
 
-IN_FLIGHT = 1
+BATCHES_IN_FLIGHT = 1
 """Batches that the device works on while the next one is handed to it."""
 
 POLL_SECONDS = 0.05
-"""How long a stage waits for another before it looks whether the run was stopped."""
+"""Seconds that a stage waits for another before it checks whether the run was stopped."""
 
-PATIENCE_SECONDS = 1.0
-"""How long a stopped run waits for a window that is being read or predicted: its thread ends by itself afterwards."""
+STOP_PATIENCE_SECONDS = 1.0
+"""Seconds that a stopped run waits for a window that is being read or predicted. Its thread ends by itself later."""
 
 Item = TypeVar("Item")
 
@@ -53,7 +54,7 @@ class Batch:
 
     Attributes:
         tiles: Plane and place of each tile.
-        kept: What is kept of their windows.
+        kept: Part of their windows that is kept.
         windows: (N, C, ...) raw pixels; None for tiles that are skipped.
         statistics: For each model, the normalisation values of each tile's plane.
         holes: Where each tile's core (...) holds no data, None where all of it does; empty for tiles that are skipped.
@@ -71,9 +72,9 @@ class Reader:
     """Windows of an image in the order of the tiles.
 
     Attributes:
-        source: Where raw pixels come from.
+        source: Source of the raw pixels.
         grid: The tiles of each plane.
-        normalizers: Of each model; they measure each plane once.
+        normalizers: Normalizer of each model. It measures each plane once.
         channels: Number of channels that the models take.
         batch: Tiles that go through the network together.
         is_empty: Which windows are skipped.
@@ -174,7 +175,7 @@ def run_tiles(
             windows = batch.windows
             pending = None if windows is None else forward.submit(windows, batch.statistics, batch.kept)
             running.append((batch, pending))
-            if len(running) > IN_FLIGHT:
+            if len(running) > BATCHES_IN_FLIGHT:
                 hand_on()
         while running:
             hand_on()
@@ -207,7 +208,7 @@ def _assemble_bands(
 
 
 def _clear_bad_tiles(band: NDArray[Any], plane: int, span: TileSpan, source: ImageSource) -> None:
-    """Make background of what could not be decoded. All windows that a band needs were read before it is complete."""
+    """Clear tiles that could not be decoded. All windows that a band needs were read before it is complete."""
     for bad in source.bad_tiles:
         along, *rest = bad.window
         start, stop = max(along.start, span.core_start), min(along.stop, span.core_stop)
@@ -220,7 +221,7 @@ class _StoppedError(Exception):
 
 
 class _Channel(Generic[Item]):
-    """A bounded queue between two stages that lets go of both when the run is stopped."""
+    """A bounded queue between two stages. Neither waits any longer when the run is stopped."""
 
     def __init__(self, stop: threading.Event) -> None:
         self._queue: Queue[Item | None] = Queue(QUEUED_BATCHES)
@@ -236,7 +237,7 @@ class _Channel(Generic[Item]):
         raise _StoppedError
 
     def close(self) -> None:
-        """Say that no more items follow."""
+        """Mark the end: no more items follow."""
         self.put(None)
 
     def __iter__(self) -> Iterator[Item]:
@@ -294,12 +295,12 @@ class _Crew:
             raise self._first_error from self._first_error.__cause__
 
     def _join(self) -> None:
-        """Wait for the threads; once they are told to stop, only the writer has the time that it takes to clean up."""
+        """Wait for the threads. Once they are to stop, only the writer has the time that it takes to clean up."""
         deadline = None
         for thread in self._threads:
             while thread.is_alive():
                 thread.join(POLL_SECONDS)
                 if self.stop.is_set():
-                    deadline = deadline or monotonic() + PATIENCE_SECONDS
+                    deadline = deadline or monotonic() + STOP_PATIENCE_SECONDS
                     if thread.name != "unetkit-writer" and monotonic() > deadline:
                         break

@@ -1,4 +1,4 @@
-"""Where models looked to judge a whole image: maps of attention by Grad-CAM, at the size of the image."""
+"""Where models looked to classify a whole image: maps of attention by Grad-CAM, at the size of the image."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BAND_PIXELS = 2**22
 
 
 def attention_maps(classifier: ImageClassifier, pixels: Tensor, center: Tensor, scale: Tensor) -> Tensor:
-    """Say where an image has what speaks for each of its classes.
+    """Return where an image has evidence for each of its classes.
 
-    Grad-CAM (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391): the deepest features, each weighted with the
-    mean of its gradient, of which what is above zero counts. The gradient is that of the log odds of the class, which
-    for one class is the network's output itself.
+    The method is Grad-CAM (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391): the sum of the deepest features,
+    each weighted with the mean of its gradient. Values below zero become zero. The gradient is that of the log odds of
+    the class. For one class these are the network's output itself.
 
     Args:
         classifier: The model.
@@ -33,8 +33,8 @@ def attention_maps(classifier: ImageClassifier, pixels: Tensor, center: Tensor, 
         scale: (N, C) normalisation values.
 
     Returns:
-        (N, k, h, w) float32 at the resolution of the features, 0 to 1: 1 where a class has most for it in an image; 0
-        everywhere if nothing in the image speaks for it.
+        (N, k, h, w) float32 at the resolution of the features, 0 to 1: 1 where an image has most evidence for a
+        class; 0 everywhere if it has none.
     """
     with torch.inference_mode(False), torch.enable_grad():
         with torch.no_grad():
@@ -54,11 +54,11 @@ def attention_maps(classifier: ImageClassifier, pixels: Tensor, center: Tensor, 
 def attention_rows(
     source: ImageSource, classifiers: Sequence[ImageClassifier], progress: Callable[[int], None] | None = None
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the maps of an image (k, h, width) from its top to its bottom, plane after plane: the mean over the models.
+    """Yield the maps of an image (k, h, width) from top to bottom, plane after plane: the mean over the models.
 
     Args:
-        source: The image. It is seen whole, resized to the square that the models take, so what a map can show is as
-            coarse as their deepest features: a 32nd of the square for depth 5.
+        source: The image. It is seen whole, resized to the square that the models take. So a map is as coarse as their
+            deepest features: a 32nd of the square for depth 5.
         classifiers: The models.
         progress: Called with the number of pixels done since its last call.
 

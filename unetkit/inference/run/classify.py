@@ -1,4 +1,4 @@
-"""The classes of a whole image: judged by itself, resized as in training, beside the tiles of its mask."""
+"""Classify a whole image, resized as in training, beside the tiles of its mask."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def classify(source: ImageSource, classifiers: Sequence[ImageClassifier]) -> dic
 def read_whole(
     source: ImageSource, plane: int, classifiers: Sequence[ImageClassifier]
 ) -> Iterator[tuple[ImageClassifier, tuple[Tensor, Tensor, Tensor]]]:
-    """Yield each model with what it takes of a plane: raw pixels (1, C, side, side), center and scale (1, C).
+    """Yield each model with its inputs for a plane: raw pixels (1, C, side, side), center and scale (1, C).
 
     Raises:
         ImageError: The image cannot be read, or has other channels than the models.
@@ -56,7 +56,7 @@ def read_whole(
 
 
 def predicted_label(classes: dict[str, float], threshold: float) -> str:
-    """Return what an image is judged to show, written as a label: of one class 1 or 0, of several its name.
+    """Return the predicted class of an image as a label: "1" or "0" for one class, or the name of one of several.
 
     >>> predicted_label({"pneumonia": 0.4}, 0.35), predicted_label({"normal": 0.6, "pneumonia": 0.4}, 0.5)
     ('1', 'normal')

@@ -1,4 +1,4 @@
-"""An image opened for models: which of its channels they are shown."""
+"""Open an image for models, and choose the channels that they see."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from unetkit.io.files import open_image
 from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.zoo import builtin_folder
 
-NUCLEAR = re.compile(
+NUCLEAR_CHANNEL = re.compile(
     r"dapi|hoechst|h?33342|h?33258|draq ?5|syto|to-?pro|\bnucle(us|i|ar)\b|\bdna\b|\bh2b\b|histone", re.IGNORECASE
 )
-"""Names of channels that show nuclei: their dyes, and what people call them."""
+"""Pattern of the names of channels that show nuclei: dyes and usual names."""
 
-COMPARED = 100_000
-"""Pixels of a sample that are looked at, at most."""
+COMPARED_PIXELS = 100_000
+"""Largest number of pixels of a sample that are looked at."""
 
-DARK = 0.25
+DARK_BACKGROUND_SHARE = 0.25
 """Largest share of its bright pixels that the background of a composite of fluorescence may reach."""
 
-SATURATED = 0.6
+SMALLEST_SATURATION = 0.6
 """Smallest mean saturation of the bright pixels of such a composite, 0 being grey and 1 pure colours."""
 
 
 def open_input(path: Path, ensemble: Ensemble, options: SegmentOptions, log: Callable[[str], None]) -> ValidSource:
-    """Open an image; log in what it differs from what the models were trained on, and what reading it takes.
+    """Open an image. Log how it differs from the training images, and what reading it takes.
 
     Args:
         path: The image.
@@ -76,8 +76,8 @@ def open_for(
 ) -> tuple[ImageSource, tuple[str, ...]]:
     """Open an image for models.
 
-    An axis without a name that has the models' number of channels is the channels. Of the channels of an image that are
-    no colours the built-in model is shown the one whose name says that it shows nuclei.
+    An axis without a name is the channels if it has as many as the models. If the channels are no colours, the built-in
+    model sees the channel whose name stands for nuclei.
 
     Returns:
         The image, and remarks on the channels that are taken.
@@ -95,24 +95,24 @@ def open_for(
     if not is_builtin(ensemble) or reading.channels is not None or reading.stain is not None:
         return source, ()
     info = source.info
-    nuclear = [i for i, name in enumerate(info.channel_names) if NUCLEAR.search(name)]
+    nuclear = [i for i, name in enumerate(info.channel_names) if NUCLEAR_CHANNEL.search(name)]
     if info.channels > 1 and len(nuclear) == 1 and not info.colours:
         source.close()
         taken = (
-            f"Of its channels ({', '.join(info.channel_names)}) '{info.channel_names[nuclear[0]]}' is taken, which by "
-            "its name shows nuclei; --channels chooses others."
+            f"Its channel '{info.channel_names[nuclear[0]]}' is taken, whose name stands for nuclei; --channels "
+            f"chooses others. Its channels are {', '.join(info.channel_names)}."
         )
         return open_image(path, replace(reading, channels=tuple(nuclear)), cache_bytes=cached), (taken,)
     return source, _doubt(info, count)
 
 
 def is_builtin(ensemble: Ensemble) -> bool:
-    """Return whether all models are built in: they know grey images and colours, and no other channels."""
+    """Return whether all models are built in. These take grey images and colours, and no other channels."""
     return all(Path(segmenter.name).parent == builtin_folder() for segmenter in ensemble.segmenters)
 
 
 def _doubt(info: ImageInfo, count: int) -> tuple[str, ...]:
-    """Return a remark on channels that the file does not call colours, though the models take them so."""
+    """Return a remark on channels that the models take for colours, but the file does not."""
     if info.channels != count or count == 1 or info.colours is not False:
         return ()
     example = info.channel_names[0] if info.channel_names else "0"
@@ -132,13 +132,13 @@ def composite_remarks(info: ImageInfo, sample: NDArray[Any]) -> tuple[str, ...]:
     """
     if sample.shape[0] != 3 or not info.colours:
         return ()
-    pixels = sample[:, :: -(-sample.shape[1] // COMPARED)].astype(np.float32)
+    pixels = sample[:, :: -(-sample.shape[1] // COMPARED_PIXELS)].astype(np.float32)
     brightest, darkest = pixels.max(0), pixels.min(0)
     top = float(np.percentile(brightest, 99.8))
     bright = brightest > 0.5 * top
-    if top <= 0 or np.median(brightest) > DARK * top or not bright.any():
+    if top <= 0 or np.median(brightest) > DARK_BACKGROUND_SHARE * top or not bright.any():
         return ()
-    if float(((brightest - darkest)[bright] / brightest[bright]).mean()) < SATURATED:
+    if float(((brightest - darkest)[bright] / brightest[bright]).mean()) < SMALLEST_SATURATION:
         return ()
     return (
         "Its strong colours on a dark background look like channels of fluorescence laid over each other. If so, give "

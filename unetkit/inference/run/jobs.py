@@ -1,4 +1,4 @@
-"""What `segment` is to do: which images go to which outputs with which models, checked before PyTorch is loaded."""
+"""The order for `segment`: which images go to which outputs with which models, checked before PyTorch is loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from unetkit.foundation.errors import ConfigError, ImageError, OutputError
 from unetkit.foundation.names import check_local
-from unetkit.inference.tiling.options import WITHOUT_MASK, OutputOptions, SegmentOptions
+from unetkit.inference.tiling.options import OUTPUTS_WITHOUT_MASK, OutputOptions, SegmentOptions
 from unetkit.io.base.format import ends_with
 from unetkit.io.files import check_output, find_images, image_stem
 from unetkit.io.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES, has_image_suffix, is_folder
@@ -27,7 +27,7 @@ class Job:
 
     Attributes:
         image: The image.
-        result: Where its output goes.
+        result: Its output.
         done: Whether the output is there already, from the run that is resumed.
     """
 
@@ -38,7 +38,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Order:
-    """What a run of `segment` is to do.
+    """All images, outputs and models of a run of `segment`.
 
     Attributes:
         images: The images of a table of classes; empty for outputs of pixels.
@@ -91,10 +91,10 @@ def take_order(images: Named, result: Path, models: Any, options: SegmentOptions
 
 
 def check_extras(output: str, *, verify_seams: bool = False, dry_run: bool = False) -> None:
-    """Raise a ConfigError if what is asked for beside an output has no meaning for it."""
+    """Raise a ConfigError if `verify_seams` or `dry_run` has no meaning for an output."""
     if output == "classes" and (dry_run or verify_seams):
         raise ConfigError("dry_run and verify_seams have no meaning for a table of classes.", "Leave them out.")
-    if verify_seams and output in WITHOUT_MASK:
+    if verify_seams and output in OUTPUTS_WITHOUT_MASK:
         raise ConfigError(f"verify_seams compares masks, and the output '{output}' has none.", "Leave it out.")
     if output == "attention" and dry_run:
         raise ConfigError("dry_run has no meaning for attention, which is not tiled.", "Leave it out.")
@@ -111,13 +111,13 @@ def plan_jobs(
     """Pair images with outputs, and raise before any work if an output could not be written.
 
     Args:
-        images: An image file, a folder of images, a pattern such as "slides/**/*.svs", or several of these. What exists
-            under its very name is no pattern, and a `.zarr` folder is an image.
+        images: An image file, a folder of images, a pattern such as "slides/**/*.svs", or several of these. A name that
+            exists is no pattern, and a `.zarr` folder is an image.
         result: For a single image file the output, else the folder of the outputs, which may be missing.
         suffix: Suffix of the outputs in a folder, which have the stems of their images.
         overwrite: Whether existing outputs are replaced.
-        resume: Whether existing outputs are those of the run that is resumed, and so done. With `overwrite` none is:
-            they may be those that the run was about to replace.
+        resume: Whether existing outputs are those of the run that is resumed, and so done. With `overwrite` none is
+            done: the run may have been about to replace it.
 
     Returns:
         A job for each image, in the order in which they were named; those of a folder or a pattern sorted.
@@ -154,11 +154,11 @@ def list_images(images: Named) -> list[Path]:
 
 
 def check_outputs(jobs: Sequence[Job], result: Path, written: OutputOptions) -> None:
-    """Check, as far as it can be seen before an image is opened, that the outputs can be written.
+    """Check that the outputs can be written, as far as possible before an image is opened.
 
     Args:
         jobs: From `plan_jobs`.
-        result: What was given to it; a folder of outputs need not exist.
+        result: The same as for `plan_jobs`; a folder of outputs need not exist.
         written: Whether existing outputs are replaced.
 
     Raises:
@@ -214,12 +214,12 @@ def _is_file(result: Path) -> bool:
 
 
 def _is_pattern(path: Path) -> bool:
-    """Whether this stands for the files that match it: a file of that very name comes first."""
+    """Whether this is a pattern of file names. A file of that very name comes first."""
     return any(sign in str(path) for sign in "*?[") and not path.exists()
 
 
 def _is_image(path: Path) -> bool:
-    """Whether what matches a pattern is an image by its name, and no part of an image that is a folder."""
+    """Whether this is an image by its name, and no part of an image that is a folder."""
     inside = any(ends_with(parent, FOLDER_SUFFIXES) for parent in path.parents)
     return not inside and not is_folder(path) and has_image_suffix(path)
 

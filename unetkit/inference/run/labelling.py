@@ -1,4 +1,4 @@
-"""From predicted bands to labels. Imported only for labels, which need OpenCV and its memory."""
+"""From predicted bands to labels. It is imported only for labels, which need OpenCV and its memory."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from unetkit.postprocess.split_by_distance import BY_DISTANCE
 
 
 def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels | ClassLabels:
-    """Label the objects of what models predicted, the best way that these models know.
+    """Label the objects in the predictions of models, by the best method for these models.
 
     Args:
-        bands: Masks (1, h, width) or, of models with instances, masks and distance maps (2, h, width); class numbers of
-            models of several classes.
-        recipe: What is decided about the image.
+        bands: Masks (1, h, width); or masks and distance maps (2, h, width) of models with instances; or class numbers
+            (1, h, width) of models with several classes.
+        recipe: The decisions about the image.
     """
     confidence, smallest = recipe.min_confidence, recipe.min_size or 0
     without_map = BY_DISTANCE if recipe.options.write.split else CONNECTED
@@ -34,7 +34,7 @@ def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels | 
 
 
 def describe_object_classes(labels: Labels | ClassLabels, ensemble: Ensemble) -> str:
-    """Say which labels are of which class, for example "tumour 1-120, stroma 121-300"; "" where there is one class."""
+    """Return the labels of each class, for example "tumour 1-120, stroma 121-300"; "" where there is one class."""
     if isinstance(labels, Labels):
         return ""
     names = ensemble.specs[0].class_names

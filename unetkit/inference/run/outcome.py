@@ -1,4 +1,4 @@
-"""What `segment` did with one image."""
+"""The outcome of `segment` for one image."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class SegmentOutcome:
         image: The image.
         result: The file that was written.
         pixels: Number of pixels of the image; 0 if the result was there already.
-        kept: How many of them the run had predicted that was resumed.
+        kept: Number of these pixels that an earlier run had predicted, which was resumed.
         seconds: Time that it took.
         plan: Backend, precision, tile, halo and batch, and why.
         tiles: Number of tiles.
         skipped: Tiles that were left out as empty.
-        picture: Picture of what was left out, if there was any.
+        picture: Picture of the tiles that were left out, if there were any.
         bad_tiles: Parts of the image that could not be decoded, and are background.
-        objects: Number of objects in all planes, of labels.
+        objects: Number of objects in all planes, for labels.
         planes: Number of planes of the image.
-        min_size: Objects of fewer pixels were left out, of labels.
-        min_confidence: Objects that the models were less sure of were left out, of labels; None where they do not say.
-        seams: What comparing tiles with far more context gave, if it was asked for.
-        image_classes: Probability of each class of the whole image, where the models judge them.
-        predicted: What a whole image is judged to show, in a table of classes: 1 or 0, or the name of a class.
+        min_size: Objects of fewer pixels were left out of labels.
+        min_confidence: Objects of a lower confidence were left out of labels; None without a confidence.
+        seams: Result of comparing tiles with far more context, if it was asked for.
+        image_classes: Probability of each class of the whole image, if the models classify it.
+        predicted: Predicted class of a whole image, in a table of classes: 1 or 0, or the name of a class.
     """
 
     image: Path

@@ -1,4 +1,4 @@
-"""Models that are warm: planned once, put on their backends once, then run over one image after the other."""
+"""Warm models: planned once, put on their backends once, then run over one image after the other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.backends.base import Backend
-from unetkit.backends.registry import CREATING, backend_info, backends_in, check_backend
+from unetkit.backends.registry import CREATION_LOCK, backend_info, backends_in, check_backend
 from unetkit.backends.sessions import open_session
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.inference.checks.seams import Seams, default_largest, plan_windows, verify_seams
@@ -33,7 +33,7 @@ from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.models.trimmed import Kept
 
 WINDOW_STEPS = 8
-"""Sizes of windows to verify with that are tried differ by so many strides."""
+"""Difference, in strides, between the sizes of windows that are tried for verifying."""
 
 Progress = Callable[[int], None]
 """Called with the number of pixels predicted since the last call."""
@@ -45,14 +45,14 @@ class Predictor:
     Args:
         ensemble: The models.
         tiling: The user's choices.
-        source: The image, or the first of several: what is chosen and calibrated is for images like it.
+        source: The image, or the first of several. The plan and int8 are chosen for images like it.
         pixels: Pixels that will be predicted, of all images.
         kind: What is predicted.
         threshold: Foreground probability from which a pixel is foreground; None for the models' own.
         log: Called with sentences about what happens.
 
     Attributes:
-        plan: How it is done.
+        plan: The plan of the run.
         backends: The models, ready to run.
 
     Raises:
@@ -177,7 +177,7 @@ class Predictor:
         )
 
     def _largest_window(self, most: int) -> int:
-        """Return the largest window to verify with, at most so large: what memory holds, or little more than a tile."""
+        """Return the largest window to verify with, up to a limit: as memory allows, or little more than a tile."""
         plan, stride = self.plan, self.ensemble.stride
         if plan.device.type != "cpu":  # where memory runs out, `Forward` divides windows
             return most
@@ -222,7 +222,7 @@ class Predictor:
         """Put the models on a backend in int8, and log it if that is refused."""
         create = backend_info(backend).quantizer
         assert create is not None, f"{backend} has int8 but no quantizer"
-        with CREATING:
+        with CREATION_LOCK:
             quantized = quantize_models(self.ensemble, create, source, self._threshold)
         if not quantized.backends:
             self._log(f"{quantized.why[0].upper()}{quantized.why[1:]}: fp32 instead.")
@@ -233,7 +233,7 @@ def _choose_quantizing(tiling: TilingOptions) -> TilingOptions:
     """Return options with the backend that int8 runs on.
 
     Raises:
-        ConfigError: It is not installed, or does not know the device.
+        ConfigError: It is not installed, or does not support the device.
     """
     backend = backends_in("int8")[0] if tiling.backend == "auto" else tiling.backend
     check_backend(backend, choose_device(tiling.device), "int8")

@@ -1,4 +1,4 @@
-"""The recipe: everything that is decided about one image before its pixels are predicted."""
+"""The recipe: all decisions about one image, made before its pixels are predicted."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from unetkit.inference.engine.forward import layout
 from unetkit.inference.run.classify import describe_classes
 from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.tiling.grid import TileGrid
-from unetkit.inference.tiling.options import CONFIDENCE, WITHOUT_MASK, Output, SegmentOptions
+from unetkit.inference.tiling.options import DEFAULT_CONFIDENCE, OUTPUTS_WITHOUT_MASK, Output, SegmentOptions
 from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.io.base.contracts import ImageInfo, OutputSpec
 from unetkit.io.files import image_stem
 from unetkit.models.zoo import short_name
 
-PLANNED = ("device", "backend", "precision", "tile", "halo", "batch")
-"""Choices of a plan that decide what comes out, to the bit."""
+PLAN_FIELDS = ("device", "backend", "precision", "tile", "halo", "batch")
+"""Fields of a plan on which the result depends, to the bit."""
 
-METHODS = ("tta", "skip_empty")
-"""Choices of the user, besides those of the plan, that decide it too."""
+METHOD_FIELDS = ("tta", "skip_empty")
+"""Other choices of the user on which the result depends, to the bit."""
 
 NO_CLASSES: Mapping[str, float] = MappingProxyType({})
+"""Probabilities of image classes for models without any."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done with one image. It is made once, and nothing after it decides again.
+    """All decisions about one image. They are made once.
 
     Attributes:
         options: The user's choices.
@@ -47,10 +48,10 @@ class Recipe:
         grid: The tiles of each plane; None where the image is seen whole.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         min_size: Objects of fewer pixels are left out of labels; None for other outputs.
-        min_confidence: Objects of which the models are less sure are left out of labels, 0 to 1; None for other
-            outputs, and where the models say no confidence.
-        image_classes: Probability of each class of the whole image, where the models say it.
-        output: What is written; of labels the type holds any number of objects.
+        min_confidence: Objects of a lower confidence are left out of labels, 0 to 1; None for other outputs, and for
+            models without a confidence.
+        image_classes: Probability of each class of the whole image, if the models classify it.
+        output: Description of the output. The type of labels holds any number of objects.
     """
 
     options: SegmentOptions
@@ -66,12 +67,12 @@ class Recipe:
 
     @property
     def job(self) -> dict[str, Any]:
-        """All that decides what comes out, which a resumed run must have in common with the one that was stopped."""
+        """All on which the result depends. It must be the same in a resumed run as in the run that was stopped."""
         image, info = Path(self.info.name), self.info
         stamp = image.stat() if image.exists() else None
         return {
             **_planned(self.plan),
-            **{name: getattr(self.options.tiling, name) for name in METHODS},
+            **{name: getattr(self.options.tiling, name) for name in METHOD_FIELDS},
             "image": image.name,
             "image_bytes": stamp.st_size if stamp else 0,
             "image_changed": stamp.st_mtime_ns if stamp else 0,
@@ -101,7 +102,7 @@ def make_recipe(
         image_classes: See `Recipe`.
 
     Raises:
-        ConfigError: The least confidence is given, and the models say none.
+        ConfigError: A smallest confidence is given, but the models predict none.
     """
     write = options.write
     plan = None if predictor is None else predictor.plan
@@ -124,7 +125,7 @@ def make_recipe(
             ("model", printable(ensemble.name)),
             ("model_sha256", ", ".join(segmenter.sha256 for segmenter in ensemble.segmenters)),
             ("output", write.output),
-            *(() if write.output in WITHOUT_MASK else (("threshold", f"{threshold:g}"),)),
+            *(() if write.output in OUTPUTS_WITHOUT_MASK else (("threshold", f"{threshold:g}"),)),
             *(() if plan is None else (("halo", str(plan.halo)),)),
             ("command", printable(_command(options, ensemble, info, plan, left_out))),
             *((("image_classes", describe_classes(image_classes)),) if image_classes else ()),
@@ -155,9 +156,9 @@ def _values(output: Output, ensemble: Ensemble, info: ImageInfo) -> tuple[int, n
 
 
 def _least_confidence(ensemble: Ensemble, given: float | None) -> float | None:
-    """Return below which confidence objects are left out; None where the models say none."""
+    """Return the smallest confidence of an object in labels; None where the models predict none."""
     if ensemble.instances:
-        return CONFIDENCE if given is None else given
+        return DEFAULT_CONFIDENCE if given is None else given
     if given is not None:
         raise ConfigError(
             f"min_confidence has no meaning for {ensemble.name}, which was trained without instances.", "Leave it out."
@@ -172,13 +173,13 @@ def _command(
     plan: ExecutionPlan | None,
     left_out: Mapping[str, float | None],
 ) -> str:
-    """Return a command that makes an output again."""
+    """Return the command that makes an output again."""
     words = ["unetkit", "segment", Path(info.name).name, "RESULT", "--model"]
     words += [short_name(segmenter.name) for segmenter in ensemble.segmenters]
     given = {
         **_given(options.read),
         **_planned(plan),
-        **{name: True for name in METHODS if getattr(options.tiling, name)},
+        **{name: True for name in METHOD_FIELDS if getattr(options.tiling, name)},
         **_given(options.write),
         **{name: value for name, value in left_out.items() if value is not None},
     }
@@ -191,11 +192,11 @@ def _command(
 def _planned(plan: ExecutionPlan | None) -> dict[str, Any]:
     if plan is None:
         return {}
-    return {name: getattr(plan, name) for name in PLANNED} | {"device": str(plan.device)}
+    return {name: getattr(plan, name) for name in PLAN_FIELDS} | {"device": str(plan.device)}
 
 
 def _given(options: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass that are not as they are by default."""
+    """Return the fields of a dataclass that differ from their defaults."""
     usual = type(options)()
     fields = dataclasses.asdict(options)
     return {

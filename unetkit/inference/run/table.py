@@ -1,4 +1,4 @@
-"""A table of what whole images show: a line for each image."""
+"""A table of the classes of whole images: a line for each image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tabulate(
         log: Called with sentences for people.
 
     Returns:
-        What was classified, and the errors of the images that could not be.
+        The classified images, and the errors of those that could not be.
 
     Raises:
         OutputError: The table exists or cannot be written.
@@ -44,7 +44,7 @@ def tabulate(
     with claimed(result):
         check_target(result, overwrite)  # another run may have ended just now
         done, failed = _classify_all(images, result, ensemble, options, log)
-        if done:  # a table of nothing would only take the place of one that is there
+        if done:  # an empty table would only replace an existing one
             _write(result, ensemble.specs[0].image_classes, done)
     return done, failed
 
@@ -52,7 +52,7 @@ def tabulate(
 def _classify_all(
     images: Sequence[Path], result: Path, ensemble: Ensemble, options: SegmentOptions, log: Callable[[str], None]
 ) -> tuple[list[SegmentOutcome], list[UnetkitError]]:
-    """Classify whole images; return what could be classified, and the errors of what could not."""
+    """Classify whole images. Return the classified ones, and the errors of the others."""
     classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
     threshold = ensemble.image_threshold(options.write.threshold)
     done: list[SegmentOutcome] = []

@@ -1,4 +1,4 @@
-"""Bands of an output that are kept beside it until it is whole, and what a later run does with them."""
+"""The finished bands of an output, kept beside it until it is whole, and used by a later run."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from unetkit.inference.tiling.options import OutputOptions, TilingOptions
 from unetkit.io.writing.resume_store import BandStore, read_job
 
 Bands = BandStore | list[Any]
-"""Bands in a file, or in memory where there is one only."""
+"""Bands in a file, or in memory if there is only one."""
 
 
 def starts_anew(written: OutputOptions) -> bool:
-    """Whether what an earlier run left unfinished is replaced, and not gone on with."""
+    """Whether the unfinished output of an earlier run is replaced, and not continued."""
     return written.overwrite and not written.resume
 
 
 def pin_choices(tiling: TilingOptions, ensemble: Ensemble, results: Iterable[Path]) -> TilingOptions:
-    """Return the choices with what "auto" chose in the run that is gone on with.
+    """Return the choices, with "auto" replaced by the choices of the run that is continued.
 
     Args:
         tiling: The user's choices, with the name of a device that is there.
-        ensemble: The models. A run of others is none to go on with.
-        results: Outputs, beside which there may be unfinished ones.
+        ensemble: The models. A run of others is not continued.
+        results: The outputs. Unfinished ones may lie beside them.
     """
     models = [segmenter.sha256 for segmenter in ensemble.segmenters]
     open_names = [name for name in ("backend", "precision", "tile", "batch") if getattr(tiling, name) == "auto"]
@@ -44,14 +44,14 @@ def pin_choices(tiling: TilingOptions, ensemble: Ensemble, results: Iterable[Pat
 def kept_bands(
     result: Path, job: dict[str, Any], count: int, written: OutputOptions, log: Callable[[str], None]
 ) -> Iterator[Bands]:
-    """Keep the bands that are done beside an output until it is whole; an image of one band needs no file.
+    """Keep finished bands beside an output until it is whole. An image of one band needs no file.
 
-    What an earlier run of the same job left is gone on with. What one of another job left is never deleted unless the
-    user says so.
+    The bands of an earlier run of the same job are used. The bands of another job are only deleted with the user's
+    `overwrite`.
 
     Args:
         result: The output.
-        job: All that decides what the bands hold.
+        job: All on which the content of the bands depends.
         count: Number of bands.
         written: The user's choices.
         log: Called with sentences about what happens.
@@ -76,7 +76,7 @@ def kept_bands(
         )
     try:
         yield store
-    except ModelError:  # what broken models predict is not worth to go on with
+    except ModelError:  # predictions of broken models are of no use
         store.remove()
         raise
     except BaseException as error:  # Ctrl-C, too

@@ -24,7 +24,7 @@ def fill_canvas(images: Sequence[NDArray[np.float32]], size: tuple[int, ...]) ->
 
 
 def _fill(part: NDArray[np.float32], images: deque[NDArray[np.float32]], axis: int) -> None:
-    """Fill a part of a canvas band by band along an axis; the image whose turn it is comes first."""
+    """Fill a part of a canvas band by band along an axis. The next image in turn comes first."""
     start = 0
     while start < part.shape[axis]:
         stop = min(start + images[0].shape[axis], part.shape[axis])

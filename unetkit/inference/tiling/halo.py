@@ -18,27 +18,29 @@ from unetkit.inference.tiling.grid import PerAxis, one_if_equal, per_axis, round
 from unetkit.models.masks import to_mask
 from unetkit.models.segmenter import Segmenter
 
-TOLERANCE = 1e-4
-"""Share of mask pixels that may change."""
+HALO_TOLERANCE = 1e-4
+"""Largest share of mask pixels that tiling may change."""
 
-CANVAS = 1024
+CANVAS_SIZE = 1024
 """Size of the large context along each axis, in pixels."""
 
-WINDOW = 512
-"""Size of the windows that are compared with it; a larger tile has a smaller share of its pixels near its border."""
+WINDOW_SIZE = 512
+"""Size of the compared windows, in pixels. In larger tiles a smaller share of the pixels is near the border."""
 
 HALO_IMAGES = 24
-"""Images that the halo is measured on at the end of a training."""
+"""Number of images on which the halo is measured at the end of a training."""
 
-POSITIONS = 4
-"""Windows along each axis."""
+WINDOWS_PER_AXIS = 4
+"""Number of compared windows along each axis."""
 
-LARGEST = 192
+LARGEST_HALO = 192
 """Largest halo that is tried, in pixels."""
 
-STEP = 1 / 255
-"""A pixel that is restored, not classified, has changed if its normalised value has by more than this: one level of 8
-bits, where the image's percentiles become 0 and 1."""
+RESTORED_TOLERANCE = 1 / 255
+"""Largest difference of the normalised values of a restored pixel that counts as unchanged.
+
+It is one level of 8 bits: normalised, the image's percentiles are 0 and 1.
+"""
 
 
 Pixels = NDArray[Any]
@@ -49,10 +51,10 @@ class HaloMeasurement:
     """A halo and what it costs.
 
     Attributes:
-        halo: Smallest multiple of the encoder's stride at which at most `TOLERANCE` of the mask pixels in the cores of
-            512-pixel tiles change against a far larger context; the largest one tried if none does. At least the margin
-            of a network that extends its windows by itself, so that no pixel that is kept sees such an extension. One
-            number, or one for each axis where they differ.
+        halo: Smallest multiple of the encoder's stride at which at most `HALO_TOLERANCE` of the mask pixels change
+            against a far larger context; the largest one tried if none does. Only the cores of tiles of 512 pixels
+            count. The halo of a network that extends its windows by itself is at least its margin, so that no pixel
+            that is kept sees such an extension. One number, or one for each axis where they differ.
         error: Share of mask pixels, or of restored pixels, that change with that halo.
     """
 
@@ -62,7 +64,7 @@ class HaloMeasurement:
 
 def halo_pixels(positions: int | None = None) -> int:
     """Return how many pixels are predicted to measure a halo with so many windows along each axis."""
-    return int(CANVAS**2 + (positions or POSITIONS) ** 2 * WINDOW**2)
+    return int(CANVAS_SIZE**2 + (positions or WINDOWS_PER_AXIS) ** 2 * WINDOW_SIZE**2)
 
 
 def measure_halo(
@@ -78,7 +80,7 @@ def measure_halo(
     Args:
         segmenter: On the device to measure on; it is put into evaluation mode.
         images: Raw pixels (C, ...) with the center (C,) and scale (C,) that normalise them.
-        positions: Windows along each axis, at least 2; by default `POSITIONS`.
+        positions: Windows along each axis, at least 2; by default `WINDOWS_PER_AXIS`.
 
     Returns:
         The halo and its error.
@@ -89,17 +91,17 @@ def measure_halo(
     pieces = []
     for pixels, center, scale in images:
         each = (slice(None), *[None] * axes)
-        pieces.append((pixels[:, *[slice(CANVAS)] * axes] - center[each]) / scale[each])
-    canvas = torch.from_numpy(fill_canvas(pieces, (CANVAS,) * axes)).to(device)
+        pieces.append((pixels[:, *[slice(CANVAS_SIZE)] * axes] - center[each]) / scale[each])
+    canvas = torch.from_numpy(fill_canvas(pieces, (CANVAS_SIZE,) * axes)).to(device)
     with torch.inference_mode():
         return compare_windows(
             lambda part: _predict(segmenter, part),
             _are_other_values if segmenter.spec.task == "reconstruction" else np.not_equal,
             canvas,
-            window=(WINDOW,) * axes,
+            window=(WINDOW_SIZE,) * axes,
             stride=per_axis(segmenter.spec.stride, axes),
             margin=segmenter.spec.margin,
-            positions=positions or POSITIONS,
+            positions=positions or WINDOWS_PER_AXIS,
         )
 
 
@@ -115,15 +117,15 @@ def compare_windows(
 ) -> HaloMeasurement:
     """Measure a halo: the difference between windows that are predicted by themselves and a pass over all.
 
-    A changed pixel at distance d from the border of its window is one that any halo greater than d repairs, so one set
-    of windows measures all halos. Axes of one stride have one halo, as a network sees as far along each of them.
+    Any halo greater than d repairs a changed pixel at distance d from the border of its window. So one set of windows
+    measures all halos. Axes of one stride have one halo, as a network sees as far along each of them.
 
     Args:
         predict: Predicts normalised pixels (C, ...).
-        differ: Tells which pixels (...) of two predictions differ.
+        differ: Returns which pixels (...) of two predictions differ.
         canvas: (C, ...) what is predicted as a whole, and in windows.
         window: Size of the windows along each axis.
-        stride: Of the network, along each axis.
+        stride: Stride of the network along each axis.
         margin: Smallest halo, in pixels.
         positions: Windows along each axis, at least 2.
     """
@@ -148,7 +150,7 @@ def compare_windows(
         inside = tuple(slice(step, None) for step in steps)  # the pixels that are so many strides away, or more
         halo = tuple(steps[groups.index(one)] * one for one in stride)
         best = HaloMeasurement(one_if_equal(halo), int(changed[inside].sum()) / int(compared[inside].sum()))
-        if best.error <= TOLERANCE:
+        if best.error <= HALO_TOLERANCE:
             break
     assert best is not None
     return best
@@ -177,9 +179,9 @@ def _nearest(
 
     Args:
         along: The distance along each axis, in strides.
-        stride: Of each axis.
+        stride: Stride along each axis.
         groups: The different strides.
-        bins: Distances that are told apart, for each of these; the last stands for all that are larger.
+        bins: Number of different distances for each of these strides. The last bin also holds all larger ones.
     """
     number = np.zeros((), np.int64)
     for group, count in zip(groups, bins, strict=True):
@@ -196,7 +198,7 @@ def _candidates(
 ) -> list[tuple[int, ...]]:
     """Return the halos that are tried, in strides for each different stride: those of the smallest tiles first."""
     tried = [
-        range(max(1, round_up(margin, group) // group), min(LARGEST // group, count - 1) + 1)
+        range(max(1, round_up(margin, group) // group), min(LARGEST_HALO // group, count - 1) + 1)
         for group, count in zip(groups, bins, strict=True)
     ]
 
@@ -208,7 +210,7 @@ def _candidates(
 
 def _are_other_values(one: Pixels, other: Pixels) -> NDArray[np.bool_]:
     """Return which of restored pixels (C, ...) differ by more than a step in one of the channels."""
-    differs: NDArray[np.bool_] = (np.abs(one - other) > STEP).any(0)
+    differs: NDArray[np.bool_] = (np.abs(one - other) > RESTORED_TOLERANCE).any(0)
     return differs
 
 

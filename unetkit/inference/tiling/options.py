@@ -1,4 +1,4 @@
-"""How an image is cut, predicted and written: the choices that a user has. Plain data that a command's help imports."""
+"""The user's choices of how an image is cut, predicted and written: plain data that a command's help imports."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from unetkit.foundation.errors import ConfigError, closest
 from unetkit.io.base.read_options import WHOLE, ReadOptions
 
 Output = Literal["mask", "probabilities", "labels", "classes", "attention", "restored"]
+"""Kinds of results."""
 
-WITHOUT_MASK: dict[str, tuple[str, ...]] = {
+OUTPUTS_WITHOUT_MASK: dict[str, tuple[str, ...]] = {
     "classes": ("pyramid", "resume"),
     "attention": ("threshold", "resume"),
     "restored": ("threshold",),
 }
-"""Choices that have no meaning for an output that is no mask and made of none."""
+"""Outputs that are not made of a mask, each with the choices that have no meaning for it."""
 
 Compression = Literal["auto", "none", "deflate", "lzw", "zstd"]
 Layout = Literal["auto", "tiles", "strips"]
@@ -37,14 +38,14 @@ class TilingOptions:
         halo: Context around the part of a tile that is kept, in pixels; by default the one measured for the model.
         batch: Tiles that go through the network together; "auto" is 1 on a CPU and what memory allows on a GPU.
         device: "auto" (CUDA, else MPS, else CPU) or a torch device such as "cpu" or "cuda:1".
-        backend: What runs the network; "auto" times those that are installed, once for each model and machine, unless
-            the input is too small to make up for it. Other packages may add backends by names of their own.
-        precision: Arithmetic of the network. "auto" is fp32, and bf16 (or fp16) on CUDA. int8 needs OpenVINO,
-            calibrates itself on the input, and gives way to fp32 where it changes more than 2 mask pixels in 1,000.
-        memory: Bound of the memory that is used, for example "1GB": of the process on a CPU, of the device on a GPU. By
-            default 2GB on a CPU, and most of what is free on a GPU.
+        backend: What runs the network. "auto" times those that are installed, once for each model and machine, unless
+            the input is too small for that to pay. Other packages may add backends with names of their own.
+        precision: Arithmetic of the network. "auto" is fp32, and bf16 (or fp16) on CUDA. int8 needs OpenVINO and
+            calibrates itself on the input. If it changes more than 2 mask pixels in 1,000, fp32 is used.
+        memory: Largest memory to use, for example "1GB": of the process on a CPU, of the device on a GPU. By default
+            2GB on a CPU, and most of the free memory on a GPU.
         tta: Predict each tile in its 8 flips and rotations and take the mean: slower, a little better.
-        skip_empty: Leave out tiles that are surely empty: as even as the image's background, at low resolution too.
+        skip_empty: Leave out tiles that are surely empty: as even as the image's background, also at low resolution.
     """
 
     tile: int | Literal["auto"] = "auto"
@@ -77,9 +78,11 @@ class TilingOptions:
         return None if self.memory is None else parse_memory(self.memory)
 
 
-CONFIDENCE = 0.5
-"""How sure a model with instances has to be of an object, by default. Chosen with `benchmarks/instances.py` on
-validation images of the 2018 Data Science Bowl."""
+DEFAULT_CONFIDENCE = 0.5
+"""Default of the smallest confidence of an object, of a model with instances.
+
+`benchmarks/instances.py` chose it on validation images of the 2018 Data Science Bowl.
+"""
 
 
 @dataclass(frozen=True)
@@ -87,29 +90,29 @@ class OutputOptions:
     """What is written.
 
     Args:
-        output: "mask" is 0 background and 255 foreground (class numbers where there are more classes), "probabilities"
-            is float32, "labels" gives each object a number of its own, through all planes of a stack; "classes" is a
-            table (.csv) with a line for each image, of models that judge whole images: the probability of each image
-            class, and the predicted one; "attention" shows where such models looked, float32 from 0 to 1, a channel for
-            each image class; "restored" is the image without noise, in its own range and type, of models that `unetkit
-            pretrain` made.
-        threshold: Foreground probability, 0 to 1, from which a pixel is foreground, or for classes the probability from
-            which an image shows the one class, or the last of two; by default the model's.
-        split: For labels: tell touching objects apart by a watershed on the distance to the background. A model with
-            `instances` tells them apart by itself, and needs no split.
-        min_size: For labels: leave out objects of fewer pixels, 0 for none; by default the smallest size that the model
-            knows from its training images.
-        min_confidence: For labels of a model with `instances`: leave out objects of which it is less sure, 0 to 1, 0
-            for none: 1 is a summit as high as those of the objects it was trained on. By default 0.5.
+        output: "mask" is 0 background and 255 foreground, or class numbers where there are more classes.
+            "probabilities" is float32. "labels" gives each object a number of its own, through all planes of a stack.
+            "classes" is a table (.csv) of models that classify whole images: a line for each image, with the
+            probability of each image class and the predicted class. "attention" shows where such models looked, float32
+            from 0 to 1, with a channel for each image class. "restored" is the image without noise, in its own range
+            and type, of models that `unetkit pretrain` made.
+        threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's. For the
+            output "classes" the probability from which an image shows the one class, or the last of two.
+        split: For labels: separate touching objects by a watershed on the distance to the background. A model with
+            `instances` separates them by itself, and needs no split.
+        min_size: For labels: leave out objects of fewer pixels, 0 for none; by default the smallest size in the model's
+            training images.
+        min_confidence: For labels of a model with `instances`: leave out objects of a lower confidence, 0 to 1, 0 for
+            none; by default 0.5. The confidence is the peak of the distance map, 1 for the objects in training.
         pyramid: Add sub-resolutions for viewers such as QuPath, OpenSlide and napari.
-        compression: Of a TIFF: "none", "deflate", "lzw" or "zstd"; "auto" is deflate. Programs such as ImageJ without
-            Bio-Formats and libvips do not read zstd.
-        layout: Of a TIFF: "strips", which ImageJ needs where it has no Bio-Formats, or "tiles", which viewers of large
-            images need; "auto" is strips up to 4096 x 4096 pixels, and tiles for larger images and pyramids.
-        overwrite: Replace existing outputs, each at the moment when the new one is complete. Without resume, what an
-            earlier run left unfinished is replaced too.
-        resume: Go on where an earlier run of the same command was stopped, and leave out the outputs that are complete.
-            Without it an unfinished output is gone on with too, if it is of the same command.
+        compression: Compression of a TIFF: "none", "deflate", "lzw" or "zstd"; "auto" is deflate. Programs such as
+            libvips, and ImageJ without Bio-Formats, do not read zstd.
+        layout: Layout of a TIFF: "strips", which ImageJ without Bio-Formats needs, or "tiles", which viewers of large
+            images need. "auto" is strips up to 4096 x 4096 pixels, and tiles for larger images and pyramids.
+        overwrite: Replace existing outputs, each when the new one is complete. Without resume, unfinished outputs of an
+            earlier run are replaced too.
+        resume: Continue where an earlier run of the same command was stopped, and leave out complete outputs. Without
+            it, an unfinished output of the same command is continued too.
     """
 
     output: Output = "mask"
@@ -125,7 +128,7 @@ class OutputOptions:
 
     def __post_init__(self) -> None:
         _check_choice("output", self.output, get_args(Output))
-        for name in WITHOUT_MASK.get(self.output, ()):
+        for name in OUTPUTS_WITHOUT_MASK.get(self.output, ()):
             if getattr(self, name) not in (None, False):
                 raise ConfigError(f"{name} has no meaning for the output '{self.output}'.", "Leave it out.")
         _check_choice("compression", self.compression, get_args(Compression))
@@ -163,10 +166,10 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ConfigError(f"{name}: '{value}' is not possible.", f"Use {', '.join(choices[:-1])} or {choices[-1]}.")
 
 
-USUAL_TILING = TilingOptions()
+DEFAULT_TILING = TilingOptions()
 """All choices left open."""
 
-MASK = OutputOptions()
+DEFAULT_OUTPUT = OutputOptions()
 """A mask, with the model's threshold."""
 
 
@@ -181,5 +184,5 @@ class SegmentOptions:
     """
 
     read: ReadOptions = WHOLE
-    tiling: TilingOptions = USUAL_TILING
-    write: OutputOptions = MASK
+    tiling: TilingOptions = DEFAULT_TILING
+    write: OutputOptions = DEFAULT_OUTPUT

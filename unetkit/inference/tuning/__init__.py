@@ -1,1 +1,1 @@
-"""What makes a run fast within its memory: device, plan, timing, int8."""
+"""Fast runs within the memory: device, plan, timing, int8."""

@@ -1,4 +1,4 @@
-"""Pick the fastest backend, tile and batch by trying them, and remember the choice."""
+"""Pick the fastest backend, tile and batch by timing them, and remember the choice."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tuning.device import describe_device
 from unetkit.inference.tuning.plan import DEFAULT_TILE, ExecutionPlan, usual_plan
 
-SHARE = 0.05
-"""Share of the time of a job, as it is estimated, that trying may take, with what puts a model on a backend."""
+TUNING_SHARE = 0.05
+"""Largest share of the estimated time of a job that timing may take, with putting models on backends."""
 
-STEP = 1.15
-"""Memory that is free changes a little from run to run: tiles that are larger by less than this are not tried anew."""
+NEW_TILE_FACTOR = 1.15
+"""Factor by which tiles must exceed those timed before to be timed anew, since free memory changes from run to run."""
 
-TILES_OF = "tiles of "
-"""Before the size of tiles, in the name of what is tried."""
+TILE_PREFIX = "tiles of "
+"""Beginning of the name of a tile size among the names of what was tried."""
 
 TIMED_RUNS = 1
-"""Windows that are timed, after one that is not."""
+"""Number of windows that are timed, after one that is not."""
 
 
 @dataclass
 class Tuner:
     """Times plans for a model, within a small share of the time that a job takes.
 
-    What is in use is compared with one plan after the other that was not tried yet; the faster one stays. What was
-    found is remembered, so that later jobs go on with the plans for which there was no time.
+    The plan in use is compared with each plan that was not tried yet. The faster one stays. The result is remembered,
+    so that later jobs go on with the plans for which there was no time.
 
     Attributes:
         ensemble: The models; the first is timed.
         dtype: Type of the raw pixels.
-        log: Called with what is going on.
+        log: Called with sentences about what happens.
         quantized: The models in int8, where plans are in it.
         pixels: Pixels of the job, times the orientations in which each is predicted.
     """
@@ -100,7 +100,7 @@ class Tuner:
         return open_session(plan.backend, self.ensemble.segmenters[0], plan.device, plan.precision)
 
     def forget(self, plans: list[ExecutionPlan], best: ExecutionPlan | None) -> None:
-        """Let go of the model on the backends of plans, but for the best, where the run that follows uses it."""
+        """Drop the model on the backends of plans, but for the best if the next run uses it."""
         for plan in plans:
             uses = (
                 best is not None
@@ -127,10 +127,10 @@ class Tuner:
         return min(seconds[1:])
 
     def _key(self, plans: list[ExecutionPlan], *, similar: bool = False) -> str:
-        """Return what a choice holds for: this machine, these models, these versions, and plans like these.
+        """Return the key of a choice: this machine, these models, these versions, and plans like these.
 
-        Which tiles the memory allows changes a little from run to run: only about how large they may be counts, and not
-        even that for plans that are similar.
+        The tiles that the memory allows change a little from run to run. So only the approximate size of the largest
+        one counts, and for similar plans no size at all.
         """
         packages = [
             "torch",
@@ -150,10 +150,10 @@ class Tuner:
 
 @dataclass(frozen=True)
 class Found:
-    """What trying gave so far.
+    """The result of trying so far.
 
     Attributes:
-        backend: The fastest.
+        backend: The fastest backend.
         tile: Its best tile.
         batch: Its batch.
         speed: Pixels of windows that it computes in a second.
@@ -182,12 +182,12 @@ class Found:
 
 
 def _untried(plans: list[ExecutionPlan], known: Found | None) -> list[str]:
-    """Return the names of what is to be tried: backends, the likely fastest first, then larger tiles than the best."""
+    """Return the names of the untried: backends, the likely fastest first, then tiles larger than the best."""
     tried = known.tried if known is not None else ()
-    timed = [int(name.rpartition(" ")[2]) for name in tried if name.startswith(TILES_OF)]
-    least = STEP * max(timed) if timed else DEFAULT_TILE[plans[0].device.type] + 1
+    timed = [int(name.rpartition(" ")[2]) for name in tried if name.startswith(TILE_PREFIX)]
+    least = NEW_TILE_FACTOR * max(timed) if timed else DEFAULT_TILE[plans[0].device.type] + 1
     backends = [name for name in reversed(backend_names()) if any(plan.backend == name for plan in plans)]
-    larger = [f"{TILES_OF}{size}" for size in sorted({plan.tile for plan in plans}) if size >= least]
+    larger = [f"{TILE_PREFIX}{size}" for size in sorted({plan.tile for plan in plans}) if size >= least]
     return [name for name in (*backends, *larger) if name not in tried]
 
 
@@ -197,7 +197,7 @@ class _Search:
     Args:
         tuner: The models, and how they are timed.
         plans: The plans.
-        known: What an earlier search gave.
+        known: Result of an earlier search.
     """
 
     def __init__(self, tuner: Tuner, plans: list[ExecutionPlan], known: Found | None) -> None:
@@ -221,26 +221,26 @@ class _Search:
         left = self._allowance() - self.spent()
         if self._backend is None:
             left -= backend_info(self._best.backend).creation_seconds
-        tiles = {f"{TILES_OF}{plan.tile}" for plan in self._plans if plan.tile <= self._best.tile}
+        tiles = {f"{TILE_PREFIX}{plan.tile}" for plan in self._plans if plan.tile <= self._best.tile}
         return next((name for name in self._untried if name not in tiles and self._cost(name) <= left), None)
 
     def run(self) -> Found:
-        """Try what there is time for."""
+        """Try the candidates for which there is time."""
         best = self._best
-        self._backend = self._tuner.create(best)  # an error of what is usual is one of the run
+        self._backend = self._tuner.create(best)  # an error of the usual plan is one of the run
         if not self._speed:
             smallest = self._at(best.backend, 0)
             self._speed = _pixels(smallest) / self._tuner.time(smallest, self._backend)
             self._tried.append(best.backend)
             self._untried = [name for name in self._untried if name != best.backend]
-        told = False
+        logged = False
         while (name := self.affordable()) is not None:
-            if not told:
+            if not logged:
                 self._tuner.log("Trying what is fastest on this machine, for a small part of the time that this takes.")
-                told = True
+                logged = True
             self._untried.remove(name)
             self._tried.append(name)
-            with suppress(UnetkitError, torch.OutOfMemoryError):  # what does not work here is no choice
+            with suppress(UnetkitError, torch.OutOfMemoryError):  # a candidate that does not work here is no choice
                 self._try(name)
         rates = "; ".join(filter(None, self._notes)) or "the usual one"
         best = self._best
@@ -249,8 +249,8 @@ class _Search:
         return Found(best.backend, best.tile, best.batch, self._speed, tuple(self._tried), rates)
 
     def _try(self, name: str) -> None:
-        """Compare what is in use with a candidate, and use that if it is faster."""
-        if not name.startswith(TILES_OF):
+        """Compare the plan in use with a candidate, and use the candidate if it is faster."""
+        if not name.startswith(TILE_PREFIX):
             tile = self._trial_tile(name)
             mine, its = self._at(self._best.backend, tile), self._at(name, tile)
             backend: Backend | None = self._tuner.create(its)
@@ -264,23 +264,23 @@ class _Search:
         self._notes = [*self._notes[-2:], f"fastest, in Mpx/s by backend and tile: {', '.join(labels)}"]
         if rates[0] > rates[1]:
             self._speed *= rates[0] / rates[1]
-            self._best = its if name.startswith(TILES_OF) else self._at(its.backend, self._best.tile)
+            self._best = its if name.startswith(TILE_PREFIX) else self._at(its.backend, self._best.tile)
             self._backend = backend
 
     def _has_timed_tiles(self) -> bool:
-        return any(name.startswith(TILES_OF) for name in self._tried)
+        return any(name.startswith(TILE_PREFIX) for name in self._tried)
 
     def _allowance(self) -> float:
         """Return the seconds that trying may take."""
         if not self._speed:
             return 0.0
         computed = self._tuner.pixels * len(self._tuner.ensemble.segmenters) * _pixels(self._best) / _kept(self._best)
-        return SHARE * computed / self._speed
+        return TUNING_SHARE * computed / self._speed
 
     def _cost(self, name: str) -> float:
-        """Return the seconds that trying a candidate takes, about."""
+        """Return the approximate seconds that trying a candidate takes."""
         runs = 1 + TIMED_RUNS
-        if name.startswith(TILES_OF):
+        if name.startswith(TILE_PREFIX):
             plans = [self._best, self._at(self._best.backend, int(name.rpartition(" ")[2]))]
             return runs * sum(map(_pixels, plans)) / self._speed
         smallest = self._at(name, 0)
@@ -315,7 +315,7 @@ def cache_file() -> Path:
 
 
 def _recall(key: str) -> Found | None:
-    """Return what was remembered, if anything."""
+    """Return the remembered result; None if there is none."""
     entry: Any = _read_all().get(key)
     try:
         found = Found(**{**entry, "tried": tuple(entry["tried"])})
@@ -325,12 +325,12 @@ def _recall(key: str) -> Found | None:
 
 
 def _remember(key: str, found: Found) -> None:
-    """Keep what was found; where that is not possible it is found again next time."""
+    """Keep a result. If that is not possible, it is found again next time."""
     if key:
         write_cache(cache_file(), {**_read_all(), key: asdict(found)})
 
 
 def _read_all() -> dict[str, Any]:
-    """Return all that is remembered."""
+    """Return all remembered results."""
     known = read_cache(cache_file())
     return known if isinstance(known, dict) else {}

@@ -13,34 +13,34 @@ import torch
 from unetkit.foundation.errors import ConfigError
 
 CPU_BUDGET = 2 * 10**9
-"""Bytes that a process on a CPU uses at most unless it is told otherwise: what any laptop has to spare."""
+"""Default bound of the memory of a process on a CPU, in bytes: any laptop has as much to spare."""
 
 CACHE_SHARE = 1 / 32
-"""Share of a bound for decoded parts of the image that are kept for the next windows."""
+"""Share of the bound for the cache of decoded parts of the image, which the next windows use."""
 
 USUAL_CACHE = 64 * 2**20
-"""Bytes for these parts where there is no bound: the rows of a tile of 1024 of a grey image of 40,000 pixels' width."""
+"""Bytes of this cache without a bound: the rows of a tile of 1024 in a grey image 40,000 pixels wide."""
 
 GPU_CACHE = 2**30
-"""The same beside a GPU, which is so fast that decoding is what takes the time: of an RGB slide of 120,000 pixels."""
+"""Bytes of this cache beside a GPU, where decoding takes most of the time: for an RGB slide 120,000 pixels wide."""
 
 M_MMAP_THRESHOLD = -3
-"""What glibc calls the size from which on a block is one that it can give back."""
+"""glibc's parameter for the size from which on blocks are given back."""
 
 M_ARENA_MAX = -8
-"""What glibc calls the number of heaps that the threads of a process have."""
+"""glibc's parameter for the number of heaps of a process's threads."""
 
 RETURNED_BYTES = 2**17
-"""Blocks from this size on are given back: decoded tiles of a file, too. It is what glibc begins with."""
+"""Size in bytes from which on blocks are given back, also decoded tiles of a file. It is glibc's first value."""
 
 GPU_SHARE = 0.8
-"""Share of the free memory of a GPU that is used unless it is told otherwise."""
+"""Share of the free memory of a GPU that is used by default."""
 
 FRESH_RESIDENT = 10**9
-"""Bytes that a process uses before it predicts, if it holds nothing but unetkit and a model, at most."""
+"""Largest memory, in bytes, of a process before it predicts, with nothing but unetkit and a model."""
 
 UNKNOWN_RESIDENT = 800 * 10**6
-"""Bytes that a process uses before it predicts, where the system does not tell."""
+"""Assumed memory, in bytes, of a process before it predicts, where the system does not report it."""
 
 
 def choose_device(device: str) -> torch.device:
@@ -80,7 +80,7 @@ def has_bfloat16() -> bool:
 
 
 def free_memory(device: torch.device, budget: int | None) -> int:
-    """Return the bytes that predicting may take: what a budget leaves.
+    """Return the bytes that predicting may take: the rest of a budget.
 
     Args:
         device: Where the network runs.
@@ -109,9 +109,9 @@ def cache_bytes(budget: int | None, device: torch.device) -> int:
 def keep_memory_small(*, bounded: bool) -> None:
     """Have the C library keep little of the memory that is free; for GNU's, others do so anyway.
 
-    All threads share one heap, so that what one of them frees serves the others: each would else keep its own. If
-    memory is bounded, large blocks moreover go back to the system as soon as they are free; that costs PyTorch on a CPU
-    a third of its time, since all features are then in new memory.
+    All threads share one heap, so that memory that one of them frees serves the others. If memory is bounded, large
+    blocks also go back to the system as soon as they are free. That costs PyTorch on a CPU a third of its time, since
+    all features are then in new memory.
 
     Args:
         bounded: Whether a bound has to be held.

@@ -1,4 +1,4 @@
-"""Models in 8-bit integers, where an image shows that this does no harm."""
+"""Models in 8-bit integers, if an image shows that this does no harm."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ PROBE_TILE = 512
 """Size of the windows on which int8 is calibrated and checked, in pixels."""
 
 CALIBRATION_WINDOWS = 16
+"""Number of windows on which int8 is calibrated."""
+
 CHECK_WINDOWS = 12
+"""Number of windows on which int8 is checked."""
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """What came of it.
+    """Models in int8, or the reason why not.
 
     Attributes:
         backends: The models in int8; none if one of them would change too many mask pixels.
-        why: What decided, for people.
+        why: The reason, for people.
     """
 
     backends: list[Backend]
@@ -81,7 +84,9 @@ def quantize_models(
     backends = [result.backend for result in done if result.backend is not None]
     if len(backends) == len(done):
         return Quantization(backends, f"int8 changes {worst:.1e} of the mask pixels{before}")
-    return Quantization([], f"int8 would change {worst:.1e} of the mask pixels, more than {int8.TOLERANCE:g}{before}")
+    return Quantization(
+        [], f"int8 would change {worst:.1e} of the mask pixels, more than {int8.INT8_TOLERANCE:g}{before}"
+    )
 
 
 def choose_tiles(grid: TileGrid, planes: int, count: int) -> list[tuple[int, Tile]]:

@@ -1,4 +1,4 @@
-"""How much memory predicting takes, estimated from the network and the sizes of what flows through the pipeline."""
+"""Estimate the memory for predicting, from the network and the sizes of the batches in the pipeline."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from torch.utils._pytree import tree_leaves
 from unetkit.backends.base import DTYPES
 from unetkit.backends.info import Precision
 from unetkit.backends.registry import backend_info
-from unetkit.inference.engine.pipeline import IN_FLIGHT, QUEUED_BATCHES
+from unetkit.inference.engine.pipeline import BATCHES_IN_FLIGHT, QUEUED_BATCHES
 from unetkit.inference.tiling.grid import PerAxis, make_grid
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.models.trimmed import Kept, trim
 
 SINK_ROWS = 1024
-"""Rows of the output that wait to be encoded, at most."""
+"""Largest number of rows of the output that wait to be encoded."""
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What the memory of a run depends on.
+    """The quantities on which the memory of a run depends.
 
     Attributes:
-        features: Returns the bytes of float32 features that are in memory together, for a tile of this size; and if
-            told so, for one that is computed whole, rather than what is kept of it at a corner of the image.
+        features: Returns the bytes of float32 features that are in memory together, for a tile of a size. The second
+            argument is whether the tile is computed whole, or only its kept part at a corner of the image.
         weights: Bytes of the weights of all models.
         precision: Arithmetic of the network.
         pixel: Bytes of a raw pixel, all channels.
@@ -65,7 +65,7 @@ class Footprint:
         """Return the bytes of windows and bands that are in the pipeline for an item of this size."""
         grid = make_grid(size, tile=tile, halo=self.halo, stride=self.stride)
         window = prod(grid.window)
-        batches = QUEUED_BATCHES + IN_FLIGHT + 2  # one is being read, one is in the network
+        batches = QUEUED_BATCHES + BATCHES_IN_FLIGHT + 2  # one is being read, one is in the network
         across = prod(size[1:])
         band = max(span.core_stop - span.core_start for span in grid.bands) * across
         waiting = 2 * band + min(SINK_ROWS * size[-1], size[0] * across)
@@ -81,8 +81,8 @@ def feature_bytes(features: int, backend: str, precision: Precision) -> int:
 def measure_features(network: nn.Module, channels: int, window: tuple[int, ...], kept: Kept) -> int:
     """Return the bytes of float32 features that are in memory together while the kept part of a window is predicted.
 
-    Nothing is computed: the network runs on shapes alone, and what it allocates and lets go of is counted. That is
-    remembered as long as there is the network.
+    Nothing is computed: the network runs on shapes alone, and its allocations are counted. The result is remembered as
+    long as the network exists.
     """
     known = _measured.setdefault(network, {})
     case = (channels, window, *((part.start, part.stop) for part in kept))
@@ -124,7 +124,7 @@ class _Allocations(TorchDispatchMode):
     """Counts the memory of the tensors that are made.
 
     Attributes:
-        most: Bytes that were there together, at most.
+        most: Largest number of bytes that were there together.
     """
 
     def __init__(self) -> None:

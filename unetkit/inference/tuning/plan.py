@@ -11,7 +11,7 @@ from math import prod
 import torch
 
 from unetkit.backends.info import Precision
-from unetkit.backends.registry import USUAL, backend_info, backends_in, check_backend, is_installed
+from unetkit.backends.registry import DEFAULT_BACKEND, backend_info, backends_in, check_backend, is_installed
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Kind, layout
@@ -21,31 +21,31 @@ from unetkit.inference.tuning.device import cache_bytes, choose_device, free_mem
 from unetkit.inference.tuning.memory import Footprint, measure_features, pixel_bytes
 from unetkit.io.base.contracts import ImageInfo, Window
 
-TILES = (256, 384, 512, 768, 1024, 1280, 1536, 1664, 1792, 1920, 2048, 2304, 2560, 3072, 4096)
+TILE_SIZES = (256, 384, 512, 768, 1024, 1280, 1536, 1664, 1792, 1920, 2048, 2304, 2560, 3072, 4096)
 """Sizes of tiles that "auto" chooses from."""
 
 DEFAULT_TILE = {"cuda": 2048, "mps": 1024, "cpu": 1024}
 """Size of tiles, by kind of device, where nothing is timed and the backend names none of its own."""
 
-BATCHES = {"cuda": (16, 8, 4, 2, 1), "mps": (4, 2, 1), "cpu": (1,)}
-"""Batches that "auto" chooses from, by kind of device: a core computes one window as fast as several."""
+BATCH_SIZES = {"cuda": (16, 8, 4, 2, 1), "mps": (4, 2, 1), "cpu": (1,)}
+"""Batches that "auto" chooses from, by kind of device. A CPU computes one window as fast as several."""
 
 LARGEST_BATCH_PIXELS = 4096 * 4096
-"""Pixels of a batch from which on a GPU gains nothing by more."""
+"""Largest number of pixels of a batch. A GPU gains nothing by more."""
 
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """How a run is done.
+    """The plan of a run.
 
     Attributes:
-        device: Where the network runs.
-        backend: What runs it.
+        device: Device of the network.
+        backend: Name of its backend.
         precision: Arithmetic of the network.
         tile: Largest window, in pixels.
         halo: Context around the part of a tile that is kept, in pixels; one number, or one for each axis.
         batch: Windows that go through the network together.
-        why: What decided, for people.
+        why: The reason for the choice, for people.
         axes: Axes of the images.
     """
 
@@ -79,7 +79,7 @@ Tune = Callable[[list[ExecutionPlan]], ExecutionPlan]
 """Picks the fastest of some plans by trying them."""
 
 Recall = Callable[[list[ExecutionPlan], bool], ExecutionPlan | None]
-"""Returns which of some plans was found to be the fastest before, if any: among these or, if told so, similar ones."""
+"""Returns which of some plans was the fastest before, if known. The second argument is whether similar plans count."""
 
 
 def make_plan(
@@ -99,8 +99,8 @@ def make_plan(
         tiling: The user's choices.
         info: The image, or the first of several.
         pixels: Pixels that will be predicted, of all images.
-        tune: Called where there is a choice and so much to do that trying is worth it.
-        recall: Called first, where there is a choice.
+        tune: Called if there is a choice and enough to do that trying pays.
+        recall: Called first if there is a choice.
         kind: What is predicted.
 
     Raises:
@@ -119,27 +119,27 @@ def make_plan(
         ExecutionPlan(device, backend, precision, tile, halo, batch, axes=len(info.size))
         for backend in backends
         for tile in _tiles(tiling, None if pixels > own else info, halo, ensemble.stride)
-        for batch in (BATCHES[device.type] if tiling.batch == "auto" else (tiling.batch,))
+        for batch in (BATCH_SIZES[device.type] if tiling.batch == "auto" else (tiling.batch,))
     ]
     fitting = list(_fitting(plans, footprint, tiling, info, ensemble))
     if len(fitting) == 1:
         chosen = "as given" if tiling.tile != "auto" and tiling.backend != "auto" else "the memory allows no other"
         return replace(fitting[0], why=chosen)
-    small = pixels < WORTH_TUNING[device.type]
+    small = pixels < TUNED_PIXELS[device.type]
     known = recall(fitting, small)
     if known is not None:
         return known
     return replace(usual_plan(fitting), why="the input is too small to try others") if small else tune(fitting)
 
 
-WORTH_TUNING = {"cpu": 16 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
-"""Pixels, by kind of device, from which on timing backends and tiles costs a small part of what it may save."""
+TUNED_PIXELS = {"cpu": 16 * 10**6, "mps": 500 * 10**6, "cuda": 2 * 10**9}
+"""Pixels, by kind of device, from which on timing backends and tiles costs little beside what it may save."""
 
 
 def measure_footprint(
     ensemble: Ensemble, info: ImageInfo, halo: PerAxis, precision: Precision, kind: Kind
 ) -> Footprint:
-    """Measure what the memory of a run depends on."""
+    """Measure the quantities on which the memory of a run depends."""
     channels, halos = ensemble.channels, per_axis(halo, len(info.size))
     predicted_channels, dtype = layout(kind, ensemble.classes, info)
     weights = sum(
@@ -172,11 +172,11 @@ def measure_footprint(
 
 
 def needed_memory(plan: ExecutionPlan, footprint: Footprint, info: ImageInfo, budget: int | None) -> int:
-    """Return the bytes that a run takes on its device: on a CPU of the process, beside what that has used before.
+    """Return the bytes that a run takes on its device: on a CPU in addition to those that the process used before.
 
     Args:
-        plan: How the run is done.
-        footprint: What the memory depends on.
+        plan: The plan of the run.
+        footprint: See `measure_footprint`.
         info: The image.
         budget: Bytes that everything may take; None for the default.
     """
@@ -200,23 +200,23 @@ def _choose_precision(tiling: TilingOptions, device: torch.device, kind: Kind) -
 
 
 def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Precision) -> list[str]:
-    """Return the backends that come into question."""
+    """Return the possible backends."""
     if tiling.backend != "auto":
         check_backend(tiling.backend, device, precision)
         return [tiling.backend]
     able = backends_in(precision, device.type)
     chosen = [name for name in able if device.type in backend_info(name).candidate_on and is_installed(name)]
     if not chosen:
-        check_backend(able[0] if able else USUAL, device, precision)
+        check_backend(able[0] if able else DEFAULT_BACKEND, device, precision)
     return chosen
 
 
 def _tiles(tiling: TilingOptions, info: ImageInfo | None, halo: PerAxis, stride: int) -> list[int]:
-    """Return the tiles that come into question: of a single image none larger than it takes to hold it."""
+    """Return the possible tiles: for a single image none larger than the image needs."""
     if tiling.tile != "auto":
         return [tiling.tile]
     smallest = round_up(3 * (halo if isinstance(halo, int) else max(halo)), stride)
-    sizes = [size for size in TILES if size % stride == 0 and size >= smallest] or [smallest]
+    sizes = [size for size in TILE_SIZES if size % stride == 0 and size >= smallest] or [smallest]
     if info is None:
         return sizes
     enough = next((i for i, size in enumerate(sizes) if size >= max(info.size)), len(sizes) - 1)
@@ -226,7 +226,7 @@ def _tiles(tiling: TilingOptions, info: ImageInfo | None, halo: PerAxis, stride:
 def _fitting(
     plans: list[ExecutionPlan], footprint: Footprint, tiling: TilingOptions, info: ImageInfo, ensemble: Ensemble
 ) -> Iterator[ExecutionPlan]:
-    """Yield the plans that fit into memory; of several batches of a tile the largest.
+    """Yield the plans that fit into memory, each tile with its largest batch.
 
     Raises:
         ConfigError: None does, although the user asked for it.
@@ -258,9 +258,9 @@ def _fitting(
 
 
 def usual_plan(plans: list[ExecutionPlan]) -> ExecutionPlan:
-    """Return the plan that is taken without trying: of PyTorch, which takes no time to begin, with a usual tile."""
+    """Return the plan that is used without trying: PyTorch, which starts at once, with a usual tile."""
     names = [plan.backend for plan in plans]
-    own = [plan for plan in plans if plan.backend == (USUAL if USUAL in names else names[0])]
+    own = [plan for plan in plans if plan.backend == (DEFAULT_BACKEND if DEFAULT_BACKEND in names else names[0])]
     largest = backend_info(own[0].backend).largest_tile or DEFAULT_TILE[own[0].device.type]
     usual = [plan for plan in own if plan.tile <= largest] or own[:1]
     return max(usual, key=lambda plan: plan.tile)

@@ -25,8 +25,40 @@ UNNAMED_AXES = "QI"
 """Letters of axes without a meaning: tifffile's 'unknown' and 'sequence of pages'."""
 
 
+class Extent:
+    """The sizes of an image or an output.
+
+    Attributes:
+        plane_shape: Sizes along the axes that are neither Y, X nor channels.
+        size: Pixels along each axis of an item: (height, width) of a plane.
+    """
+
+    plane_shape: tuple[int, ...]
+    size: tuple[int, ...]
+
+    @property
+    def planes(self) -> int:
+        """Number of planes: the product of `plane_shape`."""
+        return prod(self.plane_shape)
+
+    @property
+    def height(self) -> int:
+        """Pixels along Y."""
+        return self.size[-2]
+
+    @property
+    def width(self) -> int:
+        """Pixels along X."""
+        return self.size[-1]
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of all planes together, each counted once for all its channels."""
+        return self.planes * prod(self.size)
+
+
 @dataclass(frozen=True)
-class ImageInfo:
+class ImageInfo(Extent):
     """An image as it is interpreted.
 
     Attributes:
@@ -78,26 +110,6 @@ class ImageInfo:
     remarks: tuple[str, ...] = ()
     encoding: Encoding = AS_SEEN
 
-    @property
-    def planes(self) -> int:
-        """Number of planes: the product of `plane_shape`."""
-        return prod(self.plane_shape)
-
-    @property
-    def height(self) -> int:
-        """Pixels along Y."""
-        return self.size[-2]
-
-    @property
-    def width(self) -> int:
-        """Pixels along X."""
-        return self.size[-1]
-
-    @property
-    def pixels(self) -> int:
-        """Pixels of all planes together, each counted once for all its channels."""
-        return self.planes * prod(self.size)
-
 
 @dataclass(frozen=True)
 class BadTile:
@@ -142,7 +154,7 @@ class ImageSource(Protocol):
 
 
 @dataclass(frozen=True)
-class OutputSpec:
+class OutputSpec(Extent):
     """What is about to be written.
 
     Attributes:
@@ -174,21 +186,6 @@ class OutputSpec:
     name: str = ""
     compression: str = "auto"
     layout: str = "auto"
-
-    @property
-    def planes(self) -> int:
-        """Number of planes: the product of `plane_shape`."""
-        return prod(self.plane_shape)
-
-    @property
-    def height(self) -> int:
-        """Pixels along Y."""
-        return self.size[-2]
-
-    @property
-    def width(self) -> int:
-        """Pixels along X."""
-        return self.size[-1]
 
 
 class ImageSink(Protocol):

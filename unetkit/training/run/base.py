@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unetkit.data.base import TrainingData
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError, closest
-from unetkit.inference.tiling.halo import WINDOW, halo_pixels
+from unetkit.inference.tiling.halo import WINDOW_SIZE, halo_pixels
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.weights import LoadReport, find_source, load_weights, trained_on
@@ -255,10 +255,10 @@ class NetworkModule(LightningModule):
         network = self.best_network()
         mode = network.training
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-            pixels = torch.zeros(1, self.spec.in_channels, WINDOW, WINDOW, device=self.device)
+            pixels = torch.zeros(1, self.spec.in_channels, WINDOW_SIZE, WINDOW_SIZE, device=self.device)
             network.eval()(pixels.contiguous(memory_format=torch.channels_last)).sum().item()  # waits for the device
         network.train(mode)
-        return WINDOW**2
+        return WINDOW_SIZE**2
 
     def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
         """Return the seconds for what follows training: the halo, the picture and the scores of objects.

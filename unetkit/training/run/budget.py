@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.tiling.halo import POSITIONS, halo_pixels
+from unetkit.inference.tiling.halo import WINDOWS_PER_AXIS, halo_pixels
 from unetkit.training.run.base import NetworkModule
 
 VALIDATION_SHARE = 0.1
@@ -164,8 +164,8 @@ class BudgetKeeper(Callback):
 
     @property
     def halo_positions(self) -> int:
-        """Windows along each axis for measuring the halo: the fewest where the usual number takes too much time."""
-        return POSITIONS if self._pixel * halo_pixels() <= HALO_SHARE * self.budget.seconds else 2
+        """Windows along each axis to measure the halo with: the fewest where the usual ones take too much time."""
+        return WINDOWS_PER_AXIS if self._pixel * halo_pixels() <= HALO_SHARE * self.budget.seconds else 2
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run has to know."""

@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.models.segmenter import MODEL_FILE, load_network
-from unetkit.models.weights import DAMAGED
+from unetkit.models.weights import DAMAGED_FILE_ERRORS
 from unetkit.training.run.callbacks import BEFORE_TRAINING, KeepBest, RunFolder
 
 CHECKPOINT_FILE = "last.ckpt"
@@ -156,7 +156,7 @@ def _read(path: Path, *, weights: bool = True) -> Checkpoint:
     remedy += f"; or start a new run from the best model: --model.weights {_quote(start)}" if start.is_file() else ""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=None if weights else True)
-    except (pickle.UnpicklingError, *DAMAGED) as error:
+    except (pickle.UnpicklingError, *DAMAGED_FILE_ERRORS) as error:
         raise ModelError(f"The checkpoint {path} is damaged, or is none, and cannot be read.", f"{remedy}.") from error
     known = isinstance(state, dict) and all(part in state for part in CHECKPOINT_KEYS)
     if not known or KeepBest.__name__ not in state["callbacks"]:

@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from unetkit.commandline.parsing import MODE, complete, print_settings
+from unetkit.commandline.parsing import PARSER_MODE, complete, print_settings
 from unetkit.data.base import TrainingData
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import log
@@ -71,8 +71,8 @@ class TrainingRun(LightningCLI):
             parser_kwargs={
                 "prog": f"unetkit {self.settings.verb}",
                 "exit_on_error": False,
-                "allow_abbrev": False,  # a key that is cut short is an error
-                "parser_mode": MODE,
+                "allow_abbrev": False,  # a key that is misspelt must not pass for the one that it begins
+                "parser_mode": PARSER_MODE,
             },
         )
         self.model.warns_of_known = whole is not None or not config.planned

@@ -14,7 +14,7 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.errors import ConfigError, ModelError, closest
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.tiling.grid import round_up
-from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture
+from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, architecture_info
 from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, Padding
@@ -134,7 +134,7 @@ class SegmentationModule(NetworkModule):
                 f"{len(class_names)} class_names do not fit {classes} classes.",
                 "Give a name for each mask value, the background first.",
             )
-        levels = DECODER_CHANNELS[-depth:] if arch == "unet" else DECODER_CHANNELS
+        levels = DECODER_CHANNELS if "decoder_channels" in architecture_info(arch).unused else DECODER_CHANNELS[-depth:]
         spec = ModelSpec(
             arch=arch,
             encoder=encoder,

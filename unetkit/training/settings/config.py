@@ -12,6 +12,7 @@ from jsonargparse import Namespace
 
 from unetkit.commandline.parsing import UnknownSettingError, complete, read_arguments, read_object
 from unetkit.foundation.errors import ConfigError
+from unetkit.models.architectures import architecture_info
 from unetkit.models.encoders import smp_name
 from unetkit.training.settings.options import (
     CONFIG_FILE,
@@ -114,7 +115,7 @@ class RunConfig:
                 return
             config = self.over(file)
         full = complete(config.settings.parser(), config.given)
-        if full.model.get("arch") != "plain_unet":
+        if architecture_info(full.model.get("arch", "unet")).has_encoder:
             smp_name(full.model.encoder)
         _check_places(full.data)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
-from unetkit.commandline.parsing import MODE
+from unetkit.commandline.parsing import PARSER_MODE
 from unetkit.commandline.signatures import Nested, read_options
 from unetkit.foundation.options import Option
 
@@ -133,7 +133,7 @@ class Settings:
 
     def _parser(self, **more: Any) -> ArgumentParser:
         parser = ArgumentParser(
-            prog=f"unetkit {self.verb}", exit_on_error=False, allow_abbrev=False, parser_mode=MODE, **more
+            prog=f"unetkit {self.verb}", exit_on_error=False, allow_abbrev=False, parser_mode=PARSER_MODE, **more
         )
         parser.add_argument("-c", "--config", action=ActionConfigFile)
         for option in (SEED, *self.own):
