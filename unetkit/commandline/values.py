@@ -147,7 +147,8 @@ def placeholder(hint: Any) -> str:
     named = [get_origin(part) or part for part in alternatives(hint)]
     first = [PLACEHOLDERS[kind] for kind in named if kind in PLACEHOLDERS and kind not in (list, Sequence, dict)]
     first = first or [PLACEHOLDERS[kind] for kind in named if kind in PLACEHOLDERS]
-    return "|".join(dict.fromkeys([*first, *words])) or "VALUE"
+    free = first == [PLACEHOLDERS[str]]  # any text will do, so the known ones come first
+    return "|".join(dict.fromkeys([*words, *first] if free else [*first, *words])) or "VALUE"
 
 
 def default_text(default: Any) -> str:

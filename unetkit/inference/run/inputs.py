@@ -99,8 +99,8 @@ def open_for(
     if info.channels > 1 and len(nuclear) == 1 and not info.colours:
         source.close()
         taken = (
-            f"Its channel '{info.channel_names[nuclear[0]]}' is taken, whose name stands for nuclei; --channels chooses "
-            f"others. Its channels are {', '.join(info.channel_names)}."
+            f"Its channel '{info.channel_names[nuclear[0]]}' is taken, whose name stands for nuclei; --channels "
+            f"chooses others. Its channels are {', '.join(info.channel_names)}."
         )
         return open_image(path, replace(reading, channels=tuple(nuclear)), cache_bytes=cached), (taken,)
     return source, _doubt(info, count)
