@@ -35,7 +35,7 @@ def fit_cells(cells: Path) -> Fit:
     return fit
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def small_halo_canvas() -> Iterator[None]:
     """Measure the halo on a small canvas: the full one takes longer than all the rest of a tiny run."""
     with pytest.MonkeyPatch.context() as patch:
