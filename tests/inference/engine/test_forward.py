@@ -47,7 +47,7 @@ def test_probabilities_are_those_of_the_model(exact_segmenter: Make) -> None:
         got = predict(make_forward(segmenter, kind="probabilities"), windows(), INSIDE)
         assert got.dtype == np.float32
         assert got.shape == (2, segmenter.spec.out_channels, 32, 41)
-        np.testing.assert_allclose(got, plain(segmenter, windows())[:, :, INSIDE[0], INSIDE[1]], rtol=1e-6)
+        np.testing.assert_allclose(got, plain(segmenter, windows())[:, :, INSIDE[0], INSIDE[1]], rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.8])
@@ -151,7 +151,7 @@ def test_several_models_are_their_mean_each_with_its_own_statistics(exact_segmen
     forward = make_forward(first, second, kind="probabilities")
     got = forward.submit(forward.gather(list(windows())), [[RAW, RAW], [halved, halved]], INSIDE).result()
     expected = (plain(first, windows()) + plain(second, (windows().astype(np.float32) - 3) / 2)) / 2
-    np.testing.assert_allclose(got, expected[:, :, INSIDE[0], INSIDE[1]], rtol=1e-6)
+    np.testing.assert_allclose(got, expected[:, :, INSIDE[0], INSIDE[1]], rtol=1e-6, atol=1e-7)
 
 
 def test_the_mask_of_several_models_is_that_of_their_mean(exact_segmenter: Make) -> None:

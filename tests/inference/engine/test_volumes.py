@@ -113,7 +113,9 @@ def test_a_whole_pass_is_the_network_on_the_volume(exact_segmenter: Make) -> Non
     with torch.inference_mode():
         expected = segmenter.network(torch.from_numpy(pixels).float()).sigmoid().numpy()
     reader = make_reader(segmenter, VolumeSource(pixels), tile=16, halo=0, stride=(1, 2, 2))
-    np.testing.assert_allclose(predict(reader, make_forward(segmenter, kind="probabilities")), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        predict(reader, make_forward(segmenter, kind="probabilities")), expected, rtol=1e-6, atol=1e-7
+    )
 
 
 def test_a_network_with_batch_norm_runs_as_it_is(exact_segmenter: Make) -> None:
@@ -124,7 +126,9 @@ def test_a_network_with_batch_norm_runs_as_it_is(exact_segmenter: Make) -> None:
     with torch.inference_mode():
         expected = segmenter.network(torch.from_numpy(pixels).float()).sigmoid().numpy()
     reader = make_reader(segmenter, VolumeSource(pixels), tile=8, halo=0)
-    np.testing.assert_allclose(predict(reader, make_forward(segmenter, kind="probabilities")), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        predict(reader, make_forward(segmenter, kind="probabilities")), expected, rtol=1e-5, atol=1e-7
+    )
 
 
 def test_windows_beyond_the_volume_are_filled_by_reflection() -> None:
