@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unetkit.data.rasterize import rasterize
     from unetkit.foundation.errors import UnetkitError
     from unetkit.inference.array import predict_tiled
     from unetkit.inference.segment import segment
@@ -28,10 +29,21 @@ _HOMES = {
     "load_model": "unetkit.models.segmenter",
     "plan": "unetkit.planning.plan",
     "predict_tiled": "unetkit.inference.array",
+    "rasterize": "unetkit.data.rasterize",
     "segment": "unetkit.inference.segment",
 }
 
-__all__ = ["Segmenter", "UnetkitError", "evaluate", "fit", "load_model", "plan", "predict_tiled", "segment"]
+__all__ = [
+    "Segmenter",
+    "UnetkitError",
+    "evaluate",
+    "fit",
+    "load_model",
+    "plan",
+    "predict_tiled",
+    "rasterize",
+    "segment",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -181,6 +181,42 @@ def plan_command(
     log(f"\nWritten to {target}. Train with: unetkit fit --config {shlex.quote(str(target))}")
 
 
+def rasterize_command(
+    annotations: Path,
+    image: Path,
+    result: Path,
+    output: Literal["mask", "labels", "classes"] = "mask",
+    classes: str | None = None,
+    ignore: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Make masks of what people drew: in QuPath (GeoJSON), Fiji (ROI), labelme, or as COCO.
+
+      unetkit rasterize slide.geojson slide.svs mask.tif
+      unetkit rasterize drawn my_images masks --output classes
+
+    Args:
+        annotations: Annotation file; a folder with one for each image; or a COCO file for all images.
+        image: The image that was annotated, or the folder of the images. Only sizes are read.
+        result: .tif, .zarr or .png; for a folder of images the folder that gets one .tif for each.
+        output: "mask" is 0 background and 255 foreground. "labels" gives each object a number of its own, "classes"
+            each class. Later objects cover earlier ones.
+        classes: Names of the classes in the order of their numbers, from 1, for example "stroma,tumour"; by default
+            they are sorted.
+        ignore: Names of classes whose pixels are ignored, beside "ignore": they get the largest value, 255 in masks.
+            Where there are objects of the class "region", all outside of them is ignored.
+        overwrite: Replace existing outputs.
+    """
+    from unetkit.data.rasterize import describe, rasterize
+    from unetkit.foundation.console import log
+
+    done = rasterize(
+        annotations, image, result, output=output, classes=classes, ignore=ignore or (), overwrite=overwrite
+    )
+    for line in describe(done):
+        log(line)
+
+
 def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = False) -> None:
     """Make synthetic cells, train on them, segment a mosaic, score it and draw the result, in a few minutes on a CPU.
 
@@ -213,6 +249,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "segment": segment_command,
     "evaluate": evaluate_command,
     "plan": plan_command,
+    "rasterize": rasterize_command,
     "demo": demo_command,
     "info": info_command,
 }

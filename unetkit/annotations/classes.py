@@ -43,7 +43,7 @@ def names_of(objects: Iterable[Drawn], ignored: Sequence[str] = ()) -> set[str]:
 
 
 def settle_names(
-    found: set[str], wanted: Sequence[str] | None = None, where: str = "The annotations"
+    found: set[str], wanted: Sequence[str] | None = None, where: str = "the annotations"
 ) -> tuple[str, ...]:
     """Return the names of classes in the order of their numbers, from 1.
 
@@ -66,13 +66,13 @@ def settle_names(
         unknown = sorted(named - set(names))
         if unknown:
             raise DataError(
-                f"{where} have objects of the class{'es' * (len(unknown) > 1)} {_list(unknown)}, but the known classes "
-                f"are {_list(names)}.",
+                f"There are objects of the class{'es' * (len(unknown) > 1)} {_list(unknown)} in {where}, but the known "
+                f"classes are {_list(names)}.",
                 f"Add them to the classes, have them ignored, or give them the class '{IGNORE}'.",
             )
     if len(names) > MOST_CLASSES:
         raise DataError(
-            f"{where} have {len(names)} classes, a mask holds {MOST_CLASSES}: {_list(names)}.",
+            f"There are {len(names)} classes in {where}, but a mask holds {MOST_CLASSES}: {_list(names)}.",
             "If they are names of objects, write labels (a number for each object) instead.",
         )
     return names

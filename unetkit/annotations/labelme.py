@@ -19,12 +19,12 @@ from unetkit.annotations.objects import Annotations, Drawn, Part, bitmap_runs, b
 
 WITHOUT_AREA = ("point", "points", "line", "linestrip")
 
-SHAPES = re.compile(r'"shapes"\s*:\s*\[')
+KEYS = re.compile(r'"(shapes"\s*:\s*\[|imageData"\s*:)')
 
 
 def is_labelme(path: Path, start: str) -> bool:  # noqa: ARG001
     """Whether a file is of labelme, by its first characters."""
-    return SHAPES.search(start) is not None
+    return KEYS.search(start) is not None
 
 
 def read_labelme(path: Path, image: str) -> Annotations:  # noqa: ARG001  # a file is of one image

@@ -15,7 +15,9 @@ WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 GEOMETRIES = ("Polygon", "MultiPolygon", "GeometryCollection", *WITHOUT_AREA)
 
-GEOJSON = re.compile(rf'"type"\s*:\s*"(FeatureCollection|Feature|{"|".join(GEOMETRIES)})"')
+GEOJSON = re.compile(
+    rf'"type"\s*:\s*"(FeatureCollection|Feature|{"|".join(GEOMETRIES)})"|"(features|geometry|coordinates)"\s*:'
+)
 
 
 def is_geojson(path: Path, start: str) -> bool:  # noqa: ARG001

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,15 +76,16 @@ class AnnotationSource:
             numbers = [1 if ignores else FOREGROUND] * len(self.objects)
         self._shown = [*crowds, *self.objects, *left_out]
         given = [*[ignore] * len(crowds), *numbers, *[ignore] * len(left_out)]
-        self._layer, self._owners = _layer(self._shown, given, image, annotations.path)
-        self._regions, owners = _layer(regions, [1] * len(regions), image, annotations.path)
+        self._planes = [plane_of(one, image, annotations.path) for one in self._shown]
+        self._layer, self._owners = _layer(self._shown, given, self._planes)
+        planes = [plane_of(one, image, annotations.path) for one in regions]
+        self._regions, owners = _layer(regions, [1] * len(regions), planes)
         self._notes = [
             *annotations.notes,
             *_note_planes(annotations.objects, image, annotations.path),
             *check_outlines(self._shown, self._layer.boxes, self._owners, image, annotations.path),
             *check_outlines(regions, self._regions.boxes, owners, image, annotations.path),
         ]
-        self._tally = Tally(self._layer)
         self.bad_tiles: list[BadTile] = []
         self.info = ImageInfo(
             name=str(annotations.path),
@@ -101,15 +102,14 @@ class AnnotationSource:
             block=image.size,
         )
 
-    def read(self, item: int, window: Window) -> NDArray[Any]:
-        """Return pixels (1, h, w) of a window of a plane."""
-        return self._read(item, window, None)
+    def read(self, item: int, window: Window, tally: Tally | None = None) -> NDArray[Any]:
+        """Return pixels (1, h, w) of a window of a plane.
 
-    def read_counted(self, item: int, window: Window) -> NDArray[Any]:
-        """Return the same, and take notes of it: windows that are read so cover each plane once."""
-        return self._read(item, window, self._tally)
-
-    def _read(self, item: int, window: Window, tally: Tally | None) -> NDArray[Any]:
+        Args:
+            item: The plane.
+            window: The window.
+            tally: Counts what is painted, for `notes`.
+        """
         rows, columns = window
         canvas = np.zeros((rows.stop - rows.start, columns.stop - columns.start), self.info.dtype)
         step = max(BAND_PIXELS // max(canvas.shape[1], 1), 1)
@@ -123,13 +123,23 @@ class AnnotationSource:
                 band[inside == 0] = np.iinfo(canvas.dtype).max
         return canvas[np.newaxis]
 
-    def notes(self) -> list[str]:
-        """Return sentences on what is odd about the annotations, as far as they were read counted."""
-        path = self._annotations.path
-        pixels = np.bincount(self._owners, self._tally.pixels, len(self._shown))
-        crossed = np.bincount(self._owners, self._tally.crossed, len(self._shown)) > 0
+    def tally(self) -> Tally:
+        """Return a tally for windows that cover planes once."""
+        return Tally(self._layer)
+
+    def notes(self, tally: Tally, planes: Collection[int]) -> list[str]:
+        """Return sentences on what is odd about the annotations.
+
+        Args:
+            tally: What was painted.
+            planes: The planes that were read whole with it.
+        """
+        path, count = self._annotations.path, len(self._shown)
+        pixels = np.bincount(self._owners, tally.pixels, count)
+        crossed = np.bincount(self._owners, tally.crossed, count) > 0
+        due = [plane < 0 or plane in planes for plane in self._planes]
         odd = [one.title for one, found in zip(self._shown, crossed, strict=True) if found]
-        empty = [one.title for one, count in zip(self._shown, pixels, strict=True) if not count]
+        empty = [one.title for one, here, found in zip(self._shown, due, pixels, strict=True) if here and not found]
         return [
             *self._notes,
             *note_on(path, odd, "outlines cross themselves: what they surround twice is outside"),
@@ -145,10 +155,9 @@ def type_for(objects: int) -> np.dtype[Any]:
     return np.dtype(np.uint16 if objects < np.iinfo(np.uint16).max else np.uint32)
 
 
-def _layer(drawn: Sequence[Drawn], values: Sequence[int], image: ImageInfo, path: Path) -> tuple[Layer, Ints]:
+def _layer(drawn: Sequence[Drawn], values: Sequence[int], planes: Sequence[int]) -> tuple[Layer, Ints]:
     """Return objects as what is painted, and the place of the object that each part is of."""
     owners = [place for place, one in enumerate(drawn) for _ in one.parts]
-    planes = [plane_of(one, image, path) for one in drawn]
     parts = [part for one in drawn for part in one.parts]
     layer = Layer.of(parts, [values[place] for place in owners], [planes[place] for place in owners])
     return layer, np.array(owners, np.int64)
