@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from unetkit.data.annotated import check_annotated, describe_annotated
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
 from unetkit.data.image_labels import LabelledImages, load_labelled
@@ -27,6 +28,7 @@ from unetkit.data.varied_images import LabelledCrops, VariedImages
 from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weight
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.tiling.grid import check_multiple
+from unetkit.io.masks.ignored import check_ignore
 from unetkit.io.masks.meaning import say_taken
 from unetkit.models.spec import Normalization, TrainingImages
 
@@ -51,6 +53,9 @@ class SegmentationData(TrainingData):
         val_pages: Pages of the stack to validate on; of `val`, or of `train` where `val` is a fraction.
         unpaired: What to do with images without a mask and masks without an image: "stop" is an error, "skip" leaves
             them out.
+        ignore: Value in the masks of pixels that nobody has annotated, for example 255, or -1 in masks with signed
+            values. They are neither trained on nor scored. In masks with a palette it is a number of the palette. None
+            by default: all pixels are annotated.
         folds: Number of folds for cross-validation, in place of the fraction `val`: the images of `train` are split
             into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
             Of a stack, each fold is a run of neighbouring pages; images with the same pixels share a fold.
@@ -84,6 +89,7 @@ class SegmentationData(TrainingData):
         val_masks: str | None = None,
         val_pages: str | None = None,
         unpaired: Unpaired = "stop",
+        ignore: int | None = None,
         folds: int | None = None,
         fold: int | Literal["all"] | None = None,
         crop: int = 256,
@@ -108,6 +114,7 @@ class SegmentationData(TrainingData):
         self.val_masks = val_masks
         self.val_pages = val_pages
         self.unpaired = unpaired
+        self.ignore = ignore
         self.folds = folds
         self.fold = "all" if folds is not None and fold is None else fold
         self.crops_per_epoch = crops_per_epoch
@@ -116,7 +123,7 @@ class SegmentationData(TrainingData):
         self.image_labels = image_labels
         self.border_weight = border_weight
         self.cache_gb = cache_gb
-        self._places = Places(train, masks, pages, val, val_masks, val_pages, unpaired)
+        self._places = Places(train, masks, pages, val, val_masks, val_pages, unpaired, ignore)
         self.classes = 2
         self.labelled: LabelledImages | None = None
         self._labelled_for: tuple[tuple[str, ...], int] | None = None
@@ -127,6 +134,7 @@ class SegmentationData(TrainingData):
         self.check_least(crops_per_epoch=1, cache_gb=0)
         if not 0 <= self.foreground_share <= 1:
             raise ConfigError(f"data.foreground_share: {self.foreground_share:g} is not possible.", "Use 0 to 1.")
+        check_ignore(ignore, "data.ignore")
         check_folds(self.folds, self.fold, self.val, self.val_pages)
 
     @property
@@ -168,9 +176,12 @@ class SegmentationData(TrainingData):
 
         images, of_masks = zip(*self._store.visit(found.all, measure), strict=True)
         masks = Masks(self._store, of_masks)
+        check_annotated([(record.pair.name, record.annotated_share) for record in masks.records])
         held = self._hold_out(found, images)
         check_foreground([record for record, val in zip(masks.records, held, strict=True) if not val])
         self.note(*say_taken([(record.pair.name, record.meaning) for record in masks.records], "mask"))
+        shares = [(record.annotated_share, record.size[0] * record.size[1]) for record in masks.records]
+        self.note(*filter(None, [describe_annotated(shares, self.ignore)]))
         pool = ImagePool.divided(self._store, images, held, self.normalization)
         self.channel_names, self.pixel_size_um = pool.channel_names, pool.pixel_size_um
         self._take(pool, masks)
@@ -301,6 +312,11 @@ class SegmentationData(TrainingData):
         """Describe the pixels of the training images."""
         return self.pool.describe_images()
 
+    @property
+    def partly(self) -> bool:
+        """Whether masks have pixels that nobody has annotated."""
+        return self.targets.partly
+
     def val_digests(self) -> set[str]:
         """Return the hashes of the images to validate on."""
         return {self.pool.records[index].digest for index in self.pool.val}
@@ -320,6 +336,8 @@ class SegmentationData(TrainingData):
             "val_images": [pool.records[index].pair.name for index in pool.val],
             **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),
             **pool.describe(),
+            **({} if self.ignore is None else {"ignore": self.ignore}),
+            **({"annotated": round(self._annotated_share(), 6)} if self.partly else {}),
             "crop": self.crop,
             "batch_size": self.batch_size,
             "crops_per_epoch": self._crops_per_epoch(),
@@ -329,9 +347,14 @@ class SegmentationData(TrainingData):
             "seed": self.seed,
         }
 
+    def _annotated_share(self) -> float:
+        """Return the share of the pixels of the images to train on that is annotated."""
+        records = [self.targets.records[index] for index in self.pool.train]
+        return sum(record.annotated for record in records) / sum(self.pool.areas(self.pool.train))
+
     def covering(self) -> float:
-        """Return how many crops cover the images to train on once."""
-        return self.pool.covering(self.crop)
+        """Return how many crops cover the annotated part of the images to train on once."""
+        return sum(self.targets.areas(self.pool.train)) / self.crop**2
 
     def _crops(self) -> CropDataset:
         """Return the crops of an epoch."""
@@ -339,7 +362,7 @@ class SegmentationData(TrainingData):
         return CropDataset(
             pool,
             self.targets,
-            plan_visits(pool.train, pool.sizes(pool.train), self.crop, self.sampling),
+            plan_visits(pool.train, self.targets.areas(pool.train), self.crop, self.sampling),
             crop=self.crop,
             crops_per_epoch=self._crops_per_epoch(),
             augmentation=self.augmentation,
@@ -353,8 +376,8 @@ class SegmentationData(TrainingData):
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:
             return self.crops_per_epoch
-        sizes = self.pool.sizes(self.pool.train)
-        return count_crops(sizes, self.crop, self.batch_size * self._processes()[1])
+        areas = self.targets.areas(self.pool.train)
+        return count_crops(areas, self.crop, self.batch_size * self._processes()[1])
 
     def _find(self) -> Found:
         """Find the images to train on and those to validate on, with their masks."""

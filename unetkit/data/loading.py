@@ -144,8 +144,8 @@ def read_labels(
         meaning: What its values mean, as a reading of the whole mask decided; needed with a window.
 
     Returns:
-        (h, w) in the smallest of uint8, uint16 and int32 that holds the values, None without a mask; and
-        the meaning.
+        (h, w) in the smallest of uint8, uint16 and int32 that holds the values, None without a mask; `IGNORED` where
+        nobody has annotated. And the meaning.
 
     Raises:
         ImageError: A file that cannot be read.
@@ -155,7 +155,7 @@ def read_labels(
         return None, PLAIN_NUMBERS
     with closing(open_mask(pair.mask)) as source:
         mask = source.read(pair.mask_plane or 0, _window(window, source.info))
-        meaning = meaning or decide([mask], source.info)
+        meaning = meaning or decide([mask], source.info, pair.ignore)
         return meaning.labels(mask), meaning
 
 

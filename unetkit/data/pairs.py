@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +31,7 @@ class Pair:
         image_plane: Plane of the image in its file; None if the file is one plane.
         mask_plane: Plane of the mask in its file; None if the file is one plane.
         image_axes: Axes to open the image with, where its own do not fit its mask; see `open_image`.
+        ignore: Value in the file of the mask of pixels that nobody has annotated; None if there are none.
     """
 
     name: str
@@ -39,10 +40,15 @@ class Pair:
     image_plane: int | None = None
     mask_plane: int | None = None
     image_axes: str | None = None
+    ignore: int | None = None
 
 
 def find_pairs(
-    images: Path, masks: Path | None = None, pages: str | None = None, unpaired: Unpaired = "stop"
+    images: Path,
+    masks: Path | None = None,
+    pages: str | None = None,
+    unpaired: Unpaired = "stop",
+    ignore: int | None = None,
 ) -> list[Pair]:
     """Find the pairs of image and mask, and check that their sizes agree.
 
@@ -53,6 +59,7 @@ def find_pairs(
         masks: Folder, file or stack of the masks.
         pages: Pages of a stack to use, counted from 0, both ends included: "0-20,24". None for all.
         unpaired: What to do with images without a mask and masks without an image in folders.
+        ignore: Value in masks of pixels that nobody has annotated.
 
     Returns:
         Pairs in the order of names and planes. An image of several planes (Z, T, pages) with a mask of as many gives a
@@ -83,7 +90,7 @@ def find_pairs(
     sizes: list[str] = []
     for name, image, mask in files:
         found, problem = _match_planes(name, image, mask)
-        pairs += found
+        pairs += [replace(pair, ignore=ignore) for pair in found]
         sizes += [problem] if problem else []
     if sizes:
         raise DataError(

@@ -21,6 +21,7 @@ class Places:
         val_masks: Masks of `val`.
         val_pages: Pages to validate on, of the stack `val`, or of `train` where `val` names none.
         unpaired: What to do with images without a mask and masks without an image; None for "stop".
+        ignore: Value in masks of pixels that nobody has annotated; None if there are none.
     """
 
     train: str
@@ -30,6 +31,7 @@ class Places:
     val_masks: str | None = None
     val_pages: str | None = None
     unpaired: Unpaired | None = None
+    ignore: int | None = None
 
     @property
     def names_validation(self) -> bool:
@@ -38,13 +40,16 @@ class Places:
 
     def find(self) -> list[Pair]:
         """Find the pairs of `train`; see `find_pairs`."""
-        return find_pairs(Path(self.train), _path(self.masks), self.pages, self.unpaired or "stop")
+        return find_pairs(Path(self.train), _path(self.masks), self.pages, self.unpaired or "stop", self.ignore)
 
     def find_validation(self) -> list[Pair]:
         """Find the pairs that are named to validate on, see `find_pairs`; none where they are a fraction."""
         if isinstance(self.val, str):
-            return find_pairs(Path(self.val), _path(self.val_masks), self.val_pages, self.unpaired or "stop")
-        return find_pairs(Path(self.train), _path(self.masks), self.val_pages) if self.names_validation else []
+            place = Path(self.val), _path(self.val_masks)
+            return find_pairs(*place, self.val_pages, self.unpaired or "stop", self.ignore)
+        if not self.names_validation:
+            return []
+        return find_pairs(Path(self.train), _path(self.masks), self.val_pages, ignore=self.ignore)
 
     def left_out(self) -> list[Path]:
         """Return the images without a mask and the masks without an image that are skipped."""

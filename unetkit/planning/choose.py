@@ -219,7 +219,7 @@ def choose_validation(facts: Facts) -> Choice:
 def choose_foreground_share(facts: Facts) -> Choice:
     """Place more crops around objects where there are few."""
     share = next((share for most, share in FOREGROUND_SHARES if facts.foreground <= most), 0.0)
-    why = f"{facts.foreground:.1%} of the pixels are foreground"
+    why = f"{facts.foreground:.1%} of the {'annotated ' if facts.partly else ''}pixels are foreground"
     return Choice("data.foreground_share", share, f"{why}{': crops need not look for it' if share == 0 else ''}")
 
 
@@ -267,7 +267,7 @@ def choose_augment_options(facts: Facts, augment: str, brighter: float) -> Choic
 
 def choose_normalization(facts: Facts) -> Choice:
     """Choose a normalisation that does not depend on how many objects an image shows."""
-    if facts.foreground_range[0] >= FULL_FOREGROUND_SHARE:
+    if not facts.partly and facts.foreground_range[0] >= FULL_FOREGROUND_SHARE:
         return Choice("data.normalization.method", "mean_std", "objects fill every image, so its mean is a fair zero")
     return Choice("data.normalization.method", "percentile", "the mean would depend on how many objects an image shows")
 

@@ -41,8 +41,11 @@ class Facts:
         dtypes: The different types of the pixels.
         sides: The smallest, the middle and the largest of the images' shorter sides, in pixels.
         pixels: Pixels of all images together.
+        area: Pixels of their annotated parts together, see `covered_area`.
+        annotated: Share of all pixels that is annotated.
+        partly: Number of images that are not annotated everywhere.
         nbytes: Bytes of all decoded images and masks.
-        foreground: Share of all pixels that are foreground.
+        foreground: Share of all annotated pixels that are foreground.
         foreground_range: The 10th and 90th percentile of the share in each image.
         brighter: Share of the images in which the foreground is brighter than the background.
         brighter_inverted: The same share once images with a bright background are inverted.
@@ -62,6 +65,9 @@ class Facts:
     dtypes: tuple[str, ...]
     sides: tuple[int, int, int]
     pixels: int
+    area: int
+    annotated: float
+    partly: int
     nbytes: int
     foreground: float
     foreground_range: tuple[float, float]
@@ -96,6 +102,7 @@ def measure(looks: Sequence[Look]) -> Facts:
     sides = sorted(min(look.height, look.width) for look in looks)
     shares = [look.foreground for look in looks]
     sizes = [look.height * look.width for look in looks]
+    drawn = [size * look.annotated for size, look in zip(sizes, looks, strict=True)]
     kind = label_kind(looks)
     labels = sum(len(look.values) for look in looks)
     contrasts = [(look.contrast, look.bright_background) for look in looks if look.contrast is not None]
@@ -109,8 +116,11 @@ def measure(looks: Sequence[Look]) -> Facts:
         dtypes=tuple(sorted({look.dtype for look in looks})),
         sides=(sides[0], sides[len(sides) // 2], sides[-1]),
         pixels=sum(sizes),
+        area=sum(look.area for look in looks),
+        annotated=sum(drawn) / sum(sizes),
+        partly=sum(look.annotated < 1 for look in looks),
         nbytes=sum(look.nbytes for look in looks),
-        foreground=float(np.average(shares, weights=sizes)),
+        foreground=float(np.average(shares, weights=drawn)),
         foreground_range=(float(least), float(most)),
         brighter=sum(contrast > 0 for contrast, _ in contrasts) / max(len(contrasts), 1),
         brighter_inverted=sum((contrast > 0) != bright for contrast, bright in contrasts) / max(len(contrasts), 1),

@@ -9,11 +9,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from unetkit.data.annotated import check_annotated
 from unetkit.data.pairs import Pair
 from unetkit.data.places import Places, name_of
 from unetkit.data.split import split_fraction
 from unetkit.data.store import ImageStore
 from unetkit.foundation.errors import ConfigError
+from unetkit.io.masks.ignored import check_ignore
 from unetkit.models.weights import trained_on
 from unetkit.planning.choose import choose, most_cache
 from unetkit.planning.machine import find_machine
@@ -68,6 +70,7 @@ def plan(
     val: float | str | Path | None = None,
     val_masks: str | Path | None = None,
     val_pages: str | None = None,
+    ignore: int | None = None,
     minutes: float | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> TrainingPlan:
@@ -80,6 +83,7 @@ def plan(
         val: Images to validate on: a fraction, or any of the forms of `train`; by default a fraction that is chosen.
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on.
+        ignore: Value in the masks of pixels that nobody has annotated, for example 255; by default there are none.
         minutes: How long the whole run may take; by default about 25 on a processor and 40 on a GPU.
         settings: Further settings that are fixed, by key, for example {"model.encoder": "resnet34"}.
 
@@ -92,6 +96,7 @@ def plan(
         ImageError: A file that cannot be read.
     """
     place = {"train": train, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
+    place["ignore"] = ignore
     given = {
         f"data.{name}": str(value) if isinstance(value, Path) else value
         for name, value in place.items()
@@ -125,6 +130,7 @@ def make_plan(
         raise ConfigError(f"minutes: {minutes:g} is not possible.", "Use a number above 0.")
     limit = inf if minutes is None else 60 * TRIAL_SHARE * minutes
     place: dict[str, Any] = {name: given.get(f"data.{name}") for name in PLACE_SETTINGS}
+    check_ignore(place["ignore"], "data.ignore")
     places = Places(**place)
     pairs, own = places.find(), places.find_validation()
     machine = find_machine(str(given.get("trainer.accelerator", "auto")))  # while no images take its memory
@@ -133,6 +139,7 @@ def make_plan(
     opened = clock()
     looks = look_at_all([*pairs, *own], store)
     looking = clock() - opened
+    check_annotated([(look.name, look.annotated) for look in looks])
     facts = measure(looks[: len(pairs)])
     tried: list[Trial] = []
 

@@ -261,9 +261,8 @@ def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
             "mixed",
             f"The masks hold 255 beside {others}: with 2 classes all of these are foreground",
             names,
-            "If 255 means foreground, write 255 (or 1) everywhere. If it means 'ignore' or 'not annotated', unetkit "
-            "has no such value yet: do not write 0, which teaches that nothing is there, but cut the annotated parts "
-            "out of the images and train on them alone.",
+            "If 255 marks what nobody has annotated, set data.ignore: 255 (--data.ignore 255; --ignore 255 in `plan`). "
+            "If it means foreground, write 255 (or 1) everywhere.",
         )
     elif is_class_range(values) and facts.kind != "binary":
         listed = ", ".join(map(str, sorted(values)[:5]))
