@@ -32,6 +32,7 @@ ORDER = (
     "io",
     "io.masks",
     "annotations",
+    "objects",
     "models",
     "backends",
     "inference.tiling",
