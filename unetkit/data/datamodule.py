@@ -16,7 +16,7 @@ from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem
 from unetkit.data.image_labels import LabelledImages, load_labelled
 from unetkit.data.kept import TRAIN, VAL, Use
 from unetkit.data.loading import Decoded
-from unetkit.data.masks import MaskRecord, Masks, check_foreground, check_labels, measure_mask
+from unetkit.data.masks import MaskRecord, Masks, check_foreground, check_labels, measure_classes, measure_mask
 from unetkit.data.objects import SmallestObject, describe_plain, find_smallest
 from unetkit.data.pairs import Unpaired
 from unetkit.data.places import Places
@@ -171,11 +171,11 @@ class SegmentationData(TrainingData):
         found = self._find()
         self._store.resize(round(self.cache_gb * 2**30))
 
-        def measure(decoded: Decoded) -> tuple[ImageRecord, MaskRecord]:
-            return measure_image(decoded, self.normalization), measure_mask(decoded)
+        def measure(decoded: Decoded) -> tuple[ImageRecord, MaskRecord, MaskRecord | None]:
+            return measure_image(decoded, self.normalization), measure_mask(decoded), measure_classes(decoded)
 
-        images, of_masks = zip(*self._store.visit(found.all, measure), strict=True)
-        masks = Masks(self._store, of_masks)
+        images, of_masks, of_classes = zip(*self._store.visit(found.all, measure), strict=True)
+        masks = Masks(self._store, of_masks, of_classes)
         check_annotated([(record.pair.name, record.annotated_share) for record in masks.records])
         held = self._hold_out(found, images)
         check_foreground([record for record, val in zip(masks.records, held, strict=True) if not val])
@@ -201,7 +201,14 @@ class SegmentationData(TrainingData):
         self.channels, self.normalization = pool.channels, pool.normalization
 
     def prepare_for(
-        self, channels: int, classes: int, stride: int, *, distance_maps: bool = False, weighted: bool = False
+        self,
+        channels: int,
+        classes: int,
+        stride: int,
+        *,
+        class_names: Sequence[str] = (),
+        distance_maps: bool = False,
+        weighted: bool = False,
     ) -> None:
         """Fit the data to a model, after `setup` and before the loaders are made.
 
@@ -209,6 +216,7 @@ class SegmentationData(TrainingData):
             channels: Channels that the model takes.
             classes: Number of mask values, the background included.
             stride: Number of pixels that crops have to be a multiple of.
+            class_names: Names of the mask values, that of the background first; by default those that were drawn.
             distance_maps: Whether each crop comes with its distance map, for a model for instances.
             weighted: Whether each crop comes with the weights of its pixels.
 
@@ -219,6 +227,11 @@ class SegmentationData(TrainingData):
         check_multiple("crop", self.crop, stride)
         pool, masks = self.pool, self.targets
         pool.check_channels(channels)
+        drawn = masks.class_names
+        if drawn:
+            masks = masks.as_classes(class_names[1:] or drawn) if classes > 2 else masks.as_objects()
+        if len(drawn) > 1 and classes == 2:
+            self.note(f"All classes of the annotations are foreground: {', '.join(drawn)} (model.classes is 2).")
         check_labels(masks.records, classes)
         self.classes = classes
         self._distance_maps = distance_maps
@@ -311,6 +324,12 @@ class SegmentationData(TrainingData):
     def describe_images(self) -> TrainingImages:
         """Describe the pixels of the training images."""
         return self.pool.describe_images()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the mask values, that of the background first, where annotations name classes; else empty."""
+        drawn = self.targets.class_names
+        return ("background", *drawn) if len(drawn) > 1 else ()
 
     @property
     def partly(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from unetkit.annotations.formats import annotation_format, has_annotation_suffix
+from unetkit.annotations.formats import annotation_format, has_annotation_suffix, read_annotations
 from unetkit.data.names import Pairs
 from unetkit.io.base.format import ends_with
 from unetkit.io.files import image_stem
@@ -51,3 +51,13 @@ def pair_shared(images: Sequence[Path], path: Path) -> tuple[Pairs, list[Path], 
         else:
             without.append(image)
     return pairs, without, [path / name for name in left]
+
+
+def spans_planes(path: Path, image: str) -> bool:
+    """Return whether objects of an annotation file lie in other planes than the first.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    places = {one.place for one in read_annotations(path, image).objects}
+    return any(position for place in places for position in (place.z, place.t, place.slice))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.data.drawn import is_drawn, read_drawn
 from unetkit.data.pairs import Pair
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import ImageInfo
@@ -153,6 +154,8 @@ def read_labels(
     """
     if pair.mask is None:
         return None, PLAIN_NUMBERS
+    if is_drawn(pair):
+        return read_drawn(pair, window, meaning)
     with closing(open_mask(pair.mask)) as source:
         mask = source.read(pair.mask_plane or 0, _window(window, source.info))
         meaning = meaning or decide([mask], source.info, pair.ignore)

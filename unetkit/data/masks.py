@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.annotations.classes import settle_names
 from unetkit.data.annotated import annotated_points, covered_area
 from unetkit.data.loading import Decoded, Window, foreground_points
 from unetkit.data.objects import (
@@ -22,7 +23,7 @@ from unetkit.data.objects import (
 from unetkit.data.pairs import Pair
 from unetkit.data.store import ImageStore
 from unetkit.foundation.errors import DataError
-from unetkit.io.masks.ignored import find_ignored
+from unetkit.io.masks.ignored import find_ignored, mark_ignored
 from unetkit.io.masks.meaning import CUT, Meaning
 
 
@@ -66,7 +67,17 @@ class MaskRecord:
 
 def measure_mask(decoded: Decoded) -> MaskRecord:
     """Measure a mask."""
-    labels = decoded.labels_or_background
+    record = _measure(decoded.labels_or_background, decoded)
+    return replace(record, numbered=True) if decoded.meaning.kind == "drawn" else record
+
+
+def measure_classes(decoded: Decoded) -> MaskRecord | None:
+    """Measure a mask as classes, where its labels number objects whose classes are known."""
+    table = decoded.meaning.class_of
+    return None if table is None else _measure(to_class_numbers(decoded.labels_or_background, table), decoded)
+
+
+def _measure(labels: NDArray[Any], decoded: Decoded) -> MaskRecord:
     ignored = find_ignored(labels)
     known = labels[~ignored]
     return MaskRecord(
@@ -91,21 +102,61 @@ class Masks:
     Args:
         store: Their labels.
         records: Facts about each mask.
+        of_classes: Facts about each mask as classes; None for those that are not drawn. By default none is.
+        tables: For each mask that is shown as classes the number of the class of each of its labels, else None.
 
     Attributes:
-        records: The same, once all masks are compared, see `settle`.
+        records: The facts about each mask as it is shown, once all masks are compared, see `settle`.
     """
 
-    def __init__(self, store: ImageStore, records: Sequence[MaskRecord]) -> None:
+    def __init__(
+        self,
+        store: ImageStore,
+        records: Sequence[MaskRecord],
+        of_classes: Sequence[MaskRecord | None] = (),
+        tables: Sequence[NDArray[np.int32] | None] = (),
+    ) -> None:
         self._store = store
-        self.records = settle(records)
+        self._of_objects, self._of_classes = records, of_classes or [None] * len(records)
+        self._tables = tables or [None] * len(records)
+        shown = [
+            own if table is None or classes is None else classes
+            for own, classes, table in zip(records, self._of_classes, self._tables, strict=True)
+        ]
+        self.records = settle(shown)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes of what is drawn, from 1 on: one empty name where it has none; none for mask images."""
+        return next((record.pair.classes for record in self._of_objects if record.pair.classes), ())
+
+    def as_classes(self, names: Sequence[str]) -> Masks:
+        """Return the same with what is drawn shown as numbers of classes.
+
+        Args:
+            names: Names of the classes in the order of their numbers, from 1: those of `class_names`, and others.
+
+        Raises:
+            DataError: There is a class of another name.
+        """
+        if tuple(names) != self.class_names:
+            settle_names(set(self.class_names), names)
+        order = np.array([0, *(names.index(name) + 1 for name in self.class_names)], np.int32)
+        tables = [
+            None if record.meaning.class_of is None else order[record.meaning.class_of] for record in self._of_objects
+        ]
+        return Masks(self._store, self._of_objects, self._of_classes, tables)
+
+    def as_objects(self) -> Masks:
+        """Return the same with what is drawn shown as numbers of objects."""
+        return Masks(self._store, self._of_objects, self._of_classes)
 
     def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
         """Return the labels (h, w) of a window, or of the whole mask; do not change them."""
-        record = self.records[index]
+        record, table = self.records[index], self._tables[index]
         labels = self._store.read_labels(record.pair, window, record.meaning)
         assert labels is not None
-        return labels
+        return labels if table is None else to_class_numbers(labels, table)
 
     def keeps(self, index: int) -> bool:
         """Return whether a mask is in memory."""
@@ -135,6 +186,13 @@ class Masks:
     def objects(self, index: int) -> NDArray[Any]:
         """Return the number of the object of each pixel (h, w), 0 for background and what nobody has annotated."""
         return number_objects(self.read(index), numbered=self.numbered(index))
+
+
+def to_class_numbers(labels: NDArray[Any], class_of: NDArray[np.int32]) -> NDArray[Any]:
+    """Return the number of the class of each label (h, w), by a table (labels,); what is ignored stays so."""
+    ignored = find_ignored(labels)
+    numbers: NDArray[np.uint8] = class_of.astype(np.uint8)[np.where(ignored, 0, labels)]
+    return mark_ignored(numbers, ignored)
 
 
 def settle(records: Sequence[MaskRecord]) -> list[MaskRecord]:

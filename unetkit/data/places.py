@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from unetkit.data.drawn import is_drawn, name_classes
 from unetkit.data.folders import find_unpaired
 from unetkit.data.pairs import Pair, Unpaired, find_pairs
 
@@ -40,10 +41,18 @@ class Places:
 
     def find(self) -> list[Pair]:
         """Find the pairs of `train`; see `find_pairs`."""
-        return find_pairs(Path(self.train), _path(self.masks), self.pages, self.unpaired or "stop", self.ignore)
+        pairs = self._find_train()
+        return name_classes(pairs, self._find_named()) if any(map(is_drawn, pairs)) else pairs
 
     def find_validation(self) -> list[Pair]:
         """Find the pairs that are named to validate on, see `find_pairs`; none where they are a fraction."""
+        pairs = self._find_named()
+        return name_classes(pairs, self._find_train()) if any(map(is_drawn, pairs)) else pairs
+
+    def _find_train(self) -> list[Pair]:
+        return find_pairs(Path(self.train), _path(self.masks), self.pages, self.unpaired or "stop", self.ignore)
+
+    def _find_named(self) -> list[Pair]:
         if isinstance(self.val, str):
             place = Path(self.val), _path(self.val_masks)
             return find_pairs(*place, self.val_pages, self.unpaired or "stop", self.ignore)

@@ -131,7 +131,9 @@ def choose(
         take(choice)
     network = describe_network(settings())
     if facts.classes > 2 and not given.get("model.instances"):
-        take(Choice("model.classes", facts.classes, f"the masks have the values 0 to {facts.classes - 1}"))
+        named = f"the annotations have the classes {', '.join(facts.class_names)}"
+        why = named if facts.class_names else f"the masks have the values 0 to {facts.classes - 1}"
+        take(Choice("model.classes", facts.classes, why))
     if given.get("model.classes", 2) == 2 and facts.classes == 2 and "model.instances" not in chosen:
         take(choose_instances(facts))
     weights = "trained weights" if settings().get("model.weights") else "random weights"

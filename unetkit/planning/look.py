@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ from skimage.morphology import skeletonize
 
 from unetkit.data.annotated import covered_area, cut_objects
 from unetkit.data.loading import Decoded, hash_pixels
+from unetkit.data.masks import to_class_numbers
 from unetkit.data.pairs import Pair
 from unetkit.io.masks.ignored import find_ignored
 from unetkit.io.masks.meaning import PLAIN_NUMBERS, Meaning
@@ -62,6 +63,7 @@ class Look:
         thumbnail: (32, 32) float32, the fine structure of the image: mean 0 and length 1, or 0 if it is even.
         agreement: How the mask lies on the image; None where it was not or cannot be measured.
         meaning: What the values of the mask mean.
+        drawn: What the labels number where the mask is an annotation file; None for a mask image.
     """
 
     pair: Pair
@@ -88,6 +90,7 @@ class Look:
     thumbnail: NDArray[np.float32]
     agreement: Agreement | None
     meaning: Meaning = PLAIN_NUMBERS
+    drawn: Literal["instances", "classes"] | None = None
 
     @property
     def name(self) -> str:
@@ -95,14 +98,19 @@ class Look:
         return self.pair.image.name if self.pair.image_plane is None else self.pair.name
 
 
-def look_at(decoded: Decoded, *, compare: bool = True) -> Look:
+def look_at(decoded: Decoded, *, compare: bool = True, classes: bool = True) -> Look:
     """Measure an image and its mask.
 
     Args:
         decoded: The two.
         compare: Whether the mask's outlines are compared with the image's edges, which takes most of the time.
+        classes: Whether objects that were drawn are looked at by their classes, where there are several.
     """
     pixels, labels = decoded.pixels, decoded.labels_or_background
+    table = decoded.meaning.class_of
+    classes = classes and table is not None and len(decoded.pair.classes) > 1
+    if classes and table is not None:
+        labels = to_class_numbers(labels, table)
     ignored = find_ignored(labels)
     inside = labels > 0
     outside = ~(inside | ignored)
@@ -138,6 +146,7 @@ def look_at(decoded: Decoded, *, compare: bool = True) -> Look:
         thumbnail=_thumbnail(pixels),
         agreement=measure_agreement(pixels, labels, ignored) if compare else None,
         meaning=decoded.meaning,
+        drawn=None if table is None else "classes" if classes else "instances",
     )
 
 

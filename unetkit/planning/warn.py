@@ -226,13 +226,14 @@ def _taken(looks: Sequence[Look]) -> Iterator[Concern]:
         alike = [look for look in looks if look.meaning.kind == kind and look.meaning.taken]
         names = tuple(look.name for look in alike)
         taken = alike[0].meaning.taken
-        yield Concern(
-            kind, taken, names, "If that is wrong, save them as PNG or TIFF of one channel, 0 for background."
-        )
+        remedy = "If that is wrong, save them as PNG or TIFF of one channel, 0 for background."
+        yield Concern(kind, taken, names, "Correct them if that is not meant." if kind == "drawn" else remedy)
 
 
 def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
-    """Find label values that are probably read wrongly."""
+    """Find label values that are probably read wrongly; those of annotations are known."""
+    if any(look.drawn for look in looks):
+        return
     marked = [look for look in looks if look.values and look.meaning.kind not in CUT]
     plain = tuple(look.name for look in looks if look.values and not numbers_pieces(look))
     numbering = [look for look in marked if len(look.values) > 1]

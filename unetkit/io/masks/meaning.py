@@ -45,6 +45,7 @@ Kind = Literal[
     "negative",
     "renumbered",
     "full",
+    "drawn",
 ]
 """Kinds of masks: plain numbers, or one of the kinds with a doubt."""
 
@@ -83,6 +84,7 @@ class Meaning:
         rule: How its values become labels.
         shape: Whether the alpha channel is the mask.
         ignore: Stored value of pixels that nobody has annotated; None if there are none.
+        class_of: (labels,) the number of the class of each label, where labels number objects whose classes are known.
     """
 
     kind: Kind
@@ -91,6 +93,7 @@ class Meaning:
     rule: Rule
     shape: bool = False
     ignore: int | None = None
+    class_of: NDArray[np.int32] | None = None
 
     def labels(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Return labels (h, w) of pixels (C, h, w) as they are stored: 0 for background.

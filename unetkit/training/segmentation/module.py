@@ -182,7 +182,16 @@ class SegmentationModule(NetworkModule):
         """Fit the data to the model: distance maps, weights of pixels and labels of images, where it needs them."""
         data = self.data
         spec = self.spec
-        data.prepare_for(channels, spec.classes, spec.stride, distance_maps=spec.instances, weighted=self.weighted)
+        data.prepare_for(
+            channels,
+            spec.classes,
+            spec.stride,
+            class_names=spec.class_names,
+            distance_maps=spec.instances,
+            weighted=self.weighted,
+        )
+        if not spec.class_names and len(data.class_names) == spec.classes:
+            self.spec = replace(spec, class_names=data.class_names)
         self.mask_loss.partly = data.partly
         if self.image_classes:
             data.label_images(self.image_classes)
