@@ -136,6 +136,7 @@ def plan_command(
     val_pages: str | None = None,
     unpaired: Literal["stop", "skip"] | None = None,
     ignore: int | None = None,
+    colors: str | None = None,
     minutes: float | None = None,
     out: Path | None = None,
     overwrite: bool = False,
@@ -154,6 +155,7 @@ def plan_command(
         val_pages: Pages of the stack to validate on.
         unpaired: What to do with images without a mask and masks without an image: "stop" (the default) or "skip".
         ignore: Value in the masks of pixels that nobody has annotated, for example 255; by default there are none.
+        colors: File with the colours of the classes in masks in colours: .csv (columns name and color), .json or .yaml.
         minutes: Minutes that the whole run may take: `fit` then ends within them. By default about 25 on a processor
             and 40 on a GPU.
         out: File to write; by default the name of the data and .yaml, in this folder.
@@ -174,7 +176,7 @@ def plan_command(
         from unetkit.planning.write import describe, write_plan
 
     place = {"train": data, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
-    place |= {"unpaired": unpaired, "ignore": ignore}
+    place |= {"unpaired": unpaired, "ignore": ignore, "colors": colors}
     log(f"Looking at {data}, and trying out a few steps.")
     plan = make_plan({f"data.{name}": value for name, value in place.items() if value is not None}, minutes)
     for line in describe(plan):

@@ -56,6 +56,9 @@ class SegmentationData(TrainingData):
         ignore: Value in the masks of pixels that nobody has annotated, for example 255, or -1 in masks with signed
             values. They are neither trained on nor scored. In masks with a palette it is a number of the palette. None
             by default: all pixels are annotated.
+        colors: Colours of the classes in masks in colours or with a palette, for example {tumour: "#ff0000"}, in the
+            order of their numbers; or a .csv (columns name and color), .json or .yaml with them. Black is background
+            unless it has a name, and the name ignore marks what nobody has annotated.
         folds: Number of folds for cross-validation, in place of the fraction `val`: the images of `train` are split
             into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
             Of a stack, each fold is a run of neighbouring pages; images with the same pixels share a fold.
@@ -90,6 +93,7 @@ class SegmentationData(TrainingData):
         val_pages: str | None = None,
         unpaired: Unpaired = "stop",
         ignore: int | None = None,
+        colors: dict[str, Any] | str | None = None,
         folds: int | None = None,
         fold: int | Literal["all"] | None = None,
         crop: int = 256,
@@ -115,6 +119,7 @@ class SegmentationData(TrainingData):
         self.val_pages = val_pages
         self.unpaired = unpaired
         self.ignore = ignore
+        self.colors = colors
         self.folds = folds
         self.fold = "all" if folds is not None and fold is None else fold
         self.crops_per_epoch = crops_per_epoch
@@ -123,7 +128,7 @@ class SegmentationData(TrainingData):
         self.image_labels = image_labels
         self.border_weight = border_weight
         self.cache_gb = cache_gb
-        self._places = Places(train, masks, pages, val, val_masks, val_pages, unpaired, ignore)
+        self._places = Places(train, masks, pages, val, val_masks, val_pages, unpaired, ignore, colors)
         self.classes = 2
         self.labelled: LabelledImages | None = None
         self._labelled_for: tuple[tuple[str, ...], int] | None = None

@@ -16,6 +16,7 @@ from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
+from unetkit.io.masks.color_table import decide_by_table
 from unetkit.io.masks.meaning import PLAIN_NUMBERS, Meaning, decide, open_mask
 from unetkit.models.sampling import Holes, Sample, take_sample
 from unetkit.models.statistics import check_finite
@@ -158,6 +159,8 @@ def read_labels(
         return read_drawn(pair, window, meaning)
     with closing(open_mask(pair.mask)) as source:
         mask = source.read(pair.mask_plane or 0, _window(window, source.info))
+        if meaning is None and pair.colors is not None:
+            meaning = decide_by_table([mask], source.info, pair.colors)
         meaning = meaning or decide([mask], source.info, pair.ignore)
         return meaning.labels(mask), meaning
 

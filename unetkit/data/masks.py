@@ -68,7 +68,8 @@ class MaskRecord:
 def measure_mask(decoded: Decoded) -> MaskRecord:
     """Measure a mask."""
     record = _measure(decoded.labels_or_background, decoded)
-    return replace(record, numbered=True) if decoded.meaning.kind == "drawn" else record
+    known = {"drawn": True, "named": False}.get(decoded.meaning.kind)
+    return record if known is None else replace(record, numbered=known)
 
 
 def measure_classes(decoded: Decoded) -> MaskRecord | None:

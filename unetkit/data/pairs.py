@@ -16,6 +16,7 @@ from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import image_stem, open_image
 from unetkit.io.formats import is_folder
+from unetkit.io.masks.color_table import ColorTable
 from unetkit.io.masks.meaning import read_mask_info
 
 Unpaired = Literal["stop", "skip"]
@@ -34,7 +35,8 @@ class Pair:
         mask_plane: Plane of the mask in its file; None if the file is one plane.
         image_axes: Axes to open the image with, where its own do not fit its mask; see `open_image`.
         ignore: Value in the file of the mask of pixels that nobody has annotated; None if there are none.
-        classes: Names of the classes from 1 on, where the mask is an annotation file.
+        classes: Names of the classes from 1 on, where the mask is an annotation file or has named colours.
+        colors: The colours of the classes, where the user named them.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Pair:
     image_axes: str | None = None
     ignore: int | None = None
     classes: tuple[str, ...] = ()
+    colors: ColorTable | None = None
 
 
 def find_pairs(
@@ -53,6 +56,7 @@ def find_pairs(
     pages: str | None = None,
     unpaired: Unpaired = "stop",
     ignore: int | None = None,
+    colors: ColorTable | None = None,
 ) -> list[Pair]:
     """Find the pairs of image and mask, and check that their sizes agree.
 
@@ -64,6 +68,7 @@ def find_pairs(
         pages: Pages of a stack to use, counted from 0, both ends included: "0-20,24". None for all.
         unpaired: What to do with images without a mask and masks without an image in folders.
         ignore: Value in masks of pixels that nobody has annotated.
+        colors: The colours of the classes in mask images.
 
     Returns:
         Pairs in the order of names and planes. An image of several planes (Z, T, pages) with a mask of as many gives a
@@ -94,7 +99,9 @@ def find_pairs(
     sizes: list[str] = []
     for name, image, mask in files:
         found, problem = _match_planes(name, image, mask)
-        pairs += [replace(pair, ignore=ignore) for pair in found]
+        named = None if has_annotation_suffix(mask) else colors
+        classes = () if named is None else named.names
+        pairs += [replace(pair, ignore=ignore, classes=classes, colors=named) for pair in found]
         sizes += [problem] if problem else []
     if sizes:
         raise DataError(

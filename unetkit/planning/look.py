@@ -63,7 +63,7 @@ class Look:
         thumbnail: (32, 32) float32, the fine structure of the image: mean 0 and length 1, or 0 if it is even.
         agreement: How the mask lies on the image; None where it was not or cannot be measured.
         meaning: What the values of the mask mean.
-        drawn: What the labels number where the mask is an annotation file; None for a mask image.
+        drawn: What the labels number where annotations or a table of colours say so; None for other masks.
     """
 
     pair: Pair
@@ -146,7 +146,7 @@ def look_at(decoded: Decoded, *, compare: bool = True, classes: bool = True) -> 
         thumbnail=_thumbnail(pixels),
         agreement=measure_agreement(pixels, labels, ignored) if compare else None,
         meaning=decoded.meaning,
-        drawn=None if table is None else "classes" if classes else "instances",
+        drawn="classes" if classes else "instances" if decoded.meaning.kind == "drawn" else None,
     )
 
 

@@ -46,6 +46,7 @@ Kind = Literal[
     "renumbered",
     "full",
     "drawn",
+    "named",
 ]
 """Kinds of masks: plain numbers, or one of the kinds with a doubt."""
 
