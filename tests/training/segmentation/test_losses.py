@@ -174,7 +174,7 @@ def test_losses_of_some_pixels_agree_with_those_of_smp(out_channels: int) -> Non
 @pytest.mark.parametrize("out_channels", [1, 3])
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_batch_without_annotation_changes_nothing(name: str, out_channels: int) -> None:
-    """Its loss is 0, and its gradient 0 and not missing, so that the mean over several devices is that of the others."""
+    """Its loss is 0, and its gradient 0 and not missing, so that several devices can take the mean of theirs."""
     logits, target, weight = strokes(out_channels)
     logits.requires_grad_()
     others = [weight] if name == "weighted_bce" else []
