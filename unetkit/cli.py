@@ -77,6 +77,7 @@ def evaluate_command(
     tolerance: float = 2.0,
     pages: str | None = None,
     instances: bool = False,
+    ignore: int | None = None,
     json: Path | None = None,
     csv: Path | None = None,
     overwrite: bool = False,
@@ -95,6 +96,7 @@ def evaluate_command(
         tolerance: Distance in pixels within which a boundary pixel counts as found.
         pages: Pages of stacks to score, for example "24-26,30"; all by default.
         instances: Score the objects too: both sides are instance labels (of `segment --output labels`, for example).
+        ignore: Value in the truth of pixels that nobody has annotated, for example 255: they are not scored.
         json: File for all scores as JSON.
         csv: File for all scores as a table.
         overwrite: Replace these files if they exist.
@@ -115,6 +117,7 @@ def evaluate_command(
         tolerance=tolerance,
         pages=pages,
         instances=instances,
+        ignore=ignore,
     )
     if json is not None:
         scores.write_json(json, overwrite=overwrite)

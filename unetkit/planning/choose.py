@@ -187,6 +187,8 @@ def choose_crop(facts: Facts, machine: Machine) -> Choice:
     if fits < wanted:
         return Choice("data.crop", fits, f"half of the images are no larger than {facts.sides[1]} pixels")
     large = facts.diameters[2]
+    if not large:
+        return Choice("data.crop", wanted, "what does well where no objects can be measured")
     if large * CROP_OBJECTS > most:
         limit = "what the GPU does well with" if machine.gpu else "what a processor can do in time"
         return Choice("data.crop", wanted, f"objects are up to {large:.0f} pixels wide; more is beyond {limit}")

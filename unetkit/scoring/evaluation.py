@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from unetkit.data.annotated import check_annotated
 from unetkit.data.folders import pair_folders
 from unetkit.data.names import KNOWN_MASK_NAMES, any_names
 from unetkit.foundation.errors import DataError
@@ -22,6 +23,7 @@ from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.files import image_stem
 from unetkit.io.formats import is_folder
+from unetkit.io.masks.ignored import find_ignored
 from unetkit.io.masks.meaning import CUT, Meaning, decide_file, say_taken
 from unetkit.io.masks.rules import Above
 from unetkit.scoring.given import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes
@@ -45,6 +47,7 @@ def evaluate(
     tolerance: float = 2.0,
     pages: str | None = None,
     instances: bool = False,
+    ignore: int | None = None,
 ) -> Evaluation:
     """Score predicted masks against the true ones: two files, two folders whose files are paired by name, two arrays.
 
@@ -65,6 +68,8 @@ def evaluate(
         tolerance: Distance in pixels at which boundaries are taken to agree.
         pages: Pages of stacks to score, counted from 0, both ends included: "24-26,30". All by default.
         instances: Score the objects too: both sides are instance labels, 0 for background and a number for each object.
+        ignore: Value in the truth of pixels that nobody has annotated, for example 255. They are not scored, nor is a
+            predicted object that is no true one and lies mostly on them.
 
     Raises:
         DataError: Files are missing, cannot be paired, or do not fit each other.
@@ -77,8 +82,9 @@ def evaluate(
         >>> evaluate(np.where(truth, 0.9, 0.1), truth).pooled.dice
         1.0
     """
-    settings = Settings(threshold, invert, classes, tolerance, pages, instances)
-    scored = [_score(*pair, settings) for pair in _pair_given(prediction, truth)]
+    settings = Settings(threshold, invert, classes, tolerance, pages, instances, ignore)
+    scored = [_score(*pair, settings) for pair in _pair_given(prediction, truth, ignore)]
+    check_annotated([(row.name, row.counts.pixels) for one in scored for row in one.rows])
     taken: list[str] = []
     for side, (role, given) in enumerate((("prediction", prediction), ("truth", truth))):
         name = f"The {role} {given}" if isinstance(given, (str, Path)) else f"The {role}"
@@ -103,7 +109,9 @@ def _describe_low(threshold: float, meanings: Sequence[tuple[str, Meaning]]) -> 
     ]
 
 
-def _pair_given(prediction: str | Path | ArrayLike, truth: str | Path | ArrayLike) -> list[tuple[GivenMask, GivenMask]]:
+def _pair_given(
+    prediction: str | Path | ArrayLike, truth: str | Path | ArrayLike, ignore: int | None
+) -> list[tuple[GivenMask, GivenMask]]:
     """Return the pairs of masks that are given as paths, arrays, or one of each."""
     if isinstance(prediction, (str, Path)) and isinstance(truth, (str, Path)):
         found: list[tuple[Path | NDArray[Any], Path | NDArray[Any]]] = [*pair_masks(Path(prediction), Path(truth))]
@@ -113,7 +121,7 @@ def _pair_given(prediction: str | Path | ArrayLike, truth: str | Path | ArrayLik
             for given, role in ((prediction, "prediction"), (truth, "truth"))
         )
         found = [(one, other)]
-    return [(GivenMask(one, "prediction"), GivenMask(other, "truth")) for one, other in found]
+    return [(GivenMask(one, "prediction"), GivenMask(other, "truth", ignore)) for one, other in found]
 
 
 def pair_masks(prediction: Path, truth: Path) -> list[tuple[Path, Path]]:
@@ -166,7 +174,7 @@ def _score(prediction: GivenMask, truth: GivenMask, settings: Settings) -> _Scor
         _check_fit(predicted_source, true_source)
         planes = choose_planes(predicted_source.info, settings.pages)
         predicted, true = (
-            OpenMask(given, source, decide_file(source, planes))
+            OpenMask(given, source, decide_file(source, planes, given.ignore))
             for given, source in ((prediction, predicted_source), (truth, true_source))
         )
         if settings.threshold is not None:
@@ -201,6 +209,9 @@ def _count_plane(
     totals = [Counts()] * (settings.classes - 1)
     for core, rows in _bands(predicted.source, settings.tolerance):
         labels, true_labels = predicted.labels(plane, rows), true.labels(plane, rows)
+        ignored = find_ignored(true_labels) | find_ignored(labels)
+        some = ignored if ignored.any() else None
+        labels, true_labels = (each if some is None else np.where(ignored, 0, each) for each in (labels, true_labels))
         if settings.classes == 2:
             threshold = settings.threshold
             found = labels > 0 if threshold is None else predicted.above(plane, rows, threshold)
@@ -209,11 +220,11 @@ def _count_plane(
             masks = list(_class_masks(labels, predicted, true_labels, true, settings.classes))
         inside = slice(core.start - rows.start, core.stop - rows.start)
         for k, (mask, true_mask) in enumerate(masks):
-            totals[k] += count_pixels(mask, true_mask, settings.tolerance, inside)
+            totals[k] += count_pixels(mask, true_mask, settings.tolerance, inside, some)
         if settings.instances:
             check_labels(labels, predicted.info.name)
             check_labels(true_labels, true.info.name)
-            overlaps.append(count_overlaps(labels[inside], true_labels[inside]))
+            overlaps.append(count_overlaps(labels[inside], true_labels[inside], ignored[inside]))
     return totals, match_overlaps(overlaps) if overlaps else None
 
 

@@ -30,10 +30,12 @@ class GivenMask:
     Attributes:
         place: Its file, or the array itself.
         role: "prediction" or "truth".
+        ignore: Value of pixels that nobody has annotated; None if there are none.
     """
 
     place: Path | NDArray[Any]
     role: str
+    ignore: int | None = None
 
     @property
     def name(self) -> str:
@@ -91,7 +93,7 @@ class OpenMask:
         return self.source.info
 
     def labels(self, plane: int, rows: slice) -> NDArray[Any]:
-        """Return the labels (h, w) of some rows of a plane."""
+        """Return the labels (h, w) of some rows of a plane, `IGNORED` where nobody has annotated."""
         return self.meaning.labels(self.source.read(plane, (rows, slice(0, self.info.width))))
 
     def above(self, plane: int, rows: slice, threshold: float) -> NDArray[np.bool_]:
@@ -110,7 +112,7 @@ def choose_planes(info: ImageInfo, pages: str | None) -> Sequence[int]:
 def understood(given: GivenMask, pages: str | None) -> Iterator[OpenMask]:
     """Open a mask and decide what the values of its chosen planes mean."""
     with given.opened() as source:
-        yield OpenMask(given, source, decide_file(source, choose_planes(source.info, pages)))
+        yield OpenMask(given, source, decide_file(source, choose_planes(source.info, pages), given.ignore))
 
 
 def check_threshold(mask: OpenMask) -> None:

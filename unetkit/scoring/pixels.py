@@ -49,6 +49,11 @@ class Counts:
         return Counts(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     @property
+    def pixels(self) -> int:
+        """Number of pixels that were compared."""
+        return self.tp + self.fp + self.fn + self.tn
+
+    @property
     def of_background(self) -> Counts:
         """The pixels of the background, as if it were the foreground; boundaries are not counted."""
         return Counts(tp=self.tn, fp=self.fn, fn=self.fp, tn=self.tp)

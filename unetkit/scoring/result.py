@@ -15,6 +15,7 @@ from rich.table import Table
 
 from unetkit.foundation.atomic import check_target, partial_file
 from unetkit.foundation.errors import ConfigError
+from unetkit.io.masks.ignored import check_ignore
 from unetkit.scoring.instance_result import InstanceEvaluation
 from unetkit.scoring.instances import InstanceCounts
 from unetkit.scoring.pixels import Counts
@@ -34,6 +35,7 @@ class Settings:
         tolerance: Distance in pixels at which boundaries are taken to agree.
         pages: Pages (planes) of stacks to score, counted from 0, both ends included: "24-26,30"; None for all.
         instances: Both sides are instance labels, whose objects are matched and scored too.
+        ignore: Value in true masks of pixels that nobody has annotated, which are not scored; None if there are none.
 
     Raises:
         ConfigError: A value has no meaning, or does not go with the others.
@@ -45,8 +47,10 @@ class Settings:
     tolerance: float = 2.0
     pages: str | None = None
     instances: bool = False
+    ignore: int | None = None
 
     def __post_init__(self) -> None:
+        check_ignore(self.ignore, "ignore")
         if self.classes < 2:
             raise ConfigError(f"classes is {self.classes}.", "Count the background too: give 2 or more.")
         if self.classes > 2 and (self.invert or self.threshold is not None):
@@ -144,7 +148,8 @@ class Evaluation:
         """
         lines = [_flat(row) for row in self.rows]
         text = io.StringIO()
-        writer = csv.DictWriter(text, lines[0], lineterminator="\n")
+        columns = dict.fromkeys(name for line in lines for name in line)
+        writer = csv.DictWriter(text, columns, restval=0, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
         _write_text(Path(path), text.getvalue(), overwrite)
