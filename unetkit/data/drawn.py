@@ -73,7 +73,8 @@ def read_drawn(pair: Pair, window: Window | None, meaning: Meaning | None) -> tu
     tally = source.tally()
     pixels = source.read(plane, whole, tally)
     encoding = Encoding(ignored=source.ignore_value)
-    classes = np.array([0, *(number_of(one, pair.classes) for one in source.objects)], np.int32)
+    numbers = [number_of(one, pair.classes) for one in source.objects] if pair.classes else []
+    classes = np.array([0, *numbers], np.int32) if pair.classes else None
     taken = " ".join(source.notes(tally, [plane])).removesuffix(".")
     found = Meaning("drawn", taken, encoding, AsIs(), ignore=source.ignore_value, class_of=classes)
     return found.labels(pixels), found

@@ -12,6 +12,7 @@ from unetkit.data.listing import count_of, some_of
 from unetkit.data.names import KNOWN_MASK_NAMES, Pairs, image_names, pair_names, split_folder
 from unetkit.foundation.errors import DataError, ImageError
 from unetkit.io.files import find_images, image_stem
+from unetkit.io.foreign import CELLPOSE, CELLPOSE_REMEDY
 from unetkit.io.formats import is_folder
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "raw")
@@ -120,6 +121,12 @@ def _folders(images: Path, masks: Path | None) -> tuple[Path, Path]:
         return of_images, of_images
     if of_images is None and of_masks is None and _holds_both(images):
         return images, images
+    pickled = next(iter(sorted((of_images or images).glob(f"*{CELLPOSE}"))), None)
+    if of_masks is None and pickled is not None:
+        raise DataError(
+            f"{images} has no masks but {pickled.name}, which is a pickle: it can run code when it is read.",
+            CELLPOSE_REMEDY,
+        )
     missing = [name for name, found in (("images", of_images), ("masks", of_masks)) if found is None]
     raise DataError(
         f"{images} has no folder {' and no folder '.join(missing)}.",
