@@ -16,6 +16,7 @@ from unetkit.annotations.places import plane_of
 from unetkit.annotations.raster import Layer, Tally, paint
 from unetkit.annotations.spans import Box, Ints
 from unetkit.io.base.contracts import BadTile, ImageInfo, Window
+from unetkit.io.base.stored import Encoding
 
 Values = Literal["mask", "labels", "classes"]
 """What a pixel of an object gets: 255, the number of the object, or the number of its class."""
@@ -100,6 +101,7 @@ class AnnotationSource:
             pixel_size_um=image.pixel_size_um,
             steps=image.steps,
             block=image.size,
+            encoding=Encoding(ignored=self.ignore_value),
         )
 
     def read(self, item: int, window: Window, tally: Tally | None = None) -> NDArray[Any]:
@@ -137,7 +139,7 @@ class AnnotationSource:
         path, count = self._annotations.path, len(self._shown)
         pixels = np.bincount(self._owners, tally.pixels, count)
         crossed = np.bincount(self._owners, tally.crossed, count) > 0
-        due = [plane < 0 or plane in planes for plane in self._planes]
+        due = [bool(planes) if plane < 0 else plane in planes for plane in self._planes]
         odd = [one.title for one, found in zip(self._shown, crossed, strict=True) if found]
         empty = [one.title for one, here, found in zip(self._shown, due, pixels, strict=True) if here and not found]
         return [

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from unetkit.annotations.classes import names_of, number_of, settle_names
 from unetkit.annotations.formats import has_annotation_suffix, read_annotations
 from unetkit.annotations.source import AnnotationSource
+from unetkit.data.drawn_files import image_of
 from unetkit.data.pairs import Pair
 from unetkit.io.base.contracts import Window
 from unetkit.io.base.read_options import ReadOptions
-from unetkit.io.base.stored import Encoding
-from unetkit.io.files import image_stem, open_image
+from unetkit.io.files import open_image
 from unetkit.io.masks.meaning import Meaning
 from unetkit.io.masks.rules import AsIs
 
@@ -72,18 +72,28 @@ def read_drawn(pair: Pair, window: Window | None, meaning: Meaning | None) -> tu
         return meaning.labels(source.read(plane, window or whole)), meaning
     tally = source.tally()
     pixels = source.read(plane, whole, tally)
-    encoding = Encoding(ignored=source.ignore_value)
     numbers = [number_of(one, pair.classes) for one in source.objects] if pair.classes else []
     classes = np.array([0, *numbers], np.int32) if pair.classes else None
-    taken = " ".join(source.notes(tally, [plane])).removesuffix(".")
-    found = Meaning("drawn", taken, encoding, AsIs(), ignore=source.ignore_value, class_of=classes)
+    found = drawn_meaning(source, source.notes(tally, [plane]), classes)
     return found.labels(pixels), found
+
+
+def drawn_meaning(source: AnnotationSource, notes: Sequence[str], class_of: NDArray[np.int32] | None = None) -> Meaning:
+    """Return what the values of drawn objects mean.
+
+    Args:
+        source: The objects.
+        notes: Sentences on them.
+        class_of: The number of the class of each, see `Meaning`.
+    """
+    taken = " ".join(notes).removesuffix(".")
+    return Meaning("drawn", taken, source.info.encoding, AsIs(), ignore=source.ignore_value, class_of=class_of)
 
 
 def _file_of(pair: Pair) -> tuple[Path, int, str]:
     """Return the annotation file of a pair, when it was changed, and the name of its image."""
     assert pair.mask is not None
-    return pair.mask, pair.mask.stat().st_mtime_ns, image_stem(pair.image)
+    return pair.mask, pair.mask.stat().st_mtime_ns, image_of(pair.mask, pair.image)
 
 
 @cache

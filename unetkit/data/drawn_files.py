@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from unetkit.annotations.formats import annotation_format, has_annotation_suffix, read_annotations
-from unetkit.data.names import Pairs
+from unetkit.annotations.formats import COCO, annotation_format, has_annotation_suffix, read_annotations
+from unetkit.data.names import Pairs, any_names, image_names
 from unetkit.io.base.format import ends_with
 from unetkit.io.files import image_stem
 
@@ -31,8 +31,15 @@ def is_shared(path: Path) -> bool:
     return found is not None and found.images is not None
 
 
-def pair_shared(images: Sequence[Path], path: Path) -> tuple[Pairs, list[Path], list[Path]]:
+def pair_shared(
+    images: Sequence[Path], path: Path, names_of_image: Callable[[Path], list[str]] = image_names
+) -> tuple[Pairs, list[Path], list[Path]]:
     """Pair images with one file for all of them; returns what `pair_names` does.
+
+    Args:
+        images: The images.
+        path: The file.
+        names_of_image: The names that an image may have in the file.
 
     Raises:
         DataError: The file cannot be read.
@@ -44,13 +51,23 @@ def pair_shared(images: Sequence[Path], path: Path) -> tuple[Pairs, list[Path], 
     pairs: Pairs = []
     without: list[Path] = []
     for image in images:
-        name = image_stem(image)
-        if name in left:
-            pairs.append((name, image, path))
-            del left[name]
-        else:
+        name = next((name for name in names_of_image(image) if name in left), None)
+        if name is None:
             without.append(image)
+        else:
+            pairs.append((image_stem(image), image, path))
+            del left[name]
     return pairs, without, [path / name for name in left]
+
+
+def image_of(path: Path, image: Path) -> str:
+    """Return the name that an image, or a mask of it, has in an annotation file."""
+    stem = image_stem(image)
+    if not ends_with(path, COCO.suffixes):  # it is quick to know
+        return stem
+    found = annotation_format(path)
+    known = found.images(path) if found is not None and found.images is not None else ()
+    return next((name for name in any_names(image) if name in known), stem)
 
 
 def spans_planes(path: Path, image: str) -> bool:

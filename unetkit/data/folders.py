@@ -27,37 +27,25 @@ CSV_REMEDY = "list the pairs in a CSV with the columns image and mask, and give 
 LAYOUT_REMEDY = "Put the images in {0}/images and their masks, with the same names, in {0}/masks"
 
 
-def pair_folders(
-    images: Path, masks: Path, names_of_image: Callable[[Path], list[str]] = image_names
+def pair_files(
+    images: Sequence[Path], masks: Sequence[Path], names_of_image: Callable[[Path], list[str]] = image_names
 ) -> tuple[Pairs, list[Path], list[Path]]:
-    """Pair the files of a folder of images with those of a folder of masks by their names.
+    """Pair images with masks by their names, or with the one annotation file that is for many images.
 
     Args:
         images: The images.
-        masks: The masks.
+        masks: The masks, or annotation files.
         names_of_image: The names that an image may have, the likeliest first.
 
     Returns:
         The pairs, the images without a mask, and the masks without an image; see `pair_names`.
 
     Raises:
-        DataError: Two files stand for the same.
-        ImageError: A folder has no images.
-    """
-    return pair_files(find_images(images), find_masks(masks), names_of_image)
-
-
-def pair_files(
-    images: Sequence[Path], masks: Sequence[Path], names_of_image: Callable[[Path], list[str]] = image_names
-) -> tuple[Pairs, list[Path], list[Path]]:
-    """Pair images with masks by their names, or with the one annotation file that is for many images.
-
-    Raises:
         DataError: Two files stand for the same, or there are more such annotation files than one.
     """
     shared = [path for path in masks if has_annotation_suffix(path) and is_shared(path)]
     if len(shared) == len(masks) == 1:
-        return pair_shared(images, shared[0])
+        return pair_shared(images, shared[0], names_of_image)
     if shared:
         raise DataError(
             f"{shared[0].parent} has {len(masks)} annotation files, and {shared[0].name} is for many images.",
@@ -82,14 +70,14 @@ def find_masks(folder: Path) -> list[Path]:
 
 
 def pair_in_folders(images: Path, masks: Path | None) -> tuple[Pairs, list[Path], list[Path]]:
-    """Pair the files of what is given to train on, see `find_pairs`; returns what `pair_folders` does."""
+    """Pair the files of what is given to train on, see `find_pairs`; returns what `pair_files` does."""
     image_folder, mask_folder = _folders(images, masks)
     if not is_folder(mask_folder):
         return pair_files(find_images(image_folder), [mask_folder])
     if image_folder.samefile(mask_folder):
         found, beside = split_folder(find_images(image_folder))
         return pair_files(found, beside or find_drawn(image_folder))
-    return pair_folders(image_folder, mask_folder)
+    return pair_files(find_images(image_folder), find_masks(mask_folder))
 
 
 def find_unmasked_files(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from unetkit.annotations.formats import has_annotation_suffix
-from unetkit.data.drawn_files import spans_planes
+from unetkit.data.drawn_files import image_of, spans_planes
 from unetkit.data.folders import check_paired, find_unmasked_files, pair_in_folders
 from unetkit.data.listing import count_of, read_pair_list, some_of
 from unetkit.foundation.errors import DataError
@@ -206,7 +206,7 @@ def _of_planes(pair: Pair, planes: int) -> list[Pair]:
 def _match_drawn(name: str, image: Path, mask: Path, info: ImageInfo) -> list[Pair]:
     """Pair the planes of an image with what is drawn on them; it is drawn on one plane unless objects lie in others."""
     axes = _training_axes(info, (info.height, info.width))
-    if axes is not None and not spans_planes(mask, image_stem(image)):
+    if axes is not None and not spans_planes(mask, image_of(mask, image)):
         return _of_planes(Pair(name, image, mask, image_axes=axes), _read_info(image, axes).planes)
     return _of_planes(Pair(name, image, mask), info.planes)
 

@@ -15,7 +15,7 @@ from unetkit.annotations.classes import names_of, settle_names
 from unetkit.annotations.formats import read_annotations
 from unetkit.annotations.raster import Tally
 from unetkit.annotations.source import BAND_PIXELS, AnnotationSource, Values
-from unetkit.data.drawn_files import find_drawn, is_shared
+from unetkit.data.drawn_files import find_drawn, image_of, is_shared
 from unetkit.data.folders import check_paired, pair_files
 from unetkit.foundation.atomic import claimed, make_folder
 from unetkit.foundation.errors import ConfigError, DataError, OutputError, closest
@@ -141,7 +141,7 @@ def _settle(
     """
     found: set[str] = set()
     for drawn, image, _ in files:
-        found |= names_of(read_annotations(drawn, image_stem(image)).objects)
+        found |= names_of(read_annotations(drawn, image_of(drawn, image)).objects)
     unknown = [name for name in ignored if name not in found]
     if unknown:
         raise DataError(f"No object in {where} has the class '{unknown[0]}'.", closest(unknown[0], found))
@@ -159,7 +159,7 @@ def _rasterize_one(
 ) -> Rasterized:
     with closing(open_image(image)) as opened:
         info = opened.info
-    source = AnnotationSource(read_annotations(drawn, image_stem(image)), info, output, names, ignored)
+    source = AnnotationSource(read_annotations(drawn, image_of(drawn, image)), info, output, names, ignored)
     tally = source.tally()
     spec = OutputSpec(
         size=info.size,

@@ -47,6 +47,20 @@ class GivenMask:
         """Name of its row in the results."""
         return image_stem(self.place) if isinstance(self.place, Path) else "array"
 
+    @property
+    def is_numbered(self) -> bool:
+        """Whether its objects are known to be numbered."""
+        return False
+
+    def decide(self, source: ImageSource, planes: Sequence[int]) -> Meaning:
+        """Decide what the values of some planes mean.
+
+        Args:
+            source: What `opened` gave.
+            planes: The planes.
+        """
+        return decide_file(source, planes, self.ignore)
+
     @contextmanager
     def opened(self) -> Iterator[ImageSource]:
         """Open the mask for as long as the block runs."""
@@ -112,7 +126,7 @@ def choose_planes(info: ImageInfo, pages: str | None) -> Sequence[int]:
 def understood(given: GivenMask, pages: str | None) -> Iterator[OpenMask]:
     """Open a mask and decide what the values of its chosen planes mean."""
     with given.opened() as source:
-        yield OpenMask(given, source, decide_file(source, choose_planes(source.info, pages), given.ignore))
+        yield OpenMask(given, source, given.decide(source, choose_planes(source.info, pages)))
 
 
 def check_threshold(mask: OpenMask) -> None:
