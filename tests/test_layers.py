@@ -32,6 +32,7 @@ ORDER = (
     "io",
     "io.masks",
     "objects",
+    "export",
     "models",
     "backends",
     "inference.tiling",
