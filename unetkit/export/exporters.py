@@ -9,11 +9,12 @@ from pathlib import Path
 
 from unetkit.export.base import AS_THEY_ARE, Exporter, ExportOptions, ObjectsWriter, Scene, Warn
 from unetkit.export.geojson import GEOJSON, GEOJSON_GZIP
+from unetkit.export.imagej_rois import IMAGEJ_ROIS
 from unetkit.foundation.atomic import check_target, claimed, partial_file
 from unetkit.foundation.errors import ConfigError, OutputError
 from unetkit.io.base.format import ends_with
 
-EXPORTERS = (GEOJSON, GEOJSON_GZIP)
+EXPORTERS = (GEOJSON, GEOJSON_GZIP, IMAGEJ_ROIS)
 
 EXPORT_SUFFIXES = tuple(suffix for one in EXPORTERS for suffix in one.suffixes)
 """Endings of files of objects."""
