@@ -78,7 +78,7 @@ class RoiWriter:
         self._count += count
 
 
-def region(name: str, rings: Sequence[NDArray[np.int32]], place: dict[str, int]) -> bytes:
+def region(name: str, rings: Sequence[NDArray[np.int32]], place: dict[str, Any]) -> bytes:
     """Return a region as ImageJ stores it.
 
     Args:
@@ -90,7 +90,7 @@ def region(name: str, rings: Sequence[NDArray[np.int32]], place: dict[str, int])
 
     low = np.min([ring.min(axis=0) for ring in rings], axis=0)
     high = np.max([ring.max(axis=0) for ring in rings], axis=0)
-    box = {"left": int(low[0]), "top": int(low[1]), "right": int(high[0]), "bottom": int(high[1])}
+    box: dict[str, Any] = {"left": int(low[0]), "top": int(low[1]), "right": int(high[0]), "bottom": int(high[1])}
     if len(rings) > 1 or len(rings[0]) >= MOST_SHORT:
         path = np.concatenate([_path(ring) for ring in rings])
         roi = ImagejRoi(
@@ -114,7 +114,7 @@ def _path(ring: NDArray[np.int32]) -> NDArray[np.float32]:
     return np.append(steps.ravel(), np.float32(CLOSE))
 
 
-def _place(scene: Scene, plane: int) -> dict[str, int]:
+def _place(scene: Scene, plane: int) -> dict[str, Any]:
     """Return where a plane lies in a stack of ImageJ, counted from 1.
 
     Of a stack along one axis that is one number, which ImageJ takes for Z or T as the image has it.
