@@ -32,7 +32,7 @@ ORDER = (
     "io",
     "io.masks",
     "objects",
-    "export",
+    "exporting",
     "models",
     "backends",
     "inference.tiling",

@@ -15,7 +15,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.export.base import NO_VALUES, Exporter, ExportOptions, ObjectsWriter, Scene, Values, Warn
+from unetkit.exporting.base import NO_VALUES, Exporter, ExportOptions, ObjectsWriter, Scene, Values, Warn
 from unetkit.foundation.errors import ConfigError
 from unetkit.objects.collector import Objects
 from unetkit.objects.outlines import portions, trace_outlines
@@ -51,13 +51,13 @@ class RoiWriter:
         self._count = 0
 
     def add(self, objects: Objects, values: Values = NO_VALUES) -> None:  # noqa: ARG002  # regions hold no values
-        """Write some complete objects; see `unetkit.export.base.ObjectsWriter`."""
+        """Write some complete objects; see `unetkit.exporting.base.ObjectsWriter`."""
         place = _place(self._scene, objects.plane)
         ending = "".join(f"_{axis.lower()}{index + 1}" for axis, index in self._scene.position(objects.plane).items())
         for _, some in portions(objects):
             outlines = trace_outlines(some)
             if self._options.simplify:
-                from unetkit.export.simplify import simplify_outlines
+                from unetkit.exporting.simplify import simplify_outlines
 
                 outlines = simplify_outlines(outlines, self._options.simplify)
             of_objects = outlines.rings[outlines.pieces[outlines.objects]]

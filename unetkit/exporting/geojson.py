@@ -20,8 +20,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from numpy.typing import NDArray
 
-from unetkit.export.base import NO_VALUES, Exporter, ExportOptions, ObjectsWriter, Scene, Values, Warn
-from unetkit.export.text import PointText, texts_of
+from unetkit.exporting.base import NO_VALUES, Exporter, ExportOptions, ObjectsWriter, Scene, Values, Warn
+from unetkit.exporting.text import PointText, texts_of
 from unetkit.foundation.names import printable
 from unetkit.objects.collector import Objects
 from unetkit.objects.outlines import Outlines, portions, trace_outlines
@@ -53,7 +53,7 @@ class GeoJsonWriter:
         file.write(b'{"type":"FeatureCollection","features":[\n')
 
     def add(self, objects: Objects, values: Values = NO_VALUES) -> None:
-        """Write some complete objects; see `unetkit.export.base.ObjectsWriter`."""
+        """Write some complete objects; see `unetkit.exporting.base.ObjectsWriter`."""
         for part, some in portions(objects):
             features = self._features(some, {name: column[part] for name, column in values.items()})
             self._file.write(self._separator + ",\n".join(features).encode())
@@ -66,7 +66,7 @@ class GeoJsonWriter:
     def _features(self, objects: Objects, values: Values) -> Iterator[str]:
         outlines = trace_outlines(objects)
         if self._options.simplify:
-            from unetkit.export.simplify import simplify_outlines
+            from unetkit.exporting.simplify import simplify_outlines
 
             outlines = simplify_outlines(outlines, self._options.simplify)
         shapes = shapes_of(outlines, self._points.rings(outlines.points, outlines.rings))

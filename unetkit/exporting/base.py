@@ -1,4 +1,4 @@
-"""What a format of objects is. `unetkit.export.exporters` is the table of them."""
+"""What a format of objects is. `unetkit.exporting.exporters` is the table of them."""
 
 from __future__ import annotations
 

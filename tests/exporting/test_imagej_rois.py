@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from outlining import fill, objects_of
 from skimage.measure import label
 
-import unetkit.export.imagej_rois as module
-from unetkit.export.base import AS_THEY_ARE, ExportOptions, Scene
-from unetkit.export.exporters import check_export, open_export
+import unetkit.exporting.imagej_rois as module
+from unetkit.exporting.base import AS_THEY_ARE, ExportOptions, Scene
+from unetkit.exporting.exporters import check_export, open_export
 from unetkit.foundation.errors import ConfigError
 
 IMAGEJ = Path("/usr/share/java/ij.jar")

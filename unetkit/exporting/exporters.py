@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 
-from unetkit.export.base import AS_THEY_ARE, Exporter, ExportOptions, ObjectsWriter, Scene, Warn
-from unetkit.export.geojson import GEOJSON, GEOJSON_GZIP
-from unetkit.export.imagej_rois import IMAGEJ_ROIS
+from unetkit.exporting.base import AS_THEY_ARE, Exporter, ExportOptions, ObjectsWriter, Scene, Warn
+from unetkit.exporting.geojson import GEOJSON, GEOJSON_GZIP
+from unetkit.exporting.imagej_rois import IMAGEJ_ROIS
 from unetkit.foundation.atomic import check_target, claimed, partial_file
 from unetkit.foundation.errors import ConfigError, OutputError
 from unetkit.io.base.format import ends_with
@@ -32,7 +32,7 @@ def check_export(path: Path, options: ExportOptions = AS_THEY_ARE, *, overwrite:
     if not (isfinite(options.simplify) and options.simplify >= 0):
         raise ConfigError(f"simplify is {options.simplify}, which is no distance.", "Give pixels, for example 1.")
     if options.simplify:
-        from unetkit.export.simplify import check_installed
+        from unetkit.exporting.simplify import check_installed
 
         check_installed()
     exporter.check(path, options)

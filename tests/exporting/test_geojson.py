@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from outlining import fill, objects_of
 from skimage.measure import label
 
-from unetkit.export.base import AS_THEY_ARE, NO_VALUES, ExportOptions, Scene, Values
-from unetkit.export.exporters import check_export, open_export
-from unetkit.export.geojson import IDS, measurements_of
+from unetkit.exporting.base import AS_THEY_ARE, NO_VALUES, ExportOptions, Scene, Values
+from unetkit.exporting.exporters import check_export, open_export
+from unetkit.exporting.geojson import IDS, measurements_of
 from unetkit.foundation.errors import ConfigError, OutputError
 from unetkit.objects.collector import Collector
 
