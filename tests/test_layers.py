@@ -43,6 +43,7 @@ ORDER = (
     "inference",
     "data",
     "scoring",
+    "measuring",
     "planning",
     "report",
     "training.settings",

@@ -88,17 +88,20 @@ def _inner_edge(pixels: _Points, rows: Integers) -> Integers:
 
 
 def _side_middles(pixels: _Points) -> _Points:
-    """Return the middles of the sides of pixels, doubled; of those in one half row the first."""
-    own, rows, x = pixels.owners, pixels.y, 2 * pixels.x
-    follows = np.zeros(len(own) + 1, np.bool_)  # whether a row continues the one before it
-    follows[1:-1] = (own[1:] == own[:-1]) & (rows[1:] == rows[:-1] + 1)
-    above = np.where(follows[:-1], np.minimum(x, np.roll(x, 1)), x)
-    last = ~follows[1:]
-    kept = np.ones((len(own), 3), np.bool_)
-    kept[:, 2] = last
-    y = 2 * rows[:, None] + np.array([-1, 0, 1])
-    points = _Points(np.repeat(own, 3), y.ravel(), np.stack([above, x - 1, x], 1).ravel())
-    return points[kept.ravel()]
+    """Return the middles of the sides of pixels, doubled, without most of those that are no corner of the hull.
+
+    Left are the middles of left sides that stand out from those of the two neighbours, and middles of upper and lower
+    sides where there is no neighbour, or where it is farther in by two pixels or more.
+    """
+    own, rows, x = pixels.owners, pixels.y, pixels.x
+    follows = (own[1:] == own[:-1]) & (rows[1:] == rows[:-1] + 1)  # whether a row continues the one before it
+    step = np.diff(x)
+    kept = np.ones((len(own), 3), np.bool_)  # middles of the upper, the left and the lower side
+    kept[1:, 0] = ~follows | (step <= -2)
+    kept[:-1, 2] = ~follows | (step >= 2)
+    kept[1:-1, 1] = ~(follows[1:] & follows[:-1]) | (step[1:] > step[:-1])
+    pixel, side = np.divmod(np.flatnonzero(kept), 3)
+    return _Points(own[pixel], 2 * rows[pixel] + side - 1, 2 * x[pixel] - (side == 1))
 
 
 def _vertices(points: _Points) -> _Points:

@@ -16,13 +16,11 @@ from unetkit.objects.collector import Collector, LastRows, Objects
 from unetkit.objects.columns import Measurements, measure_geometry
 from unetkit.objects.frame import Frame
 from unetkit.objects.intensity import STATISTICS
+from unetkit.objects.lookups import Lookup
 from unetkit.objects.open_values import OpenValues
 from unetkit.objects.perimeter import MARGIN, Perimeters
 from unetkit.objects.ring import Rings
 from unetkit.objects.runs import Runs, find_runs
-
-Lookup = Callable[[NDArray[Any]], NDArray[Any]]
-"""Returns a column (N,) for labels (N,): numbers, or text in an array of Python strings."""
 
 MOST_PIXELS = 1 << 22
 """Pixels of a strip that are measured at a time; more rows are cut."""

@@ -18,14 +18,17 @@ WEIGHTS = (1.0, 2**0.5, (1 + 2**0.5) / 2)
 MARGIN = 2
 """Rows that are needed on both sides of those that are counted."""
 
-BLOCK_PIXELS = 1 << 18
-"""Pixels that are worked on at a time, so that they stay in the processor's cache."""
+BLOCK = (128, 1024)
+"""Rows and columns that are worked on at a time, so that they stay in the processor's cache."""
 
-_KINDS = np.zeros(64, np.uint8)
-"""Number of the kind, from 1, by 1 + 2 for each border pixel beside, above and below + 10 for each diagonal one."""
-_KINDS[[5, 7, 15, 17, 25, 27]] = 1
-_KINDS[[21, 33]] = 2
-_KINDS[[13, 23]] = 3
+_KINDS = np.zeros((5, 5), np.uint8)
+"""Number of the kind, from 1, by the border pixels beside, above and below, and by the diagonal ones."""
+for _straight, _diagonal, _kind in (
+    *((2, 0, 1), (3, 0, 1), (2, 1, 1), (3, 1, 1), (2, 2, 1), (3, 2, 1)),
+    *((0, 2, 2), (1, 3, 2)),
+    *((1, 1, 3), (1, 2, 3)),
+):
+    _KINDS[_straight, _diagonal] = _kind
 
 
 class Perimeters:
@@ -52,11 +55,14 @@ class Perimeters:
         seen = self.rows + len(rows) - MARGIN
         if seen == self._height:
             rows = np.concatenate([rows, np.zeros((MARGIN, rows.shape[1]), rows.dtype)])
-        step = max(BLOCK_PIXELS // rows.shape[1], 1)
-        total = max(len(rows) - 2 * MARGIN, 0)
+        total, width = max(len(rows) - 2 * MARGIN, 0), labels.shape[1]
+        padded = np.pad(rows, ((0, 0), (MARGIN, MARGIN)))
         found = [np.zeros(0, np.uint64)]
-        for top in range(0, total, step):
-            found.append(_border_kinds(rows[top : min(top + step, total) + 2 * MARGIN]))
+        for top in range(0, total, BLOCK[0]):
+            below = min(top + BLOCK[0], total) + 2 * MARGIN
+            for left in range(0, width, BLOCK[1]):
+                right = min(left + BLOCK[1], width) + 2 * MARGIN
+                found.append(_border_kinds(padded[top:below, left:right]))
         self.rows += total
         self._rows = rows[total:].copy()
         self._keep(np.concatenate(found))
@@ -89,13 +95,12 @@ class Perimeters:
         self._counts = np.stack(merged).astype(np.int64)
 
 
-def _border_kinds(rows: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return 4 times the label plus the kind of each border pixel with a length, of rows with a margin above and below.
+def _border_kinds(padded: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return 4 times the label plus the kind of each border pixel that has a length.
 
     Args:
-        rows: (h + 2 * MARGIN, width).
+        padded: (h, w) labels with a margin on all sides.
     """
-    padded = np.pad(rows, ((0, 0), (MARGIN, MARGIN)))
     across, down = padded[:, 1:] == padded[:, :-1], padded[1:] == padded[:-1]
     falling, rising = padded[1:, 1:] == padded[:-1, :-1], padded[1:, :-1] == padded[:-1, 1:]
     border = padded[1:-1, 1:-1] > 0
@@ -107,10 +112,11 @@ def _border_kinds(rows: NDArray[Any]) -> NDArray[np.uint64]:
     rising = (rising[1:-1, 1:-1] & border[1:, :-1] & border[:-1, 1:]).view(np.uint8)
     straight = across[1:-1, 1:] + across[1:-1, :-1] + down[1:, 1:-1] + down[:-1, 1:-1]
     diagonal = falling[1:, 1:] + falling[:-1, :-1] + rising[1:, :-1] + rising[:-1, 1:]
-    kinds = _KINDS[(1 + 2 * straight + 10 * diagonal)]
-    kinds *= border[1:-1, 1:-1]
-    places = np.flatnonzero(kinds)
-    labels = padded[MARGIN:-MARGIN, MARGIN:-MARGIN].ravel()[places].astype(np.uint64)
+    places = np.flatnonzero(border[1:-1, 1:-1])
+    kinds = _KINDS[straight.ravel()[places], diagonal.ravel()[places]]
+    counted = kinds > 0
+    inner = padded[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    labels = inner[np.divmod(places[counted], inner.shape[1])].astype(np.uint64)
     labels <<= np.uint64(2)
-    labels |= kinds.ravel()[places]
+    labels |= kinds[counted]
     return labels
