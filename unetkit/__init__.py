@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unetkit.foundation.errors import UnetkitError
     from unetkit.inference.array import predict_tiled
     from unetkit.inference.segment import segment
+    from unetkit.measuring.measure import measure
     from unetkit.models.segmenter import Segmenter, load_model
     from unetkit.planning.plan import plan
     from unetkit.scoring.evaluation import evaluate
@@ -27,6 +28,7 @@ _HOMES = {
     "evaluate": "unetkit.scoring.evaluation",
     "fit": "unetkit.training.fit",
     "load_model": "unetkit.models.segmenter",
+    "measure": "unetkit.measuring.measure",
     "plan": "unetkit.planning.plan",
     "predict_tiled": "unetkit.inference.array",
     "rasterize": "unetkit.data.rasterize",
@@ -39,6 +41,7 @@ __all__ = [
     "evaluate",
     "fit",
     "load_model",
+    "measure",
     "plan",
     "predict_tiled",
     "rasterize",

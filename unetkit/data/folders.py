@@ -27,6 +27,18 @@ CSV_REMEDY = "list the pairs in a CSV with the columns image and mask, and give 
 LAYOUT_REMEDY = "Put the images in {0}/images and their masks, with the same names, in {0}/masks"
 
 
+def pair_folders(
+    images: Path, masks: Path, names_of_image: Callable[[Path], list[str]] = image_names
+) -> tuple[Pairs, list[Path], list[Path]]:
+    """Pair the images in two folders by their names; see `pair_names`.
+
+    Raises:
+        DataError: Two files stand for the same.
+        ImageError: A folder has no images.
+    """
+    return pair_names(find_images(images), find_images(masks), names_of_image)
+
+
 def pair_files(
     images: Sequence[Path], masks: Sequence[Path], names_of_image: Callable[[Path], list[str]] = image_names
 ) -> tuple[Pairs, list[Path], list[Path]]:
