@@ -64,6 +64,13 @@ def test_numbers_that_could_be_classes_are_objects_where_the_user_says_so() -> N
     assert "model.classes" not in chosen(facts, given={"model.instances": True})
 
 
+def test_classes_that_were_drawn_are_named_as_the_reason() -> None:
+    facts = replace(NUCLEI, kind="classes", classes=3, class_names=("stroma", "tumour"))
+    choices = choose(facts, LAPTOP, {}, lambda: None, lambda *_: 0.1)
+    (choice,) = (choice for choice in choices if choice.key == "model.classes")
+    assert (choice.value, choice.why) == (3, "the annotations have the classes stroma, tumour")
+
+
 def test_what_is_given_is_kept_and_the_rest_fits_it() -> None:
     given = {"data.crop": 512, "data.augment": "none", "trainer.max_epochs": 3}
     settings = chosen(given=given)
