@@ -9,13 +9,14 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.transforms import resolve_augmentation
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.architectures import ARCHITECTURES, ArchitectureInfo
-from unetkit.models.spec import ModelSpec
+from unetkit.models.spec import ModelSpec, Normalization
 from unetkit.planning.choice import Network
 from unetkit.planning.choose import BATCH_SIZES, CROP_SIDES, choose
 from unetkit.planning.choose_length import EPOCHS_RANGE, MINUTES, RESERVED_SHARE, TOTAL_CROPS, VALIDATION_COST
-from unetkit.planning.choose_network import NETWORK_SETTINGS, START_DICE
+from unetkit.planning.choose_network import START_DICE
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts, Kind
+from unetkit.planning.start import NETWORK_SETTINGS
 from unetkit.planning.trial import Trial
 
 LAPTOP = Machine("cpu", "a processor", 4, False, 8 * 2**30, 8 * 2**30)
@@ -189,6 +190,41 @@ def test_training_starts_from_the_builtin_model_where_it_knows_the_objects() -> 
     assert not settings.items() & unknown.items()
     assert unknown["model.lr"] == 0.002
     assert chosen(full, WORKSTATION, {"model.weights": "imagenet"})["model.lr"] == 0.001
+
+
+NARROW = ModelSpec(encoder="resnet18", depth=4, decoder_channels=(64, 32, 16, 16), instances=True)
+PLAIN = ModelSpec(arch="plain_unet", base_channels=16, depth=3, normalization=Normalization("mean_std", "dataset"))
+
+
+def chosen_from(start: ModelSpec, facts: Facts = NUCLEI, **given: Any) -> dict[str, Any]:
+    given = {
+        "model.weights": "runs/mine/model.safetensors",
+        **{name.replace("__", "."): one for name, one in given.items()},
+    }
+    choices = choose(facts, LAPTOP, given, lambda: None, lambda *_: 0.1, start=start)
+    return {choice.key: choice.value for choice in choices}
+
+
+def test_a_run_that_starts_from_a_model_takes_over_its_network_whatever_the_data() -> None:
+    thin = replace(NUCLEI, width=5.0, foreground_range=(0.6, 0.9))
+    settings = chosen_from(NARROW, thin)
+    assert "model.arch" not in settings
+    assert (settings["model.encoder"], settings["model.depth"]) == ("resnet18", 4)
+    assert settings["model.decoder_channels"] == [64, 32, 16, 16]
+    assert settings["data.normalization.method"] == "percentile"
+    assert settings["model.lr"] == 0.001
+    settings = chosen_from(PLAIN)
+    assert (settings["model.arch"], settings["model.base_channels"], settings["model.depth"]) == ("plain_unet", 16, 3)
+    assert (settings["data.normalization.method"], settings["data.normalization.scope"]) == ("mean_std", "dataset")
+    assert "model.encoder" not in settings
+    assert chosen_from(NARROW, model__depth=5)["model.depth"] == 5
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("instances", True), ("binary", False)])
+def test_a_start_that_separates_objects_goes_on_to_where_the_masks_number_them(kind: Kind, kept: bool) -> None:
+    facts = replace(NUCLEI, kind=kind, touching=0.0)
+    assert chosen_from(NARROW, facts)["model.instances"] is kept
+    assert chosen_from(NARROW, facts, model__instances=not kept)["model.instances"] is not kept
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from math import ceil, floor, log2, sqrt
 from typing import Any
 
 from unetkit.models.architectures import architecture_info
+from unetkit.models.spec import ModelSpec
 from unetkit.planning.choice import Choice, Network
 from unetkit.planning.choose_length import Work, choose_length, count_covering, fit_length
 from unetkit.planning.choose_network import BASE_CHANNELS, THIN_WIDTH, Try, choose_network, describe_network
@@ -97,6 +98,7 @@ def choose(
     time: Timing,
     minutes: float | None = None,
     elapsed: Callable[[], float] = lambda: 0.0,
+    start: ModelSpec | None = None,
 ) -> list[Choice]:
     """Choose the settings of a training run.
 
@@ -108,6 +110,7 @@ def choose(
         time: Called at most once, if the length of the training is to be chosen.
         minutes: How long the whole run may take; by default what suits the machine.
         elapsed: Returns the seconds of `minutes` that are over.
+        start: The model that "model.weights" names, if that is one of unetkit.
 
     Returns:
         The settings in the order of a configuration, with those of the given ones on which others depend.
@@ -124,15 +127,15 @@ def choose(
         return {**given, **{key: choice.value for key, choice in chosen.items()}}
 
     crop = take(choose_crop(facts, machine))
-    for choice in choose_network(facts, machine, crop, given, try_builtin):
+    for choice in choose_network(facts, machine, crop, given, try_builtin, start):
         take(choice)
     network = describe_network(settings())
     if facts.classes > 2 and not given.get("model.instances"):
         take(Choice("model.classes", facts.classes, f"the masks have the values 0 to {facts.classes - 1}"))
     if given.get("model.classes", 2) == 2 and facts.classes == 2 and "model.instances" not in chosen:
         take(choose_instances(facts))
-    start = "trained weights" if settings().get("model.weights") else "random weights"
-    take(Choice("model.lr", LEARNING_RATES[start], f"what AdamW does well with from {start}"))
+    weights = "trained weights" if settings().get("model.weights") else "random weights"
+    take(Choice("model.lr", LEARNING_RATES[weights], f"what AdamW does well with from {weights}"))
     val = 0.0 if OWN_VALIDATION & given.keys() else take(choose_validation(facts))
     batch = take(choose_batch(machine, network, crop))
     take(choose_foreground_share(facts))
@@ -147,7 +150,7 @@ def choose(
     if {"data.crops_per_epoch", "trainer.max_epochs"} <= given.keys():
         total = given["data.crops_per_epoch"] * given["trainer.max_epochs"]
     else:
-        seconds, trained = time(network, crop, batch), start == "trained weights"
+        seconds, trained = time(network, crop, batch), weights == "trained weights"
         work = Work(facts, machine, crop, batch, share, seconds, trained, given.get("trainer.max_epochs"))
         length = choose_length(work) if minutes is None else fit_length(work, minutes, elapsed())
         for choice in length.choices:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from unetkit.models.architectures import DECODER_CHANNELS, architecture_info
+from unetkit.models.spec import ModelSpec
 from unetkit.planning.choice import Choice, Network
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
+from unetkit.planning.start import NETWORK_SETTINGS, continue_from
 from unetkit.planning.trial import Trial
 
 ENCODERS = {"cpu": "resnet18", "gpu": "resnet34", "much data": "resnet50"}
@@ -41,9 +43,6 @@ DEPTH_SETTINGS = {"model.weights", "model.depth", "model.decoder_channels"}
 START_DICE = 0.6
 """Training starts from the built-in model if its Dice on the data is at least this, see `Trial`."""
 
-NETWORK_SETTINGS = ("arch", "encoder", "depth", "decoder_channels", "base_channels", "padding", "batch_norm")
-"""Settings that the time and memory of a network depend on, by the names of `ModelSpec`."""
-
 OWN_NETWORK_SETTINGS = {
     f"model.{name}" for name in ("weights", "arch", "encoder", "depth", "decoder_channels", "in_channels")
 }
@@ -54,12 +53,15 @@ Try = Callable[[], Trial | None]
 
 
 def choose_network(
-    facts: Facts, machine: Machine, crop: int, given: Mapping[str, Any], try_builtin: Try
+    facts: Facts, machine: Machine, crop: int, given: Mapping[str, Any], try_builtin: Try, start: ModelSpec | None
 ) -> list[Choice]:
     """Choose the plain U-Net for thin structures, else one on an encoder, unless it is given.
 
-    Training starts from the built-in model where that finds such objects already.
+    A model that is given as the start decides. Training starts from the built-in model where that finds such objects
+    already.
     """
+    if start is not None:
+        return continue_from(start, facts, given)
     thin = facts.width <= THIN_WIDTH and "model.encoder" not in given
     info = architecture_info(given.get("model.arch", "plain_unet" if thin else "unet"))
     if info.has_encoder:

@@ -16,7 +16,7 @@ from unetkit.data.split import split_fraction
 from unetkit.data.store import ImageStore
 from unetkit.foundation.errors import ConfigError
 from unetkit.io.masks.ignored import check_ignore
-from unetkit.models.weights import trained_on
+from unetkit.models.weights import find_source, trained_on
 from unetkit.planning.choose import choose, most_cache
 from unetkit.planning.machine import find_machine
 from unetkit.planning.measure import Facts, look_at_all, measure
@@ -155,13 +155,15 @@ def make_plan(
         """Return the seconds before training: those so far, and those for reading the images again."""
         return looking + (0.0 if began is None else clock() - began)
 
-    choices = choose(facts, machine, given, try_once, time, minutes, elapsed)
+    weights = given.get("model.weights")
+    start = None if weights is None else find_source(str(weights))
+    choices = choose(facts, machine, given, try_once, time, minutes, elapsed, start)
     chosen = {choice.key: choice.value for choice in choices}
     share = 0.0 if own else chosen.get("data.val", 0.0)
     held = {id(pair) for pair in own or split_fraction(pairs, share, given.get("data.seed", 0))[1]}
     held_out = [id(look.pair) in held for look in looks]
-    start = given.get("model.weights", chosen.get("model.weights"))
-    seen = () if start is None else trained_on(str(start))
+    weights = chosen.get("model.weights", weights)
+    seen = () if weights is None else trained_on(str(weights))
     doubts = [Concern("doubt", choice.doubt[0], (), choice.doubt[1]) for choice in choices if choice.doubt]
     found = find_concerns(looks, facts, chosen["data.crop"], held_out, seen)
     concerns = (*doubts, *_left_out(places), *found)

@@ -22,6 +22,7 @@ from unetkit.models.segmenter import load_model
 from unetkit.models.weights import trained_on
 from unetkit.models.zoo import DEFAULT_MODEL
 from unetkit.planning.look import Look
+from unetkit.planning.start import take_over
 from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.scoring.pixels import count_pixels, dice
 from unetkit.scoring.table import instance_scores
@@ -133,16 +134,9 @@ def try_builtin(
         return None
     total = reduce(add, pixel_counts)
     background = dice(total.of_background) if total.tn else 0.0
-    settings = {
-        "model.encoder": model.spec.encoder,
-        "model.depth": model.spec.depth,
-        "model.decoder_channels": list(model.spec.decoder_channels),
-        "data.normalization.method": model.spec.normalization.method,
-        "data.normalization.bright_background": model.spec.normalization.bright_background,
-    }
     return Trial(
         DEFAULT_MODEL,
-        settings,
+        take_over(model.spec),
         min(dice(total), background),
         instances=model.spec.instances,
         several=float(parts[1] / max(parts[0], 1)),

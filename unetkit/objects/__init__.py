@@ -1,0 +1,1 @@
+"""Objects of label images, one after another: their pixels, measurements and outlines."""

@@ -1,0 +1,116 @@
+"""Complete objects out of rows: an object is handed on once its last row has been seen, and forgotten then.
+
+Everything that is done with objects (measurements, outlines, tables, exports) takes them from here in batches, so that
+it never holds a plane. In memory are the runs of the objects that are still open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.objects.runs import Runs, find_runs, join_runs
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Some complete objects of one plane.
+
+    Attributes:
+        plane: Number of the plane.
+        labels: (N,) labels of the objects, ascending.
+        first: (N + 1,) where the runs of each object begin, and the number of all runs at the end.
+        runs: Their runs, object after object, in raster order within each.
+    """
+
+    plane: int
+    labels: NDArray[Any]
+    first: NDArray[np.intp]
+    runs: Runs
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def owners(self) -> NDArray[np.intp]:
+        """(R,) for each run the number of its object in this batch, from 0."""
+        return np.repeat(np.arange(len(self)), np.diff(self.first))
+
+
+@dataclass(frozen=True)
+class LastRows:
+    """Where the objects of a plane end, for label images whose objects may lie in several pieces.
+
+    Attributes:
+        labels: (N,) all labels of the plane, ascending.
+        rows: (N,) the last row of each.
+    """
+
+    labels: NDArray[Any]
+    rows: NDArray[np.int32]
+
+    def of(self, labels: NDArray[Any]) -> NDArray[np.int32]:
+        """Return the last rows (M,) of labels (M,) that occur in the plane."""
+        found: NDArray[np.int32] = self.rows[np.searchsorted(self.labels, labels)]
+        return found
+
+
+class Collector:
+    """Collects the objects of one plane from its rows.
+
+    Args:
+        plane: Number of the plane.
+        height: Rows of the plane.
+        last_rows: Where each object ends. None if every object is in one piece (8-connected), as those of
+            `unetkit.postprocess` are: an object without a pixel in the last row so far is complete then.
+    """
+
+    def __init__(self, plane: int, height: int, last_rows: LastRows | None = None) -> None:
+        self._plane = plane
+        self._height = height
+        self._last_rows = last_rows
+        self._open: list[Runs] = []
+        self._bottom = 0
+
+    def add(self, labels: NDArray[Any]) -> tuple[Runs, Objects | None]:
+        """Take the next rows of the plane.
+
+        Args:
+            labels: (h, width) integers, 0 for background.
+
+        Returns:
+            The runs of these rows in raster order, and the objects that are complete now, if there are any.
+        """
+        new = find_runs(labels, self._bottom)
+        self._bottom += labels.shape[0]
+        self._open.append(new)
+        done = self._completed(new)
+        if done is not None and not done.size:
+            return new, None
+        runs = join_runs(self._open)
+        if done is None:
+            self._open = []
+            return new, _group(self._plane, runs) if len(runs) else None
+        closed = np.isin(runs.labels, done)
+        self._open = [runs[~closed]]
+        return new, _group(self._plane, runs[closed])
+
+    def _completed(self, new: Runs) -> NDArray[Any] | None:
+        """Return the labels among the open ones that have no row to come; None for all of them."""
+        if self._bottom == self._height:
+            return None
+        labels = np.unique(np.concatenate([np.unique(part.labels) for part in self._open]))
+        if self._last_rows is not None:
+            return labels[self._last_rows.of(labels) < self._bottom]
+        return np.setdiff1d(labels, new.labels[new.rows == self._bottom - 1])
+
+
+def _group(plane: int, runs: Runs) -> Objects:
+    """Put the runs of each object together."""
+    order = np.argsort(runs.labels, kind="stable")
+    runs = runs[order]
+    first = np.flatnonzero(np.append(True, runs.labels[1:] != runs.labels[:-1]))
+    return Objects(plane, runs.labels[first], np.append(first, len(runs)), runs)
