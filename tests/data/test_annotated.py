@@ -248,6 +248,23 @@ def test_strokes_in_objects_alone_teach_nothing(cells: Path) -> None:
     assert "Annotate some background too" in caught.value.remedy
 
 
+def test_objects_that_touch_cannot_be_learned_from_strokes(cells: Path) -> None:
+    for number, path in enumerate(sorted((cells / "masks").iterdir())):
+        mask = np.full_like(tifffile.imread(path), 255)
+        mask[:3], mask[40:42, 40:50] = 0, number + 1
+        tifffile.imwrite(path, mask)
+    data = data_of(cells)
+    data.setup()
+    data.prepare_for(1, 2, 8)
+    with pytest.raises(DataError, match="No object of the masks is drawn whole"):
+        data.prepare_for(1, 2, 8, distance_maps=True)
+    mask[39:43, 39:51] = np.where(mask[39:43, 39:51] == 255, 0, mask[39:43, 39:51])
+    tifffile.imwrite(path, mask)
+    data = data_of(cells)
+    data.setup()
+    data.prepare_for(1, 2, 8, distance_maps=True)
+
+
 def test_the_usual_value_is_suggested_where_it_is_no_class(cells: Path) -> None:
     partly(cells, classes=3)
     data = data_of(cells, ignore=None)

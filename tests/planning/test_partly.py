@@ -97,6 +97,17 @@ def test_a_plan_says_how_much_is_annotated_and_keeps_the_value(
     assert not [concern for concern in plan.concerns if concern.kind != "doubt"]
 
 
+def test_numbered_strokes_that_touch_are_no_objects_to_separate(
+    cells: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    edit(cells / "masks", lambda mask: np.where(strokes(mask) == 65535, 65535, mask).astype(np.uint16))
+    monkeypatch.setattr(planning, "time_crop", lambda *_: 0.05)
+    plan = planning.plan(cells, ignore=65535, settings={"model.encoder": "resnet18"})
+    assert plan.facts.kind == "instances"
+    assert plan.facts.touching > 0.01
+    assert plan.settings["model.instances"] is False
+
+
 def test_an_image_without_annotation_is_named(cells: Path) -> None:
     edit(cells / "masks", lambda mask: np.full_like(mask, 255), numbers=range(3, 4))
     with pytest.raises(DataError, match=r"No pixel of cells_003\.tif is annotated"):
