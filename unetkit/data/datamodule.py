@@ -28,7 +28,6 @@ from unetkit.data.varied_images import LabelledCrops, VariedImages
 from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weight
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.tiling.grid import check_multiple
-from unetkit.io.masks.ignored import check_ignore
 from unetkit.io.masks.meaning import say_taken
 from unetkit.models.spec import Normalization, TrainingImages
 
@@ -54,8 +53,9 @@ class SegmentationData(TrainingData):
         unpaired: What to do with images without a mask and masks without an image: "stop" is an error, "skip" leaves
             them out.
         ignore: Value in the masks of pixels that nobody has annotated, for example 255, or -1 in masks with signed
-            values. They are neither trained on nor scored. In masks with a palette it is a number of the palette. None
-            by default: all pixels are annotated.
+            values. They are neither trained on nor scored. In masks with a palette it is a number of the palette. With
+            0, as where strokes are drawn in napari or ilastik, 1 is background, and 2, 3, ... are the rest. None by
+            default: all pixels are annotated.
         folds: Number of folds for cross-validation, in place of the fraction `val`: the images of `train` are split
             into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
             Of a stack, each fold is a run of neighbouring pages; images with the same pixels share a fold.
@@ -134,7 +134,6 @@ class SegmentationData(TrainingData):
         self.check_least(crops_per_epoch=1, cache_gb=0)
         if not 0 <= self.foreground_share <= 1:
             raise ConfigError(f"data.foreground_share: {self.foreground_share:g} is not possible.", "Use 0 to 1.")
-        check_ignore(ignore, "data.ignore")
         check_folds(self.folds, self.fold, self.val, self.val_pages)
 
     @property

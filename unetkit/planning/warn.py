@@ -221,7 +221,7 @@ def _known(looks: Sequence[Look], held_out: Sequence[bool], seen: Collection[str
 def _taken(looks: Sequence[Look]) -> Iterator[Concern]:
     """Report how masks were read where their files leave a doubt."""
     for kind in dict.fromkeys(look.meaning.kind for look in looks if look.meaning.taken):
-        if kind == "full":  # what follows from that is said by the share of the foreground
+        if kind in ("full", "unlabelled"):  # the share of the foreground, or the user, says what follows
             continue
         alike = [look for look in looks if look.meaning.kind == kind and look.meaning.taken]
         names = tuple(look.name for look in alike)
