@@ -68,7 +68,7 @@ def measure_mask(decoded: Decoded) -> MaskRecord:
     """Measure a mask."""
     labels = decoded.labels_or_background
     ignored = find_ignored(labels)
-    known = labels[~ignored]
+    known = labels[~ignored] if ignored.any() else labels
     return MaskRecord(
         pair=decoded.pair,
         size=(labels.shape[0], labels.shape[1]),

@@ -296,7 +296,10 @@ def _odd_foreground(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
             inverted,
             "In a mask 0 is background: invert the masks if the holes are the objects.",
         )
-    full = tuple(look.name for look in looks if look.foreground >= FULL_MASK_SHARE and look.name not in inverted)
+    drawn = [
+        look for look in looks if look.annotated == 1 and look.name not in inverted
+    ]  # strokes may well be in objects
+    full = tuple(look.name for look in drawn if look.foreground >= FULL_MASK_SHARE)
     if full:
         yield Concern(
             "full",
