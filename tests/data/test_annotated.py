@@ -26,7 +26,7 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import CropDataset
 from unetkit.data.transforms import PRESETS
 from unetkit.data.weight_map import BorderWeight
-from unetkit.errors import ConfigError, DataError
+from unetkit.errors import DataError
 from unetkit.io.masks.ignored import IGNORED
 
 
@@ -248,6 +248,23 @@ def test_strokes_in_objects_alone_teach_nothing(cells: Path) -> None:
     assert "Annotate some background too" in caught.value.remedy
 
 
+def test_objects_that_touch_cannot_be_learned_from_strokes(cells: Path) -> None:
+    for number, path in enumerate(sorted((cells / "masks").iterdir())):
+        mask = np.full_like(tifffile.imread(path), 255)
+        mask[:3], mask[40:42, 40:50] = 0, number + 1
+        tifffile.imwrite(path, mask)
+    data = data_of(cells)
+    data.setup()
+    data.prepare_for(1, 2, 8)
+    with pytest.raises(DataError, match="No object of the masks is drawn whole"):
+        data.prepare_for(1, 2, 8, distance_maps=True)
+    mask[39:43, 39:51] = np.where(mask[39:43, 39:51] == 255, 0, mask[39:43, 39:51])
+    tifffile.imwrite(path, mask)
+    data = data_of(cells)
+    data.setup()
+    data.prepare_for(1, 2, 8, distance_maps=True)
+
+
 def test_the_usual_value_is_suggested_where_it_is_no_class(cells: Path) -> None:
     partly(cells, classes=3)
     data = data_of(cells, ignore=None)
@@ -260,9 +277,19 @@ def test_the_usual_value_is_suggested_where_it_is_no_class(cells: Path) -> None:
     data.prepare_for(1, 3, 8)
 
 
-def test_the_background_cannot_be_left_out(cells: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data\.ignore: 0"):
-        data_of(cells, ignore=0)
+def test_strokes_as_napari_and_ilastik_save_them_are_read(cells: Path) -> None:
+    """They have 0 where nothing is drawn, 1 for the background and 2 for objects."""
+    for path in sorted((cells / "masks").iterdir()):
+        labels = tifffile.imread(path)
+        strokes = np.where(labels > 0, 2, 1).astype(np.uint8)
+        strokes[::2] = 0
+        tifffile.imwrite(path, strokes)
+    data = data_of(cells, ignore=0)
+    data.setup()
+    assert any("1 is background" in note for note in data.take_notes())
+    mask = data.val_items()[0]["mask"]
+    assert (mask[::2] == UNKNOWN).all()
+    assert set(mask[1::2].unique().tolist()) == {0, 1}
 
 
 def test_what_is_read_from_disk_is_what_is_kept_in_memory(cells: Path) -> None:

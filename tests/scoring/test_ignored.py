@@ -16,7 +16,7 @@ from scipy import ndimage
 
 import unetkit.scoring.evaluation
 from unetkit.cli import main
-from unetkit.errors import ConfigError, DataError
+from unetkit.errors import DataError
 from unetkit.foundation.synthetic import make_cells
 from unetkit.scoring.evaluation import evaluate
 from unetkit.scoring.instances import THRESHOLDS, count_overlaps, match_instances, match_overlaps
@@ -208,9 +208,14 @@ def test_the_value_is_one_of_the_truth_alone() -> None:
     assert evaluate(255 * truth, truth, ignore=255).pooled.dice == 1
 
 
-def test_a_truth_without_annotation_and_a_value_without_meaning_are_errors() -> None:
+def test_strokes_in_which_0_is_not_annotated_are_scored() -> None:
+    strokes = np.array([[0, 0, 1, 1, 2, 2]], np.uint8)
+    result = evaluate(np.array([[1, 0, 0, 1, 1, 1]], np.uint8), strokes, ignore=0)
+    counts = result.rows[0].counts
+    assert (counts.tp, counts.fp, counts.fn, counts.tn) == (2, 1, 0, 1)
+
+
+def test_a_truth_without_annotation_is_an_error() -> None:
     nothing = np.full((8, 8), 255, np.uint8)
     with pytest.raises(DataError, match="is annotated"):
         evaluate(nothing, nothing, ignore=255)
-    with pytest.raises(ConfigError, match="0 is the background"):
-        evaluate(nothing, nothing, ignore=0)

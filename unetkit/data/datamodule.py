@@ -10,13 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from unetkit.data.annotated import check_annotated, describe_annotated
+from unetkit.data.annotated import check_annotated
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
 from unetkit.data.image_labels import LabelledImages, load_labelled
 from unetkit.data.kept import TRAIN, VAL, Use
 from unetkit.data.loading import Decoded
-from unetkit.data.masks import MaskRecord, Masks, check_foreground, check_labels, measure_classes, measure_mask
+from unetkit.data.masks import (
+    MaskRecord,
+    Masks,
+    check_foreground,
+    check_labels,
+    check_whole,
+    measure_classes,
+    measure_mask,
+)
 from unetkit.data.objects import SmallestObject, describe_plain, find_smallest
 from unetkit.data.pairs import Unpaired
 from unetkit.data.places import Places
@@ -28,7 +36,6 @@ from unetkit.data.varied_images import LabelledCrops, VariedImages
 from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weight
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.tiling.grid import check_multiple
-from unetkit.io.masks.ignored import check_ignore
 from unetkit.io.masks.meaning import say_taken
 from unetkit.models.spec import Normalization, TrainingImages
 
@@ -54,8 +61,9 @@ class SegmentationData(TrainingData):
         unpaired: What to do with images without a mask and masks without an image: "stop" is an error, "skip" leaves
             them out.
         ignore: Value in the masks of pixels that nobody has annotated, for example 255, or -1 in masks with signed
-            values. They are neither trained on nor scored. In masks with a palette it is a number of the palette. None
-            by default: all pixels are annotated.
+            values. They are neither trained on nor scored. In masks with a palette it is a number of the palette. With
+            0, as where strokes are drawn in napari or ilastik, 1 is background, and 2, 3, ... are the rest. None by
+            default: all pixels are annotated.
         colors: Colours of the classes in masks in colours or with a palette, for example {tumour: "#ff0000"}, in the
             order of their numbers; or a .csv (columns name and color), .json or .yaml with them. Black is background
             unless it has a name, and the name ignore marks what nobody has annotated.
@@ -139,7 +147,6 @@ class SegmentationData(TrainingData):
         self.check_least(crops_per_epoch=1, cache_gb=0)
         if not 0 <= self.foreground_share <= 1:
             raise ConfigError(f"data.foreground_share: {self.foreground_share:g} is not possible.", "Use 0 to 1.")
-        check_ignore(ignore, "data.ignore")
         check_folds(self.folds, self.fold, self.val, self.val_pages)
 
     @property
@@ -185,8 +192,7 @@ class SegmentationData(TrainingData):
         held = self._hold_out(found, images)
         check_foreground([record for record, val in zip(masks.records, held, strict=True) if not val])
         self.note(*say_taken([(record.pair.name, record.meaning) for record in masks.records], "mask"))
-        shares = [(record.annotated_share, record.size[0] * record.size[1]) for record in masks.records]
-        self.note(*filter(None, [describe_annotated(shares, self.ignore)]))
+        self.note(*masks.describe_annotated(self.ignore))
         pool = ImagePool.divided(self._store, images, held, self.normalization)
         self.channel_names, self.pixel_size_um = pool.channel_names, pool.pixel_size_um
         self._take(pool, masks)
@@ -227,7 +233,7 @@ class SegmentationData(TrainingData):
 
         Raises:
             ConfigError: The crop is not a multiple of the stride.
-            DataError: The images have other channels, or masks have values that are no class.
+            DataError: The images have other channels, masks have values that are no class, or no object is drawn whole.
         """
         check_multiple("crop", self.crop, stride)
         pool, masks = self.pool, self.targets
@@ -241,6 +247,7 @@ class SegmentationData(TrainingData):
         self.classes = classes
         self._distance_maps = distance_maps
         if distance_maps:
+            check_whole([masks.records[i] for i in pool.train])
             plain = describe_plain({masks.records[i].pair.name: masks.records[i].numbered for i in pool.train})
             self.note(*([plain] if plain else []))
         self._take(pool.with_channels(channels), masks)
@@ -361,7 +368,7 @@ class SegmentationData(TrainingData):
             **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),
             **pool.describe(),
             **({} if self.ignore is None else {"ignore": self.ignore}),
-            **({"annotated": round(self._annotated_share(), 6)} if self.partly else {}),
+            **({"annotated": round(self.targets.annotated_share(pool.train), 6)} if self.partly else {}),
             "crop": self.crop,
             "batch_size": self.batch_size,
             "crops_per_epoch": self._crops_per_epoch(),
@@ -370,11 +377,6 @@ class SegmentationData(TrainingData):
             "augment": self.augment,
             "seed": self.seed,
         }
-
-    def _annotated_share(self) -> float:
-        """Return the share of the pixels of the images to train on that is annotated."""
-        records = [self.targets.records[index] for index in self.pool.train]
-        return sum(record.annotated for record in records) / sum(self.pool.areas(self.pool.train))
 
     def covering(self) -> float:
         """Return how many crops cover the annotated part of the images to train on once."""

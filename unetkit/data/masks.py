@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.annotations.classes import settle_names
-from unetkit.data.annotated import annotated_points, covered_area
+from unetkit.data.annotated import annotated_points, covered_area, describe_annotated
 from unetkit.data.loading import Decoded, Window, foreground_points
 from unetkit.data.objects import (
     FOREGROUND_VALUES,
@@ -80,7 +80,7 @@ def measure_classes(decoded: Decoded) -> MaskRecord | None:
 
 def _measure(labels: NDArray[Any], decoded: Decoded) -> MaskRecord:
     ignored = find_ignored(labels)
-    known = labels[~ignored]
+    known = labels[~ignored] if ignored.any() else labels
     return MaskRecord(
         pair=decoded.pair,
         size=(labels.shape[0], labels.shape[1]),
@@ -176,6 +176,16 @@ class Masks:
         """Whether a mask has pixels that nobody has annotated."""
         return any(record.points is not None for record in self.records)
 
+    def annotated_share(self, indices: Sequence[int]) -> float:
+        """Return the share of the pixels of some of the images that is annotated."""
+        records = [self.records[index] for index in indices]
+        return sum(record.annotated for record in records) / sum(record.size[0] * record.size[1] for record in records)
+
+    def describe_annotated(self, ignore: int | None) -> list[str]:
+        """Return a sentence on how much is annotated, where that is not all; see `describe_annotated`."""
+        shares = [(record.annotated_share, record.size[0] * record.size[1]) for record in self.records]
+        return [sentence for sentence in [describe_annotated(shares, ignore)] if sentence]
+
     def areas(self, indices: Sequence[int]) -> list[int]:
         """Return the pixels of the annotated part of some of the images, see `covered_area`."""
         return [self.records[index].area for index in indices]
@@ -229,6 +239,16 @@ def check_foreground(records: Sequence[MaskRecord]) -> None:
             f"Every {annotated} of {which} is foreground (above zero; the lowest value is {values[0]}).",
             "Check that these are the masks: 0 is background, any value above it foreground."
             + (" Annotate some background too." if partly else ""),
+        )
+
+
+def check_whole(records: Sequence[MaskRecord]) -> None:
+    """Raise a DataError if objects are only drawn in part, so that there are no distances in them to learn from."""
+    if any(record.points is not None for record in records) and not any(len(record.objects) for record in records):
+        raise DataError(
+            "No object of the masks is drawn whole: all touch what nobody has annotated, where they may go on. Objects "
+            "that touch cannot be learned from that.",
+            "Draw some of them whole, with background around them, or set model.instances: false.",
         )
 
 

@@ -172,6 +172,10 @@ def choose_instances(facts: Facts) -> Choice:
     """Choose whether to learn single objects: where the masks number them and they touch."""
     if facts.kind != "instances":
         return Choice("model.instances", False, "the masks do not number the objects")
+    if not facts.objects:
+        return Choice(
+            "model.instances", False, "no numbered object is drawn whole, so what separates them is not known"
+        )
     if facts.touching < TOUCHING_SHARE:
         return Choice("model.instances", False, "the numbered objects hardly ever touch, so the mask separates them")
     return Choice(

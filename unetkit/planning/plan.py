@@ -15,7 +15,6 @@ from unetkit.data.places import Places, name_of
 from unetkit.data.split import split_fraction
 from unetkit.data.store import ImageStore
 from unetkit.foundation.errors import ConfigError
-from unetkit.io.masks.ignored import check_ignore
 from unetkit.models.weights import find_source, trained_on
 from unetkit.planning.choose import choose, most_cache
 from unetkit.planning.machine import find_machine
@@ -130,7 +129,6 @@ def make_plan(
         raise ConfigError(f"minutes: {minutes:g} is not possible.", "Use a number above 0.")
     limit = inf if minutes is None else 60 * TRIAL_SHARE * minutes
     place: dict[str, Any] = {name: given.get(f"data.{name}") for name in PLACE_SETTINGS}
-    check_ignore(place["ignore"], "data.ignore")
     places = Places(**place)
     pairs, own = places.find(), places.find_validation()
     machine = find_machine(str(given.get("trainer.accelerator", "auto")))  # while no images take its memory

@@ -221,7 +221,7 @@ def _known(looks: Sequence[Look], held_out: Sequence[bool], seen: Collection[str
 def _taken(looks: Sequence[Look]) -> Iterator[Concern]:
     """Report how masks were read where their files leave a doubt."""
     for kind in dict.fromkeys(look.meaning.kind for look in looks if look.meaning.taken):
-        if kind == "full":  # what follows from that is said by the share of the foreground
+        if kind in ("full", "unlabelled"):  # the share of the foreground, or the user, says what follows
             continue
         alike = [look for look in looks if look.meaning.kind == kind and look.meaning.taken]
         names = tuple(look.name for look in alike)
@@ -297,7 +297,10 @@ def _odd_foreground(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
             inverted,
             "In a mask 0 is background: invert the masks if the holes are the objects.",
         )
-    full = tuple(look.name for look in looks if look.foreground >= FULL_MASK_SHARE and look.name not in inverted)
+    drawn = [
+        look for look in looks if look.annotated == 1 and look.name not in inverted
+    ]  # strokes may well be in objects
+    full = tuple(look.name for look in drawn if look.foreground >= FULL_MASK_SHARE)
     if full:
         yield Concern(
             "full",

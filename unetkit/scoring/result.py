@@ -15,7 +15,6 @@ from rich.table import Table
 
 from unetkit.foundation.atomic import check_target, partial_file
 from unetkit.foundation.errors import ConfigError
-from unetkit.io.masks.ignored import check_ignore
 from unetkit.scoring.instance_result import InstanceEvaluation
 from unetkit.scoring.instances import InstanceCounts
 from unetkit.scoring.pixels import Counts
@@ -50,7 +49,6 @@ class Settings:
     ignore: int | None = None
 
     def __post_init__(self) -> None:
-        check_ignore(self.ignore, "ignore")
         if self.classes < 2:
             raise ConfigError(f"classes is {self.classes}.", "Count the background too: give 2 or more.")
         if self.classes > 2 and (self.invert or self.threshold is not None):

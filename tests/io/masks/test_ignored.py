@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from unetkit.errors import ConfigError, DataError
+from unetkit.errors import DataError
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.base.stored import AS_SEEN, Encoding
-from unetkit.io.masks.ignored import IGNORED, check_ignore, find_ignored
+from unetkit.io.masks.ignored import IGNORED, find_ignored
 from unetkit.io.masks.meaning import Meaning, decide, open_mask
 
 
@@ -121,8 +121,20 @@ def test_values_that_compression_has_changed_mark_nothing() -> None:
         read(np.zeros((1, 2, 2), np.uint8), 255, Encoding(lossy=True))
 
 
-def test_the_background_cannot_be_what_nobody_has_annotated() -> None:
-    check_ignore(None, "data.ignore")
-    check_ignore(255, "data.ignore")
-    with pytest.raises(ConfigError, match="0 is the background"):
-        check_ignore(0, "data.ignore")
+@pytest.mark.parametrize("stored", [[0, 1, 2, 3], [1, 1, 2, 3], [0, 0, 0, 0], [0, 1, 1, 300], [0, 1, 1, 1]])
+def test_where_0_is_not_annotated_background_is_1(stored: list[int]) -> None:
+    labels, meaning = read(np.array([[stored]], np.uint16), 0)
+    assert labels.tolist() == [[IGNORED if value == 0 else value - 1 for value in stored]]
+    assert "1 is background" in meaning.taken
+
+
+@pytest.mark.parametrize("stored", [[-1, 0, 1], [0, 0.5, 1], [0, 1, 2**31]])
+def test_where_0_is_not_annotated_the_others_are_numbers(stored: list[float]) -> None:
+    with pytest.raises(DataError, match="takes plain numbers above 0"):
+        read(np.array([[stored]]), 0)
+
+
+def test_a_palette_has_no_such_numbers() -> None:
+    palette = bytes([0, 0, 0, 255, 255, 0, 0, 255, 0, 0, 255, 255])
+    with pytest.raises(DataError, match="takes plain numbers above 0"):
+        read(np.array([[[0, 1, 2]]], np.uint8), 0, Encoding(palette=palette))

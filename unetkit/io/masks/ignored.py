@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.foundation.errors import ConfigError
-
 IGNORED = -(2**31)
 """Label of a pixel that nobody has annotated: the lowest int32, which is the label of no object and no class."""
 
@@ -42,17 +40,3 @@ def has_value(channels: NDArray[Any], value: int | None) -> NDArray[np.bool_] | 
         return None
     found: NDArray[np.bool_] = (channels == value).all(axis=0)
     return found
-
-
-def check_ignore(ignore: int | None, name: str) -> None:
-    """Raise a ConfigError if a value cannot mark pixels that nobody has annotated.
-
-    Args:
-        ignore: The value.
-        name: How the user calls it.
-    """
-    if ignore == 0:
-        raise ConfigError(
-            f"{name}: 0 is not possible, since 0 is the background.",
-            "Save the masks with 0 for the background and another value, such as 255, where nobody has annotated.",
-        )

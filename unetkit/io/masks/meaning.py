@@ -28,7 +28,7 @@ from unetkit.io.base.stored import AS_SEEN, Encoding
 from unetkit.io.files import open_image
 from unetkit.io.masks.colours import is_plain_palette, read_colours, read_palette
 from unetkit.io.masks.ignored import has_value, mark_ignored
-from unetkit.io.masks.rules import Above, AsIs, Only, Renumbered, Rule
+from unetkit.io.masks.rules import Above, AsIs, OneLess, Only, Renumbered, Rule
 from unetkit.io.masks.values import MaskValues, split_alpha, to_light, top_of
 
 Kind = Literal[
@@ -47,6 +47,7 @@ Kind = Literal[
     "full",
     "drawn",
     "named",
+    "unlabelled",
 ]
 """Kinds of masks: plain numbers, or one of the kinds with a doubt."""
 
@@ -161,6 +162,7 @@ def decide(bands: Iterable[NDArray[Any]], info: ImageInfo, ignore: int | None = 
         info: Description of the mask.
         ignore: Stored value of pixels that nobody has annotated; None if there are none. A pixel of several channels
             has it in all of them, alpha not counted. Formats that have a value of their own for such pixels keep that.
+            Where it is 0, as programs have it in which people draw strokes, 1 is background.
 
     Raises:
         DataError: Values are NaN or infinite, there are as many colours as in a picture, or compression has changed the
@@ -174,8 +176,23 @@ def decide(bands: Iterable[NDArray[Any]], info: ImageInfo, ignore: int | None = 
             "Save the mask as PNG or TIFF.",
         )
     found = MaskValues(bands, encoding, name, value)
+    if value == 0:
+        return _decide_unlabelled(found, info)
     meaning = _decide_found(found, info) if found.pixels else Meaning("numbers", "", encoding, AsIs())
     return replace(meaning, ignore=value) if found.ignored else meaning
+
+
+def _decide_unlabelled(found: MaskValues, info: ImageInfo) -> Meaning:
+    """Decide what the values of a mask mean in which 0 is what nobody has annotated."""
+    palette = info.encoding.palette and not is_plain_palette(info.encoding.palette)
+    if palette or not found.grey or not found.whole or (found.pixels and not 0 < found.low <= found.high < 2**31):
+        raise DataError(
+            f"{info.name} cannot be read with 0 for what nobody has annotated, which takes plain numbers above 0.",
+            "Save it as one channel of whole numbers, without a palette: 0 for what nobody has annotated, 1 for "
+            "background, and 2, 3, ... for the rest.",
+        )
+    taken = "0 is what nobody has annotated, so 1 is background, and 2, 3, ... are the labels 1, 2, ..."
+    return Meaning("unlabelled", taken, info.encoding, OneLess(), ignore=0)
 
 
 def _decide_found(found: MaskValues, info: ImageInfo) -> Meaning:
