@@ -14,6 +14,7 @@ from unetkit.foundation.threads import read_ahead
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
+from unetkit.measuring.mask_file import MaskFile
 from unetkit.objects.label_file import LabelFile
 
 
@@ -33,7 +34,7 @@ class IntensityFile:
         DataError: It has other planes or another size than the labels.
     """
 
-    def __init__(self, path: str | Path, labels: LabelFile, channels: str | None = None) -> None:
+    def __init__(self, path: str | Path, labels: LabelFile | MaskFile, channels: str | None = None) -> None:
         self._source: ImageSource = open_image(path, ReadOptions(channels=channels))
         self._rows = labels.rows
         if axes := _axes_of_channels(self._source.info, labels.info):

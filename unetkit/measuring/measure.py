@@ -16,6 +16,8 @@ from unetkit.foundation.errors import ConfigError, DataError, UnetkitError
 from unetkit.io.files import image_stem, read_notes
 from unetkit.measuring.image_file import IntensityFile
 from unetkit.measuring.jobs import Job, plan_jobs
+from unetkit.measuring.mask_doubt import MaskDoubt
+from unetkit.measuring.mask_file import MaskFile
 from unetkit.measuring.options import MeasureOptions
 from unetkit.objects.frame import Frame
 from unetkit.objects.label_file import LabelFile
@@ -23,9 +25,6 @@ from unetkit.objects.lookups import Lookup, by_range, read_class_note
 from unetkit.objects.measurer import NO_CHANNELS, Channels, Measured, Measurer
 from unetkit.objects.summary import SUMMARY_NAME, Summary, write_summaries
 from unetkit.objects.table import open_table
-
-MASK_VALUES = (255, 65535)
-"""Usual values of the foreground in masks."""
 
 Log = Callable[[str], None]
 Progress = Callable[[int], None]
@@ -42,6 +41,7 @@ def measure(
     *,
     ring: str | None = None,
     channels: str | None = None,
+    connected: bool = False,
     axes: str | None = None,
     pixel_size_um: float | None = None,
     overwrite: bool = False,
@@ -61,6 +61,7 @@ def measure(
         table: `.csv` or `.parquet`. For a folder of labels a folder, which gets a `.csv` for each and `summary.csv`.
         ring: See `MeasureOptions`, as all below.
         channels: Channels of the image to measure.
+        connected: Whether the labels are masks whose connected parts are numbered first.
         axes: Axes of the labels.
         pixel_size_um: Size of a pixel in place of what the files say.
         overwrite: Whether existing tables are replaced.
@@ -75,7 +76,7 @@ def measure(
         UnetkitError: Files cannot be read, do not fit each other, or are no labels; a table exists or cannot be
             written; a setting has no meaning. Of several label images the others are measured all the same.
     """
-    options = MeasureOptions(ring, channels, axes, pixel_size_um, overwrite)
+    options = MeasureOptions(ring, channels, connected, axes, pixel_size_um, overwrite)
     if image is None and (ring, channels) != (None, None):
         name = "ring" if ring is not None else "channels"
         raise ConfigError(f"{name} has no meaning without an image.", "Give the image whose intensities are measured.")
@@ -114,7 +115,9 @@ def _measure_folder(
 def _measure_file(job: Job, options: MeasureOptions, log: Log, progress: Begin | None) -> Summary:
     """Measure one label image."""
     with ExitStack() as stack:
-        labels = stack.enter_context(closing(LabelFile(job.labels, options.axes)))
+        labels: LabelFile | MaskFile
+        labels = MaskFile(job.labels, options.axes, log) if options.connected else LabelFile(job.labels, options.axes)
+        stack.callback(labels.close)
         image = None
         if job.image is not None:
             image = stack.enter_context(closing(IntensityFile(job.image, labels, options.channels)))
@@ -126,26 +129,23 @@ def _measure_file(job: Job, options: MeasureOptions, log: Log, progress: Begin |
             channels = Channels(image.channel_names, options.ring_px(frame.pixel_size_um))
         measurer = Measurer(frame, channels, _extras(job.labels), labels.find_last_rows)
         summary = Summary(image_stem(job.labels), frame)
-        empty = measurer.empty(_label_type(labels), None if image is None else image.info.dtype)
+        empty = measurer.empty(labels.dtype, None if image is None else image.info.dtype)
         advance = progress(labels.info.name, frame.pixels) if progress is not None else None
-        highest = 0
+        doubt = MaskDoubt()
         with open_table(job.table, empty, overwrite=options.overwrite) as table:
             for measured in _batches(measurer, labels, image, advance):
                 table.add(measured.objects.plane, measured.values)
                 summary.add(measured.values)
-                highest = max(highest, int(measured.objects.labels[-1]))
-        if summary.objects == frame.planes and highest in MASK_VALUES:
-            log(
-                f"{labels.info.name} has no value but 0 and {highest}, like a mask, so all its foreground is one "
-                "object. Number the objects first (`unetkit segment --output labels` writes labels)."
-            )
+                doubt.add(measured.objects)
+        if not options.connected and doubt.text:
+            log(f"{labels.info.name} {doubt.text}")
         if not summary.objects:
             log(f"{labels.info.name} has no objects, so its table has no rows.")
         return summary
 
 
 def _batches(
-    measurer: Measurer, labels: LabelFile, image: IntensityFile | None, advance: Progress | None
+    measurer: Measurer, labels: LabelFile | MaskFile, image: IntensityFile | None, advance: Progress | None
 ) -> Iterator[Measured]:
     """Push all rows of all planes, and yield what is measured."""
     for plane in range(labels.info.planes):
@@ -156,13 +156,7 @@ def _batches(
                 advance(strip.size)
 
 
-def _label_type(labels: LabelFile) -> np.dtype[Any]:
-    """Return the type of the labels that `LabelFile.strips` yields."""
-    dtype = labels.info.dtype
-    return np.dtype(np.uint32) if dtype.kind == "f" else np.dtype(np.uint8) if dtype.kind == "b" else dtype
-
-
-def _frame(labels: LabelFile, image: IntensityFile | None, options: MeasureOptions, log: Log) -> Frame:
+def _frame(labels: LabelFile | MaskFile, image: IntensityFile | None, options: MeasureOptions, log: Log) -> Frame:
     """Return the planes, with the size of a pixel from where it is known."""
     frame = labels.frame
     if options.pixel_size_um is not None:

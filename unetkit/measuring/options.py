@@ -25,6 +25,8 @@ class MeasureOptions:
             takes background pixels that are nearer to the object than to any other.
         channels: Channels of the image to measure: numbers from 0, such as "0,2", or names that the file gives them,
             such as "DAPI,GFP"; all by default.
+        connected: The labels are masks or probabilities: number the connected parts of their foreground first. Pixels
+            that touch, diagonally too, are one object.
         axes: Axes of the labels, one letter for each stored dimension, where the file says nothing or something wrong,
             such as "ZYX".
         pixel_size_um: Size of a pixel in µm, in place of what the files say.
@@ -33,6 +35,7 @@ class MeasureOptions:
 
     ring: str | None = None
     channels: str | None = None
+    connected: bool = False
     axes: str | None = None
     pixel_size_um: float | None = None
     overwrite: bool = False
