@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from outlining import fill, objects_of
 from skimage.measure import label
 
-from unetkit.exporting.base import AS_THEY_ARE, NO_VALUES, ExportOptions, Scene, Values
+from unetkit.exporting.base import NO_VALUES, Scene, Values
 from unetkit.exporting.exporters import check_export, open_export
 from unetkit.exporting.geojson import IDS, measurements_of
+from unetkit.exporting.options import DEFAULT_EXPORT, ExportOptions
 from unetkit.foundation.errors import ConfigError, OutputError
 from unetkit.objects.collector import Collector
 
@@ -34,7 +35,7 @@ def export(
     labels: NDArray[Any],
     values: Values = NO_VALUES,
     scene: Scene = CELLS,
-    options: ExportOptions = AS_THEY_ARE,
+    options: ExportOptions = DEFAULT_EXPORT,
 ) -> list[Any]:
     """Write the objects of one plane, or of several, and return the features."""
     with open_export(path, scene, options, warn=no_warning) as writer:
@@ -176,8 +177,8 @@ def test_outputs_are_checked_before_any_work(tmp_path: Path, monkeypatch: pytest
     check_export(tmp_path / "there.geojson", overwrite=True)
     with pytest.raises(OutputError, match=r"suffix '\.json', which is no format of objects. Use \.geojson"):
         check_export(tmp_path / "out.json")
-    with pytest.raises(ConfigError, match="no distance"):
-        check_export(tmp_path / "out.geojson", ExportOptions(simplify=-1))
+    with pytest.raises(ConfigError, match="is no distance"):
+        ExportOptions(simplify=-1)
     monkeypatch.setitem(__import__("sys").modules, "shapely", None)
     with pytest.raises(ConfigError, match=r"pip install unetkit\[annotations\]"):
         check_export(tmp_path / "out.geojson", ExportOptions(simplify=1))
