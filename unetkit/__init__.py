@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from unetkit.foundation.errors import UnetkitError
     from unetkit.inference.array import predict_tiled
     from unetkit.inference.segment import segment
+    from unetkit.measuring.export import export
     from unetkit.measuring.measure import measure
     from unetkit.models.segmenter import Segmenter, load_model
     from unetkit.planning.plan import plan
@@ -25,6 +26,7 @@ _HOMES = {
     "Segmenter": "unetkit.models.segmenter",
     "UnetkitError": "unetkit.foundation.errors",
     "evaluate": "unetkit.scoring.evaluation",
+    "export": "unetkit.measuring.export",
     "fit": "unetkit.training.fit",
     "load_model": "unetkit.models.segmenter",
     "measure": "unetkit.measuring.measure",
@@ -33,7 +35,18 @@ _HOMES = {
     "segment": "unetkit.inference.segment",
 }
 
-__all__ = ["Segmenter", "UnetkitError", "evaluate", "fit", "load_model", "measure", "plan", "predict_tiled", "segment"]
+__all__ = [
+    "Segmenter",
+    "UnetkitError",
+    "evaluate",
+    "export",
+    "fit",
+    "load_model",
+    "measure",
+    "plan",
+    "predict_tiled",
+    "segment",
+]
 
 
 def __getattr__(name: str) -> Any:

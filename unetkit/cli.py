@@ -10,6 +10,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Literal
 
+from unetkit.exporting.options import DEFAULT_EXPORT, ExportOptions
 from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
 from unetkit.inference.tiling.options import (
     DEFAULT_OUTPUT,
@@ -158,6 +159,51 @@ def measure_command(labels: Path, image: Path | None, table: Path, measuring: Me
     log(f"Written to {table}.")
 
 
+def export_command(
+    labels: Path,
+    result: Path,
+    image: Path | None = None,
+    no_measurements: bool = False,
+    suffix: str = ".geojson.gz",
+    exporting: ExportOptions = DEFAULT_EXPORT,
+    measuring: MeasureOptions = DEFAULT_MEASURE,
+) -> None:
+    """Export the objects of label images to QuPath (GeoJSON) or Fiji (ROIs), with exact outlines.
+
+      unetkit export labels.tif objects.geojson.gz
+      unetkit export labels.tif rois.zip
+
+    Args:
+        labels: TIFF, OME-Zarr or PNG with a number for each object and 0 for background, of any program; or a folder of
+            them.
+        result: .geojson or .geojson.gz for QuPath, .zip for ROIs of ImageJ and Fiji; for a folder of labels the folder
+            that gets a file for each.
+        image: Image whose intensities are measured in the objects, for QuPath; or a folder of images with the names of
+            the labels.
+        no_measurements: Give objects no measurements: the file is smaller, and takes half the time.
+        suffix: Ending of the files in a folder of results.
+        exporting: How objects are written.
+        measuring: What is measured.
+    """
+    from unetkit.foundation.console import log, pixel_progress
+    from unetkit.measuring.export import export
+
+    with pixel_progress() as progress:
+        counts = export(
+            labels,
+            result,
+            image,
+            no_measurements=no_measurements,
+            suffix=suffix,
+            **vars(exporting),
+            **vars(measuring),
+            log=log,
+            progress=progress,
+        )
+    images = f" of {len(counts)} label images" if len(counts) > 1 else ""
+    log(f"{sum(counts):,} objects{images} written to {result}.")
+
+
 def plan_command(
     data: str,
     masks: str | None = None,
@@ -243,6 +289,7 @@ def info_command(file: Path | None = None, /) -> None:
 VERBS: dict[str, Callable[..., None]] = {
     "segment": segment_command,
     "measure": measure_command,
+    "export": export_command,
     "evaluate": evaluate_command,
     "plan": plan_command,
     "demo": demo_command,

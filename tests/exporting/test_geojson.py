@@ -20,6 +20,7 @@ from unetkit.exporting.base import NO_VALUES, Scene, Values
 from unetkit.exporting.exporters import check_export, open_export
 from unetkit.exporting.geojson import IDS, measurements_of
 from unetkit.exporting.options import DEFAULT_EXPORT, ExportOptions
+from unetkit.foundation.atomic import partial_place
 from unetkit.foundation.errors import ConfigError, OutputError
 from unetkit.objects.collector import Collector
 
@@ -168,6 +169,24 @@ def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
         fail()
     assert [one.name for one in tmp_path.iterdir()] == ["out.geojson.gz"]
     assert path.read_text() == "kept"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("suffix", [".geojson", ".geojson.gz", ".zip"])
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    objects = objects_of(some_labels())
+    assert objects is not None
+    partial_place(path).symlink_to("/dev/full")
+
+    def fill_the_disk() -> None:
+        with open_export(path, CELLS, warn=no_warning) as writer:
+            for _ in range(8):
+                writer.add(objects)
+
+    with pytest.raises(OutputError, match=r"cannot be written: No space left on device"):
+        fill_the_disk()
+    assert not list(tmp_path.iterdir())
 
 
 def test_outputs_are_checked_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

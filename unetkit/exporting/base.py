@@ -68,6 +68,10 @@ Opener = Callable[[Path, Scene, ExportOptions, Warn], AbstractContextManager[Obj
 """Returns a context that gives the writer of a file, and finishes the file when it ends without an error."""
 
 
+def _takes_all(_: Path, __: ExportOptions) -> None:
+    """Accept all options."""
+
+
 @dataclass(frozen=True)
 class Exporter:
     """A format of objects.
@@ -83,5 +87,5 @@ class Exporter:
     name: str
     suffixes: tuple[str, ...]
     open: Opener
-    check: Callable[[Path, ExportOptions], None]
-    has_values: bool
+    check: Callable[[Path, ExportOptions], None] = _takes_all
+    has_values: bool = True

@@ -199,12 +199,6 @@ def _pairs(starts: NDArray[Any]) -> Iterator[tuple[int, int]]:
     return pairwise(starts.tolist())
 
 
-def _takes_all(_: Path, __: ExportOptions) -> None:
-    """Accept all options."""
+GEOJSON = Exporter("GeoJSON", (".geojson",), partial(_open_geojson, compressed=False))
 
-
-GEOJSON = Exporter("GeoJSON", (".geojson",), partial(_open_geojson, compressed=False), _takes_all, True)
-
-GEOJSON_GZIP = Exporter(
-    "GeoJSON, compressed", (".geojson.gz",), partial(_open_geojson, compressed=True), _takes_all, True
-)
+GEOJSON_GZIP = Exporter("GeoJSON, compressed", (".geojson.gz",), partial(_open_geojson, compressed=True))

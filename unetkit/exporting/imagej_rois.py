@@ -149,4 +149,4 @@ def _check_rois(path: Path, _: ExportOptions) -> None:
         ) from None
 
 
-IMAGEJ_ROIS = Exporter("ImageJ ROIs", (".zip",), _open_rois, _check_rois, False)
+IMAGEJ_ROIS = Exporter("ImageJ ROIs", (".zip",), _open_rois, _check_rois, has_values=False)
