@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from unetkit.foundation.errors import UnetkitError
     from unetkit.inference.array import predict_tiled
     from unetkit.inference.segment import segment
+    from unetkit.measuring.array import measure_array
     from unetkit.measuring.export import export
     from unetkit.measuring.measure import measure
     from unetkit.models.segmenter import Segmenter, load_model
@@ -30,6 +31,7 @@ _HOMES = {
     "fit": "unetkit.training.fit",
     "load_model": "unetkit.models.segmenter",
     "measure": "unetkit.measuring.measure",
+    "measure_array": "unetkit.measuring.array",
     "plan": "unetkit.planning.plan",
     "predict_tiled": "unetkit.inference.array",
     "segment": "unetkit.inference.segment",
@@ -43,6 +45,7 @@ __all__ = [
     "fit",
     "load_model",
     "measure",
+    "measure_array",
     "plan",
     "predict_tiled",
     "segment",
