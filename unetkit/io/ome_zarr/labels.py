@@ -16,6 +16,9 @@ from unetkit.io.base.contracts import OutputSpec
 
 LABELS = "labels"
 
+WRITTEN_VERSION = "0.5"
+"""Version of OME-Zarr on Zarr 3 that is written."""
+
 WAIT_SECONDS = 60
 """How many seconds another run may take to add a name."""
 
@@ -37,13 +40,22 @@ def find_label_place(path: Path) -> LabelPlace | None:
     """Return where a Zarr lies in the `labels` of an OME-Zarr image; None if it lies elsewhere.
 
     Raises:
-        OutputError: The metadata of the image or of its labels are damaged.
+        OutputError: The metadata of the image or of its labels are damaged, or the image is of a version that is only
+            read.
     """
     group = Path(os.path.abspath(path)).parent  # noqa: PTH100  # a link stays what it is called
     if group.name != LABELS:
         return None
     for place, name in ((LabelPlace(group, 3), "zarr.json"), (LabelPlace(group, 2), ".zattrs")):
-        if "multiscales" in _ome(_read_json(group.parent / name), place.zarr_format):
+        ome = _ome(_read_json(group.parent / name), place.zarr_format)
+        if "multiscales" in ome:
+            version = str(ome.get("version", WRITTEN_VERSION))
+            if place.zarr_format == 3 and not version.startswith(WRITTEN_VERSION):
+                raise OutputError(
+                    f"{group.parent} is an OME-Zarr of version {version}; labels are written into images "
+                    f"of version 0.4 and {WRITTEN_VERSION} only.",
+                    "Write them to a .zarr of their own.",
+                )
             _names(_read_json(_metadata_file(place)), place)
             return place
     return None
@@ -94,7 +106,7 @@ def _add_name(place: LabelPlace, name: str) -> None:
     if place.zarr_format == 3:
         content = {"zarr_format": 3, "node_type": "group", **content}
         attributes = content.setdefault("attributes", {})
-        attributes["ome"] = {"version": "0.5", **_ome(content, 3), LABELS: [*names, name]}
+        attributes["ome"] = {"version": WRITTEN_VERSION, **_ome(content, 3), LABELS: [*names, name]}
     else:
         content[LABELS] = [*names, name]
         _write_json(place.group / ".zgroup", {"zarr_format": 2})
