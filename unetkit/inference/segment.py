@@ -32,7 +32,7 @@ from unetkit.inference.tuning.device import choose_device
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import check_output, create_sink
-from unetkit.io.ome_zarr.labels import find_label_place, register_label
+from unetkit.io.ome_zarr.labels import label_folder, register_label
 from unetkit.io.writing.resume_store import kept_and_new
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.sampling import ValidSource
@@ -56,8 +56,9 @@ def segment(
     Args:
         image: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
         result: `.tif`, `.tiff`, `.zarr` or `.png`, or a name in the folder `labels` of an OME-Zarr image; for several
-            images the folder that gets one `.tif` for each. For the output "classes" a `.csv`, with a line for each
-            image.
+            images the folder that gets one `.tif` for each. The image itself, if it is an OME-Zarr, or the folder of
+            such images, gets a mask or labels inside, see `name`. For the output "classes" a `.csv`, with a line for
+            each image.
         model: A model from `load_model`, the path of a model file, or the name of a built-in model; the mean of several
             counts. By default the built-in "nuclei".
         progress: True shows a bar for each image, in a notebook or a terminal. Or a function, which is called for each
@@ -69,7 +70,7 @@ def segment(
             pixel_size, channels, stain, region, on_bad_tile), `unetkit.inference.tiling.options.TilingOptions` (tile,
             halo, batch, device, backend, precision, memory, tta, skip_empty) and
             `unetkit.inference.tiling.options.OutputOptions` (output, threshold, split, min_size, min_confidence,
-            pyramid, compression, layout, overwrite, resume).
+            pyramid, compression, layout, overwrite, resume, name).
 
     Returns:
         What was written.
@@ -168,10 +169,15 @@ class SegmentRun:
             self._check_output(job, recipe, order.folder)
             advance = self._progress(job.image.name, info.pixels) if self._progress else None
             count = info.planes * len(grid.bands)
-            with claimed(job.result), kept_bands(job.result, recipe.job, count, write, self._log) as bands:
+            with (
+                label_folder(job.result),
+                claimed(job.result),
+                kept_bands(job.result, recipe.job, count, write, self._log) as bands,
+            ):
                 kept = sum(band[0].size for band in bands)
                 objects, skipped = self._predict(job.result, recipe, source, predictor, bands, advance)
-            picture = beside(job.result, ".skipped.png") if skipped else None
+            shown = job.image.with_name(f"{job.image.name}.{job.result.name}") if job.is_inside else job.result
+            picture = beside(shown, ".skipped.png") if skipped else None
             if picture is not None:
                 draw_skipped(picture, source, skipped)
             return SegmentOutcome(
@@ -214,8 +220,6 @@ class SegmentRun:
         if folder is not None:
             make_folder(folder)
         check_output(job.result, recipe.output, overwrite=self._options.write.overwrite)
-        if find_label_place(job.result) is not None:
-            make_folder(job.result.parent)
 
     def _warm_up(self, source: ImageSource, ensemble: Ensemble, order: Order) -> Predictor:
         """Return the models with their plan, for all images of an order, of which this is the first to be predicted."""

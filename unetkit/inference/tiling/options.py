@@ -21,6 +21,12 @@ OUTPUTS_WITHOUT_MASK: dict[str, tuple[str, ...]] = {
 }
 """Outputs that are not made of a mask, each with the choices that have no meaning for it."""
 
+INTO_IMAGES = ("mask", "labels")
+"""Outputs that can lie inside of an OME-Zarr image, as one of its labels."""
+
+NAME = re.compile(r"(?!__)\w[\w. +@=-]*")
+"""Pattern of the names that labels in an image may have: those that all file systems and Zarr take."""
+
 Compression = Literal["auto", "none", "deflate", "lzw", "zstd"]
 Layout = Literal["auto", "tiles", "strips"]
 
@@ -113,6 +119,8 @@ class OutputOptions:
             earlier run are replaced too.
         resume: Continue where an earlier run of the same command was stopped, and leave out complete outputs. Without
             it, an unfinished output of the same command is continued too.
+        name: Name of a mask or labels inside of an OME-Zarr image, where the output is the image itself; by default
+            "mask" or "labels".
     """
 
     output: Output = "mask"
@@ -125,6 +133,7 @@ class OutputOptions:
     layout: Layout = "auto"
     overwrite: bool = False
     resume: bool = False
+    name: str | None = None
 
     def __post_init__(self) -> None:
         _check_choice("output", self.output, get_args(Output))
@@ -141,6 +150,10 @@ class OutputOptions:
             raise ConfigError(f"min_size: {self.min_size} is not possible.", "Use a number of pixels, or 0 for none.")
         if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
             raise ConfigError(f"min_confidence: {self.min_confidence:g} is not possible.", "Use a number from 0 to 1.")
+        if self.name is not None and self.output not in INTO_IMAGES:
+            raise ConfigError(f"name has no meaning for the output '{self.output}'.", "Only masks and labels have one.")
+        if self.name is not None and not NAME.fullmatch(self.name):
+            raise ConfigError(f"name: '{self.name}' is not possible.", "Use letters, digits, '_', '-' and '.'.")
         for name in ("split", "min_size", "min_confidence"):
             if getattr(self, name) and self.output != "labels":
                 raise ConfigError(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from unetkit.foundation.atomic import cannot_write
+from unetkit.foundation.atomic import cannot_write, make_folder
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
+from unetkit.io.base.series import pick_series
 
 LABELS = "labels"
 
@@ -59,6 +62,52 @@ def find_label_place(path: Path) -> LabelPlace | None:
             _names(_read_json(_metadata_file(place)), place)
             return place
     return None
+
+
+def label_path(image: Path, name: str, series: int | None = None) -> Path:
+    """Return where labels of a name lie in an OME-Zarr.
+
+    Args:
+        image: The folder of an image, a collection or a plate.
+        name: Name of the labels.
+        series: Number of the image in a collection or a plate; None for the one that is read by default.
+
+    Raises:
+        OutputError: It is no OME-Zarr image, or of a version that is only read.
+        ImageError: It has no such series, or cannot be read.
+    """
+    path = image / LABELS / name
+    if find_label_place(path) is not None:
+        return path
+    from unetkit.io.ome_zarr.metadata import choose_image, describe_image, find_images
+
+    images = find_images(image)
+    usual, _ = choose_image(images)
+    number = pick_series(len(images), series, lambda i: describe_image(images[i], str(image)), str(image), usual)
+    path = image / images[number].path / LABELS / name
+    if find_label_place(path) is None:
+        raise OutputError(f"{image} is no OME-Zarr image, so it has no place for labels.", "Choose another output.")
+    return path
+
+
+@contextmanager
+def label_folder(path: Path) -> Iterator[None]:
+    """Make the `labels` of an image in which an output is to lie, if it is to; remove them if an error left them empty.
+
+    Raises:
+        OutputError: They cannot be made.
+    """
+    place = find_label_place(path)
+    if place is None:
+        yield
+        return
+    make_folder(place.group)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # it is not empty
+            place.group.rmdir()
+        raise
 
 
 def check_label(path: Path, spec: OutputSpec) -> None:
