@@ -17,6 +17,7 @@ from unetkit.foundation.console import pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError, UnetkitError
 from unetkit.foundation.options import split_options
 from unetkit.inference.checks.skip_empty import draw_skipped
+from unetkit.inference.checks.uncertain_fields import Field, Fields, find_field
 from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.run.attention import attention_rows
 from unetkit.inference.run.classify import classify
@@ -27,6 +28,7 @@ from unetkit.inference.run.predictor import Predictor, Progress, log_nothing
 from unetkit.inference.run.recipe import Recipe, make_recipe
 from unetkit.inference.run.table import tabulate
 from unetkit.inference.run.unfinished import Bands, kept_bands, pin_choices, starts_anew
+from unetkit.inference.run.worth import write_worth
 from unetkit.inference.tiling.options import OutputOptions, SegmentOptions, TilingOptions
 from unetkit.inference.tuning.device import choose_device
 from unetkit.io.base.contracts import ImageSource
@@ -111,6 +113,7 @@ class SegmentRun:
         self._verify_seams = verify_seams
         self._predictor: Predictor | None = None
         self._classifiers: tuple[ImageClassifier, ...] = ()
+        self._fields: dict[Path, Field] = {}
 
     def run(self, order: Order) -> list[SegmentOutcome]:
         """Segment or classify all images of an order; see `segment`."""
@@ -132,6 +135,8 @@ class SegmentRun:
                 if len(order.jobs) == 1:
                     raise
                 failed.append(error)
+        if self._fields:
+            write_worth(order.result, self._fields, self._log)
         _raise_all(failed, len(order.jobs), "segmented")
         return done
 
@@ -154,6 +159,8 @@ class SegmentRun:
         """Make the output of one image."""
         if job.done:
             register_label(job.result)  # it may have been killed just before
+            if order.ranks:
+                self._fields[job.image] = find_field(job.result)
             return SegmentOutcome(job.image, job.result, 0)
         if self._options.write.output == "attention":
             return self._attend(job, ensemble, order.folder)
@@ -169,13 +176,16 @@ class SegmentRun:
             self._check_output(job, recipe, order.folder)
             advance = self._progress(job.image.name, info.pixels) if self._progress else None
             count = info.planes * len(grid.bands)
+            fields = Fields(info, recipe.output.channels) if order.ranks else None
             with (
                 label_folder(job.result),
                 claimed(job.result),
                 kept_bands(job.result, recipe.job, count, write, self._log) as bands,
             ):
                 kept = sum(band[0].size for band in bands)
-                objects, skipped = self._predict(job.result, recipe, source, predictor, bands, advance)
+                objects, skipped = self._predict(job.result, recipe, source, predictor, bands, advance, fields)
+            if fields is not None:
+                self._fields[job.image] = fields.best
             shown = job.image.with_name(f"{job.image.name}.{job.result.name}") if job.is_inside else job.result
             picture = beside(shown, ".skipped.png") if skipped else None
             if picture is not None:
@@ -247,6 +257,7 @@ class SegmentRun:
         predictor: Predictor,
         bands: Bands,
         progress: Progress | None,
+        fields: Fields | None,
     ) -> tuple[int | None, list[Any]]:
         """Predict and write; return the number of objects and the tiles that were skipped."""
         assert recipe.grid is not None
@@ -257,7 +268,8 @@ class SegmentRun:
             sink = create_sink(result, recipe.output, overwrite=overwrite)
 
             def write(rows: Iterator[NDArray[Any]]) -> None:
-                sink.write(kept_and_new(bands, known, rows))
+                every = kept_and_new(bands, known, rows)
+                sink.write(every if fields is None else fields.watch(every))
 
             return None, predictor.run(source, recipe.grid, write, first_band=known, progress=progress)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from unetkit.foundation.errors import ConfigError, ImageError, OutputError
 from unetkit.foundation.names import check_local
+from unetkit.inference.run.worth import check_worth
 from unetkit.inference.tiling.options import INTO_IMAGES, OUTPUTS_WITHOUT_MASK, OutputOptions, SegmentOptions
 from unetkit.io.base.format import ends_with
 from unetkit.io.files import check_output, find_images, image_stem
@@ -54,12 +55,14 @@ class Order:
         jobs: The images and their outputs; empty for a table.
         result: The output, the folder of the outputs, or the table.
         models: The models, loaded or by their files.
+        ranks: Whether a table says which images are worth annotating next.
     """
 
     images: tuple[Path, ...]
     jobs: tuple[Job, ...]
     result: Path
     models: Any
+    ranks: bool = False
 
     @property
     def folder(self) -> Path | None:
@@ -98,13 +101,16 @@ def take_order(images: Named, result: Path, models: Any, options: SegmentOptions
         check_outputs(jobs, result, write)
         if len(jobs) == 1 and jobs[0].is_inside:
             result = jobs[0].result
+    ranks = write.output == "uncertainty" and jobs[0].result != result
+    if ranks:
+        check_worth(result, overwrite=write.overwrite or write.resume)
     if models is None or (isinstance(models, Sequence) and not models):
         models = find_model(DEFAULT_MODEL)
         log(DEFAULT_NOTE)
     for one in models if isinstance(models, Sequence) and not isinstance(models, str) else [models]:
         if isinstance(one, str | Path):
             find_model(one)
-    return Order(tuple(found), tuple(jobs), result, models)
+    return Order(tuple(found), tuple(jobs), result, models, ranks)
 
 
 def check_extras(output: str, *, verify_seams: bool = False, dry_run: bool = False) -> None:

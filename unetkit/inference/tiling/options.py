@@ -11,13 +11,14 @@ from unetkit.backends.registry import BackendName, backend_names, backends_in, i
 from unetkit.foundation.errors import ConfigError, closest
 from unetkit.io.base.read_options import WHOLE, ReadOptions
 
-Output = Literal["mask", "probabilities", "labels", "classes", "attention", "restored"]
+Output = Literal["mask", "probabilities", "uncertainty", "labels", "classes", "attention", "restored"]
 """Kinds of results."""
 
 OUTPUTS_WITHOUT_MASK: dict[str, tuple[str, ...]] = {
     "classes": ("pyramid", "resume"),
     "attention": ("threshold", "resume"),
     "restored": ("threshold",),
+    "uncertainty": ("threshold",),
 }
 """Outputs that are not made of a mask, each with the choices that have no meaning for it."""
 
@@ -97,11 +98,13 @@ class OutputOptions:
 
     Args:
         output: "mask" is 0 background and 255 foreground, or class numbers where there are more classes.
-            "probabilities" is float32. "labels" gives each object a number of its own, through all planes of a stack.
-            "classes" is a table (.csv) of models that classify whole images: a line for each image, with the
-            probability of each image class and the predicted class. "attention" shows where such models looked, float32
-            from 0 to 1, with a channel for each image class. "restored" is the image without noise, in its own range
-            and type, of models that `unetkit pretrain` made.
+            "probabilities" is float32. "uncertainty" is float32 from 0 (sure) to 1 (all classes equally likely): the
+            entropy of the probabilities, and with several models or tta a second channel, by how much these differ; a
+            folder also gets uncertainty.csv, which names the images to annotate next. "labels" gives each object a
+            number of its own, through all planes of a stack. "classes" is a table (.csv) of models that classify whole
+            images: a line for each image, with the probability of each image class and the predicted class. "attention"
+            shows where such models looked, float32 from 0 to 1, with a channel for each image class. "restored" is the
+            image without noise, in its own range and type, of models that `unetkit pretrain` made.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's. For the
             output "classes" the probability from which an image shows the one class, or the last of two.
         split: For labels: separate touching objects by a watershed on the distance to the background. A model with
