@@ -42,6 +42,7 @@ ORDER = (
     "inference",
     "data",
     "scoring",
+    "measuring",
     "planning",
     "report",
     "training.settings",

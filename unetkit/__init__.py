@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from unetkit.foundation.errors import UnetkitError
     from unetkit.inference.array import predict_tiled
     from unetkit.inference.segment import segment
+    from unetkit.measuring.array import measure_array
+    from unetkit.measuring.measure import measure
     from unetkit.models.segmenter import Segmenter, load_model
     from unetkit.planning.plan import plan
     from unetkit.scoring.evaluation import evaluate
@@ -26,12 +28,25 @@ _HOMES = {
     "evaluate": "unetkit.scoring.evaluation",
     "fit": "unetkit.training.fit",
     "load_model": "unetkit.models.segmenter",
+    "measure": "unetkit.measuring.measure",
+    "measure_array": "unetkit.measuring.array",
     "plan": "unetkit.planning.plan",
     "predict_tiled": "unetkit.inference.array",
     "segment": "unetkit.inference.segment",
 }
 
-__all__ = ["Segmenter", "UnetkitError", "evaluate", "fit", "load_model", "plan", "predict_tiled", "segment"]
+__all__ = [
+    "Segmenter",
+    "UnetkitError",
+    "evaluate",
+    "fit",
+    "load_model",
+    "measure",
+    "measure_array",
+    "plan",
+    "predict_tiled",
+    "segment",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,10 @@ from unetkit.inference.tiling.options import (
     TilingOptions,
 )
 from unetkit.io.base.read_options import WHOLE, ReadOptions
+from unetkit.measuring.options import DEFAULT_MEASURE, MeasureOptions
+
+MOST_SUMMARIES = 10
+"""Most images whose numbers are printed."""
 
 
 def segment_command(
@@ -127,6 +131,33 @@ def evaluate_command(
         show(scores.instances.table())
 
 
+def measure_command(labels: Path, image: Path | None, table: Path, measuring: MeasureOptions = DEFAULT_MEASURE) -> None:
+    """Measure the objects of label images: a table with size, shape and intensities of each.
+
+      unetkit measure labels.tif objects.csv
+      unetkit measure labels.tif image.tif objects.csv --ring 5um
+
+    Args:
+        labels: TIFF, OME-Zarr or PNG with a number for each object and 0 for background, of any program; or a folder of
+            them.
+        image: Image whose intensities are measured, or a folder of images with the names of the labels; may be left
+            out.
+        table: .csv or .parquet; for a folder of labels the folder that gets a .csv for each and summary.csv.
+        measuring: What is measured.
+    """
+    from unetkit.foundation.console import log, pixel_progress
+    from unetkit.measuring.measure import measure
+    from unetkit.objects.summary import describe_summary
+
+    with pixel_progress() as progress:
+        done = measure(labels, image, table, **vars(measuring), log=log, progress=progress)
+    for summary in done[:MOST_SUMMARIES]:
+        log(describe_summary(summary))
+    if len(done) > MOST_SUMMARIES:
+        log(f"... and {len(done) - MOST_SUMMARIES} more.")
+    log(f"Written to {table}.")
+
+
 def plan_command(
     data: str,
     masks: str | None = None,
@@ -211,6 +242,7 @@ def info_command(file: Path | None = None, /) -> None:
 
 VERBS: dict[str, Callable[..., None]] = {
     "segment": segment_command,
+    "measure": measure_command,
     "evaluate": evaluate_command,
     "plan": plan_command,
     "demo": demo_command,

@@ -184,3 +184,36 @@ def test_the_help_groups_options_by_dataclass(capsys: pytest.CaptureFixture[str]
     assert [out.rindex(text) for text in order] == sorted(out.rindex(text) for text in order)
     assert "In micrometres." in out
     assert "Not shown." not in out
+
+
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        ("a c", ("a", None, "c")),
+        ("a b c", ("a", "b", "c")),
+        ("--config {config} a c", ("a", "listed", "c")),
+        ("--config {config} a b c", ("a", "b", "c")),
+    ],
+)
+def test_an_argument_that_may_be_none_may_be_left_out_before_others(
+    tmp_path: Path, line: str, seen: tuple[str | None, ...]
+) -> None:
+    def three(labels: Path, image: Path | None, table: Path) -> tuple[str | None, ...]:
+        """Do it."""
+        return str(labels), image and str(image), str(table)
+
+    config = tmp_path / "options.yaml"
+    config.write_text("image: listed\n")
+    assert call(three, "three", line.format(config=config).split()) == seen
+
+
+def test_the_others_must_be_given_all_the_same() -> None:
+    def three(labels: Path, image: Path | None, table: Path) -> None:
+        """Do it."""
+
+    with pytest.raises(ConfigError, match="table must be given"):
+        call(three, "three", ["a"])
+    with pytest.raises(ConfigError, match="labels and table must be given"):
+        call(three, "three", [])
+    with pytest.raises(ConfigError, match="one argument too many"):
+        call(three, "three", ["a", "b", "c", "d"])

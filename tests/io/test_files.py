@@ -1,6 +1,7 @@
 """Which files are images, and which reader or writer takes them."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.base.read_options import ReadOptions
-from unetkit.io.files import check_output, create_sink, find_images, image_stem, list_series, open_image
+from unetkit.io.files import check_output, create_sink, find_images, image_stem, list_series, open_image, read_notes
 from unetkit.io.formats import is_folder
 from unetkit.io.raster import PngSink
 from unetkit.io.tiff.sink import TiffSink
@@ -171,3 +172,18 @@ def test_stems_lose_suffixes_and_ome(tmp_path):
     assert image_stem("cell.OME.TIFF") == "cell"
     assert image_stem("some.png") == "some"
     assert image_stem("a/cell.ome.zarr") == "cell"
+
+
+@pytest.mark.parametrize("name", ["labels.tif", "labels.zarr", "labels.png"])
+def test_notes_of_an_output_are_read_back(tmp_path: Path, name: str) -> None:
+    notes = {"object_classes": "tumour & stroma 1-3, <other> none", "model": "nuclei"}
+    spec = OutputSpec((4, 5), np.dtype(np.uint16), notes=tuple(notes.items()))
+    create_sink(tmp_path / name, spec).write([np.ones((1, 4, 5), np.uint16)])
+    found = read_notes(tmp_path / name)
+    assert {key: found[key] for key in notes} == notes
+
+
+def test_a_file_of_another_program_has_no_notes(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 4), np.uint8))
+    tifffile.imwrite(tmp_path / "b.ome.tif", np.zeros((4, 4), np.uint8))
+    assert read_notes(tmp_path / "a.tif") == read_notes(tmp_path / "b.ome.tif") == {}

@@ -8,12 +8,13 @@ from dataclasses import dataclass, is_dataclass
 from inspect import Parameter, getdoc, signature
 from itertools import takewhile
 from pathlib import Path
+from types import NoneType
 from typing import Any, get_type_hints
 
 import docstring_parser
 
 from unetkit.commandline.help_text import entry_of, help_page
-from unetkit.commandline.values import SEVERAL_SUFFIX, from_file, from_word, item_of
+from unetkit.commandline.values import SEVERAL_SUFFIX, alternatives, from_file, from_word, item_of
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, closest
 from unetkit.foundation.options import Option, heading, options_of
@@ -58,6 +59,7 @@ def call(function: Callable[..., Any], name: str, args: Sequence[str]) -> Any:
     """Call a function with arguments from the command line.
 
     - Parameters without a default are positional. Positional-only ones with a default may be left out.
+    - One without a default that may be None may be left out too, even before others: it is None then.
     - All other parameters are options. Those that are False by default are flags.
     - A parameter that is a list takes one or more values.
     - A parameter whose type is a dataclass stands for its fields. Each is an option under the dataclass's heading.
@@ -120,7 +122,7 @@ def _read(function: Callable[..., Any], name: str) -> Verb:
 def _help(verb: Verb) -> str:
     """Return the help of a command."""
     places = [option.name + (SEVERAL_SUFFIX if item_of(option.type) else "") for option in verb.positional]
-    optional = [option.default is not Parameter.empty for option in verb.positional]
+    optional = [option.default is not Parameter.empty or _may_be_none(option) for option in verb.positional]
     usage = " ".join(f"[{place}]" if free else place for place, free in zip(places, optional, strict=True))
     entries = [(place, entry_of(option, place)[1]) for place, option in zip(places, verb.positional, strict=True)]
     groups = {"Arguments": entries} | {
@@ -182,11 +184,10 @@ def _place(places: list[str], verb: Verb, values: dict[str, Any]) -> dict[str, A
         verb: The command.
         values: The values from a file, or the defaults.
     """
-    positional = verb.positional
+    positional, more = verb.positional, len(places) - len(verb.positional)
     if not places and all(values[option.name] is not Parameter.empty for option in positional):
         return {}
     several = bool(positional) and item_of(positional[0].type) is not None
-    more = len(places) - len(positional)
     if more > 0 and not several:
         raise ConfigError(
             f"'{places[len(positional)]}' is one argument too many.", f"Options begin with --. {verb.see_help}"
@@ -195,13 +196,22 @@ def _place(places: list[str], verb: Verb, values: dict[str, Any]) -> dict[str, A
         shares = [places[: more + 1], *([word] for word in places[more + 1 :])]
     else:
         shares = [[word] for word in places]
+    left_out = [option for option in positional if _may_be_none(option)][: max(-more, 0)]
+    given = {name: value for name, value in values.items() if value is not Parameter.empty}
+    values = {option.name: None for option in left_out} | given
+    positional = [option for option in positional if option not in left_out]
     found = {option.name: _values(option, share) for option, share in zip(positional, shares, strict=False)}
-    missing = [option.name for option in positional if (values | found)[option.name] is Parameter.empty]
+    missing = [option.name for option in positional if option.name not in values | found]
     if missing:
         greedy = [_word(option.name) for option in verb.options if item_of(option.type)]
         hint = f" What follows {' or '.join(greedy)} belongs to it, so write file names before it." if greedy else ""
         raise ConfigError(f"{' and '.join(missing)} must be given.", verb.see_help + hint)
-    return found
+    return {option.name: values[option.name] for option in left_out} | found
+
+
+def _may_be_none(option: Option) -> bool:
+    """Return whether a positional argument without a default may be left out."""
+    return option.default is Parameter.empty and NoneType in alternatives(option.type)
 
 
 def _unknown(word: str, key: str, verb: Verb) -> ConfigError:

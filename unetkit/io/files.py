@@ -75,6 +75,16 @@ def list_series(path: str | Path) -> tuple[Series, ...]:
         )
 
 
+def read_notes(path: str | Path) -> dict[str, str]:
+    """Return what unetkit has noted in an image that it wrote (`OutputSpec.notes`); empty for other files.
+
+    Raises:
+        ImageError: The file is missing, empty or no image.
+    """
+    path = Path(path)
+    return _recognise(path).read_notes(path)
+
+
 def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) -> ImageSink:
     """Return the sink for an output file, chosen by its suffix, after checking that it can be written.
 

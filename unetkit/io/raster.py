@@ -233,6 +233,12 @@ def _read_header(image: Image.Image) -> Header:
     return Header(size, f"{float(dpi[0]):g} x {float(dpi[1]):g} pixels per inch", orientation)
 
 
+def _read_notes(path: Path) -> dict[str, str]:
+    """Return the texts of a PNG."""
+    with Image.open(path) as image:
+        return {key: str(value) for key, value in image.info.items() if isinstance(key, str) and isinstance(value, str)}
+
+
 def _sniff(_: Path, start: bytes) -> bool:
     return start.startswith((PNG_SIGNATURE, JPEG_SIGNATURE))
 
@@ -243,4 +249,5 @@ RASTER = Format(
     sniff=_sniff,
     open=RasterSource,
     writer=Writer((".png",), PngSink, check_spec=check_png),
+    read_notes=_read_notes,
 )

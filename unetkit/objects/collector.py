@@ -58,6 +58,14 @@ class LastRows:
         return found
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Runs of open objects, and their different labels, ascending."""
+
+    runs: Runs
+    labels: NDArray[Any]
+
+
 class Collector:
     """Collects the objects of one plane from its rows.
 
@@ -72,7 +80,7 @@ class Collector:
         self._plane = plane
         self._height = height
         self._last_rows = last_rows
-        self._open: list[Runs] = []
+        self._open: list[_Part] = []
         self._bottom = 0
 
     def add(self, labels: NDArray[Any]) -> tuple[Runs, Objects | None]:
@@ -86,26 +94,50 @@ class Collector:
         """
         new = find_runs(labels, self._bottom)
         self._bottom += labels.shape[0]
-        self._open.append(new)
-        done = self._completed(new)
-        if done is not None and not done.size:
-            return new, None
-        runs = join_runs(self._open)
-        if done is None:
-            self._open = []
-            return new, _group(self._plane, runs) if len(runs) else None
-        closed = np.isin(runs.labels, done)
-        self._open = [runs[~closed]]
-        return new, _group(self._plane, runs[closed])
+        self._open.append(_Part(new, np.unique(new.labels)))
+        complete = self._take(self._find_complete(new))
+        return new, _group(self._plane, join_runs(complete)) if complete else None
 
-    def _completed(self, new: Runs) -> NDArray[Any] | None:
-        """Return the labels among the open ones that have no row to come; None for all of them."""
+    def _find_complete(self, new: Runs) -> NDArray[Any]:
+        """Return the labels among the open ones that have no row to come, ascending."""
+        labels = np.unique(np.concatenate([part.labels for part in self._open]))
         if self._bottom == self._height:
-            return None
-        labels = np.unique(np.concatenate([np.unique(part.labels) for part in self._open]))
+            return labels
         if self._last_rows is not None:
             return labels[self._last_rows.of(labels) < self._bottom]
         return np.setdiff1d(labels, new.labels[new.rows == self._bottom - 1])
+
+    def _take(self, complete: NDArray[Any]) -> list[Runs]:
+        """Remove the runs of complete objects from the open ones, and return them in raster order."""
+        taken: list[Runs] = []
+        parts, self._open = self._open, []
+        for part in parts:
+            done = _is_in(part.labels, complete)
+            if not done.any():
+                self._keep(part)
+                continue
+            closed = _is_in(part.runs.labels, complete)
+            taken.append(part.runs[closed])
+            if not done.all():
+                self._keep(_Part(part.runs[~closed], part.labels[~done]))
+        return taken
+
+    def _keep(self, part: _Part) -> None:
+        """Keep open runs. Small parts are joined, so that there are few, and a run is copied seldom."""
+        while self._open and len(self._open[-1].runs) < 2 * len(part.runs):
+            last = self._open.pop()
+            labels = np.unique(np.concatenate([last.labels, part.labels]))
+            part = _Part(join_runs([last.runs, part.runs]), labels)
+        self._open.append(part)
+
+
+def _is_in(labels: NDArray[Any], known: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which labels are among the known ones, which are ascending."""
+    if not len(known):
+        return np.zeros(len(labels), np.bool_)
+    place = np.minimum(np.searchsorted(known, labels), len(known) - 1)
+    same: NDArray[np.bool_] = known[place] == labels
+    return same
 
 
 def _group(plane: int, runs: Runs) -> Objects:

@@ -35,6 +35,11 @@ def _takes_any(_: Path, __: OutputSpec) -> None:
     """Accept every output."""
 
 
+def _no_notes(_: Path) -> dict[str, str]:
+    """Return that a file has no notes."""
+    return {}
+
+
 def _by_suffix_only(_: Path) -> bool:
     """Return that no place makes an output one of this format."""
     return False
@@ -84,6 +89,7 @@ class Format:
         other_suffixes: Further endings, which messages name after the usual ones of all formats.
         is_folder: Whether such an image is a folder.
         writer: How it is written, if it is.
+        read_notes: Returns what unetkit has noted in one (`OutputSpec.notes`); empty if there is nothing.
     """
 
     name: str
@@ -94,6 +100,7 @@ class Format:
     other_suffixes: tuple[str, ...] = ()
     is_folder: bool = False
     writer: Writer | None = None
+    read_notes: Callable[[Path], dict[str, str]] = _no_notes
 
     def has_suffix(self, path: Path) -> bool:
         """Return whether a path ends as the images of this format do."""

@@ -39,6 +39,14 @@ def _list_series(path: Path) -> tuple[Series, ...]:
     return list_zarr_series(path)
 
 
+def _read_notes(path: Path) -> dict[str, str]:
+    import zarr
+
+    own = dict(zarr.open(path, mode="r").attrs).get("unetkit")
+    notes = own.get("notes") if isinstance(own, dict) else None
+    return {str(key): str(value) for key, value in notes.items()} if isinstance(notes, dict) else {}
+
+
 def _sink(path: Path, spec: OutputSpec) -> ImageSink:
     from unetkit.io.ome_zarr.sink import OmeZarrSink
 
@@ -66,4 +74,5 @@ OME_ZARR = Format(
     list_series=_list_series,
     is_folder=True,
     writer=Writer((SUFFIX,), _sink, _check_place, check_label, _is_place),
+    read_notes=_read_notes,
 )

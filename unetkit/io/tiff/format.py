@@ -32,6 +32,12 @@ def _list_series(path: Path) -> tuple[Series, ...]:
     return list_tiff_series(path)
 
 
+def _read_notes(path: Path) -> dict[str, str]:
+    from unetkit.io.tiff.notes import read_tiff_notes
+
+    return read_tiff_notes(path)
+
+
 def _sink(path: Path, spec: OutputSpec) -> ImageSink:
     from unetkit.io.tiff.sink import TiffSink
 
@@ -52,4 +58,5 @@ TIFF = Format(
     list_series=_list_series,
     other_suffixes=(*SLIDES, *OTHERS),
     writer=Writer(USUAL, _sink, check_spec=_check_spec, has_choices=True),
+    read_notes=_read_notes,
 )

@@ -1,0 +1,1 @@
+"""Tables of the objects of label images: the verb `measure`."""

@@ -1,0 +1,97 @@
+"""The image whose intensities are measured in the objects of a label image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.foundation.errors import DataError
+from unetkit.foundation.threads import read_ahead
+from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
+from unetkit.io.base.read_options import ReadOptions
+from unetkit.io.files import open_image
+from unetkit.measuring.mask_file import MaskFile
+from unetkit.objects.label_file import LabelFile
+
+
+class IntensityFile:
+    """An image that fits a label image.
+
+    Args:
+        path: The image.
+        labels: The label image.
+        channels: Channels to read, see `ReadOptions`; all by default.
+
+    Attributes:
+        info: Facts from the file.
+
+    Raises:
+        ImageError: The file cannot be read, or has no such channel.
+        DataError: It has other planes or another size than the labels.
+    """
+
+    def __init__(self, path: str | Path, labels: LabelFile | MaskFile, channels: str | None = None) -> None:
+        self._source: ImageSource = open_image(path, ReadOptions(channels=channels))
+        self._rows = labels.rows
+        if axes := _axes_of_channels(self._source.info, labels.info):
+            self._source.close()
+            self._source = open_image(path, ReadOptions(channels=channels, axes=axes))
+        self.info: ImageInfo = self._source.info
+        try:
+            _check_fit(self.info, labels.info)
+        except DataError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Release the file."""
+        self._source.close()
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels, for columns: those of the file, the colours, `intensity`, or `channel_0` and on."""
+        info = self.info
+        if info.channel_names:
+            return info.channel_names
+        if info.channels == 1:
+            return ("intensity",)
+        if info.channels == 3 and (info.colours or "S" in info.axes):
+            return ("red", "green", "blue")
+        return tuple(f"channel_{number}" for number in range(info.channels))
+
+    def strips(self, plane: int) -> Iterator[NDArray[Any]]:
+        """Yield the pixels (C, h, width) of the rows of each strip of the labels; a thread reads ahead."""
+        columns = slice(0, self.info.width)
+        yield from read_ahead(_as_numbers(self._source.read(plane, (rows, columns))) for rows in self._rows)
+
+
+def _as_numbers(pixels: NDArray[Any]) -> NDArray[Any]:
+    return pixels.view(np.uint8) if pixels.dtype == np.bool_ else pixels
+
+
+def _axes_of_channels(image: ImageInfo, labels: ImageInfo) -> str | None:
+    """Return other axes of an image whose one axis without a name is its channels, since the labels do not have it."""
+    unnamed = [axis for axis in image.plane_axes if axis in UNNAMED_AXES]
+    if image.planes == labels.planes or labels.planes != 1 or len(image.plane_axes) != 1 or not unnamed:
+        return None
+    return image.axes.replace(unnamed[0], "S" if "C" in image.axes else "C")
+
+
+def _check_fit(image: ImageInfo, labels: ImageInfo) -> None:
+    """Raise a DataError if an image and labels differ in size or planes."""
+    if (image.height, image.width) != (labels.height, labels.width):
+        raise DataError(
+            f"{labels.name} has {labels.height} x {labels.width} pixels, but {image.name} {image.height} x "
+            f"{image.width}.",
+            "Give the image that the labels were made of, at the same level.",
+        )
+    if image.planes != labels.planes:
+        words = [f"{one.planes} plane{'s' if one.planes > 1 else ''} (axes {one.axes})" for one in (labels, image)]
+        raise DataError(
+            f"{labels.name} has {words[0]}, but {image.name} has {words[1]}.",
+            "Give the image that the labels were made of, with all its planes.",
+        )

@@ -1,0 +1,148 @@
+"""Label images in files, of any program: whole numbers, one for each object, and 0 for background."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.foundation.errors import DataError
+from unetkit.foundation.threads import read_ahead
+from unetkit.io.base.contracts import ImageInfo, ImageSource
+from unetkit.io.base.read_options import ReadOptions
+from unetkit.io.files import open_image
+from unetkit.objects.collector import LastRows
+from unetkit.objects.frame import Frame
+from unetkit.objects.runs import find_runs
+
+STRIP_PIXELS = 1 << 22
+"""Pixels that are read at a time."""
+
+LARGEST_LABEL = (1 << 40) - 1
+"""Largest number of an object."""
+
+LABELS_REMEDY = (
+    "Give whole numbers, one for each object and 0 for background (`segment --output labels` writes them); of a mask "
+    "`measure --connected` numbers the separate parts."
+)
+
+
+class LabelFile:
+    """A label image that is read strip by strip.
+
+    Args:
+        path: TIFF, OME-Zarr or PNG, with one channel.
+        axes: One letter for each stored dimension, where the file says nothing or something wrong.
+
+    Attributes:
+        info: Facts from the file.
+        frame: Its planes and the size of its pixels.
+        dtype: Type of the labels.
+
+    Raises:
+        ImageError: The file cannot be read.
+        DataError: It is no label image.
+    """
+
+    def __init__(self, path: str | Path, axes: str | None = None) -> None:
+        self._source: ImageSource = open_image(path, ReadOptions(axes=axes), as_stored=True)
+        self.info: ImageInfo = self._source.info
+        try:
+            _check_info(self.info)
+        except DataError:
+            self.close()
+            raise
+        info = self.info
+        kind = info.dtype.kind
+        self.dtype = np.dtype(np.uint32) if kind == "f" else np.dtype(np.uint8) if kind == "b" else info.dtype
+        self.frame = Frame(info.size, info.plane_axes, info.plane_shape, info.pixel_size_um, info.steps)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._source.close()
+
+    @property
+    def rows(self) -> list[slice]:
+        """The rows of each strip of a plane, from top to bottom."""
+        return strips_of(self.info)
+
+    def strips(self, plane: int) -> Iterator[NDArray[Any]]:
+        """Yield the labels (h, width) of a plane, which a thread reads ahead.
+
+        Raises:
+            DataError: Values are no labels.
+            ImageError: The file cannot be decoded.
+        """
+        columns = slice(0, self.info.width)
+        yield from read_ahead(
+            as_labels(self._source.read(plane, (rows, columns))[0], self.info.name) for rows in self.rows
+        )
+
+    def find_last_rows(self, plane: int) -> LastRows:
+        """Read a plane to find where its objects end."""
+        labels, last = np.zeros(0, np.int64), np.zeros(0, np.int32)
+        top = 0
+        for strip in self.strips(plane):
+            runs = find_runs(strip, top)
+            top += len(strip)
+            here = np.unique(runs.labels)
+            rows = np.empty(len(here), np.int32)
+            rows[np.searchsorted(here, runs.labels)] = runs.rows  # the last one of each counts
+            new = here[~np.isin(here, labels, assume_unique=True)]
+            if len(new):
+                labels = np.concatenate([labels, new.astype(np.int64)])
+                last = np.concatenate([last, np.zeros(len(new), np.int32)])
+                order = np.argsort(labels, kind="stable")
+                labels, last = labels[order], last[order]
+            last[np.searchsorted(labels, here)] = rows
+        return LastRows(labels, last)
+
+
+def strips_of(info: ImageInfo) -> list[slice]:
+    """Return the rows that are read at a time, whole tiles where these are not too large."""
+    rows, block = max(STRIP_PIXELS // info.width, 1), max(info.block[0], 1)
+    rows -= rows % block if rows > block else 0
+    return [slice(top, min(top + rows, info.height)) for top in range(0, info.height, rows)]
+
+
+def as_labels(values: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return values as whole numbers from 0 on: those of a float image, such as ImageJ's, as uint32.
+
+    Args:
+        values: Pixels as they are stored.
+        name: What to call the image in messages.
+
+    Raises:
+        DataError: They have fractions, are negative, too large or no numbers.
+    """
+    low, high = (values.min(), values.max()) if values.size else (0, 0)
+    if values.dtype.kind == "f":
+        if not np.isfinite(low + high):
+            raise DataError(f"{name} has values that are NaN or infinite.", "Use 0 for the background.")
+        if (values != np.rint(values)).any():
+            raise DataError(f"{name} holds values with fractions, such as probabilities, and no labels.", LABELS_REMEDY)
+    if low < 0:
+        raise DataError(
+            f"{name} has negative values, such as {low:.0f}.",
+            "Give labels of 1 and above, and 0 for background.",
+        )
+    limit = np.iinfo(np.uint32).max if values.dtype.kind == "f" else LARGEST_LABEL
+    if high > limit:
+        raise DataError(f"{name} has labels up to {int(high)}.", f"Number the objects anew: {limit} is the most.")
+    if values.dtype.kind == "b":
+        return values.view(np.uint8)
+    return values.astype(np.uint32) if values.dtype.kind == "f" else values
+
+
+def _check_info(info: ImageInfo) -> None:
+    """Raise a DataError for a file that cannot hold labels."""
+    if info.encoding.lossy:
+        raise DataError(f"{info.name} is compressed as JPEG, which changes the numbers of objects.", LABELS_REMEDY)
+    if info.channels > 1:
+        raise DataError(
+            f"{info.name} has {info.channels} channels (axes {info.axes}), and no labels.",
+            "Give an image of one channel, which holds the number of each object; or --axes if these are planes.",
+        )
