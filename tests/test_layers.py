@@ -32,6 +32,7 @@ ORDER = (
     "io",
     "io.masks",
     "objects",
+    "exporting",
     "models",
     "backends",
     "inference.tiling",
