@@ -44,7 +44,7 @@ def segment_command(
     Args:
         images: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
         result: .tif, .zarr or .png; for several images the folder that gets one .tif for each; for the output "classes"
-            a .csv.
+            a .csv. An OME-Zarr image itself, or a folder of them, gets a mask or labels inside.
         model: The model.safetensors of a run, or of several, whose mean counts; a folder stands for all below it. Or
             the name of a built-in model; by default "nuclei".
         read: How images are read.
@@ -69,7 +69,7 @@ def segment_command(
         return
     with pixel_progress() as progress:
         done = SegmentRun(options, progress, log, verify_seams).run(order)
-    for line in summarize(done, result):
+    for line in summarize(done, order.result):
         log(line)
 
 
