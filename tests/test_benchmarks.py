@@ -36,6 +36,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "measuring",
         "memory",
         "nuclei",
+        "objects",
         "ours",
         "peers",
         "pretraining",
@@ -391,6 +392,25 @@ def test_the_first_visible_character_of_a_command_in_a_terminal_is_timed(tmp_pat
     output, whole = first_hour.run(sys.executable, ["says.py"], tmp_path, tmp_path / "cache")
     assert 0.2 <= first_hour.first_sign(output, whole) <= whole
     assert "".join(text for _, text in output).split() == ["a", "batch"]
+
+
+def test_tables_of_objects_are_timed_beside_scikit_image(tmp_path: Path) -> None:
+    import objects
+
+    out = tmp_path / "out.json"
+    options = ["--size", "300", "--objects", "9", "100", "--diameter", "16", "--tasks", "table", "rings"]
+    objects.main([*options, "--folder", str(tmp_path / "scratch"), "--json", str(out)])
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
+    tasks = [(row["task"].split(" (")[0], row["objects"]) for row in rows]
+    assert tasks == [
+        *(("table", 9), ("rings", 9), ("table", 100), ("rings", 100)),
+        *(("scikit-image, table", 100), ("scikit-image, intensities", 100)),
+    ]
+    assert all(row["seconds"] > 0 for row in rows)
+    assert all(1e7 < row["peak_rss"] < 2e9 for row in rows[:4])
+    labels = tifffile.imread(objects.Field(300, 100, 16).labels(tmp_path / "scratch"))
+    assert len(np.unique(labels)) == 101
+    assert np.bincount(labels.ravel())[1:].min() > 20
 
 
 # Strokes

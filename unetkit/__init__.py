@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from unetkit.foundation.errors import UnetkitError
     from unetkit.inference.array import predict_tiled
     from unetkit.inference.segment import segment
+    from unetkit.measuring.array import measure_array
+    from unetkit.measuring.export import export
     from unetkit.measuring.measure import measure
     from unetkit.models.segmenter import Segmenter, load_model
     from unetkit.planning.plan import plan
@@ -26,9 +28,11 @@ _HOMES = {
     "Segmenter": "unetkit.models.segmenter",
     "UnetkitError": "unetkit.foundation.errors",
     "evaluate": "unetkit.scoring.evaluation",
+    "export": "unetkit.measuring.export",
     "fit": "unetkit.training.fit",
     "load_model": "unetkit.models.segmenter",
     "measure": "unetkit.measuring.measure",
+    "measure_array": "unetkit.measuring.array",
     "plan": "unetkit.planning.plan",
     "predict_tiled": "unetkit.inference.array",
     "rasterize": "unetkit.data.rasterize",
@@ -39,9 +43,11 @@ __all__ = [
     "Segmenter",
     "UnetkitError",
     "evaluate",
+    "export",
     "fit",
     "load_model",
     "measure",
+    "measure_array",
     "plan",
     "predict_tiled",
     "rasterize",

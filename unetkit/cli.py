@@ -10,6 +10,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Literal
 
+from unetkit.exporting.options import DEFAULT_EXPORT, ExportOptions
 from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
 from unetkit.inference.tiling.options import (
     DEFAULT_OUTPUT,
@@ -43,7 +44,7 @@ def segment_command(
     Args:
         images: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
         result: .tif, .zarr or .png; for several images the folder that gets one .tif for each; for the output "classes"
-            a .csv.
+            a .csv. An OME-Zarr image itself, or a folder of them, gets a mask or labels inside.
         model: The model.safetensors of a run, or of several, whose mean counts; a folder stands for all below it. Or
             the name of a built-in model; by default "nuclei".
         read: How images are read.
@@ -68,7 +69,7 @@ def segment_command(
         return
     with pixel_progress() as progress:
         done = SegmentRun(options, progress, log, verify_seams).run(order)
-    for line in summarize(done, result):
+    for line in summarize(done, order.result):
         log(line)
 
 
@@ -159,6 +160,51 @@ def measure_command(labels: Path, image: Path | None, table: Path, measuring: Me
     if len(done) > MOST_SUMMARIES:
         log(f"... and {len(done) - MOST_SUMMARIES} more.")
     log(f"Written to {table}.")
+
+
+def export_command(
+    labels: Path,
+    result: Path,
+    image: Path | None = None,
+    no_measurements: bool = False,
+    suffix: str = ".geojson.gz",
+    exporting: ExportOptions = DEFAULT_EXPORT,
+    measuring: MeasureOptions = DEFAULT_MEASURE,
+) -> None:
+    """Export the objects of label images to QuPath (GeoJSON) or Fiji (ROIs), with exact outlines.
+
+      unetkit export labels.tif objects.geojson.gz
+      unetkit export labels.tif rois.zip
+
+    Args:
+        labels: TIFF, OME-Zarr or PNG with a number for each object and 0 for background, of any program; or a folder of
+            them.
+        result: .geojson or .geojson.gz for QuPath, .zip for ROIs of ImageJ and Fiji; for a folder of labels the folder
+            that gets a file for each.
+        image: Image whose intensities are measured in the objects, for QuPath; or a folder of images with the names of
+            the labels.
+        no_measurements: Give objects no measurements: the file is smaller, and takes half the time.
+        suffix: Ending of the files in a folder of results.
+        exporting: How objects are written.
+        measuring: What is measured.
+    """
+    from unetkit.foundation.console import log, pixel_progress
+    from unetkit.measuring.export import export
+
+    with pixel_progress() as progress:
+        counts = export(
+            labels,
+            result,
+            image,
+            no_measurements=no_measurements,
+            suffix=suffix,
+            **vars(exporting),
+            **vars(measuring),
+            log=log,
+            progress=progress,
+        )
+    images = f" of {len(counts)} label images" if len(counts) > 1 else ""
+    log(f"{sum(counts):,} objects{images} written to {result}.")
 
 
 def plan_command(
@@ -286,6 +332,7 @@ def info_command(file: Path | None = None, /) -> None:
 VERBS: dict[str, Callable[..., None]] = {
     "segment": segment_command,
     "measure": measure_command,
+    "export": export_command,
     "evaluate": evaluate_command,
     "plan": plan_command,
     "rasterize": rasterize_command,

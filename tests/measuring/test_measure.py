@@ -303,11 +303,40 @@ def test_a_ring_without_an_image_is_refused(tmp_path: Path) -> None:
         unetkit.measure(write_pair(tmp_path)[0], None, tmp_path / "objects.csv", ring="3")
 
 
-def test_a_mask_is_one_object_and_that_is_said(tmp_path: Path) -> None:
-    labels, _ = write_pair(tmp_path, ((LABELS > 0) * 255).astype(np.uint8))
+@pytest.mark.parametrize("value", [1, 255])
+def test_a_mask_is_one_object_and_that_is_said(tmp_path: Path, value: int) -> None:
+    labels, _ = write_pair(tmp_path, ((LABELS > 0) * value).astype(np.uint8))
     said: list[str] = []
     assert len(measured(tmp_path, labels, log=said.append)["label"]) == 1
-    assert "like a mask, so all its foreground is one object" in said[0]
+    pieces = len(np.unique(LABELS)) - 1
+    assert f"no value but 0 and {value}, in {pieces} separate pieces, like a mask" in said[0]
+
+
+@pytest.mark.parametrize("value", [1, 7, 255])
+def test_one_object_is_no_mask(tmp_path: Path, value: int) -> None:
+    labels, _ = write_pair(tmp_path, ((LABELS == 3) * value).astype(np.uint8))
+    said: list[str] = []
+    measured(tmp_path, labels, log=said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize("kind", ["mask", "probabilities", "stack"])
+def test_the_connected_parts_of_a_mask_are_numbered_on_request(tmp_path: Path, kind: str) -> None:
+    mask = LABELS > 0
+    pixels = {
+        "mask": (mask * 255).astype(np.uint8),
+        "probabilities": np.where(mask, 0.9, 0.2).astype(np.float32) - (mask & (IMAGE > 2000)) * np.float32(0.01),
+        "stack": np.stack([mask, mask]).astype(np.uint8),
+    }[kind]
+    labels, image = write_pair(tmp_path, pixels, np.stack([IMAGE] * 2) if kind == "stack" else IMAGE)
+    found = measured(tmp_path, labels, image, connected=True, ring="2")
+    tifffile.imwrite(labels, LABELS)
+    tifffile.imwrite(image, IMAGE)
+    true = measured(tmp_path, labels, image, ring="2", overwrite=True)
+    planes = 2 if kind == "stack" else 1
+    assert found["label"] == [*range(1, planes * len(true["label"]) + 1)]
+    for name in set(true) - {"label"}:
+        assert found[name] == true[name] * planes, name
 
 
 def test_the_command_line_takes_labels_an_image_and_a_table(

@@ -24,7 +24,10 @@ STRIP_PIXELS = 1 << 22
 LARGEST_LABEL = (1 << 40) - 1
 """Largest number of an object."""
 
-LABELS_REMEDY = "Give whole numbers, one for each object and 0 for background (`segment --output labels` writes them)."
+LABELS_REMEDY = (
+    "Give whole numbers, one for each object and 0 for background (`segment --output labels` writes them); of a mask "
+    "`measure --connected` numbers the separate parts."
+)
 
 
 class LabelFile:
@@ -37,6 +40,7 @@ class LabelFile:
     Attributes:
         info: Facts from the file.
         frame: Its planes and the size of its pixels.
+        dtype: Type of the labels.
 
     Raises:
         ImageError: The file cannot be read.
@@ -52,6 +56,8 @@ class LabelFile:
             self.close()
             raise
         info = self.info
+        kind = info.dtype.kind
+        self.dtype = np.dtype(np.uint32) if kind == "f" else np.dtype(np.uint8) if kind == "b" else info.dtype
         self.frame = Frame(info.size, info.plane_axes, info.plane_shape, info.pixel_size_um, info.steps)
 
     def close(self) -> None:

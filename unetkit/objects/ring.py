@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from math import isqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-NOWHERE = np.uint64(1 << 63)
-"""Key of a pixel that has no object near."""
-
-LABEL_BITS = 40
-"""Bits of a key that hold the label; those above hold the squared distance."""
 
 
 class Rings:
@@ -56,40 +49,54 @@ class Rings:
 def find_rings(labels: NDArray[Any], radius: float) -> NDArray[Any]:
     """Return the rings in the rows that have `int(radius)` rows above and below them.
 
+    Each pixel has a key: the squared distance to the nearest object, then its label. The least key of a column comes
+    first, then the least of the keys of all columns near, to which the squared distance of the column is added.
+
     Args:
-        labels: (h, width) labels below 2^40.
+        labels: (h, w).
         radius: See `Rings`.
     """
     reach, farthest = int(radius), int(radius * radius + 1e-9)
-    vertical = _nearest_in_columns(labels, reach)
+    bits = int(labels.max(initial=0)).bit_length()
+    kind = np.uint32 if bits + (farthest + (reach + 1) ** 2).bit_length() <= 32 else np.uint64
+    columns = _nearest_in_columns(labels, reach, kind(bits))
     rings = np.zeros((len(labels) - 2 * reach, labels.shape[1]), labels.dtype)
-    for row, (keys, ring) in enumerate(zip(vertical, rings, strict=True), start=reach):
+    moved = np.empty_like(columns[:1])[0]
+    for row, (keys, ring) in enumerate(zip(columns, rings, strict=True), start=reach):
         best = keys.copy()
-        for step in range(1, min(isqrt(farthest), keys.size - 1) + 1):
-            added = np.uint64(step * step << LABEL_BITS)
-            moved = keys + added
+        for step in range(1, min(reach, keys.size - 1) + 1):
+            np.add(keys, kind(step * step << bits), out=moved)
             np.minimum(best[step:], moved[:-step], out=best[step:])
             np.minimum(best[:-step], moved[step:], out=best[:-step])
-        near = (best >> np.uint64(LABEL_BITS)) <= np.uint64(farthest)
+        near = best < kind((farthest + 1) << bits)
         near &= labels[row] == 0
-        ring[near] = best[near] & np.uint64((1 << LABEL_BITS) - 1)
+        np.copyto(ring, best & kind((1 << bits) - 1), where=near, casting="unsafe")
     return rings
 
 
-def _nearest_in_columns(labels: NDArray[Any], reach: int) -> NDArray[np.uint64]:
-    """Return a key for the nearest object above or below each pixel: its squared distance, then its label."""
+def _nearest_in_columns(labels: NDArray[Any], reach: int, bits: np.unsignedinteger[Any]) -> NDArray[Any]:
+    """Return the key of the nearest object above or below for each pixel of the rows that `find_rings` returns.
+
+    Args:
+        labels: (h, w).
+        reach: Farthest distance that counts; all that are farther have the key of the next one.
+        bits: Bits of a key that hold the label, of the type of the keys.
+    """
     height, width = labels.shape
-    keys = np.full((height - 2 * reach, width), NOWHERE, np.uint64)
+    kind = bits.dtype.type
+    beyond, one = kind(reach + 1), kind(1)
+    keys = np.full((height - 2 * reach, width), np.iinfo(kind).max, kind)
     for rows in (range(height), range(height - 1, -1, -1)):
-        label = np.zeros(width, np.uint64)
-        distance = np.full(width, height + 1, np.uint64)  # farther than any that counts
+        label, distance = np.zeros(width, kind), np.full(width, beyond)
         for row in rows:
-            here = labels[row] > 0
-            distance += np.uint64(1)
-            distance[here] = 0
-            np.copyto(label, labels[row], where=here, casting="unsafe")
+            outside = labels[row] == 0
+            distance += one
+            np.minimum(distance, beyond, out=distance)
+            distance *= outside
+            np.copyto(label, labels[row], where=~outside, casting="unsafe")
             if reach <= row < height - reach:
-                key = (distance * distance << np.uint64(LABEL_BITS)) | label
-                key[distance > reach] = NOWHERE
+                key = distance * distance
+                key <<= bits
+                key |= label
                 np.minimum(keys[row - reach], key, out=keys[row - reach])
     return keys

@@ -1,0 +1,99 @@
+"""Masks whose connected parts are measured: they are numbered first, strip by strip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.foundation.threads import read_ahead
+from unetkit.io.base.contracts import ImageInfo, ImageSource
+from unetkit.io.base.read_options import ReadOptions
+from unetkit.io.files import open_image
+from unetkit.io.masks.meaning import Meaning, decide_file, say_taken
+from unetkit.objects.frame import Frame
+from unetkit.objects.label_file import strips_of
+from unetkit.postprocess.labels import LABEL_TILE, Labels
+
+
+class MaskFile:
+    """A mask that is read as a label image: pixels of the foreground that touch, diagonally too, are one object.
+
+    What is foreground is decided as in training and in `unetkit evaluate`, see `unetkit.io.masks.meaning`.
+
+    Args:
+        path: The mask.
+        axes: One letter for each stored dimension, where the file says nothing or something wrong.
+        log: Called with a sentence where there was a doubt.
+
+    Attributes:
+        info: Facts from the file.
+        frame: Its planes and the size of its pixels.
+        dtype: Type of the labels.
+        find_last_rows: None: each object is in one piece.
+
+    Raises:
+        ImageError: The file cannot be read.
+        DataError: It is no mask.
+    """
+
+    find_last_rows = None
+
+    def __init__(self, path: str | Path, axes: str | None, log: Callable[[str], None]) -> None:
+        self._source: ImageSource = open_image(path, ReadOptions(axes=axes), as_stored=True)
+        try:
+            info = self.info = self._source.info
+            meaning = decide_file(self._source, range(info.planes))
+            for sentence in say_taken([(info.name, meaning)], "mask"):
+                log(sentence)
+            labels = Labels(_Foreground(self._source, info, meaning), info.height)
+        except BaseException:  # whatever it is, the file must not stay open
+            self.close()
+            raise
+        self.dtype = labels.dtype
+        self.frame = Frame(info.size, info.plane_axes, info.plane_shape, info.pixel_size_um, info.steps)
+        self._rows = labels.rows()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._source.close()
+
+    @property
+    def rows(self) -> list[slice]:
+        """The rows of each strip of a plane, from top to bottom."""
+        height, step = self.info.height, LABEL_TILE[0]
+        return [slice(top, min(top + step, height)) for top in range(0, height, step)]
+
+    def strips(self, plane: int) -> Iterator[NDArray[Any]]:  # noqa: ARG002  # planes are read in their order
+        """Yield the labels (h, width) of the next plane, which a thread reads ahead."""
+        yield from read_ahead(next(self._rows)[0] for _ in self.rows)
+
+
+class _Foreground(Sequence[NDArray[np.uint8]]):
+    """The strips of all planes, as masks (1, h, width) that are read when they are asked for."""
+
+    def __init__(self, source: ImageSource, info: ImageInfo, meaning: Meaning) -> None:
+        self._source = source
+        self._meaning = meaning
+        self._width = info.width
+        self._places = [(plane, rows) for plane in range(info.planes) for rows in strips_of(info)]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[NDArray[np.uint8]]: ...
+
+    def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | list[NDArray[np.uint8]]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        plane, rows = self._places[index]
+        labels = self._meaning.labels(self._source.read(plane, (rows, slice(0, self._width))))
+        mask: NDArray[np.uint8] = (labels > 0).view(np.uint8)[None]
+        return mask
