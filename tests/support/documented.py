@@ -86,8 +86,7 @@ def write_material(folder: Path, page: Path, model: Path) -> dict[str, Any]:
         shutil.copy(model, folder / "runs" / name / "model.safetensors")
     for name in ("configs", "examples", "benchmarks", "unetkit"):
         (folder / name).symlink_to(ROOT / name)
-    if ".geojson" in page.read_text(encoding="utf-8"):
-        write_outlines(folder, labels[:4], cells[:4])
+    write_outlines(folder, page, labels[:4], cells[:4])
     stack = np.stack(cells[:2])
     return {
         "array": cells[0],
@@ -97,8 +96,10 @@ def write_material(folder: Path, page: Path, model: Path) -> dict[str, Any]:
     }
 
 
-def write_outlines(folder: Path, labels: Sequence[np.ndarray], cells: Sequence[np.ndarray]) -> None:
-    """Write images with outlines beside them, a file of COCO for all of them, and outlines of the slide."""
+def write_outlines(folder: Path, page: Path, labels: Sequence[np.ndarray], cells: Sequence[np.ndarray]) -> None:
+    """Write images with outlines beside them, a file of COCO for all, and outlines of the slide, for pages on these."""
+    if "rasterize" not in page.read_text(encoding="utf-8"):
+        return
     names = [{int(n): ("stroma", "tumour")[int(n) % 2] for n in np.unique(one)} for one in labels]
     for kind in ("images", "annotations"):
         (folder / "outlined" / kind).mkdir(parents=True)
