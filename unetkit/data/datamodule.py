@@ -243,7 +243,7 @@ class SegmentationData(TrainingData):
         if drawn:
             masks = masks.as_classes(class_names[1:] or drawn) if classes > 2 else masks.as_objects()
         if len(drawn) > 1 and classes == 2:
-            self.note(f"All classes of the annotations are foreground: {', '.join(drawn)} (model.classes is 2).")
+            self.note(f"All classes are foreground: {', '.join(drawn)} (model.classes is 2).")
         check_labels(masks.records, classes)
         self.classes = classes
         self._distance_maps = distance_maps
