@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unetkit.data.rasterize import rasterize
     from unetkit.foundation.errors import UnetkitError
     from unetkit.inference.array import predict_tiled
     from unetkit.inference.segment import segment
@@ -34,6 +35,7 @@ _HOMES = {
     "measure_array": "unetkit.measuring.array",
     "plan": "unetkit.planning.plan",
     "predict_tiled": "unetkit.inference.array",
+    "rasterize": "unetkit.data.rasterize",
     "segment": "unetkit.inference.segment",
 }
 
@@ -48,6 +50,7 @@ __all__ = [
     "measure_array",
     "plan",
     "predict_tiled",
+    "rasterize",
     "segment",
 ]
 

@@ -44,7 +44,7 @@ def segment_command(
     Args:
         images: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
         result: .tif, .zarr or .png; for several images the folder that gets one .tif for each; for the output "classes"
-            a .csv.
+            a .csv. An OME-Zarr image itself, or a folder of them, gets a mask or labels inside.
         model: The model.safetensors of a run, or of several, whose mean counts; a folder stands for all below it. Or
             the name of a built-in model; by default "nuclei".
         read: How images are read.
@@ -69,7 +69,7 @@ def segment_command(
         return
     with pixel_progress() as progress:
         done = SegmentRun(options, progress, log, verify_seams).run(order)
-    for line in summarize(done, result):
+    for line in summarize(done, order.result):
         log(line)
 
 
@@ -82,6 +82,7 @@ def evaluate_command(
     tolerance: float = 2.0,
     pages: str | None = None,
     instances: bool = False,
+    ignore: int | None = None,
     json: Path | None = None,
     csv: Path | None = None,
     overwrite: bool = False,
@@ -100,6 +101,7 @@ def evaluate_command(
         tolerance: Distance in pixels within which a boundary pixel counts as found.
         pages: Pages of stacks to score, for example "24-26,30"; all by default.
         instances: Score the objects too: both sides are instance labels (of `segment --output labels`, for example).
+        ignore: Value in the truth of pixels that nobody has annotated, for example 255: they are not scored.
         json: File for all scores as JSON.
         csv: File for all scores as a table.
         overwrite: Replace these files if they exist.
@@ -120,6 +122,7 @@ def evaluate_command(
         tolerance=tolerance,
         pages=pages,
         instances=instances,
+        ignore=ignore,
     )
     if json is not None:
         scores.write_json(json, overwrite=overwrite)
@@ -212,6 +215,8 @@ def plan_command(
     val_masks: str | None = None,
     val_pages: str | None = None,
     unpaired: Literal["stop", "skip"] | None = None,
+    ignore: int | None = None,
+    colors: str | None = None,
     minutes: float | None = None,
     out: Path | None = None,
     overwrite: bool = False,
@@ -229,6 +234,8 @@ def plan_command(
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on.
         unpaired: What to do with images without a mask and masks without an image: "stop" (the default) or "skip".
+        ignore: Value in the masks of pixels that nobody has annotated, for example 255; by default there are none.
+        colors: File with the colours of the classes in masks in colours: .csv (columns name and color), .json or .yaml.
         minutes: Minutes that the whole run may take: `fit` then ends within them. By default about 25 on a processor
             and 40 on a GPU.
         out: File to write; by default the name of the data and .yaml, in this folder.
@@ -249,13 +256,49 @@ def plan_command(
         from unetkit.planning.write import describe, write_plan
 
     place = {"train": data, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
-    place["unpaired"] = unpaired
+    place |= {"unpaired": unpaired, "ignore": ignore, "colors": colors}
     log(f"Looking at {data}, and trying out a few steps.")
     plan = make_plan({f"data.{name}": value for name, value in place.items() if value is not None}, minutes)
     for line in describe(plan):
         log(line)
     write_plan(plan, target, overwrite=overwrite)
     log(f"\nWritten to {target}. Train with: unetkit fit --config {shlex.quote(str(target))}")
+
+
+def rasterize_command(
+    annotations: Path,
+    image: Path,
+    result: Path,
+    output: Literal["mask", "labels", "classes"] = "mask",
+    classes: str | None = None,
+    ignore: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Make masks of what people drew: in QuPath (GeoJSON), Fiji (ROI), labelme, or as COCO.
+
+      unetkit rasterize slide.geojson slide.svs mask.tif
+      unetkit rasterize drawn my_images masks --output classes
+
+    Args:
+        annotations: Annotation file; a folder with one for each image; or a COCO file for all images.
+        image: The image that was annotated, or the folder of the images. Only sizes are read.
+        result: .tif, .zarr or .png; for a folder of images the folder that gets one .tif for each.
+        output: "mask" is 0 background and 255 foreground. "labels" gives each object a number of its own, "classes"
+            each class. Later objects cover earlier ones.
+        classes: Names of the classes in the order of their numbers, from 1, for example "stroma,tumour"; by default
+            they are sorted.
+        ignore: Names of classes whose pixels are ignored, beside "ignore": they get the largest value, 255 in masks.
+            Where there are objects of the class "region", all outside of them is ignored.
+        overwrite: Replace existing outputs.
+    """
+    from unetkit.data.rasterize import describe, rasterize
+    from unetkit.foundation.console import log
+
+    done = rasterize(
+        annotations, image, result, output=output, classes=classes, ignore=ignore or (), overwrite=overwrite
+    )
+    for line in describe(done):
+        log(line)
 
 
 def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = False) -> None:
@@ -292,6 +335,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "export": export_command,
     "evaluate": evaluate_command,
     "plan": plan_command,
+    "rasterize": rasterize_command,
     "demo": demo_command,
     "info": info_command,
 }

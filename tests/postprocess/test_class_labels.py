@@ -26,6 +26,8 @@ def test_each_class_is_labelled_by_itself_and_no_two_objects_share_a_number(tile
             pairs = {*zip(own[own > 0], expected[own > 0], strict=True)}
             assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs}) == expected.max()
             assert all(first <= number <= last for number, _ in pairs)
+            numbers = np.array([number for number, _ in pairs])
+            assert (labels.classes_of(numbers) == value).all()
             first = last + 1
     assert found.max() == labels.count == labels.last[-1]
 

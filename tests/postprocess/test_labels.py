@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from unetkit.postprocess.components import CONNECTED
 from unetkit.postprocess.labels import Labels
 from unetkit.postprocess.method import Method
-from unetkit.postprocess.predicted_distance import by_predicted_distance
+from unetkit.postprocess.parts import LARGEST_DISTANCE
+from unetkit.postprocess.predicted_distance import by_predicted_distance, smooth_predicted
 from unetkit.postprocess.split_by_distance import BY_DISTANCE
 
 PREDICTED = by_predicted_distance(0)
@@ -175,6 +176,33 @@ def test_objects_with_low_peaks_are_left_out_wherever_tiles_cut_them(tile: tuple
     assert [labels.max() for labels in found.values()] == [2, 2, 1, 0]
     assert not found[0.5][:, 30:].any()
     np.testing.assert_array_equal(found[0.5][:, :30], found[0.0][:, :30])
+
+
+@pytest.mark.parametrize("tile", [(512, 1024), (13, 17)])
+@pytest.mark.parametrize("least", [0.0, 0.45])
+def test_the_confidence_of_an_object_is_its_highest_peak_wherever_tiles_cut_it(
+    tile: tuple[int, int], least: float
+) -> None:
+    planes = [random_plane(60, 90, 3), np.zeros((2, 60, 90), np.uint8), random_plane(60, 90, 9)]
+    labels = Labels(planes, 60, method=by_predicted_distance(least), smallest=6, tile=tile)
+    found = np.concatenate(list(labels.rows()), axis=1)[0]
+    peaks = np.concatenate([smooth_predicted(plane) for plane in planes]) / LARGEST_DISTANCE
+    expected = [peaks[found == number].max() for number in range(1, labels.count + 1)]
+    assert labels.confidences is not None
+    assert labels.confidences.dtype == np.float32
+    np.testing.assert_array_equal(labels.confidences, np.array(expected, np.float32))
+    assert least <= labels.confidences.min() < labels.confidences.max() <= 1
+
+
+@pytest.mark.parametrize("method", [CONNECTED, BY_DISTANCE], ids=["connected", "distance"])
+def test_without_a_predicted_distance_map_there_is_no_confidence(method: Method) -> None:
+    assert Labels([random_plane(20, 30, 0)], 20, method=method).confidences is None
+
+
+def test_no_objects_have_no_confidences() -> None:
+    confidences = Labels([np.zeros((2, 20, 30), np.uint8)], 20, method=PREDICTED).confidences
+    assert confidences is not None
+    assert confidences.shape == (0,)
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)

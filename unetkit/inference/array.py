@@ -56,7 +56,7 @@ def predict_tiled(
         axes: One letter for each dimension, for example "YX", "CYX", "YXS" (S: samples such as RGB), "ZCYX". By default
             the names that the array gives its dimensions (xarray, Zarr, OME-Zarr); where it gives none, the channels
             are found by their number, and all other leading dimensions are planes.
-        output: "mask", "probabilities" or "labels"; "restored" for a model that `unetkit pretrain` made.
+        output: "mask", "probabilities", "uncertainty" or "labels"; "restored" for a model that `unetkit pretrain` made.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
         split: For labels: separate touching objects. A model with instances does so by itself.
         min_size: For labels: objects of fewer pixels are left out; by default those below the smallest size in the
@@ -73,9 +73,10 @@ def predict_tiled(
     Returns:
         `out`, or a new NumPy array: a mask (planes ..., H, W) of uint8, 0 and 255, or class numbers where the model has
         more than two classes; or probabilities of float32, 0 to 1, (planes ..., classes, H, W) where the model has more
-        than two classes; or labels of uint16, or uint32 where there are more than 65,535 objects, 0 for background; or
-        the restored image (planes ..., channels, H, W) in the range and type of the array. In a stack, no two objects
-        have the same number: they are counted on from plane to plane.
+        than two classes; or the uncertainty, float32 from 0 to 1, (planes ..., H, W), with several models or tta
+        (planes ..., 2, H, W) with the spread between them; or labels of uint16, or uint32 where there are more than
+        65,535 objects, 0 for background; or the restored image (planes ..., channels, H, W) in the range and type of
+        the array. In a stack, no two objects have the same number: they are counted on from plane to plane.
 
     A model from `load_model` stays on its backend from call to call, as long as there is the model, and may be used by
     several threads at a time. One that is given as a file or by its name is loaded anew by each call.

@@ -17,6 +17,7 @@ from unetkit.foundation.console import pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError, UnetkitError
 from unetkit.foundation.options import split_options
 from unetkit.inference.checks.skip_empty import draw_skipped
+from unetkit.inference.checks.uncertain_fields import Field, Fields, find_field
 from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.run.attention import attention_rows
 from unetkit.inference.run.classify import classify
@@ -27,12 +28,13 @@ from unetkit.inference.run.predictor import Predictor, Progress, log_nothing
 from unetkit.inference.run.recipe import Recipe, make_recipe
 from unetkit.inference.run.table import tabulate
 from unetkit.inference.run.unfinished import Bands, kept_bands, pin_choices, starts_anew
+from unetkit.inference.run.worth import write_worth
 from unetkit.inference.tiling.options import OutputOptions, SegmentOptions, TilingOptions
 from unetkit.inference.tuning.device import choose_device
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import check_output, create_sink
-from unetkit.io.ome_zarr.labels import find_label_place, register_label
+from unetkit.io.ome_zarr.labels import label_folder, register_label
 from unetkit.io.writing.resume_store import kept_and_new
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.sampling import ValidSource
@@ -56,8 +58,9 @@ def segment(
     Args:
         image: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
         result: `.tif`, `.tiff`, `.zarr` or `.png`, or a name in the folder `labels` of an OME-Zarr image; for several
-            images the folder that gets one `.tif` for each. For the output "classes" a `.csv`, with a line for each
-            image.
+            images the folder that gets one `.tif` for each. The image itself, if it is an OME-Zarr, or the folder of
+            such images, gets a mask or labels inside, see `name`. For the output "classes" a `.csv`, with a line for
+            each image.
         model: A model from `load_model`, the path of a model file, or the name of a built-in model; the mean of several
             counts. By default the built-in "nuclei".
         progress: True shows a bar for each image, in a notebook or a terminal. Or a function, which is called for each
@@ -69,7 +72,7 @@ def segment(
             pixel_size, channels, stain, region, on_bad_tile), `unetkit.inference.tiling.options.TilingOptions` (tile,
             halo, batch, device, backend, precision, memory, tta, skip_empty) and
             `unetkit.inference.tiling.options.OutputOptions` (output, threshold, split, min_size, min_confidence,
-            pyramid, compression, layout, overwrite, resume).
+            pyramid, compression, layout, overwrite, resume, name).
 
     Returns:
         What was written.
@@ -110,6 +113,7 @@ class SegmentRun:
         self._verify_seams = verify_seams
         self._predictor: Predictor | None = None
         self._classifiers: tuple[ImageClassifier, ...] = ()
+        self._fields: dict[Path, Field] = {}
 
     def run(self, order: Order) -> list[SegmentOutcome]:
         """Segment or classify all images of an order; see `segment`."""
@@ -131,6 +135,8 @@ class SegmentRun:
                 if len(order.jobs) == 1:
                     raise
                 failed.append(error)
+        if self._fields:
+            write_worth(order.result, self._fields, self._log)
         _raise_all(failed, len(order.jobs), "segmented")
         return done
 
@@ -153,6 +159,8 @@ class SegmentRun:
         """Make the output of one image."""
         if job.done:
             register_label(job.result)  # it may have been killed just before
+            if order.ranks:
+                self._fields[job.image] = find_field(job.result)
             return SegmentOutcome(job.image, job.result, 0)
         if self._options.write.output == "attention":
             return self._attend(job, ensemble, order.folder)
@@ -168,10 +176,18 @@ class SegmentRun:
             self._check_output(job, recipe, order.folder)
             advance = self._progress(job.image.name, info.pixels) if self._progress else None
             count = info.planes * len(grid.bands)
-            with claimed(job.result), kept_bands(job.result, recipe.job, count, write, self._log) as bands:
+            fields = Fields(info, recipe.output.channels) if order.ranks else None
+            with (
+                label_folder(job.result),
+                claimed(job.result),
+                kept_bands(job.result, recipe.job, count, write, self._log) as bands,
+            ):
                 kept = sum(band[0].size for band in bands)
-                objects, skipped = self._predict(job.result, recipe, source, predictor, bands, advance)
-            picture = beside(job.result, ".skipped.png") if skipped else None
+                objects, skipped = self._predict(job.result, recipe, source, predictor, bands, advance, fields)
+            if fields is not None:
+                self._fields[job.image] = fields.best
+            shown = job.image.with_name(f"{job.image.name}.{job.result.name}") if job.is_inside else job.result
+            picture = beside(shown, ".skipped.png") if skipped else None
             if picture is not None:
                 draw_skipped(picture, source, skipped)
             return SegmentOutcome(
@@ -214,8 +230,6 @@ class SegmentRun:
         if folder is not None:
             make_folder(folder)
         check_output(job.result, recipe.output, overwrite=self._options.write.overwrite)
-        if find_label_place(job.result) is not None:
-            make_folder(job.result.parent)
 
     def _warm_up(self, source: ImageSource, ensemble: Ensemble, order: Order) -> Predictor:
         """Return the models with their plan, for all images of an order, of which this is the first to be predicted."""
@@ -243,6 +257,7 @@ class SegmentRun:
         predictor: Predictor,
         bands: Bands,
         progress: Progress | None,
+        fields: Fields | None,
     ) -> tuple[int | None, list[Any]]:
         """Predict and write; return the number of objects and the tiles that were skipped."""
         assert recipe.grid is not None
@@ -253,7 +268,8 @@ class SegmentRun:
             sink = create_sink(result, recipe.output, overwrite=overwrite)
 
             def write(rows: Iterator[NDArray[Any]]) -> None:
-                sink.write(kept_and_new(bands, known, rows))
+                every = kept_and_new(bands, known, rows)
+                sink.write(every if fields is None else fields.watch(every))
 
             return None, predictor.run(source, recipe.grid, write, first_band=known, progress=progress)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import DataError
@@ -15,6 +14,7 @@ from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
 from unetkit.measuring.mask_file import MaskFile
+from unetkit.objects.channel_names import as_numbers, name_channels
 from unetkit.objects.label_file import LabelFile
 
 
@@ -54,23 +54,12 @@ class IntensityFile:
     @property
     def channel_names(self) -> tuple[str, ...]:
         """Names of the channels, for columns: those of the file, the colours, `intensity`, or `channel_0` and on."""
-        info = self.info
-        if info.channel_names:
-            return info.channel_names
-        if info.channels == 1:
-            return ("intensity",)
-        if info.channels == 3 and (info.colours or "S" in info.axes):
-            return ("red", "green", "blue")
-        return tuple(f"channel_{number}" for number in range(info.channels))
+        return name_channels(self.info)
 
     def strips(self, plane: int) -> Iterator[NDArray[Any]]:
         """Yield the pixels (C, h, width) of the rows of each strip of the labels; a thread reads ahead."""
         columns = slice(0, self.info.width)
-        yield from read_ahead(_as_numbers(self._source.read(plane, (rows, columns))) for rows in self._rows)
-
-
-def _as_numbers(pixels: NDArray[Any]) -> NDArray[Any]:
-    return pixels.view(np.uint8) if pixels.dtype == np.bool_ else pixels
+        yield from read_ahead(as_numbers(self._source.read(plane, (rows, columns))) for rows in self._rows)
 
 
 def _axes_of_channels(image: ImageInfo, labels: ImageInfo) -> str | None:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from math import isfinite
 
 from unetkit.foundation.errors import ConfigError
 from unetkit.io.base.read_options import parse_channels
-
-RING = re.compile(r"\s*(?P<size>\d+(?:\.\d+)?)\s*(?P<unit>um|µm|μm|px|)\s*")
-"""A width with its unit: micro sign or Greek mu; pixels without a unit."""
-
-WIDEST_RING_PX = 1000.0
-"""Widest ring, in pixels: as many rows are kept on both sides of those that are measured."""
+from unetkit.objects.ring_width import parse_ring, ring_in_pixels
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,7 @@ class MeasureOptions:
     def __post_init__(self) -> None:
         parse_channels(self.channels)
         if self.ring is not None:
-            _parse_ring(self.ring)
+            parse_ring(self.ring)
         if self.pixel_size_um is not None and not (isfinite(self.pixel_size_um) and self.pixel_size_um > 0):
             raise ConfigError(f"A pixel size of {self.pixel_size_um} µm has no meaning.", "Give a number above 0.")
 
@@ -56,35 +50,7 @@ class MeasureOptions:
         Raises:
             ConfigError: It is given in µm, and pixels have no known size or are not square; or it is too wide.
         """
-        if self.ring is None:
-            return 0.0
-        width, unit = _parse_ring(self.ring)
-        if unit != "px":
-            if pixel_size_um is None:
-                raise ConfigError(
-                    f"ring: {self.ring} is in µm, but the files do not say how large their pixels are.",
-                    "Give --pixel-size-um too, or a ring in pixels, such as --ring 10.",
-                )
-            if abs(pixel_size_um[0] - pixel_size_um[1]) > 1e-6 * pixel_size_um[0]:
-                height, width_um = pixel_size_um
-                raise ConfigError(
-                    f"ring: {self.ring} is in µm, but pixels are {height:g} x {width_um:g} µm (y, x).",
-                    "Give a ring in pixels, such as --ring 10.",
-                )
-            width /= pixel_size_um[0]
-        if not 1 <= width <= WIDEST_RING_PX:
-            raise ConfigError(
-                f"ring: {self.ring} is {width:.4g} pixels wide.", f"Give 1 to {WIDEST_RING_PX:.0f} pixels."
-            )
-        return width
-
-
-def _parse_ring(text: str) -> tuple[float, str]:
-    """Return the width of a ring and its unit."""
-    found = RING.fullmatch(text)
-    if found is None:
-        raise ConfigError(f"ring: '{text}' is no width.", "Write it like 5um, or in pixels like 10.")
-    return float(found["size"]), found["unit"] or "px"
+        return ring_in_pixels(self.ring, pixel_size_um)
 
 
 DEFAULT_MEASURE = MeasureOptions()

@@ -79,6 +79,10 @@ class ClassLabels:
         self.count = self.last[-1]
         self.dtype: np.dtype[Any] = np.dtype(np.uint16 if self.count < 1 << 16 else np.uint32)
 
+    def classes_of(self, labels: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the number (N,) of the class of each of some labels (N,), from 1."""
+        return np.searchsorted(self.last, labels) + 1
+
     def rows(self) -> Iterator[NDArray[Any]]:
         """Yield the labels (1, h, width) in order."""
         before = (0, *self.last)

@@ -37,6 +37,7 @@ class Method:
         depth: A region joins one with a higher peak if its own is less than this above the saddle between them, in
             units of the distance map.
         lowest: Objects whose highest peak is lower become background, in units of the distance map.
+        knows_confidence: Whether the highest peak of an object says how sure a network is of it.
     """
 
     find: Find
@@ -44,6 +45,7 @@ class Method:
     saddle: float = 1.0
     depth: float = 0.0
     lowest: float = 0.0
+    knows_confidence: bool = False
 
     def joining_saddle(self, peaks: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return for each region, from its peak (N,), the lowest saddle over which it joins one with a higher peak."""

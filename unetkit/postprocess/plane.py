@@ -87,7 +87,7 @@ class Plane:
 
     def number(
         self, joining_saddle: JoiningSaddle, smallest: int, lowest: float = 0.0
-    ) -> tuple[NDArray[np.uint32], int]:
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Number the objects from 1, in raster order of their first pixels.
 
         Args:
@@ -96,7 +96,8 @@ class Plane:
             lowest: Objects whose highest peak is lower become background.
 
         Returns:
-            The object (N,) of each group in the order in which they were added, 0 for background, and the largest.
+            The object (N,) of each group in the order in which they were added, 0 for background; and the highest peak
+            (M,) of each object.
         """
         none = np.zeros(0, np.int64)
         first, sizes = np.concatenate([none, *self._first]), np.concatenate([none, *self._sizes])
@@ -109,7 +110,8 @@ class Plane:
             region_of_object, region_peaks = _canonical(objects, first, peaks)
             edges = Edges(region_of_object[objects[edges.first]], region_of_object[objects[edges.second]], edges.saddle)
             objects = _join_regions(highest_edges(edges), joining_saddle(region_peaks))[region_of_object[objects]]
-        return _in_raster_order(objects, first, _are_kept(objects, sizes, peaks, smallest, lowest))
+        object_peaks = _highest(objects, peaks)
+        return _in_raster_order(objects, first, object_peaks, _are_kept(objects, sizes, object_peaks, smallest, lowest))
 
 
 def _join_lines(lines: list[Line]) -> Line:
@@ -196,21 +198,33 @@ def _join_regions(edges: Edges, joining: NDArray[np.float64]) -> NDArray[np.int6
     return np.array([root(region) for region in range(len(parents))], np.int64)
 
 
+def _highest(objects: NDArray[np.int64], peaks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the highest peak of each object."""
+    object_peaks = np.zeros(int(objects.max(initial=-1)) + 1, np.int64)
+    np.maximum.at(object_peaks, objects, peaks)
+    return object_peaks
+
+
 def _are_kept(
-    objects: NDArray[np.int64], sizes: NDArray[np.int64], peaks: NDArray[np.int64], smallest: int, lowest: float
+    objects: NDArray[np.int64], sizes: NDArray[np.int64], object_peaks: NDArray[np.int64], smallest: int, lowest: float
 ) -> NDArray[np.bool_]:
     """Return which objects have enough pixels and a high enough peak."""
-    count = int(objects.max(initial=-1)) + 1
-    object_sizes, object_peaks = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    object_sizes = np.zeros(len(object_peaks), np.int64)
     np.add.at(object_sizes, objects, sizes)
-    np.maximum.at(object_peaks, objects, peaks)
     return (object_sizes >= max(smallest, 1)) & (object_peaks >= lowest)
 
 
 def _in_raster_order(
-    objects: NDArray[np.int64], first: NDArray[np.int64], are_kept: NDArray[np.bool_]
-) -> tuple[NDArray[np.uint32], int]:
-    """Number the objects that are kept from 1 in raster order of their first pixels, and the others 0."""
+    objects: NDArray[np.int64],
+    first: NDArray[np.int64],
+    object_peaks: NDArray[np.int64],
+    are_kept: NDArray[np.bool_],
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Number the objects that are kept from 1 in raster order of their first pixels, and the others 0.
+
+    Returns:
+        The number of each group's object, and the highest peak of each object that is kept.
+    """
     count = len(are_kept)
     object_first = np.full(count, np.iinfo(np.int64).max)
     np.minimum.at(object_first, objects, first)
@@ -218,4 +232,4 @@ def _in_raster_order(
     kept = kept[np.argsort(object_first[kept])]
     numbers = np.zeros(count, np.uint32)
     numbers[kept] = np.arange(1, len(kept) + 1)
-    return numbers[objects], len(kept)
+    return numbers[objects], object_peaks[kept]

@@ -54,4 +54,5 @@ def by_predicted_distance(
         depth: See `DEPTH`.
     """
     find = partial(find_regions, distance_map=partial(smooth_predicted, kernel=kernel))
-    return Method(find, len(kernel) // 2 + RING, saddle, depth * LARGEST_DISTANCE, confidence * LARGEST_DISTANCE)
+    margin, lowest = len(kernel) // 2 + RING, confidence * LARGEST_DISTANCE
+    return Method(find, margin, saddle, depth * LARGEST_DISTANCE, lowest, knows_confidence=True)

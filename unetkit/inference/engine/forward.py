@@ -16,6 +16,7 @@ from unetkit.backends.base import Backend, for_axes
 from unetkit.backends.info import Precision
 from unetkit.foundation.errors import ConfigError, ModelError, UnetkitError
 from unetkit.inference.engine.orientations import Orientation, orientations
+from unetkit.inference.engine.uncertainty import Spread, normalised_entropy
 from unetkit.inference.tiling.grid import PerAxis, per_axis, round_up
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.models.masks import to_mask
@@ -23,8 +24,9 @@ from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept
 from unetkit.postprocess.parts import LARGEST_PREDICTED
 
-Kind = Literal["mask", "probabilities", "heights", "restored"]
-"""Prediction for each pixel: class, probability of each class, mask and distance ("heights"), or restored value."""
+Kind = Literal["mask", "probabilities", "uncertainty", "heights", "restored"]
+"""Prediction for each pixel: class, probability of each class, uncertainty, mask and distance ("heights"), or restored
+value."""
 
 RESTORED_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 """Types of images whose restored image has the same type. For other types it is float32."""
@@ -116,7 +118,8 @@ class Forward:
         if self.device.type == "cuda":
             up, down = (torch.cuda.Stream(self.device) for _ in range(2))  # type: ignore[no-untyped-call]
             self._streams = (up, down)
-        self.channels, self.dtype = layout(kind, classes, image)
+        self._several = augment or len(backends) > 1
+        self.channels, self.dtype = layout(kind, classes, image, several=self._several)
 
     def gather(self, windows: Sequence[NDArray[np.generic]]) -> Tensor:
         """Copy windows (C, ...) into a batch in memory of the host from which the device copies fast.
@@ -154,6 +157,7 @@ class Forward:
 
             - "mask": uint8 with one channel, 0 and 255, or class numbers where there are more classes.
             - "probabilities": float32.
+            - "uncertainty": float32 entropy of the mean, 0 to 1, and the spread where there are several predictions.
             - "heights": uint8 mask and distance map, which is 0 in the background and 1 to 255 in the foreground.
             - "restored": float32 pixels in the units of the image, within the range of its type.
 
@@ -246,6 +250,7 @@ class Forward:
         chosen = orientations(axes) if self._augment else (Orientation(),)
         count = len(chosen) * len(self._backends)
         total: Tensor | None = None
+        spread = Spread(self._classes) if self._kind == "uncertainty" and count > 1 else None
         for orientation in chosen:
             turned = orientation.apply(windows)
             turned_kept = orientation.place(kept, windows.shape[2:])
@@ -257,8 +262,11 @@ class Forward:
                     predicted = predicted * scale[each] + start
                 predicted = orientation.undo(predicted)
                 if count > 1:
-                    predicted = predicted.clone() if total is None else total.add_(predicted)
-                total = predicted
+                    total = predicted.clone() if total is None else total.add_(predicted)
+                    if spread is not None:
+                        spread.add(predicted, total)
+                else:
+                    total = predicted
         assert total is not None
         mean = total.div_(count) if count > 1 else total
         totals.append(mean.sum())
@@ -267,6 +275,9 @@ class Forward:
         probabilities = mean[:, : self._classes]
         if self._kind == "probabilities":
             return probabilities.clone(memory_format=torch.contiguous_format)  # the backend's own may change
+        if self._kind == "uncertainty":
+            unsure = normalised_entropy(probabilities)
+            return (unsure if spread is None else torch.cat([unsure, spread.result()], dim=1)).contiguous()
         found = to_mask(probabilities, self._threshold, axis=1).unsqueeze(1)
         if self._classes > 1:
             return found.to(torch.uint8)
@@ -288,13 +299,16 @@ class Forward:
         return restored.contiguous()
 
 
-def layout(kind: Kind, classes: int, image: ImageInfo | None = None) -> tuple[int, np.dtype[Any]]:
+def layout(
+    kind: Kind, classes: int, image: ImageInfo | None = None, *, several: bool = False
+) -> tuple[int, np.dtype[Any]]:
     """Return the channels and the dtype of what models predict.
 
     Args:
         kind: What they predict.
         classes: Channels of their probabilities, or of the images that they restore.
         image: The image, for the kind "restored".
+        several: Whether each pixel is predicted several times, for the kind "uncertainty".
     """
     if kind == "restored":
         assert image is not None
@@ -302,6 +316,8 @@ def layout(kind: Kind, classes: int, image: ImageInfo | None = None) -> tuple[in
         return min(image.channels, classes), np.dtype(np.uint8) if image.dtype.kind == "b" else same
     if kind == "probabilities":
         return classes, np.dtype(np.float32)
+    if kind == "uncertainty":
+        return 2 if several else 1, np.dtype(np.float32)
     return 2 if kind == "heights" else 1, np.dtype(np.uint8)
 
 

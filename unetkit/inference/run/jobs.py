@@ -11,14 +11,19 @@ from typing import Any
 
 from unetkit.foundation.errors import ConfigError, ImageError, OutputError
 from unetkit.foundation.names import check_local
-from unetkit.inference.tiling.options import OUTPUTS_WITHOUT_MASK, OutputOptions, SegmentOptions
+from unetkit.inference.run.worth import check_worth
+from unetkit.inference.tiling.options import INTO_IMAGES, OUTPUTS_WITHOUT_MASK, OutputOptions, SegmentOptions
 from unetkit.io.base.format import ends_with
 from unetkit.io.files import check_output, find_images, image_stem
 from unetkit.io.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES, has_image_suffix, is_folder
+from unetkit.io.ome_zarr.labels import label_path
 from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 
 Named = str | Path | Sequence[str | Path]
 """One file or folder, or several."""
+
+Inside = Callable[[Path], Path]
+"""Returns where the output of an image lies inside this image, an OME-Zarr."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,11 @@ class Job:
     result: Path
     done: bool = False
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether the output lies inside the image."""
+        return self.image in self.result.parents
+
 
 @dataclass(frozen=True)
 class Order:
@@ -45,12 +55,14 @@ class Order:
         jobs: The images and their outputs; empty for a table.
         result: The output, the folder of the outputs, or the table.
         models: The models, loaded or by their files.
+        ranks: Whether a table says which images are worth annotating next.
     """
 
     images: tuple[Path, ...]
     jobs: tuple[Job, ...]
     result: Path
     models: Any
+    ranks: bool = False
 
     @property
     def folder(self) -> Path | None:
@@ -79,15 +91,26 @@ def take_order(images: Named, result: Path, models: Any, options: SegmentOptions
             raise OutputError(f"{result} is no table.", "Give a .csv for the classes of images.")
         found, jobs = list_images(images), []
     else:
-        found, jobs = [], plan_jobs(images, result, overwrite=write.overwrite, resume=write.resume)
+        inside = _inside(options) if write.output in INTO_IMAGES else None
+        found, jobs = [], plan_jobs(images, result, overwrite=write.overwrite, resume=write.resume, inside=inside)
+        if write.name is not None and not jobs[0].is_inside:
+            raise ConfigError(
+                f"name has a meaning only for an output inside of its image, and {result} is another.",
+                "Give the image, an OME-Zarr, as the output too; or leave name out.",
+            )
         check_outputs(jobs, result, write)
+        if len(jobs) == 1 and jobs[0].is_inside:
+            result = jobs[0].result
+    ranks = write.output == "uncertainty" and jobs[0].result != result
+    if ranks:
+        check_worth(result, overwrite=write.overwrite or write.resume)
     if models is None or (isinstance(models, Sequence) and not models):
         models = find_model(DEFAULT_MODEL)
         log(DEFAULT_NOTE)
     for one in models if isinstance(models, Sequence) and not isinstance(models, str) else [models]:
         if isinstance(one, str | Path):
             find_model(one)
-    return Order(tuple(found), tuple(jobs), result, models)
+    return Order(tuple(found), tuple(jobs), result, models, ranks)
 
 
 def check_extras(output: str, *, verify_seams: bool = False, dry_run: bool = False) -> None:
@@ -107,6 +130,7 @@ def plan_jobs(
     suffix: str = ".tif",
     overwrite: bool = False,
     resume: bool = False,
+    inside: Inside | None = None,
 ) -> list[Job]:
     """Pair images with outputs, and raise before any work if an output could not be written.
 
@@ -118,6 +142,8 @@ def plan_jobs(
         overwrite: Whether existing outputs are replaced.
         resume: Whether existing outputs are those of the run that is resumed, and so done. With `overwrite` none is
             done: the run may have been about to replace it.
+        inside: Where the output of an image lies if the image, or the folder of the images, is `result` itself; None
+            for outputs that do not go into images.
 
     Returns:
         A job for each image, in the order in which they were named; those of a folder or a pattern sorted.
@@ -128,7 +154,7 @@ def plan_jobs(
     """
     named = _named(images)
     if len(named) == 1 and not is_folder(named[0]) and not _is_pattern(named[0]):
-        return [_plan_file(named[0], result, resume and not overwrite)]
+        return [_plan_file(named[0], result, resume and not overwrite, inside)]
     found = list_images(named)
     if _is_file(result):
         what = (
@@ -136,9 +162,12 @@ def plan_jobs(
         )
         raise OutputError(f"{result} is a file, but {what}.", "Give a folder for the outputs.")
     beside = [path.parent for path in found if result.exists() and path.parent.resolve() == result.resolve()]
-    if beside:
+    if inside is not None and len(beside) == len(found) and all(path.is_dir() for path in found):
+        targets = [inside(path) for path in found]
+    elif beside:
         raise OutputError(f"The outputs would go into the folder of the inputs, {beside[0]}.", "Give another folder.")
-    targets = [result / f"{image_stem(path)}{suffix}" for path in found]
+    else:
+        targets = [result / f"{image_stem(path)}{suffix}" for path in found]
     _check_free(targets, overwrite or resume)
     done = resume and not overwrite
     return [Job(path, target, done and target.exists()) for path, target in zip(found, targets, strict=True)]
@@ -176,10 +205,32 @@ def _named(images: Named) -> list[Path]:
     return named
 
 
-def _plan_file(image: Path, result: Path, keep: bool) -> Job:
+def _inside(options: SegmentOptions) -> Inside:
+    """Return the function that says where in an image its output goes.
+
+    Raises:
+        OutputError: Only a region of the images is read, which has another size and place.
+    """
+    write, read = options.write, options.read
+
+    def place(image: Path) -> Path:
+        if read.region is not None:
+            raise OutputError(
+                f"The {write.output} inside of {image} would be of a region of it, {read.region}.",
+                "Leave region out, or write to another file.",
+            )
+        return label_path(image, write.name or write.output, read.series)
+
+    return place
+
+
+def _plan_file(image: Path, result: Path, keep: bool, inside: Inside | None) -> Job:
     _check_exists(image)
     if result.exists() and result.samefile(image):
-        raise OutputError(f"The output {result} is the input itself.", "Choose another name.")
+        if inside is None or not image.is_dir():
+            remedy = f"Choose another name{'' if inside else ': only masks and labels go into an image'}."
+            raise OutputError(f"The output {result} is the input itself.", remedy)
+        result = inside(image)
     return Job(image, result, keep and result.exists())
 
 

@@ -17,6 +17,7 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.foundation.names import printable
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import layout
+from unetkit.inference.engine.uncertainty import UNCERTAINTY_CHANNELS
 from unetkit.inference.run.classify import describe_classes
 from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.tiling.grid import TileGrid
@@ -111,7 +112,8 @@ def make_recipe(
     if write.output == "labels":
         min_size = ensemble.smallest_object(info.pixel_size_um) if write.min_size is None else write.min_size
         min_confidence = _least_confidence(ensemble, write.min_confidence)
-    channels, dtype, names = _values(write.output, ensemble, info)
+    several = options.tiling.tta or len(ensemble.segmenters) > 1
+    channels, dtype, names = _values(write.output, ensemble, info, several)
     left_out = {"min_size": min_size, "min_confidence": min_confidence}
     output = OutputSpec(
         size=info.size,
@@ -141,13 +143,24 @@ def make_recipe(
     return Recipe(options, ensemble, info, plan, grid, threshold, min_size, min_confidence, image_classes, output)
 
 
-def _values(output: Output, ensemble: Ensemble, info: ImageInfo) -> tuple[int, np.dtype[Any], tuple[str, ...]]:
-    """Return the channels, the type and the names of the channels of an output."""
+def _values(
+    output: Output, ensemble: Ensemble, info: ImageInfo, several: bool
+) -> tuple[int, np.dtype[Any], tuple[str, ...]]:
+    """Return the channels, the type and the names of the channels of an output.
+
+    Args:
+        output: The output.
+        ensemble: The models.
+        info: The image.
+        several: Whether each pixel is predicted several times.
+    """
+    unsure_channels, unsure_type = layout("uncertainty", ensemble.classes, several=several)
     spec = ensemble.specs[0]
     restored_channels, restored_type = layout("restored", ensemble.classes, info)
     outputs: dict[Output, tuple[int, np.dtype[Any], tuple[str, ...]]] = {
         "mask": (1, np.dtype(np.uint8), ()),
         "probabilities": (ensemble.classes, np.dtype(np.float32), spec.class_names),
+        "uncertainty": (unsure_channels, unsure_type, UNCERTAINTY_CHANNELS),
         "labels": (1, np.dtype(np.uint32), ()),
         "attention": (len(spec.image_classes), np.dtype(np.float32), spec.image_classes),
         "restored": (restored_channels, restored_type, info.channel_names),

@@ -11,15 +11,22 @@ from unetkit.backends.registry import BackendName, backend_names, backends_in, i
 from unetkit.foundation.errors import ConfigError, closest
 from unetkit.io.base.read_options import WHOLE, ReadOptions
 
-Output = Literal["mask", "probabilities", "labels", "classes", "attention", "restored"]
+Output = Literal["mask", "probabilities", "uncertainty", "labels", "classes", "attention", "restored"]
 """Kinds of results."""
 
 OUTPUTS_WITHOUT_MASK: dict[str, tuple[str, ...]] = {
     "classes": ("pyramid", "resume"),
     "attention": ("threshold", "resume"),
     "restored": ("threshold",),
+    "uncertainty": ("threshold",),
 }
 """Outputs that are not made of a mask, each with the choices that have no meaning for it."""
+
+INTO_IMAGES = ("mask", "labels")
+"""Outputs that can lie inside of an OME-Zarr image, as one of its labels."""
+
+NAME = re.compile(r"(?!__)\w[\w. +@=-]*")
+"""Pattern of the names that labels in an image may have: those that all file systems and Zarr take."""
 
 Compression = Literal["auto", "none", "deflate", "lzw", "zstd"]
 Layout = Literal["auto", "tiles", "strips"]
@@ -91,11 +98,13 @@ class OutputOptions:
 
     Args:
         output: "mask" is 0 background and 255 foreground, or class numbers where there are more classes.
-            "probabilities" is float32. "labels" gives each object a number of its own, through all planes of a stack.
-            "classes" is a table (.csv) of models that classify whole images: a line for each image, with the
-            probability of each image class and the predicted class. "attention" shows where such models looked, float32
-            from 0 to 1, with a channel for each image class. "restored" is the image without noise, in its own range
-            and type, of models that `unetkit pretrain` made.
+            "probabilities" is float32. "uncertainty" is float32 from 0 (sure) to 1 (all classes equally likely): the
+            entropy of the probabilities, and with several models or tta a second channel, by how much these differ; a
+            folder also gets uncertainty.csv, which names the images to annotate next. "labels" gives each object a
+            number of its own, through all planes of a stack. "classes" is a table (.csv) of models that classify whole
+            images: a line for each image, with the probability of each image class and the predicted class. "attention"
+            shows where such models looked, float32 from 0 to 1, with a channel for each image class. "restored" is the
+            image without noise, in its own range and type, of models that `unetkit pretrain` made.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's. For the
             output "classes" the probability from which an image shows the one class, or the last of two.
         split: For labels: separate touching objects by a watershed on the distance to the background. A model with
@@ -113,6 +122,8 @@ class OutputOptions:
             earlier run are replaced too.
         resume: Continue where an earlier run of the same command was stopped, and leave out complete outputs. Without
             it, an unfinished output of the same command is continued too.
+        name: Name of a mask or labels inside of an OME-Zarr image, where the output is the image itself; by default
+            "mask" or "labels".
     """
 
     output: Output = "mask"
@@ -125,6 +136,7 @@ class OutputOptions:
     layout: Layout = "auto"
     overwrite: bool = False
     resume: bool = False
+    name: str | None = None
 
     def __post_init__(self) -> None:
         _check_choice("output", self.output, get_args(Output))
@@ -141,6 +153,10 @@ class OutputOptions:
             raise ConfigError(f"min_size: {self.min_size} is not possible.", "Use a number of pixels, or 0 for none.")
         if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
             raise ConfigError(f"min_confidence: {self.min_confidence:g} is not possible.", "Use a number from 0 to 1.")
+        if self.name is not None and self.output not in INTO_IMAGES:
+            raise ConfigError(f"name has no meaning for the output '{self.output}'.", "Only masks and labels have one.")
+        if self.name is not None and not NAME.fullmatch(self.name):
+            raise ConfigError(f"name: '{self.name}' is not possible.", "Use letters, digits, '_', '-' and '.'.")
         for name in ("split", "min_size", "min_confidence"):
             if getattr(self, name) and self.output != "labels":
                 raise ConfigError(

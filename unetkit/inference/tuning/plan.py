@@ -141,7 +141,7 @@ def measure_footprint(
 ) -> Footprint:
     """Measure the quantities on which the memory of a run depends."""
     channels, halos = ensemble.channels, per_axis(halo, len(info.size))
-    predicted_channels, dtype = layout(kind, ensemble.classes, info)
+    predicted_channels, dtype = layout(kind, ensemble.classes, info, several=True)
     weights = sum(
         tensor.numel() * tensor.element_size()
         for segmenter in ensemble.segmenters

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from unetkit.foundation.atomic import cannot_write
+from unetkit.foundation.atomic import cannot_write, make_folder
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
+from unetkit.io.base.series import pick_series
 
 LABELS = "labels"
+
+WRITTEN_VERSION = "0.5"
+"""Version of OME-Zarr on Zarr 3 that is written."""
 
 WAIT_SECONDS = 60
 """How many seconds another run may take to add a name."""
@@ -37,16 +43,71 @@ def find_label_place(path: Path) -> LabelPlace | None:
     """Return where a Zarr lies in the `labels` of an OME-Zarr image; None if it lies elsewhere.
 
     Raises:
-        OutputError: The metadata of the image or of its labels are damaged.
+        OutputError: The metadata of the image or of its labels are damaged, or the image is of a version that is only
+            read.
     """
     group = Path(os.path.abspath(path)).parent  # noqa: PTH100  # a link stays what it is called
     if group.name != LABELS:
         return None
     for place, name in ((LabelPlace(group, 3), "zarr.json"), (LabelPlace(group, 2), ".zattrs")):
-        if "multiscales" in _ome(_read_json(group.parent / name), place.zarr_format):
+        ome = _ome(_read_json(group.parent / name), place.zarr_format)
+        if "multiscales" in ome:
+            version = str(ome.get("version", WRITTEN_VERSION))
+            if place.zarr_format == 3 and not version.startswith(WRITTEN_VERSION):
+                raise OutputError(
+                    f"{group.parent} is an OME-Zarr of version {version}; labels are written into images "
+                    f"of version 0.4 and {WRITTEN_VERSION} only.",
+                    "Write them to a .zarr of their own.",
+                )
             _names(_read_json(_metadata_file(place)), place)
             return place
     return None
+
+
+def label_path(image: Path, name: str, series: int | None = None) -> Path:
+    """Return where labels of a name lie in an OME-Zarr.
+
+    Args:
+        image: The folder of an image, a collection or a plate.
+        name: Name of the labels.
+        series: Number of the image in a collection or a plate; None for the one that is read by default.
+
+    Raises:
+        OutputError: It is no OME-Zarr image, or of a version that is only read.
+        ImageError: It has no such series, or cannot be read.
+    """
+    path = image / LABELS / name
+    if find_label_place(path) is not None:
+        return path
+    from unetkit.io.ome_zarr.metadata import choose_image, describe_image, find_images
+
+    images = find_images(image)
+    usual, _ = choose_image(images)
+    number = pick_series(len(images), series, lambda i: describe_image(images[i], str(image)), str(image), usual)
+    path = image / images[number].path / LABELS / name
+    if find_label_place(path) is None:
+        raise OutputError(f"{image} is no OME-Zarr image, so it has no place for labels.", "Choose another output.")
+    return path
+
+
+@contextmanager
+def label_folder(path: Path) -> Iterator[None]:
+    """Make the `labels` of an image in which an output is to lie, if it is to; remove them if an error left them empty.
+
+    Raises:
+        OutputError: They cannot be made.
+    """
+    place = find_label_place(path)
+    if place is None:
+        yield
+        return
+    make_folder(place.group)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # it is not empty
+            place.group.rmdir()
+        raise
 
 
 def check_label(path: Path, spec: OutputSpec) -> None:
@@ -94,7 +155,7 @@ def _add_name(place: LabelPlace, name: str) -> None:
     if place.zarr_format == 3:
         content = {"zarr_format": 3, "node_type": "group", **content}
         attributes = content.setdefault("attributes", {})
-        attributes["ome"] = {"version": "0.5", **_ome(content, 3), LABELS: [*names, name]}
+        attributes["ome"] = {"version": WRITTEN_VERSION, **_ome(content, 3), LABELS: [*names, name]}
     else:
         content[LABELS] = [*names, name]
         _write_json(place.group / ".zgroup", {"zarr_format": 2})

@@ -1,10 +1,9 @@
-"""Metadata of OME-Zarr 0.1 to 0.5 (single images, collections, plates) and of plain Zarr arrays."""
+"""Metadata of OME-Zarr 0.1 to 0.6 (single images, collections, plates) and of plain Zarr arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,10 @@ from unetkit.io.base.channels import name_colours
 from unetkit.io.base.series import Level, PixelSize, Series, scale_pixel_size
 from unetkit.io.base.stored import Step
 from unetkit.io.base.units import UNITS_UM, decode_unit, make_step
+from unetkit.io.ome_zarr.placement import Placement, describe_axes, place_level
 
 NAMED_IMAGES = 5
 """How many missing images a message names."""
-
-OLD_AXES = ("t", "c", "z", "y", "x")
-"""The axes of all images before version 0.3."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +196,7 @@ def _read_array(array: zarr.Array[Any], axes: str | None) -> ZarrImage:
 def _read_multiscales(group: zarr.Group, axes: str | None) -> ZarrImage:
     ome = _ome(group)
     multiscale = ome["multiscales"][0]
-    described = [one if isinstance(one, dict) else {"name": one} for one in multiscale.get("axes", OLD_AXES)]
+    described = describe_axes(multiscale)
     kinds = [str(one.get("type", "")) for one in described]
     axes = (axes or name_dimensions([str(one["name"]) for one in described], kinds)).upper()
     arrays = []
@@ -211,7 +208,8 @@ def _read_multiscales(group: zarr.Group, axes: str | None) -> ZarrImage:
             raise ValueError(f"{dataset['path']} has {array.ndim} dimensions, not {len(axes)} as in {axes}")
         arrays.append(array)
     units = [UNITS_UM.get(decode_unit(one.get("unit", ""))) for one in described]
-    sizes = [_pixel_size(multiscale, dataset, axes, units) for dataset in multiscale["datasets"]]
+    places = [place_level(multiscale, dataset, len(axes)) for dataset in multiscale["datasets"]]
+    sizes = [_pixel_size(place, axes, units) for place in places]
     levels = [_level(array, axes, size) for array, size in zip(arrays, sizes, strict=True)]
     full = levels[0]
     levels = [Level(one.height, one.width, one.pixel_size_um or _scaled(full, one)) for one in levels]
@@ -226,7 +224,7 @@ def _read_multiscales(group: zarr.Group, axes: str | None) -> ZarrImage:
         tuple(arrays),
         tuple(labels) if all(labels) else (),
         name_colours([str(label) for label in labels]) or (False if "C" in axes else None),
-        tuple(_steps(multiscale, dataset, axes, texts) for dataset in multiscale["datasets"]),
+        tuple(_steps(place, axes, texts) for place in places),
     )
 
 
@@ -239,45 +237,29 @@ def _scaled(full: Level, level: Level) -> PixelSize | None:
     return scale_pixel_size(full.pixel_size_um, (full.height, full.width), (level.height, level.width))
 
 
-def _pixel_size(
-    multiscale: dict[str, Any], dataset: dict[str, Any], axes: str, units: list[float | None]
-) -> PixelSize | None:
+def _pixel_size(place: Placement | None, axes: str, units: list[float | None]) -> PixelSize | None:
     """Return the pixel size (y, x) in µm of one level; None without scales or units."""
-    scales = _scales(multiscale, dataset)
     sizes = []
     for axis in "YX":
         i = axes.find(axis)
         unit = units[i] if 0 <= i < len(units) else None
-        if not scales or unit is None:
+        if place is None or unit is None:
             return None
-        for scale in scales:
-            unit *= float(scale[i])
-        sizes.append(unit)
+        sizes.append(unit * place.scale[i])
     return (sizes[0], sizes[1]) if min(sizes) > 0 else None
 
 
-def _steps(multiscale: dict[str, Any], dataset: dict[str, Any], axes: str, units: list[str]) -> tuple[Step, ...]:
+def _steps(place: Placement | None, axes: str, units: list[str]) -> tuple[Step, ...]:
     """Return the steps of one level, see `ImageInfo`: along Z and T, and along Y and X without a unit.
 
     A scale of 1 without a unit means nothing and gives no step.
     """
-    scales = _scales(multiscale, dataset)
     steps = []
     for i, axis in enumerate(axes):
         unit = units[i] if i < len(units) else ""
-        if not scales or axis not in "TZYX" or (axis in "YX" and unit):
+        if place is None or axis not in "TZYX" or (axis in "YX" and unit):
             continue
-        step = make_step(axis, prod(float(scale[i]) for scale in scales), unit)
+        step = make_step(axis, place.scale[i], unit)
         if step is not None and (step.unit or step.size != 1):
             steps.append(step)
     return tuple(steps)
-
-
-def _scales(multiscale: dict[str, Any], dataset: dict[str, Any]) -> list[list[float]]:
-    """Return the scales whose product is the scale of a level."""
-    return [
-        one["scale"]
-        for place in (dataset, multiscale)
-        for one in place.get("coordinateTransformations") or []
-        if one.get("type") == "scale" and "scale" in one
-    ]

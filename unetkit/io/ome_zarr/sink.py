@@ -25,7 +25,7 @@ from unetkit.io.base.blocks import check_block
 from unetkit.io.base.contracts import OutputSpec, Window
 from unetkit.io.ome_zarr.labels import check_label, find_label_place, register_label
 from unetkit.io.ome_zarr.layout import CHUNK, Layout
-from unetkit.io.writing.rechunk import Block, cut_bands, cut_blocks, halve
+from unetkit.io.writing.rechunk import Block, cut_bands, cut_blocks, cut_picked_bands, halve
 from unetkit.io.writing.workers import Workers
 
 
@@ -35,7 +35,8 @@ class OmeZarrSink:
     Axes are stored in the order t, c, z, y, x; those that are neither T nor Z are renamed or flattened as in OME-TIFF.
     Notes and channel names are in the group's attribute `unetkit`. Masks and labels carry "image-label", by which
     viewers know them for labels. It names no colours, as napari shows nothing of labels without one. In the folder
-    `labels` of an OME-Zarr image they are of that image's version, name it as their source, and are added to its list.
+    `labels` of an OME-Zarr image they are of that image's version, have its levels, name it as their source, and are
+    added to its list.
 
     Blocks of whole chunks are written in place, by several processes at a time. `finish` cannot know what others wrote:
     what nobody wrote is 0.
@@ -73,22 +74,28 @@ class OmeZarrSink:
             OutputError: The folder cannot be written.
         """
         self._make_group()
+        layout = self._layout
         with (
             errors_of(rows) as safe_rows,
             partial_folder(self._path) as partial,
             Workers() as workers,
         ):
-            arrays = self._layout.create(partial)
+            arrays = layout.create(partial)
 
             def store(block: Block) -> None:
                 band = block.band
                 height, width = block.pixels.shape
                 window = slice(band.top, band.top + height), slice(block.left, block.left + width)
-                arrays[band.level][self._layout.index(band.plane, block.channel, window)] = block.pixels
+                arrays[band.level][layout.index(band.level, band.plane, block.channel, window)] = block.pixels
 
             # Chunk by chunk in our own threads: of a larger piece, zarr goes on to write after one chunk has failed.
-            blocks = cut_blocks(cut_bands(self._layout.spec, safe_rows, CHUNK), CHUNK)
-            deque(workers.map(store, blocks), maxlen=0)
+            picks = layout.picks
+            bands = (
+                cut_bands(layout.spec, safe_rows, CHUNK)
+                if picks is None
+                else cut_picked_bands(layout.spec, safe_rows, CHUNK, picks)
+            )
+            deque(workers.map(store, cut_blocks(bands, CHUNK)), maxlen=0)
         register_label(self._path)
 
     def begin(self) -> None:
@@ -119,7 +126,9 @@ class OmeZarrSink:
                     slice(part.start - whole.start, part.stop - whole.start)
                     for part, whole in zip(chunk.window, window, strict=True)
                 )
-                self._arrays[0][layout.index(item, chunk.channel, chunk.window)] = pixels[chunk.channel, rows, columns]
+                self._arrays[0][layout.index(0, item, chunk.channel, chunk.window)] = pixels[
+                    chunk.channel, rows, columns
+                ]
         except OSError as error:
             raise cannot_write(self._path, error) from error
 
@@ -133,7 +142,7 @@ class OmeZarrSink:
         try:
             with Workers() as workers:
                 for level in range(1, len(self._layout.sizes)):
-                    deque(workers.map(self._halve, self._chunks_of(level)), maxlen=0)
+                    deque(workers.map(self._shrink, self._chunks_of(level)), maxlen=0)
         except OSError as error:
             raise cannot_write(self._path, error) from error
         finish_folder(self._path)
@@ -160,17 +169,25 @@ class OmeZarrSink:
     def _chunks_of(self, level: int) -> Iterator[_Chunk]:
         spec = self._layout.spec
         whole = tuple(slice(0, size) for size in self._layout.sizes[level])
-        for plane in range(spec.planes):
+        for plane in range(self._layout.planes(level)):
             yield from _chunks(plane, spec.channels, whole, level, spec.dtype.itemsize)
 
-    def _halve(self, chunk: _Chunk) -> None:
+    def _shrink(self, chunk: _Chunk) -> None:
         """Store a chunk of a smaller level, made of that above it."""
-        size = self._layout.sizes[chunk.level - 1]
-        above = tuple(
-            slice(2 * part.start, min(2 * part.stop, end)) for part, end in zip(chunk.window, size, strict=True)
-        )
-        pixels = np.asarray(self._arrays[chunk.level - 1][self._layout.index(chunk.plane, chunk.channel, above)])
-        self._arrays[chunk.level][self._layout.index(chunk.plane, chunk.channel, chunk.window)] = halve(pixels)
+        layout, above = self._layout, self._arrays[chunk.level - 1]
+        if layout.picks is None:
+            size = layout.sizes[chunk.level - 1]
+            window = tuple(
+                slice(2 * part.start, min(2 * part.stop, end)) for part, end in zip(chunk.window, size, strict=True)
+            )
+            pixels = halve(np.asarray(above[layout.index(chunk.level - 1, chunk.plane, chunk.channel, window)]))
+        else:
+            pick = layout.picks[chunk.level - 1]
+            rows, columns = pick.rows[chunk.window[0]], pick.columns[chunk.window[1]]
+            window = tuple(slice(int(each[0]), int(each[-1]) + 1) for each in (rows, columns))
+            index = layout.index(chunk.level - 1, int(pick.planes[chunk.plane]), chunk.channel, window)
+            pixels = np.asarray(above[index])[np.ix_(rows - rows[0], columns - columns[0])]
+        self._arrays[chunk.level][layout.index(chunk.level, chunk.plane, chunk.channel, chunk.window)] = pixels
 
 
 @dataclass(frozen=True)

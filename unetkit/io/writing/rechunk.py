@@ -8,8 +8,8 @@ fraction, that is probabilities, becomes the mean of the 2 x 2.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -123,6 +123,39 @@ def cut_bands(spec: OutputSpec, rows: Iterable[NDArray[Any]], height: int) -> Ge
         raise ValueError(f"The rows ended in plane {levels[0].plane} of {spec.planes}, at row {levels[0].row}.")
 
 
+@dataclass(frozen=True)
+class Pick:
+    """Which pixels of the level above a smaller level consists of, where levels are not just halved.
+
+    Attributes:
+        planes: (P,) numbers of planes, rising.
+        rows: (h,) numbers of rows, rising.
+        columns: (w,) numbers of columns, rising.
+    """
+
+    planes: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+
+
+def cut_picked_bands(
+    spec: OutputSpec, rows: Iterable[NDArray[Any]], height: int, picks: Sequence[Pick]
+) -> Generator[Band, None, None]:
+    """Regroup rows into bands as `cut_bands` does, with smaller levels that are picked pixel by pixel.
+
+    Args:
+        spec: What `rows` are.
+        rows: As given to `ImageSink.write`.
+        height: Height of a band.
+        picks: One for each level beyond the first.
+    """
+    levels = [_Level(number, (len(pick.rows), len(pick.columns)), height) for number, pick in enumerate(picks, 1)]
+    for band in cut_bands(replace(spec, pyramid=False), rows, height):
+        yield band
+        yield from _pick(levels, picks, band)
+        del band
+
+
 def cut_blocks(bands: Iterable[Band], width: int) -> Iterator[Block]:
     """Cut each channel of each band into blocks of a width, from left to right."""
     for band in bands:
@@ -138,6 +171,19 @@ def _add(levels: list[_Level], block: NDArray[Any]) -> Iterator[Band]:
         yield band
         if len(levels) > 1:  # bands have an even height, so pairs of rows are never parted
             yield from _add(levels[1:], halve(band.pixels))
+
+
+def _pick(levels: Sequence[_Level], picks: Sequence[Pick], band: Band) -> Iterator[Band]:
+    """Yield the bands of smaller levels that are full with what is picked of a band of the level above them."""
+    if not levels or band.plane not in picks[0].planes:
+        return
+    first, last = np.searchsorted(picks[0].rows, [band.top, band.top + band.pixels.shape[1]])
+    if first == last:
+        return
+    part = band.pixels[:, picks[0].rows[first:last] - band.top][:, :, picks[0].columns]
+    for smaller in levels[0].add(part):
+        yield smaller
+        yield from _pick(levels[1:], picks[1:], smaller)
 
 
 NOTHING: NDArray[Any] = np.empty((0, 0, 0))

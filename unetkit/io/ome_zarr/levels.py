@@ -1,0 +1,108 @@
+"""The levels of an OME-Zarr image, which the labels in it have too: as many, as large and at the same places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from unetkit.io.ome_zarr.placement import Placement, describe_axes, place_level
+from unetkit.io.writing.rechunk import Pick
+
+
+@dataclass(frozen=True)
+class ImageLevels:
+    """The levels of an image, from one of them down, along the axes of its labels.
+
+    Attributes:
+        axes: Name, and type and unit where the image gives them, of each axis.
+        shapes: Sizes of each level.
+        places: Where the pixels of each level lie.
+    """
+
+    axes: tuple[dict[str, Any], ...]
+    shapes: tuple[tuple[int, ...], ...]
+    places: tuple[Placement, ...]
+
+
+def image_levels(image: Path, axes: str, shape: Sequence[int]) -> ImageLevels | None:
+    """Return the levels of an OME-Zarr image from that on which has the size of its labels.
+
+    Args:
+        image: The folder of the image.
+        axes: Names of the axes of the labels, one letter each.
+        shape: Size of the labels along them.
+
+    Returns:
+        The levels; None where the image has no level of that size (a region, another pixel size), or where its levels
+        are not ever smaller.
+    """
+    group = zarr.open_group(str(image), mode="r")
+    attributes: dict[str, Any] = dict(group.attrs)
+    multiscale: dict[str, Any] = (attributes.get("ome") or attributes)["multiscales"][0]
+    described = describe_axes(multiscale)
+    names = [str(one["name"]) for one in described]
+    if not set(axes) <= set(names):
+        return None
+    order = [names.index(axis) for axis in axes]
+    shapes, places = [], []
+    for dataset in multiscale["datasets"]:
+        sizes = cast(zarr.Array[Any], group[dataset["path"]]).shape
+        place = place_level(multiscale, dataset, len(names))
+        shapes.append(tuple(sizes[i] for i in order))
+        places.append(
+            place and Placement(*(tuple(part[i] for i in order) for part in (place.scale, place.translation)))
+        )
+    if tuple(shape) not in shapes:
+        return None
+    first = shapes.index(tuple(shape))
+    shapes = shapes[first:]
+    if any(after > before for one, other in pairwise(shapes) for before, after in zip(one, other, strict=True)):
+        return None
+    known = tuple(
+        place or _place_by_size(shapes[0], sizes) for place, sizes in zip(places[first:], shapes, strict=True)
+    )
+    return ImageLevels(tuple(described[i] for i in order), tuple(shapes), known)
+
+
+def pick_pixels(levels: ImageLevels, axes: str) -> list[Pick]:
+    """Return for each level but the first which pixels of the level above it consists of.
+
+    A pixel of a level takes the value of the nearest pixel above it, of two the one before: no label appears that was
+    not there.
+    """
+    picks = []
+    for (above, sizes), (place_above, place) in zip(pairwise(levels.shapes), pairwise(levels.places), strict=True):
+        nearest = [
+            _nearest(above[i], sizes[i], place.scale[i], place.translation[i], place_above, i) for i in range(len(axes))
+        ]
+        others = [i for i, axis in enumerate(axes) if axis not in "yx"]
+        grids = np.meshgrid(*(nearest[i] for i in others), indexing="ij") if others else []
+        planes = np.ravel_multi_index(tuple(grids), [above[i] for i in others]).ravel() if others else np.zeros(1, int)
+        picks.append(Pick(planes, nearest[axes.index("y")], nearest[axes.index("x")]))
+        assert len(planes) == prod(sizes[i] for i in others)
+    return picks
+
+
+def _nearest(above: int, length: int, scale: float, shift: float, place: Placement, axis: int) -> NDArray[np.intp]:
+    """Return the positions along an axis that are nearest to those of a smaller level, each once."""
+    if length == above:
+        return np.arange(length)
+    at = (np.arange(length) * scale + shift - place.translation[axis]) / place.scale[axis]
+    found = np.ceil(np.round(at, 6) - 0.5).astype(np.intp)
+    even = np.arange(length) * above // length  # for metadata that do not spread the pixels over the whole axis
+    spread = (np.diff(found) > 0).all() and found[0] >= 0 and above - 2 * above / length <= found[-1] < above
+    return found if spread else even
+
+
+def _place_by_size(full: Sequence[int], sizes: Sequence[int]) -> Placement:
+    """Return where the pixels of a level lie that does not say it."""
+    scale = tuple(float(max(round(whole / size), 1)) for whole, size in zip(full, sizes, strict=True))
+    return Placement(scale, (0.0,) * len(scale))
