@@ -39,6 +39,7 @@ from unetkit.io.ome_zarr.labels import label_folder, register_label
 from unetkit.io.writing.resume_store import kept_and_new
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.sampling import ValidSource
+from unetkit.objects.ring_width import ring_in_pixels
 
 Begin = Callable[[str, int], Progress]
 """Called with the name of an image and its number of pixels; returns what is called with the pixels that are done."""
@@ -154,6 +155,7 @@ class SegmentRun:
         source = open_input(job.image, ensemble, self._options, self._log)
         try:
             predictor = self._predictor = self._predictor or self._warm_up(source, ensemble, order)
+            ring_in_pixels(self._options.objects.ring, source.info.pixel_size_um)  # before any work
             classes = classify(source, self._classifiers) if self._classifiers else {}
             return source, predictor, make_recipe(self._options, ensemble, source.info, predictor, classes)
         except BaseException:  # whatever it is, the file must not stay open
@@ -221,6 +223,7 @@ class SegmentRun:
                 min_confidence=recipe.min_confidence,
                 seams=predictor.verify(source, grid) if self._verify_seams else None,
                 image_classes=dict(recipe.image_classes),
+                files=(*job.files,),
             )
 
     def _attend(self, job: Job, ensemble: Ensemble, folder: Path | None) -> SegmentOutcome:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unetkit.exporting.base import ObjectsWriter, Scene
 from unetkit.exporting.exporters import open_export
-from unetkit.foundation.atomic import partial_file
+from unetkit.foundation.atomic import cannot_write, partial_file
 from unetkit.foundation.errors import OutputError, UnetkitError
 from unetkit.foundation.threads import read_ahead
 from unetkit.inference.run.jobs import Job
@@ -49,7 +49,7 @@ class ObjectStream:
         pixels: The raw pixels (C, h, width) of the same rows as the labels; None where only outlines are written.
         summary: Adds up what the objects amount to.
         stack: The open files.
-        writers: Called with each batch of measured objects.
+        writers: The files, and what is called with each batch of measured objects.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class ObjectStream:
         pixels: Iterator[NDArray[Any]] | None,
         summary: Summary,
         stack: ExitStack,
-        writers: list[Write],
+        writers: list[tuple[Path, Write]],
     ) -> None:
         self._measurer = measurer
         self._pixels = pixels
         self._stack = stack
         self._summary = summary
         self._writers = writers
-        self._error: Exception | None = None
+        self._error: UnetkitError | None = None
 
     def watch(self, rows: Iterable[NDArray[Any]]) -> Rows:
         """Yield the rows (1, h, width) of the labels, in order."""
@@ -89,17 +89,17 @@ class ObjectStream:
             pixels = None if self._pixels is None else next(self._pixels)
             for measured in self._measurer.add(labels, pixels):
                 self._summary.add(measured.values)
-                for write in self._writers:
-                    write(measured)
-        except (UnetkitError, OSError) as error:
+                for path, write in self._writers:
+                    _write(path, write, measured)
+        except UnetkitError as error:
             self._error = self._abandon(error)
 
-    def _abandon(self, error: Exception) -> Exception:
-        """Remove what is unfinished; return the error as the files name it."""
+    def _abandon(self, error: UnetkitError) -> UnetkitError:
+        """Remove what is unfinished, and return the error."""
         try:
             with self._stack:
                 raise error
-        except (UnetkitError, OSError) as named:
+        except UnetkitError as named:
             return named
 
 
@@ -129,15 +129,15 @@ def open_objects(
             channels, kind = Channels(name_channels(image.info), ring), image.info.dtype
             pixels = reading.enter_context(closing(_strips(image)))
         measurer = Measurer(frame, channels, extras_of(labels, recipe, image_stem(job.result)))
-        writers: list[Write] = []
+        writers: list[tuple[Path, Write]] = []
         if files.table is not None:
             empty = measurer.empty(np.dtype(labels.dtype), kind)
             table = stack.enter_context(open_table(files.table, empty, overwrite=_replaces(recipe)))
-            writers.append(partial(_add_rows, table))
+            writers.append((files.table, partial(_add_rows, table)))
         scene = Scene(image_stem(job.result), info.plane_axes, info.plane_shape)
         for path in files.exports:
             export = stack.enter_context(open_export(path, scene, warn=log, overwrite=_replaces(recipe)))
-            writers.append(partial(_add_outlines, export))
+            writers.append((path, partial(_add_outlines, export)))
         stream = ObjectStream(measurer, pixels, summary, stack, writers)
         yield stream
         stream.finish()
@@ -164,7 +164,7 @@ def extras_of(labels: Labels | ClassLabels, recipe: Recipe, region: str) -> dict
     if isinstance(labels, ClassLabels):
         extras["class"] = by_range(class_names(recipe), labels.last)
     elif labels.confidences is not None:
-        extras["confidence"] = by_label(np.concatenate([np.zeros(1, np.float32), labels.confidences]))
+        extras["confidence"] = by_label(np.pad(labels.confidences, 1))  # for the background, and if there are none
     return extras
 
 
@@ -250,6 +250,14 @@ def _measured(row: Mapping[str, str]) -> dict[str, NDArray[Any]]:
         "touches_border": np.array([row["touches_border"] == "true"]),
     }
     return found | ({"class": np.array([row["class"]], object)} if "class" in row else {})
+
+
+def _write(path: Path, write: Write, measured: Measured) -> None:
+    """Write a batch; all files are open together, so an error is named after its own here."""
+    try:
+        write(measured)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def _add_rows(table: Table, measured: Measured) -> None:
