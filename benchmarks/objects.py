@@ -1,31 +1,57 @@
 """Time and memory of tables of objects: a label image of a gigapixel with a million objects, beside scikit-image.
 
     python benchmarks/objects.py --folder scratch
-    python benchmarks/objects.py --folder scratch --objects 10000 100000 1000000 --image
+    python benchmarks/objects.py --folder scratch --objects 10000 100000 1000000 --tasks table intensities
 
-The label images are made once, by a seed. Each command runs in a process of its own; its peak memory is that of the
-process. scikit-image gets a crop, and all properties that the table has.
+Label images are made by a seed, and kept in the folder. Each task runs in a process of its own, whose peak memory is
+told. scikit-image measures a crop in this process, with all properties that the table has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
 
 import numpy as np
+from measuring import describe_machine, measure_process, print_machine, print_table
 from numpy.typing import NDArray
+from skimage.measure import regionprops_table
+
+from unetkit.io.base.contracts import OutputSpec
+from unetkit.io.files import create_sink, open_image
 
 STAMPS = 512
 """Number of different outlines."""
 
-NOISE_BITS = 4
-"""Random bits of a pixel of the image."""
+NOISE = 64
+"""Grey values of the noise in the image."""
 
 PROPERTIES = (
     *("label", "area", "bbox", "centroid", "equivalent_diameter_area", "perimeter", "axis_major_length"),
     *("axis_minor_length", "eccentricity", "solidity", "orientation"),
 )
 VALUES = ("intensity_mean", "intensity_median", "intensity_min", "intensity_max", "intensity_std")
+
+UNETKIT = """
+import sys
+from time import perf_counter, process_time
+sys.path.insert(0, sys.argv.pop(1))
+from measuring import report
+from unetkit.cli import main
+start = perf_counter()
+code = main(sys.argv[1:])
+if not code:
+    report({"seconds": perf_counter() - start, "cpu": process_time()})
+sys.exit(code)
+"""
+"""`unetkit` as the command line runs it, and at the end its time and its peak memory."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +70,26 @@ class Field:
     diameter: int
     seed: int = 0
 
-    @property
-    def name(self) -> str:
-        """Stem of its files."""
-        return f"labels-{self.size}-{self.objects}-{self.diameter}-{self.seed}"
+    def labels(self, folder: Path) -> Path:
+        """Return the label image, a tiled TIFF of uint32, which is made if it is not there."""
+        path = folder / f"labels-{self.size}-{self.objects}-{self.diameter}-{self.seed}.tif"
+        if not path.exists():
+            spec = OutputSpec((self.size, self.size), np.dtype(np.uint32), pixel_size_um=(0.25, 0.25))
+            create_sink(path, spec).write(self.strips())
+        return path
+
+    def image(self, folder: Path) -> Path:
+        """Return an image of the labels, uncompressed uint16: bright objects, and noise."""
+        path = self.labels(folder)
+        image = path.with_name(path.name.replace("labels", "image"))
+        if not image.exists():
+            rng = np.random.default_rng(self.seed)
+            spec = OutputSpec((self.size, self.size), np.dtype(np.uint16), compression="none", layout="tiles")
+            create_sink(image, spec).write(
+                (200 + 800 * (strip > 0) + rng.integers(0, NOISE, strip.shape, np.uint16)).astype(np.uint16)
+                for strip in self.strips()
+            )
+        return image
 
     def strips(self) -> Iterator[NDArray[np.uint32]]:
         """Yield labels (1, h, size) from top to bottom. Neighbours may touch; the later one is in front."""
@@ -86,3 +128,98 @@ def draw_blob(diameter: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     inside: NDArray[np.bool_] = radius < diameter / 2 * (1 + waves)
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     return inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+Command = Callable[[Field, Path], list[str]]
+
+TASKS: dict[str, Command] = {
+    "table": lambda field, folder: ["measure", str(field.labels(folder)), str(folder / "table.csv")],
+    "parquet": lambda field, folder: ["measure", str(field.labels(folder)), str(folder / "table.parquet")],
+    "intensities": lambda field, folder: [
+        *("measure", str(field.labels(folder)), str(field.image(folder)), str(folder / "table.csv"))
+    ],
+    "rings": lambda field, folder: [
+        *("measure", str(field.labels(folder)), str(field.image(folder)), str(folder / "table.csv"), "--ring", "10")
+    ],
+}
+"""What is measured, by its name: the words after `unetkit`. Outputs go into the folder, and are replaced."""
+
+
+def run_task(task: str, field: Field, folder: Path) -> dict[str, Any]:
+    """Run one task in a process of its own."""
+    words = [*TASKS[task](field, folder), "--overwrite"]
+    found = measure_process([sys.executable, "-c", UNETKIT, str(Path(__file__).parent), *words])
+    return {"task": task, "size": field.size, "objects": field.objects, **found}
+
+
+def run_skimage(field: Field, folder: Path, crop: int, *, values: bool) -> dict[str, Any]:
+    """Measure a crop with scikit-image, and scale its time to the whole image."""
+    corner = slice(0, min(crop, field.size))
+    paths = [field.labels(folder), *([field.image(folder)] if values else [])]
+    crops = []
+    for path in paths:
+        with closing(open_image(path, as_stored=True)) as source:
+            crops.append(source.read(0, (corner, corner))[0])
+    labels = crops[0].astype(np.int64)
+    start, cpu = perf_counter(), process_time()
+    table = regionprops_table(labels, *crops[1:], properties=(*PROPERTIES, *(VALUES if values else ())))
+    scale = field.objects / len(table["label"])
+    return {
+        "task": f"scikit-image, {'intensities' if values else 'table'} (of {len(table['label'])}, scaled)",
+        "size": field.size,
+        "objects": field.objects,
+        "seconds": (perf_counter() - start) * scale,
+        "cpu": (process_time() - cpu) * scale,
+    }
+
+
+def show(rows: list[dict[str, Any]], *, markdown: bool) -> None:
+    """Print the results."""
+    cells = [
+        [
+            row["task"],
+            f"{row['size'] ** 2 / 1e9:.3g}",
+            f"{row['objects']:,}",
+            f"{row['seconds']:.1f}" if "seconds" in row else row["error"],
+            f"{row['cpu']:.1f}" if "cpu" in row else "",
+            f"{row['peak_rss'] / 1e9:.2f}" if "peak_rss" in row else "",
+        ]
+        for row in rows
+    ]
+    columns = ["task", "gigapixels", "objects", "seconds", "CPU seconds", "peak GB"]
+    print_table("Objects of label images", columns, cells, markdown=markdown)
+
+
+def parse(args: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="where to make and keep the files")
+    parser.add_argument("--size", type=int, default=32768, help="height and width in pixels")
+    parser.add_argument("--objects", type=int, nargs="+", default=[1_000_000], help="numbers of objects")
+    parser.add_argument("--diameter", type=int, default=24, help="mean diameter of an object in pixels")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=["table"])
+    parser.add_argument("--crop", type=int, default=4096, help="side of what scikit-image measures; 0 for not at all")
+    parser.add_argument("--markdown", action="store_true", help="a table for a page")
+    parser.add_argument("--json", type=Path, help="file for everything that was measured")
+    return parser.parse_args(args)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the benchmark."""
+    options = parse(args)
+    machine = describe_machine()
+    print_machine(machine)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    fields = [Field(options.size, number, options.diameter, options.seed) for number in options.objects]
+    rows = [run_task(task, field, options.folder) for field in fields for task in options.tasks]
+    if options.crop:
+        for values in (False, True)[: 1 + bool({"intensities", "rings"} & {*options.tasks})]:
+            rows.append(run_skimage(fields[-1], options.folder, options.crop, values=values))
+    show(rows, markdown=options.markdown)
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -36,9 +36,11 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "measuring",
         "memory",
         "nuclei",
+        "objects",
         "ours",
         "peers",
         "pretraining",
+        "scribbles",
         "smallest_object",
         "tiled",
         "training",
@@ -390,3 +392,52 @@ def test_the_first_visible_character_of_a_command_in_a_terminal_is_timed(tmp_pat
     output, whole = first_hour.run(sys.executable, ["says.py"], tmp_path, tmp_path / "cache")
     assert 0.2 <= first_hour.first_sign(output, whole) <= whole
     assert "".join(text for _, text in output).split() == ["a", "batch"]
+
+
+def test_tables_of_objects_are_timed_beside_scikit_image(tmp_path: Path) -> None:
+    import objects
+
+    out = tmp_path / "out.json"
+    options = ["--size", "300", "--objects", "9", "100", "--diameter", "16", "--tasks", "table", "rings"]
+    objects.main([*options, "--folder", str(tmp_path / "scratch"), "--json", str(out)])
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
+    tasks = [(row["task"].split(" (")[0], row["objects"]) for row in rows]
+    assert tasks == [
+        *(("table", 9), ("rings", 9), ("table", 100), ("rings", 100)),
+        *(("scikit-image, table", 100), ("scikit-image, intensities", 100)),
+    ]
+    assert all(row["seconds"] > 0 for row in rows)
+    assert all(1e7 < row["peak_rss"] < 2e9 for row in rows[:4])
+    labels = tifffile.imread(objects.Field(300, 100, 16).labels(tmp_path / "scratch"))
+    assert len(np.unique(labels)) == 101
+    assert np.bincount(labels.ravel())[1:].min() > 20
+
+
+# Strokes
+
+
+def test_strokes_lie_where_they_say_and_take_a_few_percent() -> None:
+    from scribbles import IGNORED, scribble
+
+    labels = make_cells(256, 256, seed=0)[1].astype(np.uint16)
+    mask = scribble(labels, np.random.default_rng(0))
+    assert 0.01 < (mask != IGNORED).mean() < 0.06
+    assert (labels[mask == 1] > 0).all()
+    assert (labels[mask == 0] == 0).all()
+    assert len(np.unique(labels[mask == 1])) > 3
+    assert np.array_equal(mask, scribble(labels, np.random.default_rng(0)))
+
+
+def test_images_to_train_and_to_score_on_are_of_a_kind_and_differ(tmp_path: Path) -> None:
+    from scribbles import choose, write
+
+    write_dataset(tmp_path / "cells", 8, 64, 0)
+    for number, path in enumerate(sorted((tmp_path / "cells" / "images").iterdir())):
+        pixels = (tifffile.imread(path) / 256).astype(np.uint8)
+        tifffile.imwrite(path, pixels if number < 6 else 255 - pixels)
+    trained, scored = choose(tmp_path / "cells", "fluorescence", 0)
+    assert len(trained) == len(scored) == 3
+    assert not {pair.name for pair in trained} & {pair.name for pair in scored}
+    assert all(pair.name < "cells_006" for pair in (*trained, *scored))
+    write(tmp_path / "few", trained, [np.zeros((64, 64), np.uint8)] * 3)
+    assert len(list((tmp_path / "few" / "masks").iterdir())) == 3

@@ -31,6 +31,7 @@ ORDER = (
     "io.ome_zarr",
     "io",
     "io.masks",
+    "annotations",
     "objects",
     "exporting",
     "models",

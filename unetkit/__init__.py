@@ -10,10 +10,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unetkit.data.rasterize import rasterize
     from unetkit.foundation.errors import UnetkitError
     from unetkit.inference.array import predict_tiled
     from unetkit.inference.segment import segment
     from unetkit.measuring.array import measure_array
+    from unetkit.measuring.export import export
     from unetkit.measuring.measure import measure
     from unetkit.models.segmenter import Segmenter, load_model
     from unetkit.planning.plan import plan
@@ -26,12 +28,14 @@ _HOMES = {
     "Segmenter": "unetkit.models.segmenter",
     "UnetkitError": "unetkit.foundation.errors",
     "evaluate": "unetkit.scoring.evaluation",
+    "export": "unetkit.measuring.export",
     "fit": "unetkit.training.fit",
     "load_model": "unetkit.models.segmenter",
     "measure": "unetkit.measuring.measure",
     "measure_array": "unetkit.measuring.array",
     "plan": "unetkit.planning.plan",
     "predict_tiled": "unetkit.inference.array",
+    "rasterize": "unetkit.data.rasterize",
     "segment": "unetkit.inference.segment",
 }
 
@@ -39,12 +43,14 @@ __all__ = [
     "Segmenter",
     "UnetkitError",
     "evaluate",
+    "export",
     "fit",
     "load_model",
     "measure",
     "measure_array",
     "plan",
     "predict_tiled",
+    "rasterize",
     "segment",
 ]
 

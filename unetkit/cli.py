@@ -10,6 +10,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Literal
 
+from unetkit.exporting.options import DEFAULT_EXPORT, ExportOptions
 from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
 from unetkit.inference.tiling.object_options import NO_OBJECTS, ObjectOptions
 from unetkit.inference.tiling.options import (
@@ -84,6 +85,7 @@ def evaluate_command(
     tolerance: float = 2.0,
     pages: str | None = None,
     instances: bool = False,
+    ignore: int | None = None,
     json: Path | None = None,
     csv: Path | None = None,
     overwrite: bool = False,
@@ -102,6 +104,7 @@ def evaluate_command(
         tolerance: Distance in pixels within which a boundary pixel counts as found.
         pages: Pages of stacks to score, for example "24-26,30"; all by default.
         instances: Score the objects too: both sides are instance labels (of `segment --output labels`, for example).
+        ignore: Value in the truth of pixels that nobody has annotated, for example 255: they are not scored.
         json: File for all scores as JSON.
         csv: File for all scores as a table.
         overwrite: Replace these files if they exist.
@@ -122,6 +125,7 @@ def evaluate_command(
         tolerance=tolerance,
         pages=pages,
         instances=instances,
+        ignore=ignore,
     )
     if json is not None:
         scores.write_json(json, overwrite=overwrite)
@@ -161,6 +165,51 @@ def measure_command(labels: Path, image: Path | None, table: Path, measuring: Me
     log(f"Written to {table}.")
 
 
+def export_command(
+    labels: Path,
+    result: Path,
+    image: Path | None = None,
+    no_measurements: bool = False,
+    suffix: str = ".geojson.gz",
+    exporting: ExportOptions = DEFAULT_EXPORT,
+    measuring: MeasureOptions = DEFAULT_MEASURE,
+) -> None:
+    """Export the objects of label images to QuPath (GeoJSON) or Fiji (ROIs), with exact outlines.
+
+      unetkit export labels.tif objects.geojson.gz
+      unetkit export labels.tif rois.zip
+
+    Args:
+        labels: TIFF, OME-Zarr or PNG with a number for each object and 0 for background, of any program; or a folder of
+            them.
+        result: .geojson or .geojson.gz for QuPath, .zip for ROIs of ImageJ and Fiji; for a folder of labels the folder
+            that gets a file for each.
+        image: Image whose intensities are measured in the objects, for QuPath; or a folder of images with the names of
+            the labels.
+        no_measurements: Give objects no measurements: the file is smaller, and takes half the time.
+        suffix: Ending of the files in a folder of results.
+        exporting: How objects are written.
+        measuring: What is measured.
+    """
+    from unetkit.foundation.console import log, pixel_progress
+    from unetkit.measuring.export import export
+
+    with pixel_progress() as progress:
+        counts = export(
+            labels,
+            result,
+            image,
+            no_measurements=no_measurements,
+            suffix=suffix,
+            **vars(exporting),
+            **vars(measuring),
+            log=log,
+            progress=progress,
+        )
+    images = f" of {len(counts)} label images" if len(counts) > 1 else ""
+    log(f"{sum(counts):,} objects{images} written to {result}.")
+
+
 def plan_command(
     data: str,
     masks: str | None = None,
@@ -169,6 +218,8 @@ def plan_command(
     val_masks: str | None = None,
     val_pages: str | None = None,
     unpaired: Literal["stop", "skip"] | None = None,
+    ignore: int | None = None,
+    colors: str | None = None,
     minutes: float | None = None,
     out: Path | None = None,
     overwrite: bool = False,
@@ -186,6 +237,8 @@ def plan_command(
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on.
         unpaired: What to do with images without a mask and masks without an image: "stop" (the default) or "skip".
+        ignore: Value in the masks of pixels that nobody has annotated, for example 255; by default there are none.
+        colors: File with the colours of the classes in masks in colours: .csv (columns name and color), .json or .yaml.
         minutes: Minutes that the whole run may take: `fit` then ends within them. By default about 25 on a processor
             and 40 on a GPU.
         out: File to write; by default the name of the data and .yaml, in this folder.
@@ -206,13 +259,49 @@ def plan_command(
         from unetkit.planning.write import describe, write_plan
 
     place = {"train": data, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
-    place["unpaired"] = unpaired
+    place |= {"unpaired": unpaired, "ignore": ignore, "colors": colors}
     log(f"Looking at {data}, and trying out a few steps.")
     plan = make_plan({f"data.{name}": value for name, value in place.items() if value is not None}, minutes)
     for line in describe(plan):
         log(line)
     write_plan(plan, target, overwrite=overwrite)
     log(f"\nWritten to {target}. Train with: unetkit fit --config {shlex.quote(str(target))}")
+
+
+def rasterize_command(
+    annotations: Path,
+    image: Path,
+    result: Path,
+    output: Literal["mask", "labels", "classes"] = "mask",
+    classes: str | None = None,
+    ignore: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Make masks of what people drew: in QuPath (GeoJSON), Fiji (ROI), labelme, or as COCO.
+
+      unetkit rasterize slide.geojson slide.svs mask.tif
+      unetkit rasterize drawn my_images masks --output classes
+
+    Args:
+        annotations: Annotation file; a folder with one for each image; or a COCO file for all images.
+        image: The image that was annotated, or the folder of the images. Only sizes are read.
+        result: .tif, .zarr or .png; for a folder of images the folder that gets one .tif for each.
+        output: "mask" is 0 background and 255 foreground. "labels" gives each object a number of its own, "classes"
+            each class. Later objects cover earlier ones.
+        classes: Names of the classes in the order of their numbers, from 1, for example "stroma,tumour"; by default
+            they are sorted.
+        ignore: Names of classes whose pixels are ignored, beside "ignore": they get the largest value, 255 in masks.
+            Where there are objects of the class "region", all outside of them is ignored.
+        overwrite: Replace existing outputs.
+    """
+    from unetkit.data.rasterize import describe, rasterize
+    from unetkit.foundation.console import log
+
+    done = rasterize(
+        annotations, image, result, output=output, classes=classes, ignore=ignore or (), overwrite=overwrite
+    )
+    for line in describe(done):
+        log(line)
 
 
 def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = False) -> None:
@@ -246,8 +335,10 @@ def info_command(file: Path | None = None, /) -> None:
 VERBS: dict[str, Callable[..., None]] = {
     "segment": segment_command,
     "measure": measure_command,
+    "export": export_command,
     "evaluate": evaluate_command,
     "plan": plan_command,
+    "rasterize": rasterize_command,
     "demo": demo_command,
     "info": info_command,
 }

@@ -3,12 +3,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from image_pools import load_pool
+from numpy.typing import NDArray
 from scipy import ndimage
 
+from unetkit.data.annotated import UNKNOWN
 from unetkit.data.dataset import CropDataset
 from unetkit.data.distance_map import make_distance_map
 from unetkit.data.transforms import PRESETS, Transform
@@ -133,3 +138,45 @@ def test_those_of_crops_are_those_of_the_moved_objects(tmp_path: Path, factor: i
         assert (item["distance_map"] == 1).any()
         assert all((item[name] == other[name]).all() for name in ("image", "mask"))
         assert "distance_map" not in other
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_no_known_distance_depends_on_what_lies_where_nobody_has_annotated(seed: int, numbered: bool) -> None:
+    """Objects of any form, and any part of the image without annotation, filled in many ways."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((40, 48), np.uint16)
+    for number in range(1, 9):
+        y, x, radius = rng.integers(40), rng.integers(48), rng.integers(2, 10)
+        rows, columns = np.ogrid[:40, :48]
+        labels[((rows - y) ** 2 + (columns - x) ** 2 <= radius**2) & (labels == 0)] = number
+    if numbered:  # each object in one piece
+        pieces = [ndimage.label(labels == number)[0] for number in range(1, 9)]
+        labels = sum((number * 20 + piece) * (piece > 0) for number, piece in enumerate(pieces, 1)).astype(np.uint16)
+    ignored = np.zeros(labels.shape, np.bool_)
+    for _ in range(3):
+        y, x, height, width = rng.integers(40), rng.integers(48), rng.integers(1, 12), rng.integers(1, 12)
+        ignored[y : y + height, x : x + width] = True
+    found = make_distance_map(labels, numbered=numbered, ignored=ignored)
+    known = found != UNKNOWN
+    assert not (known & ignored).any()
+    assert known[(labels == 0) & ~ignored].all()
+    around = {int(value) for value in np.unique(labels[dilate(ignored)]) if value}  # what may go on there
+    fillings = [labels, np.zeros_like(labels), np.full_like(labels, 99), *(np.full_like(labels, v) for v in around)]
+    for filling in fillings:
+        filled = np.where(ignored, filling, labels).astype(np.uint16)
+        np.testing.assert_array_equal(make_distance_map(filled, numbered=numbered)[known], found[known])
+
+
+def dilate(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+
+
+def test_objects_far_from_what_nobody_has_annotated_keep_their_distances() -> None:
+    labels = np.zeros((40, 40), np.uint16)
+    labels[5:15, 5:15], labels[25:35, 25:35] = 1, 2
+    ignored = np.zeros((40, 40), np.bool_)
+    ignored[30, 35] = True
+    found = make_distance_map(labels, ignored=ignored)
+    np.testing.assert_array_equal(found[labels == 1], make_distance_map(labels)[labels == 1])
+    assert (found[labels == 2] == UNKNOWN).all()

@@ -244,3 +244,25 @@ def test_csv_that_does_not_fit(tmp_path: Path) -> None:
         listing.write_text(text)
         with pytest.raises(DataError, match=message):
             find_pairs(listing)
+
+
+@pytest.mark.parametrize("layout", ["beside", "folder", "file"])
+def test_pickles_of_cellpose_are_refused_with_the_way_to_export_them(tmp_path: Path, layout: str) -> None:
+    image = _png(tmp_path / "images" / "a.png", np.full((20, 24), 7, np.uint8))
+    place = tmp_path / ("images" if layout == "beside" else "masks")
+    place.mkdir(exist_ok=True)
+    np.save(place / "a_seg.npy", np.array({"masks": _mask()}, dtype=object))
+    given = {"beside": (tmp_path, None), "folder": (tmp_path, None), "file": (image, place / "a_seg.npy")}[layout]
+    with pytest.raises((DataError, ImageError), match="can run code when it is read") as found:
+        find_pairs(*given)
+    assert "File > Save masks as PNG/TIF" in found.value.remedy
+
+
+def test_names_of_cellpose_pair_beside_the_image(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _png(tmp_path / f"{name}.png", np.full((20, 24), 7, np.uint8))
+    _png(tmp_path / "a_cp_masks.png", _mask())
+    tifffile.imwrite(tmp_path / "b_masks.tif", _mask())
+    np.save(tmp_path / "a_seg.npy", np.array({}, dtype=object))
+    found = {pair.name: pair.mask.name for pair in find_pairs(tmp_path) if pair.mask}
+    assert found == {"a": "a_cp_masks.png", "b": "b_masks.tif"}

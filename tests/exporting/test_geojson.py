@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from outlining import fill, objects_of
 from skimage.measure import label
 
-from unetkit.exporting.base import AS_THEY_ARE, NO_VALUES, ExportOptions, Scene, Values
+from unetkit.exporting.base import NO_VALUES, Scene, Values
 from unetkit.exporting.exporters import check_export, open_export
 from unetkit.exporting.geojson import IDS, measurements_of
+from unetkit.exporting.options import DEFAULT_EXPORT, ExportOptions
+from unetkit.foundation.atomic import partial_place
 from unetkit.foundation.errors import ConfigError, OutputError
 from unetkit.objects.collector import Collector
 
@@ -34,7 +36,7 @@ def export(
     labels: NDArray[Any],
     values: Values = NO_VALUES,
     scene: Scene = CELLS,
-    options: ExportOptions = AS_THEY_ARE,
+    options: ExportOptions = DEFAULT_EXPORT,
 ) -> list[Any]:
     """Write the objects of one plane, or of several, and return the features."""
     with open_export(path, scene, options, warn=no_warning) as writer:
@@ -169,6 +171,24 @@ def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
     assert path.read_text() == "kept"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("suffix", [".geojson", ".geojson.gz", ".zip"])
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    objects = objects_of(some_labels())
+    assert objects is not None
+    partial_place(path).symlink_to("/dev/full")
+
+    def fill_the_disk() -> None:
+        with open_export(path, CELLS, warn=no_warning) as writer:
+            for _ in range(8):
+                writer.add(objects)
+
+    with pytest.raises(OutputError, match=r"cannot be written: No space left on device"):
+        fill_the_disk()
+    assert not list(tmp_path.iterdir())
+
+
 def test_outputs_are_checked_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "there.geojson").touch()
     with pytest.raises(OutputError, match="exists"):
@@ -176,8 +196,8 @@ def test_outputs_are_checked_before_any_work(tmp_path: Path, monkeypatch: pytest
     check_export(tmp_path / "there.geojson", overwrite=True)
     with pytest.raises(OutputError, match=r"suffix '\.json', which is no format of objects. Use \.geojson"):
         check_export(tmp_path / "out.json")
-    with pytest.raises(ConfigError, match="no distance"):
-        check_export(tmp_path / "out.geojson", ExportOptions(simplify=-1))
+    with pytest.raises(ConfigError, match="is no distance"):
+        ExportOptions(simplify=-1)
     monkeypatch.setitem(__import__("sys").modules, "shapely", None)
     with pytest.raises(ConfigError, match=r"pip install unetkit\[annotations\]"):
         check_export(tmp_path / "out.geojson", ExportOptions(simplify=1))

@@ -19,8 +19,9 @@ from outlining import fill, objects_of
 from skimage.measure import label
 
 import unetkit.exporting.imagej_rois as module
-from unetkit.exporting.base import AS_THEY_ARE, ExportOptions, Scene
+from unetkit.exporting.base import Scene
 from unetkit.exporting.exporters import check_export, open_export
+from unetkit.exporting.options import DEFAULT_EXPORT, ExportOptions
 from unetkit.foundation.errors import ConfigError
 
 IMAGEJ = Path("/usr/share/java/ij.jar")
@@ -33,7 +34,7 @@ NEEDED = ("java", "xvfb-run")
 CELLS = Scene("cells")
 
 
-def export(path: Path, stack: NDArray[Any], scene: Scene = CELLS, options: ExportOptions = AS_THEY_ARE) -> list[str]:
+def export(path: Path, stack: NDArray[Any], scene: Scene = CELLS, options: ExportOptions = DEFAULT_EXPORT) -> list[str]:
     """Write the objects of planes (P, height, width), and return the warnings."""
     warnings: list[str] = []
     with open_export(path, scene, options, warn=warnings.append) as writer:

@@ -39,6 +39,7 @@ def test_an_overview_whose_pixels_lie_in_a_folder_beside_it_is_refused(tmp_path,
         ("a.ndpis", "Hamamatsu NDPIS", "files that it lists"),
         ("a.bmp", "bitmap", "Export it as PNG"),
         ("a.npy", "NumPy", "predict_tiled"),
+        ("a.pkl", "pickle", "can run code"),
         ("a.txt", "nor an OME-Zarr.", "bfconvert"),
     ],
 )

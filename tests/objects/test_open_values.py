@@ -1,4 +1,4 @@
-"""Large objects are counted instead of kept, with the same statistics."""
+"""The values of large objects do not stay in memory, and have the same statistics."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ def picture() -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     return labels, np.random.default_rng(0).integers(0, 60000, (2, 60, 50)).astype(np.uint16)
 
 
-@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int16", "uint16", "float16", "int32", "uint32", "float32", "int64", "float64"]
+)
 def test_the_statistics_of_large_objects_are_those_of_their_pixels(low_limits: None, dtype: str) -> None:
     labels, image = picture()
-    image = image.astype(dtype)
+    image = (image.astype(np.float64) / 3 - 9000).astype(dtype) if dtype[0] in "fi" else image.astype(dtype)
     found = measure_rows(labels, image, heights=[4] * 15)
     for place, label in enumerate(found["label"]):
         pixels = image[1][labels == label].astype(np.float64)
@@ -35,16 +37,19 @@ def test_the_statistics_of_large_objects_are_those_of_their_pixels(low_limits: N
             np.testing.assert_allclose(found[f"c1_{name}"][place], getattr(np, name)(pixels), rtol=1e-12)
 
 
-def test_they_do_not_depend_on_the_strips(low_limits: None) -> None:
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_they_do_not_depend_on_the_strips(low_limits: None, dtype: str) -> None:
     labels, image = picture()
+    image = (image / 3).astype(dtype)
     whole, cut = (measure_rows(labels, image, ring=3, heights=heights) for heights in ([], [3] * 20))
     for name, column in whole.items():
         assert column.tobytes() == cut[name].tobytes(), name
 
 
-def test_the_values_of_a_large_object_do_not_stay_in_memory() -> None:
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_the_values_of_a_large_object_do_not_stay_in_memory(dtype: type) -> None:
     kept = OpenValues(1)
-    values = np.full((1, 1 << 20), 9, np.uint8)
+    values = np.full((1, 1 << 20), 9, dtype)
     for _ in range(40):
         kept.add(np.array([5]), np.array([1 << 20], np.int32), values)
         assert sum(part.values.size for part in kept._parts) <= open_values.MOST_PIXELS
@@ -53,7 +58,9 @@ def test_the_values_of_a_large_object_do_not_stay_in_memory() -> None:
     assert found["sum"].tolist() == [9 * 40 << 20]
 
 
-def test_a_value_that_is_no_number_makes_no_statistic() -> None:
+@pytest.mark.parametrize("large", [1, 100])
+def test_a_value_that_is_no_number_makes_no_statistic(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_values, "LARGE_PIXELS", large)
     labels = np.array([[1, 1, 2]], np.uint8)
     found = measure_rows(labels, np.array([[[np.nan, 1, 5]]], np.float32))
     for name in STATISTICS:

@@ -29,6 +29,9 @@ NUCLEI = Facts(
     dtypes=("uint8",),
     sides=(256, 256, 1040),
     pixels=60_000_000,
+    area=60_000_000,
+    annotated=1.0,
+    partly=0,
     nbytes=10**8,
     foreground=0.14,
     foreground_range=(0.03, 0.3),
@@ -59,6 +62,13 @@ def test_numbers_that_could_be_classes_are_objects_where_the_user_says_so() -> N
     facts = replace(NUCLEI, kind="classes", classes=13)
     assert chosen(facts)["model.classes"] == 13
     assert "model.classes" not in chosen(facts, given={"model.instances": True})
+
+
+def test_classes_that_were_drawn_are_named_as_the_reason() -> None:
+    facts = replace(NUCLEI, kind="classes", classes=3, class_names=("stroma", "tumour"))
+    choices = choose(facts, LAPTOP, {}, lambda: None, lambda *_: 0.1)
+    (choice,) = (choice for choice in choices if choice.key == "model.classes")
+    assert (choice.value, choice.why) == (3, "the annotations have the classes stroma, tumour")
 
 
 def test_what_is_given_is_kept_and_the_rest_fits_it() -> None:
@@ -115,7 +125,7 @@ def test_an_architecture_that_is_added_is_planned_with_the_settings_that_it_has(
 def test_a_gpu_gets_a_larger_network_and_more_to_do() -> None:
     laptop, workstation = chosen(), chosen(machine=WORKSTATION, seconds=0.002)
     assert (laptop["model.encoder"], workstation["model.encoder"]) == ("resnet18", "resnet34")
-    assert chosen(replace(NUCLEI, pixels=10**9), WORKSTATION)["model.encoder"] == "resnet50"
+    assert chosen(replace(NUCLEI, pixels=10**9, area=10**9), WORKSTATION)["model.encoder"] == "resnet50"
     assert workstation["data.batch_size"] > laptop["data.batch_size"]
     total = [settings["data.crops_per_epoch"] * settings["trainer.max_epochs"] for settings in (laptop, workstation)]
     assert total[1] > 3 * total[0]
@@ -280,7 +290,7 @@ def test_touching_instances_are_learnt_and_others_not() -> None:
 
 
 def test_few_images_are_varied_strongly_and_inverted_only_if_both_occur() -> None:
-    small = replace(NUCLEI, images=20, files=20, pixels=20 * 256**2)
+    small = replace(NUCLEI, images=20, files=20, pixels=20 * 256**2, area=20 * 256**2)
     few = chosen(replace(small, brighter=1.0))
     assert few["data.augment"] == "strong"
     assert few["data.augment_options"]["invert_probability"] == 0
@@ -298,7 +308,7 @@ def test_few_images_are_varied_strongly_and_inverted_only_if_both_occur() -> Non
 @pytest.mark.parametrize(("passes", "augment"), [(20, "standard"), (200, "standard"), (400, "strong")])
 @pytest.mark.parametrize("given", [True, False])
 def test_few_images_are_varied_by_how_often_they_come(passes: int, augment: str, given: bool) -> None:
-    sections = replace(NUCLEI, images=20, files=1, pixels=20 * 256**2)
+    sections = replace(NUCLEI, images=20, files=1, pixels=20 * 256**2, area=20 * 256**2)
     crop, val = 256, 0.25
     crops = passes * (1 - val) * sections.pixels / crop**2
     length = {"data.crops_per_epoch": round(crops / 8), "trainer.max_epochs": 8}
@@ -392,7 +402,7 @@ def test_training_takes_the_time_that_suits_the_machine_unless_crops_are_too_man
 @pytest.mark.parametrize("minutes", [1.0, 3.0, 30.0])
 @pytest.mark.parametrize("elapsed", [0.0, 20.0])
 def test_a_given_time_has_no_number_of_epochs_and_these_are_no_longer_than_it(minutes: float, elapsed: float) -> None:
-    seconds, few = 0.05, replace(NUCLEI, images=20, files=20, pixels=20 * 256**2)
+    seconds, few = 0.05, replace(NUCLEI, images=20, files=20, pixels=20 * 256**2, area=20 * 256**2)
     choices = choose(few, LAPTOP, {}, lambda: None, lambda *_: seconds, minutes, lambda: elapsed)
     settings = {choice.key: choice.value for choice in choices}
     assert "trainer.max_epochs" not in settings

@@ -126,12 +126,11 @@ def test_255_beside_other_values_is_asked_about(cells: Path) -> None:
     assert concern.names == ("cells_000.tif", "cells_001.tif")
 
 
-def test_writing_0_for_what_nobody_annotated_is_advised_against(cells: Path) -> None:
+def test_the_setting_for_what_nobody_annotated_is_named(cells: Path) -> None:
     edit(cells / "masks", lambda mask: (mask > 0).astype(np.uint8))
     edit(cells / "masks", lambda mask: 255 * mask, numbers=range(2))
     remedy = check(cells)["mixed"].remedy
-    assert "do not write 0" in remedy
-    assert "no such value yet" in remedy
+    assert "data.ignore: 255" in remedy
 
 
 def test_masks_that_do_not_number_their_objects_are_named_where_others_do(cells: Path) -> None:

@@ -188,3 +188,21 @@ def test_touching_objects_keep_the_border_between_them_whatever_the_scale() -> N
         drawn = draw_contours(np.zeros((side, side, 3), np.uint8), labels, PREDICTION)
         middle = side // 2
         assert is_colour(drawn[middle, middle - 1 : middle + 1], PREDICTION, 60).all()
+
+
+def test_what_nobody_has_annotated_is_hatched_and_said_so(tmp_path: Path) -> None:
+    truth = square().astype(np.int64)
+    pixels, prediction = np.zeros((1, 40, 40), np.uint8), square(start=12, stop=28)
+    plain, partly = tmp_path / "plain.png", tmp_path / "partly.png"
+    validation_picture(plain, [("a", pixels, truth, prediction, 0.5)])
+    truth[:, 20:] = -1
+    validation_picture(partly, [("a", pixels, truth, prediction, 0.5)])
+    grey = [(np.ptp(open_png(path)[100:, 32:-32].astype(int), axis=-1) < 4) for path in (plain, partly)]
+    bright = [open_png(path)[100:, 32:-32].mean(axis=-1) > 60 for path in (plain, partly)]
+    hatched = [one & other for one, other in zip(grey, bright, strict=True)]
+    middle = hatched[1].shape[1] // 2
+    assert not hatched[0].any()
+    assert not hatched[1][:, : middle - 5].any()
+    assert 0.1 < hatched[1][:, middle + 5 :].mean() < 0.4
+    legend = [(open_png(path)[:50] > 100).any(axis=-1).sum() for path in (plain, partly)]
+    assert legend[1] > 1.5 * legend[0]

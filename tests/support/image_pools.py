@@ -12,12 +12,12 @@ from unetkit.data.store import ImageStore
 from unetkit.models.spec import Normalization
 
 
-def load_pool(folder: Path, cache_bytes: int = 2**30) -> tuple[ImagePool, Masks]:
+def load_pool(folder: Path, cache_bytes: int = 2**30, ignore: int | None = None) -> tuple[ImagePool, Masks]:
     """Return all images of a folder, to train on, and their masks."""
     store = ImageStore(cache_bytes)
 
     def measure(decoded: Decoded) -> tuple[ImageRecord, MaskRecord]:
         return measure_image(decoded, Normalization()), measure_mask(decoded)
 
-    images, masks = zip(*store.visit(find_pairs(folder), measure), strict=True)
+    images, masks = zip(*store.visit(find_pairs(folder, ignore=ignore), measure), strict=True)
     return ImagePool.divided(store, images, [False] * len(images), Normalization()), Masks(store, masks)

@@ -10,12 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from unetkit.data.annotated import check_annotated
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
 from unetkit.data.image_labels import LabelledImages, load_labelled
 from unetkit.data.kept import TRAIN, VAL, Use
 from unetkit.data.loading import Decoded
-from unetkit.data.masks import MaskRecord, Masks, check_foreground, check_labels, measure_mask
+from unetkit.data.masks import (
+    MaskRecord,
+    Masks,
+    check_foreground,
+    check_labels,
+    check_whole,
+    measure_classes,
+    measure_mask,
+)
 from unetkit.data.objects import SmallestObject, describe_plain, find_smallest
 from unetkit.data.pairs import Unpaired
 from unetkit.data.places import Places
@@ -51,6 +60,13 @@ class SegmentationData(TrainingData):
         val_pages: Pages of the stack to validate on; of `val`, or of `train` where `val` is a fraction.
         unpaired: What to do with images without a mask and masks without an image: "stop" is an error, "skip" leaves
             them out.
+        ignore: Value in the masks of pixels that nobody has annotated, for example 255, or -1 in masks with signed
+            values. They are neither trained on nor scored. In masks with a palette it is a number of the palette. With
+            0, as where strokes are drawn in napari or ilastik, 1 is background, and 2, 3, ... are the rest. None by
+            default: all pixels are annotated.
+        colors: Colours of the classes in masks in colours or with a palette, for example {tumour: "#ff0000"}, in the
+            order of their numbers; or a .csv (columns name and color), .json or .yaml with them. Black is background
+            unless it has a name, and the name ignore marks what nobody has annotated.
         folds: Number of folds for cross-validation, in place of the fraction `val`: the images of `train` are split
             into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
             Of a stack, each fold is a run of neighbouring pages; images with the same pixels share a fold.
@@ -84,6 +100,8 @@ class SegmentationData(TrainingData):
         val_masks: str | None = None,
         val_pages: str | None = None,
         unpaired: Unpaired = "stop",
+        ignore: int | None = None,
+        colors: dict[str, Any] | str | None = None,
         folds: int | None = None,
         fold: int | Literal["all"] | None = None,
         crop: int = 256,
@@ -108,6 +126,8 @@ class SegmentationData(TrainingData):
         self.val_masks = val_masks
         self.val_pages = val_pages
         self.unpaired = unpaired
+        self.ignore = ignore
+        self.colors = colors
         self.folds = folds
         self.fold = "all" if folds is not None and fold is None else fold
         self.crops_per_epoch = crops_per_epoch
@@ -116,7 +136,7 @@ class SegmentationData(TrainingData):
         self.image_labels = image_labels
         self.border_weight = border_weight
         self.cache_gb = cache_gb
-        self._places = Places(train, masks, pages, val, val_masks, val_pages, unpaired)
+        self._places = Places(train, masks, pages, val, val_masks, val_pages, unpaired, ignore, colors)
         self.classes = 2
         self.labelled: LabelledImages | None = None
         self._labelled_for: tuple[tuple[str, ...], int] | None = None
@@ -163,14 +183,16 @@ class SegmentationData(TrainingData):
         found = self._find()
         self._store.resize(round(self.cache_gb * 2**30))
 
-        def measure(decoded: Decoded) -> tuple[ImageRecord, MaskRecord]:
-            return measure_image(decoded, self.normalization), measure_mask(decoded)
+        def measure(decoded: Decoded) -> tuple[ImageRecord, MaskRecord, MaskRecord | None]:
+            return measure_image(decoded, self.normalization), measure_mask(decoded), measure_classes(decoded)
 
-        images, of_masks = zip(*self._store.visit(found.all, measure), strict=True)
-        masks = Masks(self._store, of_masks)
+        images, of_masks, of_classes = zip(*self._store.visit(found.all, measure), strict=True)
+        masks = Masks(self._store, of_masks, of_classes)
+        check_annotated([(record.pair.name, record.annotated_share) for record in masks.records])
         held = self._hold_out(found, images)
         check_foreground([record for record, val in zip(masks.records, held, strict=True) if not val])
         self.note(*say_taken([(record.pair.name, record.meaning) for record in masks.records], "mask"))
+        self.note(*masks.describe_annotated(self.ignore))
         pool = ImagePool.divided(self._store, images, held, self.normalization)
         self.channel_names, self.pixel_size_um = pool.channel_names, pool.pixel_size_um
         self._take(pool, masks)
@@ -190,7 +212,14 @@ class SegmentationData(TrainingData):
         self.channels, self.normalization = pool.channels, pool.normalization
 
     def prepare_for(
-        self, channels: int, classes: int, stride: int, *, distance_maps: bool = False, weighted: bool = False
+        self,
+        channels: int,
+        classes: int,
+        stride: int,
+        *,
+        class_names: Sequence[str] = (),
+        distance_maps: bool = False,
+        weighted: bool = False,
     ) -> None:
         """Fit the data to a model, after `setup` and before the loaders are made.
 
@@ -198,20 +227,27 @@ class SegmentationData(TrainingData):
             channels: Channels that the model takes.
             classes: Number of mask values, the background included.
             stride: Number of pixels that crops have to be a multiple of.
+            class_names: Names of the mask values, that of the background first; by default those that were drawn.
             distance_maps: Whether each crop comes with its distance map, for a model for instances.
             weighted: Whether each crop comes with the weights of its pixels.
 
         Raises:
             ConfigError: The crop is not a multiple of the stride.
-            DataError: The images have other channels, or masks have values that are no class.
+            DataError: The images have other channels, masks have values that are no class, or no object is drawn whole.
         """
         check_multiple("crop", self.crop, stride)
         pool, masks = self.pool, self.targets
         pool.check_channels(channels)
+        drawn = masks.class_names
+        if drawn:
+            masks = masks.as_classes(class_names[1:] or drawn) if classes > 2 else masks.as_objects()
+        if len(drawn) > 1 and classes == 2:
+            self.note(f"All classes of the annotations are foreground: {', '.join(drawn)} (model.classes is 2).")
         check_labels(masks.records, classes)
         self.classes = classes
         self._distance_maps = distance_maps
         if distance_maps:
+            check_whole([masks.records[i] for i in pool.train])
             plain = describe_plain({masks.records[i].pair.name: masks.records[i].numbered for i in pool.train})
             self.note(*([plain] if plain else []))
         self._take(pool.with_channels(channels), masks)
@@ -301,6 +337,17 @@ class SegmentationData(TrainingData):
         """Describe the pixels of the training images."""
         return self.pool.describe_images()
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the mask values, that of the background first, where annotations name classes; else empty."""
+        drawn = self.targets.class_names
+        return ("background", *drawn) if len(drawn) > 1 else ()
+
+    @property
+    def partly(self) -> bool:
+        """Whether masks have pixels that nobody has annotated."""
+        return self.targets.partly
+
     def val_digests(self) -> set[str]:
         """Return the hashes of the images to validate on."""
         return {self.pool.records[index].digest for index in self.pool.val}
@@ -320,6 +367,8 @@ class SegmentationData(TrainingData):
             "val_images": [pool.records[index].pair.name for index in pool.val],
             **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),
             **pool.describe(),
+            **({} if self.ignore is None else {"ignore": self.ignore}),
+            **({"annotated": round(self.targets.annotated_share(pool.train), 6)} if self.partly else {}),
             "crop": self.crop,
             "batch_size": self.batch_size,
             "crops_per_epoch": self._crops_per_epoch(),
@@ -330,8 +379,8 @@ class SegmentationData(TrainingData):
         }
 
     def covering(self) -> float:
-        """Return how many crops cover the images to train on once."""
-        return self.pool.covering(self.crop)
+        """Return how many crops cover the annotated part of the images to train on once."""
+        return sum(self.targets.areas(self.pool.train)) / self.crop**2
 
     def _crops(self) -> CropDataset:
         """Return the crops of an epoch."""
@@ -339,7 +388,7 @@ class SegmentationData(TrainingData):
         return CropDataset(
             pool,
             self.targets,
-            plan_visits(pool.train, pool.sizes(pool.train), self.crop, self.sampling),
+            plan_visits(pool.train, self.targets.areas(pool.train), self.crop, self.sampling),
             crop=self.crop,
             crops_per_epoch=self._crops_per_epoch(),
             augmentation=self.augmentation,
@@ -353,8 +402,8 @@ class SegmentationData(TrainingData):
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:
             return self.crops_per_epoch
-        sizes = self.pool.sizes(self.pool.train)
-        return count_crops(sizes, self.crop, self.batch_size * self._processes()[1])
+        areas = self.targets.areas(self.pool.train)
+        return count_crops(areas, self.crop, self.batch_size * self._processes()[1])
 
     def _find(self) -> Found:
         """Find the images to train on and those to validate on, with their masks."""

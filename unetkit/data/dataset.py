@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from unetkit.data.annotated import as_targets, mask_of
 from unetkit.data.distance_map import make_distance_map
 from unetkit.data.objects import to_objects
 from unetkit.data.pool import ImagePool, ImageRecord
@@ -24,16 +25,19 @@ from unetkit.data.weight_map import WeightMaps
 
 Key = TypeVar("Key")
 
+MOST_DRAWN = 8
+"""How many crops are drawn at most until one holds an annotated pixel."""
+
 
 class Item(TypedDict):
     """An image, or a crop of it, to train or validate on.
 
     Attributes:
         image: (C, h, w) float32, in the units of the file.
-        mask: (h, w) int64 class of each pixel.
+        mask: (h, w) int64 class of each pixel; `UNKNOWN` (-1) where nobody has annotated.
         center: (C,) float32: network input is `(image - center) / scale`.
         scale: (C,) float32.
-        distance_map: (h, w) float32, 0 to 1, see `make_distance_map`; of crops for a model for instances.
+        distance_map: (h, w) float32, 0 to 1, or `UNKNOWN`, see `make_distance_map`; of crops for a model for instances.
         weight: (h, w) float32, how much each pixel counts in training, where the loss takes that.
     """
 
@@ -55,7 +59,8 @@ class CropDataset(Dataset[Item]):
     """Crops at random places of the images, varied; the key (epoch, index) decides everything.
 
     Therefore neither the number of workers nor an interruption changes the crops. Every image is visited before any
-    is visited again. Images smaller than a crop are extended by reflection.
+    is visited again. Images smaller than a crop are extended by reflection. Where not all of an image is annotated,
+    each crop holds an annotated pixel.
 
     Args:
         pool: The images.
@@ -115,35 +120,61 @@ class CropDataset(Dataset[Item]):
         chosen = self._indices[visiting_order(self._seed, visit, len(self._indices))[place]]
         record = self._pool.records[chosen]
         rng = np.random.default_rng((self._seed, epoch, index))
-        pixels, targets = self._cut(chosen, record, rng)
-        pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
-        if self._transforms:
-            low, width = record.range.center[:, None, None], record.range.scale[:, None, None]
-            unit, targets = self._transforms[record.channels]((pixels - low) / width, targets, rng)
-            pixels = unit * width + low
-        labels = targets if self._weights is None else targets[..., 0]
-        item = make_item(self._pool, record, pixels, to_classes(labels, self._classes))
+        pixels, targets, weights = self._vary(chosen, record, rng)
+        item = make_item(self._pool, record, pixels, mask_of(targets, self._classes))
         if self._distance_maps:
             numbered = self._targets.numbered(chosen)
-            item["distance_map"] = torch.from_numpy(make_distance_map(labels.astype(np.uint16), numbered=numbered))
-        if self._weights is not None:
-            item["weight"] = torch.from_numpy(targets[..., 1].copy())
+            objects, ignored = targets.astype(np.uint16, copy=False), item["mask"].numpy() < 0
+            item["distance_map"] = torch.from_numpy(make_distance_map(objects, numbered=numbered, ignored=ignored))
+        if weights is not None:
+            item["weight"] = torch.from_numpy(weights)
         return item
 
-    def _cut(
+    def _vary(
         self, index: int, record: ImageRecord, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.float32] | None]:
+        """Return pixels (C, crop, crop), targets (crop, crop) and weights (crop, crop), if any, of a crop.
+
+        Where only a part of the image is annotated, magnifying or turning the crop may move all of that out of it. Then
+        another one is drawn; after some of these, one that is not varied.
+        """
+        partly = self._targets.annotated(index) is not None
+        for _ in range(MOST_DRAWN if partly else 1):
+            side = max(1, round(self._crop / exp(rng.uniform(*self._scale_logs))))
+            pixels, targets = self._cut(index, record, side, rng)
+            pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
+            if self._transforms:
+                low, width = record.range.center[:, None, None], record.range.scale[:, None, None]
+                unit, targets = self._transforms[record.channels]((pixels - low) / width, targets, rng)
+                pixels = unit * width + low
+            apart = self._take_apart(targets)
+            if not partly or (apart[0] != np.iinfo(apart[0].dtype).max).any():
+                return pixels, *apart
+        pixels, targets = self._cut(index, record, self._crop, rng)
+        return pixels, *self._take_apart(targets)
+
+    def _take_apart(self, targets: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+        """Return classes or objects (h, w), and the weights (h, w), from what `_cut` returns."""
+        if self._weights is None:
+            return targets, None
+        kind = np.uint16 if self._distance_maps else class_type(self._classes)
+        return targets[..., 0].astype(kind), targets[..., 1].copy()
+
+    def _cut(
+        self, index: int, record: ImageRecord, side: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Cut the square of the image that becomes the crop when it is resized.
 
         Returns:
-            Pixels (C, side, side), and classes, or objects for distance maps, (side, side); with weights both
-            of them, (side, side, 2) float32.
+            Pixels (C, side, side), and classes, or objects for distance maps, (side, side), see `mask_of`; with weights
+            both of them, (side, side, 2) float32.
         """
-        side = max(1, round(self._crop / exp(rng.uniform(*self._scale_logs))))
         focus: NDArray[np.int32] | None = None
-        foreground = self._targets.foreground(index)
+        foreground, annotated = self._targets.foreground(index), self._targets.annotated(index)
         if rng.random() < self._foreground_share and len(foreground):
             focus = foreground[rng.integers(len(foreground))]
+        elif annotated is not None:
+            focus = annotated[rng.integers(len(annotated))]
         starts = [
             _start(length, side, None if focus is None else int(focus[axis]), rng)
             for axis, length in enumerate((record.height, record.width))
@@ -154,7 +185,7 @@ class CropDataset(Dataset[Item]):
         ]
         window = inside[0], inside[1]
         pixels, labels = self._pool.read(index, window).astype(np.float32), self._targets.read(index, window)
-        targets = to_objects(labels) if self._distance_maps else to_classes(labels, self._classes)
+        targets = to_object_targets(labels) if self._distance_maps else to_classes(labels, self._classes)
         if self._weights is not None:
             weights = self._weights.read(index, window, to_classes(labels, self._classes))
             targets = np.stack([targets.astype(np.float32), weights], axis=-1)
@@ -236,8 +267,8 @@ class WholeImageDataset(Dataset[NamedItem]):
         """Return an image."""
         chosen = self._indices[index]
         record = self._pool.records[chosen]
-        classes = to_classes(self._targets.read(chosen), self._classes)
-        item = make_item(self._pool, record, self._pool.read(chosen).astype(np.float32), classes)
+        mask = mask_of(to_classes(self._targets.read(chosen), self._classes), self._classes)
+        item = make_item(self._pool, record, self._pool.read(chosen).astype(np.float32), mask)
         return {**item, "name": record.pair.name}
 
 
@@ -246,22 +277,33 @@ def take_single(items: list[NamedItem]) -> NamedItem:
     return items[0]
 
 
-def make_item(pool: ImagePool, record: ImageRecord, pixels: NDArray[np.float32], classes: NDArray[Any]) -> Item:
+def make_item(pool: ImagePool, record: ImageRecord, pixels: NDArray[np.float32], mask: NDArray[np.int64]) -> Item:
     """Put pixels (C, h, w) and classes (h, w) of an image into tensors, with the values that normalise it."""
     center, scale = normalizing_values(record.statistics, pool.normalization)
     return {
         "image": torch.from_numpy(to_channels(pixels, pool.channels)),
-        "mask": torch.from_numpy(classes.astype(np.int64)),
+        "mask": torch.from_numpy(mask),
         "center": torch.from_numpy(to_channels(center, pool.channels).copy()),
         "scale": torch.from_numpy(to_channels(scale, pool.channels).copy()),
     }
 
 
 def to_classes(labels: NDArray[Any], classes: int) -> NDArray[Any]:
-    """Turn labels into class numbers, uint8 or int16 (OpenCV takes no others)."""
-    if classes == 2:
-        return (labels > 0).astype(np.uint8)
-    return labels.astype(np.uint8 if classes <= 256 else np.int16)
+    """Turn labels into class numbers, see `class_type`; the highest value is for what nobody has annotated."""
+    numbers = (labels > 0 if classes == 2 else labels).astype(class_type(classes))
+    return as_targets(numbers, labels)
+
+
+def class_type(classes: int) -> type[np.uint8 | np.int16]:
+    """Return the type of class numbers, which has one more value: uint8 or int16 (OpenCV takes no others)."""
+    return np.uint8 if classes < 256 else np.int16
+
+
+def to_object_targets(labels: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return labels as `to_objects` does, with 65535 for what nobody has annotated and for no object."""
+    if labels.dtype == np.uint16 and labels.max() == np.iinfo(np.uint16).max:
+        labels = labels.astype(np.int32)
+    return as_targets(to_objects(labels), labels)
 
 
 def resize(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:

@@ -6,13 +6,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.data.annotated import UNKNOWN, cut_objects
 from unetkit.data.objects import number_objects
 
 NEIGHBOURS_4 = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 """Structuring element of a pixel and its 4 neighbours."""
 
 
-def make_distance_map(labels: NDArray[np.uint16], *, numbered: bool = True) -> NDArray[np.float32]:
+def make_distance_map(
+    labels: NDArray[np.uint16], *, numbered: bool = True, ignored: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
     """Compute the distance of each pixel to the border of its object, as a share of the largest one in the object.
 
     It is the Euclidean distance to the nearest pixel that is not of the same object, divided by the largest such
@@ -20,17 +23,27 @@ def make_distance_map(labels: NDArray[np.uint16], *, numbered: bool = True) -> N
     (Borgefors 1986): they are within 0.6 pixels and 2 percent of the exact ones. The border of the crop is not one of
     an object, which may go on beyond it.
 
+    Objects that touch what nobody has annotated, diagonally too, may go on there. Neither their border nor their
+    largest distance is known, so none of their pixels has a value. All other values are the same whatever lies there.
+
     Args:
         labels: (h, w), 0 for background.
         numbered: Whether the labels number the objects; if not, the parts of the foreground are the objects.
+        ignored: (h, w), what nobody has annotated; by default nothing.
 
     Returns:
-        (h, w), 0 in the background, above 0 and up to 1 in objects.
+        (h, w), 0 in the background, above 0 and up to 1 in objects, `UNKNOWN` (-1) where there is no value.
     """
+    if ignored is not None and ignored.any():
+        labels = np.where(ignored, 0, labels).astype(np.uint16)
+        distances = make_distance_map(labels, numbered=numbered)
+        objects = number_objects(labels, numbered=numbered)
+        distances[ignored | np.isin(objects, cut_objects(objects, ignored))] = UNKNOWN
+        return distances
     # OpenCV leaves out what lies beyond the border, in the gradient as in the distance.
     inside = (labels > 0) & (cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, NEIGHBOURS_4) == 0)
     to_border = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    distances: NDArray[np.float32] = np.where(labels > 0, to_border + 1, 0).astype(np.float32)
+    distances = np.where(labels > 0, to_border + 1, 0).astype(np.float32)
     objects = number_objects(labels, numbered=numbered)
     largest = np.zeros(int(objects.max()) + 1, np.float32)
     np.maximum.at(largest, objects.ravel(), distances.ravel())

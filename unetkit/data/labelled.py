@@ -155,4 +155,4 @@ class LabelledData(TrainingData):
     def _images_per_epoch(self) -> int:
         if self.images_per_epoch is not None:
             return self.images_per_epoch
-        return count_crops([(self.crop, self.crop)] * len(self.labelled.train), self.crop, self.batch_size)
+        return count_crops([self.crop**2] * len(self.labelled.train), self.crop, self.batch_size)

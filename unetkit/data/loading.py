@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.data.drawn import is_drawn, read_drawn
 from unetkit.data.pairs import Pair
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
+from unetkit.io.masks.color_table import decide_by_table
 from unetkit.io.masks.meaning import PLAIN_NUMBERS, Meaning, decide, open_mask
 from unetkit.models.sampling import Holes, Sample, take_sample
 from unetkit.models.statistics import check_finite
@@ -144,8 +146,8 @@ def read_labels(
         meaning: What its values mean, as a reading of the whole mask decided; needed with a window.
 
     Returns:
-        (h, w) in the smallest of uint8, uint16 and int32 that holds the values, None without a mask; and
-        the meaning.
+        (h, w) in the smallest of uint8, uint16 and int32 that holds the values, None without a mask; `IGNORED` where
+        nobody has annotated. And the meaning.
 
     Raises:
         ImageError: A file that cannot be read.
@@ -153,9 +155,13 @@ def read_labels(
     """
     if pair.mask is None:
         return None, PLAIN_NUMBERS
+    if is_drawn(pair):
+        return read_drawn(pair, window, meaning)
     with closing(open_mask(pair.mask)) as source:
         mask = source.read(pair.mask_plane or 0, _window(window, source.info))
-        meaning = meaning or decide([mask], source.info)
+        if meaning is None and pair.colors is not None:
+            meaning = decide_by_table([mask], source.info, pair.colors)
+        meaning = meaning or decide([mask], source.info, pair.ignore)
         return meaning.labels(mask), meaning
 
 

@@ -9,11 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.annotations.classes import settle_names
+from unetkit.data.annotated import annotated_points, covered_area, describe_annotated
 from unetkit.data.loading import Decoded, Window, foreground_points
-from unetkit.data.objects import may_be_one_object, measure_objects, number_objects, numbers_objects
+from unetkit.data.objects import (
+    FOREGROUND_VALUES,
+    find_parts,
+    may_be_one_object,
+    measure_objects,
+    number_objects,
+    numbers_objects,
+)
 from unetkit.data.pairs import Pair
 from unetkit.data.store import ImageStore
 from unetkit.foundation.errors import DataError
+from unetkit.io.masks.ignored import find_ignored, mark_ignored
 from unetkit.io.masks.meaning import CUT, Meaning
 
 
@@ -25,10 +35,14 @@ class MaskRecord:
         pair: Where it is.
         size: Height and width in pixels.
         foreground: (n, 2) a fixed sample of foreground positions y, x.
-        lowest_label: Lowest label in the mask.
-        highest_label: Highest label in the mask.
+        lowest_label: Lowest label in what is annotated of the mask; 0 where nothing is.
+        highest_label: Highest label there.
         numbered: Whether the mask numbers its objects; None where that is open.
-        objects: (n,) pixels of each object of the mask.
+        parts: Number of connected parts of the foreground.
+        objects: (n,) pixels of each object of the mask that is drawn whole.
+        annotated: Number of annotated pixels.
+        points: (n, 2) a fixed sample of annotated positions y, x; None where all is annotated.
+        area: Pixels of the part of the image that is annotated, see `covered_area`.
         meaning: What the values of the mask mean.
     """
 
@@ -38,21 +52,47 @@ class MaskRecord:
     lowest_label: int
     highest_label: int
     numbered: bool | None
+    parts: int
     objects: NDArray[np.int64]
+    annotated: int
+    points: NDArray[np.int32] | None
+    area: int
     meaning: Meaning
+
+    @property
+    def annotated_share(self) -> float:
+        """Share of the pixels that is annotated."""
+        return self.annotated / (self.size[0] * self.size[1])
 
 
 def measure_mask(decoded: Decoded) -> MaskRecord:
     """Measure a mask."""
-    labels = decoded.labels_or_background
+    record = _measure(decoded.labels_or_background, decoded)
+    known = {"drawn": True, "named": False}.get(decoded.meaning.kind)
+    return record if known is None else replace(record, numbered=known)
+
+
+def measure_classes(decoded: Decoded) -> MaskRecord | None:
+    """Measure a mask as classes, where its labels number objects whose classes are known."""
+    table = decoded.meaning.class_of
+    return None if table is None else _measure(to_class_numbers(decoded.labels_or_background, table), decoded)
+
+
+def _measure(labels: NDArray[Any], decoded: Decoded) -> MaskRecord:
+    ignored = find_ignored(labels)
+    known = labels[~ignored] if ignored.any() else labels
     return MaskRecord(
         pair=decoded.pair,
         size=(labels.shape[0], labels.shape[1]),
         foreground=foreground_points(labels),
-        lowest_label=int(labels.min()),
-        highest_label=int(labels.max()),
+        lowest_label=int(known.min()) if known.size else 0,
+        highest_label=int(known.max()) if known.size else 0,
         numbered=numbers_objects(labels),
+        parts=find_parts(labels)[0],
         objects=measure_objects(labels),
+        annotated=known.size,
+        points=annotated_points(ignored),
+        area=covered_area(ignored),
         meaning=decoded.meaning,
     )
 
@@ -63,21 +103,61 @@ class Masks:
     Args:
         store: Their labels.
         records: Facts about each mask.
+        of_classes: Facts about each mask as classes; None for those that are not drawn. By default none is.
+        tables: For each mask that is shown as classes the number of the class of each of its labels, else None.
 
     Attributes:
-        records: The same, once all masks are compared, see `settle`.
+        records: The facts about each mask as it is shown, once all masks are compared, see `settle`.
     """
 
-    def __init__(self, store: ImageStore, records: Sequence[MaskRecord]) -> None:
+    def __init__(
+        self,
+        store: ImageStore,
+        records: Sequence[MaskRecord],
+        of_classes: Sequence[MaskRecord | None] = (),
+        tables: Sequence[NDArray[np.int32] | None] = (),
+    ) -> None:
         self._store = store
-        self.records = settle(records)
+        self._of_objects, self._of_classes = records, of_classes or [None] * len(records)
+        self._tables = tables or [None] * len(records)
+        shown = [
+            own if table is None or classes is None else classes
+            for own, classes, table in zip(records, self._of_classes, self._tables, strict=True)
+        ]
+        self.records = settle(shown)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes of what is drawn, from 1 on: one empty name where it has none; none for mask images."""
+        return next((record.pair.classes for record in self._of_objects if record.pair.classes), ())
+
+    def as_classes(self, names: Sequence[str]) -> Masks:
+        """Return the same with what is drawn shown as numbers of classes.
+
+        Args:
+            names: Names of the classes in the order of their numbers, from 1: those of `class_names`, and others.
+
+        Raises:
+            DataError: There is a class of another name.
+        """
+        if tuple(names) != self.class_names:
+            settle_names(set(self.class_names), names)
+        order = np.array([0, *(names.index(name) + 1 for name in self.class_names)], np.int32)
+        tables = [
+            None if record.meaning.class_of is None else order[record.meaning.class_of] for record in self._of_objects
+        ]
+        return Masks(self._store, self._of_objects, self._of_classes, tables)
+
+    def as_objects(self) -> Masks:
+        """Return the same with what is drawn shown as numbers of objects."""
+        return Masks(self._store, self._of_objects, self._of_classes)
 
     def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
         """Return the labels (h, w) of a window, or of the whole mask; do not change them."""
-        record = self.records[index]
+        record, table = self.records[index], self._tables[index]
         labels = self._store.read_labels(record.pair, window, record.meaning)
         assert labels is not None
-        return labels
+        return labels if table is None else to_class_numbers(labels, table)
 
     def keeps(self, index: int) -> bool:
         """Return whether a mask is in memory."""
@@ -87,13 +167,43 @@ class Masks:
         """Return (n, 2) a fixed sample of foreground positions y, x."""
         return self.records[index].foreground
 
+    def annotated(self, index: int) -> NDArray[np.int32] | None:
+        """Return (n, 2) a fixed sample of annotated positions y, x; None where all is annotated."""
+        return self.records[index].points
+
+    @property
+    def partly(self) -> bool:
+        """Whether a mask has pixels that nobody has annotated."""
+        return any(record.points is not None for record in self.records)
+
+    def annotated_share(self, indices: Sequence[int]) -> float:
+        """Return the share of the pixels of some of the images that is annotated."""
+        records = [self.records[index] for index in indices]
+        return sum(record.annotated for record in records) / sum(record.size[0] * record.size[1] for record in records)
+
+    def describe_annotated(self, ignore: int | None) -> list[str]:
+        """Return a sentence on how much is annotated, where that is not all; see `describe_annotated`."""
+        shares = [(record.annotated_share, record.size[0] * record.size[1]) for record in self.records]
+        return [sentence for sentence in [describe_annotated(shares, ignore)] if sentence]
+
+    def areas(self, indices: Sequence[int]) -> list[int]:
+        """Return the pixels of the annotated part of some of the images, see `covered_area`."""
+        return [self.records[index].area for index in indices]
+
     def numbered(self, index: int) -> bool:
         """Return whether a mask numbers its objects; True where that is open."""
         return self.records[index].numbered is not False
 
     def objects(self, index: int) -> NDArray[Any]:
-        """Return the number of the object of each pixel (h, w), 0 for background."""
+        """Return the number of the object of each pixel (h, w), 0 for background and what nobody has annotated."""
         return number_objects(self.read(index), numbered=self.numbered(index))
+
+
+def to_class_numbers(labels: NDArray[Any], class_of: NDArray[np.int32]) -> NDArray[Any]:
+    """Return the number of the class of each label (h, w), by a table (labels,); what is ignored stays so."""
+    ignored = find_ignored(labels)
+    numbers: NDArray[np.uint8] = class_of.astype(np.uint8)[np.where(ignored, 0, labels)]
+    return mark_ignored(numbers, ignored)
 
 
 def settle(records: Sequence[MaskRecord]) -> list[MaskRecord]:
@@ -101,26 +211,44 @@ def settle(records: Sequence[MaskRecord]) -> list[MaskRecord]:
     if not any(record.numbered for record in records):
         return list(records)
     return [
-        replace(record, numbered=True, objects=record.objects.sum(keepdims=True))
-        if record.numbered is False and may_be_one_object(record.highest_label, len(record.objects))
+        replace(record, numbered=True, objects=_as_one(record))
+        if record.numbered is False and may_be_one_object(record.highest_label, record.parts)
         else record
         for record in records
     ]
 
 
+def _as_one(record: MaskRecord) -> NDArray[np.int64]:
+    """Return the pixels of all parts of a mask as those of one object, if all of it is drawn."""
+    return record.objects.sum(keepdims=True) if len(record.objects) == record.parts else record.objects[:0]
+
+
 def check_foreground(records: Sequence[MaskRecord]) -> None:
     """Raise a DataError if masks have no foreground, or no background."""
     which = f"all {len(records)} masks" if len(records) > 1 else records[0].pair.mask
+    partly = any(record.points is not None for record in records)
+    annotated = "annotated pixel" if partly else "pixel"
     if all(record.highest_label <= 0 for record in records):
         raise DataError(
-            f"Every pixel of {which} is background (zero).",
+            f"Every {annotated} of {which} is background (zero).",
             "Check that these are the masks: 0 is background, any value above it foreground.",
         )
     if all(record.lowest_label > 0 for record in records):
         values = sorted({record.lowest_label for record in records})[:3]
         raise DataError(
-            f"Every pixel of {which} is foreground (above zero; the lowest value is {values[0]}).",
-            "Check that these are the masks: 0 is background, any value above it foreground.",
+            f"Every {annotated} of {which} is foreground (above zero; the lowest value is {values[0]}).",
+            "Check that these are the masks: 0 is background, any value above it foreground."
+            + (" Annotate some background too." if partly else ""),
+        )
+
+
+def check_whole(records: Sequence[MaskRecord]) -> None:
+    """Raise a DataError if objects are only drawn in part, so that there are no distances in them to learn from."""
+    if any(record.points is not None for record in records) and not any(len(record.objects) for record in records):
+        raise DataError(
+            "No object of the masks is drawn whole: all touch what nobody has annotated, where they may go on. Objects "
+            "that touch cannot be learned from that.",
+            "Draw some of them whole, with background around them, or set model.instances: false.",
         )
 
 
@@ -142,8 +270,10 @@ def check_labels(records: Sequence[MaskRecord], classes: int) -> None:
             f"Use the class numbers 0 to {classes - 1}, 0 for the background.",
         )
     if highest.highest_label >= classes:
+        unusual = highest.highest_label in FOREGROUND_VALUES
         raise DataError(
             f"{highest.pair.mask} has the value {highest.highest_label}, but the model has {classes} classes "
             f"(0 to {classes - 1}).",
-            f"Set model.classes: {highest.highest_label + 1}, or 2 if values above zero only number the objects.",
+            f"Set model.classes: {highest.highest_label + 1}, or 2 if values above zero only number the objects"
+            + (f"; or data.ignore: {highest.highest_label} if it marks what nobody has annotated." if unusual else "."),
         )

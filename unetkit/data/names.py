@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
+from unetkit.annotations.formats import annotation_stem, has_annotation_suffix
 from unetkit.foundation.errors import DataError
 from unetkit.io.base.format import ends_with
 from unetkit.io.files import image_stem
@@ -21,6 +22,9 @@ MASK_WORDS = (
 
 IMAGE_WORDS = ("image", "images", "img", "im", "raw", "input", "0000")
 """Such words in the name of an image; 0000 is the first channel in data sets of nnU-Net."""
+
+ROI_WORDS = ("roiset", "rois", "roi")
+"""Such words in the name of an annotation file, beside those of masks."""
 
 KNOWN_MASK_NAMES = "NAME_mask(s), NAME_cp_masks, NAME_label(s), NAME-labelled, NAME_seg, NAME_gt, mask_NAME, label_NAME"
 """Forms of names that are recognised, for messages."""
@@ -37,16 +41,18 @@ def _pattern(words: Sequence[str]) -> re.Pattern[str]:
     return re.compile(rf"^(?:(?:{either})[_\-. ]+(?P<after>.+)|(?P<before>.+?)[_\-. ]+(?:{either}))$", re.IGNORECASE)
 
 
-_MASK, _IMAGE = _pattern(MASK_WORDS), _pattern(IMAGE_WORDS)
+_MASK, _DRAWN, _IMAGE = _pattern(MASK_WORDS), _pattern((*MASK_WORDS, *ROI_WORDS)), _pattern(IMAGE_WORDS)
 
 
 def mask_names(path: Path) -> list[str]:
-    """Return the names that the image of a mask may have, the likeliest first.
+    """Return the names that the image of a mask, or of an annotation file, may have, the likeliest first.
 
-    >>> mask_names(Path("cell_1_cp_masks.png")), mask_names(Path("label_1.tif"))
-    (['cell_1_cp_masks', 'cell_1'], ['label_1', '1'])
+    >>> mask_names(Path("cell_1_cp_masks.png")), mask_names(Path("1_RoiSet.zip"))
+    (['cell_1_cp_masks', 'cell_1'], ['1_RoiSet', '1'])
     """
-    return _names(path, _MASK)
+    if has_annotation_suffix(path):
+        return _names(annotation_stem(path), _DRAWN)
+    return _names(image_stem(path), _MASK)
 
 
 def image_names(path: Path) -> list[str]:
@@ -55,7 +61,7 @@ def image_names(path: Path) -> list[str]:
     >>> image_names(Path("case_7_0000.png")), image_names(Path("image_1.tif"))
     (['case_7_0000', 'case_7'], ['image_1', '1'])
     """
-    return _names(path, _IMAGE)
+    return _names(image_stem(path), _IMAGE)
 
 
 def any_names(path: Path) -> list[str]:
@@ -63,8 +69,7 @@ def any_names(path: Path) -> list[str]:
     return list(dict.fromkeys([*mask_names(path), *image_names(path)]))
 
 
-def _names(path: Path, pattern: re.Pattern[str]) -> list[str]:
-    stem = image_stem(path)
+def _names(stem: str, pattern: re.Pattern[str]) -> list[str]:
     found = pattern.match(stem)
     names = [stem] if found is None else [stem, found["after"] or found["before"]]
     last = names[-1]

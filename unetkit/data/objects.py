@@ -10,6 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.data.annotated import cut_objects
+from unetkit.io.masks.ignored import find_ignored
+
 FOREGROUND_VALUES = (255, 65535)
 """Usual values of the foreground in masks; no single object has one of them as its number."""
 
@@ -107,9 +110,14 @@ def describe_plain(numbered: Mapping[str, bool | None]) -> str:
 
 
 def measure_objects(labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the pixels of each object of a mask (h, w): of each number, or of each part without numbers."""
+    """Return the pixels of each object of a mask (h, w): of each number, or of each part without numbers.
+
+    Objects that touch what nobody has annotated are left out: they may be larger than what is drawn of them.
+    """
     objects = number_objects(labels, numbered=numbers_objects(labels) is True)
-    sizes: NDArray[np.int64] = np.bincount(objects.ravel())[1:]
+    sizes: NDArray[np.int64] = np.bincount(objects.ravel())
+    sizes[0] = 0
+    sizes[cut_objects(objects, find_ignored(labels))] = 0
     return sizes[sizes > 0]
 
 

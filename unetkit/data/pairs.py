@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from unetkit.annotations.formats import has_annotation_suffix
+from unetkit.data.drawn_files import image_of, spans_planes
 from unetkit.data.folders import check_paired, find_unmasked_files, pair_in_folders
 from unetkit.data.listing import count_of, read_pair_list, some_of
 from unetkit.foundation.errors import DataError
@@ -14,6 +16,7 @@ from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import image_stem, open_image
 from unetkit.io.formats import is_folder
+from unetkit.io.masks.color_table import ColorTable
 from unetkit.io.masks.meaning import read_mask_info
 
 Unpaired = Literal["stop", "skip"]
@@ -31,6 +34,9 @@ class Pair:
         image_plane: Plane of the image in its file; None if the file is one plane.
         mask_plane: Plane of the mask in its file; None if the file is one plane.
         image_axes: Axes to open the image with, where its own do not fit its mask; see `open_image`.
+        ignore: Value in the file of the mask of pixels that nobody has annotated; None if there are none.
+        classes: Names of the classes from 1 on, where the mask is an annotation file or has named colours.
+        colors: The colours of the classes, where the user named them.
     """
 
     name: str
@@ -39,10 +45,18 @@ class Pair:
     image_plane: int | None = None
     mask_plane: int | None = None
     image_axes: str | None = None
+    ignore: int | None = None
+    classes: tuple[str, ...] = ()
+    colors: ColorTable | None = None
 
 
 def find_pairs(
-    images: Path, masks: Path | None = None, pages: str | None = None, unpaired: Unpaired = "stop"
+    images: Path,
+    masks: Path | None = None,
+    pages: str | None = None,
+    unpaired: Unpaired = "stop",
+    ignore: int | None = None,
+    colors: ColorTable | None = None,
 ) -> list[Pair]:
     """Find the pairs of image and mask, and check that their sizes agree.
 
@@ -53,6 +67,8 @@ def find_pairs(
         masks: Folder, file or stack of the masks.
         pages: Pages of a stack to use, counted from 0, both ends included: "0-20,24". None for all.
         unpaired: What to do with images without a mask and masks without an image in folders.
+        ignore: Value in masks of pixels that nobody has annotated.
+        colors: The colours of the classes in mask images.
 
     Returns:
         Pairs in the order of names and planes. An image of several planes (Z, T, pages) with a mask of as many gives a
@@ -83,7 +99,9 @@ def find_pairs(
     sizes: list[str] = []
     for name, image, mask in files:
         found, problem = _match_planes(name, image, mask)
-        pairs += found
+        named = None if has_annotation_suffix(mask) else colors
+        classes = () if named is None else named.names
+        pairs += [replace(pair, ignore=ignore, classes=classes, colors=named) for pair in found]
         sizes += [problem] if problem else []
     if sizes:
         raise DataError(
@@ -159,7 +177,10 @@ def _check_stack(images: Path, pages: str | None) -> None:
 
 def _match_planes(name: str, image: Path, mask: Path) -> tuple[list[Pair], str]:
     """Pair the planes of an image with those of its mask; the second value describes sizes that differ, else ""."""
-    of_image, of_mask = _read_info(image), read_mask_info(mask)
+    of_image = _read_info(image)
+    if has_annotation_suffix(mask):
+        return _match_drawn(name, image, mask, of_image), ""
+    of_mask = read_mask_info(mask)
     axes = None
     if of_mask.planes == 1:
         axes = _training_axes(of_image, (of_mask.height, of_mask.width))
@@ -172,9 +193,22 @@ def _match_planes(name: str, image: Path, mask: Path) -> tuple[list[Pair], str]:
         )
     if (of_image.height, of_image.width) != (of_mask.height, of_mask.width):
         return [], f"{mask.name} {of_mask.height} x {of_mask.width}, image {of_image.height} x {of_image.width}"
-    if of_image.planes == 1:
-        return [Pair(name, image, mask, image_axes=axes)], ""
-    return [Pair(f"{name}[{plane}]", image, mask, plane, plane) for plane in range(of_image.planes)], ""
+    return _of_planes(Pair(name, image, mask, image_axes=axes), of_image.planes), ""
+
+
+def _of_planes(pair: Pair, planes: int) -> list[Pair]:
+    """Return a pair for each plane."""
+    if planes == 1:
+        return [pair]
+    return [replace(pair, name=f"{pair.name}[{plane}]", image_plane=plane, mask_plane=plane) for plane in range(planes)]
+
+
+def _match_drawn(name: str, image: Path, mask: Path, info: ImageInfo) -> list[Pair]:
+    """Pair the planes of an image with what is drawn on them; it is drawn on one plane unless objects lie in others."""
+    axes = _training_axes(info, (info.height, info.width))
+    if axes is not None and not spans_planes(mask, image_of(mask, image)):
+        return _of_planes(Pair(name, image, mask, image_axes=axes), _read_info(image, axes).planes)
+    return _of_planes(Pair(name, image, mask), info.planes)
 
 
 def _training_axes(info: ImageInfo, size: tuple[int, int]) -> str | None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from unetkit.data.drawn import is_drawn, name_classes
 from unetkit.data.folders import find_unpaired
 from unetkit.data.pairs import Pair, Unpaired, find_pairs
+from unetkit.foundation.errors import ConfigError
+from unetkit.io.masks.color_table import read_color_table
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class Places:
         val_masks: Masks of `val`.
         val_pages: Pages to validate on, of the stack `val`, or of `train` where `val` names none.
         unpaired: What to do with images without a mask and masks without an image; None for "stop".
+        ignore: Value in masks of pixels that nobody has annotated; None if there are none.
+        colors: Colours of the classes in the masks, by name, or a file with them; see `read_color_table`.
     """
 
     train: str
@@ -30,6 +36,8 @@ class Places:
     val_masks: str | None = None
     val_pages: str | None = None
     unpaired: Unpaired | None = None
+    ignore: int | None = None
+    colors: dict[str, Any] | str | None = None
 
     @property
     def names_validation(self) -> bool:
@@ -38,13 +46,29 @@ class Places:
 
     def find(self) -> list[Pair]:
         """Find the pairs of `train`; see `find_pairs`."""
-        return find_pairs(Path(self.train), _path(self.masks), self.pages, self.unpaired or "stop")
+        pairs = self._find_train()
+        return name_classes(pairs, self._find_named()) if any(map(is_drawn, pairs)) else pairs
 
     def find_validation(self) -> list[Pair]:
         """Find the pairs that are named to validate on, see `find_pairs`; none where they are a fraction."""
+        pairs = self._find_named()
+        return name_classes(pairs, self._find_train()) if any(map(is_drawn, pairs)) else pairs
+
+    def _find_train(self) -> list[Pair]:
+        return self._pairs(self.train, self.masks, self.pages, self.unpaired)
+
+    def _find_named(self) -> list[Pair]:
         if isinstance(self.val, str):
-            return find_pairs(Path(self.val), _path(self.val_masks), self.val_pages, self.unpaired or "stop")
-        return find_pairs(Path(self.train), _path(self.masks), self.val_pages) if self.names_validation else []
+            return self._pairs(self.val, self.val_masks, self.val_pages, self.unpaired)
+        return self._pairs(self.train, self.masks, self.val_pages) if self.names_validation else []
+
+    def _pairs(self, images: str, masks: str | None, pages: str | None, unpaired: Unpaired | None = None) -> list[Pair]:
+        if self.colors is not None and self.ignore is not None:
+            raise ConfigError(
+                "data.ignore has no meaning beside data.colors.", "Give the colour of what is ignored the name ignore."
+            )
+        colors = None if self.colors is None else read_color_table(self.colors)
+        return find_pairs(Path(images), _path(masks), pages, unpaired or "stop", self.ignore, colors)
 
     def left_out(self) -> list[Path]:
         """Return the images without a mask and the masks without an image that are skipped."""

@@ -168,6 +168,10 @@ class ImagePool:
         record = self.records[index]
         return self.store.read_pixels(record.pair, window, record.holes)
 
+    def areas(self, indices: Sequence[int]) -> list[int]:
+        """Return the pixels of some of the images."""
+        return [height * width for height, width in self.sizes(indices)]
+
     def sizes(self, indices: Sequence[int]) -> list[tuple[int, int]]:
         """Return the height and width of some of the images."""
         return [(self.records[index].height, self.records[index].width) for index in indices]

@@ -16,27 +16,27 @@ BATCHES_PER_EPOCH = (64, 1000)
 """Fewest and most batches in an epoch whose number of crops is not given."""
 
 
-def plan_visits(indices: Sequence[int], sizes: Sequence[tuple[int, int]], crop: int, sampling: Sampling) -> list[int]:
+def plan_visits(indices: Sequence[int], areas: Sequence[int], crop: int, sampling: Sampling) -> list[int]:
     """Return the images of one pass, larger ones several times.
 
     Args:
         indices: Images.
-        sizes: Height and width of each of them, in pixels.
+        areas: Pixels of each of them, or of the annotated part of it.
         crop: Side of a crop, in pixels; an image that is no larger is visited once.
         sampling: How the visits grow with the size: not at all, with its square root, or in proportion.
     """
-    visits = [max(1, round((height * width / crop**2) ** SIZE_POWERS[sampling])) for height, width in sizes]
+    visits = [max(1, round((area / crop**2) ** SIZE_POWERS[sampling])) for area in areas]
     return [index for index, count in zip(indices, visits, strict=True) for _ in range(count)]
 
 
-def count_crops(sizes: Sequence[tuple[int, int]], crop: int, batch: int) -> int:
+def count_crops(areas: Sequence[int], crop: int, batch: int) -> int:
     """Return as many crops as cover the images once, within `BATCHES_PER_EPOCH`.
 
     Args:
-        sizes: Height and width of each image, in pixels.
+        areas: Pixels of each image, or of the annotated part of it.
         crop: Side of a crop, in pixels.
         batch: Crops in a batch, over all devices.
     """
-    cover = sum(ceil(height * width / crop**2) for height, width in sizes)
+    cover = sum(ceil(area / crop**2) for area in areas)
     least, most = (batches * batch for batches in BATCHES_PER_EPOCH)
     return min(max(cover, least), most)

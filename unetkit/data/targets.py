@@ -21,6 +21,9 @@ class Targets(Protocol):
     def foreground(self, index: int) -> NDArray[np.int32]:
         """Return (n, 2) positions y, x that crops may be placed around."""
 
+    def annotated(self, index: int) -> NDArray[np.int32] | None:
+        """Return (n, 2) annotated positions y, x; None where all is annotated."""
+
     def numbered(self, index: int) -> bool:
         """Return whether the labels of an image number its objects."""
 
@@ -43,6 +46,10 @@ class NoTargets:
     def foreground(self, index: int) -> NDArray[np.int32]:  # noqa: ARG002  # there is none in any image
         """Return no positions."""
         return np.zeros((0, 2), np.int32)
+
+    def annotated(self, index: int) -> NDArray[np.int32] | None:  # noqa: ARG002
+        """Return None: there is nothing to annotate."""
+        return None
 
     def numbered(self, index: int) -> bool:  # noqa: ARG002
         """Return whether objects are numbered: there are none."""

@@ -176,7 +176,7 @@ class ImageData(TrainingData):
         return CropDataset(
             pool,
             NoTargets(pool),
-            plan_visits(indices, pool.sizes(indices), self.crop, IMAGE_SAMPLING),
+            plan_visits(indices, pool.areas(indices), self.crop, IMAGE_SAMPLING),
             crop=self.crop,
             crops_per_epoch=count,
             augmentation=augmentation,
@@ -187,8 +187,8 @@ class ImageData(TrainingData):
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:
             return self.crops_per_epoch
-        sizes = self.pool.sizes(self.pool.train)
-        return count_crops(sizes, self.crop, self.batch_size * self._processes()[1])
+        areas = self.pool.areas(self.pool.train)
+        return count_crops(areas, self.crop, self.batch_size * self._processes()[1])
 
     def _find(self) -> Found:
         """Find the images to train on and those to validate on."""

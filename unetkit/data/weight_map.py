@@ -17,6 +17,7 @@ from unetkit.data.masks import Masks
 from unetkit.data.objects import number_apart
 from unetkit.foundation.errors import ConfigError
 from unetkit.foundation.threads import map_in_threads
+from unetkit.io.masks.ignored import find_ignored
 
 REACH_SIGMAS = 4
 """Distance from an object up to which it counts, in `sigma`. Beyond it less than 1/2980 of `w0` is lost."""
@@ -45,8 +46,9 @@ class BorderWeight:
 class WeightMaps:
     """The weights of the pixels of training images: `w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2))`.
 
-    `w_c` balances the classes: each has the same sum over all images, and the mean is 1. The borders of images that the
-    store keeps in memory are computed once, with 2 bytes for each pixel; those of the others for each window anew.
+    `w_c` balances the classes: each has the same sum over all that is annotated, and the mean is 1. The borders of
+    images that the store keeps in memory are computed once, with 2 bytes for each pixel; those of the others for each
+    window anew.
 
     Args:
         masks: The masks of all images.
@@ -70,12 +72,12 @@ class WeightMaps:
         self.class_weights[present] = counts.sum() / (present.sum() * counts[present])
 
     def read(self, index: int, window: Window, classes: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the weights (h, w) of a window.
+        """Return the weights (h, w) of a window, 0 where nobody has annotated.
 
         Args:
             index: The image.
             window: Rows and columns, inside the image.
-            classes: (h, w) class of each pixel there.
+            classes: (h, w) class of each pixel there; the highest value of their type where nobody has annotated.
         """
         if index in self._kept:
             border = self._kept[index][window].astype(np.float32)
@@ -85,13 +87,15 @@ class WeightMaps:
             labels = self._masks.read(index, (seen[0], seen[1]))
             inner = tuple(slice(w.start - s.start, w.stop - s.start) for w, s in zip(window, seen, strict=True))
             border = weigh_borders(number_apart(labels, self._classes), self._border)[inner]
-        weights: NDArray[np.float32] = self.class_weights[classes] + border
+        known = classes != np.iinfo(classes.dtype).max
+        weights: NDArray[np.float32] = (self.class_weights[np.where(known, classes, 0)] + border) * known
         return weights
 
     def _measure(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.float16] | None]:
         """Count the pixels of each class of an image, and compute its borders if it is kept."""
         labels = self._masks.read(index)
-        counts = np.bincount(np.clip(labels, 0, self._classes - 1).ravel(), minlength=self._classes)
+        known = labels[~find_ignored(labels)]
+        counts = np.bincount(np.clip(known, 0, self._classes - 1), minlength=self._classes)
         if not self._masks.keeps(index):
             return counts, None
         return counts, weigh_borders(number_apart(labels, self._classes), self._border).astype(np.float16)

@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.exporting.options import ExportOptions
 from unetkit.io.base.contracts import UNNAMED_AXES
 from unetkit.objects.collector import Objects
 
@@ -23,24 +24,6 @@ NO_VALUES: Values = MappingProxyType({})
 
 Warn = Callable[[str], None]
 """Takes a sentence for the user."""
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """How objects are written.
-
-    Attributes:
-        object_type: What QuPath takes objects for: "detection", or "annotation", which can be edited (GeoJSON only).
-        simplify: Leave out corners of outlines that are nearer than this to the simpler outline, in pixels, for example
-            1. Outlines no longer hold the very same pixels then.
-    """
-
-    object_type: Literal["detection", "annotation"] = "detection"
-    simplify: float = 0.0
-
-
-AS_THEY_ARE = ExportOptions()
-"""Options that nobody has set."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +68,10 @@ Opener = Callable[[Path, Scene, ExportOptions, Warn], AbstractContextManager[Obj
 """Returns a context that gives the writer of a file, and finishes the file when it ends without an error."""
 
 
+def _takes_all(_: Path, __: ExportOptions) -> None:
+    """Accept all options."""
+
+
 @dataclass(frozen=True)
 class Exporter:
     """A format of objects.
@@ -94,9 +81,11 @@ class Exporter:
         suffixes: Endings (lower case) of its files.
         open: Opens a file.
         check: Raises a ConfigError if options do not fit, or a package is missing.
+        has_values: Whether measurements and classes are written.
     """
 
     name: str
     suffixes: tuple[str, ...]
     open: Opener
-    check: Callable[[Path, ExportOptions], None]
+    check: Callable[[Path, ExportOptions], None] = _takes_all
+    has_values: bool = True

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isfinite
 from pathlib import Path
 
-from unetkit.exporting.base import AS_THEY_ARE, Exporter, ExportOptions, ObjectsWriter, Scene, Warn
+from unetkit.exporting.base import Exporter, ObjectsWriter, Scene, Warn
 from unetkit.exporting.geojson import GEOJSON, GEOJSON_GZIP
 from unetkit.exporting.imagej_rois import IMAGEJ_ROIS
+from unetkit.exporting.options import DEFAULT_EXPORT, ExportOptions
 from unetkit.foundation.atomic import check_target, claimed, partial_file
-from unetkit.foundation.errors import ConfigError, OutputError
+from unetkit.foundation.errors import OutputError
 from unetkit.io.base.format import ends_with
 
 EXPORTERS = (GEOJSON, GEOJSON_GZIP, IMAGEJ_ROIS)
@@ -20,7 +20,7 @@ EXPORT_SUFFIXES = tuple(suffix for one in EXPORTERS for suffix in one.suffixes)
 """Endings of files of objects."""
 
 
-def check_export(path: Path, options: ExportOptions = AS_THEY_ARE, *, overwrite: bool = False) -> None:
+def check_export(path: Path, options: ExportOptions = DEFAULT_EXPORT, *, overwrite: bool = False) -> None:
     """Check that objects can be written to a file, before the work that goes into it is done.
 
     Raises:
@@ -29,8 +29,6 @@ def check_export(path: Path, options: ExportOptions = AS_THEY_ARE, *, overwrite:
     """
     exporter = exporter_of(path)
     check_target(path, overwrite)
-    if not (isfinite(options.simplify) and options.simplify >= 0):
-        raise ConfigError(f"simplify is {options.simplify}, which is no distance.", "Give pixels, for example 1.")
     if options.simplify:
         from unetkit.exporting.simplify import check_installed
 
@@ -40,7 +38,7 @@ def check_export(path: Path, options: ExportOptions = AS_THEY_ARE, *, overwrite:
 
 @contextmanager
 def open_export(
-    path: Path, scene: Scene, options: ExportOptions = AS_THEY_ARE, *, warn: Warn, overwrite: bool = False
+    path: Path, scene: Scene, options: ExportOptions = DEFAULT_EXPORT, *, warn: Warn, overwrite: bool = False
 ) -> Iterator[ObjectsWriter]:
     """Give a writer of objects; the file appears when the block ends without an error.
 

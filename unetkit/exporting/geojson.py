@@ -20,7 +20,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from numpy.typing import NDArray
 
-from unetkit.exporting.base import NO_VALUES, Exporter, ExportOptions, ObjectsWriter, Scene, Values, Warn
+from unetkit.exporting.base import NO_VALUES, Exporter, ObjectsWriter, Scene, Values, Warn
+from unetkit.exporting.options import ExportOptions
 from unetkit.exporting.text import PointText, texts_of
 from unetkit.foundation.names import printable
 from unetkit.objects.collector import Objects
@@ -198,10 +199,6 @@ def _pairs(starts: NDArray[Any]) -> Iterator[tuple[int, int]]:
     return pairwise(starts.tolist())
 
 
-def _takes_all(_: Path, __: ExportOptions) -> None:
-    """Accept all options."""
+GEOJSON = Exporter("GeoJSON", (".geojson",), partial(_open_geojson, compressed=False))
 
-
-GEOJSON = Exporter("GeoJSON", (".geojson",), partial(_open_geojson, compressed=False), _takes_all)
-
-GEOJSON_GZIP = Exporter("GeoJSON, compressed", (".geojson.gz",), partial(_open_geojson, compressed=True), _takes_all)
+GEOJSON_GZIP = Exporter("GeoJSON, compressed", (".geojson.gz",), partial(_open_geojson, compressed=True))

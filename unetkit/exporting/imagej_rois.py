@@ -15,7 +15,8 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.exporting.base import NO_VALUES, Exporter, ExportOptions, ObjectsWriter, Scene, Values, Warn
+from unetkit.exporting.base import NO_VALUES, Exporter, ObjectsWriter, Scene, Values, Warn
+from unetkit.exporting.options import ExportOptions
 from unetkit.foundation.errors import ConfigError
 from unetkit.objects.collector import Objects
 from unetkit.objects.outlines import portions, trace_outlines
@@ -148,4 +149,4 @@ def _check_rois(path: Path, _: ExportOptions) -> None:
         ) from None
 
 
-IMAGEJ_ROIS = Exporter("ImageJ ROIs", (".zip",), _open_rois, _check_rois)
+IMAGEJ_ROIS = Exporter("ImageJ ROIs", (".zip",), _open_rois, _check_rois, has_values=False)

@@ -56,6 +56,8 @@ KNOWN = {
     ".oif": "Olympus OIF",
     ".oir": "Olympus OIR",
     ".pdf": "PDF",
+    ".pickle": "a Python pickle",
+    ".pkl": "a Python pickle",
     ".pic": "Bio-Rad PIC",
     ".psd": "Photoshop",
     ".r3d": "DeltaVision",
@@ -81,6 +83,14 @@ PICTURES = (".bmp", ".dib", ".gif", ".heic", ".jp2", ".j2k", ".pdf", ".psd", ".s
 
 ARRAYS = (".npy", ".npz", ".raw")
 """Those that are for Python."""
+
+PICKLES = (".pickle", ".pkl")
+"""Those that run code when they are read."""
+
+CELLPOSE = "_seg.npy"
+"""End of the names of files in which Cellpose keeps outlines and masks, as a pickle."""
+
+CELLPOSE_REMEDY = "In Cellpose choose File > Save masks as PNG/TIF, or call cellpose.io.save_masks in Python."
 
 COMPANION = ".companion.ome"
 
@@ -138,6 +148,10 @@ def _remedy(path: Path, suffix: str) -> str:
         return "Give the image files that it lists."
     if suffix in PICTURES:
         return "Export it as PNG or TIFF."
+    is_cellpose = path.name.lower().endswith(CELLPOSE)
+    if is_cellpose or suffix in PICKLES:
+        instead = CELLPOSE_REMEDY if is_cellpose else "Write its arrays as TIFF with tifffile.imwrite."
+        return f"It is a pickle, which can run code when it is read. {instead}"
     if suffix in ARRAYS:
         return "Segment it in Python with unetkit.predict_tiled, or write it as TIFF with tifffile.imwrite."
     if suffix in KNOWN:

@@ -1,1 +1,1 @@
-"""Tables of the objects of label images: the verb `measure`."""
+"""Tables and outlines of the objects of label images: the verbs `measure` and `export`."""

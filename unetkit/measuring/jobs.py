@@ -57,13 +57,18 @@ def plan_jobs(labels: Path, image: Path | None, table: Path, *, overwrite: bool)
         return [Job(labels, image, table)]
     if table.suffix.lower() in TABLE_SUFFIXES or table.is_file():
         raise OutputError(f"{table} is a file, but {labels} is a folder.", "Give a folder for the tables.")
-    pairs = [(one, None) for one in find_images(labels)] if image is None else _pair(labels, image)
+    pairs = [(one, None) for one in find_images(labels)] if image is None else pair_images(labels, image)
     jobs = [Job(one, other, table / f"{image_stem(one)}.csv") for one, other in pairs]
     _check_free(jobs, table, overwrite)
     return jobs
 
 
-def _pair(labels: Path, images: Path) -> list[tuple[Path, Path | None]]:
+def pair_images(labels: Path, images: Path) -> list[tuple[Path, Path | None]]:
+    """Return each label image of a folder with the image of the same name in another.
+
+    Raises:
+        DataError: Files cannot be paired.
+    """
     pairs, no_labels, no_image = pair_folders(images, labels, any_names)
     for lonely, problem in (
         (no_image, f"Labels in {labels} have no image in {images}"),

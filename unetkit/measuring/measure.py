@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from dataclasses import replace
+from contextlib import closing
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from unetkit.foundation.atomic import claimed, make_folder, partial_file
 from unetkit.foundation.errors import ConfigError, DataError, UnetkitError
-from unetkit.io.files import image_stem, read_notes
-from unetkit.measuring.image_file import IntensityFile
+from unetkit.io.files import image_stem
 from unetkit.measuring.jobs import Job, plan_jobs
-from unetkit.measuring.mask_doubt import MaskDoubt
-from unetkit.measuring.mask_file import MaskFile
 from unetkit.measuring.options import MeasureOptions
-from unetkit.objects.frame import Frame
-from unetkit.objects.label_file import LabelFile
-from unetkit.objects.lookups import Lookup, by_range, read_class_note
-from unetkit.objects.measurer import NO_CHANNELS, Channels, Measured, Measurer
+from unetkit.measuring.reading import Begin, Log, MeasuredFile
 from unetkit.objects.summary import SUMMARY_NAME, Summary, write_summaries
 from unetkit.objects.table import open_table
-
-Log = Callable[[str], None]
-Progress = Callable[[int], None]
-"""Called with the number of pixels that were measured since its last call."""
-
-Begin = Callable[[str, int], Progress]
-"""Called with the name of a label image and its number of pixels."""
 
 
 def measure(
@@ -114,73 +95,15 @@ def _measure_folder(
 
 def _measure_file(job: Job, options: MeasureOptions, log: Log, progress: Begin | None) -> Summary:
     """Measure one label image."""
-    with ExitStack() as stack:
-        labels: LabelFile | MaskFile
-        labels = MaskFile(job.labels, options.axes, log) if options.connected else LabelFile(job.labels, options.axes)
-        stack.callback(labels.close)
-        image = None
-        if job.image is not None:
-            image = stack.enter_context(closing(IntensityFile(job.image, labels, options.channels)))
-        for remark in (*labels.info.remarks, *(image.info.remarks if image is not None else ())):
-            log(f"{labels.info.name}: {remark}")
-        frame = _frame(labels, image, options, log)
-        channels = NO_CHANNELS
-        if image is not None:
-            channels = Channels(image.channel_names, options.ring_px(frame.pixel_size_um))
-        measurer = Measurer(frame, channels, _extras(job.labels), labels.find_last_rows)
-        summary = Summary(image_stem(job.labels), frame)
-        empty = measurer.empty(labels.dtype, None if image is None else image.info.dtype)
-        advance = progress(labels.info.name, frame.pixels) if progress is not None else None
-        doubt = MaskDoubt()
-        with open_table(job.table, empty, overwrite=options.overwrite) as table:
-            for measured in _batches(measurer, labels, image, advance):
+    with closing(MeasuredFile(job.labels, job.image, options, log)) as file:
+        summary = Summary(image_stem(job.labels), file.frame)
+        with open_table(job.table, file.empty, overwrite=options.overwrite) as table:
+            for measured in file.measured(progress):
                 table.add(measured.objects.plane, measured.values)
                 summary.add(measured.values)
-                doubt.add(measured.objects)
-        if not options.connected and doubt.text:
-            log(f"{labels.info.name} {doubt.text}")
         if not summary.objects:
-            log(f"{labels.info.name} has no objects, so its table has no rows.")
+            log(f"{file.name} has no objects, so its table has no rows.")
         return summary
-
-
-def _batches(
-    measurer: Measurer, labels: LabelFile | MaskFile, image: IntensityFile | None, advance: Progress | None
-) -> Iterator[Measured]:
-    """Push all rows of all planes, and yield what is measured."""
-    for plane in range(labels.info.planes):
-        pixels: Iterator[NDArray[Any] | None] = iter(lambda: None, 0) if image is None else image.strips(plane)
-        for strip, part in zip(labels.strips(plane), pixels, strict=False):
-            yield from measurer.add(strip, part)
-            if advance is not None:
-                advance(strip.size)
-
-
-def _frame(labels: LabelFile | MaskFile, image: IntensityFile | None, options: MeasureOptions, log: Log) -> Frame:
-    """Return the planes, with the size of a pixel from where it is known."""
-    frame = labels.frame
-    if options.pixel_size_um is not None:
-        return replace(frame, pixel_size_um=(options.pixel_size_um, options.pixel_size_um))
-    if image is None:
-        return frame
-    own, other = frame.pixel_size_um, image.info.pixel_size_um
-    if own is None:
-        frame = replace(frame, pixel_size_um=other)
-    elif other is not None and not np.allclose(own, other, rtol=0.01):
-        log(
-            f"{labels.info.name} has pixels of {own[0]:.4g} x {own[1]:.4g} µm (y, x), and {image.info.name} of "
-            f"{other[0]:.4g} x {other[1]:.4g} µm: those of the labels count. --pixel-size-um gives another size."
-        )
-    if not frame.steps and frame.plane_axes == image.info.plane_axes:
-        frame = replace(frame, steps=image.info.steps)
-    return frame
-
-
-def _extras(path: Path) -> dict[str, Lookup]:
-    """Return the class of each object where unetkit has noted the classes in its file."""
-    note = read_notes(path).get("object_classes")
-    classes = None if note is None else read_class_note(note)
-    return {} if classes is None else {"class": by_range(*classes)}
 
 
 def _say_nothing(_: str) -> None:

@@ -24,7 +24,7 @@ class MeasureOptions:
         axes: Axes of the labels, one letter for each stored dimension, where the file says nothing or something wrong,
             such as "ZYX".
         pixel_size_um: Size of a pixel in µm, in place of what the files say.
-        overwrite: Replace existing tables, each when the new one is complete.
+        overwrite: Replace existing files, each when the new one is complete.
     """
 
     ring: str | None = None

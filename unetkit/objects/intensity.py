@@ -38,31 +38,6 @@ def describe_values(owners: NDArray[np.uint32], values: NDArray[Any], count: int
     return whole
 
 
-def describe_tally(values: NDArray[Any], counts: NDArray[np.int64]) -> Statistics:
-    """Return the statistics of one object, columns (1,), from its different values, ascending, and how often each is.
-
-    Args:
-        values: (V,) the values.
-        counts: (V,) their numbers of pixels.
-    """
-    ends, pixels = np.cumsum(counts), counts.sum()
-    wide = _sum_type(values)
-    total = (values.astype(wide) * counts.astype(wide)).sum()
-    mean = total / pixels
-    middle = values[np.searchsorted(ends, [(pixels - 1) // 2, pixels // 2], side="right")].astype(np.float64)
-    deviation = values.astype(np.float64) - mean
-    single = {
-        "mean": mean,
-        "median": middle.mean(),
-        "min": values[0],
-        "max": values[-1],
-        "std": np.sqrt((deviation * deviation * counts).sum() / pixels),
-        "sum": total,
-    }
-    unknown = values.dtype.kind == "f" and np.isnan(values[-1])  # NaN is sorted to the end
-    return {name: np.array([np.nan if unknown else one]) for name, one in single.items()}
-
-
 def _describe_present(pixels: NDArray[np.intp], ordered: NDArray[Any]) -> Statistics:
     """Return the statistics (N,) of objects that have pixels.
 
@@ -70,7 +45,7 @@ def _describe_present(pixels: NDArray[np.intp], ordered: NDArray[Any]) -> Statis
         pixels: (N,) number of pixels of each object.
         ordered: (P,) their values, object after object, ascending in each.
     """
-    wide = _sum_type(ordered)
+    wide = sum_type(ordered)
     if not len(pixels):
         return {name: np.zeros(0, wide if name == "sum" else np.float64) for name in STATISTICS}
     last = np.cumsum(pixels)
@@ -94,7 +69,7 @@ def _describe_present(pixels: NDArray[np.intp], ordered: NDArray[Any]) -> Statis
     return found
 
 
-def _sum_type(values: NDArray[Any]) -> np.dtype[Any]:
+def sum_type(values: NDArray[Any]) -> np.dtype[Any]:
     """Return the type of sums: whole numbers of 64 bits are exact."""
     return np.dtype({"f": np.float64, "u": np.uint64}.get(values.dtype.kind, np.int64))
 
@@ -109,14 +84,14 @@ def sort_by_owner(owners: NDArray[np.uint32], values: NDArray[Any]) -> NDArray[A
     if bits == 64:
         in_order: NDArray[Any] = values[np.lexsort((values, owners))]
         return in_order
-    codes = _to_codes(values)
+    codes = to_codes(values)
     wide = np.uint32 if bits + int(owners.max(initial=0)).bit_length() <= 32 else np.uint64
     keys: NDArray[Any] = np.left_shift(owners.astype(wide), wide(bits)) | codes
     keys.sort()
-    return _from_codes(keys.astype(codes.dtype), values.dtype)
+    return from_codes(keys.astype(codes.dtype), values.dtype)
 
 
-def _to_codes(values: NDArray[Any]) -> NDArray[Any]:
+def to_codes(values: NDArray[Any]) -> NDArray[Any]:
     """Return unsigned numbers of the same size in the order of the values; NaN is the highest."""
     kind, bits = values.dtype.kind, 8 * values.dtype.itemsize
     if kind == "u":
@@ -130,7 +105,7 @@ def _to_codes(values: NDArray[Any]) -> NDArray[Any]:
     return np.where(np.isnan(values), ~codes.dtype.type(0), flipped)
 
 
-def _from_codes(codes: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+def from_codes(codes: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return the values of such numbers."""
     if dtype.kind == "u":
         return codes

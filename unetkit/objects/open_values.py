@@ -1,8 +1,4 @@
-"""The values of the pixels of objects that are not complete yet.
-
-The values of a large object are counted: a table of its different values, which for images of 8 and 16 bits is small
-whatever the object's size.
-"""
+"""The values of the pixels of objects that are not complete yet. Those of large objects do not stay in memory."""
 
 from __future__ import annotations
 
@@ -12,16 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.objects.intensity import Statistics, describe_tally, describe_values
+from unetkit.objects.intensity import Statistics, describe_values
+from unetkit.objects.large_values import LargeValues, large_values
 
 LARGE_PIXELS = 1 << 20
-"""Objects of at least this many pixels are measured by counting their values."""
+"""Objects of at least this many pixels are large."""
 
 MOST_PIXELS = 1 << 24
-"""Pixels that are kept before those of large objects are counted."""
-
-Tally = tuple[NDArray[Any], NDArray[np.int64]]
-"""Different values, ascending, and how often each is."""
+"""Pixels that are kept before those of large objects are moved out of memory."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ class OpenValues:
     def __init__(self, channels: int) -> None:
         self._none: NDArray[Any] = np.zeros((channels, 0), np.uint8)
         self._parts: list[_Part] = []
-        self._large: dict[int, list[Tally]] = {}
+        self._large: dict[int, list[LargeValues]] = {}
 
     def add(self, labels: NDArray[Any], lengths: NDArray[np.int32], values: NDArray[Any]) -> None:
         """Keep the values of some runs.
@@ -72,7 +66,7 @@ class OpenValues:
             self._parts.append(_Part(labels, lengths, values))
         if sum(part.values.shape[1] for part in self._parts) > MOST_PIXELS:
             for label in self._find_large():
-                self._count(label)
+                self._move(int(label))
 
     def take(self, labels: NDArray[Any]) -> tuple[NDArray[np.intp], list[Statistics]]:
         """Forget objects that are complete.
@@ -83,17 +77,17 @@ class OpenValues:
         Returns:
             (N,) their pixels, and for each channel the statistics of their values.
         """
-        counted = np.flatnonzero(np.isin(labels, [*self._large]) | np.isin(labels, self._find_large()))
-        for place in counted:
-            self._count(int(labels[place]))
+        large = np.flatnonzero(np.isin(labels, [*self._large]) | np.isin(labels, self._find_large()))
+        for place in large:
+            self._move(int(labels[place]))
         owners, values = self._take_values(labels)
         pixels = np.bincount(owners, minlength=len(labels))
         found = [describe_values(owners, channel, len(labels)) for channel in values]
-        for place in counted:
-            tallies = self._large.pop(int(labels[place]))
-            pixels[place] = tallies[0][1].sum()
-            for statistics, tally in zip(found, tallies, strict=True):
-                for name, one in describe_tally(*tally).items():
+        for place in large:
+            moved = self._large.pop(int(labels[place]))
+            pixels[place] = moved[0].pixels
+            for statistics, channel in zip(found, moved, strict=True):
+                for name, one in channel.describe().items():
                     statistics[name][place] = one[0]
         return pixels, found
 
@@ -121,27 +115,15 @@ class OpenValues:
         large: NDArray[Any] = labels[pixels >= LARGE_PIXELS]
         return large
 
-    def _count(self, label: int) -> None:
-        """Count the kept values of an object, and keep the counts in their place."""
-        values, left = [self._none], []
+    def _move(self, label: int) -> None:
+        """Move the kept values of an object to where those of large ones are."""
+        moved = self._large.setdefault(label, [large_values(self._none.dtype) for _ in self._none])
+        left = []
         for part in self._parts:
             own = part.labels == label
             taken, rest = part.split(own) if own.any() else (None, part)
-            values += [] if taken is None else [taken.values]
+            if taken is not None:
+                for kept, values in zip(moved, taken.values, strict=True):
+                    kept.add(values)
             left += [rest] if len(rest.labels) else []
         self._parts = left
-        counted = [_tally(channel) for channel in np.concatenate(values, axis=1)]
-        known = self._large.get(label)
-        self._large[label] = counted if known is None else [_merge(*pair) for pair in zip(known, counted, strict=True)]
-
-
-def _tally(values: NDArray[Any]) -> Tally:
-    different, counts = np.unique(values, return_counts=True)
-    return different, counts.astype(np.int64)
-
-
-def _merge(one: Tally, other: Tally) -> Tally:
-    """Return the counts of two tallies together."""
-    values, place = np.unique(np.concatenate([one[0], other[0]]), return_inverse=True)
-    counts = np.bincount(place, np.concatenate([one[1], other[1]]), len(values))
-    return values, counts.astype(np.int64)

@@ -61,12 +61,15 @@ class Agreement:
     shifted: float
 
 
-def measure_agreement(pixels: NDArray[Any], labels: NDArray[Any]) -> Agreement | None:
+def measure_agreement(
+    pixels: NDArray[Any], labels: NDArray[Any], ignored: NDArray[np.bool_] | None = None
+) -> Agreement | None:
     """Compare a mask with its image, at every shift and in every orientation.
 
     Args:
         pixels: (C, H, W), raw.
         labels: (H, W), 0 for the background.
+        ignored: (H, W), what nobody has annotated; by default nothing. Its border is no outline.
 
     Returns:
         None where there is nothing to compare: no outline, an even image, or less than 32 pixels.
@@ -76,6 +79,8 @@ def measure_agreement(pixels: NDArray[Any], labels: NDArray[Any]) -> Agreement |
         return None
     rows, columns = _middle(height), _middle(width)
     outlines = _outlines(labels[rows, columns])
+    if ignored is not None and ignored.any():
+        outlines[cv2.dilate(ignored[rows, columns].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0] = 0
     edges = _edges(pixels[:, rows, columns])
     if not outlines.any() or not edges.any():
         return None

@@ -131,7 +131,9 @@ def choose(
         take(choice)
     network = describe_network(settings())
     if facts.classes > 2 and not given.get("model.instances"):
-        take(Choice("model.classes", facts.classes, f"the masks have the values 0 to {facts.classes - 1}"))
+        named = f"the annotations have the classes {', '.join(facts.class_names)}"
+        why = named if facts.class_names else f"the masks have the values 0 to {facts.classes - 1}"
+        take(Choice("model.classes", facts.classes, why))
     if given.get("model.classes", 2) == 2 and facts.classes == 2 and "model.instances" not in chosen:
         take(choose_instances(facts))
     weights = "trained weights" if settings().get("model.weights") else "random weights"
@@ -170,6 +172,10 @@ def choose_instances(facts: Facts) -> Choice:
     """Choose whether to learn single objects: where the masks number them and they touch."""
     if facts.kind != "instances":
         return Choice("model.instances", False, "the masks do not number the objects")
+    if not facts.objects:
+        return Choice(
+            "model.instances", False, "no numbered object is drawn whole, so what separates them is not known"
+        )
     if facts.touching < TOUCHING_SHARE:
         return Choice("model.instances", False, "the numbered objects hardly ever touch, so the mask separates them")
     return Choice(
@@ -185,6 +191,8 @@ def choose_crop(facts: Facts, machine: Machine) -> Choice:
     if fits < wanted:
         return Choice("data.crop", fits, f"half of the images are no larger than {facts.sides[1]} pixels")
     large = facts.diameters[2]
+    if not large:
+        return Choice("data.crop", wanted, "what does well where no objects can be measured")
     if large * CROP_OBJECTS > most:
         limit = "what the GPU does well with" if machine.gpu else "what a processor can do in time"
         return Choice("data.crop", wanted, f"objects are up to {large:.0f} pixels wide; more is beyond {limit}")
@@ -222,7 +230,7 @@ def choose_validation(facts: Facts) -> Choice:
 def choose_foreground_share(facts: Facts) -> Choice:
     """Place more crops around objects where there are few."""
     share = next((share for most, share in FOREGROUND_SHARES if facts.foreground <= most), 0.0)
-    why = f"{facts.foreground:.1%} of the pixels are foreground"
+    why = f"{facts.foreground:.1%} of the {'annotated ' if facts.partly else ''}pixels are foreground"
     return Choice("data.foreground_share", share, f"{why}{': crops need not look for it' if share == 0 else ''}")
 
 
@@ -270,7 +278,7 @@ def choose_augment_options(facts: Facts, augment: str, brighter: float) -> Choic
 
 def choose_normalization(facts: Facts) -> Choice:
     """Choose a normalisation that does not depend on how many objects an image shows."""
-    if facts.foreground_range[0] >= FULL_FOREGROUND_SHARE:
+    if not facts.partly and facts.foreground_range[0] >= FULL_FOREGROUND_SHARE:
         return Choice("data.normalization.method", "mean_std", "objects fill every image, so its mean is a fair zero")
     return Choice("data.normalization.method", "percentile", "the mean would depend on how many objects an image shows")
 

@@ -163,5 +163,5 @@ def _speed(work: Work) -> str:
 
 
 def count_covering(facts: Facts, crop: int, val: float) -> float:
-    """Return how many crops cover the images to train on once, without the share to validate on."""
-    return (1 - val) * facts.pixels / crop**2
+    """Return how many crops cover the images to train on once (what is annotated), without the share to validate on."""
+    return (1 - val) * facts.area / crop**2

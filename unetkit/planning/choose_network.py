@@ -141,6 +141,6 @@ def choose_encoder(facts: Facts, machine: Machine, crop: int) -> Choice:
     """Choose an encoder for which there is time and data enough."""
     if not machine.gpu:
         return Choice("model.encoder", ENCODERS["cpu"], "the fastest ResNet, for training on a processor")
-    if facts.pixels / crop**2 >= MUCH_DATA_CROPS and machine.device_memory >= ROOMY_GPU_BYTES:
+    if facts.area / crop**2 >= MUCH_DATA_CROPS and machine.device_memory >= ROOMY_GPU_BYTES:
         return Choice("model.encoder", ENCODERS["much data"], "there is a GPU, and much data")
     return Choice("model.encoder", ENCODERS["gpu"], "there is a GPU; a larger one needs more data than this")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from skimage.measure import label
 from skimage.morphology import skeletonize
 
+from unetkit.data.annotated import covered_area, cut_objects
 from unetkit.data.loading import Decoded, hash_pixels
+from unetkit.data.masks import to_class_numbers
 from unetkit.data.pairs import Pair
+from unetkit.io.masks.ignored import find_ignored
 from unetkit.io.masks.meaning import PLAIN_NUMBERS, Meaning
 from unetkit.models.spec import Normalization
 from unetkit.models.statistics import measure_statistics
@@ -43,19 +46,24 @@ class Look:
         contrast: How much brighter the foreground is than the background, in standard deviations of the image's grey
             values; None where one of the two is missing, 0 for a constant image.
         bright_background: Whether the image would be inverted, see `Normalization.bright_background`.
-        foreground: Share of the mask above zero.
+        annotated: Share of the mask that is annotated. What is not is neither foreground nor background.
+        area: Pixels of the annotated part of the image, see `covered_area`.
+        foreground: Share of what is annotated that is above zero.
         values: The different labels above zero, in order.
-        diameters: Equivalent diameter of each object in pixels: a connected piece of one label.
+        diameters: Equivalent diameter of each object in pixels: a connected piece of one label. Objects that touch what
+            nobody has annotated are left out, since they may go on there.
         pieces: Number of connected pieces of one label, specks included.
         touching: Number of labels that touch another one.
         largest: Share of the image that the largest piece covers.
         holes: Number of pieces of background, without specks.
         width_of_rarer: Width of the foreground or the background, whichever is rarer: its area divided by the
             length of its skeleton, in pixels; infinite where there is none. Membranes, vessels and fibres are thin.
+            Pieces that touch what nobody has annotated are left out: a stroke is as thin as the pen.
         digest: Hash of the pixels of the image, see `hash_pixels`.
         thumbnail: (32, 32) float32, the fine structure of the image: mean 0 and length 1, or 0 if it is even.
         agreement: How the mask lies on the image; None where it was not or cannot be measured.
         meaning: What the values of the mask mean.
+        drawn: What the labels number where annotations or a table of colours say so; None for other masks.
     """
 
     pair: Pair
@@ -68,6 +76,8 @@ class Look:
     saturated: float
     contrast: float | None
     bright_background: bool
+    annotated: float
+    area: int
     foreground: float
     values: tuple[int, ...]
     diameters: NDArray[np.float32]
@@ -80,6 +90,7 @@ class Look:
     thumbnail: NDArray[np.float32]
     agreement: Agreement | None
     meaning: Meaning = PLAIN_NUMBERS
+    drawn: Literal["instances", "classes"] | None = None
 
     @property
     def name(self) -> str:
@@ -87,19 +98,29 @@ class Look:
         return self.pair.image.name if self.pair.image_plane is None else self.pair.name
 
 
-def look_at(decoded: Decoded, *, compare: bool = True) -> Look:
+def look_at(decoded: Decoded, *, compare: bool = True, classes: bool = True) -> Look:
     """Measure an image and its mask.
 
     Args:
         decoded: The two.
         compare: Whether the mask's outlines are compared with the image's edges, which takes most of the time.
+        classes: Whether objects that were drawn are looked at by their classes, where there are several.
     """
     pixels, labels = decoded.pixels, decoded.labels_or_background
+    table = decoded.meaning.class_of
+    classes = classes and table is not None and len(decoded.pair.classes) > 1
+    if classes and table is not None:
+        labels = to_class_numbers(labels, table)
+    ignored = find_ignored(labels)
     inside = labels > 0
+    outside = ~(inside | ignored)
     values = np.unique(labels[inside])
-    pieces = np.asarray(label(labels, background=0, connectivity=2))  # type: ignore[no-untyped-call]
-    areas = np.bincount(pieces.ravel())[1:]
-    share = float(inside.mean())
+    drawn = np.where(ignored, 0, labels) if ignored.any() else labels
+    pieces = np.asarray(label(drawn, background=0, connectivity=2))  # type: ignore[no-untyped-call]
+    areas = np.bincount(pieces.ravel())
+    whole = np.delete(areas, [0, *cut_objects(pieces, ignored)])
+    areas = areas[1:]
+    share = float(inside.sum() / max(labels.size - np.count_nonzero(ignored), 1))
     return Look(
         pair=decoded.pair,
         dtype=str(decoded.info.dtype),
@@ -109,20 +130,23 @@ def look_at(decoded: Decoded, *, compare: bool = True) -> Look:
         nbytes=pixels.nbytes + labels.nbytes,
         constant=bool(pixels.min() == pixels.max()),
         saturated=_saturated(pixels, inside),
-        contrast=_contrast(pixels, inside) if 0 < share < 1 else None,
+        contrast=_contrast(pixels, inside, outside) if 0 < share < 1 else None,
         bright_background=bool(measure_statistics(pixels, INVERTING).scale[0] < 0),
+        annotated=1 - float(ignored.mean()),
+        area=covered_area(ignored),
         foreground=share,
         values=tuple(values.tolist()),
-        diameters=(2 * np.sqrt(areas[areas >= SMALLEST_OBJECT] / np.pi)).astype(np.float32),
+        diameters=(2 * np.sqrt(whole[whole >= SMALLEST_OBJECT] / np.pi)).astype(np.float32),
         pieces=len(areas),
         touching=_touching(labels) if values.size > 1 else 0,
         largest=float(areas.max() / labels.size) if areas.size else 0.0,
-        holes=_holes(inside),
-        width_of_rarer=_width(inside if share <= 0.5 else ~inside),
+        holes=_holes(outside),
+        width_of_rarer=_width(_whole_pieces(inside if share <= 0.5 else outside, ignored)),
         digest=hash_pixels(pixels),
         thumbnail=_thumbnail(pixels),
-        agreement=measure_agreement(pixels, labels) if compare else None,
+        agreement=measure_agreement(pixels, labels, ignored) if compare else None,
         meaning=decoded.meaning,
+        drawn="classes" if classes else "instances" if decoded.meaning.kind == "drawn" else None,
     )
 
 
@@ -138,9 +162,9 @@ def _saturated(pixels: NDArray[Any], inside: NDArray[np.bool_]) -> float:
     return float(full[inside].mean() if inside.any() else full.mean())
 
 
-def _contrast(pixels: NDArray[Any], inside: NDArray[np.bool_]) -> float:
+def _contrast(pixels: NDArray[Any], inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> float:
     grey = pixels.mean(axis=0, dtype=np.float32)
-    return float((grey[inside].mean() - grey[~inside].mean()) / (grey.std() or 1))
+    return float((grey[inside].mean() - grey[outside].mean()) / (grey.std() or 1))
 
 
 def _touching(labels: NDArray[Any]) -> int:
@@ -158,10 +182,18 @@ def _touching(labels: NDArray[Any]) -> int:
     return len(np.unique(np.concatenate(found)))
 
 
-def _holes(inside: NDArray[np.bool_]) -> int:
+def _holes(outside: NDArray[np.bool_]) -> int:
     """Count the pieces of background that are no specks."""
-    statistics = cv2.connectedComponentsWithStats((~inside).astype(np.uint8), connectivity=4)[2]
+    statistics = cv2.connectedComponentsWithStats(outside.astype(np.uint8), connectivity=4)[2]
     return int(np.count_nonzero(statistics[1:, cv2.CC_STAT_AREA] >= SMALLEST_OBJECT))
+
+
+def _whole_pieces(region: NDArray[np.bool_], ignored: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return a region without its pieces that touch what nobody has annotated."""
+    if not ignored.any():
+        return region
+    pieces = cv2.connectedComponents(region.astype(np.uint8), connectivity=8)[1]
+    return region & ~np.isin(pieces, cut_objects(pieces, ignored))
 
 
 def _width(region: NDArray[np.bool_]) -> float:

@@ -41,8 +41,11 @@ class Facts:
         dtypes: The different types of the pixels.
         sides: The smallest, the middle and the largest of the images' shorter sides, in pixels.
         pixels: Pixels of all images together.
+        area: Pixels of their annotated parts together, see `covered_area`.
+        annotated: Share of all pixels that is annotated.
+        partly: Number of images that are not annotated everywhere.
         nbytes: Bytes of all decoded images and masks.
-        foreground: Share of all pixels that are foreground.
+        foreground: Share of all annotated pixels that are foreground.
         foreground_range: The 10th and 90th percentile of the share in each image.
         brighter: Share of the images in which the foreground is brighter than the background.
         brighter_inverted: The same share once images with a bright background are inverted.
@@ -53,6 +56,7 @@ class Facts:
         objects: Number of objects.
         touching: Share of the numbered objects that touch another one.
         width: Median of `Look.width_of_rarer`, in pixels; infinite where nothing has a width.
+        class_names: Names of the classes, where annotations name them.
     """
 
     images: int
@@ -62,6 +66,9 @@ class Facts:
     dtypes: tuple[str, ...]
     sides: tuple[int, int, int]
     pixels: int
+    area: int
+    annotated: float
+    partly: int
     nbytes: int
     foreground: float
     foreground_range: tuple[float, float]
@@ -73,21 +80,25 @@ class Facts:
     objects: int
     touching: float
     width: float
+    class_names: tuple[str, ...] = ()
 
 
-def look_at_all(pairs: Sequence[Pair], store: ImageStore | None = None) -> list[Look]:
+def look_at_all(pairs: Sequence[Pair], store: ImageStore | None = None, *, classes: bool = True) -> list[Look]:
     """Look at each pair, several at a time; of many, only some masks are compared with their images.
 
     Args:
         pairs: Where images and masks are.
         store: Keeps them decoded, as far as it has room; by default none is kept.
+        classes: Whether objects that were drawn are looked at by their classes, where there are several.
 
     Raises:
         ImageError: A file that cannot be read, or NaN or infinite pixels.
         DataError: A mask that is not one plane of labels.
     """
     compared = set(pairs[:: max(1, len(pairs) // COMPARED_MASKS)])
-    return (store or ImageStore()).visit(pairs, lambda decoded: look_at(decoded, compare=decoded.pair in compared))
+    return (store or ImageStore()).visit(
+        pairs, lambda decoded: look_at(decoded, compare=decoded.pair in compared, classes=classes)
+    )
 
 
 def measure(looks: Sequence[Look]) -> Facts:
@@ -96,6 +107,7 @@ def measure(looks: Sequence[Look]) -> Facts:
     sides = sorted(min(look.height, look.width) for look in looks)
     shares = [look.foreground for look in looks]
     sizes = [look.height * look.width for look in looks]
+    drawn = [size * look.annotated for size, look in zip(sizes, looks, strict=True)]
     kind = label_kind(looks)
     labels = sum(len(look.values) for look in looks)
     contrasts = [(look.contrast, look.bright_background) for look in looks if look.contrast is not None]
@@ -109,18 +121,27 @@ def measure(looks: Sequence[Look]) -> Facts:
         dtypes=tuple(sorted({look.dtype for look in looks})),
         sides=(sides[0], sides[len(sides) // 2], sides[-1]),
         pixels=sum(sizes),
+        area=sum(look.area for look in looks),
+        annotated=sum(drawn) / sum(sizes),
+        partly=sum(look.annotated < 1 for look in looks),
         nbytes=sum(look.nbytes for look in looks),
-        foreground=float(np.average(shares, weights=sizes)),
+        foreground=float(np.average(shares, weights=drawn)),
         foreground_range=(float(least), float(most)),
         brighter=sum(contrast > 0 for contrast, _ in contrasts) / max(len(contrasts), 1),
         brighter_inverted=sum((contrast > 0) != bright for contrast, bright in contrasts) / max(len(contrasts), 1),
         kind=kind,
-        classes=1 + max(look.values[-1] for look in looks if look.values) if kind == "classes" else 2,
+        classes=_count_classes(looks) if kind == "classes" else 2,
         diameters=(float(low), float(middle), float(high)),
         objects=len(diameters),
         touching=sum(look.touching for look in looks) / labels if kind == "instances" else 0.0,
         width=float(np.median([look.width_of_rarer for look in looks])),
+        class_names=looks[0].pair.classes if kind == "classes" else (),
     )
+
+
+def _count_classes(looks: Sequence[Look]) -> int:
+    """Return the number of classes, the background included: those that have names, and those that have pixels."""
+    return 1 + max((*(look.values[-1] for look in looks if look.values), *(len(look.pair.classes) for look in looks)))
 
 
 def label_kind(looks: Sequence[Look]) -> Kind:
@@ -128,8 +149,11 @@ def label_kind(looks: Sequence[Look]) -> Kind:
 
     A number of an object is one piece; a class has as many pieces as there are objects of it. Where every class is one
     piece, all masks have the same few values; numbers of objects differ. Masks of several pieces with one value do not
-    count where at least as many others number their objects.
+    count where at least as many others number their objects. What is drawn needs no guess.
     """
+    drawn = {look.drawn for look in looks if look.values} - {None}
+    if drawn:
+        return "classes" if "classes" in drawn else "instances"
     marked = [look for look in looks if look.values and look.meaning.kind not in CUT]
     plain = [look for look in looks if look.values and not numbers_pieces(look)]
     several = [look for look in marked if len(look.values) > 1]

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from unetkit.data.annotated import check_annotated
 from unetkit.data.pairs import Pair
 from unetkit.data.places import Places, name_of
 from unetkit.data.split import split_fraction
@@ -68,6 +69,7 @@ def plan(
     val: float | str | Path | None = None,
     val_masks: str | Path | None = None,
     val_pages: str | None = None,
+    ignore: int | None = None,
     minutes: float | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> TrainingPlan:
@@ -80,6 +82,7 @@ def plan(
         val: Images to validate on: a fraction, or any of the forms of `train`; by default a fraction that is chosen.
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on.
+        ignore: Value in the masks of pixels that nobody has annotated, for example 255; by default there are none.
         minutes: How long the whole run may take; by default about 25 on a processor and 40 on a GPU.
         settings: Further settings that are fixed, by key, for example {"model.encoder": "resnet34"}.
 
@@ -92,6 +95,7 @@ def plan(
         ImageError: A file that cannot be read.
     """
     place = {"train": train, "masks": masks, "pages": pages, "val": val, "val_masks": val_masks, "val_pages": val_pages}
+    place["ignore"] = ignore
     given = {
         f"data.{name}": str(value) if isinstance(value, Path) else value
         for name, value in place.items()
@@ -131,8 +135,10 @@ def make_plan(
     if store is not None:
         store.resize(round(given.get("data.cache_gb", most_cache(machine)) * 2**30))
     opened = clock()
-    looks = look_at_all([*pairs, *own], store)
+    objects = bool(given.get("model.instances")) or given.get("model.classes") == 2
+    looks = look_at_all([*pairs, *own], store, classes=not objects)
     looking = clock() - opened
+    check_annotated([(look.name, look.annotated) for look in looks])
     facts = measure(looks[: len(pairs)])
     tried: list[Trial] = []
 

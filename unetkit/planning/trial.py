@@ -17,6 +17,7 @@ from unetkit.data.objects import find_parts, number_objects, numbers_objects
 from unetkit.data.store import ImageStore
 from unetkit.inference.array import predict_tiled
 from unetkit.io.base.contracts import match_channels
+from unetkit.io.masks.ignored import find_ignored
 from unetkit.models.segmenter import load_model
 from unetkit.models.weights import trained_on
 from unetkit.models.zoo import DEFAULT_MODEL
@@ -88,7 +89,9 @@ def try_builtin(
     store: ImageStore | None = None,
     clock: Callable[[], float] = monotonic,
 ) -> Trial | None:
-    """Segment the middles of some images with the built-in model; None if it takes images of other channels.
+    """Segment the middles of some images with the built-in model.
+
+    The result is None if it takes images of other channels, or if nothing of the middles is annotated.
 
     Images that it was trained on are taken only where there are no others.
 
@@ -115,14 +118,20 @@ def try_builtin(
         decoded = store.load(look.pair)  # whole: pixels without data are found on all of it
         middle = (_middle(look.height), _middle(look.width))
         labels = decoded.labels_or_background[middle]
+        ignored = find_ignored(labels)
+        if ignored.all():
+            continue
         pixels = match_channels(decoded.pixels[:, *middle], channels, look.name)
-        pixel_counts.append(count_pixels(predict_tiled(pixels, model, axes="CYX") > 0, labels > 0))
+        mask = predict_tiled(pixels, model, axes="CYX") > 0
+        pixel_counts.append(count_pixels(mask, labels > 0, ignored=ignored))
         found = predict_tiled(pixels, model, axes="CYX", output="labels")
         truth = number_objects(labels, numbered=numbers_objects(labels) is True)
-        object_counts.append(match_instances(found, truth))
+        object_counts.append(match_instances(found, truth, ignored))
         parts += count_several(find_parts(labels)[1], found)
         if clock() >= end:
             break
+    if not pixel_counts:
+        return None
     total = reduce(add, pixel_counts)
     background = dice(total.of_background) if total.tn else 0.0
     return Trial(

@@ -221,18 +221,19 @@ def _known(looks: Sequence[Look], held_out: Sequence[bool], seen: Collection[str
 def _taken(looks: Sequence[Look]) -> Iterator[Concern]:
     """Report how masks were read where their files leave a doubt."""
     for kind in dict.fromkeys(look.meaning.kind for look in looks if look.meaning.taken):
-        if kind == "full":  # what follows from that is said by the share of the foreground
+        if kind in ("full", "unlabelled"):  # the share of the foreground, or the user, says what follows
             continue
         alike = [look for look in looks if look.meaning.kind == kind and look.meaning.taken]
         names = tuple(look.name for look in alike)
         taken = alike[0].meaning.taken
-        yield Concern(
-            kind, taken, names, "If that is wrong, save them as PNG or TIFF of one channel, 0 for background."
-        )
+        remedy = "If that is wrong, save them as PNG or TIFF of one channel, 0 for background."
+        yield Concern(kind, taken, names, "Correct them if that is not meant." if kind == "drawn" else remedy)
 
 
 def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
-    """Find label values that are probably read wrongly."""
+    """Find label values that are probably read wrongly; those of annotations are known."""
+    if any(look.drawn for look in looks):
+        return
     marked = [look for look in looks if look.values and look.meaning.kind not in CUT]
     plain = tuple(look.name for look in looks if look.values and not numbers_pieces(look))
     numbering = [look for look in marked if len(look.values) > 1]
@@ -261,9 +262,8 @@ def _odd_labels(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
             "mixed",
             f"The masks hold 255 beside {others}: with 2 classes all of these are foreground",
             names,
-            "If 255 means foreground, write 255 (or 1) everywhere. If it means 'ignore' or 'not annotated', unetkit "
-            "has no such value yet: do not write 0, which teaches that nothing is there, but cut the annotated parts "
-            "out of the images and train on them alone.",
+            "If 255 marks what nobody has annotated, set data.ignore: 255 (--data.ignore 255; --ignore 255 in `plan`). "
+            "If it means foreground, write 255 (or 1) everywhere.",
         )
     elif is_class_range(values) and facts.kind != "binary":
         listed = ", ".join(map(str, sorted(values)[:5]))
@@ -297,7 +297,10 @@ def _odd_foreground(looks: Sequence[Look], facts: Facts) -> Iterator[Concern]:
             inverted,
             "In a mask 0 is background: invert the masks if the holes are the objects.",
         )
-    full = tuple(look.name for look in looks if look.foreground >= FULL_MASK_SHARE and look.name not in inverted)
+    drawn = [
+        look for look in looks if look.annotated == 1 and look.name not in inverted
+    ]  # strokes may well be in objects
+    full = tuple(look.name for look in drawn if look.foreground >= FULL_MASK_SHARE)
     if full:
         yield Concern(
             "full",

@@ -127,14 +127,19 @@ def _images(facts: Facts) -> str:
 
 def _labels(facts: Facts) -> str:
     small, middle, large = facts.diameters
-    objects = "no objects"
+    objects = "no object that is drawn whole" if facts.partly else "no objects"
     if facts.objects:
         touching = f", {facts.touching:.0%} of them touching another" if facts.kind == "instances" else ""
         objects = (
             f"{facts.objects:,} objects, {middle:.0f} pixels wide (most of them from {small:.0f} to {large:.0f})"
             f"{touching}"
         )
-    return f"Masks: {LABEL_KINDS[facts.kind]}; {objects}; {facts.foreground:.1%} of the pixels are foreground."
+    annotated, of_these = "", "pixels"
+    if facts.partly:
+        which = "" if facts.partly == facts.images else f" ({facts.partly} of {facts.images} images in part)"
+        annotated, of_these = f"{100 * facts.annotated:.3g} % of the pixels are annotated{which}; ", "annotated pixels"
+    shares = f"{annotated}{facts.foreground:.1%} of the {of_these} are foreground"
+    return f"Masks: {LABEL_KINDS[facts.kind]}; {objects}; {shares}."
 
 
 def _machine(machine: Machine) -> str:

@@ -28,6 +28,12 @@ Colour = tuple[int, int, int]
 TRUTH: Colour = (0, 200, 255)
 PREDICTION: Colour = (255, 140, 0)
 
+HATCHED: Colour = (170, 170, 170)
+"""Colour of the lines over what nobody has annotated."""
+
+HATCH_DISTANCE, HATCH_WIDTH, HATCH_COVER = 9, 2, 0.45
+"""Distance and width of these lines in pixels, along the rows, and how much they cover, 0 to 1."""
+
 CLASS_COLOURS: tuple[Colour, ...] = (
     *((230, 159, 0), (86, 180, 233), (0, 190, 130), (240, 228, 66), (235, 100, 20), (220, 125, 180), (110, 130, 255)),
 )
@@ -146,6 +152,18 @@ def blend(display: Display, colour: Colour, cover: NDArray[Any]) -> Display:
     share = np.asarray(cover, np.float32)[..., None]
     blended: Display = (display * (1 - share) + np.array(colour, np.float32) * share).round().astype(np.uint8)
     return blended
+
+
+def hatch(display: Display, region: NDArray[np.bool_]) -> Display:
+    """Return a copy of the image (H, W, 3) with thin grey diagonal lines over a region.
+
+    Args:
+        display: The image.
+        region: (h, w). It may have another size than the image: it is stretched over it.
+    """
+    height, width = display.shape[:2]
+    lines = np.add.outer(np.arange(height), np.arange(width)) % HATCH_DISTANCE < HATCH_WIDTH
+    return blend(display, HATCHED, HATCH_COVER * (lines & resize_mask(region, height, width)))
 
 
 def fit_size(height: int, width: int, box_height: int, box_width: int) -> tuple[int, int]:

@@ -7,11 +7,13 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import DataError
 from unetkit.report.drawing import (
     FAINT,
+    HATCHED,
     PREDICTION,
     TRUTH,
     Colour,
@@ -20,6 +22,7 @@ from unetkit.report.drawing import (
     class_colour,
     draw_contours,
     fit_size,
+    hatch,
     pale,
     resize,
     to_display,
@@ -39,7 +42,7 @@ class ValidationItem(NamedTuple):
     Attributes:
         name: What to write above it.
         pixels: The image (C, H, W), any number type.
-        truth: True mask (H, W), bool or class numbers.
+        truth: True mask (H, W), bool or class numbers; below 0 where nobody has annotated, which is hatched.
         prediction: Predicted mask (H, W), bool or class numbers.
         dice: Dice of the prediction, 0 to 1.
     """
@@ -82,7 +85,9 @@ def validation_picture(
     rows = [range(i, min(i + columns, len(shown))) for i in range(0, len(shown), columns)]
     heights = [TITLE + max(sizes[i][0] for i in row) + GAP for row in rows]
     names = tuple(classes) if len(classes) > 1 else ()
-    entries = _class_lines(names) if names else LINES
+    entries = [*(_class_lines(names) if names else LINES)]
+    if any((item.truth < 0).any() for item in shown):
+        entries.append(("hatched: not annotated", HATCHED, 3.0))
     rows_of_legend = ceil(sum(56 + 10 * len(word) for word, _, _ in entries) / (width - 2 * MARGIN))
     top = HEAD + LEGEND_ROW * (rows_of_legend - 1 if names else 0)
     page = Page(width, top + sum(heights) + MARGIN - GAP)
@@ -152,9 +157,11 @@ def _place(
     name = item.name if len(item.name) <= letters else f"{item.name[: letters - 1]}…"
     page.text(name, left, top + TITLE / 2, 15, color=FAINT)
     page.text(score, left + side, top + TITLE / 2, 15, ha="right")
-    display = to_display(item.pixels)
+    display, unknown = resize(to_display(item.pixels), *size), item.truth < 0
+    truth = np.where(unknown, 0, item.truth)
+    display = hatch(display, unknown) if unknown.any() else display
     if classes:
-        picture = outlined_classes(display, item.truth, item.prediction, size, classes)
+        picture = outlined_classes(display, truth, item.prediction, size, classes)
     else:
-        picture = outlined(display, item.truth, item.prediction, size)
+        picture = outlined(display, truth, item.prediction, size)
     page.image(picture, left + (side - size[1]) // 2, top + TITLE)

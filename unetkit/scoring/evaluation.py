@@ -15,15 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from unetkit.data.folders import pair_folders
+from unetkit.annotations.formats import has_annotation_suffix
+from unetkit.data.annotated import check_annotated
+from unetkit.data.drawn_files import is_shared
+from unetkit.data.folders import find_masks, pair_files
 from unetkit.data.names import KNOWN_MASK_NAMES, any_names
 from unetkit.foundation.errors import DataError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import ImageSource
-from unetkit.io.files import image_stem
+from unetkit.io.files import find_images, image_stem
 from unetkit.io.formats import is_folder
-from unetkit.io.masks.meaning import CUT, Meaning, decide_file, say_taken
+from unetkit.io.masks.ignored import find_ignored
+from unetkit.io.masks.meaning import CUT, Meaning, say_taken
 from unetkit.io.masks.rules import Above
+from unetkit.scoring.drawn import as_drawn
 from unetkit.scoring.given import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes
 from unetkit.scoring.instances import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
 from unetkit.scoring.pixels import Counts, Mask, boundary_reach, count_pixels
@@ -45,6 +50,7 @@ def evaluate(
     tolerance: float = 2.0,
     pages: str | None = None,
     instances: bool = False,
+    ignore: int | None = None,
 ) -> Evaluation:
     """Score predicted masks against the true ones: two files, two folders whose files are paired by name, two arrays.
 
@@ -54,9 +60,9 @@ def evaluate(
 
     Args:
         prediction: Predicted mask or probability, as a file or an array; or a folder of files.
-        truth: True mask (0/1, 0/255 or instance labels: above zero is foreground), as a file or an array; or a folder
-            of files. Names may have the endings of masks, such as _mask, _labels or _cp_masks. Each needs a prediction,
-            and each prediction a truth.
+        truth: True mask (0/1, 0/255 or instance labels: above zero is foreground), as a file or an array; annotations
+            of QuPath, Fiji or labelme; a folder of these files; or a COCO file. Names may have the endings of masks,
+            such as _mask, _labels or _cp_masks. Each needs a prediction, and each prediction a truth.
         threshold: A value of the prediction above it is foreground. By default above 0, but from 0.5 on for
             probabilities from 0 to 1, and from half of the highest value on for masks with blurred borders.
         invert: Score the background instead, for example membranes that are drawn as 0.
@@ -65,6 +71,8 @@ def evaluate(
         tolerance: Distance in pixels at which boundaries are taken to agree.
         pages: Pages of stacks to score, counted from 0, both ends included: "24-26,30". All by default.
         instances: Score the objects too: both sides are instance labels, 0 for background and a number for each object.
+        ignore: Value in the truth of pixels that nobody has annotated, for example 255. They are not scored, nor is a
+            predicted object that is no true one and lies mostly on them.
 
     Raises:
         DataError: Files are missing, cannot be paired, or do not fit each other.
@@ -77,13 +85,20 @@ def evaluate(
         >>> evaluate(np.where(truth, 0.9, 0.1), truth).pooled.dice
         1.0
     """
-    settings = Settings(threshold, invert, classes, tolerance, pages, instances)
-    scored = [_score(*pair, settings) for pair in _pair_given(prediction, truth)]
-    taken: list[str] = []
+    settings = Settings(threshold, invert, classes, tolerance, pages, instances, ignore)
+    pairs, names = as_drawn(_pair_given(prediction, truth, ignore), classes)
+    scored = [_score(*pair, settings) for pair in pairs]
+    check_annotated([(row.name, row.counts.pixels) for one in scored for row in one.rows])
+    taken = (
+        [f"The classes of the truth are {', '.join(f'{k} {name}' for k, name in enumerate(names, 1))}."]
+        if names
+        else []
+    )
     for side, (role, given) in enumerate((("prediction", prediction), ("truth", truth))):
         name = f"The {role} {given}" if isinstance(given, (str, Path)) else f"The {role}"
         if instances:
-            check_numbered([(one.given[side], one.objects(side)) for one in scored], pages, name)
+            open_to_doubt = [one for one in scored if not one.given[side].is_numbered]
+            check_numbered([(one.given[side], one.objects(side)) for one in open_to_doubt], pages, name)
         cut_by_user = threshold is not None and role == "prediction"
         meanings = [(one.given[side].name, one.meanings[side]) for one in scored]
         taken += say_taken([each for each in meanings if not cut_by_user or each[1].kind not in CUT], role)
@@ -103,7 +118,9 @@ def _describe_low(threshold: float, meanings: Sequence[tuple[str, Meaning]]) -> 
     ]
 
 
-def _pair_given(prediction: str | Path | ArrayLike, truth: str | Path | ArrayLike) -> list[tuple[GivenMask, GivenMask]]:
+def _pair_given(
+    prediction: str | Path | ArrayLike, truth: str | Path | ArrayLike, ignore: int | None
+) -> list[tuple[GivenMask, GivenMask]]:
     """Return the pairs of masks that are given as paths, arrays, or one of each."""
     if isinstance(prediction, (str, Path)) and isinstance(truth, (str, Path)):
         found: list[tuple[Path | NDArray[Any], Path | NDArray[Any]]] = [*pair_masks(Path(prediction), Path(truth))]
@@ -113,7 +130,7 @@ def _pair_given(prediction: str | Path | ArrayLike, truth: str | Path | ArrayLik
             for given, role in ((prediction, "prediction"), (truth, "truth"))
         )
         found = [(one, other)]
-    return [(GivenMask(one, "prediction"), GivenMask(other, "truth")) for one, other in found]
+    return [(GivenMask(one, "prediction"), GivenMask(other, "truth", ignore)) for one, other in found]
 
 
 def pair_masks(prediction: Path, truth: Path) -> list[tuple[Path, Path]]:
@@ -126,11 +143,13 @@ def pair_masks(prediction: Path, truth: Path) -> list[tuple[Path, Path]]:
         check_local(path)
         if not path.exists():
             raise DataError(f"{path} does not exist.", "Give a mask or a folder of masks.")
-    if is_folder(prediction) != is_folder(truth):
+    shared = has_annotation_suffix(truth) and is_shared(truth)
+    if is_folder(prediction) != is_folder(truth) and not (is_folder(prediction) and shared):
         raise DataError(f"{prediction} and {truth} are a folder and a file.", "Give two files or two folders.")
     if not is_folder(prediction):
         return [(prediction, truth)]
-    pairs, no_truth, no_prediction = pair_folders(prediction, truth, any_names)
+    masks = [truth] if shared else find_masks(truth)
+    pairs, no_truth, no_prediction = pair_files(find_images(prediction), masks, any_names)
     _check_all(no_truth, f"Predictions in {prediction} have no true mask in {truth}")
     _check_all(no_prediction, f"True masks in {truth} have no prediction in {prediction}")
     return sorted(((predicted, true) for _, predicted, true in pairs), key=lambda pair: image_stem(pair[0]))
@@ -166,7 +185,7 @@ def _score(prediction: GivenMask, truth: GivenMask, settings: Settings) -> _Scor
         _check_fit(predicted_source, true_source)
         planes = choose_planes(predicted_source.info, settings.pages)
         predicted, true = (
-            OpenMask(given, source, decide_file(source, planes))
+            OpenMask(given, source, given.decide(source, planes))
             for given, source in ((prediction, predicted_source), (truth, true_source))
         )
         if settings.threshold is not None:
@@ -201,6 +220,9 @@ def _count_plane(
     totals = [Counts()] * (settings.classes - 1)
     for core, rows in _bands(predicted.source, settings.tolerance):
         labels, true_labels = predicted.labels(plane, rows), true.labels(plane, rows)
+        ignored = find_ignored(true_labels) | find_ignored(labels)
+        some = ignored if ignored.any() else None
+        labels, true_labels = (each if some is None else np.where(ignored, 0, each) for each in (labels, true_labels))
         if settings.classes == 2:
             threshold = settings.threshold
             found = labels > 0 if threshold is None else predicted.above(plane, rows, threshold)
@@ -209,11 +231,11 @@ def _count_plane(
             masks = list(_class_masks(labels, predicted, true_labels, true, settings.classes))
         inside = slice(core.start - rows.start, core.stop - rows.start)
         for k, (mask, true_mask) in enumerate(masks):
-            totals[k] += count_pixels(mask, true_mask, settings.tolerance, inside)
+            totals[k] += count_pixels(mask, true_mask, settings.tolerance, inside, some)
         if settings.instances:
             check_labels(labels, predicted.info.name)
             check_labels(true_labels, true.info.name)
-            overlaps.append(count_overlaps(labels[inside], true_labels[inside]))
+            overlaps.append(count_overlaps(labels[inside], true_labels[inside], ignored[inside]))
     return totals, match_overlaps(overlaps) if overlaps else None
 
 

@@ -30,10 +30,12 @@ class GivenMask:
     Attributes:
         place: Its file, or the array itself.
         role: "prediction" or "truth".
+        ignore: Value of pixels that nobody has annotated; None if there are none.
     """
 
     place: Path | NDArray[Any]
     role: str
+    ignore: int | None = None
 
     @property
     def name(self) -> str:
@@ -44,6 +46,20 @@ class GivenMask:
     def row(self) -> str:
         """Name of its row in the results."""
         return image_stem(self.place) if isinstance(self.place, Path) else "array"
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether its objects are known to be numbered."""
+        return False
+
+    def decide(self, source: ImageSource, planes: Sequence[int]) -> Meaning:
+        """Decide what the values of some planes mean.
+
+        Args:
+            source: What `opened` gave.
+            planes: The planes.
+        """
+        return decide_file(source, planes, self.ignore)
 
     @contextmanager
     def opened(self) -> Iterator[ImageSource]:
@@ -91,7 +107,7 @@ class OpenMask:
         return self.source.info
 
     def labels(self, plane: int, rows: slice) -> NDArray[Any]:
-        """Return the labels (h, w) of some rows of a plane."""
+        """Return the labels (h, w) of some rows of a plane, `IGNORED` where nobody has annotated."""
         return self.meaning.labels(self.source.read(plane, (rows, slice(0, self.info.width))))
 
     def above(self, plane: int, rows: slice, threshold: float) -> NDArray[np.bool_]:
@@ -110,7 +126,7 @@ def choose_planes(info: ImageInfo, pages: str | None) -> Sequence[int]:
 def understood(given: GivenMask, pages: str | None) -> Iterator[OpenMask]:
     """Open a mask and decide what the values of its chosen planes mean."""
     with given.opened() as source:
-        yield OpenMask(given, source, decide_file(source, choose_planes(source.info, pages)))
+        yield OpenMask(given, source, given.decide(source, choose_planes(source.info, pages)))
 
 
 def check_threshold(mask: OpenMask) -> None:

@@ -4,6 +4,10 @@ Both sides are instance labels: 0 for background, any other number for the objec
 object, whether its pixels are connected or not. A predicted and a true object match where their IoU (pixels in both,
 divided by pixels in either) reaches a threshold; no object matches twice. Where neither side has an object, every score
 is 1; where only one of them has, every score is 0.
+
+Pixels that nobody has annotated count for no IoU: of a true object there is only its annotated part. A predicted object
+is no false positive if more than half of it lies on such pixels, as in panoptic segmentation (Kirillov et al. 2019,
+section 4.2).
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ from unetkit.scoring.pixels import Counts
 THRESHOLDS = tuple(k / 20 for k in range(10, 20))
 """The IoUs at which objects are matched: 0.50, 0.55, ..., 0.95, as in the 2018 Data Science Bowl."""
 
+NOT_ANNOTATED = -1
+"""True label of pixels that nobody has annotated, among overlaps."""
+
 Overlaps = NDArray[np.int64]
 """(N, 3): a predicted label, a true label, and how many pixels have both."""
 
@@ -37,6 +44,8 @@ class InstanceCounts:
         matches: Pairs of a predicted and a true object whose IoU is at least that of `THRESHOLDS`, for each of them.
         majority_matches: Pairs whose IoU is above 0.5.
         majority_iou: Sum of their IoUs.
+        spared: Predicted objects that are right at an IoU of 0.5 and not at that of `THRESHOLDS`, for each of them, but
+            no false positives there, since they lie mostly on what nobody has annotated.
 
     Example:
         >>> counts = match_instances(np.array([[1, 1, 0, 2]]), np.array([[7, 7, 7, 0]]))
@@ -51,6 +60,7 @@ class InstanceCounts:
     matches: tuple[int, ...] = (0,) * len(THRESHOLDS)
     majority_matches: int = 0
     majority_iou: float = 0.0
+    spared: tuple[int, ...] = (0,) * len(THRESHOLDS)
 
     def __add__(self, other: InstanceCounts) -> InstanceCounts:
         return InstanceCounts(
@@ -59,17 +69,23 @@ class InstanceCounts:
             tuple(map(add, self.matches, other.matches)),
             self.majority_matches + other.majority_matches,
             self.majority_iou + other.majority_iou,
+            tuple(map(add, self.spared, other.spared)),
         )
 
     def at(self, place: int) -> Counts:
         """Return right, wrong and missed objects at an IoU of `THRESHOLDS[place]`."""
         matches = self.matches[place]
-        return Counts(tp=matches, fp=self.predicted - matches, fn=self.true - matches)
+        return Counts(tp=matches, fp=self.predicted - matches - self.spared[place], fn=self.true - matches)
 
     def flat(self) -> dict[str, float]:
-        """Return all counts by name, those of `matches` as "matches50" to "matches95"."""
-        counts = {f"matches{100 * threshold:.0f}": n for threshold, n in zip(THRESHOLDS, self.matches, strict=True)}
-        return counts | {name: value for name, value in vars(self).items() if name != "matches"}
+        """Return all counts by name, those of `matches` as "matches50" to "matches95"; `spared` only if there are."""
+        several = {"matches": self.matches, **({"spared": self.spared} if any(self.spared) else {})}
+        counts = {
+            f"{name}{100 * threshold:.0f}": count
+            for name, each in several.items()
+            for threshold, count in zip(THRESHOLDS, each, strict=True)
+        }
+        return counts | {name: value for name, value in vars(self).items() if name not in ("matches", "spared")}
 
 
 def average_precision(counts: InstanceCounts, place: int) -> float:
@@ -119,28 +135,33 @@ def recognition_quality(counts: InstanceCounts) -> float:
     return pixels.dice(Counts(tp=matches, fp=counts.predicted - matches, fn=counts.true - matches))
 
 
-def match_instances(predicted: NDArray[Any], truth: NDArray[Any]) -> InstanceCounts:
+def match_instances(
+    predicted: NDArray[Any], truth: NDArray[Any], ignored: NDArray[np.bool_] | None = None
+) -> InstanceCounts:
     """Compare the predicted objects of one image with the true ones.
 
     Args:
         predicted: Instance labels of any integer type and any shape, for example (H, W); 0 for background.
         truth: Instance labels of the same shape.
+        ignored: What nobody has annotated, of the same shape; by default nothing.
 
     Raises:
         DataError: The shapes differ, or what is given are no labels.
     """
-    return match_overlaps([count_overlaps(predicted, truth)])
+    return match_overlaps([count_overlaps(predicted, truth, ignored)])
 
 
-def count_overlaps(predicted: NDArray[Any], truth: NDArray[Any]) -> Overlaps:
+def count_overlaps(predicted: NDArray[Any], truth: NDArray[Any], ignored: NDArray[np.bool_] | None = None) -> Overlaps:
     """Count the pixels that each predicted label shares with each true one, the background (0) included.
 
     Args:
         predicted: Instance labels of an image or of a band of it, at least one pixel.
         truth: Instance labels of the same shape.
+        ignored: What nobody has annotated, of the same shape; by default nothing. The truth is not looked at there.
 
     Returns:
-        (N, 3): predicted label, true label, and how many pixels have both, for each pair of labels that meet.
+        (N, 3): predicted label, true label, and how many pixels have both, for each pair of labels that meet; the true
+        label is -1 where nobody has annotated.
 
     Raises:
         DataError: The shapes differ, or what is given are no labels.
@@ -151,7 +172,12 @@ def count_overlaps(predicted: NDArray[Any], truth: NDArray[Any]) -> Overlaps:
             "Compare labels of the same image at the same size.",
         )
     check_labels(predicted, "The prediction")
-    check_labels(truth, "The truth")
+    if ignored is not None and ignored.any():
+        truth = np.where(ignored, 0, truth)
+        check_labels(truth, "The truth")
+        truth = np.where(ignored, NOT_ANNOTATED, truth.astype(np.int64))
+    else:
+        check_labels(truth, "The truth")
     first, second = predicted.ravel(), truth.ravel()
     starts = np.flatnonzero((first[1:] != first[:-1]) | (second[1:] != second[:-1])) + 1
     starts = np.insert(starts, 0, 0)
@@ -176,31 +202,36 @@ def match_overlaps(bands: Sequence[Overlaps]) -> InstanceCounts:
     With thresholds of 0.5 and above no assignment has to be searched for. Of two objects that reach 0.5 with the same
     third one, each holds at least half of its pixels, so they are its two halves and have no pixel elsewhere: both
     reach exactly 0.5, with no other object, and either may be taken. Above 0.5 matches are unique (Kirillov et al.
-    2019, section 4.1).
+    2019, section 4.1). Pixels that nobody has annotated belong to no true object and count for no IoU.
     """
     predicted, true, pixels = _sum_pairs(np.concatenate(bands)).T
-    predicted_labels, predicted_sizes = _sizes(predicted, pixels)
+    labels, whole_sizes = _sizes(predicted, pixels)
+    hidden_sizes = _sizes(predicted, np.where(true == NOT_ANNOTATED, pixels, 0))[1]
     true_labels, true_sizes = _sizes(true, pixels)
     objects = (predicted > 0) & (true > 0)
     predicted, true, shared = predicted[objects], true[objects], pixels[objects]
     sizes = (
-        predicted_sizes[np.searchsorted(predicted_labels, predicted)],
+        (whole_sizes - hidden_sizes)[np.searchsorted(labels, predicted)],
         true_sizes[np.searchsorted(true_labels, true)],
     )
     iou = shared / (sizes[0] + sizes[1] - shared)
+    right = [_take_once(predicted[iou >= least], true[iou >= least]) for least in THRESHOLDS]
+    hidden = labels[2 * hidden_sizes > whole_sizes]
+    excused = hidden[~np.isin(hidden, right[0])]
     return InstanceCounts(
-        predicted=int(np.count_nonzero(predicted_labels)),
-        true=int(np.count_nonzero(true_labels)),
-        matches=tuple(_count_once(predicted[iou >= least], true[iou >= least]) for least in THRESHOLDS),
+        predicted=int(np.count_nonzero(labels)) - int(np.count_nonzero(excused)),
+        true=int(np.count_nonzero(true_labels > 0)),
+        matches=tuple(map(len, right)),
+        spared=tuple(len(np.setdiff1d(np.intersect1d(hidden, right[0]), each)) for each in right),
         majority_matches=int(np.count_nonzero(iou > 0.5)),
         majority_iou=float(iou[iou > 0.5].sum()),
     )
 
 
-def _count_once(predicted: NDArray[np.int64], true: NDArray[np.int64]) -> int:
-    """Return how many of the pairs can be taken so that none has a label of another."""
+def _take_once(predicted: NDArray[np.int64], true: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the predicted labels of as many pairs as can be taken so that none has a label of another."""
     first = np.unique(predicted, return_index=True)[1]
-    return len(np.unique(true[first]))
+    return predicted[first[np.unique(true[first], return_index=True)[1]]]
 
 
 def _sum_pairs(overlaps: Overlaps) -> Overlaps:

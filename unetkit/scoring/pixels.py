@@ -49,6 +49,11 @@ class Counts:
         return Counts(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     @property
+    def pixels(self) -> int:
+        """Number of pixels that were compared."""
+        return self.tp + self.fp + self.fn + self.tn
+
+    @property
     def of_background(self) -> Counts:
         """The pixels of the background, as if it were the foreground; boundaries are not counted."""
         return Counts(tp=self.tn, fp=self.fn, fn=self.fp, tn=self.tp)
@@ -92,7 +97,13 @@ def accuracy(counts: Counts) -> float:
     return _share(counts.tp + counts.tn, counts.tp + counts.fp + counts.fn + counts.tn, empty=1.0)
 
 
-def count_pixels(prediction: Mask, truth: Mask, tolerance: float = 2.0, rows: slice = slice(None)) -> Counts:
+def count_pixels(
+    prediction: Mask,
+    truth: Mask,
+    tolerance: float = 2.0,
+    rows: slice = slice(None),
+    ignored: Mask | None = None,
+) -> Counts:
     """Compare a predicted mask with the true one.
 
     Boundary pixels are foreground pixels with a background pixel above, below, left or right of them; the border of the
@@ -105,11 +116,21 @@ def count_pixels(prediction: Mask, truth: Mask, tolerance: float = 2.0, rows: sl
         tolerance: Largest Euclidean distance, in pixels, at which boundaries are taken to agree.
         rows: Rows in which to count. The others are seen but not counted; with `boundary_reach(tolerance)` of them on
             each side, the counts of bands of a large image add up to those of the whole image.
+        ignored: (H, W), True where nobody has annotated; by default nowhere. That is not counted, and neither are
+            boundary pixels within `tolerance` + 1 of it: what lies near them is not known.
     """
     true_edge, predicted_edge = inner_boundary(truth), inner_boundary(prediction)
     predicted_hits = (predicted_edge & _grow(true_edge, tolerance))[rows]
     true_hits = (true_edge & _grow(predicted_edge, tolerance))[rows]
-    prediction, truth = prediction[rows], truth[rows]
+    prediction, truth, true_edge, predicted_edge = prediction[rows], truth[rows], true_edge[rows], predicted_edge[rows]
+    pixels = prediction.size
+    if ignored is not None:
+        annotated, far = ~ignored[rows], ~_grow(ignored, tolerance + 1)[rows]
+        pixels = _count(annotated)
+        prediction, truth = prediction & annotated, truth & annotated
+        true_edge, predicted_edge, true_hits, predicted_hits = (
+            each & far for each in (true_edge, predicted_edge, true_hits, predicted_hits)
+        )
     tp = _count(prediction & truth)
     fp = _count(prediction) - tp
     fn = _count(truth) - tp
@@ -117,10 +138,10 @@ def count_pixels(prediction: Mask, truth: Mask, tolerance: float = 2.0, rows: sl
         tp=tp,
         fp=fp,
         fn=fn,
-        tn=prediction.size - tp - fp - fn,
-        predicted_boundary=_count(predicted_edge[rows]),
+        tn=pixels - tp - fp - fn,
+        predicted_boundary=_count(predicted_edge),
         predicted_boundary_hits=_count(predicted_hits),
-        true_boundary=_count(true_edge[rows]),
+        true_boundary=_count(true_edge),
         true_boundary_hits=_count(true_hits),
     )
 

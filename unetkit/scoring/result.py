@@ -34,6 +34,7 @@ class Settings:
         tolerance: Distance in pixels at which boundaries are taken to agree.
         pages: Pages (planes) of stacks to score, counted from 0, both ends included: "24-26,30"; None for all.
         instances: Both sides are instance labels, whose objects are matched and scored too.
+        ignore: Value in true masks of pixels that nobody has annotated, which are not scored; None if there are none.
 
     Raises:
         ConfigError: A value has no meaning, or does not go with the others.
@@ -45,6 +46,7 @@ class Settings:
     tolerance: float = 2.0
     pages: str | None = None
     instances: bool = False
+    ignore: int | None = None
 
     def __post_init__(self) -> None:
         if self.classes < 2:
@@ -144,7 +146,8 @@ class Evaluation:
         """
         lines = [_flat(row) for row in self.rows]
         text = io.StringIO()
-        writer = csv.DictWriter(text, lines[0], lineterminator="\n")
+        columns = dict.fromkeys(name for line in lines for name in line)
+        writer = csv.DictWriter(text, columns, restval=0, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
         _write_text(Path(path), text.getvalue(), overwrite)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torchmetrics.functional.segmentation import dice_score, mean_iou
 
+from unetkit.data.annotated import UNKNOWN
 from unetkit.training.segmentation.metrics import SegmentationScores
 
 
@@ -73,3 +74,19 @@ def test_reset_forgets() -> None:
     scores.reset()
     scores.update(mask, mask)
     assert float(scores.compute()["dice"]) == 1
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_what_nobody_has_annotated_is_not_scored(classes: int) -> None:
+    predicted, truth = random_masks(3, classes)
+    unknown = torch.rand(truth.shape, generator=torch.Generator().manual_seed(0)) < 0.6
+    partly = torch.where(unknown, UNKNOWN, truth)
+    scores = scores_of(predicted, partly, classes)
+    assert scores == scores_of(torch.where(unknown, (predicted + 1) % classes, predicted), partly, classes)
+    kept = [
+        (one[~hidden][None], other[~hidden][None]) for one, other, hidden in zip(predicted, truth, unknown, strict=True)
+    ]
+    expected = SegmentationScores(classes)
+    for one, other in kept:
+        expected.update(one, other)
+    assert scores == {name: float(value) for name, value in expected.compute().items()}

@@ -17,6 +17,7 @@ class Encoding:
         inks: Whether the channels are cyan, magenta, yellow and black.
         bilevel: Whether a pixel is one bit.
         tifffile: Whether tifffile wrote it. tifffile marks 0 as white in every array of True and False.
+        ignored: Value of pixels of a mask that nobody has annotated, where its format has such pixels; None if not.
     """
 
     palette: bytes = b""
@@ -26,6 +27,7 @@ class Encoding:
     inks: bool = False
     bilevel: bool = False
     tifffile: bool = False
+    ignored: int | None = None
 
 
 AS_SEEN = Encoding()

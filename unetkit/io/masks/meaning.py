@@ -14,19 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.foundation.errors import DataError
 from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.base.stored import AS_SEEN, Encoding
 from unetkit.io.files import open_image
 from unetkit.io.masks.colours import is_plain_palette, read_colours, read_palette
-from unetkit.io.masks.rules import Above, AsIs, Only, Renumbered, Rule
+from unetkit.io.masks.ignored import has_value, mark_ignored
+from unetkit.io.masks.rules import Above, AsIs, OneLess, Only, Renumbered, Rule
 from unetkit.io.masks.values import MaskValues, split_alpha, to_light, top_of
 
 Kind = Literal[
@@ -43,6 +45,9 @@ Kind = Literal[
     "negative",
     "renumbered",
     "full",
+    "drawn",
+    "named",
+    "unlabelled",
 ]
 """Kinds of masks: plain numbers, or one of the kinds with a doubt."""
 
@@ -80,6 +85,8 @@ class Meaning:
         encoding: How the mask is stored.
         rule: How its values become labels.
         shape: Whether the alpha channel is the mask.
+        ignore: Stored value of pixels that nobody has annotated; None if there are none.
+        class_of: (labels,) the number of the class of each label, where labels number objects whose classes are known.
     """
 
     kind: Kind
@@ -87,17 +94,21 @@ class Meaning:
     encoding: Encoding
     rule: Rule
     shape: bool = False
+    ignore: int | None = None
+    class_of: NDArray[np.int32] | None = None
 
     def labels(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Return labels (h, w) of pixels (C, h, w) as they are stored: 0 for background.
 
-        Their type is the smallest of uint8, uint16 and int32 that holds them.
+        Their type is the smallest of uint8, uint16 and int32 that holds them. Pixels that nobody has annotated are
+        `IGNORED`; labels with such pixels are int32.
         """
         channels, opaque = split_alpha(to_light(pixels, self.encoding), self.encoding)
+        ignored = has_value(channels, self.ignore)
         if self.shape and opaque is not None:
-            return opaque.astype(np.uint8)
+            return mark_ignored(opaque.astype(np.uint8), ignored)
         labels = self.rule(channels)
-        return _smallest(labels if opaque is None else np.where(opaque, labels, 0))
+        return mark_ignored(_smallest(labels if opaque is None else np.where(opaque, labels, 0)), ignored)
 
     def values(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Return the values (h, w) that a user's threshold cuts: the first channel of pixels (C, h, w)."""
@@ -120,8 +131,13 @@ def read_mask_info(path: str | Path) -> ImageInfo:
         return source.info
 
 
-def decide_file(source: ImageSource, planes: Iterable[int]) -> Meaning:
+def decide_file(source: ImageSource, planes: Iterable[int], ignore: int | None = None) -> Meaning:
     """Decide what the values of some planes of a mask mean, reading them in bands.
+
+    Args:
+        source: The mask, as it is stored.
+        planes: The planes.
+        ignore: Value of pixels that nobody has annotated, see `decide`.
 
     Raises:
         DataError: They mean nothing.
@@ -135,21 +151,53 @@ def decide_file(source: ImageSource, planes: Iterable[int]) -> Meaning:
         for plane in planes
         for top in range(0, info.height, step)
     )
-    return decide(bands, info)
+    return decide(bands, info, ignore)
 
 
-def decide(bands: Iterable[NDArray[Any]], info: ImageInfo) -> Meaning:
+def decide(bands: Iterable[NDArray[Any]], info: ImageInfo, ignore: int | None = None) -> Meaning:
     """Decide what the values of a mask mean.
 
     Args:
         bands: Pixels (C, h, w) of the mask as they are stored, at least one band.
         info: Description of the mask.
+        ignore: Stored value of pixels that nobody has annotated; None if there are none. A pixel of several channels
+            has it in all of them, alpha not counted. Formats that have a value of their own for such pixels keep that.
+            Where it is 0, as programs have it in which people draw strokes, 1 is background.
 
     Raises:
-        DataError: Values are NaN or infinite, or there are as many colours as in a picture.
+        DataError: Values are NaN or infinite, there are as many colours as in a picture, or compression has changed the
+            values, so that none can be told from the others.
     """
     encoding, name = info.encoding, info.name
-    found = MaskValues(bands, encoding, name)
+    value = ignore if encoding.ignored is None else encoding.ignored
+    if value is not None and encoding.lossy:
+        raise DataError(
+            f"{name} is compressed as JPEG, which changes values: {value} does not mark what nobody has annotated.",
+            "Save the mask as PNG or TIFF.",
+        )
+    found = MaskValues(bands, encoding, name, value)
+    if value == 0:
+        return _decide_unlabelled(found, info)
+    meaning = _decide_found(found, info) if found.pixels else Meaning("numbers", "", encoding, AsIs())
+    return replace(meaning, ignore=value) if found.ignored else meaning
+
+
+def _decide_unlabelled(found: MaskValues, info: ImageInfo) -> Meaning:
+    """Decide what the values of a mask mean in which 0 is what nobody has annotated."""
+    palette = info.encoding.palette and not is_plain_palette(info.encoding.palette)
+    if palette or not found.grey or not found.whole or (found.pixels and not 0 < found.low <= found.high < 2**31):
+        raise DataError(
+            f"{info.name} cannot be read with 0 for what nobody has annotated, which takes plain numbers above 0.",
+            "Save it as one channel of whole numbers, without a palette: 0 for what nobody has annotated, 1 for "
+            "background, and 2, 3, ... for the rest.",
+        )
+    taken = "0 is what nobody has annotated, so 1 is background, and 2, 3, ... are the labels 1, 2, ..."
+    return Meaning("unlabelled", taken, info.encoding, OneLess(), ignore=0)
+
+
+def _decide_found(found: MaskValues, info: ImageInfo) -> Meaning:
+    """Decide what the annotated pixels mean."""
+    encoding = info.encoding
     if 0 < found.transparent < found.pixels and len(found.values) <= 1:
         taken = "The mask is a shape on a transparent layer: what is opaque is foreground"
         return Meaning("layer", taken, encoding, AsIs(), shape=True)
@@ -186,10 +234,10 @@ def _decide_whole(found: MaskValues, info: ImageInfo) -> Meaning:
         return _decide_white(found, info)
     if values == {-1, 0}:
         return Meaning("negative", "The mask has no values but 0 and -1: -1 is foreground", encoding, Only(-1))
-    if found.high >= 2**31 or found.low < -(2**31):
+    if found.high >= 2**31 or found.low <= -(2**31):  # the lowest int32 is `IGNORED`
         taken = f"Labels up to {int(found.high)} are numbered anew, from 1 on in each image"
         return Meaning("renumbered", taken, encoding, Renumbered(found.values))
-    everywhere = found.low > 0 and not found.transparent
+    everywhere = found.low > 0 and not found.transparent and not found.ignored  # a few strokes may well be all above 0
     if everywhere and len(found.values) == 2 and found.high > MOST_CLASSES:
         why = f"The mask has two values and no 0, {found.low} and {found.high}"
         return _cut("blurred", why, (found.low + found.high) / 2, encoding)

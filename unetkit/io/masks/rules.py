@@ -29,6 +29,16 @@ class AsIs:
 
 
 @dataclass(frozen=True)
+class OneLess:
+    """The values count from 1 for the background: the labels are one less. 0 and less are background too."""
+
+    def __call__(self, channels: NDArray[Any], /) -> NDArray[Any]:
+        """Subtract 1 from the first channel."""
+        lowered: NDArray[Any] = np.maximum(AsIs()(channels), 1) - 1
+        return lowered
+
+
+@dataclass(frozen=True)
 class Above:
     """Values above a threshold are foreground, 1."""
 

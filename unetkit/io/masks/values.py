@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from unetkit.foundation.errors import DataError
 from unetkit.io.base.stored import Encoding
+from unetkit.io.masks.ignored import has_value
 
 MOST_KEPT_FRACTIONS = 64
 """How many different fractions of a mask are kept; more would say nothing new."""
@@ -28,6 +29,7 @@ class MaskValues:
         bands: (C, h, w) pixels as they are stored, at least one.
         encoding: How they are stored.
         name: What to call the mask in messages.
+        ignore: Stored value of pixels that nobody has annotated. They count as if they were not there.
 
     Attributes:
         dtype: Type of the pixels.
@@ -46,18 +48,19 @@ class MaskValues:
             have not.
         framed: Share of the pixels of the left and right border that are above zero.
         transparent: Number of pixels that are more transparent than opaque.
-        pixels: Number of pixels.
+        ignored: Number of pixels that nobody has annotated.
+        pixels: Number of the others.
 
     Raises:
         DataError: Values are not finite, or there are more channels than a mask has.
     """
 
-    def __init__(self, bands: Iterable[NDArray[Any]], encoding: Encoding, name: str) -> None:
+    def __init__(self, bands: Iterable[NDArray[Any]], encoding: Encoding, name: str, ignore: int | None = None) -> None:
         self.grey = self.complete = self.whole = True
         self.low, self.high = float("inf"), float("-inf")
-        self.steps = self.ramps = self.transparent = self.pixels = 0
+        self.steps = self.ramps = self.transparent = self.ignored = self.pixels = 0
         self._frame = self._frame_above = 0
-        self._name = name
+        self._name, self._ignore = name, ignore
         self._grey_values: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
         self._codes: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
         self._solid: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
@@ -92,8 +95,15 @@ class MaskValues:
         if not np.isfinite(band).all():
             raise DataError(f"{self._name} is a mask with NaN or infinite values.", "Use 0 for the background.")
         channels, opaque = split_alpha(to_light(band, encoding), encoding)
-        self.pixels += channels[0].size
-        self.transparent += 0 if opaque is None else int(np.count_nonzero(~opaque))
+        ignored = has_value(channels, self._ignore)
+        count = 0 if ignored is None else int(np.count_nonzero(ignored))
+        self.ignored += count
+        self.pixels += channels[0].size - count
+        if opaque is not None:
+            self.transparent += int(np.count_nonzero(~opaque if ignored is None else ~(opaque | ignored)))
+        annotated = ~ignored if ignored is not None and count else None
+        if annotated is not None:
+            opaque = annotated if opaque is None else opaque & annotated
         equal = [channels[0] == other for other in channels[1:]]
         equal = equal if opaque is None else [same | ~opaque for same in equal]
         self.grey &= all(bool(same.all()) for same in equal)
@@ -109,9 +119,11 @@ class MaskValues:
             here = codes[:-1, :-1]
             self._solid.append(_count(here[(here == codes[1:, :-1]) & (here == codes[:-1, 1:])]))
         else:
-            self._add_grey(channels[0], opaque)
+            self._add_grey(channels[0], opaque, annotated)
 
-    def _add_grey(self, plane: NDArray[Any], opaque: NDArray[np.bool_] | None) -> None:
+    def _add_grey(
+        self, plane: NDArray[Any], opaque: NDArray[np.bool_] | None, annotated: NDArray[np.bool_] | None
+    ) -> None:
         seen = plane if opaque is None else plane[opaque]
         if seen.size:
             self.low, self.high = min(self.low, seen.min().item()), max(self.high, seen.max().item())
@@ -119,17 +131,19 @@ class MaskValues:
                 self.whole = bool((seen == np.rint(seen)).all())
             self._grey_values.append(_count(seen))
             if len(self._grey_values[-1][0]) > MOST_VALUES_WITHOUT_RAMPS:
-                self._add_steps(plane if opaque is None else np.where(opaque, plane, 0))
+                self._add_steps(plane if opaque is None else np.where(opaque, plane, 0), annotated)
             if not self.whole:
                 self._limit(self._grey_values, MOST_KEPT_FRACTIONS)
         border = plane[:, [0, -1]]
+        border = border.ravel() if annotated is None else border[annotated[:, [0, -1]]]
         self._frame += border.size
         self._frame_above += int(np.count_nonzero(border > 0))
 
-    def _add_steps(self, plane: NDArray[Any]) -> None:
+    def _add_steps(self, plane: NDArray[Any], annotated: NDArray[np.bool_] | None) -> None:
         after, before = slice(1, None), slice(None, -1)
         for later, earlier in ((after, before), ((slice(None), after), (slice(None), before))):
-            for steps in (plane[later] > plane[earlier], plane[later] < plane[earlier]):
+            both: Any = True if annotated is None else annotated[later] & annotated[earlier]
+            for steps in ((plane[later] > plane[earlier]) & both, (plane[later] < plane[earlier]) & both):
                 self.steps += int(np.count_nonzero(steps))
                 self.ramps += int(np.count_nonzero(steps[later] & steps[earlier]))
 

@@ -8,6 +8,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
+from unetkit.data.annotated import UNKNOWN
 from unetkit.foundation.errors import ConfigError, closest
 
 
@@ -62,11 +63,50 @@ def _dice(mode: str) -> nn.Module:
     return loss
 
 
+class OfAnnotated(nn.Module):
+    """A loss of the annotated pixels alone, as if the others were not there: they have no part in it, nor a gradient.
+
+    The loss must not depend on where pixels lie, only on their logits and targets: all of `LOSSES` are so. It is 0
+    where nothing is annotated.
+
+    Args:
+        loss: Loss of logits, target and what else there is for each pixel.
+
+    Attributes:
+        partly: Whether there may be pixels that nobody has annotated. Looking for them waits for the device.
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+        self.partly = False
+
+    def forward(self, logits: Tensor, target: Tensor, *others: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            logits: (N, out_channels, h, w).
+            target: (N, h, w) int64 class numbers, `UNKNOWN` where nobody has annotated.
+            others: (N, h, w) what else the loss takes.
+        """
+        if self.partly:
+            annotated = target != UNKNOWN
+            chosen = logits.movedim(1, -1)[annotated]  # (n, out_channels)
+            if not len(chosen):
+                return chosen.sum()  # 0, from which the gradient of all weights is 0
+            logits = chosen.T[None, :, :, None]
+            target, *rest = (each[annotated][None, :, None] for each in (target, *others))
+            others = tuple(rest)
+        loss: Tensor = self.loss(logits, target, *others)
+        return loss
+
+
 class MaskAndDistanceLoss(nn.Module):
     """The loss of a mask plus the weighted cross-entropy of the distance map, the last channel of the output.
 
     The cross-entropy of the distance map is its mean over the objects plus its mean over the background. The values
-    inside objects separate them, and thus count the same however few objects there are.
+    inside objects separate them, and thus count the same however few objects there are. Pixels whose distance is
+    `UNKNOWN` have no part in it.
 
     Args:
         mask_loss: Loss of the logits of the mask and their target.
@@ -83,13 +123,15 @@ class MaskAndDistanceLoss(nn.Module):
 
         Args:
             logits: (N, out_channels + 1, h, w).
-            distance_map: (N, h, w), 0 to 1.
+            distance_map: (N, h, w), 0 to 1, or `UNKNOWN`.
             mask: What the loss of the mask takes beside its logits; the first is (N, h, w) class numbers.
         """
         loss: Tensor = self.mask_loss(logits[:, :-1], *mask)
-        each = nn.functional.binary_cross_entropy_with_logits(logits[:, -1], distance_map, reduction="none")
-        inside = (mask[0] > 0).to(each.dtype)
-        for part in (inside, 1 - inside):
+        known = distance_map != UNKNOWN
+        distance = torch.where(known, logits[:, -1], 0)
+        each = nn.functional.binary_cross_entropy_with_logits(distance, distance_map.clamp(min=0), reduction="none")
+        for inside in (mask[0] > 0, mask[0] == 0):
+            part = (inside & known).to(each.dtype)
             loss = loss + self.weight * (each * part).sum() / part.sum().clamp(min=1)
         return loss
 

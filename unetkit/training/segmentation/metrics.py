@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from unetkit.data.annotated import UNKNOWN
 from unetkit.scoring.pixels import Counts
 from unetkit.scoring.table import MASK_SCORES, POOLED
 
@@ -43,10 +44,11 @@ class SegmentationScores(Metric):
 
         Args:
             predicted: (H, W) class numbers.
-            truth: (H, W) class numbers.
+            truth: (H, W) class numbers, `UNKNOWN` where nobody has annotated: that is not counted.
         """
-        foreground = torch.arange(1, self.classes, device=predicted.device)[:, None, None]
-        counts = _count(predicted == foreground, truth == foreground)
+        annotated = truth != UNKNOWN
+        foreground = torch.arange(1, self.classes, device=predicted.device)[:, None]
+        counts = _count(predicted[annotated] == foreground, truth[annotated] == foreground)
         self.counts += counts
         self.sums += _scores(counts)
         self.images += 1
@@ -59,9 +61,9 @@ class SegmentationScores(Metric):
 
 
 def _count(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Count TP, FP, FN and TN (4, classes) of masks (classes, H, W)."""
-    tp = (predicted & truth).sum((1, 2))
-    fp, fn = predicted.sum((1, 2)) - tp, truth.sum((1, 2)) - tp
+    """Count TP, FP, FN and TN (4, classes) of masks (classes, pixels)."""
+    tp = (predicted & truth).sum(1)
+    fp, fn = predicted.sum(1) - tp, truth.sum(1) - tp
     return torch.stack([tp, fp, fn, predicted[0].numel() - tp - fp - fn])
 
 

@@ -26,7 +26,7 @@ from unetkit.training.run.divergence import DivergenceError
 from unetkit.training.run.freezing import Freezing
 from unetkit.training.run.image_classes import batch_logits, check_names, check_one_device, image_loss
 from unetkit.training.run.schedule import Schedule
-from unetkit.training.segmentation.losses import MaskAndDistanceLoss, WeightedCrossEntropy, build_loss
+from unetkit.training.segmentation.losses import MaskAndDistanceLoss, OfAnnotated, WeightedCrossEntropy, build_loss
 from unetkit.training.segmentation.metrics import SegmentationScores
 from unetkit.training.segmentation.objects import score_objects
 
@@ -162,7 +162,8 @@ class SegmentationModule(NetworkModule):
         self.scores_objects = False
         self.object_scores: dict[str, float] = {}
         self.weighted = isinstance(mask_loss, WeightedCrossEntropy)
-        self.loss = MaskAndDistanceLoss(mask_loss, instance_weight) if instances else mask_loss
+        self.mask_loss = OfAnnotated(mask_loss)
+        self.loss = MaskAndDistanceLoss(self.mask_loss, instance_weight) if instances else self.mask_loss
         self.scores = SegmentationScores(classes)
         self.save_hyperparameters()
 
@@ -181,7 +182,17 @@ class SegmentationModule(NetworkModule):
         """Fit the data to the model: distance maps, weights of pixels and labels of images, where it needs them."""
         data = self.data
         spec = self.spec
-        data.prepare_for(channels, spec.classes, spec.stride, distance_maps=spec.instances, weighted=self.weighted)
+        data.prepare_for(
+            channels,
+            spec.classes,
+            spec.stride,
+            class_names=spec.class_names,
+            distance_maps=spec.instances,
+            weighted=self.weighted,
+        )
+        if not spec.class_names and len(data.class_names) == spec.classes:
+            self.spec = replace(spec, class_names=data.class_names)
+        self.mask_loss.partly = data.partly
         if self.image_classes:
             data.label_images(self.image_classes)
             self.spec = replace(self.spec, image_classes=self.image_classes, image_size=data.crop)
@@ -223,7 +234,7 @@ class SegmentationModule(NetworkModule):
         return mask
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Score a whole image: image (C, H, W) raw, mask (H, W)."""
+        """Score a whole image: image (C, H, W) raw, mask (H, W), `UNKNOWN` where nobody has annotated."""
         try:
             mask = self.predict_step(batch, batch_idx)
         except ModelError as error:  # the weights are finite, but values within the network grew too large

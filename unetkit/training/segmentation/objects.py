@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unetkit.data.annotated import UNKNOWN
 from unetkit.data.datamodule import SegmentationData
 from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter
@@ -15,6 +16,6 @@ def score_objects(segmenter: Segmenter, data: SegmentationData) -> dict[str, flo
     device = str(next(segmenter.parameters()).device)
     for item, truth in data.val_objects():
         labels = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", output="labels", device=device)
-        counts.append(match_instances(labels, truth))
+        counts.append(match_instances(labels, truth, item["mask"].numpy() == UNKNOWN))
     scores = scores_of([score for score in OBJECT_SCORES if score.validated], sum(counts, InstanceCounts()))
     return {f"val_{name}": value for name, value in scores.items()} if counts else {}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightning.pytorch import Trainer
 
+from unetkit.data.annotated import UNKNOWN
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
 from unetkit.data.places import name_of
@@ -116,7 +117,7 @@ def _draw(segmenter: Segmenter, items: list[NamedItem], path: Path) -> None:
     for item in items:
         predicted = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", device=device)
         truth = item["mask"].numpy()
-        score = dice(count_pixels(predicted > 0, truth > 0))
+        score = dice(count_pixels(predicted > 0, truth > 0, ignored=truth == UNKNOWN))
         drawn.append((item["name"], item["image"].numpy(), truth, predicted, score))
     spec = segmenter.spec
     names = spec.class_names or [f"class {number}" for number in range(spec.classes)]

@@ -1,0 +1,1 @@
+"""Annotations: objects that people drew as outlines, and the masks that they stand for."""

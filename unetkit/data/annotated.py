@@ -1,0 +1,119 @@
+"""What of an image is annotated: where crops may be placed, how much it is, and which objects are drawn whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.foundation.errors import DataError
+from unetkit.io.masks.ignored import find_ignored
+
+UNKNOWN = -1
+"""Class, or value of a distance map, of a pixel of which nobody has said what it is."""
+
+ANNOTATED_POINTS = 4096
+"""Number of annotated positions that are kept for each image that is not annotated everywhere."""
+
+CELL = 64
+"""Side, in pixels, of the squares by which the annotated part of an image is measured."""
+
+AROUND = np.ones((3, 3), np.uint8)
+"""Structuring element of a pixel and its 8 neighbours."""
+
+
+def annotated_points(ignored: NDArray[np.bool_]) -> NDArray[np.int32] | None:
+    """Draw a fixed sample (n, 2) of annotated positions y, x, evenly; None where all is annotated.
+
+    Args:
+        ignored: (h, w) what nobody has annotated.
+    """
+    if not ignored.any():
+        return None
+    positions = np.flatnonzero(~ignored)
+    if len(positions) > ANNOTATED_POINTS:
+        positions = positions[np.random.default_rng(0).integers(0, len(positions), ANNOTATED_POINTS)]
+    return np.stack(np.unravel_index(positions, ignored.shape), axis=1).astype(np.int32)
+
+
+def covered_area(ignored: NDArray[np.bool_]) -> int:
+    """Return the pixels of an image in squares with a side of `CELL` that hold an annotated pixel.
+
+    Crops around a few strokes see more than the strokes, and nothing of an image far from them.
+
+    Args:
+        ignored: (h, w) what nobody has annotated.
+    """
+    rows, columns = (np.arange(0, length, CELL) for length in ignored.shape)
+    held = np.logical_or.reduceat(np.logical_or.reduceat(~ignored, rows, axis=0), columns, axis=1)
+    heights, widths = (
+        np.diff(starts, append=length) for starts, length in zip((rows, columns), ignored.shape, strict=True)
+    )
+    return int((held * heights[:, None] * widths).sum())
+
+
+def cut_objects(objects: NDArray[Any], ignored: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return the numbers, 0 left out, of the objects (h, w) that touch what nobody has annotated, diagonally too.
+
+    They may go on there, so neither their size nor their outline is known.
+    """
+    touched = np.unique(objects[cv2.dilate(ignored.astype(np.uint8), AROUND) > 0])
+    return touched[touched > 0]
+
+
+def mask_of(targets: NDArray[Any], classes: int) -> NDArray[np.int64]:
+    """Return the class of each pixel (h, w), `UNKNOWN` where nobody has annotated.
+
+    Args:
+        targets: Classes or numbers of objects of an unsigned or signed type, whose highest value stands for what nobody
+            has annotated.
+        classes: Number of classes; for 2, each value above zero is 1.
+    """
+    mask = (targets > 0 if classes == 2 else targets).astype(np.int64)
+    mask[targets == np.iinfo(targets.dtype).max] = UNKNOWN
+    return mask
+
+
+def as_targets(numbers: NDArray[Any], labels: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers (h, w) with the highest value of their type where labels say that nobody has annotated."""
+    ignored = find_ignored(labels)
+    if not ignored.any():
+        return numbers
+    targets: NDArray[Any] = np.where(ignored, np.iinfo(numbers.dtype).max, numbers).astype(numbers.dtype)
+    return targets
+
+
+def check_annotated(shares: Sequence[tuple[str, float]]) -> None:
+    """Raise a DataError if nothing of an image is annotated.
+
+    Args:
+        shares: Name of each image, and the share of its pixels that is annotated.
+    """
+    bare = [name for name, share in shares if share == 0]
+    if bare:
+        more = f" and {len(bare) - 3} more" if len(bare) > 3 else ""
+        raise DataError(
+            f"No pixel of {', '.join(bare[:3])}{more} is annotated: all of the mask has the value for that.",
+            "Annotate something there, or remove the image and its mask.",
+        )
+
+
+def describe_annotated(shares: Sequence[tuple[float, int]], ignore: int | None) -> str:
+    """Return a sentence on how much of some images is annotated; "" where all is and nothing else was to be expected.
+
+    Args:
+        shares: Share of the pixels of each image that is annotated, and its pixels.
+        ignore: Value that marks what nobody has annotated, if one was given.
+    """
+    partly = [(share, size) for share, size in shares if share < 1]
+    if not partly:
+        return (
+            "" if ignore is None else f"No pixel of the masks has the value {ignore} (data.ignore): all is annotated."
+        )
+    share = sum(share * size for share, size in partly) / sum(size for _, size in partly)
+    whole = f"; {len(shares) - len(partly)} more are annotated everywhere" if len(partly) < len(shares) else ""
+    images = "image is" if len(partly) == 1 else "images are"
+    return f"{100 * share:.3g} % of the pixels of {len(partly)} {images} annotated{whole}."

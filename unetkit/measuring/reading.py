@@ -1,0 +1,150 @@
+"""A label image whose objects come with what is known of them: read once, whatever is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+
+from unetkit.io.files import read_notes
+from unetkit.measuring.image_file import IntensityFile
+from unetkit.measuring.mask_doubt import MaskDoubt
+from unetkit.measuring.mask_file import MaskFile
+from unetkit.measuring.options import MeasureOptions
+from unetkit.objects.collector import Collector
+from unetkit.objects.columns import Measurements
+from unetkit.objects.frame import Frame
+from unetkit.objects.label_file import LabelFile
+from unetkit.objects.lookups import Lookup, by_range, read_class_note
+from unetkit.objects.measurer import NO_CHANNELS, Channels, Measured, Measurer
+
+Log = Callable[[str], None]
+
+Progress = Callable[[int], None]
+"""Called with the number of pixels that were measured since its last call."""
+
+Begin = Callable[[str, int], Progress]
+"""Called with the name of a label image and its number of pixels."""
+
+
+class MeasuredFile:
+    """A label image, and the image whose intensities are measured in its objects if there is one.
+
+    Args:
+        path: The label image.
+        image: The image.
+        options: What is measured.
+        log: Called with sentences for people.
+
+    Attributes:
+        name: Path of the label image, for messages.
+        frame: The planes, with the size of a pixel from where it is known.
+
+    Raises:
+        UnetkitError: Files cannot be read, do not fit each other, or are no labels; a setting has no meaning for them.
+    """
+
+    def __init__(self, path: Path, image: Path | None, options: MeasureOptions, log: Log) -> None:
+        self._options = options
+        self._log = log
+        with ExitStack() as stack:
+            self._labels: LabelFile | MaskFile
+            self._labels = MaskFile(path, options.axes, log) if options.connected else LabelFile(path, options.axes)
+            stack.callback(self._labels.close)
+            self._image: IntensityFile | None = None
+            if image is not None:
+                intensities = IntensityFile(image, self._labels, options.channels)
+                self._image = stack.enter_context(closing(intensities))
+            self.name = self._labels.info.name
+            for remark in (*self._labels.info.remarks, *(self._image.info.remarks if self._image is not None else ())):
+                log(f"{self.name}: {remark}")
+            self.frame = _frame(self._labels, self._image, options, log)
+            channels = NO_CHANNELS
+            if self._image is not None:
+                channels = Channels(self._image.channel_names, options.ring_px(self.frame.pixel_size_um))
+            self._extras = _extras(path)
+            self._measurer = Measurer(self.frame, channels, self._extras, self._labels.find_last_rows)
+            self._files = stack.pop_all()
+
+    def close(self) -> None:
+        """Release the files."""
+        self._files.close()
+
+    @property
+    def empty(self) -> Measurements:
+        """All columns of `measured` without rows."""
+        return self._measurer.empty(self._labels.dtype, None if self._image is None else self._image.info.dtype)
+
+    def measured(self, progress: Begin | None = None) -> Iterator[Measured]:
+        """Yield all objects, plane after plane, each with its measurements."""
+        return self._watched(self._measure, progress)
+
+    def unmeasured(self, progress: Begin | None = None) -> Iterator[Measured]:
+        """Yield all objects, plane after plane, each with its class at most, which takes less time."""
+        return self._watched(self._collect, progress)
+
+    def _watched(
+        self, batches: Callable[[int, Progress], Iterator[Measured]], progress: Begin | None
+    ) -> Iterator[Measured]:
+        """Yield the objects of all planes. At the end, log if they look like a mask."""
+        advance = progress(self.name, self.frame.pixels) if progress is not None else _go_on
+        doubt = MaskDoubt()
+        for plane in range(self.frame.planes):
+            for batch in batches(plane, advance):
+                doubt.add(batch.objects)
+                yield batch
+        if not self._options.connected and doubt.text:
+            self._log(f"{self.name} {doubt.text}")
+
+    def _measure(self, plane: int, advance: Progress) -> Iterator[Measured]:
+        """Push the rows of a plane, and yield what is measured."""
+        nothing: Iterator[None] = repeat(None)
+        pixels = nothing if self._image is None else self._image.strips(plane)
+        for strip, part in zip(self._labels.strips(plane), pixels, strict=False):
+            yield from self._measurer.add(strip, part)
+            advance(strip.size)
+
+    def _collect(self, plane: int, advance: Progress) -> Iterator[Measured]:
+        """Push the rows of a plane, and yield the objects alone."""
+        find = self._labels.find_last_rows
+        collector = Collector(plane, self.frame.height, None if find is None else find(plane))
+        for strip in self._labels.strips(plane):
+            objects = collector.add(strip)[1]
+            if objects is not None:
+                yield Measured(objects, {name: lookup(objects.labels) for name, lookup in self._extras.items()})
+            advance(strip.size)
+
+
+def _frame(labels: LabelFile | MaskFile, image: IntensityFile | None, options: MeasureOptions, log: Log) -> Frame:
+    """Return the planes, with the size of a pixel from where it is known."""
+    frame = labels.frame
+    if options.pixel_size_um is not None:
+        return replace(frame, pixel_size_um=(options.pixel_size_um, options.pixel_size_um))
+    if image is None:
+        return frame
+    own, other = frame.pixel_size_um, image.info.pixel_size_um
+    if own is None:
+        frame = replace(frame, pixel_size_um=other)
+    elif other is not None and not np.allclose(own, other, rtol=0.01):
+        log(
+            f"{labels.info.name} has pixels of {own[0]:.4g} x {own[1]:.4g} µm (y, x), and {image.info.name} of "
+            f"{other[0]:.4g} x {other[1]:.4g} µm: those of the labels count. --pixel-size-um gives another size."
+        )
+    if not frame.steps and frame.plane_axes == image.info.plane_axes:
+        frame = replace(frame, steps=image.info.steps)
+    return frame
+
+
+def _extras(path: Path) -> dict[str, Lookup]:
+    """Return the class of each object where unetkit has noted the classes in its file."""
+    note = read_notes(path).get("object_classes")
+    classes = None if note is None else read_class_note(note)
+    return {} if classes is None else {"class": by_range(*classes)}
+
+
+def _go_on(_: int) -> None:
+    """Progress that is not shown."""
