@@ -13,7 +13,6 @@ from unetkit.foundation.errors import DataError
 from unetkit.foundation.threads import read_ahead
 from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
-from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.files import open_image
 from unetkit.objects.collector import LastRows
 from unetkit.objects.frame import Frame
@@ -25,8 +24,9 @@ STRIP_PIXELS = 1 << 22
 LARGEST_LABEL = (1 << 40) - 1
 """Largest number of an object."""
 
+LEAST_CACHE_BYTES = 1 << 25
 MOST_CACHE_BYTES = 1 << 29
-"""Most bytes of a row of tiles that stay in memory; wider images are decoded more than once."""
+"""Bounds of the decoded bytes that stay in memory. Of an image with larger rows of tiles some are decoded again."""
 
 MOST_RUNS = 0.3
 """Most runs of equal labels for each pixel of a plane. Objects of 4 x 4 pixels without background have fewer."""
@@ -124,13 +124,13 @@ class LabelFile:
 
 def open_by_strips(path: str | Path, reading: ReadOptions, *, as_stored: bool = False) -> ImageSource:
     """Open an image to be read in strips of rows: a row of its tiles stays in memory, so that each is decoded once."""
-    source = open_image(path, reading, as_stored=as_stored)
+    source = open_image(path, reading, as_stored=as_stored, cache_bytes=LEAST_CACHE_BYTES)
     info = source.info
-    row_bytes = info.block[0] * info.width * info.channels * info.dtype.itemsize
-    if info.block[1] == info.width or row_bytes < CACHE_BYTES // 2:
+    needed = info.block[0] * info.width * info.channels * info.dtype.itemsize * 5 // 4
+    if info.block[1] >= info.width or needed <= LEAST_CACHE_BYTES:
         return source
     source.close()
-    return open_image(path, reading, as_stored=as_stored, cache_bytes=min(2 * row_bytes, MOST_CACHE_BYTES))
+    return open_image(path, reading, as_stored=as_stored, cache_bytes=min(needed, MOST_CACHE_BYTES))
 
 
 def strips_of(info: ImageInfo) -> list[slice]:
