@@ -223,7 +223,7 @@ class SegmentRun:
                 min_confidence=recipe.min_confidence,
                 seams=predictor.verify(source, grid) if self._verify_seams else None,
                 image_classes=dict(recipe.image_classes),
-                files=(*job.files,),
+                files=(*job.new_files,),
             )
 
     def _attend(self, job: Job, ensemble: Ensemble, folder: Path | None) -> SegmentOutcome:
@@ -248,7 +248,7 @@ class SegmentRun:
             make_folder(folder)
         if not job.is_kept:
             check_output(job.result, recipe.output, overwrite=self._options.write.overwrite)
-        check_object_files(job.files, overwrite=self._options.write.overwrite or self._options.write.resume)
+        check_object_files(job.new_files, overwrite=self._options.write.overwrite)
 
     def _warm_up(self, source: ImageSource, ensemble: Ensemble, order: Order) -> Predictor:
         """Return the models with their plan, for all images of an order, of which this is the first to be predicted."""

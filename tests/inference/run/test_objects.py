@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 import unetkit
 from unetkit.cli import main
-from unetkit.foundation.errors import ConfigError, OutputError, UnetkitError
+from unetkit.foundation.errors import ConfigError, ImageError, OutputError, UnetkitError
 from unetkit.inference.engine import pipeline
 from unetkit.inference.run.labelling import make_labels
+from unetkit.inference.run.objects import open_raw
 from unetkit.inference.segment import segment
 from unetkit.io.decoding.chunked import ChunkedArray
 from unetkit.models.segmenter import Segmenter
@@ -242,6 +243,36 @@ def test_a_table_that_cannot_be_written_does_not_cost_the_labels(
     segment(tmp_path / "in.ome.tif", tmp_path / "again.tif", instances, **OPTIONS, table=tmp_path / "u.csv")
     assert without(read(tmp_path / "t.csv"), "region") == without(read(tmp_path / "u.csv"), "region")
     assert not (tmp_path / "l.tif.unfinished").exists()
+
+
+def test_an_image_that_cannot_be_read_again_does_not_cost_the_labels(
+    instances: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_stack(tmp_path / "in.ome.tif")
+
+    def broken(*arguments: Any) -> Any:
+        source = open_raw(*arguments)
+        monkeypatch.setattr(source, "read", fail)
+        return source
+
+    def fail(*_: Any) -> None:
+        raise ImageError("The disk is gone.", "Plug it in.")
+
+    monkeypatch.setattr("unetkit.inference.run.objects.open_raw", broken)
+    with pytest.raises(ImageError, match="The disk is gone"):
+        segment(tmp_path / "in.ome.tif", tmp_path / "l.tif", instances, **OPTIONS, table=tmp_path / "t.csv")
+    assert tifffile.imread(tmp_path / "l.tif").max() > 50
+    assert not (tmp_path / "t.csv").exists()
+
+
+def test_a_file_that_is_there_is_left_alone_by_a_resumed_run(instances: Segmenter, tmp_path: Path) -> None:
+    write_stack(tmp_path / "in.ome.tif")
+    files = {"table": tmp_path / "t.csv", "rois": tmp_path / "r.zip"}
+    segment(tmp_path / "in.ome.tif", tmp_path / "l.tif", instances, **OPTIONS, table=files["table"])
+    before = [path.stat().st_mtime_ns for path in (tmp_path / "l.tif", files["table"])]
+    segment(tmp_path / "in.ome.tif", tmp_path / "l.tif", instances, **OPTIONS, **files, resume=True)
+    assert files["rois"].exists()
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "l.tif", files["table"])] == before
 
 
 def test_labels_that_cannot_be_written_leave_no_table(

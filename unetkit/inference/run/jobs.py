@@ -42,6 +42,7 @@ class Job:
         result: Its output.
         done: Whether all is there already, from the run that is resumed.
         files: The files of its objects.
+        new_files: Those that are to be written.
         is_kept: Whether the output is there already, but not all files of its objects.
     """
 
@@ -49,6 +50,7 @@ class Job:
     result: Path
     done: bool = False
     files: ObjectFiles = NO_FILES
+    new_files: ObjectFiles = NO_FILES
     is_kept: bool = False
 
     @property
@@ -191,16 +193,16 @@ def _with_objects(jobs: Sequence[Job], options: SegmentOptions, *, several: bool
     Raises:
         OutputError: One exists already or cannot be written, or is not named as it has to be.
     """
-    replaced = options.write.overwrite or options.write.resume
-    if several and options.objects.table is not None:
-        check_summary(options.objects.table, overwrite=replaced)
+    write, tables = options.write, options.objects.table
+    if several and tables is not None:
+        check_summary(tables, overwrite=write.overwrite or write.resume)
     planned = plan_object_files([job.image for job in jobs], options.objects, several=several)
     named = []
     for job, files in zip(jobs, planned, strict=True):
-        is_done = job.done and not files.missing
-        if not is_done:
-            check_object_files(files, overwrite=replaced)
-        named.append(replace(job, done=is_done, files=files, is_kept=job.done and not is_done))
+        new_files = files.missing if write.resume and not write.overwrite else files
+        check_object_files(new_files, overwrite=write.overwrite)
+        is_done = job.done and not new_files
+        named.append(replace(job, done=is_done, files=files, new_files=new_files, is_kept=job.done and not is_done))
     return named
 
 

@@ -57,10 +57,10 @@ def write_labels(
         UnetkitError: A file cannot be written. The labels are written all the same if their own file can be.
     """
     labels = make_labels(bands, recipe)
-    if not [*job.files]:
+    if not job.new_files:
         _write(job, labels, recipe, labels.rows(), log)
         return labels.count, None
-    for path in job.files:
+    for path in job.new_files:
         make_folder(path.parent)
     summary = Summary(image_stem(job.image), frame_of(recipe.info))
     with open_objects(job, labels, recipe, summary, log) as objects:

@@ -39,9 +39,15 @@ class ObjectFiles:
         return tuple(path for path in (self.geojson, self.rois) if path is not None)
 
     @property
-    def missing(self) -> tuple[Path, ...]:
+    def missing(self) -> ObjectFiles:
         """Those that are not there yet."""
-        return tuple(path for path in self if not path.exists())
+        table, geojson, rois = (
+            None if path is None or path.exists() else path for path in (self.table, self.geojson, self.rois)
+        )
+        return ObjectFiles(table, geojson, rois)
+
+    def __len__(self) -> int:
+        return len([*iter(self)])
 
 
 NO_FILES = ObjectFiles()
@@ -83,7 +89,7 @@ def check_object_files(files: ObjectFiles, *, overwrite: bool) -> None:
         OutputError: One exists, or its folder is missing or not writable.
         ConfigError: A package is missing.
     """
-    if not [*files]:
+    if not files:
         return
     from unetkit.exporting.exporters import check_export  # here, since only outlines need OpenCV
     from unetkit.objects.table import check_table

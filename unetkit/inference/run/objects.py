@@ -33,6 +33,9 @@ from unetkit.objects.table import Table, open_table
 from unetkit.postprocess.class_labels import ClassLabels
 from unetkit.postprocess.labels import LABEL_TILE, Labels
 
+AHEAD_BYTES = 1 << 26
+"""Largest strip of an image that is read ahead."""
+
 Rows = Iterator[NDArray[Any]]
 
 Write = Callable[[Measured], None]
@@ -119,7 +122,7 @@ def open_objects(
     Raises:
         UnetkitError: A file cannot be written, or the image cannot be read again.
     """
-    info, files = recipe.info, job.files
+    info, files, overwrite = recipe.info, job.new_files, recipe.options.write.overwrite
     frame = summary.frame
     with ExitStack() as reading, ExitStack() as stack:
         channels, pixels, kind = NO_CHANNELS, None, None
@@ -132,11 +135,11 @@ def open_objects(
         writers: list[tuple[Path, Write]] = []
         if files.table is not None:
             empty = measurer.empty(np.dtype(labels.dtype), kind)
-            table = stack.enter_context(open_table(files.table, empty, overwrite=_replaces(recipe)))
+            table = stack.enter_context(open_table(files.table, empty, overwrite=overwrite))
             writers.append((files.table, partial(_add_rows, table)))
         scene = Scene(image_stem(job.result), info.plane_axes, info.plane_shape)
         for path in files.exports:
-            export = stack.enter_context(open_export(path, scene, warn=log, overwrite=_replaces(recipe)))
+            export = stack.enter_context(open_export(path, scene, warn=log, overwrite=overwrite))
             writers.append((path, partial(_add_outlines, export)))
         stream = ObjectStream(measurer, pixels, summary, stack, writers)
         yield stream
@@ -268,16 +271,14 @@ def _add_outlines(writer: ObjectsWriter, measured: Measured) -> None:
     writer.add(measured.objects, measured.values)
 
 
-def _replaces(recipe: Recipe) -> bool:
-    return recipe.options.write.overwrite or recipe.options.write.resume
-
-
 def _strips(image: ImageSource) -> Generator[NDArray[Any], None, None]:
-    """Yield the raw pixels (C, h, width) of the rows in which labels come; a thread reads ahead."""
+    """Yield the raw pixels (C, h, width) of the rows in which labels come; a thread reads small ones ahead."""
     info, step = image.info, LABEL_TILE[0]
     windows = (
         (plane, (slice(top, min(top + step, info.height)), slice(0, info.width)))
         for plane in range(info.planes)
         for top in range(0, info.height, step)
     )
-    yield from read_ahead((as_numbers(image.read(plane, window)) for plane, window in windows), most=1)
+    strips = (as_numbers(image.read(plane, window)) for plane, window in windows)
+    large = info.channels * step * info.width * info.dtype.itemsize > AHEAD_BYTES
+    yield from strips if large else read_ahead(strips, most=1)
