@@ -30,6 +30,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     mine = {
+        "annotations",
         "encoders",
         "first_hour",
         "instances",
@@ -38,6 +39,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "nuclei",
         "objects",
         "ours",
+        "outline_peers",
         "peers",
         "pretraining",
         "scribbles",
@@ -394,6 +396,20 @@ def test_the_first_visible_character_of_a_command_in_a_terminal_is_timed(tmp_pat
     assert "".join(text for _, text in output).split() == ["a", "batch"]
 
 
+def test_outlines_of_objects_are_timed_beside_other_programs(tmp_path: Path) -> None:
+    import objects
+    from outline_peers import PEERS
+
+    out = tmp_path / "out.json"
+    options = ["--size", "300", "--objects", "100", "--diameter", "16", "--tasks", "geojson", "outlines", "rois"]
+    options += ["--crop", "0", "--peers", "200", "--folder", str(tmp_path), "--json", str(out)]
+    objects.main(options)
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
+    assert [row["task"].split(" (")[0] for row in rows] == ["geojson", "outlines", "rois", *PEERS]
+    assert all(row["seconds"] > 0 for row in rows if "not installed" not in row.get("error", ""))
+    assert all(row["seconds"] > 0 for row in rows if row["task"].startswith(("geojson", "outlines", "rois", "unetkit")))
+
+
 def test_tables_of_objects_are_timed_beside_scikit_image(tmp_path: Path) -> None:
     import objects
 
@@ -441,3 +457,15 @@ def test_images_to_train_and_to_score_on_are_of_a_kind_and_differ(tmp_path: Path
     assert all(pair.name < "cells_006" for pair in (*trained, *scored))
     write(tmp_path / "few", trained, [np.zeros((64, 64), np.uint8)] * 3)
     assert len(list((tmp_path / "few" / "masks").iterdir())) == 3
+
+
+def test_outlines_are_drawn_and_measured_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import annotations
+
+    annotations.main(["--folder", str(tmp_path), "--objects", "30", "--size", "512"])
+    out = capsys.readouterr().out
+    assert "30 outlines of 60 points in 512 x 512 pixels" in out
+    assert out.count(" GB") == 4
+    assert not list(tmp_path.iterdir())

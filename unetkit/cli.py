@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from unetkit.exporting.options import DEFAULT_EXPORT, ExportOptions
 from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
+from unetkit.inference.tiling.object_options import NO_OBJECTS, ObjectOptions
 from unetkit.inference.tiling.options import (
     DEFAULT_OUTPUT,
     DEFAULT_TILING,
@@ -33,6 +34,7 @@ def segment_command(
     read: ReadOptions = WHOLE,
     tiling: TilingOptions = DEFAULT_TILING,
     write: OutputOptions = DEFAULT_OUTPUT,
+    objects: ObjectOptions = NO_OBJECTS,
     verify_seams: bool = False,
     dry_run: bool = False,
 ) -> None:
@@ -50,13 +52,14 @@ def segment_command(
         read: How images are read.
         tiling: How they are predicted.
         write: How results are written.
+        objects: What is written of each object.
         verify_seams: Compare tiles of the result with passes that see far more of the image, and print how they differ.
         dry_run: Print what would be done and how long it would take, and do nothing.
     """
     from unetkit.foundation.console import loading, log, pixel_progress, show
     from unetkit.inference.run.jobs import check_extras, take_order
 
-    options = SegmentOptions(read, tiling, write)
+    options = SegmentOptions(read, tiling, write, objects)
     check_extras(write.output, verify_seams=verify_seams, dry_run=dry_run)
     order = take_order(images, result, model, options, log)
     with loading():
@@ -93,7 +96,8 @@ def evaluate_command(
 
     Args:
         prediction: Mask, or a folder of masks.
-        truth: True mask, or a folder of them with the same names; endings of masks, such as _mask, do not matter.
+        truth: True mask, or a folder of them with the same names; endings of masks, such as _mask, do not matter. Or
+            annotations of QuPath, Fiji, labelme or COCO.
         threshold: A value of the prediction above this is foreground. By default above 0; above 0.5 for probabilities
             from 0 to 1, and above half of the highest value for masks with blurred borders.
         invert: Score the background instead, for example membranes that are drawn as 0.
@@ -228,7 +232,8 @@ def plan_command(
     Args:
         data: A folder with `images` and `masks` in it, or with both side by side; a stack or a folder of images (with
             --masks); or a CSV with the columns image and mask.
-        masks: Folder, stack or file of the masks, where `data` does not have them.
+        masks: Folder, stack or file of the masks, where `data` does not have them; or annotations of QuPath, Fiji,
+            labelme or COCO.
         pages: Pages of the stack to train on, for example "0-20,24"; all by default.
         val: Images to validate on: a fraction, or any of the forms of `data`; by default a fraction that is chosen.
         val_masks: Masks of `val`.
