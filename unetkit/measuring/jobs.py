@@ -64,23 +64,19 @@ def plan_jobs(labels: Path, image: Path | None, table: Path, *, overwrite: bool)
 
 
 def pair_images(labels: Path, images: Path) -> list[tuple[Path, Path | None]]:
-    """Return each label image of a folder with the image of the same name in another.
+    """Return each label image of a folder with the image of the same name in another, which may hold more images.
 
     Raises:
-        DataError: Files cannot be paired.
+        DataError: A label image has no image.
     """
-    pairs, no_labels, no_image = pair_folders(images, labels, any_names)
-    for lonely, problem in (
-        (no_image, f"Labels in {labels} have no image in {images}"),
-        (no_labels, f"Images in {images} have no labels in {labels}"),
-    ):
-        if lonely:
-            more = ", ..." if len(lonely) > 3 else ""
-            names = ", ".join(path.name for path in lonely[:3])
-            raise DataError(
-                f"{problem}: {names}{more} ({len(lonely)} in all).",
-                f"Give folders that hold the same images under the same names, or {KNOWN_MASK_NAMES}.",
-            )
+    pairs, _, no_image = pair_folders(images, labels, any_names)
+    if no_image:
+        more = ", ..." if len(no_image) > 3 else ""
+        names = ", ".join(path.name for path in no_image[:3])
+        raise DataError(
+            f"Labels in {labels} have no image in {images}: {names}{more} ({len(no_image)} in all).",
+            f"Give folders that hold the same images under the same names, or {KNOWN_MASK_NAMES}.",
+        )
     return sorted((own, image) for _, image, own in pairs)
 
 

@@ -91,7 +91,7 @@ def check_object_files(files: ObjectFiles, *, overwrite: bool) -> None:
     """
     if not files:
         return
-    from unetkit.exporting.exporters import check_export  # here, since only outlines need OpenCV
+    from unetkit.exporting.exporters import check_export  # here, since only outlines need SciPy
     from unetkit.objects.table import check_table
 
     if files.table is not None and files.table.parent.exists():
