@@ -335,6 +335,10 @@ def test_a_file_for_several_images_is_an_error(tiny_model: Path, tmp_path: Path)
     write_folder(tmp_path / "in")
     with pytest.raises(OutputError, match=r"table: .*t\.csv is a file, but there are several images"):
         segment(tmp_path / "in", tmp_path / "out", tiny_model, output="labels", table=tmp_path / "t.csv")
+    tifffile.imwrite(tmp_path / "in/summary.tif", picture(20, 30))
+    with pytest.raises(OutputError, match=r"The table of .*summary\.tif would be that of all images"):
+        segment(tmp_path / "in", tmp_path / "out", tiny_model, output="labels", table=tmp_path / "t")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_command_line_says_what_was_written(
