@@ -30,6 +30,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     mine = {
+        "annotations",
         "encoders",
         "first_hour",
         "instances",
@@ -456,3 +457,15 @@ def test_images_to_train_and_to_score_on_are_of_a_kind_and_differ(tmp_path: Path
     assert all(pair.name < "cells_006" for pair in (*trained, *scored))
     write(tmp_path / "few", trained, [np.zeros((64, 64), np.uint8)] * 3)
     assert len(list((tmp_path / "few" / "masks").iterdir())) == 3
+
+
+def test_outlines_are_drawn_and_measured_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import annotations
+
+    annotations.main(["--folder", str(tmp_path), "--objects", "30", "--size", "512"])
+    out = capsys.readouterr().out
+    assert "30 outlines of 60 points in 512 x 512 pixels" in out
+    assert out.count(" GB") == 4
+    assert not list(tmp_path.iterdir())

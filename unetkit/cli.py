@@ -96,7 +96,8 @@ def evaluate_command(
 
     Args:
         prediction: Mask, or a folder of masks.
-        truth: True mask, or a folder of them with the same names; endings of masks, such as _mask, do not matter.
+        truth: True mask, or a folder of them with the same names; endings of masks, such as _mask, do not matter. Or
+            annotations of QuPath, Fiji, labelme or COCO.
         threshold: A value of the prediction above this is foreground. By default above 0; above 0.5 for probabilities
             from 0 to 1, and above half of the highest value for masks with blurred borders.
         invert: Score the background instead, for example membranes that are drawn as 0.
@@ -231,7 +232,8 @@ def plan_command(
     Args:
         data: A folder with `images` and `masks` in it, or with both side by side; a stack or a folder of images (with
             --masks); or a CSV with the columns image and mask.
-        masks: Folder, stack or file of the masks, where `data` does not have them.
+        masks: Folder, stack or file of the masks, where `data` does not have them; or annotations of QuPath, Fiji,
+            labelme or COCO.
         pages: Pages of the stack to train on, for example "0-20,24"; all by default.
         val: Images to validate on: a fraction, or any of the forms of `data`; by default a fraction that is chosen.
         val_masks: Masks of `val`.

@@ -84,7 +84,7 @@ def test_images_without_any_annotation_are_named() -> None:
 def test_a_sentence_says_how_much_is_annotated() -> None:
     assert describe_annotated([(0.123, 100)] * 3, 255) == "12.3 % of the pixels of 3 images are annotated."
     assert describe_annotated([(0.5, 100), (1, 900)], 255) == (
-        "50 % of the pixels of 1 image is annotated; 1 more are annotated everywhere."
+        "50 % of the pixels of 1 image is annotated; 1 more is annotated everywhere."
     )
     assert "has the value 255" in describe_annotated([(1, 100)], 255)
     assert describe_annotated([(1, 100)], None) == ""

@@ -152,7 +152,7 @@ def test_names_become_classes_and_stay_objects_for_a_model_of_two_classes(
     data.prepare_for(1, 2, 32, distance_maps=True)
     for index, record in enumerate(data.targets.records):
         np.testing.assert_array_equal(data.targets.objects(index), truths[record.pair.name])
-    assert "All classes of the annotations are foreground: stroma, tumour (model.classes is 2)." in data.take_notes()
+    assert "All classes are foreground: stroma, tumour (model.classes is 2)." in data.take_notes()
 
 
 def test_the_order_of_the_classes_is_that_of_the_model(images: Path, truths: dict[str, NDArray[np.uint16]]) -> None:

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import tifffile
 import yaml
 import zarr
+from drawn_files import write_coco, write_geojson, write_rois
 
 from unetkit.cli import main
 
@@ -85,6 +86,7 @@ def write_material(folder: Path, page: Path, model: Path) -> dict[str, Any]:
         shutil.copy(model, folder / "runs" / name / "model.safetensors")
     for name in ("configs", "examples", "benchmarks", "unetkit"):
         (folder / name).symlink_to(ROOT / name)
+    write_outlines(folder, page, labels[:4], cells[:4])
     stack = np.stack(cells[:2])
     return {
         "array": cells[0],
@@ -92,6 +94,22 @@ def write_material(folder: Path, page: Path, model: Path) -> dict[str, Any]:
         "zarr_in": zarr.array(stack),
         "zarr_out": zarr.zeros(stack.shape, dtype="uint8"),
     }
+
+
+def write_outlines(folder: Path, page: Path, labels: Sequence[np.ndarray], cells: Sequence[np.ndarray]) -> None:
+    """Write images with outlines beside them, a file of COCO for all, and outlines of the slide, for pages on these."""
+    if "rasterize" not in page.read_text(encoding="utf-8"):
+        return
+    names = [{int(n): ("stroma", "tumour")[int(n) % 2] for n in np.unique(one)} for one in labels]
+    for kind in ("images", "annotations"):
+        (folder / "outlined" / kind).mkdir(parents=True)
+    for i, (one, image) in enumerate(zip(labels, cells, strict=True)):
+        tifffile.imwrite(folder / "outlined" / "images" / f"{i}.tif", image)
+        write_geojson(folder / "outlined" / "annotations" / f"{i}.geojson", one, names[i])
+    truths = {str(i): one for i, one in enumerate(labels)}
+    write_coco(folder / "outlined.json", truths, {str(i): one for i, one in enumerate(names)})
+    write_geojson(folder / "slide.geojson", labels[0], names[0])
+    write_rois(folder / "slide_RoiSet.zip", labels[0], names[0])
 
 
 def write_zarr(path: Path, pixels: np.ndarray) -> None:

@@ -133,7 +133,7 @@ def _spans(layer: Layer, batch: list[int], box: Box, tally: Tally | None) -> Ite
     """Yield the pixels of a batch of parts in a box, some rows at a time; the parts come in their order."""
     polygons = [(number, part) for number in batch if not isinstance(part := layer.parts[number], Runs)]
     runs = [(number, part) for number in batch if isinstance(part := layer.parts[number], Runs)]
-    edges = edges_of([ring for _, rings in polygons for ring in rings])
+    edges = edges_of([ring for _, rings in polygons for ring in rings], box)
     counts = np.array([len(rings) for _, rings in polygons], np.int64)
     place = np.repeat(np.arange(len(polygons)), counts)
     numbers = np.array([number for number, _ in polygons], np.int64)

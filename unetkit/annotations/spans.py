@@ -82,18 +82,20 @@ class Crossings(NamedTuple):
     down: NDArray[np.bool_]
 
 
-def edges_of(rings: Sequence[NDArray[np.float64]]) -> Edges:
-    """Return the edges of rings (n, 2), which are closed here; horizontal ones are left out, they cross no row."""
+def edges_of(rings: Sequence[NDArray[np.float64]], box: Box) -> Edges:
+    """Return the edges of rings (n, 2), which are closed here, that may cross the middle of a row of a box."""
     sizes = np.array([len(one) for one in rings], np.int64)
     points = np.concatenate([np.zeros((0, 2)), *rings])
+    bounds = np.cumsum(sizes)
     following = np.arange(1, len(points) + 1)
-    last = np.cumsum(sizes)[sizes > 0]
-    following[last - 1] = last - sizes[sizes > 0]
-    ends = points[following] if len(points) else points
-    down = ends[:, 1] > points[:, 1]
-    upper, lower = np.where(down[:, None], points, ends), np.where(down[:, None], ends, points)
-    edges = Edges(upper, lower, down, np.repeat(np.arange(len(rings)), sizes))
-    return edges.some(ends[:, 1] != points[:, 1])
+    following[bounds[sizes > 0] - 1] = (bounds - sizes)[sizes > 0]
+    y = points[:, 1]
+    other = y[following]
+    met = np.flatnonzero((np.minimum(y, other) < box.bottom) & (np.maximum(y, other) > box.top) & (y != other))
+    begins, ends = points[met], points[following[met]]
+    down = (ends[:, 1] > begins[:, 1])[:, np.newaxis]
+    ring = np.searchsorted(bounds, met, side="right")
+    return Edges(np.where(down, begins, ends), np.where(down, ends, begins), down[:, 0], ring)
 
 
 def find_crossings(edges: Edges, box: Box) -> Iterator[tuple[Crossings, Box]]:

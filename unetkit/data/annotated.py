@@ -114,6 +114,7 @@ def describe_annotated(shares: Sequence[tuple[float, int]], ignore: int | None) 
             "" if ignore is None else f"No pixel of the masks has the value {ignore} (data.ignore): all is annotated."
         )
     share = sum(share * size for share, size in partly) / sum(size for _, size in partly)
-    whole = f"; {len(shares) - len(partly)} more are annotated everywhere" if len(partly) < len(shares) else ""
+    others = len(shares) - len(partly)
+    whole = f"; {others} more {'is' if others == 1 else 'are'} annotated everywhere" if others else ""
     images = "image is" if len(partly) == 1 else "images are"
     return f"{100 * share:.3g} % of the pixels of {len(partly)} {images} annotated{whole}."

@@ -52,7 +52,8 @@ class SegmentationData(TrainingData):
         train: A folder with `images` and `masks` in it (files pair by name: cell.tif with cell.tif, cell_mask.png or
             cell_cp_masks.png), a folder of images and masks side by side, a folder of images, a multi-page TIFF or an
             image (with `masks`), or a CSV with the columns image and mask.
-        masks: Folder, stack or file of the masks, where `train` does not have them.
+        masks: Folder, stack or file of the masks, where `train` does not have them. Annotation files of QuPath
+            (GeoJSON), Fiji (ROI), labelme or COCO take the place of masks, wherever they lie.
         pages: Pages of the stack `train` to use, from 0: "0-20,24". All by default.
         val: Images to validate on: a fraction of the images of `train` (0 for none), or any of the forms of `train`. Of
             a stack, the fraction is a run of neighbouring pages, since pages side by side are almost the same.
@@ -242,7 +243,7 @@ class SegmentationData(TrainingData):
         if drawn:
             masks = masks.as_classes(class_names[1:] or drawn) if classes > 2 else masks.as_objects()
         if len(drawn) > 1 and classes == 2:
-            self.note(f"All classes of the annotations are foreground: {', '.join(drawn)} (model.classes is 2).")
+            self.note(f"All classes are foreground: {', '.join(drawn)} (model.classes is 2).")
         check_labels(masks.records, classes)
         self.classes = classes
         self._distance_maps = distance_maps

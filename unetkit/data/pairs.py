@@ -64,7 +64,7 @@ def find_pairs(
         images: A folder with `images` and `masks` in it, or one that holds both, whose files pair by name (see
             `unetkit.data.names`); or a folder of images, an image or a stack, with `masks` given; or a CSV with the
             columns `image` and `mask`, whose paths are relative to it.
-        masks: Folder, file or stack of the masks.
+        masks: Folder, file or stack of the masks; or annotation files, or one of COCO for all images.
         pages: Pages of a stack to use, counted from 0, both ends included: "0-20,24". None for all.
         unpaired: What to do with images without a mask and masks without an image in folders.
         ignore: Value in masks of pixels that nobody has annotated.

@@ -83,6 +83,9 @@ def test_the_table_is_that_of_measure_with_all_channels_and_the_confidence_of_ea
     unetkit.measure(tmp_path / "l.tif", tmp_path / "in.ome.tif", tmp_path / "m.csv", ring="2um")
     expected = read(tmp_path / "m.csv")
     assert without(rows, "confidence") == expected
+    again = {"table": tmp_path / "n.csv", "ring": 4}  # pixels of 0.5 µm
+    segment(tmp_path / "in.ome.tif", tmp_path / "n.tif", instances, **OPTIONS, **again)
+    assert without(read(tmp_path / "n.csv"), "region") == without(rows, "region")
     assert {"DAPI_mean", "GFP_ring_median", "area_um2", "z"} <= rows[0].keys()
     assert {row["region"] for row in rows} == {"l"}
     confidences = np.array([float(row["confidence"]) for row in rows])
