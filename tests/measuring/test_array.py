@@ -59,3 +59,5 @@ def test_settings_of_an_image_that_is_not_there_are_refused() -> None:
         unetkit.measure_array(LABELS, ring="3")
     with pytest.raises(ConfigError, match="1 names for 2 channels"):
         unetkit.measure_array(LABELS, np.moveaxis(IMAGE, 1, 0), channel_names=["DAPI"])
+    with pytest.raises(ConfigError, match="same name"):
+        unetkit.measure_array(LABELS, np.moveaxis(IMAGE, 1, 0), channel_names=["DAPI", "DAPI"])

@@ -110,6 +110,8 @@ def _open_image(image: NDArray[Any], labels: NDArray[Any], axes: str) -> ArraySo
 def _names(names: Sequence[str], channels: int) -> tuple[str, ...]:
     if names and len(names) != channels:
         raise ConfigError(f"There are {len(names)} names for {channels} channels.", "Give one for each.")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"Two channels have the same name: {', '.join(names)}.", "Give each a name of its own.")
     if names:
         return tuple(names)
     return ("intensity",) if channels == 1 else tuple(f"channel_{number}" for number in range(channels))
