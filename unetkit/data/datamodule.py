@@ -63,8 +63,8 @@ class SegmentationData(TrainingData):
             them out.
         ignore: Value in the masks of pixels that nobody has annotated, for example 255, or -1 in masks with signed
             values. They are neither trained on nor scored. In masks with a palette it is a number of the palette. With
-            0, as where strokes are drawn in napari or ilastik, 1 is background, and 2, 3, ... are the rest. None by
-            default: all pixels are annotated.
+            0, as where strokes are drawn in napari or ilastik, 1 is background, and 2, 3, ... are the rest. By
+            default all pixels are annotated.
         colors: Colours of the classes in masks in colours or with a palette, for example {tumour: "#ff0000"}, in the
             order of their numbers; or a .csv (columns name and color), .json or .yaml with them. Black is background
             unless it has a name, and the name ignore marks what nobody has annotated.
