@@ -1,10 +1,11 @@
-"""Time and memory of tables of objects: a label image of a gigapixel with a million objects, beside scikit-image.
+"""Time and memory of what is made of objects: a label image of a gigapixel with a million objects, beside others.
 
     python benchmarks/objects.py --folder scratch
-    python benchmarks/objects.py --folder scratch --objects 10000 100000 1000000 --tasks table intensities
+    python benchmarks/objects.py --folder scratch --objects 10000 100000 1000000 --tasks table intensities geojson
 
 Label images are made by a seed, and kept in the folder. Each task runs in a process of its own, whose peak memory is
-told. scikit-image measures a crop in this process, with all properties that the table has.
+told. Others get a crop in this process: scikit-image measures all properties that the table has, and the programs of
+`outline_peers.py` write outlines.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 from measuring import describe_machine, measure_process, print_machine, print_table
 from numpy.typing import NDArray
+from outline_peers import PEERS
 from skimage.measure import regionprops_table
 
 from unetkit.io.base.contracts import OutputSpec
@@ -141,8 +143,13 @@ TASKS: dict[str, Command] = {
     "rings": lambda field, folder: [
         *("measure", str(field.labels(folder)), str(field.image(folder)), str(folder / "table.csv"), "--ring", "10")
     ],
+    "geojson": lambda field, folder: ["export", str(field.labels(folder)), str(folder / "objects.geojson.gz")],
+    "outlines": lambda field, folder: [
+        *("export", str(field.labels(folder)), str(folder / "outlines.geojson.gz"), "--no-measurements")
+    ],
+    "rois": lambda field, folder: ["export", str(field.labels(folder)), str(folder / "rois.zip")],
 }
-"""What is measured, by its name: the words after `unetkit`. Outputs go into the folder, and are replaced."""
+"""What is made, by its name: the words after `unetkit`. Outputs go into the folder, and are replaced."""
 
 
 def run_task(task: str, field: Field, folder: Path) -> dict[str, Any]:
@@ -155,14 +162,10 @@ def run_task(task: str, field: Field, folder: Path) -> dict[str, Any]:
 def run_skimage(field: Field, folder: Path, crop: int, *, values: bool) -> dict[str, Any]:
     """Measure a crop with scikit-image, and scale its time to the whole image."""
     corner = slice(0, min(crop, field.size))
-    paths = [field.labels(folder), *([field.image(folder)] if values else [])]
-    crops = []
-    for path in paths:
-        with closing(open_image(path, as_stored=True)) as source:
-            crops.append(source.read(0, (corner, corner))[0])
-    labels = crops[0].astype(np.int64)
+    labels = read_corner(field.labels(folder), corner).astype(np.int64)
+    crops = [labels, *([read_corner(field.image(folder), corner)] if values else [])]
     start, cpu = perf_counter(), process_time()
-    table = regionprops_table(labels, *crops[1:], properties=(*PROPERTIES, *(VALUES if values else ())))
+    table = regionprops_table(*crops, properties=(*PROPERTIES, *(VALUES if values else ())))
     scale = field.objects / len(table["label"])
     return {
         "task": f"scikit-image, {'intensities' if values else 'table'} (of {len(table['label'])}, scaled)",
@@ -171,6 +174,31 @@ def run_skimage(field: Field, folder: Path, crop: int, *, values: bool) -> dict[
         "seconds": (perf_counter() - start) * scale,
         "cpu": (process_time() - cpu) * scale,
     }
+
+
+def run_peers(field: Field, folder: Path, crop: int) -> list[dict[str, Any]]:
+    """Write the outlines of a crop with each program that is installed, and scale its time to the whole image."""
+    corner = slice(0, min(crop, field.size))
+    labels = read_corner(field.labels(folder), corner).astype(np.int32)
+    count = len(np.unique(labels)) - 1
+    rows = []
+    for name, write in PEERS.items():
+        row = {"task": f"{name} (of {count}, scaled)", "size": field.size, "objects": field.objects}
+        start, cpu = perf_counter(), process_time()
+        try:
+            write(labels, folder)
+        except ImportError as error:
+            rows.append(row | {"error": f"not installed: {error.name}"})
+            continue
+        scale = field.objects / count
+        rows.append(row | {"seconds": (perf_counter() - start) * scale, "cpu": (process_time() - cpu) * scale})
+    return rows
+
+
+def read_corner(path: Path, corner: slice) -> NDArray[Any]:
+    """Read the upper left corner of an image of one channel."""
+    with closing(open_image(path, as_stored=True)) as source:
+        return source.read(0, (corner, corner))[0]
 
 
 def show(rows: list[dict[str, Any]], *, markdown: bool) -> None:
@@ -200,6 +228,7 @@ def parse(args: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=["table"])
     parser.add_argument("--crop", type=int, default=4096, help="side of what scikit-image measures; 0 for not at all")
+    parser.add_argument("--peers", type=int, default=0, help="side of what other programs outline; 0 for not at all")
     parser.add_argument("--markdown", action="store_true", help="a table for a page")
     parser.add_argument("--json", type=Path, help="file for everything that was measured")
     return parser.parse_args(args)
@@ -216,6 +245,8 @@ def main(args: list[str] | None = None) -> None:
     if options.crop:
         for values in (False, True)[: 1 + bool({"intensities", "rings"} & {*options.tasks})]:
             rows.append(run_skimage(fields[-1], options.folder, options.crop, values=values))
+    if options.peers:
+        rows += run_peers(fields[-1], options.folder, options.peers)
     show(rows, markdown=options.markdown)
     if options.json:
         options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1), encoding="utf-8")

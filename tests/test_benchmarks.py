@@ -39,6 +39,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "nuclei",
         "objects",
         "ours",
+        "outline_peers",
         "peers",
         "pretraining",
         "scribbles",
@@ -393,6 +394,20 @@ def test_the_first_visible_character_of_a_command_in_a_terminal_is_timed(tmp_pat
     output, whole = first_hour.run(sys.executable, ["says.py"], tmp_path, tmp_path / "cache")
     assert 0.2 <= first_hour.first_sign(output, whole) <= whole
     assert "".join(text for _, text in output).split() == ["a", "batch"]
+
+
+def test_outlines_of_objects_are_timed_beside_other_programs(tmp_path: Path) -> None:
+    import objects
+    from outline_peers import PEERS
+
+    out = tmp_path / "out.json"
+    options = ["--size", "300", "--objects", "100", "--diameter", "16", "--tasks", "geojson", "outlines", "rois"]
+    options += ["--crop", "0", "--peers", "200", "--folder", str(tmp_path), "--json", str(out)]
+    objects.main(options)
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
+    assert [row["task"].split(" (")[0] for row in rows] == ["geojson", "outlines", "rois", *PEERS]
+    assert all(row["seconds"] > 0 for row in rows if "not installed" not in row.get("error", ""))
+    assert all(row["seconds"] > 0 for row in rows if row["task"].startswith(("geojson", "outlines", "rois", "unetkit")))
 
 
 def test_tables_of_objects_are_timed_beside_scikit_image(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from unetkit.exporting.options import DEFAULT_EXPORT, ExportOptions
 from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
+from unetkit.inference.tiling.object_options import NO_OBJECTS, ObjectOptions
 from unetkit.inference.tiling.options import (
     DEFAULT_OUTPUT,
     DEFAULT_TILING,
@@ -33,6 +34,7 @@ def segment_command(
     read: ReadOptions = WHOLE,
     tiling: TilingOptions = DEFAULT_TILING,
     write: OutputOptions = DEFAULT_OUTPUT,
+    objects: ObjectOptions = NO_OBJECTS,
     verify_seams: bool = False,
     dry_run: bool = False,
 ) -> None:
@@ -50,13 +52,14 @@ def segment_command(
         read: How images are read.
         tiling: How they are predicted.
         write: How results are written.
+        objects: What is written of each object.
         verify_seams: Compare tiles of the result with passes that see far more of the image, and print how they differ.
         dry_run: Print what would be done and how long it would take, and do nothing.
     """
     from unetkit.foundation.console import loading, log, pixel_progress, show
     from unetkit.inference.run.jobs import check_extras, take_order
 
-    options = SegmentOptions(read, tiling, write)
+    options = SegmentOptions(read, tiling, write, objects)
     check_extras(write.output, verify_seams=verify_seams, dry_run=dry_run)
     order = take_order(images, result, model, options, log)
     with loading():

@@ -135,6 +135,12 @@ def test_simpler_outlines_are_valid_and_near(tmp_path: Path) -> None:
     assert one.hausdorff_distance(other) <= 2.0
 
 
+def test_simpler_outlines_of_ragged_objects_are_valid(tmp_path: Path) -> None:
+    for seed, tolerance in enumerate((0.5, 1.0, 2.0, 5.0)):
+        found = export(tmp_path / f"{seed}.geojson", some_labels(seed), options=ExportOptions(simplify=tolerance))
+        assert shapely.is_valid([shapely.geometry.shape(feature["geometry"]) for feature in found]).all()
+
+
 def test_objects_may_come_in_any_number_of_batches(tmp_path: Path) -> None:
     labels = label(some_labels() > 0, connectivity=2)
     whole = export(tmp_path / "whole.geojson", labels)

@@ -200,13 +200,13 @@ def test_a_folder_gets_a_table_with_the_least_sure_image_first(
 
 def test_the_table_of_a_resumed_run_names_all_images(tiny_model: Path, tmp_path: Path) -> None:
     write_folder(tmp_path / "in")
-    segment(tmp_path / "in", tmp_path / "out", tiny_model, output="uncertainty")
+    segment(tmp_path / "in", tmp_path / "out", tiny_model, output="uncertainty", tta=True)
     table = (tmp_path / "out/uncertainty.csv").read_bytes()
     with pytest.raises(OutputError, match="exist"):
-        segment(tmp_path / "in", tmp_path / "out", tiny_model, output="uncertainty")
+        segment(tmp_path / "in", tmp_path / "out", tiny_model, output="uncertainty", tta=True)
     for name in ("uncertainty.csv", "b.tif"):
         (tmp_path / "out" / name).unlink()
-    segment(tmp_path / "in", tmp_path / "out", tiny_model, output="uncertainty", resume=True)
+    segment(tmp_path / "in", tmp_path / "out", tiny_model, output="uncertainty", tta=True, resume=True)
     assert (tmp_path / "out/uncertainty.csv").read_bytes() == table
 
 

@@ -25,7 +25,7 @@ def test_an_array_has_the_table_of_its_file(tmp_path: Path) -> None:
     unetkit.measure(
         tmp_path / "labels.tif", tmp_path / "image.tif", tmp_path / "objects.parquet", ring="2.5um", pixel_size_um=0.5
     )
-    options = {"axes": "ZYX", "channel_names": ("DAPI", "GFP"), "pixel_size_um": 0.5, "ring": "5"}
+    options = {"axes": "ZYX", "channel_names": ("DAPI", "GFP"), "pixel_size_um": 0.5, "ring": 5}
     for image in (np.moveaxis(IMAGE, 1, 0), np.moveaxis(IMAGE, 1, -1)):
         found = unetkit.measure_array(LABELS, image, **options)
         assert {name: column.tolist() for name, column in found.items()} == read_table(
@@ -59,3 +59,5 @@ def test_settings_of_an_image_that_is_not_there_are_refused() -> None:
         unetkit.measure_array(LABELS, ring="3")
     with pytest.raises(ConfigError, match="1 names for 2 channels"):
         unetkit.measure_array(LABELS, np.moveaxis(IMAGE, 1, 0), channel_names=["DAPI"])
+    with pytest.raises(ConfigError, match="same name"):
+        unetkit.measure_array(LABELS, np.moveaxis(IMAGE, 1, 0), channel_names=["DAPI", "DAPI"])

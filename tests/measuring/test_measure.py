@@ -251,6 +251,13 @@ def test_what_is_no_label_image_is_said_and_nothing_is_written(tmp_path: Path, k
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.tif", "labels.tif"]
 
 
+def test_an_image_in_the_place_of_the_labels_is_said(tmp_path: Path) -> None:
+    labels, image = write_pair(tmp_path, np.tile(LABELS, (4, 4)), np.tile(IMAGE, (4, 4)))
+    with pytest.raises(DataError, match=r"image.tif changes its values from pixel to pixel"):
+        unetkit.measure(image, labels, tmp_path / "objects.csv")
+    assert not (tmp_path / "objects.csv").exists()
+
+
 def test_an_image_that_does_not_fit_is_said(tmp_path: Path) -> None:
     labels, image = write_pair(tmp_path, image=IMAGE[1:])
     with pytest.raises(DataError, match=r"70 x 60 pixels, but .*image.tif 69 x 60"):

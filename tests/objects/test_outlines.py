@@ -17,6 +17,7 @@ from skimage.io import imread
 from skimage.measure import euler_number, label
 
 import unetkit.objects.outlines as module
+from unetkit.foundation.errors import DataError
 from unetkit.objects.outlines import portions, trace_outlines
 
 MASKS = sorted((Path(__file__).parents[2].parent / "shared/data/nuclei/train/masks").glob("*.tif"))
@@ -101,6 +102,15 @@ def test_portions_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     assert objects is not None
     assert len(list(portions(objects))) > 10
     assert outlined(labels) == whole
+
+
+def test_a_mask_of_a_whole_slide_is_no_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_RUNS", 100)
+    objects = objects_of(np.eye(101, dtype=np.uint8) * 255)
+    assert objects is not None
+    with pytest.raises(DataError, match=r"outline of object 255 is too long .* --connected"):
+        list(portions(objects))
+    assert len(outlined(np.eye(100, dtype=np.uint8))[1].geoms) == 100
 
 
 def test_places_far_away_are_told_apart() -> None:

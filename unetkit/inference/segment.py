@@ -9,7 +9,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.atomic import beside, claimed, make_folder
@@ -23,12 +22,14 @@ from unetkit.inference.run.attention import attention_rows
 from unetkit.inference.run.classify import classify
 from unetkit.inference.run.inputs import open_input
 from unetkit.inference.run.jobs import Job, Named, Order, check_extras, take_order
+from unetkit.inference.run.object_files import check_object_files
 from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.inference.run.predictor import Predictor, Progress, log_nothing
 from unetkit.inference.run.recipe import Recipe, make_recipe
 from unetkit.inference.run.table import tabulate
 from unetkit.inference.run.unfinished import Bands, kept_bands, pin_choices, starts_anew
 from unetkit.inference.run.worth import write_worth
+from unetkit.inference.tiling.object_options import ObjectOptions
 from unetkit.inference.tiling.options import OutputOptions, SegmentOptions, TilingOptions
 from unetkit.inference.tuning.device import choose_device
 from unetkit.io.base.contracts import ImageSource
@@ -38,6 +39,7 @@ from unetkit.io.ome_zarr.labels import label_folder, register_label
 from unetkit.io.writing.resume_store import kept_and_new
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.sampling import ValidSource
+from unetkit.objects.ring_width import ring_in_pixels
 
 Begin = Callable[[str, int], Progress]
 """Called with the name of an image and its number of pixels; returns what is called with the pixels that are done."""
@@ -70,9 +72,10 @@ def segment(
         verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
         **options: Any field of these classes: `unetkit.io.base.read_options.ReadOptions` (axes, series, level,
             pixel_size, channels, stain, region, on_bad_tile), `unetkit.inference.tiling.options.TilingOptions` (tile,
-            halo, batch, device, backend, precision, memory, tta, skip_empty) and
+            halo, batch, device, backend, precision, memory, tta, skip_empty),
             `unetkit.inference.tiling.options.OutputOptions` (output, threshold, split, min_size, min_confidence,
-            pyramid, compression, layout, overwrite, resume, name).
+            pyramid, compression, layout, overwrite, resume, name) and
+            `unetkit.inference.tiling.object_options.ObjectOptions` (table, geojson, rois, ring).
 
     Returns:
         What was written.
@@ -81,7 +84,8 @@ def segment(
         UnetkitError: An input cannot be read, the output exists or cannot be written, or a setting is not possible. Of
             several images the others are segmented all the same, and the error names those that failed.
     """
-    options_given = SegmentOptions(*split_options(options, ReadOptions, TilingOptions, OutputOptions))
+    classes = (ReadOptions, TilingOptions, OutputOptions, ObjectOptions)
+    options_given = SegmentOptions(*split_options(options, *classes))
     log = log or log_nothing
     check_extras(options_given.write.output, verify_seams=verify_seams)
     order = take_order(image, Path(result), model, options_given, log)
@@ -114,6 +118,7 @@ class SegmentRun:
         self._predictor: Predictor | None = None
         self._classifiers: tuple[ImageClassifier, ...] = ()
         self._fields: dict[Path, Field] = {}
+        self._summaries: dict[Path, Any] = {}
 
     def run(self, order: Order) -> list[SegmentOutcome]:
         """Segment or classify all images of an order; see `segment`."""
@@ -137,6 +142,7 @@ class SegmentRun:
                 failed.append(error)
         if self._fields:
             write_worth(order.result, self._fields, self._log)
+        self._write_summaries(order)
         _raise_all(failed, len(order.jobs), "segmented")
         return done
 
@@ -149,6 +155,7 @@ class SegmentRun:
         source = open_input(job.image, ensemble, self._options, self._log)
         try:
             predictor = self._predictor = self._predictor or self._warm_up(source, ensemble, order)
+            ring_in_pixels(self._options.objects.ring, source.info.pixel_size_um)  # before any work
             classes = classify(source, self._classifiers) if self._classifiers else {}
             return source, predictor, make_recipe(self._options, ensemble, source.info, predictor, classes)
         except BaseException:  # whatever it is, the file must not stay open
@@ -165,6 +172,15 @@ class SegmentRun:
         if self._options.write.output == "attention":
             return self._attend(job, ensemble, order.folder)
         return self._segment(job, ensemble, order)
+
+    def _write_summaries(self, order: Order) -> None:
+        """Write the table of what the objects of each image amount to, beside the tables of several images."""
+        tables = {job.image: job.files.table for job in order.jobs if job.files.table is not None}
+        if not tables or order.folder is None:
+            return
+        from unetkit.inference.run.objects import write_summary
+
+        write_summary(tables, self._summaries, self._options.read)
 
     def _segment(self, job: Job, ensemble: Ensemble, order: Order) -> SegmentOutcome:
         """Segment one image; the folder of the outputs is made when the first of them can be."""
@@ -183,7 +199,7 @@ class SegmentRun:
                 kept_bands(job.result, recipe.job, count, write, self._log) as bands,
             ):
                 kept = sum(band[0].size for band in bands)
-                objects, skipped = self._predict(job.result, recipe, source, predictor, bands, advance, fields)
+                objects, skipped = self._predict(job, recipe, source, predictor, bands, advance, fields)
             if fields is not None:
                 self._fields[job.image] = fields.best
             shown = job.image.with_name(f"{job.image.name}.{job.result.name}") if job.is_inside else job.result
@@ -207,6 +223,7 @@ class SegmentRun:
                 min_confidence=recipe.min_confidence,
                 seams=predictor.verify(source, grid) if self._verify_seams else None,
                 image_classes=dict(recipe.image_classes),
+                files=(*job.new_files,),
             )
 
     def _attend(self, job: Job, ensemble: Ensemble, folder: Path | None) -> SegmentOutcome:
@@ -229,7 +246,9 @@ class SegmentRun:
         """Raise an OutputError now if the output cannot be written; make the folder that it goes to."""
         if folder is not None:
             make_folder(folder)
-        check_output(job.result, recipe.output, overwrite=self._options.write.overwrite)
+        if not job.is_kept:
+            check_output(job.result, recipe.output, overwrite=self._options.write.overwrite)
+        check_object_files(job.new_files, overwrite=self._options.write.overwrite)
 
     def _warm_up(self, source: ImageSource, ensemble: Ensemble, order: Order) -> Predictor:
         """Return the models with their plan, for all images of an order, of which this is the first to be predicted."""
@@ -251,7 +270,7 @@ class SegmentRun:
 
     def _predict(
         self,
-        result: Path,
+        job: Job,
         recipe: Recipe,
         source: ImageSource,
         predictor: Predictor,
@@ -261,11 +280,11 @@ class SegmentRun:
     ) -> tuple[int | None, list[Any]]:
         """Predict and write; return the number of objects and the tiles that were skipped."""
         assert recipe.grid is not None
-        known, overwrite = len(bands), recipe.options.write.overwrite
+        known = len(bands)
         if progress is not None:
             progress(sum(band[0].size for band in bands) if known else 0)
         if recipe.options.write.output != "labels":
-            sink = create_sink(result, recipe.output, overwrite=overwrite)
+            sink = create_sink(job.result, recipe.output, overwrite=recipe.options.write.overwrite)
 
             def write(rows: Iterator[NDArray[Any]]) -> None:
                 every = kept_and_new(bands, known, rows)
@@ -273,10 +292,7 @@ class SegmentRun:
 
             return None, predictor.run(source, recipe.grid, write, first_band=known, progress=progress)
 
-        from unetkit.inference.run.labelling import (
-            describe_object_classes,
-            make_labels,
-        )  # here, since only labels need OpenCV and its memory
+        from unetkit.inference.run.labelling import write_labels  # here: only labels need OpenCV and its memory
 
         def store(rows: Iterator[NDArray[Any]]) -> None:
             for band in rows:
@@ -284,13 +300,10 @@ class SegmentRun:
                 del band
 
         skipped = predictor.run(source, recipe.grid, store, first_band=known, progress=progress)
-        labels = make_labels(bands, recipe)
-        output = replace(recipe.output, dtype=np.dtype(labels.dtype))
-        if classes := describe_object_classes(labels, recipe.ensemble):
-            output = replace(output, notes=(*output.notes, ("object_classes", classes)))
-            self._log(f"{result}: the numbers of the objects are, by class: {classes}.")
-        create_sink(result, output, overwrite=overwrite).write(labels.rows())
-        return labels.count, skipped
+        objects, summary = write_labels(job, bands, recipe, self._log)
+        if summary is not None:
+            self._summaries[job.image] = summary
+        return objects, skipped
 
 
 def _raise_all(failed: Sequence[UnetkitError], count: int, what: str) -> None:

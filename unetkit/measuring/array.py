@@ -27,7 +27,7 @@ def measure_array(
     axes: str | None = None,
     channel_names: Sequence[str] = (),
     pixel_size_um: float | tuple[float, float] | None = None,
-    ring: str | None = None,
+    ring: str | float | None = None,
 ) -> Measurements:
     """Measure the objects of an array of labels.
 
@@ -40,7 +40,7 @@ def measure_array(
             axis without a name before.
         channel_names: One for each channel.
         pixel_size_um: Size of a pixel in µm, or height and width.
-        ring: Width of a ring around each object whose intensities are measured too: "5um", or "10" for pixels.
+        ring: Width of a ring around each object whose intensities are measured too: "5um", or 10 for pixels.
 
     Returns:
         A column (N,) for each measurement, with a row for each object of each plane, in the order of planes and labels;
@@ -70,7 +70,7 @@ def measure_array(
     channels = NO_CHANNELS
     if pixels is not None:
         names = _names(channel_names, pixels.info.channels)
-        channels = Channels(names, MeasureOptions(ring).ring_px(size))
+        channels = Channels(names, MeasureOptions(None if ring is None else str(ring)).ring_px(size))
     elif ring is not None or channel_names:
         raise ConfigError("ring and channel_names have no meaning without an image.", "Give the image.")
 
@@ -110,6 +110,8 @@ def _open_image(image: NDArray[Any], labels: NDArray[Any], axes: str) -> ArraySo
 def _names(names: Sequence[str], channels: int) -> tuple[str, ...]:
     if names and len(names) != channels:
         raise ConfigError(f"There are {len(names)} names for {channels} channels.", "Give one for each.")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"Two channels have the same name: {', '.join(names)}.", "Give each a name of its own.")
     if names:
         return tuple(names)
     return ("intensity",) if channels == 1 else tuple(f"channel_{number}" for number in range(channels))

@@ -12,10 +12,9 @@ from unetkit.foundation.errors import DataError
 from unetkit.foundation.threads import read_ahead
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
-from unetkit.io.files import open_image
 from unetkit.measuring.mask_file import MaskFile
 from unetkit.objects.channel_names import as_numbers, name_channels
-from unetkit.objects.label_file import LabelFile
+from unetkit.objects.label_file import LabelFile, open_by_strips
 
 
 class IntensityFile:
@@ -35,11 +34,11 @@ class IntensityFile:
     """
 
     def __init__(self, path: str | Path, labels: LabelFile | MaskFile, channels: str | None = None) -> None:
-        self._source: ImageSource = open_image(path, ReadOptions(channels=channels))
+        self._source: ImageSource = open_by_strips(path, ReadOptions(channels=channels))
         self._rows = labels.rows
         if axes := _axes_of_channels(self._source.info, labels.info):
             self._source.close()
-            self._source = open_image(path, ReadOptions(channels=channels, axes=axes))
+            self._source = open_by_strips(path, ReadOptions(channels=channels, axes=axes))
         self.info: ImageInfo = self._source.info
         try:
             _check_fit(self.info, labels.info)

@@ -20,7 +20,7 @@ def measure(
     image: str | Path | None,
     table: str | Path,
     *,
-    ring: str | None = None,
+    ring: str | float | None = None,
     channels: str | None = None,
     connected: bool = False,
     axes: str | None = None,
@@ -40,7 +40,7 @@ def measure(
         image: The image whose intensities are measured, or a folder of images with the names of the labels. None to
             measure sizes and shapes only.
         table: `.csv` or `.parquet`. For a folder of labels a folder, which gets a `.csv` for each and `summary.csv`.
-        ring: See `MeasureOptions`, as all below.
+        ring: See `MeasureOptions`, as all below; a number is in pixels.
         channels: Channels of the image to measure.
         connected: Whether the labels are masks whose connected parts are numbered first.
         axes: Axes of the labels.
@@ -57,7 +57,7 @@ def measure(
         UnetkitError: Files cannot be read, do not fit each other, or are no labels; a table exists or cannot be
             written; a setting has no meaning. Of several label images the others are measured all the same.
     """
-    options = MeasureOptions(ring, channels, connected, axes, pixel_size_um, overwrite)
+    options = MeasureOptions(None if ring is None else str(ring), channels, connected, axes, pixel_size_um, overwrite)
     if image is None and (ring, channels) != (None, None):
         name = "ring" if ring is not None else "channels"
         raise ConfigError(f"{name} has no meaning without an image.", "Give the image whose intensities are measured.")

@@ -19,8 +19,8 @@ from unetkit.objects.shape import Boxes
 
 Integers = NDArray[np.int64]
 
-TALL_ROWS = 512
-"""Objects of more rows are left to OpenCV, one at a time: there are few of them."""
+MOST_PASSES = 64
+"""Passes after which the few objects that are not done are left to OpenCV, one at a time."""
 
 
 @dataclass(frozen=True)
@@ -110,29 +110,30 @@ def _vertices(points: _Points) -> _Points:
     A point on or behind the line between two others is no corner, whatever the others are. Those behind the line
     between their neighbours are removed again and again, until there are none.
     """
-    tall = np.bincount(points.owners) > 4 * TALL_ROWS
-    kept, work = [], points
-    if tall.any():
-        is_tall = tall[points.owners]
-        kept, work = [_vertices_one_by_one(points[is_tall])], points[~is_tall]
-    while len(work.owners):
+    kept: list[_Points] = [points[:0]]
+    work, objects = points, int(points.owners.max(initial=0)) + 1
+    for _ in range(MOST_PASSES):
+        if not len(work.owners):
+            break
         before, after = work[:-2], work[2:]
         inside = np.zeros(len(work.owners), np.bool_)
         y, x = work.y[1:-1], work.x[1:-1]
         behind = (x - before.x) * (after.y - before.y) >= (after.x - before.x) * (y - before.y)
         inside[1:-1] = behind & (before.owners == after.owners)
-        changed = np.zeros(len(tall), np.bool_)
+        changed = np.zeros(objects, np.bool_)
         changed[work.owners[inside]] = True
         again = changed[work.owners]
         kept.append(work[~again])
         work = work[again & ~inside]
+    if len(work.owners):
+        kept.append(_vertices_one_by_one(work))
     joined = [np.concatenate([getattr(part, name) for part in kept]) for name in ("owners", "y", "x")]
     order = np.argsort(joined[0], kind="stable")
     return _Points(*joined)[order]
 
 
 def _vertices_one_by_one(points: _Points) -> _Points:
-    """Return what `_vertices` does, for objects with many points."""
+    """Return what `_vertices` does, in a time that does not depend on the shapes."""
     kept = []
     for part in np.split(np.arange(len(points.owners)), np.flatnonzero(np.diff(points.owners)) + 1):
         y, x = points.y[part], points.x[part]

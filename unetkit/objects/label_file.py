@@ -24,6 +24,16 @@ STRIP_PIXELS = 1 << 22
 LARGEST_LABEL = (1 << 40) - 1
 """Largest number of an object."""
 
+LEAST_CACHE_BYTES = 1 << 25
+MOST_CACHE_BYTES = 1 << 29
+"""Bounds of the decoded bytes that stay in memory. Of an image with larger rows of tiles some are decoded again."""
+
+MOST_RUNS = 0.3
+"""Most runs of equal labels for each pixel of a plane. Objects of 4 x 4 pixels without background have fewer."""
+
+LEAST_PIXELS = 10_000
+"""Pixels of a plane from which on it is told apart from an image."""
+
 LABELS_REMEDY = (
     "Give whole numbers, one for each object and 0 for background (`segment --output labels` writes them); of a mask "
     "`measure --connected` numbers the separate parts."
@@ -48,7 +58,7 @@ class LabelFile:
     """
 
     def __init__(self, path: str | Path, axes: str | None = None) -> None:
-        self._source: ImageSource = open_image(path, ReadOptions(axes=axes), as_stored=True)
+        self._source = open_by_strips(path, ReadOptions(axes=axes), as_stored=True)
         self.info: ImageInfo = self._source.info
         try:
             _check_info(self.info)
@@ -82,12 +92,17 @@ class LabelFile:
         )
 
     def find_last_rows(self, plane: int) -> LastRows:
-        """Read a plane to find where its objects end."""
+        """Read a plane to find where its objects end.
+
+        Raises:
+            DataError: Its values change from pixel to pixel, as those of images do.
+        """
         labels, last = np.zeros(0, np.int64), np.zeros(0, np.int32)
-        top = 0
+        top = number = 0
         for strip in self.strips(plane):
             runs = find_runs(strip, top)
             top += len(strip)
+            number += len(runs)
             here = np.unique(runs.labels)
             rows = np.empty(len(here), np.int32)
             rows[np.searchsorted(here, runs.labels)] = runs.rows  # the last one of each counts
@@ -98,7 +113,24 @@ class LabelFile:
                 order = np.argsort(labels, kind="stable")
                 labels, last = labels[order], last[order]
             last[np.searchsorted(labels, here)] = rows
+        pixels = self.info.height * self.info.width
+        if pixels >= LEAST_PIXELS and number > MOST_RUNS * pixels:
+            raise DataError(
+                f"{self.info.name} changes its values from pixel to pixel, as an image does and no labels do.",
+                "Give the labels first, and their image second.",
+            )
         return LastRows(labels, last)
+
+
+def open_by_strips(path: str | Path, reading: ReadOptions, *, as_stored: bool = False) -> ImageSource:
+    """Open an image to be read in strips of rows: a row of its tiles stays in memory, so that each is decoded once."""
+    source = open_image(path, reading, as_stored=as_stored, cache_bytes=LEAST_CACHE_BYTES)
+    info = source.info
+    needed = info.block[0] * info.width * info.channels * info.dtype.itemsize * 5 // 4
+    if info.block[1] >= info.width or needed <= LEAST_CACHE_BYTES:
+        return source
+    source.close()
+    return open_image(path, reading, as_stored=as_stored, cache_bytes=min(needed, MOST_CACHE_BYTES))
 
 
 def strips_of(info: ImageInfo) -> list[slice]:

@@ -27,11 +27,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, depth_first_order
 
+from unetkit.foundation.errors import DataError
 from unetkit.objects.collector import Objects
 from unetkit.objects.runs import Runs
 
 PORTION_RUNS = 1 << 16
 """Runs that are worked on together: what is made of them fits into the processor's cache."""
+
+MOST_RUNS = 1 << 23
+"""Runs that one object may have: outlining it takes about 400 bytes for each."""
 
 Numbers = NDArray[np.int64]
 
@@ -61,8 +65,18 @@ class Outlines:
 
 
 def portions(objects: Objects) -> Iterator[tuple[slice, Objects]]:
-    """Divide a batch into parts that are worked on quickly: yield where each lies, and the part."""
+    """Divide a batch into parts that are worked on quickly: yield where each lies, and the part.
+
+    Raises:
+        DataError: An object has more runs than memory holds the outline of.
+    """
     first, runs = objects.first, objects.runs
+    largest = int(np.diff(first).argmax())
+    if first[largest + 1] - first[largest] > MOST_RUNS:
+        raise DataError(
+            f"The outline of object {objects.labels[largest]} is too long for one object.",
+            "If the labels are a mask, number its connected parts first (`unetkit export --connected` does).",
+        )
     corner_bits = (4 * PORTION_RUNS).bit_length()
     most = 1 << max(62 - _bits(runs.stops) - max(_bits(runs.rows), corner_bits), 0)  # what one number can tell apart
     start = 0

@@ -50,21 +50,22 @@ class Perimeters:
 
     def add(self, labels: NDArray[Any]) -> None:
         """Take the next rows (h, width) of the plane."""
-        before = np.zeros((MARGIN, labels.shape[1]), labels.dtype) if self._rows is None else self._rows
-        rows = np.concatenate([before, labels])
-        seen = self.rows + len(rows) - MARGIN
-        if seen == self._height:
-            rows = np.concatenate([rows, np.zeros((MARGIN, rows.shape[1]), rows.dtype)])
-        total, width = max(len(rows) - 2 * MARGIN, 0), labels.shape[1]
-        padded = np.pad(rows, ((0, 0), (MARGIN, MARGIN)))
+        width = labels.shape[1]
+        before = np.zeros((MARGIN, width), labels.dtype) if self._rows is None else self._rows
+        known = len(before) + len(labels)
+        below = MARGIN if self.rows + known - MARGIN == self._height else 0
+        padded = np.zeros((known + below, width + 2 * MARGIN), labels.dtype)
+        padded[: len(before), MARGIN:-MARGIN] = before
+        padded[len(before) : known, MARGIN:-MARGIN] = labels
+        total = max(len(padded) - 2 * MARGIN, 0)
         found = [np.zeros(0, np.uint64)]
         for top in range(0, total, BLOCK[0]):
-            below = min(top + BLOCK[0], total) + 2 * MARGIN
+            bottom = min(top + BLOCK[0], total) + 2 * MARGIN
             for left in range(0, width, BLOCK[1]):
                 right = min(left + BLOCK[1], width) + 2 * MARGIN
-                found.append(_border_kinds(padded[top:below, left:right]))
+                found.append(_border_kinds(padded[top:bottom, left:right]))
         self.rows += total
-        self._rows = rows[total:].copy()
+        self._rows = padded[total:, MARGIN:-MARGIN].copy()
         self._keep(np.concatenate(found))
 
     def take(self, labels: NDArray[Any]) -> NDArray[np.float64]:

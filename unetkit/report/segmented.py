@@ -36,6 +36,9 @@ def summarize(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:
     parts += [f"{_megapixels(kept)} of them from the run before"] if kept else []
     yield f"{result}: {', '.join(parts)}."
     yield from dict.fromkeys(f"How: {item.plan}." for item in new)
+    written = dict.fromkeys(path if len(done) == 1 else path.parent for item in new for path in item.files)
+    if written:
+        yield f"Written of each object: {'' if len(done) == 1 else 'files in '}{', '.join(map(str, written))}."
     for item in new:
         name = "" if len(done) == 1 else f"{item.image.name}: "
         yield from (name + text for text in _details(item))

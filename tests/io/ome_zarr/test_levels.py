@@ -127,6 +127,32 @@ def test_where_the_image_does_not_scale_its_levels_the_labels_are_spread_evenly(
     np.testing.assert_array_equal(zarr.open_group(image / "labels/a", mode="r")["1"][:], labels[0, ::2, ::2])
 
 
+def test_an_image_that_places_none_of_its_levels_has_labels_placed_by_their_size(tmp_path):
+    image = write_image(tmp_path / "i.zarr", 2, *CASES["halved"])
+    attributes = dict(zarr.open_group(image, mode="r").attrs)
+    for dataset in attributes["multiscales"][0]["datasets"]:
+        del dataset["coordinateTransformations"]
+    zarr.open_group(image, mode="r+").attrs.put(attributes)
+    create_sink(image / "labels/a", OutputSpec((90, 70), np.dtype("u2"))).write([np.ones((1, 90, 70), np.uint16)])
+    found = multiscale_of(image / "labels/a", 2)["datasets"]
+    assert [one["coordinateTransformations"][0]["scale"] for one in found] == [[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]]
+
+
+@pytest.mark.parametrize("damage", ["level", "axes"])
+def test_an_image_with_damaged_levels_takes_no_labels(tmp_path, damage):
+    image = write_image(tmp_path / "i.zarr", 3, *CASES["halved"])
+    if damage == "level":
+        (image / "s1/zarr.json").unlink()
+    else:
+        group = zarr.open_group(image, mode="r+")
+        ome = group.attrs["ome"]
+        ome["multiscales"][0]["axes"].pop()
+        group.attrs["ome"] = ome
+    with pytest.raises(OutputError, match=r"The levels of .* cannot be read"):
+        create_sink(image / "labels/a", OutputSpec((90, 70), np.dtype("u2")))
+    assert not (image / "labels").exists()
+
+
 def to_0_6(path):
     """Write the metadata of an image as OME-Zarr 0.6 does: axes in coordinate systems, moved by name."""
     group = zarr.open_group(path, mode="r+")

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 from typing import Any
 
 from unetkit.foundation.errors import ConfigError, ImageError, OutputError
 from unetkit.foundation.names import check_local
+from unetkit.inference.run.object_files import (
+    NO_FILES,
+    ObjectFiles,
+    check_object_files,
+    check_summary,
+    plan_object_files,
+)
 from unetkit.inference.run.worth import check_worth
 from unetkit.inference.tiling.options import INTO_IMAGES, OUTPUTS_WITHOUT_MASK, OutputOptions, SegmentOptions
 from unetkit.io.base.format import ends_with
@@ -33,12 +40,18 @@ class Job:
     Attributes:
         image: The image.
         result: Its output.
-        done: Whether the output is there already, from the run that is resumed.
+        done: Whether all is there already, from the run that is resumed.
+        files: The files of its objects.
+        new_files: Those that are to be written.
+        is_kept: Whether the output is there already, but not all files of its objects.
     """
 
     image: Path
     result: Path
     done: bool = False
+    files: ObjectFiles = NO_FILES
+    new_files: ObjectFiles = NO_FILES
+    is_kept: bool = False
 
     @property
     def is_inside(self) -> bool:
@@ -99,6 +112,7 @@ def take_order(images: Named, result: Path, models: Any, options: SegmentOptions
                 "Give the image, an OME-Zarr, as the output too; or leave name out.",
             )
         check_outputs(jobs, result, write)
+        jobs = _with_objects(jobs, options, several=not _is_one_image(images))
         if len(jobs) == 1 and jobs[0].is_inside:
             result = jobs[0].result
     ranks = write.output == "uncertainty" and jobs[0].result != result
@@ -153,7 +167,7 @@ def plan_jobs(
         OutputError: An output is an input, exists already, or is that of two images.
     """
     named = _named(images)
-    if len(named) == 1 and not is_folder(named[0]) and not _is_pattern(named[0]):
+    if _is_one_image(named):
         return [_plan_file(named[0], result, resume and not overwrite, inside)]
     found = list_images(named)
     if _is_file(result):
@@ -171,6 +185,31 @@ def plan_jobs(
     _check_free(targets, overwrite or resume)
     done = resume and not overwrite
     return [Job(path, target, done and target.exists()) for path, target in zip(found, targets, strict=True)]
+
+
+def _with_objects(jobs: Sequence[Job], options: SegmentOptions, *, several: bool) -> list[Job]:
+    """Return the jobs with the files of their objects; check that these can be written.
+
+    Raises:
+        OutputError: One exists already or cannot be written, or is not named as it has to be.
+    """
+    write, tables = options.write, options.objects.table
+    if several and tables is not None:
+        check_summary(tables, overwrite=write.overwrite or write.resume)
+    planned = plan_object_files([job.image for job in jobs], options.objects, several=several)
+    named = []
+    for job, files in zip(jobs, planned, strict=True):
+        new_files = files.missing if write.resume and not write.overwrite else files
+        check_object_files(new_files, overwrite=write.overwrite)
+        is_done = job.done and not new_files
+        named.append(replace(job, done=is_done, files=files, new_files=new_files, is_kept=job.done and not is_done))
+    return named
+
+
+def _is_one_image(images: Named) -> bool:
+    """Whether one image is named, and not a folder or a pattern."""
+    named = _named(images)
+    return len(named) == 1 and not is_folder(named[0]) and not _is_pattern(named[0])
 
 
 def list_images(images: Named) -> list[Path]:

@@ -1,14 +1,20 @@
-"""From predicted bands to labels. It is imported only for labels, which need OpenCV and its memory."""
+"""From predicted bands to labels and their files. It is imported only for labels, which need OpenCV and its memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.inference.engine.ensemble import Ensemble
+from unetkit.foundation.atomic import make_folder
+from unetkit.inference.run.jobs import Job
+from unetkit.inference.run.objects import class_names, frame_of, kept_rows, open_objects
 from unetkit.inference.run.recipe import Recipe
+from unetkit.io.files import create_sink, image_stem
+from unetkit.objects.summary import Summary
 from unetkit.postprocess.class_labels import ClassLabels
 from unetkit.postprocess.components import CONNECTED
 from unetkit.postprocess.labels import Labels
@@ -33,14 +39,60 @@ def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels | 
     return Labels(bands, height, method=method, smallest=smallest)
 
 
-def describe_object_classes(labels: Labels | ClassLabels, ensemble: Ensemble) -> str:
+def write_labels(
+    job: Job, bands: Sequence[NDArray[np.uint8]], recipe: Recipe, log: Callable[[str], None]
+) -> tuple[int, Summary | None]:
+    """Label the objects of an image, and write the labels and all files of its objects.
+
+    Args:
+        job: The image and its files.
+        bands: See `make_labels`.
+        recipe: The decisions about the image.
+        log: Called with sentences for people.
+
+    Returns:
+        The number of objects, and what they amount to where they are measured.
+
+    Raises:
+        UnetkitError: A file cannot be written. The labels are written all the same if their own file can be.
+    """
+    labels = make_labels(bands, recipe)
+    if not job.new_files:
+        _write(job, labels, recipe, labels.rows(), log)
+        return labels.count, None
+    for path in job.new_files:
+        make_folder(path.parent)
+    summary = Summary(image_stem(job.image), frame_of(recipe.info))
+    with open_objects(job, labels, recipe, summary, log) as objects:
+        _write(job, labels, recipe, objects.watch(labels.rows()), log)
+    return labels.count, summary
+
+
+def _write(
+    job: Job,
+    labels: Labels | ClassLabels,
+    recipe: Recipe,
+    rows: Iterator[NDArray[Any]],
+    log: Callable[[str], None],
+) -> None:
+    """Write the rows of labels, or compare them with those that are there already."""
+    if job.is_kept:
+        for _ in kept_rows(job.result, rows, recipe.info):
+            pass
+        return
+    output = replace(recipe.output, dtype=np.dtype(labels.dtype))
+    if classes := describe_object_classes(labels, recipe):
+        output = replace(output, notes=(*output.notes, ("object_classes", classes)))
+        log(f"{job.result}: the numbers of the objects are, by class: {classes}.")
+    create_sink(job.result, output, overwrite=recipe.options.write.overwrite).write(rows)
+
+
+def describe_object_classes(labels: Labels | ClassLabels, recipe: Recipe) -> str:
     """Return the labels of each class, for example "tumour 1-120, stroma 121-300"; "" where there is one class."""
     if isinstance(labels, Labels):
         return ""
-    names = ensemble.specs[0].class_names
     parts, first = [], 1
-    for value, last in enumerate(labels.last, 1):
-        name = names[value] if len(names) == ensemble.classes else f"class {value}"
+    for name, last in zip(class_names(recipe), labels.last, strict=True):
         parts.append(f"{name} {first}-{last}" if last >= first else f"{name} none")
         first = last + 1
     return ", ".join(parts)

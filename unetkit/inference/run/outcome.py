@@ -30,6 +30,7 @@ class SegmentOutcome:
         min_confidence: Objects of a lower confidence were left out of labels; None without a confidence.
         seams: Result of comparing tiles with far more context, if it was asked for.
         image_classes: Probability of each class of the whole image, if the models classify it.
+        files: Files that were written of its objects.
         predicted: Predicted class of a whole image, in a table of classes: 1 or 0, or the name of a class.
     """
 
@@ -49,4 +50,5 @@ class SegmentOutcome:
     min_confidence: float | None = None
     seams: Seams | None = None
     image_classes: dict[str, float] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
     predicted: str = ""

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from unetkit.backends.info import Precision
 from unetkit.backends.registry import BackendName, backend_names, backends_in, is_known
 from unetkit.foundation.errors import ConfigError, closest
+from unetkit.inference.tiling.object_options import NO_OBJECTS, ObjectOptions
 from unetkit.io.base.read_options import WHOLE, ReadOptions
 
 Output = Literal["mask", "probabilities", "uncertainty", "labels", "classes", "attention", "restored"]
@@ -197,8 +198,19 @@ class SegmentOptions:
         read: What is read of the images.
         tiling: How they are cut and predicted.
         write: What is written.
+        objects: What is written of each object.
     """
 
     read: ReadOptions = WHOLE
     tiling: TilingOptions = DEFAULT_TILING
     write: OutputOptions = DEFAULT_OUTPUT
+    objects: ObjectOptions = NO_OBJECTS
+
+    def __post_init__(self) -> None:
+        for name in (*self.objects.asked, *(("ring",) if self.objects.ring else ())):
+            if self.write.output != "labels":
+                raise ConfigError(
+                    f"{name} has no meaning for the output '{self.write.output}'.", "Use --output labels with it."
+                )
+        if self.objects.ring and not {"table", "geojson"} & {*self.objects.asked}:
+            raise ConfigError("ring has no meaning without measurements.", "Use --table or --geojson with it.")

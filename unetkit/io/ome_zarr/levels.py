@@ -13,6 +13,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from unetkit.foundation.errors import OutputError
 from unetkit.io.ome_zarr.placement import Placement, describe_axes, place_level
 from unetkit.io.writing.rechunk import Pick
 
@@ -44,32 +45,47 @@ def image_levels(image: Path, axes: str, shape: Sequence[int]) -> ImageLevels | 
         The levels; None where the image has no level of that size (a region, another pixel size), or where its levels
         are not ever smaller.
     """
-    group = zarr.open_group(str(image), mode="r")
-    attributes: dict[str, Any] = dict(group.attrs)
-    multiscale: dict[str, Any] = (attributes.get("ome") or attributes)["multiscales"][0]
-    described = describe_axes(multiscale)
-    names = [str(one["name"]) for one in described]
+    try:
+        described, shapes, places = _read_levels(image)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:  # of damaged metadata
+        raise OutputError(
+            f"The levels of {image} cannot be read ({error}), so labels in it cannot have the same.",
+            "Mend its metadata, or write the output outside of the image.",
+        ) from error
+    names = [str(one.get("name")) for one in described]
     if not set(axes) <= set(names):
         return None
     order = [names.index(axis) for axis in axes]
-    shapes, places = [], []
-    for dataset in multiscale["datasets"]:
-        sizes = cast(zarr.Array[Any], group[dataset["path"]]).shape
-        place = place_level(multiscale, dataset, len(names))
-        shapes.append(tuple(sizes[i] for i in order))
-        places.append(
-            place and Placement(*(tuple(part[i] for i in order) for part in (place.scale, place.translation)))
-        )
+    shapes = [tuple(sizes[i] for i in order) for sizes in shapes]
     if tuple(shape) not in shapes:
         return None
     first = shapes.index(tuple(shape))
     shapes = shapes[first:]
     if any(after > before for one, other in pairwise(shapes) for before, after in zip(one, other, strict=True)):
         return None
-    known = tuple(
-        place or _place_by_size(shapes[0], sizes) for place, sizes in zip(places[first:], shapes, strict=True)
-    )
-    return ImageLevels(tuple(described[i] for i in order), tuple(shapes), known)
+    known = [
+        Placement(*(tuple(part[i] for i in order) for part in (place.scale, place.translation)))
+        for place in places[first:]
+        if place is not None
+    ]
+    if len(known) < len(shapes):
+        known = [_place_by_size(shapes[0], sizes) for sizes in shapes]
+    return ImageLevels(tuple(described[i] for i in order), tuple(shapes), tuple(known))
+
+
+def _read_levels(
+    image: Path,
+) -> tuple[list[dict[str, Any]], list[tuple[int, ...]], list[Placement | None]]:
+    """Return the axes of an image, and the sizes and the place of each level along them."""
+    group = zarr.open_group(str(image), mode="r")
+    attributes: dict[str, Any] = dict(group.attrs)
+    multiscale: dict[str, Any] = (attributes.get("ome") or attributes)["multiscales"][0]
+    described = describe_axes(multiscale)
+    shapes = [cast(zarr.Array[Any], group[dataset["path"]]).shape for dataset in multiscale["datasets"]]
+    if any(len(sizes) != len(described) for sizes in shapes):
+        raise ValueError(f"its arrays have other dimensions than the {len(described)} axes")
+    places = [place_level(multiscale, dataset, len(described)) for dataset in multiscale["datasets"]]
+    return described, shapes, places
 
 
 def pick_pixels(levels: ImageLevels, axes: str) -> list[Pick]:
