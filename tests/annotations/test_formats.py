@@ -391,9 +391,9 @@ def test_what_is_cut_crossed_or_empty_is_said_in_a_sentence_each(tmp_path: Path)
     features = [{"type": "Polygon", "coordinates": [one]} for one in (over, SQUARE, bow_tie, small, SQUARE[:2])]
     (tmp_path / "a.geojson").write_text(json.dumps(features))
     assert notes(read_annotations(tmp_path / "a.geojson", "a"), image()) == [
-        "a.geojson: 1 objects reach over the border of the image: they are cut there (object 1).",
-        "a.geojson: 1 outlines cross themselves: what they surround twice is outside (object 3).",
-        "a.geojson: 2 outlines surround the centre of no pixel: nothing is drawn (object 4, ...).",
+        "a.geojson: objects reach over the border of the image: they are cut there (object 1).",
+        "a.geojson: outlines cross themselves: what they surround twice is outside (object 3).",
+        "a.geojson: outlines surround the centre of no pixel: nothing is drawn (object 4 and 1 more).",
     ]
 
 

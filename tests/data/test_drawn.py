@@ -142,7 +142,7 @@ def test_names_become_classes_and_stay_objects_for_a_model_of_two_classes(
     images: Path, truths: dict[str, NDArray[np.uint16]]
 ) -> None:
     data = data_of(classified(images, truths))
-    assert data.class_names == ("background", "stroma", "tumour")
+    assert data.targets.value_names == ("background", "stroma", "tumour")
     for name, labels in shown(data).items():
         np.testing.assert_array_equal(labels, truths[name])
     data.prepare_for(1, 3, 32)
@@ -273,7 +273,7 @@ def test_named_colours_are_classes_with_names(images: Path, truths: dict[str, ND
     colors = {"stroma": "blue", "tumour": "#ff0000"}
     data = data_of(images, colors=colors)
     data.prepare_for(1, 3, 32)
-    assert data.class_names == ("background", "stroma", "tumour")
+    assert data.targets.value_names == ("background", "stroma", "tumour")
     for name, labels in shown(data).items():
         np.testing.assert_array_equal(labels, kinds[name])
     with pytest.raises(DataError, match=r"does not name \(red"):

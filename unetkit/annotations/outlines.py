@@ -61,4 +61,5 @@ def check_outlines(drawn: Sequence[Drawn], boxes: Ints, owners: Ints, image: Ima
 
 def note_on(path: Path, titles: Sequence[str], what: str) -> list[str]:
     """Return a sentence on objects with the name of the first; none if there are no objects."""
-    return [f"{path.name}: {len(titles)} {what} ({titles[0]}{', ...' if len(titles) > 1 else ''})."] if titles else []
+    more = f" and {len(titles) - 1:,} more" if len(titles) > 1 else ""
+    return [f"{path.name}: {what} ({titles[0]}{more})."] if titles else []

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from unetkit.data.annotated import check_annotated
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
+from unetkit.data.finding import find_divided
 from unetkit.data.image_labels import LabelledImages, load_labelled
 from unetkit.data.kept import TRAIN, VAL, Use
 from unetkit.data.loading import Decoded
@@ -30,7 +31,7 @@ from unetkit.data.pairs import Unpaired
 from unetkit.data.places import Places
 from unetkit.data.pool import Found, ImagePool, ImageRecord, measure_image
 from unetkit.data.sampling import Sampling, count_crops, plan_visits
-from unetkit.data.split import check_apart, check_folds, check_one_fold, fold_uses, split_fraction
+from unetkit.data.split import check_folds, check_one_fold, fold_uses
 from unetkit.data.store import ImageStore
 from unetkit.data.varied_images import LabelledCrops, VariedImages
 from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weight
@@ -63,8 +64,8 @@ class SegmentationData(TrainingData):
             them out.
         ignore: Value in the masks of pixels that nobody has annotated, for example 255, or -1 in masks with signed
             values. They are neither trained on nor scored. In masks with a palette it is a number of the palette. With
-            0, as where strokes are drawn in napari or ilastik, 1 is background, and 2, 3, ... are the rest. None by
-            default: all pixels are annotated.
+            0, as where strokes are drawn in napari or ilastik, 1 is background, and 2, 3, ... are the rest. By
+            default all pixels are annotated.
         colors: Colours of the classes in masks in colours or with a palette, for example {tumour: "#ff0000"}, in the
             order of their numbers; or a .csv (columns name and color), .json or .yaml with them. Black is background
             unless it has a name, and the name ignore marks what nobody has annotated.
@@ -181,7 +182,8 @@ class SegmentationData(TrainingData):
         if self._loaded is not None or stage not in ("fit", "validate", "test", "predict"):
             return
         check_one_fold(self.fold)
-        found = self._find()
+        found, notes = find_divided(self._places, self.folds, self.seed)
+        self.note(*notes)
         self._store.resize(round(self.cache_gb * 2**30))
 
         def measure(decoded: Decoded) -> tuple[ImageRecord, MaskRecord, MaskRecord | None]:
@@ -239,11 +241,8 @@ class SegmentationData(TrainingData):
         check_multiple("crop", self.crop, stride)
         pool, masks = self.pool, self.targets
         pool.check_channels(channels)
-        drawn = masks.class_names
-        if drawn:
-            masks = masks.as_classes(class_names[1:] or drawn) if classes > 2 else masks.as_objects()
-        if len(drawn) > 1 and classes == 2:
-            self.note(f"All classes are foreground: {', '.join(drawn)} (model.classes is 2).")
+        masks, notes = masks.for_model(classes, class_names[1:])
+        self.note(*notes)
         check_labels(masks.records, classes)
         self.classes = classes
         self._distance_maps = distance_maps
@@ -331,18 +330,12 @@ class SegmentationData(TrainingData):
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""
         if self.fold == "all":
-            return self._find().train[0].image
+            return find_divided(self._places, self.folds, self.seed)[0].train[0].image
         return self.pool.records[self.pool.to_look_at[0]].pair.image
 
     def describe_images(self) -> TrainingImages:
         """Describe the pixels of the training images."""
         return self.pool.describe_images()
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the mask values, that of the background first, where annotations name classes; else empty."""
-        drawn = self.targets.class_names
-        return ("background", *drawn) if len(drawn) > 1 else ()
 
     @property
     def partly(self) -> bool:
@@ -405,17 +398,3 @@ class SegmentationData(TrainingData):
             return self.crops_per_epoch
         areas = self.targets.areas(self.pool.train)
         return count_crops(areas, self.crop, self.batch_size * self._processes()[1])
-
-    def _find(self) -> Found:
-        """Find the images to train on and those to validate on, with their masks."""
-        pairs = self._places.find()
-        left_out = self._places.left_out()
-        if left_out:
-            self.note(f"Left out, since they have no mask or image: {len(left_out)} files, such as {left_out[0].name}.")
-        if self.folds is not None:
-            return Found(pairs, [])
-        if not self._places.names_validation:
-            return Found(*split_fraction(pairs, float(self.val), self.seed))
-        val = self._places.find_validation()
-        check_apart(pairs, val)
-        return Found(pairs, val, named=True)

@@ -131,6 +131,11 @@ class Masks:
         """Names of the classes of what is drawn, from 1 on: one empty name where it has none; none for mask images."""
         return next((record.pair.classes for record in self._of_objects if record.pair.classes), ())
 
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """Names of the mask values, that of the background first; empty unless two classes or more have names."""
+        return ("background", *self.class_names) if len(self.class_names) > 1 else ()
+
     def as_classes(self, names: Sequence[str]) -> Masks:
         """Return the same with what is drawn shown as numbers of classes.
 
@@ -148,9 +153,23 @@ class Masks:
         ]
         return Masks(self._store, self._of_objects, self._of_classes, tables)
 
-    def as_objects(self) -> Masks:
-        """Return the same with what is drawn shown as numbers of objects."""
-        return Masks(self._store, self._of_objects, self._of_classes)
+    def for_model(self, classes: int, names: Sequence[str]) -> tuple[Masks, list[str]]:
+        """Return the same as a model needs them, and a note where it knows no classes of those that have names.
+
+        Args:
+            classes: Number of mask values of the model, the background included.
+            names: See `as_classes`; by default those of `class_names`.
+
+        Raises:
+            DataError: There is a class of another name.
+        """
+        known = self.class_names
+        if not known:
+            return self, []
+        if classes > 2:
+            return self.as_classes(names or known), []
+        notes = [f"All classes are foreground: {', '.join(known)} (model.classes is 2)."] if len(known) > 1 else []
+        return Masks(self._store, self._of_objects, self._of_classes), notes
 
     def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
         """Return the labels (h, w) of a window, or of the whole mask; do not change them."""

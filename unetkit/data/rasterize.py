@@ -203,7 +203,8 @@ def describe(done: Sequence[Rasterized]) -> list[str]:
     lines = [note for one in done for note in one.notes]
     first = done[0]
     where = str(first.result) if len(done) == 1 else f"{first.result.parent}: {len(done)} masks"
-    lines.append(f"{where}: {sum(one.objects for one in done):,} objects.")
+    objects = sum(one.objects for one in done)
+    lines.append(f"{where}: {objects:,} object{'' if objects == 1 else 's'}.")
     if first.classes:
         lines.append(f"Values: 0 background, {describe_classes(first.classes)}.")
     ignored = {one.ignore_value for one in done} - {None}

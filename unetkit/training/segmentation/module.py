@@ -190,8 +190,9 @@ class SegmentationModule(NetworkModule):
             distance_maps=spec.instances,
             weighted=self.weighted,
         )
-        if not spec.class_names and len(data.class_names) == spec.classes:
-            self.spec = replace(spec, class_names=data.class_names)
+        names = data.targets.value_names
+        if not spec.class_names and len(names) == spec.classes:
+            self.spec = replace(spec, class_names=names)
         self.mask_loss.partly = data.partly
         if self.image_classes:
             data.label_images(self.image_classes)
