@@ -469,3 +469,22 @@ def test_outlines_are_drawn_and_measured_from_the_command_line(
     assert "30 outlines of 60 points in 512 x 512 pixels" in out
     assert out.count(" GB") == 4
     assert not list(tmp_path.iterdir())
+
+
+# Objects in the same run as labels
+
+
+def test_labels_with_files_of_objects_are_timed_beside_masks(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import segment_objects
+
+    tifffile.imwrite(tmp_path / "image.tif", make_cells(96, 96, np.random.default_rng(0))[0])
+    both = ("mask", "labels, table, outlines")
+    monkeypatch.setattr(segment_objects, "OUTPUTS", {name: segment_objects.OUTPUTS[name] for name in both})
+    out = tmp_path / "out.json"
+    words = [str(tmp_path / "image.tif"), "--rounds", "1", "--json", str(out), "--model", str(tiny_model)]
+    segment_objects.main([*words, "--backend", "torch"])
+    (found,) = json.loads(out.read_text(encoding="utf-8"))["rounds"]
+    assert set(found) == set(both)
+    assert all(one["seconds"] > 0 and one["peak_rss"] > 1e7 for one in found.values())
