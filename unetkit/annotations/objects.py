@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from unetkit.foundation.errors import DataError
 
+LARGEST_RADIUS = 2.0**20
+"""Largest radius of an ellipse, in pixels."""
+
 Rings = tuple[NDArray[np.float64], ...]
 """Rings (n, 2) of points x, y, which need not be closed. A pixel is inside where an odd number of them surrounds it."""
 
@@ -141,6 +144,17 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float]) -> Runs:
     starts, stops = np.ceil(x - half - 0.5), np.floor(x + half - 0.5) + 1
     some = stops > starts
     return Runs(rows[some].astype(np.int64), starts[some].astype(np.int64), stops[some].astype(np.int64))
+
+
+def drawn_ellipse(centre: tuple[float, float], radii: tuple[float, float], title: str, path: Path) -> Runs:
+    """Return the same for an object of a file.
+
+    Raises:
+        DataError: It is larger than any image.
+    """
+    if not max(*map(abs, centre), *radii) < LARGEST_RADIUS:  # NaN too
+        raise broken(path, title, "has coordinates that are not finite, or larger than any image")
+    return ellipse(centre, radii)
 
 
 def bitmap_runs(pixels: NDArray[np.bool_], top: int, left: int) -> Runs:
