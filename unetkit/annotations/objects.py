@@ -139,7 +139,7 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float]) -> Runs:
         radii: Half of its width and of its height.
     """
     (x, y), (across, down) = centre, radii
-    rows = np.arange(np.ceil(y - down - 0.5), np.floor(y + down - 0.5) + 1)
+    rows = np.arange(np.ceil(y - down - 0.5), np.floor(y + down - 0.5) + 1) if min(across, down) > 0 else np.zeros(0)
     half = across * np.sqrt(np.maximum(1 - ((rows + 0.5 - y) / down) ** 2, 0)) if rows.size else rows
     starts, stops = np.ceil(x - half - 0.5), np.floor(x + half - 0.5) + 1
     some = stops > starts
