@@ -25,12 +25,12 @@ def test_an_array_has_the_table_of_its_file(tmp_path: Path) -> None:
     unetkit.measure(
         tmp_path / "labels.tif", tmp_path / "image.tif", tmp_path / "objects.parquet", ring="2.5um", pixel_size_um=0.5
     )
+    expected = read_table(tmp_path / "objects.parquet").to_pydict()
+    assert set(expected.pop("region")) == {"labels"}  # an array has no name
     options = {"axes": "ZYX", "channel_names": ("DAPI", "GFP"), "pixel_size_um": 0.5, "ring": 5}
     for image in (np.moveaxis(IMAGE, 1, 0), np.moveaxis(IMAGE, 1, -1)):
         found = unetkit.measure_array(LABELS, image, **options)
-        assert {name: column.tolist() for name, column in found.items()} == read_table(
-            tmp_path / "objects.parquet"
-        ).to_pydict()
+        assert {name: column.tolist() for name, column in found.items()} == expected
 
 
 def test_no_objects_are_columns_without_rows() -> None:

@@ -137,7 +137,7 @@ def test_a_folder_of_labels_becomes_a_folder(tmp_path: Path) -> None:
     assert sorted(one.name for one in (tmp_path / "out").iterdir()) == [
         *("a.geojson.gz", "a.zip", "b.geojson.gz", "b.zip")
     ]
-    with pytest.raises(OutputError, match="2 of 2 files exist"):
+    with pytest.raises(OutputError, match="2 of 2 results exist"):
         unetkit.export(tmp_path / "masks", tmp_path / "out")
     with pytest.raises(OutputError, match=r"suffix '\.png'"):
         unetkit.export(tmp_path / "masks", tmp_path / "out", suffix=".png")

@@ -272,7 +272,7 @@ def test_segment_repeats_what_validation_measured(
     for name in spec.training["data"]["val_images"]:
         (tmp_path / "truth" / f"{name}.tif").write_bytes((cells / "masks" / f"{name}.tif").read_bytes())
         words = ["segment", str(cells / "images" / f"{name}.tif"), str(tmp_path / f"{name}.tif")]
-        assert main([*words, "--model", str(model), "--device", "cpu"]) == 0
+        assert main([*words, "--model", str(model), "--device", "cpu", "--backend", "torch"]) == 0
     dices = [evaluate(tmp_path / path.name, path).pooled.dice for path in find_images(tmp_path / "truth")]
     assert printed_dice(out) == pytest.approx(float(np.mean(dices)), abs=2e-4)
 

@@ -27,6 +27,10 @@ def log(message: str) -> None:
     console().print(escape(printable(message)))
 
 
+def log_nothing(_: str) -> None:
+    """Log that does nothing."""
+
+
 def show(renderable: RenderableType) -> None:
     """Print a table."""
     console().print(renderable)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.foundation.console import pixel_progress
+from unetkit.foundation.console import log_nothing, pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.options import split_options
 from unetkit.inference.engine.ensemble import Models, gather_models
-from unetkit.inference.run.predictor import Predictor, Progress, log_nothing
+from unetkit.inference.run.predictor import Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
 from unetkit.inference.tiling.grid import TileGrid
 from unetkit.inference.tiling.options import Output, OutputOptions, SegmentOptions, TilingOptions

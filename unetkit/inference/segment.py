@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from unetkit.foundation.atomic import beside, claimed, make_folder
-from unetkit.foundation.console import pixel_progress
+from unetkit.foundation.console import log_nothing, pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError, UnetkitError
 from unetkit.foundation.options import split_options
 from unetkit.inference.checks.skip_empty import draw_skipped
@@ -24,7 +24,7 @@ from unetkit.inference.run.inputs import open_input
 from unetkit.inference.run.jobs import Job, Named, Order, check_extras, take_order
 from unetkit.inference.run.object_files import check_object_files
 from unetkit.inference.run.outcome import SegmentOutcome
-from unetkit.inference.run.predictor import Predictor, Progress, log_nothing
+from unetkit.inference.run.predictor import Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
 from unetkit.inference.run.table import tabulate
 from unetkit.inference.run.unfinished import Bands, kept_bands, pin_choices, starts_anew

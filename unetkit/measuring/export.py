@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
 from unetkit.exporting.base import Scene
-from unetkit.exporting.exporters import exporter_of, open_export
+from unetkit.exporting.exporters import check_export, exporter_of, open_export
 from unetkit.exporting.options import ExportOptions
 from unetkit.foundation.atomic import make_folder
-from unetkit.foundation.errors import ConfigError, DataError, UnetkitError
+from unetkit.foundation.console import log_nothing
+from unetkit.foundation.errors import ConfigError
 from unetkit.io.files import image_stem
-from unetkit.measuring.export_jobs import ExportJob, plan_exports
+from unetkit.measuring.jobs import Job, check_free, check_image_options, do_all, plan_jobs, raise_all
 from unetkit.measuring.options import MeasureOptions
 from unetkit.measuring.reading import Begin, Log, MeasuredFile
 
@@ -75,18 +77,37 @@ def export(
     measuring = MeasureOptions(ring, channels, connected, axes, pixel_size_um, overwrite)
     if no_measurements and image is not None:
         raise ConfigError("An image has no meaning without measurements.", "Leave one of the two out.")
-    if image is None and (ring, channels) != (None, None):
-        name = "ring" if ring is not None else "channels"
-        raise ConfigError(f"{name} has no meaning without an image.", "Give the image whose intensities are measured.")
+    check_image_options(image, measuring)
     target = Path(result)
-    jobs = plan_exports(
-        Path(labels), None if image is None else Path(image), target, options, suffix, overwrite=overwrite
-    )
-    run = _Run(options, measuring, not no_measurements, log or _say_nothing, progress)
+    jobs = plan_jobs(Path(labels), None if image is None else Path(image), target, suffix)
+    _check(jobs, target, options, overwrite=overwrite)
+    run = _Run(options, measuring, not no_measurements, log or log_nothing, progress)
     if jobs[0].result == target:
         return [run.export(jobs[0])]
     make_folder(target)
-    return run.export_all(jobs)
+    done, failed = do_all(jobs, run.export)
+    raise_all(failed, len(jobs), "exported")
+    return done
+
+
+def _check(jobs: Sequence[Job], target: Path, options: ExportOptions, *, overwrite: bool) -> None:
+    """Check that all results can be written.
+
+    Raises:
+        OutputError: One exists, cannot be written, or has an unknown suffix.
+        ConfigError: An option does not fit, or a package is missing.
+    """
+    first = jobs[0]
+    exporter = exporter_of(first.result)
+    if first.result != target:
+        check_free([job.result for job in jobs], target, overwrite=overwrite)
+        exporter.check(first.result, options)
+    for job in jobs if first.result == target or target.exists() else ():
+        check_export(job.result, options, overwrite=overwrite)
+    if first.image is not None and not exporter.has_values:
+        raise ConfigError(
+            f"{first.result} cannot hold measurements.", "Leave the image out, or write .geojson or .geojson.gz."
+        )
 
 
 class _Run:
@@ -101,25 +122,7 @@ class _Run:
         self._log = log
         self._progress = progress
 
-    def export_all(self, jobs: list[ExportJob]) -> list[int]:
-        """Export each label image; raise one error for all that failed."""
-        counts: list[int] = []
-        failed: list[UnetkitError] = []
-        for job in jobs:
-            try:
-                counts.append(self.export(job))
-            except ConfigError:
-                raise
-            except UnetkitError as error:
-                failed.append(error)
-        if failed:
-            problems = " ".join(f"({number}) {error.problem}" for number, error in enumerate(failed, 1))
-            raise DataError(
-                f"{len(failed)} of {len(jobs)} label images were not exported: {problems}", failed[0].remedy
-            )
-        return counts
-
-    def export(self, job: ExportJob) -> int:
+    def export(self, job: Job) -> int:
         """Export one label image and return the number of its objects."""
         count = 0
         with closing(MeasuredFile(job.labels, job.image, self._measuring, self._log)) as file:
@@ -134,7 +137,3 @@ class _Run:
             if not count:
                 self._log(f"{file.name} has no objects, so {job.result} has none.")
         return count
-
-
-def _say_nothing(_: str) -> None:
-    """Log that does nothing."""

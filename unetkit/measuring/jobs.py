@@ -1,49 +1,51 @@
-"""Which labels are measured with which images into which tables; checked before any work."""
+"""Which labels go with which images to which results, for measure and export alike; checked before any work."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from unetkit.data.folders import pair_folders
 from unetkit.data.names import KNOWN_MASK_NAMES, any_names
 from unetkit.data.pairs import check_exists
 from unetkit.foundation.atomic import check_place
-from unetkit.foundation.errors import DataError, OutputError
+from unetkit.foundation.errors import ConfigError, DataError, OutputError, UnetkitError
 from unetkit.io.files import find_images, image_stem
 from unetkit.io.formats import is_folder
-from unetkit.objects.summary import SUMMARY_NAME
-from unetkit.objects.table import TABLE_SUFFIXES, check_table
+from unetkit.measuring.options import MeasureOptions
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A label image to measure.
+    """A label image whose objects are measured or exported.
 
     Attributes:
         labels: Its file.
         image: The image of the intensities, if there is one.
-        table: Its table.
+        result: The file of its objects.
     """
 
     labels: Path
     image: Path | None
-    table: Path
+    result: Path
 
 
-def plan_jobs(labels: Path, image: Path | None, table: Path, *, overwrite: bool) -> list[Job]:
-    """Pair label images, images and tables.
+def plan_jobs(labels: Path, image: Path | None, result: Path, suffix: str) -> list[Job]:
+    """Pair label images, images and results.
 
     Args:
         labels: A file, or a folder of them.
-        image: A file; for a folder of labels a folder, whose files are paired by name.
-        table: A file; for a folder of labels a folder, which may be missing, for a .csv for each and their summary.
-        overwrite: Whether existing tables may be replaced.
+        image: A file; for a folder of labels a folder, whose files are paired by name and which may hold more.
+        result: A file; for a folder of labels a folder, which may be missing.
+        suffix: Ending of the results in a folder, which have the stems of the labels.
 
     Raises:
         DataError: A path does not exist, or files cannot be paired.
-        OutputError: A table exists, cannot be written, or is no table by its name.
+        OutputError: The result is a file, and the labels are a folder; or two results have one name.
     """
     for path in (labels, image):
         if path is not None:
@@ -51,50 +53,75 @@ def plan_jobs(labels: Path, image: Path | None, table: Path, *, overwrite: bool)
     if image is not None and is_folder(image) != is_folder(labels):
         raise DataError(f"{labels} and {image} are a folder and a file.", "Give two files or two folders.")
     if not is_folder(labels):
-        if table.is_dir():
-            raise OutputError(f"The table {table} is a folder.", f"Give a name that ends in {TABLE_SUFFIXES[0]}.")
-        check_table(table, overwrite=overwrite)
-        return [Job(labels, image, table)]
-    if table.suffix.lower() in TABLE_SUFFIXES or table.is_file():
-        raise OutputError(f"{table} is a file, but {labels} is a folder.", "Give a folder for the tables.")
-    pairs = [(one, None) for one in find_images(labels)] if image is None else pair_images(labels, image)
-    jobs = [Job(one, other, table / f"{image_stem(one)}.csv") for one, other in pairs]
-    _check_free(jobs, table, overwrite)
+        return [Job(labels, image, result)]
+    if result.is_file():
+        raise OutputError(f"{result} is a file, but {labels} is a folder.", "Give a folder for the results.")
+    pairs = [(one, None) for one in find_images(labels)] if image is None else _pair_images(labels, image)
+    jobs = [Job(one, other, result / f"{image_stem(one)}{suffix}") for one, other in pairs]
+    targets = [job.result for job in jobs]
+    if len(set(targets)) < len(targets):
+        twice = next(target for target in targets if targets.count(target) > 1)
+        raise OutputError(f"Two results would be written to {twice}.", "Rename the labels.")
     return jobs
 
 
-def pair_images(labels: Path, images: Path) -> list[tuple[Path, Path | None]]:
-    """Return each label image of a folder with the image of the same name in another.
+def check_free(targets: Sequence[Path], folder: Path, *, overwrite: bool) -> None:
+    """Check that results can be written to a folder, which may be missing.
 
     Raises:
-        DataError: Files cannot be paired.
+        OutputError: Some exist already, or the folder cannot be made.
     """
-    pairs, no_labels, no_image = pair_folders(images, labels, any_names)
-    for lonely, problem in (
-        (no_image, f"Labels in {labels} have no image in {images}"),
-        (no_labels, f"Images in {images} have no labels in {labels}"),
-    ):
-        if lonely:
-            more = ", ..." if len(lonely) > 3 else ""
-            names = ", ".join(path.name for path in lonely[:3])
-            raise DataError(
-                f"{problem}: {names}{more} ({len(lonely)} in all).",
-                f"Give folders that hold the same images under the same names, or {KNOWN_MASK_NAMES}.",
-            )
-    return sorted((own, image) for _, image, own in pairs)
-
-
-def _check_free(jobs: Sequence[Job], folder: Path, overwrite: bool) -> None:
-    targets = [job.table for job in jobs]
-    twice = [target for target in targets if targets.count(target) > 1 or target.name == SUMMARY_NAME]
-    if twice:
-        raise OutputError(f"Two tables would be written to {twice[0]}.", "Rename the labels.")
     if not folder.exists():
         check_place(folder, overwrite)
         return
-    existing = [target for target in (*targets, folder / SUMMARY_NAME) if target.exists()]
+    existing = [target for target in targets if target.exists()]
     if existing and not overwrite:
         raise OutputError(
-            f"{len(existing)} of {len(targets) + 1} tables exist already, for example {existing[0]}.",
+            f"{len(existing)} of {len(targets)} results exist already, for example {existing[0]}.",
             "Pass --overwrite to replace them, or choose another folder.",
         )
+
+
+def check_image_options(image: str | Path | None, options: MeasureOptions) -> None:
+    """Raise a ConfigError for a choice of intensities without an image."""
+    if image is None and (options.ring, options.channels) != (None, None):
+        name = "ring" if options.ring is not None else "channels"
+        raise ConfigError(f"{name} has no meaning without an image.", "Give the image whose intensities are measured.")
+
+
+def do_all(jobs: Sequence[Job], do: Callable[[Job], Result]) -> tuple[list[Result], list[UnetkitError]]:
+    """Do every job, whatever becomes of the others; return the results, and the errors of those that failed.
+
+    Raises:
+        ConfigError: What is not possible for one is so for all.
+    """
+    done: list[Result] = []
+    failed: list[UnetkitError] = []
+    for job in jobs:
+        try:
+            done.append(do(job))
+        except ConfigError:
+            raise
+        except UnetkitError as error:
+            failed.append(error)
+    return done, failed
+
+
+def raise_all(failed: Sequence[UnetkitError], count: int, what: str) -> None:
+    """Raise one error for all that failed, if any did; the rest of `count` are done."""
+    if failed:
+        problems = " ".join(f"({number}) {error.problem}" for number, error in enumerate(failed, 1))
+        raise DataError(f"{len(failed)} of {count} label images were not {what}: {problems}", failed[0].remedy)
+
+
+def _pair_images(labels: Path, images: Path) -> list[tuple[Path, Path | None]]:
+    """Return each label image of a folder with the image of the same name in another, which may hold more images."""
+    pairs, _, no_image = pair_folders(images, labels, any_names)
+    if no_image:
+        more = ", ..." if len(no_image) > 3 else ""
+        names = ", ".join(path.name for path in no_image[:3])
+        raise DataError(
+            f"Labels in {labels} have no image in {images}: {names}{more} ({len(no_image)} in all).",
+            f"Give folders that hold the same images under the same names, or {KNOWN_MASK_NAMES}.",
+        )
+    return sorted((own, image) for _, image, own in pairs)

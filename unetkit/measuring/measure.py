@@ -6,13 +6,15 @@ from contextlib import closing
 from pathlib import Path
 
 from unetkit.foundation.atomic import claimed, make_folder, partial_file
-from unetkit.foundation.errors import ConfigError, DataError, UnetkitError
+from unetkit.foundation.console import log_nothing
+from unetkit.foundation.errors import OutputError
 from unetkit.io.files import image_stem
-from unetkit.measuring.jobs import Job, plan_jobs
+from unetkit.io.formats import is_folder
+from unetkit.measuring.jobs import Job, check_free, check_image_options, do_all, plan_jobs, raise_all
 from unetkit.measuring.options import MeasureOptions
 from unetkit.measuring.reading import Begin, Log, MeasuredFile
 from unetkit.objects.summary import SUMMARY_NAME, Summary, write_summaries
-from unetkit.objects.table import open_table
+from unetkit.objects.table import TABLE_SUFFIXES, check_table, open_table
 
 
 def measure(
@@ -58,53 +60,48 @@ def measure(
             written; a setting has no meaning. Of several label images the others are measured all the same.
     """
     options = MeasureOptions(None if ring is None else str(ring), channels, connected, axes, pixel_size_um, overwrite)
-    if image is None and (ring, channels) != (None, None):
-        name = "ring" if ring is not None else "channels"
-        raise ConfigError(f"{name} has no meaning without an image.", "Give the image whose intensities are measured.")
+    check_image_options(image, options)
     target = Path(table)
-    jobs = plan_jobs(Path(labels), None if image is None else Path(image), target, overwrite=overwrite)
-    say = log or _say_nothing
-    if jobs[0].table == target:
+    jobs = _plan(Path(labels), None if image is None else Path(image), target, overwrite=overwrite)
+    say = log or log_nothing
+    if jobs[0].result == target:
         return [_measure_file(jobs[0], options, say, progress)]
     make_folder(target)
     with claimed(target / SUMMARY_NAME):
-        return _measure_folder(jobs, target, options, say, progress)
-
-
-def _measure_folder(
-    jobs: list[Job], folder: Path, options: MeasureOptions, log: Log, progress: Begin | None
-) -> list[Summary]:
-    """Measure all label images, and write their summary."""
-    done: list[Summary] = []
-    failed: list[UnetkitError] = []
-    for job in jobs:
-        try:
-            done.append(_measure_file(job, options, log, progress))
-        except ConfigError:
-            raise
-        except UnetkitError as error:
-            failed.append(error)
-    if done:
-        with partial_file(folder / SUMMARY_NAME) as partial:
-            write_summaries(partial, done)
-    if failed:
-        problems = " ".join(f"({number}) {error.problem}" for number, error in enumerate(failed, 1))
-        raise DataError(f"{len(failed)} of {len(jobs)} label images were not measured: {problems}", failed[0].remedy)
+        done, failed = do_all(jobs, lambda job: _measure_file(job, options, say, progress))
+        if done:
+            with partial_file(target / SUMMARY_NAME) as partial:
+                write_summaries(partial, done)
+    raise_all(failed, len(jobs), "measured")
     return done
+
+
+def _plan(labels: Path, image: Path | None, table: Path, *, overwrite: bool) -> list[Job]:
+    """Pair label images, images and tables, and check that these can be written; see `plan_jobs`."""
+    folder = is_folder(labels)
+    if folder and table.suffix.lower() in TABLE_SUFFIXES:
+        raise OutputError(f"{table} is a file, but {labels} is a folder.", "Give a folder for the tables.")
+    if not folder and table.is_dir():
+        raise OutputError(f"The table {table} is a folder.", f"Give a name that ends in {TABLE_SUFFIXES[0]}.")
+    jobs = plan_jobs(labels, image, table, TABLE_SUFFIXES[0])
+    if not folder:
+        check_table(table, overwrite=overwrite)
+        return jobs
+    targets = [*(job.result for job in jobs), table / SUMMARY_NAME]
+    if targets.count(table / SUMMARY_NAME) > 1:
+        raise OutputError(f"Two tables would be written to {table / SUMMARY_NAME}.", "Rename the labels.")
+    check_free(targets, table, overwrite=overwrite)
+    return jobs
 
 
 def _measure_file(job: Job, options: MeasureOptions, log: Log, progress: Begin | None) -> Summary:
     """Measure one label image."""
     with closing(MeasuredFile(job.labels, job.image, options, log)) as file:
         summary = Summary(image_stem(job.labels), file.frame)
-        with open_table(job.table, file.empty, overwrite=options.overwrite) as table:
+        with open_table(job.result, file.empty, overwrite=options.overwrite) as table:
             for measured in file.measured(progress):
                 table.add(measured.objects.plane, measured.values)
                 summary.add(measured.values)
         if not summary.objects:
             log(f"{file.name} has no objects, so its table has no rows.")
         return summary
-
-
-def _say_nothing(_: str) -> None:
-    """Log that does nothing."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unetkit.io.files import read_notes
+from unetkit.io.files import image_stem, read_notes
 from unetkit.measuring.image_file import IntensityFile
 from unetkit.measuring.mask_doubt import MaskDoubt
 from unetkit.measuring.mask_file import MaskFile
@@ -19,7 +19,7 @@ from unetkit.objects.collector import Collector
 from unetkit.objects.columns import Measurements
 from unetkit.objects.frame import Frame
 from unetkit.objects.label_file import LabelFile
-from unetkit.objects.lookups import Lookup, by_range, read_class_note
+from unetkit.objects.lookups import Lookup, by_range, constant, read_class_note
 from unetkit.objects.measurer import NO_CHANNELS, Channels, Measured, Measurer
 
 Log = Callable[[str], None]
@@ -140,10 +140,11 @@ def _frame(labels: LabelFile | MaskFile, image: IntensityFile | None, options: M
 
 
 def _extras(path: Path) -> dict[str, Lookup]:
-    """Return the class of each object where unetkit has noted the classes in its file."""
+    """Return the name of a label image, and the class of each object where unetkit has noted the classes in it."""
+    region = {"region": constant(image_stem(path))}
     note = read_notes(path).get("object_classes")
     classes = None if note is None else read_class_note(note)
-    return {} if classes is None else {"class": by_range(*classes)}
+    return region if classes is None else region | {"class": by_range(*classes)}
 
 
 def _go_on(_: int) -> None:

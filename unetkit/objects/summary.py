@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.objects.columns import Measurements
 from unetkit.objects.csv_rows import CsvRows
 from unetkit.objects.frame import Frame
 
@@ -40,7 +39,7 @@ class Summary:
     _areas: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     _counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def add(self, values: Measurements) -> None:
+    def add(self, values: Mapping[str, NDArray[Any]]) -> None:
         """Count the objects of a batch."""
         self.objects += len(values["label"])
         self.touching += int(values["touches_border"].sum())

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from volumes import VolumeSource, volume
 
 from unetkit.backends.torch import TorchBackend
+from unetkit.foundation.console import log_nothing
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.checks.seams import Seams, default_largest, verify_seams
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.engine.forward import Forward
 from unetkit.inference.run import predictor as module
-from unetkit.inference.run.predictor import Predictor, log_nothing
+from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.tiling.grid import TileGrid, make_grid
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tiling.windows import read_window

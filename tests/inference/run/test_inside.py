@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,22 @@ def test_labels_of_a_field_of_a_plate_go_into_that_field(tiny_model: Path, tmp_p
     assert attributes(plate / "A/1/1/labels", 3)["labels"] == ["labels"]
     with pytest.raises(ImageError, match="no series 7"):
         segment(plate, plate, tiny_model, output="labels", series=7)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_consolidated_metadata_stay_as_they_are_and_the_user_is_told(
+    tiny_model: Path, tmp_path: Path, zarr_format: Any
+) -> None:
+    image, told = write_zarr(tmp_path / "in.zarr", picture(), zarr_format), []
+    segment(image, image, tiny_model, output="labels", name="a", log=told.append)
+    assert not any("consolidated" in sentence for sentence in told)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Zarr 3 does not specify them
+        zarr.consolidate_metadata(image, zarr_format=zarr_format)
+    before = hashes(image)
+    segment(image, image, tiny_model, output="labels", name="b", log=told.append)
+    assert any("consolidated metadata, which do not list" in sentence for sentence in told)
+    assert hashes(image) == before
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".zarr"])

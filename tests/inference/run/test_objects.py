@@ -82,7 +82,10 @@ def test_the_table_is_that_of_measure_with_all_channels_and_the_confidence_of_ea
     assert sorted(done.files) == sorted(map(Path, files.values()))
     unetkit.measure(tmp_path / "l.tif", tmp_path / "in.ome.tif", tmp_path / "m.csv", ring="2um")
     expected = read(tmp_path / "m.csv")
-    assert without(rows, "confidence", "region") == without(expected, "region")
+    assert without(rows, "confidence") == expected
+    again = {"table": tmp_path / "n.csv", "ring": 4}  # pixels of 0.5 µm
+    segment(tmp_path / "in.ome.tif", tmp_path / "n.tif", instances, **OPTIONS, **again)
+    assert without(read(tmp_path / "n.csv"), "region") == without(rows, "region")
     assert {"DAPI_mean", "GFP_ring_median", "area_um2", "z"} <= rows[0].keys()
     assert {row["region"] for row in rows} == {"l"}
     confidences = np.array([float(row["confidence"]) for row in rows])
@@ -335,6 +338,10 @@ def test_a_file_for_several_images_is_an_error(tiny_model: Path, tmp_path: Path)
     write_folder(tmp_path / "in")
     with pytest.raises(OutputError, match=r"table: .*t\.csv is a file, but there are several images"):
         segment(tmp_path / "in", tmp_path / "out", tiny_model, output="labels", table=tmp_path / "t.csv")
+    tifffile.imwrite(tmp_path / "in/summary.tif", picture(20, 30))
+    with pytest.raises(OutputError, match=r"The table of .*summary\.tif would be that of all images"):
+        segment(tmp_path / "in", tmp_path / "out", tiny_model, output="labels", table=tmp_path / "t")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_command_line_says_what_was_written(

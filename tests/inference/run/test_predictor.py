@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from volumes import VolumeSource, volume
 
+from unetkit.foundation.console import log_nothing
 from unetkit.inference.engine.ensemble import Ensemble
-from unetkit.inference.run.predictor import Predictor, log_nothing
+from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.models.segmenter import Segmenter
 

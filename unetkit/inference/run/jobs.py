@@ -23,7 +23,7 @@ from unetkit.inference.tiling.options import INTO_IMAGES, OUTPUTS_WITHOUT_MASK, 
 from unetkit.io.base.format import ends_with
 from unetkit.io.files import check_output, find_images, image_stem
 from unetkit.io.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES, has_image_suffix, is_folder
-from unetkit.io.ome_zarr.labels import label_path
+from unetkit.io.ome_zarr.labels import is_consolidated, label_path
 from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 
 Named = str | Path | Sequence[str | Path]
@@ -113,6 +113,12 @@ def take_order(images: Named, result: Path, models: Any, options: SegmentOptions
             )
         check_outputs(jobs, result, write)
         jobs = _with_objects(jobs, options, several=not _is_one_image(images))
+        for job in jobs:
+            if job.is_inside and is_consolidated(job.result):
+                log(
+                    f"{job.image} has consolidated metadata, which do not list what is added. Programs that read only "
+                    "these show it after `zarr.consolidate_metadata`."
+                )
         if len(jobs) == 1 and jobs[0].is_inside:
             result = jobs[0].result
     ranks = write.output == "uncertainty" and jobs[0].result != result

@@ -11,6 +11,7 @@ from unetkit.foundation.errors import OutputError
 from unetkit.inference.tiling.object_options import FILES, ObjectOptions
 from unetkit.io.base.format import ends_with
 from unetkit.io.files import image_stem
+from unetkit.objects.summary import SUMMARY_NAME
 
 SUFFIXES = {"table": (".csv", ".parquet"), "geojson": (".geojson", ".geojson.gz"), "rois": (".zip",)}
 """Suffixes that the file of a single image may have."""
@@ -74,6 +75,8 @@ def plan_object_files(images: Sequence[Path], options: ObjectOptions, *, several
             raise OutputError(f"{name}: {place} {kind}.", f"Use {' or '.join(SUFFIXES[name])}.")
     if not several:
         return [ObjectFiles(options.table, options.geojson, options.rois)] * len(images)
+    if options.table is not None and (same := [path for path in images if image_stem(path) == Path(SUMMARY_NAME).stem]):
+        raise OutputError(f"The table of {same[0]} would be that of all images, {SUMMARY_NAME}.", "Rename the image.")
     return [
         ObjectFiles(**{name: getattr(options, name) / f"{image_stem(image)}{FILES[name]}" for name in options.asked})
         for image in images
@@ -91,7 +94,7 @@ def check_object_files(files: ObjectFiles, *, overwrite: bool) -> None:
     """
     if not files:
         return
-    from unetkit.exporting.exporters import check_export  # here, since only outlines need OpenCV
+    from unetkit.exporting.exporters import check_export  # here, since only outlines need SciPy
     from unetkit.objects.table import check_table
 
     if files.table is not None and files.table.parent.exists():
@@ -107,7 +110,5 @@ def check_summary(folder: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: It exists and may not be replaced.
     """
-    from unetkit.objects.summary import SUMMARY_NAME
-
     if folder.is_dir():
         check_target(folder / SUMMARY_NAME, overwrite)

@@ -248,10 +248,6 @@ def _check_restoring(tiling: TilingOptions) -> None:
         raise ConfigError("int8 is checked on masks, and a restored image has none.", "Use --precision fp32.")
 
 
-def log_nothing(sentence: str) -> None:
-    """Log that does nothing."""
-
-
 def check_dtype(info: ImageInfo) -> None:
     """Raise an ImageError unless pixels are real numbers."""
     if info.dtype.kind not in "buif":

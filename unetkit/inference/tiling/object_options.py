@@ -32,6 +32,7 @@ class ObjectOptions:
             if isinstance(value, str):  # from Python
                 object.__setattr__(self, name, Path(value))
         if self.ring is not None:
+            object.__setattr__(self, "ring", str(self.ring))  # a number, from Python
             parse_ring(self.ring)
 
     @property

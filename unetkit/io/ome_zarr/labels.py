@@ -90,6 +90,15 @@ def label_path(image: Path, name: str, series: int | None = None) -> Path:
     return path
 
 
+def is_consolidated(path: Path) -> bool:
+    """Return whether the image that a label lies in has consolidated metadata, which do not list what is added."""
+    place = find_label_place(path)
+    if place is None:
+        return False
+    image = place.group.parent
+    return (image / ".zmetadata").exists() or bool(_read_json(image / "zarr.json").get("consolidated_metadata"))
+
+
 @contextmanager
 def label_folder(path: Path) -> Iterator[None]:
     """Make the `labels` of an image in which an output is to lie, if it is to; remove them if an error left them empty.
