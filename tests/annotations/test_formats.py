@@ -318,6 +318,7 @@ BROKEN = {
         "a mask that is no PNG",
     ),
     "circle": ("a.json", {"shapes": [{"shape_type": "circle", "points": SQUARE}]}, "a circle with 5 points, not 2"),
+    "disc": ("a.json", {"shapes": [{"shape_type": "circle", "points": [[1, 1], [1e8, 1]]}]}, "larger than any image"),
     "unknown": ("a.json", {"hello": []}, "no annotation file that is read"),
 }
 

@@ -128,6 +128,7 @@ def test_points_and_lines_cover_nothing() -> None:
         (np.array([(1, 1), (9.0, 20)]),),
         (),
         (np.ones((5, 2)),),
+        *(ellipse((5.5, 5.5), radii) for radii in ((0, 0), (3, 0), (0, 3))),
     ]
     one = layer(parts)
     tally = Tally(one)

@@ -53,36 +53,36 @@ def read_coco(path: Path, image: str) -> Annotations:
 @lru_cache(maxsize=2)
 def _read(path: Path, changed: int) -> dict[str, Annotations]:  # noqa: ARG001  # a changed file is read again
     """Return what was drawn on each image, by its stem; kept, since it is asked for image by image."""
-    images: dict[Any, Mapping[str, Any]] = {}
-    classes: dict[Any, str] = {}
-    objects: dict[Any, list[tuple[Any, Drawn]]] = {}
-    left_out: dict[Any, Counter[str]] = {}
+    images: dict[str, Mapping[str, Any]] = {}
+    classes: dict[str, str] = {}
+    objects: dict[str, list[tuple[str, Drawn]]] = {}
+    left_out: dict[str, Counter[str]] = {}
     for key, value in stream_json(path):
         if key not in ("images", "categories", "annotations"):
             continue
         if not isinstance(value, Mapping):
             raise broken(path, f"an entry of {key}", "is no object")
-        image = value.get("image_id")
+        image = str(value.get("image_id"))
         if key == "images":
-            images[value.get("id")] = value
+            images[str(value.get("id"))] = value
         elif key == "categories":
-            classes[value.get("id")] = str(value.get("name", value.get("id")))
+            classes[str(value.get("id"))] = str(value.get("name", value.get("id")))
         elif not value.get("segmentation"):
             left_out.setdefault(image, Counter())["box" if value.get("bbox") else "keypoints"] += 1
         else:
-            objects.setdefault(image, []).append((value.get("category_id"), _read_object(path, value)))
+            objects.setdefault(image, []).append((str(value.get("category_id")), _read_object(path, value)))
     unknown = objects.keys() - images.keys()
     if unknown:
         raise DataError(
-            f"{path} has annotations of the image {min(map(str, unknown))}, which is not among its images.",
+            f"{path} has annotations of the image {min(unknown)}, which is not among its images.",
             "Export the annotations again.",
         )
     found: dict[str, Annotations] = {}
-    for number, image in images.items():
-        stem = image_stem(PurePosixPath(str(image.get("file_name", number)).replace("\\", "/")).name)
+    for number, entry in images.items():
+        stem = image_stem(PurePosixPath(str(entry.get("file_name", number)).replace("\\", "/")).name)
         if stem in found:
             raise DataError(f"{path} names two images '{stem}'.", "Split it into a file for each folder.")
-        height, width = image.get("height"), image.get("width")
+        height, width = entry.get("height"), entry.get("width")
         size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
         drawn = [_with_class(one, classes.get(category, "")) for category, one in objects.get(number, ())]
         found[stem] = Annotations(path, drawn, size, without_area(path, left_out.get(number, {})))

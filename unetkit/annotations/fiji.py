@@ -12,7 +12,17 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from unetkit.annotations.objects import Annotations, Drawn, Part, Place, Rings, broken, ellipse, ring, without_area
+from unetkit.annotations.objects import (
+    Annotations,
+    Drawn,
+    Part,
+    Place,
+    Rings,
+    broken,
+    drawn_ellipse,
+    ring,
+    without_area,
+)
 from unetkit.foundation.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -67,7 +77,7 @@ def read_rois(path: Path, image: str) -> Annotations:  # noqa: ARG001  # a file 
     for entry, data in _entries(path):
         try:
             roi = ImagejRoi.frombytes(data)
-        except (ValueError, struct.error, IndexError, TypeError) as error:
+        except (ValueError, struct.error, IndexError, TypeError, OverflowError, MemoryError) as error:
             raise broken(path, f"the region {entry}", f"cannot be read ({error})") from error
         if roi.subtype in no_regions or (roi.roitype not in with_area and not roi.composite):
             kind = roi.subtype if roi.subtype in no_regions else roi.roitype
@@ -124,12 +134,12 @@ def _part(path: Path, title: str, roi: ImagejRoi) -> Part:
     if roi.composite:
         try:
             return tuple(ring(points, title, path) for points in roi.coordinates(multi=True))
-        except (NotImplementedError, RuntimeError, IndexError) as error:
-            raise broken(path, title, "is a shape with curves") from error
+        except (NotImplementedError, RuntimeError, IndexError, OverflowError, ValueError) as error:
+            raise broken(path, title, f"has an outline that cannot be read ({error})") from error
     if roi.roitype in (ROI_TYPE.RECT, ROI_TYPE.OVAL):
         left, top, width, height = _bounds(roi)
         if roi.roitype == ROI_TYPE.OVAL:
-            return ellipse((left + width / 2, top + height / 2), (width / 2, height / 2))
+            return drawn_ellipse((left + width / 2, top + height / 2), (width / 2, height / 2), title, path)
         return _rectangle(left, top, width, height, roi.rounded_rect_arc_size)
     return (ring(roi.coordinates(), title, path),)
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from unetkit.annotations.json_stream import stream_json
-from unetkit.annotations.objects import Annotations, Drawn, Part, bitmap_runs, broken, ellipse, ring, without_area
+from unetkit.annotations.objects import Annotations, Drawn, Part, bitmap_runs, broken, drawn_ellipse, ring, without_area
 
 WITHOUT_AREA = ("point", "points", "line", "linestrip")
 
@@ -72,7 +72,7 @@ def _part(path: Path, title: str, kind: str, shape: Mapping[str, Any]) -> Part:
         return (np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]),)
     if kind == "circle":
         centre, radius = points[0], float(np.hypot(*(points[1] - points[0])))
-        return ellipse((centre[0], centre[1]), (radius, radius))
+        return drawn_ellipse((centre[0], centre[1]), (radius, radius), title, path)
     if kind == "mask":
         left, top = np.rint(points.min(axis=0)).astype(int)
         return bitmap_runs(_decode(path, title, shape.get("mask")), int(top), int(left))

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from unetkit.foundation.errors import DataError
 
+LARGEST_RADIUS = 2.0**20
+"""Largest radius of an ellipse, in pixels."""
+
 Rings = tuple[NDArray[np.float64], ...]
 """Rings (n, 2) of points x, y, which need not be closed. A pixel is inside where an odd number of them surrounds it."""
 
@@ -136,11 +139,22 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float]) -> Runs:
         radii: Half of its width and of its height.
     """
     (x, y), (across, down) = centre, radii
-    rows = np.arange(np.ceil(y - down - 0.5), np.floor(y + down - 0.5) + 1)
+    rows = np.arange(np.ceil(y - down - 0.5), np.floor(y + down - 0.5) + 1) if min(across, down) > 0 else np.zeros(0)
     half = across * np.sqrt(np.maximum(1 - ((rows + 0.5 - y) / down) ** 2, 0)) if rows.size else rows
     starts, stops = np.ceil(x - half - 0.5), np.floor(x + half - 0.5) + 1
     some = stops > starts
     return Runs(rows[some].astype(np.int64), starts[some].astype(np.int64), stops[some].astype(np.int64))
+
+
+def drawn_ellipse(centre: tuple[float, float], radii: tuple[float, float], title: str, path: Path) -> Runs:
+    """Return the same for an object of a file.
+
+    Raises:
+        DataError: It is larger than any image.
+    """
+    if not max(*map(abs, centre), *radii) < LARGEST_RADIUS:  # NaN too
+        raise broken(path, title, "has coordinates that are not finite, or larger than any image")
+    return ellipse(centre, radii)
 
 
 def bitmap_runs(pixels: NDArray[np.bool_], top: int, left: int) -> Runs:

@@ -27,7 +27,7 @@ def plane_of(drawn: Drawn, info: ImageInfo, path: Path) -> int:
         return ALL_PLANES
     axes, shape = info.plane_axes or UNNAMED_AXES[0], info.plane_shape or (1,)
     wanted = _along(place, axes) if place.slice is None else _of_slice(place.slice, info, axes, shape)
-    if wanted is None or any(position >= size for position, size in zip(wanted, shape, strict=True)):
+    if wanted is None or any(not 0 <= position < size for position, size in zip(wanted, shape, strict=True)):
         named = {"slice": place.slice, "Z": place.z, "T": place.t}
         where = ", ".join(f"{name} {number + 1}" for name, number in named.items() if number is not None)
         planes = f"{info.planes} planes (axes {info.axes})" if info.planes > 1 else "one plane"

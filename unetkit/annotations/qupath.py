@@ -57,19 +57,28 @@ def _features(path: Path) -> Iterator[Any]:
 def _read_feature(
     path: Path, number: int, feature: Mapping[str, Any], objects: list[Drawn], left_out: Counter[str]
 ) -> None:
-    properties = feature.get("properties") or {}
+    properties = _as_mapping(feature.get("properties"))
     geometry = feature
     if feature.get("type") == "Feature" or "geometry" in feature:
-        geometry = feature.get("geometry") or feature.get("nucleusGeometry") or properties.get("nucleusGeometry") or {}
+        nucleus = feature.get("nucleusGeometry") or properties.get("nucleusGeometry")
+        geometry = _as_mapping(feature.get("geometry") or nucleus)
     name = _class_of(properties)
     title = f"object {number}{f' ({name})' if name else ''}"
     kind = geometry.get("type")
     if kind in WITHOUT_AREA:
-        left_out[kind] += 1
+        left_out[str(kind)] += 1
         return
-    plane = geometry.get("plane") or {}
-    place = Place(z=int(plane.get("z", 0)), t=int(plane.get("t", 0)))
+    plane = _as_mapping(geometry.get("plane"))
+    try:
+        place = Place(z=int(plane.get("z", 0)), t=int(plane.get("t", 0)))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise broken(path, title, "has a plane without numbers") from error
     objects.append(Drawn(title, tuple(_parts(path, title, geometry)), name, place))
+
+
+def _as_mapping(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object; an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _class_of(properties: Mapping[str, Any]) -> str:
@@ -92,9 +101,10 @@ def _parts(path: Path, title: str, geometry: Mapping[str, Any]) -> Iterator[Part
     """Yield the polygons of a geometry."""
     kind, given = geometry.get("type"), geometry.get("coordinates")
     if kind == "GeometryCollection":
-        for one in geometry.get("geometries") or ():
-            if one.get("type") not in WITHOUT_AREA:
-                yield from _parts(path, title, one)
+        several = geometry.get("geometries")
+        for one in several if isinstance(several, list) else ():
+            if _as_mapping(one).get("type") not in WITHOUT_AREA:
+                yield from _parts(path, title, _as_mapping(one))
         return
     if kind not in ("Polygon", "MultiPolygon") or not isinstance(given, list):
         raise broken(
