@@ -54,6 +54,7 @@ ORDER = (
     "training.classification",
     "training",
     "demo",
+    "verbs",
     "cli",
     "__main__",
     "testing",

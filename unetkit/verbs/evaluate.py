@@ -1,0 +1,68 @@
+"""`unetkit evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def evaluate_command(
+    prediction: Path,
+    truth: Path,
+    threshold: float | None = None,
+    invert: bool = False,
+    classes: int = 2,
+    tolerance: float = 2.0,
+    pages: str | None = None,
+    instances: bool = False,
+    ignore: int | None = None,
+    json: Path | None = None,
+    csv: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Score masks against the true ones: Dice, IoU, precision, recall, boundary F1; and objects: AP, F1, PQ.
+
+      unetkit evaluate results my_images/masks
+
+    Args:
+        prediction: Mask, or a folder of masks.
+        truth: True mask, or a folder of them with the same names; endings of masks, such as _mask, do not matter. Or
+            annotations of QuPath, Fiji, labelme or COCO.
+        threshold: A value of the prediction above this is foreground. By default above 0; above 0.5 for probabilities
+            from 0 to 1, and above half of the highest value for masks with blurred borders.
+        invert: Score the background instead, for example membranes that are drawn as 0.
+        classes: Number of mask values, the background included; above 2 each class is scored by itself.
+        tolerance: Distance in pixels within which a boundary pixel counts as found.
+        pages: Pages of stacks to score, for example "24-26,30"; all by default.
+        instances: Score the objects too: both sides are instance labels (of `segment --output labels`, for example).
+        ignore: Value in the truth of pixels that nobody has annotated, for example 255: they are not scored.
+        json: File for all scores as JSON.
+        csv: File for all scores as a table.
+        overwrite: Replace these files if they exist.
+    """
+    from unetkit.foundation.atomic import check_target
+    from unetkit.foundation.console import log, show
+    from unetkit.scoring.evaluation import evaluate
+
+    for file in (json, csv):
+        if file is not None:
+            check_target(file, overwrite)
+    scores = evaluate(
+        prediction,
+        truth,
+        threshold=threshold,
+        invert=invert,
+        classes=classes,
+        tolerance=tolerance,
+        pages=pages,
+        instances=instances,
+        ignore=ignore,
+    )
+    if json is not None:
+        scores.write_json(json, overwrite=overwrite)
+    if csv is not None:
+        scores.write_csv(csv, overwrite=overwrite)
+    for sentence in scores.taken:
+        log(sentence)
+    show(scores.table())
+    if scores.instances is not None:
+        show(scores.instances.table())

@@ -1,0 +1,64 @@
+"""`unetkit segment`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unetkit.inference.tiling.object_options import NO_OBJECTS, ObjectOptions
+from unetkit.inference.tiling.options import (
+    DEFAULT_OUTPUT,
+    DEFAULT_TILING,
+    OutputOptions,
+    SegmentOptions,
+    TilingOptions,
+)
+from unetkit.io.base.read_options import WHOLE, ReadOptions
+
+
+def segment_command(
+    images: list[Path],
+    result: Path,
+    model: list[Path] = [],  # noqa: B006  # only read
+    read: ReadOptions = WHOLE,
+    tiling: TilingOptions = DEFAULT_TILING,
+    write: OutputOptions = DEFAULT_OUTPUT,
+    objects: ObjectOptions = NO_OBJECTS,
+    verify_seams: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Segment images of any size: find the objects in them.
+
+      unetkit segment image.tif mask.tif
+      unetkit segment slides/*.svs masks --model runs/mine-1/model.safetensors --output labels
+
+    Args:
+        images: TIFF, OME-Zarr, PNG or JPEG; a folder of them, a pattern such as "slides/*.svs", or several of these.
+        result: .tif, .zarr or .png; for several images the folder that gets one .tif for each; for the output "classes"
+            a .csv. An OME-Zarr image itself, or a folder of them, gets a mask or labels inside.
+        model: The model.safetensors of a run, or of several, whose mean counts; a folder stands for all below it. Or
+            the name of a built-in model; by default "nuclei".
+        read: How images are read.
+        tiling: How they are predicted.
+        write: How results are written.
+        objects: What is written of each object.
+        verify_seams: Compare tiles of the result with passes that see far more of the image, and print how they differ.
+        dry_run: Print what would be done and how long it would take, and do nothing.
+    """
+    from unetkit.foundation.console import loading, log, pixel_progress, show
+    from unetkit.inference.run.jobs import check_extras, take_order
+
+    options = SegmentOptions(read, tiling, write, objects)
+    check_extras(write.output, verify_seams=verify_seams, dry_run=dry_run)
+    order = take_order(images, result, model, options, log)
+    with loading():
+        from unetkit.inference.preview import preview
+        from unetkit.inference.segment import SegmentRun
+        from unetkit.report.segmented import describe_preview, summarize
+
+    if dry_run:
+        show(describe_preview(preview(order, options)))
+        return
+    with pixel_progress() as progress:
+        done = SegmentRun(options, progress, log, verify_seams).run(order)
+    for line in summarize(done, order.result):
+        log(line)
