@@ -8,27 +8,12 @@ other, as cells lie, and once at random places, where most of them overlap.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from measuring import describe_machine, measure_process, print_machine, print_table, write_repeated
+from measuring import describe_machine, measure_unetkit, print_machine, print_table, write_repeated
 from numpy.typing import NDArray
-
-RASTERIZE = """
-import sys
-from time import perf_counter, process_time
-sys.path.insert(0, sys.argv.pop(1))
-from measuring import report
-from unetkit.cli import main
-start = perf_counter()
-code = main(sys.argv[1:])
-if not code:
-    report({"seconds": perf_counter() - start, "busy": process_time()})
-sys.exit(code)
-"""
-"""`unetkit rasterize` as the command line runs it, and at the end its peak memory."""
 
 
 def outlines(count: int, points: int, size: int, *, apart: bool) -> NDArray[np.float64]:
@@ -75,9 +60,9 @@ def main(args: list[str] | None = None) -> None:
             write_geojson(folder / "a.geojson", rings)
             for output in ("labels", "classes"):
                 words = ["rasterize", *(str(folder / one) for one in ("a.geojson", "image.tif", "mask.tif"))]
-                command = [sys.executable, "-c", RASTERIZE, str(Path(__file__).parent), *words, "--output", output]
-                done = measure_process([*command, "--overwrite"])
-                figures = [f"{done[key]:.1f} s" for key in ("seconds", "busy") if key in done]
+                command = [*words, "--output", output]
+                done = measure_unetkit(*command, "--overwrite")
+                figures = [f"{done[key]:.1f} s" for key in ("seconds", "cpu") if key in done]
                 figures = [*figures, f"{done['peak_rss'] / 1e9:.2f} GB"] if figures else [str(done), "", ""]
                 rows.append(["side by side" if apart else "at random", output, *figures])
     print_machine(describe_machine())

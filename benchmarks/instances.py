@@ -27,8 +27,9 @@ from unetkit.data.distance_map import make_distance_map
 from unetkit.data.loading import load_pair
 from unetkit.data.objects import to_objects
 from unetkit.data.pairs import Pair, find_pairs
+from unetkit.foundation.console import log_nothing
 from unetkit.inference.engine.ensemble import gather_models
-from unetkit.inference.run.predictor import Predictor, log_nothing
+from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import match_channels

@@ -22,6 +22,20 @@ TILE = 512
 PACKAGES = ("unetkit", "torch", "onnxruntime", "openvino", "monai", "pytorch_toolbelt", "tifffile", "imagecodecs")
 MARK = "MEASURED "
 
+UNETKIT = """
+import sys
+from time import perf_counter, process_time
+sys.path.insert(0, sys.argv.pop(1))
+from measuring import report
+from unetkit.cli import main
+start = perf_counter()
+code = main(sys.argv[1:])
+if not code:
+    report({"seconds": perf_counter() - start, "cpu": process_time()})
+sys.exit(code)
+"""
+"""`unetkit` as the command line runs it, and at the end its time and its peak memory."""
+
 
 def describe_machine() -> dict[str, str]:
     """Return what a timing depends on: processor, cores, memory, GPU and the versions of the packages."""
@@ -88,6 +102,11 @@ def measure_process(command: Sequence[str]) -> dict[str, Any]:
             return measured
     said = (done.stderr.strip() or done.stdout.strip()).splitlines()
     return {"error": said[-1] if said else f"ended with {done.returncode} and no message"}
+
+
+def measure_unetkit(*words: str) -> dict[str, Any]:
+    """Run a command of unetkit in a process of its own; return its seconds, its processor time and its peak memory."""
+    return measure_process([sys.executable, "-c", UNETKIT, str(Path(__file__).parent), *words])
 
 
 def write_repeated(

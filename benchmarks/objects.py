@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
-from measuring import describe_machine, measure_process, print_machine, print_table
+from measuring import describe_machine, measure_unetkit, print_machine, print_table
 from numpy.typing import NDArray
 from outline_peers import PEERS
 from skimage.measure import regionprops_table
@@ -40,20 +39,6 @@ PROPERTIES = (
     *("axis_minor_length", "eccentricity", "solidity", "orientation"),
 )
 VALUES = ("intensity_mean", "intensity_median", "intensity_min", "intensity_max", "intensity_std")
-
-UNETKIT = """
-import sys
-from time import perf_counter, process_time
-sys.path.insert(0, sys.argv.pop(1))
-from measuring import report
-from unetkit.cli import main
-start = perf_counter()
-code = main(sys.argv[1:])
-if not code:
-    report({"seconds": perf_counter() - start, "cpu": process_time()})
-sys.exit(code)
-"""
-"""`unetkit` as the command line runs it, and at the end its time and its peak memory."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +140,7 @@ TASKS: dict[str, Command] = {
 def run_task(task: str, field: Field, folder: Path) -> dict[str, Any]:
     """Run one task in a process of its own."""
     words = [*TASKS[task](field, folder), "--overwrite"]
-    found = measure_process([sys.executable, "-c", UNETKIT, str(Path(__file__).parent), *words])
+    found = measure_unetkit(*words)
     return {"task": task, "size": field.size, "objects": field.objects, **found}
 
 

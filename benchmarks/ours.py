@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 import unetkit
 from unetkit import Segmenter
+from unetkit.foundation.console import log_nothing
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.run.inputs import open_for
-from unetkit.inference.run.predictor import Predictor, log_nothing
+from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tiling.windows import read_window
 from unetkit.io.base.contracts import ImageSource

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
@@ -20,8 +19,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from measuring import describe_machine, measure_process, print_machine, print_table
-from objects import UNETKIT
+from measuring import describe_machine, measure_unetkit, print_machine, print_table
 
 from unetkit.io.files import open_image
 
@@ -41,7 +39,7 @@ def run(image: Path, output: str, more: Sequence[str]) -> dict[str, Any]:
         words = [str(Path(scratch) / word) if "." in word else word for word in OUTPUTS[output]]
         command = ["segment", str(image), str(Path(scratch) / "result.tif"), *words, *more]
         start = perf_counter()
-        found = measure_process([sys.executable, "-c", UNETKIT, str(Path(__file__).parent), *command])
+        found = measure_unetkit(*command)
         return {"seconds": perf_counter() - start, "peak_rss": found["peak_rss"]}
 
 

@@ -194,9 +194,10 @@ def test_ovals_rectangles_and_types_without_area_of_fiji(tmp_path: Path) -> None
         [(row, column) for row in (10, 11) for column in (20, 21, 22)],
     )
     save("line", ROI_TYPE.LINE)
-    found = read_annotations(tmp_path / "line.roi", "")
-    assert found.objects == []
-    assert found.notes == ("line.roi: objects without an area are left out (1 of the type line).",)
+    with pytest.raises(
+        DataError, match="Nothing that is drawn in .*line.roi has an area. line.roi: .*1 of the type line"
+    ):
+        read_annotations(tmp_path / "line.roi", "")
 
 
 @pytest.mark.parametrize(

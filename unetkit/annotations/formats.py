@@ -77,7 +77,7 @@ def read_annotations(path: Path, image: str) -> Annotations:
         image: Name of the image, without its suffix.
 
     Raises:
-        DataError: It is no annotation file, or cannot be read.
+        DataError: It is no annotation file, cannot be read, or holds nothing but lines and points.
     """
     found = annotation_format(path)
     if found is None:
@@ -85,7 +85,13 @@ def read_annotations(path: Path, image: str) -> Annotations:
             raise DataError(f"There is no annotation file {path}.", "Check its name and folder.")
         names = ", ".join(f"{one.name} ({', '.join(one.suffixes)})" for one in FORMATS)
         raise DataError(f"{path} is no annotation file that is read.", f"Give one of {names}.")
-    return found.read(path, image)
+    drawn = found.read(path, image)
+    if drawn.notes and not drawn.objects:  # it would become a mask of background alone
+        raise DataError(
+            f"Nothing that is drawn in {path} has an area. {' '.join(drawn.notes)}",
+            "Draw outlines around objects; or remove what is drawn, if the image has none.",
+        )
+    return drawn
 
 
 def annotation_stem(path: Path) -> str:
