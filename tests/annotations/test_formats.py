@@ -195,7 +195,7 @@ def test_ovals_rectangles_and_types_without_area_of_fiji(tmp_path: Path) -> None
     )
     save("line", ROI_TYPE.LINE)
     with pytest.raises(
-        DataError, match="Nothing that is drawn in .*line.roi has an area. line.roi: .*1 of the type line"
+        DataError, match=r"Nothing that is drawn in .*line.roi has an area. line.roi: .*1 of the type line"
     ):
         read_annotations(tmp_path / "line.roi", "")
 
