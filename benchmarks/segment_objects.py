@@ -48,9 +48,13 @@ def main(args: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--model", default="nuclei")
+    parser.add_argument("--backend", default="torch", help="the same one in all runs, so that they can be compared")
+    parser.add_argument("--tile", default="512")
     parser.add_argument("--markdown", action="store_true", help="a table for a page")
     parser.add_argument("--json", type=Path, help="file for everything that was measured")
-    options, more = parser.parse_known_args(args)
+    options = parser.parse_args(args)
+    more = ["--model", options.model, "--backend", options.backend, "--tile", options.tile]
     machine = describe_machine()
     print_machine(machine)
     with closing(open_image(options.image)) as source:
