@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,28 +72,16 @@ class MaskFile:
         yield from read_ahead(next(self._rows)[0] for _ in self.rows)
 
 
-class _Foreground(Sequence[NDArray[np.uint8]]):
-    """The strips of all planes, as masks (1, h, width) that are read when they are asked for."""
+class _Foreground:
+    """The strips of all planes, as masks (1, h, width) that are read each time that they are iterated."""
 
     def __init__(self, source: ImageSource, info: ImageInfo, meaning: Meaning) -> None:
         self._source = source
+        self._info = info
         self._meaning = meaning
-        self._width = info.width
-        self._places = [(plane, rows) for plane in range(info.planes) for rows in strips_of(info)]
 
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[NDArray[np.uint8]]: ...
-
-    def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | list[NDArray[np.uint8]]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        plane, rows = self._places[index]
-        labels = self._meaning.labels(self._source.read(plane, (rows, slice(0, self._width))))
-        mask: NDArray[np.uint8] = (labels > 0).view(np.uint8)[None]
-        return mask
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        for plane in range(self._info.planes):
+            for rows in strips_of(self._info):
+                labels = self._meaning.labels(self._source.read(plane, (rows, slice(0, self._info.width))))
+                yield (labels > 0).view(np.uint8)[None]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,32 +15,19 @@ from unetkit.postprocess.method import Method
 
 
 @dataclass(frozen=True)
-class OfClass(Sequence[NDArray[np.uint8]]):
-    """Bands of class numbers, seen as masks of one class.
+class OfClass:
+    """Bands of class numbers, seen as masks (1, h, width) of one class: 1 where it is.
 
     Attributes:
         bands: (1, h, width) each.
         value: The number of the class.
     """
 
-    bands: Sequence[NDArray[np.uint8]]
+    bands: Iterable[NDArray[np.uint8]]
     value: int
 
-    def __len__(self) -> int:
-        return len(self.bands)
-
-    @overload
-    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[NDArray[np.uint8]]: ...
-
-    def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | list[NDArray[np.uint8]]:
-        """Return a band (1, h, width), 1 where the class is, or a list of them."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        mask: NDArray[np.uint8] = (self.bands[index] == self.value).view(np.uint8)
-        return mask
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return ((band == self.value).view(np.uint8) for band in self.bands)
 
 
 class ClassLabels:
@@ -63,7 +50,7 @@ class ClassLabels:
 
     def __init__(
         self,
-        bands: Sequence[NDArray[np.uint8]],
+        bands: Iterable[NDArray[np.uint8]],
         height: int,
         classes: int,
         *,

@@ -12,7 +12,7 @@ more for each object, and about 20 more (and 24 for each pair that touches) whil
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ class Labels:
     Args:
         bands: (C, h, width) uint8: the mask, 0 for background, then the other channels that the method takes. Bands
             go from the top of a plane to its bottom, plane after plane. No band crosses from one plane into the next.
-            They are read in order, twice.
+            They are read in order, twice: they can be iterated again.
         height: Rows of a plane.
         method: How objects are separated.
         smallest: Objects of fewer pixels become background, in pixels. They are counted after separation.
@@ -54,7 +54,7 @@ class Labels:
 
     def __init__(
         self,
-        bands: Sequence[NDArray[np.uint8]],
+        bands: Iterable[NDArray[np.uint8]],
         height: int,
         *,
         method: Method = CONNECTED,

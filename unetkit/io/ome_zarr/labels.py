@@ -113,7 +113,7 @@ def label_folder(path: Path) -> Iterator[None]:
     make_folder(place.group)
     try:
         yield
-    except BaseException:
+    except BaseException:  # whatever it is, no empty folder must be left
         with suppress(OSError):  # it is not empty
             place.group.rmdir()
         raise
