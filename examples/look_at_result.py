@@ -10,8 +10,8 @@ from pathlib import Path
 
 import cv2
 
+from unetkit.drawing.pixels import PREDICTION, draw_contours, resize, to_display
 from unetkit.io.files import open_image
-from unetkit.report.drawing import PREDICTION, draw_contours, resize, to_display
 
 ZOOM = 2
 

@@ -23,6 +23,7 @@ ORDER = (
     "errors",
     "commandline",
     "postprocess",
+    "drawing",
     "io.base",
     "io.decoding",
     "io.writing",

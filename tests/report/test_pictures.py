@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from unetkit.drawing.pixels import PREDICTION, TRUTH, class_colour, draw_contours, pale, to_display
 from unetkit.foundation.errors import DataError, OutputError
 from unetkit.foundation.synthetic import make_cells
-from unetkit.report.drawing import PREDICTION, TRUTH, class_colour, draw_contours, pale, to_display
 from unetkit.report.overview import choose_crops, overview_picture
 from unetkit.report.pictures import ValidationItem, outlined, validation_picture
 

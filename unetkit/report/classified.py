@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
+from unetkit.drawing.page import Page
+from unetkit.drawing.pixels import FAINT, INK, PREDICTION, fit_size, resize, shade, to_display
 from unetkit.foundation.errors import DataError
-from unetkit.report.drawing import FAINT, INK, PREDICTION, Page, fit_size, resize, shade, to_display
 
 MOST_ITEMS = 12
 COLUMNS = 4

@@ -12,12 +12,12 @@ import numpy as np
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from unetkit.report.drawing import (
+from unetkit.drawing.page import Page
+from unetkit.drawing.pixels import (
     FAINT,
     PREDICTION,
     TRUTH,
     Display,
-    Page,
     blend,
     fit_size,
     resize,

@@ -10,15 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.foundation.errors import DataError
-from unetkit.report.drawing import (
+from unetkit.drawing.page import Page
+from unetkit.drawing.pixels import (
     FAINT,
     HATCHED,
     PREDICTION,
     TRUTH,
     Colour,
     Display,
-    Page,
     class_colour,
     draw_contours,
     fit_size,
@@ -27,6 +26,7 @@ from unetkit.report.drawing import (
     resize,
     to_display,
 )
+from unetkit.foundation.errors import DataError
 
 MOST_ITEMS = 12
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.drawing.page import Page
+from unetkit.drawing.pixels import FAINT, resize, to_display
 from unetkit.foundation.errors import DataError
-from unetkit.report.drawing import FAINT, Page, resize, to_display
 
 MARGIN, GAP, HEAD, SIDE = 32, 16, 56, 256  # pixels on the page
 TITLES = ("shown to the network", "restored", "clean")

@@ -1,0 +1,1 @@
+"""Pixels for the screen, contours, and pages that hold them."""
