@@ -54,6 +54,7 @@ ORDER = (
     "training.pretraining",
     "training.classification",
     "training",
+    "napari",
     "demo",
     "verbs",
     "cli",
