@@ -15,7 +15,7 @@ from tiny_fit import Fit
 
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
 from unetkit.training.run.callbacks import MetricsTable
 from unetkit.training.run.cross_validation import cross_validate, fold_folder
 from unetkit.training.run.result import RunResult

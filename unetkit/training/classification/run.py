@@ -11,7 +11,8 @@ from lightning.pytorch import Trainer
 from unetkit.data.labelled import LabelledData
 from unetkit.data.places import name_of
 from unetkit.models.image_head import ImageClassifier, decide
-from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
+from unetkit.models.model_file import MODEL_FILE
+from unetkit.models.segmenter import Segmenter, load_network, save_model
 from unetkit.report.classified import ClassifiedItem, classified_picture
 from unetkit.scoring.image_scores import ImageScores, outcome_names, score_images
 from unetkit.scoring.table import IMAGE_SCORES, validated_names

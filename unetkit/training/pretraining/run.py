@@ -12,7 +12,8 @@ from torch.utils.data import default_collate
 
 from unetkit.data.unmasked import ImageData
 from unetkit.inference.tiling.halo import HALO_IMAGES, measure_halo
-from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
+from unetkit.models.model_file import MODEL_FILE
+from unetkit.models.segmenter import Segmenter, load_network, save_model
 from unetkit.report.restored import restoration_picture
 from unetkit.training.pretraining.module import PretrainModule
 from unetkit.training.pretraining.report import report

@@ -15,7 +15,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError
-from unetkit.models.segmenter import MODEL_FILE, load_network
+from unetkit.models.model_file import MODEL_FILE
+from unetkit.models.segmenter import load_network
 from unetkit.models.weights import DAMAGED_FILE_ERRORS
 from unetkit.training.run.callbacks import BEFORE_TRAINING, KeepBest, RunFolder
 

@@ -13,7 +13,8 @@ from unetkit.data.dataset import NamedItem
 from unetkit.data.places import name_of
 from unetkit.foundation.console import log
 from unetkit.inference.array import predict_tiled
-from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
+from unetkit.models.model_file import MODEL_FILE
+from unetkit.models.segmenter import Segmenter, load_model, save_model
 from unetkit.report.pictures import validation_picture
 from unetkit.scoring.pixels import count_pixels, dice
 from unetkit.training.run.budget import budget_of
