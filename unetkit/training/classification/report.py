@@ -7,9 +7,10 @@ from pathlib import Path
 
 from unetkit.data.labelled import LabelledData
 from unetkit.foundation.console import log, show
+from unetkit.report.run_folder import SCORES_FILE, VALIDATION_PICTURE
 from unetkit.scoring.image_scores import ImageScores
 from unetkit.scoring.table import VALIDATED
-from unetkit.training.classification.result import PICTURE_FILE, SCORES_FILE, TARGET, ClassificationResult
+from unetkit.training.classification.result import TARGET, ClassificationResult
 from unetkit.training.run.result import log_best, log_how_to_go_on
 
 
@@ -34,4 +35,6 @@ def _report_details(details: ImageScores, folder: Path) -> None:
             f"An image shows {name} from a probability of {details.threshold:.3g} on: sensitivity and specificity on "
             "these images have their largest sum there (stored in the model)."
         )
-    log(f"Scores: {folder / SCORES_FILE}. Picture of the images that are classified worst: {folder / PICTURE_FILE}")
+    log(
+        f"Scores: {folder / SCORES_FILE}. Picture of the images that are classified worst: {folder / VALIDATION_PICTURE}"
+    )

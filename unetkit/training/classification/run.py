@@ -14,11 +14,12 @@ from unetkit.models.image_head import ImageClassifier, decide
 from unetkit.models.model_file import MODEL_FILE
 from unetkit.models.segmenter import Segmenter, load_network, save_model
 from unetkit.report.classified import ClassifiedItem, classified_picture
+from unetkit.report.run_folder import SCORES_FILE, VALIDATION_PICTURE
 from unetkit.scoring.image_scores import ImageScores, outcome_names, score_images
 from unetkit.scoring.table import IMAGE_SCORES, validated_names
 from unetkit.training.classification.module import ClassificationModule
 from unetkit.training.classification.report import report
-from unetkit.training.classification.result import PICTURE_FILE, SCORES_FILE, TARGET, ClassificationResult
+from unetkit.training.classification.result import TARGET, ClassificationResult
 from unetkit.training.run.loop import End, best_of, describe_run, run_training
 from unetkit.training.run.training_run import TrainingRun
 from unetkit.training.settings.tasks import FIT_LABELS
@@ -92,5 +93,5 @@ def _score(segmenter: Segmenter, data: LabelledData, folder: Path) -> ImageScore
         ClassifiedItem(image.path.name, image.pixels, names[image.label], names[outcome], float(row[image.label]))
         for image, outcome, row in zip(data.labelled.val, chosen, each, strict=True)
     ]
-    classified_picture(folder / PICTURE_FILE, items)
+    classified_picture(folder / VALIDATION_PICTURE, items)
     return scores

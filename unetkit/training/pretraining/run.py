@@ -15,9 +15,10 @@ from unetkit.inference.tiling.halo import HALO_IMAGES, measure_halo
 from unetkit.models.model_file import MODEL_FILE
 from unetkit.models.segmenter import Segmenter, load_network, save_model
 from unetkit.report.restored import restoration_picture
+from unetkit.report.run_folder import RESTORED_PICTURE
 from unetkit.training.pretraining.module import PretrainModule
 from unetkit.training.pretraining.report import report
-from unetkit.training.pretraining.result import PICTURE_FILE, PretrainResult
+from unetkit.training.pretraining.result import PretrainResult
 from unetkit.training.run.loop import End, best_of, describe_run, run_training
 from unetkit.training.run.training_run import TrainingRun
 from unetkit.training.settings.tasks import PRETRAIN
@@ -77,7 +78,7 @@ def _finish(trainer: Trainer, module: PretrainModule, data: ImageData, end: End)
     training = describe_run(trainer, data, val_r2=r2)
     segmenter.spec = replace(segmenter.spec, halo=halo.halo, halo_error=halo.error, training=training)
     save_model(segmenter, path)
-    _draw(segmenter.cpu(), module, data, folder / PICTURE_FILE)
+    _draw(segmenter.cpu(), module, data, folder / RESTORED_PICTURE)
     return PretrainResult(folder, path, keeper.best_epoch + 1, keeper.best_scores, end.interrupted, r2, halo)
 
 

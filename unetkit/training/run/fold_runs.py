@@ -8,7 +8,8 @@ from typing import Any
 
 from unetkit.foundation.console import log, show
 from unetkit.foundation.errors import ConfigError
-from unetkit.training.run.checkpoint import has_checkpoint, read_checkpoint
+from unetkit.report.run_folder import has_checkpoint
+from unetkit.training.run.checkpoint import read_checkpoint
 from unetkit.training.run.cross_validation import CrossValidation, cross_validate
 from unetkit.training.run.result import RunResult
 from unetkit.training.run.training_run import TrainingRun

@@ -16,16 +16,16 @@ from unetkit.data.base import TrainingData
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import OutputError
+from unetkit.report.run_folder import CONFIG_FILE, fold_folder, has_checkpoint
 from unetkit.training.run.base import NetworkModule
 from unetkit.training.run.budget import Budget
-from unetkit.training.run.checkpoint import has_checkpoint, read_settings
-from unetkit.training.run.cross_validation import fold_folder
+from unetkit.training.run.checkpoint import read_settings
 from unetkit.training.run.result import RunResult
 from unetkit.training.run.resumed import can_resume
 from unetkit.training.run.trainer import make_trainer
 from unetkit.training.settings.changes import Changes, changes, check_changes, describe_changes
 from unetkit.training.settings.config import RunConfig
-from unetkit.training.settings.options import CONFIG_FILE, TRAINER_DEFAULTS, Settings
+from unetkit.training.settings.options import TRAINER_DEFAULTS, Settings
 
 
 class TrainingRun(LightningCLI):

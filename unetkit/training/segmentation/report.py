@@ -8,10 +8,11 @@ from lightning.pytorch import Trainer
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.console import log
+from unetkit.report.run_folder import VALIDATION_PICTURE
 from unetkit.scoring.table import IMAGE_SCORES, VALIDATED, validated_names
 from unetkit.training.run.budget import budget_of, spell_use
 from unetkit.training.run.result import log_best, log_how_to_go_on
-from unetkit.training.segmentation.result import PICTURE_FILE, SegmentationResult
+from unetkit.training.segmentation.result import SegmentationResult
 
 
 def report(result: SegmentationResult, trainer: Trainer, data: SegmentationData) -> None:
@@ -45,8 +46,8 @@ def report(result: SegmentationResult, trainer: Trainer, data: SegmentationData)
             f"Labels leave out objects of fewer than {smallest.pixels} pixels, as are {smallest.smaller:,} of the "
             f"{smallest.objects:,} trained on (measured, stored in the model)."
         )
-    if (result.folder / PICTURE_FILE).is_file():
-        log(f"Picture of images with truth and prediction: {result.folder / PICTURE_FILE}")
+    if (result.folder / VALIDATION_PICTURE).is_file():
+        log(f"Picture of images with truth and prediction: {result.folder / VALIDATION_PICTURE}")
     example = shlex.quote(str(data.example_image()))
     log(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model_file))}")
     keeper = budget_of(trainer)

@@ -16,6 +16,7 @@ from unetkit.inference.array import predict_tiled
 from unetkit.models.model_file import MODEL_FILE
 from unetkit.models.segmenter import Segmenter, load_model, save_model
 from unetkit.report.pictures import validation_picture
+from unetkit.report.run_folder import VALIDATION_PICTURE
 from unetkit.scoring.pixels import count_pixels, dice
 from unetkit.training.run.budget import budget_of
 from unetkit.training.run.callbacks import SCORES
@@ -26,7 +27,7 @@ from unetkit.training.segmentation.measuring import first_items, note_halo
 from unetkit.training.segmentation.module import SegmentationModule
 from unetkit.training.segmentation.objects import score_objects
 from unetkit.training.segmentation.report import report
-from unetkit.training.segmentation.result import PICTURE_FILE, SegmentationResult
+from unetkit.training.segmentation.result import SegmentationResult
 from unetkit.training.settings.tasks import FIT
 
 PICTURE_IMAGES = 12
@@ -102,7 +103,7 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
             halo = note_halo(segmenter, data, None if budget is None else budget.halo_positions)
             objects = score_objects(segmenter, data) if segmenter.spec.instances else {}
             segmenter.spec = replace(segmenter.spec, training=training | objects)
-            _draw(segmenter, first_items(data, PICTURE_IMAGES), folder / PICTURE_FILE)
+            _draw(segmenter, first_items(data, PICTURE_IMAGES), folder / VALIDATION_PICTURE)
         except KeyboardInterrupt:
             end_children(trainer)
             interrupted = True
