@@ -35,6 +35,4 @@ def _report_details(details: ImageScores, folder: Path) -> None:
             f"An image shows {name} from a probability of {details.threshold:.3g} on: sensitivity and specificity on "
             "these images have their largest sum there (stored in the model)."
         )
-    log(
-        f"Scores: {folder / SCORES_FILE}. Picture of the images that are classified worst: {folder / VALIDATION_PICTURE}"
-    )
+    log(f"Scores: {folder / SCORES_FILE}. Images that are classified worst: {folder / VALIDATION_PICTURE}")
