@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unetkit.measuring.measure import measure
     from unetkit.models.segmenter import Segmenter, load_model
     from unetkit.planning.plan import plan
+    from unetkit.report.write_report import write_report
     from unetkit.scoring.evaluation import evaluate
     from unetkit.training.fit import fit
 
@@ -37,6 +38,7 @@ _HOMES = {
     "predict_tiled": "unetkit.inference.array",
     "rasterize": "unetkit.data.rasterize",
     "segment": "unetkit.inference.segment",
+    "write_report": "unetkit.report.write_report",
 }
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "predict_tiled",
     "rasterize",
     "segment",
+    "write_report",
 ]
 
 

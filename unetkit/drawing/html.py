@@ -67,7 +67,20 @@ def picture(display: Display, description: str | Path) -> Markup:
     if height * width > SMALL_PICTURE:
         kind, options = "jpeg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, encoded = cv2.imencode(f".{kind}", cv2.cvtColor(display, cv2.COLOR_RGB2BGR), options)
-    data = b64encode(encoded.tobytes()).decode()
+    return embed(encoded.tobytes(), kind, width, height, description)
+
+
+def embed(encoded: bytes, kind: str, width: int, height: int, description: str | Path) -> Markup:
+    """Return an <img> that holds a file of pixels as it is.
+
+    Args:
+        encoded: The file.
+        kind: "png" or "jpeg".
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
+        description: What it shows, for those who cannot see it.
+    """
+    data = b64encode(encoded).decode()
     alt = escape(printable(str(description)))
     return Markup('<img src="data:image/{}" width="{}" height="{}" alt="{}">').format(
         Markup(f"{kind};base64,{data}"), width, height, alt

@@ -26,13 +26,19 @@ def report(result: ClassificationResult, data: LabelledData) -> None:
     log(f"Try it: unetkit segment {image} {TARGET} --model {model}")
 
 
+def remarks(details: ImageScores | None) -> list[str]:
+    """Return sentences on what was measured of the model."""
+    if details is None or details.threshold is None:
+        return []
+    return [
+        f"An image shows {details.classes[1].name} from a probability of {details.threshold:.3g} on: sensitivity and "
+        "specificity on these images have their largest sum there (stored in the model)."
+    ]
+
+
 def _report_details(details: ImageScores, folder: Path) -> None:
     """Log the scores of the validation images."""
     show(details.table())
-    if details.threshold is not None:
-        name = details.classes[1].name
-        log(
-            f"An image shows {name} from a probability of {details.threshold:.3g} on: sensitivity and specificity on "
-            "these images have their largest sum there (stored in the model)."
-        )
+    for sentence in remarks(details):
+        log(sentence)
     log(f"Scores: {folder / SCORES_FILE}. Images that are classified worst: {folder / VALIDATION_PICTURE}")

@@ -17,7 +17,7 @@ from rich.table import Table
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
-from unetkit.report.run_folder import FOLDS_FILE, fold_folder
+from unetkit.report.run_folder import FOLDS_FILE, PAGE_FILE, fold_folder
 from unetkit.scoring.table import VALIDATED
 
 
@@ -73,6 +73,12 @@ class CrossValidation:
     folds: int
     rows: tuple[FoldResult, ...]
     interrupted: bool = False
+
+    @property
+    def report(self) -> Path | None:
+        """The page of the folds together; None if it could not be written."""
+        page = self.folder / PAGE_FILE
+        return page if page.is_file() else None
 
     @property
     def mean(self) -> dict[str, float]:
