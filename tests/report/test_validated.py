@@ -108,15 +108,12 @@ def test_truth_prediction_and_what_is_not_annotated_are_drawn() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "image,dice\na,0.5\n", "image,dice,picture\na,0.5\n", "image,dice,picture\na,0.5,x,y\n"),
+        *("", "{}", "image,dice\na,0.5\n", "image,dice,picture\na,0.5\n", "image,dice,picture\na,0.5,x,y\n"),
         *('image,dice,picture\n"a,0.5,\n', "image,dice,picture\na,0.5,../secret.jpg\n"),
     ],
 )
 def test_a_damaged_table_is_an_error_that_names_it(text: str, tmp_path: Path) -> None:
     (tmp_path / "validation.csv").write_text(text)
-    if not text:
-        assert read_images(tmp_path) == []
-        return
     with pytest.raises(DataError, match=r"validation\.csv is damaged"):
         read_images(tmp_path)
 

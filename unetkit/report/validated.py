@@ -220,7 +220,10 @@ def read_images(folder: Path) -> list[ImageRow]:
         return []
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return list(_rows(csv.DictReader(file, strict=True)))
+            lines = csv.DictReader(file, strict=True)
+            if not {NAME, PICTURE} <= set(lines.fieldnames or ()):
+                raise ValueError("it has no images")
+            return list(_rows(lines))
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise DataError(
             f"{path} is damaged: the scores of single images are not shown.", "Put it back, or delete it."
