@@ -1,4 +1,6 @@
-"""The table of formats: those of unetkit, and those that other packages add by the entry point group `unetkit.formats`.
+"""The table of formats: those of unetkit, and those that other packages add.
+
+Other packages add a `Format` by the entry point group `unetkit.formats`, or are plug-ins of bioio.
 
 The content of a file decides how it is read, and the suffix of an output how it is written. Other packages' formats are
 loaded only when none of unetkit's own takes a file, a folder or a suffix.
@@ -14,19 +16,20 @@ from pathlib import Path
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.format import START_BYTES, Format, ends_with
-from unetkit.io.foreign import is_overview
+from unetkit.io.foreign import KNOWN, is_overview
+from unetkit.io.microscopes.format import MICROSCOPES, plugin_formats
 from unetkit.io.ome_zarr.format import OME_ZARR
 from unetkit.io.raster import RASTER
 from unetkit.io.tiff.format import TIFF
 
-BUILT_IN = (TIFF, OME_ZARR, RASTER)
+BUILT_IN = (TIFF, OME_ZARR, RASTER, *MICROSCOPES)
 
 GROUP = "unetkit.formats"
 
 USUAL_SUFFIXES = tuple(suffix for one in BUILT_IN if not one.is_folder for suffix in one.suffixes)
 
 IMAGE_SUFFIXES = (*USUAL_SUFFIXES, *(suffix for one in BUILT_IN for suffix in one.other_suffixes))
-"""Suffixes (lower case) of the files that unetkit reads itself."""
+"""Suffixes (lower case) of the files that unetkit reads, those of microscopes with the extra `formats`."""
 
 FOLDER_SUFFIXES = tuple(suffix for one in BUILT_IN if one.is_folder for suffix in one.suffixes)
 
@@ -67,13 +70,13 @@ def is_folder(path: str | Path) -> bool:
 
 
 def has_image_suffix(path: Path) -> bool:
-    """Return whether a path ends as images do."""
+    """Return whether a path ends as images do, also those that need a package that is missing."""
     return bool(_by_suffix(path))
 
 
 def is_image_by_name(path: Path) -> bool:
-    """Return whether a path ends as images do, and is a file, or a folder where its format has folders."""
-    return any(path.is_dir() if one.is_folder else path.is_file() for one in _by_suffix(path))
+    """Return whether a path ends as images that can be read do, and is a file, or a folder if its format has folders."""
+    return any(path.is_dir() if one.is_folder else path.is_file() for one in _by_suffix(path) if one.is_installed())
 
 
 def output_suffixes() -> list[str]:
@@ -83,12 +86,13 @@ def output_suffixes() -> list[str]:
 
 @cache
 def others() -> tuple[Format, ...]:
-    """Return the formats that other packages add, sorted by the names of their entry points.
+    """Return the formats that other packages add, sorted by the names of their entry points; bioio's plug-ins last.
 
     Raises:
         ConfigError: One of them cannot be loaded, or is no `Format`.
     """
-    return tuple(_load(entry) for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name))
+    own = [_load(entry) for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
+    return (*own, *plugin_formats(KNOWN, IMAGE_SUFFIXES))
 
 
 def _load(entry: EntryPoint) -> Format:
