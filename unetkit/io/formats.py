@@ -44,7 +44,11 @@ def format_of(path: Path) -> Format | None:
     is_folder = path.is_dir()
     start = b"" if is_folder else _read_start(path)
     known = () if is_overview(path) else BUILT_IN
-    return _first(lambda one: one.is_folder == is_folder and one.sniff(path, start), known)
+
+    def fits(one: Format) -> bool:
+        return one.is_folder == is_folder and one.sniff(path, start)
+
+    return _first(fits, known) or next((one for one in _plugins_for(path) if fits(one)), None)
 
 
 def format_of_output(path: Path) -> Format | None:
@@ -75,7 +79,7 @@ def has_image_suffix(path: Path) -> bool:
 
 
 def is_image_by_name(path: Path) -> bool:
-    """Return whether a path ends as images that can be read do, and is a file, or a folder if its format has folders."""
+    """Return whether a path ends as images that can be read do, and is a file (a folder where a format has folders)."""
     return any(path.is_dir() if one.is_folder else path.is_file() for one in _by_suffix(path) if one.is_installed())
 
 
@@ -86,13 +90,27 @@ def output_suffixes() -> list[str]:
 
 @cache
 def others() -> tuple[Format, ...]:
-    """Return the formats that other packages add, sorted by the names of their entry points; bioio's plug-ins last.
+    """Return the formats that other packages add, sorted by the names of their entry points.
 
     Raises:
         ConfigError: One of them cannot be loaded, or is no `Format`.
     """
-    own = [_load(entry) for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
-    return (*own, *plugin_formats(KNOWN, IMAGE_SUFFIXES))
+    return tuple(_load(entry) for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name))
+
+
+@cache
+def plugins() -> tuple[Format, ...]:
+    """Return the formats that plug-ins of bioio read, sorted by the names of the plug-ins.
+
+    Raises:
+        ConfigError: One of them cannot be loaded.
+    """
+    return plugin_formats(KNOWN)
+
+
+def _plugins_for(path: Path) -> tuple[Format, ...]:
+    """Return the plug-ins of bioio, which take seconds to import, if the name of a file is of no format of unetkit."""
+    return plugins() if path.suffix and path.is_file() and not ends_with(path, IMAGE_SUFFIXES) else ()
 
 
 def _load(entry: EntryPoint) -> Format:
@@ -114,7 +132,10 @@ def _load(entry: EntryPoint) -> Format:
 def _by_suffix(path: Path) -> list[Format]:
     """Return the formats whose images end as a path does."""
     own = [one for one in BUILT_IN if one.has_suffix(path)]
-    return own if own or not path.suffix else [one for one in others() if one.has_suffix(path)]
+    if own or not path.suffix:
+        return own
+    by_bioio = plugins() if ends_with(path, tuple(KNOWN)) else ()
+    return [one for one in (*others(), *by_bioio) if one.has_suffix(path)]
 
 
 def _first(fits: Callable[[Format], bool], known: tuple[Format, ...], *, ask_others: bool = True) -> Format | None:

@@ -19,6 +19,7 @@ from unetkit.io.base.stored import Step
 from unetkit.io.base.units import make_step, plausible_size
 from unetkit.io.decoding.chunk_format import Box
 from unetkit.io.microscopes.pieces import PIECE, Pieces, Scene
+from unetkit.io.microscopes.planes import round_size
 
 PIXELS: dict[str, tuple[np.dtype[Any], int]] = {
     "gray8": (np.dtype(np.uint8), 1),
@@ -243,4 +244,4 @@ class CziFile:
         for one in self._image.iterfind("./Metadata/Scaling/Items/Distance"):
             step = make_step("Z", one.findtext("Value"), "m")
             if step is not None:
-                yield str(one.get("Id")), float(f"{step.size:.9g}")
+                yield str(one.get("Id")), round_size(step.size)

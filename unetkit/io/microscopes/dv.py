@@ -9,7 +9,7 @@ import numpy as np
 
 from unetkit.io.base.units import make_step, plausible_size
 from unetkit.io.microscopes.pieces import Pieces, Scene
-from unetkit.io.microscopes.planes import Planes, square_chunks
+from unetkit.io.microscopes.planes import Planes, round_size, square_chunks
 
 UNSET = (1.0, 1.0, 1.0)
 """Size of a voxel in files that do not say it."""
@@ -41,7 +41,7 @@ class DvFile:
 
     def describe(self, number: int) -> Scene:  # noqa: ARG002
         """Return what the image is."""
-        x, y, z = (float(f"{size:.7g}") for size in self._file.voxel_size)  # they are stored as float32
+        x, y, z = (round_size(size, 7) for size in self._file.voxel_size)  # they are stored as float32
         known = (x, y, z) != UNSET
         size = plausible_size((y, x)) if known else None
         return self._planes.scene("", size, self._channel_names, (make_step("Z", z if known else 0, "µm"),))

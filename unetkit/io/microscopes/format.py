@@ -22,27 +22,25 @@ Opener = Callable[[Path], Any]
 """Opens a file as a `unetkit.io.microscopes.pieces.MicroscopeFile`."""
 
 
-def plugin_formats(known: Collection[str], own: Collection[str]) -> tuple[Format, ...]:
+def plugin_formats(known: Collection[str]) -> tuple[Format, ...]:
     """Return the plug-ins of bioio that are installed as formats, sorted by their names.
 
     Args:
         known: Suffixes by which files are looked for in folders. A file that is named itself is read with any suffix
             that a plug-in takes; there are plug-ins that take .txt and .xml.
-        own: Suffixes of formats that unetkit reads itself; plug-ins are not asked for these.
 
     Raises:
         ConfigError: One of them cannot be loaded.
     """
     entries = sorted(entry_points(group=PLUGINS), key=lambda entry: entry.name)
-    return tuple(_plugin(entry, known, own) for entry in entries)
+    return tuple(_plugin(entry, known) for entry in entries)
 
 
-def _plugin(entry: EntryPoint, known: Collection[str], own: Collection[str]) -> Format:
+def _plugin(entry: EntryPoint, known: Collection[str]) -> Format:
     """Return a plug-in as a format."""
     try:
         metadata = entry.load().ReaderMetadata
-        read = [f".{suffix.lower().lstrip('.')}" for suffix in metadata.get_supported_extensions()]
-        taken = tuple(suffix for suffix in read if not suffix.endswith(tuple(own)))
+        taken = tuple(f".{suffix.lower().lstrip('.')}" for suffix in metadata.get_supported_extensions())
     except Exception as error:  # broad: what the import of another package raises has no limits
         raise ConfigError(
             f"The plug-in {entry.name} of bioio cannot be loaded ({type(error).__name__}: {error}).",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -16,7 +17,7 @@ from unetkit.io.base.stored import Step
 from unetkit.io.base.units import make_step, plausible_size
 from unetkit.io.decoding.chunk_format import Box
 from unetkit.io.microscopes.pieces import Pieces, Scene
-from unetkit.io.microscopes.planes import Planes, letter_axes, square_chunks
+from unetkit.io.microscopes.planes import Planes, letter_axes, round_size, square_chunks
 
 
 class LifFile:
@@ -73,14 +74,20 @@ class LifFile:
         image = self._images[number]
         axes, shape, dtype = letter_axes(list(image.sizes)), tuple(map(int, image.shape)), np.dtype(image.dtype)
         block = image.memory_block
-        if image._is_bgr or block.offset <= 0 or block.size != prod(shape) * dtype.itemsize:
+        if block.offset <= 0 or block.size != prod(shape) * dtype.itemsize:
             whole = tuple(size if axis in "YXS" else 1 for axis, size in zip(axes, shape, strict=True))
             return Planes(axes, shape, dtype, whole, lambda box: _read_frames(image, axes, box), "")
         end = block.offset + block.size
         if end > Path(self._name).stat().st_size:
             raise ValueError(f"the pixels of {image.path} end at byte {end}, beyond the end of the file")
-        mapped = image.asarray(out="memmap")
-        return Planes(axes, shape, dtype, square_chunks(axes, shape), lambda box: np.array(mapped[box]))
+        mapped = block.read_array(shape, dtype, out="memmap")
+        colours = slice(None, None, -1 if image._is_bgr else 1)
+
+        def read_box(box: Box) -> NDArray[Any]:
+            pixels = np.array(mapped[box])
+            return pixels[..., colours] if axes[-1] == "S" else pixels
+
+        return Planes(axes, shape, dtype, square_chunks(axes, shape), read_box)
 
 
 def _is_read(image: Any) -> bool:
@@ -116,7 +123,7 @@ def _steps(image: Any) -> dict[str, Step]:
         if count > 1 and dimension.label in ("T", "Z", "Y", "X"):
             step = make_step(dimension.label, abs(dimension.length) / (count - 1), dimension.unit)
             if step is not None and step.unit:
-                steps[dimension.label] = step
+                steps[dimension.label] = replace(step, size=round_size(step.size))
     return steps
 
 

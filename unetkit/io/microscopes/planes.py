@@ -93,6 +93,11 @@ def square_chunks(axes: str, shape: tuple[int, ...], together: str = "S") -> tup
     )
 
 
+def round_size(size: float, digits: int = 9) -> float:
+    """Return a size without the noise of conversions: 0.1 in place of 0.09999999999999999."""
+    return float(f"{size:.{digits}g}")
+
+
 def letter_axes(labels: list[str]) -> str:
     """Return a letter of its own for each axis, for libraries that give them longer or Greek names.
 

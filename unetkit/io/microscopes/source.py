@@ -59,7 +59,7 @@ class MicroscopeSource:
         name = str(path)
         self._file, self._maker = file, maker
         with translated(name, maker):
-            count = file.scenes
+            count = _count(file, name)
             number = pick_series(count, reading.series, lambda i: describe(file, i, name).series, name)
             scene = describe(file, number, name)
             level = pick_level(scene.levels, reading, name)
@@ -124,7 +124,7 @@ def list_scenes(file: MicroscopeFile, path: Path, maker: str) -> tuple[Series, .
         ImageError: The library cannot read it.
     """
     with translated(str(path), maker):
-        return tuple(describe(file, number, str(path)).series for number in range(file.scenes))
+        return tuple(describe(file, number, str(path)).series for number in range(_count(file, str(path))))
 
 
 def describe(file: MicroscopeFile, number: int, name: str) -> Scene:
@@ -145,6 +145,13 @@ def describe(file: MicroscopeFile, number: int, name: str) -> Scene:
             "Choose another with --series, or convert it.",
         )
     return scene
+
+
+def _count(file: MicroscopeFile, name: str) -> int:
+    """Return how many scenes a file has, once it is known that there are some."""
+    if not file.scenes:
+        raise ImageError(f"{name} holds no image.", "Copy or export it again.")
+    return file.scenes
 
 
 def _several(count: int, file: MicroscopeFile, number: int, name: str) -> tuple[str, ...]:
