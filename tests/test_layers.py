@@ -30,6 +30,7 @@ ORDER = (
     "io.views",
     "io.tiff",
     "io.ome_zarr",
+    "io.microscopes",
     "io",
     "io.masks",
     "annotations",
