@@ -35,6 +35,7 @@ ORDER = (
     "annotations",
     "objects",
     "exporting",
+    "viewing",
     "models",
     "backends",
     "inference.tiling",

@@ -50,15 +50,19 @@ def kind_of(info: ImageInfo, notes: dict[str, str], sample: NDArray[Any]) -> Kin
         return noted
     if is_colour(info):
         return "image"
-    if sample.dtype.kind == "f":
-        finite = sample[np.isfinite(sample)]
-        within = bool(finite.size) and finite.min() >= 0 and finite.max() <= 1
-        return "probabilities" if within else "image"
+    return _kind_of_fractions(sample) if sample.dtype.kind == "f" else _kind_of_numbers(info, notes, sample)
+
+
+def _kind_of_fractions(sample: NDArray[Any]) -> Kind:
+    finite = sample[np.isfinite(sample)]
+    return "probabilities" if finite.size and finite.min() >= 0 and finite.max() <= 1 else "image"
+
+
+def _kind_of_numbers(info: ImageInfo, notes: dict[str, str], sample: NDArray[Any]) -> Kind:
     values = set(np.unique(sample).tolist()) - {0}
     if info.dtype == np.bool_ or (len(values) == 1 and values <= MASK_VALUES):
         return "mask"
-    if notes.get("output") in ("mask", "classes"):
-        return "classes" if values else "mask"
-    if info.dtype.itemsize == 1 and len(values) <= MOST_CLASSES and max(values, default=0) <= MOST_CLASSES:
+    few = info.dtype.itemsize == 1 and max(values, default=0) <= MOST_CLASSES
+    if few or notes.get("output") in ("mask", "classes"):
         return "classes" if values else "mask"
     return "labels"

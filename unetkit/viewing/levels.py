@@ -4,8 +4,8 @@
     halved  1/2 ........ made of the level before it, each time
     kept    1/4, 1/8 ... made of the level before it once, and kept in a temporary file
 
-Nothing is made before it is asked for. A part of a kept level asks for four parts of the level before it, and so on down
-to the file; each is made once, so an overview reads each pixel of the file once, in pieces of bounded size.
+Nothing is made before it is asked for. A part of a kept level asks for four parts of the level before it, and so on
+down to the file; each is made once, so an overview reads each pixel of the file once, in pieces of bounded size.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A small part of an image that stands for the whole: what its values are, and between which of them there is contrast."""
+"""A small part of an image that stands for the whole: what its values are, and where there is contrast."""
 
 from __future__ import annotations
 

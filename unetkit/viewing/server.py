@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import gzip
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
-from typing import Any
 
 from neuroglancer import static
 from neuroglancer.random_token import make_random_token
@@ -20,15 +18,15 @@ from neuroglancer.viewer_base import ViewerBase
 from tornado.web import RequestHandler
 
 from unetkit.foundation.errors import ConfigError
+from unetkit.viewing.browser import ADDRESS
 from unetkit.viewing.chunks import ChunkedPicture
 from unetkit.viewing.layers import Layer
 from unetkit.viewing.levels import NotWantedError
 
-ADDRESS = "127.0.0.1"
-
 POLICY = (
     "default-src 'none'; script-src 'self' blob: 'wasm-unsafe-eval'; worker-src 'self' blob:; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' blob: data:"
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self' blob: data:"
 )
 """What the page may load: nothing but what this server has."""
 
@@ -86,7 +84,7 @@ class ViewServer:
             r".*",
             [
                 (r"/pixels/([^/]+)/([^/]+)/\.zattrs", LayerHandler, pixels),
-                (r"/pixels/([^/]+)/([^/]+)/([0-9]+)/\.zarray", LevelHandler, pixels),
+                (r"/pixels/([^/]+)/([^/]+)/([0-9]+)/\.(zarray|zattrs)", LevelHandler, pixels),
                 (r"/pixels/([^/]+)/([^/]+)/([0-9]+)/([0-9/]+)", ChunkHandler, pixels),
                 (r"/v/([^/]+)/([^/]*)", PageHandler, page),
             ],
@@ -145,9 +143,7 @@ class PageHandler(RequestHandler):
 class PixelsHandler(RequestHandler):
     """What all requests for pixels have in common."""
 
-    def initialize(
-        self, token: str, layers: Mapping[str, Shown], pool: ThreadPoolExecutor, *, compress: bool
-    ) -> None:
+    def initialize(self, token: str, layers: Mapping[str, Shown], pool: ThreadPoolExecutor, *, compress: bool) -> None:
         """Take what all requests share."""
         self._token = token
         self._layers = layers
@@ -180,13 +176,13 @@ class LayerHandler(PixelsHandler):
 class LevelHandler(PixelsHandler):
     """What describes a level of a layer."""
 
-    def get(self, token: str, name: str, level: str) -> None:
-        """Answer with `.zarray`."""
+    def get(self, token: str, name: str, level: str, part: str) -> None:
+        """Answer with `.zarray`, or with an empty `.zattrs`."""
         shown = self.find(token, name)
         if shown is None:
             return
         try:
-            self.finish(json.dumps(shown.picture.describe_level(int(level), shown.layer.channels)))
+            self.finish({} if part == "zattrs" else shown.picture.describe_level(int(level), shown.layer.channels))
         except IndexError:
             self.send_error(404)
 

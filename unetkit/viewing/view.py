@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import Any
 
 from unetkit.foundation.console import log_nothing
 from unetkit.foundation.errors import ConfigError
-from unetkit.io.base.read_options import Channels, ReadOptions
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.viewing.chunks import ChunkedPicture
 from unetkit.viewing.fitting import check_fit
 from unetkit.viewing.layers import Layer, image_layers, name_apart, overlay_layers
 from unetkit.viewing.opening import open_picture
+from unetkit.viewing.options import VIEWED
 from unetkit.viewing.scene import make_scene
 
 Log = Callable[[str], None]
@@ -89,44 +91,34 @@ class View:
             state.cross_section_scale = zoom
 
 
-def view(
-    image: Any,
-    *labels: Any,
-    axes: str | None = None,
-    series: int | None = None,
-    level: int | None = None,
-    channels: Channels | str | None = None,
-    region: str | Sequence[int] | None = None,
-    port: int = 0,
-    log: Log | None = None,
-) -> View:
+def view(image: Any, *labels: Any, port: int = 0, log: Log | None = None, **reading: Any) -> View:
     """Look at an image of any size in the browser, with masks, labels or probabilities over it.
 
-    The address in `url` is for a browser on this machine; see the page on `unetkit view` for another one. Nothing is
-    converted: parts are read as they are looked at. Levels of resolution that a file does not have are made meanwhile.
+        with unetkit.view("image.tif", "labels.tif") as shown:
+            print(shown.url)
+            input("Enter ends it.")
+
+    Nothing is converted: parts are read as they are looked at. Levels of resolution that a file does not have are made
+    meanwhile, in a temporary file.
 
     Args:
         image: TIFF, OME-Zarr, PNG, JPEG or another format that unetkit reads; or an array, or what can be sliced like
             one.
-        labels: Files or arrays of the same planes and size, or of the same size in micrometres at another resolution.
-        axes: One letter for each dimension of the image, where the file says nothing or something wrong.
-        series: Number of the image in a file that holds several.
-        level: Number of the level that is the finest one shown; by default 0.
-        channels: Channels of the image that are shown.
-        region: "y,x,height,width" of the image: what is shown of it.
-        port: Port of the server; 0 for any that is free.
+        labels: Files or arrays with the planes and the size of the image, or of the same size in micrometres at another
+            resolution.
+        port: Port of the server on 127.0.0.1; 0 for any that is free.
         log: Called with a sentence where something is odd or cannot be read, from any thread.
+        **reading: What of the image is read: any field of `unetkit.io.base.read_options.ReadOptions` (axes, series,
+            level, pixel_size, channels, stain, region, on_bad_tile). Bad tiles are background by default.
 
     Returns:
-        What is served until it is closed.
+        What is served until it is closed. Its `url` is for a browser on this machine.
 
     Raises:
         UnetkitError: A file cannot be read or does not fit the image; or the port is in use.
+        TypeError: There is no such option.
     """
-    reading = ReadOptions(
-        axes=axes, series=series, level=level, channels=channels, region=region, on_bad_tile="background"
-    )
-    return View(image, labels, reading, port, log or log_nothing)
+    return View(image, labels, replace(VIEWED, **reading), port, log or log_nothing)
 
 
 def _for_labels(reading: ReadOptions) -> ReadOptions:
@@ -144,4 +136,4 @@ def _check_package() -> None:
     try:
         import neuroglancer  # noqa: F401
     except ImportError as error:
-        raise ConfigError("To look at images needs the package neuroglancer.", "Run `pip install unetkit[view]`.") from error
+        raise ConfigError("The viewer needs the package neuroglancer.", "Run `pip install unetkit[view]`.") from error
