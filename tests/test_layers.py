@@ -36,6 +36,7 @@ ORDER = (
     "annotations",
     "objects",
     "exporting",
+    "viewing",
     "models",
     "backends",
     "inference.tiling",

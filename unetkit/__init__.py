@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unetkit.planning.plan import plan
     from unetkit.scoring.evaluation import evaluate
     from unetkit.training.fit import fit
+    from unetkit.viewing.view import view
 
 __version__ = version("unetkit")
 
@@ -37,6 +38,7 @@ _HOMES = {
     "predict_tiled": "unetkit.inference.array",
     "rasterize": "unetkit.data.rasterize",
     "segment": "unetkit.inference.segment",
+    "view": "unetkit.viewing.view",
 }
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "predict_tiled",
     "rasterize",
     "segment",
+    "view",
 ]
 
 
