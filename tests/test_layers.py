@@ -42,6 +42,7 @@ ORDER = (
     "inference.checks",
     "inference.tuning",
     "inference.run",
+    "inference.overview",
     "inference",
     "data",
     "scoring",
