@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
+from PIL import Image
 
 from unetkit import __version__
-from unetkit.drawing.layers import Layer
+from unetkit.drawing.layers import COVER_STEP, Layer
 from unetkit.drawing.pixels import Display
 from unetkit.foundation.atomic import make_folder, partial_file
 from unetkit.foundation.names import printable
@@ -75,17 +77,28 @@ def layered(display: Display, layer: Layer, description: str | Path) -> Markup:
 
     Args:
         display: (H, W, 3); it becomes a JPEG.
-        layer: (H, W, 4), see `unetkit.drawing.layers`.
+        layer: What lies over it, of the same size.
         description: What it shows, for those who cannot see it.
     """
     below = _image(_jpeg(display, THUMBNAIL_QUALITY), display, description)
-    above = _image(_png(cv2.cvtColor(layer, cv2.COLOR_RGBA2BGRA)), layer, "")
+    above = _image(_layer_png(layer), layer.cover, "")
     return Markup('<span class="shot">{}{}</span>').format(below, above)
 
 
 def _png(pixels: NDArray[Any]) -> tuple[str, bytes]:
     """Return the name of the format, and an image in OpenCV's order of channels as a file of it."""
     return "png", cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1].tobytes()
+
+
+def _layer_png(layer: Layer) -> tuple[str, bytes]:
+    """Return a layer as PNG; of one colour as a palette of its covers, which is smaller and quicker."""
+    if isinstance(layer.colours, np.ndarray):
+        return _png(np.dstack([layer.colours[..., ::-1], layer.cover]))
+    covers = Image.fromarray(layer.cover // np.uint8(COVER_STEP), "P")
+    covers.putpalette(bytes(layer.colours) * (255 // COVER_STEP + 1))
+    file = BytesIO()
+    covers.save(file, "PNG", transparency=bytes(range(0, 256, COVER_STEP)), bits=4, compress_level=3)
+    return "png", file.getvalue()
 
 
 def _jpeg(display: Display, quality: int) -> tuple[str, bytes]:

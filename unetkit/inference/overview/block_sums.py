@@ -25,7 +25,7 @@ class BlockSums:
     """
 
     def __init__(self, size: tuple[int, int], coarse: tuple[int, int], dtype: Any) -> None:
-        self._height, self._rows = size[0], coarse[0]
+        self._size = size
         self._tops, self._lefts = (
             -(-np.arange(count) * length // count) for length, count in zip(size, coarse, strict=True)
         )
@@ -36,6 +36,9 @@ class BlockSums:
 
     def add(self, top: int, pixels: NDArray[Any]) -> None:
         """Add rows (h, width) of the image, of which `top` is the number of the first."""
+        if self._sums.shape == self._size:  # each pixel is a block
+            self._sums[top : top + len(pixels)] = pixels
+            return
         columns = np.add.reduceat(pixels, self._lefts, axis=1, dtype=self._sums.dtype)
         blocks = np.searchsorted(self._tops, np.arange(top, top + len(pixels)), side="right") - 1
         first = np.flatnonzero(np.diff(blocks, prepend=-1))

@@ -181,7 +181,7 @@ class _Watcher:
             shares = self._kind.shares(pixels)
             self._totals = self._totals or [0.0] * len(shares)
             for i, share in enumerate(shares):
-                self._totals[i] += float(share.sum(dtype=np.float64))
+                self._totals[i] += _total(share)
             if plane == self._plane:
                 self._draw(top, pixels, shares)
             yield plane, top, pixels
@@ -213,6 +213,10 @@ class _Watcher:
             self._doubts.means if self._knows_doubts else None,
             shrink,
         )
+
+
+def _total(share: NDArray[Any]) -> float:
+    return float(np.count_nonzero(share) if share.dtype == np.bool_ else share.sum(dtype=np.float64))
 
 
 def find_edges(labels: NDArray[Any], above: NDArray[Any] | None) -> NDArray[np.bool_]:

@@ -11,8 +11,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from unetkit.drawing.html import layered
-from unetkit.drawing.layers import SMALL_DIAMETER, Layer, map_layer, outline_layer, probability_layer
-from unetkit.drawing.pixels import Display, to_display
+from unetkit.drawing.layers import Layer, line_colour, map_layer, outline_layer, probability_layer
+from unetkit.drawing.pixels import PREDICTION, Display, to_display
 from unetkit.foundation.errors import UnetkitError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.overview.fields import choose_fields
@@ -102,9 +102,9 @@ class Gatherer:
         pixels = read_thumbnail(source, outcome.image, self.ensemble, self.options.read, plane, size)
         display = to_display(_finite(pixels))
         if coarse is None or kind is None:
-            layer, fields = np.zeros((*size, 4), np.uint8), []
+            layer, fields = Layer(PREDICTION, np.zeros(size, np.uint8)), []
         else:
-            layer = draw_layer(kind, coarse)
+            layer = draw_layer(kind, coarse, display)
             fields = self._show_fields(shown, source, kind, coarse, display)
         name = f"{outcome.image.name}{f', plane {plane}' if info.planes > 1 else ''}"
         return replace(shown, found=found, picture=layered(display, layer, name), fields=tuple(fields))
@@ -123,8 +123,9 @@ class Gatherer:
             for field, pixels in zip(chosen, read, strict=True):
                 values = result.read(shown.plane, field.window)
                 place = f"y {field.window[0].start:,}, x {field.window[1].start:,}"
-                layer = draw_layer(kind, full_resolution(kind, values))
-                shot = layered(to_display(pixels, like=read[0]), layer, f"{field.title}: {place}")
+                seen = to_display(pixels, like=read[0])
+                layer = draw_layer(kind, full_resolution(kind, values), seen)
+                shot = layered(seen, layer, f"{field.title}: {place}")
                 pictures.append((f"{field.title} ({place})", shot))
         return pictures
 
@@ -143,14 +144,20 @@ def kind_of(output: Output, outcome: SegmentOutcome, ensemble: Ensemble) -> Kind
     return Kind(output, names, last=last)
 
 
-def draw_layer(kind: Kind, coarse: Coarse) -> Layer:
-    """Return what was found as a layer over the image."""
+def draw_layer(kind: Kind, coarse: Coarse, display: Display) -> Layer:
+    """Return what was found as a layer over the image (h, w, 3)."""
     if coarse.edges is not None:
         covered, edges = float(coarse.shares.sum()), float(coarse.edges.sum())
-        thickness = 4 * covered / max(edges, 1e-6)  # the diameter of discs, from their area and their outline
-        small = thickness / coarse.shrink < SMALL_DIAMETER
+        diameter = 4 * covered / max(edges, 1e-6) / coarse.shrink  # that of discs, from their area and their outline
         tinted = kind.output == "mask" or len(coarse.shares) > 1
-        return outline_layer(coarse.shares, coarse.edges, coarse.shrink, small=small, tinted=tinted)
+        return outline_layer(
+            coarse.shares,
+            coarse.edges,
+            coarse.shrink,
+            diameter=diameter,
+            tinted=tinted,
+            colour=line_colour(display),
+        )
     if kind.output == "probabilities" and len(coarse.shares) > 1:
         return probability_layer(coarse.shares)
     return map_layer(coarse.shares[0])

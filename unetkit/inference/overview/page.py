@@ -86,7 +86,7 @@ class Collected:
         statistics = Statistics(self._shown, self._options.write.output)
         names = [short_name(segmenter.name) for segmenter in self._ensemble.segmenters]
         command = whole_command(self._order.words[:-1], self._order.words[-1], names, self._options)
-        values = page_values(statistics, page.parent, MOST_PICTURES)
+        values = page_values(statistics, page.parent, MOST_PICTURES, self._order.count)
         write_page(
             page,
             "segmented.html",

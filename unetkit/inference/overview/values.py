@@ -39,13 +39,14 @@ TITLES = {
 }
 
 
-def page_values(statistics: Statistics, folder: Path, most_pictures: int) -> dict[str, Any]:
+def page_values(statistics: Statistics, folder: Path, most_pictures: int, ordered: int) -> dict[str, Any]:
     """Return what the template shows of the images.
 
     Args:
         statistics: The images and their numbers.
         folder: Where the page lies, for links.
         most_pictures: Most images that are shown as pictures.
+        ordered: Number of images that the run was for.
     """
     images = [_image(statistics, number, folder) for number in range(len(statistics.images))]
     pictured = _pictured(statistics, most_pictures)
@@ -56,7 +57,7 @@ def page_values(statistics: Statistics, folder: Path, most_pictures: int) -> dic
         pooled = histogram(axis, np.asarray(counts), statistics.area_unit, "Areas of all objects")
     return {
         "title": TITLES[statistics.output],
-        "facts": facts_of(statistics),
+        "facts": facts_of(statistics, ordered),
         "images": images,
         "pictured": pictured,
         "pooled": pooled,
@@ -74,9 +75,10 @@ def page_values(statistics: Statistics, folder: Path, most_pictures: int) -> dic
     }
 
 
-def facts_of(statistics: Statistics) -> list[tuple[str, str]]:
+def facts_of(statistics: Statistics, ordered: int) -> list[tuple[str, str]]:
     """Return the headline numbers: each with its name."""
-    facts = [("image" if len(statistics.images) == 1 else "images", f"{len(statistics.images):,}")]
+    done = len(statistics.images)
+    facts = [("image" if ordered == 1 else "images", f"{done:,}" if done == ordered else f"{done:,} of {ordered:,}")]
     noun = "regions" if statistics.output == "mask" else "objects"
     if statistics.has_objects:
         facts.append((noun, f"{statistics.objects:,}"))
