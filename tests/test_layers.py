@@ -44,6 +44,7 @@ ORDER = (
     "inference.checks",
     "inference.tuning",
     "inference.run",
+    "inference.overview",
     "inference",
     "data",
     "scoring",
