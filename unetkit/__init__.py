@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from unetkit.report.write_report import write_report
     from unetkit.scoring.evaluation import evaluate
     from unetkit.training.fit import fit
+    from unetkit.viewing.view import view
 
 __version__ = version("unetkit")
 
@@ -38,6 +39,7 @@ _HOMES = {
     "predict_tiled": "unetkit.inference.array",
     "rasterize": "unetkit.data.rasterize",
     "segment": "unetkit.inference.segment",
+    "view": "unetkit.viewing.view",
     "write_report": "unetkit.report.write_report",
 }
 
@@ -54,6 +56,7 @@ __all__ = [
     "predict_tiled",
     "rasterize",
     "segment",
+    "view",
     "write_report",
 ]
 

@@ -16,6 +16,7 @@ from unetkit.verbs.objects import export_command, measure_command, rasterize_com
 from unetkit.verbs.plan import plan_command
 from unetkit.verbs.report import report_command
 from unetkit.verbs.segment import segment_command
+from unetkit.verbs.view import view_command
 
 
 def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = False) -> None:
@@ -36,6 +37,7 @@ def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = F
 
 VERBS: dict[str, Callable[..., None]] = {
     "segment": segment_command,
+    "view": view_command,
     "measure": measure_command,
     "export": export_command,
     "evaluate": evaluate_command,
