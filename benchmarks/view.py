@@ -13,12 +13,14 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import monotonic
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import tifffile
@@ -29,6 +31,7 @@ from objects import Field
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import create_sink, list_series, open_image
+from unetkit.viewing.chunks import CHUNK
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from browser import visit
@@ -43,6 +46,9 @@ JUMPS = 7
 PAN_SECONDS = 4.0
 PAN_PIXELS = 12
 """Pixels of the screen by which each frame of a pan moves on."""
+
+CONNECTIONS = 6
+"""Requests that a browser sends at a time."""
 
 ZOOMS = {"full": 1.0, "middle": 5.0}
 """Pixels of the slide for each pixel of the screen."""
@@ -59,6 +65,13 @@ JUMP = """async ([x, y, scale]) => {
   await frame(); await frame();
   while (!viewer.isReady()) await frame();
   return performance.now() - start;
+}"""
+
+STILL = """async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  const times = [], scale = viewer.crossSectionScale.value;
+  for (let i = 0; i < 8; i++) { viewer.crossSectionScale.value = scale * (1 + i % 2 / 1e4); times.push(await frame()); }
+  return (times.at(-1) - times[0]) / (times.length - 1);
 }"""
 
 PAN = """async ([seconds, step]) => {
@@ -183,11 +196,30 @@ def run(slide: Slide, screenshots: Path | None) -> dict[str, Any]:
                 row[f"{name}: field s"], row[f"{name}: slowest s"] = median(times), max(times)
                 look(page, screenshots and screenshots / f"{kind}-{name}.png")
                 page.evaluate(JUMP, [margin, margin, scale])
+                row[f"{name}: frame of old data ms"] = page.evaluate(STILL)
                 panned = page.evaluate(PAN, [PAN_SECONDS, PAN_PIXELS])
                 row |= {f"{name}: frames/s": panned["fps"], f"{name}: longest ms": panned["longest"]}
                 row[f"{name}: whole %"] = 100 * panned["whole"]
+                row[f"{name}: server alone s"] = time_chunks(url, size, scale)
         row["server MB"] = peak_of(pid)
     return row
+
+
+def time_chunks(url: str, size: int, scale: float) -> float:
+    """Return the seconds in which the server alone sends all chunks of a field at one level, of image and labels."""
+    base = url.replace("/v/", "/pixels/")
+    level = round(np.log2(scale))
+    rng = np.random.default_rng(2)
+    last = size / 2**level / CHUNK - 1
+    top, left = (int(rng.uniform(0, last - side / CHUNK)) for side in reversed(SIDES))
+    high, wide = (side // CHUNK + 2 for side in reversed(SIDES))
+    places = [f"{top + y}/{left + x}" for y in range(high) for x in range(wide)]
+    addresses = [f"{base}0/{level}/0/{place}" for place in places] + [f"{base}1/{level}/{place}" for place in places]
+    started = monotonic()
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        for data in pool.map(lambda address: urlopen(address).read(), addresses):
+            assert len(data) >= CHUNK**2
+    return monotonic() - started
 
 
 def look(page: Any, path: Path | None) -> NDArray[np.uint8]:
