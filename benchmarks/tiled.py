@@ -37,7 +37,7 @@ from ours import CEILING_INPUTS, Setting, bare_pass, free_segmenter, installed_s
 from unetkit import load_model
 from unetkit.inference.tuning.device import choose_device
 from unetkit.io.files import open_image
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
 from unetkit.models.spec import ModelSpec
 
 REFERENCE = "reference"

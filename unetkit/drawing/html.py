@@ -72,6 +72,23 @@ def picture(display: Display, description: str | Path) -> Markup:
     return _image(encoded, display, description)
 
 
+def embed(encoded: bytes, kind: str, width: int, height: int, description: str | Path) -> Markup:
+    """Return an <img> that holds a file of pixels as it is.
+
+    Args:
+        encoded: The file.
+        kind: "png" or "jpeg".
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
+        description: What it shows, for those who cannot see it.
+    """
+    data = b64encode(encoded).decode()
+    alt = escape(printable(str(description)))
+    return Markup('<img src="data:image/{}" width="{}" height="{}" alt="{}">').format(
+        Markup(f"{kind};base64,{data}"), width, height, alt
+    )
+
+
 def layered(display: Display, layer: Layer, description: str | Path) -> Markup:
     """Return a small photograph, and over it a layer that a page can hide: an element of the class "shot".
 
@@ -108,8 +125,4 @@ def _jpeg(display: Display, quality: int) -> tuple[str, bytes]:
 
 def _image(encoded: tuple[str, bytes], pixels: NDArray[np.uint8], description: str | Path) -> Markup:
     kind, data = encoded
-    height, width = pixels.shape[:2]
-    alt = escape(printable(str(description)))
-    return Markup('<img src="data:image/{}" width="{}" height="{}" alt="{}">').format(
-        Markup(f"{kind};base64,{b64encode(data).decode()}"), width, height, alt
-    )
+    return embed(data, kind, pixels.shape[1], pixels.shape[0], description)
