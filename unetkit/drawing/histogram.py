@@ -107,4 +107,5 @@ def _bars(counts: NDArray[np.integer], width: int, height: int) -> Markup:
 
 def _svg(width: int, height: int, description: str, content: Markup, fit: str = "xMidYMid") -> Markup:
     opening = '<svg viewBox="0 0 {} {}" width="{}" height="{}" preserveAspectRatio="{}" role="img" aria-label="{}">'
-    return Markup(opening + "{}</svg>").format(width, height, width, height, fit, escape(printable(description)), content)
+    label = escape(printable(description))
+    return Markup(opening + "{}</svg>").format(width, height, width, height, fit, label, content)
