@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -20,6 +21,7 @@ from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError, ImageError, OutputError, UnetkitError
 from unetkit.inference.overview import page as page_module
 from unetkit.inference.segment import SegmentRun
+from unetkit.io.files import read_notes
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
 
@@ -176,6 +178,32 @@ def test_a_page_is_replaced_with_overwrite_and_lies_in_a_folder_that_is_made(tmp
     for overwrite in (False, True):
         segment(tmp_path / "images", place.parent, tiny_model, report=place, overwrite=overwrite, **FAST)
     assert "cells0.tif" in place.read_text(encoding="utf-8")
+
+
+def test_the_page_changes_no_byte_of_the_results(tmp_path: Path, tiny_model: Path) -> None:
+    write_labels(tmp_path / "images", tmp_path / "none", [9])
+    image, given = tmp_path / "images/cells0.tif", {"output": "labels", **FAST}
+    (done,) = segment(image, tmp_path / "a.tif", tiny_model, **given)
+    (shown,) = segment(image, tmp_path / "b.tif", tiny_model, report=tmp_path / "page.html", **given)
+    assert read_notes(done.result) == read_notes(shown.result)
+    np.testing.assert_array_equal(tifffile.imread(done.result), tifffile.imread(shown.result))
+
+
+def test_what_is_logged_of_an_image_is_shown_and_also_by_a_run_that_finds_it_done(tmp_path: Path) -> None:
+    write_labels(tmp_path / "images", tmp_path / "none", [9], **MICRON)
+    model = tiny(tmp_path / "m.safetensors", pixel_size_um=(2.0, 2.0))
+    pages = []
+    for resume in (False, True):
+        page = tmp_path / f"{resume}.html"
+        (done,) = segment(
+            tmp_path / "images", tmp_path / "out", model, output="mask", report=page, resume=resume, **FAST
+        )
+        pages.append(page.read_text(encoding="utf-8"))
+        assert bool(done.remarks) == (not resume)
+    for text in pages:
+        (remark,) = re.findall(r'<p class="note">(.*?)</p>', text)
+        assert unescape(remark).startswith("It does not look like the training images. ")
+        assert "0.5 x 0.5" in remark
 
 
 def test_a_full_disk_keeps_the_results_and_no_part_of_the_page(
