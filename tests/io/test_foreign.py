@@ -33,8 +33,11 @@ def test_an_overview_whose_pixels_lie_in_a_folder_beside_it_is_refused(tmp_path,
 @pytest.mark.parametrize(
     ("name", "known", "remedy"),
     [
-        ("a.czi", "Zeiss CZI", "bfconvert a.czi a.ome.tiff"),
-        ("a.LIF", "Leica LIF", "bioformats2raw"),
+        ("a.czi", "name of a Zeiss CZI file, but not its content", "Copy or export it again"),
+        ("a.LIF", "Leica LIF", "Copy or export it again"),
+        ("a.ims", "Imaris", "bfconvert a.ims a.ome.tiff"),
+        ("a.oib", "Olympus OIB", "bioformats2raw"),
+        ("a.sldy", "SlideBook", "pip install bioio-sldy"),
         ("a.nii.gz", "NIfTI", "bioio"),
         ("a.ndpis", "Hamamatsu NDPIS", "files that it lists"),
         ("a.bmp", "bitmap", "Export it as PNG"),
@@ -53,8 +56,8 @@ def test_a_format_that_is_not_read_is_named_by_its_suffix(tmp_path, name, known,
 
 def test_a_folder_of_such_files_names_them(tmp_path):
     for number in range(3):
-        (tmp_path / f"{number}.czi").touch()
+        (tmp_path / f"{number}.ims").touch()
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ImageError, match=r"3 files of formats that are not read \(.czi: Zeiss CZI\)") as caught:
+    with pytest.raises(ImageError, match=r"3 files of formats that are not read \(.ims: Imaris\)") as caught:
         find_images(tmp_path)
     assert "bfconvert" in caught.value.remedy

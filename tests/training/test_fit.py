@@ -26,7 +26,7 @@ from unetkit.data.objects import measure_objects
 from unetkit.foundation.console import LOADING_TEXT
 from unetkit.inference.segment import segment
 from unetkit.io.files import find_images
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
 from unetkit.models.weights import trained_on
 from unetkit.scoring.evaluation import evaluate
 from unetkit.training.run.callbacks import CpuNotice
@@ -74,7 +74,8 @@ def printed_dice(out: str) -> float:
 def test_a_run_folder_holds_everything(run: tuple[Path, str]) -> None:
     folder, _ = run
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.yaml", "model.safetensors", "last.ckpt", "metrics.csv", "validation.png"}
+    written = {"validation.png", "validation.csv", "report", "report.html", "run.json"}
+    assert names == {"config.yaml", "model.safetensors", "last.ckpt", "metrics.csv"} | written
     assert cv2.imread(str(folder / "validation.png")).std() > 5
     rows = metrics_of(folder)
     assert [row["epoch"] for row in rows] == ["0", "1"]

@@ -1,4 +1,4 @@
-"""Formats of microscopes and medicine that are not read: named in errors, with the way to a format that is read."""
+"""Formats of microscopes and medicine that are not read, or not yet: named in errors, with what to do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from unetkit.foundation.errors import ImageError
+from unetkit.io.microscopes.vendors import INSTALL, vendor_of
 
 OVERVIEWS = {
     ".mrxs": ("MIRAX (3DHISTECH)", "{0.stem}", "Slidedat.ini"),
@@ -19,13 +20,11 @@ KNOWN = {
     ".afi": "Aperio AFI, a list of the .svs files of a slide",
     ".ali": "Hamamatsu Aquacosmos",
     ".bmp": "Windows bitmap",
-    ".czi": "Zeiss CZI",
     ".dcm": "DICOM",
     ".dicom": "DICOM",
     ".dib": "Windows bitmap",
     ".dm3": "Gatan Digital Micrograph",
     ".dm4": "Gatan Digital Micrograph",
-    ".dv": "DeltaVision",
     ".flex": "PerkinElmer Flex",
     ".gif": "GIF",
     ".h5": "HDF5",
@@ -38,7 +37,6 @@ KNOWN = {
     ".jp2": "JPEG 2000",
     ".j2k": "JPEG 2000",
     ".klb": "KLB",
-    ".lif": "Leica LIF",
     ".lof": "Leica LOF",
     ".mha": "MetaImage",
     ".mhd": "MetaImage",
@@ -46,7 +44,6 @@ KNOWN = {
     ".mvd2": "Volocity",
     ".n5": "N5",
     ".nd": "MetaMorph ND, a list of .stk or .tif files",
-    ".nd2": "Nikon ND2",
     ".ndpis": "Hamamatsu NDPIS, a list of the .ndpi files of a slide",
     ".nii": "NIfTI",
     ".npy": "a NumPy array",
@@ -60,7 +57,6 @@ KNOWN = {
     ".pkl": "a Python pickle",
     ".pic": "Bio-Rad PIC",
     ".psd": "Photoshop",
-    ".r3d": "DeltaVision",
     ".raw": "raw pixels",
     ".rec": "MRC",
     ".sld": "SlideBook",
@@ -73,7 +69,10 @@ KNOWN = {
     ".xdce": "InCell, a list of .tif files",
     ".zvi": "Zeiss ZVI",
 }
-"""Formats by suffix."""
+"""Formats by suffix, which need a plug-in of bioio or another program."""
+
+PLUGINS = {".sld": "bioio-sldy", ".sldy": "bioio-sldy"}
+"""Plug-ins of bioio that read a format, by suffix."""
 
 LISTS = (".afi", ".nd", ".ndpis", ".xdce")
 """Those that list files which are read."""
@@ -116,7 +115,16 @@ def refuse_overview(path: Path) -> None:
 
 def refuse_foreign(folder: Path, entries: Iterable[Path]) -> None:
     """Raise an ImageError if a folder without images has files of formats that are not read."""
-    foreign = [path for path in entries if path.suffix.lower() in (KNOWN | OVERVIEWS) and path.is_file()]
+    entries = [path for path in entries if path.is_file()]
+    missing = [path for path in entries if vendor_of(path) is not None]
+    if missing:
+        vendor = vendor_of(missing[0])
+        raise ImageError(
+            f"The folder {folder} has no images that can be read without more packages, but {len(missing)} files of "
+            f"microscopes, such as {missing[0].name}{f' ({vendor.maker})' if vendor else ''}.",
+            INSTALL,
+        )
+    foreign = [path for path in entries if path.suffix.lower() in (KNOWN | OVERVIEWS)]
     if not foreign:
         return
     first = foreign[0]
@@ -135,6 +143,11 @@ def unknown_format(path: Path) -> ImageError:
         return ImageError(
             f"{path} holds the metadata of an OME-TIFF in several files, and no pixels.",
             "Give one of the .ome.tif files beside it.",
+        )
+    vendor = vendor_of(path)
+    if vendor is not None:
+        return ImageError(
+            f"{path} has the name of a {vendor.maker} file, but not its content.", "Copy or export it again."
         )
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     suffix = suffixes[0] if suffixes[1:] == [".gz"] else (suffixes or [""])[-1]
@@ -160,8 +173,11 @@ def _remedy(path: Path, suffix: str) -> str:
 
 
 def _conversion(path: Path) -> str:
-    """Return how to convert a file of a microscope."""
+    """Return how to read or convert a file of a microscope."""
+    plugin = PLUGINS.get(path.suffix.lower())
+    install = f"Run `pip install {plugin}`, whose reader unetkit uses then. Or convert it" if plugin else "Convert it"
+    other = "" if plugin else ", or install a plug-in of bioio that reads it"
     return (
-        f"Convert it first: `bfconvert {path.name} {path.stem}.ome.tiff`, or `bioformats2raw {path.name} "
-        f"{path.stem}.zarr`; or read it in Python with bioio, and give the array to unetkit.predict_tiled."
+        f"{install} first: `bfconvert {path.name} {path.stem}.ome.tiff`, or `bioformats2raw {path.name} "
+        f"{path.stem}.zarr`{other}."
     )

@@ -1,4 +1,6 @@
-"""The table of formats: those of unetkit, and those that other packages add by the entry point group `unetkit.formats`.
+"""The table of formats: those of unetkit, and those that other packages add.
+
+Other packages add a `Format` by the entry point group `unetkit.formats`, or are plug-ins of bioio.
 
 The content of a file decides how it is read, and the suffix of an output how it is written. Other packages' formats are
 loaded only when none of unetkit's own takes a file, a folder or a suffix.
@@ -14,19 +16,20 @@ from pathlib import Path
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.format import START_BYTES, Format, ends_with
-from unetkit.io.foreign import is_overview
+from unetkit.io.foreign import KNOWN, is_overview
+from unetkit.io.microscopes.format import MICROSCOPES, plugin_formats
 from unetkit.io.ome_zarr.format import OME_ZARR
 from unetkit.io.raster import RASTER
 from unetkit.io.tiff.format import TIFF
 
-BUILT_IN = (TIFF, OME_ZARR, RASTER)
+BUILT_IN = (TIFF, OME_ZARR, RASTER, *MICROSCOPES)
 
 GROUP = "unetkit.formats"
 
 USUAL_SUFFIXES = tuple(suffix for one in BUILT_IN if not one.is_folder for suffix in one.suffixes)
 
 IMAGE_SUFFIXES = (*USUAL_SUFFIXES, *(suffix for one in BUILT_IN for suffix in one.other_suffixes))
-"""Suffixes (lower case) of the files that unetkit reads itself."""
+"""Suffixes (lower case) of the files that unetkit reads, those of microscopes with the extra `formats`."""
 
 FOLDER_SUFFIXES = tuple(suffix for one in BUILT_IN if one.is_folder for suffix in one.suffixes)
 
@@ -41,7 +44,11 @@ def format_of(path: Path) -> Format | None:
     is_folder = path.is_dir()
     start = b"" if is_folder else _read_start(path)
     known = () if is_overview(path) else BUILT_IN
-    return _first(lambda one: one.is_folder == is_folder and one.sniff(path, start), known)
+
+    def fits(one: Format) -> bool:
+        return one.is_folder == is_folder and one.sniff(path, start)
+
+    return _first(fits, known) or next((one for one in _plugins_for(path) if fits(one)), None)
 
 
 def format_of_output(path: Path) -> Format | None:
@@ -67,13 +74,13 @@ def is_folder(path: str | Path) -> bool:
 
 
 def has_image_suffix(path: Path) -> bool:
-    """Return whether a path ends as images do."""
+    """Return whether a path ends as images do, also those that need a package that is missing."""
     return bool(_by_suffix(path))
 
 
 def is_image_by_name(path: Path) -> bool:
-    """Return whether a path ends as images do, and is a file, or a folder where its format has folders."""
-    return any(path.is_dir() if one.is_folder else path.is_file() for one in _by_suffix(path))
+    """Return whether a path ends as images that can be read do, and is a file (a folder where a format has folders)."""
+    return any(path.is_dir() if one.is_folder else path.is_file() for one in _by_suffix(path) if one.is_installed())
 
 
 def output_suffixes() -> list[str]:
@@ -89,6 +96,21 @@ def others() -> tuple[Format, ...]:
         ConfigError: One of them cannot be loaded, or is no `Format`.
     """
     return tuple(_load(entry) for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name))
+
+
+@cache
+def plugins() -> tuple[Format, ...]:
+    """Return the formats that plug-ins of bioio read, sorted by the names of the plug-ins.
+
+    Raises:
+        ConfigError: One of them cannot be loaded.
+    """
+    return plugin_formats(KNOWN)
+
+
+def _plugins_for(path: Path) -> tuple[Format, ...]:
+    """Return the plug-ins of bioio, which take seconds to import, if the name of a file is of no format of unetkit."""
+    return plugins() if path.suffix and path.is_file() and not ends_with(path, IMAGE_SUFFIXES) else ()
 
 
 def _load(entry: EntryPoint) -> Format:
@@ -110,7 +132,10 @@ def _load(entry: EntryPoint) -> Format:
 def _by_suffix(path: Path) -> list[Format]:
     """Return the formats whose images end as a path does."""
     own = [one for one in BUILT_IN if one.has_suffix(path)]
-    return own if own or not path.suffix else [one for one in others() if one.has_suffix(path)]
+    if own or not path.suffix:
+        return own
+    by_bioio = plugins() if ends_with(path, tuple(KNOWN)) else ()
+    return [one for one in (*others(), *by_bioio) if one.has_suffix(path)]
 
 
 def _first(fits: Callable[[Format], bool], known: tuple[Format, ...], *, ask_others: bool = True) -> Format | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.table import Table
 
+from unetkit.foundation.words import count, duration
 from unetkit.inference.preview import Preview
 from unetkit.inference.run.classify import describe_classes
+from unetkit.inference.run.command import given_fields, option_words
 from unetkit.inference.run.outcome import SegmentOutcome
+from unetkit.io.base.read_options import WHOLE, ReadOptions
 from unetkit.report.info import describe_image, facts_table
 
 LISTED_IMAGES = 10
@@ -19,8 +23,14 @@ LISTED_TILES = 10
 """Most bad tiles that are listed one by one."""
 
 
-def summarize(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:
-    """Yield the lines that are printed when all is done."""
+def summarize(done: Sequence[SegmentOutcome], result: Path, reading: ReadOptions = WHOLE) -> Iterator[str]:
+    """Yield the lines that are printed when all is done.
+
+    Args:
+        done: What was done with each image.
+        result: The output, or the folder of the outputs.
+        reading: How the images were read.
+    """
     if any(item.predicted for item in done):
         yield from _summarize_classes(done, result)
         return
@@ -42,6 +52,17 @@ def summarize(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:
     for item in new:
         name = "" if len(done) == 1 else f"{item.image.name}: "
         yield from (name + text for text in _details(item))
+    if len(done) == 1:
+        yield f"Look at it: {_look_command(new[0], reading)}"
+
+
+def _look_command(item: SegmentOutcome, reading: ReadOptions) -> str:
+    """Return the command that shows a result over its image, read as it was for the model.
+
+    >>> _look_command(SegmentOutcome(Path("a.tif"), Path("my mask.tif"), 9), ReadOptions(region="0,0,3,3"))
+    "unetkit view a.tif 'my mask.tif' --region 0,0,3,3"
+    """
+    return shlex.join(["unetkit", "view", str(item.image), str(item.result), *option_words(given_fields(reading))])
 
 
 def _summarize_classes(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:
@@ -97,15 +118,6 @@ def describe_preview(plan: Preview) -> Table:
     return facts_table(f"What segment would do with {plan.info.name}", facts)
 
 
-def count(number: int, thing: str) -> str:
-    """Write a number of things.
-
-    >>> count(1, "object"), count(1200, "tile")
-    ('1 object', '1,200 tiles')
-    """
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
 def describe_left_out(pixels: int, confidence: float | None) -> str:
     """Return which objects are left out of labels; "" if none are.
 
@@ -122,16 +134,3 @@ def describe_left_out(pixels: int, confidence: float | None) -> str:
 def _megapixels(pixels: int) -> str:
     """Write a number of pixels; with two digits at least, so that a small image is not nothing."""
     return f"{pixels / 1e6:.1f} Mpx" if pixels >= 1e6 else f"{pixels / 1e6:.2g} Mpx"
-
-
-def duration(seconds: float) -> str:
-    """Write a time for people.
-
-    >>> duration(0.34), duration(15.4), duration(200), duration(9000)
-    ('0.3 s', '15 s', '3 min', '2.5 h')
-    """
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -15,9 +15,10 @@ from tiny_fit import Fit
 
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
+from unetkit.report.run_folder import fold_folder
 from unetkit.training.run.callbacks import MetricsTable
-from unetkit.training.run.cross_validation import cross_validate, fold_folder
+from unetkit.training.run.cross_validation import cross_validate
 from unetkit.training.run.result import RunResult
 
 FOLDS = ("--data.folds", "2", "--data.crops_per_epoch", "4", "--trainer.max_epochs", "2")
@@ -106,7 +107,9 @@ def same_weights(one: Path, other: Path) -> bool:
 def test_every_fold_is_a_run_of_its_own(folds: tuple[Path, str]) -> None:
     folder = folds[0]
     names = {"config.yaml", "cross_validation.json", "cross_validation.csv", "fold-0", "fold-1"}
-    assert {path.name for path in folder.iterdir()} == names
+    assert {path.name for path in folder.iterdir()} == names | {"report.html", "run.json"}
+    assert (folder / "fold-1" / "report.html").is_file()
+    assert f"Report: {folder / 'report.html'}" in folds[1]
     rows = json.loads((folder / "cross_validation.json").read_text())["rows"]
     data = [read_spec(folder / row["model"]).training["data"] for row in rows]
     assert [(one["folds"], one["fold"]) for one in data] == [(2, 0), (2, 1)]

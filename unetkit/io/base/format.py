@@ -40,6 +40,11 @@ def _no_notes(_: Path) -> dict[str, str]:
     return {}
 
 
+def _always() -> bool:
+    """Return that nothing more has to be installed."""
+    return True
+
+
 def _by_suffix_only(_: Path) -> bool:
     """Return that no place makes an output one of this format."""
     return False
@@ -90,6 +95,8 @@ class Format:
         is_folder: Whether such an image is a folder.
         writer: How it is written, if it is.
         read_notes: Returns what unetkit has noted in one (`OutputSpec.notes`); empty if there is nothing.
+        is_installed: Whether what reads it is there. If not, such images are not looked for in folders, and opening one
+            is an error that says what to install.
     """
 
     name: str
@@ -101,6 +108,7 @@ class Format:
     is_folder: bool = False
     writer: Writer | None = None
     read_notes: Callable[[Path], dict[str, str]] = _no_notes
+    is_installed: Callable[[], bool] = _always
 
     def has_suffix(self, path: Path) -> bool:
         """Return whether a path ends as the images of this format do."""

@@ -27,5 +27,6 @@ def start(kind: type[TrainingRun], config: RunConfig) -> RunResult | CrossValida
             return fit_folds(run)
         result = run.train(resume=config.resume is not None)
     if run.trainer.is_global_zero:
+        run.conclude(result)
         run.report(result)
     return result

@@ -1,0 +1,1 @@
+"""Files of microscopes, read by the libraries of the extra `formats`."""
