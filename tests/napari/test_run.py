@@ -136,7 +136,7 @@ def test_a_large_dask_array_is_read_tile_by_tile(viewer: Any, tiny_model: Path) 
             largest = max(largest, part.size)
             return part
 
-    lazy = dask.array.from_array(Watched(), chunks=(64, 64), meta=np.zeros((0, 0), np.uint8))
+    lazy = dask.array.from_array(Watched(), chunks=(64, 64), name=False, meta=np.zeros((0, 0), np.uint8))
     check_array(lazy)
     levels = [lazy, np.zeros((64, 64), np.uint8)]
     image = viewer.add_image(levels, multiscale=True, contrast_limits=(0, 255), cache=False)
