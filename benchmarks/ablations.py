@@ -130,7 +130,7 @@ def write_list(path: Path, pairs: Sequence[Pair]) -> Path:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["image", "mask"])
-        rows.writerows((pair.image.resolve(), pair.mask.resolve()) for pair in pairs)
+        rows.writerows((pair.image.resolve(), pair.mask.resolve()) for pair in pairs if pair.mask is not None)
     return path
 
 

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from measuring import describe_machine, print_machine, print_table
+from numpy.typing import NDArray
 from skimage.measure import label
 
 CORRECTED, SCORED = range(21), range(24, 27)
@@ -38,7 +39,7 @@ def write_pages(data: Path, pages: Sequence[int], folder: Path) -> Path:
         (folder / kind).mkdir(parents=True)
     for page in pages:
         tifffile.imwrite(folder / "images" / f"{page:02}.tif", images[page])
-        neurons = label(truth[page] > 0, connectivity=1)
+        neurons: NDArray[Any] = label(truth[page] > 0, connectivity=1)  # type: ignore[no-untyped-call]
         tifffile.imwrite(folder / "masks" / f"{page:02}.tif", neurons.astype(np.uint16), compression="deflate")
     return folder
 
@@ -79,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> None:
             for start in ("nuclei", "random") if options.fresh else ("nuclei",):
                 name = f"{start}-{count}"
                 weights = ["--model.weights", start] if start != "random" else []
-                settings = ["--data.train", corrected, "--minutes", str(options.minutes), *weights]
+                settings: list[str | Path] = ["--data.train", corrected, "--minutes", str(options.minutes), *weights]
                 run("fit", *settings, "--runs", folder / "runs", "--name", name)
                 model = folder / "runs" / name / "model.safetensors"
                 rows.append([f"{len(pages)} images", start, *_cells(score(model, scored, folder / f"after-{name}"))])

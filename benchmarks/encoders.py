@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
+from typing import Final
 
 import torch
 from measuring import describe_machine, print_machine, print_table
@@ -22,7 +23,7 @@ from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 from unetkit.training.segmentation.losses import build_loss
 
-PLAIN = "plain_unet"
+PLAIN: Final = "plain_unet"
 CROP, BATCH, TILE = 256, 4, 512
 COLUMNS = ("network", "weights (million)", "GFLOP/Mpx", "training (images/s)", "inference (Mpx/s)")
 
@@ -44,7 +45,7 @@ def count_flops(spec: ModelSpec) -> float:
 
 def training_speed(segmenter: Segmenter, device: torch.device, rounds: int) -> float:
     """Return the crops that are trained on in a second."""
-    network = segmenter.network.to(device, memory_format=torch.channels_last).train()
+    network = segmenter.network.to(device).to(memory_format=torch.channels_last).train()
     loss = build_loss("bce_dice", segmenter.spec.out_channels)
     optimizer = torch.optim.AdamW(network.parameters())
     pixels = torch.rand(BATCH, segmenter.spec.in_channels, CROP, CROP, device=device)

@@ -29,6 +29,7 @@ from unetkit.data.objects import to_objects
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.foundation.console import log_nothing
 from unetkit.inference.engine.ensemble import gather_models
+from unetkit.inference.engine.forward import Kind
 from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.io.base.arrays import ArraySource
@@ -72,7 +73,9 @@ class Case:
     def bands(self, threshold: float) -> NDArray[np.uint8]:
         """Return mask and distance map (2, H, W)."""
         mask = self.probabilities >= threshold
-        return np.stack([mask * np.uint8(255), np.where(mask, np.maximum(self.heights, 1), 0).astype(np.uint8)])
+        heights = np.where(mask, np.maximum(self.heights, 1), 0).astype(np.uint8)
+        both: NDArray[np.uint8] = np.stack([mask * np.uint8(255), heights])
+        return both
 
 
 def degrade(heights: NDArray[np.float32], sigma: float, noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -80,7 +83,8 @@ def degrade(heights: NDArray[np.float32], sigma: float, noise: float, rng: np.ra
     blurred = cv2.GaussianBlur(heights, (0, 0), sigma) if sigma else heights
     rough = cv2.GaussianBlur(rng.normal(size=heights.shape).astype(np.float32), (0, 0), NOISE_SIGMA)
     noisy = blurred + noise * rough / max(float(rough.std()), 1e-6)
-    return np.rint(np.clip(noisy, 0, 1) * LARGEST_PREDICTED).astype(np.uint8)
+    degraded: NDArray[np.uint8] = np.rint(np.clip(noisy, 0, 1) * LARGEST_PREDICTED).astype(np.uint8)
+    return degraded
 
 
 def ideal_cases(pairs: Sequence[Pair], sigma: float, noise: float) -> Iterator[Case]:
@@ -101,7 +105,7 @@ def predicted_cases(pairs: Sequence[Pair], model: Segmenter, tiling: TilingOptio
     for pair in pairs:
         pixels, truth = load_pair(pair)
         source = ArraySource(match_channels(pixels, ensemble.channels, pair.name), "CYX")
-        bands: dict[str, list[NDArray[Any]]] = {"probabilities": [], "heights": []}
+        bands: dict[Kind, list[NDArray[Any]]] = {"probabilities": [], "heights": []}
         for kind, collected in bands.items():
             predictor = Predictor(ensemble, tiling, source, truth.size, kind=kind, threshold=SURELY, log=log_nothing)
             predictor.run(source, predictor.grid(source.info), collected.extend)
@@ -112,7 +116,8 @@ def predicted_cases(pairs: Sequence[Pair], model: Segmenter, tiling: TilingOptio
 def label(bands: NDArray[np.uint8], method: Method, smallest: int) -> NDArray[Any]:
     """Return the labels (H, W) of a whole plane."""
     rows = Labels([bands], bands.shape[1], method=method, smallest=smallest).rows()
-    return np.concatenate(list(rows), axis=1)[0]
+    whole: NDArray[Any] = np.concatenate(list(rows), axis=1)[0]
+    return whole
 
 
 def score(cases: Sequence[Case], method: Method, threshold: float, smallest: int) -> InstanceCounts:

@@ -10,9 +10,11 @@ each time that it comes up; colours are kept and grey is repeated. The same seed
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from unetkit.data.loading import load_pair
 from unetkit.data.pairs import find_pairs
@@ -21,13 +23,14 @@ from unetkit.io.base.contracts import match_channels
 CHANNELS = 3
 
 
-def stretch(pixels: np.ndarray) -> np.ndarray:
+def stretch(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """Return pixels (C, H, W) as uint8 between their percentiles."""
     low, high = np.percentile(pixels, (0.1, 99.9))
-    return np.clip((pixels - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
+    stretched: NDArray[np.uint8] = np.clip((pixels - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
+    return stretched
 
 
-def make_mosaic(folder: Path, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def make_mosaic(folder: Path, size: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return an image (H, W, 3) uint8 and its mask (H, W) uint8, filled shelf by shelf."""
     pieces = []
     for pair in find_pairs(folder, None, None):
@@ -63,7 +66,7 @@ def main(args: list[str] | None = None) -> None:
     options = parser.parse_args(args)
     image, truth = make_mosaic(options.folder, options.size, options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
-    layout = {"tile": (512, 512), "compression": "zlib"}
+    layout: dict[str, Any] = {"tile": (512, 512), "compression": "zlib"}
     tifffile.imwrite(options.out / "image.tif", image, photometric="rgb", **layout)
     tifffile.imwrite(options.out / "truth.tif", truth, **layout)
     print(f"{options.out}: {options.size} x {options.size} pixels, {np.mean(truth > 0):.1%} foreground")

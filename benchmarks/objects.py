@@ -150,7 +150,8 @@ def run_skimage(field: Field, folder: Path, crop: int, *, values: bool) -> dict[
     labels = read_corner(field.labels(folder), corner).astype(np.int64)
     crops = [labels, *([read_corner(field.image(folder), corner)] if values else [])]
     start, cpu = perf_counter(), process_time()
-    table = regionprops_table(*crops, properties=(*PROPERTIES, *(VALUES if values else ())))
+    properties = (*PROPERTIES, *(VALUES if values else ()))
+    table = regionprops_table(*crops, properties=properties)  # type: ignore[no-untyped-call, misc]
     scale = field.objects / len(table["label"])
     return {
         "task": f"scikit-image, {'intensities' if values else 'table'} (of {len(table['label'])}, scaled)",
@@ -183,7 +184,8 @@ def run_peers(field: Field, folder: Path, crop: int) -> list[dict[str, Any]]:
 def read_corner(path: Path, corner: slice) -> NDArray[Any]:
     """Read the upper left corner of an image of one channel."""
     with closing(open_image(path, as_stored=True)) as source:
-        return source.read(0, (corner, corner))[0]
+        pixels: NDArray[Any] = source.read(0, (corner, corner))[0]
+        return pixels
 
 
 def show(rows: list[dict[str, Any]], *, markdown: bool) -> None:

@@ -47,7 +47,8 @@ class Setting:
         unknown = given.keys() - {field.name for field in fields(cls)}
         if unknown:
             raise SystemExit(f"--setting {text}: there is no {', '.join(sorted(unknown))}.")
-        return cls(**{name: int(value) if value.isdigit() else value for name, value in given.items()})
+        chosen: dict[str, Any] = {name: int(value) if value.isdigit() else value for name, value in given.items()}
+        return cls(**chosen)
 
     def options(self) -> dict[str, Any]:
         """Return the options that are not left to unetkit."""

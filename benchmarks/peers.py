@@ -132,7 +132,8 @@ def toolbelt(job: Job, batch: int) -> Callable[[Path], None]:
         channels = job.segmenter.spec.network_channels
         merger = TileMerger(slicer.target_shape, channels, slicer.weight, device=job.device)
         pairs = list(zip(tiles, slicer.crops, strict=True))
-        for windows, places in DataLoader(pairs, batch_size=batch, pin_memory=job.device.type == "cuda"):
+        pin = job.device.type == "cuda"
+        for windows, places in DataLoader(pairs, batch_size=batch, pin_memory=pin):  # type: ignore[arg-type]
             inputs = windows.to(job.device, memory_format=torch.channels_last)
             with job.autocast():
                 merger.integrate_batch(network(inputs), places)

@@ -25,7 +25,7 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.data.split import split_fraction
 from unetkit.data.unmasked import ImageData
-from unetkit.models.segmenter import MODEL_FILE
+from unetkit.models.model_file import MODEL_FILE
 from unetkit.training.pretraining.module import PretrainModule
 from unetkit.training.pretraining.run import SCORES, train_to_restore
 from unetkit.training.run.loop import End, best_of, run_training

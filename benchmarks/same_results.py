@@ -132,7 +132,7 @@ def read_arrays(path: Path) -> list[np.ndarray[Any, Any]]:
     """Return all arrays of pixels in an output."""
     if path.suffix == ".zarr":
         group = zarr.open_group(path, mode="r")
-        return [np.asarray(group[name][...]) for name in sorted(group.array_keys())]
+        return [np.asarray(array) for _, array in sorted(group.arrays())]
     if path.is_dir():
         return [array for file in sorted(path.iterdir()) for array in read_arrays(file)]
     if path.suffix == ".png":

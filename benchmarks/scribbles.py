@@ -11,8 +11,10 @@ nothing. They are scored on images of the same kind that neither has seen.
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -89,7 +91,7 @@ def choose(data: Path, kind: str, seed: int) -> tuple[list[Pair], list[Pair]]:
     return [pairs[index] for index in order[:TRAINED]], [pairs[index] for index in order[TRAINED:]]
 
 
-def write(folder: Path, pairs: list[Pair], masks: list[NDArray[np.integer]]) -> None:
+def write(folder: Path, pairs: list[Pair], masks: Sequence[NDArray[Any]]) -> None:
     """Write a data set of some images with other masks."""
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
@@ -124,7 +126,7 @@ def main() -> None:
     for name in ("strokes", "drawn"):
         run = ["--runs", args.out, "--name", f"run-{name}", "--model.encoder", "resnet18", "--data.val", 0]
         run += ["--data.crop", CROP, "--trainer.max_epochs", EPOCHS, "--data.crops_per_epoch", args.crops // EPOCHS]
-        unetkit("fit", "--data.train", args.out / name, "--data.ignore", IGNORED, *run)
+        unetkit("fit", "--data.train", args.out / name, "--data.ignore", str(IGNORED), *run)
         model = args.out / f"run-{name}" / "model.safetensors"
         found = args.out / f"labels-{name}"
         unetkit("segment", args.out / "scored" / "images", found, "--model", model, "--output", "labels")

@@ -19,7 +19,8 @@ from safetensors import safe_open
 from unetkit.data.loading import load_pair
 from unetkit.data.objects import SmallestObject, find_smallest, measure_objects
 from unetkit.data.pairs import find_pairs
-from unetkit.models.segmenter import load_model, read_spec, save_model
+from unetkit.models.model_file import read_spec
+from unetkit.models.segmenter import load_model, save_model
 from unetkit.models.spec import ModelSpec
 
 

@@ -37,7 +37,7 @@ from ours import CEILING_INPUTS, Setting, bare_pass, free_segmenter, installed_s
 from unetkit import load_model
 from unetkit.inference.tuning.device import choose_device
 from unetkit.io.files import open_image
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
 from unetkit.models.spec import ModelSpec
 
 REFERENCE = "reference"
@@ -123,7 +123,7 @@ def run_worker(options: argparse.Namespace) -> None:
     run = contestant.make()
     start = perf_counter()
     said = run(mask_path(contestant, options))
-    cuda = torch.cuda.is_initialized()
+    cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     report({"cold": perf_counter() - start, "cuda": torch.cuda.max_memory_reserved() if cuda else None, "said": said})
 
 
@@ -164,9 +164,9 @@ def compare(mask: Path, other: Path) -> tuple[float, float]:
         for top in range(0, a.info.height, BAND):
             window = (slice(top, min(top + BAND, a.info.height)), slice(0, a.info.width))
             x, y = a.read(0, window), b.read(0, window)
-            differs += np.count_nonzero(x != y)
-            both += np.count_nonzero((x > 0) & (y > 0))
-            either += np.count_nonzero(x) + np.count_nonzero(y)
+            differs += int(np.count_nonzero(x != y))
+            both += int(np.count_nonzero((x > 0) & (y > 0)))
+            either += int(np.count_nonzero(x) + np.count_nonzero(y))
             count += x.size
     return differs / count, 2 * both / max(either, 1)
 

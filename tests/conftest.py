@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_fit import SMALL_HALO
 
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
@@ -37,6 +38,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def small_halo_canvas() -> Iterator[None]:
+    """Measure the halo on a small canvas: the full one takes longer than all the rest of a tiny run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SMALL_HALO.items():
+            patch.setattr(f"unetkit.inference.tiling.halo.{name}", value)
         yield
 
 

@@ -18,7 +18,7 @@ from tifffile import imread, imwrite
 
 from unetkit.cli import main
 from unetkit.foundation.synthetic import write_dataset
-from unetkit.models.segmenter import METADATA_KEY, read_spec
+from unetkit.models.model_file import METADATA_KEY, read_spec
 
 TINY = """
     --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --data.crop 64 --data.crops_per_epoch 4

@@ -16,7 +16,8 @@ import torch
 
 from unetkit import load_model
 from unetkit.foundation.synthetic import make_cells, write_dataset
-from unetkit.models.segmenter import Segmenter, read_spec, save_model
+from unetkit.models.model_file import read_spec
+from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"

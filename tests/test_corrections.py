@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from tiny_fit import SETTINGS, SMALL_HALO
+from tiny_fit import SETTINGS
 
 from unetkit.cli import main
 from unetkit.foundation.synthetic import write_dataset
@@ -18,13 +18,7 @@ from unetkit.scoring.evaluation import evaluate
 
 SIDE = 96
 
-
-@pytest.fixture(scope="module", autouse=True)
-def small_halo_canvas() -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in SMALL_HALO.items():
-            patch.setattr(f"unetkit.inference.tiling.halo.{name}", value)
-        yield
+pytestmark = pytest.mark.usefixtures("small_halo_canvas")
 
 
 def run(*words: str | Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from documented import PAGES, ROOT, blocks, check_config, commands, run, write_material
 
+pytestmark = pytest.mark.usefixtures("small_halo_canvas")
+
 README_LINES = 150
 
 

@@ -36,6 +36,7 @@ ORDER = (
     "annotations",
     "objects",
     "exporting",
+    "viewing",
     "models",
     "backends",
     "inference.tiling",
@@ -43,6 +44,7 @@ ORDER = (
     "inference.checks",
     "inference.tuning",
     "inference.run",
+    "inference.overview",
     "inference",
     "data",
     "scoring",
@@ -161,7 +163,11 @@ def test_importing_unetkit_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["io.files", "backends.registry", "models.spec", "models.statistics", "inference.tiling.grid", "cli"]
+    "module",
+    [
+        *("io.files", "backends.registry", "models.spec", "models.model_file", "models.statistics"),
+        *("inference.tiling.grid", "report.info", "cli"),
+    ],
 )
 def test_what_is_no_network_imports_no_torch(module: str) -> None:
     assert not loaded_by(f"import unetkit.{module}") & {"torch", "lightning", "albumentations"}

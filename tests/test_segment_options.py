@@ -22,7 +22,8 @@ from unetkit import __version__, predict_tiled
 from unetkit.backends.registry import backend_names, is_installed
 from unetkit.cli import main
 from unetkit.io.files import open_image
-from unetkit.models.segmenter import Segmenter, hash_file, save_model
+from unetkit.models.model_file import hash_file
+from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, TrainingImages
 
 HEIGHT, WIDTH = 150, 170

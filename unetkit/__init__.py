@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from unetkit.measuring.measure import measure
     from unetkit.models.segmenter import Segmenter, load_model
     from unetkit.planning.plan import plan
+    from unetkit.report.write_report import write_report
     from unetkit.scoring.evaluation import evaluate
     from unetkit.training.fit import fit
+    from unetkit.viewing.view import view
 
 __version__ = version("unetkit")
 
@@ -37,6 +39,8 @@ _HOMES = {
     "predict_tiled": "unetkit.inference.array",
     "rasterize": "unetkit.data.rasterize",
     "segment": "unetkit.inference.segment",
+    "view": "unetkit.viewing.view",
+    "write_report": "unetkit.report.write_report",
 }
 
 __all__ = [
@@ -52,6 +56,8 @@ __all__ = [
     "predict_tiled",
     "rasterize",
     "segment",
+    "view",
+    "write_report",
 ]
 
 

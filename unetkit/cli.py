@@ -14,7 +14,9 @@ from unetkit.verbs.evaluate import evaluate_command
 from unetkit.verbs.info import info_command
 from unetkit.verbs.objects import export_command, measure_command, rasterize_command
 from unetkit.verbs.plan import plan_command
+from unetkit.verbs.report import report_command
 from unetkit.verbs.segment import segment_command
+from unetkit.verbs.view import view_command
 
 
 def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = False) -> None:
@@ -35,9 +37,11 @@ def demo_command(folder: Path = Path("demo"), seed: int = 0, overwrite: bool = F
 
 VERBS: dict[str, Callable[..., None]] = {
     "segment": segment_command,
+    "view": view_command,
     "measure": measure_command,
     "export": export_command,
     "evaluate": evaluate_command,
+    "report": report_command,
     "plan": plan_command,
     "rasterize": rasterize_command,
     "demo": demo_command,

@@ -15,7 +15,8 @@ from unetkit.foundation.errors import ConfigError, ImageError, ModelError, Outpu
 from unetkit.inference.array import predict_tiled
 from unetkit.inference.segment import segment
 from unetkit.io.files import open_image
-from unetkit.models.segmenter import Segmenter, hash_file, save_model
+from unetkit.models.model_file import hash_file
+from unetkit.models.segmenter import Segmenter, save_model
 
 Make = Callable[..., Segmenter]
 

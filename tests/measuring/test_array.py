@@ -33,6 +33,36 @@ def test_an_array_has_the_table_of_its_file(tmp_path: Path) -> None:
         assert {name: column.tolist() for name, column in found.items()} == expected
 
 
+class Watched:
+    """An image that notes how much of it is read at once, and cannot become an array as a whole."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self._pixels, self.shape, self.dtype, self.largest = pixels, pixels.shape, pixels.dtype, 0
+
+    def __getitem__(self, index: object) -> np.ndarray:
+        part = self._pixels[index]
+        self.largest = max(self.largest, part.size)
+        return part
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise AssertionError("read as a whole")
+
+
+def test_an_image_is_read_in_parts_wherever_its_channels_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unetkit.objects.label_file.STRIP_PIXELS", 600)
+    expected = unetkit.measure_array(LABELS, np.moveaxis(IMAGE, 1, 0))
+    watched = Watched(IMAGE)
+    found = unetkit.measure_array(LABELS, watched, axes="ZYX", image_axes="ZCYX")
+    assert watched.largest == 2 * 600
+    assert found["z"].tolist() == expected["plane"].tolist()
+    assert all(found[name].tolist() == expected[name].tolist() for name in expected if name != "plane")
+
+
+def test_truth_values_are_measured_as_0_and_1() -> None:
+    found = unetkit.measure_array(LABELS[0], LABELS[0] > 0)
+    assert set(found["intensity_mean"].tolist()) == {1.0}
+
+
 def test_no_objects_are_columns_without_rows() -> None:
     found = unetkit.measure_array(np.zeros((4, 5), int), np.zeros((4, 5)))
     assert {len(column) for column in found.values()} == {0}
@@ -43,6 +73,8 @@ def test_no_objects_are_columns_without_rows() -> None:
     ("labels", "image", "options", "problem"),
     [
         (LABELS, IMAGE[:2, 0], {}, r"shape \(2, 50, 60\)"),
+        (LABELS, IMAGE[:2], {"image_axes": "ZCYX"}, r"shape \(2, 2, 50, 60\)"),
+        (LABELS, [[["a"]]], {}, "array of <U1"),
         (LABELS - 2.5, None, {}, "fractions"),
         (LABELS[0, 0], None, {}, r"shape \(60,\)"),
     ],

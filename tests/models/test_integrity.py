@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from unetkit.foundation.errors import ModelError
 from unetkit.models.integrity import DIGEST_KEY
-from unetkit.models.segmenter import METADATA_KEY, Segmenter, load_model, save_model
+from unetkit.models.model_file import METADATA_KEY
+from unetkit.models.segmenter import Segmenter, load_model, save_model
 from unetkit.models.unet import build_network
 from unetkit.models.weights import load_weights, read_weights
 from unetkit.models.zoo import builtin_path

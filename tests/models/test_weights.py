@@ -18,7 +18,8 @@ from unetkit.data.loading import hash_pixels, load_pair
 from unetkit.data.pairs import find_pairs
 from unetkit.foundation.errors import ModelError
 from unetkit.models import zoo
-from unetkit.models.segmenter import Segmenter, read_spec, save_model
+from unetkit.models.model_file import read_spec
+from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.unet import build_network
 from unetkit.models.weights import adapt_first_convolution, fit_weights, load_weights, read_weights, trained_on

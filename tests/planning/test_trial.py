@@ -10,7 +10,7 @@ from spoiling import Edit, edit
 from unetkit.data.loading import Decoded
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.data.store import ImageStore
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
 from unetkit.models.unet import build_network
 from unetkit.models.weights import load_weights
 from unetkit.models.zoo import find_model

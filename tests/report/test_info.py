@@ -10,7 +10,7 @@ from rich.console import Console
 from unetkit.foundation.errors import ImageError, ModelError
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.models import zoo
-from unetkit.models.segmenter import hash_file
+from unetkit.models.model_file import hash_file
 from unetkit.report import info as report_info
 from unetkit.report.info import describe, describe_image, describe_machine, describe_model
 

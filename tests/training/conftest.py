@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from tiny_fit import SETTINGS, SMALL_HALO, Fit
+from tiny_fit import SETTINGS, Fit
 
 from unetkit.cli import main
 from unetkit.foundation.synthetic import write_dataset
@@ -36,9 +35,5 @@ def fit_cells(cells: Path) -> Fit:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_halo_canvas() -> Iterator[None]:
-    """Measure the halo on a small canvas: the full one takes longer than all the rest of a tiny run."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in SMALL_HALO.items():
-            patch.setattr(f"unetkit.inference.tiling.halo.{name}", value)
-        yield
+def halo_is_measured_soon(small_halo_canvas: None) -> None:
+    """In all tests of training."""

@@ -26,7 +26,7 @@ from unetkit.data.objects import measure_objects
 from unetkit.foundation.console import LOADING_TEXT
 from unetkit.inference.segment import segment
 from unetkit.io.files import find_images
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
 from unetkit.models.weights import trained_on
 from unetkit.scoring.evaluation import evaluate
 from unetkit.training.run.callbacks import CpuNotice

@@ -14,7 +14,7 @@ from tiny_fit import SETTINGS
 
 from unetkit.cli import main
 from unetkit.data.places import Places
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
 from unetkit.planning.measure import look_at_all, measure
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tiny_fit import SETTINGS
 
 from unetkit.cli import main
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
 from unetkit.training.run.checkpoint import read_checkpoint
 
 SHORT = ["--trainer.max_epochs", "1", "--data.crops_per_epoch", "4"]

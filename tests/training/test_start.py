@@ -14,7 +14,8 @@ from tiny_fit import Fit
 from unetkit.cli import main
 from unetkit.foundation.errors import ModelError
 from unetkit.io.files import find_images
-from unetkit.models.segmenter import load_model, read_spec
+from unetkit.models.model_file import read_spec
+from unetkit.models.segmenter import load_model
 from unetkit.training.segmentation.module import SegmentationModule
 
 RUINOUS = ("--model.lr", "10", "--model.ema_decay", "0", "--trainer.max_epochs", "1")

@@ -33,7 +33,7 @@ class Verb:
     Attributes:
         name: Name of the command.
         about: Description of the command.
-        positional: Arguments without a name. Only the first can be a list.
+        positional: Arguments without a name. One of them can be a list.
         named: Options, by the heading of their group.
         parts: Names of the fields of each parameter that is a dataclass.
     """
@@ -187,13 +187,14 @@ def _place(places: list[str], verb: Verb, values: dict[str, Any]) -> dict[str, A
     positional, more = verb.positional, len(places) - len(verb.positional)
     if not places and all(values[option.name] is not Parameter.empty for option in positional):
         return {}
-    several = bool(positional) and item_of(positional[0].type) is not None
-    if more > 0 and not several:
+    at = next((i for i, option in enumerate(positional) if item_of(option.type) is not None), None)
+    if more > 0 and at is None:
         raise ConfigError(
             f"'{places[len(positional)]}' is one argument too many.", f"Options begin with --. {verb.see_help}"
         )
-    if several and more >= 0:
-        shares = [places[: more + 1], *([word] for word in places[more + 1 :])]
+    if at is not None and more >= 0:
+        end = at + more + 1
+        shares = [*([word] for word in places[:at]), places[at:end], *([word] for word in places[end:])]
     else:
         shares = [[word] for word in places]
     left_out = [option for option in positional if _may_be_none(option)][: max(-more, 0)]

@@ -79,6 +79,11 @@ class TrainingData(LightningDataModule):
         self._noted = dict.fromkeys(self._noted, True)
         return new
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All notes on the images so far."""
+        return tuple(self._noted)
+
     def keep_split(self, split: dict[str, Any]) -> None:
         """Divide the images as in a run that is resumed; called before they are read.
 
@@ -136,6 +141,10 @@ class TrainingData(LightningDataModule):
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""
         raise NotImplementedError
+
+    def example_mask(self) -> Path | None:
+        """Return the file of the true mask of `example_image`; None if there is none of its own."""
+        return None
 
     def describe_images(self) -> TrainingImages:
         """Describe the pixels of the training images."""

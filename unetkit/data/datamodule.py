@@ -333,6 +333,13 @@ class SegmentationData(TrainingData):
             return find_divided(self._places, self.folds, self.seed)[0].train[0].image
         return self.pool.records[self.pool.to_look_at[0]].pair.image
 
+    def example_mask(self) -> Path | None:
+        """Return the file of the true mask of `example_image`; None of a page of a stack, or for annotations."""
+        if self.fold == "all":
+            return None
+        pair = self.pool.records[self.pool.to_look_at[0]].pair
+        return pair.mask if pair.image_plane is None and pair.mask_plane is None and not pair.classes else None
+
     def describe_images(self) -> TrainingImages:
         """Describe the pixels of the training images."""
         return self.pool.describe_images()

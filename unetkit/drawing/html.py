@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+from numpy.typing import NDArray
+from PIL import Image
 
 from unetkit import __version__
+from unetkit.drawing.layers import COVER_STEP, Layer
 from unetkit.drawing.pixels import Display
 from unetkit.foundation.atomic import make_folder, partial_file
 from unetkit.foundation.names import printable
 
-JPEG_QUALITY = 88
+JPEG_QUALITY, THUMBNAIL_QUALITY = 88, 80
 
 SMALL_PICTURE = 200_000
 """Most pixels of a picture that is kept without loss."""
@@ -62,13 +67,62 @@ def picture(display: Display, description: str | Path) -> Markup:
         display: (H, W, 3).
         description: What it shows, for those who cannot see it.
     """
-    height, width = display.shape[:2]
-    kind, options = "png", [cv2.IMWRITE_PNG_COMPRESSION, 6]
-    if height * width > SMALL_PICTURE:
-        kind, options = "jpeg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    _, encoded = cv2.imencode(f".{kind}", cv2.cvtColor(display, cv2.COLOR_RGB2BGR), options)
-    data = b64encode(encoded.tobytes()).decode()
+    small = display.shape[0] * display.shape[1] <= SMALL_PICTURE
+    encoded = _png(cv2.cvtColor(display, cv2.COLOR_RGB2BGR)) if small else _jpeg(display, JPEG_QUALITY)
+    return _image(encoded, display, description)
+
+
+def embed(encoded: bytes, kind: str, width: int, height: int, description: str | Path) -> Markup:
+    """Return an <img> that holds a file of pixels as it is.
+
+    Args:
+        encoded: The file.
+        kind: "png" or "jpeg".
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
+        description: What it shows, for those who cannot see it.
+    """
+    data = b64encode(encoded).decode()
     alt = escape(printable(str(description)))
     return Markup('<img src="data:image/{}" width="{}" height="{}" alt="{}">').format(
         Markup(f"{kind};base64,{data}"), width, height, alt
     )
+
+
+def layered(display: Display, layer: Layer, description: str | Path) -> Markup:
+    """Return a small photograph, and over it a layer that a page can hide: an element of the class "shot".
+
+    Args:
+        display: (H, W, 3); it becomes a JPEG.
+        layer: What lies over it, of the same size.
+        description: What it shows, for those who cannot see it.
+    """
+    below = _image(_jpeg(display, THUMBNAIL_QUALITY), display, description)
+    above = _image(_layer_png(layer), layer.cover, "")
+    return Markup('<span class="shot">{}{}</span>').format(below, above)
+
+
+def _png(pixels: NDArray[Any]) -> tuple[str, bytes]:
+    """Return the name of the format, and an image in OpenCV's order of channels as a file of it."""
+    return "png", cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1].tobytes()
+
+
+def _layer_png(layer: Layer) -> tuple[str, bytes]:
+    """Return a layer as PNG; of one colour as a palette of its covers, which is smaller and quicker."""
+    if isinstance(layer.colours, np.ndarray):
+        return _png(np.dstack([layer.colours[..., ::-1], layer.cover]))
+    covers = Image.fromarray(layer.cover // np.uint8(COVER_STEP), "P")
+    covers.putpalette(bytes(layer.colours) * (255 // COVER_STEP + 1))
+    file = BytesIO()
+    covers.save(file, "PNG", transparency=bytes(range(0, 256, COVER_STEP)), bits=4, compress_level=3)
+    return "png", file.getvalue()
+
+
+def _jpeg(display: Display, quality: int) -> tuple[str, bytes]:
+    pixels = cv2.cvtColor(display, cv2.COLOR_RGB2BGR)
+    return "jpeg", cv2.imencode(".jpeg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def _image(encoded: tuple[str, bytes], pixels: NDArray[np.uint8], description: str | Path) -> Markup:
+    kind, data = encoded
+    return embed(data, kind, pixels.shape[1], pixels.shape[0], description)

@@ -40,30 +40,32 @@ OVERSAMPLING = 4
 """Factor on the size at which lines are drawn before they are averaged."""
 
 
-def to_display(pixels: NDArray[Any]) -> Display:
+def to_display(pixels: NDArray[Any], like: NDArray[Any] | None = None) -> Display:
     """Return pixels for the screen: the range from the 0.5th to the 99.7th percentile becomes 0 to 255.
 
     Args:
         pixels: (C, H, W), any number type. One channel becomes grey; three are red, green and blue and are stretched
             together, which keeps the colours of a stain; others are stretched by themselves and their colours added up.
+        like: (C, h, w) pixels whose percentiles count, so that two pictures can be compared; by default `pixels`.
     """
+    like = pixels if like is None else like
     channels, height, width = pixels.shape
     if channels == 1:
-        return np.repeat(_stretch(pixels[0])[..., None], 3, axis=2)
+        return np.repeat(_stretch(pixels[0], like[0])[..., None], 3, axis=2)
     if channels == 3:
-        return np.ascontiguousarray(_stretch(pixels.transpose(1, 2, 0)))
+        return np.ascontiguousarray(_stretch(pixels.transpose(1, 2, 0), like.transpose(1, 2, 0)))
     mixed = np.zeros((height, width, 3), np.float32)
     for i, channel in enumerate(pixels):
         shares = np.array(CHANNEL_COLOURS[i % len(CHANNEL_COLOURS)], np.float32)
-        mixed += _stretch(channel)[..., None] * shares
+        mixed += _stretch(channel, like[i])[..., None] * shares
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
-def _stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
-    step = max(int((values.size / 1e6) ** 0.5), 1)  # a million values are enough for percentiles
-    low, high = np.percentile(values[::step, ::step], (0.5, 99.7))
+def _stretch(values: NDArray[Any], like: NDArray[Any]) -> NDArray[np.uint8]:
+    step = max(int((like.size / 1e6) ** 0.5), 1)  # a million values are enough for percentiles
+    low, high = np.percentile(like[::step, ::step], (0.5, 99.7))
     if high <= low:
-        low, high = float(values.min()), float(values.max())
+        low, high = float(like.min()), float(like.max())
     scale = 255 / max(float(high - low), 1e-12)
     scaled = (values.astype(np.float32) - np.float32(low)) * np.float32(scale)
     stretched: NDArray[np.uint8] = np.clip(scaled, 0, 255).round().astype(np.uint8)

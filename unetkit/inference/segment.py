@@ -18,12 +18,13 @@ from unetkit.foundation.options import split_options
 from unetkit.inference.checks.skip_empty import draw_skipped
 from unetkit.inference.checks.uncertain_fields import Field, Fields, find_field
 from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
+from unetkit.inference.overview.collect import Overview, overview_of
 from unetkit.inference.run.attention import attention_rows
 from unetkit.inference.run.classify import classify
 from unetkit.inference.run.inputs import open_input
 from unetkit.inference.run.jobs import Job, Named, Order, check_extras, take_order
 from unetkit.inference.run.object_files import check_object_files
-from unetkit.inference.run.outcome import SegmentOutcome
+from unetkit.inference.run.outcome import Remarks, SegmentOutcome
 from unetkit.inference.run.predictor import Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
 from unetkit.inference.run.table import tabulate
@@ -74,7 +75,7 @@ def segment(
             pixel_size, channels, stain, region, on_bad_tile), `unetkit.inference.tiling.options.TilingOptions` (tile,
             halo, batch, device, backend, precision, memory, tta, skip_empty),
             `unetkit.inference.tiling.options.OutputOptions` (output, threshold, split, min_size, min_confidence,
-            pyramid, compression, layout, overwrite, resume, name) and
+            pyramid, compression, layout, overwrite, resume, name, report) and
             `unetkit.inference.tiling.object_options.ObjectOptions` (table, geojson, rois, ring).
 
     Returns:
@@ -111,9 +112,11 @@ class SegmentRun:
         verify_seams: bool = False,
     ) -> None:
         device = str(choose_device(options.tiling.device))
+        self._given = options
         self._options = replace(options, tiling=replace(options.tiling, device=device))
         self._progress = progress
         self._log = log
+        self._note = Remarks(log)
         self._verify_seams = verify_seams
         self._predictor: Predictor | None = None
         self._classifiers: tuple[ImageClassifier, ...] = ()
@@ -124,27 +127,43 @@ class SegmentRun:
         """Segment or classify all images of an order; see `segment`."""
         ensemble = gather_models(order.models)
         ensemble.check_output(self._options.write.output)  # an impossible output is an error before an image is read
-        if order.images:
-            done, failed = tabulate(order.images, order.result, ensemble, self._options, self._log)
-            _raise_all(failed, len(order.images), "classified")
-            return done
+        with overview_of(order, ensemble, self._given, self._log) as overview:
+            if order.images:
+                done, failed = tabulate(order.images, order.result, ensemble, self._options, self._log)
+                for outcome in done:
+                    overview.add(outcome)
+                for error in failed:
+                    overview.fail(error)
+            else:
+                done, failed = self._do_all(order, ensemble, overview)
+        _raise_all(failed, order.count, "classified" if order.images else "segmented")
+        return done
+
+    def _do_all(
+        self, order: Order, ensemble: Ensemble, overview: Overview
+    ) -> tuple[list[SegmentOutcome], list[UnetkitError]]:
+        """Make the outputs of pixels; return what was done, and the errors of the images that failed."""
         if ensemble.specs[0].image_classes:
             self._classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
-        done, failed = [], []
+        done: list[SegmentOutcome] = []
+        failed: list[UnetkitError] = []
         for job in order.jobs:
+            self._note = Remarks(self._log)
             try:
-                done.append(self._do(job, ensemble, order))
+                done.append(replace(self._do(job, ensemble, order), remarks=self._note.taken))
             except ConfigError:  # what is not possible for one image is so for all
                 raise
             except UnetkitError as error:
                 if len(order.jobs) == 1:
                     raise
                 failed.append(error)
+                overview.fail(error)
+            else:
+                overview.add(done[-1])
         if self._fields:
             write_worth(order.result, self._fields, self._log)
         self._write_summaries(order)
-        _raise_all(failed, len(order.jobs), "segmented")
-        return done
+        return done, failed
 
     def prepare(self, job: Job, ensemble: Ensemble, order: Order) -> tuple[ValidSource, Predictor, Recipe]:
         """Open an image and decide everything about it; the caller closes the image.
@@ -152,7 +171,7 @@ class SegmentRun:
         Raises:
             UnetkitError: The image cannot be read, or a choice is not possible for it.
         """
-        source = open_input(job.image, ensemble, self._options, self._log)
+        source = open_input(job.image, ensemble, self._options, self._note)
         try:
             predictor = self._predictor = self._predictor or self._warm_up(source, ensemble, order)
             ring_in_pixels(self._options.objects.ring, source.info.pixel_size_um)  # before any work
@@ -229,7 +248,7 @@ class SegmentRun:
     def _attend(self, job: Job, ensemble: Ensemble, folder: Path | None) -> SegmentOutcome:
         """Write where the models looked in an image, which they see whole."""
         start = monotonic()
-        with closing(open_input(job.image, ensemble, self._options, self._log)) as source:
+        with closing(open_input(job.image, ensemble, self._options, self._note)) as source:
             info = source.info
             classes = classify(source, self._classifiers)
             recipe = make_recipe(self._options, ensemble, info, None, classes)
@@ -300,7 +319,7 @@ class SegmentRun:
                 del band
 
         skipped = predictor.run(source, recipe.grid, store, first_band=known, progress=progress)
-        objects, summary = write_labels(job, bands, recipe, self._log)
+        objects, summary = write_labels(job, bands, recipe, self._note)
         if summary is not None:
             self._summaries[job.image] = summary
         return objects, skipped

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from unetkit.foundation.errors import ConfigError, DataError
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.axes import guess_axes
+from unetkit.io.base.contracts import ImageInfo
 from unetkit.measuring.options import MeasureOptions
 from unetkit.objects.collector import LastRows
 from unetkit.objects.columns import Measurements
@@ -22,9 +23,10 @@ from unetkit.objects.runs import find_runs
 
 def measure_array(
     labels: ArrayLike,
-    image: ArrayLike | None = None,
+    image: Any = None,
     *,
     axes: str | None = None,
+    image_axes: str | None = None,
     channel_names: Sequence[str] = (),
     pixel_size_um: float | tuple[float, float] | None = None,
     ring: str | float | None = None,
@@ -35,9 +37,11 @@ def measure_array(
 
     Args:
         labels: (height, width), or with further axes before; whole numbers, one for each object, 0 for background.
-        image: The image of the labels; an axis of channels may come first or last.
+        image: The image of the labels; an axis of channels may come first or last. It may be anything that can be
+            sliced like an array (zarr, dask, memmap), of which only a few rows are read at a time.
         axes: One letter for each axis of the labels, such as "TZYX", for the names of columns. By default "YX", with an
             axis without a name before.
+        image_axes: One letter for each axis of the image, such as "ZCYX", where the channels are elsewhere.
         channel_names: One for each channel.
         pixel_size_um: Size of a pixel in µm, or height and width.
         ring: Width of a ring around each object whose intensities are measured too: "5um", or 10 for pixels.
@@ -66,7 +70,7 @@ def measure_array(
         raise DataError(f"The labels have {info.channels} channels (axes {info.axes}).", "Name other axes.")
     size = (pixel_size_um, pixel_size_um) if isinstance(pixel_size_um, float | int) else pixel_size_um
     frame = Frame(info.size, info.plane_axes, info.plane_shape, size)
-    pixels = None if image is None else _open_image(np.asarray(image), numbers, info.axes)
+    pixels = None if image is None else _open_image(_as_array(image), info, image_axes)
     channels = NO_CHANNELS
     if pixels is not None:
         names = _names(channel_names, pixels.info.channels)
@@ -90,15 +94,43 @@ def measure_array(
     return _join(empty, parts)
 
 
-def _open_image(image: NDArray[Any], labels: NDArray[Any], axes: str) -> ArraySource:
-    """Return an image whose axes are those of its labels, with channels first, last, or none."""
-    if image.dtype.kind not in "buif":
+class _Native:
+    """An array whose parts come in the machine's order of bytes, and truth values as 0 and 1."""
+
+    def __init__(self, array: Any) -> None:
+        stored = np.dtype(array.dtype)
+        self._array = array
+        self.shape = tuple(int(size) for size in array.shape)
+        self.dtype = np.dtype(np.uint8) if stored == np.bool_ else stored.newbyteorder("=")
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        return np.asarray(self._array[index]).astype(self.dtype, copy=False)
+
+
+def _as_array(image: Any) -> _Native:
+    """Return an array that is read in parts, if it can be."""
+    try:
+        np.dtype(image.dtype)
+    except (AttributeError, TypeError):
+        image = np.asarray(image)
+    if np.dtype(image.dtype).kind not in "buif":
         raise DataError(f"The image is an array of {image.dtype}.", "Give an array of numbers.")
-    if image.dtype == np.bool_:
-        image = image.view(np.uint8)
-    image = image.astype(image.dtype.newbyteorder("="), copy=False)
-    free = "C" if "C" not in axes else "S"
-    for shape, own in ((image.shape, axes), (image.shape[1:], free + axes), (image.shape[:-1], axes + free)):
+    return _Native(image)
+
+
+def _open_image(image: _Native, labels: ImageInfo, axes: str | None) -> ArraySource:
+    """Return an image whose axes are named, or are those of its labels with channels first, last, or none."""
+    if axes is not None:
+        source = ArraySource(image, axes, "The image")
+        if (source.info.plane_shape, source.info.size) == (labels.plane_shape, labels.size):
+            return source
+    free = "C" if "C" not in labels.axes else "S"
+    guesses = (
+        (image.shape, labels.axes),
+        (image.shape[1:], free + labels.axes),
+        (image.shape[:-1], labels.axes + free),
+    )
+    for shape, own in guesses if axes is None else ():
         if shape == labels.shape:
             return ArraySource(image, own, "The image")
     raise DataError(

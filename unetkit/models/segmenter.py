@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.errors import ModelError
 from unetkit.models.integrity import DIGEST_KEY, check_weights, digest, sort_metadata
+from unetkit.models.model_file import METADATA_KEY, hash_file, read_spec
 from unetkit.models.normalizer import Normalizer
 from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
 from unetkit.models.zoo import find_model
-
-MODEL_FILE = "model.safetensors"
-"""File name of the model in the folder of a run."""
-
-METADATA_KEY = "unetkit"
-"""Key of the spec's JSON in the metadata of a model file."""
 
 STORED_TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
 """Types of the tensors in a model file. In memory all real numbers are float32."""
@@ -106,25 +99,6 @@ def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype)
 
 
-def read_spec(path: Path) -> ModelSpec:
-    """Read the description of a model file without its weights.
-
-    Raises:
-        ModelError: The file is missing, is not a unetkit model, or comes from a newer version.
-    """
-    remedy = "Give a model.safetensors that `unetkit fit` wrote."
-    if not path.is_file():
-        raise ModelError(f"There is no model file {path}.", remedy)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a unetkit model ({error}).", remedy) from error
-    if METADATA_KEY not in metadata:
-        raise ModelError(f"{path} holds weights, but not a unetkit model's description.", remedy)
-    return ModelSpec.from_json(metadata[METADATA_KEY], str(path))
-
-
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmenter:
     """Load a model that `unetkit fit` or `unetkit pretrain` wrote, ready to predict.
 
@@ -185,9 +159,3 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         if tensor.is_floating_point():
             weights[name] = tensor.float()
     return weights
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

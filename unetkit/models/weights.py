@@ -20,8 +20,8 @@ from unetkit.models.architectures import ARCHITECTURES
 from unetkit.models.encoders import smp_name
 from unetkit.models.heads import Mixture, mix_outputs
 from unetkit.models.integrity import check_finite_weights, check_weights
+from unetkit.models.model_file import METADATA_KEY, read_spec
 from unetkit.models.parts import DECODER, DECODER_STEP, count_from_output, last_step, part_of, unit_of
-from unetkit.models.segmenter import METADATA_KEY, read_spec
 from unetkit.models.spec import ModelSpec
 from unetkit.models.zoo import builtin_names, builtin_path
 

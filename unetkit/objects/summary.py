@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.objects.areas import Areas
 from unetkit.objects.csv_rows import CsvRows
 from unetkit.objects.frame import Frame
 
@@ -36,16 +37,13 @@ class Summary:
     objects: int = 0
     touching: int = 0
     by_class: dict[str, int] = field(default_factory=dict)
-    _areas: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    _counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    _areas: Areas = field(default_factory=Areas)
 
     def add(self, values: Mapping[str, NDArray[Any]]) -> None:
         """Count the objects of a batch."""
         self.objects += len(values["label"])
         self.touching += int(values["touches_border"].sum())
-        areas, counts = np.unique(values["area_px"], return_counts=True)
-        self._areas, place = np.unique(np.concatenate([self._areas, areas]), return_inverse=True)
-        self._counts = np.bincount(place, np.concatenate([self._counts, counts])).astype(np.int64)
+        self._areas.add(values["area_px"])
         if "class" in values:
             for name, count in zip(*np.unique(values["class"].astype(str), return_counts=True), strict=True):
                 self.by_class[str(name)] = self.by_class.get(str(name), 0) + int(count)
@@ -53,7 +51,7 @@ class Summary:
     @property
     def area_px(self) -> int:
         """Pixels of all objects."""
-        return int((self._areas * self._counts).sum())
+        return self._areas.total
 
     @property
     def mean_area_px(self) -> float:
@@ -63,10 +61,7 @@ class Summary:
     @property
     def median_area_px(self) -> float:
         """Median area of the objects in pixels, NaN if there are none."""
-        if not self.objects:
-            return float("nan")
-        middle = np.searchsorted(np.cumsum(self._counts), [(self.objects - 1) // 2, self.objects // 2], side="right")
-        return float(self._areas[middle].mean())
+        return self._areas.median
 
     def row(self) -> dict[str, Any]:
         """Return the cells of its row by their columns; without those in µm where the pixel size is not known."""

@@ -36,6 +36,11 @@ TIME_COMMENT = "time for the whole run: the learning rate follows the clock, and
 RANDOM_WEIGHTS_COMMENT = "weights: imagenet starts from a trained encoder instead (downloaded once)"
 
 
+def facts_of(plan: Planned) -> list[str]:
+    """Return sentences on the data and the machine, and whether training is needed at all."""
+    return [*_facts(plan), *([plan.instead] if plan.instead else [])]
+
+
 def settings_of(plan: Planned) -> dict[str, Any]:
     """Return what was chosen, by key, without what was given."""
     return {choice.key: choice.value for choice in plan.choices if choice.key not in plan.given}

@@ -64,6 +64,11 @@ class Plane:
         self._connect(part, last=left + width == self._width)
         self._nodes += len(part.peaks)
 
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(N,) pixels of each group, in the order in which they were added."""
+        return np.concatenate([np.zeros(0, np.int64), *self._sizes])
+
     def _connect(self, part: Part, last: bool) -> None:
         """Add the edges between a tile and those before it."""
         if self._left is not None:
@@ -100,7 +105,7 @@ class Plane:
             (M,) of each object.
         """
         none = np.zeros(0, np.int64)
-        first, sizes = np.concatenate([none, *self._first]), np.concatenate([none, *self._sizes])
+        first = np.concatenate([none, *self._first])
         peaks = np.concatenate([none, *self._peaks])
         edges = join_edges(self._edges)
         certain = edges.saddle >= LARGEST_DISTANCE
@@ -111,7 +116,9 @@ class Plane:
             edges = Edges(region_of_object[objects[edges.first]], region_of_object[objects[edges.second]], edges.saddle)
             objects = _join_regions(highest_edges(edges), joining_saddle(region_peaks))[region_of_object[objects]]
         object_peaks = _highest(objects, peaks)
-        return _in_raster_order(objects, first, object_peaks, _are_kept(objects, sizes, object_peaks, smallest, lowest))
+        return _in_raster_order(
+            objects, first, object_peaks, _are_kept(objects, self.sizes, object_peaks, smallest, lowest)
+        )
 
 
 def _join_lines(lines: list[Line]) -> Line:

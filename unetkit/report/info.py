@@ -20,6 +20,8 @@ from unetkit.foundation.names import printable
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.base.series import Series
 from unetkit.io.files import list_series, open_image
+from unetkit.models.architectures import ARCHITECTURES
+from unetkit.models.model_file import hash_file, read_spec
 from unetkit.models.zoo import builtin_names, builtin_path, find_model
 
 PACKAGES = ("torch", "segmentation-models-pytorch", "lightning", "albumentations", "tifffile", "imagecodecs", "numpy")
@@ -91,10 +93,6 @@ def describe_series(series: Sequence[Series]) -> dict[str, str]:
 
 def describe_model(path: Path) -> dict[str, str]:
     """Return everything in the metadata of a model file by name; of the training images' digests only their number."""
-    with loading():
-        from unetkit.models.segmenter import hash_file, read_spec
-    from unetkit.models.architectures import ARCHITECTURES
-
     spec = read_spec(path)
     facts: dict[str, str] = {}
     for name, value in dataclasses.asdict(spec).items():

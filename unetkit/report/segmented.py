@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from unetkit.foundation.words import count, duration
 from unetkit.inference.preview import Preview
 from unetkit.inference.run.classify import describe_classes
 from unetkit.inference.run.outcome import SegmentOutcome
@@ -97,15 +98,6 @@ def describe_preview(plan: Preview) -> Table:
     return facts_table(f"What segment would do with {plan.info.name}", facts)
 
 
-def count(number: int, thing: str) -> str:
-    """Write a number of things.
-
-    >>> count(1, "object"), count(1200, "tile")
-    ('1 object', '1,200 tiles')
-    """
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
 def describe_left_out(pixels: int, confidence: float | None) -> str:
     """Return which objects are left out of labels; "" if none are.
 
@@ -122,16 +114,3 @@ def describe_left_out(pixels: int, confidence: float | None) -> str:
 def _megapixels(pixels: int) -> str:
     """Write a number of pixels; with two digits at least, so that a small image is not nothing."""
     return f"{pixels / 1e6:.1f} Mpx" if pixels >= 1e6 else f"{pixels / 1e6:.2g} Mpx"
-
-
-def duration(seconds: float) -> str:
-    """Write a time for people.
-
-    >>> duration(0.34), duration(15.4), duration(200), duration(9000)
-    ('0.3 s', '15 s', '3 min', '2.5 h')
-    """
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

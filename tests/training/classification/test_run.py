@@ -25,7 +25,7 @@ from unetkit.foundation.errors import ConfigError, OutputError, UnetkitError
 from unetkit.inference.run.classify import classify
 from unetkit.io.base.arrays import ArraySource
 from unetkit.models.image_head import ImageClassifier
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
 from unetkit.training.classification.run import ClassificationRun
 from unetkit.training.settings.config import from_arguments
 from unetkit.training.settings.tasks import FIT, FIT_LABELS

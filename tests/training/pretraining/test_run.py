@@ -16,7 +16,7 @@ from tifffile import imread
 from tiny_fit import Fit
 
 from unetkit.cli import main
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
 from unetkit.training.pretraining.run import PretrainRun
 from unetkit.training.run.callbacks import CpuNotice
 from unetkit.training.settings.config import from_arguments

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.errors import ConfigError
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
 from unetkit.training.run.budget import Budget, BudgetKeeper, budget_of, spell_seconds, spell_use
 from unetkit.training.run.schedule import rate_factor
 from unetkit.training.run.trainer import make_trainer

@@ -15,9 +15,10 @@ from tiny_fit import Fit
 
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
+from unetkit.report.run_folder import fold_folder
 from unetkit.training.run.callbacks import MetricsTable
-from unetkit.training.run.cross_validation import cross_validate, fold_folder
+from unetkit.training.run.cross_validation import cross_validate
 from unetkit.training.run.result import RunResult
 
 FOLDS = ("--data.folds", "2", "--data.crops_per_epoch", "4", "--trainer.max_epochs", "2")

@@ -11,7 +11,7 @@ from tiny_fit import Fit
 
 from unetkit.cli import main
 from unetkit.io.files import find_images
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
 from unetkit.training.run.image_classes import image_loss
 
 

@@ -16,7 +16,7 @@ from tiny_fit import Fit
 from unetkit.cli import main
 from unetkit.data.kept import KeptSplit, Use
 from unetkit.foundation.errors import DataError
-from unetkit.models.segmenter import read_spec
+from unetkit.models.model_file import read_spec
 from unetkit.training.run.callbacks import CpuNotice
 from unetkit.training.settings.changes import changes
 

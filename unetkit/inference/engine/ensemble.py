@@ -13,7 +13,8 @@ from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.inference.engine.forward import Kind
 from unetkit.inference.tiling.grid import PerAxis, one_if_equal, per_axis, round_up
 from unetkit.inference.tiling.options import Output
-from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model
+from unetkit.models.model_file import MODEL_FILE
+from unetkit.models.segmenter import Segmenter, load_model
 from unetkit.models.spec import ModelSpec
 from unetkit.models.zoo import builtin_path, short_name
 

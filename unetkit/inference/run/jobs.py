@@ -9,6 +9,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
+from unetkit.foundation.atomic import check_place
 from unetkit.foundation.errors import ConfigError, ImageError, OutputError
 from unetkit.foundation.names import check_local
 from unetkit.inference.run.object_files import (
@@ -28,6 +29,9 @@ from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
 
 Named = str | Path | Sequence[str | Path]
 """One file or folder, or several."""
+
+REPORT_SUFFIXES = (".html", ".htm")
+"""Suffixes of the page that shows all images."""
 
 Inside = Callable[[Path], Path]
 """Returns where the output of an image lies inside this image, an OME-Zarr."""
@@ -69,6 +73,7 @@ class Order:
         result: The output, the folder of the outputs, or the table.
         models: The models, loaded or by their files.
         ranks: Whether a table says which images are worth annotating next.
+        words: The images and the output as the user named them.
     """
 
     images: tuple[Path, ...]
@@ -76,6 +81,12 @@ class Order:
     result: Path
     models: Any
     ranks: bool = False
+    words: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.images or self.jobs)
 
     @property
     def folder(self) -> Path | None:
@@ -95,10 +106,13 @@ def take_order(images: Named, result: Path, models: Any, options: SegmentOptions
 
     Raises:
         ImageError: An image or a folder does not exist, or no image matches a pattern.
-        OutputError: An output is an input, exists already, cannot be written, or is that of two images.
+        OutputError: An output or the page is an input, exists already, cannot be written, or is that of two images.
         ModelError: There is no such model.
     """
     write = options.write
+    words = (*map(str, _named(images)), str(result))
+    if write.report is not None:
+        _check_report(write.report, write)
     if write.output == "classes":
         if result.suffix.lower() != ".csv":
             raise OutputError(f"{result} is no table.", "Give a .csv for the classes of images.")
@@ -130,7 +144,16 @@ def take_order(images: Named, result: Path, models: Any, options: SegmentOptions
     for one in models if isinstance(models, Sequence) and not isinstance(models, str) else [models]:
         if isinstance(one, str | Path):
             find_model(one)
-    return Order(tuple(found), tuple(jobs), result, models, ranks)
+    return Order(tuple(found), tuple(jobs), result, models, ranks, words)
+
+
+def _check_report(page: Path, write: OutputOptions) -> None:
+    """Raise an OutputError if the page that shows all images cannot be written."""
+    if page.suffix.lower() not in REPORT_SUFFIXES:
+        raise OutputError(f"report: {page} is no page.", f"Give a name that ends in {REPORT_SUFFIXES[0]}.")
+    if page.is_dir():
+        raise OutputError(f"The output {page} is a folder.", "Give the name of a file.")
+    check_place(page, write.overwrite or write.resume, make=True)
 
 
 def check_extras(output: str, *, verify_seams: bool = False, dry_run: bool = False) -> None:

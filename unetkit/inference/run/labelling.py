@@ -92,7 +92,7 @@ def describe_object_classes(labels: Labels | ClassLabels, recipe: Recipe) -> str
     if isinstance(labels, Labels):
         return ""
     parts, first = [], 1
-    for name, last in zip(class_names(recipe), labels.last, strict=True):
+    for name, last in zip(class_names(recipe.ensemble), labels.last, strict=True):
         parts.append(f"{name} {first}-{last}" if last >= first else f"{name} none")
         first = last + 1
     return ", ".join(parts)

@@ -18,6 +18,7 @@ from unetkit.exporting.exporters import open_export
 from unetkit.foundation.atomic import cannot_write, partial_file
 from unetkit.foundation.errors import OutputError, UnetkitError
 from unetkit.foundation.threads import read_ahead
+from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.run.jobs import Job
 from unetkit.inference.run.recipe import Recipe
 from unetkit.io.base.contracts import ImageInfo, ImageSource
@@ -151,9 +152,8 @@ def frame_of(info: ImageInfo) -> Frame:
     return Frame(info.size, info.plane_axes, info.plane_shape, info.pixel_size_um, info.steps)
 
 
-def class_names(recipe: Recipe) -> tuple[str, ...]:
+def class_names(ensemble: Ensemble) -> tuple[str, ...]:
     """Return the names of the classes of objects, the background left out."""
-    ensemble = recipe.ensemble
     names = ensemble.specs[0].class_names
     return names[1:] if len(names) == ensemble.classes else tuple(f"class {i}" for i in range(1, ensemble.classes))
 
@@ -165,7 +165,7 @@ def extras_of(labels: Labels | ClassLabels, recipe: Recipe, region: str) -> dict
     """
     extras = {"region": constant(region)}
     if isinstance(labels, ClassLabels):
-        extras["class"] = by_range(class_names(recipe), labels.last)
+        extras["class"] = by_range(class_names(recipe.ensemble), labels.last)
     elif labels.confidences is not None:
         extras["confidence"] = by_label(np.pad(labels.confidences, 1))  # for the background, and if there are none
     return extras

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class SegmentOutcome:
         image_classes: Probability of each class of the whole image, if the models classify it.
         files: Files that were written of its objects.
         predicted: Predicted class of a whole image, in a table of classes: 1 or 0, or the name of a class.
+        remarks: What was logged about the image: how it differs from the training images, what was chosen to read it.
     """
 
     image: Path
@@ -52,3 +54,26 @@ class SegmentOutcome:
     image_classes: dict[str, float] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     predicted: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+class Remarks:
+    """Logs sentences on an image, and keeps them.
+
+    Args:
+        log: Called with each sentence.
+    """
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._taken: list[str] = []
+
+    def __call__(self, sentence: str) -> None:
+        """Take a sentence."""
+        self._taken.append(sentence)
+        self._log(sentence)
+
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """All sentences so far."""
+        return tuple(self._taken)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import layout
 from unetkit.inference.engine.uncertainty import UNCERTAINTY_CHANNELS
 from unetkit.inference.run.classify import describe_classes
+from unetkit.inference.run.command import given_fields, option_words
 from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.tiling.grid import TileGrid
 from unetkit.inference.tiling.options import DEFAULT_CONFIDENCE, OUTPUTS_WITHOUT_MASK, Output, SegmentOptions
@@ -32,6 +32,9 @@ PLAN_FIELDS = ("device", "backend", "precision", "tile", "halo", "batch")
 
 METHOD_FIELDS = ("tta", "skip_empty")
 """Other choices of the user on which the result depends, to the bit."""
+
+NO_PIXELS = ("overwrite", "resume", "report")
+"""Choices of what is written that change no pixel of an output."""
 
 NO_CLASSES: Mapping[str, float] = MappingProxyType({})
 """Probabilities of image classes for models without any."""
@@ -79,7 +82,7 @@ class Recipe:
             "image_changed": stamp.st_mtime_ns if stamp else 0,
             "image_shape": [info.planes, info.channels, *info.size],
             "model_sha256": [segmenter.sha256 for segmenter in self.ensemble.segmenters],
-            "reading": _given(self.options.read),
+            "reading": given_fields(self.options.read),
             "output": self.ensemble.kind(self.options.write.output),
             "threshold": self.threshold,
             "unetkit": version("unetkit"),
@@ -190,34 +193,16 @@ def _command(
     words = ["unetkit", "segment", Path(info.name).name, "RESULT", "--model"]
     words += [short_name(segmenter.name) for segmenter in ensemble.segmenters]
     given = {
-        **_given(options.read),
+        **given_fields(options.read),
         **_planned(plan),
         **{name: True for name in METHOD_FIELDS if getattr(options.tiling, name)},
-        **_given(options.write),
+        **given_fields(options.write),
         **{name: value for name, value in left_out.items() if value is not None},
     }
-    for name, value in given.items():
-        if name not in ("overwrite", "resume"):
-            words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [_text(value)])
-    return shlex.join(words)
+    return shlex.join(words + option_words({name: given[name] for name in given if name not in NO_PIXELS}))
 
 
 def _planned(plan: ExecutionPlan | None) -> dict[str, Any]:
     if plan is None:
         return {}
     return {name: getattr(plan, name) for name in PLAN_FIELDS} | {"device": str(plan.device)}
-
-
-def _given(options: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass that differ from their defaults."""
-    usual = type(options)()
-    fields = dataclasses.asdict(options)
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in fields.items()
-        if value != getattr(usual, name)
-    }
-
-
-def _text(value: Any) -> str:
-    return ",".join(str(part) for part in value) if isinstance(value, list) else str(value)

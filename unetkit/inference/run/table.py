@@ -13,7 +13,7 @@ from unetkit.foundation.errors import ConfigError, UnetkitError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.run.classify import classify, predicted_label
 from unetkit.inference.run.inputs import open_input
-from unetkit.inference.run.outcome import SegmentOutcome
+from unetkit.inference.run.outcome import Remarks, SegmentOutcome
 from unetkit.inference.tiling.options import SegmentOptions
 from unetkit.models.image_head import ImageClassifier
 
@@ -58,9 +58,9 @@ def _classify_all(
     done: list[SegmentOutcome] = []
     failed: list[UnetkitError] = []
     for image in images:
-        start = monotonic()
+        start, remarks = monotonic(), Remarks(log)
         try:
-            with closing(open_input(image, ensemble, options, log)) as source:
+            with closing(open_input(image, ensemble, options, remarks)) as source:
                 classes = classify(source, classifiers)
                 pixels = source.info.pixels
         except UnetkitError as error:
@@ -70,7 +70,15 @@ def _classify_all(
         else:
             seconds, predicted = monotonic() - start, predicted_label(classes, threshold)
             done.append(
-                SegmentOutcome(image, result, pixels, seconds=seconds, image_classes=classes, predicted=predicted)
+                SegmentOutcome(
+                    image,
+                    result,
+                    pixels,
+                    seconds=seconds,
+                    image_classes=classes,
+                    predicted=predicted,
+                    remarks=remarks.taken,
+                )
             )
     return done, failed
 

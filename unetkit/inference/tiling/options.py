@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from unetkit.backends.info import Precision
@@ -18,7 +19,7 @@ Output = Literal["mask", "probabilities", "uncertainty", "labels", "classes", "a
 OUTPUTS_WITHOUT_MASK: dict[str, tuple[str, ...]] = {
     "classes": ("pyramid", "resume"),
     "attention": ("threshold", "resume"),
-    "restored": ("threshold",),
+    "restored": ("threshold", "report"),
     "uncertainty": ("threshold",),
 }
 """Outputs that are not made of a mask, each with the choices that have no meaning for it."""
@@ -125,6 +126,7 @@ class OutputOptions:
             it, an unfinished output of the same command is continued too.
         name: Name of a mask or labels inside of an OME-Zarr image, where the output is the image itself; by default
             "mask" or "labels".
+        report: Page (.html) that shows all images with the outlines of what was found, counts and histograms of areas.
     """
 
     output: Output = "mask"
@@ -138,8 +140,11 @@ class OutputOptions:
     overwrite: bool = False
     resume: bool = False
     name: str | None = None
+    report: Path | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.report, str):  # from Python
+            object.__setattr__(self, "report", Path(self.report))
         _check_choice("output", self.output, get_args(Output))
         for name in OUTPUTS_WITHOUT_MASK.get(self.output, ()):
             if getattr(self, name) not in (None, False):

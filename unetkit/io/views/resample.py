@@ -115,6 +115,8 @@ def _restore(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return pixels in the type of the image, integers rounded."""
     if dtype.kind == "f":
         return pixels.astype(dtype, copy=False)
+    if dtype.kind == "b":
+        return pixels >= 0.5
     limits = np.iinfo(dtype)
     whole: NDArray[Any] = np.clip(np.rint(pixels), limits.min, limits.max).astype(dtype)
     return whole

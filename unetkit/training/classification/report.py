@@ -7,9 +7,10 @@ from pathlib import Path
 
 from unetkit.data.labelled import LabelledData
 from unetkit.foundation.console import log, show
+from unetkit.report.run_folder import SCORES_FILE, VALIDATION_PICTURE
 from unetkit.scoring.image_scores import ImageScores
 from unetkit.scoring.table import VALIDATED
-from unetkit.training.classification.result import PICTURE_FILE, SCORES_FILE, TARGET, ClassificationResult
+from unetkit.training.classification.result import TARGET, ClassificationResult
 from unetkit.training.run.result import log_best, log_how_to_go_on
 
 
@@ -25,13 +26,19 @@ def report(result: ClassificationResult, data: LabelledData) -> None:
     log(f"Try it: unetkit segment {image} {TARGET} --model {model}")
 
 
+def remarks(details: ImageScores | None) -> list[str]:
+    """Return sentences on what was measured of the model."""
+    if details is None or details.threshold is None:
+        return []
+    return [
+        f"An image shows {details.classes[1].name} from a probability of {details.threshold:.3g} on: sensitivity and "
+        "specificity on these images have their largest sum there (stored in the model)."
+    ]
+
+
 def _report_details(details: ImageScores, folder: Path) -> None:
     """Log the scores of the validation images."""
     show(details.table())
-    if details.threshold is not None:
-        name = details.classes[1].name
-        log(
-            f"An image shows {name} from a probability of {details.threshold:.3g} on: sensitivity and specificity on "
-            "these images have their largest sum there (stored in the model)."
-        )
-    log(f"Scores: {folder / SCORES_FILE}. Picture of the images that are classified worst: {folder / PICTURE_FILE}")
+    for sentence in remarks(details):
+        log(sentence)
+    log(f"Scores: {folder / SCORES_FILE}. Images that are classified worst: {folder / VALIDATION_PICTURE}")

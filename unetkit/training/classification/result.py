@@ -7,12 +7,6 @@ from dataclasses import dataclass
 from unetkit.scoring.image_scores import ImageScores
 from unetkit.training.run.result import RunResult
 
-SCORES_FILE = "scores.json"
-"""The scores of each class and the confusion table, in a run folder."""
-
-PICTURE_FILE = "validation.png"
-"""Picture of the images that are classified worst, in a run folder."""
-
 TARGET = "classes.csv --output classes"
 """File and options for the command `segment` in messages."""
 

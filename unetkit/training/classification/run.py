@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,14 +12,19 @@ from lightning.pytorch import Trainer
 
 from unetkit.data.labelled import LabelledData
 from unetkit.data.places import name_of
+from unetkit.foundation.console import log
+from unetkit.foundation.errors import OutputError
 from unetkit.models.image_head import ImageClassifier, decide
-from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
+from unetkit.models.model_file import MODEL_FILE
+from unetkit.models.segmenter import Segmenter, load_network, save_model
 from unetkit.report.classified import ClassifiedItem, classified_picture
+from unetkit.report.run_folder import SCORES_FILE, VALIDATION_PICTURE
+from unetkit.report.validated import Picture, ValidatedImages
 from unetkit.scoring.image_scores import ImageScores, outcome_names, score_images
 from unetkit.scoring.table import IMAGE_SCORES, validated_names
 from unetkit.training.classification.module import ClassificationModule
-from unetkit.training.classification.report import report
-from unetkit.training.classification.result import PICTURE_FILE, SCORES_FILE, TARGET, ClassificationResult
+from unetkit.training.classification.report import remarks, report
+from unetkit.training.classification.result import TARGET, ClassificationResult
 from unetkit.training.run.loop import End, best_of, describe_run, run_training
 from unetkit.training.run.training_run import TrainingRun
 from unetkit.training.settings.tasks import FIT_LABELS
@@ -39,6 +46,10 @@ class ClassificationRun(TrainingRun):
     def train(self, *, resume: bool) -> ClassificationResult:
         """Train, see `train_to_classify`."""
         return train_to_classify(self.trainer, self.model, self.datamodule, resume=resume)
+
+    def remarks(self, result: ClassificationResult) -> list[str]:
+        """Return sentences on what was measured at the end."""
+        return remarks(result.details)
 
     def report(self, result: ClassificationResult) -> None:
         """Log what the run gave, and what to do with it."""
@@ -84,12 +95,29 @@ def _score(segmenter: Segmenter, data: LabelledData, folder: Path) -> ImageScore
         labels.append(batch["label"])
     given, truth = torch.cat(probabilities), torch.cat(labels)
     scores = score_images(given, truth, spec.image_classes, spec.image_threshold)
-    scores.write_json(folder / SCORES_FILE)
     names, chosen = outcome_names(spec.image_classes), decide(given, spec.image_threshold).tolist()
     each = torch.cat([1 - given, given], dim=1) if len(spec.image_classes) == 1 else given
     items = [
         ClassifiedItem(image.path.name, image.pixels, names[image.label], names[outcome], float(row[image.label]))
         for image, outcome, row in zip(data.labelled.val, chosen, each, strict=True)
     ]
-    classified_picture(folder / PICTURE_FILE, items)
+    try:
+        scores.write_json(folder / SCORES_FILE)
+        classified_picture(folder / VALIDATION_PICTURE, items)
+        _show_images(items, folder)
+    except OutputError as error:
+        log(f"There are no scores of images: {error.problem} {error.remedy}")
     return scores
+
+
+def _show_images(items: Sequence[ClassifiedItem], folder: Path) -> None:
+    """Write what each image shows and what it is classified as, and pictures of some of them, into the run folder."""
+    validated = ValidatedImages()
+    for item in items:
+        row: dict[str, float | str] = {
+            "truth": item.truth,
+            "predicted": item.predicted,
+            "probability": item.probability,
+        }
+        validated.add(item.name, row, item.probability, partial(Picture.of, item.pixels))
+    validated.write(folder)

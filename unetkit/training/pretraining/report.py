@@ -6,9 +6,18 @@ import shlex
 
 from unetkit.data.unmasked import ImageData
 from unetkit.foundation.console import log
+from unetkit.report.run_folder import RESTORED_PICTURE
 from unetkit.training.pretraining.module import PretrainModule
-from unetkit.training.pretraining.result import PICTURE_FILE, PretrainResult
+from unetkit.training.pretraining.result import PretrainResult
 from unetkit.training.run.result import log_best, log_how_to_go_on
+
+
+def remarks(result: PretrainResult) -> list[str]:
+    """Return sentences on what was measured of the model."""
+    return [
+        f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 restored pixels by more "
+        "than 1/255 of their range (measured, stored in the model)."
+    ]
 
 
 def report(result: PretrainResult, module: PretrainModule, data: ImageData) -> None:
@@ -19,11 +28,9 @@ def report(result: PretrainResult, module: PretrainModule, data: ImageData) -> N
     counted = "hidden" if module.corruption.hidden else "all"
     score = "" if result.r2 is None else f", R2 of {counted} pixels {result.r2:.3f}"
     log_best(result.model_file, result.epoch, score)
-    log(f"Picture of damaged, restored and clean crops: {result.folder / PICTURE_FILE}")
-    log(
-        f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 restored pixels by more "
-        "than 1/255 of their range (measured, stored in the model)."
-    )
+    log(f"Picture of damaged, restored and clean crops: {result.folder / RESTORED_PICTURE}")
+    for sentence in remarks(result):
+        log(sentence)
     example = shlex.quote(str(data.example_image()))
     log(f"Restore images with it: unetkit segment {example} restored.tif --output restored --model {model}")
     spec = module.spec

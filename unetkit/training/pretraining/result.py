@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from unetkit.inference.tiling.halo import HaloMeasurement
 from unetkit.training.run.result import RunResult
 
-PICTURE_FILE = "restored.png"
-"""Picture of damaged, restored and clean crops in a run folder."""
-
 
 @dataclass(frozen=True)
 class PretrainResult(RunResult):

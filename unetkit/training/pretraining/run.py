@@ -11,12 +11,16 @@ from lightning.pytorch import Trainer
 from torch.utils.data import default_collate
 
 from unetkit.data.unmasked import ImageData
+from unetkit.foundation.console import log
+from unetkit.foundation.errors import OutputError
 from unetkit.inference.tiling.halo import HALO_IMAGES, measure_halo
-from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_network, save_model
+from unetkit.models.model_file import MODEL_FILE
+from unetkit.models.segmenter import Segmenter, load_network, save_model
 from unetkit.report.restored import restoration_picture
+from unetkit.report.run_folder import RESTORED_PICTURE
 from unetkit.training.pretraining.module import PretrainModule
-from unetkit.training.pretraining.report import report
-from unetkit.training.pretraining.result import PICTURE_FILE, PretrainResult
+from unetkit.training.pretraining.report import remarks, report
+from unetkit.training.pretraining.result import PretrainResult
 from unetkit.training.run.loop import End, best_of, describe_run, run_training
 from unetkit.training.run.training_run import TrainingRun
 from unetkit.training.settings.tasks import PRETRAIN
@@ -39,6 +43,10 @@ class PretrainRun(TrainingRun):
     def train(self, *, resume: bool) -> PretrainResult:
         """Train, see `train_to_restore`."""
         return train_to_restore(self.trainer, self.model, self.datamodule, resume=resume)
+
+    def remarks(self, result: PretrainResult) -> list[str]:
+        """Return sentences on what was measured at the end."""
+        return remarks(result)
 
     def report(self, result: PretrainResult) -> None:
         """Log what the run gave, and what to do with it."""
@@ -76,7 +84,10 @@ def _finish(trainer: Trainer, module: PretrainModule, data: ImageData, end: End)
     training = describe_run(trainer, data, val_r2=r2)
     segmenter.spec = replace(segmenter.spec, halo=halo.halo, halo_error=halo.error, training=training)
     save_model(segmenter, path)
-    _draw(segmenter.cpu(), module, data, folder / PICTURE_FILE)
+    try:
+        _draw(segmenter.cpu(), module, data, folder / RESTORED_PICTURE)
+    except OutputError as error:
+        log(f"There is no picture: {error.problem} {error.remedy}")
     return PretrainResult(folder, path, keeper.best_epoch + 1, keeper.best_scores, end.interrupted, r2, halo)
 
 

@@ -18,13 +18,13 @@ from lightning.pytorch.callbacks import RichProgressBar
 from unetkit.foundation.atomic import make_folder, partial_file
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import DataError
-from unetkit.models.segmenter import MODEL_FILE, Segmenter, save_model
+from unetkit.models.model_file import MODEL_FILE
+from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.report.run_folder import CONFIG_FILE, METRICS_FILE
 from unetkit.scoring.table import IMAGE_SCORES, PIXEL_SCORES, VALIDATED, comparable, validated_names
 from unetkit.training.run.base import NetworkModule
 from unetkit.training.run.budget import budget_of
-from unetkit.training.settings.options import CONFIG_FILE
 
-METRICS_FILE = "metrics.csv"
 SCORES = validated_names(PIXEL_SCORES, IMAGE_SCORES)
 """Validation scores of `fit`; the first one decides which model is kept."""
 

@@ -15,13 +15,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError
-from unetkit.models.segmenter import MODEL_FILE, load_network
+from unetkit.models.model_file import MODEL_FILE
+from unetkit.models.segmenter import load_network
 from unetkit.models.weights import DAMAGED_FILE_ERRORS
+from unetkit.report.run_folder import CHECKPOINT_FILE, PREVIOUS_FILE, has_checkpoint
 from unetkit.training.run.callbacks import BEFORE_TRAINING, KeepBest, RunFolder
-
-CHECKPOINT_FILE = "last.ckpt"
-PREVIOUS_FILE = "previous.ckpt"
-"""The checkpoint of the epoch before the last; removed at the end of a run."""
 
 CHECKPOINT_KEYS = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step")
 """Keys that a checkpoint of a run has."""
@@ -98,11 +96,6 @@ class KeepPrevious(Callback):
         """Remove it."""
         if trainer.is_global_zero:
             self._previous.unlink(missing_ok=True)
-
-
-def has_checkpoint(folder: Path) -> bool:
-    """Whether a run folder holds a checkpoint."""
-    return (folder / CHECKPOINT_FILE).is_file() or (folder / PREVIOUS_FILE).is_file()
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:

@@ -17,9 +17,8 @@ from rich.table import Table
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
+from unetkit.report.run_folder import FOLDS_FILE, PAGE_FILE, fold_folder
 from unetkit.scoring.table import VALIDATED
-
-RESULT_STEM = "cross_validation"
 
 
 class FoldRun(Protocol):
@@ -76,6 +75,12 @@ class CrossValidation:
     interrupted: bool = False
 
     @property
+    def report(self) -> Path | None:
+        """The page of the folds together; None if it could not be written."""
+        page = self.folder / PAGE_FILE
+        return page if page.is_file() else None
+
+    @property
     def mean(self) -> dict[str, float]:
         """Mean of each score over the finished folds: every fold counts the same."""
         return {name: mean(values) for name, values in self._columns().items()}
@@ -129,11 +134,6 @@ class CrossValidation:
         return table
 
 
-def fold_folder(folder: Path, fold: int) -> Path:
-    """Return the run folder of a fold."""
-    return folder / f"fold-{fold}"
-
-
 def cross_validate(folder: Path, folds: int, train_fold: Callable[[int], FoldRun]) -> CrossValidation:
     """Train a model for each fold, one after the other, and write their scores after each.
 
@@ -170,7 +170,7 @@ def cross_validate(folder: Path, folds: int, train_fold: Callable[[int], FoldRun
 
 
 def _result_file(folder: Path) -> Path:
-    return folder / f"{RESULT_STEM}.json"
+    return folder / FOLDS_FILE
 
 
 def _read_results(folder: Path) -> dict[int, FoldResult]:

@@ -8,9 +8,11 @@ from typing import Any
 
 from unetkit.foundation.console import log, show
 from unetkit.foundation.errors import ConfigError
-from unetkit.training.run.checkpoint import has_checkpoint, read_checkpoint
+from unetkit.report.run_folder import has_checkpoint
+from unetkit.training.run.checkpoint import read_checkpoint
 from unetkit.training.run.cross_validation import CrossValidation, cross_validate
-from unetkit.training.run.result import RunResult
+from unetkit.training.run.noting import make_page
+from unetkit.training.run.result import RunResult, log_page
 from unetkit.training.run.training_run import TrainingRun
 
 
@@ -36,15 +38,19 @@ def fit_folds(whole: TrainingRun) -> CrossValidation:
         others = (other for other in folder.glob("fold-*") if has_checkpoint(other))
         if (begun := next(others, None)) is not None and (split := read_checkpoint(begun).split) is not None:
             part.datamodule.keep_split(split)
-        return part.train(resume=has_checkpoint(Path(part.trainer.default_root_dir)))
+        result = part.train(resume=has_checkpoint(Path(part.trainer.default_root_dir)))
+        part.conclude(result)
+        return result
 
     folder = Path(whole.trainer.default_root_dir)
     result = cross_validate(folder, data.folds, train_fold)
     if result.rows:
         show(result.table())
+    make_page(folder)
     if result.interrupted:
         log(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(folder))}")
     else:
         example, models = (shlex.quote(str(path)) for path in (data.example_image(), folder))
         log(f"All {result.folds} models together: unetkit segment {example} {whole.target} --model {models}")
+    log_page(result.report)
     return result

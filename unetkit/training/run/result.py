@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unetkit.foundation.console import log
 from unetkit.models.segmenter import Segmenter, load_network
-from unetkit.training.run.checkpoint import has_checkpoint
+from unetkit.report.run_folder import PAGE_FILE, has_checkpoint
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,12 @@ class RunResult:
     interrupted: bool
 
     @property
+    def report(self) -> Path | None:
+        """The page of the run; None if it could not be written."""
+        page = self.folder / PAGE_FILE
+        return page if page.is_file() else None
+
+    @property
     def model(self) -> Segmenter:
         """The model, read anew from its file at each call.
 
@@ -37,6 +43,12 @@ class RunResult:
             ModelError: The file is gone or damaged.
         """
         return load_network(self.model_file)
+
+
+def log_page(page: Path | None) -> None:
+    """Log where the page of a run is, if there is one."""
+    if page is not None:
+        log(f"Report: {page}")
 
 
 def log_how_to_go_on(verb: str, folder: Path) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.training.run.checkpoint import has_checkpoint, read_checkpoint
-from unetkit.training.run.cross_validation import fold_folder
+from unetkit.report.run_folder import CONFIG_FILE, fold_folder, has_checkpoint
+from unetkit.training.run.checkpoint import read_checkpoint
 from unetkit.training.settings.changes import check_config
 from unetkit.training.settings.config import RunConfig, cannot_resume
-from unetkit.training.settings.options import CONFIG_FILE
 
 FOLD_SETTINGS = ("data.fold", "runs", "name", "resume")
 """Settings in which a fold differs from its cross-validation."""

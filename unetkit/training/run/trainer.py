@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.tuning.device import has_bfloat16
+from unetkit.report.run_folder import CHECKPOINT_FILE
 from unetkit.training.run.budget import Budget, BudgetKeeper
 from unetkit.training.run.callbacks import (
     SCORES,
@@ -27,7 +28,7 @@ from unetkit.training.run.callbacks import (
     RunFolder,
     TrainingBar,
 )
-from unetkit.training.run.checkpoint import CHECKPOINT_FILE, KeepPrevious
+from unetkit.training.run.checkpoint import KeepPrevious
 from unetkit.training.run.divergence import StopWhenBroken
 from unetkit.training.run.processes import check_processes
 from unetkit.training.settings.options import TRAINER_DEFAULTS

@@ -16,16 +16,17 @@ from unetkit.data.base import TrainingData
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import OutputError
+from unetkit.report.run_folder import CONFIG_FILE, fold_folder, has_checkpoint
 from unetkit.training.run.base import NetworkModule
 from unetkit.training.run.budget import Budget
-from unetkit.training.run.checkpoint import has_checkpoint, read_settings
-from unetkit.training.run.cross_validation import fold_folder
+from unetkit.training.run.checkpoint import read_settings
+from unetkit.training.run.noting import note_end, note_start
 from unetkit.training.run.result import RunResult
 from unetkit.training.run.resumed import can_resume
 from unetkit.training.run.trainer import make_trainer
 from unetkit.training.settings.changes import Changes, changes, check_changes, describe_changes
 from unetkit.training.settings.config import RunConfig
-from unetkit.training.settings.options import CONFIG_FILE, TRAINER_DEFAULTS, Settings
+from unetkit.training.settings.options import TRAINER_DEFAULTS, Settings
 
 
 class TrainingRun(LightningCLI):
@@ -126,7 +127,7 @@ class TrainingRun(LightningCLI):
         """Return a Trainer that fills the run folder, once the data turn out to be good."""
         trainer = make_trainer(
             self._run_folder(),
-            self.save_config,
+            self.fill_folder,
             self.scores,
             self.budget(),
             **{**self.config_init["trainer"], **self.run_config.objects, **kwargs},
@@ -135,6 +136,21 @@ class TrainingRun(LightningCLI):
             for line in describe_changes(self.changed):
                 log(line)
         return trainer
+
+    def fill_folder(self, folder: Path) -> None:
+        """Write settings and notes into the run folder, and beside the folds those of all."""
+        self.save_config(folder)
+        note_start(folder, self.run_config, self.changed, self.datamodule)
+        if self.whole is not None:
+            note_start(folder.parent, self.whole.run_config, self.whole.changed, None)
+
+    def conclude(self, result: Any) -> None:
+        """Note how the run ended, and make its page."""
+        note_end(result, self.run_config, self.datamodule, self.remarks(result))
+
+    def remarks(self, result: Any) -> list[str]:  # noqa: ARG002
+        """Return sentences on what was measured at the end, for the page."""
+        return []
 
     def save_config(self, folder: Path) -> None:
         """Write the settings, as a config that gives the run again; beside the folds also those of all."""

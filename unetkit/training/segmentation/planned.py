@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 from lightning.pytorch import Trainer
 
@@ -10,7 +11,8 @@ from unetkit.commandline.parsing import complete
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 from unetkit.planning.plan import make_plan
-from unetkit.planning.write import describe, settings_of
+from unetkit.planning.write import describe, facts_of, settings_of
+from unetkit.report.run_notes import Chosen, PlanNotes
 from unetkit.training.settings.config import RunConfig
 
 
@@ -35,4 +37,6 @@ def planned(config: RunConfig) -> RunConfig:
     for line in describe(plan):
         log(line)
     log("")
-    return config.with_choices(settings_of(plan))
+    chosen = tuple(Chosen(choice.key, choice.value, choice.why) for choice in plan.choices)
+    noted = PlanNotes(chosen, tuple(facts_of(plan)), tuple(concern.text for concern in plan.concerns))
+    return replace(config.with_choices(settings_of(plan)), plan=noted)

@@ -7,29 +7,24 @@ from pathlib import Path
 
 from lightning.pytorch import Trainer
 
-from unetkit.data.annotated import UNKNOWN
 from unetkit.data.datamodule import SegmentationData
-from unetkit.data.dataset import NamedItem
 from unetkit.data.places import name_of
 from unetkit.foundation.console import log
-from unetkit.inference.array import predict_tiled
-from unetkit.models.segmenter import MODEL_FILE, Segmenter, load_model, save_model
-from unetkit.report.pictures import validation_picture
-from unetkit.scoring.pixels import count_pixels, dice
+from unetkit.foundation.errors import OutputError
+from unetkit.models.model_file import MODEL_FILE
+from unetkit.models.segmenter import load_model, save_model
 from unetkit.training.run.budget import budget_of
 from unetkit.training.run.callbacks import SCORES
 from unetkit.training.run.loop import End, best_of, describe_run, run_training
 from unetkit.training.run.processes import end_children
 from unetkit.training.run.training_run import TrainingRun
-from unetkit.training.segmentation.measuring import first_items, note_halo
+from unetkit.training.segmentation.images import show_images
+from unetkit.training.segmentation.measuring import note_halo
 from unetkit.training.segmentation.module import SegmentationModule
-from unetkit.training.segmentation.objects import score_objects
-from unetkit.training.segmentation.report import report
-from unetkit.training.segmentation.result import PICTURE_FILE, SegmentationResult
+from unetkit.training.segmentation.objects import count_objects, pool_objects
+from unetkit.training.segmentation.report import remarks, report
+from unetkit.training.segmentation.result import SegmentationResult
 from unetkit.training.settings.tasks import FIT
-
-PICTURE_IMAGES = 12
-"""Most images in the picture of a run."""
 
 
 class SegmentationRun(TrainingRun):
@@ -54,6 +49,10 @@ class SegmentationRun(TrainingRun):
     def train(self, *, resume: bool) -> SegmentationResult:
         """Train, see `train`."""
         return train(self.trainer, self.model, self.datamodule, resume=resume)
+
+    def remarks(self, result: SegmentationResult) -> list[str]:
+        """Return sentences on what was measured at the end."""
+        return remarks(result, self.datamodule)
 
     def report(self, result: SegmentationResult) -> None:
         """Log what the run gave, and what to do with it."""
@@ -99,26 +98,16 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
         try:
             budget = budget_of(trainer)
             halo = note_halo(segmenter, data, None if budget is None else budget.halo_positions)
-            objects = score_objects(segmenter, data) if segmenter.spec.instances else {}
+            counts = count_objects(segmenter, data) if segmenter.spec.instances else []
+            objects = pool_objects(counts)
             segmenter.spec = replace(segmenter.spec, training=training | objects)
-            _draw(segmenter, first_items(data, PICTURE_IMAGES), folder / PICTURE_FILE)
+            save_model(segmenter, path)
+            show_images(segmenter, data, counts, folder)
         except KeyboardInterrupt:
             end_children(trainer)
             interrupted = True
-        save_model(segmenter, path)
+            save_model(segmenter, path)
+        except OutputError as error:
+            log(f"There are no pictures: {error.problem} {error.remedy}")
     scores, compared = keeper.best_scores | objects, keeper.compare_start()
     return SegmentationResult(folder, path, keeper.best_epoch + 1, scores, interrupted, best_dice, halo, compared)
-
-
-def _draw(segmenter: Segmenter, items: list[NamedItem], path: Path) -> None:
-    """Draw images with the contours of truth and prediction."""
-    drawn = []
-    device = str(next(segmenter.parameters()).device)
-    for item in items:
-        predicted = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", device=device)
-        truth = item["mask"].numpy()
-        score = dice(count_pixels(predicted > 0, truth > 0, ignored=truth == UNKNOWN))
-        drawn.append((item["name"], item["image"].numpy(), truth, predicted, score))
-    spec = segmenter.spec
-    names = spec.class_names or [f"class {number}" for number in range(spec.classes)]
-    validation_picture(path, drawn, names[1:])

@@ -12,8 +12,8 @@ import yaml
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
-from unetkit.models.segmenter import MODEL_FILE
-from unetkit.training.settings.options import CONFIG_FILE
+from unetkit.models.model_file import MODEL_FILE
+from unetkit.report.run_folder import CONFIG_FILE
 
 CHANGEABLE_SETTINGS = (
     *(

@@ -14,8 +14,9 @@ from unetkit.commandline.parsing import UnknownSettingError, complete, read_argu
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.architectures import architecture_info
 from unetkit.models.encoders import smp_name
+from unetkit.report.run_folder import CONFIG_FILE
+from unetkit.report.run_notes import PlanNotes
 from unetkit.training.settings.options import (
-    CONFIG_FILE,
     EXTRA_ARGUMENTS,
     GROUPS,
     PATH_SETTINGS,
@@ -39,6 +40,7 @@ class RunConfig:
         print_config: How to print all settings instead of training, see `print_settings`; None to train.
         objects: Arguments of Lightning's Trainer that no file can hold, such as callbacks.
         planned: Whether some of the settings were chosen for the data.
+        plan: What planning found and chose.
         store: Keeps the decoded images, so that planning, training and all folds decode each once.
     """
 
@@ -49,6 +51,7 @@ class RunConfig:
     print_config: str | None = None
     objects: Mapping[str, Any] = field(default_factory=dict)
     planned: bool = False
+    plan: PlanNotes = field(default_factory=PlanNotes)
     store: ImageStore | None = None
 
     def get(self, key: str) -> Any:

@@ -37,9 +37,6 @@ RUN_OPTIONS = (
 )
 """Options of the run as a whole."""
 
-CONFIG_FILE = "config.yaml"
-"""File with the settings of a run, in its folder."""
-
 PATH_SETTINGS = ("train", "masks", "val", "val_masks", "image_labels", "images")
 """Settings of data that name files or folders."""
 
