@@ -40,16 +40,26 @@ def test_it_says_what_zeiss_library_says(path):
     with czi.open_czi(str(path)) as reader:
         reader.enumerate_subblocks(lambda _, tile: (found.append(tile), True)[1])
     directory = read_directory(path)
-    assert len(directory.at) == len(found) == 3
-    for i, tile in enumerate(found):
-        frame = tile.logicalRect
-        assert directory.frames[i].tolist() == [frame.x, frame.y, frame.w, frame.h]
-        assert directory.factors[i] == round(1 / tile.get_zoom())
-        assert directory.stored[i][1:].tolist() == [tile.physicalSize.w, tile.physicalSize.h]
-        assert {axis: int(places[i]) for axis, places in directory.places.items()} == tile.coordinate.to_dict()
+    expected = []
+    for tile in found:
+        frame, size = tile.logicalRect, tile.physicalSize
+        place = sorted(tile.coordinate.to_dict().items())
+        expected.append(([frame.x, frame.y, frame.w, frame.h], round(1 / tile.get_zoom()), [size.w, size.h], place))
+    ours = [
+        (
+            directory.frames[i].tolist(),
+            int(directory.factors[i]),
+            directory.stored[i][1:].tolist(),
+            sorted((axis, int(places[i])) for axis, places in directory.places.items()),
+        )
+        for i in range(len(directory.at))
+    ]
+    assert len(found) == 3
+    assert sorted(ours) == sorted(expected)
     assert directory.first("Z") == 3
     assert directory.reductions(0) == [2]
-    assert directory.touched((100, 0, 10, 10), {"C": 1}).tolist() == [1]
+    (touched,) = directory.touched((100, 0, 10, 10), {"C": 1})
+    assert directory.places["C"][touched] == 1
     assert directory.touched((127, 0, 10, 10), {}).tolist() == []
 
 
@@ -60,7 +70,7 @@ def test_it_says_what_zeiss_library_says(path):
         (1, -8, "<q", -1, "is damaged"),
         (1, -8, "<q", 99, "too few pixels"),
         (1, -48, "<4s", b"JUNK", "is damaged"),  # kind of the segment
-        (1, 40, "<i", 2**30, "another than the directory says"),  # width
+        (1, 48, "<i", 2**30, "another than the directory says"),  # width
         (1, 18, "<i", 6, "another than the directory says"),  # compression
         (1, 28, "<i", 1000, "entry"),  # number of dimensions
         (0, 6, "<q", 2**40, "beyond the end of the file"),  # place in the file
