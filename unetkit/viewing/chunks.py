@@ -22,7 +22,7 @@ from unetkit.viewing.scene import UNITS, Axis, Scene
 CHUNK = 256
 """Side of a chunk in pixels."""
 
-CACHE_BYTES = 64 * 2**20
+CACHE_BYTES = 32 * 2**20
 """Bound of the chunks of a picture that stay in memory: channels are asked for one after another, and read together."""
 
 Log = Callable[[str], None]
