@@ -34,7 +34,7 @@ class ChunkedPicture:
     What cannot be read is background, and said once.
 
     Args:
-        picture: The picture; closed with this.
+        picture: The picture.
         scene: Where the image lies, which this fills.
         log: Called with a sentence where something cannot be read.
     """
@@ -140,10 +140,6 @@ class ChunkedPicture:
             return bytes((channels.stop - channels.start) * CHUNK * CHUNK * self.picture.dtype.itemsize)
         self._say_damage()
         return _fill(pixels[channels], self.picture.dtype)
-
-    def close(self) -> None:
-        """Release the files."""
-        self.picture.close()
 
     def _say_damage(self) -> None:
         """Say once that parts of the file could not be decoded."""
