@@ -136,7 +136,7 @@ class ChunkedPicture:
         try:
             pixels = self._cache.get((number, plane, row, column), lambda: level.read(plane, window, wanted))
         except UnetkitError as error:
-            self._say(str(error))
+            self._say(type(error).__name__, str(error))
             return bytes((channels.stop - channels.start) * CHUNK * CHUNK * self.picture.dtype.itemsize)
         self._say_damage()
         return _fill(pixels[channels], self.picture.dtype)
@@ -149,15 +149,17 @@ class ChunkedPicture:
         """Say once that parts of the file could not be decoded."""
         if any(source.bad_tiles for source in self.picture.sources):
             self._say(
+                "damage",
                 f"{self.picture.info.name}: some parts cannot be decoded, and are shown as background. Copy or export "
-                "it again."
+                "it again.",
             )
 
-    def _say(self, text: str) -> None:
+    def _say(self, kind: str, text: str) -> None:
+        """Log the first sentence of a kind: there may be one for each chunk."""
         with self._lock:
-            if text in self._said:
+            if kind in self._said:
                 return
-            self._said.add(text)
+            self._said.add(kind)
         self._log(text)
 
 

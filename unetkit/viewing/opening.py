@@ -22,8 +22,8 @@ from unetkit.viewing.halving import average, pick
 from unetkit.viewing.levels import FileLevel, Level, complete
 from unetkit.viewing.scratch_blocks import ScratchBlocks
 
-CACHE_BYTES = 128 * 2**20
-"""Bound of the decoded bytes that each level of a file keeps in memory."""
+CACHE_BYTES, COARSE_CACHE_BYTES = 128 * 2**20, 32 * 2**20
+"""Bound of the decoded bytes that the finest level of a file keeps in memory, and of those that each other one does."""
 
 SHOWN = {
     "bool": "uint8",
@@ -97,9 +97,9 @@ def open_picture(image: Any, reading: ReadOptions = WHOLE, *, is_image: bool) ->
 def _open_file(path: Path, reading: ReadOptions, stack: ExitStack, *, is_image: bool) -> list[ImageSource]:
     """Return the levels of a file that can stand for each other, the finest first."""
 
-    def open_level(number: int | None, *, as_stored: bool) -> ImageSource:
+    def open_level(number: int | None, *, as_stored: bool, cache_bytes: int = CACHE_BYTES) -> ImageSource:
         wanted = replace(reading, level=number)
-        source = open_image(path, wanted, as_stored=as_stored, cache_bytes=CACHE_BYTES)
+        source = open_image(path, wanted, as_stored=as_stored, cache_bytes=cache_bytes)
         stack.enter_context(closing(source))
         return source
 
@@ -111,7 +111,7 @@ def _open_file(path: Path, reading: ReadOptions, stack: ExitStack, *, is_image: 
     finest = sources[0].info
     for number in _coarser_levels(path, reading, finest):
         with suppress(ImageError):  # one that is damaged is made of the finer one
-            source = open_level(number, as_stored=as_stored)
+            source = open_level(number, as_stored=as_stored, cache_bytes=COARSE_CACHE_BYTES)
             if _is_level_of(source.info, finest):
                 sources.append(source)
     return sources

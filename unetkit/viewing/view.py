@@ -41,7 +41,8 @@ class View:
 
     def __init__(self, image: Any, labels: Sequence[Any], reading: ReadOptions, port: int, log: Log) -> None:
         _check_package()
-        from unetkit.viewing.server import Shown, ViewServer
+        from unetkit.viewing.handlers import Shown
+        from unetkit.viewing.server import ViewServer
         from unetkit.viewing.state import configure, first_state, zoom_to_fit
 
         with ExitStack() as stack:
