@@ -176,7 +176,7 @@ def test_a_page_that_cannot_be_written_is_refused_before_any_work(
 
 def test_a_page_is_replaced_with_overwrite_and_lies_in_a_folder_that_is_made(tmp_path: Path, tiny_model: Path) -> None:
     write_labels(tmp_path / "images", tmp_path / "none", [3])
-    place = tmp_path / "out" / "page.html"
+    place = tmp_path / "deep" / "out" / "page.html"
     for overwrite in (False, True):
         segment(tmp_path / "images", place.parent, tiny_model, report=place, overwrite=overwrite, **FAST)
     assert "cells0.tif" in place.read_text(encoding="utf-8")
