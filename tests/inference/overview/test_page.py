@@ -208,6 +208,20 @@ def test_what_is_logged_of_an_image_is_shown_and_also_by_a_run_that_finds_it_don
         assert "0.5 x 0.5" in remark
 
 
+def test_a_result_of_another_command_is_said_to_be_none_and_the_others_are_shown(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    write_labels(tmp_path / "images", tmp_path / "out", [3, 4])
+    tifffile.imwrite(tmp_path / "out/cells1.tif", np.zeros(SIZE, np.float32))
+    page = tmp_path / "page.html"
+    segment(tmp_path / "images", tmp_path / "out", tiny_model, output="labels", resume=True, report=page, **FAST)
+    text = page.read_text(encoding="utf-8")
+    assert "cells1.tif does not hold the labels of its image" in text
+    assert text.count("<figure class") == 1
+    assert text.count("<tr id") == 2
+    assert "<b>3</b>objects" in text
+
+
 def test_a_full_disk_keeps_the_results_and_no_part_of_the_page(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
