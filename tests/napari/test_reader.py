@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from microscope_files import DEPTH_UM, PIXEL_UM, SUFFIXES, make_pixels, write_microscope
 from skimage.transform import downscale_local_mean
 
 from unetkit.io.formats import has_image_suffix
@@ -79,6 +80,17 @@ def test_channels_are_layers_and_planes_are_axes(viewer: Any, tmp_path: Path) ->
         np.testing.assert_array_equal(np.asarray(layer.data), pixels[:, channel])
         np.testing.assert_allclose(layer.scale, (2, 0.25, 0.25))
         assert layer.axis_labels == ("z", "y", "x")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_files_of_microscopes_are_layers_of_their_channels(viewer: Any, tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("bioio")
+    path = write_microscope(tmp_path / f"cells{suffix}")
+    made = [viewer.add_image(data, **arguments) for data, arguments, _ in read(path)]
+    assert len({layer.name for layer in made}) == 2
+    for channel, layer in enumerate(made):
+        np.testing.assert_array_equal(np.asarray(layer.data), make_pixels()[:, channel])
+        np.testing.assert_allclose(layer.scale, (DEPTH_UM, PIXEL_UM, PIXEL_UM), rtol=1e-5)
 
 
 def test_what_cannot_be_read_is_said_with_a_remedy(tmp_path: Path) -> None:
