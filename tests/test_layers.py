@@ -57,6 +57,7 @@ ORDER = (
     "training.pretraining",
     "training.classification",
     "training",
+    "napari",
     "demo",
     "verbs",
     "cli",

@@ -59,7 +59,8 @@ def _write_block(file: Any, name: str, data: bytes) -> None:
 
 def _element(image: LifImage, number: int) -> str:
     pixels = np.ascontiguousarray(image.pixels)
-    strides = dict(zip(image.axes, pixels.strides, strict=True))
+    counts = [int(np.prod(pixels.shape[i + 1 :])) for i in range(pixels.ndim)]  # NumPy's strides of size 1 are any
+    strides = {axis: count * pixels.itemsize for axis, count in zip(image.axes, counts, strict=True)}
     sizes = dict(zip(image.axes, pixels.shape, strict=True))
     colours = "BGR" if image.is_bgr else "RGB"
     places = [strides[axis] * i for axis in "CS" for i in range(sizes.get(axis, 0))] or [0]

@@ -1,8 +1,9 @@
 """CZI: mosaics, scenes, pyramids and colours, against what Zeiss' library reads whole."""
 
+import imagecodecs
 import numpy as np
 import pytest
-from czi_files import entries, write_czi
+from czi_files import encode_tiles, entries, write_czi
 from pylibCZIrw import czi
 
 from unetkit.foundation.errors import ImageError
@@ -66,6 +67,15 @@ class TestCziColours(SourceContract):
     def test_colours_come_as_those_of_a_picture(self, source):
         assert source.info.colours
         assert source.info.axes == "YXS"
+
+
+def test_jpeg_xr_as_slide_scanners_write_it_is_decoded(tmp_path):
+    pixels = np.add.outer(np.arange(SIZE[0]), np.arange(SIZE[1])).astype(np.uint16)[None]  # it has to become smaller
+    path = write_czi(tmp_path / "a.czi", mosaic(pixels))
+    encode_tiles(path, imagecodecs.jpegxr_encode, 4)
+    info, read = whole(path)
+    assert info.compression == "jpegxr"
+    np.testing.assert_array_equal(read[0], pixels)
 
 
 def test_what_a_file_says_is_told(tmp_path):

@@ -84,10 +84,9 @@ def facts_of(statistics: Statistics, ordered: int) -> list[tuple[str, str]]:
         facts.append((noun, f"{statistics.objects:,}"))
         facts.append(("median area", with_unit(statistics.median_area, statistics.area_unit)))
     area = statistics.area_mm2
-    facts.append(("total area", f"{statistics.pixels / 1e6:,.4g} Mpx" if area is None else f"{plain(area)} mm²"))
+    facts.append(("total area", f"{plain(statistics.pixels / 1e6)} Mpx" if area is None else f"{plain(area)} mm²"))
     if isfinite(statistics.share):
-        name = "covered" if statistics.output in ("mask", "labels") else "mean"
-        facts.append((name, _share(statistics, statistics.share)))
+        facts.append((_share_name(statistics), _share(statistics, statistics.share)))
     if statistics.output == "classes":
         predicted = Counter(image.outcome.predicted for image in statistics.images)
         facts += [(f"predicted {name}", f"{count:,}") for name, count in predicted.most_common()]
@@ -180,8 +179,7 @@ def _cells(statistics: Statistics, image: ShownImage, numbers: Numbers) -> list[
         cells.append(("density", with_unit(numbers.density(in_um=in_um), unit)))
     if statistics.output == "classes":
         return [("predicted", image.outcome.predicted), ("probability", describe_classes(image.outcome.image_classes))]
-    name = "covered" if statistics.output in ("mask", "labels") else "mean"
-    cells.append((name, _share(statistics, numbers.share)))
+    cells.append((_share_name(statistics), _share(statistics, numbers.share)))
     found = image.found
     if found is not None and len(found.shares) > 1:
         names = found.class_names
@@ -192,6 +190,11 @@ def _cells(statistics: Statistics, image: ShownImage, numbers: Numbers) -> list[
         ]
         cells.append(("classes", "; ".join(parts)))
     return cells
+
+
+def _share_name(statistics: Statistics) -> str:
+    means = {"probabilities": "mean probability", "uncertainty": "mean uncertainty", "attention": "mean attention"}
+    return means.get(statistics.output, "covered")
 
 
 def _share(statistics: Statistics, share: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -18,6 +17,7 @@ from unetkit.io.base.series import Level, PixelSize, scale_pixel_size
 from unetkit.io.base.stored import Step
 from unetkit.io.base.units import make_step, plausible_size
 from unetkit.io.decoding.chunk_format import Box
+from unetkit.io.microscopes.czi_directory import TileCheck, read_directory
 from unetkit.io.microscopes.pieces import PIECE, Pieces, Scene
 from unetkit.io.microscopes.planes import round_size
 
@@ -42,21 +42,6 @@ COMPRESSIONS = {0: "none", 1: "jpeg", 2: "lzw", 4: "jpegxr", 5: "zstd", 6: "zstd
 """Names of the compressions of tiles."""
 
 
-@dataclass
-class _Directory:
-    """What the entries of all tiles of a file say.
-
-    Attributes:
-        reductions: Scene, and pixels along an axis that one pixel stands for, of each tile.
-        compressions: Numbers of the compressions.
-        firsts: First position along each axis; the first plane of a part of a longer file is not number 0.
-    """
-
-    reductions: set[tuple[int | None, int]] = field(default_factory=set)
-    compressions: set[int] = field(default_factory=set)
-    firsts: dict[str, int] = field(default_factory=dict)
-
-
 class CziFile:
     """An open CZI file.
 
@@ -64,7 +49,8 @@ class CziFile:
         path: The file.
 
     Raises:
-        RuntimeError: It is no CZI, or its directory is damaged; the library's own error.
+        ValueError: Its directory is damaged, or the file is cut off.
+        RuntimeError: Zeiss' library cannot read it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,6 +59,7 @@ class CziFile:
         self._name = str(path)
         self._path = path
         self._czi = czi
+        self._directory = read_directory(path)
         self._reader: Any = czi.CziReader(str(path))
         box = self._reader.total_bounding_box_no_pyramid
         self._counts = {axis: int(box[axis][1] - box[axis][0]) for axis in PLANE_AXES if axis in box}
@@ -80,6 +67,8 @@ class CziFile:
         frames = dict(self._reader.scenes_bounding_rectangle_no_pyramid)
         whole = self._reader.total_bounding_rectangle_no_pyramid
         self._frames: list[tuple[int | None, Any]] = sorted(frames.items()) or [(None, whole)]
+        self._firsts = {axis: self._directory.first(axis) for axis in self._counts}
+        self._check = TileCheck(path, self._directory)
 
     @property
     def scenes(self) -> int:
@@ -143,6 +132,7 @@ class CziFile:
     def close(self) -> None:
         """Release the file."""
         self._reader.close()
+        self._check.close()
 
     def _read(
         self, scene: int | None, frame: Any, factor: int, plane: dict[str, int], rows: slice, columns: slice
@@ -152,7 +142,8 @@ class CziFile:
         place = (frame.x + columns.start * factor, frame.y + rows.start * factor, width * factor, height * factor)
         zoom = 1.0 if factor == 1 else (1 + ZOOM_MARGIN) / factor
         kind = self._types[plane.get("C", min(self._types))]
-        plane = {axis: place + self._directory.firsts.get(axis, 0) for axis, place in plane.items()}
+        plane = {axis: number + self._firsts[axis] for axis, number in plane.items()}
+        self._check.check(place, plane if scene is None else {**plane, "S": scene})
         pixels = np.asarray(self._reader.read(roi=place, plane=plane, scene=scene, zoom=zoom, pixel_type=kind))
         if pixels.shape[:2] != (height, width):
             raise ValueError(f"{height} x {width} pixels were to be read, and {pixels.shape[:2]} came")
@@ -179,30 +170,13 @@ class CziFile:
     def _factors(self, scene: int | None) -> list[int]:
         """Return how many pixels along an axis one pixel of each level of a scene stands for."""
         frame = next(frame for number, frame in self._frames if number == scene)
-        found = {factor for number, factor in self._directory.reductions if scene in (None, number)}
-        return [1, *sorted(factor for factor in found if 1 < factor <= min(frame.h, frame.w))]
-
-    @cached_property
-    def _directory(self) -> _Directory:
-        """What the entries of all tiles say."""
-        found = _Directory()
-
-        def look(_: int, tile: Any) -> bool:
-            place = tile.coordinate.to_dict()
-            zoom = tile.get_zoom()
-            found.reductions.add((place.get("S"), round(1 / zoom) if zoom > 0 else 1))
-            found.compressions.add(int(tile.compressionModeRaw))
-            for axis in self._counts:
-                if axis in place:
-                    found.firsts[axis] = min(found.firsts.get(axis, place[axis]), place[axis])
-            return True
-
-        self._reader.enumerate_subblocks(look)
-        return found
+        return [1, *(factor for factor in self._directory.reductions(scene) if factor <= min(frame.h, frame.w))]
 
     @property
     def _compression(self) -> str:
-        return ", ".join(sorted({COMPRESSIONS.get(one, f"number {one}") for one in self._directory.compressions}))
+        return ", ".join(
+            sorted({COMPRESSIONS.get(one, f"number {one}") for one in map(int, set(self._directory.compressions))})
+        )
 
     @cached_property
     def _image(self) -> ElementTree.Element:

@@ -34,7 +34,7 @@ class LifFile:
         import liffile
 
         self._name = str(path)
-        self._file: Any = liffile.LifFile(path, squeeze=False)
+        self._file: Any = liffile.LifFile(path)
         images: list[Any] = list(self._file.images)
         self._images = [image for image in images if _is_read(image)]
         self._left_out = len(images) - len(self._images)
