@@ -36,6 +36,7 @@ from unetkit.viewing.chunks import CHUNK
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from browser import visit
 
+SMALLEST = 8000
 TILE = 256
 SIDES = (1280, 900)
 PIXEL_UM = 0.25
@@ -243,12 +244,14 @@ def main(args: list[str] | None = None) -> None:
     """Measure both kinds of files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="folder for the files")
-    parser.add_argument("--size", type=int, default=20_000, help="height and width of the slide in pixels")
+    parser.add_argument("--size", type=int, default=20_000, help=f"height and width in pixels, at least {SMALLEST}")
     parser.add_argument("--objects", type=int, default=1_000_000)
     parser.add_argument("--diameter", type=int, default=14, help="of an object, in pixels")
     parser.add_argument("--screenshots", type=Path, help="folder for pictures of the screen")
     parser.add_argument("--markdown", action="store_true", help="print the table for a page")
     options = parser.parse_args(args)
+    if options.size < SMALLEST:
+        parser.error(f"a slide of less than {SMALLEST} pixels has no room for jumps")
     options.folder.mkdir(parents=True, exist_ok=True)
     field = Field(options.size, options.objects, options.diameter)
     rows = [run(Slide(field, options.folder, pyramid), options.screenshots) for pyramid in (True, False)]

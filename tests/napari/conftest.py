@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -39,6 +39,7 @@ def wait_for(no_screen: None) -> Iterator[Callable[[Callable[[], object]], None]
         while not condition():
             assert monotonic() < end, "waited in vain"
             app.processEvents()
+            sleep(0.005)  # the run needs the interpreter too
 
     yield wait
     app.processEvents()

@@ -18,6 +18,7 @@ import numpy as np
 import tifffile
 import yaml
 import zarr
+from czi_files import write_czi
 from drawn_files import write_coco, write_geojson, write_rois
 
 from unetkit.cli import main
@@ -77,6 +78,7 @@ def write_material(folder: Path, page: Path, model: Path) -> dict[str, Any]:
     for name, pixels in (("slide2", cells[0]), ("slide_truth", labels[0]), ("slide2_truth", labels[0])):
         tifffile.imwrite(folder / f"{name}.tif", pixels)
     np.save(folder / "image.npy", cells[0])
+    write_czi(folder / "slide.czi", [(cells[i], {}, (0, 500 * i), i) for i in range(2)])
     write_zarr(folder / "image.zarr", cells[0])
     (folder / "pairs.csv").write_text(
         "image,mask\n" + "".join(f"cells/images/{i}.tif,cells/masks/{i}.tif\n" for i in range(4))

@@ -26,6 +26,7 @@ class LifImage:
         steps: How far neighbours along an axis are apart, in metres or seconds.
         dyes: Names of the channels.
         is_bgr: Whether colours are stored blue first.
+        rest: Bytes in the block of memory after the pixels.
     """
 
     name: str
@@ -34,6 +35,7 @@ class LifImage:
     steps: dict[str, float]
     dyes: Sequence[str] = ()
     is_bgr: bool = False
+    rest: int = 0
 
 
 def write_lif(path: Path, images: Sequence[LifImage], extra: str = "") -> Path:
@@ -48,7 +50,7 @@ def write_lif(path: Path, images: Sequence[LifImage], extra: str = "") -> Path:
         file.write(struct.pack("<IIBI", 0x70, len(text) + 5, 0x2A, len(header)) + text)
         for i, image in enumerate(images):
             stored = image.pixels[..., ::-1] if image.is_bgr else image.pixels
-            _write_block(file, f"MemBlock_{i + 1}", np.ascontiguousarray(stored).tobytes())
+            _write_block(file, f"MemBlock_{i + 1}", np.ascontiguousarray(stored).tobytes() + bytes(image.rest))
     return path
 
 
@@ -80,7 +82,7 @@ def _element(image: LifImage, number: int) -> str:
     )
     return (
         f'<Element Name="{image.name}">'
-        f'<Memory Size="{pixels.nbytes}" MemoryBlockID="MemBlock_{number + 1}"/><Data><Image>'
+        f'<Memory Size="{pixels.nbytes + image.rest}" MemoryBlockID="MemBlock_{number + 1}"/><Data><Image>'
         f"<ImageDescription><Channels>{channels}</Channels><Dimensions>{dimensions}</Dimensions></ImageDescription>"
         "</Image></Data></Element>"
     )

@@ -27,7 +27,7 @@ def info(*shape: int, axes: str = "YX", pixel_um: float | None = None) -> ImageI
     ],
 )
 def test_labels_of_the_same_field_lie_on_the_image(labels: ImageInfo) -> None:
-    check_fit(info(1000, 800, pixel_um=0.5), labels, "labels.tif")
+    check_fit(info(1000, 800, pixel_um=0.5), labels)
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_labels_of_the_same_field_lie_on_the_image(labels: ImageInfo) -> None:
 )
 def test_others_do_not_and_the_error_says_what_to_do(labels: ImageInfo, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        check_fit(info(1000, 800, pixel_um=0.5), labels, "labels.tif")
+        check_fit(info(1000, 800, pixel_um=0.5), replace(labels, name="labels.tif"))

@@ -12,6 +12,7 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,61 @@ def test_pixels_are_compressed_over_ssh(monkeypatch: pytest.MonkeyPatch) -> None
     assert status == 200
     assert body[:2] == b"\x1f\x8b"
     assert len(body) < 256 * 256 * 4 / 50
+
+
+class SlowArray:
+    """An array of zeros that takes its time, and counts how often it is read."""
+
+    shape = (8192, 8192)
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def __getitem__(self, index: tuple[slice, slice]) -> NDArray[np.uint8]:
+        self.reads += 1
+        sleep(0.02)
+        return np.zeros([part.stop - part.start for part in index], np.uint8)
+
+
+def ask(shown: View, path: str) -> socket.socket:
+    """Send a request and do not wait for the answer."""
+    asking = socket.create_connection(("127.0.0.1", shown.port))
+    asking.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    sleep(0.15)
+    return asking
+
+
+def test_what_nobody_waits_for_is_not_read_any_more() -> None:
+    array = SlowArray()
+    with unetkit.view(array) as shown:
+        opened = array.reads
+        ask(shown, f"{pixels_path(shown)}/0/4/0/0").close()  # made of 16 parts of the array
+        sleep(0.2)
+        at_once = array.reads
+        sleep(0.3)
+        assert opened < at_once < opened + 14
+        assert array.reads == at_once
+
+
+def test_it_ends_although_much_is_under_way() -> None:
+    array = SlowArray()
+    shown = unetkit.view(array)
+    opened = array.reads
+    waiting = [ask(shown, f"{pixels_path(shown)}/0/4/{place}") for place in ("0/0", "1/0", "0/1", "1/1")]
+    started = monotonic()
+    shown.close()
+    assert monotonic() - started < 1
+    assert array.reads < opened + 60
+    for one in waiting:
+        one.close()
+
+
+def test_two_are_shown_at_a_time() -> None:
+    with unetkit.view(np.full((9, 9), 1, np.uint8)) as one, unetkit.view(np.full((9, 9), 2, np.uint8)) as two:
+        assert [get(each, f"{pixels_path(each)}/0/0/0/0")[1][0] for each in (one, two)] == [1, 2]
+        assert get(two, pixels_path(one) + "/0/0/0/0")[0] == 404
+        assert (repr(one), one._repr_html_()) == (one.url, f'<a href="{one.url}" target="_blank">{one.url}</a>')
 
 
 @pytest.fixture

@@ -61,6 +61,8 @@ class Running:
         outcome = Outcome()
 
         def look() -> None:
+            if self._closed:
+                return
             self._show(run.stage, run.done)
             bar.update(int(run.done * STEPS) - bar.n)
 
@@ -95,7 +97,6 @@ class Running:
     def close(self) -> None:
         """Stop for good: `show` and `end` are called no longer."""
         self._closed = True
-        self._timer.stop()
         self.stop()
 
     def _on_removed(self, event: Event) -> None:

@@ -22,7 +22,7 @@ from unetkit.viewing.scene import UNITS, Axis, Scene
 CHUNK = 256
 """Side of a chunk in pixels."""
 
-CACHE_BYTES = 64 * 2**20
+CACHE_BYTES = 32 * 2**20
 """Bound of the chunks of a picture that stay in memory: channels are asked for one after another, and read together."""
 
 Log = Callable[[str], None]
@@ -34,7 +34,7 @@ class ChunkedPicture:
     What cannot be read is background, and said once.
 
     Args:
-        picture: The picture; closed with this.
+        picture: The picture.
         scene: Where the image lies, which this fills.
         log: Called with a sentence where something cannot be read.
     """
@@ -140,10 +140,6 @@ class ChunkedPicture:
             return bytes((channels.stop - channels.start) * CHUNK * CHUNK * self.picture.dtype.itemsize)
         self._say_damage()
         return _fill(pixels[channels], self.picture.dtype)
-
-    def close(self) -> None:
-        """Release the files."""
-        self.picture.close()
 
     def _say_damage(self) -> None:
         """Say once that parts of the file could not be decoded."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -131,7 +132,8 @@ def test_a_run_that_is_stopped_leaves_a_page_that_says_how_to_go_on(
     assert "This run ended when 2 of 3 images were done" in text
     assert re.search(r"unetkit segment \S+images \S+out .*--report \S+page\.html --resume", text)
     monkeypatch.undo()
-    segment(tmp_path / "images", out, tiny_model, report=page, resume=True, **FAST)  # as the page says
+    command = unescape(re.findall(r"<pre>(unetkit segment .*--resume)</pre>", text)[0])
+    assert main(shlex.split(command)[1:]) == 0  # as the page says
     assert page.read_text(encoding="utf-8").count("<figure class") == 3
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("page.html.")]
 
@@ -174,7 +176,7 @@ def test_a_page_that_cannot_be_written_is_refused_before_any_work(
 
 def test_a_page_is_replaced_with_overwrite_and_lies_in_a_folder_that_is_made(tmp_path: Path, tiny_model: Path) -> None:
     write_labels(tmp_path / "images", tmp_path / "none", [3])
-    place = tmp_path / "out" / "page.html"
+    place = tmp_path / "deep" / "out" / "page.html"
     for overwrite in (False, True):
         segment(tmp_path / "images", place.parent, tiny_model, report=place, overwrite=overwrite, **FAST)
     assert "cells0.tif" in place.read_text(encoding="utf-8")
@@ -204,6 +206,20 @@ def test_what_is_logged_of_an_image_is_shown_and_also_by_a_run_that_finds_it_don
         (remark,) = re.findall(r'<p class="note">(.*?)</p>', text)
         assert unescape(remark).startswith("It does not look like the training images. ")
         assert "0.5 x 0.5" in remark
+
+
+def test_a_result_of_another_command_is_said_to_be_none_and_the_others_are_shown(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    write_labels(tmp_path / "images", tmp_path / "out", [3, 4])
+    tifffile.imwrite(tmp_path / "out/cells1.tif", np.zeros(SIZE, np.float32))
+    page = tmp_path / "page.html"
+    segment(tmp_path / "images", tmp_path / "out", tiny_model, output="labels", resume=True, report=page, **FAST)
+    text = page.read_text(encoding="utf-8")
+    assert "cells1.tif does not hold the labels of its image" in text
+    assert text.count("<figure class") == 1
+    assert text.count("<tr id") == 2
+    assert "<b>3</b>objects" in text
 
 
 def test_a_full_disk_keeps_the_results_and_no_part_of_the_page(

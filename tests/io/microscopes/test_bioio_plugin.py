@@ -152,6 +152,13 @@ def test_a_file_of_a_plugin_is_found_described_and_read(path, install):
     assert list_series(path.parent / "c.nums.dat")[0].axes == "CZYX"
 
 
+def test_channels_that_have_numbers_for_names_have_none(path, install):
+    install(channel_names=("0", "1"))
+    source = open_image(path)
+    assert source.info.channel_names == ()
+    source.close()
+
+
 def test_a_plane_that_is_too_large_for_memory_is_kept_in_a_temporary_file(path, install):
     pixels = np.random.default_rng(0).integers(0, 255, (1500, 1600)).astype(np.uint8)
     install(dims=("Y", "X"), pixels=pixels, channel_names=None, scenes=("Image:0",))

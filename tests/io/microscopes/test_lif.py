@@ -65,6 +65,15 @@ def test_colours_are_those_of_a_picture(tmp_path, is_bgr):
         np.testing.assert_array_equal(file.images[0].asarray(), pixels)
 
 
+@pytest.mark.parametrize(("axes", "is_bgr"), [("ZCYX", False), ("TYXS", True), ("TYXS", False)])
+def test_a_block_with_more_than_the_pixels_is_read_a_frame_at_a_time(tmp_path, axes, is_bgr):
+    pixels = random(2, 2, *SIZE) if axes == "ZCYX" else random(2, *SIZE, 3)
+    path = write_lif(tmp_path / "a.lif", [LifImage("one", pixels, axes, STEPS, is_bgr=is_bgr, rest=64)])
+    info, read = whole(path)
+    assert info.compression == ""
+    np.testing.assert_array_equal(read, pixels if axes == "ZCYX" else pixels.transpose(0, 3, 1, 2))
+
+
 def test_images_are_series_and_those_of_other_kinds_are_named(tmp_path):
     first, second = random(*SIZE), random(50, 60, dtype=np.uint8)
     path = tmp_path / "a.lif"

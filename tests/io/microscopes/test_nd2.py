@@ -67,6 +67,17 @@ def test_colours_are_those_of_a_picture(tmp_path):
     source.close()
 
 
+@pytest.mark.parametrize("is_compressed", [True, False])
+def test_two_components_of_one_channel_are_channels(tmp_path, is_compressed):
+    frames = random(3, *SIZE, 2)
+    path = write_nd2(tmp_path / "a.nd2", frames, [("T", 1.0)], channels=("A",), is_compressed=is_compressed)
+    source = open_image(path)
+    assert (source.info.axes, source.info.channel_names) == ("TCYX", ())
+    read = source.read(2, (slice(5, 60), slice(7, 90)))
+    np.testing.assert_array_equal(read, frames[2].transpose(2, 0, 1)[:, 5:60, 7:])
+    source.close()
+
+
 def test_a_file_that_is_not_calibrated_has_no_pixel_size(tmp_path):
     source = open_image(write_nd2(tmp_path / "a.nd2", random(*SIZE, 1), pixel_size=None))
     assert source.info.pixel_size_um is None

@@ -49,6 +49,7 @@ def page_values(statistics: Statistics, folder: Path, most_pictures: int, ordere
         ordered: Number of images that the run was for.
     """
     images = [_image(statistics, number, folder) for number in range(len(statistics.images))]
+    remarks = _common_remarks(images)
     pictured = _pictured(statistics, most_pictures)
     axis = statistics.axis
     pooled = None
@@ -67,7 +68,7 @@ def page_values(statistics: Statistics, folder: Path, most_pictures: int, ordere
         "outliers": [image for image in images if image["marks"]],
         "rule": RULE,
         "judged": len(images) >= LEAST_IMAGES and statistics.output != "classes",
-        "remarks": _common_remarks(images),
+        "remarks": remarks,
         "legend": _legend(statistics),
         "has_layer": statistics.output != "classes" and any(image["picture"] for image in images),
         "is_map": statistics.output in ("probabilities", "uncertainty", "attention") and not _legend(statistics),
@@ -256,9 +257,16 @@ def _remarks(image: ShownImage) -> list[str]:
 
 
 def _common_remarks(images: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
-    """Return the sentences that were said of several images, with their number, the most frequent first."""
+    """Return the sentences that were said of several images, with their number, the most frequent first.
+
+    Those that were said of all are taken from the images.
+    """
     counts = Counter(text for image in images for text in image["remarks"])
-    return [(text, count) for text, count in counts.most_common() if count > 1]
+    common = [(text, count) for text, count in counts.most_common() if count > 1]
+    of_all = {text for text, count in common if count == len(images)}
+    for image in images:
+        image["remarks"] = [text for text in image["remarks"] if text not in of_all]
+    return common
 
 
 def _legend(statistics: Statistics) -> list[tuple[str, str]]:

@@ -70,8 +70,8 @@ class BioioFile:
     def _channel_names(self, planes: Planes) -> tuple[str, ...]:
         """Return the names of the channels; numbers that a plug-in makes up are none."""
         names = self._reader.channel_names or []
-        named = all(isinstance(name, str) and name for name in names) and not all(map(is_made_up, names))
-        return tuple(map(str, names)) if named and len(names) == planes.size("C") else ()
+        known = all(isinstance(name, str) and name for name in names) and not all(map(is_made_up, names))
+        return tuple(map(str, names)) if known and len(names) == planes.size("C") else ()
 
     def _pixel_size(self) -> PixelSize | None:
         sizes = self._reader.physical_pixel_sizes
@@ -91,10 +91,10 @@ class BioioFile:
 
 
 def is_made_up(name: str) -> bool:
-    """Return whether a name is one that bioio makes of a number, such as "Image:0" or "Channel:0:1".
+    """Return whether a name is one that bioio or a plug-in makes of a number, such as "Image:0", "Channel:0:1" or "0".
 
-    >>> is_made_up("Channel:0:1"), is_made_up("DAPI")
-    (True, False)
+    >>> is_made_up("Channel:0:1"), is_made_up("0"), is_made_up("DAPI")
+    (True, True, False)
     """
-    word, _, number = name.partition(":")
-    return word in ("Image", "Channel") and number.replace(":", "").isdigit()
+    word, _, number = name.rpartition(":") if name.isdigit() else name.partition(":")
+    return word in ("", "Image", "Channel") and number.replace(":", "").isdigit()

@@ -1,4 +1,4 @@
-"""DeltaVision (DV, R3D), read through the package mrc: pixels lie in the file as they are, and are mapped to memory."""
+"""DeltaVision (DV, R3D), read through the package mrc; pixels lie in the file as they are."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 
 from unetkit.io.base.units import make_step, plausible_size
+from unetkit.io.decoding.uncompressed import read_box
 from unetkit.io.microscopes.pieces import Pieces, Scene
 from unetkit.io.microscopes.planes import Planes, round_size, square_chunks
+
+HEADER = 1024
+"""Bytes of the header, which an extended header may follow before the pixels."""
 
 UNSET = (1.0, 1.0, 1.0)
 """Size of a voxel in files that do not say it."""
@@ -27,11 +31,12 @@ class DvFile:
 
         self._name = str(path)
         self._file: Any = DVFile(path)
-        sizes = self._file.sizes
+        sizes, dtype = self._file.sizes, np.dtype(self._file.dtype)
         axes, shape = "".join(sizes), tuple(int(size) for size in sizes.values())
-        data = self._file.data
+        raw, offset = path.open("rb", buffering=0), HEADER + int(self._file.hdr.ext_hdr_len)
+        self._raw = raw
         self._planes = Planes(
-            axes, shape, np.dtype(data.dtype), square_chunks(axes, shape), lambda box: np.array(data[box])
+            axes, shape, dtype, square_chunks(axes, shape), lambda box: read_box(raw, offset, shape, dtype, box)
         )
 
     @property
@@ -53,6 +58,7 @@ class DvFile:
     def close(self) -> None:
         """Release the file."""
         self._file.close()
+        self._raw.close()
 
     @property
     def _channel_names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Leica LIF, read through the package liffile: pixels lie in most files as they are, and are mapped to memory."""
+"""Leica LIF, read through the package liffile; of pixels that lie in the file as they are only windows are read."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from unetkit.io.base.series import PixelSize
 from unetkit.io.base.stored import Step
 from unetkit.io.base.units import make_step, plausible_size
 from unetkit.io.decoding.chunk_format import Box
+from unetkit.io.decoding.uncompressed import read_box
 from unetkit.io.microscopes.pieces import Pieces, Scene
 from unetkit.io.microscopes.planes import Planes, letter_axes, round_size, square_chunks
 
@@ -35,12 +36,13 @@ class LifFile:
 
         self._name = str(path)
         self._file: Any = liffile.LifFile(path)
+        self._raw = path.open("rb", buffering=0)
         images: list[Any] = list(self._file.images)
         self._images = [image for image in images if _is_read(image)]
         self._left_out = len(images) - len(self._images)
         self._planes = cache(self._open_planes)
         if not self._images:
-            self._file.close()
+            self.close()
             kinds = f"{len(images)} images of kinds that are not read" if images else "no images"
             raise ImageError(f"{path} holds {kinds}.", "Export its images as OME-TIFF with LAS X.")
 
@@ -69,6 +71,7 @@ class LifFile:
     def close(self) -> None:
         """Release the file."""
         self._file.close()
+        self._raw.close()
 
     def _open_planes(self, number: int) -> Planes:
         image = self._images[number]
@@ -80,14 +83,13 @@ class LifFile:
         end = block.offset + block.size
         if end > Path(self._name).stat().st_size:
             raise ValueError(f"the pixels of {image.path} end at byte {end}, beyond the end of the file")
-        mapped = block.read_array(shape, dtype, out="memmap")
         colours = slice(None, None, -1 if image._is_bgr else 1)
 
-        def read_box(box: Box) -> NDArray[Any]:
-            pixels = np.array(mapped[box])
+        def read_part(box: Box) -> NDArray[Any]:
+            pixels = read_box(self._raw, block.offset, shape, dtype, box)
             return pixels[..., colours] if axes[-1] == "S" else pixels
 
-        return Planes(axes, shape, dtype, square_chunks(axes, shape), read_box)
+        return Planes(axes, shape, dtype, square_chunks(axes, shape), read_part)
 
 
 def _is_read(image: Any) -> bool:

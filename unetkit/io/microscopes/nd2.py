@@ -1,4 +1,4 @@
-"""Nikon ND2, read through the package nd2: what is not compressed is mapped to memory."""
+"""Nikon ND2, read through the package nd2; of what is not compressed only windows are read."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from unetkit.io.base.series import PixelSize
 from unetkit.io.base.stored import Step
 from unetkit.io.base.units import make_step, plausible_size
 from unetkit.io.decoding.chunk_format import Box
+from unetkit.io.decoding.uncompressed import read_box
 from unetkit.io.microscopes.pieces import Pieces, Scene
 from unetkit.io.microscopes.planes import Planes, letter_axes, square_chunks
 
@@ -35,6 +36,7 @@ class Nd2File:
 
         self._name = str(path)
         self._file: Any = nd2.ND2File(path)
+        self._raw = path.open("rb", buffering=0)
         self._sizes = {str(axis): int(size) for axis, size in self._file.sizes.items()}
         self._loops = [axis for axis in self._sizes if axis not in FRAME]
 
@@ -61,28 +63,30 @@ class Nd2File:
     def close(self) -> None:
         """Release the file."""
         self._file.close()
+        self._raw.close()
 
     def _planes(self, number: int) -> Planes:
         outer = [axis for axis in self._loops if axis != POSITION]
         frame = tuple(self._sizes.get(axis, 1) for axis in FRAME)
         axes = letter_axes([*outer, *FRAME])
         shape = (*(self._sizes[axis] for axis in outer), *frame)
-        compression = self._file.attributes.compressionType
-        chunks = square_chunks(axes, shape, "CS") if compression in (None, "none") else (*(1 for _ in outer), *frame)
+        compression = str(self._file.attributes.compressionType or "none")
+        is_raw = compression == "none" and not self._file.is_legacy
+        chunks = square_chunks(axes, shape, "CS") if is_raw else (*(1 for _ in outer), *frame)
 
-        def read_box(box: Box) -> NDArray[Any]:
-            places = box[: len(outer)]
+        def read_part(box: Box) -> NDArray[Any]:
+            places, window = box[: len(outer)], box[len(outer) :]
             pixels = np.empty([part.stop - part.start for part in box], self._file.dtype)
             for place in np.ndindex(*pixels.shape[: len(outer)]):
                 at = dict(zip(outer, (part.start + i for part, i in zip(places, place, strict=True)), strict=True))
-                pixels[place] = self._frame({**at, POSITION: number})[box[len(outer) :]]
+                stored = self._frame({**at, POSITION: number})
+                pixels[place] = self._read_window(stored, window) if is_raw else self._ordered(stored)[window]
             return pixels
 
-        dtype = np.dtype(self._file.dtype)
-        return Planes(axes, shape, dtype, chunks, read_box, "none" if compression is None else str(compression))
+        return Planes(axes, shape, np.dtype(self._file.dtype), chunks, read_part, compression)
 
     def _frame(self, at: dict[str, int]) -> NDArray[Any]:
-        """Return the frame at a place along the loops, (C, h, w, S); a view of the file if it is not compressed.
+        """Return the frame at a place along the loops; if it is not compressed, a view of the file, which is not read.
 
         Raises:
             ValueError: The file does not hold it. The package would give zeros.
@@ -90,9 +94,39 @@ class Nd2File:
         sizes = [self._sizes[axis] for axis in self._loops]
         index = int(np.ravel_multi_index([at[axis] for axis in self._loops], sizes)) if sizes else 0
         frame: NDArray[Any] = self._file.read_frame(index)
-        if not self._file.is_legacy and _is_made_up(frame):
+        if not self._file.is_legacy and not isinstance(_root(frame), bytes | mmap):
             raise ValueError(f"the file does not hold frame {index}")
-        return frame.reshape([self._sizes.get(axis, 1) for axis in FRAME])
+        return frame
+
+    def _ordered(self, frame: NDArray[Any]) -> NDArray[Any]:
+        """Return a frame over C, Y, X and S. The package leaves out axes of size 1."""
+        height, width, components = self._components()
+        channels = self._file.attributes.channelCount or 1
+        pixels = frame.reshape(channels, height, width, components // channels)
+        if "S" in self._sizes:
+            return pixels
+        return pixels.transpose(0, 3, 1, 2).reshape(components, height, width, 1)
+
+    def _read_window(self, frame: NDArray[Any], window: Box) -> NDArray[Any]:
+        """Return a window of a frame that lies in the file as it is: rows of pixels of all components.
+
+        The map of the file is not read: a failing disk would kill the process there.
+        """
+        height, width, components = self._components()
+        itemsize = frame.dtype.itemsize
+        row = self._file.attributes.widthBytes or width * components * itemsize
+        offset = frame.ctypes.data - np.frombuffer(_root(frame), np.uint8).ctypes.data
+        channels, rows, columns, samples = window
+        part = slice(columns.start * components * itemsize, columns.stop * components * itemsize)
+        data = read_box(self._raw, offset, (height, row), np.dtype(np.uint8), [rows, part])
+        count = self._sizes.get("C", 1)
+        pixels = data.view(frame.dtype).reshape(len(data), -1, count, components // count)
+        return pixels.transpose(2, 0, 1, 3)[channels, :, :, samples]
+
+    def _components(self) -> tuple[int, int, int]:
+        """Return the height and the width of a frame, and the number of values of a pixel."""
+        attributes = self._file.attributes
+        return int(attributes.heightPx), int(attributes.widthPx), int(attributes.componentCount)
 
     def _position_name(self, number: int) -> str:
         for loop in self._file.experiment:
@@ -119,9 +153,9 @@ class Nd2File:
         return tuple(steps)
 
 
-def _is_made_up(frame: NDArray[Any]) -> bool:
-    """Return whether a frame comes neither from the file nor from bytes that were decoded."""
+def _root(frame: NDArray[Any]) -> Any:
+    """Return what holds the memory of an array: the map of a file, bytes that were decoded, or an array of its own."""
     root: Any = frame
     while isinstance(root, np.ndarray) and root.base is not None:
         root = root.base
-    return not isinstance(root, bytes | mmap)
+    return root
