@@ -102,9 +102,16 @@ def main(args: list[str] | None = None) -> None:
             sums.add(read["total"])
             speed = options.size**2 / 1e6 / read["seconds"]
             rows.append(
-                [name, f"{path.stat().st_size / 1e6:.0f} MB", f"{read['first']:.2f} s", f"{read['seconds']:.1f} s"]
-                + [f"{speed:.0f}", f"{read['peak_rss'] / 1e6:.0f} MB", f"{dry['seconds']:.1f} s"]
-                + [f"{dry['peak_rss'] / 1e6:.0f} MB"]
+                [
+                    *(
+                        name,
+                        f"{path.stat().st_size / 1e6:.0f} MB",
+                        f"{read['first']:.2f} s",
+                        f"{read['seconds']:.1f} s",
+                    ),
+                    *(f"{speed:.0f}", f"{read['peak_rss'] / 1e6:.0f} MB"),
+                    *(f"{dry['seconds']:.1f} s", f"{dry['peak_rss'] / 1e6:.0f} MB"),
+                ]
             )
     assert len(sums) == 1, "the kinds have other pixels"
     columns = ["file", "size", "first window", "all windows", "Mpx/s", "peak", "dry run", "its peak"]

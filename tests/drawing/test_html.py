@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from browser import visit
 from jinja2 import UndefinedError
 from PIL import Image
 
-from unetkit.drawing.html import picture, write_page
+from unetkit.drawing.html import layered, picture, write_page
+from unetkit.drawing.layers import COVER_STEP, Layer
 from unetkit.foundation.errors import OutputError
 
 STARS = '<img src="https://example.org/a.png" onerror=alert(1)>'
@@ -70,3 +72,17 @@ def test_a_picture_holds_its_pixels(side: int, kind: str, tolerance: int) -> Non
     data = tag.partition(f"data:image/{kind};base64,")[2].partition('"')[0]
     with Image.open(io.BytesIO(base64.b64decode(data))) as stored:
         assert np.abs(np.asarray(stored).astype(int) - display).max() <= tolerance
+
+
+@pytest.mark.parametrize("coloured", [False, True])
+def test_a_layer_keeps_its_colours_and_its_cover(coloured: bool) -> None:
+    cover = (np.arange(12, dtype=np.uint8).reshape(3, 4) * COVER_STEP).astype(np.uint8)
+    colours = np.random.default_rng(0).integers(0, 255, (3, 4, 3)).astype(np.uint8)
+    tag = layered(np.zeros((3, 4, 3), np.uint8), Layer(colours if coloured else (255, 140, 0), cover), "a")
+    below, above = re.findall(r"data:image/(\w+);base64,([^\"]+)", tag)
+    assert (below[0], above[0]) == ("jpeg", "png")
+    with Image.open(io.BytesIO(base64.b64decode(above[1]))) as stored:
+        pixels = np.asarray(stored.convert("RGBA"))
+    np.testing.assert_array_equal(pixels[..., 3], cover)
+    expected = colours if coloured else np.full((3, 4, 3), (255, 140, 0))
+    np.testing.assert_array_equal(pixels[..., :3], expected)

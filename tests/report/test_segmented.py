@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.io.base.contracts import BadTile
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.report.segmented import summarize
 
 ONE = SegmentOutcome(Path("a.tif"), Path("out/a.tif"), 4_000_000, seconds=2.0, plan="torch in fp32", tiles=9)
@@ -14,8 +15,18 @@ def said(*done: SegmentOutcome) -> list[str]:
     return list(summarize(done, Path("out")))
 
 
-def test_one_image_takes_two_lines() -> None:
-    assert said(ONE) == ["out: 4.0 Mpx in 2.0 s (2.00 Mpx/s).", "How: torch in fp32."]
+def test_one_image_takes_three_lines_and_the_last_one_shows_it() -> None:
+    assert said(ONE) == [
+        "out: 4.0 Mpx in 2.0 s (2.00 Mpx/s).",
+        "How: torch in fp32.",
+        "Look at it: unetkit view a.tif out/a.tif",
+    ]
+
+
+def test_the_command_that_shows_it_reads_the_image_as_it_was_read() -> None:
+    reading = ReadOptions(region="0,0,90,90", channels="0,2", stain="dab")
+    *_, last = summarize([replace(ONE, image=Path("my slide.tif"))], Path("out"), reading)
+    assert last == ("Look at it: unetkit view 'my slide.tif' out/a.tif --channels 0,2 --stain dab --region 0,0,90,90")
 
 
 def test_a_resumed_run_does_not_count_what_was_there_as_its_own_speed() -> None:

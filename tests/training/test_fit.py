@@ -74,7 +74,8 @@ def printed_dice(out: str) -> float:
 def test_a_run_folder_holds_everything(run: tuple[Path, str]) -> None:
     folder, _ = run
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.yaml", "model.safetensors", "last.ckpt", "metrics.csv", "validation.png"}
+    written = {"validation.png", "validation.csv", "report", "report.html", "run.json"}
+    assert names == {"config.yaml", "model.safetensors", "last.ckpt", "metrics.csv"} | written
     assert cv2.imread(str(folder / "validation.png")).std() > 5
     rows = metrics_of(folder)
     assert [row["epoch"] for row in rows] == ["0", "1"]

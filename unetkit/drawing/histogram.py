@@ -9,6 +9,8 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from unetkit.foundation.names import printable
+
 BARS = 32
 
 LOG_RATIO = 8
@@ -105,4 +107,5 @@ def _bars(counts: NDArray[np.integer], width: int, height: int) -> Markup:
 
 def _svg(width: int, height: int, description: str, content: Markup, fit: str = "xMidYMid") -> Markup:
     opening = '<svg viewBox="0 0 {} {}" width="{}" height="{}" preserveAspectRatio="{}" role="img" aria-label="{}">'
-    return Markup(opening + "{}</svg>").format(width, height, width, height, fit, escape(description), content)
+    label = escape(printable(description))
+    return Markup(opening + "{}</svg>").format(width, height, width, height, fit, label, content)

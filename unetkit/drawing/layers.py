@@ -62,7 +62,7 @@ def outline_layer(
     """
     covered = shares.sum(0)
     if diameter < SMALL_DIAMETER:
-        cover = 0.8 * np.sqrt(np.clip(covered, 0, 1))  # the root: a single object in a pixel is seen, too
+        cover = np.where(covered > 0, 0.3, 0) + 0.5 * np.sqrt(np.clip(covered, 0, 1))  # a single object is seen, too
     else:
         cover = LINE_COVER * np.clip(edges * np.float32(shrink), 0, 1)
         if diameter > SOFT_DIAMETER:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 WIDTH, HEIGHT = 360, 230
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 20, 34
 
 MOST_POINTS = 400
 """Most points of a line: more cannot be told apart."""
 
-MOST_DOTS = 60
+MOST_DOTS = 30
 """Up to this many points are drawn as dots too."""
 
 Points = Sequence[tuple[float, float]]

@@ -75,6 +75,8 @@ def _use(folder: Path, notes: RunNotes, spec: ModelSpec) -> Iterator[Command]:
         ignore = () if ignored is None else ("--ignore", ignored)
         line = _line("unetkit", "evaluate", result, notes.ending.mask, *classes, *objects, *ignore)
         yield Command("Score it against its true mask", line)
+    folder_line = _line("unetkit", "segment", "FOLDER", "results", *kind, "--model", model, "--report", "results.html")
+    yield Command("Segment a folder, with a page of all results", folder_line)
     yield Command(
         "Start from this model on other images",
         _line("unetkit", "fit", "--data.train", "FOLDER", "--model.weights", model),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
@@ -55,12 +56,15 @@ def read_metrics(folder: Path) -> Metrics | None:
         return None
     rows: list[dict[str, float]] = []
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            lines = csv.DictReader(file, strict=True)
-            if EPOCH not in (lines.fieldnames or ()):
-                raise ValueError("it has no epochs")
-            for row in _numbers(lines):
-                rows.append(row)
+        text = path.read_bytes().decode()
+        whole, end, rest = text.rpartition("\n")
+        lines = csv.DictReader(io.StringIO(whole + end, newline=""), strict=True)
+        if EPOCH not in (lines.fieldnames or ()):
+            raise ValueError("it has no epochs")
+        for row in _numbers(lines):
+            rows.append(row)
+        if rest:
+            raise ValueError("its last line is cut off")
     except (OSError, ValueError, csv.Error) as error:
         if not rows:
             raise DataError(f"{path} is damaged: there are no curves.", "Put it back.") from error

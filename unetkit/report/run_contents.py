@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
-from unetkit.foundation.errors import ConfigError, UnetkitError, closest
+from unetkit.foundation.errors import ConfigError, UnetkitError
 from unetkit.models.model_file import MODEL_FILE, hash_file, read_spec
 from unetkit.models.spec import ModelSpec
 from unetkit.report.metrics import Metrics, read_metrics
@@ -118,8 +119,8 @@ def _other(run: Path) -> str:
     names = [folder.name for folder in _folders(beside) if is_run(folder) and folder != run]
     if not names:
         return "Give the folder that `unetkit fit` wrote, such as runs/cells-1."
-    near = closest(run.name, names)
-    return near if len(names) > 1 or "Did you mean" in near else f"There is {beside / names[0]}."
+    near = get_close_matches(run.name, names, n=1, cutoff=0.5)
+    return f"Did you mean {beside / near[0]}?" if near else f"There is {beside / sorted(names)[-1]}, for example."
 
 
 def _folders(folder: Path) -> Iterator[Path]:

@@ -26,7 +26,7 @@ class PlanNotes:
     """What planning found and chose.
 
     Attributes:
-        chosen: The settings, with reasons.
+        chosen: The settings that were not given, with reasons.
         facts: Sentences on images, masks and machine.
         warnings: Sentences on what may spoil the training.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from rich.table import Table
 from unetkit.foundation.words import count, duration
 from unetkit.inference.preview import Preview
 from unetkit.inference.run.classify import describe_classes
+from unetkit.inference.run.command import given_fields, option_words
 from unetkit.inference.run.outcome import SegmentOutcome
+from unetkit.io.base.read_options import WHOLE, ReadOptions
 from unetkit.report.info import describe_image, facts_table
 
 LISTED_IMAGES = 10
@@ -20,8 +23,14 @@ LISTED_TILES = 10
 """Most bad tiles that are listed one by one."""
 
 
-def summarize(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:
-    """Yield the lines that are printed when all is done."""
+def summarize(done: Sequence[SegmentOutcome], result: Path, reading: ReadOptions = WHOLE) -> Iterator[str]:
+    """Yield the lines that are printed when all is done.
+
+    Args:
+        done: What was done with each image.
+        result: The output, or the folder of the outputs.
+        reading: How the images were read.
+    """
     if any(item.predicted for item in done):
         yield from _summarize_classes(done, result)
         return
@@ -43,6 +52,17 @@ def summarize(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:
     for item in new:
         name = "" if len(done) == 1 else f"{item.image.name}: "
         yield from (name + text for text in _details(item))
+    if len(done) == 1:
+        yield f"Look at it: {_look_command(new[0], reading)}"
+
+
+def _look_command(item: SegmentOutcome, reading: ReadOptions) -> str:
+    """Return the command that shows a result over its image, read as it was for the model.
+
+    >>> _look_command(SegmentOutcome(Path("a.tif"), Path("my mask.tif"), 9), ReadOptions(region="0,0,3,3"))
+    "unetkit view a.tif 'my mask.tif' --region 0,0,3,3"
+    """
+    return shlex.join(["unetkit", "view", str(item.image), str(item.result), *option_words(given_fields(reading))])
 
 
 def _summarize_classes(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:

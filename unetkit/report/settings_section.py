@@ -9,8 +9,8 @@ from unetkit.report.run_contents import RunContents
 
 GIVEN, PLANNED = "given", "planned"
 
-PLACES = ("config", "runs", "name", "resume")
-"""Settings that locate the run and do not describe it."""
+PLACES = ("config", "runs", "name", "resume", "plan")
+"""Settings that locate the run, or say how its settings are found, and do not describe it."""
 
 
 class SettingRow(NamedTuple):
@@ -23,29 +23,22 @@ class SettingRow(NamedTuple):
 
 
 def settings_rows(run: RunContents) -> list[SettingRow]:
-    """Return the settings that were given or planned, in the order of the configuration; [] where that is unknown."""
-    notes = run.notes
+    """Return the settings that were given or planned, in the order of the configuration; [] where that is unknown.
+
+    A setting of the configuration that is not as planned was given: as null, for example, for what is planned else.
+    """
+    notes, config = run.notes, run.config
     if notes.given is None:
         return []
-    planned = {choice.key: choice for choice in notes.plan.chosen if choice.key not in notes.given}
-    values = {**{key: choice.value for key, choice in planned.items()}, **notes.given, **run.config}
     rows = []
-    for key, value in values.items():
-        if key in planned:
-            rows.append(SettingRow(key, write(value), PLANNED, planned[key].why))
-        elif key in notes.given and key not in PLACES:
-            rows.append(SettingRow(key, write(value), GIVEN, _why(run, key)))
-    return sorted(rows, key=lambda row: list(values).index(row.key) if not run.config else _place(run, row.key))
-
-
-def _why(run: RunContents, key: str) -> str:
-    """Return why planning has kept a given setting, if it says so."""
-    return next((choice.why for choice in run.notes.plan.chosen if choice.key == key), "")
-
-
-def _place(run: RunContents, key: str) -> int:
-    keys = list(run.config)
-    return keys.index(key) if key in run.config else len(keys)
+    for key, value, why in notes.plan.chosen:
+        as_planned = config.get(key, value) == value
+        rows.append(SettingRow(key, write(config.get(key, value)), *((PLANNED, why) if as_planned else (GIVEN, ""))))
+    for key, value in notes.given.items():
+        if key not in PLACES:
+            rows.append(SettingRow(key, write(config.get(key, value)), GIVEN, ""))
+    places = {key: place for place, key in enumerate(config)}
+    return sorted(rows, key=lambda row: places.get(row.key, len(places)))
 
 
 def write(value: Any) -> str:

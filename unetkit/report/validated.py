@@ -173,6 +173,27 @@ class ValidatedImages:
                 writer.writerow({NAME: printable(row.name), **cells, PICTURE: names.get(row, "")})
 
 
+def keep_apart(labels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return labels (H, W) as a mask in which touching objects have a gap of a pixel, so that each has its contour.
+
+    >>> keep_apart(np.array([[1, 1, 2, 2, 0, 3]])).tolist()
+    [[1, 1, 0, 1, 0, 1]]
+    """
+    mask = (labels > 0).astype(np.uint8)
+    for axis in range(2):
+        first, second = _neighbours(axis)
+        before, after = labels[first], labels[second]
+        mask[second][(before != after) & (before > 0) & (after > 0)] = 0
+    return mask
+
+
+def _neighbours(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return where all pixels but the last along an axis are, and all but the first."""
+    first, last = [slice(None)] * 2, [slice(None)] * 2
+    first[axis], last[axis] = slice(None, -1), slice(1, None)
+    return tuple(first), tuple(last)
+
+
 def encode(display: Display) -> bytes:
     """Return a picture as JPEG of at most `MOST_BYTES`, or of the lowest quality."""
     for quality in QUALITIES:
@@ -220,7 +241,10 @@ def read_images(folder: Path) -> list[ImageRow]:
         return []
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return list(_rows(csv.DictReader(file, strict=True)))
+            lines = csv.DictReader(file, strict=True)
+            if not {NAME, PICTURE} <= set(lines.fieldnames or ()):
+                raise ValueError("it has no images")
+            return list(_rows(lines))
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise DataError(
             f"{path} is damaged: the scores of single images are not shown.", "Put it back, or delete it."

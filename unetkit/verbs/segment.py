@@ -60,5 +60,5 @@ def segment_command(
         return
     with pixel_progress() as progress:
         done = SegmentRun(options, progress, log, verify_seams).run(order)
-    for line in summarize(done, order.result):
+    for line in summarize(done, order.result, options.read):
         log(line)

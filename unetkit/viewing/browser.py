@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 import sys
@@ -29,7 +28,8 @@ def show_address(url: str, port: int, log: Callable[[str], None], *, browser: bo
     log(f"Open {url}")
     if "SSH_CONNECTION" in os.environ:
         log("To see it on your own machine, run this there and leave it running, then open the address there:")
-        log(f"  ssh -L {port}:{ADDRESS}:{port} {getpass.getuser()}@{socket.gethostname()}")
+        user = os.environ.get("USER") or os.environ.get("LOGNAME")
+        log(f"  ssh -L {port}:{ADDRESS}:{port} {user + '@' if user else ''}{socket.gethostname()}")
     elif browser and not (_has_screen() and webbrowser.open(url)):
         log("No browser was found here: open the address in one by hand.")
     log("Ctrl-C ends it.")

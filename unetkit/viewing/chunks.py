@@ -22,7 +22,7 @@ from unetkit.viewing.scene import UNITS, Axis, Scene
 CHUNK = 256
 """Side of a chunk in pixels."""
 
-CACHE_BYTES = 64 * 2**20
+CACHE_BYTES = 32 * 2**20
 """Bound of the chunks of a picture that stay in memory: channels are asked for one after another, and read together."""
 
 Log = Callable[[str], None]
@@ -34,7 +34,7 @@ class ChunkedPicture:
     What cannot be read is background, and said once.
 
     Args:
-        picture: The picture; closed with this.
+        picture: The picture.
         scene: Where the image lies, which this fills.
         log: Called with a sentence where something cannot be read.
     """
@@ -136,28 +136,26 @@ class ChunkedPicture:
         try:
             pixels = self._cache.get((number, plane, row, column), lambda: level.read(plane, window, wanted))
         except UnetkitError as error:
-            self._say(str(error))
+            self._say(type(error).__name__, str(error))
             return bytes((channels.stop - channels.start) * CHUNK * CHUNK * self.picture.dtype.itemsize)
         self._say_damage()
         return _fill(pixels[channels], self.picture.dtype)
-
-    def close(self) -> None:
-        """Release the files."""
-        self.picture.close()
 
     def _say_damage(self) -> None:
         """Say once that parts of the file could not be decoded."""
         if any(source.bad_tiles for source in self.picture.sources):
             self._say(
+                "damage",
                 f"{self.picture.info.name}: some parts cannot be decoded, and are shown as background. Copy or export "
-                "it again."
+                "it again.",
             )
 
-    def _say(self, text: str) -> None:
+    def _say(self, kind: str, text: str) -> None:
+        """Log the first sentence of a kind: there may be one for each chunk."""
         with self._lock:
-            if text in self._said:
+            if kind in self._said:
                 return
-            self._said.add(text)
+            self._said.add(kind)
         self._log(text)
 
 

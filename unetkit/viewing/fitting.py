@@ -9,13 +9,12 @@ LARGEST_DIFFERENCE = 1.5
 """Largest difference between the sizes in micrometres, in pixels of the coarser one: sizes were rounded."""
 
 
-def check_fit(image: ImageInfo, labels: ImageInfo, name: str) -> None:
+def check_fit(image: ImageInfo, labels: ImageInfo) -> None:
     """Check that labels lie on an image.
 
     Args:
         image: The image.
         labels: Mask, labels or probabilities.
-        name: What the labels are called.
 
     Raises:
         DataError: They have other planes or another size.
@@ -23,7 +22,7 @@ def check_fit(image: ImageInfo, labels: ImageInfo, name: str) -> None:
     if image.planes != labels.planes:
         words = [f"{one.planes} plane{'s' if one.planes > 1 else ''} (axes {one.axes})" for one in (labels, image)]
         raise DataError(
-            f"{name} has {words[0]}, but {image.name} has {words[1]}.",
+            f"{labels.name} has {words[0]}, but {image.name} has {words[1]}.",
             "Give what was made of this image, with all its planes; or say with --axes what the dimensions of the "
             "image are.",
         )
@@ -31,7 +30,7 @@ def check_fit(image: ImageInfo, labels: ImageInfo, name: str) -> None:
         return
     known = image.pixel_size_um is not None and labels.pixel_size_um is not None
     raise DataError(
-        f"{name} has {_describe(labels)}, but {image.name} has {_describe(image)}.",
+        f"{labels.name} has {_describe(labels)}, but {image.name} has {_describe(image)}.",
         "Give what was made of this image"
         + ("." if known else ", of the same size in pixels; another resolution needs the pixel size in both files.")
         + " What was made of a part of it is shown with the same --region.",

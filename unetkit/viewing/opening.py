@@ -22,8 +22,8 @@ from unetkit.viewing.halving import average, pick
 from unetkit.viewing.levels import FileLevel, Level, complete
 from unetkit.viewing.scratch_blocks import ScratchBlocks
 
-CACHE_BYTES = 128 * 2**20
-"""Bound of the decoded bytes that each level of a file keeps in memory."""
+CACHE_BYTES, COARSE_CACHE_BYTES = 128 * 2**20, 32 * 2**20
+"""Bound of the decoded bytes that the finest level of a file keeps in memory, and of those that each other one does."""
 
 SHOWN = {
     "bool": "uint8",
@@ -80,7 +80,8 @@ def open_picture(image: Any, reading: ReadOptions = WHOLE, *, is_image: bool) ->
     """
     with ExitStack() as stack:
         is_file = isinstance(image, str | Path)
-        sources = _open_file(Path(image), reading, stack, is_image=is_image) if is_file else [_array_source(image)]
+        name = str(image) if is_file else "image" if is_image else "labels"
+        sources = _open_file(Path(image), reading, stack, is_image=is_image) if is_file else [_array(image, name)]
         info = sources[0].info
         dtype = np.dtype(SHOWN.get(info.dtype.name, info.dtype))
         levels = [FileLevel(one, _scale_of(one.info, info), _converter(info.dtype, dtype)) for one in sources]
@@ -89,17 +90,16 @@ def open_picture(image: Any, reading: ReadOptions = WHOLE, *, is_image: bool) ->
         halve = average if is_image or dtype.kind == "f" else pick
         made = complete(levels, halve, kept, by_rows=by_rows)
         notes = read_notes(Path(image)) if is_file else {}
-        name = Path(image).name if is_file else "image" if is_image else "labels"
         stack.pop_all()
-    return Picture(name, info, tuple(made), tuple(levels), tuple(sources), kept, notes, dtype)
+    return Picture(Path(name).name, info, tuple(made), tuple(levels), tuple(sources), kept, notes, dtype)
 
 
 def _open_file(path: Path, reading: ReadOptions, stack: ExitStack, *, is_image: bool) -> list[ImageSource]:
     """Return the levels of a file that can stand for each other, the finest first."""
 
-    def open_level(number: int | None, *, as_stored: bool) -> ImageSource:
+    def open_level(number: int | None, *, as_stored: bool, cache_bytes: int = CACHE_BYTES) -> ImageSource:
         wanted = replace(reading, level=number)
-        source = open_image(path, wanted, as_stored=as_stored, cache_bytes=CACHE_BYTES)
+        source = open_image(path, wanted, as_stored=as_stored, cache_bytes=cache_bytes)
         stack.enter_context(closing(source))
         return source
 
@@ -111,7 +111,7 @@ def _open_file(path: Path, reading: ReadOptions, stack: ExitStack, *, is_image: 
     finest = sources[0].info
     for number in _coarser_levels(path, reading, finest):
         with suppress(ImageError):  # one that is damaged is made of the finer one
-            source = open_level(number, as_stored=as_stored)
+            source = open_level(number, as_stored=as_stored, cache_bytes=COARSE_CACHE_BYTES)
             if _is_level_of(source.info, finest):
                 sources.append(source)
     return sources
@@ -155,9 +155,9 @@ def _whole_ratio(full: int, own: int) -> float:
     return float(whole) if full // whole <= own <= -(-full // whole) else full / own
 
 
-def _array_source(array: Any) -> ArraySource:
+def _array(array: Any, name: str) -> ArraySource:
     check_array(array)
-    return ArraySource(array, named_axes(array) or guess_axes(tuple(array.shape)))
+    return ArraySource(array, named_axes(array) or guess_axes(tuple(array.shape)), name)
 
 
 def _converter(stored: np.dtype[Any], shown: np.dtype[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:

@@ -41,7 +41,8 @@ class View:
 
     def __init__(self, image: Any, labels: Sequence[Any], reading: ReadOptions, port: int, log: Log) -> None:
         _check_package()
-        from unetkit.viewing.server import Shown, ViewServer
+        from unetkit.viewing.handlers import Shown
+        from unetkit.viewing.server import ViewServer
         from unetkit.viewing.state import configure, first_state, zoom_to_fit
 
         with ExitStack() as stack:
@@ -49,25 +50,23 @@ class View:
             for remark in base.info.remarks:
                 log(f"{base.info.name}: {remark}")
             scene = make_scene(base.info)
-            chunked = ChunkedPicture(base, scene, log)
-            found = [(layer, chunked) for layer in image_layers(base)]
+            found = [(image_layers(base), ChunkedPicture(base, scene, log))]
             for one in labels:
                 over = stack.enter_context(closing(open_picture(one, _for_labels(reading), is_image=False)))
-                check_fit(base.info, over.info, over.name if over.info.name == "array" else over.info.name)
-                chunked = ChunkedPicture(over, scene, log)
-                found += [(layer, chunked) for layer in overlay_layers(over)]
+                check_fit(base.info, over.info)
+                found.append((overlay_layers(over), ChunkedPicture(over, scene, log)))
             used: set[str] = set()
-            named = list(name_apart([layer for layer, _ in found], used))
-            shown = {str(i): Shown(layer, found[i][1]) for i, layer in enumerate(named)}
-            server = ViewServer(shown, port, lambda width, height: self._fit(zoom_to_fit(scene, width, height)))
+            shown = [Shown(layer, chunks) for layers, chunks in found for layer in name_apart(layers, used)]
+            by_key = {str(i): one for i, one in enumerate(shown)}
+            server = ViewServer(by_key, port, lambda width, height: self._fit(zoom_to_fit(scene, width, height)))
             stack.callback(server.close)
             self.url: str = server.url
             self.port: int = server.port
             self.viewer: Any = server.viewer
-            layers = [_describe(layer, server.source(key)) for key, layer in zip(shown, named, strict=True)]
             with self.viewer.config_state.txn() as config:
                 configure(config, scene)
-            self.viewer.set_state(first_state(scene, layers, base.name))
+            described = [_describe(one.layer, server.source(key)) for key, one in by_key.items()]
+            self.viewer.set_state(first_state(scene, described, base.name))
             self._stack = stack.pop_all()
 
     def close(self) -> None:

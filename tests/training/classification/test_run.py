@@ -26,6 +26,7 @@ from unetkit.inference.run.classify import classify
 from unetkit.io.base.arrays import ArraySource
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.model_file import read_spec
+from unetkit.report.validated import read_images
 from unetkit.training.classification.run import ClassificationRun
 from unetkit.training.settings.config import from_arguments
 from unetkit.training.settings.tasks import FIT, FIT_LABELS
@@ -397,6 +398,12 @@ def test_the_threshold_the_scores_and_the_worst_images_are_kept(film_run: tuple[
     assert "Sensitivity" in out
     picture = np.asarray(Image.open(folder / "validation.png"))
     assert picture.std() > 5
+    probabilities = [row.values["probability"] for row in read_images(folder)]
+    assert len(probabilities) == 4
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    shown = re.findall(r"Probability of what it shows <span[^>]*>([\d.]+)<", page)
+    assert [float(text) for text in shown] == pytest.approx(sorted(map(float, probabilities)), abs=5e-4)
+    assert "Classes of whole images" in page
 
 
 def test_the_table_says_what_is_predicted_with_the_stored_threshold(

@@ -53,7 +53,11 @@ def same_weights(one: Path, other: Path) -> bool:
 def test_a_run_folder_holds_everything(run: tuple[Path, str]) -> None:
     folder, out = run
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.yaml", "model.safetensors", "last.ckpt", "metrics.csv", "restored.png"}
+    written = {"restored.png", "report.html", "run.json"}
+    assert names == {"config.yaml", "model.safetensors", "last.ckpt", "metrics.csv"} | written
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "restores images" in page
+    assert "data:image/" in page
     assert cv2.imread(str(folder / "restored.png")).std() > 5
     with (folder / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

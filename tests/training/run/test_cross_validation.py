@@ -107,7 +107,9 @@ def same_weights(one: Path, other: Path) -> bool:
 def test_every_fold_is_a_run_of_its_own(folds: tuple[Path, str]) -> None:
     folder = folds[0]
     names = {"config.yaml", "cross_validation.json", "cross_validation.csv", "fold-0", "fold-1"}
-    assert {path.name for path in folder.iterdir()} == names
+    assert {path.name for path in folder.iterdir()} == names | {"report.html", "run.json"}
+    assert (folder / "fold-1" / "report.html").is_file()
+    assert f"Report: {folder / 'report.html'}" in folds[1]
     rows = json.loads((folder / "cross_validation.json").read_text())["rows"]
     data = [read_spec(folder / row["model"]).training["data"] for row in rows]
     assert [(one["folds"], one["fold"]) for one in data] == [(2, 0), (2, 1)]

@@ -68,7 +68,8 @@ def test_the_command_trains_in_two_processes_and_writes_and_says_everything_once
     assert sum(line.startswith("Best model") for line in said) == sum(line.startswith("Try it") for line in said) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"both"}
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.yaml", "model.safetensors", "last.ckpt", "metrics.csv", "validation.png"}
+    written = {"validation.png", "validation.csv", "report", "report.html", "run.json"}
+    assert names == {"config.yaml", "model.safetensors", "last.ckpt", "metrics.csv"} | written
     with (folder / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["epoch"], row["step"]) for row in rows] == [("0", "1"), ("1", "2")]

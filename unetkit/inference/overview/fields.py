@@ -41,15 +41,15 @@ def choose_fields(coarse: Coarse, display: NDArray[np.uint8], size: tuple[int, i
         size: (height, width) of the image.
     """
     density = coarse.shares.sum(0)
-    cells = [max(round(FIELD * few / many), 1) for few, many in zip(density.shape, size, strict=True)]
+    cells = [min(max(round(FIELD * few / many), 1), few) for few, many in zip(density.shape, size, strict=True)]
     shares = _field_means(density, cells)
     structure = _field_means(np.abs(cv2.Laplacian(display.mean(2, dtype=np.float32), cv2.CV_32F)), cells)
     least = shares <= shares.min() + 1e-6
     usual = np.abs(shares - shares[shares > 1e-6].mean()) if (shares > 1e-6).any() else shares
-    chosen = [("Densest", shares.argmax()), ("Usual", usual.argmin())]
+    chosen = [("Densest", _centred(density, cells).argmax()), ("Usual", usual.argmin())]
     chosen.append(("Emptiest, with most structure in the image", np.where(least, structure, -1).argmax()))
     if coarse.doubts is not None:
-        chosen.insert(0, ("Least sure", _field_means(coarse.doubts, cells).argmax()))
+        chosen.insert(0, ("Least sure", _centred(coarse.doubts, cells).argmax()))
     if shares.max() - shares.min() < 1e-6:  # nothing was found, or everything
         chosen = [each for each in chosen if not each[0].startswith(("Densest", "Usual"))]
     places = {title: np.unravel_index(int(index), shares.shape) for title, index in chosen}
@@ -63,6 +63,15 @@ def _field_means(values: NDArray[np.float32], cells: Sequence[int]) -> NDArray[n
     total = upto[height:, width:] - upto[:-height, width:] - upto[height:, :-width] + upto[:-height, :-width]
     means: NDArray[np.float64] = total / (height * width)
     return means
+
+
+def _centred(values: NDArray[np.float32], cells: Sequence[int]) -> NDArray[np.float64]:
+    """Return the mean of each field; of nearly equal ones that is highest whose middle has more."""
+    means = _field_means(values, cells)
+    inner = [max(length // 2, 1) for length in cells]
+    top, left = ((length - less) // 2 for length, less in zip(cells, inner, strict=True))
+    middle = _field_means(values, inner)[top : top + len(means), left : left + means.shape[1]]
+    return means + 0.05 * middle
 
 
 def _window(place: Sequence[Any], coarse: Sequence[int], size: Sequence[int]) -> tuple[slice, slice]:

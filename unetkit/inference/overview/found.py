@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.foundation.errors import ImageError
 from unetkit.foundation.threads import read_ahead
 from unetkit.inference.overview.block_sums import BlockSums
 from unetkit.inference.tiling.options import Output
-from unetkit.io.base.contracts import ImageInfo
+from unetkit.io.base.contracts import Extent, ImageInfo
 from unetkit.io.base.read_options import WHOLE
 from unetkit.io.files import read_notes
 from unetkit.objects.areas import Areas
@@ -106,20 +107,22 @@ class Found:
     class_names: tuple[str, ...] = ()
 
 
-def look_at(result: Path, kind: Kind, coarse: tuple[int, int], plane: int) -> tuple[Found, Coarse]:
+def look_at(result: Path, kind: Kind, extent: Extent, coarse: tuple[int, int], plane: int) -> tuple[Found, Coarse]:
     """Read a result.
 
     Args:
         result: The file.
         kind: What its pixels are.
+        extent: The sizes of its image.
         coarse: (height, width) of the coarse picture.
         plane: Number of the plane that is drawn.
 
     Raises:
-        ImageError: It cannot be read.
+        ImageError: It cannot be read, or is no such result of this image.
     """
     with closing(open_by_strips(result, WHOLE, as_stored=True)) as source:
         info = source.info
+        _check(info, kind, extent)
         watcher = _Watcher(info, kind, coarse, plane)
         strips = watcher.watch(_read(source))
         areas: Areas | None = None
@@ -136,6 +139,15 @@ def look_at(result: Path, kind: Kind, coarse: tuple[int, int], plane: int) -> tu
     by_class = dict(zip(kind.class_names, counts, strict=False))
     names = kind.class_names if len(watcher.shares) > 1 else ()
     return Found(watcher.shares, areas, by_class, names), watcher.coarse
+
+
+def _check(info: ImageInfo, kind: Kind, extent: Extent) -> None:
+    """Raise an ImageError unless a file can be such a result: one of another command may have been there before."""
+    sizes = (info.planes, info.height, info.width) == (extent.planes, extent.height, extent.width)
+    types = {"mask": "u", "labels": "u"}.get(kind.output, "f")
+    channels = info.channels == 1 if kind.has_edges else info.channels > max(kind.channel, len(kind.class_names))
+    if not (sizes and info.dtype.kind == types and channels and (kind.output != "mask" or info.dtype.itemsize == 1)):
+        raise ImageError(f"{info.name} does not hold the {kind.output} of its image.", "Make it anew with --overwrite.")
 
 
 def label_areas(strips: Strips, height: int) -> Areas:

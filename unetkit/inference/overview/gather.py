@@ -96,7 +96,7 @@ class Gatherer:
         output, found, coarse, kind = self.options.write.output, None, None, None
         if output != "classes":
             kind = kind_of(output, outcome, self.ensemble)
-            found, coarse = look_at(outcome.result, kind, size, plane)
+            found, coarse = look_at(outcome.result, kind, info, size, plane)
         if not with_picture:
             return replace(shown, found=found)
         pixels = read_thumbnail(source, outcome.image, self.ensemble, self.options.read, plane, size)

@@ -17,14 +17,14 @@ from unetkit.inference.run.jobs import Order
 from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.inference.tiling.options import SegmentOptions
 from unetkit.inference.tuning.device import choose_device
-from unetkit.models.zoo import short_name
+from unetkit.models.zoo import builtin_folder, short_name
 
 SIDES = ((1, 1000), (100, 352), (400, 224))
 """Longer side of thumbnails in pixels, up to a number of images."""
 
 SMALLEST_SIDE = 128
 
-FIELDS = ((1, 4), (20, 3), (100, 1))
+FIELDS = ((1, 4), (20, 3), (50, 1))
 """Most fields at full resolution that are shown of an image, up to a number of images."""
 
 MOST_PICTURES = 400
@@ -84,8 +84,9 @@ class Collected:
         if not self._shown:
             return False
         statistics = Statistics(self._shown, self._options.write.output)
-        names = [short_name(segmenter.name) for segmenter in self._ensemble.segmenters]
-        command = whole_command(self._order.words[:-1], self._order.words[-1], names, self._options)
+        names = [segmenter.name for segmenter in self._ensemble.segmenters]
+        models = [short_name(name) if Path(name).parent == builtin_folder() else name for name in names]
+        command = whole_command(self._order.words[:-1], self._order.words[-1], models, self._options)
         values = page_values(statistics, page.parent, MOST_PICTURES, self._order.count)
         write_page(
             page,

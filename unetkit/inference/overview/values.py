@@ -49,6 +49,7 @@ def page_values(statistics: Statistics, folder: Path, most_pictures: int, ordere
         ordered: Number of images that the run was for.
     """
     images = [_image(statistics, number, folder) for number in range(len(statistics.images))]
+    remarks = _common_remarks(images)
     pictured = _pictured(statistics, most_pictures)
     axis = statistics.axis
     pooled = None
@@ -67,7 +68,7 @@ def page_values(statistics: Statistics, folder: Path, most_pictures: int, ordere
         "outliers": [image for image in images if image["marks"]],
         "rule": RULE,
         "judged": len(images) >= LEAST_IMAGES and statistics.output != "classes",
-        "remarks": _common_remarks(images),
+        "remarks": remarks,
         "legend": _legend(statistics),
         "has_layer": statistics.output != "classes" and any(image["picture"] for image in images),
         "is_map": statistics.output in ("probabilities", "uncertainty", "attention") and not _legend(statistics),
@@ -84,10 +85,9 @@ def facts_of(statistics: Statistics, ordered: int) -> list[tuple[str, str]]:
         facts.append((noun, f"{statistics.objects:,}"))
         facts.append(("median area", with_unit(statistics.median_area, statistics.area_unit)))
     area = statistics.area_mm2
-    facts.append(("total area", f"{statistics.pixels / 1e6:,.4g} Mpx" if area is None else f"{plain(area)} mm²"))
+    facts.append(("total area", f"{plain(statistics.pixels / 1e6)} Mpx" if area is None else f"{plain(area)} mm²"))
     if isfinite(statistics.share):
-        name = "covered" if statistics.output in ("mask", "labels") else "mean"
-        facts.append((name, _share(statistics, statistics.share)))
+        facts.append((_share_name(statistics), _share(statistics, statistics.share)))
     if statistics.output == "classes":
         predicted = Counter(image.outcome.predicted for image in statistics.images)
         facts += [(f"predicted {name}", f"{count:,}") for name, count in predicted.most_common()]
@@ -180,8 +180,7 @@ def _cells(statistics: Statistics, image: ShownImage, numbers: Numbers) -> list[
         cells.append(("density", with_unit(numbers.density(in_um=in_um), unit)))
     if statistics.output == "classes":
         return [("predicted", image.outcome.predicted), ("probability", describe_classes(image.outcome.image_classes))]
-    name = "covered" if statistics.output in ("mask", "labels") else "mean"
-    cells.append((name, _share(statistics, numbers.share)))
+    cells.append((_share_name(statistics), _share(statistics, numbers.share)))
     found = image.found
     if found is not None and len(found.shares) > 1:
         names = found.class_names
@@ -192,6 +191,11 @@ def _cells(statistics: Statistics, image: ShownImage, numbers: Numbers) -> list[
         ]
         cells.append(("classes", "; ".join(parts)))
     return cells
+
+
+def _share_name(statistics: Statistics) -> str:
+    means = {"probabilities": "mean probability", "uncertainty": "mean uncertainty", "attention": "mean attention"}
+    return means.get(statistics.output, "covered")
 
 
 def _share(statistics: Statistics, share: float) -> str:
@@ -253,9 +257,16 @@ def _remarks(image: ShownImage) -> list[str]:
 
 
 def _common_remarks(images: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
-    """Return the sentences that were said of several images, with their number, the most frequent first."""
+    """Return the sentences that were said of several images, with their number, the most frequent first.
+
+    Those that were said of all are taken from the images.
+    """
     counts = Counter(text for image in images for text in image["remarks"])
-    return [(text, count) for text, count in counts.most_common() if count > 1]
+    common = [(text, count) for text, count in counts.most_common() if count > 1]
+    of_all = {text for text, count in common if count == len(images)}
+    for image in images:
+        image["remarks"] = [text for text in image["remarks"] if text not in of_all]
+    return common
 
 
 def _legend(statistics: Statistics) -> list[tuple[str, str]]:

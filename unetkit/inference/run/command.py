@@ -27,11 +27,14 @@ def option_words(given: Mapping[str, Any]) -> list[str]:
 
     >>> option_words({"tta": True, "channels": [0, 2], "min_size": 5})
     ['--tta', '--channels', '0,2', '--min-size', '5']
+    >>> option_words({"report": "-x.html"})
+    ['--report=-x.html']
     """
     words = []
     for name, value in given.items():
         text = ",".join(str(part) for part in value) if isinstance(value, list) else str(value)
-        words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [text])
+        option = f"--{name.replace('_', '-')}"
+        words += [option] if value is True else [f"{option}={text}"] if text.startswith("-") else [option, text]
     return words
 
 

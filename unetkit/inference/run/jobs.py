@@ -112,7 +112,7 @@ def take_order(images: Named, result: Path, models: Any, options: SegmentOptions
     write = options.write
     words = (*map(str, _named(images)), str(result))
     if write.report is not None:
-        _check_report(write.report, write)
+        _check_report(write.report, result, write)
     if write.output == "classes":
         if result.suffix.lower() != ".csv":
             raise OutputError(f"{result} is no table.", "Give a .csv for the classes of images.")
@@ -147,13 +147,14 @@ def take_order(images: Named, result: Path, models: Any, options: SegmentOptions
     return Order(tuple(found), tuple(jobs), result, models, ranks, words)
 
 
-def _check_report(page: Path, write: OutputOptions) -> None:
+def _check_report(page: Path, result: Path, write: OutputOptions) -> None:
     """Raise an OutputError if the page that shows all images cannot be written."""
     if page.suffix.lower() not in REPORT_SUFFIXES:
         raise OutputError(f"report: {page} is no page.", f"Give a name that ends in {REPORT_SUFFIXES[0]}.")
     if page.is_dir():
         raise OutputError(f"The output {page} is a folder.", "Give the name of a file.")
-    check_place(page, write.overwrite or write.resume, make=True)
+    if result.exists() or result not in page.parents:  # in a folder of outputs that will be made, it is free
+        check_place(page, write.overwrite or write.resume, make=True)
 
 
 def check_extras(output: str, *, verify_seams: bool = False, dry_run: bool = False) -> None:

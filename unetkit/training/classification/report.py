@@ -11,7 +11,7 @@ from unetkit.report.run_folder import SCORES_FILE, VALIDATION_PICTURE
 from unetkit.scoring.image_scores import ImageScores
 from unetkit.scoring.table import VALIDATED
 from unetkit.training.classification.result import TARGET, ClassificationResult
-from unetkit.training.run.result import log_best, log_how_to_go_on
+from unetkit.training.run.result import log_best, log_how_to_go_on, log_page
 
 
 def report(result: ClassificationResult, data: LabelledData) -> None:
@@ -22,6 +22,7 @@ def report(result: ClassificationResult, data: LabelledData) -> None:
     log_best(result.model_file, result.epoch, scores and f", on the validation images{scores.replace(',', ':', 1)}")
     if result.details is not None:
         _report_details(result.details, result.folder)
+    log_page(result.report)
     image, model = shlex.quote(str(data.example_image())), shlex.quote(str(result.model_file))
     log(f"Try it: unetkit segment {image} {TARGET} --model {model}")
 

@@ -9,7 +9,7 @@ from unetkit.foundation.console import log
 from unetkit.report.run_folder import RESTORED_PICTURE
 from unetkit.training.pretraining.module import PretrainModule
 from unetkit.training.pretraining.result import PretrainResult
-from unetkit.training.run.result import log_best, log_how_to_go_on
+from unetkit.training.run.result import log_best, log_how_to_go_on, log_page
 
 
 def remarks(result: PretrainResult) -> list[str]:
@@ -31,6 +31,7 @@ def report(result: PretrainResult, module: PretrainModule, data: ImageData) -> N
     log(f"Picture of damaged, restored and clean crops: {result.folder / RESTORED_PICTURE}")
     for sentence in remarks(result):
         log(sentence)
+    log_page(result.report)
     example = shlex.quote(str(data.example_image()))
     log(f"Restore images with it: unetkit segment {example} restored.tif --output restored --model {model}")
     spec = module.spec

@@ -47,10 +47,10 @@ def fit_folds(whole: TrainingRun) -> CrossValidation:
     if result.rows:
         show(result.table())
     make_page(folder)
+    log_page(result.report)
     if result.interrupted:
         log(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(folder))}")
     else:
         example, models = (shlex.quote(str(path)) for path in (data.example_image(), folder))
         log(f"All {result.folds} models together: unetkit segment {example} {whole.target} --model {models}")
-    log_page(result.report)
     return result

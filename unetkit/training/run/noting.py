@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -32,14 +32,16 @@ def note_start(folder: Path, config: RunConfig, changed: Mapping[str, Any], data
     Raises:
         OutputError: The notes cannot be written.
     """
-    notes = RunNotes(config.verb.verb, config.values, config.files, config.plan)
+    planned = {choice.key for choice in config.plan.chosen}
+    given = {key: value for key, value in config.values.items() if not _is_within(key, planned)}
+    notes = RunNotes(config.verb.verb, given, config.files, config.plan)
     if config.resume is not None:
         begun = (folder / NOTES_FILE).is_file() or not (folder.parent / NOTES_FILE).is_file()
         known = _known(folder if begun else folder.parent)  # a fold that begins has the settings of all folds
-        given = known.given
-        if given is not None:
-            given = {**given, **{key: new for key, (_, new) in changed.items()}}
-        notes = replace(known, verb=config.verb.verb, given=given, ending=None)
+        told = known.given
+        if told is not None:
+            told = {**told, **{key: new for key, (_, new) in changed.items()}}
+        notes = replace(known, verb=config.verb.verb, given=told, ending=None)
     if data is not None:
         notes = replace(notes, noticed=data.notes, data=data.describe())
     notes.write(folder)
@@ -78,6 +80,12 @@ def make_page(folder: Path) -> None:
         write_report(folder)
     except OutputError as error:
         log(f"There is no report: {error.problem} {error.remedy}")
+
+
+def _is_within(key: str, keys: Collection[str]) -> bool:
+    """Return whether a key, or a group that it is in, is among some keys."""
+    parts = key.split(".")
+    return any(".".join(parts[:end]) in keys for end in range(1, len(parts) + 1))
 
 
 def _known(folder: Path) -> RunNotes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unetkit.training.run.cross_validation import CrossValidation
 from unetkit.training.run.fold_runs import fit_folds
-from unetkit.training.run.result import RunResult, log_page
+from unetkit.training.run.result import RunResult
 from unetkit.training.run.trainer import quiet_lightning
 from unetkit.training.run.training_run import TrainingRun
 from unetkit.training.settings.config import RunConfig
@@ -29,5 +29,4 @@ def start(kind: type[TrainingRun], config: RunConfig) -> RunResult | CrossValida
     if run.trainer.is_global_zero:
         run.conclude(result)
         run.report(result)
-        log_page(result.report)
     return result

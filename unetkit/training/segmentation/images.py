@@ -2,58 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.data.annotated import UNKNOWN
 from unetkit.data.datamodule import SegmentationData
+from unetkit.data.dataset import NamedItem
 from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter
 from unetkit.report.pictures import MOST_ITEMS, ItemFields, validation_picture
 from unetkit.report.run_folder import VALIDATION_PICTURE
-from unetkit.report.validated import Picture, ValidatedImages
+from unetkit.report.validated import Picture, ValidatedImages, keep_apart
 from unetkit.scoring.instances import InstanceCounts
 from unetkit.scoring.pixels import count_pixels
 from unetkit.scoring.table import OBJECT_SCORES, Scores, mean_scores, pixel_scores, scores_of
+from unetkit.training.segmentation.objects import find_objects
 
 
-def show_images(segmenter: Segmenter, data: SegmentationData, objects: Sequence[InstanceCounts], folder: Path) -> None:
-    """Predict each validation image once; write its scores, and pictures of some of them, into the run folder.
+@dataclass
+class Looked:
+    """What a model does with the validation images.
 
-    Where no images are set aside, the first ones that were trained on are drawn, and no scores are written.
-
-    Args:
-        segmenter: The model.
-        data: The data.
-        objects: Objects counted in each validation image, of a model that tells them apart.
-        folder: The run folder.
-
-    Raises:
-        OutputError: The files cannot be written.
+    Attributes:
+        validated: Scores and pictures.
+        drawn: The first images.
+        objects: Objects counted in each image, of a model that tells them apart.
+        held_out: Whether the images were set aside; if not, they were trained on.
+        class_names: Names of the classes but the background.
     """
+
+    validated: ValidatedImages
+    held_out: bool
+    class_names: tuple[str, ...]
+    drawn: list[ItemFields] = field(default_factory=list)
+    objects: list[InstanceCounts] = field(default_factory=list)
+
+    def write(self, folder: Path) -> None:
+        """Write the scores, and pictures of some images, into the run folder.
+
+        Raises:
+            OutputError: The files cannot be written.
+        """
+        validation_picture(folder / VALIDATION_PICTURE, self.drawn, self.class_names)
+        if self.held_out:
+            self.validated.write(folder)
+
+
+def look_at_images(segmenter: Segmenter, data: SegmentationData) -> Looked:
+    """Predict each validation image; where none are set aside, the first ones that were trained on."""
     spec = segmenter.spec
+    names = spec.class_names or tuple(f"class {number}" for number in range(spec.classes))
     images, held_out = data.val_items(), len(data.pool.val)
-    validated = ValidatedImages(spec.classes - 1)
-    drawn: list[ItemFields] = []
+    looked = Looked(ValidatedImages(spec.classes - 1), held_out > 0, tuple(names[1:]))
+    for place in range(held_out or min(len(images), MOST_ITEMS)):
+        item = images[place]
+        objects = data.targets.objects(data.pool.val[place]) if held_out and spec.instances else None
+        _look(looked, segmenter, item, objects)
+    return looked
+
+
+def _look(looked: Looked, segmenter: Segmenter, item: NamedItem, objects: NDArray[Any] | None) -> None:
+    """Predict an image and take it in; `objects` (H, W) are the true ones, of a model that tells them apart."""
+    spec = segmenter.spec
+    pixels, truth = item["image"].numpy(), item["mask"].numpy()
     device = str(next(segmenter.parameters()).device)
-    for index in range(held_out or min(len(images), MOST_ITEMS)):
-        item = images[index]
-        pixels, truth = item["image"].numpy(), item["mask"].numpy()
-        predicted = predict_tiled(pixels, segmenter, axes="CYX", device=device)
-        predicted = predicted // 255 if spec.classes == 2 else predicted
-        scores = score_mask(predicted, truth, spec.classes)
-        if len(drawn) < MOST_ITEMS:
-            drawn.append((item["name"], pixels, truth, predicted, scores.dice))
-        own = _object_columns(objects[index]) if objects else {}
-        validated.add(item["name"], {**scores, **own}, scores.dice, partial(Picture.of, pixels, truth, predicted))
-    names = spec.class_names or [f"class {number}" for number in range(spec.classes)]
-    validation_picture(folder / VALIDATION_PICTURE, drawn, names[1:])
-    if held_out:
-        validated.write(folder)
+    predicted = predict_tiled(pixels, segmenter, axes="CYX", device=device)
+    predicted = predicted // 255 if spec.classes == 2 else predicted
+    scores = score_mask(predicted, truth, spec.classes)
+    columns: dict[str, float] = {**scores}
+    if len(looked.drawn) < MOST_ITEMS:
+        looked.drawn.append((item["name"], pixels, truth, predicted, scores.dice))
+    if objects is not None:
+        labels, counts = find_objects(segmenter, item, objects)
+        looked.objects.append(counts)
+        columns |= scores_of([score for score in OBJECT_SCORES if score.validated], counts)
+        columns |= {"objects": counts.predicted, "true_objects": counts.true}
+        truth, predicted = np.where(truth == UNKNOWN, UNKNOWN, keep_apart(objects)), keep_apart(labels)
+    looked.validated.add(item["name"], columns, scores.dice, partial(Picture.of, pixels, truth, predicted))
 
 
 def score_mask(predicted: NDArray[Any], truth: NDArray[Any], classes: int) -> Scores:
@@ -66,15 +96,5 @@ def score_mask(predicted: NDArray[Any], truth: NDArray[Any], classes: int) -> Sc
     """
     unknown = truth == UNKNOWN
     ignored = unknown if unknown.any() else None
-    return mean_scores(
-        [
-            pixel_scores(count_pixels(predicted == number, truth == number, ignored=ignored))
-            for number in range(1, classes)
-        ]
-    )
-
-
-def _object_columns(counts: InstanceCounts) -> dict[str, float]:
-    """Return the columns of the objects of an image."""
-    scores = scores_of([score for score in OBJECT_SCORES if score.validated], counts)
-    return {**scores, "objects": counts.predicted, "true_objects": counts.true}
+    counts = (count_pixels(predicted == k, truth == k, ignored=ignored) for k in range(1, classes))
+    return mean_scores([pixel_scores(each) for each in counts])

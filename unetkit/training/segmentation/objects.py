@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
 from unetkit.data.annotated import UNKNOWN
 from unetkit.data.datamodule import SegmentationData
+from unetkit.data.dataset import NamedItem
 from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter
 from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.scoring.table import OBJECT_SCORES, scores_of
 
 
-def count_objects(segmenter: Segmenter, data: SegmentationData) -> list[InstanceCounts]:
-    """Count the objects of the labels that `segment` makes of each validation image."""
-    counts = []
+def find_objects(segmenter: Segmenter, item: NamedItem, truth: NDArray[Any]) -> tuple[NDArray[Any], InstanceCounts]:
+    """Return the labels (H, W) that `segment` makes of an image, and how they match the true objects (H, W)."""
     device = str(next(segmenter.parameters()).device)
-    for item, truth in data.val_objects():
-        labels = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", output="labels", device=device)
-        counts.append(match_instances(labels, truth, item["mask"].numpy() == UNKNOWN))
-    return counts
+    labels = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", output="labels", device=device)
+    return labels, match_instances(labels, truth, item["mask"].numpy() == UNKNOWN)
 
 
-def pool_objects(counts: list[InstanceCounts]) -> dict[str, float]:
+def pool_objects(counts: Sequence[InstanceCounts]) -> dict[str, float]:
     """Return the scores of the objects of all images together; empty without images."""
     scores = scores_of([score for score in OBJECT_SCORES if score.validated], sum(counts, InstanceCounts()))
     return {f"val_{name}": value for name, value in scores.items()} if counts else {}
@@ -28,4 +31,4 @@ def pool_objects(counts: list[InstanceCounts]) -> dict[str, float]:
 
 def score_objects(segmenter: Segmenter, data: SegmentationData) -> dict[str, float]:
     """Score the labels that `segment` makes of the validation images; empty without validation images."""
-    return pool_objects(count_objects(segmenter, data))
+    return pool_objects([find_objects(segmenter, item, truth)[1] for item, truth in data.val_objects()])

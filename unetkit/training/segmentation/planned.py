@@ -37,6 +37,6 @@ def planned(config: RunConfig) -> RunConfig:
     for line in describe(plan):
         log(line)
     log("")
-    chosen = tuple(Chosen(choice.key, choice.value, choice.why) for choice in plan.choices)
+    chosen = tuple(Chosen(choice.key, choice.value, choice.why) for choice in plan.choices if choice.key not in given)
     noted = PlanNotes(chosen, tuple(facts_of(plan)), tuple(concern.text for concern in plan.concerns))
     return replace(config.with_choices(settings_of(plan)), plan=noted)

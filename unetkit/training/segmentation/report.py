@@ -11,7 +11,7 @@ from unetkit.foundation.console import log
 from unetkit.report.run_folder import VALIDATION_PICTURE
 from unetkit.scoring.table import IMAGE_SCORES, VALIDATED, validated_names
 from unetkit.training.run.budget import budget_of, spell_use
-from unetkit.training.run.result import log_best, log_how_to_go_on
+from unetkit.training.run.result import log_best, log_how_to_go_on, log_page
 from unetkit.training.segmentation.result import SegmentationResult
 
 
@@ -25,6 +25,7 @@ def report(result: SegmentationResult, trainer: Trainer, data: SegmentationData)
         log(sentence)
     if (result.folder / VALIDATION_PICTURE).is_file():
         log(f"Picture of images with truth and prediction: {result.folder / VALIDATION_PICTURE}")
+    log_page(result.report)
     example = shlex.quote(str(data.example_image()))
     log(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model_file))}")
     keeper = budget_of(trainer)

@@ -18,10 +18,10 @@ from unetkit.training.run.callbacks import SCORES
 from unetkit.training.run.loop import End, best_of, describe_run, run_training
 from unetkit.training.run.processes import end_children
 from unetkit.training.run.training_run import TrainingRun
-from unetkit.training.segmentation.images import show_images
+from unetkit.training.segmentation.images import look_at_images
 from unetkit.training.segmentation.measuring import note_halo
 from unetkit.training.segmentation.module import SegmentationModule
-from unetkit.training.segmentation.objects import count_objects, pool_objects
+from unetkit.training.segmentation.objects import pool_objects
 from unetkit.training.segmentation.report import remarks, report
 from unetkit.training.segmentation.result import SegmentationResult
 from unetkit.training.settings.tasks import FIT
@@ -98,11 +98,11 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
         try:
             budget = budget_of(trainer)
             halo = note_halo(segmenter, data, None if budget is None else budget.halo_positions)
-            counts = count_objects(segmenter, data) if segmenter.spec.instances else []
-            objects = pool_objects(counts)
+            looked = look_at_images(segmenter, data)
+            objects = pool_objects(looked.objects)
             segmenter.spec = replace(segmenter.spec, training=training | objects)
             save_model(segmenter, path)
-            show_images(segmenter, data, counts, folder)
+            looked.write(folder)
         except KeyboardInterrupt:
             end_children(trainer)
             interrupted = True
