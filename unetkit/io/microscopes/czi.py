@@ -35,7 +35,7 @@ PLANE_AXES = "RIHVBTZC"
 """Axes of planes in a CZI, in the order in which they are given: rotation, illumination, phase, view, block, ..."""
 
 ROWS = 256
-"""Rows of what is read at once. A halo needs the last of them again, so they are few. The library keeps decoded tiles."""
+"""Rows of what is read at once: few, since a halo needs the last of them again. The library keeps decoded tiles."""
 
 ZOOM_MARGIN = 1e-6
 """What is added to a zoom, in parts of it, as the library cuts the size of what it reads down to whole pixels."""
