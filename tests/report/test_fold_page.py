@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -60,3 +61,7 @@ def test_a_fold_that_is_missing_or_damaged_does_not_hide_the_others(folds: Path)
     assert f"{folds / 'fold-1' / 'model.safetensors'} is not a unetkit model" in text
     assert "0.8000" in text
     assert "3 folds, " in text
+    lines = [line.strip() for line in text.splitlines() if line.strip().startswith("unetkit ")]
+    words = [shlex.split(line) for line in lines]
+    assert ["unetkit", "fit", "--resume", str(folds)] in words
+    assert ["unetkit", "segment", "image.tif", "mask.tif", "--model", str(folds)] in words

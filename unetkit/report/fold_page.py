@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,16 +13,20 @@ from urllib.parse import quote
 
 from unetkit.drawing.html import write_page
 from unetkit.foundation.errors import OutputError
+from unetkit.foundation.names import printable
 from unetkit.report.charts import Chart, Line, make_chart
 from unetkit.report.commands import Command, go_on, use_all
 from unetkit.report.image_section import ImageSection, show_images
 from unetkit.report.run_contents import RunContents, read_run
 from unetkit.report.run_folder import PAGE_FILE
+from unetkit.report.run_notes import RunNotes
 from unetkit.report.run_page import best_score, write_run_page
 from unetkit.report.settings_section import settings_rows
 from unetkit.scoring.table import VALIDATED
 
 FOLD_NAME = re.compile(r"fold-(\d+)")
+
+FINISHED = "finished"
 
 TARGETS = {"segmentation": "mask.tif", "classification": "classes.csv --output classes"}
 """What the models of all folds write together, by their task."""
@@ -90,7 +95,7 @@ def write_fold_page(folder: Path, target: Path) -> None:
         settings=[] if planned is None else [row for row in settings_rows(planned) if row.key != "data.fold"],
         files=() if planned is None else planned.notes.files,
         config=read_run(folder).config_text,
-        commands=_commands(folder, first),
+        commands=_commands(folder, first, all(row.state == FINISHED for row in rows)),
     )
 
 
@@ -101,7 +106,7 @@ def _row(number: int, run: RunContents, target: Path) -> FoldRow:
     scores = {name: float(value) for name, value in training.items() if name in VALIDATED and value is not None}
     if run.ended and (epoch := training.get("epoch")) is not None and (best := best_score(run)) is not None:
         scores = _at(run, epoch) | scores or dict([best])
-    state = "finished" if run.ended and not (run.notes.ending and run.notes.ending.interrupted) else "not finished"
+    state = FINISHED if run.ended and not (run.notes.ending and run.notes.ending.interrupted) else "not finished"
     return FoldRow(number, link, str(training.get("epoch", "")), scores, state)
 
 
@@ -138,9 +143,12 @@ def _images(runs: dict[int, RunContents]) -> ImageSection:
     return show_images(Path(), rows)
 
 
-def _commands(folder: Path, first: RunContents | None) -> list[Command]:
-    if first is None:
-        return go_on(folder, read_run(folder).notes, None, {})
-    own = [use_all(folder, TARGETS[first.task])] if first.task in TARGETS else []
-    resume = Command("Go on with folds that are not finished", f"unetkit fit --resume {folder}")
-    return [*own, resume, *go_on(folder, first.notes, None, {})]
+def _commands(folder: Path, first: RunContents | None, finished: bool) -> list[Command]:
+    """Return the commands that go on from all folds; those of one are on its own page."""
+    found = []
+    if first is not None and first.task in TARGETS:
+        found.append(use_all(folder, TARGETS[first.task]))
+    if not finished:
+        line = printable(shlex.join(("unetkit", "fit", "--resume", str(folder))))
+        found.append(Command("Go on with the folds that are not finished", line))
+    return [*found, *go_on(folder, RunNotes(), None, {})]

@@ -21,6 +21,7 @@ SCORES: tuple[Score[Any], ...] = (*OBJECT_SCORES, *PIXEL_SCORES)
 
 HEADINGS = {
     **{score.name: score.heading for score in SCORES},
+    "fold": "Fold",
     "objects": "Objects",
     "true_objects": "True objects",
     "truth": "Shows",

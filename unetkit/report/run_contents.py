@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -180,7 +181,7 @@ def missing(run: RunContents) -> list[str]:
         found.append(f"There is no {CONFIG_FILE}, so the settings are not known.")
     scored = run.task in ("segmentation", "classification") and run.data.get("val_images", ["unknown"])
     if scored and not run.images and not (folder / "validation.csv").is_file():
-        again = f"`unetkit {run.notes.verb} --resume {folder}`"
+        again = f"`unetkit {run.notes.verb} --resume {shlex.quote(str(folder))}`"
         if not run.ended:
             why = "They are written when the run ends."
         elif has_checkpoint(folder):
