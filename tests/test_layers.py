@@ -51,6 +51,7 @@ ORDER = (
     "measuring",
     "planning",
     "report",
+    "report.run",
     "training.settings",
     "training.run",
     "training.segmentation",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unetkit.measuring.measure import measure
     from unetkit.models.segmenter import Segmenter, load_model
     from unetkit.planning.plan import plan
-    from unetkit.report.write_report import write_report
+    from unetkit.report.run.write_report import write_report
     from unetkit.scoring.evaluation import evaluate
     from unetkit.training.fit import fit
     from unetkit.viewing.view import view
@@ -40,7 +40,7 @@ _HOMES = {
     "rasterize": "unetkit.data.rasterize",
     "segment": "unetkit.inference.segment",
     "view": "unetkit.viewing.view",
-    "write_report": "unetkit.report.write_report",
+    "write_report": "unetkit.report.run.write_report",
 }
 
 __all__ = [

@@ -12,8 +12,8 @@ import yaml
 
 from unetkit.models.model_file import hash_file
 from unetkit.models.segmenter import Segmenter, save_model
-from unetkit.report.run_notes import Chosen, Ending, PlanNotes, RunNotes
-from unetkit.report.validated import Picture, ValidatedImages
+from unetkit.report.run.notes import Chosen, Ending, PlanNotes, RunNotes
+from unetkit.report.run.validated import Picture, ValidatedImages
 
 METRICS = """epoch,step,lr,train_loss,val_dice,val_iou,val_pooled_dice,val_pooled_iou,seconds
 0,4,1.000e-03,1.2000,0.4000,0.3000,0.4100,0.3100,2.0

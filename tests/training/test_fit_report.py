@@ -14,9 +14,9 @@ from tiny_fit import Fit
 from unetkit.cli import main
 from unetkit.foundation.errors import OutputError
 from unetkit.models.model_file import hash_file, read_spec
-from unetkit.report.run_notes import read_notes
-from unetkit.report.validated import ValidatedImages, read_images
-from unetkit.report.write_report import write_report
+from unetkit.report.run.notes import read_notes
+from unetkit.report.run.validated import ValidatedImages, read_images
+from unetkit.report.run.write_report import write_report
 
 
 @pytest.fixture(scope="module")

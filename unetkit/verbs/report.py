@@ -19,6 +19,6 @@ def report_command(run: Path, /, out: Path | None = None, overwrite: bool = Fals
         overwrite: Replace this file if it exists.
     """
     from unetkit.foundation.console import log
-    from unetkit.report.write_report import write_report
+    from unetkit.report.run.write_report import write_report
 
     log(f"Report: {write_report(run, out, overwrite=overwrite)}")

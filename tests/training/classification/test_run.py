@@ -26,7 +26,7 @@ from unetkit.inference.run.classify import classify
 from unetkit.io.base.arrays import ArraySource
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.model_file import read_spec
-from unetkit.report.validated import read_images
+from unetkit.report.run.validated import read_images
 from unetkit.training.classification.run import ClassificationRun
 from unetkit.training.settings.config import from_arguments
 from unetkit.training.settings.tasks import FIT, FIT_LABELS

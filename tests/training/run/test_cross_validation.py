@@ -16,7 +16,7 @@ from tiny_fit import Fit
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.model_file import read_spec
-from unetkit.report.run_folder import fold_folder
+from unetkit.report.run.folder import fold_folder
 from unetkit.training.run.callbacks import MetricsTable
 from unetkit.training.run.cross_validation import cross_validate
 from unetkit.training.run.result import RunResult

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unetkit.data.labelled import LabelledData
 from unetkit.foundation.console import log, show
-from unetkit.report.run_folder import SCORES_FILE, VALIDATION_PICTURE
+from unetkit.report.run.folder import SCORES_FILE, VALIDATION_PICTURE
 from unetkit.scoring.image_scores import ImageScores
 from unetkit.scoring.table import VALIDATED
 from unetkit.training.classification.result import TARGET, ClassificationResult

@@ -18,8 +18,8 @@ from unetkit.models.image_head import ImageClassifier, decide
 from unetkit.models.model_file import MODEL_FILE
 from unetkit.models.segmenter import Segmenter, load_network, save_model
 from unetkit.report.classified import ClassifiedItem, classified_picture
-from unetkit.report.run_folder import SCORES_FILE, VALIDATION_PICTURE
-from unetkit.report.validated import Picture, ValidatedImages
+from unetkit.report.run.folder import SCORES_FILE, VALIDATION_PICTURE
+from unetkit.report.run.validated import Picture, ValidatedImages
 from unetkit.scoring.image_scores import ImageScores, outcome_names, score_images
 from unetkit.scoring.table import IMAGE_SCORES, validated_names
 from unetkit.training.classification.module import ClassificationModule

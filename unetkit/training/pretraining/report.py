@@ -6,7 +6,7 @@ import shlex
 
 from unetkit.data.unmasked import ImageData
 from unetkit.foundation.console import log
-from unetkit.report.run_folder import RESTORED_PICTURE
+from unetkit.report.run.folder import RESTORED_PICTURE
 from unetkit.training.pretraining.module import PretrainModule
 from unetkit.training.pretraining.result import PretrainResult
 from unetkit.training.run.result import log_best, log_how_to_go_on, log_page

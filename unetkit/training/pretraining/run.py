@@ -17,7 +17,7 @@ from unetkit.inference.tiling.halo import HALO_IMAGES, measure_halo
 from unetkit.models.model_file import MODEL_FILE
 from unetkit.models.segmenter import Segmenter, load_network, save_model
 from unetkit.report.restored import restoration_picture
-from unetkit.report.run_folder import RESTORED_PICTURE
+from unetkit.report.run.folder import RESTORED_PICTURE
 from unetkit.training.pretraining.module import PretrainModule
 from unetkit.training.pretraining.report import remarks, report
 from unetkit.training.pretraining.result import PretrainResult

@@ -20,7 +20,7 @@ from unetkit.foundation.console import log
 from unetkit.foundation.errors import DataError
 from unetkit.models.model_file import MODEL_FILE
 from unetkit.models.segmenter import Segmenter, save_model
-from unetkit.report.run_folder import CONFIG_FILE, METRICS_FILE
+from unetkit.report.run.folder import CONFIG_FILE, METRICS_FILE
 from unetkit.scoring.table import IMAGE_SCORES, PIXEL_SCORES, VALIDATED, comparable, validated_names
 from unetkit.training.run.base import NetworkModule
 from unetkit.training.run.budget import budget_of

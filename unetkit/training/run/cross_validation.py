@@ -17,7 +17,7 @@ from rich.table import Table
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
-from unetkit.report.run_folder import FOLDS_FILE, PAGE_FILE, fold_folder
+from unetkit.report.run.folder import FOLDS_FILE, PAGE_FILE, fold_folder
 from unetkit.scoring.table import VALIDATED
 
 

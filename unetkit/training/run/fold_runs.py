@@ -8,7 +8,7 @@ from typing import Any
 
 from unetkit.foundation.console import log, show
 from unetkit.foundation.errors import ConfigError
-from unetkit.report.run_folder import has_checkpoint
+from unetkit.report.run.folder import has_checkpoint
 from unetkit.training.run.checkpoint import read_checkpoint
 from unetkit.training.run.cross_validation import CrossValidation, cross_validate
 from unetkit.training.run.noting import make_page

@@ -17,7 +17,7 @@ from unetkit.foundation.console import log
 from unetkit.foundation.errors import ModelError
 from unetkit.foundation.signals import is_hurried
 from unetkit.models.model_file import MODEL_FILE
-from unetkit.report.run_folder import has_checkpoint
+from unetkit.report.run.folder import has_checkpoint
 from unetkit.training.run.base import NetworkModule, log_notes
 from unetkit.training.run.callbacks import BEFORE_TRAINING, KeepBest, MetricsTable
 from unetkit.training.run.checkpoint import check_epochs, read_checkpoint

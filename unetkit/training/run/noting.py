@@ -12,10 +12,10 @@ from unetkit.data.base import TrainingData
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import DataError, OutputError
 from unetkit.models.model_file import hash_file
-from unetkit.report.run_contents import is_run
-from unetkit.report.run_folder import NOTES_FILE
-from unetkit.report.run_notes import Ending, RunNotes, read_notes
-from unetkit.report.write_report import write_report
+from unetkit.report.run.contents import is_run
+from unetkit.report.run.folder import NOTES_FILE
+from unetkit.report.run.notes import Ending, RunNotes, read_notes
+from unetkit.report.run.write_report import write_report
 from unetkit.training.run.result import RunResult
 from unetkit.training.settings.config import RunConfig
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unetkit.foundation.console import log
 from unetkit.models.segmenter import Segmenter, load_network
-from unetkit.report.run_folder import PAGE_FILE, has_checkpoint
+from unetkit.report.run.folder import PAGE_FILE, has_checkpoint
 
 
 @dataclass(frozen=True)

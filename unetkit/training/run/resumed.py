@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.report.run_folder import CONFIG_FILE, fold_folder, has_checkpoint
+from unetkit.report.run.folder import CONFIG_FILE, fold_folder, has_checkpoint
 from unetkit.training.run.checkpoint import read_checkpoint
 from unetkit.training.settings.changes import check_config
 from unetkit.training.settings.config import RunConfig, cannot_resume

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.tuning.device import has_bfloat16
-from unetkit.report.run_folder import CHECKPOINT_FILE
+from unetkit.report.run.folder import CHECKPOINT_FILE
 from unetkit.training.run.budget import Budget, BudgetKeeper
 from unetkit.training.run.callbacks import (
     SCORES,

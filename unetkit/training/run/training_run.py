@@ -16,7 +16,7 @@ from unetkit.data.base import TrainingData
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import OutputError
-from unetkit.report.run_folder import CONFIG_FILE, fold_folder, has_checkpoint
+from unetkit.report.run.folder import CONFIG_FILE, fold_folder, has_checkpoint
 from unetkit.training.run.base import NetworkModule
 from unetkit.training.run.budget import Budget
 from unetkit.training.run.checkpoint import read_settings

@@ -16,8 +16,8 @@ from unetkit.data.dataset import NamedItem
 from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter
 from unetkit.report.pictures import MOST_ITEMS, ItemFields, validation_picture
-from unetkit.report.run_folder import VALIDATION_PICTURE
-from unetkit.report.validated import Picture, ValidatedImages, keep_apart
+from unetkit.report.run.folder import VALIDATION_PICTURE
+from unetkit.report.run.validated import Picture, ValidatedImages, keep_apart
 from unetkit.scoring.instances import InstanceCounts
 from unetkit.scoring.pixels import count_pixels
 from unetkit.scoring.table import OBJECT_SCORES, Scores, mean_scores, pixel_scores, scores_of

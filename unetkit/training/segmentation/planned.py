@@ -12,7 +12,7 @@ from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 from unetkit.planning.plan import make_plan
 from unetkit.planning.write import describe, facts_of, settings_of
-from unetkit.report.run_notes import Chosen, PlanNotes
+from unetkit.report.run.notes import Chosen, PlanNotes
 from unetkit.training.settings.config import RunConfig
 
 

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.console import log
-from unetkit.report.run_folder import VALIDATION_PICTURE
+from unetkit.report.run.folder import VALIDATION_PICTURE
 from unetkit.scoring.table import IMAGE_SCORES, VALIDATED, validated_names
 from unetkit.training.run.budget import budget_of, spell_use
 from unetkit.training.run.result import log_best, log_how_to_go_on, log_page

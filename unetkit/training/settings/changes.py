@@ -13,7 +13,7 @@ from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.model_file import MODEL_FILE
-from unetkit.report.run_folder import CONFIG_FILE
+from unetkit.report.run.folder import CONFIG_FILE
 
 CHANGEABLE_SETTINGS = (
     *(

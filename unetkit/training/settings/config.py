@@ -14,8 +14,8 @@ from unetkit.commandline.parsing import UnknownSettingError, complete, read_argu
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.architectures import architecture_info
 from unetkit.models.encoders import smp_name
-from unetkit.report.run_folder import CONFIG_FILE
-from unetkit.report.run_notes import PlanNotes
+from unetkit.report.run.folder import CONFIG_FILE
+from unetkit.report.run.notes import PlanNotes
 from unetkit.training.settings.options import (
     EXTRA_ARGUMENTS,
     GROUPS,

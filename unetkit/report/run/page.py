@@ -12,14 +12,14 @@ from unetkit.drawing.html import write_page
 from unetkit.foundation.errors import UnetkitError
 from unetkit.foundation.words import count, duration
 from unetkit.models.model_file import MODEL_FILE
-from unetkit.report.charts import Chart, Line, make_chart
-from unetkit.report.commands import go_on
-from unetkit.report.image_section import show_images, whole_pictures
 from unetkit.report.info import describe_model
-from unetkit.report.metrics import RATE, Metrics
-from unetkit.report.run_contents import RunContents, missing, read_run
-from unetkit.report.run_folder import METRICS_FILE, SCORES_FILE
-from unetkit.report.settings_section import settings_rows, write
+from unetkit.report.run.charts import Chart, Line, make_chart
+from unetkit.report.run.commands import go_on
+from unetkit.report.run.contents import RunContents, missing, read_run
+from unetkit.report.run.folder import METRICS_FILE, SCORES_FILE
+from unetkit.report.run.image_section import show_images, whole_pictures
+from unetkit.report.run.metrics import RATE, Metrics
+from unetkit.report.run.settings_section import settings_rows, write
 from unetkit.scoring.table import VALIDATED
 
 LOSSES = {"train_loss": "training", "val_loss": "validation"}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.errors import DataError
-from unetkit.report.run_folder import NOTES_FILE
+from unetkit.report.run.folder import NOTES_FILE
 
 
 class Chosen(NamedTuple):

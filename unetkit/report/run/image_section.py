@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from unetkit.drawing.html import embed, picture
 from unetkit.drawing.pixels import Display
-from unetkit.report.run_folder import PICTURES_FOLDER, RESTORED_PICTURE, VALIDATION_PICTURE
-from unetkit.report.validated import MOST_BEST, ImageRow, plain_name
+from unetkit.report.run.folder import PICTURES_FOLDER, RESTORED_PICTURE, VALIDATION_PICTURE
+from unetkit.report.run.validated import MOST_BEST, ImageRow, plain_name
 from unetkit.scoring.table import OBJECT_SCORES, PIXEL_SCORES, Score
 
 SCORES: tuple[Score[Any], ...] = (*OBJECT_SCORES, *PIXEL_SCORES)

@@ -14,8 +14,7 @@ import yaml
 from unetkit.foundation.errors import ConfigError, UnetkitError
 from unetkit.models.model_file import MODEL_FILE, hash_file, read_spec
 from unetkit.models.spec import ModelSpec
-from unetkit.report.metrics import Metrics, read_metrics
-from unetkit.report.run_folder import (
+from unetkit.report.run.folder import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
     FOLDS_FILE,
@@ -24,8 +23,9 @@ from unetkit.report.run_folder import (
     fold_folder,
     has_checkpoint,
 )
-from unetkit.report.run_notes import RunNotes, read_notes
-from unetkit.report.validated import ImageRow, read_images
+from unetkit.report.run.metrics import Metrics, read_metrics
+from unetkit.report.run.notes import RunNotes, read_notes
+from unetkit.report.run.validated import ImageRow, read_images
 
 Read = TypeVar("Read")
 

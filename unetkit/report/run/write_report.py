@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from unetkit.foundation.atomic import check_target
-from unetkit.report.fold_page import write_fold_page
-from unetkit.report.run_contents import find_run, is_cross_validation
-from unetkit.report.run_folder import PAGE_FILE
-from unetkit.report.run_page import write_run_page
+from unetkit.report.run.contents import find_run, is_cross_validation
+from unetkit.report.run.fold_page import write_fold_page
+from unetkit.report.run.folder import PAGE_FILE
+from unetkit.report.run.page import write_run_page
 
 
 def write_report(run: str | Path, out: str | Path | None = None, *, overwrite: bool = False) -> Path:

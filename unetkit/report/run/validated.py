@@ -19,7 +19,7 @@ from unetkit.foundation.atomic import partial_file, partial_folder
 from unetkit.foundation.errors import DataError
 from unetkit.foundation.names import printable
 from unetkit.report.pictures import outlined, outlined_classes
-from unetkit.report.run_folder import IMAGES_FILE, PICTURES_FOLDER
+from unetkit.report.run.folder import IMAGES_FILE, PICTURES_FOLDER
 
 MOST_WORST, MOST_BEST = 24, 4
 """Most pictures of the images with the lowest and with the highest scores."""

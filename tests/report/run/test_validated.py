@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from unetkit.foundation.errors import DataError, OutputError
 from unetkit.foundation.names import printable
-from unetkit.report.validated import (
+from unetkit.report.run.validated import (
     MOST_BEST,
     MOST_BYTES,
     MOST_WORST,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unetkit.report.charts import BOTTOM, HEIGHT, LEFT, MOST_POINTS, RIGHT, TOP, WIDTH, Line, make_chart, thin_out
+from unetkit.report.run.charts import BOTTOM, HEIGHT, LEFT, MOST_POINTS, RIGHT, TOP, WIDTH, Line, make_chart, thin_out
 
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
 

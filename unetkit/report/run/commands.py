@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from unetkit.foundation.names import printable
 from unetkit.models.model_file import MODEL_FILE
 from unetkit.models.spec import ModelSpec
-from unetkit.report.run_folder import has_checkpoint
-from unetkit.report.run_notes import RunNotes
+from unetkit.report.run.folder import has_checkpoint
+from unetkit.report.run.notes import RunNotes
 
 LONGER = 2
 """Factor on the length of a run in the command that goes on."""

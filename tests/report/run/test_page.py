@@ -18,9 +18,9 @@ from run_folders import METRICS, WARNING, write_images, write_run
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError, OutputError
 from unetkit.models.segmenter import Segmenter
-from unetkit.report.run_notes import read_notes
-from unetkit.report.validated import MOST_BEST, MOST_WORST
-from unetkit.report.write_report import write_report
+from unetkit.report.run.notes import read_notes
+from unetkit.report.run.validated import MOST_BEST, MOST_WORST
+from unetkit.report.run.write_report import write_report
 
 LARGEST_PAGE = 10_000_000
 """Most bytes of a page."""

@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path
 
 from unetkit.foundation.errors import DataError
-from unetkit.report.run_folder import METRICS_FILE
+from unetkit.report.run.folder import METRICS_FILE
 
 EPOCH, STEP, SECONDS, RATE = "epoch", "step", "seconds", "lr"
 

@@ -14,14 +14,14 @@ from urllib.parse import quote
 from unetkit.drawing.html import write_page
 from unetkit.foundation.errors import OutputError
 from unetkit.foundation.names import printable
-from unetkit.report.charts import Chart, Line, make_chart
-from unetkit.report.commands import Command, go_on, use_all
-from unetkit.report.image_section import ImageSection, show_images
-from unetkit.report.run_contents import RunContents, read_run
-from unetkit.report.run_folder import PAGE_FILE
-from unetkit.report.run_notes import RunNotes
-from unetkit.report.run_page import best_score, write_run_page
-from unetkit.report.settings_section import settings_rows
+from unetkit.report.run.charts import Chart, Line, make_chart
+from unetkit.report.run.commands import Command, go_on, use_all
+from unetkit.report.run.contents import RunContents, read_run
+from unetkit.report.run.folder import PAGE_FILE
+from unetkit.report.run.image_section import ImageSection, show_images
+from unetkit.report.run.notes import RunNotes
+from unetkit.report.run.page import best_score, write_run_page
+from unetkit.report.run.settings_section import settings_rows
 from unetkit.scoring.table import VALIDATED
 
 FOLD_NAME = re.compile(r"fold-(\d+)")

@@ -6,7 +6,7 @@ import pytest
 from run_folders import METRICS
 
 from unetkit.foundation.errors import DataError
-from unetkit.report.metrics import read_metrics
+from unetkit.report.run.metrics import read_metrics
 
 
 def test_epochs_count_from_1_and_have_only_what_was_measured(tmp_path: Path) -> None:

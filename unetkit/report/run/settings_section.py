@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from unetkit.report.run_contents import RunContents
+from unetkit.report.run.contents import RunContents
 
 GIVEN, PLANNED = "given", "planned"
 

@@ -13,7 +13,7 @@ from browser import visit
 from run_folders import write_images, write_run
 
 from unetkit.models.segmenter import Segmenter, save_model
-from unetkit.report.write_report import write_report
+from unetkit.report.run.write_report import write_report
 
 DICE = (0.8, 0.6)
 
