@@ -37,6 +37,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "instances",
         "measuring",
         "memory",
+        "microscopes",
         "nuclei",
         "objects",
         "ours",
@@ -489,3 +490,16 @@ def test_labels_with_files_of_objects_are_timed_beside_masks(
     (found,) = json.loads(out.read_text(encoding="utf-8"))["rounds"]
     assert set(found) == set(both)
     assert all(one["seconds"] > 0 and one["peak_rss"] > 1e7 for one in found.values())
+
+
+def test_czi_and_tiff_are_read_beside_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import microscopes
+
+    monkeypatch.setattr(microscopes, "measure_unetkit", lambda *_: {"seconds": 1.0, "peak_rss": 10**9})
+    monkeypatch.setattr(microscopes, "KINDS", {kind: microscopes.KINDS[kind] for kind in ("CZI", "TIFF, zstd")})
+    microscopes.main(["--folder", str(tmp_path), "--size", "1100", "--markdown"])
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| CZI", "| TIFF"))]
+    assert len(rows) == 2
+    assert all(row.endswith("| 1.0 s | 1000 MB |") for row in rows)

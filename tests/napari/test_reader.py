@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from microscope_files import DEPTH_UM, PIXEL_UM, SUFFIXES, make_pixels, write_microscope
 from skimage.transform import downscale_local_mean
 
 from unetkit.io.formats import has_image_suffix
@@ -81,20 +83,50 @@ def test_channels_are_layers_and_planes_are_axes(viewer: Any, tmp_path: Path) ->
         assert layer.axis_labels == ("z", "y", "x")
 
 
-def test_what_cannot_be_read_is_said_with_a_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_files_of_microscopes_are_layers_of_their_channels(viewer: Any, tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("bioio")
+    path = write_microscope(tmp_path / f"cells{suffix}")
+    made = [viewer.add_image(data, **arguments) for data, arguments, _ in read(path)]
+    assert len({layer.name for layer in made}) == 2
+    for channel, layer in enumerate(made):
+        np.testing.assert_array_equal(np.asarray(layer.data), make_pixels()[:, channel])
+        np.testing.assert_allclose(layer.scale, (DEPTH_UM, PIXEL_UM, PIXEL_UM), rtol=1e-5)
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What napari shows to the user from now on."""
     from napari.utils.notifications import notification_manager
 
-    (tmp_path / "broken.svs").write_bytes(b"II*\0" + bytes(20))
     shown: list[str] = []
 
     def show(note: Any) -> None:
         shown.append(note.message)
 
     notification_manager.notification_ready.connect(show)
-    assert read(tmp_path / "broken.svs") == [(None,)]
+    yield shown
     notification_manager.notification_ready.disconnect(show)
-    assert len(shown) == 1
-    assert "broken.svs" in shown[0]
+
+
+def test_what_cannot_be_read_is_said_with_a_remedy(tmp_path: Path, said: list[str]) -> None:
+    (tmp_path / "broken.svs").write_bytes(b"II*\0" + bytes(20))
+    assert read(tmp_path / "broken.svs") == [(None,)]
+    assert len(said) == 1
+    assert "broken.svs" in said[0]
+
+
+def test_of_many_images_in_a_file_the_first_are_opened(
+    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tifffile.TiffWriter(tmp_path / "plate.btf", ome=True) as file:
+        for number in range(3):
+            file.write(np.full((20, 30), number, np.uint8), metadata={"Name": f"well {number}"})
+    monkeypatch.setattr(reader, "MOST_SERIES", 2)
+    layers = read(tmp_path / "plate.btf")
+    assert [arguments["name"] for _, arguments, _ in layers] == ["plate well 0", "plate well 1"]
+    assert [int(np.asarray(data).max()) for data, *_ in layers] == [0, 1]
+    assert said == [f"{tmp_path / 'plate.btf'} holds 3 images. The first 2 were opened."]
 
 
 def test_files_that_napari_reads_better_are_left_to_it() -> None:

@@ -174,6 +174,19 @@ def test_a_file_that_is_lost_under_a_layer_is_an_error_of_the_user(viewer: Any, 
     assert "slide.tif cannot be used" in Run(picture, Choices(str(tiny_model)))().error.problem
 
 
+def test_a_result_that_is_too_large_for_memory_is_an_error_of_the_user(
+    viewer: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr("unetkit.inference.array.predict_tiled", fail)
+    picture = take_picture(viewer, viewer.add_image(np.zeros((64, 64))))
+    error = Run(picture, Choices(str(tiny_model)))().error
+    assert error is not None
+    assert "unetkit segment" in error.remedy
+
+
 def stop_when(run: Run, condition: Callable[[], bool]) -> Any:
     run.stopped = condition
     return run()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,7 +18,7 @@ Wait = Callable[[Callable[[], object]], None]
 
 
 @pytest.fixture
-def said() -> list[tuple[str, str]]:
+def said() -> Iterator[list[tuple[str, str]]]:
     """Severity and message of what napari shows to the user from now on."""
     from napari.utils.notifications import notification_manager
 

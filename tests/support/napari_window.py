@@ -14,7 +14,7 @@ import napari
 import npe2
 from qtpy.QtWidgets import QApplication
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 200
 
 
 def wait_for(condition: Callable[[], object]) -> None:

@@ -86,8 +86,9 @@ def map_layer(values: Shares) -> Layer:
 
 def line_colour(display: Display) -> Colour:
     """Return the colour of lines that are seen on an image (H, W, 3)."""
-    spread = display.max(2).astype(np.float32) - display.min(2)
-    return ON_COLOURS if float(spread.mean()) > LEAST_COLOUR * 255 else PREDICTION
+    red, green, blue = (display[::3, ::3, i] for i in range(3))  # many times faster than along the last axis
+    largest, smallest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    return ON_COLOURS if float((largest - smallest).mean()) > LEAST_COLOUR * 255 else PREDICTION
 
 
 def _colours(shares: Shares, only: Colour) -> Display | Colour:

@@ -120,8 +120,9 @@ def refuse_foreign(folder: Path, entries: Iterable[Path]) -> None:
     if missing:
         vendor = vendor_of(missing[0])
         raise ImageError(
-            f"The folder {folder} has no images that can be read without more packages, but {len(missing)} files of "
-            f"microscopes, such as {missing[0].name}{f' ({vendor.maker})' if vendor else ''}.",
+            f"The folder {folder} has no images that can be read without more packages, but {len(missing)} "
+            f"{'file' if len(missing) == 1 else 'files'} of microscopes, such as {missing[0].name}"
+            f"{f' ({vendor.maker})' if vendor else ''}.",
             INSTALL,
         )
     foreign = [path for path in entries if path.suffix.lower() in (KNOWN | OVERVIEWS)]

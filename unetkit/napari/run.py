@@ -101,6 +101,9 @@ class Run:
             return Outcome(error=error)
         except OSError as error:  # of a file that the layer is read from
             return Outcome(error=UnetkitError(*explain(error)))
+        except MemoryError:
+            problem = f"The memory is too small for the {self.choices.output} of {self.picture.name}."
+            return Outcome(error=UnetkitError(problem, "Choose a region or a plane, or use `unetkit segment`."))
         except StoppedError:
             return Outcome()
 

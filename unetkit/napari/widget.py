@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -139,6 +140,7 @@ class SegmentWidget(QWidget):
         column.addWidget(self.status)
         column.addStretch(1)
         self.status.setWordWrap(True)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)  # the rest is for the table
 
     def _explain(self) -> None:
         """Set what is shown under the mouse."""

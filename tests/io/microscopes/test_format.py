@@ -52,7 +52,7 @@ def test_without_what_reads_it_the_error_is_the_line_to_install(tmp_path, withou
         with pytest.raises(ImageError, match=f"is a {vendor.maker} file, which needs the package") as caught:
             read(path)
         assert "`pip install unetkit[formats]`" in caught.value.remedy
-    with pytest.raises(ImageError, match=f"1 files of microscopes, such as {path.name}") as caught:
+    with pytest.raises(ImageError, match=f"1 file of microscopes, such as {path.name}") as caught:
         find_images(tmp_path)
     assert "`pip install unetkit[formats]`" in caught.value.remedy
     (job,) = plan_jobs(tmp_path / f"*{path.suffix}", tmp_path / "out")  # a pattern names it: it is not left out

@@ -81,11 +81,11 @@ def test_images_are_series_and_those_of_other_kinds_are_named(tmp_path):
     assert [(one.name, one.shape) for one in list_series(path)] == [("a", SIZE), ("b", (50, 60))]
     info, read = whole(path, ReadOptions(series=1))
     np.testing.assert_array_equal(read[0, 0], second)
-    assert "1 images of other kinds" in info.remarks[-1]
+    assert "(1: FLIM" in info.remarks[-1]
     with pytest.raises(ImageError, match="no series 2"):
         open_image(path, ReadOptions(series=2))
     write_lif(path, [], FLIM)
-    with pytest.raises(ImageError, match="1 images of kinds that are not read"):
+    with pytest.raises(ImageError, match="no images but 1 of kinds that are not read"):
         open_image(path)
 
 

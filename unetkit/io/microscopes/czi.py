@@ -34,6 +34,9 @@ PIXELS: dict[str, tuple[np.dtype[Any], int]] = {
 PLANE_AXES = "RIHVBTZC"
 """Axes of planes in a CZI, in the order in which they are given: rotation, illumination, phase, view, block, ..."""
 
+ROWS = 256
+"""Rows of what is read at once: few, since a halo needs the last of them again. The library keeps decoded tiles."""
+
 ZOOM_MARGIN = 1e-6
 """What is added to a zoom, in parts of it, as the library cuts the size of what it reads down to whole pixels."""
 
@@ -113,7 +116,6 @@ class CziFile:
         _, samples = self._pixels
         size = (described.levels[level].height, described.levels[level].width)
         shape = (*described.shape[: len(planes)], *size, *([samples] if samples > 1 else []))
-        side = PIECE if samples == 1 else PIECE // 2
 
         def read_box(box: Box) -> NDArray[Any]:
             places = [range(part.start, part.stop) for part in box[: len(planes)]]
@@ -126,7 +128,7 @@ class CziFile:
             stacked = np.stack([tile if samples > 1 else tile[..., 0] for tile in tiles])
             return stacked.reshape(*lengths, *stacked.shape[1:])
 
-        chunks = (*(1 for _ in planes), min(side, size[0]), min(side, size[1]), *([samples] if samples > 1 else []))
+        chunks = (*(1 for _ in planes), min(ROWS, size[0]), min(PIECE, size[1]), *([samples] if samples > 1 else []))
         return Pieces(self._name, shape, described.dtype, chunks, read_box)
 
     def close(self) -> None:

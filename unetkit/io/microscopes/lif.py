@@ -43,7 +43,7 @@ class LifFile:
         self._planes = cache(self._open_planes)
         if not self._images:
             self.close()
-            kinds = f"{len(images)} images of kinds that are not read" if images else "no images"
+            kinds = f"no images but {len(images)} of kinds that are not read" if images else "no images"
             raise ImageError(f"{path} holds {kinds}.", "Export its images as OME-TIFF with LAS X.")
 
     @property
@@ -57,7 +57,7 @@ class LifFile:
         tiles = planes.size("M")
         remarks = [f"Its {tiles} tiles are not put together: each is a plane."] if tiles > 1 else []
         if self._left_out:
-            remarks.append(f"{self._left_out} images of other kinds in the file are not read (FLIM, line scans).")
+            remarks.append(f"Not read are images of other kinds in the file ({self._left_out}: FLIM, line scans, ...).")
         steps = _steps(image)
         size = _pixel_size(steps)
         return planes.scene(

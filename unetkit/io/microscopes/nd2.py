@@ -37,7 +37,11 @@ class Nd2File:
         self._name = str(path)
         self._file: Any = nd2.ND2File(path)
         self._raw = path.open("rb", buffering=0)
-        self._sizes = {str(axis): int(size) for axis, size in self._file.sizes.items()}
+        try:
+            self._sizes = {str(axis): int(size) for axis, size in self._file.sizes.items()}
+        except BaseException:  # whatever it is, the file must not stay open
+            self.close()
+            raise
         self._loops = [axis for axis in self._sizes if axis not in FRAME]
 
     @property
