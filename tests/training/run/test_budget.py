@@ -72,10 +72,10 @@ def test_a_run_ends_within_a_tenth_of_its_time_however_fast_the_machine(
     slow: float, cells: Path, tmp_path: Path
 ) -> None:
     clock = Clock(lambda now: slow * BATCH)
-    result, trainer = fit_in(80, clock, tmp_path / "run", cells)
+    result, trainer = fit_in(100, clock, tmp_path / "run", cells)
     keeper = budget_of(trainer)
     assert keeper is not None
-    assert 72 <= keeper.elapsed() <= 80
+    assert 90 <= keeper.elapsed() <= 100
     assert keeper.progress == pytest.approx(1, abs=0.05)
     assert keeper.crops == 2 * len(clock.rates)
     assert result.epoch > 0
@@ -85,10 +85,10 @@ def test_a_run_ends_within_a_tenth_of_its_time_however_fast_the_machine(
 
 def test_a_machine_that_slows_down_halfway_changes_nothing_about_the_end(cells: Path, tmp_path: Path) -> None:
     clock = Clock(lambda now: BATCH if now < 140 else 4 * BATCH)
-    _, trainer = fit_in(80, clock, tmp_path / "run", cells)
+    _, trainer = fit_in(100, clock, tmp_path / "run", cells)
     keeper = budget_of(trainer)
     assert keeper is not None
-    assert 72 <= keeper.elapsed() <= 80
+    assert 90 <= keeper.elapsed() <= 100
 
 
 def test_the_learning_rate_follows_the_clock(cells: Path, tmp_path: Path) -> None:
@@ -116,27 +116,27 @@ def test_a_resumed_run_has_the_time_that_was_left(cells: Path, tmp_path: Path) -
                 raise KeyboardInterrupt
 
     first = Stop()
-    result, trainer = fit_in(80, first, tmp_path / "run", cells)
+    result, trainer = fit_in(100, first, tmp_path / "run", cells)
     assert result.interrupted
     saved = torch.load(tmp_path / "run/last.ckpt", weights_only=True)["callbacks"]["BudgetKeeper"]
     assert 15 < saved["used"] < 40
     second = Clock()
-    _, trainer = fit_in(80, second, tmp_path / "run", cells)
+    _, trainer = fit_in(100, second, tmp_path / "run", cells)
     keeper = budget_of(trainer)
     assert keeper is not None
-    assert 72 <= keeper.elapsed() <= 80
+    assert 90 <= keeper.elapsed() <= 100
     assert second.now - 100 == pytest.approx(keeper.elapsed() - saved["used"])
     assert second.rates[0][1] == pytest.approx(first.rates[16][1])
     trained = keeper.crops
-    _, trainer = fit_in(80, third := Clock(), tmp_path / "run", cells)
+    _, trainer = fit_in(100, third := Clock(), tmp_path / "run", cells)
     assert not third.rates
     keeper = budget_of(trainer)
     assert keeper is not None
     assert keeper.crops == trained
-    _, trainer = fit_in(160, fourth := Clock(), tmp_path / "run", cells)  # with more time it goes on
+    _, trainer = fit_in(200, fourth := Clock(), tmp_path / "run", cells)  # with more time it goes on
     keeper = budget_of(trainer)
     assert keeper is not None
-    assert 144 <= keeper.elapsed() <= 160
+    assert 180 <= keeper.elapsed() <= 200
     assert fourth.rates[10][1] == pytest.approx(0.001 * rate_factor("one_cycle", 0.55), rel=0.2)
 
 

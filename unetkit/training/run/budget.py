@@ -21,7 +21,7 @@ VALIDATION_SHARE = 0.1
 HALO_SHARE = 0.05
 """Share of the time that measuring the halo may take. If it would take more, fewer windows are used."""
 
-FINISH_SECONDS, FINISH_SHARE = 4.0, 0.02
+FINISH_SECONDS, FINISH_SHARE = 3.0, 0.02
 """Seconds, and share of the time, for reading and writing the model, pictures and the page at the end of a run."""
 
 NEVER_VALIDATE = 10**9
