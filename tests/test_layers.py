@@ -168,7 +168,7 @@ def test_importing_unetkit_imports_nothing_heavy() -> None:
     "module",
     [
         *("io.files", "backends.registry", "models.spec", "models.model_file", "models.statistics"),
-        *("inference.tiling.grid", "viewing.view", "report.info", "report.write_report", "cli"),
+        *("inference.tiling.grid", "viewing.view", "report.info", "report.run.write_report", "cli"),
     ],
 )
 def test_what_is_no_network_imports_no_torch(module: str) -> None:
