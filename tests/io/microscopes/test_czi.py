@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from czi_files import encode_tiles, entries, write_czi
 from pylibCZIrw import czi
+from whole_images import random, whole
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.base.read_options import WHOLE, ReadOptions
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import list_series, open_image
 from unetkit.testing.sources import SourceContract
 
@@ -25,19 +26,6 @@ def mosaic(pixels, side=100, scene=None, origin=ORIGIN):
         for y in range(0, one.shape[0], side)
         for x in range(0, one.shape[1], side)
     ]
-
-
-def random(*shape, dtype=np.uint16):
-    return np.random.default_rng(len(shape)).integers(0, 250, shape).astype(dtype)
-
-
-def whole(path, reading=WHOLE):
-    source = open_image(path, reading)
-    try:
-        planes = [source.read(i, tuple(slice(0, size) for size in source.info.size)) for i in range(source.info.planes)]
-        return source.info, np.stack(planes)
-    finally:
-        source.close()
 
 
 class TestCziMosaic(SourceContract):

@@ -4,9 +4,10 @@ import liffile
 import numpy as np
 import pytest
 from lif_files import LifImage, write_lif
+from whole_images import random, whole
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.base.read_options import WHOLE, ReadOptions
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import list_series, open_image
 from unetkit.testing.sources import SourceContract
 
@@ -17,19 +18,6 @@ FLIM = (
     '<Element Name="lifetimes"><Memory Size="0" MemoryBlockID="MemBlock_0"/>'
     '<Data><SingleMoleculeDetection IsImage="true"/></Data></Element>'
 )
-
-
-def random(*shape, dtype=np.uint16):
-    return np.random.default_rng(len(shape)).integers(0, 250, shape).astype(dtype)
-
-
-def whole(path, reading=WHOLE):
-    source = open_image(path, reading)
-    try:
-        planes = [source.read(i, tuple(slice(0, size) for size in source.info.size)) for i in range(source.info.planes)]
-        return source.info, np.stack(planes)
-    finally:
-        source.close()
 
 
 class TestLifSource(SourceContract):

@@ -4,6 +4,7 @@ import nd2
 import numpy as np
 import pytest
 from nd2_files import write_nd2
+from whole_images import random
 
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.read_options import ReadOptions
@@ -12,10 +13,6 @@ from unetkit.io.microscopes.nd2 import Nd2File
 from unetkit.testing.sources import SourceContract
 
 SIZE = (70, 90)
-
-
-def random(*shape, dtype=np.uint16):
-    return np.random.default_rng(len(shape)).integers(0, 250, shape).astype(dtype)
 
 
 class TestNd2Source(SourceContract):
