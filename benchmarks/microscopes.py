@@ -90,6 +90,8 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=20_000, help="height and width in pixels")
     parser.add_argument("--markdown", action="store_true", help="print a table for a page")
     options = parser.parse_args(args)
+    if options.folder is not None:
+        options.folder.mkdir(parents=True, exist_ok=True)
     rows, sums = [], set()
     for name, (suffix, write) in KINDS.items():
         with TemporaryDirectory(dir=options.folder) as folder:
@@ -101,18 +103,10 @@ def main(args: list[str] | None = None) -> None:
                 raise SystemExit(f"{name}: {read.get('error') or dry['error']}")
             sums.add(read["total"])
             speed = options.size**2 / 1e6 / read["seconds"]
-            rows.append(
-                [
-                    *(
-                        name,
-                        f"{path.stat().st_size / 1e6:.0f} MB",
-                        f"{read['first']:.2f} s",
-                        f"{read['seconds']:.1f} s",
-                    ),
-                    *(f"{speed:.0f}", f"{read['peak_rss'] / 1e6:.0f} MB"),
-                    *(f"{dry['seconds']:.1f} s", f"{dry['peak_rss'] / 1e6:.0f} MB"),
-                ]
-            )
+            row = [name, f"{path.stat().st_size / 1e6:.0f} MB", f"{read['first']:.2f} s", f"{read['seconds']:.1f} s"]
+            row += [f"{speed:.0f}", f"{read['peak_rss'] / 1e6:.0f} MB"]
+            row += [f"{dry['seconds']:.1f} s", f"{dry['peak_rss'] / 1e6:.0f} MB"]
+            rows.append(row)
     assert len(sums) == 1, "the kinds have other pixels"
     columns = ["file", "size", "first window", "all windows", "Mpx/s", "peak", "dry run", "its peak"]
     print_machine(describe_machine())
