@@ -199,6 +199,17 @@ def test_training_starts_from_the_builtin_model_where_it_knows_the_objects() -> 
     assert chosen(full, WORKSTATION, {"model.weights": "imagenet"})["model.lr"] == 0.001
 
 
+def test_random_weights_that_are_asked_for_are_planned_for_though_the_builtin_model_knows_the_objects() -> None:
+    knows = Trial("nuclei", {"model.encoder": "resnet18", "model.depth": 4}, 0.95)
+    assert chosen(trial=knows)["model.weights"] == "nuclei"
+    random = chosen(given={"model.weights": None}, trial=knows)
+    assert random["model.lr"] == 0.002
+    assert {key: random[key] for key in ("model.depth", "model.lr")} == {
+        key: chosen(trial=None)[key] for key in ("model.depth", "model.lr")
+    }
+    assert random.get("model.weights") is None
+
+
 NARROW = ModelSpec(encoder="resnet18", depth=4, decoder_channels=(64, 32, 16, 16), instances=True)
 PLAIN = ModelSpec(arch="plain_unet", base_channels=16, depth=3, normalization=Normalization("mean_std", "dataset"))
 

@@ -128,7 +128,8 @@ def keep_instances(trial: Trial, facts: Facts) -> Choice:
 def choose_depth(facts: Facts, machine: Machine, given: Mapping[str, Any]) -> list[Choice]:
     """Choose a smaller depth than usual where objects are small, for training on a processor."""
     large = facts.diameters[2]
-    if machine.gpu or DEPTH_SETTINGS & given.keys() or not 0 < large <= SHALLOW_OBJECT_WIDTH:
+    fixed = any(given.get(key) is not None for key in DEPTH_SETTINGS)  # random weights leave the depth open
+    if machine.gpu or fixed or not 0 < large <= SHALLOW_OBJECT_WIDTH:
         return []
     why = f"objects are up to {large:.0f} pixels wide, and this depth sees far enough for them; it learns faster than 5"
     return [

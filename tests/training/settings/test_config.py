@@ -111,6 +111,11 @@ def test_a_plan_is_made_only_where_nothing_else_says_the_settings(
     assert not from_arguments(FIT, ["--data.train", "x", *words]).wants_plan
 
 
+def test_null_is_given_only_for_weights_where_it_means_random_ones() -> None:
+    words = ["--data.train", "x", "--model.weights", "null", "--data.workers", "null"]
+    assert from_arguments(FIT, words).values == {"data.train": "x", "model.weights": None}
+
+
 def test_from_python_groups_may_be_dictionaries_or_have_dots() -> None:
     dotted = from_values(FIT, {"data.train": "x", "data.normalization.low": 2, "model.decoder_channels": (8, 8, 8)})
     nested = from_values(

@@ -60,8 +60,8 @@ class RunConfig:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The given settings, by their whole keys."""
-        return {key: value for key, value in self.given.items() if value is not None}
+        """The given settings, by their whole keys; null is given only for the weights, where it means random ones."""
+        return {key: value for key, value in self.given.items() if value is not None or key == "model.weights"}
 
     @property
     def resume(self) -> Path | None:
