@@ -14,6 +14,9 @@ MOST_POINTS = 400
 MOST_DOTS = 30
 """Up to this many points are drawn as dots too."""
 
+SMALLEST = 1e-9
+"""A single value that is smaller is drawn as 0."""
+
 Points = Sequence[tuple[float, float]]
 
 
@@ -138,11 +141,13 @@ def ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
     [0.6, 0.7, 0.8, 0.9, 1.0]
     >>> ticks(1, 3, whole=True)
     [1.0, 2.0, 3.0]
+    >>> ticks(0, 0)
+    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     """
     from matplotlib.ticker import MaxNLocator
 
     if high <= low:
-        low, high = (low, low + 1) if whole else (low - abs(low) / 10 - 1e-9, low + abs(low) / 10 + 1e-9)
+        low, high = (low, low + 1) if whole or abs(low) < SMALLEST else (low - abs(low) / 10, low + abs(low) / 10)
     found = MaxNLocator(5, integer=whole, min_n_ticks=2, steps=[1, 2, 5, 10]).tick_values(low, high)
     return [round(float(tick), 12) for tick in found]
 
