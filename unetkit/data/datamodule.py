@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from unetkit.data.annotated import check_annotated
@@ -320,12 +319,6 @@ class SegmentationData(TrainingData):
     def val_items(self) -> WholeImageDataset:
         """Return the validation images, or those to train on where none are set aside."""
         return WholeImageDataset(self.pool, self.targets, self.pool.to_look_at, self.classes)
-
-    def val_objects(self) -> Iterator[tuple[NamedItem, NDArray[Any]]]:
-        """Yield each validation image with its objects (h, w), those that the model is to find: 0 for background."""
-        images = self.val_items()
-        for place, index in enumerate(self.pool.val):
-            yield images[place], self.targets.objects(index)
 
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""

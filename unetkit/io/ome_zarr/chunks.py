@@ -53,6 +53,5 @@ class ZarrChunks:
             return np.asarray(self._array[box]).astype(self.dtype, copy=False)
         except (MemoryError, ImportError, OSError) as error:
             raise cannot_decode(self, box, error) from error
-        # Broad: a chunk goes through any chain of codecs, and what damaged bytes raise in them has no limits.
-        except Exception as error:
+        except Exception as error:  # broad: what damaged bytes raise in a chain of codecs has no limits
             raise DamagedChunkError(str(error)) from error

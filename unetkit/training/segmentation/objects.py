@@ -31,4 +31,6 @@ def pool_objects(counts: Sequence[InstanceCounts]) -> dict[str, float]:
 
 def score_objects(segmenter: Segmenter, data: SegmentationData) -> dict[str, float]:
     """Score the labels that `segment` makes of the validation images; empty without validation images."""
-    return pool_objects([find_objects(segmenter, item, truth)[1] for item, truth in data.val_objects()])
+    images = data.val_items()
+    truths = (data.targets.objects(index) for index in data.pool.val)
+    return pool_objects([find_objects(segmenter, images[i], truth)[1] for i, truth in enumerate(truths)])
