@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from unetkit.cluster.needs import Beacons, Needs, problem_here, unseen
 from unetkit.cluster.performing import admit
+from unetkit.foundation.errors import ClusterError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -27,14 +29,36 @@ class Check:
     Attributes:
         name: Its name in the cluster.
         threads: Number of tasks that it runs at a time.
+        process: Number of its process.
+        nanny: Address of the nanny that starts it again; None without one.
         problem: Why it is unfit, to follow "The worker NAME"; None for a worker that is fit.
         remedy: What to do about it.
     """
 
     name: str = ""
     threads: int = 0
+    process: int = 0
+    nanny: str | None = None
     problem: str | None = None
     remedy: str = ""
+
+
+def check_scheduler(client: Client) -> None:
+    """Check that the scheduler knows what tasks are.
+
+    Raises:
+        ClusterError: unetkit there is another, or none.
+    """
+    here = version("unetkit")
+    try:
+        there = client.run_on_scheduler(version, "unetkit")
+    except PackageNotFoundError:
+        there = "not installed"
+    if there != here:
+        raise ClusterError(
+            f"The scheduler of the cluster has unetkit {there}, and this machine {here}.",
+            f"Run `pip install unetkit=={here}` where it runs, and start it again.",
+        )
 
 
 def check_workers(client: Client, workers: list[str], needs: Needs, crew_pass: str) -> dict[str, Check]:
@@ -65,7 +89,8 @@ def check_workers(client: Client, workers: list[str], needs: Needs, crew_pass: s
 async def look_around(needs: Needs, beacons: list[Any], answers: dict[str, str], dask_worker: Any) -> Check:
     """Check paths on a worker, in a thread, as a file system may let it wait. Dask passes the worker by that name."""
     problem = await asyncio.to_thread(problem_here, needs, beacons, answers[dask_worker.address])
-    return Check(str(dask_worker.name), dask_worker.state.nthreads, problem, PATH_REMEDY)
+    threads = dask_worker.state.nthreads
+    return Check(str(dask_worker.name), threads, os.getpid(), dask_worker.nanny, problem, PATH_REMEDY)
 
 
 def _versions(client: Client, workers: list[str]) -> dict[str, Check]:
@@ -89,7 +114,7 @@ def _paths(client: Client, workers: list[str], needs: Needs) -> dict[str, Check]
         checks: dict[str, Check] = _ask(client, workers, look_around, needs, beacons, answers)
         for worker, check in checks.items():
             if check.problem is None and (problem := unseen(beacons, answers[worker])) is not None:
-                checks[worker] = Check(check.name, check.threads, problem, PATH_REMEDY)
+                checks[worker] = replace(check, problem=problem)
     return checks
 
 

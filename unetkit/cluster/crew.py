@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unetkit.cluster.checks import check_scheduler
 from unetkit.cluster.handing_out import HandingOut
 from unetkit.cluster.needs import Needs, needs_of
 from unetkit.cluster.performing import Outcome
@@ -35,6 +36,7 @@ class Crew:
         self._log = log
         self._tally = Tally()
         self._staff = Staff(client, patience, log)
+        check_scheduler(client)
         self._staff.demand(Needs())
 
     def run(self, work: Work, progress: Callable[[int], None] | None = None) -> None:
@@ -86,7 +88,7 @@ class Crew:
 
     def summary(self) -> list[str]:
         """Return a line for each worker: pixels, seconds, Mpx/s; and lines on what was lost and done again."""
-        return self._tally.lines(self._staff.names)
+        return self._tally.lines()
 
     def check_paths(self, reads: Iterable[Path], writes: Iterable[Path]) -> None:
         """Check that all workers can read and write where they have to.

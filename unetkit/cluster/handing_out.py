@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from unetkit.cluster.flights import Flight, Flights, flight
-from unetkit.cluster.logs import last_lines, why_died
+from unetkit.cluster.logs import nanny_lines, why_died
 from unetkit.cluster.pace import Pace
 from unetkit.cluster.performing import Outcome, packed
 from unetkit.cluster.staff import Loss, Staff
@@ -115,7 +115,7 @@ class HandingOut:
                 )
                 raise outcome.fault.error
             self._pace.note(outcome.end - outcome.begin, flown.task.pixels)
-            self._tally.note(outcome, flown.task.pixels)
+            self._tally.note(self._staff.name(outcome.worker), outcome, flown.task.pixels)
             yield flown.task, outcome
 
     def _land(self, key: Any, flown: Flight) -> None:
@@ -160,22 +160,23 @@ class HandingOut:
             if loss.expected:
                 self._tally.note_retired(again)
                 continue
-            why = why_died(self._client, loss.address)
-            self._tally.note_loss(loss.address, why, again)
+            check = self._staff.known.get(loss.address)
+            why = why_died(self._client, check)
+            self._tally.note_loss(self._staff.name(loss.address), why, again)
             self._log(f"The worker {self._staff.named(loss.address)} died: {why}. Its tasks go to others.")
             for each in had:
                 each.deaths += 1
             killers = [each.task.name for each in had if each.deaths >= MOST_DEATHS]
             if killers:
+                self._log("\n".join(["Its nanny wrote:", *nanny_lines(self._client, check)]))
                 raise self._killer(killers)
 
     def _killer(self, names: list[str]) -> ClusterError:
         """Return the error for tasks with which too many workers died."""
-        self._log(f"Last lines of the logs:\n{last_lines(self._client)}")
         named = " or ".join(f"'{name}'" for name in names)
         return ClusterError(
             f"{MOST_DEATHS} workers died while they had the task {named}.",
-            "Give workers more memory, or smaller tiles or batches, and look into the logs above.",
+            "Give workers more memory, or smaller tiles or batches, and look into their logs.",
         )
 
     def _check_scheduler(self) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from unetkit.foundation.atomic import cannot_write
+
 PATIENCE_SECONDS = 3.0
 """Time in which a file that one machine has written shows on another, over a network file system."""
 
@@ -49,6 +51,9 @@ class Beacons:
 
     Args:
         needs: Has the folders.
+
+    Raises:
+        OutputError: The client itself cannot write to a folder.
     """
 
     def __init__(self, needs: Needs) -> None:
@@ -57,7 +62,11 @@ class Beacons:
 
     def __enter__(self) -> list[Path]:
         for path in self.paths:
-            path.touch()
+            try:
+                path.touch()
+            except OSError as error:
+                self.__exit__()
+                raise cannot_write(path.parent, error) from error
         return self.paths
 
     def __exit__(self, *_: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 TOPIC = "all"
 """Topic on which Dask's scheduler tells of workers that come and go."""
+
+SILENT_SECONDS = 5.0
+"""Time without a worker about which nothing is said: a nanny starts its worker again meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ class Staff:
     def __init__(self, client: Client, patience: float, log: Log) -> None:
         self.fit: dict[str, int] = {}
         """Threads of each worker that is fit, by its address."""
-        self.names: dict[str, str] = {}
-        """Name of each worker that has ever been fit, by its address."""
+        self.known: dict[str, Check] = {}
+        """What is known of each worker that has ever been here, by its address."""
         self.crew_pass = ""
         """What admits a worker to tasks."""
         self.wake: Callable[[], None] = lambda: None
@@ -67,6 +71,7 @@ class Staff:
         self._unfit: set[str] = set()
         self._checking: set[str] = set()
         self._alone_since: float | None = None
+        self._alone_told = False
         self._news: SimpleQueue[tuple[str, Any]] = SimpleQueue()
         client.subscribe_topic(TOPIC, self._hear)
 
@@ -80,19 +85,23 @@ class Staff:
         """Whether there are workers that must not get tasks, as they are unfit or not yet checked."""
         return bool(self._unfit or self._checking)
 
+    def name(self, worker: str) -> str:
+        """Return the name of a worker in the cluster, by its address; the address where it has none."""
+        check = self.known.get(worker)
+        return check.name if check and check.name else worker
+
     def named(self, worker: str) -> str:
-        """Return the name of a worker for people."""
-        name = self.names.get(worker, worker)
-        return worker if name == worker else f"{name} ({worker})"
+        """Return the name of a worker for people: its name in the cluster, and its address."""
+        return worker if self.name(worker) == worker else f"{self.name(worker)} ({worker})"
 
     def demand(self, needs: Needs) -> None:
-        """Check all workers that are there; what is demanded now is demanded of later ones too.
+        """Check all workers that are there; what is demanded last is demanded of those that come later too.
 
         Raises:
             ClusterError: A worker is unfit.
             OutputError: This machine cannot write to a folder.
         """
-        self._needs = Needs((*self._needs.reads, *needs.reads), (*self._needs.folders, *needs.folders))
+        self._needs = needs
         self.crew_pass = uuid4().hex
         self._passes.append(self.crew_pass)
         workers = list(self._client.nthreads())
@@ -128,9 +137,12 @@ class Staff:
 
     def leave(self) -> None:
         """Hear no more news, and leave nothing on the workers: no pass, and nothing that was kept for tasks."""
-        self._client.unsubscribe_topic(TOPIC)
-        if self.fit:
-            self._client.run(dismiss, self._passes, workers=list(self.fit), on_error="ignore")
+        if self._client.status != "running":
+            return
+        with suppress(OSError):  # the scheduler goes at this very moment
+            self._client.unsubscribe_topic(TOPIC)
+            if self.fit:
+                self._client.run(dismiss, self._passes, workers=list(self.fit), on_error="ignore")
 
     def check(self, worker: str) -> None:
         """Begin to check a worker in a thread of its own, as a file system may let it wait."""
@@ -167,7 +179,7 @@ class Staff:
 
     def _employ(self, worker: str, check: Check) -> None:
         self.fit[worker] = check.threads
-        self.names[worker] = check.name
+        self.known[worker] = check
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         """Take an event of the scheduler, in the client's own thread."""
@@ -186,10 +198,15 @@ class Staff:
         """Say once that nobody is there, and give up after a while."""
         if self.fit:
             self._alone_since = None
-        elif self._alone_since is None:
-            self._alone_since = monotonic()
+            self._alone_told = False
+            return
+        now = monotonic()
+        if self._alone_since is None:
+            self._alone_since = now
+        if now - self._alone_since > min(SILENT_SECONDS, self._patience) and not self._alone_told:
+            self._alone_told = True
             self._log(f"No worker is left. Waiting up to {duration(self._patience)} for another.")
-        elif monotonic() - self._alone_since > self._patience:
+        if now - self._alone_since > self._patience:
             others = f" {count(len(self._unfit), 'worker')} there cannot do the work." if self._unfit else ""
             raise ClusterError(
                 f"No worker has been there for {duration(self._patience)}.{others}",
@@ -198,6 +215,5 @@ class Staff:
 
     def _error(self, worker: str, check: Check) -> ClusterError:
         """Return the error for a worker that cannot do the work."""
-        if check.name:
-            self.names[worker] = check.name
+        self.known[worker] = check
         return ClusterError(f"The worker {self.named(worker)} {check.problem}.", check.remedy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import dataclass, field
 
 from unetkit.cluster.performing import Outcome
@@ -45,24 +45,24 @@ class _Worker:
 
 
 class Tally:
-    """Counts of all workers, also of those that have gone."""
+    """Counts of all workers by their names, also of those that have gone. One that is started again keeps its name."""
 
     def __init__(self) -> None:
         self._workers: dict[str, _Worker] = {}
-        self._died: dict[str, str] = {}
+        self._died: Counter[tuple[str, str]] = Counter()
         self._again = 0
         self._twice = 0
 
-    def note(self, outcome: Outcome, pixels: int) -> None:
+    def note(self, worker_name: str, outcome: Outcome, pixels: int) -> None:
         """Count a task that a worker has finished."""
-        worker = self._workers.setdefault(outcome.worker, _Worker())
+        worker = self._workers.setdefault(worker_name, _Worker())
         worker.pixels += pixels
         worker.tasks += 1
         worker.work(outcome.begin, outcome.end)
 
     def note_loss(self, worker: str, why: str, tasks: int) -> None:
         """Count a worker that died, and the tasks that others do again for it."""
-        self._died[worker] = why
+        self._died[worker, why] += 1
         self._again += tasks
 
     def note_retired(self, tasks: int) -> None:
@@ -73,14 +73,11 @@ class Tally:
         """Count a task that was given to a second worker, as the first was slow."""
         self._twice += 1
 
-    def lines(self, names: Mapping[str, str]) -> list[str]:
-        """Return a line for each worker, and one for each kind of loss.
-
-        Args:
-            names: Name of each worker by its address.
-        """
-        lines = [_line(_named(address, names), worker) for address, worker in self._workers.items()]
-        lines += [f"Worker {_named(address, names)} died: {why}." for address, why in self._died.items()]
+    def lines(self) -> list[str]:
+        """Return a line for each worker, and one for each kind of loss."""
+        lines = [_line(name, worker) for name, worker in sorted(self._workers.items())]
+        for (name, why), times in self._died.items():
+            lines.append(f"Worker {name} died{f' {times} times' if times > 1 else ''}: {why}.")
         if self._again:
             lines.append(f"{count(self._again, 'task')} of workers that went away {_were(self._again)} done again.")
         if self._twice:
@@ -92,11 +89,6 @@ def _line(name: str, worker: _Worker) -> str:
     seconds = worker.seconds
     rate = f", {worker.pixels / 1e6 / seconds:,.1f} Mpx/s" if seconds and worker.pixels else ""
     return f"Worker {name}: {count(worker.tasks, 'task')}, {worker.pixels / 1e6:,.1f} Mpx in {duration(seconds)}{rate}."
-
-
-def _named(address: str, names: Mapping[str, str]) -> str:
-    name = names.get(address, address)
-    return address if name == address else f"{name} ({address})"
 
 
 def _were(number: int) -> str:
