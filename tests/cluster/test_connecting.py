@@ -119,7 +119,7 @@ def test_a_worker_has_its_share_of_the_threads_and_a_taken_dashboard_port_is_no_
     before = dict(os.environ)
     said: list[str] = []
     with socket.socket() as taken, warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         monkeypatch.setattr(started, "DASHBOARD_PORT", taken.getsockname()[1])
