@@ -309,7 +309,7 @@ class SegmentRun:
                 every = kept_and_new(bands, known, rows)
                 sink.write(every if fields is None else fields.watch(every))
 
-            return None, predictor.run(source, recipe.grid, write, first_band=known, progress=progress)
+            return None, predictor.run(source, recipe.blocks, write, first_band=known, progress=progress)
 
         from unetkit.inference.run.labelling import write_labels  # here: only labels need OpenCV and its memory
 
@@ -318,7 +318,7 @@ class SegmentRun:
                 bands.append(band)
                 del band
 
-        skipped = predictor.run(source, recipe.grid, store, first_band=known, progress=progress)
+        skipped = predictor.run(source, recipe.blocks, store, first_band=known, progress=progress)
         objects, summary = write_labels(job, bands, recipe, self._note)
         if summary is not None:
             self._summaries[job.image] = summary

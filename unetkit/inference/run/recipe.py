@@ -20,7 +20,7 @@ from unetkit.inference.engine.uncertainty import UNCERTAINTY_CHANNELS
 from unetkit.inference.run.classify import describe_classes
 from unetkit.inference.run.command import given_fields, option_words
 from unetkit.inference.run.predictor import Predictor
-from unetkit.inference.tiling.grid import TileGrid
+from unetkit.inference.tiling.grid import TileBlock, TileGrid
 from unetkit.inference.tiling.options import DEFAULT_CONFIDENCE, OUTPUTS_WITHOUT_MASK, Output, SegmentOptions
 from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.io.base.contracts import ImageInfo, OutputSpec
@@ -68,6 +68,11 @@ class Recipe:
     min_confidence: float | None
     image_classes: Mapping[str, float]
     output: OutputSpec
+
+    @property
+    def blocks(self) -> list[TileBlock]:
+        """All tiles, a block for each plane; none where the image is seen whole."""
+        return [] if self.grid is None else [self.grid.whole(plane) for plane in range(self.info.planes)]
 
     @property
     def job(self) -> dict[str, Any]:
