@@ -108,7 +108,7 @@ def predict_tiled(
         threshold=threshold,
         log=log_nothing,
     )
-    recipe = make_recipe(SegmentOptions(tiling=choices, write=write), ensemble, info, predictor)
+    recipe = make_recipe(SegmentOptions(tiling=choices, write=write), ensemble, info, predictor.plan)
     assert recipe.grid is not None
     with shown_progress(progress, info) as advance:
         try:

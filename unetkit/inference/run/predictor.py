@@ -21,7 +21,7 @@ from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Forward, Kind
 from unetkit.inference.engine.orientations import orientations
 from unetkit.inference.engine.pipeline import Reader, run_tiles
-from unetkit.inference.tiling.grid import Tile, TileBlock, TileGrid, make_grid, per_axis, round_up
+from unetkit.inference.tiling.grid import Tile, TileBlock, TileGrid, per_axis, round_up
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tiling.windows import measure_plane, read_window
 from unetkit.inference.tuning.autotune import Tuner
@@ -116,8 +116,7 @@ class Predictor:
 
     def grid(self, info: ImageInfo) -> TileGrid:
         """Return the tiles of each plane of an image."""
-        plan = self.plan
-        return make_grid(info.size, tile=plan.tile, halo=plan.halo, stride=self.ensemble.stride)
+        return self.plan.grid(info.size, self.ensemble.stride)
 
     def look(self, source: ImageSource, plane: int) -> PlaneFacts:
         """Measure a plane: on it, and not on a tile, depends how its tiles are predicted."""

@@ -19,7 +19,6 @@ from unetkit.inference.engine.forward import layout
 from unetkit.inference.engine.uncertainty import UNCERTAINTY_CHANNELS
 from unetkit.inference.run.classify import describe_classes
 from unetkit.inference.run.command import given_fields, option_words
-from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.tiling.grid import TileBlock, TileGrid
 from unetkit.inference.tiling.options import DEFAULT_CONFIDENCE, OUTPUTS_WITHOUT_MASK, Output, SegmentOptions
 from unetkit.inference.tuning.plan import ExecutionPlan
@@ -98,7 +97,7 @@ def make_recipe(
     options: SegmentOptions,
     ensemble: Ensemble,
     info: ImageInfo,
-    predictor: Predictor | None,
+    plan: ExecutionPlan | None,
     image_classes: Mapping[str, float] = NO_CLASSES,
 ) -> Recipe:
     """Decide everything about one image.
@@ -107,14 +106,13 @@ def make_recipe(
         options: The user's choices.
         ensemble: The models.
         info: The image.
-        predictor: The models with their plan; None where the image is seen whole.
+        plan: How the image is predicted; None where it is seen whole.
         image_classes: See `Recipe`.
 
     Raises:
         ConfigError: A smallest confidence is given, but the models predict none.
     """
     write = options.write
-    plan = None if predictor is None else predictor.plan
     threshold = ensemble.threshold if write.threshold is None else write.threshold
     min_size = min_confidence = None
     if write.output == "labels":
@@ -147,7 +145,7 @@ def make_recipe(
         compression=write.compression,
         layout=write.layout,
     )
-    grid = None if predictor is None else predictor.grid(info)
+    grid = None if plan is None else plan.grid(info.size, ensemble.stride)
     return Recipe(options, ensemble, info, plan, grid, threshold, min_size, min_confidence, image_classes, output)
 
 
