@@ -24,6 +24,10 @@ LONGEST_NAME = 255
 Item = TypeVar("Item")
 
 
+class ClaimedError(OutputError):
+    """An output that another run is making."""
+
+
 def beside(path: Path, ending: str) -> Path:
     """Return the name of a file that belongs to another, in the same folder: its name and an ending.
 
@@ -140,13 +144,14 @@ def claimed(path: Path) -> Iterator[None]:
     A lock file lies beside `path` meanwhile. One that a killed process left claims nothing.
 
     Raises:
-        OutputError: Another run is making this output, or the lock file cannot be written.
+        ClaimedError: Another run is making this output.
+        OutputError: The lock file cannot be written.
     """
     lock = FileLock(beside(path, ".lock"), blocking=False)
     try:
         lock.acquire()
     except Timeout:
-        raise OutputError(
+        raise ClaimedError(
             f"Another run is making {path}.", "Wait until it has ended, or choose another output."
         ) from None
     except OSError as error:

@@ -1,0 +1,22 @@
+"""Where work is done, as a user says it: plain data that a command's help imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Machines.
+
+    Args:
+        cluster: Machines that share the work: "local:4" for worker processes on this one, "local:gpus" for one for each
+            GPU; the address of a Dask scheduler, such as "tcp://host:8786"; or a .yaml of dask-jobqueue. All read and
+            write the same paths.
+    """
+
+    cluster: str | None = None
+
+
+ALONE = ClusterOptions()
+"""This process does all by itself."""
