@@ -22,6 +22,7 @@ ORDER = (
     "foundation",
     "errors",
     "commandline",
+    "cluster",
     "postprocess",
     "drawing",
     "io.base",

@@ -1,6 +1,7 @@
 """Errors that users of the Python interface catch: their public names."""
 
 from unetkit.foundation.errors import (
+    ClusterError,
     ConfigError,
     DataError,
     ImageError,
@@ -10,6 +11,7 @@ from unetkit.foundation.errors import (
 )
 
 __all__ = [
+    "ClusterError",
     "ConfigError",
     "DataError",
     "ImageError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class UnetkitError(Exception):
@@ -18,6 +19,10 @@ class UnetkitError(Exception):
         super().__init__(f"{problem} {remedy}")
         self.problem = problem
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes whole: with both sentences and all that was noted on it."""
+        return type(self), (self.problem, self.remedy), self.__dict__
 
 
 class ImageError(UnetkitError):
@@ -38,6 +43,10 @@ class ConfigError(UnetkitError):
 
 class OutputError(UnetkitError):
     """An output that exists already or cannot be written."""
+
+
+class ClusterError(UnetkitError):
+    """A cluster that cannot be reached, or workers that cannot do what is asked of them."""
 
 
 def explain(error: OSError) -> tuple[str, str]:

@@ -1,0 +1,95 @@
+"""The crew: workers of a cluster that take tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unetkit.cluster.handing_out import hand_out
+from unetkit.cluster.tally import Tally
+from unetkit.cluster.tasks import Log, Task, Work
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+class Crew:
+    """The workers of a cluster. `unetkit.cluster.connecting.connect` gives one.
+
+    Args:
+        client: A client of its own, which nobody else uses.
+        log: Takes what users should know.
+    """
+
+    def __init__(self, client: Client, log: Log) -> None:
+        self._client = client
+        self._log = log
+        self._tally = Tally()
+
+    def run(self, work: Work, progress: Callable[[int], None] | None = None) -> None:
+        """Do work: until no task is with a worker and the work has no next one.
+
+        Args:
+            work: What gives tasks and takes results, in the thread that calls this.
+            progress: Called with the pixels of each task that is finished.
+
+        Raises:
+            ClusterError: The scheduler is gone, or a task has lost too many workers.
+        """
+        for task, outcome in hand_out(self._client, work.next, self._tally):
+            if outcome.error is None:
+                work.done(task, outcome.value)
+            else:
+                work.failed(task, outcome.error)
+            if progress is not None:
+                progress(task.pixels)
+
+    def map(
+        self,
+        call: Callable[..., Any],
+        items: Sequence[Any],
+        *,
+        names: Sequence[str],
+        pixels: Sequence[int] = (),
+    ) -> Iterator[tuple[int, Any]]:
+        """Call a function with each item, and yield results in the order in which they are finished.
+
+        Args:
+            call: A function of one item, at the top of a module.
+            items: The items.
+            names: Name of each for people.
+            pixels: Number of pixels of each, for the table of workers.
+
+        Yields:
+            Index of an item, and its result; an `UnetkitError` where the item is bad input.
+        """
+        sizes = pixels or [0] * len(items)
+        tasks = (
+            Task(name, _nth, (call, index, item), size)
+            for index, (item, name, size) in enumerate(zip(items, names, sizes, strict=True))
+        )
+        for task, outcome in hand_out(self._client, lambda: next(tasks, None), self._tally):
+            yield task.arguments[1], outcome.value if outcome.error is None else outcome.error
+
+    def summary(self) -> list[str]:
+        """Return a line for each worker: pixels, seconds, Mpx/s; and lines on what was lost and done again."""
+        return self._tally.lines()
+
+    def check_paths(self, reads: Iterable[Path], writes: Iterable[Path]) -> None:
+        """Check that all workers can read and write where they have to.
+
+        Args:
+            reads: Files or folders that workers will read.
+            writes: Outputs that workers will write, which need not exist; the folder of each does.
+
+        Raises:
+            ClusterError: A worker cannot; the error names worker and path.
+        """
+        from unetkit.cluster.checks import check_paths
+
+        check_paths(self._client, [*reads], [*writes])
+
+
+def _nth(call: Callable[..., Any], _: int, item: Any) -> Any:
+    return call(item)
