@@ -163,5 +163,5 @@ def test_a_worker_that_is_killed_in_mid_task_costs_nothing(folder: Path, tmp_pat
         killer.start()
         unetkit.measure(tmp_path / "labels", None, tmp_path / "there", client=own)
         killer.join()
-        assert not os.path.exists(f"/proc/{processes[0]}")
+        assert not Path(f"/proc/{processes[0]}").exists()
     assert contents(tmp_path / "here") == contents(tmp_path / "there")

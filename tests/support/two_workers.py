@@ -13,7 +13,7 @@ from distributed import Client, LocalCluster
 def two_workers() -> Iterator[Any]:
     """Give a client of the cluster."""
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
