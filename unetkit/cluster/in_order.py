@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from unetkit.cluster.tasks import Log
-from unetkit.foundation.atomic import ClaimedError
+from unetkit.foundation.atomic import ClaimedError, when_free
 from unetkit.foundation.console import log_nothing
 from unetkit.foundation.errors import UnetkitError
 
@@ -21,13 +20,6 @@ Begin = Callable[[str, int], Progress]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-CLAIM_SECONDS = 60.0
-"""Longest time that a task waits for an output that another process is making.
-
-That may be the same task, on a worker that has lost its scheduler and ends soon."""
-
-POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -142,17 +134,17 @@ class _Told:
 
 def _work_on(task: _Item) -> _Told:
     """Work on one item, on a worker; where its output is being made already, wait for that, then make it again."""
-    end = monotonic() + CLAIM_SECONDS
-    while True:
+
+    def once() -> _Told:
         lines: list[str] = []
         try:
             return _Told(task.do(task.item, lines.append, None), lines)
-        except ClaimedError as error:
-            if monotonic() > end:
-                return _Told(error, lines)
-            sleep(POLL_SECONDS)
+        except ClaimedError:
+            raise
         except UnetkitError as error:
             return _Told(error, lines)
+
+    return when_free(once)
 
 
 def in_common(paths: Iterable[Path]) -> list[Path]:
