@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
@@ -66,6 +67,31 @@ def partial_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # an impossible name has raised its error above
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def shared_file(path: Path, aside: Path | None = None) -> Iterator[BinaryIO]:
+    """Give a new file that is renamed to `path` at the end, or removed on any error.
+
+    Its name is its own, so several processes, on several machines too, may write the same file at a time. It appears
+    whole, each time.
+
+    Args:
+        path: The file.
+        aside: The folder in which it is written, on the same disk; None for that of `path`.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    own = (aside or path.parent) / f"{uuid4().hex}.partial"
+    try:
+        with own.open("xb") as file:
+            yield file
+        own.replace(path)
+    except BaseException:  # whatever it is, no part must be left
+        with suppress(OSError):
+            own.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

@@ -15,14 +15,14 @@ from unetkit.inference.run.objects import class_names, frame_of, kept_rows, open
 from unetkit.inference.run.recipe import Recipe
 from unetkit.io.files import create_sink, image_stem
 from unetkit.objects.summary import Summary
-from unetkit.postprocess.class_labels import ClassLabels
 from unetkit.postprocess.components import CONNECTED
+from unetkit.postprocess.joined import Numbered
 from unetkit.postprocess.labels import Labels
 from unetkit.postprocess.predicted_distance import by_predicted_distance
 from unetkit.postprocess.split_by_distance import BY_DISTANCE
 
 
-def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels | ClassLabels:
+def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels:
     """Label the objects in the predictions of models, by the best method for these models.
 
     Args:
@@ -33,10 +33,7 @@ def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels | 
     confidence, smallest = recipe.min_confidence, recipe.min_size or 0
     without_map = BY_DISTANCE if recipe.options.write.split else CONNECTED
     method = without_map if confidence is None else by_predicted_distance(confidence)
-    height, classes = recipe.info.height, recipe.ensemble.classes
-    if classes > 1:
-        return ClassLabels(bands, height, classes, method=method, smallest=smallest)
-    return Labels(bands, height, method=method, smallest=smallest)
+    return Labels(bands, recipe.info.height, method=method, smallest=smallest, classes=recipe.ensemble.classes)
 
 
 def write_labels(
@@ -70,7 +67,7 @@ def write_labels(
 
 def _write(
     job: Job,
-    labels: Labels | ClassLabels,
+    labels: Labels,
     recipe: Recipe,
     rows: Iterator[NDArray[Any]],
     log: Callable[[str], None],
@@ -87,9 +84,9 @@ def _write(
     create_sink(job.result, output, overwrite=recipe.options.write.overwrite).write(rows)
 
 
-def describe_object_classes(labels: Labels | ClassLabels, recipe: Recipe) -> str:
+def describe_object_classes(labels: Numbered, recipe: Recipe) -> str:
     """Return the labels of each class, for example "tumour 1-120, stroma 121-300"; "" where there is one class."""
-    if isinstance(labels, Labels):
+    if recipe.ensemble.classes == 1:
         return ""
     parts, first = [], 1
     for name, last in zip(class_names(recipe.ensemble), labels.last, strict=True):

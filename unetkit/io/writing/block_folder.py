@@ -14,7 +14,6 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,7 +23,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.foundation.atomic import beside, cannot_write
+from unetkit.foundation.atomic import beside, cannot_write, shared_file
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec, Window
 from unetkit.io.base.windows import overlap, sizes_of, uncovered
@@ -287,17 +286,9 @@ class BlockFolder:
         return self._journal
 
     def _write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
-        """Write a file under a name of its own, and rename it."""
-        partial = self.path / f"{uuid4().hex}.partial"
         try:
-            try:
-                with partial.open("xb") as file:
-                    write(file)
-                partial.replace(self.path / name)
-            except BaseException:  # whatever it is, no part must be left
-                with suppress(OSError):
-                    partial.unlink(missing_ok=True)
-                raise
+            with shared_file(self.path / name) as file:
+                write(file)
         except OSError as error:
             raise cannot_write(self.path / name, error) from error
 

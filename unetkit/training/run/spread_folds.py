@@ -13,6 +13,7 @@ from typing import Any
 
 from unetkit.cluster.apart import run_apart
 from unetkit.cluster.connecting import connect
+from unetkit.cluster.kept import device
 from unetkit.cluster.speaking import speak
 from unetkit.foundation.atomic import claimed, make_folder, when_free
 from unetkit.foundation.console import log
@@ -119,11 +120,15 @@ def _read(config: RunConfig) -> list[Path]:
 
 
 def train_on_worker(topic: str, order: FoldOrder) -> RunResult:
-    """Train a fold, as a task of a worker; what its process prints goes to the user with the number of the fold."""
+    """Train a fold, as a task of a worker; what its process prints goes to the user with the number of the fold.
+
+    A worker trains one fold at a time, with all its threads.
+    """
     fold = order.place.fold
-    result: RunResult = run_apart(
-        f"fold {fold}", train_here, (order,), lambda line: speak(topic, f"Fold {fold}: {line}")
-    )
+    with device:
+        result: RunResult = run_apart(
+            f"fold {fold}", train_here, (order,), lambda line: speak(topic, f"Fold {fold}: {line}")
+        )
     return result
 
 
