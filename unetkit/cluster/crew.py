@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unetkit.cluster.handing_out import hand_out
+from unetkit.cluster.speaking import heard
 from unetkit.cluster.tally import Tally
 from unetkit.cluster.tasks import Log, Task, Work
 
@@ -84,6 +86,12 @@ class Crew:
         )
         for task, outcome in hand_out(self._client, lambda: next(tasks, None), self._tally):
             yield task.arguments[1], outcome.value if outcome.error is None else outcome.error
+
+    @contextmanager
+    def heard(self, log: Log) -> Iterator[str]:
+        """Log what tasks say (`unetkit.cluster.speaking.speak`) while the block runs; yields the topic to speak to."""
+        with heard(self._client, log) as topic:
+            yield topic
 
     def summary(self) -> list[str]:
         """Return a line for each worker: pixels, seconds, Mpx/s; and lines on what was lost and done again."""
