@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unetkit.cluster.handing_out import hand_out
+from unetkit.cluster.speaking import heard
 from unetkit.cluster.tally import Tally
 from unetkit.cluster.tasks import Log, Task, Work
 
@@ -26,6 +29,18 @@ class Crew:
         self._client = client
         self._log = log
         self._tally = Tally()
+
+    @property
+    def workers(self) -> int:
+        """Number of workers at present."""
+        return len(self._client.nthreads())
+
+    def prepare(self, module: str) -> None:
+        """Let all workers of now import a module, and do not wait for it."""
+        self._preparing = [
+            self._client.submit(_load, module, workers=[worker], key=f"unetkit-{module}-{worker}", priority=100)
+            for worker in self._client.nthreads()
+        ]
 
     def run(self, work: Work, progress: Callable[[int], None] | None = None) -> None:
         """Do work: until no task is with a worker and the work has no next one.
@@ -72,6 +87,12 @@ class Crew:
         for task, outcome in hand_out(self._client, lambda: next(tasks, None), self._tally):
             yield task.arguments[1], outcome.value if outcome.error is None else outcome.error
 
+    @contextmanager
+    def heard(self, log: Log) -> Iterator[str]:
+        """Log what tasks say (`unetkit.cluster.speaking.speak`) while the block runs; yields the topic to speak to."""
+        with heard(self._client, log) as topic:
+            yield topic
+
     def summary(self) -> list[str]:
         """Return a line for each worker: pixels, seconds, Mpx/s; and lines on what was lost and done again."""
         return self._tally.lines()
@@ -89,6 +110,10 @@ class Crew:
         from unetkit.cluster.checks import check_paths
 
         check_paths(self._client, [*reads], [*writes])
+
+
+def _load(module: str) -> None:
+    import_module(module)
 
 
 def _nth(call: Callable[..., Any], _: int, item: Any) -> Any:

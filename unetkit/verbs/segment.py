@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from unetkit.cluster.options import ALONE, ClusterOptions
 from unetkit.inference.tiling.object_options import NO_OBJECTS, ObjectOptions
 from unetkit.inference.tiling.options import (
     DEFAULT_OUTPUT,
@@ -23,6 +24,7 @@ def segment_command(
     tiling: TilingOptions = DEFAULT_TILING,
     write: OutputOptions = DEFAULT_OUTPUT,
     objects: ObjectOptions = NO_OBJECTS,
+    cluster: ClusterOptions = ALONE,
     verify_seams: bool = False,
     dry_run: bool = False,
 ) -> None:
@@ -41,6 +43,7 @@ def segment_command(
         tiling: How they are predicted.
         write: How results are written.
         objects: What is written of each object.
+        cluster: Where it is done.
         verify_seams: Compare tiles of the result with passes that see far more of the image, and print how they differ.
         dry_run: Print what would be done and how long it would take, and do nothing.
     """
@@ -52,13 +55,13 @@ def segment_command(
     order = take_order(images, result, model, options, log)
     with loading():
         from unetkit.inference.preview import preview
-        from unetkit.inference.segment import SegmentRun
+        from unetkit.inference.segment import SegmentRun, workers_of
         from unetkit.report.segmented import describe_preview, summarize
 
     if dry_run:
         show(describe_preview(preview(order, options)))
         return
-    with pixel_progress() as progress:
-        done = SegmentRun(options, progress, log, verify_seams).run(order)
+    with workers_of(cluster.cluster, None, log) as crew, pixel_progress() as progress:
+        done = SegmentRun(options, progress, log, verify_seams, crew).run(order)
     for line in summarize(done, order.result, options.read):
         log(line)
