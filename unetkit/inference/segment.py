@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from unetkit.inference.run.jobs import Job, Named, Order, check_extras, take_ord
 from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.inference.run.table import tabulate
 from unetkit.inference.run.worth import write_worth
+from unetkit.inference.spread.workers import workers_of
 from unetkit.inference.tiling.object_options import ObjectOptions
 from unetkit.inference.tiling.options import OutputOptions, SegmentOptions, TilingOptions
 from unetkit.io.base.read_options import ReadOptions
@@ -181,30 +182,6 @@ class SegmentRun:
 
             known = {outcome.image: outcome.summary for outcome in done if outcome.summary is not None}
             write_summary(tables, known, self._options.read)
-
-
-@contextmanager
-def workers_of(cluster: str | None, client: Any, log: Callable[[str], None]) -> Iterator[Crew | None]:
-    """Give the workers of a cluster, which get ready meanwhile; None where there is none.
-
-    Args:
-        cluster: See `unetkit.cluster.options.ClusterOptions`.
-        client: A `distributed.Client` in its place.
-        log: Called with sentences for people.
-
-    Raises:
-        ClusterError: The cluster cannot be reached.
-    """
-    if cluster is None and client is None:
-        yield None
-        return
-    from unetkit.cluster.connecting import connect
-
-    with connect(cluster, client, log=log) as crew:
-        crew.prepare("unetkit.inference.spread.tasks")
-        yield crew
-        for line in crew.summary():
-            log(line)
 
 
 def _raise_all(failed: Sequence[UnetkitError], count: int, what: str) -> None:
