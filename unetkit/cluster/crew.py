@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,18 @@ class Crew:
         self._client = client
         self._log = log
         self._tally = Tally()
+
+    @property
+    def workers(self) -> int:
+        """Number of workers at present."""
+        return len(self._client.nthreads())
+
+    def prepare(self, module: str) -> None:
+        """Let all workers of now import a module, and do not wait for it."""
+        self._preparing = [
+            self._client.submit(_load, module, workers=[worker], key=f"unetkit-{module}-{worker}", priority=100)
+            for worker in self._client.nthreads()
+        ]
 
     def run(self, work: Work, progress: Callable[[int], None] | None = None) -> None:
         """Do work: until no task is with a worker and the work has no next one.
@@ -97,6 +110,10 @@ class Crew:
         from unetkit.cluster.checks import check_paths
 
         check_paths(self._client, [*reads], [*writes])
+
+
+def _load(module: str) -> None:
+    import_module(module)
 
 
 def _nth(call: Callable[..., Any], _: int, item: Any) -> Any:

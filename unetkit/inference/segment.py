@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unetkit.foundation.console import log_nothing, pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError, UnetkitError
@@ -13,13 +13,17 @@ from unetkit.foundation.options import split_options
 from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.overview.collect import Overview, overview_of
 from unetkit.inference.run.image import Begin, ImageRun
-from unetkit.inference.run.jobs import Named, Order, check_extras, take_order
+from unetkit.inference.run.jobs import Job, Named, Order, check_extras, take_order
 from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.inference.run.table import tabulate
 from unetkit.inference.run.worth import write_worth
+from unetkit.inference.spread.workers import workers_of
 from unetkit.inference.tiling.object_options import ObjectOptions
 from unetkit.inference.tiling.options import OutputOptions, SegmentOptions, TilingOptions
 from unetkit.io.base.read_options import ReadOptions
+
+if TYPE_CHECKING:
+    from unetkit.cluster.crew import Crew
 
 
 def segment(
@@ -30,6 +34,7 @@ def segment(
     progress: Begin | bool | None = None,
     log: Callable[[str], None] | None = None,
     verify_seams: bool = False,
+    client: Any = None,
     **options: Any,
 ) -> list[SegmentOutcome]:
     """Segment an image file of any size into a file, or several into a folder.
@@ -47,6 +52,8 @@ def segment(
             predicted since its last call.
         log: Called with sentences about what happens, for people.
         verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
+        client: A `distributed.Client`: its workers segment the images, large ones together; the result is the same.
+            Files lie on paths that all of them see, and the client too.
         **options: Any field of these classes: `unetkit.io.base.read_options.ReadOptions` (axes, series, level,
             pixel_size, channels, stain, region, on_bad_tile), `unetkit.inference.tiling.options.TilingOptions` (tile,
             halo, batch, device, backend, precision, memory, tta, skip_empty),
@@ -58,7 +65,8 @@ def segment(
         What was written.
 
     Raises:
-        UnetkitError: An input cannot be read, the output exists or cannot be written, or a setting is not possible. Of
+        UnetkitError: An input cannot be read, the output exists or cannot be written, or a setting is not possible;
+            workers do not see the files, or all of them or the scheduler are gone. Of
             several images the others are segmented all the same, and the error names those that failed.
     """
     classes = (ReadOptions, TilingOptions, OutputOptions, ObjectOptions)
@@ -66,8 +74,11 @@ def segment(
     log = log or log_nothing
     check_extras(options_given.write.output, verify_seams=verify_seams)
     order = take_order(image, Path(result), model, options_given, log)
-    with pixel_progress(asked=True) if progress is True else nullcontext(progress or None) as begin:
-        return SegmentRun(options_given, begin, log, verify_seams).run(order)
+    with (
+        pixel_progress(asked=True) if progress is True else nullcontext(progress or None) as begin,
+        workers_of(None, client, log) as crew,
+    ):
+        return SegmentRun(options_given, begin, log, verify_seams, crew).run(order)
 
 
 class SegmentRun:
@@ -78,6 +89,7 @@ class SegmentRun:
         progress: See `segment`.
         log: See `segment`.
         verify_seams: See `segment`.
+        crew: The workers of a cluster; None for this machine alone.
     """
 
     def __init__(
@@ -86,7 +98,9 @@ class SegmentRun:
         progress: Begin | None,
         log: Callable[[str], None],
         verify_seams: bool = False,
+        crew: Crew | None = None,
     ) -> None:
+        self._crew = crew
         self._options = options
         self._progress = progress
         self._log = log
@@ -112,23 +126,50 @@ class SegmentRun:
         self, order: Order, ensemble: Ensemble, overview: Overview
     ) -> tuple[list[SegmentOutcome], list[UnetkitError]]:
         """Make the outputs of pixels; return what was done, and the errors of the images that failed."""
+        done: dict[Path, SegmentOutcome] = {}
+        failed: dict[Path, UnetkitError] = {}
+
+        def found(job: Job, result: SegmentOutcome | UnetkitError) -> None:
+            if isinstance(result, SegmentOutcome):
+                done[job.image] = result
+                overview.add(result)
+                return
+            if len(order.jobs) == 1 or isinstance(result, ConfigError):  # what is not possible for one is so for all
+                raise result
+            failed[job.image] = result
+            overview.fail(result)
+
+        if self._crew is None:
+            self._one_by_one(order, ensemble, found)
+        else:
+            from unetkit.inference.spread.order import spread_order  # here, since only a cluster needs Dask
+
+            spread_order(
+                order,
+                ensemble,
+                self._options,
+                self._crew,
+                found,
+                progress=self._progress,
+                log=self._log,
+                verify_seams=self._verify_seams,
+            )
+        in_order = [job.image for job in order.jobs]
+        outcomes = [done[image] for image in in_order if image in done]
+        self._write_tables(order, outcomes)
+        return outcomes, [failed[image] for image in in_order if image in failed]
+
+    def _one_by_one(
+        self, order: Order, ensemble: Ensemble, found: Callable[[Job, SegmentOutcome | UnetkitError], None]
+    ) -> None:
+        """Segment the images on this machine."""
         run = ImageRun(order, ensemble, self._options, self._progress, self._log, self._verify_seams)
-        done: list[SegmentOutcome] = []
-        failed: list[UnetkitError] = []
         for job in order.jobs:
             try:
-                done.append(run.do(job))
-            except ConfigError:  # what is not possible for one image is so for all
-                raise
+                result: SegmentOutcome | UnetkitError = run.do(job)
             except UnetkitError as error:
-                if len(order.jobs) == 1:
-                    raise
-                failed.append(error)
-                overview.fail(error)
-            else:
-                overview.add(done[-1])
-        self._write_tables(order, done)
-        return done, failed
+                result = error
+            found(job, result)
 
     def _write_tables(self, order: Order, done: Sequence[SegmentOutcome]) -> None:
         """Write what is said of all images together: which are worth annotating, and what their objects amount to."""

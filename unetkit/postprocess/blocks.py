@@ -125,14 +125,19 @@ def draw_block(
     Raises:
         ValueError: The numbers are those of other pixels.
     """
-    labels = np.zeros((1, *(span.stop - span.start for span in window)), dtype)
+    labels = np.empty((1, *(span.stop - span.start for span in window)), dtype)
     done = 0
     for value in _values(classes):
         for place, part in _parts(pixels, window, size, method, value=value, tile=tile):
-            own = numbers[done : done + len(part.peaks)]
+            own = np.zeros(len(part.peaks) + 1, dtype)
+            given = numbers[done : done + len(part.peaks)]
+            own[1 : 1 + len(given)] = given
             done += len(part.peaks)
-            if len(own) == len(part.peaks):
-                labels[0][_within(place, window)] += np.concatenate([[0], own]).astype(dtype)[part.groups]
+            target = labels[0][_within(place, window)]
+            if value in (None, 1):
+                target[...] = own[part.groups]
+            else:
+                target += own[part.groups]
     if done != len(numbers):
         raise ValueError(f"there are {len(numbers)} numbers for {done} groups: the pixels are not those of before")
     return labels

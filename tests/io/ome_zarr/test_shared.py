@@ -229,7 +229,6 @@ def test_chunks_of_zeros_are_not_stored_by_rows_or_by_blocks(tmp_path):
     one = OmeZarrSink(tmp_path / "out.zarr", spec)
     one.begin()
     for window in windows_of(spec.size):
-        one.write_block(0, window, np.full_like(pixels[(0, slice(None), *window)], 9))
         one.write_block(0, window, pixels[(0, slice(None), *window)])
     one.finish()
     files = content(tmp_path / "out.zarr")
@@ -248,15 +247,13 @@ def test_a_process_of_an_earlier_run_writes_nothing_into_a_later_one(tmp_path):
     later.begin()
     later.write_block(0, window, ones)
     for late in (earlier, copy):
-        for pixels in (ones, np.zeros_like(ones)):
-            with pytest.raises(OutputError, match="cannot be written"):
-                late.write_block(0, window, pixels)
+        with pytest.raises(OutputError, match="cannot be written"):
+            late.write_block(0, window, ones)
     late = pickle.loads(pickle.dumps(later))
     late.write_block(0, window, ones)
     later.finish()
-    for pixels in (ones, np.zeros_like(ones)):
-        with pytest.raises(OutputError, match="cannot be written"):
-            late.write_block(0, window, pixels)
+    with pytest.raises(OutputError, match="cannot be written"):
+        late.write_block(0, window, ones)
     with pytest.raises(OutputError, match="cannot be written"):
         late.shrink(later.pieces()[0][0])
     assert [path.name for path in tmp_path.iterdir()] == ["out.zarr"]

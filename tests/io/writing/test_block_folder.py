@@ -109,6 +109,18 @@ def test_irregular_blocks_with_strips_of_any_height_are_put_together(tmp_path, d
         np.testing.assert_array_equal(joined(folder.rows(spec), spec)[0], pixels)
 
 
+def test_nothing_is_stored_of_zeros_but_a_zero_with_a_sign_is_kept(tmp_path):
+    folder = BlockFolder.create(tmp_path / "out", JOB)
+    pixels = np.zeros((1, 5000, 3000), np.float32)
+    window = (slice(0, 5000), slice(0, 3000))
+    folder.put(0, window, pixels)
+    assert (folder.path / folder.name(0, window)).stat().st_size < 5000
+    pixels[0, 4000:] = -0.0
+    folder.put(1, window, pixels)
+    assert folder.read(0, window).tobytes() == np.zeros_like(pixels).tobytes()
+    assert folder.read(1, window).tobytes() == pixels.tobytes()
+
+
 def test_layers_are_kept_apart(tmp_path):
     folder = BlockFolder.create(tmp_path / "out", JOB)
     window = (slice(0, 2), slice(3, 6))

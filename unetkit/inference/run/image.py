@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -73,7 +74,7 @@ class ImageRun:
         self.classifiers = tuple(ImageClassifier(segmenter) for segmenter in whole)
         self._progress = progress
         self._log = log
-        self._note = Remarks(log)
+        self._note, self._start = Remarks(log), monotonic()
         self._verify_seams = verify_seams
         self._predictor: Predictor | None = None
 
@@ -83,8 +84,18 @@ class ImageRun:
         Raises:
             UnetkitError: The image cannot be read, its output cannot be written, or a choice is not possible for it.
         """
-        self._note = Remarks(self._log)
-        return replace(self._do(job), remarks=self._note.taken)
+        if job.done:
+            register_label(job.result)  # it may have been killed just before
+            field = find_field(job.result) if self.order.ranks else None
+            return SegmentOutcome(job.image, job.result, 0, field=field)
+        if self.options.write.output == "attention":
+            return self._attend(job)
+        return self.segment(job, *self.prepare(job))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was noticed about the image that was opened last."""
+        return self._note.taken
 
     def prepare(self, job: Job) -> tuple[ValidSource, Predictor, Recipe]:
         """Open an image and decide everything about it; the caller closes the image.
@@ -92,6 +103,7 @@ class ImageRun:
         Raises:
             UnetkitError: The image cannot be read, or a choice is not possible for it.
         """
+        self._begin()
         source = open_input(job.image, self.ensemble, self.options, self._note)
         try:
             predictor = self.predictor(source)
@@ -102,31 +114,31 @@ class ImageRun:
             source.close()
             raise
 
-    def predictor(self, source: ImageSource) -> Predictor:
-        """Return the models with their plan, for all images of the order; the first image that is given is planned for.
+    def use(self, predictor: Predictor) -> None:
+        """Use models that are warm already."""
+        self._predictor = predictor
+
+    def predictor(self, source: ImageSource | None) -> Predictor:
+        """Return the models with their plan, for all images of the order.
+
+        Args:
+            source: The image for which they are planned if they are not warm yet; None if they are.
 
         Raises:
             UnetkitError: A choice is not possible for it.
         """
         if self._predictor is None:
-            self._predictor = self._warm_up(source)
+            assert source is not None
+            left = [job.result for job in self.order.jobs if not job.done]
+            self._predictor = warm_up(self.ensemble, self.options, source, left, self._log)
         return self._predictor
 
-    def _do(self, job: Job) -> SegmentOutcome:
-        if job.done:
-            register_label(job.result)  # it may have been killed just before
-            field = find_field(job.result) if self.order.ranks else None
-            return SegmentOutcome(job.image, job.result, 0, field=field)
-        return self._attend(job) if self.options.write.output == "attention" else self._segment(job)
-
-    def _segment(self, job: Job) -> SegmentOutcome:
-        """Segment one image; the folder of the outputs is made when the first of them can be."""
-        start = monotonic()
-        source, predictor, recipe = self.prepare(job)
+    def segment(self, job: Job, source: ValidSource, predictor: Predictor, recipe: Recipe) -> SegmentOutcome:
+        """Segment an image that was prepared, and close it; the folder of the outputs is made when the first can be."""
         info, grid, write = recipe.info, recipe.grid, recipe.options.write
         assert grid is not None
         with closing(source):
-            self._check_output(job, recipe)
+            check_results(job, recipe, self.order.folder)
             advance = self._progress(job.image.name, info.pixels) if self._progress else None
             count = info.planes * len(grid.bands)
             fields = Fields(info, recipe.output.channels) if self.order.ranks else None
@@ -146,7 +158,7 @@ class ImageRun:
                 job.result,
                 info.pixels,
                 kept=kept,
-                seconds=monotonic() - start,
+                seconds=monotonic() - self._start,
                 plan=str(recipe.plan),
                 tiles=len(grid) * info.planes,
                 skipped=len(skipped),
@@ -158,51 +170,36 @@ class ImageRun:
                 seams=predictor.verify(source, grid) if self._verify_seams else None,
                 image_classes=dict(recipe.image_classes),
                 files=(*job.new_files,),
+                remarks=self.remarks,
                 field=None if fields is None else fields.best,
                 **found,
             )
 
     def _attend(self, job: Job) -> SegmentOutcome:
         """Write where the models looked in an image, which they see whole."""
-        start = monotonic()
+        self._begin()
         with closing(open_input(job.image, self.ensemble, self.options, self._note)) as source:
             info = source.info
             classes = classify(source, self.classifiers)
             recipe = make_recipe(self.options, self.ensemble, info, None, classes)
-            self._check_output(job, recipe)
+            check_results(job, recipe, self.order.folder)
             advance = self._progress(job.image.name, info.pixels) if self._progress else None
             sink = create_sink(job.result, recipe.output, overwrite=self.options.write.overwrite)
             with claimed(job.result):
                 sink.write(attention_rows(source, self.classifiers, advance))
         sizes = ", ".join(dict.fromkeys(f"{spec.image_size} x {spec.image_size}" for spec in self.ensemble.specs))
-        seen, seconds = f"whole images, resized to {sizes} pixels", monotonic() - start
-        return SegmentOutcome(job.image, job.result, info.pixels, seconds=seconds, plan=seen, image_classes=classes)
-
-    def _check_output(self, job: Job, recipe: Recipe) -> None:
-        """Raise an OutputError now if the output cannot be written; make the folder that it goes to."""
-        if self.order.folder is not None:
-            make_folder(self.order.folder)
-        if not job.is_kept:
-            check_output(job.result, recipe.output, overwrite=self.options.write.overwrite)
-        check_object_files(job.new_files, overwrite=self.options.write.overwrite)
-
-    def _warm_up(self, source: ImageSource) -> Predictor:
-        """Return the models with their plan, for all images; this is the first to be predicted."""
-        ensemble, tiling, write = self.ensemble, self.options.tiling, self.options.write
-        left = [job.result for job in self.order.jobs if not job.done]
-        if write.split and ensemble.instances:
-            self._log(f"{ensemble.name} separates touching objects by itself, so --split changes nothing.")
-        if not starts_anew(write):
-            tiling = pin_choices(tiling, ensemble, left)
-        return Predictor(
-            ensemble,
-            tiling,
-            source,
-            source.info.pixels * len(left),
-            kind=ensemble.kind(write.output),
-            threshold=write.threshold,
-            log=self._log,
+        return SegmentOutcome(
+            job.image,
+            job.result,
+            info.pixels,
+            seconds=monotonic() - self._start,
+            plan=f"whole images, resized to {sizes} pixels",
+            image_classes=classes,
+            remarks=self.remarks,
         )
+
+    def _begin(self) -> None:
+        self._note, self._start = Remarks(self._log), monotonic()
 
     def _predict(
         self,
@@ -238,3 +235,56 @@ class ImageRun:
         skipped = predictor.run(source, recipe.blocks, store, first_band=known, progress=progress)
         objects, summary = write_labels(job, bands, recipe, self._note)
         return skipped, {"objects": objects, "summary": summary}
+
+
+def check_results(job: Job, recipe: Recipe, folder: Path | None) -> None:
+    """Check that the output of an image, and the files of its objects, can be written; make the folder that it goes to.
+
+    Args:
+        job: The image and its files.
+        recipe: The decisions about it.
+        folder: The folder of the outputs of several images.
+
+    Raises:
+        OutputError: One cannot be written.
+    """
+    if folder is not None:
+        make_folder(folder)
+    if not job.is_kept:
+        check_output(job.result, recipe.output, overwrite=recipe.options.write.overwrite)
+    check_object_files(job.new_files, overwrite=recipe.options.write.overwrite)
+
+
+def warm_up(
+    ensemble: Ensemble,
+    options: SegmentOptions,
+    source: ImageSource,
+    results: Sequence[Path],
+    log: Callable[[str], None],
+) -> Predictor:
+    """Return models with their plan, for all images of a run.
+
+    Args:
+        ensemble: The models.
+        options: The user's choices, with the name of a device that is there.
+        source: The first image that is to be predicted.
+        results: The outputs of all that are. Unfinished ones may lie beside them, whose plan is kept.
+        log: Called with sentences about what happens.
+
+    Raises:
+        UnetkitError: A choice is not possible for the image.
+    """
+    tiling, write = options.tiling, options.write
+    if write.split and ensemble.instances:
+        log(f"{ensemble.name} separates touching objects by itself, so --split changes nothing.")
+    if not starts_anew(write):
+        tiling = pin_choices(tiling, ensemble, results)
+    return Predictor(
+        ensemble,
+        tiling,
+        source,
+        source.info.pixels * len(results),
+        kind=ensemble.kind(write.output),
+        threshold=write.threshold,
+        log=log,
+    )

@@ -14,7 +14,7 @@ An image may have any number of axes: tiles are laid along each of them by itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -110,6 +110,16 @@ class TileGrid:
     def whole(self, item: int) -> TileBlock:
         """Return all tiles of an item as one block."""
         return TileBlock(item, self, self.spans)
+
+    def cut(self, item: int, tiles: Sequence[tuple[int, int]]) -> TileBlock:
+        """Return some tiles of an item.
+
+        Args:
+            item: Number of the item.
+            tiles: Number of the first tile, and of that after the last one, along each axis.
+        """
+        spans = (each[start:stop] for each, (start, stop) in zip(self.spans, tiles, strict=True))
+        return TileBlock(item, self, tuple(spans))
 
 
 @dataclass(frozen=True)

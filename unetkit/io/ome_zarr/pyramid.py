@@ -9,9 +9,11 @@ from math import isqrt
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unetkit.io.base.contracts import Piece, Window
 from unetkit.io.ome_zarr.layout import CHUNK, Layout
+from unetkit.io.writing.compression import is_zero
 from unetkit.io.writing.rechunk import halve
 
 PIECE_CHUNKS = 16
@@ -56,6 +58,12 @@ def level_pieces(layout: Layout) -> list[list[Piece]]:
     return [list(_pieces_of(layout, level)) for level in range(1, len(layout.sizes))]
 
 
+def store_chunk(layout: Layout, arrays: list[Any], chunk: Chunk, pixels: NDArray[Any]) -> None:
+    """Store the pixels (h, w) of a chunk. Nothing is stored of zeros, which zarr would find out more slowly."""
+    if not is_zero(pixels):
+        arrays[chunk.level][layout.index(chunk.level, chunk.plane, chunk.channel, chunk.window)] = pixels
+
+
 def shrink_chunk(layout: Layout, arrays: list[Any], chunk: Chunk) -> None:
     """Store a chunk of a smaller level, made of that above it."""
     above = arrays[chunk.level - 1]
@@ -71,7 +79,7 @@ def shrink_chunk(layout: Layout, arrays: list[Any], chunk: Chunk) -> None:
         window = tuple(slice(int(each[0]), int(each[-1]) + 1) for each in (rows, columns))
         index = layout.index(chunk.level - 1, int(pick.planes[chunk.plane]), chunk.channel, window)
         pixels = np.asarray(above[index])[np.ix_(rows - rows[0], columns - columns[0])]
-    arrays[chunk.level][layout.index(chunk.level, chunk.plane, chunk.channel, chunk.window)] = pixels
+    store_chunk(layout, arrays, chunk, pixels)
 
 
 def _pieces_of(layout: Layout, level: int) -> Iterator[Piece]:

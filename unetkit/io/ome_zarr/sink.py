@@ -30,7 +30,7 @@ from unetkit.io.base.contracts import OutputSpec, Piece, Window
 from unetkit.io.base.windows import inside
 from unetkit.io.ome_zarr.labels import check_label, find_label_place, register_label
 from unetkit.io.ome_zarr.layout import CHUNK, Layout
-from unetkit.io.ome_zarr.pyramid import chunks_of, chunks_of_piece, level_pieces, shrink_chunk
+from unetkit.io.ome_zarr.pyramid import Chunk, chunks_of, chunks_of_piece, level_pieces, shrink_chunk, store_chunk
 from unetkit.io.writing.rechunk import Block, cut_bands, cut_blocks, cut_picked_bands
 from unetkit.io.writing.same_job import check_same_job, job_to_json
 from unetkit.io.writing.workers import Workers
@@ -99,7 +99,7 @@ class OmeZarrSink:
                 band = block.band
                 height, width = block.pixels.shape
                 window = slice(band.top, band.top + height), slice(block.left, block.left + width)
-                arrays[band.level][layout.index(band.level, band.plane, block.channel, window)] = block.pixels
+                store_chunk(layout, arrays, Chunk(band.plane, block.channel, window, band.level), block.pixels)
 
             # Chunk by chunk in our own threads: of a larger piece, zarr goes on to write after one chunk has failed.
             picks = layout.picks
@@ -148,7 +148,7 @@ class OmeZarrSink:
         return True
 
     def write_block(self, item: int, window: Window, pixels: NDArray[Any]) -> None:
-        """Store a block of whole chunks; another process may write the same at the same time.
+        """Store a block of whole chunks; another process may write the same pixels there at the same time.
 
         Raises:
             OutputError: The folder cannot be written.
@@ -158,8 +158,7 @@ class OmeZarrSink:
         try:
             arrays = self._open()
             for chunk in chunks_of(item, layout.spec.channels, window):
-                part = pixels[chunk.channel][inside(chunk.window, window)]
-                arrays[0][layout.index(0, item, chunk.channel, chunk.window)] = part
+                store_chunk(layout, arrays, chunk, pixels[chunk.channel][inside(chunk.window, window)])
         except OSError as error:
             raise cannot_write(self._path, error) from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from pathlib import Path
 
 from zarr.core.buffer import Buffer
@@ -31,12 +30,6 @@ class WholeFiles(LocalStore):
     async def set(self, key: str, value: Buffer) -> None:
         """Write a file."""
         await asyncio.to_thread(self._replace, self.root / key, value.to_bytes())
-
-    async def delete(self, key: str) -> None:
-        """Delete a file: of a chunk that is zero, nothing is stored."""
-        if not await asyncio.to_thread(self._aside.is_dir):
-            raise FileNotFoundError(errno.ENOENT, "it was finished or abandoned", str(self._aside))
-        await super().delete(key)
 
     def _replace(self, path: Path, content: bytes) -> None:
         with shared_file(path, self._aside) as file:

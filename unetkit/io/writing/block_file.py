@@ -3,7 +3,7 @@
 The file, numbers little-endian:
 
     magic (16 bytes) | head (28 bytes) | sizes (8 bytes each) | entry of each strip (20 bytes) | CRC-32 of all before
-    then the strips, compressed
+    then the strips, compressed; nothing of a strip of zeros
 
 Rows run along the first axis of an item. Strips end at multiples of their height in the item, so that blocks beside
 each other are cut at the same rows.
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from unetkit.io.base.contracts import Window
 from unetkit.io.base.windows import common, inside, overlap, sizes_of
-from unetkit.io.writing.compression import compress, decompress
+from unetkit.io.writing.compression import compress, decompress, is_zero
 
 MAGIC = b"unetkit block 1\n"
 HEAD = struct.Struct("<8sIIQI")  # dtype, number of sizes, height of a strip, first row, number of strips
@@ -61,7 +61,8 @@ def write_block(file: BinaryIO, window: Window, pixels: NDArray[Any]) -> None:
     start = len(head) + len(tops) * STRIP.size + CHECKSUM.size
     file.seek(start)
     for top, bottom in zip(tops, [*tops[1:], stop], strict=True):
-        data = compress(pixels[:, top - first : bottom - first])
+        part = pixels[:, top - first : bottom - first]
+        data = b"" if is_zero(part) else compress(part)
         head += STRIP.pack(start, len(data), crc32(data))
         file.write(data)
         start += len(data)
@@ -142,7 +143,8 @@ class BlockFile:
         data = self._file.read(size)
         if crc32(data) != checksum:
             raise DamagedBlockError("its pixels were changed")
-        return np.frombuffer(decompress(data), self.dtype).reshape(self.channels, height, *self._sizes)
+        shape = (self.channels, height, *self._sizes)
+        return np.frombuffer(decompress(data), self.dtype).reshape(shape) if size else np.zeros(shape, self.dtype)
 
 
 def _strip_tops(first: int, stop: int, height: int) -> list[int]:

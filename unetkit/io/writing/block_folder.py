@@ -73,6 +73,14 @@ class BlockFolder:
         return beside(output, ".blocks")
 
     @classmethod
+    def job_of(cls, output: Path) -> dict[str, Any] | None:
+        """Return the job of what an earlier run left beside an output; None if there is nothing that can be read."""
+        try:
+            return _read_job(cls.place(output))
+        except OSError:  # going on with it will say what is wrong
+            return None
+
+    @classmethod
     def create(cls, output: Path, job: dict[str, Any]) -> BlockFolder:
         """Make an empty folder beside an output, replacing what an earlier run left.
 
