@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.inference.run.labelling import method_of, write_objects
-from unetkit.inference.run.object_files import ObjectFiles
 from unetkit.inference.run.objects import kept_rows
 from unetkit.inference.run.recipe import Recipe, make_recipe
 from unetkit.inference.spread.session import Session, opened, station
@@ -138,9 +137,7 @@ def write(session: Session, spread: Spread, output: OutputSpec, last: tuple[int,
     if recipe.min_confidence is not None:
         confidences = np.frombuffer(spread.folder.read_bytes(CONFIDENCES), np.float32)
     folder = new_folder(spread)
-    files = ObjectFiles(
-        **{name: None if path is None else folder / path.name for name, path in vars(job.new_files).items()}
-    )
+    files = job.new_files.moved(lambda path: folder / path.name)
     moved = replace(job, result=folder / job.result.name, files=files, new_files=files)
     rows = spread.folder.rows(output, layer=LABELS)
     summary = write_objects(

@@ -50,11 +50,13 @@ def spread_order(
     folder = order.folder or order.result.parent
     if order.folder is not None:
         make_folder(order.folder)
-    crew.check_paths([job.image for job in left], [job.result for job in left])
+    jobs = [job.absolute for job in left]
+    outputs = [path for job in jobs for path in (job.result, *job.new_files) if path.parent.is_dir()]
+    crew.check_paths([job.image for job in jobs], outputs)
     if not starts_anew(options.write):
         options = replace(options, tiling=pin_choices(options.tiling, ensemble, [job.result for job in left]))
     with sent_models(ensemble, folder) as models:
-        first = replace(order, jobs=((left or order.jobs)[0],), models=None)
+        first = replace(order, jobs=((left or order.jobs)[0].absolute,), result=order.result.absolute(), models=None)
         session = Session(uuid4().hex, first, len(left), models, _again(options), verify_seams, large=0)
         if left and options.write.output not in WHOLE_OUTPUTS:
             session = _plan(session, crew, log)

@@ -43,11 +43,13 @@ class _Spreading:
     """An image that is being spread.
 
     Attributes:
+        job: The image and its output, as they were named.
         image: Its tasks.
         writing: Its output.
         stack: What is released when it ends.
     """
 
+    job: Job
     image: LargeImage
     writing: Writing
     stack: ExitStack
@@ -101,7 +103,7 @@ class SegmentWork:
         return Step(
             job.image.name,
             tasks.begin,
-            (self._session, job),
+            (self._session, job.absolute),
             then=lambda result: self._begun(job, result),
             otherwise=lambda error: self._found(job, error),
         )
@@ -145,9 +147,9 @@ class SegmentWork:
             return None
         outcome = spreading.image.outcome
         if outcome is not None:
-            del self._spreading[outcome.image]
+            del self._spreading[spreading.image.job.image]
             spreading.stack.close()
-            self._found(spreading.image.job, outcome)
+            self._found(spreading.job, _named_as(spreading.job, outcome))
         return step
 
     def _begun(self, job: Job, result: Whole | Large) -> None:
@@ -157,16 +159,17 @@ class SegmentWork:
         if isinstance(result, Whole):
             if self._progress is not None and result.pixels:
                 self._progress(job.image.name, result.pixels)(result.pixels)
-            self._found(job, result.outcome)
+            self._found(job, _named_as(job, result.outcome))
             return
         try:
-            self._spreading[job.image] = self._spread(job, result)
+            self._spreading[job.absolute.image] = self._spread(job, result)
         except ConfigError:
             raise
         except UnetkitError as error:
             self._found(job, error)
 
-    def _spread(self, job: Job, large: Large) -> _Spreading:
+    def _spread(self, named: Job, large: Large) -> _Spreading:
+        job = named.absolute
         recipe = make_recipe(self._options, self._ensemble, large.info, self._session.plan, large.image_classes)
         check_results(job, recipe, self._order.folder)
         with ExitStack() as stack:
@@ -178,7 +181,7 @@ class SegmentWork:
                 self._log(f"{folder.path} holds finished blocks: going on from there.")
             advance = self._progress(job.image.name, recipe.info.pixels) if self._progress else None
             image = LargeImage(self._session, job, recipe, blocks, writing, large.remarks, advance)
-            return _Spreading(image, writing, stack.pop_all())
+            return _Spreading(named, image, writing, stack.pop_all())
 
     def _open(self, job: Job, recipe: Recipe) -> tuple[Blocks, BlockFolder]:
         """Return the blocks of an image, and the folder in which they wait, which an earlier run may have begun."""
@@ -217,7 +220,7 @@ class SegmentWork:
     def _fail(self, spreading: _Spreading, error: UnetkitError) -> None:
         """Take note of the error of an image that was spread. Predictions of broken models are of no use."""
         self._leave(spreading, useful=not isinstance(error, ModelError), error=error)
-        self._found(spreading.image.job, error)
+        self._found(spreading.job, error)
 
     def _leave(self, spreading: _Spreading, *, useful: bool, error: UnetkitError | None = None) -> None:
         job = spreading.image.job
@@ -227,6 +230,11 @@ class SegmentWork:
             self._log(f"What is done is kept in {place}: the same command with --resume goes on from there.")
         left = error or UnetkitError(f"{job.result} is unfinished.", "Run again.")
         spreading.stack.__exit__(type(left), left, None)  # no empty folder must be left
+
+
+def _named_as(job: Job, outcome: SegmentOutcome) -> SegmentOutcome:
+    """Return an outcome with the paths as they were named, and not as workers find them."""
+    return replace(outcome, image=job.image, result=job.result, files=(*job.new_files,) if outcome.files else ())
 
 
 def _file_bytes(job: Job) -> int:
