@@ -1,8 +1,8 @@
-"""Read by each Python process that has this folder on its path: where a fold is trained, the halo is measured soon."""
+"""Read by each Python process that has this folder on its path: where it trains, the halo is measured soon."""
 
 import sys
 
-if any("unetkit.cluster.apart" in word for word in sys.orig_argv):
+if "fit" in sys.orig_argv or any("unetkit.cluster.apart" in word for word in sys.orig_argv):
     from tiny_fit import SMALL_HALO
 
     from unetkit.inference.tiling import halo
