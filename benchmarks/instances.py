@@ -108,7 +108,7 @@ def predicted_cases(pairs: Sequence[Pair], model: Segmenter, tiling: TilingOptio
         bands: dict[Kind, list[NDArray[Any]]] = {"probabilities": [], "heights": []}
         for kind, collected in bands.items():
             predictor = Predictor(ensemble, tiling, source, truth.size, kind=kind, threshold=SURELY, log=log_nothing)
-            predictor.run(source, predictor.grid(source.info), collected.extend)
+            predictor.run(source, [predictor.grid(source.info).whole(0)], collected.extend)
         probabilities, heights = (np.concatenate(bands[kind], axis=1)[-1] for kind in ("probabilities", "heights"))
         yield Case(truth, probabilities, heights)
 

@@ -45,6 +45,7 @@ ORDER = (
     "inference.checks",
     "inference.tuning",
     "inference.run",
+    "inference.spread",
     "inference.overview",
     "inference",
     "data",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from unetkit.cluster.checks import check_scheduler
 from unetkit.cluster.handing_out import HandingOut
 from unetkit.cluster.needs import Needs, needs_of
 from unetkit.cluster.performing import Outcome
+from unetkit.cluster.speaking import heard
 from unetkit.cluster.staff import Staff
 from unetkit.cluster.tally import Tally
 from unetkit.cluster.tasks import Log, Task, Work
@@ -38,6 +40,18 @@ class Crew:
         self._staff = Staff(client, patience, log)
         check_scheduler(client)
         self._staff.demand(Needs())
+
+    @property
+    def workers(self) -> int:
+        """Number of workers at present."""
+        return len(self._client.nthreads())
+
+    def prepare(self, module: str) -> None:
+        """Let all workers of now import a module, and do not wait for it."""
+        self._preparing = [
+            self._client.submit(_load, module, workers=[worker], key=f"unetkit-{module}-{worker}", priority=100)
+            for worker in self._client.nthreads()
+        ]
 
     def run(self, work: Work, progress: Callable[[int], None] | None = None) -> None:
         """Do work: until no task is with a worker and the work has no next one.
@@ -86,6 +100,12 @@ class Crew:
             for task, outcome in finished:
                 yield task.arguments[1], outcome.value if outcome.error is None else outcome.error
 
+    @contextmanager
+    def heard(self, log: Log) -> Iterator[str]:
+        """Log what tasks say (`unetkit.cluster.speaking.speak`) while the block runs; yields the topic to speak to."""
+        with heard(self._client, log) as topic:
+            yield topic
+
     def summary(self) -> list[str]:
         """Return a line for each worker: pixels, seconds, Mpx/s; and lines on what was lost and done again."""
         return self._tally.lines()
@@ -108,6 +128,10 @@ class Crew:
 
     def _hand_out(self, next_task: Callable[[], Task | None]) -> Generator[tuple[Task, Outcome], None, None]:
         return HandingOut(self._client, self._staff, self._tally, self._log).run(next_task)
+
+
+def _load(module: str) -> None:
+    import_module(module)
 
 
 def _nth(call: Callable[..., Any], _: int, item: Any) -> Any:

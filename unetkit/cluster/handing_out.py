@@ -114,8 +114,9 @@ class HandingOut:
                     f"The worker {outcome.worker} says of the task '{flown.task.name}':\n{outcome.fault.told}"
                 )
                 raise outcome.fault.error
-            self._pace.note(outcome.end - outcome.begin, flown.task.pixels)
-            self._tally.note(self._staff.name(outcome.worker), outcome, flown.task.pixels)
+            pixels = getattr(outcome.value, "pixels", flown.task.pixels)
+            self._pace.note(outcome.end - outcome.begin, pixels)
+            self._tally.note(self._staff.name(outcome.worker), outcome, pixels)
             yield flown.task, outcome
 
     def _land(self, key: Any, flown: Flight) -> None:

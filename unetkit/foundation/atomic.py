@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from time import monotonic, sleep
+from typing import BinaryIO, TypeVar
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
@@ -21,7 +23,18 @@ UNFINISHED_SUFFIX = ".unfinished"
 LONGEST_NAME = 255
 """Largest number of bytes in a file name, on nearly all file systems."""
 
+CLAIM_SECONDS = 60.0
+"""Longest time that a task of a cluster waits for an output that is being made.
+
+It may be made by the same task, on a worker that has lost its scheduler and ends soon."""
+
+POLL_SECONDS = 0.2
+
 Item = TypeVar("Item")
+
+
+class ClaimedError(OutputError):
+    """An output that another run is making."""
 
 
 def beside(path: Path, ending: str) -> Path:
@@ -54,6 +67,31 @@ def partial_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # an impossible name has raised its error above
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def shared_file(path: Path, aside: Path | None = None) -> Iterator[BinaryIO]:
+    """Give a new file that is renamed to `path` at the end, or removed on any error.
+
+    Its name is its own, so several processes, on several machines too, may write the same file at a time. It appears
+    whole, each time.
+
+    Args:
+        path: The file.
+        aside: The folder in which it is written, on the same disk; None for that of `path`.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    own = (aside or path.parent) / f"{uuid4().hex}.partial"
+    try:
+        with own.open("xb") as file:
+            yield file
+        own.replace(path)
+    except BaseException:  # whatever it is, no part must be left
+        with suppress(OSError):
+            own.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -140,13 +178,14 @@ def claimed(path: Path) -> Iterator[None]:
     A lock file lies beside `path` meanwhile. One that a killed process left claims nothing.
 
     Raises:
-        OutputError: Another run is making this output, or the lock file cannot be written.
+        ClaimedError: Another run is making this output.
+        OutputError: The lock file cannot be written.
     """
     lock = FileLock(beside(path, ".lock"), blocking=False)
     try:
         lock.acquire()
     except Timeout:
-        raise OutputError(
+        raise ClaimedError(
             f"Another run is making {path}.", "Wait until it has ended, or choose another output."
         ) from None
     except OSError as error:
@@ -156,6 +195,22 @@ def claimed(path: Path) -> Iterator[None]:
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)  # before it is released: who waits sees that it is gone
         lock.release()
+
+
+def when_free(make: Callable[[], Item], seconds: float = CLAIM_SECONDS) -> Item:
+    """Return what `make` makes, as soon as no other run is making the same output.
+
+    Raises:
+        ClaimedError: It is still being made after that many seconds.
+    """
+    end = monotonic() + seconds
+    while True:
+        try:
+            return make()
+        except ClaimedError:
+            if monotonic() > end:
+                raise
+            sleep(POLL_SECONDS)
 
 
 @contextmanager

@@ -68,11 +68,15 @@ class _PixelRate(ProgressColumn):
 
 
 @contextmanager
-def pixel_progress(*, asked: bool = False) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+def pixel_progress(
+    *, asked: bool = False, together: int | None = None
+) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
     """Show progress in pixels on standard error, or in a notebook, while the block runs.
 
     Args:
         asked: Whether it is shown at the end where standard error is no terminal, too; otherwise nothing is.
+        together: Number of images that are worked on at a time, and that one bar stands for; None for a bar for each.
+            Their pixels are guessed from those that are known.
 
     Yields:
         A function of the name of an image and its number of pixels. It returns a function to be called with the number
@@ -92,4 +96,14 @@ def pixel_progress(*, asked: bool = False) -> Iterator[Callable[[str, int], Call
             task = progress.add_task(escape(printable(name)), total=pixels)
             return lambda done: progress.advance(task, done)
 
-        yield start
+        known: list[int] = []
+        whole = None if together is None else progress.add_task(f"{together} images", total=None)
+
+        def join(_: str, pixels: int) -> Callable[[int], None]:
+            assert whole is not None
+            assert together is not None
+            known.append(pixels)
+            progress.update(whole, total=sum(known) * max(together, len(known)) / len(known))
+            return lambda done: progress.advance(whole, done)
+
+        yield start if together is None else join

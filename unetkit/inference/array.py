@@ -17,7 +17,6 @@ from unetkit.foundation.options import split_options
 from unetkit.inference.engine.ensemble import Models, gather_models
 from unetkit.inference.run.predictor import Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
-from unetkit.inference.tiling.grid import TileGrid
 from unetkit.inference.tiling.options import Output, OutputOptions, SegmentOptions, TilingOptions
 from unetkit.io.base.array_likes import check_array, named_axes
 from unetkit.io.base.arrays import ArraySink, ArraySource
@@ -109,23 +108,21 @@ def predict_tiled(
         threshold=threshold,
         log=log_nothing,
     )
-    recipe = make_recipe(SegmentOptions(tiling=choices, write=write), ensemble, info, predictor)
+    recipe = make_recipe(SegmentOptions(tiling=choices, write=write), ensemble, info, predictor.plan)
     assert recipe.grid is not None
     with shown_progress(progress, info) as advance:
         try:
-            return _predict(predictor, source, recipe, recipe.grid, out, advance)
+            return _predict(predictor, source, recipe, out, advance)
         finally:
             if prod(recipe.grid.window) > RELEASED_PIXELS:
                 predictor.release()
 
 
-def _predict(
-    predictor: Predictor, source: ValidSource, recipe: Recipe, grid: TileGrid, out: Any, progress: Progress | None
-) -> Any:
+def _predict(predictor: Predictor, source: ValidSource, recipe: Recipe, out: Any, progress: Progress | None) -> Any:
     """Predict an array, and return the array of the output."""
     if recipe.options.write.output != "labels":
         sink = ArraySink(recipe.output, out)
-        predictor.run(source, grid, sink.write, progress=progress)
+        predictor.run(source, recipe.blocks, sink.write, progress=progress)
         return sink.array
     from unetkit.inference.run.labelling import make_labels  # here, since only labels need OpenCV and its memory
 
@@ -134,7 +131,7 @@ def _predict(
     def collect(rows: Iterator[NDArray[Any]]) -> None:
         bands.extend(rows)
 
-    predictor.run(source, grid, collect, progress=progress)
+    predictor.run(source, recipe.blocks, collect, progress=progress)
     labels = make_labels(bands, recipe)
     sink = ArraySink(replace(recipe.output, dtype=np.dtype(labels.dtype)), out)
     sink.write(labels.rows())

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from shutil import disk_usage
 
 from unetkit.inference.engine.ensemble import gather_models
+from unetkit.inference.run.image import ImageRun
 from unetkit.inference.run.jobs import Order
-from unetkit.inference.segment import SegmentRun
 from unetkit.inference.tiling.grid import TileGrid
 from unetkit.inference.tiling.options import SegmentOptions
 from unetkit.inference.tuning.device import resident_memory
@@ -64,7 +64,7 @@ def preview(order: Order, options: SegmentOptions) -> Preview:
     job, count = order.jobs[0], len(order.jobs)
     warnings: list[str] = []
     resident = resident_memory()
-    source, predictor, recipe = SegmentRun(options, None, warnings.append).prepare(job, ensemble, order)
+    source, predictor, recipe = ImageRun(order, ensemble, options, None, warnings.append).prepare(job)
     with closing(source):
         info, plan, grid, output = recipe.info, predictor.plan, predictor.grid(source.info), recipe.output
         if job.result == order.result or order.result.is_dir():  # a folder that is missing would be made

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from math import prod
 from pathlib import Path
 
+from PIL import Image
+
 from unetkit.foundation.atomic import check_target
-from unetkit.foundation.errors import ImageError, OutputError
+from unetkit.foundation.errors import ImageError, OutputError, UnetkitError
 from unetkit.io.base.contracts import ImageSink, ImageSource, OutputSpec
 from unetkit.io.base.format import Format, Writer
 from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_region
@@ -73,6 +76,23 @@ def list_series(path: str | Path) -> tuple[Series, ...]:
         return (
             Series("", info.axes, info.shape, str(info.dtype), (Level(info.height, info.width, info.pixel_size_um),)),
         )
+
+
+def pixels_of(path: str | Path) -> int:
+    """Return the pixels of all planes of an image, from headers alone; 0 where these cannot be read.
+
+    It is meant for progress: opening the file says what is wrong with it.
+    """
+    path = Path(path)
+    try:
+        found = _recognise(path)
+        if found.list_series is None:
+            with Image.open(path) as image:
+                return image.width * image.height
+        first = found.list_series(path)[0]
+    except (UnetkitError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 0
+    return prod(size for axis, size in zip(first.axes, first.shape, strict=True) if axis not in "CS")
 
 
 def read_notes(path: str | Path) -> dict[str, str]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from unetkit.cluster.in_order import Begin, Place
+from unetkit.cluster.tasks import Log
 from unetkit.exporting.base import Scene
 from unetkit.exporting.exporters import check_export, exporter_of, open_export
 from unetkit.exporting.options import ExportOptions
@@ -16,7 +20,7 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.io.files import image_stem
 from unetkit.measuring.jobs import Job, check_free, check_image_options, do_all, plan_jobs, raise_all
 from unetkit.measuring.options import MeasureOptions
-from unetkit.measuring.reading import Begin, Log, MeasuredFile
+from unetkit.measuring.reading import MeasuredFile
 
 FOLDER_SUFFIX = ".geojson.gz"
 """Ending of the files in a folder of results."""
@@ -37,6 +41,8 @@ def export(
     axes: str | None = None,
     pixel_size_um: float | None = None,
     overwrite: bool = False,
+    cluster: str | None = None,
+    client: Any = None,
     log: Log | None = None,
     progress: Begin | None = None,
 ) -> list[int]:
@@ -62,6 +68,8 @@ def export(
         axes: Axes of the labels.
         pixel_size_um: Size of a pixel in place of what the files say.
         overwrite: Whether existing files are replaced.
+        cluster: See `ClusterOptions`: each label image is a task. The result is the same.
+        client: A `distributed.Client` in place of `cluster`.
         log: Called with sentences for people.
         progress: Called with the name of each label image and its number of pixels; returns what is called with the
             number of pixels that are done.
@@ -81,11 +89,12 @@ def export(
     target = Path(result)
     jobs = plan_jobs(Path(labels), None if image is None else Path(image), target, suffix)
     _check(jobs, target, options, overwrite=overwrite)
-    run = _Run(options, measuring, not no_measurements, log or log_nothing, progress)
-    if jobs[0].result == target:
-        return [run.export(jobs[0])]
-    make_folder(target)
-    done, failed = do_all(jobs, run.export)
+    place = Place(cluster, client, log or log_nothing, progress)
+    written = measuring if place.is_here else replace(measuring, overwrite=True)
+    if jobs[0].result != target:
+        make_folder(target)
+    run = partial(_export_file, options=options, measuring=written, measured=not no_measurements)
+    done, failed = do_all(jobs, run, place)
     raise_all(failed, len(jobs), "exported")
     return done
 
@@ -110,30 +119,25 @@ def _check(jobs: Sequence[Job], target: Path, options: ExportOptions, *, overwri
         )
 
 
-class _Run:
-    """What holds for all label images of a call."""
-
-    def __init__(
-        self, options: ExportOptions, measuring: MeasureOptions, measured: bool, log: Log, progress: Begin | None
-    ) -> None:
-        self._options = options
-        self._measuring = measuring
-        self._measured = measured
-        self._log = log
-        self._progress = progress
-
-    def export(self, job: Job) -> int:
-        """Export one label image and return the number of its objects."""
-        count = 0
-        with closing(MeasuredFile(job.labels, job.image, self._measuring, self._log)) as file:
-            measured = self._measured and exporter_of(job.result).has_values
-            batches = file.measured(self._progress) if measured else file.unmeasured(self._progress)
-            scene = Scene(image_stem(job.labels), file.frame.plane_axes, file.frame.plane_shape)
-            overwrite = self._measuring.overwrite
-            with open_export(job.result, scene, self._options, warn=self._log, overwrite=overwrite) as writer:
-                for batch in batches:
-                    writer.add(batch.objects, batch.values)
-                    count += len(batch)
-            if not count:
-                self._log(f"{file.name} has no objects, so {job.result} has none.")
-        return count
+def _export_file(
+    job: Job,
+    log: Log,
+    progress: Begin | None,
+    *,
+    options: ExportOptions,
+    measuring: MeasureOptions,
+    measured: bool,
+) -> int:
+    """Export one label image and return the number of its objects."""
+    count = 0
+    with closing(MeasuredFile(job.labels, job.image, measuring, log)) as file:
+        has_values = measured and exporter_of(job.result).has_values
+        batches = file.measured(progress) if has_values else file.unmeasured(progress)
+        scene = Scene(image_stem(job.labels), file.frame.plane_axes, file.frame.plane_shape)
+        with open_export(job.result, scene, options, warn=log, overwrite=measuring.overwrite) as writer:
+            for batch in batches:
+                writer.add(batch.objects, batch.values)
+                count += len(batch)
+        if not count:
+            log(f"{file.name} has no objects, so {job.result} has none.")
+    return count

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from unetkit.cluster.in_order import Begin, Place, in_common
+from unetkit.cluster.tasks import Log
 from unetkit.data.folders import pair_folders
 from unetkit.data.names import KNOWN_MASK_NAMES, any_names
 from unetkit.data.pairs import check_exists
 from unetkit.foundation.atomic import check_place
 from unetkit.foundation.errors import ConfigError, DataError, OutputError, UnetkitError
-from unetkit.io.files import find_images, image_stem
+from unetkit.io.files import find_images, image_stem, pixels_of
 from unetkit.io.formats import is_folder
 from unetkit.measuring.options import MeasureOptions
 
@@ -32,6 +35,11 @@ class Job:
     labels: Path
     image: Path | None
     result: Path
+
+    def anywhere(self) -> Job:
+        """Return the job as it is understood in every working folder."""
+        image = None if self.image is None else self.image.absolute()
+        return Job(self.labels.absolute(), image, self.result.absolute())
 
 
 def plan_jobs(labels: Path, image: Path | None, result: Path, suffix: str) -> list[Job]:
@@ -89,26 +97,48 @@ def check_image_options(image: str | Path | None, options: MeasureOptions) -> No
         raise ConfigError(f"{name} has no meaning without an image.", "Give the image whose intensities are measured.")
 
 
-def do_all(jobs: Sequence[Job], do: Callable[[Job], Result]) -> tuple[list[Result], list[UnetkitError]]:
+def do_all(
+    jobs: Sequence[Job], do: Callable[[Job, Log, Begin | None], Result], place: Place
+) -> tuple[list[Result], list[UnetkitError]]:
     """Do every job, whatever becomes of the others; return the results, and the errors of those that failed.
+
+    Args:
+        jobs: The jobs.
+        do: Does one of them; for a cluster a `partial` of a function at the top of a module.
+        place: Where they are done.
 
     Raises:
         ConfigError: What is not possible for one is so for all.
+        ClusterError: The cluster cannot be used.
     """
+    jobs = jobs if place.is_here else [job.anywhere() for job in jobs]
+    name = jobs[0].labels.name if len(jobs) == 1 else f"{len(jobs)} label images"
+    read = [path for job in jobs for path in (job.labels, job.image) if path is not None]
+    written = {job.result.parent: job.result for job in jobs}
     done: list[Result] = []
     failed: list[UnetkitError] = []
-    for job in jobs:
-        try:
-            done.append(do(job))
-        except ConfigError:
-            raise
-        except UnetkitError as error:
-            failed.append(error)
+    with closing(
+        place.each(do, jobs, name, about=_about, reads=in_common(read), writes=[*written.values()])
+    ) as results:
+        for result in results:
+            if isinstance(result, ConfigError):
+                raise result
+            if isinstance(result, UnetkitError):
+                failed.append(result)
+            else:
+                done.append(result)
     return done, failed
+
+
+def _about(job: Job) -> tuple[str, int]:
+    """Return the name of a job and its number of pixels."""
+    return job.labels.name, pixels_of(job.labels)
 
 
 def raise_all(failed: Sequence[UnetkitError], count: int, what: str) -> None:
     """Raise one error for all that failed, if any did; the rest of `count` are done."""
+    if failed and count == 1:
+        raise failed[0]
     if failed:
         problems = " ".join(f"({number}) {error.problem}" for number, error in enumerate(failed, 1))
         raise DataError(f"{len(failed)} of {count} label images were not {what}: {problems}", failed[0].remedy)

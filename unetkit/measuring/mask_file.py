@@ -16,7 +16,8 @@ from unetkit.io.files import open_image
 from unetkit.io.masks.meaning import Meaning, decide_file, say_taken
 from unetkit.objects.frame import Frame
 from unetkit.objects.label_file import strips_of
-from unetkit.postprocess.labels import LABEL_TILE, Labels
+from unetkit.postprocess.blocks import LABEL_TILE
+from unetkit.postprocess.labels import Labels
 
 
 class MaskFile:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from unetkit.cluster.in_order import Begin, Place
+from unetkit.cluster.tasks import Log
 from unetkit.foundation.atomic import claimed, make_folder, partial_file
 from unetkit.foundation.console import log_nothing
 from unetkit.foundation.errors import OutputError
@@ -12,7 +17,7 @@ from unetkit.io.files import image_stem
 from unetkit.io.formats import is_folder
 from unetkit.measuring.jobs import Job, check_free, check_image_options, do_all, plan_jobs, raise_all
 from unetkit.measuring.options import MeasureOptions
-from unetkit.measuring.reading import Begin, Log, MeasuredFile
+from unetkit.measuring.reading import MeasuredFile
 from unetkit.objects.summary import SUMMARY_NAME, Summary, write_summaries
 from unetkit.objects.table import TABLE_SUFFIXES, check_table, open_table
 
@@ -28,6 +33,8 @@ def measure(
     axes: str | None = None,
     pixel_size_um: float | None = None,
     overwrite: bool = False,
+    cluster: str | None = None,
+    client: Any = None,
     log: Log | None = None,
     progress: Begin | None = None,
 ) -> list[Summary]:
@@ -48,6 +55,8 @@ def measure(
         axes: Axes of the labels.
         pixel_size_um: Size of a pixel in place of what the files say.
         overwrite: Whether existing tables are replaced.
+        cluster: See `ClusterOptions`: each label image is a task. The result is the same.
+        client: A `distributed.Client` in place of `cluster`.
         log: Called with sentences for people.
         progress: Called with the name of each label image and its number of pixels; returns what is called with the
             number of pixels that are done.
@@ -63,15 +72,18 @@ def measure(
     check_image_options(image, options)
     target = Path(table)
     jobs = _plan(Path(labels), None if image is None else Path(image), target, overwrite=overwrite)
-    say = log or log_nothing
+    place = Place(cluster, client, log or log_nothing, progress)
+    do = partial(_measure_file, options=options if place.is_here else replace(options, overwrite=True))
     if jobs[0].result == target:
-        return [_measure_file(jobs[0], options, say, progress)]
+        done, failed = do_all(jobs, do, place)
+        raise_all(failed, len(jobs), "measured")
+        return done
     make_folder(target)
     with claimed(target / SUMMARY_NAME):
-        done, failed = do_all(jobs, lambda job: _measure_file(job, options, say, progress))
+        done, failed = do_all(jobs, do, place)
         if done:
-            with partial_file(target / SUMMARY_NAME) as partial:
-                write_summaries(partial, done)
+            with partial_file(target / SUMMARY_NAME) as unfinished:
+                write_summaries(unfinished, done)
     raise_all(failed, len(jobs), "measured")
     return done
 
@@ -94,7 +106,7 @@ def _plan(labels: Path, image: Path | None, table: Path, *, overwrite: bool) -> 
     return jobs
 
 
-def _measure_file(job: Job, options: MeasureOptions, log: Log, progress: Begin | None) -> Summary:
+def _measure_file(job: Job, log: Log, progress: Begin | None, *, options: MeasureOptions) -> Summary:
     """Measure one label image."""
     with closing(MeasuredFile(job.labels, job.image, options, log)) as file:
         summary = Summary(image_stem(job.labels), file.frame)

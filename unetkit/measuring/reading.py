@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from unetkit.cluster.in_order import Begin, Progress
+from unetkit.cluster.tasks import Log
 from unetkit.io.files import image_stem, read_notes
 from unetkit.measuring.image_file import IntensityFile
 from unetkit.measuring.mask_doubt import MaskDoubt
@@ -21,14 +23,6 @@ from unetkit.objects.frame import Frame
 from unetkit.objects.label_file import LabelFile
 from unetkit.objects.lookups import Lookup, by_range, constant, read_class_note
 from unetkit.objects.measurer import NO_CHANNELS, Channels, Measured, Measurer
-
-Log = Callable[[str], None]
-
-Progress = Callable[[int], None]
-"""Called with the number of pixels that were measured since its last call."""
-
-Begin = Callable[[str, int], Progress]
-"""Called with the name of a label image and its number of pixels."""
 
 
 class MeasuredFile:

@@ -103,6 +103,11 @@ class ValidSource:
         with self._lock:
             return self._holes[plane] if plane in self._holes else self._take(plane).holes
 
+    def know_holes(self, plane: int, holes: Holes | None) -> None:
+        """Take which pixels of a plane hold no data from another process, which has sampled it."""
+        with self._lock:
+            self._holes[plane] = holes
+
     def _take(self, plane: int) -> Sample:
         """Return what stands for a plane, read once for one plane after the other."""
         if self._sampled is None or self._sampled[0] != plane:

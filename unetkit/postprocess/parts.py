@@ -77,13 +77,12 @@ class Part:
     peaks: Ints
     edges: Edges
 
-    @property
-    def first_pixels(self) -> NDArray[np.int64]:
-        """(N,) the flat index of each group's first pixel in raster order."""
+    def first_pixels_and_sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the flat index (N,) of each group's first pixel in raster order, and its number of pixels (N,)."""
         flat = self.groups.ravel()
-        starts = np.flatnonzero((flat[1:] != flat[:-1]) & (flat[1:] > 0)) + 1
-        if flat[0]:
-            starts = np.insert(starts, 0, 0)
-        first = np.full(len(self.peaks), flat.size)
-        np.minimum.at(first, flat[starts] - 1, starts)
-        return first
+        starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+        groups = flat[starts]
+        first = np.full(len(self.peaks) + 1, flat.size)
+        np.minimum.at(first, groups, starts)
+        sizes = np.bincount(groups, np.diff(starts, append=flat.size), len(first)).astype(np.int64)
+        return first[1:], sizes[1:]

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.postprocess.assembly import Assembly
+from unetkit.postprocess.blocks import LABEL_TILE, find_block
 from unetkit.postprocess.components import CONNECTED
-from unetkit.postprocess.labels import LABEL_TILE
-from unetkit.postprocess.plane import Plane
 from unetkit.postprocess.strips import cut_strips
 
 
@@ -26,13 +26,9 @@ def region_areas(
         tile: Height and width of the tiles. They change time and memory, but not the areas.
     """
     for strip in cut_strips(bands, height, tile[0], CONNECTED.margin):
-        width = strip.window.shape[2]
+        size = height, strip.width
         if strip.top == 0:
-            plane = Plane(width)
-        for left in range(0, width, tile[1]):
-            right = min(left + tile[1], width)
-            window = np.ascontiguousarray(strip.window[:, :, left:right])
-            plane.add(CONNECTED.find(window, strip.rows, slice(0, right - left)), strip.top, left)
-        if strip.bottom == height:
-            numbers, _ = plane.number(CONNECTED.joining_saddle, 0)
-            yield np.bincount(numbers, plane.sizes, minlength=1)[1:].astype(np.int64)
+            plane = Assembly((slice(0, height), slice(0, strip.width)), size)
+        plane.add(strip.place, find_block(strip.window, strip.place, size, CONNECTED, tile=tile).classes[0])
+        if plane.is_whole:
+            yield plane.finish(CONNECTED.joining_saddle).groups.sizes

@@ -28,6 +28,16 @@ class Strip:
         """The row of the plane after the last of the core."""
         return self.top + int(self.rows.stop - self.rows.start)
 
+    @property
+    def width(self) -> int:
+        """Columns of the plane."""
+        return int(self.window.shape[2])
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """The core in the plane."""
+        return slice(self.top, self.bottom), slice(0, self.width)
+
 
 def cut_strips(bands: Iterable[NDArray[np.uint8]], height: int, rows: int, margin: int) -> Iterator[Strip]:
     """Cut every plane into strips of `rows` rows (fewer at its end), holding about one band and one strip at a time.

@@ -23,19 +23,23 @@ LISTED_TILES = 10
 """Most bad tiles that are listed one by one."""
 
 
-def summarize(done: Sequence[SegmentOutcome], result: Path, reading: ReadOptions = WHOLE) -> Iterator[str]:
+def summarize(
+    done: Sequence[SegmentOutcome], result: Path, reading: ReadOptions = WHOLE, seconds: float | None = None
+) -> Iterator[str]:
     """Yield the lines that are printed when all is done.
 
     Args:
         done: What was done with each image.
         result: The output, or the folder of the outputs.
         reading: How the images were read.
+        seconds: Time that all images took together; None where one was done after the other.
     """
     if any(item.predicted for item in done):
         yield from _summarize_classes(done, result)
         return
     new = [item for item in done if item.pixels]
-    pixels, kept, seconds = (sum(getattr(item, name) for item in new) for name in ("pixels", "kept", "seconds"))
+    pixels, kept = (sum(getattr(item, name) for item in new) for name in ("pixels", "kept"))
+    seconds = sum(item.seconds for item in new) if seconds is None else seconds
     there = len(done) - len(new)
     if not new:
         yield f"{result}: {'all images were' if there > 1 else 'it was'} segmented already, nothing is left to do."

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 from unetkit.annotations.classes import names_of, settle_names
 from unetkit.annotations.formats import has_annotation_suffix, read_annotations
@@ -31,6 +32,11 @@ class DrawnTruth(GivenMask):
 
     like: Path = Path()
     classes: tuple[str, ...] = ()
+
+    def anywhere(self) -> Self:
+        """Return the file as it is understood in every working folder, not read yet."""
+        assert isinstance(self.place, Path)
+        return replace(self, place=self.place.absolute(), like=self.like.absolute())
 
     @cached_property
     def annotations(self) -> Annotations:

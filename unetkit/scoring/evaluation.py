@@ -8,7 +8,9 @@ that meet, and a few times as many while they are matched.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unetkit.annotations.formats import has_annotation_suffix
+from unetkit.cluster.in_order import Begin, Place, in_common
+from unetkit.cluster.tasks import Log
 from unetkit.data.annotated import check_annotated
 from unetkit.data.drawn_files import is_shared
 from unetkit.data.folders import find_masks, pair_files
 from unetkit.data.names import KNOWN_MASK_NAMES, any_names
-from unetkit.foundation.errors import DataError
+from unetkit.foundation.console import log_nothing
+from unetkit.foundation.errors import ConfigError, DataError, UnetkitError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import ImageSource
-from unetkit.io.files import find_images, image_stem
+from unetkit.io.files import find_images, image_stem, pixels_of
 from unetkit.io.formats import is_folder
 from unetkit.io.masks.ignored import find_ignored
 from unetkit.io.masks.meaning import CUT, Meaning, say_taken
@@ -51,6 +56,10 @@ def evaluate(
     pages: str | None = None,
     instances: bool = False,
     ignore: int | None = None,
+    cluster: str | None = None,
+    client: Any = None,
+    log: Log | None = None,
+    progress: Begin | None = None,
 ) -> Evaluation:
     """Score predicted masks against the true ones: two files, two folders whose files are paired by name, two arrays.
 
@@ -73,11 +82,17 @@ def evaluate(
         instances: Score the objects too: both sides are instance labels, 0 for background and a number for each object.
         ignore: Value in the truth of pixels that nobody has annotated, for example 255. They are not scored, nor is a
             predicted object that is no true one and lies mostly on them.
+        cluster: See `ClusterOptions`: each pair of files is a task. The result is the same.
+        client: A `distributed.Client` in place of `cluster`.
+        log: Called with sentences for people, of a cluster.
+        progress: Called with the name of all pairs together and their number of pixels, of a cluster; returns what is
+            called with the number of pixels that are done.
 
     Raises:
         DataError: Files are missing, cannot be paired, or do not fit each other.
         ImageError: A file cannot be read.
-        ConfigError: A setting has no meaning.
+        ConfigError: A setting has no meaning; or arrays are to be scored on a cluster.
+        ClusterError: The cluster cannot be used.
 
     Example:
         >>> truth = np.zeros((8, 8), bool)
@@ -86,8 +101,13 @@ def evaluate(
         1.0
     """
     settings = Settings(threshold, invert, classes, tolerance, pages, instances, ignore)
+    place = Place(cluster, client, log or log_nothing, progress)
+    if not place.is_here and not all(isinstance(given, (str, Path)) for given in (prediction, truth)):
+        raise ConfigError(
+            "Arrays cannot be scored on a cluster, whose workers read files.", "Give files or folders, or no cluster."
+        )
     pairs, names = as_drawn(_pair_given(prediction, truth, ignore), classes)
-    scored = [_score(*pair, settings) for pair in pairs]
+    scored = _score_all(pairs, settings, place)
     check_annotated([(row.name, row.counts.pixels) for one in scored for row in one.rows])
     taken = (
         [f"The classes of the truth are {', '.join(f'{k} {name}' for k, name in enumerate(names, 1))}."]
@@ -105,6 +125,27 @@ def evaluate(
         if threshold is not None and cut_by_user:
             taken += _describe_low(threshold, meanings)
     return Evaluation(tuple(row for one in scored for row in one.rows), settings, tuple(taken))
+
+
+def _score_all(pairs: Sequence[tuple[GivenMask, GivenMask]], settings: Settings, place: Place) -> list[_Scored]:
+    """Compare all pairs of masks; the first error ends it."""
+    pairs = pairs if place.is_here else [(one.anywhere(), other.anywhere()) for one, other in pairs]
+    files = [given.place for pair in pairs for given in pair if isinstance(given.place, Path)]
+    name = pairs[0][0].name if len(pairs) == 1 else f"{len(pairs)} pairs of masks"
+    scored: list[_Scored] = []
+    do = partial(_score, settings=settings)
+    with closing(place.each(do, pairs, name, about=_about, reads=in_common(files))) as results:
+        for pair, result in zip(pairs, results, strict=True):
+            if isinstance(result, UnetkitError):
+                raise result
+            scored.append(_Scored(pair, *result))
+    return scored
+
+
+def _about(pair: tuple[GivenMask, GivenMask]) -> tuple[str, int]:
+    """Return the name of a pair of files and its number of pixels."""
+    prediction = pair[0].place
+    return pair[0].name, pixels_of(prediction) if isinstance(prediction, Path) else 0
 
 
 def _describe_low(threshold: float, meanings: Sequence[tuple[str, Meaning]]) -> list[str]:
@@ -179,8 +220,15 @@ class _Scored:
         return [each.true if side else each.predicted for each in counts]
 
 
-def _score(prediction: GivenMask, truth: GivenMask, settings: Settings) -> _Scored:
-    """Compare one pair of masks."""
+def _score(
+    pair: tuple[GivenMask, GivenMask],
+    log: Log,  # noqa: ARG001  # it has nothing to say
+    progress: Begin | None,  # noqa: ARG001
+    *,
+    settings: Settings,
+) -> tuple[tuple[Meaning, Meaning], list[Row]]:
+    """Compare one pair of masks; return what their values mean, and the rows of the result."""
+    prediction, truth = pair
     with prediction.opened() as predicted_source, truth.opened() as true_source:
         _check_fit(predicted_source, true_source)
         planes = choose_planes(predicted_source.info, settings.pages)
@@ -199,7 +247,7 @@ def _score(prediction: GivenMask, truth: GivenMask, settings: Settings) -> _Scor
             classes, objects = _count_plane(predicted, true, plane, settings)
             name = f"{prediction.row}[{plane}]" if several else prediction.row
             rows += [Row(name, k, counts, pixel_scores(counts), objects) for k, counts in enumerate(classes, start=1)]
-        return _Scored((prediction, truth), (predicted.meaning, true.meaning), rows)
+        return (predicted.meaning, true.meaning), rows
 
 
 def _check_fit(predicted: ImageSource, true: ImageSource) -> None:

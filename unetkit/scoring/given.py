@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -51,6 +51,10 @@ class GivenMask:
     def is_numbered(self) -> bool:
         """Whether its objects are known to be numbered."""
         return False
+
+    def anywhere(self) -> Self:
+        """Return the mask as it is understood in every working folder."""
+        return replace(self, place=self.place.absolute()) if isinstance(self.place, Path) else self
 
     def decide(self, source: ImageSource, planes: Sequence[int]) -> Meaning:
         """Decide what the values of some planes mean.

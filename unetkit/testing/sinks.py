@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from unetkit.io.base.blocks import written_in_blocks
+from unetkit.foundation.errors import OutputError
+from unetkit.io.base.blocks import is_shared, written_in_blocks
 from unetkit.io.base.contracts import ImageSink, OutputSpec, Window
 from unetkit.testing.sources import part_of
 
@@ -114,6 +117,49 @@ class SinkContract:
         with written_in_blocks(sink), multiprocessing.get_context("spawn").Pool(2) as pool:
             pool.starmap(_write_blocks, [(sink, blocks[0::2]), (sink, blocks[1::2])], chunksize=1)
         _check(self.read(sink, folder, spec), pixels)
+        assert _content(folder) == written
+
+    def test_smaller_levels_may_be_made_in_pieces_where_the_sink_is_shared(
+        self, tmp_path: Path, spec: OutputSpec, pixels: NDArray[Any], written: dict[Path, bytes]
+    ) -> None:
+        """Pieces are made in any order and more than once, by copies of the sink; the last one is left to `finish`."""
+        folder = _made(tmp_path / "pieces")
+        sink = self.make(folder, spec)
+        if not is_shared(sink):
+            pytest.skip("Its blocks are written by one process.")
+        with written_in_blocks(sink):
+            for item, window in _blocks(spec, sink.block, 0):
+                copy = pickle.loads(pickle.dumps(sink))
+                for _ in range(2):
+                    copy.write_block(item, window, part_of(pixels, item, window))
+            for level, pieces in enumerate(sink.pieces(), 1):
+                assert {piece.level for piece in pieces} == {level}
+                for piece in [*pieces[::-1], *pieces][:-1]:
+                    pickle.loads(pickle.dumps(sink)).shrink(piece)
+        _check(self.read(sink, folder, spec), pixels)
+        assert _content(folder) == written
+
+    def test_another_run_goes_on_where_the_sink_is_shared(
+        self, tmp_path: Path, spec: OutputSpec, pixels: NDArray[Any], written: dict[Path, bytes]
+    ) -> None:
+        """What a run that was killed has written is kept, unless it is of another output."""
+        folder = _made(tmp_path / "resumed")
+        first, later = self.make(folder, spec), self.make(folder, spec)
+        if not is_shared(first) or not is_shared(later):
+            pytest.skip("Its blocks are written by one process.")
+        assert not first.resume()
+        blocks = _blocks(spec, first.block, 0)
+        for item, window in blocks[: len(blocks) // 2]:
+            first.write_block(item, window, part_of(pixels, item, window))
+        other = self.make(folder, replace(spec, size=(spec.size[0] + 1, *spec.size[1:])))
+        assert is_shared(other)
+        with pytest.raises(OutputError, match="another run"):
+            other.resume()
+        assert later.resume()
+        for item, window in blocks[len(blocks) // 2 :]:
+            later.write_block(item, window, part_of(pixels, item, window))
+        later.finish()
+        _check(self.read(later, folder, spec), pixels)
         assert _content(folder) == written
 
     def test_nothing_is_there_before_the_end_and_after_an_error(

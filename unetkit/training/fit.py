@@ -32,6 +32,8 @@ def fit(
     resume: str | Path | None = None,
     plan: bool | None = None,
     seed_everything: bool | int | None = None,
+    cluster: str | None = None,
+    client: Any = None,
 ) -> RunResult | CrossValidation:
     """Train a U-Net on a folder of images and masks, as `unetkit fit` does with the same settings.
 
@@ -51,6 +53,8 @@ def fit(
         resume: Run folder to go on with, from its last whole epoch and with its settings.
         plan: Whether settings are chosen for the data where there is no configuration file; by default they are.
         seed_everything: Seed of the first weights and of all else that is random; by default 0.
+        cluster: With data={"folds": 5}: machines whose workers train the folds, see `ClusterOptions`.
+        client: A `distributed.Client` in place of `cluster`.
 
     Returns:
         What the run left: its folder, the model and its scores. With data={"folds": 5} the cross-validation.
@@ -65,7 +69,7 @@ def fit(
         >>> run.scores["val_dice"]  # doctest: +SKIP
         >>> mask = unetkit.predict_tiled(array, run.model)  # doctest: +SKIP
     """
-    own = {"minutes": minutes, "runs": runs, "name": name, "resume": resume, "plan": plan}
+    own = {"minutes": minutes, "runs": runs, "name": name, "resume": resume, "plan": plan, "cluster": cluster}
     values = {key: value for key, value in {**own, "seed_everything": seed_everything}.items() if value is not None}
     for group, settings in {"data": data, "model": model, "trainer": trainer}.items():
         values |= {f"{group}.{key}": value for key, value in (settings or {}).items()}
@@ -76,6 +80,7 @@ def fit(
         {key: value for key, value in values.items() if key not in objects},
         [config] if isinstance(config, str | Path) else config or (),
         {key.removeprefix("trainer."): values[key] for key in objects},
+        client,
     )
     run_config.check()
     return run_fit(run_config)

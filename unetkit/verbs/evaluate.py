@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from unetkit.cluster.options import ALONE, ClusterOptions
+
 
 def evaluate_command(
     prediction: Path,
@@ -18,6 +20,7 @@ def evaluate_command(
     json: Path | None = None,
     csv: Path | None = None,
     overwrite: bool = False,
+    machines: ClusterOptions = ALONE,
 ) -> None:
     """Score masks against the true ones: Dice, IoU, precision, recall, boundary F1; and objects: AP, F1, PQ.
 
@@ -38,25 +41,30 @@ def evaluate_command(
         json: File for all scores as JSON.
         csv: File for all scores as a table.
         overwrite: Replace these files if they exist.
+        machines: Where it is done.
     """
     from unetkit.foundation.atomic import check_target
-    from unetkit.foundation.console import log, show
+    from unetkit.foundation.console import log, pixel_progress, show
     from unetkit.scoring.evaluation import evaluate
 
     for file in (json, csv):
         if file is not None:
             check_target(file, overwrite)
-    scores = evaluate(
-        prediction,
-        truth,
-        threshold=threshold,
-        invert=invert,
-        classes=classes,
-        tolerance=tolerance,
-        pages=pages,
-        instances=instances,
-        ignore=ignore,
-    )
+    with pixel_progress() as progress:
+        scores = evaluate(
+            prediction,
+            truth,
+            threshold=threshold,
+            invert=invert,
+            classes=classes,
+            tolerance=tolerance,
+            pages=pages,
+            instances=instances,
+            ignore=ignore,
+            **vars(machines),
+            log=log,
+            progress=progress,
+        )
     if json is not None:
         scores.write_json(json, overwrite=overwrite)
     if csv is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from unetkit.cluster.options import ALONE, ClusterOptions
 from unetkit.exporting.options import DEFAULT_EXPORT, ExportOptions
 from unetkit.measuring.options import DEFAULT_MEASURE, MeasureOptions
 
@@ -12,7 +13,13 @@ MOST_SUMMARIES = 10
 """Most images whose numbers are printed."""
 
 
-def measure_command(labels: Path, image: Path | None, table: Path, measuring: MeasureOptions = DEFAULT_MEASURE) -> None:
+def measure_command(
+    labels: Path,
+    image: Path | None,
+    table: Path,
+    measuring: MeasureOptions = DEFAULT_MEASURE,
+    machines: ClusterOptions = ALONE,
+) -> None:
     """Measure the objects of label images: a table with size, shape and intensities of each.
 
       unetkit measure labels.tif objects.csv
@@ -25,13 +32,14 @@ def measure_command(labels: Path, image: Path | None, table: Path, measuring: Me
             out.
         table: .csv or .parquet; for a folder of labels the folder that gets a .csv for each and summary.csv.
         measuring: What is measured.
+        machines: Where it is done.
     """
     from unetkit.foundation.console import log, pixel_progress
     from unetkit.measuring.measure import measure
     from unetkit.objects.summary import describe_summary
 
     with pixel_progress() as progress:
-        done = measure(labels, image, table, **vars(measuring), log=log, progress=progress)
+        done = measure(labels, image, table, **vars(measuring), **vars(machines), log=log, progress=progress)
     for summary in done[:MOST_SUMMARIES]:
         log(describe_summary(summary))
     if len(done) > MOST_SUMMARIES:
@@ -47,6 +55,7 @@ def export_command(
     suffix: str = ".geojson.gz",
     exporting: ExportOptions = DEFAULT_EXPORT,
     measuring: MeasureOptions = DEFAULT_MEASURE,
+    machines: ClusterOptions = ALONE,
 ) -> None:
     """Export the objects of label images to QuPath (GeoJSON) or Fiji (ROIs), with exact outlines.
 
@@ -64,6 +73,7 @@ def export_command(
         suffix: Ending of the files in a folder of results.
         exporting: How objects are written.
         measuring: What is measured.
+        machines: Where it is done.
     """
     from unetkit.foundation.console import log, pixel_progress
     from unetkit.measuring.export import export
@@ -77,6 +87,7 @@ def export_command(
             suffix=suffix,
             **vars(exporting),
             **vars(measuring),
+            **vars(machines),
             log=log,
             progress=progress,
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 
+from unetkit.cluster.options import ALONE, ClusterOptions
 from unetkit.inference.tiling.object_options import NO_OBJECTS, ObjectOptions
 from unetkit.inference.tiling.options import (
     DEFAULT_OUTPUT,
@@ -23,6 +25,7 @@ def segment_command(
     tiling: TilingOptions = DEFAULT_TILING,
     write: OutputOptions = DEFAULT_OUTPUT,
     objects: ObjectOptions = NO_OBJECTS,
+    cluster: ClusterOptions = ALONE,
     verify_seams: bool = False,
     dry_run: bool = False,
 ) -> None:
@@ -41,24 +44,29 @@ def segment_command(
         tiling: How they are predicted.
         write: How results are written.
         objects: What is written of each object.
+        cluster: Where it is done.
         verify_seams: Compare tiles of the result with passes that see far more of the image, and print how they differ.
         dry_run: Print what would be done and how long it would take, and do nothing.
     """
     from unetkit.foundation.console import loading, log, pixel_progress, show
     from unetkit.inference.run.jobs import check_extras, take_order
+    from unetkit.inference.spread.workers import workers_of
 
     options = SegmentOptions(read, tiling, write, objects)
     check_extras(write.output, verify_seams=verify_seams, dry_run=dry_run)
     order = take_order(images, result, model, options, log)
-    with loading():
-        from unetkit.inference.preview import preview
-        from unetkit.inference.segment import SegmentRun
-        from unetkit.report.segmented import describe_preview, summarize
+    with workers_of(cluster.cluster, None, log) as crew:
+        with loading():
+            from unetkit.inference.preview import preview
+            from unetkit.inference.segment import SegmentRun
+            from unetkit.report.segmented import describe_preview, summarize
 
-    if dry_run:
-        show(describe_preview(preview(order, options)))
-        return
-    with pixel_progress() as progress:
-        done = SegmentRun(options, progress, log, verify_seams).run(order)
-    for line in summarize(done, order.result, options.read):
+        if dry_run:
+            show(describe_preview(preview(order, options)))
+            return
+        start = monotonic()
+        with pixel_progress(together=order.count if crew and order.count > 1 else None) as progress:
+            done = SegmentRun(options, progress, log, verify_seams, crew).run(order)
+        seconds = monotonic() - start if crew and order.count > 1 else None
+    for line in summarize(done, order.result, options.read, seconds):
         log(line)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from unetkit.foundation.errors import ImageError
 from unetkit.inference.engine.forward import Forward, Kind
 from unetkit.inference.engine.pipeline import Reader, run_tiles
 from unetkit.inference.tiling.grid import TileGrid, make_grid
-from unetkit.inference.tiling.windows import read_window
+from unetkit.inference.tiling.windows import measure_plane, read_window
 from unetkit.io.base.arrays import ArraySink, ArraySource
 from unetkit.io.base.contracts import BadTile, OutputSpec
 from unetkit.io.files import create_sink
@@ -38,14 +39,17 @@ def pixels() -> NDArray[np.uint8]:
 def make_reader(segmenter: Segmenter, source: Any = None, batch: int = 2, **layout: int) -> Reader:
     source = ArraySource(pixels(), "ZYX") if source is None else source
     grid = make_grid(source.info.size, **{"tile": 48, "halo": 8, "stride": 8, **layout})
-    return Reader(source, grid, [segmenter.normalizer], segmenter.spec.in_channels, batch)
+    blocks = [grid.whole(plane) for plane in range(source.info.planes)]
+    channels = segmenter.spec.in_channels
+    measure = partial(measure_plane, source, normalizers=[segmenter.normalizer], channels=channels)
+    return Reader(source, blocks, measure, channels, batch)
 
 
 def predict(reader: Reader, forward: Forward, **choices: Any) -> NDArray[Any]:
     """Return (planes, channels, *size)."""
     bands: list[NDArray[Any]] = []
     run_tiles(reader, forward, bands.extend, **choices)
-    rows = np.concatenate(bands, axis=1).reshape(forward.channels, -1, *reader.grid.size)
+    rows = np.concatenate(bands, axis=1).reshape(forward.channels, -1, *reader.blocks[0].grid.size)
     return rows.swapaxes(0, 1)
 
 
@@ -160,7 +164,8 @@ def test_the_order_of_the_tiles_changes_nothing(exact_segmenter: Make) -> None:
     """Rows of tiles backwards give the same bands, backwards."""
     segmenter = exact_segmenter()
     reader = make_reader(segmenter, ArraySource(pixels()[0], "YX"))
-    backwards = replace(reader, grid=replace(reader.grid, spans=(reader.grid.spans[0][::-1], reader.grid.spans[1])))
+    block = reader.blocks[0]
+    backwards = replace(reader, blocks=[replace(block, spans=(block.spans[0][::-1], block.spans[1]))])
     bands: list[list[NDArray[Any]]] = [[], []]
     for one, collected in zip((reader, backwards), bands, strict=True):
         run_tiles(one, make_forward(segmenter), collected.extend)
@@ -169,19 +174,39 @@ def test_the_order_of_the_tiles_changes_nothing(exact_segmenter: Make) -> None:
         np.testing.assert_array_equal(first, second)
 
 
+@with_fixtures
+@given(st.data(), st.booleans())
+def test_a_block_of_tiles_gives_its_part_of_the_whole(exact_segmenter: Make, data: st.DataObject, bad: bool) -> None:
+    """Blocks of any tiles that lie side by side, with what could not be decoded cleared in each."""
+    source = ArraySource(pixels(), "ZYX")
+    if bad:
+        source.bad_tiles.append(BadTile(1, (20, 30), (50, 40)))
+    reader = make_reader(exact_segmenter(), source)
+    forward = make_forward(exact_segmenter())
+    whole = predict(reader, forward)
+    block = reader.blocks[1]
+    cuts = [sorted(data.draw(st.sets(st.integers(0, len(spans)), min_size=2, max_size=2))) for spans in block.spans]
+    spans = tuple(each[start:stop] for each, (start, stop) in zip(block.spans, cuts, strict=True))
+    part = replace(block, spans=spans)
+    bands: list[NDArray[Any]] = []
+    run_tiles(replace(reader, blocks=[part]), forward, bands.extend)
+    np.testing.assert_array_equal(np.concatenate(bands, axis=1), whole[1][:, *part.window])
+    assert part.pixels == sum(band[0].size for band in bands)
+
+
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_windows_of_a_batch_have_one_kept_part(exact_segmenter: Make, batch: int) -> None:
     segmenter = exact_segmenter()
     reader = make_reader(segmenter, batch=batch, tile=32)
     places = []
     for one in reader.batches(make_forward(segmenter), 0):
-        assert 1 <= len(one.tiles) <= batch
-        assert all(tile.inner == one.kept for _, tile in one.tiles)
+        assert 1 <= len(one.places) <= batch
+        assert all(tile.inner == one.kept for _, tile in one.places)
         assert one.windows is not None
-        assert len(one.windows) == len(one.tiles)
-        assert [len(values) for values in one.statistics] == [len(one.tiles)]
-        places += one.tiles
-    assert places == [(plane, tile) for plane in range(PLANES) for tile in reader.grid]
+        assert len(one.windows) == len(one.places)
+        assert [len(values) for values in one.statistics] == [len(one.places)]
+        places += [(block.item, tile) for block, tile in one.places]
+    assert places == [(plane, tile) for plane in range(PLANES) for tile in reader.blocks[0].grid]
 
 
 def test_each_plane_is_normalised_by_itself(tiny_segmenter: Segmenter) -> None:
@@ -212,7 +237,7 @@ def test_a_window_beyond_the_image_is_filled_by_reflection(size: tuple[int, int]
 def test_a_resumed_run_gives_the_bands_that_are_missing(exact_segmenter: Make, first_band: int) -> None:
     segmenter = exact_segmenter()
     reader, forward = make_reader(segmenter), make_forward(segmenter)
-    assert len(reader.grid.bands) == 3
+    assert len(reader.blocks[0].grid.bands) == 3
     bands: list[list[NDArray[Any]]] = [[], []]
     for first, collected in zip((0, first_band), bands, strict=True):
         run_tiles(reader, forward, collected.extend, first_band=first)
@@ -230,7 +255,7 @@ def test_skipped_tiles_are_background_and_all_others_as_ever(exact_segmenter: Ma
     rng = np.random.default_rng(3)
     reader.is_empty = lambda plane, window: bool(rng.random() < 0.4)
     got = predict(reader, forward)
-    assert 0 < len(reader.skipped) < PLANES * len(reader.grid)
+    assert 0 < len(reader.skipped) < PLANES * len(reader.blocks[0].grid)
     for plane, tile in reader.skipped:
         core = got[plane, :, *tile.kept]
         assert (core == 0).all()
@@ -468,15 +493,15 @@ def test_little_is_in_memory_when_the_writer_is_slow(exact_segmenter: Make) -> N
     def write(bands: Iterator[NDArray[Any]]) -> None:
         for number, _ in enumerate(bands, 1):
             time.sleep(0.05)
-            ahead.append(count[0] - number * len(reader.grid.spans[1]))
+            ahead.append(count[0] - number * len(reader.blocks[0].grid.spans[1]))
 
     run_tiles(reader, make_forward(segmenter), write)
-    assert max(ahead) <= 8 + len(reader.grid.spans[1])
+    assert max(ahead) <= 8 + len(reader.blocks[0].grid.spans[1])
 
 
 def test_a_grid_of_one_tile_is_enough(exact_segmenter: Make) -> None:
     segmenter = exact_segmenter()
     source = ArraySource(pixels()[0, :1, :1], "YX")
     reader = make_reader(segmenter, source)
-    assert isinstance(reader.grid, TileGrid)
+    assert isinstance(reader.blocks[0].grid, TileGrid)
     assert predict(reader, make_forward(segmenter)).shape == (1, 1, 1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,10 @@ def make_reader(
     segmenter: Segmenter, source: Any, *, tile: PerAxis, halo: PerAxis, stride: PerAxis = 1, batch: int = 2
 ) -> Reader:
     grid = make_grid(source.info.size, tile=tile, halo=halo, stride=stride)
-    return Reader(source, grid, [segmenter.normalizer], segmenter.spec.in_channels, batch)
+    blocks = [grid.whole(item) for item in range(source.info.planes)]
+    channels = segmenter.spec.in_channels
+    measure = partial(measure_plane, source, normalizers=[segmenter.normalizer], channels=channels)
+    return Reader(source, blocks, measure, channels, batch)
 
 
 def bands_of(reader: Reader, forward: Forward, **choices: Any) -> list[NDArray[Any]]:
@@ -47,7 +51,7 @@ def bands_of(reader: Reader, forward: Forward, **choices: Any) -> list[NDArray[A
 def predict(reader: Reader, forward: Forward) -> NDArray[Any]:
     """Return (items, channels, *size)."""
     whole = np.concatenate(bands_of(reader, forward), axis=1)
-    return whole.reshape(forward.channels, -1, *reader.grid.size).swapaxes(0, 1)
+    return whole.reshape(forward.channels, -1, *reader.blocks[0].grid.size).swapaxes(0, 1)
 
 
 # Tiled is the same as whole
@@ -85,7 +89,7 @@ def test_tiled_is_the_whole_pass_bit_by_bit(
     forward = make_forward(segmenter, kind=kind, halo=halo, stride=stride, augment=augment)
     whole = make_reader(segmenter, source, tile=32, halo=0, stride=stride, batch=1)
     tiled = make_reader(segmenter, source, tile=tile, halo=halo, stride=stride, batch=batch)
-    assert len(whole.grid) == 1
+    assert len(whole.blocks[0].grid) == 1
     got, expected = predict(tiled, forward), predict(whole, forward)
     if kind == "probabilities":
         np.testing.assert_array_max_ulp(got, expected, 8)
@@ -101,7 +105,7 @@ def test_many_tiles_along_every_axis_are_the_whole_pass(exact_segmenter: Make, s
     forward = make_forward(segmenter, kind="mask", halo=halo, stride=stride)
     tiled = make_reader(segmenter, source, tile=tuple(10 * one for one in stride), halo=halo, stride=stride, batch=4)
     whole = make_reader(segmenter, source, tile=64, halo=0, stride=stride)
-    assert all(len(spans) > 2 for spans in tiled.grid.spans)
+    assert all(len(spans) > 2 for spans in tiled.blocks[0].grid.spans)
     got = predict(tiled, forward)
     np.testing.assert_array_equal(got, predict(whole, forward))
     assert len(np.unique(got)) > 1
@@ -150,7 +154,7 @@ def test_a_resumed_run_gives_the_bands_that_are_missing(exact_segmenter: Make, f
     forward = make_forward(segmenter)
     whole, rest = (bands_of(reader, forward, first_band=first) for first in (0, first_band))
     assert [band.shape for band in whole] == [
-        (1, span.core_stop - span.core_start, 16, 18) for span in reader.grid.bands
+        (1, span.core_stop - span.core_start, 16, 18) for span in reader.blocks[0].grid.bands
     ] * 2
     assert len(whole) > first_band
     for one, other in zip(whole[first_band:], rest, strict=True):
@@ -171,7 +175,7 @@ def test_what_could_not_be_decoded_is_background(exact_segmenter: Make) -> None:
     reader, forward = make_reader(segmenter, source, tile=14, halo=3), make_forward(segmenter, kind="probabilities")
     expected = predict(reader, forward)
     bad = BadTile(1, (3, 2, 5), (12, 6, 7))
-    assert len([span for span in reader.grid.bands if span.core_start < 15 and span.core_stop > 3]) > 1
+    assert len([span for span in reader.blocks[0].grid.bands if span.core_start < 15 and span.core_stop > 3]) > 1
     source.bad_tiles = [bad]
     expected[1, :, *bad.window] = 0
     np.testing.assert_array_equal(predict(reader, forward), expected)

@@ -21,6 +21,7 @@ from unetkit import segment
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError, ImageError, OutputError, UnetkitError
 from unetkit.inference.overview import page as page_module
+from unetkit.inference.run.image import ImageRun
 from unetkit.inference.segment import SegmentRun
 from unetkit.io.files import read_notes
 from unetkit.models.segmenter import Segmenter, save_model
@@ -118,14 +119,14 @@ def test_a_run_that_is_stopped_leaves_a_page_that_says_how_to_go_on(
 ) -> None:
     write_labels(tmp_path / "images", tmp_path / "none", [3, 4, 5])
     page, out = tmp_path / "page.html", tmp_path / "out"
-    original = SegmentRun._segment
+    original = ImageRun.segment
 
-    def stop_at_the_third(self: SegmentRun, job: Any, *rest: Any) -> Any:
+    def stop_at_the_third(self: ImageRun, job: Any, *rest: Any) -> Any:
         if job.image.name == "cells2.tif":
             raise KeyboardInterrupt
         return original(self, job, *rest)
 
-    monkeypatch.setattr(SegmentRun, "_segment", stop_at_the_third)
+    monkeypatch.setattr(ImageRun, "segment", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         segment(tmp_path / "images", out, tiny_model, report=page, **FAST)
     text = page.read_text(encoding="utf-8")

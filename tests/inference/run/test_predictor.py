@@ -40,7 +40,7 @@ def test_a_volume_is_planned_predicted_and_verified(exact_segmenter: Make, choic
     grid = predictor.grid(source.info)
     assert (grid.size, grid.window, len(grid)) == ((16, 40, 32), (16, 32, 32), 2)
     bands: list[NDArray[Any]] = []
-    predictor.run(source, grid, bands.extend)
+    predictor.run(source, [grid.whole(0), grid.whole(1)], bands.extend)
     assert [band.shape for band in bands] == [(1, 16, 40, 32)] * 2
     if not choices:
         with torch.inference_mode():

@@ -18,7 +18,7 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.models.model_file import read_spec
 from unetkit.report.run.folder import fold_folder
 from unetkit.training.run.callbacks import MetricsTable
-from unetkit.training.run.cross_validation import cross_validate
+from unetkit.training.run.cross_validation import CrossValidation, cross_validate, one_by_one
 from unetkit.training.run.result import RunResult
 
 FOLDS = ("--data.folds", "2", "--data.crops_per_epoch", "4", "--trainer.max_epochs", "2")
@@ -46,8 +46,12 @@ class Trained:
         return RunResult(run, model, 3, scores, interrupted=fold == self.stop)
 
 
+def validate(folder: Path, train_fold: Trained) -> CrossValidation:
+    return cross_validate(folder, 3, one_by_one(folder, 3, train_fold))
+
+
 def test_mean_and_spread_are_those_of_the_folds(tmp_path: Path) -> None:
-    result = cross_validate(tmp_path, 3, Trained(tmp_path))
+    result = validate(tmp_path, Trained(tmp_path))
     assert result.mean["val_dice"] == pytest.approx(np.mean(DICE))
     assert result.std["val_dice"] == pytest.approx(np.std(DICE, ddof=1))
     written = json.loads((tmp_path / "cross_validation.json").read_text())
@@ -62,23 +66,23 @@ def test_mean_and_spread_are_those_of_the_folds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["stop", "fail"])
 def test_finished_folds_are_not_trained_again(how: str, tmp_path: Path) -> None:
-    broken = cross_validate(tmp_path, 3, Trained(tmp_path, **{how: 1}))
+    broken = validate(tmp_path, Trained(tmp_path, **{how: 1}))
     assert broken.interrupted
     assert [row.fold for row in broken.rows] == [0]
     assert broken.std == {}
     again = Trained(tmp_path)
-    result = cross_validate(tmp_path, 3, again)
+    result = validate(tmp_path, again)
     assert again.folds == [1, 2]
     assert not result.interrupted
-    assert result == cross_validate(tmp_path, 3, again)
+    assert result == validate(tmp_path, again)
     assert again.folds == [1, 2]
 
 
 def test_a_fold_whose_model_was_deleted_is_trained_again(tmp_path: Path) -> None:
-    cross_validate(tmp_path, 3, Trained(tmp_path))
+    validate(tmp_path, Trained(tmp_path))
     (tmp_path / "fold-1" / "model.safetensors").unlink()
     again = Trained(tmp_path)
-    cross_validate(tmp_path, 3, again)
+    validate(tmp_path, again)
     assert again.folds == [1]
 
 
@@ -86,7 +90,7 @@ def test_a_fold_whose_model_was_deleted_is_trained_again(tmp_path: Path) -> None
 def test_scores_that_cannot_be_read_are_an_error_with_a_remedy(text: str, tmp_path: Path) -> None:
     (tmp_path / "cross_validation.json").write_text(text)
     with pytest.raises(ConfigError, match="cannot be read") as caught:
-        cross_validate(tmp_path, 3, Trained(tmp_path))
+        validate(tmp_path, Trained(tmp_path))
     assert "Delete it" in caught.value.remedy
 
 

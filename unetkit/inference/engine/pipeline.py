@@ -1,8 +1,9 @@
 """The pipeline: threads that read, compute and write, joined by bounded queues.
 
 Windows are read in the order of the tiles, so the source decodes each part of a file once. Predictions arrive in the
-same order, so the writer fills one band after the other and hands it on. A band is all tiles with the same place along
-the first axis: rows of a plane, or slices of a volume. A few batches and a band or two are in memory at any time.
+same order, so the writer fills one band after the other and hands it on. A band is all tiles of a block (of all tiles
+of a plane, for example) with the same place along the first axis: rows of a plane, or slices of a volume. A few batches
+and a band or two are in memory at any time.
 
 The first error in any stage stops all of them, and is raised. The caller's thread only waits, so Ctrl-C is heard at
 once, even while a window is in the network.
@@ -16,17 +17,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, Full, Queue
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.inference.engine.forward import Forward, Pending
-from unetkit.inference.tiling.grid import Tile, TileGrid, TileSpan
-from unetkit.inference.tiling.windows import measure_plane, read_window_with_holes
-from unetkit.io.base.contracts import ImageSource
-from unetkit.models.normalizer import Normalizer
+from unetkit.inference.tiling.grid import Tile, TileBlock
+from unetkit.inference.tiling.windows import read_window_with_holes
+from unetkit.io.base.contracts import ImageSource, Window
 from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept
 
@@ -47,20 +47,30 @@ Item = TypeVar("Item")
 IsEmpty = Callable[[int, NDArray[Any]], bool]
 """Whether a window (C, ...) of raw pixels of a plane surely holds no foreground."""
 
+Measure = Callable[[int], tuple[Statistics, ...]]
+"""Returns the normalisation values of a plane for each model."""
+
+
+class Place(NamedTuple):
+    """A tile, and the block that it is a part of."""
+
+    block: TileBlock
+    tile: Tile
+
 
 @dataclass(frozen=True)
 class Batch:
     """Tiles that go through the network together.
 
     Attributes:
-        tiles: Plane and place of each tile.
+        places: The tiles.
         kept: Part of their windows that is kept.
         windows: (N, C, ...) raw pixels; None for tiles that are skipped.
         statistics: For each model, the normalisation values of each tile's plane.
         holes: Where each tile's core (...) holds no data, None where all of it does; empty for tiles that are skipped.
     """
 
-    tiles: tuple[tuple[int, Tile], ...]
+    places: tuple[Place, ...]
     kept: Kept
     windows: Tensor | None
     statistics: tuple[tuple[Statistics, ...], ...]
@@ -73,8 +83,8 @@ class Reader:
 
     Attributes:
         source: Source of the raw pixels.
-        grid: The tiles of each plane.
-        normalizers: Normalizer of each model. It measures each plane once.
+        blocks: The tiles, in the order in which they are read.
+        measure: Normalisation values of each plane; it is asked once for each block.
         channels: Number of channels that the models take.
         batch: Tiles that go through the network together.
         is_empty: Which windows are skipped.
@@ -82,55 +92,58 @@ class Reader:
     """
 
     source: ImageSource
-    grid: TileGrid
-    normalizers: Sequence[Normalizer]
+    blocks: Sequence[TileBlock]
+    measure: Measure
     channels: int
     batch: int
     is_empty: IsEmpty | None = None
     skipped: list[tuple[int, Tile]] = field(default_factory=list)
 
     def batches(self, forward: Forward, first_band: int) -> Iterator[Batch]:
-        """Yield batches from a band on; the tiles of a batch have one kept part, and may be of several planes."""
-        tiles: list[tuple[int, Tile]] = []
+        """Yield batches from a band on; the tiles of a batch have one kept part, and may be of several blocks."""
+        places: list[Place] = []
         pixels: list[NDArray[Any]] = []
         statistics: list[tuple[Statistics, ...]] = []
         holes: list[NDArray[np.bool_] | None] = []
         kept: Kept | None = None
 
         def collected() -> Iterator[Batch]:
-            if tiles and kept is not None:
+            if places and kept is not None:
                 values = tuple(zip(*statistics, strict=True))
-                yield Batch(tuple(tiles), kept, forward.gather(pixels), values, tuple(holes))
-            for gathered in (tiles, pixels, statistics, holes):
+                yield Batch(tuple(places), kept, forward.gather(pixels), values, tuple(holes))
+            for gathered in (places, pixels, statistics, holes):
                 gathered.clear()
 
-        for plane, tile, measured in self._places(first_band):
-            window, empty = read_window_with_holes(self.source, plane, tile, self.grid, self.channels)
+        for place, measured in self._places(first_band):
+            plane, tile = place.block.item, place.tile
+            window, empty = read_window_with_holes(self.source, plane, tile, place.block.grid, self.channels)
             tile_kept = tile.inner
             if self.is_empty is not None and self.is_empty(plane, window):
                 yield from collected()
                 self.skipped.append((plane, tile))
-                yield Batch(((plane, tile),), tile_kept, None, ())
+                yield Batch((place,), tile_kept, None, ())
                 continue
             if tile_kept != kept:
                 yield from collected()
                 kept = tile_kept
-            tiles.append((plane, tile))
+            places.append(place)
             pixels.append(window)
             statistics.append(measured)
             holes.append(None if empty is None else empty[tile_kept])
-            if len(tiles) == self.batch:
+            if len(places) == self.batch:
                 yield from collected()
         yield from collected()
 
-    def _places(self, first_band: int) -> Iterator[tuple[int, Tile, tuple[Statistics, ...]]]:
-        """Yield plane, tile and each model's normalisation values."""
-        first_plane, first_span = divmod(first_band, len(self.grid.bands))
-        for plane in range(first_plane, self.source.info.planes):
-            measured = measure_plane(self.source, plane, self.normalizers, self.channels)
-            for span in self.grid.bands[first_span if plane == first_plane else 0 :]:
-                for tile in self.grid.band(span):
-                    yield plane, tile, measured
+    def _places(self, first_band: int) -> Iterator[tuple[Place, tuple[Statistics, ...]]]:
+        """Yield tiles, and each model's normalisation values."""
+        for block in self.blocks:
+            bands = block.bands[first_band:]
+            first_band = max(first_band - len(block.bands), 0)
+            if bands:
+                measured = self.measure(block.item)
+            for span in bands:
+                for tile in block.band(span):
+                    yield Place(block, tile), measured
 
 
 def run_tiles(
@@ -141,12 +154,12 @@ def run_tiles(
     first_band: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Predict every plane of an image tile by tile.
+    """Predict blocks of an image tile by tile.
 
     Args:
-        reader: The image.
+        reader: The image and its tiles.
         forward: The models on their device.
-        write: Takes the bands (channels, first axis of the core, *rest of the size) in order, plane by plane.
+        write: Takes the bands (channels, first axis of the core, *rest of the block) in order, block by block.
         first_band: Bands that are already there; the iterator begins after them.
         progress: Called with the number of pixels that were predicted since the last call.
 
@@ -169,7 +182,7 @@ def run_tiles(
             batch, pending = running.popleft()
             to_writer.put((batch, None if pending is None else pending.result()))
             if progress is not None:
-                progress(sum(tile.pixels for _, tile in batch.tiles))
+                progress(sum(place.tile.pixels for place in batch.places))
 
         for batch in to_device:
             windows = batch.windows
@@ -190,30 +203,45 @@ def run_tiles(
 def _assemble_bands(
     predictions: _Channel[tuple[Batch, NDArray[Any] | None]], reader: Reader, forward: Forward
 ) -> Iterator[NDArray[Any]]:
-    """Put the cores of each band of tiles side by side; yield (channels, first axis of the core, *rest of the size)."""
-    size = reader.grid.size[1:]
+    """Put the cores of each band of tiles side by side; yield (channels, first axis, *rest of the block)."""
     for batch, predicted in predictions:
-        for i, (plane, tile) in enumerate(batch.tiles):
+        for i, (block, tile) in enumerate(batch.places):
             first, *rest = tile.spans
-            if all(span.core_start == 0 for span in rest):
-                band = np.empty((forward.channels, first.core_stop - first.core_start, *size), forward.dtype)
-            core = band[:, :, *(span.kept for span in rest)]
+            _, *others = block.window
+            if all(span.core_start == part.start for span, part in zip(rest, others, strict=True)):
+                sizes = (part.stop - part.start for part in others)
+                band = np.empty((forward.channels, first.core_stop - first.core_start, *sizes), forward.dtype)
+            core = band[:, :, *(_shift(span.kept, part.start) for span, part in zip(rest, others, strict=True))]
             core[...] = 0 if predicted is None else predicted[i]
             if batch.holes and (holes := batch.holes[i]) is not None:
                 core[:, holes] = 0
-            if all(span.core_stop == length for span, length in zip(rest, size, strict=True)):
-                _clear_bad_tiles(band, plane, first, reader.source)
+            if all(span.core_stop == part.stop for span, part in zip(rest, others, strict=True)):
+                _clear_bad_tiles(band, block.item, (first.kept, *others), reader.source)
                 yield band
                 del band  # as wide as the image: there should not be two
 
 
-def _clear_bad_tiles(band: NDArray[Any], plane: int, span: TileSpan, source: ImageSource) -> None:
-    """Clear tiles that could not be decoded. All windows that a band needs were read before it is complete."""
+def _clear_bad_tiles(band: NDArray[Any], item: int, window: Window, source: ImageSource) -> None:
+    """Clear tiles that could not be decoded. All windows that a band needs were read before it is complete.
+
+    Args:
+        band: (channels, ...); it is changed.
+        item: Number of the item that it is a part of.
+        window: Where it lies in the item.
+        source: The image.
+    """
     for bad in source.bad_tiles:
-        along, *rest = bad.window
-        start, stop = max(along.start, span.core_start), min(along.stop, span.core_stop)
-        if bad.item == plane and start < stop:
-            band[:, start - span.core_start : stop - span.core_start, *rest] = 0
+        both = [
+            slice(max(one.start, other.start), min(one.stop, other.stop))
+            for one, other in zip(bad.window, window, strict=True)
+        ]
+        if bad.item == item and all(part.start < part.stop for part in both):
+            band[:, *(_shift(part, whole.start) for part, whole in zip(both, window, strict=True))] = 0
+
+
+def _shift(part: slice, origin: int) -> slice:
+    """Return a slice counted from another first pixel."""
+    return slice(part.start - origin, part.stop - origin)
 
 
 class _StoppedError(Exception):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,18 @@ from unetkit.foundation.atomic import make_folder
 from unetkit.inference.run.jobs import Job
 from unetkit.inference.run.objects import class_names, frame_of, kept_rows, open_objects
 from unetkit.inference.run.recipe import Recipe
+from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.files import create_sink, image_stem
 from unetkit.objects.summary import Summary
-from unetkit.postprocess.class_labels import ClassLabels
 from unetkit.postprocess.components import CONNECTED
+from unetkit.postprocess.joined import Numbered
 from unetkit.postprocess.labels import Labels
+from unetkit.postprocess.method import Method
 from unetkit.postprocess.predicted_distance import by_predicted_distance
 from unetkit.postprocess.split_by_distance import BY_DISTANCE
 
 
-def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels | ClassLabels:
+def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels:
     """Label the objects in the predictions of models, by the best method for these models.
 
     Args:
@@ -30,13 +34,14 @@ def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels | 
             (1, h, width) of models with several classes.
         recipe: The decisions about the image.
     """
-    confidence, smallest = recipe.min_confidence, recipe.min_size or 0
+    method, smallest = method_of(recipe), recipe.min_size or 0
+    return Labels(bands, recipe.info.height, method=method, smallest=smallest, classes=recipe.ensemble.classes)
+
+
+def method_of(recipe: Recipe) -> Method:
+    """Return how the objects of an image are separated."""
     without_map = BY_DISTANCE if recipe.options.write.split else CONNECTED
-    method = without_map if confidence is None else by_predicted_distance(confidence)
-    height, classes = recipe.info.height, recipe.ensemble.classes
-    if classes > 1:
-        return ClassLabels(bands, height, classes, method=method, smallest=smallest)
-    return Labels(bands, height, method=method, smallest=smallest)
+    return without_map if recipe.min_confidence is None else by_predicted_distance(recipe.min_confidence)
 
 
 def write_labels(
@@ -57,39 +62,64 @@ def write_labels(
         UnetkitError: A file cannot be written. The labels are written all the same if their own file can be.
     """
     labels = make_labels(bands, recipe)
+
+    def write(rows: Iterator[NDArray[Any]]) -> None:
+        if job.is_kept:
+            deque(kept_rows(job.result, rows, recipe.info), maxlen=0)
+            return
+        output = labelled_output(job.result, labels, recipe, log)
+        create_sink(job.result, output, overwrite=recipe.options.write.overwrite).write(rows)
+
+    return labels.count, write_objects(job, labels, labels.rows(), recipe, write, log)
+
+
+def write_objects(
+    job: Job,
+    labels: Numbered,
+    rows: Iterator[NDArray[Any]],
+    recipe: Recipe,
+    write: Callable[[Iterator[NDArray[Any]]], None],
+    log: Callable[[str], None],
+) -> Summary | None:
+    """Write the files of objects from the rows of labels on their way to a file.
+
+    Args:
+        job: The image and its files.
+        labels: What is known of the objects.
+        rows: The labels (1, h, width), in order.
+        recipe: The decisions about the image.
+        write: Takes the rows.
+        log: Called with sentences for people.
+
+    Returns:
+        What the objects amount to; None where they are not measured.
+
+    Raises:
+        UnetkitError: A file cannot be written.
+    """
     if not job.new_files:
-        _write(job, labels, recipe, labels.rows(), log)
-        return labels.count, None
+        write(rows)
+        return None
     for path in job.new_files:
         make_folder(path.parent)
     summary = Summary(image_stem(job.image), frame_of(recipe.info))
     with open_objects(job, labels, recipe, summary, log) as objects:
-        _write(job, labels, recipe, objects.watch(labels.rows()), log)
-    return labels.count, summary
+        write(objects.watch(rows))
+    return summary
 
 
-def _write(
-    job: Job,
-    labels: Labels | ClassLabels,
-    recipe: Recipe,
-    rows: Iterator[NDArray[Any]],
-    log: Callable[[str], None],
-) -> None:
-    """Write the rows of labels, or compare them with those that are there already."""
-    if job.is_kept:
-        for _ in kept_rows(job.result, rows, recipe.info):
-            pass
-        return
+def labelled_output(result: Path, labels: Numbered, recipe: Recipe, log: Callable[[str], None]) -> OutputSpec:
+    """Return the output of labels: their type is known, and which are of which class, which is logged, too."""
     output = replace(recipe.output, dtype=np.dtype(labels.dtype))
     if classes := describe_object_classes(labels, recipe):
+        log(f"{result}: the numbers of the objects are, by class: {classes}.")
         output = replace(output, notes=(*output.notes, ("object_classes", classes)))
-        log(f"{job.result}: the numbers of the objects are, by class: {classes}.")
-    create_sink(job.result, output, overwrite=recipe.options.write.overwrite).write(rows)
+    return output
 
 
-def describe_object_classes(labels: Labels | ClassLabels, recipe: Recipe) -> str:
+def describe_object_classes(labels: Numbered, recipe: Recipe) -> str:
     """Return the labels of each class, for example "tumour 1-120, stroma 121-300"; "" where there is one class."""
-    if isinstance(labels, Labels):
+    if recipe.ensemble.classes == 1:
         return ""
     parts, first = [], 1
     for name, last in zip(class_names(recipe.ensemble), labels.last, strict=True):

@@ -31,8 +31,8 @@ from unetkit.objects.measurer import NO_CHANNELS, Channels, Measured, Measurer
 from unetkit.objects.ring_width import ring_in_pixels
 from unetkit.objects.summary import SUMMARY_NAME, Summary, write_summaries
 from unetkit.objects.table import Table, open_table
-from unetkit.postprocess.class_labels import ClassLabels
-from unetkit.postprocess.labels import LABEL_TILE, Labels
+from unetkit.postprocess.blocks import LABEL_TILE
+from unetkit.postprocess.joined import Numbered
 
 AHEAD_BYTES = 1 << 26
 """Largest strip of an image that is read ahead."""
@@ -109,7 +109,7 @@ class ObjectStream:
 
 @contextmanager
 def open_objects(
-    job: Job, labels: Labels | ClassLabels, recipe: Recipe, summary: Summary, log: Callable[[str], None]
+    job: Job, labels: Numbered, recipe: Recipe, summary: Summary, log: Callable[[str], None]
 ) -> Iterator[ObjectStream]:
     """Give the stream through which the labels of an image pass. The files appear at the end.
 
@@ -158,13 +158,13 @@ def class_names(ensemble: Ensemble) -> tuple[str, ...]:
     return names[1:] if len(names) == ensemble.classes else tuple(f"class {i}" for i in range(1, ensemble.classes))
 
 
-def extras_of(labels: Labels | ClassLabels, recipe: Recipe, region: str) -> dict[str, Lookup]:
+def extras_of(labels: Numbered, recipe: Recipe, region: str) -> dict[str, Lookup]:
     """Return the columns that follow the label: its region, and its class and confidence where they are known.
 
     `region` is what the label image is called: with it and `label`, SpatialData joins tables to images.
     """
     extras = {"region": constant(region)}
-    if isinstance(labels, ClassLabels):
+    if recipe.ensemble.classes > 1:
         extras["class"] = by_range(class_names(recipe.ensemble), labels.last)
     elif labels.confidences is not None:
         extras["confidence"] = by_label(np.pad(labels.confidences, 1))  # for the background, and if there are none

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from unetkit.inference.checks.seams import Seams
+from unetkit.inference.checks.uncertain_fields import Field
 from unetkit.io.base.contracts import BadTile
+from unetkit.objects.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class SegmentOutcome:
         files: Files that were written of its objects.
         predicted: Predicted class of a whole image, in a table of classes: 1 or 0, or the name of a class.
         remarks: What was logged about the image: how it differs from the training images, what was chosen to read it.
+        field: The field of which the models are least sure, where images are ranked by it.
+        summary: What the objects amount to, where they are measured.
     """
 
     image: Path
@@ -51,10 +56,12 @@ class SegmentOutcome:
     min_size: int = 0
     min_confidence: float | None = None
     seams: Seams | None = None
-    image_classes: dict[str, float] = field(default_factory=dict)
+    image_classes: dict[str, float] = dataclasses.field(default_factory=dict)
     files: tuple[Path, ...] = ()
     predicted: str = ""
     remarks: tuple[str, ...] = ()
+    field: Field | None = None
+    summary: Summary | None = None
 
 
 class Remarks:

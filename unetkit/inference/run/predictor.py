@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from time import perf_counter
 from typing import Any
 
@@ -16,12 +16,12 @@ from unetkit.backends.registry import CREATION_LOCK, backend_info, backends_in, 
 from unetkit.backends.sessions import open_session
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.inference.checks.seams import Seams, default_largest, plan_windows, verify_seams
-from unetkit.inference.checks.skip_empty import measure_background
+from unetkit.inference.checks.skip_empty import Background, measure_background
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Forward, Kind
 from unetkit.inference.engine.orientations import orientations
 from unetkit.inference.engine.pipeline import Reader, run_tiles
-from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid, per_axis, round_up
+from unetkit.inference.tiling.grid import Tile, TileBlock, TileGrid, per_axis, round_up
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tiling.windows import measure_plane, read_window
 from unetkit.inference.tuning.autotune import Tuner
@@ -30,6 +30,7 @@ from unetkit.inference.tuning.int8 import Quantization, quantize_models
 from unetkit.inference.tuning.memory import feature_bytes, measure_features
 from unetkit.inference.tuning.plan import make_plan
 from unetkit.io.base.contracts import ImageInfo, ImageSource
+from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept
 
 WINDOW_STEPS = 8
@@ -37,6 +38,23 @@ WINDOW_STEPS = 8
 
 Progress = Callable[[int], None]
 """Called with the number of pixels predicted since the last call."""
+
+
+@dataclass(frozen=True)
+class PlaneFacts:
+    """What is measured of a plane before its tiles are predicted.
+
+    Attributes:
+        statistics: Normalisation values for each model.
+        background: What its empty tiles look like, where they are skipped.
+    """
+
+    statistics: tuple[Statistics, ...]
+    background: Background | None = None
+
+    def is_empty(self, window: NDArray[Any]) -> bool:
+        """Return whether a window (C, ...) surely holds no foreground."""
+        return self.background is not None and self.background.holds_nothing(window)
 
 
 class Predictor:
@@ -98,24 +116,31 @@ class Predictor:
 
     def grid(self, info: ImageInfo) -> TileGrid:
         """Return the tiles of each plane of an image."""
-        plan = self.plan
-        return make_grid(info.size, tile=plan.tile, halo=plan.halo, stride=self.ensemble.stride)
+        return self.plan.grid(info.size, self.ensemble.stride)
+
+    def look(self, source: ImageSource, plane: int) -> PlaneFacts:
+        """Measure a plane: on it, and not on a tile, depends how its tiles are predicted."""
+        statistics = measure_plane(source, plane, self._normalizers, self.ensemble.channels)
+        empty = measure_background(source, plane, self.ensemble.channels) if self._tiling.skip_empty else None
+        return PlaneFacts(statistics, empty)
 
     def run(
         self,
         source: ImageSource,
-        grid: TileGrid,
+        blocks: Sequence[TileBlock],
         write: Callable[[Iterator[NDArray[Any]]], None],
         *,
+        look: Callable[[int], PlaneFacts] | None = None,
         first_band: int = 0,
         progress: Progress | None = None,
     ) -> list[tuple[int, Tile]]:
-        """Predict all planes of an image.
+        """Predict blocks of an image.
 
         Args:
             source: The image.
-            grid: The tiles of each of its planes.
-            write: Takes the bands (channels, h, width) of the result, in order.
+            blocks: Its tiles.
+            write: Takes the bands (channels, h, width) of the blocks, in order.
+            look: Returns what is measured of a plane; by default `self.look`.
             first_band: Bands that are there already.
             progress: Called with the number of pixels predicted since the last call.
 
@@ -127,10 +152,10 @@ class Predictor:
             ConfigError: The memory of the device is too small for the smallest window.
         """
         check_dtype(source.info)
-        reader = Reader(source, grid, self._normalizers, self.ensemble.channels, self.plan.batch)
+        facts = cache(look or partial(self.look, source))
+        reader = Reader(source, blocks, lambda plane: facts(plane).statistics, self.ensemble.channels, self.plan.batch)
         if self._tiling.skip_empty:
-            background = cache(lambda plane: measure_background(source, plane, self.ensemble.channels))
-            reader.is_empty = lambda plane, window: background(plane).holds_nothing(window)
+            reader.is_empty = lambda plane, window: facts(plane).is_empty(window)
         # Restored pixels are of the type of their image, which is another for each of several.
         forward = self._create_forward("restored", source.info) if self._kind == "restored" else self._forward
         run_tiles(reader, forward, write, first_band=first_band, progress=progress)

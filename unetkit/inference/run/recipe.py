@@ -19,8 +19,7 @@ from unetkit.inference.engine.forward import layout
 from unetkit.inference.engine.uncertainty import UNCERTAINTY_CHANNELS
 from unetkit.inference.run.classify import describe_classes
 from unetkit.inference.run.command import given_fields, option_words
-from unetkit.inference.run.predictor import Predictor
-from unetkit.inference.tiling.grid import TileGrid
+from unetkit.inference.tiling.grid import TileBlock, TileGrid
 from unetkit.inference.tiling.options import DEFAULT_CONFIDENCE, OUTPUTS_WITHOUT_MASK, Output, SegmentOptions
 from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.io.base.contracts import ImageInfo, OutputSpec
@@ -70,6 +69,11 @@ class Recipe:
     output: OutputSpec
 
     @property
+    def blocks(self) -> list[TileBlock]:
+        """All tiles, a block for each plane; none where the image is seen whole."""
+        return [] if self.grid is None else [self.grid.whole(plane) for plane in range(self.info.planes)]
+
+    @property
     def job(self) -> dict[str, Any]:
         """All on which the result depends. It must be the same in a resumed run as in the run that was stopped."""
         image, info = Path(self.info.name), self.info
@@ -93,7 +97,7 @@ def make_recipe(
     options: SegmentOptions,
     ensemble: Ensemble,
     info: ImageInfo,
-    predictor: Predictor | None,
+    plan: ExecutionPlan | None,
     image_classes: Mapping[str, float] = NO_CLASSES,
 ) -> Recipe:
     """Decide everything about one image.
@@ -102,14 +106,13 @@ def make_recipe(
         options: The user's choices.
         ensemble: The models.
         info: The image.
-        predictor: The models with their plan; None where the image is seen whole.
+        plan: How the image is predicted; None where it is seen whole.
         image_classes: See `Recipe`.
 
     Raises:
         ConfigError: A smallest confidence is given, but the models predict none.
     """
     write = options.write
-    plan = None if predictor is None else predictor.plan
     threshold = ensemble.threshold if write.threshold is None else write.threshold
     min_size = min_confidence = None
     if write.output == "labels":
@@ -142,7 +145,7 @@ def make_recipe(
         compression=write.compression,
         layout=write.layout,
     )
-    grid = None if predictor is None else predictor.grid(info)
+    grid = None if plan is None else plan.grid(info.size, ensemble.stride)
     return Recipe(options, ensemble, info, plan, grid, threshold, min_size, min_confidence, image_classes, output)
 
 

@@ -12,6 +12,7 @@ from unetkit.foundation.atomic import unfinished_file
 from unetkit.foundation.errors import ModelError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tiling.options import OutputOptions, TilingOptions
+from unetkit.io.writing.block_folder import BlockFolder
 from unetkit.io.writing.resume_store import BandStore, read_job
 
 Bands = BandStore | list[Any]
@@ -34,7 +35,7 @@ def pin_choices(tiling: TilingOptions, ensemble: Ensemble, results: Iterable[Pat
     models = [segmenter.sha256 for segmenter in ensemble.segmenters]
     open_names = [name for name in ("backend", "precision", "tile", "batch") if getattr(tiling, name) == "auto"]
     for result in results:
-        job = read_job(unfinished_file(result)) or {}
+        job = read_job(unfinished_file(result)) or BlockFolder.job_of(result) or {}
         if job.get("model_sha256") == models and job.get("device") == tiling.device:
             return dataclasses.replace(tiling, **{name: job[name] for name in open_names if name in job})
     return tiling

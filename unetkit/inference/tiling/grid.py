@@ -14,7 +14,7 @@ An image may have any number of axes: tiles are laid along each of them by itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -105,6 +105,54 @@ class TileGrid:
 
     def band(self, span: TileSpan) -> Iterator[Tile]:
         """Iterate over the tiles with one place along the first axis: together they are as wide as the item."""
+        return self.whole(0).band(span)
+
+    def whole(self, item: int) -> TileBlock:
+        """Return all tiles of an item as one block."""
+        return TileBlock(item, self, self.spans)
+
+    def cut(self, item: int, tiles: Sequence[tuple[int, int]]) -> TileBlock:
+        """Return some tiles of an item.
+
+        Args:
+            item: Number of the item.
+            tiles: Number of the first tile, and of that after the last one, along each axis.
+        """
+        spans = (each[start:stop] for each, (start, stop) in zip(self.spans, tiles, strict=True))
+        return TileBlock(item, self, tuple(spans))
+
+
+@dataclass(frozen=True)
+class TileBlock:
+    """Tiles of one item that lie side by side: a rectangle of them, or a box.
+
+    Attributes:
+        item: Number of the item.
+        grid: All tiles of the item.
+        spans: Those of the block along each axis.
+    """
+
+    item: int
+    grid: TileGrid
+    spans: tuple[tuple[TileSpan, ...], ...]
+
+    @property
+    def window(self) -> Window:
+        """What the cores of its tiles cover of the item."""
+        return tuple(slice(spans[0].core_start, spans[-1].core_stop) for spans in self.spans)
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels that it covers."""
+        return prod(part.stop - part.start for part in self.window)
+
+    @property
+    def bands(self) -> tuple[TileSpan, ...]:
+        """Place of each of its bands along the first axis."""
+        return self.spans[0]
+
+    def band(self, span: TileSpan) -> Iterator[Tile]:
+        """Iterate over the tiles with one place along the first axis: together they are as wide as the block."""
         return (Tile((span, *rest)) for rest in product(*self.spans[1:]))
 
 

@@ -15,7 +15,7 @@ from unetkit.backends.registry import DEFAULT_BACKEND, backend_info, backends_in
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Kind, layout
-from unetkit.inference.tiling.grid import PerAxis, check_tile, per_axis, round_up
+from unetkit.inference.tiling.grid import PerAxis, TileGrid, check_tile, make_grid, per_axis, round_up
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tuning.device import cache_bytes, choose_device, free_memory
 from unetkit.inference.tuning.memory import Footprint, measure_features, pixel_bytes
@@ -67,6 +67,10 @@ class ExecutionPlan:
     def inner(self) -> Window:
         """The core inside such a window, of a tile inside an image."""
         return tuple(slice(halo, self.tile - halo) for halo in per_axis(self.halo, self.axes))
+
+    def grid(self, size: tuple[int, ...], stride: int) -> TileGrid:
+        """Return the tiles of an item of a size, for models of a stride."""
+        return make_grid(size, tile=self.tile, halo=self.halo, stride=stride)
 
     def __str__(self) -> str:
         return (

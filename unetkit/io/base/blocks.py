@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeGuard
 
 from numpy.typing import NDArray
 
-from unetkit.io.base.contracts import ImageSink, OutputSpec, Window
+from unetkit.io.base.contracts import ImageSink, OutputSpec, SharedSink, Window
+
+
+def is_shared(sink: ImageSink) -> TypeGuard[SharedSink]:
+    """Return whether several processes may write blocks of an output at a time."""
+    return sink.shared
 
 
 @contextmanager

@@ -204,11 +204,7 @@ class ImageSink(Protocol):
 
     @property
     def shared(self) -> bool:
-        """Whether several processes may write blocks at a time.
-
-        The sink is then sent to them (it can be pickled), or made there from the same path and spec. One process begins
-        before and finishes after all others.
-        """
+        """Whether several processes may write blocks at a time: whether it is a `SharedSink`."""
 
     def write(self, rows: Iterable[NDArray[Any]]) -> None:
         """Write the whole output from its rows.
@@ -252,6 +248,52 @@ class ImageSink(Protocol):
 
     def abandon(self) -> None:
         """Remove what was written since `begin`, if there is anything."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a smaller level of an output, which one process makes.
+
+    Attributes:
+        level: Number of the level; 1 is the first that is smaller than the output.
+        items: Numbers of the planes of the level.
+        window: Where it lies in each of them.
+    """
+
+    level: int
+    items: range
+    window: Window
+
+
+class SharedSink(ImageSink, Protocol):
+    """A sink whose blocks several processes write at a time.
+
+    It is sent to them (it can be pickled), or made there from the same path and spec. One process begins before and
+    finishes after all others. A block may be written again, also at the same time, with the same pixels: by another
+    process than the one that was killed, or was taken for dead.
+    """
+
+    def resume(self) -> bool:
+        """Go on with what an earlier run began; begin if there is nothing.
+
+        Returns:
+            Whether there was something: the blocks that were written then need not be written again.
+
+        Raises:
+            OutputError: What is there is of another output, or cannot be written.
+        """
+
+    def pieces(self) -> list[list[Piece]]:
+        """Return the parts of each smaller level, which are made of the level above: blocks, or pieces of that."""
+
+    def shrink(self, piece: Piece) -> None:
+        """Make a part of a smaller level, in any process and any number of times, when the level above it is there.
+
+        `finish` makes those that nobody made.
+
+        Raises:
+            OutputError: The output cannot be written.
+        """
 
 
 def background(fill: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

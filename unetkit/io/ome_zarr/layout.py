@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -62,12 +61,16 @@ class Layout:
             self.sizes = [(height, width) for *_, height, width in self._levels.shapes]
             self._plane_shapes = [tuple(others) for *others, _, _ in self._levels.shapes]
 
-    def create(self, folder: Path) -> list[Any]:
-        """Create the group and the array of each level, all zeros."""
+    def create(self, store: Any) -> list[Any]:
+        """Create the group and the array of each level, all zeros.
+
+        Args:
+            store: A folder, or a store of zarr.
+        """
         import zarr
 
         spec = self.spec
-        group = zarr.create_group(folder, zarr_format=self._zarr_format, attributes=self._attributes())
+        group = zarr.create_group(store, zarr_format=self._zarr_format, attributes=self._attributes())
         arrays = []
         for level, (height, width) in enumerate(self.sizes):
             lengths = dict(zip(spec.plane_axes, self._plane_shapes[level], strict=True))
@@ -85,12 +88,31 @@ class Layout:
             )
         return arrays
 
-    def open(self, folder: Path) -> list[Any]:
+    def open(self, store: Any) -> list[Any]:
         """Return the array of each level of what `create` made."""
         import zarr
 
-        group = zarr.open_group(folder, mode="r+", zarr_format=self._zarr_format)
+        group = zarr.open_group(store, mode="r+", zarr_format=self._zarr_format)
         return [group[str(level)] for level in range(len(self.sizes))]
+
+    def metadata(self) -> dict[str, bytes]:
+        """Return the files that `create` writes, by their names in the folder."""
+        from zarr.storage import MemoryStore
+
+        files: dict[str, Any] = {}
+        self.create(MemoryStore(files))
+        return {name: content.to_bytes() for name, content in files.items()}
+
+    def job(self) -> dict[str, Any]:
+        """Return what decides where pixels lie and what smaller levels are made of, in values that JSON knows."""
+        return {
+            "axes": self._axes,
+            "channels": self.spec.channels,
+            "dtype": self.spec.dtype.str,
+            "levels": [[*shape, *size] for shape, size in zip(self._plane_shapes, self.sizes, strict=True)],
+            "places": [self._transformations(level) for level in range(len(self.sizes))],
+            "zarr_format": self._zarr_format,
+        }
 
     def planes(self, level: int) -> int:
         """Return the number of planes of a level."""

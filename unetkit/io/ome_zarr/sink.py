@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.atomic import (
@@ -20,13 +23,22 @@ from unetkit.foundation.atomic import (
     make_folder,
     partial_folder,
     partial_place,
+    shared_file,
 )
 from unetkit.io.base.blocks import check_block
-from unetkit.io.base.contracts import OutputSpec, Window
+from unetkit.io.base.contracts import OutputSpec, Piece, Window
+from unetkit.io.base.windows import inside
 from unetkit.io.ome_zarr.labels import check_label, find_label_place, register_label
 from unetkit.io.ome_zarr.layout import CHUNK, Layout
-from unetkit.io.writing.rechunk import Block, cut_bands, cut_blocks, cut_picked_bands, halve
+from unetkit.io.ome_zarr.pyramid import Chunk, chunks_of, chunks_of_piece, level_pieces, shrink_chunk, store_chunk
+from unetkit.io.writing.rechunk import Block, cut_bands, cut_blocks, cut_picked_bands
+from unetkit.io.writing.same_job import check_same_job, job_to_json
 from unetkit.io.writing.workers import Workers
+
+ASIDE = ".unfinished-"
+"""Start of the name of the folder in an unfinished output in which files are written before they are renamed."""
+
+JOB_FILE = "job.json"
 
 
 class OmeZarrSink:
@@ -38,8 +50,8 @@ class OmeZarrSink:
     `labels` of an OME-Zarr image they are of that image's version, have its levels, name it as their source, and are
     added to its list.
 
-    Blocks of whole chunks are written in place, by several processes at a time. `finish` cannot know what others wrote:
-    what nobody wrote is 0.
+    Blocks of whole chunks are written in place, by several processes at a time, and renamed when they are whole.
+    `finish` cannot know what others wrote: what nobody wrote is 0. Chunks of zeros are not stored.
 
     Args:
         path: The folder.
@@ -57,6 +69,7 @@ class OmeZarrSink:
         self._place = find_label_place(path)
         self._layout = Layout(path.name, spec, self._place)
         self._arrays: list[Any] = []
+        self._aside: Path | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the open arrays: another process opens its own."""
@@ -77,16 +90,16 @@ class OmeZarrSink:
         layout = self._layout
         with (
             errors_of(rows) as safe_rows,
-            partial_folder(self._path) as partial,
+            partial_folder(self._path) as folder,
             Workers() as workers,
         ):
-            arrays = layout.create(partial)
+            arrays = layout.create(folder)
 
             def store(block: Block) -> None:
                 band = block.band
                 height, width = block.pixels.shape
                 window = slice(band.top, band.top + height), slice(block.left, block.left + width)
-                arrays[band.level][layout.index(band.level, band.plane, block.channel, window)] = block.pixels
+                store_chunk(layout, arrays, Chunk(band.plane, block.channel, window, band.level), block.pixels)
 
             # Chunk by chunk in our own threads: of a larger piece, zarr goes on to write after one chunk has failed.
             picks = layout.picks
@@ -105,115 +118,141 @@ class OmeZarrSink:
             OutputError: It cannot be written.
         """
         self._make_group()
-        partial = begin_folder(self._path)
+        self._aside = begin_folder(self._path) / f"{ASIDE}{uuid4().hex}"
+        self._arrays = []
         try:
-            self._arrays = self._layout.create(partial)
+            self._aside.mkdir()
+            self._write_metadata()
+            with shared_file(self._aside / JOB_FILE) as file:
+                file.write(job_to_json(self._layout.job()).encode())
         except OSError as error:
             raise cannot_write(self._path, error) from error
 
+    def resume(self) -> bool:
+        """Go on with what an earlier run began, see `SharedSink`. The metadata are those of this run.
+
+        Raises:
+            OutputError: What is there is of another output, or cannot be written.
+        """
+        begun, self._arrays = partial_place(self._path), []
+        self._aside = _find_aside(begun)
+        stored = self._aside and _read_job(self._aside)
+        if not stored:
+            self.begin()
+            return False
+        check_same_job(begun, stored, self._layout.job())
+        try:
+            self._write_metadata()
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+        return True
+
     def write_block(self, item: int, window: Window, pixels: NDArray[Any]) -> None:
-        """Store a block of whole chunks, which no other process reads or writes.
+        """Store a block of whole chunks; another process may write the same pixels there at the same time.
 
         Raises:
             OutputError: The folder cannot be written.
         """
         layout = self._layout
-        self._open()
         check_block(layout.spec, item, window, pixels, self.block)
         try:
-            for chunk in _chunks(item, layout.spec.channels, window):
-                rows, columns = (
-                    slice(part.start - whole.start, part.stop - whole.start)
-                    for part, whole in zip(chunk.window, window, strict=True)
-                )
-                self._arrays[0][layout.index(0, item, chunk.channel, chunk.window)] = pixels[
-                    chunk.channel, rows, columns
-                ]
+            arrays = self._open()
+            for chunk in chunks_of(item, layout.spec.channels, window):
+                store_chunk(layout, arrays, chunk, pixels[chunk.channel][inside(chunk.window, window)])
         except OSError as error:
             raise cannot_write(self._path, error) from error
 
-    def finish(self) -> None:
-        """Make the smaller levels, and let the output appear.
+    def pieces(self) -> list[list[Piece]]:
+        """Return the parts of each smaller level, each of bounded work."""
+        return level_pieces(self._layout)
+
+    def shrink(self, piece: Piece) -> None:
+        """Make a part of a smaller level of the level above it.
 
         Raises:
             OutputError: The folder cannot be written.
         """
-        self._open()
         try:
+            arrays = self._open()
+            for chunk in chunks_of_piece(self._layout, piece):
+                shrink_chunk(self._layout, arrays, chunk)
+            (self._find_begun() / _mark(piece)).touch()
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+    def finish(self) -> None:
+        """Make of the smaller levels what nobody made, and let the output appear.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        layout = self._layout
+        try:
+            arrays = self._open()
+            made = {path.name for path in self._find_begun().iterdir()}
             with Workers() as workers:
-                for level in range(1, len(self._layout.sizes)):
-                    deque(workers.map(self._shrink, self._chunks_of(level)), maxlen=0)
+                for pieces in self.pieces():
+                    left = (piece for piece in pieces if _mark(piece) not in made)
+                    chunks = (chunk for piece in left for chunk in chunks_of_piece(layout, piece))
+                    deque(workers.map(partial(shrink_chunk, layout, arrays), chunks), maxlen=0)
+            shutil.rmtree(self._find_begun())
         except OSError as error:
             raise cannot_write(self._path, error) from error
         finish_folder(self._path)
-        self._arrays = []
+        self._arrays, self._aside = [], None
         register_label(self._path)
 
     def abandon(self) -> None:
         """Remove what was written."""
-        self._arrays = []
+        self._arrays, self._aside = [], None
         drop_folder(self._path)
 
     def _make_group(self) -> None:
         if self._place is not None:
             make_folder(self._place.group)
 
-    def _open(self) -> None:
-        """Open what this or another process began."""
-        partial = partial_place(self._path)
-        if not partial.is_dir():
+    def _write_metadata(self) -> None:
+        aside = self._find_begun()
+        for name, content in self._layout.metadata().items():
+            (aside.parent / name).parent.mkdir(exist_ok=True)
+            with shared_file(aside.parent / name, aside) as file:
+                file.write(content)
+
+    def _find_begun(self) -> Path:
+        """Return the folder aside of what this or another process began."""
+        if self._aside is None:
+            self._aside = _find_aside(partial_place(self._path))
+        if self._aside is None:
             raise ValueError(f"{self._path}: begin comes before blocks.")
+        return self._aside
+
+    def _open(self) -> list[Any]:
+        """Return the arrays of what this or another process began."""
+        aside = self._find_begun()
         if not self._arrays:
-            self._arrays = self._layout.open(partial)
+            from unetkit.io.ome_zarr.store import WholeFiles
 
-    def _chunks_of(self, level: int) -> Iterator[_Chunk]:
-        spec = self._layout.spec
-        whole = tuple(slice(0, size) for size in self._layout.sizes[level])
-        for plane in range(self._layout.planes(level)):
-            yield from _chunks(plane, spec.channels, whole, level, spec.dtype.itemsize)
-
-    def _shrink(self, chunk: _Chunk) -> None:
-        """Store a chunk of a smaller level, made of that above it."""
-        layout, above = self._layout, self._arrays[chunk.level - 1]
-        if layout.picks is None:
-            size = layout.sizes[chunk.level - 1]
-            window = tuple(
-                slice(2 * part.start, min(2 * part.stop, end)) for part, end in zip(chunk.window, size, strict=True)
-            )
-            pixels = halve(np.asarray(above[layout.index(chunk.level - 1, chunk.plane, chunk.channel, window)]))
-        else:
-            pick = layout.picks[chunk.level - 1]
-            rows, columns = pick.rows[chunk.window[0]], pick.columns[chunk.window[1]]
-            window = tuple(slice(int(each[0]), int(each[-1]) + 1) for each in (rows, columns))
-            index = layout.index(chunk.level - 1, int(pick.planes[chunk.plane]), chunk.channel, window)
-            pixels = np.asarray(above[index])[np.ix_(rows - rows[0], columns - columns[0])]
-        self._arrays[chunk.level][layout.index(chunk.level, chunk.plane, chunk.channel, chunk.window)] = pixels
+            if not aside.is_dir():
+                raise FileNotFoundError(errno.ENOENT, "it was finished or abandoned")
+            self._arrays = self._layout.open(WholeFiles(aside.parent, aside))
+        return self._arrays
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    """A chunk of one level.
-
-    Attributes:
-        plane: Number of the plane.
-        channel: Number of the channel.
-        window: Where it lies in the plane at its level.
-        level: Number of the level.
-        nbytes: Size of the pixels of the level above that it is made of.
-    """
-
-    plane: int
-    channel: int
-    window: Window
-    level: int = 0
-    nbytes: int = 0
+def _mark(piece: Piece) -> str:
+    """Return the name of the file that says that a piece is made."""
+    spans = "_".join(f"{part.start}-{part.stop}" for part in piece.window)
+    return f"made-{piece.level}-{piece.items.start}-{piece.items.stop}_{spans}"
 
 
-def _chunks(plane: int, channels: int, window: Window, level: int = 0, itemsize: int = 1) -> Iterator[_Chunk]:
-    """Yield the chunks of a window that starts at one of them."""
-    rows, columns = window
-    for channel in range(channels):
-        for top in range(rows.start, rows.stop, CHUNK):
-            for left in range(columns.start, columns.stop, CHUNK):
-                part = slice(top, min(top + CHUNK, rows.stop)), slice(left, min(left + CHUNK, columns.stop))
-                yield _Chunk(plane, channel, part, level, 4 * CHUNK * CHUNK * itemsize)
+def _find_aside(begun: Path) -> Path | None:
+    """Return the folder in an unfinished output in which files are written before they are renamed."""
+    return next(begun.glob(f"{ASIDE}*"), None)
+
+
+def _read_job(aside: Path) -> dict[str, Any] | None:
+    """Return what an unfinished output is; None where it was not yet begun as a whole."""
+    try:
+        job: dict[str, Any] = json.loads((aside / JOB_FILE).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return job

@@ -28,3 +28,8 @@ def compress(pixels: NDArray[Any]) -> bytes:
 def decompress(data: bytes) -> bytes:
     """Return the bytes that `compress` was given."""
     return bytes(imagecodecs.blosc_decode(data, numthreads=1))
+
+
+def is_zero(pixels: NDArray[Any]) -> bool:
+    """Return whether all bits of an array are 0, so that nothing of it need be stored."""
+    return not pixels.view(f"u{pixels.itemsize}").any()

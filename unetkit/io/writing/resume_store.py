@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from unetkit.foundation.atomic import cannot_write
 from unetkit.foundation.errors import OutputError
 from unetkit.io.writing.compression import compress, decompress
+from unetkit.io.writing.same_job import check_same_job, job_to_json
 
 MAGIC = b"unetkit bands 2\n"
 JOB_HEAD = struct.Struct("<QI")
@@ -36,9 +37,6 @@ PIECE_HEAD = struct.Struct("<I")
 
 PIECE_BYTES = 2**22
 """Bytes that are compressed at once: as much as the memory for it may take beside a band."""
-
-SHOWN_CHARACTERS = 60
-"""Longest text of a value in a message, in characters."""
 
 
 class BandStore(Sequence[NDArray[Any]]):
@@ -74,7 +72,7 @@ class BandStore(Sequence[NDArray[Any]]):
             OutputError: The file cannot be written.
         """
         path = Path(path)
-        text = _to_json(job).encode()
+        text = job_to_json(job).encode()
         header = MAGIC + JOB_HEAD.pack(len(text), crc32(text)) + text
         try:
             file = path.open("w+b", buffering=0)
@@ -108,7 +106,7 @@ class BandStore(Sequence[NDArray[Any]]):
             raise _cannot_read(path, error) from error
         if stored is None or not starts:
             return cls.create(path, job)
-        _check_same(path, stored, json.loads(_to_json(job)))
+        check_same_job(path, stored, job)
         try:
             os.truncate(path, end)
             return cls(path, job, path.open("r+b", buffering=0), starts, end)
@@ -209,10 +207,6 @@ def _cannot_read(path: Path, error: OSError) -> OutputError:
     return OutputError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions and the disk.")
 
 
-def _to_json(job: dict[str, Any]) -> str:
-    return json.dumps(job, sort_keys=True)
-
-
 def _read_job(file: BinaryIO) -> dict[str, Any] | None:
     """Return the job of a store, or None if its first bytes are not whole (or are those of another format)."""
     if file.read(len(MAGIC)) != MAGIC:
@@ -228,26 +222,6 @@ def _read_job(file: BinaryIO) -> dict[str, Any] | None:
         return None
     job: dict[str, Any] = json.loads(text)
     return job
-
-
-def _check_same(path: Path, stored: dict[str, Any], job: dict[str, Any]) -> None:
-    """Raise an OutputError that names each key in which two jobs differ, with both values."""
-    differences = []
-    for key in sorted(stored.keys() | job.keys()):
-        before, now = (_shown(values[key]) if key in values else "not given" for values in (stored, job))
-        if key not in stored or key not in job or _to_json({key: stored[key]}) != _to_json({key: job[key]}):
-            differences.append(f"{key} was {before} and is now {now}")
-    if differences:
-        raise OutputError(
-            f"What is left at {path} is of another run: {'; '.join(differences)}.",
-            "Give the same options as before to go on with it, --overwrite without --resume to start anew, or another "
-            "name for the output.",
-        )
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 3]}..."
 
 
 def _scan(file: BinaryIO) -> tuple[list[int], int]:

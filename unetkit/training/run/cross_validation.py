@@ -1,11 +1,11 @@
-"""Cross-validation: a run for each fold, one after the other, and the mean and spread of their scores."""
+"""Cross-validation: a run for each fold, and the mean and spread of their scores."""
 
 from __future__ import annotations
 
 import csv
 import gc
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -134,39 +134,59 @@ class CrossValidation:
         return table
 
 
-def cross_validate(folder: Path, folds: int, train_fold: Callable[[int], FoldRun]) -> CrossValidation:
-    """Train a model for each fold, one after the other, and write their scores after each.
+TrainFolds = Callable[[Sequence[int]], Iterator[tuple[int, FoldRun]]]
+"""Trains models that are validated on some folds, given by their numbers; yields each as soon as it is trained."""
+
+
+def one_by_one(folder: Path, folds: int, train_fold: Callable[[int], FoldRun]) -> TrainFolds:
+    """Return what trains folds one after the other.
+
+    Args:
+        folder: The folder of the cross-validation.
+        folds: Number of folds.
+        train_fold: Trains the model that is validated on a fold, given its number. Trainer, module and data have to be
+            new for each fold.
+    """
+
+    def train(missing: Sequence[int]) -> Iterator[tuple[int, FoldRun]]:
+        for fold in missing:
+            log(f"Fold {fold} of 0 to {folds - 1}: {fold_folder(folder, fold)}")
+            yield fold, train_fold(fold)
+
+    return train
+
+
+def cross_validate(folder: Path, folds: int, train: TrainFolds) -> CrossValidation:
+    """Train a model for each fold, and write their scores after each.
 
     Folds whose scores are in `folder` already are not trained again, so that one that was stopped or killed goes on.
 
     Args:
         folder: Gets a run folder for each fold.
         folds: Number of folds.
-        train_fold: Trains the model that is validated on a fold, given its number, in `fold_folder` of it. Trainer,
-            module and data have to be new for each fold. A run that is in that folder already is resumed.
+        train: Trains folds in `fold_folder` of each. A run that is in that folder already is resumed.
 
     Raises:
         ConfigError: The scores in `folder` cannot be read.
         UnetkitError: A fold cannot be trained, or the scores not written.
     """
     known = _read_results(folder)
-    rows: list[FoldResult] = []
-    for fold in range(folds):
-        if fold in known and (folder / known[fold].model).is_file():
-            rows.append(known[fold])
-            continue
-        log(f"Fold {fold} of 0 to {folds - 1}: {fold_folder(folder, fold)}")
-        try:
-            result = train_fold(fold)
-        except KeyboardInterrupt:
-            return CrossValidation(folder, folds, tuple(rows), interrupted=True)
-        if result.interrupted:
-            return CrossValidation(folder, folds, tuple(rows), interrupted=True)
-        model = result.model_file.relative_to(folder).as_posix()
-        rows.append(FoldResult(fold, model, result.epoch, result.scores))
-        CrossValidation(folder, folds, tuple(rows)).write()
-        gc.collect()  # a trainer and its module refer to each other, and the images of this fold hang on them
-    return CrossValidation(folder, folds, tuple(rows))
+    rows = {fold: row for fold, row in known.items() if fold < folds and (folder / row.model).is_file()}
+
+    def result(*, interrupted: bool = False) -> CrossValidation:
+        return CrossValidation(folder, folds, tuple(rows[fold] for fold in sorted(rows)), interrupted)
+
+    try:
+        for fold, run in train([fold for fold in range(folds) if fold not in rows]):
+            if run.interrupted:
+                return result(interrupted=True)
+            model = run.model_file.relative_to(folder).as_posix()
+            rows[fold] = FoldResult(fold, model, run.epoch, run.scores)
+            result().write()
+            gc.collect()  # a trainer and its module refer to each other, and the images of this fold hang on them
+    except KeyboardInterrupt:
+        return result(interrupted=True)
+    return result()
 
 
 def _result_file(folder: Path) -> Path:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from unetkit.foundation.console import log, show
-from unetkit.foundation.errors import ConfigError
-from unetkit.report.run.folder import has_checkpoint
-from unetkit.training.run.checkpoint import read_checkpoint
-from unetkit.training.run.cross_validation import CrossValidation, cross_validate
+from unetkit.training.run.cross_validation import CrossValidation, FoldRun, cross_validate, one_by_one
+from unetkit.training.run.fold import begun_split, check_one_process, train_fold
 from unetkit.training.run.noting import make_page
-from unetkit.training.run.result import RunResult, log_page
-from unetkit.training.run.training_run import TrainingRun
+from unetkit.training.run.result import log_page
+from unetkit.training.run.spread_folds import on_cluster
+from unetkit.training.run.training_run import FoldPlace, TrainingRun
 
 
 def fit_folds(whole: TrainingRun) -> CrossValidation:
@@ -26,24 +25,19 @@ def fit_folds(whole: TrainingRun) -> CrossValidation:
         ConfigError: Several processes are to train.
         UnetkitError: A fold cannot be trained.
     """
-    if whole.trainer.world_size > 1:
-        raise ConfigError(
-            "Folds that follow each other are trained in one process, and trainer.devices starts several.",
-            "Leave trainer.devices out, or train the folds one by one (data.fold).",
-        )
     data: Any = whole.datamodule
-
-    def train_fold(fold: int) -> RunResult:
-        part = type(whole)(whole.run_config, whole, fold)
-        others = (other for other in folder.glob("fold-*") if has_checkpoint(other))
-        if (begun := next(others, None)) is not None and (split := read_checkpoint(begun).split) is not None:
-            part.datamodule.keep_split(split)
-        result = part.train(resume=has_checkpoint(Path(part.trainer.default_root_dir)))
-        part.conclude(result)
-        return result
-
     folder = Path(whole.trainer.default_root_dir)
-    result = cross_validate(folder, data.folds, train_fold)
+
+    def train_one(fold: int) -> FoldRun:
+        place = FoldPlace(folder, fold, whole.fill_beside_folds)
+        return train_fold(type(whole), whole.run_config, place, begun_split(folder))
+
+    if whole.run_config.is_spread:
+        train = on_cluster(whole, data.folds, begun_split(folder))
+    else:
+        check_one_process(whole)
+        train = one_by_one(folder, data.folds, train_one)
+    result = cross_validate(folder, data.folds, train)
     if result.rows:
         show(result.table())
     make_page(folder)

@@ -25,6 +25,7 @@ def start(kind: type[TrainingRun], config: RunConfig) -> RunResult | CrossValida
         run = kind(config)
         if run.has_folds:
             return fit_folds(run)
+        config.check_spread(run.config.get("data.folds"), run.config.get("data.fold"))
         result = run.train(resume=config.resume is not None)
     if run.trainer.is_global_zero:
         run.conclude(result)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -29,13 +30,27 @@ from unetkit.training.settings.config import RunConfig
 from unetkit.training.settings.options import TRAINER_DEFAULTS, Settings
 
 
+@dataclass(frozen=True)
+class FoldPlace:
+    """Which fold of a cross-validation a run is.
+
+    Attributes:
+        folder: Folder of the cross-validation.
+        fold: Number of the fold.
+        fill: Writes settings and notes of all folds into the folder; None where these are there already.
+    """
+
+    folder: Path
+    fold: int
+    fill: Callable[[], None] | None = None
+
+
 class TrainingRun(LightningCLI):
     """Data, module and trainer of a run. The subclass decides what it trains on, and how.
 
     Args:
         config: The configuration.
-        whole: The cross-validation that this is a fold of, if it is.
-        fold: The number of the fold.
+        place: Which fold of a cross-validation it is, if it is one.
 
     Attributes:
         settings: Settings of its verb.
@@ -53,13 +68,13 @@ class TrainingRun(LightningCLI):
     target: str = ""
     changed: Changes
 
-    def __init__(self, config: RunConfig, whole: TrainingRun | None = None, fold: int = 0) -> None:
-        if whole is not None:
-            folder = fold_folder(Path(whole.trainer.default_root_dir), fold)
-            own = {"data.fold": fold, "runs": str(folder.parent), "name": folder.name}
-            config = replace(config.with_values(own), began=config.began if fold == 0 else monotonic())
+    def __init__(self, config: RunConfig, place: FoldPlace | None = None) -> None:
+        if place is not None:
+            folder = fold_folder(place.folder, place.fold)
+            own = {"data.fold": place.fold, "runs": str(folder.parent), "name": folder.name}
+            config = replace(config.with_values(own), began=config.began if place.fold == 0 else monotonic())
         self.run_config = config
-        self.whole = whole
+        self.place = place
         super().__init__(
             self.module,
             self.data,
@@ -76,7 +91,7 @@ class TrainingRun(LightningCLI):
                 "parser_mode": PARSER_MODE,
             },
         )
-        self.model.warns_of_known = whole is not None or not config.planned
+        self.model.warns_of_known = place is not None or not config.planned
 
     def train(self, *, resume: bool) -> RunResult:
         """Train.
@@ -112,7 +127,7 @@ class TrainingRun(LightningCLI):
         if self.run_config.print_config is not None:
             print_settings(parser, self.run_config.given, self.run_config.print_config)
         self.config = complete(parser, self.run_config.given)
-        self.changed = self._compare() if self.run_config.resume is not None and self.whole is None else {}
+        self.changed = self._compare() if self.run_config.resume is not None and self.place is None else {}
         if self.config.minutes is not None and self.run_config.get("trainer.max_epochs") is None:
             self.config.trainer.max_epochs = -1  # time alone ends the run
 
@@ -121,7 +136,7 @@ class TrainingRun(LightningCLI):
         minutes = self.config.minutes
         if minutes is None:
             return None
-        return Budget(60 * minutes / (1 if self.whole is None else self.config.data.folds), self.run_config.began)
+        return Budget(60 * minutes / (1 if self.place is None else self.config.data.folds), self.run_config.began)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Return a Trainer that fills the run folder, once the data turn out to be good."""
@@ -130,7 +145,7 @@ class TrainingRun(LightningCLI):
             self.fill_folder,
             self.scores,
             self.budget(),
-            **{**self.config_init["trainer"], **self.run_config.objects, **kwargs},
+            **{**self.config_init["trainer"], **self.run_config.objects, **kwargs, **self._elsewhere()},
         )
         if trainer.is_global_zero:
             for line in describe_changes(self.changed):
@@ -141,8 +156,14 @@ class TrainingRun(LightningCLI):
         """Write settings and notes into the run folder, and beside the folds those of all."""
         self.save_config(folder)
         note_start(folder, self.run_config, self.changed, self.datamodule)
-        if self.whole is not None:
-            note_start(folder.parent, self.whole.run_config, self.whole.changed, None)
+        if self.place is not None and self.place.fill is not None:
+            self.place.fill()
+
+    def fill_beside_folds(self) -> None:
+        """Write settings and notes of all folds together into their folder."""
+        folder = Path(self.trainer.default_root_dir)
+        self.save_config(folder)
+        note_start(folder, self.run_config, self.changed, None)
 
     def conclude(self, result: Any) -> None:
         """Note how the run ended, and make its page."""
@@ -153,13 +174,17 @@ class TrainingRun(LightningCLI):
         return []
 
     def save_config(self, folder: Path) -> None:
-        """Write the settings, as a config that gives the run again; beside the folds also those of all."""
+        """Write the settings, as a config that gives the run again."""
         kept = self.config.clone()
         kept.resume = None
         with partial_file(folder / CONFIG_FILE) as path:
             self.parser.save(kept, path, skip_unset=False, overwrite=True)
-        if self.whole is not None:
-            self.whole.save_config(folder.parent)
+
+    def _elsewhere(self) -> dict[str, Any]:
+        """Return arguments of a Trainer that does not train: workers do, whose devices this machine may not have."""
+        if not self.run_config.is_spread:
+            return {}
+        return {"accelerator": "cpu", "strategy": "auto", "devices": 1, "num_nodes": 1, "precision": "32-true"}
 
     def _compare(self) -> Changes:
         """Return the settings that are not those that the run was begun with.
@@ -179,7 +204,7 @@ class TrainingRun(LightningCLI):
     def _run_folder(self) -> Path:
         """Return the folder to go on with, or a new one."""
         runs = Path(self.config.runs)
-        if self.whole is not None:
+        if self.place is not None:
             return runs / str(self.config.name)
         if self.config.resume:
             return Path(self.config.resume)

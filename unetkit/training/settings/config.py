@@ -17,6 +17,7 @@ from unetkit.models.encoders import smp_name
 from unetkit.report.run.folder import CONFIG_FILE
 from unetkit.report.run.notes import PlanNotes
 from unetkit.training.settings.options import (
+    CLUSTER,
     EXTRA_ARGUMENTS,
     GROUPS,
     PATH_SETTINGS,
@@ -42,6 +43,8 @@ class RunConfig:
         planned: Whether some of the settings were chosen for the data.
         plan: What planning found and chose.
         store: Keeps the decoded images, so that planning, training and all folds decode each once.
+        cluster: Machines that train the folds, see `ClusterOptions`.
+        client: A `distributed.Client` in its place.
     """
 
     verb: Settings
@@ -53,6 +56,8 @@ class RunConfig:
     planned: bool = False
     plan: PlanNotes = field(default_factory=PlanNotes)
     store: ImageStore | None = None
+    cluster: str | None = None
+    client: Any = None
 
     def get(self, key: str) -> Any:
         """Return a setting by its whole key, such as "data.crop"; None where it is not given."""
@@ -76,6 +81,11 @@ class RunConfig:
         return self.verb.also[0] if alone and self.verb.also else self.verb
 
     @property
+    def is_spread(self) -> bool:
+        """Whether folds are trained by the workers of a cluster."""
+        return self.cluster is not None or self.client is not None
+
+    @property
     def wants_plan(self) -> bool:
         """Whether the settings that are not given are to be chosen for the data."""
         begins = self.resume is None and not self.files and self.print_config is None
@@ -96,6 +106,7 @@ class RunConfig:
             ConfigError: The file cannot be read.
         """
         given = _merge(_read_files(self.verb, [file]), self.given)
+        given.pop(CLUSTER.name, None)
         return replace(self, given=given, files=(str(file), *self.files))
 
     def check(self) -> None:
@@ -118,9 +129,34 @@ class RunConfig:
                 return
             config = self.over(file)
         full = complete(config.settings.parser(), config.given)
+        config.check_spread(full.data.get("folds"), full.data.get("fold"))
         if architecture_info(full.model.get("arch", "unet")).has_encoder:
             smp_name(full.model.encoder)
         _check_places(full.data)
+
+    def check_spread(self, folds: int | None, fold: int | str | None) -> None:
+        """Check that there is something to spread over the workers of a cluster, if there is one.
+
+        Args:
+            folds: Number of folds of the data.
+            fold: The one that is trained; None or "all" for all of them.
+
+        Raises:
+            ConfigError: There is one run alone, or it has objects that cannot be sent.
+        """
+        if not self.is_spread:
+            return
+        if folds is None or fold not in (None, "all"):
+            raise ConfigError(
+                "A cluster trains the folds of a cross-validation side by side, and this is one run.",
+                "Leave cluster out, and give Lightning its devices (trainer.devices, trainer.num_nodes); or give "
+                "data.folds.",
+            )
+        if self.objects:
+            raise ConfigError(
+                f"trainer.{min(self.objects)} is an object, which cannot be sent to the workers of a cluster.",
+                "Name its class in a configuration file (class_path), or leave the cluster out.",
+            )
 
 
 def from_arguments(verb: Settings, args: list[str]) -> RunConfig:
@@ -136,7 +172,8 @@ def from_arguments(verb: Settings, args: list[str]) -> RunConfig:
     began = monotonic()
     given = _read_arguments(verb, args)
     files = tuple(str(file) for file in given.pop("config", None) or ())
-    config = RunConfig(verb, given, files, began, given.pop(PRINT_CONFIG, None))
+    machines = given.pop(CLUSTER.name, None)
+    config = RunConfig(verb, given, files, began, given.pop(PRINT_CONFIG, None), cluster=machines)
     extra = given.pop(EXTRA_ARGUMENTS, None)
     _check_given(config)
     if extra:
@@ -152,6 +189,7 @@ def from_values(
     values: Mapping[str, Any],
     files: Sequence[str | Path] = (),
     objects: Mapping[str, Any] | None = None,
+    client: Any = None,
 ) -> RunConfig:
     """Take settings from Python.
 
@@ -160,13 +198,17 @@ def from_values(
         values: Settings by their whole keys, such as {"model.lr": 0.001}; what is below a key may also be a dictionary.
         files: Configuration files, which the settings go over.
         objects: Arguments of Lightning's Trainer that no file can hold, such as callbacks.
+        client: A `distributed.Client` whose workers train the folds.
 
     Raises:
         ConfigError: A setting is not known or cannot have its value, or there is nothing to train on.
     """
     began = monotonic()
     given = _merge(_read_files(verb, files), read_object(verb.reader(), _group(values)))
-    config = RunConfig(verb, given, tuple(map(str, files)), began, objects=objects or {})
+    machines = given.pop(CLUSTER.name, None)
+    config = RunConfig(
+        verb, given, tuple(map(str, files)), began, objects=objects or {}, cluster=machines, client=client
+    )
     _check_given(config)
     return config
 

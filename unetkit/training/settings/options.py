@@ -14,6 +14,7 @@ from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
+from unetkit.cluster.options import CLUSTER_HELP
 from unetkit.commandline.parsing import PARSER_MODE
 from unetkit.commandline.signatures import Nested, read_options
 from unetkit.foundation.options import Option
@@ -36,6 +37,9 @@ RUN_OPTIONS = (
     ),
 )
 """Options of the run as a whole."""
+
+CLUSTER = Option("cluster", str | None, None, f"With data.folds: each fold is trained by a worker. {CLUSTER_HELP}")
+"""Option of the command, which is no setting of its run: a run can go on elsewhere."""
 
 PATH_SETTINGS = ("train", "masks", "val", "val_masks", "image_labels", "images")
 """Settings of data that name files or folders."""
@@ -76,6 +80,7 @@ class Settings:
         model: Module and name of the class that is trained.
         data: Module and name of the class of what it is trained on.
         also: Settings for training on something else; the given ones decide which are used.
+        command: Options of the command that are no settings of its run.
     """
 
     verb: str
@@ -85,6 +90,7 @@ class Settings:
     model: tuple[str, str]
     data: tuple[str, str]
     also: tuple[Settings, ...] = ()
+    command: tuple[Option, ...] = ()
 
     @property
     def can_plan(self) -> bool:
@@ -101,7 +107,7 @@ class Settings:
 
     def by_key(self) -> dict[str, Option]:
         """Return all options by their whole keys, such as data.normalization.low."""
-        found = {option.name: option for option in (CONFIG, SEED, *self.own)}
+        found = {option.name: option for option in (CONFIG, SEED, *self.own, *self.command)}
         for group, options in self.groups().items():
             found |= dict(_flat(group, options))
         return found
@@ -122,6 +128,8 @@ class Settings:
         parser = self._parser(print_config=None)
         parser.add_argument(EXTRA_ARGUMENTS, nargs="*", default=[])
         parser.add_argument(f"--{PRINT_CONFIG}", nargs="?", const="")
+        for option in self.command:
+            parser.add_argument(f"--{option.name}", type=option.type, default=option.default)
         for group in GROUPS:
             options = {option.name: option for kind in (*self.also, self) for option in kind.groups()[group]}
             own = _class(Nested(group, tuple(map(_optional, options.values()))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from unetkit.foundation.options import Option
-from unetkit.training.settings.options import RUN_OPTIONS, Settings
+from unetkit.training.settings.options import CLUSTER, RUN_OPTIONS, Settings
 
 PLAN = Option("plan", bool, True, "Whether settings are chosen for the data where there is no configuration file.")
 
@@ -19,7 +19,8 @@ plan`. Otherwise the defaults below hold. With --minutes the whole command takes
 
 The run folder runs/NAME gets all settings, model.safetensors (the best by validation Dice), last.ckpt to resume from,
 metrics.csv and a picture of validation images with the contours of truth and prediction. With --data.folds 5 it gets a
-run folder for each fold, and cross_validation.json with the mean and spread of their validation scores.
+run folder for each fold, and cross_validation.json with the mean and spread of their validation scores; with --cluster
+local:5 too, or another Dask cluster, they are trained side by side.
 
 Labels of whole images can be trained beside masks, or without any (then data.train is left out):
 
@@ -73,6 +74,7 @@ FIT = Settings(
     ("unetkit.training.segmentation.module", "SegmentationModule"),
     ("unetkit.data.datamodule", "SegmentationData"),
     also=(FIT_LABELS,),
+    command=(CLUSTER,),
 )
 PRETRAIN = Settings(
     "pretrain",

@@ -1,0 +1,204 @@
+"""`segment` on two worker processes gives the bytes that it gives on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from distributed import Client
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from unetkit.foundation.errors import ImageError
+from unetkit.inference.segment import segment
+from unetkit.inference.spread import blocks, work
+from unetkit.io.writing.block_folder import BlockFolder
+from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.spec import ModelSpec
+
+CHOICES: dict[str, Any] = {"backend": "torch", "tile": 64, "halo": 16}
+OBJECTS = ModelSpec(
+    encoder="resnet18", depth=3, decoder_channels=(32, 16, 8), in_channels=1, halo=16, instances=True, threshold=0.5
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As many threads as the workers have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of a few hundred pixels are large."""
+    monkeypatch.setattr(blocks, "SMALLEST_BLOCK", 6_000)
+    monkeypatch.setattr(blocks, "BLOCK_PIXELS", dict.fromkeys(blocks.BLOCK_PIXELS, 6_000))
+
+
+def blobs(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
+    noise = gaussian_filter(np.random.default_rng(seed).random(shape), (0,) * (len(shape) - 2) + (4, 4))
+    low, high = np.percentile(noise, (1, 99))
+    pixels: NDArray[np.uint8] = (np.clip((noise - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    return pixels
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    tifffile.imwrite(tmp_path / "image.tif", blobs(270, 330), tile=(64, 64))
+    return tmp_path / "image.tif"
+
+
+@pytest.fixture(scope="module")
+def objects_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that separates objects, with random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        segmenter = Segmenter(OBJECTS).eval()
+    path = tmp_path_factory.mktemp("objects") / "objects.safetensors"
+    save_model(segmenter, path)
+    return path
+
+
+def digests(path: Path) -> dict[str, str]:
+    """Return the hashes of a file, or of all files of a folder."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def assert_same(image: Any, folder: Path, client: Client, model: Any, name: str, **options: Any) -> None:
+    """Segment to the same name in two folders, here and on the cluster."""
+    choices = {**CHOICES, "threshold": 0.5, **options}
+    if choices.get("output") == "uncertainty":
+        del choices["threshold"]
+    paths = {key: choices.pop(key) for key in ("table", "geojson", "rois") if key in choices}
+
+    def run(place: Path, **more: Any) -> Any:
+        place.mkdir(exist_ok=True)
+        files = {key: place / value for key, value in paths.items()}
+        return segment(image, place / name, model, **choices, **files, **more)
+
+    here, there = run(folder / "here"), run(folder / "there", client=client)
+    assert digests(folder / "there") == digests(folder / "here")
+    assert [one.image for one in there] == [one.image for one in here]
+    for one, other in zip(here, there, strict=True):
+        for field in ("pixels", "tiles", "objects", "skipped", "planes", "min_size", "field", "bad_tiles"):
+            assert getattr(one, field) == getattr(other, field), field
+    left = {".blocks", ".lock", ".partial", ".unfinished"}
+    assert not [file for file in folder.rglob("*") if file.suffix in left]
+
+
+@pytest.mark.parametrize("output", ["mask", "probabilities", "uncertainty"])
+@pytest.mark.parametrize("name", ["out.tif", "out.zarr"])
+def test_pixels_have_the_same_bytes(
+    image: Path, tmp_path: Path, client: Client, tiny_model: Path, name: str, output: str
+) -> None:
+    assert_same(image, tmp_path, client, tiny_model, name, output=output)
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.zarr", "out.png"])
+def test_labels_and_files_of_objects_have_the_same_bytes(
+    image: Path, tmp_path: Path, client: Client, objects_model: Path, name: str
+) -> None:
+    files = {"table": "objects.csv", "geojson": "objects.geojson", "rois": "objects.zip"}
+    assert_same(image, tmp_path, client, objects_model, name, output="labels", min_confidence=0.0, **files)
+
+
+def test_labels_without_distances_are_separated_as_on_one_machine(
+    image: Path, tmp_path: Path, client: Client, tiny_model: Path
+) -> None:
+    assert_same(image, tmp_path, client, tiny_model, "out.zarr", output="labels", split=True, min_size=5)
+
+
+def test_a_stack_is_spread_by_planes_and_by_blocks_of_planes(
+    tmp_path: Path, client: Client, tiny_model: Path, objects_model: Path
+) -> None:
+    small, large = tmp_path / "small.tif", tmp_path / "large.tif"
+    tifffile.imwrite(small, blobs(20, 50, 60), metadata={"axes": "ZYX"})
+    tifffile.imwrite(large, blobs(3, 150, 200), metadata={"axes": "TYX"})
+    for image in (small, large):
+        assert_same(image, tmp_path, client, tiny_model, f"{image.stem}.tif", skip_empty=True)
+        assert_same(image, tmp_path, client, objects_model, f"{image.stem}.zarr", output="labels", min_confidence=0.0)
+
+
+def test_a_folder_of_large_and_small_images_is_spread_both_ways(
+    tmp_path: Path, client: Client, tiny_model: Path, objects_model: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number, size in enumerate([(40, 50), (200, 260), (64, 64), (30, 30)]):
+        tifffile.imwrite(images / f"{number}.tif", blobs(*size, seed=number))
+    choices: dict[str, Any] = {"output": "labels", "min_confidence": 0.0, "table": "tables"}
+    assert_same(images, tmp_path, client, objects_model, "out", **choices)
+    assert_same(images, tmp_path, client, tiny_model, "unsure", output="uncertainty")
+
+
+def test_a_model_in_memory_is_sent_as_it_is(image: Path, tmp_path: Path, client: Client, tiny_model: Path) -> None:
+    model = load_model(tiny_model)
+    with torch.no_grad():
+        for weights in model.network.parameters():
+            weights.mul_(0.9)
+    assert_same(image, tmp_path, client, model, "out.tif", output="probabilities")
+
+
+def spoil(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(20_000)
+        file.write(b"spoiled!" * 100)
+
+
+def test_a_bad_image_among_many_costs_only_itself(tmp_path: Path, client: Client, tiny_model: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number, size in enumerate([(40, 50), (200, 260), (200, 200)]):
+        tifffile.imwrite(images / f"{number}.tif", blobs(*size), tile=(64, 64), compression="zlib")
+    spoil(images / "1.tif")
+    (images / "broken.tif").write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"2 of 4 images were not segmented: \(1\) .*1.tif.* \(2\) .*broken.tif"):
+        segment(images, tmp_path / "out", tiny_model, client=client, **CHOICES)
+    assert sorted(file.name for file in (tmp_path / "out").iterdir() if file.suffix == ".tif") == ["0.tif", "2.tif"]
+
+
+def test_what_cannot_be_decoded_is_background_in_all_blocks(tmp_path: Path, client: Client, tiny_model: Path) -> None:
+    tifffile.imwrite(tmp_path / "image.tif", blobs(270, 330), tile=(64, 64), compression="zlib")
+    spoil(tmp_path / "image.tif")
+    assert_same(tmp_path / "image.tif", tmp_path, client, tiny_model, "out.tif", on_bad_tile="background")
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.zarr"])
+def test_a_run_whose_client_was_stopped_goes_on(
+    image: Path, tmp_path: Path, client: Client, tiny_model: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, expected = tmp_path / name, tmp_path / "expected"
+    segment(image, result, tiny_model, **CHOICES)
+    result.rename(expected)
+    done, original = [0], work.SegmentWork.done
+
+    def stop_at_the_fifth(self: work.SegmentWork, task: Any, found: Any) -> None:
+        done[0] += 1
+        if done[0] == 5:
+            raise KeyboardInterrupt
+        original(self, task, found)
+
+    said: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(work.SegmentWork, "done", stop_at_the_fifth)
+        with pytest.raises(KeyboardInterrupt):
+            segment(image, result, tiny_model, client=client, log=said.append, **CHOICES)
+    assert any("same command with --resume goes on" in sentence for sentence in said)
+    waiting = BlockFolder.place(result)
+    assert waiting.is_dir()
+    said.clear()
+    (outcome,) = segment(image, result, tiny_model, client=client, log=said.append, resume=True, **CHOICES)
+    assert 0 < outcome.kept < outcome.pixels
+    assert any("going on from there" in sentence for sentence in said)
+    assert digests(result) == digests(expected)
+    assert not waiting.exists()

@@ -1,0 +1,202 @@
+"""What all workers of a run have to know, and what each of them keeps of it: models with a plan, and open images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import RLock
+from typing import TypeVar
+from uuid import uuid4
+
+from unetkit.cluster.kept import kept
+from unetkit.foundation.console import log_nothing
+from unetkit.foundation.errors import ClusterError
+from unetkit.inference.engine.ensemble import Ensemble
+from unetkit.inference.run.image import ImageRun, warm_up
+from unetkit.inference.run.inputs import open_for, open_input
+from unetkit.inference.run.jobs import Order
+from unetkit.inference.run.predictor import Predictor
+from unetkit.inference.tiling.options import SegmentOptions
+from unetkit.inference.tuning.plan import ExecutionPlan
+from unetkit.models.sampling import ValidSource
+from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.zoo import builtin_folder
+
+WHOLE_OUTPUTS = ("attention",)
+"""Outputs of images that are seen whole, which need no plan."""
+
+OPEN_IMAGES = 4
+"""Images that a worker keeps open at most."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class SentModel:
+    """A model as a worker loads it.
+
+    Attributes:
+        file: Its file; the name of a built-in one, which lies elsewhere there.
+        name: What it is called in messages and in the notes of outputs; "" as it is called there.
+        sha256: The hash that these notes give.
+    """
+
+    file: Path
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run of `segment` on a cluster.
+
+    Attributes:
+        id: What tells it from other runs.
+        order: The order, with the first image that is to be predicted alone.
+        results: Number of images that are to be predicted.
+        models: The models.
+        options: The user's choices. Once there is a plan, it stands in place of what they left open.
+        verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
+        large: Pixels from which on an image is spread over workers.
+        plan: How all images are predicted; None before it is made.
+    """
+
+    id: str
+    order: Order
+    results: int
+    models: tuple[SentModel, ...]
+    options: SegmentOptions
+    verify_seams: bool
+    large: int
+    plan: ExecutionPlan | None = None
+
+    def planned(self, plan: ExecutionPlan) -> Session:
+        """Return the session with its plan, which leaves nothing for workers to choose."""
+        tiling = replace(
+            self.options.tiling,
+            device=str(plan.device),
+            backend=plan.backend,
+            precision=plan.precision,
+            tile=plan.tile,
+            batch=plan.batch,
+        )
+        return replace(self, options=replace(self.options, tiling=tiling), plan=plan)
+
+
+@contextmanager
+def sent_models(ensemble: Ensemble, folder: Path) -> Iterator[tuple[SentModel, ...]]:
+    """Give the models as workers load them, while the block runs.
+
+    Args:
+        ensemble: The models. Those that were changed or made in memory are written to a file meanwhile.
+        folder: A folder that all workers see.
+
+    Raises:
+        OutputError: One cannot be written.
+    """
+    written: list[Path] = []
+    sent = []
+    try:
+        for segmenter in ensemble.segmenters:
+            file, name = Path(segmenter.name).absolute(), segmenter.name
+            if ensemble.owned and file.parent == builtin_folder():
+                file, name = Path(file.stem), ""
+            elif not ensemble.owned or not file.is_file():
+                file = folder.absolute() / f".{uuid4().hex}.safetensors"
+                written.append(file)
+                save_model(segmenter, file)
+            sent.append(SentModel(file, name, segmenter.sha256))
+        yield tuple(sent)
+    finally:
+        for file in written:
+            file.unlink(missing_ok=True)
+
+
+class Station:
+    """What a worker keeps of a session.
+
+    Args:
+        session: The session.
+
+    Attributes:
+        run: Segments whole images.
+        first_words: What was logged when it was made.
+
+    Raises:
+        UnetkitError: A model or the first image cannot be read here, or the plan is not possible here.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._plan: ExecutionPlan | None = None
+        self._said: list[str] = []
+        self._lock = RLock()
+        ensemble = Ensemble(tuple(_load(model) for model in session.models), owned=True)
+        self.run = ImageRun(session.order, ensemble, session.options, None, self._said.append, session.verify_seams)
+        if session.options.write.output not in WHOLE_OUTPUTS:
+            self.run.use(self._warm_up(session))
+        self.first_words = tuple(self._said)
+
+    @property
+    def predictor(self) -> Predictor:
+        """The models with their plan."""
+        return self.run.predictor(None)
+
+    def take(self, plan: ExecutionPlan) -> None:
+        """Take the plan of the session.
+
+        Raises:
+            ClusterError: This worker does not compute as the others do.
+        """
+        with self._lock:
+            if self._plan is None:
+                own = self.predictor.plan
+                if replace(own, why="") != replace(plan, why=""):
+                    raise ClusterError(
+                        f"A worker would compute with {own}, but the others with {plan}.",
+                        "Use workers of one kind, or give --device, --backend and --precision.",
+                    )
+                self._plan = self.predictor.plan = plan
+
+    def heard(self, do: Callable[[], Result]) -> tuple[Result, tuple[str, ...]]:
+        """Do something alone; return what it gives, and the sentences that were logged meanwhile."""
+        with self._lock:
+            self._said.clear()
+            return do(), tuple(self._said)
+
+    def open(self, image: Path) -> ValidSource:
+        """Open an image without a word: what is to be said of it was said when it was first opened."""
+        return ValidSource(open_for(image, self.run.ensemble, self.run.options.read)[0])
+
+    def _warm_up(self, session: Session) -> Predictor:
+        first, options = session.order.jobs[0], self.run.options
+        with closing(open_input(first.image, self.run.ensemble, options, log_nothing)) as source:
+            results = [first.result] * session.results
+            return warm_up(self.run.ensemble, options, source, results, self._said.append)
+
+
+def station(session: Session) -> Station:
+    """Return what this worker keeps of a session; it is made by the first task."""
+    here = kept(("station", session.id), lambda: Station(session), most=1)
+    if session.plan is not None:
+        here.take(session.plan)
+    return here
+
+
+def opened(session: Session, image: Path) -> ValidSource:
+    """Return an image that this worker keeps open."""
+    here = station(session)
+    return kept(("image", session.id, image), lambda: here.open(image), ValidSource.close, most=OPEN_IMAGES)
+
+
+def make_plan(session: Session) -> tuple[ExecutionPlan, tuple[str, ...]]:
+    """Return the plan of a run, and what was logged on the way. It is made on a worker, whose device counts."""
+    here = station(session)
+    return here.predictor.plan, here.first_words
+
+
+def _load(model: SentModel) -> Segmenter:
+    segmenter = load_model(model.file)
+    segmenter.name, segmenter.sha256 = model.name or segmenter.name, model.sha256
+    return segmenter

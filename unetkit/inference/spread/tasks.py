@@ -1,0 +1,241 @@
+"""What workers do for a run of `segment`. Each function is a task: it may be done twice, at the same time too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.cluster.kept import device, kept
+from unetkit.foundation.atomic import make_folder
+from unetkit.inference.checks.seams import Seams
+from unetkit.inference.checks.uncertain_fields import Field, find_field
+from unetkit.inference.run.jobs import Job
+from unetkit.inference.run.outcome import SegmentOutcome
+from unetkit.inference.run.predictor import PlaneFacts
+from unetkit.inference.spread.blocks import BlockPlace
+from unetkit.inference.spread.session import WHOLE_OUTPUTS, Session, opened, station
+from unetkit.inference.tiling.grid import Tile
+from unetkit.io.base.blocks import is_shared
+from unetkit.io.base.cells import Cells
+from unetkit.io.base.contracts import BadTile, ImageInfo, OutputSpec, SharedSink, Window
+from unetkit.io.base.windows import inside, sizes_of
+from unetkit.io.files import create_sink
+from unetkit.io.writing.block_folder import BlockFolder
+from unetkit.models.sampling import Holes
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An image that one worker has segmented.
+
+    Attributes:
+        outcome: What was done with it.
+        said: What was logged.
+    """
+
+    outcome: SegmentOutcome
+    said: tuple[str, ...]
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that were segmented."""
+        return self.outcome.pixels
+
+
+@dataclass(frozen=True)
+class Large:
+    """An image that is to be spread over workers.
+
+    Attributes:
+        info: The image as it is interpreted.
+        image_classes: Probability of each class of the whole image, if the models classify it.
+        remarks: What was noticed about it.
+        said: What was logged.
+    """
+
+    info: ImageInfo
+    image_classes: dict[str, float]
+    remarks: tuple[str, ...]
+    said: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is measured of an item once, for all its blocks.
+
+    Attributes:
+        facts: See `PlaneFacts`.
+        holes: The pixels that hold no data; None if all do.
+    """
+
+    facts: PlaneFacts
+    holes: Holes | None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """An image that is spread over workers, as they have to know it.
+
+    Attributes:
+        job: The image and its output.
+        folder: Where its blocks wait.
+        output: What is written in place, if the output takes blocks; None where all blocks wait.
+        starts: The first pixel of each block along each axis, where they are written in place.
+    """
+
+    job: Job
+    folder: BlockFolder
+    output: OutputSpec | None = None
+    starts: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What is to be said of blocks that were predicted.
+
+    Attributes:
+        skipped: Item and place of tiles that were left out as empty.
+        bad_tiles: Parts of the image that could not be decoded.
+    """
+
+    skipped: tuple[tuple[int, Tile], ...]
+    bad_tiles: tuple[BadTile, ...]
+
+
+def begin(session: Session, job: Job) -> Whole | Large:
+    """Segment an image if it is small; if it is large, only look at it.
+
+    Raises:
+        UnetkitError: See `ImageRun.do`.
+    """
+    here = station(session)
+    run = here.run
+
+    def do() -> SegmentOutcome | Large:
+        if job.done or session.options.write.output in WHOLE_OUTPUTS:
+            return run.do(job)
+        source, predictor, recipe = run.prepare(job)
+        if recipe.info.pixels < session.large:
+            return run.segment(job, source, predictor, recipe)
+        source.close()
+        return Large(recipe.info, dict(recipe.image_classes), run.remarks)
+
+    with device:
+        done, said = here.heard(do)
+    return Whole(done, said) if isinstance(done, SegmentOutcome) else replace(done, said=said)
+
+
+def look(session: Session, spread: Spread, item: int) -> Look:
+    """Measure an item of an image, see `Look`."""
+    source = opened(session, spread.job.image)
+    return Look(station(session).predictor.look(source, item), source.holes(item))
+
+
+def predict(session: Session, spread: Spread, places: Sequence[BlockPlace], look: Look | None) -> Predicted:
+    """Predict blocks of an image, and keep them.
+
+    Args:
+        session: The run.
+        spread: The image.
+        places: The blocks.
+        look: What was measured of their item; None where they are whole items, which are measured here.
+    """
+    predictor, source = station(session).predictor, opened(session, spread.job.image)
+    grid = predictor.grid(source.info)
+    blocks = [grid.cut(place.item, place.tiles) for place in places]
+    if look is not None:
+        source.know_holes(places[0].item, look.holes)
+
+    def write(bands: Iterator[NDArray[Any]]) -> None:
+        for place, block in zip(places, blocks, strict=True):
+            keep(session, spread, place, block.window, _fill(sizes_of(block.window), bands))
+
+    with device:
+        known = None if look is None else lambda _: look.facts
+        skipped = predictor.run(source, blocks, write, look=known)
+    items = {place.item for place in places}
+    bad = tuple(bad for bad in source.bad_tiles if bad.item in items)
+    return Predicted(tuple(skipped), bad)
+
+
+def _fill(sizes: Sequence[int], bands: Iterator[NDArray[Any]]) -> NDArray[Any]:
+    """Return a block (channels, *sizes) of its bands."""
+    band = next(bands)
+    if band.shape[1] == sizes[0]:
+        return band
+    pixels = np.empty((band.shape[0], *sizes), band.dtype)
+    done = band.shape[1]
+    pixels[:, :done] = band
+    while done < sizes[0]:
+        band = next(bands)
+        pixels[:, done : done + band.shape[1]] = band
+        done += band.shape[1]
+    return pixels
+
+
+def keep(session: Session, spread: Spread, place: BlockPlace, window: Window, pixels: NDArray[Any]) -> None:
+    """Keep a block (channels, ...): in the output where whole chunks lie in it alone, else where it waits."""
+    if spread.output is None:
+        spread.folder.put(place.item, window, pixels)
+        return
+    sink = placed_sink(session, spread)
+    cells = Cells(spread.output.size, spread.starts, sink.block)
+    direct = cells.direct(place.index)
+    if direct is not None:
+        sink.write_block(place.item, direct, pixels[:, *inside(direct, window)])
+    for _, part in cells.shared_parts(place.index):
+        spread.folder.put(place.item, part, pixels[:, *inside(part, window)])
+
+
+def join(session: Session, spread: Spread, item: int, window: Window, parts: Sequence[Window]) -> None:
+    """Write chunks that several blocks share, of what these blocks have put aside."""
+    pixels = spread.folder.read(item, window, parts)
+    placed_sink(session, spread).write_block(item, window, pixels)
+
+
+def shrink(session: Session, spread: Spread, piece: Any) -> None:
+    """Make a piece of a smaller level of an output of chunks."""
+    placed_sink(session, spread).shrink(piece)
+
+
+def write(spread: Spread, output: OutputSpec) -> Path:
+    """Write an output that is written in order from its blocks, into a folder of its own, and return the folder."""
+    folder = new_folder(spread)
+    sink = create_sink(folder / spread.job.result.name, output)
+    sink.write(spread.folder.rows(output))
+    return folder
+
+
+def new_folder(spread: Spread) -> Path:
+    """Make a folder for outputs that are moved to their places when all are whole."""
+    folder = spread.folder.path / uuid4().hex
+    make_folder(folder)
+    return folder
+
+
+def placed_sink(session: Session, spread: Spread) -> SharedSink:
+    """Return the output of chunks into which this worker writes."""
+    output = spread.output
+    assert output is not None
+    key = ("sink", session.id, spread.job.result)
+    sink = kept(key, lambda: create_sink(spread.job.result, output, overwrite=True))
+    assert is_shared(sink)
+    return sink
+
+
+def verify(session: Session, spread: Spread) -> Seams:
+    """Compare tiles of an image with passes that see far more of it."""
+    predictor, source = station(session).predictor, opened(session, spread.job.image)
+    with device:
+        return predictor.verify(source, predictor.grid(source.info))
+
+
+def rank(_: Session, spread: Spread) -> Field:
+    """Return the least sure field of an uncertainty that was written."""
+    return find_field(spread.job.result)

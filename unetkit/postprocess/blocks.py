@@ -1,0 +1,178 @@
+"""One block of a plane: what its pixels tell of their objects, and later the numbers of the objects drawn into them.
+
+A block is any rectangle of a plane. It is worked on in tiles that begin at its own corner, so its size changes time
+and memory, but not the labels. Nothing else of the plane is needed than the pixels of the block and the method's margin
+around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.postprocess.assembly import Assembly
+from unetkit.postprocess.block_faces import BlockFaces
+from unetkit.postprocess.faces import Faces, Window, faces_of
+from unetkit.postprocess.method import Method
+from unetkit.postprocess.parts import Part
+
+LABEL_TILE = (512, 1024)
+"""Height and width of the tiles in which a mask is labelled, in pixels. Such a tile fits in a processor's cache."""
+
+BLOCK_STEP = 1024
+"""Blocks begin at its multiples along each axis, so that they hold whole tiles, and whole chunks of most files."""
+
+MASK = 1
+"""Number of classes for a mask, whose foreground is all that is not 0."""
+
+
+def label_blocks(size: tuple[int, ...], pixels_per_block: int) -> list[Window]:
+    """Cut a plane into blocks of about one size, in raster order: as square as it goes, with few pixels on sides.
+
+    Args:
+        size: Pixels of the plane along each axis.
+        pixels_per_block: Most pixels of a block, unless `BLOCK_STEP` pixels along each axis are more.
+    """
+    steps = [ceil(extent / BLOCK_STEP) for extent in size]
+    spans: list[list[slice]] = [[] for _ in size]
+    free = pixels_per_block / BLOCK_STEP ** len(
+        size
+    )  # steps of a block along the axes that are not yet cut, multiplied
+    for done, axis in enumerate(sorted(range(len(size)), key=steps.__getitem__)):
+        most = min(max(int(free ** (1 / (len(size) - done))), 1), steps[axis])
+        length = ceil(steps[axis] / ceil(steps[axis] / most))
+        free /= length
+        starts = range(0, size[axis], length * BLOCK_STEP)
+        spans[axis] = [slice(start, min(start + length * BLOCK_STEP, size[axis])) for start in starts]
+    return list(product(*spans))
+
+
+def margin_window(window: Window, size: tuple[int, ...], margin: int) -> Window:
+    """Return what has to be read for a block: itself and the margin around it, as far as the plane goes."""
+    return tuple(
+        slice(max(span.start - margin, 0), min(span.stop + margin, extent))
+        for span, extent in zip(window, size, strict=True)
+    )
+
+
+def find_block(
+    pixels: NDArray[np.uint8],
+    window: Window,
+    size: tuple[int, ...],
+    method: Method,
+    *,
+    classes: int = MASK,
+    tile: tuple[int, int] = LABEL_TILE,
+) -> BlockFaces:
+    """Find the objects of a block, as far as the block alone tells.
+
+    Args:
+        pixels: (C, h, w) those of `margin_window(window, size, method.margin)`: the mask, 0 for background, then the
+            other channels that the method takes. With several classes (1, h, w) class numbers, 0 for background.
+        window: The block.
+        size: Pixels of the plane along each axis.
+        method: How objects are separated.
+        classes: Number of classes, the background included; `MASK` for a mask. Each class is labelled by itself.
+        tile: Height and width of the tiles.
+    """
+    return BlockFaces(tuple(_find(pixels, window, size, method, value=value, tile=tile) for value in _values(classes)))
+
+
+def _find(
+    pixels: NDArray[np.uint8],
+    window: Window,
+    size: tuple[int, ...],
+    method: Method,
+    *,
+    value: int | None,
+    tile: tuple[int, int],
+) -> Faces:
+    """Find the objects of one class."""
+    assembly = Assembly(window, size)
+    for place, part in _parts(pixels, window, size, method, value=value, tile=tile):
+        assembly.add(place, faces_of(part, place, size))
+    return assembly.finish(method.joining_saddle)
+
+
+def draw_block(
+    pixels: NDArray[np.uint8],
+    window: Window,
+    size: tuple[int, ...],
+    method: Method,
+    numbers: NDArray[np.uint32],
+    dtype: np.dtype[Any],
+    *,
+    classes: int = MASK,
+    tile: tuple[int, int] = LABEL_TILE,
+) -> NDArray[Any]:
+    """Return the labels (1, h, w) of a block.
+
+    Args:
+        pixels: The same as for `find_block`; so are all other arguments that both have.
+        window: The block.
+        size: Pixels of the plane along each axis.
+        method: How objects are separated.
+        numbers: (M,) what `Joined.numbers` gives for the block.
+        dtype: Type of the labels.
+        classes: Number of classes.
+        tile: Height and width of the tiles.
+
+    Raises:
+        ValueError: The numbers are those of other pixels.
+    """
+    labels = np.empty((1, *(span.stop - span.start for span in window)), dtype)
+    done = 0
+    for value in _values(classes):
+        for place, part in _parts(pixels, window, size, method, value=value, tile=tile):
+            own = np.zeros(len(part.peaks) + 1, dtype)
+            given = numbers[done : done + len(part.peaks)]
+            own[1 : 1 + len(given)] = given
+            done += len(part.peaks)
+            target = labels[0][_within(place, window)]
+            if value in (None, 1):
+                target[...] = own[part.groups]
+            else:
+                target += own[part.groups]
+    if done != len(numbers):
+        raise ValueError(f"there are {len(numbers)} numbers for {done} groups: the pixels are not those of before")
+    return labels
+
+
+def _values(classes: int) -> tuple[int | None, ...]:
+    """Return the values that are labelled, each by itself; None for all that are not 0."""
+    return (None,) if classes == MASK else tuple(range(1, classes))
+
+
+def _parts(
+    pixels: NDArray[np.uint8],
+    window: Window,
+    size: tuple[int, ...],
+    method: Method,
+    *,
+    value: int | None,
+    tile: tuple[int, int],
+) -> Iterator[tuple[Window, Part]]:
+    """Yield the place in the plane of each tile of a block, and its groups, in raster order."""
+    around = margin_window(window, size, method.margin)
+    if pixels.shape[1:] != (expected := tuple(span.stop - span.start for span in around)):
+        raise ValueError(f"a block with its margin has {expected} pixels, and {pixels.shape[1:]} are given")
+    rows, columns = window
+    for top in range(rows.start, rows.stop, tile[0]):
+        for left in range(columns.start, columns.stop, tile[1]):
+            place = slice(top, min(top + tile[0], rows.stop)), slice(left, min(left + tile[1], columns.stop))
+            read = margin_window(place, size, method.margin)
+            seen = pixels[:, *_within(read, around)]
+            seen = np.ascontiguousarray(seen) if value is None else (seen == value).view(np.uint8)
+            yield place, method.find(seen, *_within(place, read))
+
+
+def _within(window: Window, outer: Window) -> Window:
+    """Return the place of a window in one that holds it."""
+    return tuple(
+        slice(span.start - origin.start, span.stop - origin.start) for span, origin in zip(window, outer, strict=True)
+    )
