@@ -227,6 +227,7 @@ if __name__ == "__main__":
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers too
     _, errors = process.communicate(timeout=30)
     assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert "Dask Worker process" not in errors
     assert process.returncode != 0
     for worker in workers:
         with pytest.raises(ProcessLookupError):
