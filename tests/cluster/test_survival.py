@@ -112,10 +112,10 @@ def test_the_task_of_a_slow_worker_is_given_to_another_at_the_end(
     crew: Crew, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pace, "SLOW_SECONDS", 1.0)
-    plan = Plan([*naps(6, 0.05), Task("stuck", wait_the_first_time, (tmp_path / "note", 60))])
+    plan = Plan([*naps(6, 0.05), Task("stuck", wait_the_first_time, (tmp_path / "note", 600))])
     begin = time.monotonic()
     crew.run(plan)
-    assert time.monotonic() - begin < 30
+    assert time.monotonic() - begin < 300
     assert len(plan.results) == 7
     assert any("stuck: " in line and "is slow" in line for line in said)
     assert "1 task of slow workers was given to others too." in crew.summary()
