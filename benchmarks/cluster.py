@@ -21,6 +21,7 @@ import argparse
 import hashlib
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -157,17 +158,18 @@ def measure_commands(options: argparse.Namespace, todo: Sequence[Case], folder: 
         for backend in options.backends:
             if backend == "auto":  # what is timed once for a model and a machine is no part of a run
                 run_command(case, PLAIN, backend, options, folder)
-            rounds, digests = [], set()
+            rounds, spent, digests = [], [], set()
             for _ in range(options.rounds):
-                one = {}
+                one, processor = {}, {}
                 for way in WAYS:
-                    one[way], digest = run_command(case, way, backend, options, folder)
+                    one[way], processor[way], digest = run_command(case, way, backend, options, folder)
                     digests.add(digest)
                 rounds.append(one)
+                spent.append(processor)
                 print(f"{case.name}, {backend}: {describe(one)}", file=sys.stderr, flush=True)
             same = len(digests) == 1
             facts = {"case": case.name, "backend": backend, "pixels": case.pixels, "same bytes": same}
-            measured.append({**facts, "rounds": rounds})
+            measured.append({**facts, "rounds": rounds, "processor": spent})
     return measured
 
 
@@ -178,8 +180,11 @@ def describe(seconds: dict[str, float]) -> str:
 
 def run_command(
     case: Case, way: str, backend: str, options: argparse.Namespace, folder: Path
-) -> tuple[float, dict[str, str] | str]:
-    """Run `unetkit segment` as a process; return its seconds and the hash of what it wrote.
+) -> tuple[float, float, str]:
+    """Run `unetkit segment` as a process.
+
+    Returns:
+        Its seconds; the processor time of all its processes; the hash of what it wrote.
 
     Raises:
         SystemExit: It fails.
@@ -193,12 +198,18 @@ def run_command(
         if workers:
             start = [sys.executable, "-c", ONE_THREAD, str(workers)]
             words += ["--cluster", f"local:{workers}"]
-        begun = perf_counter()
+        begun, before = perf_counter(), children_cpu()
         done = subprocess.run([*start, *words], capture_output=True, text=True, check=False, env=one_thread())
         seconds = perf_counter() - begun
         if done.returncode:
             raise SystemExit(f"{case.name}, {way}: {done.stderr or done.stdout}")
-        return seconds, digest_of(result)
+        return seconds, children_cpu() - before, digest_of(result)
+
+
+def children_cpu() -> float:
+    """Return the processor time of all processes that this one has started, and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def one_thread() -> dict[str, str]:
@@ -311,9 +322,11 @@ def print_commands(measured: Sequence[dict[str, Any]], *, markdown: bool) -> Non
         slower = [100 * (each[ONE] / each[PLAIN] - 1) for each in one["rounds"]]
         faster = [each[ONE] / each[TWO] for each in one["rounds"]]
         name = f"{one['case']} ({one['pixels'] / 1e6:.0f} Mpx)"
+        processor = " / ".join(f"{median(each[way] for each in one['processor']):.0f}" for way in WAYS)
         same = "yes" if one["same bytes"] else "NO"
-        rows.append([name, one["backend"], *seconds, spread_of(slower, 1), spread_of(faster), same])
-    columns = ["what", "backend", *(f"{way}, s" for way in WAYS), "1 worker slower, %", "2 workers x 1", "same bytes"]
+        rows.append([name, one["backend"], *seconds, spread_of(slower, 1), spread_of(faster), processor, same])
+    columns = ["what", "backend", *(f"{way}, s" for way in WAYS), "1 worker slower, %", "2 workers x 1"]
+    columns += ["processor s of each", "same bytes"]
     print_table("Whole commands, one thread for each worker", columns, rows, markdown=markdown)
 
 
