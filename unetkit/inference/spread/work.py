@@ -191,7 +191,7 @@ class SegmentWork:
         before = None if anew else BlockFolder.job_of(job.result)
         pixels = self._block_pixels(self._session, recipe.info.pixels)
         pixels = pixels if before is None else int(before.get("block", pixels))
-        blocks = cut_blocks(recipe.grid, recipe.info.planes, pixels, plan.batch)
+        blocks = cut_blocks(recipe.grid, recipe.info.planes, pixels, plan.batch, recipe.info.block)
         stored = recipe.job | {"block": pixels}
         folder = BlockFolder.create(job.result, stored) if anew else BlockFolder.resume(job.result, stored)
         return blocks, folder
