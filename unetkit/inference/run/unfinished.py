@@ -28,7 +28,7 @@ def pin_choices(tiling: TilingOptions, ensemble: Ensemble, results: Iterable[Pat
     """Return the choices, with "auto" replaced by the choices of the run that is continued.
 
     Args:
-        tiling: The user's choices, with the name of a device that is there.
+        tiling: The user's choices. The device is "auto" where workers choose it.
         ensemble: The models. A run of others is not continued.
         results: The outputs. Unfinished ones may lie beside them.
     """
@@ -36,7 +36,7 @@ def pin_choices(tiling: TilingOptions, ensemble: Ensemble, results: Iterable[Pat
     open_names = [name for name in ("backend", "precision", "tile", "batch") if getattr(tiling, name) == "auto"]
     for result in results:
         job = read_job(unfinished_file(result)) or BlockFolder.job_of(result) or {}
-        if job.get("model_sha256") == models and job.get("device") == tiling.device:
+        if job.get("model_sha256") == models and tiling.device in (job.get("device"), "auto"):
             return dataclasses.replace(tiling, **{name: job[name] for name in open_names if name in job})
     return tiling
 

@@ -16,7 +16,7 @@ from unetkit.foundation.errors import ClusterError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.run.image import ImageRun, warm_up
 from unetkit.inference.run.inputs import open_for, open_input
-from unetkit.inference.run.jobs import Order
+from unetkit.inference.run.jobs import Job, Order
 from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.tiling.options import SegmentOptions
 from unetkit.inference.tuning.plan import ExecutionPlan
@@ -71,6 +71,10 @@ class Session:
     large: int
     plan: ExecutionPlan | None = None
 
+    def beginning_with(self, job: Job) -> Session:
+        """Return the session with the image for which the plan is made."""
+        return replace(self, order=replace(self.order, jobs=(job,), result=job.result, images=(), models=None))
+
     def planned(self, plan: ExecutionPlan) -> Session:
         """Return the session with its plan, which leaves nothing for workers to choose."""
         tiling = replace(
@@ -99,7 +103,7 @@ def sent_models(ensemble: Ensemble, folder: Path) -> Iterator[tuple[SentModel, .
     sent = []
     try:
         for segmenter in ensemble.segmenters:
-            file = Path(segmenter.name)
+            file = Path(segmenter.name).absolute()
             if not ensemble.owned or not file.is_file():
                 file = folder / f".{uuid4().hex}.safetensors"
                 written.append(file)
