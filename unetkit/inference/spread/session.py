@@ -133,7 +133,7 @@ class Station:
         self._plan: ExecutionPlan | None = None
         self._said: list[str] = []
         self._lock = RLock()
-        ensemble = Ensemble(tuple(_load(model) for model in session.models), owned=True)
+        ensemble = Ensemble(tuple(map(load_sent, session.models)), owned=True)
         self.run = ImageRun(session.order, ensemble, session.options, None, self._said.append, session.verify_seams)
         if session.options.write.output not in WHOLE_OUTPUTS:
             self.run.use(self._warm_up(session))
@@ -197,7 +197,8 @@ def make_plan(session: Session) -> tuple[ExecutionPlan, tuple[str, ...]]:
     return here.predictor.plan, here.first_words
 
 
-def _load(model: SentModel) -> Segmenter:
+def load_sent(model: SentModel) -> Segmenter:
+    """Load a model as the client has it."""
     segmenter = load_model(model.file)
     segmenter.name, segmenter.sha256 = model.name, model.sha256
     return segmenter
