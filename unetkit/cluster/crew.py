@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unetkit.cluster.handing_out import hand_out
+from unetkit.cluster.checks import check_scheduler
+from unetkit.cluster.handing_out import HandingOut
+from unetkit.cluster.needs import Needs, needs_of
+from unetkit.cluster.performing import Outcome
 from unetkit.cluster.speaking import heard
+from unetkit.cluster.staff import Staff
 from unetkit.cluster.tally import Tally
 from unetkit.cluster.tasks import Log, Task, Work
 
@@ -22,13 +26,20 @@ class Crew:
 
     Args:
         client: A client of its own, which nobody else uses.
+        patience: Seconds to wait for workers where none is left.
         log: Takes what users should know.
+
+    Raises:
+        ClusterError: A worker has other versions than this machine.
     """
 
-    def __init__(self, client: Client, log: Log) -> None:
+    def __init__(self, client: Client, patience: float, log: Log) -> None:
         self._client = client
         self._log = log
         self._tally = Tally()
+        self._staff = Staff(client, patience, log)
+        check_scheduler(client)
+        self._staff.demand(Needs())
 
     @property
     def workers(self) -> int:
@@ -52,13 +63,14 @@ class Crew:
         Raises:
             ClusterError: The scheduler is gone, or a task has lost too many workers.
         """
-        for task, outcome in hand_out(self._client, work.next, self._tally):
-            if outcome.error is None:
-                work.done(task, outcome.value)
-            else:
-                work.failed(task, outcome.error)
-            if progress is not None:
-                progress(task.pixels)
+        with closing(self._hand_out(work.next)) as finished:
+            for task, outcome in finished:
+                if outcome.error is None:
+                    work.done(task, outcome.value)
+                else:
+                    work.failed(task, outcome.error)
+                if progress is not None:
+                    progress(task.pixels)
 
     def map(
         self,
@@ -84,8 +96,9 @@ class Crew:
             Task(name, _nth, (call, index, item), size)
             for index, (item, name, size) in enumerate(zip(items, names, sizes, strict=True))
         )
-        for task, outcome in hand_out(self._client, lambda: next(tasks, None), self._tally):
-            yield task.arguments[1], outcome.value if outcome.error is None else outcome.error
+        with closing(self._hand_out(lambda: next(tasks, None))) as finished:
+            for task, outcome in finished:
+                yield task.arguments[1], outcome.value if outcome.error is None else outcome.error
 
     @contextmanager
     def heard(self, log: Log) -> Iterator[str]:
@@ -107,9 +120,14 @@ class Crew:
         Raises:
             ClusterError: A worker cannot; the error names worker and path.
         """
-        from unetkit.cluster.checks import check_paths
+        self._staff.demand(needs_of(reads, writes))
 
-        check_paths(self._client, [*reads], [*writes])
+    def close(self) -> None:
+        """Leave nothing on the workers."""
+        self._staff.leave()
+
+    def _hand_out(self, next_task: Callable[[], Task | None]) -> Generator[tuple[Task, Outcome], None, None]:
+        return HandingOut(self._client, self._staff, self._tally, self._log).run(next_task)
 
 
 def _load(module: str) -> None:

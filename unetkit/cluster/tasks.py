@@ -20,7 +20,8 @@ class Task:
         name: Name for people, as in "slide.tif, rows 0 to 8,192".
         call: A function at the top of a module. What it returns is small.
         arguments: Its arguments. They are small: names of files, windows, options.
-        pixels: Number of pixels that it works on, for progress and the table of workers.
+        pixels: Number of pixels that it works on, for progress and the table of workers. What a result has under this
+            name counts instead.
         priority: Tasks of a larger priority are run first.
     """
 

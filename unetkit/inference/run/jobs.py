@@ -62,6 +62,17 @@ class Job:
         """Whether the output lies inside the image."""
         return self.image in self.result.parents
 
+    @property
+    def absolute(self) -> Job:
+        """The same job for a process in another working directory."""
+        return replace(
+            self,
+            image=self.image.absolute(),
+            result=self.result.absolute(),
+            files=self.files.moved(Path.absolute),
+            new_files=self.new_files.moved(Path.absolute),
+        )
+
 
 @dataclass(frozen=True)
 class Order:

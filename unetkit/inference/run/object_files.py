@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,11 @@ class ObjectFiles:
         table, geojson, rois = (
             None if path is None or path.exists() else path for path in (self.table, self.geojson, self.rois)
         )
+        return ObjectFiles(table, geojson, rois)
+
+    def moved(self, move: Callable[[Path], Path]) -> ObjectFiles:
+        """Return the same files in other places."""
+        table, geojson, rois = (None if path is None else move(path) for path in (self.table, self.geojson, self.rois))
         return ObjectFiles(table, geojson, rois)
 
     def __len__(self) -> int:

@@ -16,7 +16,6 @@ from uuid import uuid4
 from unetkit.foundation.atomic import cannot_write, drop_folder, finish_folder, make_folder, partial_file, partial_place
 from unetkit.foundation.errors import UnetkitError
 from unetkit.inference.run.jobs import Job
-from unetkit.inference.run.object_files import ObjectFiles
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,7 @@ class Aside:
     @property
     def inside(self) -> Job:
         """The image with its files in the folder."""
-        files = {name: path and self.folder / path.name for name, path in vars(self.job.new_files).items()}
-        here = ObjectFiles(**files)
+        here = self.job.new_files.moved(lambda path: self.folder / path.name)
         return replace(self.job, result=self.folder / self.job.result.name, files=here, new_files=here)
 
     @property

@@ -17,7 +17,7 @@ from unetkit.inference.run.image import Begin
 from unetkit.inference.run.jobs import Job, Order
 from unetkit.inference.run.unfinished import pin_choices, starts_anew
 from unetkit.inference.spread.session import WHOLE_OUTPUTS, Session, make_plan, sent_models
-from unetkit.inference.spread.target import absolute, as_named
+from unetkit.inference.spread.target import as_named
 from unetkit.inference.spread.work import Found, SegmentWork
 from unetkit.inference.tiling.options import SegmentOptions
 
@@ -52,12 +52,12 @@ def spread_order(
     left = [job for job in order.jobs if not job.done]
     folder = (order.folder or order.result.parent).absolute()
     with _made(order.folder):
-        sent = [absolute(job) for job in left]
+        sent = [job.absolute for job in left]
         crew.check_paths(in_common(job.image for job in sent), [_place(job) for job in sent[:1]])
         if not starts_anew(options.write):
             options = replace(options, tiling=pin_choices(options.tiling, ensemble, [job.result for job in left]))
         with sent_models(ensemble, folder) as models:
-            crew.check_paths([model.file for model in models], [])
+            crew.check_paths([model.file for model in models if model.file.is_absolute()], [])
             session = Session(uuid4().hex, order, len(left), models, _again(options), verify_seams, large=0)
             planned = _plan(session, left, crew, found, log)
             if planned is None:  # no image can be read
@@ -76,7 +76,7 @@ def _plan(
     """
     failed: list[tuple[Job, UnetkitError]] = []
     for job in jobs:
-        session = session.beginning_with(absolute(job))
+        session = session.beginning_with(job.absolute)
         if session.options.write.output in WHOLE_OUTPUTS:
             return session
         ((_, made),) = crew.map(make_plan, [session], names=[f"{job.image.name}: plan"])

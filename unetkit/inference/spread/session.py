@@ -22,6 +22,7 @@ from unetkit.inference.tiling.options import SegmentOptions
 from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.models.sampling import ValidSource
 from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.zoo import builtin_folder
 
 WHOLE_OUTPUTS = ("attention",)
 """Outputs of images that are seen whole, which need no plan."""
@@ -37,8 +38,8 @@ class SentModel:
     """A model as a worker loads it.
 
     Attributes:
-        file: Its file.
-        name: What it is called in messages and in the notes of outputs.
+        file: Its file; the name of a built-in one, which lies elsewhere there.
+        name: What it is called in messages and in the notes of outputs; "" as it is called there.
         sha256: The hash that these notes give.
     """
 
@@ -103,12 +104,14 @@ def sent_models(ensemble: Ensemble, folder: Path) -> Iterator[tuple[SentModel, .
     sent = []
     try:
         for segmenter in ensemble.segmenters:
-            file = Path(segmenter.name).absolute()
-            if not ensemble.owned or not file.is_file():
-                file = folder / f".{uuid4().hex}.safetensors"
+            file, name = Path(segmenter.name).absolute(), segmenter.name
+            if ensemble.owned and file.parent == builtin_folder():
+                file, name = Path(file.stem), ""
+            elif not ensemble.owned or not file.is_file():
+                file = folder.absolute() / f".{uuid4().hex}.safetensors"
                 written.append(file)
                 save_model(segmenter, file)
-            sent.append(SentModel(file, segmenter.name, segmenter.sha256))
+            sent.append(SentModel(file, name, segmenter.sha256))
         yield tuple(sent)
     finally:
         for file in written:
@@ -200,5 +203,5 @@ def make_plan(session: Session) -> tuple[ExecutionPlan, tuple[str, ...]]:
 def load_sent(model: SentModel) -> Segmenter:
     """Load a model as the client has it."""
     segmenter = load_model(model.file)
-    segmenter.name, segmenter.sha256 = model.name, model.sha256
+    segmenter.name, segmenter.sha256 = model.name or segmenter.name, model.sha256
     return segmenter

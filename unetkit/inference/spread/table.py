@@ -70,7 +70,7 @@ def classify_on(
     waiting: dict[int, _Classified] = {}
     turn = 0
     with sent_models(ensemble, folder.absolute()) as models:
-        crew.check_paths([*in_common(sent), *(model.file for model in models)], [])
+        crew.check_paths([*in_common(sent), *(model.file for model in models if model.file.is_absolute())], [])
         session = TableSession(uuid4().hex, models, options)
         orders = [(session, image) for image in sent]
         for index, told in crew.map(classify_one, orders, names=[image.name for image in images]):

@@ -10,7 +10,7 @@ from pathlib import Path
 from unetkit.foundation.atomic import claimed
 from unetkit.foundation.errors import UnetkitError
 from unetkit.inference.run.jobs import Job
-from unetkit.inference.run.object_files import ObjectFiles, check_object_files
+from unetkit.inference.run.object_files import check_object_files
 from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.inference.run.unfinished import starts_anew
 from unetkit.inference.spread.aside import renamed, with_names
@@ -41,7 +41,7 @@ class Target:
 
     def __init__(self, job: Job, write: OutputOptions, log: Callable[[str], None]) -> None:
         self.job = job
-        self.sent = absolute(job)
+        self.sent = job.absolute
         self._write = write
         with ExitStack() as stack:
             stack.enter_context(label_folder(job.result))
@@ -94,21 +94,6 @@ def as_named(error: UnetkitError, job: Job) -> UnetkitError:
 
 
 def _names(job: Job) -> Mapping[Path, Path]:
-    sent = absolute(job)
+    sent = job.absolute
     pairs = ((sent.image, job.image), (sent.result, job.result))
     return dict(pair for pair in pairs if pair[0] != pair[1])
-
-
-def absolute(job: Job) -> Job:
-    """Return an image with absolute paths."""
-
-    def whole(files: ObjectFiles) -> ObjectFiles:
-        return ObjectFiles(**{name: path and path.absolute() for name, path in vars(files).items()})
-
-    return replace(
-        job,
-        image=job.image.absolute(),
-        result=job.result.absolute(),
-        files=whole(job.files),
-        new_files=whole(job.new_files),
-    )
