@@ -82,6 +82,27 @@ class BlockFolder:
             return None
 
     @classmethod
+    def is_begun(cls, output: Path) -> bool:
+        """Whether an earlier run left anything finished beside an output."""
+        path = cls.place(output)
+        try:
+            return _read_job(path) is not None and _holds_any(path)
+        except OSError:  # going on with it will say what is wrong
+            return True
+
+    @classmethod
+    def make_place(cls, output: Path) -> None:
+        """Make the folder, if it is not there, for files that wait in it without a job.
+
+        Raises:
+            OutputError: It cannot be made.
+        """
+        try:
+            cls.place(output).mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(cls.place(output), error) from error
+
+    @classmethod
     def create(cls, output: Path, job: dict[str, Any]) -> BlockFolder:
         """Make an empty folder beside an output, replacing what an earlier run left.
 
@@ -111,10 +132,7 @@ class BlockFolder:
         path = cls.place(output)
         try:
             stored = _read_job(path)
-            begun = stored is not None and any(
-                file.suffix in {".block", ".bytes"} or (file.name == JOURNAL_FILE and file.stat().st_size)
-                for file in path.iterdir()
-            )
+            begun = stored is not None and _holds_any(path)
         except OSError as error:
             raise _cannot_read(path, error) from error
         if stored is None or not begun:
@@ -360,6 +378,14 @@ def _read_job(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return job if isinstance(job, dict) else None
+
+
+def _holds_any(path: Path) -> bool:
+    """Whether a folder holds anything finished."""
+    return any(
+        file.suffix in {".block", ".bytes"} or (file.name == JOURNAL_FILE and file.stat().st_size > 0)
+        for file in path.iterdir()
+    )
 
 
 def _cannot_read(path: Path, error: OSError, kind: type[OutputError] = OutputError) -> OutputError:
