@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unetkit.foundation.atomic import make_folder, partial_file
 from unetkit.inference.spread import tasks
+from unetkit.inference.spread.aside import move_all
 from unetkit.inference.spread.blocks import BlockPlace, Blocks
 from unetkit.inference.spread.gate import Gate
 from unetkit.inference.spread.session import Session
 from unetkit.inference.spread.steps import Step
 from unetkit.inference.spread.tasks import Spread
 from unetkit.io.base.cells import Cells
-from unetkit.io.base.contracts import OutputSpec, Piece, SharedSink
+from unetkit.io.base.contracts import OutputSpec, Piece, SharedSink, Window
 from unetkit.io.base.windows import common
 
 Stage = Callable[[], Iterable[Step]]
@@ -38,16 +36,16 @@ class Writing:
 
     Attributes:
         spread: The image, as workers have to know it.
-        finished: Names of the tasks that an earlier run has done.
+        finished: Names of the blocks that an earlier run has predicted.
         said: What the outcome says of what was written.
     """
 
     def __init__(self, session: Session, spread: Spread, blocks: Blocks, output: OutputSpec) -> None:
         self.spread = spread
-        self.finished = frozenset(spread.folder.notes())
         self.said: dict[str, Any] = {}
         self._session = session
         self._blocks = blocks
+        self.finished = self._find_finished()
         self._output = output
         self._places: dict[Path, Path] = {}
 
@@ -63,6 +61,11 @@ class Writing:
         """
         self.spread.folder.note(place.name)
 
+    def adopt(self, place: BlockPlace) -> None:
+        """Take note of a block that another kind of run has predicted before."""
+        self.note(place)
+        self.finished |= {place.name}
+
     def predicted(self, place: BlockPlace) -> Iterable[Step]:  # noqa: ARG002
         """Return what can begin now that a block is predicted."""
         return ()
@@ -73,8 +76,7 @@ class Writing:
         Raises:
             OutputError: It cannot be put in its place.
         """
-        for written, place in self._places.items():
-            _move(written, place)
+        move_all(self._places)
         self.spread.folder.remove()
 
     def stop(self, *, useful: bool) -> bool:
@@ -90,11 +92,23 @@ class Writing:
             folder.remove()
         return begun and useful
 
-    def _write(self) -> Iterator[Step]:
-        result = self.spread.job.result
+    def _find_finished(self) -> frozenset[str]:
+        """Return the names of the blocks that an earlier run has predicted, and that are still whole."""
+        folder, noted = self.spread.folder, {*self.spread.folder.notes()}
+        places = (place for item in range(self._blocks.items if noted else 0) for place in self._blocks.of_item(item))
+        return frozenset(
+            place.name
+            for place in places
+            if place.name in noted and all(folder.has(place.item, part) for part in self._waiting(place))
+        )
 
-        def then(folder: Path) -> None:
-            self._places[folder / result.name] = result
+    def _waiting(self, place: BlockPlace) -> list[Window]:
+        """Return the parts of a predicted block that wait in the folder."""
+        return [self._blocks.window(place)]
+
+    def _write(self) -> Iterator[Step]:
+        def then(places: dict[Path, Path]) -> None:
+            self._places |= places
 
         yield self._step("written", tasks.write, (self.spread, self._output), then=then)
 
@@ -127,9 +141,9 @@ class PlacedWriting(Writing):
     """
 
     def __init__(self, session: Session, spread: Spread, blocks: Blocks, output: OutputSpec, sink: SharedSink) -> None:
-        super().__init__(session, spread, blocks, output)
         self._sink = sink
         self._cells = Cells(blocks.grid.size, blocks.starts, sink.block)
+        super().__init__(session, spread, blocks, output)
         self._shared = [*self._cells.shared_cells()]
         self._gate = Gate(self._cells.contributors(cell) for cell in self._shared)
 
@@ -158,16 +172,6 @@ class PlacedWriting(Writing):
             self._sink.abandon()
         return left
 
-
-def _move(written: Path, place: Path) -> None:
-    """Move a finished file to its place, on another file system too.
-
-    Raises:
-        OutputError: It cannot be moved.
-    """
-    make_folder(place.parent)
-    with suppress(OSError):
-        written.replace(place)
-        return
-    with partial_file(place) as partial:
-        shutil.copyfile(written, partial)
+    def _waiting(self, place: BlockPlace) -> list[Window]:
+        """See `Writing`."""
+        return [part for _, part in self._cells.shared_parts(place.index)]

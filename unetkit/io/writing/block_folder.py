@@ -28,7 +28,7 @@ from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec, Window
 from unetkit.io.base.windows import overlap, sizes_of, uncovered
 from unetkit.io.writing.block_file import write_block
-from unetkit.io.writing.block_reading import LostBlockError, OpenBlocks, lost_block, patiently
+from unetkit.io.writing.block_reading import OpenBlocks, lost_block, patiently
 from unetkit.io.writing.journal import Journal
 from unetkit.io.writing.same_job import check_same_job, job_to_json
 
@@ -82,6 +82,27 @@ class BlockFolder:
             return None
 
     @classmethod
+    def is_begun(cls, output: Path) -> bool:
+        """Whether an earlier run left anything finished beside an output."""
+        path = cls.place(output)
+        try:
+            return _read_job(path) is not None and _holds_any(path)
+        except OSError:  # going on with it will say what is wrong
+            return True
+
+    @classmethod
+    def make_place(cls, output: Path) -> None:
+        """Make the folder, if it is not there, for files that wait in it without a job.
+
+        Raises:
+            OutputError: It cannot be made.
+        """
+        try:
+            cls.place(output).mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(cls.place(output), error) from error
+
+    @classmethod
     def create(cls, output: Path, job: dict[str, Any]) -> BlockFolder:
         """Make an empty folder beside an output, replacing what an earlier run left.
 
@@ -111,10 +132,7 @@ class BlockFolder:
         path = cls.place(output)
         try:
             stored = _read_job(path)
-            begun = stored is not None and any(
-                file.suffix in {".block", ".bytes"} or (file.name == JOURNAL_FILE and file.stat().st_size)
-                for file in path.iterdir()
-            )
+            begun = stored is not None and _holds_any(path)
         except OSError as error:
             raise _cannot_read(path, error) from error
         if stored is None or not begun:
@@ -350,7 +368,7 @@ class BlockFolder:
         try:
             return patiently(find)
         except OSError as error:
-            raise _cannot_read(self.path, error, LostBlockError) from error
+            raise lost_block(self.path, "", error.strerror or str(error)) from error
 
 
 def _read_job(path: Path) -> dict[str, Any] | None:
@@ -362,5 +380,13 @@ def _read_job(path: Path) -> dict[str, Any] | None:
     return job if isinstance(job, dict) else None
 
 
-def _cannot_read(path: Path, error: OSError, kind: type[OutputError] = OutputError) -> OutputError:
-    return kind(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions and the disk.")
+def _holds_any(path: Path) -> bool:
+    """Whether a folder holds anything finished."""
+    return any(
+        file.suffix in {".block", ".bytes"} or (file.name == JOURNAL_FILE and file.stat().st_size > 0)
+        for file in path.iterdir()
+    )
+
+
+def _cannot_read(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions and the disk.")
