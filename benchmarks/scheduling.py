@@ -23,7 +23,7 @@ from threading import Event, Thread
 from time import perf_counter
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 from distributed import Client
 from measuring import describe_machine, measure_process, print_machine, print_table, report
 from simulated import SUFFIX, install, write_model, write_slide
