@@ -85,9 +85,10 @@ def _plan(
             continue
         if isinstance(made, UnetkitError):
             raise made
-        for sentence in made[1]:
+        plan, int8, said = made
+        for sentence in said:
             log(sentence)
-        return session.planned(made[0])
+        return session.planned(plan, int8)
     for job, error in failed:
         found(job, error)
     return None

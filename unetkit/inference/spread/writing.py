@@ -15,7 +15,7 @@ from unetkit.inference.spread.session import Session
 from unetkit.inference.spread.steps import Step
 from unetkit.inference.spread.tasks import Spread
 from unetkit.io.base.cells import Cells
-from unetkit.io.base.contracts import OutputSpec, Piece, SharedSink
+from unetkit.io.base.contracts import OutputSpec, Piece, SharedSink, Window
 from unetkit.io.base.windows import common
 
 Stage = Callable[[], Iterable[Step]]
@@ -36,16 +36,18 @@ class Writing:
 
     Attributes:
         spread: The image, as workers have to know it.
-        finished: Names of the tasks that an earlier run has done.
+        finished: Names of the blocks that an earlier run has predicted, and that are not lost.
         said: What the outcome says of what was written.
     """
 
     def __init__(self, session: Session, spread: Spread, blocks: Blocks, output: OutputSpec) -> None:
         self.spread = spread
-        self.finished = frozenset(spread.folder.notes())
         self.said: dict[str, Any] = {}
         self._session = session
         self._blocks = blocks
+        self._notes = frozenset(spread.folder.notes())
+        self._there = frozenset(spread.folder.names()) if self._notes else frozenset()
+        self.finished = frozenset(place.name for place in self._all_noted())
         self._output = output
         self._places: dict[Path, Path] = {}
 
@@ -92,6 +94,18 @@ class Writing:
             folder.remove()
         return begun and useful
 
+    def _all_noted(self) -> Iterator[BlockPlace]:
+        """Yield the blocks that were noted, and of which all files are there."""
+        for item in range(self._blocks.items if self._notes else 0):
+            for place in self._blocks.of_item(item):
+                names = (self.spread.folder.name(item, window) for window in self._waiting(place))
+                if place.name in self._notes and self._there.issuperset(names):
+                    yield place
+
+    def _waiting(self, place: BlockPlace) -> list[Window]:
+        """Return the windows of a block that wait in the folder."""
+        return [self._blocks.window(place)]
+
     def _write(self) -> Iterator[Step]:
         def then(places: dict[Path, Path]) -> None:
             self._places |= places
@@ -127,9 +141,9 @@ class PlacedWriting(Writing):
     """
 
     def __init__(self, session: Session, spread: Spread, blocks: Blocks, output: OutputSpec, sink: SharedSink) -> None:
+        self._cells = Cells(blocks.grid.size, blocks.starts, sink.block)
         super().__init__(session, spread, blocks, output)
         self._sink = sink
-        self._cells = Cells(blocks.grid.size, blocks.starts, sink.block)
         self._shared = [*self._cells.shared_cells()]
         self._gate = Gate(self._cells.contributors(cell) for cell in self._shared)
 
@@ -145,6 +159,10 @@ class PlacedWriting(Writing):
             name = f"chunks at {', '.join(f'{part.start:,}' for part in window)}"
             shared = [common(window, part) for part in parts]
             yield self._step(name, tasks.join, (self._session, self.spread, place.item, window, shared))
+
+    def _waiting(self, place: BlockPlace) -> list[Window]:
+        """See `Writing`: of the chunks that it shares, its parts."""
+        return [part for _, part in self._cells.shared_parts(place.index)]
 
     def finish(self) -> None:
         """See `Writing`."""

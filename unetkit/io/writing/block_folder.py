@@ -183,6 +183,16 @@ class BlockFolder:
         spans = "_".join(f"{part.start}-{part.stop}" for part in window)
         return f"{self._prefix}-{layer}-{item}_{spans}.block"
 
+    def bytes_name(self, name: str) -> str:
+        """Return the name of the file of what `put_bytes` keeps."""
+        if not re.fullmatch(r"[\w-]+", name, re.ASCII):
+            raise ValueError(f"A name is of letters, digits, '-' and '_': {name!r}")
+        return f"{self._prefix}-{name}.bytes"
+
+    def names(self) -> list[str]:
+        """Return the names of all files of the folder."""
+        return [path.name for path in self.path.iterdir()]
+
     def blocks(self, layer: str = PIXELS) -> list[Block]:
         """Return the blocks that are there, found by listing the folder."""
         self._listed = {}
@@ -249,7 +259,7 @@ class BlockFolder:
             OutputError: It cannot be written.
         """
         checksum = crc32(data).to_bytes(CHECKSUM_BYTES, "little")
-        self._write(self._bytes_name(name), lambda file: file.write(checksum + data))
+        self._write(self.bytes_name(name), lambda file: file.write(checksum + data))
 
     def read_bytes(self, name: str) -> bytes:
         """Return what `put_bytes` kept.
@@ -257,7 +267,7 @@ class BlockFolder:
         Raises:
             LostBlockError: It is missing or damaged.
         """
-        file = self._bytes_name(name)
+        file = self.bytes_name(name)
         try:
             content = patiently((self.path / file).read_bytes)
         except OSError as error:
@@ -297,11 +307,6 @@ class BlockFolder:
         if self.path.is_dir():
             self.path.rename(removed)  # nobody finds it from here on
             shutil.rmtree(removed, ignore_errors=True)  # NFS keeps the names of files that are open elsewhere
-
-    def _bytes_name(self, name: str) -> str:
-        if not re.fullmatch(r"[\w-]+", name, re.ASCII):
-            raise ValueError(f"A name is of letters, digits, '-' and '_': {name!r}")
-        return f"{self._prefix}-{name}.bytes"
 
     def _reading(self, item: int, layer: str) -> OpenBlocks:
         return OpenBlocks(self.path, lambda window: self.name(item, window, layer))
