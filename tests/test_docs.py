@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from documented import PAGES, ROOT, blocks, check_config, commands, run, write_material
+from documented import PAGES, ROOT, Services, blocks, check_config, commands, run, write_material
 
 pytestmark = pytest.mark.usefixtures("small_halo_canvas")
 
@@ -16,16 +16,17 @@ def test_the_code_of_a_page_runs_as_it_stands(
 ) -> None:
     names = write_material(tmp_path, page, tiny_model)
     monkeypatch.chdir(tmp_path)
-    for language, text in blocks(page):
-        if language == "bash":
-            for words in commands(text):
-                run(words)
-        elif language == "python":
-            exec(compile(text, page.name, "exec"), names)
-        elif language == "yaml":
-            check_config(text)
-        else:
-            assert language == "text", f"{page.name}: a block of {language}, which no test runs"
+    with Services() as services:
+        for language, text in blocks(page):
+            if language == "bash":
+                for words in commands(text):
+                    run(words, services)
+            elif language == "python":
+                exec(compile(services.here(text), page.name, "exec"), names)
+            elif language == "yaml":
+                check_config(text)
+            else:
+                assert language == "text", f"{page.name}: a block of {language}, which no test runs"
 
 
 def test_the_readme_is_short() -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import runpy
 import shlex
 import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from socket import socket
 from typing import Any
 from unittest.mock import patch
 
@@ -31,6 +35,11 @@ SMALL_NETWORK = "--model.encoder resnet18 --model.depth 3 --model.decoder_channe
 SMALL_PLAIN = "--model.base_channels 4 --model.depth 3 --data.crops_per_epoch 4"
 SMALL_CLASSIFIER = "--model.encoder resnet18 --model.weights null"
 """What makes a documented run small; it comes last, and so counts."""
+
+SMALL_FOLDS = "--data.folds 2"
+"""What makes a documented cross-validation small, where its folds are trained on a cluster."""
+
+DOCUMENTED_PORT = "8786"
 
 SHELL = ("make", "source", "python -m venv", "git clone", "cd", "pip download", "sbatch", "docker")
 """Beginnings of lines that are for the shell, and are not run; make's are checked against the Makefile."""
@@ -135,10 +144,53 @@ def draw_cells(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return (rng.normal(30, 5, labels.shape) + 150 * (labels > 0)).clip(0, 255).astype(np.uint8), labels
 
 
-def run(words: list[str]) -> None:
+class Services:
+    """What a page starts and leaves running: ended with the block.
+
+    The scheduler of the pages, host:8786, is one on this machine.
+    """
+
+    def __init__(self) -> None:
+        self._processes = ExitStack()
+        self._port = 0
+
+    def __enter__(self) -> Services:
+        """Begin with none."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all, the last first."""
+        self._processes.close()
+
+    def here(self, text: str) -> str:
+        """Return text with the address of the scheduler on this machine."""
+        return text.replace(f"host:{DOCUMENTED_PORT}", f"127.0.0.1:{self._port}")
+
+    def start(self, words: list[str]) -> None:
+        """Start `dask scheduler` or `dask worker`."""
+        if words[0] == "scheduler":
+            assert words[1:] == ["--port", DOCUMENTED_PORT], words
+            with socket() as free:
+                free.bind(("127.0.0.1", 0))
+                self._port = free.getsockname()[1]
+            words = ["scheduler", "--host", "127.0.0.1", "--port", str(self._port), "--dashboard-address", ":0"]
+        paths = [str(ROOT / "tests" / "support" / "small_halo"), str(ROOT / "tests" / "support")]
+        paths += [str(ROOT), os.environ.get("PYTHONPATH", "")]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *words],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            stderr=subprocess.DEVNULL,
+        )
+        self._processes.callback(process.wait)
+        self._processes.callback(process.terminate)
+
+
+def run(words: list[str], services: Services) -> None:
     """Run a documented command in this folder, or check what of it can be."""
-    program, *rest = words
-    if program == "unetkit" and rest[0] == "view":
+    program, *rest = map(services.here, words)
+    if program == "dask":
+        services.start(rest)
+    elif program == "unetkit" and rest[0] == "view":
         with patch("unetkit.viewing.browser.wait", side_effect=KeyboardInterrupt):  # as Ctrl-C ends it
             assert main([*rest, "--no-browser"]) == 0, words
     elif program == "unetkit":
@@ -166,7 +218,8 @@ def smaller(words: list[str]) -> list[str]:
         network = SMALL_CLASSIFIER
     else:
         network = SMALL_PLAIN if config in ("em_membrane", "unet_2015") else SMALL_NETWORK
-    return shlex.split(f"{SMALL} {network}")
+    folds = SMALL_FOLDS if "--cluster" in words else ""
+    return shlex.split(f"{SMALL} {network} {folds}")
 
 
 def check_extras(text: str) -> None:
@@ -177,12 +230,17 @@ def check_extras(text: str) -> None:
 
 
 def check_config(text: str) -> None:
-    """Check that a configuration in YAML has keys and values that `fit` knows."""
+    """Check that a configuration in YAML has keys and values that `fit` knows, or that `--cluster` does."""
+    from unetkit.cluster.jobs import read_jobs_file
     from unetkit.training.segmentation.run import SegmentationRun
     from unetkit.training.settings.config import from_arguments
     from unetkit.training.settings.tasks import FIT
 
     config = yaml.safe_load(text)
+    if "system" in config:
+        Path("jobs.yaml").write_text(text)
+        read_jobs_file(Path("jobs.yaml"))
+        return
     config.setdefault("data", {}).setdefault("train", "cells")
     Path("documented.yaml").write_text(yaml.safe_dump(config))
     words = ["--config", "documented.yaml", "--trainer.devices", "1", "--trainer.num_nodes", "1"]

@@ -75,13 +75,11 @@ def run_apart(name: str, call: Callable[..., Any], arguments: tuple[Any, ...], s
 
 def _run_process(order: bytes, made: Path, say: Callable[[str], None], wanted: Callable[[], bool]) -> int:
     """Run a process to its end and return its exit code, which is negative where a signal has ended it."""
-    threads = str(_threads())
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     process = subprocess.Popen(
         [sys.executable, "-c", "from unetkit.cluster.apart import serve; serve()", str(made)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},  # and as many threads as the worker
         start_new_session=True,  # Ctrl-C at the terminal is answered by the client
     )
     assert process.stdin is not None
@@ -136,16 +134,6 @@ def _watch() -> Callable[[], bool]:
         return state is not None and state.state != "cancelled"
 
     return wanted
-
-
-def _threads() -> int:
-    """Return how many threads a task of this worker may have."""
-    from distributed import get_worker
-
-    try:
-        return int(get_worker().state.nthreads)
-    except ValueError:
-        return 1
 
 
 def _unpack(name: str, made: _Made, say: Callable[[str], None]) -> Any:

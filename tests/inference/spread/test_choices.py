@@ -150,7 +150,7 @@ def test_bad_images_among_many_cost_only_themselves_and_an_output_that_appears_i
         with pytest.raises(ImageError) as raised:
             segment(images, out, tiny_model, **CHOICES, **more, progress=appear if more else None)
         said.append(raised.value.problem)
-        assert not traces(out)
+        assert [path.name for path in traces(out)] == (["1.tif.blocks"] if more else [])  # to go on with --resume
     assert "4 of 7" in said[0]
     assert "5 of 7" in said[1]
     assert all(name in said[1] for name in ("broken.tif", "cut.tif", "nan.tif", "damaged.zarr", "1.tif exists"))

@@ -1,5 +1,11 @@
-"""Read by each Python process that has this folder on its path: the halo is measured soon, as in `SMALL_HALO`."""
+"""Read by each Python process that has this folder on its path: where it trains, the halo is measured soon."""
 
-from unetkit.inference.tiling import halo
+import sys
 
-halo.CANVAS_SIZE, halo.WINDOW_SIZE, halo.WINDOWS_PER_AXIS, halo.LARGEST_HALO = 256, 128, 2, 48
+if "fit" in sys.orig_argv or any("unetkit.cluster.apart" in word for word in sys.orig_argv):
+    from tiny_fit import SMALL_HALO
+
+    from unetkit.inference.tiling import halo
+
+    for name, value in SMALL_HALO.items():
+        setattr(halo, name, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
+from lightning.fabric.plugins.environments.lightning import find_free_network_port as find_free_port
 from recorded_run import recorded_run
+from safetensors.torch import load_file
 from tiny_fit import SETTINGS
 from torchmetrics.functional.classification import binary_f1_score
 
@@ -24,16 +28,24 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.training.run.trainer import make_trainer
 from unetkit.training.segmentation.module import SegmentationModule
 
+ROOT = Path(__file__).parents[3]
+SUPPORT = ROOT / "tests" / "support"
+
 two_cores = pytest.mark.skipif(usable_cores() < 2, reason="two processes need two cores")
 
 
 def run_command(*command: str) -> str:
     """Run Python with these arguments in a process that no earlier run has left its mark on; return what it printed."""
+    return run_words([sys.executable, *command], {})
+
+
+def run_words(words: list[str], more: dict[str, str]) -> str:
+    """Run a program in the same way, with more variables of the environment."""
     ours = {"LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED"}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
-    done = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, timeout=300, check=False, env=environment
-    )
+    paths = [str(SUPPORT / "small_halo"), str(SUPPORT), os.environ.get("PYTHONPATH", "")]
+    environment |= {"PYTHONPATH": os.pathsep.join(paths), **more}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -58,15 +70,23 @@ def test_two_processes_train_like_one_with_the_double_batch(cells: Path, tmp_pat
     assert [rank["epoch"] for rank in ranks] == [result.epoch] * 2
 
 
-@two_cores
-def test_the_command_trains_in_two_processes_and_writes_and_says_everything_once(cells: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def both(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A run of two processes that Lightning starts, and what it printed."""
+    runs = tmp_path_factory.mktemp("runs")
     processes = "--trainer.devices 2 --trainer.strategy ddp --name both --data.crops_per_epoch 7"
-    arguments = ["--data.train", str(cells), *SETTINGS.split(), "--runs", str(tmp_path), *processes.split()]
-    said = run_command("-m", "unetkit", "fit", *arguments).splitlines()
-    folder = tmp_path / "both"
+    arguments = ["--data.train", str(cells), *SETTINGS.split(), "--runs", str(runs), *processes.split()]
+    return runs / "both", run_command("-m", "unetkit", "fit", *arguments).splitlines()
+
+
+@two_cores
+def test_the_command_trains_in_two_processes_and_writes_and_says_everything_once(
+    cells: Path, both: tuple[Path, list[str]]
+) -> None:
+    folder, said = both
     assert [line.split()[0] for line in said].count("epoch") == 2
     assert sum(line.startswith("Best model") for line in said) == sum(line.startswith("Try it") for line in said) == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"both"}
+    assert {path.name for path in folder.parent.iterdir()} == {"both"}
     names = {path.name for path in folder.iterdir()}
     written = {"validation.png", "validation.csv", "report", "report.html", "run.json"}
     assert names == {"config.yaml", "model.safetensors", "last.ckpt", "metrics.csv"} | written
@@ -87,6 +107,37 @@ def test_the_command_trains_in_two_processes_and_writes_and_says_everything_once
     ]
     assert model.spec.training["val_dice"] == pytest.approx(np.mean(dice), abs=1e-4)
     assert dice[0] != dice[1]
+
+
+@two_cores
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the script is for bash")
+def test_two_nodes_of_slurm_train_like_two_processes_and_go_on(
+    cells: Path, both: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    command = tmp_path / "bin" / "unetkit"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/bash\nexec {sys.executable} -m unetkit "$@"\n')
+    command.chmod(0o755)
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump({"data": {"crops_per_epoch": 7}}))
+    port = str(find_free_port())
+    job = {
+        **{"SLURM_JOB_ID": "1234", "SLURM_JOB_NAME": "unetkit-fit", "SLURM_JOB_NUM_NODES": "2", "SLURM_NTASKS": "2"},
+        **{"SLURM_NTASKS_PER_NODE": "1", "SLURM_NODELIST": "localhost", "MASTER_PORT": port},
+        **{"DATA": str(cells), "CONFIG": str(config), "RUN": str(tmp_path / "runs" / "nodes")},
+        "PATH": os.pathsep.join([str(command.parent), str(SUPPORT / "slurm"), os.environ["PATH"]]),
+    }
+    settings = [word for word in SETTINGS.split() if word not in ("--plan", "false")]
+    for epochs in ("2", "3"):
+        run = ["bash", str(ROOT / "examples" / "slurm" / "fit.sbatch")]
+        more = settings if epochs == "2" else ["--trainer.max_epochs", epochs]
+        said = run_words([*run, *more], job).splitlines()
+        assert sum(line.startswith("Best model") for line in said) == 1
+        if epochs == "2":
+            first, second = (load_file(folder / "model.safetensors") for folder in (both[0], Path(job["RUN"])))
+            assert all(torch.equal(first[name], second[name]) for name in first)
+    with (Path(job["RUN"]) / "metrics.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize(("crops", "processes", "batch"), [(12, 2, 2), (12, 3, 2), (10, 3, 4), (1, 4, 1)])

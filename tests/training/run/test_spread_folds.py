@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
 from typing import Any
 
+import psutil
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from tiny_fit import Fit
 from two_workers import two_workers
@@ -25,10 +28,7 @@ from unetkit.training.run.cross_validation import CrossValidation
 
 SUPPORT = Path(__file__).parents[2] / "support"
 
-SHORT = 2
-"""Epochs of a short run."""
-
-LONG = 12
+EPOCHS = 6
 """Epochs of a run that lasts until a worker is killed."""
 
 DEADLINE = 60.0
@@ -38,7 +38,10 @@ DEADLINE = 60.0
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(SUPPORT / "small_halo"), os.environ.get("PYTHONPATH", "")]))
+        patch.setenv(
+            "PYTHONPATH",
+            os.pathsep.join([*map(str, (SUPPORT / "small_halo", SUPPORT)), os.environ.get("PYTHONPATH", "")]),
+        )
         with two_workers() as client:
             yield client
 
@@ -66,42 +69,61 @@ def listed(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
+@pytest.fixture(scope="module")
+def in_turn(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[CrossValidation, list[str]]:
+    """Folds that were trained one after the other, and what was printed meanwhile."""
+    with redirect_stdout(StringIO()) as out:
+        done = folds(cells, tmp_path_factory.mktemp("runs"), "here", EPOCHS)
+    return done, out.getvalue().splitlines()
+
+
 def test_folds_side_by_side_leave_what_folds_in_turn_leave(
-    cells: Path, tmp_path: Path, client: Any, capsys: pytest.CaptureFixture[str]
+    in_turn: tuple[CrossValidation, list[str]],
+    cells: Path,
+    tmp_path: Path,
+    client: Any,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    here = folds(cells, tmp_path, "here", SHORT)
-    said = capsys.readouterr().out.splitlines()
-    there = folds(cells, tmp_path, "there", SHORT, client=client)
+    here, said = in_turn
+    there = folds(cells, tmp_path, "there", EPOCHS, client=client)
     heard = capsys.readouterr().out.splitlines()
     assert same_models(here.folder, there.folder)
     assert listed(here.folder) == listed(there.folder)
     assert there.rows == here.rows
     for name in ("cross_validation.json", "cross_validation.csv"):
         assert (here.folder / name).read_bytes() == (there.folder / name).read_bytes()
-    configs = [(run.folder / "config.yaml").read_text() for run in (here, there)]
-    assert configs[0] == configs[1].replace("name: there", "name: here")
-    start = next(i for i, line in enumerate(said) if "Fold" in line and "Dice" in line)
-    assert said[start : start + 4] == heard[-len(said) + start :][:4]  # the table of the folds
-    assert any(line.startswith("Fold 1: epoch 2/2") for line in heard)
+    config, other = (yaml.safe_load((run.folder / "config.yaml").read_text()) for run in (here, there))
+    assert config == other | {"name": "here", "runs": config["runs"]}
+    table = next(i for i, line in enumerate(said) if "Fold" in line and "Dice" in line)
+    assert said[table : table + 8] == heard[table - len(said) :][:8]
+    assert any(line.startswith(f"Fold 1: epoch {EPOCHS}/{EPOCHS}") for line in heard)
 
 
-def test_a_fold_whose_worker_is_killed_goes_on_from_its_last_epoch(cells: Path, tmp_path: Path, client: Any) -> None:
+def test_a_fold_whose_worker_is_killed_goes_on_from_its_last_epoch(
+    in_turn: tuple[CrossValidation, list[str]], cells: Path, tmp_path: Path, client: Any
+) -> None:
+    killed: list[psutil.Process] = []
+
     def kill() -> None:
         end = monotonic() + DEADLINE
         while not (tmp_path / "there" / "fold-0" / "last.ckpt").is_file() and monotonic() < end:
             sleep(0.01)
-        for process in client.run(os.getpid).values():  # whichever trains it
-            os.kill(process, signal.SIGKILL)
+        workers = map(psutil.Process, client.run(os.getpid).values())
+        worker, apart = next((one, child) for one in workers for child in one.children())
+        worker.kill()
+        killed.extend([worker, apart])
 
-    here = folds(cells, tmp_path, "here", LONG)
     killer = Thread(target=kill)
     killer.start()
-    there = folds(cells, tmp_path, "there", LONG, client=client)
+    there = folds(cells, tmp_path, "there", EPOCHS, client=client)
     killer.join()
+    assert len(killed) == 2
+    assert not any(one.is_running() for one in killed)
     assert not there.interrupted
-    assert same_models(here.folder, there.folder)
-    epochs = [(run.folder / "fold-0" / "metrics.csv").read_text().count("\n") for run in (here, there)]
-    assert epochs == [LONG + 1] * 2
+    assert same_models(in_turn[0].folder, there.folder)
+    for fold in range(2):
+        lines = (there.folder / f"fold-{fold}" / "metrics.csv").read_text().splitlines()
+        assert [line.split(",")[0] for line in lines[1:]] == [str(epoch) for epoch in range(EPOCHS)]
 
 
 def test_one_fold_that_fails_lets_the_others_end_and_the_run_goes_on(
@@ -117,7 +139,7 @@ def test_one_fold_that_fails_lets_the_others_end_and_the_run_goes_on(
                 "unetkit.training.run.training_run.TrainingRun._run_folder",
                 lambda self: Path(self.config.runs) / self.config.name,
             )
-            folds(cells, tmp_path, "folds", SHORT, client=client)
+            folds(cells, tmp_path, "folds", 1, client=client)
 
     with pytest.raises(Exception, match="Fold 1 was not trained; the other folds are done") as caught:
         begin()

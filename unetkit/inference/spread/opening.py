@@ -51,7 +51,7 @@ def _open(job: Job, recipe: Recipe, pixels: int) -> tuple[Blocks, BlockFolder]:
     assert plan is not None
     before = None if anew else BlockFolder.job_of(job.result)
     pixels = pixels if before is None else int(before.get("block", pixels))
-    blocks = cut_blocks(recipe.grid, recipe.info.planes, pixels, plan.batch)
+    blocks = cut_blocks(recipe.grid, recipe.info.planes, pixels, plan.batch, recipe.info.block)
     stored = recipe.job | {"block": pixels} | _of_objects(recipe)
     folder = BlockFolder.create(job.result, stored) if anew else BlockFolder.resume(job.result, stored)
     return blocks, folder

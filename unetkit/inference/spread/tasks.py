@@ -208,8 +208,8 @@ def keep(session: Session, spread: Spread, place: BlockPlace, window: Window, pi
     if spread.output is None:
         spread.folder.put(place.item, window, pixels)
         return
-    sink = placed_sink(session, spread)
-    cells = Cells(spread.output.size, spread.starts, sink.block)
+    sink, size = placed_sink(session, spread), spread.output.size
+    cells = kept(("cells", session.id, spread.job.result), lambda: Cells(size, spread.starts, sink.block))
     direct = cells.direct(place.index)
     if direct is not None:
         sink.write_block(place.item, direct, pixels[:, *inside(direct, window)])

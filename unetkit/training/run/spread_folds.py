@@ -122,7 +122,7 @@ def _read(config: RunConfig) -> list[Path]:
 def train_on_worker(topic: str, order: FoldOrder) -> RunResult:
     """Train a fold, as a task of a worker; what its process prints goes to the user with the number of the fold.
 
-    A worker trains one fold at a time, with all its threads.
+    A worker trains one fold at a time.
     """
     fold = order.place.fold
     with device:
