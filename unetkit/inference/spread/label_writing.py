@@ -66,7 +66,7 @@ class LabelWriting(Writing):
         for number in self._gate.open(place.item, place.index):
             part = self._part(place.item, number)
             line = f"objects {part.item} {number}"
-            if line in self._notes and self.spread.folder.bytes_name(label_tasks.faces_name(part)) in self._there:
+            if line in self._noted and self.spread.folder.has_bytes(label_tasks.faces_name(part)):
                 continue
             note = partial(self.spread.folder.note, line)
             arguments = (self._session, self.spread, part)

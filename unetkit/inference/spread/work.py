@@ -216,7 +216,7 @@ class SegmentWork:
     def _fail(self, spreading: _Spreading, error: UnetkitError) -> None:
         """Take note of the error of an image that was spread. Predictions of broken models are of no use."""
         if isinstance(error, LostBlockError) and error.name:
-            spreading.writing.spread.folder.forget(error.name)  # a run that goes on makes it again
+            spreading.writing.spread.folder.forget(error.name)
         self._leave(spreading, useful=not isinstance(error, ModelError), error=error)
         self._found(spreading.target.job, as_named(error, spreading.target.job))
 

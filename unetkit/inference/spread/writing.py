@@ -36,7 +36,7 @@ class Writing:
 
     Attributes:
         spread: The image, as workers have to know it.
-        finished: Names of the blocks that an earlier run has predicted, and that are not lost.
+        finished: Names of the blocks that an earlier run has predicted.
         said: What the outcome says of what was written.
     """
 
@@ -45,9 +45,8 @@ class Writing:
         self.said: dict[str, Any] = {}
         self._session = session
         self._blocks = blocks
-        self._notes = frozenset(spread.folder.notes())
-        self._there = frozenset(spread.folder.names()) if self._notes else frozenset()
-        self.finished = frozenset(place.name for place in self._all_noted())
+        self._noted = frozenset(spread.folder.notes())
+        self.finished = self._find_finished()
         self._output = output
         self._places: dict[Path, Path] = {}
 
@@ -94,16 +93,18 @@ class Writing:
             folder.remove()
         return begun and useful
 
-    def _all_noted(self) -> Iterator[BlockPlace]:
-        """Yield the blocks that were noted, and of which all files are there."""
-        for item in range(self._blocks.items if self._notes else 0):
-            for place in self._blocks.of_item(item):
-                names = (self.spread.folder.name(item, window) for window in self._waiting(place))
-                if place.name in self._notes and self._there.issuperset(names):
-                    yield place
+    def _find_finished(self) -> frozenset[str]:
+        """Return the names of the blocks that an earlier run has predicted, and that are still whole."""
+        folder, noted = self.spread.folder, self._noted
+        places = (place for item in range(self._blocks.items if noted else 0) for place in self._blocks.of_item(item))
+        return frozenset(
+            place.name
+            for place in places
+            if place.name in noted and all(folder.has(place.item, part) for part in self._waiting(place))
+        )
 
     def _waiting(self, place: BlockPlace) -> list[Window]:
-        """Return the windows of a block that wait in the folder."""
+        """Return the parts of a predicted block that wait in the folder."""
         return [self._blocks.window(place)]
 
     def _write(self) -> Iterator[Step]:
@@ -141,9 +142,9 @@ class PlacedWriting(Writing):
     """
 
     def __init__(self, session: Session, spread: Spread, blocks: Blocks, output: OutputSpec, sink: SharedSink) -> None:
+        self._sink = sink
         self._cells = Cells(blocks.grid.size, blocks.starts, sink.block)
         super().__init__(session, spread, blocks, output)
-        self._sink = sink
         self._shared = [*self._cells.shared_cells()]
         self._gate = Gate(self._cells.contributors(cell) for cell in self._shared)
 
@@ -160,10 +161,6 @@ class PlacedWriting(Writing):
             shared = [common(window, part) for part in parts]
             yield self._step(name, tasks.join, (self._session, self.spread, place.item, window, shared))
 
-    def _waiting(self, place: BlockPlace) -> list[Window]:
-        """See `Writing`: of the chunks that it shares, its parts."""
-        return [part for _, part in self._cells.shared_parts(place.index)]
-
     def finish(self) -> None:
         """See `Writing`."""
         self._sink.finish()
@@ -175,3 +172,7 @@ class PlacedWriting(Writing):
         if not left:
             self._sink.abandon()
         return left
+
+    def _waiting(self, place: BlockPlace) -> list[Window]:
+        """See `Writing`."""
+        return [part for _, part in self._cells.shared_parts(place.index)]

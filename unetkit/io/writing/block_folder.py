@@ -28,7 +28,7 @@ from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec, Window
 from unetkit.io.base.windows import overlap, sizes_of, uncovered
 from unetkit.io.writing.block_file import write_block
-from unetkit.io.writing.block_reading import LostBlockError, OpenBlocks, lost_block, patiently
+from unetkit.io.writing.block_reading import OpenBlocks, lost_block, patiently
 from unetkit.io.writing.journal import Journal
 from unetkit.io.writing.same_job import check_same_job, job_to_json
 
@@ -184,16 +184,6 @@ class BlockFolder:
         spans = "_".join(f"{part.start}-{part.stop}" for part in window)
         return f"{self._prefix}-{layer}-{item}_{spans}.block"
 
-    def bytes_name(self, name: str) -> str:
-        """Return the name of the file of what `put_bytes` keeps."""
-        if not re.fullmatch(r"[\w-]+", name, re.ASCII):
-            raise ValueError(f"A name is of letters, digits, '-' and '_': {name!r}")
-        return f"{self._prefix}-{name}.bytes"
-
-    def names(self) -> list[str]:
-        """Return the names of all files of the folder."""
-        return [path.name for path in self.path.iterdir()]
-
     def blocks(self, layer: str = PIXELS) -> list[Block]:
         """Return the blocks that are there, found by listing the folder."""
         self._files = None
@@ -205,6 +195,10 @@ class BlockFolder:
         It is for a run that goes on: a block of which the journal says that it is done may have been forgotten.
         """
         return self.name(item, window, layer) in self._names()
+
+    def has_bytes(self, name: str) -> bool:
+        """Return whether a small file was there when the folder was listed; see `has`."""
+        return self._bytes_name(name) in self._names()
 
     def forget(self, name: str) -> None:
         """Delete a file that is damaged, so that it is made again.
@@ -271,7 +265,7 @@ class BlockFolder:
             OutputError: It cannot be written.
         """
         checksum = crc32(data).to_bytes(CHECKSUM_BYTES, "little")
-        self._write(self.bytes_name(name), lambda file: file.write(checksum + data))
+        self._write(self._bytes_name(name), lambda file: file.write(checksum + data))
 
     def read_bytes(self, name: str) -> bytes:
         """Return what `put_bytes` kept.
@@ -279,7 +273,7 @@ class BlockFolder:
         Raises:
             LostBlockError: It is missing or damaged.
         """
-        file = self.bytes_name(name)
+        file = self._bytes_name(name)
         try:
             content = patiently((self.path / file).read_bytes)
         except OSError as error:
@@ -319,6 +313,11 @@ class BlockFolder:
         if self.path.is_dir():
             self.path.rename(removed)  # nobody finds it from here on
             shutil.rmtree(removed, ignore_errors=True)  # NFS keeps the names of files that are open elsewhere
+
+    def _bytes_name(self, name: str) -> str:
+        if not re.fullmatch(r"[\w-]+", name, re.ASCII):
+            raise ValueError(f"A name is of letters, digits, '-' and '_': {name!r}")
+        return f"{self._prefix}-{name}.bytes"
 
     def _reading(self, item: int, layer: str) -> OpenBlocks:
         return OpenBlocks(self.path, lambda window: self.name(item, window, layer))
@@ -373,7 +372,7 @@ class BlockFolder:
         try:
             return patiently(find)
         except OSError as error:
-            raise _cannot_read(self.path, error, LostBlockError) from error
+            raise lost_block(self.path, "", error.strerror or str(error)) from error
 
 
 def _read_job(path: Path) -> dict[str, Any] | None:
@@ -393,5 +392,5 @@ def _holds_any(path: Path) -> bool:
     )
 
 
-def _cannot_read(path: Path, error: OSError, kind: type[OutputError] = OutputError) -> OutputError:
-    return kind(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions and the disk.")
+def _cannot_read(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions and the disk.")
