@@ -49,7 +49,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    tifffile.imwrite(tmp_path / "image.tif", blobs(270, 330), tile=(64, 64))
+    tifffile.imwrite(tmp_path / "image.tif", blobs(190, 230), tile=(64, 64))
     return tmp_path / "image.tif"
 
 
