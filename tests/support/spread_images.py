@@ -1,13 +1,20 @@
-"""Images that are large for a cluster of tests, and how files of runs are compared."""
+"""Images that are large for a cluster of tests, and runs on them that are compared with those of this machine."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+
+from unetkit.inference.segment import segment
+
+CHOICES: dict[str, Any] = {"backend": "torch", "tile": 64, "halo": 16, "threshold": 0.5}
+"""Choices of runs on them."""
 
 TRACES = (".blocks", ".lock", ".partial", ".unfinished", ".removed", ".replaced")
 """Suffixes of what lies beside an output while it is made."""
@@ -30,3 +37,18 @@ def digests(path: Path) -> dict[str, str]:
 def traces(folder: Path) -> list[Path]:
     """Return what runs have left beside outputs."""
     return [path for path in folder.rglob("*") if path.name.endswith(TRACES)]
+
+
+def both(image: Path, folder: Path, name: str, model: Any, run: Callable[..., Any], **choices: Any) -> tuple[Any, Any]:
+    """Segment here, and with `run`; all files have the same bytes, and nothing else is left."""
+    choices = {key: value for key, value in {**CHOICES, **choices}.items() if value is not None}
+    files = {key: choices.pop(key) for key in ("table", "geojson") if key in choices}
+    places = [folder / "here", folder / "there"]
+    done = []
+    for place, do in zip(places, (segment, run), strict=True):
+        place.mkdir()
+        made = do(image, place / name, model, **choices, **{key: place / value for key, value in files.items()})
+        done.append(made)
+    assert digests(places[1]) == digests(places[0])
+    assert not traces(folder)
+    return done[0], done[1]

@@ -73,7 +73,12 @@ def _cluster(environments: list[dict[str, str]]) -> Iterator[SpecCluster]:
     options = {"host": HOST, "port": 0, "dashboard": True, "dashboard_address": f"{HOST}:{DASHBOARD_PORT}"}
     # Dask sets these variables to 1 before it starts a worker, as its workers run one task in each of their threads.
     # Ours run one network at a time, on all of their threads. A number that the user has set stays.
-    variables = {f"distributed.nanny.pre-spawn-environ.{name}": threads for name in THREAD_VARIABLES}
+    variables: dict[str, int | bool] = {
+        f"distributed.nanny.pre-spawn-environ.{name}": threads for name in THREAD_VARIABLES
+    }
+    # Dask would pause a worker whose memory is nearly full until it has given back results. Ours holds none, so that
+    # would last for ever. The nanny still ends one that is beyond its limit.
+    variables |= {f"distributed.worker.memory.{step}": False for step in ("target", "spill", "pause")}
     with ExitStack() as stack:
         stack.enter_context(_same_environment())
         stack.enter_context(dask.config.set(variables))

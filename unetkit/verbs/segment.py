@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -54,7 +55,7 @@ def segment_command(
 
     options = SegmentOptions(read, tiling, write, objects)
     check_extras(write.output, verify_seams=verify_seams, dry_run=dry_run)
-    order = take_order(images, result, model, options, log)
+    order = replace(take_order(images, result, model, options, log), cluster=cluster.cluster)
     with workers_of(None if dry_run else cluster.cluster, None, log) as crew:
         with loading():
             from unetkit.inference.preview import preview

@@ -14,12 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 import spread_hooks
 import tifffile
 import torch
 from distributed import Client, LocalCluster
-from spread_images import blobs, digests, traces
+from spread_images import CHOICES, blobs, both, traces
 
 from unetkit.cluster.tasks import Task
 from unetkit.foundation.errors import ClusterError, OutputError
@@ -32,21 +33,11 @@ from unetkit.models.spec import ModelSpec
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
 
-CHOICES: dict[str, Any] = {"backend": "torch", "tile": 64, "halo": 16, "threshold": 0.5}
 PUT = "unetkit.io.writing.block_folder:write_block"
 KEEP = "unetkit.inference.spread.tasks:keep"
 OBJECTS = ModelSpec(
     encoder="resnet18", depth=3, decoder_channels=(32, 16, 8), in_channels=1, halo=16, instances=True, threshold=0.5
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As many threads as the workers have."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +49,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    tifffile.imwrite(tmp_path / "image.tif", blobs(270, 330), tile=(64, 64))
+    tifffile.imwrite(tmp_path / "image.tif", blobs(190, 230), tile=(64, 64))
     return tmp_path / "image.tif"
 
 
@@ -111,18 +102,6 @@ def killed_at(*files: Path) -> Iterator[None]:
         assert file.exists(), f"nobody came to {file.name}"
 
 
-def both(image: Path, folder: Path, name: str, model: Path, run: Callable[..., Any], **choices: Any) -> None:
-    """Segment here, and with `run`; all files have the same bytes, and nothing else is left."""
-    choices = {**CHOICES, **choices}
-    files = {key: choices.pop(key) for key in ("table", "geojson") if key in choices}
-    places = [folder / "here", folder / "there"]
-    for place, do in zip(places, (segment, run), strict=True):
-        place.mkdir()
-        do(image, place / name, model, **choices, **{key: place / value for key, value in files.items()})
-    assert digests(places[1]) == digests(places[0])
-    assert not traces(folder)
-
-
 @pytest.mark.parametrize(
     ("name", "places"),
     [
@@ -161,9 +140,9 @@ def test_a_worker_whose_memory_is_full_costs_its_task_and_if_all_are_the_error_n
     told = tmp_path / "told"
     said: list[str] = []
     monkeypatch.setenv("SPREAD_HOOKS", json.dumps([{"do": "fill_as_told", "at": KEEP, "file": str(told)}]))
-    monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", spread_hooks.__file__)
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="1100MiB", dashboard_address=None) as cluster,
+        dask.config.set({"distributed.worker.preload": [spread_hooks.__file__]}),
+        LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="1500MiB", dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
 
@@ -172,7 +151,7 @@ def test_a_worker_whose_memory_is_full_costs_its_task_and_if_all_are_the_error_n
             segment(*arguments, client=client, log=said.append, **more)
 
         both(image, tmp_path, "out.tif", tiny_model, run)
-        assert any("used more memory than its limit" in sentence for sentence in said)
+        assert any("used more memory than its limit" in sentence for sentence in said), said
         told.write_text("always")
         with pytest.raises(ClusterError, match=r"3 workers died .*image\.tif, from \(") as raised:
             segment(image, tmp_path / "out.tif", tiny_model, client=client, log=said.append, **CHOICES)
@@ -189,8 +168,8 @@ def test_workers_come_and_go_and_one_is_slow(
         f'{{"do": "{do}", "at": "{KEEP}", "file": "{file}"}}' for do, file in (("crawl_one", slow), ("count", seen))
     ]
     monkeypatch.setenv("SPREAD_HOOKS", f"[{', '.join(hooks)}]")
-    monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", spread_hooks.__file__)
     with (
+        dask.config.set({"distributed.worker.preload": [spread_hooks.__file__]}),
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):

@@ -83,10 +83,14 @@ class Collected:
         """
         if not self._shown:
             return False
+        place = {image: i for i, image in enumerate(self._order.images or [job.image for job in self._order.jobs])}
+        self._shown.sort(key=lambda one: place[one.outcome.image])  # a cluster ends them in any order
         statistics = Statistics(self._shown, self._options.write.output)
         names = [segmenter.name for segmenter in self._ensemble.segmenters]
         models = [short_name(name) if Path(name).parent == builtin_folder() else name for name in names]
-        command = whole_command(self._order.words[:-1], self._order.words[-1], models, self._options)
+        command = whole_command(
+            self._order.words[:-1], self._order.words[-1], models, self._options, self._order.cluster
+        )
         values = page_values(statistics, page.parent, MOST_PICTURES, self._order.count)
         write_page(
             page,

@@ -38,7 +38,9 @@ def option_words(given: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def whole_command(named: Sequence[str], result: str, models: Sequence[str], options: SegmentOptions) -> str:
+def whole_command(
+    named: Sequence[str], result: str, models: Sequence[str], options: SegmentOptions, cluster: str | None = None
+) -> str:
     """Return the command of a run of `segment`.
 
     Args:
@@ -46,8 +48,9 @@ def whole_command(named: Sequence[str], result: str, models: Sequence[str], opti
         result: Where the outputs go.
         models: Names of the models.
         options: The user's choices.
+        cluster: Where it is done, see `unetkit.cluster.options.ClusterOptions`.
     """
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {} if cluster is None else {"cluster": cluster}
     for part in (options.read, options.tiling, options.write, options.objects):
         given |= given_fields(part)
     words = ["--model", *models, *option_words(given)]

@@ -85,6 +85,7 @@ class Order:
         models: The models, loaded or by their files.
         ranks: Whether a table says which images are worth annotating next.
         words: The images and the output as the user named them.
+        cluster: The cluster as the user named it.
     """
 
     images: tuple[Path, ...]
@@ -93,6 +94,7 @@ class Order:
     models: Any
     ranks: bool = False
     words: tuple[str, ...] = ()
+    cluster: str | None = None
 
     @property
     def count(self) -> int:

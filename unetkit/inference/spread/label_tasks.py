@@ -69,7 +69,12 @@ def find(session: Session, spread: Spread, part: Part) -> None:
     faces = find_block(
         _read(spread, part, recipe), part.window, recipe.info.size, method_of(recipe), classes=recipe.ensemble.classes
     )
-    spread.folder.put_bytes(_name("faces", part.item, part.number), faces.to_bytes())
+    spread.folder.put_bytes(faces_name(part), faces.to_bytes())
+
+
+def faces_name(part: Part) -> str:
+    """Return the name under which waits what `find` has found."""
+    return _name("faces", part.item, part.number)
 
 
 def number(session: Session, spread: Spread, windows: Sequence[Window]) -> tuple[int, ...]:

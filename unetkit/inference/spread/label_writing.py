@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from unetkit.inference.run.labelling import labelled_output, method_of
 from unetkit.inference.run.recipe import Recipe
@@ -63,8 +64,13 @@ class LabelWriting(Writing):
     def predicted(self, place: BlockPlace) -> Iterable[Step]:
         """See `Writing`: the objects of blocks of labels are found whose last mask this was."""
         for number in self._gate.open(place.item, place.index):
-            arguments = (self._session, self.spread, self._part(place.item, number))
-            yield self._step(f"objects of block {number + 1}", label_tasks.find, arguments)
+            part = self._part(place.item, number)
+            line = f"objects {part.item} {number}"
+            if line in self._noted and self.spread.folder.has_bytes(label_tasks.faces_name(part)):
+                continue
+            note = partial(self.spread.folder.note, line)
+            arguments = (self._session, self.spread, part)
+            yield self._step(f"objects of block {number + 1}", label_tasks.find, arguments, then=lambda _, n=note: n())
 
     def finish(self) -> None:
         """See `Writing`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from unetkit.inference.run.jobs import Job
 from unetkit.inference.run.recipe import Recipe
@@ -51,9 +52,17 @@ def _open(job: Job, recipe: Recipe, pixels: int) -> tuple[Blocks, BlockFolder]:
     before = None if anew else BlockFolder.job_of(job.result)
     pixels = pixels if before is None else int(before.get("block", pixels))
     blocks = cut_blocks(recipe.grid, recipe.info.planes, pixels, plan.batch, recipe.info.block)
-    stored = recipe.job | {"block": pixels}
+    stored = recipe.job | {"block": pixels} | _of_objects(recipe)
     folder = BlockFolder.create(job.result, stored) if anew else BlockFolder.resume(job.result, stored)
     return blocks, folder
+
+
+def _of_objects(recipe: Recipe) -> dict[str, Any]:
+    """Return what decides on the objects that are found block by block."""
+    if recipe.options.write.output != "labels":
+        return {}
+    kept = {"min_size": recipe.min_size, "min_confidence": recipe.min_confidence}
+    return {"split": recipe.options.write.split, **kept}
 
 
 def _writing(

@@ -85,9 +85,10 @@ def _plan(
             continue
         if isinstance(made, UnetkitError):
             raise made
-        for sentence in made[1]:
+        plan, int8, said = made
+        for sentence in said:
             log(sentence)
-        return session.planned(made[0])
+        return session.planned(plan, int8)
     for job, error in failed:
         found(job, error)
     return None
@@ -115,7 +116,6 @@ def _made(folder: Path | None) -> Iterator[None]:
 def _again(options: SegmentOptions) -> SegmentOptions:
     """Return the choices for tasks, which may be done a second time after a worker died.
 
-    That an output is free was checked before. What is there now is of the first time.
+    That an output is free is checked by the client, which also goes on from what an earlier run left.
     """
-    write = options.write
-    return replace(options, write=replace(write, overwrite=True, resume=not starts_anew(write)))
+    return replace(options, write=replace(options.write, overwrite=True, resume=False))

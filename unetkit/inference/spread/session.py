@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from threading import RLock
 from typing import TypeVar
 from uuid import uuid4
+
+import numpy as np
+import torch
 
 from unetkit.cluster.kept import kept
 from unetkit.foundation.console import log_nothing
@@ -26,6 +30,9 @@ from unetkit.models.zoo import builtin_folder
 
 WHOLE_OUTPUTS = ("attention",)
 """Outputs of images that are seen whole, which need no plan."""
+
+PROBE_SIZE = 64
+"""Size along each axis of the window by which models in int8 are compared."""
 
 OPEN_IMAGES = 4
 """Images that a worker keeps open at most."""
@@ -61,6 +68,7 @@ class Session:
         verify_seams: Whether tiles of each result are compared with passes that see far more of the image.
         large: Pixels from which on an image is spread over workers.
         plan: How all images are predicted; None before it is made.
+        int8: Digest of what the models in int8 give; "" where they are not in int8.
     """
 
     id: str
@@ -71,12 +79,13 @@ class Session:
     verify_seams: bool
     large: int
     plan: ExecutionPlan | None = None
+    int8: str = ""
 
     def beginning_with(self, job: Job) -> Session:
         """Return the session with the image for which the plan is made."""
         return replace(self, order=replace(self.order, jobs=(job,), result=job.result, images=(), models=None))
 
-    def planned(self, plan: ExecutionPlan) -> Session:
+    def planned(self, plan: ExecutionPlan, int8: str) -> Session:
         """Return the session with its plan, which leaves nothing for workers to choose."""
         tiling = replace(
             self.options.tiling,
@@ -86,7 +95,7 @@ class Session:
             tile=plan.tile,
             batch=plan.batch,
         )
-        return replace(self, options=replace(self.options, tiling=tiling), plan=plan)
+        return replace(self, options=replace(self.options, tiling=tiling), plan=plan, int8=int8)
 
 
 @contextmanager
@@ -147,8 +156,12 @@ class Station:
         """The models with their plan."""
         return self.run.predictor(None)
 
-    def take(self, plan: ExecutionPlan) -> None:
+    def take(self, plan: ExecutionPlan, int8: str) -> None:
         """Take the plan of the session.
+
+        Args:
+            plan: The plan.
+            int8: See `Session`.
 
         Raises:
             ClusterError: This worker does not compute as the others do.
@@ -161,7 +174,31 @@ class Station:
                         f"A worker would compute with {own}, but the others with {plan}.",
                         "Use workers of one kind, or give --device, --backend and --precision.",
                     )
+                if int8 != self.int8:
+                    raise ClusterError(
+                        "A worker has other models in int8 than the worker that has made the plan.",
+                        "Put the model files into a folder that all workers may write, where they share what int8 "
+                        "takes; or give --precision fp32.",
+                    )
                 self._plan = self.predictor.plan = plan
+
+    @property
+    def int8(self) -> str:
+        """Digest of what the models give for a window of noise; "" where they are not in int8.
+
+        Each machine may have calibrated them by itself, on other pixels.
+        """
+        plan = self.predictor.plan
+        if plan.precision != "int8":
+            return ""
+        shape = (1, self.run.ensemble.channels, *(PROBE_SIZE,) * plan.axes)
+        noise = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape).astype(np.float32))
+        values = torch.full(shape[:2], 100.0)
+        whole = (slice(0, PROBE_SIZE),) * plan.axes
+        digest = sha256()
+        for backend in self.predictor.backends:
+            digest.update(backend(noise, values, values, whole).cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     def heard(self, do: Callable[[], Result]) -> tuple[Result, tuple[str, ...]]:
         """Do something alone; return what it gives, and the sentences that were logged meanwhile."""
@@ -184,7 +221,7 @@ def station(session: Session) -> Station:
     """Return what this worker keeps of a session; it is made by the first task."""
     here = kept(("station", session.id), lambda: Station(session), most=1)
     if session.plan is not None:
-        here.take(session.plan)
+        here.take(session.plan, session.int8)
     return here
 
 
@@ -194,10 +231,13 @@ def opened(session: Session, image: Path) -> ValidSource:
     return kept(("image", session.id, image), lambda: here.open(image), ValidSource.close, most=OPEN_IMAGES)
 
 
-def make_plan(session: Session) -> tuple[ExecutionPlan, tuple[str, ...]]:
-    """Return the plan of a run, and what was logged on the way. It is made on a worker, whose device counts."""
+def make_plan(session: Session) -> tuple[ExecutionPlan, str, tuple[str, ...]]:
+    """Return the plan of a run, the digest of its models in int8, and what was logged on the way.
+
+    It is made on a worker, whose device counts.
+    """
     here = station(session)
-    return here.predictor.plan, here.first_words
+    return here.predictor.plan, here.int8, here.first_words
 
 
 def load_sent(model: SentModel) -> Segmenter:

@@ -45,6 +45,7 @@ class Writing:
         self.said: dict[str, Any] = {}
         self._session = session
         self._blocks = blocks
+        self._noted = frozenset(spread.folder.notes())
         self.finished = self._find_finished()
         self._output = output
         self._places: dict[Path, Path] = {}
@@ -94,7 +95,7 @@ class Writing:
 
     def _find_finished(self) -> frozenset[str]:
         """Return the names of the blocks that an earlier run has predicted, and that are still whole."""
-        folder, noted = self.spread.folder, {*self.spread.folder.notes()}
+        folder, noted = self.spread.folder, self._noted
         places = (place for item in range(self._blocks.items if noted else 0) for place in self._blocks.of_item(item))
         return frozenset(
             place.name

@@ -196,6 +196,10 @@ class BlockFolder:
         """
         return self.name(item, window, layer) in self._names()
 
+    def has_bytes(self, name: str) -> bool:
+        """Return whether a small file was there when the folder was listed; see `has`."""
+        return self._bytes_name(name) in self._names()
+
     def forget(self, name: str) -> None:
         """Delete a file that is damaged, so that it is made again.
 
