@@ -93,9 +93,9 @@ def report(values: dict[str, Any]) -> None:
     print(MARK + json.dumps({"peak_rss": peak_memory(), **values}), flush=True)
 
 
-def measure_process(command: Sequence[str]) -> dict[str, Any]:
+def measure_process(command: Sequence[str], environment: dict[str, str] | None = None) -> dict[str, Any]:
     """Run a program that ends with `report`; return what it reported, or {"error": the last line that it printed}."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     for line in reversed(done.stdout.splitlines()):
         if line.startswith(MARK):
             measured: dict[str, Any] = json.loads(line.removeprefix(MARK))

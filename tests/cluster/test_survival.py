@@ -125,11 +125,11 @@ def test_a_worker_that_joins_with_another_version_gets_no_task(
     address, _ = dask.scheduler()
     dask.worker(address)
     with connect(address, log=said.append) as crew:
-        stranger = dask.worker(address, "--name", "stranger", python_path=other.parent)
+        stranger = dask.worker(address, python_path=other.parent)
 
         class Long(Plan):
             def next(self) -> Task | None:
-                if not self.tasks and not any("stranger" in line for line in said):
+                if not self.tasks and not any("unetkit 9.9" in line for line in said):
                     self.tasks.append(Task(f"nap at {time.monotonic()}", process_id, (0.1,)))
                 return super().next()
 

@@ -29,6 +29,11 @@ def test_the_command_that_shows_it_reads_the_image_as_it_was_read() -> None:
     assert last == ("Look at it: unetkit view 'my slide.tif' out/a.tif --channels 0,2 --stain dab --region 0,0,90,90")
 
 
+def test_images_that_were_done_at_a_time_share_their_time() -> None:
+    first, *_ = summarize([ONE, replace(ONE, image=Path("b.tif"))], Path("out"), seconds=2.0)
+    assert f"{2 * ONE.pixels / 1e6 / 2:.2f} Mpx/s" in first
+
+
 def test_a_resumed_run_does_not_count_what_was_there_as_its_own_speed() -> None:
     assert said(replace(ONE, kept=3_000_000))[0] == (
         "out: 4.0 Mpx in 2.0 s (0.50 Mpx/s), 3.0 Mpx of them from the run before."

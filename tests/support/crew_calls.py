@@ -74,3 +74,7 @@ def wait_the_first_time(note: Path, seconds: float) -> int:
         return os.getpid()
     time.sleep(seconds)
     return os.getpid()
+
+
+def environment(name: str) -> str | None:
+    return os.environ.get(name)

@@ -99,7 +99,8 @@ def jobs(path: Path, file: JobsFile) -> Iterator[Any]:
             "Run this on a login node, or start a scheduler there and give its tcp:// address.",
         )
     try:
-        cluster = cls(**_with_threads(file.arguments))
+        # a job on this machine is one command, and takes no lines before it
+        cluster = cls(**(file.arguments if file.system == "local" else _with_threads(file.arguments)))
     except (ValueError, TypeError) as error:
         raise ClusterError(f"{path}: {file.system} refuses its arguments: {error}", "Correct them.") from error
     with cluster:

@@ -86,7 +86,8 @@ def _cluster(environments: list[dict[str, str]]) -> Iterator[SpecCluster]:
 @contextmanager
 def _same_environment() -> Iterator[None]:
     """Undo what Dask changes in the environment of this process, when it starts others."""
-    before = {name: os.environ.get(name) for name in (*THREAD_VARIABLES, "MALLOC_TRIM_THRESHOLD_", "PYTHONHASHSEED")}
+    theirs = ("MALLOC_TRIM_THRESHOLD_", "PYTHONHASHSEED", "__DASK_PARENT_PID")
+    before = {name: os.environ.get(name) for name in (*THREAD_VARIABLES, *theirs)}
     try:
         yield
     finally:

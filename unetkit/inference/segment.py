@@ -15,7 +15,7 @@ from unetkit.inference.overview.collect import Overview, overview_of
 from unetkit.inference.run.image import Begin, ImageRun
 from unetkit.inference.run.jobs import Job, Named, Order, check_extras, take_order
 from unetkit.inference.run.outcome import SegmentOutcome
-from unetkit.inference.run.table import tabulate
+from unetkit.inference.run.table import Classifying, TableRun, tabulate
 from unetkit.inference.run.worth import write_worth
 from unetkit.inference.spread.workers import workers_of
 from unetkit.inference.tiling.object_options import ObjectOptions
@@ -112,7 +112,8 @@ class SegmentRun:
         ensemble.check_output(self._options.write.output)  # an impossible output is an error before an image is read
         with overview_of(order, ensemble, self._options, self._log) as overview:
             if order.images:
-                done, failed = tabulate(order.images, order.result, ensemble, self._options, self._log)
+                classifying = self._classifying(order, ensemble)
+                done, failed = tabulate(order.images, order.result, classifying, self._options.write.overwrite)
                 for outcome in done:
                     overview.add(outcome)
                 for error in failed:
@@ -121,6 +122,15 @@ class SegmentRun:
                 done, failed = self._do_all(order, ensemble, overview)
         _raise_all(failed, order.count, "classified" if order.images else "segmented")
         return done
+
+    def _classifying(self, order: Order, ensemble: Ensemble) -> Classifying:
+        """Return what classifies images: this machine, or the workers of a cluster."""
+        if self._crew is None:
+            return TableRun(ensemble, self._options, self._log).all
+        from unetkit.inference.spread.table import classify_on  # here, since only a cluster needs Dask
+
+        crew, folder = self._crew, order.result.parent
+        return lambda images: classify_on(crew, images, folder, ensemble, self._options, self._log)
 
     def _do_all(
         self, order: Order, ensemble: Ensemble, overview: Overview

@@ -1,6 +1,6 @@
 """What a block tells of its objects, as it goes through a file from the process that found them to the one that joins.
 
-A block of a million objects takes about 5 MB.
+A million objects take about 7 MB, in blocks of 16 megapixels.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def segment_command(
     options = SegmentOptions(read, tiling, write, objects)
     check_extras(write.output, verify_seams=verify_seams, dry_run=dry_run)
     order = take_order(images, result, model, options, log)
-    with workers_of(cluster.cluster, None, log) as crew:
+    with workers_of(None if dry_run else cluster.cluster, None, log) as crew:
         with loading():
             from unetkit.inference.preview import preview
             from unetkit.inference.segment import SegmentRun
@@ -63,6 +63,8 @@ def segment_command(
 
         if dry_run:
             show(describe_preview(preview(order, options)))
+            if cluster.cluster is not None:
+                log(f"All this is of this machine alone. {cluster.cluster} was not asked; its workers share the work.")
             return
         start = monotonic()
         with pixel_progress(together=order.count if crew and order.count > 1 else None) as progress:

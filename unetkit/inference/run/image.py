@@ -85,9 +85,7 @@ class ImageRun:
             UnetkitError: The image cannot be read, its output cannot be written, or a choice is not possible for it.
         """
         if job.done:
-            register_label(job.result)  # it may have been killed just before
-            field = find_field(job.result) if self.order.ranks else None
-            return SegmentOutcome(job.image, job.result, 0, field=field)
+            return done_before(job, ranks=self.order.ranks)
         if self.options.write.output == "attention":
             return self._attend(job)
         return self.segment(job, *self.prepare(job))
@@ -235,6 +233,17 @@ class ImageRun:
         skipped = predictor.run(source, recipe.blocks, store, first_band=known, progress=progress)
         objects, summary = write_labels(job, bands, recipe, self._note)
         return skipped, {"objects": objects, "summary": summary}
+
+
+def done_before(job: Job, *, ranks: bool) -> SegmentOutcome:
+    """Return the outcome of an image whose output is there already.
+
+    Args:
+        job: The image.
+        ranks: See `Order`.
+    """
+    register_label(job.result)  # it may have been killed just before
+    return SegmentOutcome(job.image, job.result, 0, field=find_field(job.result) if ranks else None)
 
 
 def check_results(job: Job, recipe: Recipe, folder: Path | None) -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from unetkit.inference.checks.domain_check import differences
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tiling.options import SegmentOptions
-from unetkit.inference.tuning.device import cache_bytes
+from unetkit.inference.tuning.device import cache_bytes, choose_device
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.decoding.cache import CACHE_BYTES
@@ -44,13 +43,13 @@ def open_input(path: Path, ensemble: Ensemble, options: SegmentOptions, log: Cal
     Args:
         path: The image.
         ensemble: The models.
-        options: The user's choices, with the name of a device that is there.
+        options: The user's choices.
         log: Called with sentences for people.
 
     Raises:
         ImageError: The image cannot be read.
     """
-    cached = cache_bytes(options.tiling.memory_bytes, torch.device(options.tiling.device))
+    cached = cache_bytes(options.tiling.memory_bytes, choose_device(options.tiling.device))
     stored, chosen = open_for(path, ensemble, options.read, cached)
     source = ValidSource(stored)
     info = source.info

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -17,9 +18,12 @@ from unetkit.inference.run.outcome import Remarks, SegmentOutcome
 from unetkit.inference.tiling.options import SegmentOptions
 from unetkit.models.image_head import ImageClassifier
 
+Classifying = Callable[[Sequence[Path]], Iterator[SegmentOutcome | UnetkitError]]
+"""Yields the outcome of each image, or its error, in their order."""
+
 
 def tabulate(
-    images: Sequence[Path], result: Path, ensemble: Ensemble, options: SegmentOptions, log: Callable[[str], None]
+    images: Sequence[Path], result: Path, classifying: Classifying, overwrite: bool
 ) -> tuple[list[SegmentOutcome], list[UnetkitError]]:
     """Write a table (.csv) of the probability of each image class.
 
@@ -28,9 +32,8 @@ def tabulate(
     Args:
         images: The images.
         result: The table.
-        ensemble: The models, which classify whole images.
-        options: The user's choices.
-        log: Called with sentences for people.
+        classifying: Classifies images: yields the outcome or the error of each, in their order.
+        overwrite: Whether an existing table is replaced.
 
     Returns:
         The classified images, and the errors of those that could not be.
@@ -39,48 +42,66 @@ def tabulate(
         OutputError: The table exists or cannot be written.
         UnetkitError: A single image could not be classified.
     """
-    overwrite = options.write.overwrite
     check_target(result, overwrite)
     with claimed(result):
         check_target(result, overwrite)  # another run may have ended just now
-        done, failed = _classify_all(images, result, ensemble, options, log)
+        done: list[SegmentOutcome] = []
+        failed: list[UnetkitError] = []
+        for found in classifying(images):
+            if isinstance(found, SegmentOutcome):
+                done.append(replace(found, result=result))
+            elif len(images) == 1 or isinstance(found, ConfigError):
+                raise found
+            else:
+                failed.append(found)
         if done:  # an empty table would only replace an existing one
-            _write(result, ensemble.specs[0].image_classes, done)
+            _write(result, list(done[0].image_classes), done)
     return done, failed
 
 
-def _classify_all(
-    images: Sequence[Path], result: Path, ensemble: Ensemble, options: SegmentOptions, log: Callable[[str], None]
-) -> tuple[list[SegmentOutcome], list[UnetkitError]]:
-    """Classify whole images. Return the classified ones, and the errors of the others."""
-    classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
-    threshold = ensemble.image_threshold(options.write.threshold)
-    done: list[SegmentOutcome] = []
-    failed: list[UnetkitError] = []
-    for image in images:
-        start, remarks = monotonic(), Remarks(log)
-        try:
-            with closing(open_input(image, ensemble, options, remarks)) as source:
-                classes = classify(source, classifiers)
-                pixels = source.info.pixels
-        except UnetkitError as error:
-            if len(images) == 1 or isinstance(error, ConfigError):
-                raise
-            failed.append(error)
-        else:
-            seconds, predicted = monotonic() - start, predicted_label(classes, threshold)
-            done.append(
-                SegmentOutcome(
-                    image,
-                    result,
-                    pixels,
-                    seconds=seconds,
-                    image_classes=classes,
-                    predicted=predicted,
-                    remarks=remarks.taken,
-                )
-            )
-    return done, failed
+class TableRun:
+    """Classifies whole images.
+
+    Args:
+        ensemble: The models, loaded.
+        options: The user's choices.
+        log: Called with sentences for people.
+    """
+
+    def __init__(self, ensemble: Ensemble, options: SegmentOptions, log: Callable[[str], None]) -> None:
+        self._ensemble = ensemble
+        self._options = options
+        self._log = log
+        self._classifiers = tuple(ImageClassifier(segmenter) for segmenter in ensemble.segmenters)
+        self._threshold = ensemble.image_threshold(options.write.threshold)
+
+    def all(self, images: Sequence[Path]) -> Iterator[SegmentOutcome | UnetkitError]:
+        """Yield the outcome of each image, or its error."""
+        for image in images:
+            try:
+                yield self.do(image)
+            except UnetkitError as error:
+                yield error
+
+    def do(self, image: Path) -> SegmentOutcome:
+        """Classify an image. The outcome names no table.
+
+        Raises:
+            UnetkitError: The image cannot be read or does not fit the models.
+        """
+        start, remarks = monotonic(), Remarks(self._log)
+        with closing(open_input(image, self._ensemble, self._options, remarks)) as source:
+            classes = classify(source, self._classifiers)
+            pixels = source.info.pixels
+        return SegmentOutcome(
+            image,
+            image,
+            pixels,
+            seconds=monotonic() - start,
+            image_classes=classes,
+            predicted=predicted_label(classes, self._threshold),
+            remarks=remarks.taken,
+        )
 
 
 def _write(result: Path, classes: Sequence[str], done: Sequence[SegmentOutcome]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unetkit.foundation.atomic import unfinished_file
-from unetkit.foundation.errors import ModelError
+from unetkit.foundation.errors import ModelError, OutputError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tiling.options import OutputOptions, TilingOptions
 from unetkit.io.writing.block_folder import BlockFolder
@@ -28,7 +28,7 @@ def pin_choices(tiling: TilingOptions, ensemble: Ensemble, results: Iterable[Pat
     """Return the choices, with "auto" replaced by the choices of the run that is continued.
 
     Args:
-        tiling: The user's choices, with the name of a device that is there.
+        tiling: The user's choices. The device is "auto" where workers choose it.
         ensemble: The models. A run of others is not continued.
         results: The outputs. Unfinished ones may lie beside them.
     """
@@ -36,7 +36,7 @@ def pin_choices(tiling: TilingOptions, ensemble: Ensemble, results: Iterable[Pat
     open_names = [name for name in ("backend", "precision", "tile", "batch") if getattr(tiling, name) == "auto"]
     for result in results:
         job = read_job(unfinished_file(result)) or BlockFolder.job_of(result) or {}
-        if job.get("model_sha256") == models and job.get("device") == tiling.device:
+        if job.get("model_sha256") == models and tiling.device in (job.get("device"), "auto"):
             return dataclasses.replace(tiling, **{name: job[name] for name in open_names if name in job})
     return tiling
 
@@ -58,10 +58,12 @@ def kept_bands(
         log: Called with sentences about what happens.
 
     Raises:
-        OutputError: The bands that are there are of another job, or bands cannot be read or written.
+        OutputError: The bands that are there are of another job, or bands cannot be read or written; or there are
+            blocks of a run on a cluster.
     """
     path = unfinished_file(result)
     there = path.exists()
+    _check_blocks(result, written, log)
     if count == 1 and not there:
         yield []
         return
@@ -90,3 +92,19 @@ def kept_bands(
                 log("Stopped before the first row of tiles was done: nothing is left to go on from.")
         raise
     store.remove()
+
+
+def _check_blocks(result: Path, written: OutputOptions, log: Callable[[str], None]) -> None:
+    """Raise an OutputError for the finished blocks of a run on a cluster; remove them if the user starts anew."""
+    place = BlockFolder.place(result)
+    if not place.is_dir():
+        return
+    if BlockFolder.is_begun(result):
+        if not starts_anew(written):
+            raise OutputError(
+                f"{place} holds what a run on a cluster has finished of {result.name}.",
+                "Give --cluster too, to go on with it (local:1 is this machine alone), or --overwrite without --resume "
+                "to start anew.",
+            )
+        log(f"{place}, which a run on a cluster left, is replaced, as --overwrite says.")
+    BlockFolder(place, {}).remove()

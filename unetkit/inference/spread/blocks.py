@@ -1,14 +1,16 @@
 """The blocks of a large image, of which each is the work of one task: rectangles of whole tiles.
 
 Tiles are those of the whole image, so a pixel is predicted from the same window whatever the blocks are. A block is
-whole rows of tiles where these are small enough, so that few windows are read twice.
+whole rows of tiles, or about as long along each axis, whichever reads less of the image twice: what lies around a block
+is read again by its neighbours, as whole tiles or strips of the file. Long edges also share more chunks of an output.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from math import ceil, prod
 
@@ -100,7 +102,7 @@ class Blocks:
         """Return what a block covers of its item."""
         return self.block(place).window
 
-    @property
+    @cached_property
     def starts(self) -> list[tuple[int, ...]]:
         """The first pixel of each block along each axis."""
         return [
@@ -124,7 +126,7 @@ class Blocks:
         ]
 
 
-def cut_blocks(grid: TileGrid, items: int, pixels: int, batch: int) -> Blocks:
+def cut_blocks(grid: TileGrid, items: int, pixels: int, batch: int, unit: Sequence[int]) -> Blocks:
     """Cut the tiles of each item into blocks.
 
     Args:
@@ -132,20 +134,57 @@ def cut_blocks(grid: TileGrid, items: int, pixels: int, batch: int) -> Blocks:
         items: Number of items.
         pixels: Pixels of a block; it may be fewer, and is more where a single tile is.
         batch: Tiles that go through a network together. Cuts keep to it, so that the same tiles do as without blocks.
+        unit: Pixels along each axis that the file decodes at once, see `ImageInfo.block`.
     """
-    cuts: list[tuple[int, ...]] = []
-    thick = 1  # pixels of a block along the axes before this one
-    for axis, spans in enumerate(grid.spans):
-        core = max(grid.size[axis] // len(spans), 1)
-        beyond = prod(grid.size[axis + 1 :])
-        most = max(pixels // (thick * core * beyond), 1)
-        cuts.append(_cut(len(spans), most, batch if axis == len(grid.spans) - 1 else 1))
-        thick *= core * min(most, len(spans))
+    shapes = [_rows(grid, pixels), _even(grid, pixels)]
+    shape = min(shapes, key=lambda tiles: _reading(grid, tiles, unit))
+    cuts = [
+        _cut(len(spans), most, batch if axis == len(grid.spans) - 1 else 1)
+        for axis, (spans, most) in enumerate(zip(grid.spans, shape, strict=True))
+    ]
     together = 1
     if all(len(each) == 2 for each in cuts):
         together = max(pixels // prod(grid.size), 1)
         together = max(together // batch * batch, min(batch, items), 1)
     return Blocks(grid, items, tuple(cuts), together)
+
+
+def _cores(grid: TileGrid) -> list[int]:
+    """Return how many pixels a tile keeps along each axis, about."""
+    return [max(length // len(spans), 1) for length, spans in zip(grid.size, grid.spans, strict=True)]
+
+
+def _rows(grid: TileGrid, pixels: int) -> list[int]:
+    """Return the tiles of a block along each axis, if blocks are rows of tiles, or parts of one row."""
+    shape: list[int] = []
+    thick = 1  # pixels of a block along the axes before this one
+    for axis, core in enumerate(_cores(grid)):
+        most = max(pixels // (thick * core * prod(grid.size[axis + 1 :])), 1)
+        shape.append(min(most, len(grid.spans[axis])))
+        thick *= core * shape[-1]
+    return shape
+
+
+def _even(grid: TileGrid, pixels: int) -> list[int]:
+    """Return the tiles of a block along each axis, if blocks are about as long along each."""
+    shape = [1] * len(grid.spans)
+    cores, room = _cores(grid), float(pixels)
+    by_length = sorted(range(len(shape)), key=lambda axis: grid.size[axis])
+    for done, axis in enumerate(by_length):  # what a short axis leaves is for the longer ones
+        side = room ** (1 / (len(shape) - done))
+        shape[axis] = min(max(int(side / cores[axis]), 1), len(grid.spans[axis]))
+        room /= cores[axis] * shape[axis]
+    return shape
+
+
+def _reading(grid: TileGrid, shape: Sequence[int], unit: Sequence[int]) -> float:
+    """Return how many pixels are decoded for each that is predicted, about: a block, its halo, and whole pieces."""
+    share = 1.0
+    for axis, (core, tiles) in enumerate(zip(_cores(grid), shape, strict=True)):
+        length = core * tiles
+        read = length + grid.window[axis] - core + max(unit[axis] - 1, 0)
+        share *= min(read, grid.size[axis]) / length
+    return share
 
 
 def block_pixels(device: str, pixels: int, images: int, workers: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from unetkit.inference.run.labelling import method_of, write_objects
 from unetkit.inference.run.objects import kept_rows
 from unetkit.inference.run.recipe import Recipe, make_recipe
+from unetkit.inference.spread.aside import Aside
 from unetkit.inference.spread.session import Session, opened, station
-from unetkit.inference.spread.tasks import Spread, new_folder, placed_sink
+from unetkit.inference.spread.tasks import Spread, placed_sink
 from unetkit.io.base.contracts import OutputSpec, Window
 from unetkit.io.files import create_sink
 from unetkit.objects.summary import Summary
@@ -52,12 +53,12 @@ class Written:
     """What was written of objects.
 
     Attributes:
-        folder: Where the files wait until they are moved.
+        places: Where each file goes that was written.
         summary: What the objects amount to, where they are measured.
         said: What was logged.
     """
 
-    folder: Path
+    places: dict[Path, Path]
     summary: Summary | None
     said: tuple[str, ...]
 
@@ -136,14 +137,12 @@ def write(session: Session, spread: Spread, output: OutputSpec, last: tuple[int,
     confidences = None
     if recipe.min_confidence is not None:
         confidences = np.frombuffer(spread.folder.read_bytes(CONFIDENCES), np.float32)
-    folder = new_folder(spread)
-    files = job.new_files.moved(lambda path: folder / path.name)
-    moved = replace(job, result=folder / job.result.name, files=files, new_files=files)
+    aside = Aside.make(spread.folder.path, job)
     rows = spread.folder.rows(output, layer=LABELS)
-    summary = write_objects(
-        moved, Numbered(last, confidences), rows, recipe, _writer(spread, moved.result, recipe, output), said.append
-    )
-    return Written(folder, summary, tuple(said))
+    with aside.named():
+        files = _writer(spread, aside.inside.result, recipe, output)
+        summary = write_objects(aside.inside, Numbered(last, confidences), rows, recipe, files, said.append)
+    return Written(aside.places, summary, tuple(map(aside.named_in, said)))
 
 
 def _writer(

@@ -109,14 +109,11 @@ class LabelWriting(Writing):
         return steps
 
     def _write_files(self, output: OutputSpec) -> Stage:
-        job = self.spread.job
-
         def then(written: Written) -> None:
             for sentence in written.said:
                 self._log(sentence)
             self.said["summary"] = written.summary
-            for path in (*(() if self._sink or job.is_kept else (job.result,)), *job.new_files):
-                self._places[written.folder / path.name] = path
+            self._places |= written.places
 
         def steps() -> Iterator[Step]:
             arguments = (self._session, self.spread, output, self._numbered.last)

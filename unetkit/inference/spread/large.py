@@ -41,6 +41,7 @@ class LargeImage:
         writing: How its blocks become the output.
         remarks: What was noticed about it.
         progress: Called with the pixels that are predicted.
+        check_free: Raises an OutputError if the output has appeared meanwhile.
 
     Attributes:
         job: The image and its output.
@@ -56,6 +57,7 @@ class LargeImage:
         writing: Writing,
         remarks: tuple[str, ...],
         progress: Progress | None,
+        check_free: Callable[[], None],
     ) -> None:
         self.job = job
         self.outcome: SegmentOutcome | None = None
@@ -65,6 +67,7 @@ class LargeImage:
         self._writing = writing
         self._remarks = remarks
         self._progress = progress
+        self._check_free = check_free
         self._begun = monotonic()
         self._kept = 0
         self._flying = 0
@@ -180,6 +183,7 @@ class LargeImage:
 
     def _end(self) -> Iterator[Step]:
         """Let the output appear, and look back at it."""
+        self._check_free()
         self._writing.finish()
         if self._session.verify_seams:
             yield self._look_back("seams", tasks.verify)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 from unetkit.cluster.crew import Crew
+from unetkit.cluster.in_order import in_common
 from unetkit.foundation.atomic import make_folder
-from unetkit.foundation.errors import UnetkitError
+from unetkit.foundation.errors import ImageError, UnetkitError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.run.image import Begin
-from unetkit.inference.run.jobs import Order
+from unetkit.inference.run.jobs import Job, Order
 from unetkit.inference.run.unfinished import pin_choices, starts_anew
 from unetkit.inference.spread.session import WHOLE_OUTPUTS, Session, make_plan, sent_models
+from unetkit.inference.spread.target import as_named
 from unetkit.inference.spread.work import Found, SegmentWork
 from unetkit.inference.tiling.options import SegmentOptions
 
@@ -47,33 +50,66 @@ def spread_order(
         ClusterError: Workers do not see the files, or are gone.
     """
     left = [job for job in order.jobs if not job.done]
-    folder = order.folder or order.result.parent
-    if order.folder is not None:
-        make_folder(order.folder)
-    jobs = [job.absolute for job in left]
-    outputs = [path for job in jobs for path in (job.result, *job.new_files) if path.parent.is_dir()]
-    crew.check_paths([job.image for job in jobs], outputs)
-    if not starts_anew(options.write):
-        options = replace(options, tiling=pin_choices(options.tiling, ensemble, [job.result for job in left]))
-    with sent_models(ensemble, folder) as models:
-        first = replace(order, jobs=((left or order.jobs)[0].absolute,), result=order.result.absolute(), models=None)
-        session = Session(uuid4().hex, first, len(left), models, _again(options), verify_seams, large=0)
-        if left and options.write.output not in WHOLE_OUTPUTS:
-            session = _plan(session, crew, log)
-        with closing(SegmentWork(session, order, options, ensemble, crew.workers, found, progress, log)) as work:
-            crew.run(work)
+    folder = (order.folder or order.result.parent).absolute()
+    with _made(order.folder):
+        sent = [job.absolute for job in left]
+        crew.check_paths(in_common(job.image for job in sent), [_place(job) for job in sent[:1]])
+        if not starts_anew(options.write):
+            options = replace(options, tiling=pin_choices(options.tiling, ensemble, [job.result for job in left]))
+        with sent_models(ensemble, folder) as models:
+            crew.check_paths([model.file for model in models if model.file.is_absolute()], [])
+            session = Session(uuid4().hex, order, len(left), models, _again(options), verify_seams, large=0)
+            planned = _plan(session, left, crew, found, log)
+            if planned is None:  # no image can be read
+                planned, order = session, replace(order, jobs=tuple(job for job in order.jobs if job.done))
+            with closing(SegmentWork(planned, order, options, ensemble, crew.workers, found, progress, log)) as work:
+                crew.run(work)
 
 
-def _plan(session: Session, crew: Crew, log: Callable[[str], None]) -> Session:
-    """Return the session with a plan, which one worker makes: its device counts."""
-    image = session.order.jobs[0].image
-    for _, made in crew.map(make_plan, [session], names=[f"{image.name}: plan"]):
+def _plan(
+    session: Session, jobs: Sequence[Job], crew: Crew, found: Found, log: Callable[[str], None]
+) -> Session | None:
+    """Return the session with a plan, which one worker makes: its device counts.
+
+    It is made for the first image that can be read. What is wrong with those before it is said when their turn comes;
+    if there is none, here, and None is returned.
+    """
+    failed: list[tuple[Job, UnetkitError]] = []
+    for job in jobs:
+        session = session.beginning_with(job.absolute)
+        if session.options.write.output in WHOLE_OUTPUTS:
+            return session
+        ((_, made),) = crew.map(make_plan, [session], names=[f"{job.image.name}: plan"])
+        if isinstance(made, ImageError):
+            failed.append((job, as_named(made, job)))
+            continue
         if isinstance(made, UnetkitError):
             raise made
-        session = session.planned(made[0])
         for sentence in made[1]:
             log(sentence)
-    return session
+        return session.planned(made[0])
+    for job, error in failed:
+        found(job, error)
+    return None
+
+
+def _place(job: Job) -> Path:
+    """Return where an output goes, in a folder that is there: that of labels inside an image need not be yet."""
+    return next(folder for folder in job.result.parents if folder.is_dir()) / job.result.name
+
+
+@contextmanager
+def _made(folder: Path | None) -> Iterator[None]:
+    """Make the folder of the outputs while the block runs; it stays if anything lies in it."""
+    new = folder is not None and not folder.exists()
+    if folder is not None:
+        make_folder(folder)
+    try:
+        yield
+    finally:
+        if new and folder is not None:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def _again(options: SegmentOptions) -> SegmentOptions:

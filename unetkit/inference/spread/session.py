@@ -16,7 +16,7 @@ from unetkit.foundation.errors import ClusterError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.run.image import ImageRun, warm_up
 from unetkit.inference.run.inputs import open_for, open_input
-from unetkit.inference.run.jobs import Order
+from unetkit.inference.run.jobs import Job, Order
 from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.tiling.options import SegmentOptions
 from unetkit.inference.tuning.plan import ExecutionPlan
@@ -71,6 +71,10 @@ class Session:
     verify_seams: bool
     large: int
     plan: ExecutionPlan | None = None
+
+    def beginning_with(self, job: Job) -> Session:
+        """Return the session with the image for which the plan is made."""
+        return replace(self, order=replace(self.order, jobs=(job,), result=job.result, images=(), models=None))
 
     def planned(self, plan: ExecutionPlan) -> Session:
         """Return the session with its plan, which leaves nothing for workers to choose."""
@@ -132,7 +136,7 @@ class Station:
         self._plan: ExecutionPlan | None = None
         self._said: list[str] = []
         self._lock = RLock()
-        ensemble = Ensemble(tuple(_load(model) for model in session.models), owned=True)
+        ensemble = Ensemble(tuple(map(load_sent, session.models)), owned=True)
         self.run = ImageRun(session.order, ensemble, session.options, None, self._said.append, session.verify_seams)
         if session.options.write.output not in WHOLE_OUTPUTS:
             self.run.use(self._warm_up(session))
@@ -196,7 +200,8 @@ def make_plan(session: Session) -> tuple[ExecutionPlan, tuple[str, ...]]:
     return here.predictor.plan, here.first_words
 
 
-def _load(model: SentModel) -> Segmenter:
+def load_sent(model: SentModel) -> Segmenter:
+    """Load a model as the client has it."""
     segmenter = load_model(model.file)
     segmenter.name, segmenter.sha256 = model.name or segmenter.name, model.sha256
     return segmenter

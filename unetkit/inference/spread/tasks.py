@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.cluster.kept import device, kept
-from unetkit.foundation.atomic import make_folder
 from unetkit.inference.checks.seams import Seams
 from unetkit.inference.checks.uncertain_fields import Field, find_field
 from unetkit.inference.run.jobs import Job
 from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.inference.run.predictor import PlaneFacts
+from unetkit.inference.spread.aside import Aside
 from unetkit.inference.spread.blocks import BlockPlace
 from unetkit.inference.spread.session import WHOLE_OUTPUTS, Session, opened, station
 from unetkit.inference.tiling.grid import Tile
@@ -37,10 +37,12 @@ class Whole:
     Attributes:
         outcome: What was done with it.
         said: What was logged.
+        places: Where each file goes that was written.
     """
 
     outcome: SegmentOutcome
     said: tuple[str, ...]
+    places: dict[Path, Path]
 
     @property
     def pixels(self) -> int:
@@ -108,27 +110,49 @@ class Predicted:
     bad_tiles: tuple[BadTile, ...]
 
 
-def begin(session: Session, job: Job) -> Whole | Large:
-    """Segment an image if it is small; if it is large, only look at it.
+def begin(session: Session, job: Job, alone: bool) -> Whole | Large:
+    """Segment an image if it is small; if it is large, or its output is made of blocks, only look at it.
+
+    Args:
+        session: The run.
+        job: The image.
+        alone: Whether one worker may do it all.
 
     Raises:
         UnetkitError: See `ImageRun.do`.
     """
     here = station(session)
     run = here.run
+    asides: list[Aside] = []
+
+    def aside() -> Aside:
+        asides.append(Aside.make(BlockFolder.place(job.result), job))
+        return asides[0]
 
     def do() -> SegmentOutcome | Large:
-        if job.done or session.options.write.output in WHOLE_OUTPUTS:
-            return run.do(job)
-        source, predictor, recipe = run.prepare(job)
-        if recipe.info.pixels < session.large:
-            return run.segment(job, source, predictor, recipe)
-        source.close()
-        return Large(recipe.info, dict(recipe.image_classes), run.remarks)
+        if session.options.write.output in WHOLE_OUTPUTS:
+            with aside().named():
+                return run.do(asides[0].inside)
+        with ExitStack() as stack:
+            source, predictor, recipe = run.prepare(job)
+            stack.callback(source.close)
+            in_blocks = is_shared(create_sink(job.result, recipe.output, overwrite=True))
+            if in_blocks or not alone or recipe.info.pixels >= session.large:
+                return Large(recipe.info, dict(recipe.image_classes), run.remarks)
+            stack.pop_all()
+        with aside().named():
+            return run.segment(asides[0].inside, source, predictor, recipe)
 
     with device:
         done, said = here.heard(do)
-    return Whole(done, said) if isinstance(done, SegmentOutcome) else replace(done, said=said)
+    if isinstance(done, Large):
+        return replace(done, said=said)
+    (used,) = asides
+    places = used.places
+    if done.picture is not None:
+        places[done.picture] = job.result.with_name(done.picture.name)
+        done = replace(done, picture=places[done.picture])
+    return Whole(done, tuple(map(used.named_in, said)), places)
 
 
 def look(session: Session, spread: Spread, item: int) -> Look:
@@ -184,8 +208,8 @@ def keep(session: Session, spread: Spread, place: BlockPlace, window: Window, pi
     if spread.output is None:
         spread.folder.put(place.item, window, pixels)
         return
-    sink = placed_sink(session, spread)
-    cells = Cells(spread.output.size, spread.starts, sink.block)
+    sink, size = placed_sink(session, spread), spread.output.size
+    cells = kept(("cells", session.id, spread.job.result), lambda: Cells(size, spread.starts, sink.block))
     direct = cells.direct(place.index)
     if direct is not None:
         sink.write_block(place.item, direct, pixels[:, *inside(direct, window)])
@@ -204,19 +228,12 @@ def shrink(session: Session, spread: Spread, piece: Any) -> None:
     placed_sink(session, spread).shrink(piece)
 
 
-def write(spread: Spread, output: OutputSpec) -> Path:
-    """Write an output that is written in order from its blocks, into a folder of its own, and return the folder."""
-    folder = new_folder(spread)
-    sink = create_sink(folder / spread.job.result.name, output)
-    sink.write(spread.folder.rows(output))
-    return folder
-
-
-def new_folder(spread: Spread) -> Path:
-    """Make a folder for outputs that are moved to their places when all are whole."""
-    folder = spread.folder.path / uuid4().hex
-    make_folder(folder)
-    return folder
+def write(spread: Spread, output: OutputSpec) -> dict[Path, Path]:
+    """Write an output that is written in order from its blocks; return where each file goes that was written."""
+    aside = Aside.make(spread.folder.path, spread.job)
+    with aside.named():
+        create_sink(aside.inside.result, output).write(spread.folder.rows(output))
+    return aside.places
 
 
 def placed_sink(session: Session, spread: Spread) -> SharedSink:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unetkit.foundation.atomic import make_folder, partial_file
 from unetkit.inference.spread import tasks
+from unetkit.inference.spread.aside import move_all
 from unetkit.inference.spread.blocks import BlockPlace, Blocks
 from unetkit.inference.spread.gate import Gate
 from unetkit.inference.spread.session import Session
@@ -63,6 +61,11 @@ class Writing:
         """
         self.spread.folder.note(place.name)
 
+    def adopt(self, place: BlockPlace) -> None:
+        """Take note of a block that another kind of run has predicted before."""
+        self.note(place)
+        self.finished |= {place.name}
+
     def predicted(self, place: BlockPlace) -> Iterable[Step]:  # noqa: ARG002
         """Return what can begin now that a block is predicted."""
         return ()
@@ -73,8 +76,7 @@ class Writing:
         Raises:
             OutputError: It cannot be put in its place.
         """
-        for written, place in self._places.items():
-            _move(written, place)
+        move_all(self._places)
         self.spread.folder.remove()
 
     def stop(self, *, useful: bool) -> bool:
@@ -91,10 +93,8 @@ class Writing:
         return begun and useful
 
     def _write(self) -> Iterator[Step]:
-        result = self.spread.job.result
-
-        def then(folder: Path) -> None:
-            self._places[folder / result.name] = result
+        def then(places: dict[Path, Path]) -> None:
+            self._places |= places
 
         yield self._step("written", tasks.write, (self.spread, self._output), then=then)
 
@@ -157,17 +157,3 @@ class PlacedWriting(Writing):
         if not left:
             self._sink.abandon()
         return left
-
-
-def _move(written: Path, place: Path) -> None:
-    """Move a finished file to its place, on another file system too.
-
-    Raises:
-        OutputError: It cannot be moved.
-    """
-    make_folder(place.parent)
-    with suppress(OSError):
-        written.replace(place)
-        return
-    with partial_file(place) as partial:
-        shutil.copyfile(written, partial)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import prod
 
@@ -24,6 +25,9 @@ from unetkit.io.base.contracts import Window
 
 PerAxis = int | tuple[int, ...]
 """One number that holds for all axes, or one for each."""
+
+GRIDS = 8
+"""Grids that are remembered: each block of a slide asks for the same one."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,7 @@ class TileBlock:
         return (Tile((span, *rest)) for rest in product(*self.spans[1:]))
 
 
+@lru_cache(GRIDS)
 def make_grid(size: tuple[int, ...], *, tile: PerAxis, halo: PerAxis, stride: PerAxis) -> TileGrid:
     """Lay tiles over an item.
 

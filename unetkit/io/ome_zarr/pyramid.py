@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import isqrt
@@ -66,20 +66,44 @@ def store_chunk(layout: Layout, arrays: list[Any], chunk: Chunk, pixels: NDArray
 
 def shrink_chunk(layout: Layout, arrays: list[Any], chunk: Chunk) -> None:
     """Store a chunk of a smaller level, made of that above it."""
-    above = arrays[chunk.level - 1]
+    level, window = chunk.level - 1, chunk.window
     if layout.picks is None:
-        size = layout.sizes[chunk.level - 1]
-        window = tuple(
-            slice(2 * part.start, min(2 * part.stop, end)) for part, end in zip(chunk.window, size, strict=True)
-        )
-        pixels = halve(np.asarray(above[layout.index(chunk.level - 1, chunk.plane, chunk.channel, window)]))
+        size = layout.sizes[level]
+        above = tuple(slice(2 * part.start, min(2 * part.stop, end)) for part, end in zip(window, size, strict=True))
+        index = layout.index(level, chunk.plane, chunk.channel, above)
     else:
-        pick = layout.picks[chunk.level - 1]
-        rows, columns = pick.rows[chunk.window[0]], pick.columns[chunk.window[1]]
-        window = tuple(slice(int(each[0]), int(each[-1]) + 1) for each in (rows, columns))
-        index = layout.index(chunk.level - 1, int(pick.planes[chunk.plane]), chunk.channel, window)
-        pixels = np.asarray(above[index])[np.ix_(rows - rows[0], columns - columns[0])]
+        pick = layout.picks[level]
+        rows, columns = pick.rows[window[0]], pick.columns[window[1]]
+        above = tuple(slice(int(each[0]), int(each[-1]) + 1) for each in (rows, columns))
+        index = layout.index(level, int(pick.planes[chunk.plane]), chunk.channel, above)
+    if not _is_stored(arrays[level], index):
+        return
+    pixels = np.asarray(arrays[level][index])
+    pixels = halve(pixels) if layout.picks is None else pixels[np.ix_(rows - rows[0], columns - columns[0])]
     store_chunk(layout, arrays, chunk, pixels)
+
+
+def _is_stored(array: Any, index: Sequence[int | slice]) -> bool:
+    """Return whether any chunk of a part of an array is stored; asking zarr for zeros takes far longer."""
+    spans = [
+        range(at.start // step, (at.stop - 1) // step + 1) if isinstance(at, slice) else range(at, at + 1)
+        for at, step in zip(index, array.chunks, strict=True)
+    ]
+    folder = array.store.root / array.path
+    return any((folder / array.metadata.encode_chunk_key(chunk)).exists() for chunk in product(*spans))
+
+
+def is_stored(array: Any, index: Sequence[int | slice]) -> bool:
+    """Return whether any chunk of a part of an array in a folder is stored; the others are zeros.
+
+    zarr finds that out too, in a millisecond for each chunk, of which a slide may have a hundred thousand.
+    """
+    folder = array.store_path.store.root / array.store_path.path
+    numbers = (
+        (one // step,) if isinstance(one, int) else range(one.start // step, -(-one.stop // step))
+        for one, step in zip(index, array.chunks, strict=True)
+    )
+    return any((folder / array.metadata.encode_chunk_key(place)).is_file() for place in product(*numbers))
 
 
 def _pieces_of(layout: Layout, level: int) -> Iterator[Piece]:

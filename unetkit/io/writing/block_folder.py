@@ -60,12 +60,13 @@ class BlockFolder:
         self.path = path
         self.job = job
         self._prefix = sha256(job_to_json(job).encode()).hexdigest()[:8]
+        self._files: frozenset[str] | None = None
         self._listed: dict[str, dict[int, list[Window]]] = {}
         self._journal: Journal | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this process."""
-        return {**self.__dict__, "_listed": {}, "_journal": None}
+        return {**self.__dict__, "_files": None, "_listed": {}, "_journal": None}
 
     @staticmethod
     def place(output: Path) -> Path:
@@ -79,6 +80,27 @@ class BlockFolder:
             return _read_job(cls.place(output))
         except OSError:  # going on with it will say what is wrong
             return None
+
+    @classmethod
+    def is_begun(cls, output: Path) -> bool:
+        """Whether an earlier run left anything finished beside an output."""
+        path = cls.place(output)
+        try:
+            return _read_job(path) is not None and _holds_any(path)
+        except OSError:  # going on with it will say what is wrong
+            return True
+
+    @classmethod
+    def make_place(cls, output: Path) -> None:
+        """Make the folder, if it is not there, for files that wait in it without a job.
+
+        Raises:
+            OutputError: It cannot be made.
+        """
+        try:
+            cls.place(output).mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(cls.place(output), error) from error
 
     @classmethod
     def create(cls, output: Path, job: dict[str, Any]) -> BlockFolder:
@@ -110,10 +132,7 @@ class BlockFolder:
         path = cls.place(output)
         try:
             stored = _read_job(path)
-            begun = stored is not None and any(
-                file.suffix in {".block", ".bytes"} or (file.name == JOURNAL_FILE and file.stat().st_size)
-                for file in path.iterdir()
-            )
+            begun = stored is not None and _holds_any(path)
         except OSError as error:
             raise _cannot_read(path, error) from error
         if stored is None or not begun:
@@ -167,13 +186,24 @@ class BlockFolder:
 
     def blocks(self, layer: str = PIXELS) -> list[Block]:
         """Return the blocks that are there, found by listing the folder."""
-        self._listed = {}
+        self._files = None
         return [(item, window) for item, windows in self._list(layer).items() for window in windows]
 
+    def has(self, item: int, window: Window, layer: str = PIXELS) -> bool:
+        """Return whether a block was there when the folder was listed: in this process once, or by `blocks`.
+
+        It is for a run that goes on: a block of which the journal says that it is done may have been forgotten.
+        """
+        return self.name(item, window, layer) in self._names()
+
     def forget(self, name: str) -> None:
-        """Delete a file that is damaged, so that it is made again."""
+        """Delete a file that is damaged, so that it is made again.
+
+        Args:
+            name: See `LostBlockError`.
+        """
         (self.path / name).unlink(missing_ok=True)
-        self._listed = {}
+        self._files = None
 
     def read(
         self, item: int, window: Window, blocks: Iterable[Window] | None = None, layer: str = PIXELS
@@ -274,7 +304,7 @@ class BlockFolder:
     def remove(self) -> None:
         """Delete all. What other processes still put is an error there."""
         self.close()
-        self._listed = {}
+        self._files = None
         removed = beside(self.path, f".{uuid4().hex}.removed")
         if self.path.is_dir():
             self.path.rename(removed)  # nobody finds it from here on
@@ -300,15 +330,22 @@ class BlockFolder:
         except OSError as error:
             raise cannot_write(self.path / name, error) from error
 
+    def _names(self) -> frozenset[str]:
+        """Return the files that were there when the folder was listed."""
+        if self._files is None:
+            self._files = frozenset(path.name for path in self.path.iterdir())
+            self._listed = {}
+        return self._files
+
     def _list(self, layer: str) -> dict[int, list[Window]]:
         """Return the blocks of a layer by their items, as they were when the folder was listed."""
+        names = self._names()
         if layer not in self._listed:
             pattern = re.compile(rf"{self._prefix}-{layer}-(\d+)_([\d_-]+)\.block")
             found: dict[int, list[Window]] = defaultdict(list)
-            for path in self.path.iterdir():
-                if match := pattern.fullmatch(path.name):
-                    spans = (span.split("-") for span in match[2].split("_"))
-                    found[int(match[1])].append(tuple(slice(int(first), int(stop)) for first, stop in spans))
+            for match in filter(None, map(pattern.fullmatch, names)):
+                spans = (span.split("-") for span in match[2].split("_"))
+                found[int(match[1])].append(tuple(slice(int(first), int(stop)) for first, stop in spans))
             self._listed[layer] = found
         return self._listed[layer]
 
@@ -323,7 +360,7 @@ class BlockFolder:
         def find() -> list[Window]:
             chosen = [one for one in self._list(layer).get(item, []) if overlap(one, window)]
             if missing := uncovered(window, chosen):
-                self._listed.pop(layer)
+                self._files = None
                 text = ", ".join(f"{part.start} to {part.stop}" for part in missing[0])
                 raise FileNotFoundError(errno.ENOENT, f"the part {text} of item {item} is missing")
             return chosen
@@ -341,6 +378,14 @@ def _read_job(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return job if isinstance(job, dict) else None
+
+
+def _holds_any(path: Path) -> bool:
+    """Whether a folder holds anything finished."""
+    return any(
+        file.suffix in {".block", ".bytes"} or (file.name == JOURNAL_FILE and file.stat().st_size > 0)
+        for file in path.iterdir()
+    )
 
 
 def _cannot_read(path: Path, error: OSError, kind: type[OutputError] = OutputError) -> OutputError:

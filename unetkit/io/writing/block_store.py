@@ -49,8 +49,9 @@ class _Piece:
 class BlockStore:
     """A temporary file of blocks, each cut into strips of rows, so that memory is bounded however blocks are cut.
 
-    The file lies beside the output, has no name, and vanishes with the process. Several threads may put blocks at a
-    time. Rows run along the first axis of an item.
+    The file lies beside the output, has no name, and vanishes with the process. (Blocks of several processes, and of a
+    run that is to go on after it was killed, wait in a `BlockFolder`.) Several threads may put blocks at a time. Rows
+    run along the first axis of an item.
 
     Args:
         path: The output, beside which the file is made, for messages.

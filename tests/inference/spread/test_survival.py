@@ -1,0 +1,331 @@
+"""What `segment` on a cluster survives, by really doing it to processes on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spread_hooks
+import tifffile
+import torch
+from distributed import Client, LocalCluster
+from spread_images import blobs, digests, traces
+
+from unetkit.cluster.tasks import Task
+from unetkit.foundation.errors import ClusterError, OutputError
+from unetkit.inference.segment import segment
+from unetkit.inference.spread import blocks, order, work
+from unetkit.inference.spread.steps import Step
+from unetkit.io.writing.block_folder import BlockFolder
+from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.models.spec import ModelSpec
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+
+CHOICES: dict[str, Any] = {"backend": "torch", "tile": 64, "halo": 16, "threshold": 0.5}
+PUT = "unetkit.io.writing.block_folder:write_block"
+KEEP = "unetkit.inference.spread.tasks:keep"
+OBJECTS = ModelSpec(
+    encoder="resnet18", depth=3, decoder_channels=(32, 16, 8), in_channels=1, halo=16, instances=True, threshold=0.5
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As many threads as the workers have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of a few hundred pixels are large."""
+    monkeypatch.setattr(blocks, "SMALLEST_BLOCK", 6_000)
+    monkeypatch.setattr(blocks, "BLOCK_PIXELS", dict.fromkeys(blocks.BLOCK_PIXELS, 6_000))
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    tifffile.imwrite(tmp_path / "image.tif", blobs(270, 330), tile=(64, 64))
+    return tmp_path / "image.tif"
+
+
+@pytest.fixture(scope="module")
+def objects_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that separates objects, with random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        segmenter = Segmenter(OBJECTS).eval()
+    path = tmp_path_factory.mktemp("objects") / "objects.safetensors"
+    save_model(segmenter, path)
+    return path
+
+
+@pytest.fixture
+def hook(client: Client, tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Install a hook in the workers, and return its file. A worker that is started again has none."""
+    client.wait_for_workers(2)
+
+    def install(do: str, at: str, content: str | None = None) -> Path:
+        file = tmp_path / f"{do}-{at.rpartition('.')[2]}"
+        if content is not None:
+            file.write_text(content)
+        client.run(spread_hooks.install, {"do": do, "at": at, "file": str(file)})
+        return file
+
+    yield install
+    client.wait_for_workers(2)
+    client.run(spread_hooks.remove)
+
+
+@contextmanager
+def killed_at(*files: Path) -> Iterator[None]:
+    """Kill the process that comes to each place, in the order in which they do."""
+
+    def kill(file: Path) -> None:
+        while not over.wait(0.02):
+            if file.exists() and (text := file.read_text()):
+                os.kill(int(text), signal.SIGKILL)
+                return
+
+    over = threading.Event()
+    killers = [threading.Thread(target=kill, args=(file,)) for file in files]
+    for killer in killers:
+        killer.start()
+    yield
+    over.set()
+    for killer, file in zip(killers, files, strict=True):
+        killer.join()
+        assert file.exists(), f"nobody came to {file.name}"
+
+
+def both(image: Path, folder: Path, name: str, model: Path, run: Callable[..., Any], **choices: Any) -> None:
+    """Segment here, and with `run`; all files have the same bytes, and nothing else is left."""
+    choices = {**CHOICES, **choices}
+    files = {key: choices.pop(key) for key in ("table", "geojson") if key in choices}
+    places = [folder / "here", folder / "there"]
+    for place, do in zip(places, (segment, run), strict=True):
+        place.mkdir()
+        do(image, place / name, model, **choices, **{key: place / value for key, value in files.items()})
+    assert digests(places[1]) == digests(places[0])
+    assert not traces(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("labels.tif", [("halt_in_file", PUT), ("halt", "unetkit.inference.run.objects:ObjectStream._add")]),
+        ("labels.zarr", [("halt", "unetkit.inference.spread.label_tasks:Joined.numbers")]),
+        ("mask.zarr", [("halt", "unetkit.io.ome_zarr.sink:OmeZarrSink.write_block")]),
+        ("small.tif", [("halt", "unetkit.inference.run.image:kept_and_new")]),
+    ],
+)
+def test_a_worker_that_is_killed_in_mid_task_costs_no_byte(
+    image: Path,
+    tmp_path: Path,
+    client: Client,
+    objects_model: Path,
+    hook: Callable[..., Path],
+    name: str,
+    places: list[tuple[str, str]],
+) -> None:
+    choices: dict[str, Any] = {"output": "mask"}
+    if name.startswith("labels"):
+        choices = {"output": "labels", "min_confidence": 0.0, "table": "a.csv", "geojson": "a.geojson"}
+    if name.startswith("small"):
+        tifffile.imwrite(image, blobs(70, 80))
+    files = [hook(do, at) for do, at in places]
+
+    def run(*arguments: Any, **more: Any) -> None:
+        with killed_at(*files):
+            segment(*arguments, client=client, **more)
+
+    both(image, tmp_path, name, objects_model, run, **choices)
+
+
+def test_a_worker_whose_memory_is_full_costs_its_task_and_if_all_are_the_error_names_the_block(
+    image: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told"
+    said: list[str] = []
+    monkeypatch.setenv("SPREAD_HOOKS", json.dumps([{"do": "fill_as_told", "at": KEEP, "file": str(told)}]))
+    monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", spread_hooks.__file__)
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="1100MiB", dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+
+        def run(*arguments: Any, **more: Any) -> None:
+            told.write_text("once")
+            segment(*arguments, client=client, log=said.append, **more)
+
+        both(image, tmp_path, "out.tif", tiny_model, run)
+        assert any("used more memory than its limit" in sentence for sentence in said)
+        told.write_text("always")
+        with pytest.raises(ClusterError, match=r"3 workers died .*image\.tif, from \(") as raised:
+            segment(image, tmp_path / "out.tif", tiny_model, client=client, log=said.append, **CHOICES)
+        assert "memory" in raised.value.remedy
+        assert BlockFolder.is_begun(tmp_path / "out.tif")
+        assert "--resume goes on" in said[-1]
+
+
+def test_workers_come_and_go_and_one_is_slow(
+    image: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, seen = tmp_path / "slow", tmp_path / "seen"
+    hooks = [
+        f'{{"do": "{do}", "at": "{KEEP}", "file": "{file}"}}' for do, file in (("crawl_one", slow), ("count", seen))
+    ]
+    monkeypatch.setenv("SPREAD_HOOKS", f"[{', '.join(hooks)}]")
+    monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", spread_hooks.__file__)
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        first = next(iter(client.nthreads()))
+
+        def progress(_: str, pixels: int) -> Callable[[int], None]:
+            done = [0]
+
+            def advance(more: int) -> None:
+                before, done[0] = done[0], done[0] + more
+                if before < pixels / 5 <= done[0]:
+                    cluster.scale(3)
+                if before < pixels / 2 <= done[0]:
+                    client.retire_workers([first])
+
+            return advance
+
+        def run(*arguments: Any, **more: Any) -> None:
+            segment(*arguments, client=client, progress=progress, **more)
+
+        both(image, tmp_path, "out.zarr", tiny_model, run)
+        assert first not in client.nthreads()
+    who = seen.read_text().split()
+    assert 1 <= who.count(slow.read_text()) < len(who) / 3
+
+
+class Twice(work.SegmentWork):
+    """Hands each task out twice, so that two workers do it at the same time; the second result counts."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.again: list[Step] = []
+        self.seen: dict[str, Any] = {}
+        self.count = 0
+
+    def next(self) -> Task | None:
+        if self.again:
+            return self.again.pop()
+        step = super().next()
+        if isinstance(step, Step):
+            self.count += 1
+            step = replace(step, name=f"{step.name} {self.count}")
+            self.again.append(step)
+        return step
+
+    def done(self, task: Task, result: Any) -> None:
+        if task.name in self.seen:
+            super().done(task, result)
+        self.seen[task.name] = result
+
+
+@pytest.mark.parametrize("name", ["labels.tif", "labels.zarr", "mask.zarr", "small.tif"])
+def test_each_task_may_be_done_twice_at_the_same_time(
+    image: Path, tmp_path: Path, client: Client, objects_model: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    choices: dict[str, Any] = {"output": "mask", "pyramid": True}
+    if name.startswith("labels"):
+        choices |= {"output": "labels", "min_confidence": 0.0, "table": "a.csv", "geojson": "a.geojson"}
+    if name.startswith("small"):
+        tifffile.imwrite(image, blobs(70, 80))
+
+    def run(*arguments: Any, **more: Any) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(order, "SegmentWork", Twice)
+            segment(*arguments, client=client, **more)
+
+    both(image, tmp_path, name, objects_model, run, **choices)
+
+
+def test_a_full_disk_is_one_error_and_what_is_done_is_kept(
+    image: Path, tmp_path: Path, client: Client, tiny_model: Path, hook: Callable[..., Path]
+) -> None:
+    is_full = hook("full", PUT, content="")
+
+    def run(picture: Path, result: Path, model: Path, **choices: Any) -> None:
+        with pytest.raises(OutputError, match="No space left on device"):
+            segment(picture, result, model, client=client, **choices)
+        assert not result.exists()
+        assert [path.suffix for path in traces(result.parent)] == [".blocks"]
+        is_full.unlink()
+        (outcome,) = segment(picture, result, model, client=client, resume=True, **choices)
+        assert outcome.kept > 0
+
+    both(image, tmp_path, "out.tif", tiny_model, run)
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.zarr"])
+def test_a_cluster_goes_on_from_what_a_run_without_one_left(
+    image: Path, tmp_path: Path, client: Client, tiny_model: Path, name: str
+) -> None:
+    def stop(_: str, pixels: int) -> Callable[[int], None]:
+        done = [0]
+
+        def advance(more: int) -> None:
+            done[0] += more
+            if done[0] > pixels / 2:
+                raise KeyboardInterrupt
+
+        return advance
+
+    def run(picture: Path, result: Path, model: Path, **choices: Any) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            segment(picture, result, model, progress=stop, **choices)
+        with pytest.raises(OutputError, match=r"threshold was 0\.5 and is now 0\.7"):
+            segment(picture, result, model, client=client, resume=True, **{**choices, "threshold": 0.7})
+        said: list[str] = []
+        (outcome,) = segment(picture, result, model, client=client, log=said.append, resume=True, **choices)
+        assert any("rows of tiles of a run without a cluster: going on" in sentence for sentence in said)
+        assert 0 < outcome.kept < outcome.pixels
+
+    both(image, tmp_path, name, tiny_model, run)
+
+
+def test_a_run_without_a_cluster_says_how_to_go_on_from_one_or_starts_anew(
+    image: Path, tmp_path: Path, client: Client, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def run(picture: Path, result: Path, model: Path, **choices: Any) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr("unetkit.inference.spread.large.LargeImage._end", stop)
+            with pytest.raises(KeyboardInterrupt):
+                segment(picture, result, model, client=client, **choices)
+        with pytest.raises(OutputError, match=r"a run on a cluster has finished of out\.zarr\. Give --cluster too"):
+            segment(picture, result, model, resume=True, **choices)
+        said: list[str] = []
+        segment(picture, result, model, overwrite=True, log=said.append, **choices)
+        assert any("is replaced, as --overwrite says" in sentence for sentence in said)
+
+    both(image, tmp_path, "out.zarr", tiny_model, run)
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
