@@ -15,9 +15,9 @@ from distributed import Client
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from unetkit.foundation.errors import ImageError
+from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.inference.segment import segment
-from unetkit.inference.spread import blocks, work
+from unetkit.inference.spread import blocks, large, work
 from unetkit.io.writing.block_folder import BlockFolder
 from unetkit.models.segmenter import Segmenter, load_model, save_model
 from unetkit.models.spec import ModelSpec
@@ -202,3 +202,35 @@ def test_a_run_whose_client_was_stopped_goes_on(
     assert any("going on from there" in sentence for sentence in said)
     assert digests(result) == digests(expected)
     assert not waiting.exists()
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.zarr"])
+def test_a_block_that_was_damaged_while_it_waited_is_made_again(
+    image: Path, tmp_path: Path, client: Client, tiny_model: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, expected = tmp_path / name, tmp_path / "expected"
+    segment(image, result, tiny_model, **CHOICES)
+    result.rename(expected)
+    original = large.LargeImage.done
+    damaged = list[Path]()
+
+    def damage_the_first(self: large.LargeImage, step: Any, found: Any) -> None:
+        original(self, step, found)
+        blocks = sorted(BlockFolder.place(result).glob("*.block"))
+        if not damaged and len(blocks) > 2:
+            damaged.append(blocks[0])
+            blocks[0].write_bytes(b"spoiled")
+            blocks[1].unlink()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(large.LargeImage, "done", damage_the_first)
+        with pytest.raises(OutputError, match="cannot be read") as error:
+            segment(image, result, tiny_model, client=client, **CHOICES)
+    assert "--resume" in error.value.remedy
+    for _ in range(2):  # the one that was found first, and the other
+        try:
+            segment(image, result, tiny_model, client=client, resume=True, **CHOICES)
+            break
+        except OutputError:
+            continue
+    assert digests(result) == digests(expected)

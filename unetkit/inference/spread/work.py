@@ -26,6 +26,7 @@ from unetkit.inference.spread.target import Target, as_named
 from unetkit.inference.spread.tasks import Large, Whole
 from unetkit.inference.spread.writing import Writing
 from unetkit.inference.tiling.options import SegmentOptions
+from unetkit.io.writing.block_reading import LostBlockError
 
 Found = Callable[[Job, SegmentOutcome | UnetkitError], None]
 """Called with an image, and what was done with it or why it failed, as soon as that is known."""
@@ -214,6 +215,8 @@ class SegmentWork:
 
     def _fail(self, spreading: _Spreading, error: UnetkitError) -> None:
         """Take note of the error of an image that was spread. Predictions of broken models are of no use."""
+        if isinstance(error, LostBlockError) and error.name:
+            spreading.writing.spread.folder.forget(error.name)
         self._leave(spreading, useful=not isinstance(error, ModelError), error=error)
         self._found(spreading.target.job, as_named(error, spreading.target.job))
 

@@ -15,7 +15,7 @@ from unetkit.inference.spread.session import Session
 from unetkit.inference.spread.steps import Step
 from unetkit.inference.spread.tasks import Spread
 from unetkit.io.base.cells import Cells
-from unetkit.io.base.contracts import OutputSpec, Piece, SharedSink
+from unetkit.io.base.contracts import OutputSpec, Piece, SharedSink, Window
 from unetkit.io.base.windows import common
 
 Stage = Callable[[], Iterable[Step]]
@@ -36,16 +36,16 @@ class Writing:
 
     Attributes:
         spread: The image, as workers have to know it.
-        finished: Names of the tasks that an earlier run has done.
+        finished: Names of the blocks that an earlier run has predicted.
         said: What the outcome says of what was written.
     """
 
     def __init__(self, session: Session, spread: Spread, blocks: Blocks, output: OutputSpec) -> None:
         self.spread = spread
-        self.finished = frozenset(spread.folder.notes())
         self.said: dict[str, Any] = {}
         self._session = session
         self._blocks = blocks
+        self.finished = self._find_finished()
         self._output = output
         self._places: dict[Path, Path] = {}
 
@@ -92,6 +92,20 @@ class Writing:
             folder.remove()
         return begun and useful
 
+    def _find_finished(self) -> frozenset[str]:
+        """Return the names of the blocks that an earlier run has predicted, and that are still whole."""
+        folder, noted = self.spread.folder, {*self.spread.folder.notes()}
+        places = (place for item in range(self._blocks.items if noted else 0) for place in self._blocks.of_item(item))
+        return frozenset(
+            place.name
+            for place in places
+            if place.name in noted and all(folder.has(place.item, part) for part in self._waiting(place))
+        )
+
+    def _waiting(self, place: BlockPlace) -> list[Window]:
+        """Return the parts of a predicted block that wait in the folder."""
+        return [self._blocks.window(place)]
+
     def _write(self) -> Iterator[Step]:
         def then(places: dict[Path, Path]) -> None:
             self._places |= places
@@ -127,9 +141,9 @@ class PlacedWriting(Writing):
     """
 
     def __init__(self, session: Session, spread: Spread, blocks: Blocks, output: OutputSpec, sink: SharedSink) -> None:
-        super().__init__(session, spread, blocks, output)
         self._sink = sink
         self._cells = Cells(blocks.grid.size, blocks.starts, sink.block)
+        super().__init__(session, spread, blocks, output)
         self._shared = [*self._cells.shared_cells()]
         self._gate = Gate(self._cells.contributors(cell) for cell in self._shared)
 
@@ -157,3 +171,7 @@ class PlacedWriting(Writing):
         if not left:
             self._sink.abandon()
         return left
+
+    def _waiting(self, place: BlockPlace) -> list[Window]:
+        """See `Writing`."""
+        return [part for _, part in self._cells.shared_parts(place.index)]

@@ -28,7 +28,7 @@ from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec, Window
 from unetkit.io.base.windows import overlap, sizes_of, uncovered
 from unetkit.io.writing.block_file import write_block
-from unetkit.io.writing.block_reading import LostBlockError, OpenBlocks, lost_block, patiently
+from unetkit.io.writing.block_reading import OpenBlocks, lost_block, patiently
 from unetkit.io.writing.journal import Journal
 from unetkit.io.writing.same_job import check_same_job, job_to_json
 
@@ -368,7 +368,7 @@ class BlockFolder:
         try:
             return patiently(find)
         except OSError as error:
-            raise _cannot_read(self.path, error, LostBlockError) from error
+            raise lost_block(self.path, "", error.strerror or str(error)) from error
 
 
 def _read_job(path: Path) -> dict[str, Any] | None:
@@ -388,5 +388,5 @@ def _holds_any(path: Path) -> bool:
     )
 
 
-def _cannot_read(path: Path, error: OSError, kind: type[OutputError] = OutputError) -> OutputError:
-    return kind(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions and the disk.")
+def _cannot_read(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions and the disk.")

@@ -46,7 +46,7 @@ class LostBlockError(OutputError):
 def lost_block(folder: Path, name: str, reason: str) -> LostBlockError:
     """Return the error for a file that is missing or damaged."""
     error = LostBlockError(
-        f"The block {folder / name} cannot be read: {reason}.",
+        f"{f'The block {folder / name}' if name else folder} cannot be read: {reason}.",
         "Run the same command again with --resume, which makes it again.",
     )
     error.name = name
