@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import os
 import resource
 import shutil
@@ -235,8 +236,9 @@ def workers_here(number: int) -> Iterator[Client | None]:
     if not number:
         yield None
         return
+    choices: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
     with (
-        LocalCluster(n_workers=number, threads_per_worker=1, dashboard_address=":0") as cluster,
+        LocalCluster(n_workers=number, **choices) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
