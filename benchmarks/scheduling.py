@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -27,9 +28,11 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 from distributed import Client
 from measuring import describe_machine, measure_process, print_machine, print_table, report
-from simulated import SUFFIX, install, write_model, write_slide
+from simulated import SUFFIX, do_nothing, install, write_model, write_slide
 
 import unetkit
+from unetkit.cluster.connecting import connect
+from unetkit.foundation.console import log_nothing
 from unetkit.inference.spread import blocks
 from unetkit.inference.tiling.grid import make_grid
 from unetkit.inference.tuning.plan import DEFAULT_TILE
@@ -41,6 +44,9 @@ SIDE = 2048
 """Height and width of a block, which is one tile without halo: 4 megapixels. 100,000 of them are 400 gigapixels."""
 
 SAMPLE_SECONDS = 1.0
+
+PACK = 5000
+"""Bytes of the arguments of a task that predicts a block of a slide."""
 
 CUDA_BLOCK = blocks.BLOCK_PIXELS["cuda"]
 CUDA_TILE = DEFAULT_TILE["cuda"]
@@ -162,6 +168,7 @@ def run(folder: Path, number: int, workers: int) -> None:
             unetkit.segment(slide, result, model, client=client, progress=watch.begin, log=said.append, **choices)
         seconds = perf_counter() - watch.begun[0]
         spent = [last - first for last, first in zip(watch.spent(), watch.begun[1], strict=True)]
+        most = flood(client, watch, max(number // 5, 100))
     written, tasks = count_tasks(side, SIDE, 0, SIDE * SIDE)
     report(
         {
@@ -172,11 +179,28 @@ def run(folder: Path, number: int, workers: int) -> None:
             "client_cpu": spent[0],
             "scheduler_cpu": spent[1],
             "workers_cpu": spent[2:],
+            "most": most,
             "samples": watch.samples,
             "files": sum(1 for file in result.rglob("*") if file.is_file()),
             "said": said,
         }
     )
+
+
+def flood(client: Client, watch: Watch, number: int) -> dict[str, float]:
+    """Hand out tasks that do nothing, as fast as it goes: many travel in one message then.
+
+    Returns:
+        Tasks in a second, and the processor time of client and scheduler for each.
+    """
+    items = [bytes(PACK)] * number
+    with connect(None, client, log=log_nothing) as crew:
+        deque(crew.map(do_nothing, items[:100], names=[""] * 100), maxlen=0)  # it finds its pace
+        start, before = perf_counter(), watch.spent()
+        deque(crew.map(do_nothing, items, names=[""] * number), maxlen=0)
+        seconds, after = perf_counter() - start, watch.spent()
+    client_cpu, scheduler_cpu = ((after[i] - before[i]) / number for i in (0, 1))
+    return {"rate": number / seconds, "client_cpu": client_cpu, "scheduler_cpu": scheduler_cpu}
 
 
 def count_tasks(side: int, tile: int, halo: int, pixels: int) -> tuple[int, int]:
@@ -229,7 +253,12 @@ def print_scheduling(found: dict[str, Any], *, markdown: bool) -> None:
     )
     columns = ["process", "processor ms for a task", "for a block", "peak MB", "MB more in the second half"]
     print_table(title, columns, rows, markdown=markdown)
-    print_on_paper(tasks / max(*(cpu for _, cpu, _ in spent), 1e-9), round(sqrt(found["pixels"])))
+    most = found["most"]
+    print(
+        f"\nTasks that do nothing, as fast as it goes: {most['rate']:.0f} a second; {1e3 * most['client_cpu']:.2f} ms "
+        f"of the client's processor and {1e3 * most['scheduler_cpu']:.2f} ms of the scheduler's for each."
+    )
+    print_on_paper(1 / max(most["client_cpu"], most["scheduler_cpu"], 1e-6), round(sqrt(found["pixels"])))
 
 
 def print_on_paper(rate: float, side: int) -> None:
