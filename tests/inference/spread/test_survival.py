@@ -26,6 +26,7 @@ from unetkit.cluster.tasks import Task
 from unetkit.foundation.errors import ClusterError, OutputError
 from unetkit.inference.segment import segment
 from unetkit.inference.spread import blocks, order, work
+from unetkit.inference.spread.aside import move_all
 from unetkit.inference.spread.steps import Step
 from unetkit.io.writing.block_folder import BlockFolder
 from unetkit.models.segmenter import Segmenter, save_model
@@ -308,3 +309,22 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("cluster", [True, False])
+def test_what_a_run_left_that_was_killed_when_its_output_was_whole_is_swept(
+    image: Path, tmp_path: Path, client: Client, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, cluster: bool
+) -> None:
+    def move_and_stop(places: dict[Path, Path]) -> None:
+        move_all(places)
+        raise KeyboardInterrupt
+
+    result = tmp_path / "out.tif"
+    with monkeypatch.context() as patched:
+        patched.setattr("unetkit.inference.spread.writing.move_all", move_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            segment(image, result, tiny_model, client=client, **CHOICES)
+    (left,) = traces(tmp_path)
+    assert result.exists()
+    segment(image, result, tiny_model, resume=True, **({"client": client} if cluster else {}), **CHOICES)
+    assert not left.exists()
