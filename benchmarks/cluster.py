@@ -142,7 +142,8 @@ def cases(options: argparse.Namespace, folder: Path) -> list[Case]:
         images.mkdir()
         rng = np.random.default_rng(0)
         for number in range(options.count):
-            pixels = make_cells(*rng.integers(256, 700, 2), seed=number)[0]
+            height, width = rng.integers(256, 700, 2).tolist()
+            pixels = make_cells(height, width, seed=number)[0]
             tifffile.imwrite(images / f"cells_{number:03}.tif", (pixels / 257).astype(np.uint8))
     return [
         Case("large image, mask to OME-Zarr", large, "mask.zarr"),

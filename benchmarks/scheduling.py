@@ -23,18 +23,29 @@ from threading import Event, Thread
 from time import perf_counter
 from typing import Any
 
-import psutil
+import numpy as np
+import psutil  # type: ignore[import-untyped]
 from distributed import Client
 from measuring import describe_machine, measure_process, print_machine, print_table, report
 from simulated import SUFFIX, install, write_model, write_slide
 
 import unetkit
 from unetkit.inference.spread import blocks
+from unetkit.inference.tiling.grid import make_grid
+from unetkit.inference.tuning.plan import DEFAULT_TILE
+from unetkit.io.base.cells import Cells
+from unetkit.io.base.contracts import OutputSpec
+from unetkit.io.ome_zarr.sink import OmeZarrSink
 
 SIDE = 2048
 """Height and width of a block, which is one tile without halo: 4 megapixels. 100,000 of them are 400 gigapixels."""
 
 SAMPLE_SECONDS = 1.0
+
+CUDA_BLOCK = blocks.BLOCK_PIXELS["cuda"]
+CUDA_TILE = DEFAULT_TILE["cuda"]
+CUDA_HALO = 96
+"""What is usual on a GPU; the halo is that of a model like the built-in one."""
 
 GPU_PIXELS = 100e6
 """Pixels that a GPU predicts in a second, for what is said on paper."""
@@ -42,14 +53,18 @@ GPU_PIXELS = 100e6
 
 @dataclass
 class Watch:
-    """Memory of two processes while something runs.
+    """Memory and processor time of processes while something runs.
 
     Attributes:
-        samples: Pixels that were done, and the resident bytes of scheduler and client.
+        processes: Client and scheduler, then the workers.
+        samples: Pixels that were done, and the resident bytes of client and scheduler.
+        begun: When the first pixels were done: seconds, and the processor time of each process by then.
         pixels: Pixels that are done by now.
     """
 
+    processes: list[psutil.Process]
     samples: list[tuple[int, int, int]] = field(default_factory=list)
+    begun: tuple[float, list[float]] = (0.0, [])
     pixels: int = 0
 
     def begin(self, name: str, pixels: int) -> Any:  # noqa: ARG002
@@ -58,16 +73,24 @@ class Watch:
 
     def advance(self, pixels: int) -> None:
         """Take what was done."""
+        if not self.pixels:
+            self.begun = perf_counter(), self.spent()
         self.pixels += pixels
 
+    def spent(self) -> list[float]:
+        """Return the processor time of each process, in seconds."""
+        times = [process.cpu_times() for process in self.processes]
+        return [float(one.user + one.system) for one in times]
+
     @contextmanager
-    def of(self, scheduler: psutil.Process) -> Iterator[None]:
+    def looking(self) -> Iterator[None]:
         """Take samples while the block runs."""
-        over, client = Event(), psutil.Process()
+        over = Event()
 
         def watch() -> None:
             while not over.wait(SAMPLE_SECONDS):
-                self.samples.append((self.pixels, scheduler.memory_info().rss, client.memory_info().rss))
+                client, scheduler = (process.memory_info().rss for process in self.processes[:2])
+                self.samples.append((self.pixels, client, scheduler))
 
         thread = Thread(target=watch, daemon=True)
         thread.start()
@@ -131,20 +154,20 @@ def run(folder: Path, number: int, workers: int) -> None:
         started(folder, workers, {**os.environ}) as (address, pid),
         Client(address, set_as_default=False) as client,
     ):
-        scheduler, own, watch = psutil.Process(pid), psutil.Process(), Watch()
-        others = [psutil.Process(one) for one in client.run(os.getpid).values()]
-        before = [cpu_seconds(one) for one in (own, scheduler, *others)]
+        workers_there = [psutil.Process(one) for one in client.run(os.getpid).values()]
+        watch = Watch([psutil.Process(), psutil.Process(pid), *workers_there])
         said: list[str] = []
-        start = perf_counter()
-        with watch.of(scheduler):
-            result = folder / "mask.zarr"
+        result = folder / "mask.zarr"
+        with watch.looking():
             unetkit.segment(slide, result, model, client=client, progress=watch.begin, log=said.append, **choices)
-        seconds = perf_counter() - start
-        spent = [cpu_seconds(one) - first for one, first in zip((own, scheduler, *others), before, strict=True)]
+        seconds = perf_counter() - watch.begun[0]
+        spent = [last - first for last, first in zip(watch.spent(), watch.begun[1], strict=True)]
+    written, tasks = count_tasks(side, SIDE, 0, SIDE * SIDE)
     report(
         {
             "seconds": seconds,
-            "blocks": (side // SIDE) ** 2,
+            "blocks": written,
+            "tasks": tasks,
             "pixels": side * side,
             "client_cpu": spent[0],
             "scheduler_cpu": spent[1],
@@ -156,10 +179,20 @@ def run(folder: Path, number: int, workers: int) -> None:
     )
 
 
-def cpu_seconds(process: psutil.Process) -> float:
-    """Return the processor time of a process."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def count_tasks(side: int, tile: int, halo: int, pixels: int) -> tuple[int, int]:
+    """Return how many blocks a slide has, and how many tasks are handed out: blocks, shared chunks, smaller levels.
+
+    Args:
+        side: Height and width of the slide.
+        tile: Size of its tiles.
+        halo: Context around what is kept of a tile.
+        pixels: Pixels of a block.
+    """
+    size = (side, side)
+    cut = blocks.cut_blocks(make_grid(size, tile=tile, halo=halo, stride=32), 1, pixels, 1, (512, 512))
+    sink = OmeZarrSink(Path("mask.zarr"), OutputSpec(size, np.dtype(np.uint8)))
+    shared = sum(1 for _ in Cells(size, cut.starts, sink.block).shared_cells())
+    return len(cut), len(cut) + shared + sum(len(pieces) for pieces in sink.pieces())
 
 
 def measure(folder: Path, number: int, workers: int) -> dict[str, Any]:
@@ -179,27 +212,41 @@ def print_scheduling(found: dict[str, Any], *, markdown: bool) -> None:
     if "error" in found:
         print(f"scheduling failed: {found['error']}")
         return
-    number, seconds = found["blocks"], found["seconds"]
-    half = found["samples"][len(found["samples"]) // 2 :] or [(0, 0, 0)]
+    number, tasks, seconds = found["blocks"], found["tasks"], found["seconds"]
+    samples = found["samples"] or [(0, 0, 0)]
+    half = samples[len(samples) // 2 :]
+    spent = (("client", found["client_cpu"], 1), ("scheduler", found["scheduler_cpu"], 2))
     rows = []
-    spent = (("client", found["client_cpu"], 2), ("scheduler", found["scheduler_cpu"], 1))
     for name, cpu, column in spent:
-        sizes = [sample[column] / 1e6 for sample in found["samples"]] or [0]
         grown = (half[-1][column] - half[0][column]) / 1e6
-        rows.append([name, f"{1e3 * cpu / number:.2f}", f"{max(sizes):.0f}", f"{grown:+.1f}"])
-    rows.append(["each worker", f"{1e3 * sum(found['workers_cpu']) / number:.2f}", "", ""])
+        peak = max(sample[column] for sample in samples) / 1e6
+        rows.append([name, f"{1e3 * cpu / tasks:.2f}", f"{1e3 * cpu / number:.2f}", f"{peak:.0f}", f"{grown:+.1f}"])
+    work = 1e3 * sum(found["workers_cpu"])
+    rows.append(["all workers", f"{work / tasks:.2f}", f"{work / number:.2f}", "", ""])
     title = (
-        f"{number:,} blocks of {SIDE} x {SIDE} pixels, {found['pixels'] / 1e9:.0f} gigapixels: "
+        f"{number:,} blocks of {SIDE} x {SIDE} pixels ({found['pixels'] / 1e9:.0f} gigapixels), {tasks:,} tasks: "
         f"{seconds:.0f} s, {number / seconds:.0f} blocks/s, {found['files']} files"
     )
-    columns = ["process", "processor ms for each block", "peak MB", "MB more in the second half"]
+    columns = ["process", "processor ms for a task", "for a block", "peak MB", "MB more in the second half"]
     print_table(title, columns, rows, markdown=markdown)
-    rate = 1 / max(max(cpu for _, cpu, _ in spent) / number, 1e-9)
-    pixels = blocks.BLOCK_PIXELS["cuda"]
+    print_on_paper(tasks / max(*(cpu for _, cpu, _ in spent), 1e-9), round(sqrt(found["pixels"])))
+
+
+def print_on_paper(rate: float, side: int) -> None:
+    """Say for how many GPUs it is enough.
+
+    Args:
+        rate: Tasks in a second that the busier of client and scheduler gets through, which has a processor for itself.
+        side: Height and width of a slide, which is cut as on GPUs: the number of tasks for a block depends on it.
+    """
+    pixels = CUDA_BLOCK
+    number, tasks = count_tasks(side, CUDA_TILE, CUDA_HALO, pixels)
+    gpus = rate / (tasks / number) * (side * side / number) / GPU_PIXELS
     print(
-        f"\nOn paper: a processor for each of client and scheduler hands out {rate:.0f} blocks/s at most. A GPU at "
-        f"{GPU_PIXELS / 1e6:.0f} Mpx/s takes a block of {pixels / 1e6:.0f} Mpx in {pixels / GPU_PIXELS:.2f} s, so "
-        f"that is enough for {int(rate * pixels / GPU_PIXELS):,} GPUs."
+        f"\nOn paper: with a processor for each, client and scheduler get through {rate:.0f} tasks/s. On GPUs such a "
+        f"slide has {number:,} blocks of up to {pixels / 1e6:.0f} Mpx and {tasks / number:.1f} tasks for each, with "
+        f"those of shared chunks and smaller levels. At {GPU_PIXELS / 1e6:.0f} Mpx/s for a GPU that is enough for "
+        f"{gpus:,.0f} GPUs."
     )
 
 

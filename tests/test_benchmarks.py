@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,6 +35,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
     mine = {
         "annotations",
+        "cluster",
         "encoders",
         "first_hour",
         "instances",
@@ -44,7 +48,9 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "outline_peers",
         "peers",
         "pretraining",
+        "scheduling",
         "scribbles",
+        "simulated",
         "smallest_object",
         "tiled",
         "training",
@@ -503,3 +509,100 @@ def test_czi_and_tiff_are_read_beside_each_other(
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| CZI", "| TIFF"))]
     assert len(rows) == 2
     assert all(row.endswith("| 1.0 s | 1000 MB |") for row in rows)
+
+
+# Clusters
+
+
+def test_a_simulated_slide_goes_through_scheduler_and_worker_processes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import scheduling
+
+    found = scheduling.measure(tmp_path, 9, 1)
+    assert (found["blocks"], found["pixels"]) == (9, (3 * 2048) ** 2)
+    assert found["tasks"] == 9 + 4  # levels of 3072, 1536, 768 and 384 pixels
+    assert 0 < found["files"] < 12  # nothing but metadata: no chunk is stored
+    assert len(found["workers_cpu"]) == 1
+    assert all(cpu > 0 for cpu in (found["client_cpu"], *found["workers_cpu"]))
+    scheduling.print_scheduling(found, markdown=True)
+    assert "9 blocks of 2048 x 2048 pixels" in capsys.readouterr().out
+
+
+def test_tasks_of_a_slide_are_its_blocks_the_chunks_that_they_share_and_its_smaller_levels() -> None:
+    from scheduling import count_tasks
+
+    assert count_tasks(4096, 1024, 0, 2048**2) == (4, 4 + 3)
+    assert count_tasks(3072, 1536, 0, 1536**2) == (4, 4 + 5 + 3)  # the chunks in the middle belong to several blocks
+
+
+def test_a_rate_is_that_between_the_first_and_the_last_of_the_work() -> None:
+    from cluster import Curve
+
+    curve = Curve(points=[(10.0, 100), (12.0, 300), (12.0, 300), (14.0, 500)])
+    assert curve.rate == pytest.approx(100)
+    shares: list[float] = []
+    curve = Curve(watch=shares.append)
+    advance = curve.begin("slide", 200)
+    advance(50)
+    advance(150)
+    assert shares == [0.25, 1.0]
+
+
+def test_a_process_is_killed_once_some_of_the_work_is_done() -> None:
+    import cluster
+
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    watch = cluster.killing(process.pid)
+    watch(0.1)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2 * cluster.MID_BLOCK_SECONDS)
+    for share in (0.4, 0.5):
+        watch(share)
+    assert process.wait(10) == -signal.SIGKILL
+
+
+def test_outputs_are_compared_by_all_their_files(tmp_path: Path) -> None:
+    from cluster import digest_of
+
+    for name in ("a", "b"):
+        (tmp_path / name / "0").mkdir(parents=True)
+        (tmp_path / name / "0" / "c").write_bytes(b"1")
+    assert digest_of(tmp_path / "a") == digest_of(tmp_path / "b")
+    (tmp_path / "b" / "0" / "c").rename(tmp_path / "b" / "0" / "d")
+    assert digest_of(tmp_path / "a") != digest_of(tmp_path / "b")
+
+
+def test_commands_alternate_and_their_ratios_are_those_of_a_round(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import cluster
+
+    ran: list[str] = []
+
+    def run(case: Any, way: str, *_: Any) -> tuple[float, float, str]:
+        ran.append(way)
+        return {"plain": 100.0, "1 worker": 103.0, "2 workers": 51.5}[way] * len(ran), 90.0, case.name
+
+    monkeypatch.setattr(cluster, "run_command", run)
+    out = tmp_path / "out.json"
+    options = ["--parts", "commands", "--size", "512", "--count", "2", "--rounds", "2", "--backends", "torch"]
+    cluster.main([*options, "--model", str(tiny_model), "--folder", str(tmp_path), "--markdown", "--json", str(out)])
+    assert ran == 6 * ["plain", "1 worker", "2 workers"]
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.endswith("| yes |")]
+    assert len(rows) == 3
+    measured = json.loads(out.read_text(encoding="utf-8"))["commands"]
+    assert [one["pixels"] for one in measured[:2]] == [512**2, 512**2]
+    assert not [path for path in tmp_path.iterdir() if path != out]
+
+
+def test_a_command_on_a_worker_of_one_thread_writes_what_a_plain_one_does(
+    image: Path, tmp_path: Path, tiny_model: Path
+) -> None:
+    import cluster
+
+    options = argparse.Namespace(model=tiny_model, tile=256)
+    case = cluster.Case("cells", image, "mask.tif")
+    plain, one = (cluster.run_command(case, way, "torch", options, tmp_path) for way in (cluster.PLAIN, cluster.ONE))
+    assert plain[2] == one[2]
+    assert min(*plain[:2], *one[:2]) > 0

@@ -51,6 +51,16 @@ class DaskProcesses:
         self.processes.append(process)
         return process
 
+    def end(self, worker: subprocess.Popen[bytes], address: str) -> None:
+        """Kill a worker, and wait until its scheduler knows."""
+        from distributed import Client
+
+        with Client(address, set_as_default=False) as client:
+            before = len(client.nthreads())
+            worker.kill()
+            while len(client.nthreads()) == before:
+                time.sleep(0.05)
+
     def kill_all(self) -> None:
         for process in self.processes:
             process.kill()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -26,6 +26,12 @@ TOPIC = "all"
 
 SILENT_SECONDS = 5.0
 """Time without a worker about which nothing is said: a nanny starts its worker again meanwhile."""
+
+TRIES = 20
+"""How often a worker is asked that does not answer."""
+
+RETRY_SECONDS = 1.0
+"""Time between two tries."""
 
 
 @dataclass(frozen=True)
@@ -153,13 +159,17 @@ class Staff:
         threading.Thread(target=self._check, args=(worker, self.crew_pass), name="unetkit-check", daemon=True).start()
 
     def _check(self, worker: str, crew_pass: str) -> None:
-        check: Check | None
-        try:
-            check = check_workers(self._client, [worker], self._needs, crew_pass).get(worker)
-        except UnetkitError as error:
-            check = Check(problem=f"could not be checked: {error.problem}", remedy=error.remedy)
-        except OSError:  # the scheduler is gone, which the run finds by itself
-            check = None
+        check: Check | None = None
+        for _ in range(TRIES):
+            try:
+                check = check_workers(self._client, [worker], self._needs, crew_pass).get(worker)
+            except UnetkitError as error:
+                check = Check(problem=f"could not be checked: {error.problem}", remedy=error.remedy)
+            except OSError:  # the scheduler is gone, which the run finds by itself
+                break
+            if check is not None or worker not in self._checking:
+                break
+            sleep(RETRY_SECONDS)  # it does not answer: it begins, or it has gone
         self._tell("checked", (worker, crew_pass, check))
 
     def _take_check(self, worker: str, crew_pass: str, check: Check | None) -> None:

@@ -65,6 +65,7 @@ def _cluster(environments: list[dict[str, str]]) -> Iterator[SpecCluster]:
     threads = threads_of_each(len(environments))
     quiet = {"silence_logs": logging.CRITICAL}  # logs are kept, and shown when something fails
     shared = {"host": HOST, "nthreads": threads, "memory_limit": MEMORY_LIMIT // len(environments), **quiet}
+    shared["preload"] = ["unetkit.cluster.undisturbed"]
     workers = {
         index: {"cls": Nanny, "options": {**shared, "env": environment}}
         for index, environment in enumerate(environments)

@@ -119,7 +119,7 @@ def test_two_nodes_of_slurm_train_like_two_processes_and_go_on(
     command.write_text(f'#!/bin/bash\nexec {sys.executable} -m unetkit "$@"\n')
     command.chmod(0o755)
     config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump({"data": {"crops_per_epoch": 7}}))
+    config.write_text(yaml.safe_dump({"trainer": {"max_epochs": 2}}))
     port = str(find_free_port())
     job = {
         **{"SLURM_JOB_ID": "1234", "SLURM_JOB_NAME": "unetkit-fit", "SLURM_JOB_NUM_NODES": "2", "SLURM_NTASKS": "2"},
@@ -127,7 +127,7 @@ def test_two_nodes_of_slurm_train_like_two_processes_and_go_on(
         **{"DATA": str(cells), "CONFIG": str(config), "RUN": str(tmp_path / "runs" / "nodes")},
         "PATH": os.pathsep.join([str(command.parent), str(SUPPORT / "slurm"), os.environ["PATH"]]),
     }
-    settings = [word for word in SETTINGS.split() if word not in ("--plan", "false")]
+    settings = [*SETTINGS.replace("--plan false", "").split(), "--data.crops_per_epoch", "7"]
     for epochs in ("2", "3"):
         run = ["bash", str(ROOT / "examples" / "slurm" / "fit.sbatch")]
         more = settings if epochs == "2" else ["--trainer.max_epochs", epochs]

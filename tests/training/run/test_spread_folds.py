@@ -28,7 +28,7 @@ from unetkit.training.run.cross_validation import CrossValidation
 
 SUPPORT = Path(__file__).parents[2] / "support"
 
-EPOCHS = 6
+EPOCHS = 4
 """Epochs of a run that lasts until a worker is killed."""
 
 DEADLINE = 60.0
@@ -77,30 +77,12 @@ def in_turn(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Cros
     return done, out.getvalue().splitlines()
 
 
-def test_folds_side_by_side_leave_what_folds_in_turn_leave(
+def test_folds_side_by_side_leave_what_folds_in_turn_leave_though_a_worker_is_killed(
     in_turn: tuple[CrossValidation, list[str]],
     cells: Path,
     tmp_path: Path,
     client: Any,
     capsys: pytest.CaptureFixture[str],
-) -> None:
-    here, said = in_turn
-    there = folds(cells, tmp_path, "there", EPOCHS, client=client)
-    heard = capsys.readouterr().out.splitlines()
-    assert same_models(here.folder, there.folder)
-    assert listed(here.folder) == listed(there.folder)
-    assert there.rows == here.rows
-    for name in ("cross_validation.json", "cross_validation.csv"):
-        assert (here.folder / name).read_bytes() == (there.folder / name).read_bytes()
-    config, other = (yaml.safe_load((run.folder / "config.yaml").read_text()) for run in (here, there))
-    assert config == other | {"name": "here", "runs": config["runs"]}
-    table = next(i for i, line in enumerate(said) if "Fold" in line and "Dice" in line)
-    assert said[table : table + 8] == heard[table - len(said) :][:8]
-    assert any(line.startswith(f"Fold 1: epoch {EPOCHS}/{EPOCHS}") for line in heard)
-
-
-def test_a_fold_whose_worker_is_killed_goes_on_from_its_last_epoch(
-    in_turn: tuple[CrossValidation, list[str]], cells: Path, tmp_path: Path, client: Any
 ) -> None:
     killed: list[psutil.Process] = []
 
@@ -113,17 +95,29 @@ def test_a_fold_whose_worker_is_killed_goes_on_from_its_last_epoch(
         worker.kill()
         killed.extend([worker, apart])
 
+    here, said = in_turn
     killer = Thread(target=kill)
     killer.start()
     there = folds(cells, tmp_path, "there", EPOCHS, client=client)
     killer.join()
+    heard = capsys.readouterr().out.splitlines()
+
     assert len(killed) == 2
     assert not any(one.is_running() for one in killed)
     assert not there.interrupted
-    assert same_models(in_turn[0].folder, there.folder)
-    for fold in range(2):
+    assert same_models(here.folder, there.folder)
+    assert listed(here.folder) == listed(there.folder)
+    assert there.rows == here.rows
+    for name in ("cross_validation.json", "cross_validation.csv"):
+        assert (here.folder / name).read_bytes() == (there.folder / name).read_bytes()
+    config, other = (yaml.safe_load((run.folder / "config.yaml").read_text()) for run in (here, there))
+    assert config == other | {"name": "here", "runs": config["runs"]}
+    table = next(i for i, line in enumerate(said) if "Fold" in line and "Dice" in line)
+    assert said[table : table + 8] == heard[table - len(said) :][:8]
+    for fold in range(2):  # no epoch was trained twice or left out
         lines = (there.folder / f"fold-{fold}" / "metrics.csv").read_text().splitlines()
         assert [line.split(",")[0] for line in lines[1:]] == [str(epoch) for epoch in range(EPOCHS)]
+        assert any(line.startswith(f"Fold {fold}: epoch {EPOCHS}/{EPOCHS}") for line in heard)
 
 
 def test_one_fold_that_fails_lets_the_others_end_and_the_run_goes_on(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from unetkit.cluster.apart import run_apart
 from unetkit.cluster.connecting import connect
 from unetkit.cluster.kept import device
 from unetkit.cluster.speaking import speak
-from unetkit.foundation.atomic import claimed, make_folder, when_free
+from unetkit.foundation.atomic import ClaimedError, claimed, make_folder, when_free
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import UnetkitError
 from unetkit.report.run.folder import fold_folder
@@ -61,8 +62,13 @@ def on_cluster(whole: TrainingRun, folds: int, split: Split | None) -> TrainFold
     """
 
     def train(missing: Sequence[int]) -> Iterator[tuple[int, FoldRun]]:
-        if missing:
+        if not missing:
+            return
+        try:
             yield from _train(whole, folds, missing, split)
+        finally:
+            for fold in missing:
+                _drop_claim(fold_folder(Path(whole.trainer.default_root_dir), fold))
 
     return train
 
@@ -99,6 +105,13 @@ def _train(
             f"Fold {fold} was not trained{others}; the other folds are done. {error.problem}",
             f"{error.remedy} Then go on with: unetkit fit --resume {shlex.quote(str(folder))}",
         )
+
+
+def _drop_claim(folder: Path) -> None:
+    """Remove the lock file of a fold whose process was killed; it claims nothing any more."""
+    if folder.parent.is_dir():
+        with suppress(ClaimedError), claimed(folder):
+            pass
 
 
 def _look_at_data(whole: TrainingRun, place: FoldPlace, split: Split | None) -> None:
