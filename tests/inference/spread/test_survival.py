@@ -276,6 +276,7 @@ def test_a_cluster_goes_on_from_what_a_run_without_one_left(
             segment(picture, result, model, progress=stop, **choices)
         with pytest.raises(OutputError, match=r"threshold was 0\.5 and is now 0\.7"):
             segment(picture, result, model, client=client, resume=True, **{**choices, "threshold": 0.7})
+        assert [path.suffix for path in traces(result.parent)] == [".unfinished"]
         said: list[str] = []
         (outcome,) = segment(picture, result, model, client=client, log=said.append, resume=True, **choices)
         assert any("rows of tiles of a run without a cluster: going on" in sentence for sentence in said)
