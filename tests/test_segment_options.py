@@ -372,6 +372,9 @@ def test_a_dry_run_tells_all_and_writes_nothing(segment: Callable[..., str], her
     assert [path.name for path in here.iterdir()] == ["in.tif"]
     said = segment("in.tif", "out.tif", *SMALL_TILES)
     assert tifffile.imread("out.tif").shape == (2, 150, 170)
+    assert "the workers of local:2 share the time" in segment(
+        "in.tif", "no.tif", "--dry-run", "--cluster", "local:2", *SMALL_TILES
+    )
     assert "exists" in segment("in.tif", "out.tif", "--dry-run", code=2)
     assert "does not exist" in segment("in.tif", "nowhere/out.tif", "--dry-run", code=2)
     segment("*.tif", "later", "--dry-run")

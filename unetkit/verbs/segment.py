@@ -65,7 +65,9 @@ def segment_command(
         if dry_run:
             show(describe_preview(preview(order, options)))
             if cluster.cluster is not None:
-                log(f"All this is of this machine alone. {cluster.cluster} was not asked; its workers share the work.")
+                log(
+                    f"Time and memory are those of this machine alone; the workers of {cluster.cluster} share the time."
+                )
             return
         start = monotonic()
         with pixel_progress(together=order.count if crew and order.count > 1 else None) as progress:

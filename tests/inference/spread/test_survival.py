@@ -26,6 +26,7 @@ from unetkit.cluster.tasks import Task
 from unetkit.foundation.errors import ClusterError, OutputError
 from unetkit.inference.segment import segment
 from unetkit.inference.spread import blocks, order, work
+from unetkit.inference.spread.aside import move_all
 from unetkit.inference.spread.steps import Step
 from unetkit.io.writing.block_folder import BlockFolder
 from unetkit.models.segmenter import Segmenter, save_model
@@ -275,6 +276,7 @@ def test_a_cluster_goes_on_from_what_a_run_without_one_left(
             segment(picture, result, model, progress=stop, **choices)
         with pytest.raises(OutputError, match=r"threshold was 0\.5 and is now 0\.7"):
             segment(picture, result, model, client=client, resume=True, **{**choices, "threshold": 0.7})
+        assert [path.suffix for path in traces(result.parent)] == [".unfinished"]
         said: list[str] = []
         (outcome,) = segment(picture, result, model, client=client, log=said.append, resume=True, **choices)
         assert any("rows of tiles of a run without a cluster: going on" in sentence for sentence in said)
@@ -308,3 +310,22 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("cluster", [True, False])
+def test_what_a_run_left_that_was_killed_when_its_output_was_whole_is_swept(
+    image: Path, tmp_path: Path, client: Client, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, cluster: bool
+) -> None:
+    def move_and_stop(places: dict[Path, Path]) -> None:
+        move_all(places)
+        raise KeyboardInterrupt
+
+    result = tmp_path / "out.tif"
+    with monkeypatch.context() as patched:
+        patched.setattr("unetkit.inference.spread.writing.move_all", move_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            segment(image, result, tiny_model, client=client, **CHOICES)
+    (left,) = traces(tmp_path)
+    assert result.exists()
+    segment(image, result, tiny_model, resume=True, **({"client": client} if cluster else {}), **CHOICES)
+    assert not left.exists()

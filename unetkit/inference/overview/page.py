@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +59,8 @@ class Collected:
             side=_up_to(order.count, SIDES, SMALLEST_SIDE),
             fields=_up_to(order.count, FIELDS, 0),
         )
+        images = order.images or [job.image for job in order.jobs]
+        self._place = {image: number for number, image in enumerate(images)}
         self._files = {job.image: job.files for job in order.jobs}
 
     def add(self, outcome: SegmentOutcome) -> None:
@@ -65,7 +68,8 @@ class Collected:
         every = -(-self._order.count // MOST_KEPT)
         is_kept = len(self._shown) % every == 0
         outcome = replace(outcome, files=tuple(self._files.get(outcome.image, ())))
-        self._shown.append(self._gatherer.gather(outcome, with_picture=is_kept))
+        shown = self._gatherer.gather(outcome, with_picture=is_kept)
+        insort(self._shown, shown, key=lambda one: self._place[one.outcome.image])  # a cluster ends in any order
 
     def fail(self, error: UnetkitError) -> None:
         """Take note of the error of an image; it names the image."""
@@ -83,8 +87,6 @@ class Collected:
         """
         if not self._shown:
             return False
-        place = {image: i for i, image in enumerate(self._order.images or [job.image for job in self._order.jobs])}
-        self._shown.sort(key=lambda one: place[one.outcome.image])  # a cluster ends them in any order
         statistics = Statistics(self._shown, self._options.write.output)
         names = [segmenter.name for segmenter in self._ensemble.segmenters]
         models = [short_name(name) if Path(name).parent == builtin_folder() else name for name in names]

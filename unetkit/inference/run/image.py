@@ -23,7 +23,7 @@ from unetkit.inference.run.object_files import check_object_files
 from unetkit.inference.run.outcome import Remarks, SegmentOutcome
 from unetkit.inference.run.predictor import Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
-from unetkit.inference.run.unfinished import Bands, kept_bands, pin_choices, starts_anew
+from unetkit.inference.run.unfinished import Bands, kept_bands, pin_choices, starts_anew, sweep
 from unetkit.inference.tiling.grid import Tile
 from unetkit.inference.tiling.options import SegmentOptions
 from unetkit.inference.tuning.device import choose_device
@@ -243,6 +243,7 @@ def done_before(job: Job, *, ranks: bool) -> SegmentOutcome:
         ranks: See `Order`.
     """
     register_label(job.result)  # it may have been killed just before
+    sweep(job.result)
     return SegmentOutcome(job.image, job.result, 0, field=find_field(job.result) if ranks else None)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from unetkit.foundation.atomic import unfinished_file
+from unetkit.foundation.atomic import ClaimedError, claimed, unfinished_file
 from unetkit.foundation.errors import ModelError, OutputError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tiling.options import OutputOptions, TilingOptions
-from unetkit.io.writing.block_folder import BlockFolder
+from unetkit.io.writing.block_folder import JOURNAL_FILE, BlockFolder
 from unetkit.io.writing.resume_store import BandStore, read_job
 
 Bands = BandStore | list[Any]
@@ -92,6 +92,26 @@ def kept_bands(
                 log("Stopped before the first row of tiles was done: nothing is left to go on from.")
         raise
     store.remove()
+
+
+def sweep(result: Path) -> None:
+    """Remove what a run left beside its output that was killed when the output was whole.
+
+    What is newer than the output is of a run that was about to replace it, and stays.
+
+    Args:
+        result: The output.
+    """
+    bands, blocks = unfinished_file(result), BlockFolder.place(result)
+    if not bands.exists() and not blocks.exists():
+        return
+    kept = [path for path in (bands, blocks / JOURNAL_FILE) if path.exists()]
+    whole = result.stat().st_mtime_ns
+    if any(path.stat().st_mtime_ns > whole for path in kept):
+        return
+    with suppress(ClaimedError), claimed(result):
+        bands.unlink(missing_ok=True)
+        BlockFolder(blocks, {}).remove()
 
 
 def _check_blocks(result: Path, written: OutputOptions, log: Callable[[str], None]) -> None:

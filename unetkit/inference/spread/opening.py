@@ -40,7 +40,11 @@ def open_output(
             f"{folder.path} holds {len(writing.finished)} of {len(blocks)} blocks: going on from there. Parts of them "
             "that were skipped or could not be decoded are not listed again."
         )
-    adopt_rows(session, job, recipe, blocks, writing, log)
+    try:
+        adopt_rows(session, job, recipe, blocks, writing, log)
+    except BaseException:  # whatever it is, nothing that is useless must be left
+        writing.stop(useful=True)
+        raise
     return blocks, writing
 
 
