@@ -236,7 +236,7 @@ def workers_here(number: int) -> Iterator[Client | None]:
     if not number:
         yield None
         return
-    choices: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+    choices: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
     with (
         LocalCluster(n_workers=number, **choices) as cluster,
         Client(cluster, set_as_default=False) as client,
