@@ -19,18 +19,13 @@ from spread_images import CHOICES, blobs, both, digests, traces
 
 from unetkit.foundation.errors import ImageError
 from unetkit.inference.segment import segment
-from unetkit.inference.spread import blocks
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
 
 SPEC = ModelSpec(encoder="resnet18", depth=3, decoder_channels=(32, 16, 8), in_channels=1, halo=16)
 
 
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Images of a few hundred pixels are large."""
-    monkeypatch.setattr(blocks, "SMALLEST_BLOCK", 6_000)
-    monkeypatch.setattr(blocks, "BLOCK_PIXELS", dict.fromkeys(blocks.BLOCK_PIXELS, 6_000))
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 
 @pytest.fixture

