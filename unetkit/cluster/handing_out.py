@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from unetkit.cluster.flights import Flight, Flights, flight
@@ -150,6 +150,8 @@ class HandingOut:
                 self._bounce(key)  # the worker cannot unpack the task, as unetkit there is another or none
                 continue
             if error is None:
+                sleep(LOOK_SECONDS)  # where the scheduler has died, the client learns of its tasks first
+                self._check_scheduler()
                 raise ClusterError("The scheduler has dropped the tasks of this run.", "Go on with --resume.")
             raise error
 

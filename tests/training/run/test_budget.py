@@ -17,6 +17,7 @@ from unetkit.models.model_file import read_spec
 from unetkit.training.run.budget import Budget, BudgetKeeper, budget_of, spell_seconds, spell_use
 from unetkit.training.run.schedule import rate_factor
 from unetkit.training.run.trainer import make_trainer
+from unetkit.training.run.training_run import FoldPlace
 from unetkit.training.segmentation.module import SegmentationModule
 from unetkit.training.segmentation.result import SegmentationResult
 from unetkit.training.segmentation.run import SegmentationRun, train
@@ -183,7 +184,7 @@ def test_folds_share_the_time(cells: Path, tmp_path: Path) -> None:
     words = ["--data.train", str(cells), "--data.folds", "2", "--plan", "false", "--minutes", "4"]
     args = [*words, "--runs", str(tmp_path), "--trainer.accelerator", "cpu"]
     whole = SegmentationRun(replace(from_arguments(FIT, args), began=5.0))
-    budgets = [SegmentationRun(whole.run_config, whole, fold).budget() for fold in (0, 1)]
+    budgets = [SegmentationRun(whole.run_config, FoldPlace(tmp_path / "folds", fold)).budget() for fold in (0, 1)]
     assert [budget and budget.seconds for budget in budgets] == [120, 120]
     assert budgets[0] is not None
     assert budgets[1] is not None
