@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import signal
 import subprocess
@@ -594,15 +593,3 @@ def test_commands_alternate_and_their_ratios_are_those_of_a_round(
     measured = json.loads(out.read_text(encoding="utf-8"))["commands"]
     assert [one["pixels"] for one in measured[:2]] == [512**2, 512**2]
     assert not [path for path in tmp_path.iterdir() if path != out]
-
-
-def test_a_command_on_a_worker_of_one_thread_writes_what_a_plain_one_does(
-    image: Path, tmp_path: Path, tiny_model: Path
-) -> None:
-    import cluster
-
-    options = argparse.Namespace(model=tiny_model, tile=256)
-    case = cluster.Case("cells", image, "mask.tif")
-    plain, one = (cluster.run_command(case, way, "torch", options, tmp_path) for way in (cluster.PLAIN, cluster.ONE))
-    assert plain[2] == one[2]
-    assert min(*plain[:2], *one[:2]) > 0

@@ -33,6 +33,15 @@ M_ARENA_MAX = -8
 RETURNED_BYTES = 2**17
 """Size in bytes from which on blocks are given back, also decoded tiles of a file. It is glibc's first value."""
 
+M_TRIM_THRESHOLD = -1
+"""glibc's parameter for the free memory at the end of a heap from which on it is given back."""
+
+LEARNED_BYTES = 2**25
+"""Largest size in bytes of blocks that glibc, left alone, learns to keep: its DEFAULT_MMAP_THRESHOLD_MAX."""
+
+TRIM_VARIABLE = "MALLOC_TRIM_THRESHOLD_"
+"""What ends glibc's learning if it is set in the environment."""
+
 GPU_SHARE = 0.8
 """Share of the free memory of a GPU that is used by default."""
 
@@ -111,7 +120,8 @@ def keep_memory_small(*, bounded: bool) -> None:
 
     All threads share one heap, so that memory that one of them frees serves the others. If memory is bounded, large
     blocks also go back to the system as soon as they are free. That costs PyTorch on a CPU a third of its time, since
-    all features are then in new memory.
+    all features are then in new memory. By itself the library learns what is large for a process. Dask's nannies turn
+    that off (by MALLOC_TRIM_THRESHOLD_), so in their workers it is told what it would have learned.
 
     Args:
         bounded: Whether a bound has to be held.
@@ -121,6 +131,9 @@ def keep_memory_small(*, bounded: bool) -> None:
         mallopt(M_ARENA_MAX, 1)
         if bounded:
             mallopt(M_MMAP_THRESHOLD, RETURNED_BYTES)
+        elif TRIM_VARIABLE in os.environ:
+            mallopt(M_MMAP_THRESHOLD, LEARNED_BYTES)
+            mallopt(M_TRIM_THRESHOLD, 2 * LEARNED_BYTES)
 
 
 def resident_memory() -> int:
