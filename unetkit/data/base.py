@@ -55,7 +55,7 @@ class TrainingData(LightningDataModule):
         self.seed = seed
         self.channels = 0
         self.channel_names: tuple[str, ...] = ()
-        self.pixel_size_um: tuple[float, float] | None = None
+        self.pixel_size_um: tuple[float, ...] | None = None
         self._kept: dict[str, KeptSplit] = {}
         self._split: dict[str, tuple[Use, ...]] = {}
         self._noted: dict[str, bool] = {}

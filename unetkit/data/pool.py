@@ -155,7 +155,7 @@ class ImagePool:
         return names.pop() if len(names) == 1 else ()
 
     @property
-    def pixel_size_um(self) -> tuple[float, float] | None:
+    def pixel_size_um(self) -> tuple[float, ...] | None:
         """Size of a pixel (y, x) that all files give, within 1 percent; None if one differs or gives none."""
         sizes = [record.info.pixel_size_um for record in self.records]
         first = sizes[0]

@@ -41,7 +41,7 @@ class MeasureOptions:
         if self.pixel_size_um is not None and not (isfinite(self.pixel_size_um) and self.pixel_size_um > 0):
             raise ConfigError(f"A pixel size of {self.pixel_size_um} µm has no meaning.", "Give a number above 0.")
 
-    def ring_px(self, pixel_size_um: tuple[float, float] | None) -> float:
+    def ring_px(self, pixel_size_um: tuple[float, ...] | None) -> float:
         """Return the width of the rings in pixels; 0 for none.
 
         Args:

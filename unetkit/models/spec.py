@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Literal, get_args
 
 from unetkit.foundation.errors import ConfigError, ModelError, closest
@@ -92,6 +93,10 @@ class ModelSpec:
         arch: "unet" has an encoder as its contracting path; "plain_unet" is the network of Ronneberger et al. 2015.
         encoder: Name of the network in the contracting path, of those in `unetkit.models.encoders`.
         in_channels: Channels of the images that the model takes.
+        dims: Axes of what the network sees at once: 2 for planes, 3 for volumes.
+        planes: Neighbouring planes that a network of planes sees at once, an odd number; it predicts the middle one.
+        pooling: Of a network of volumes, by how much each level of `depth` reduces the resolution along z, y and x, the
+            first level first: 1 or 2. Empty for a network of planes, which halves both axes each time.
         classes: Number of mask values, the background included: 2 is foreground/background and has one output channel.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
@@ -121,7 +126,8 @@ class ModelSpec:
         halo_error: Share of mask pixels that the halo was measured to change; None if it was not measured.
         channel_names: Names of the input channels, if known.
         class_names: Names of the mask values, if given.
-        pixel_size_um: Size of a pixel (y, x) of the training images in micrometres, if known.
+        pixel_size_um: Size of a pixel (y, x), or of a voxel (z, y, x) where `dims` is 3, of the training images in
+            micrometres, if known.
         training_images: Statistics of the pixels of the training images, if known.
         training: Data, settings and result of the training; free form, for people.
         unetkit_version: Version that wrote the file.
@@ -129,6 +135,9 @@ class ModelSpec:
 
     encoder: str = DEFAULT_ENCODER
     in_channels: int = 1
+    dims: Literal[2, 3] = 2
+    planes: int = 1
+    pooling: tuple[tuple[int, ...], ...] = ()
     classes: int = 2
     depth: int = 5
     decoder_channels: tuple[int, ...] = DECODER_CHANNELS
@@ -151,7 +160,7 @@ class ModelSpec:
     halo_error: float | None = None
     channel_names: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
-    pixel_size_um: tuple[float, float] | None = None
+    pixel_size_um: tuple[float, ...] | None = None
     training_images: TrainingImages | None = None
     training: dict[str, Any] = field(default_factory=dict)
     unetkit_version: str = ""
@@ -165,6 +174,7 @@ class ModelSpec:
                 f"{len(self.decoder_channels)} decoder_channels do not fit an encoder depth of {self.depth}.",
                 f"Give {self.depth} numbers, for example {list(DECODER_CHANNELS[-self.depth :])}.",
             )
+        self._check_axes()
         self._check_image_classes()
         if self.residual and self.task != "reconstruction":
             raise ConfigError("residual is for networks that restore images.", "Leave it out.")
@@ -213,6 +223,21 @@ class ModelSpec:
         if given is not None:
             raise ConfigError(f"{given} has no meaning for arch: {self.arch}.", f"Leave {given} out, or change arch.")
 
+    def _check_axes(self) -> None:
+        """Raise a ConfigError unless the axes, the planes and the pooling go together."""
+        if self.dims not in (2, 3):
+            raise ConfigError(f"dims: {self.dims} is not possible.", "Use 2 for planes or 3 for volumes.")
+        if self.planes < 1 or self.planes % 2 == 0:
+            raise ConfigError(f"planes: {self.planes} is not possible.", "Use an odd number: 1, 3, 5 or 7.")
+        if self.planes > 1 and self.dims == 3:
+            raise ConfigError("planes has no meaning for dims: 3, which sees whole volumes.", "Leave planes out.")
+        fits = all(len(level) == 3 and set(level) <= {1, 2} and max(level) == 2 for level in self.pooling)
+        if len(self.pooling) != (self.depth if self.dims == 3 else 0) or not fits:
+            raise ConfigError(
+                f"The pooling {self.pooling} does not go with dims: {self.dims} and depth: {self.depth}.",
+                "For dims: 3 give three numbers, 1 or 2, for each level of depth; for dims: 2 leave it out.",
+            )
+
     def _check_image_classes(self) -> None:
         """Raise a ConfigError unless the image classes go with the rest."""
         if self.image_head_hidden < 0:
@@ -231,9 +256,24 @@ class ModelSpec:
             )
 
     @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels of the input for one pixel of the deepest features, along each axis that the network sees.
+
+        Tiles and crops are multiples of them.
+        """
+        if self.dims == 2:
+            return (2**self.depth,) * 2
+        return tuple(prod(level[axis] for level in self.pooling) for axis in range(3))
+
+    @property
     def stride(self) -> int:
-        """Pixels of the input for one pixel of the deepest features: tiles and crops are multiples of it."""
-        return int(2**self.depth)
+        """The largest of `strides`; the others divide it."""
+        return max(self.strides)
+
+    @property
+    def network_inputs(self) -> int:
+        """Channels that the network takes: those of the image, for each of its planes one after the other."""
+        return self.in_channels * self.planes
 
     @property
     def margin(self) -> int:
@@ -297,4 +337,8 @@ class ModelSpec:
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     """JSON has no tuples: turn its lists back into them."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+    def of_lists(value: Any) -> Any:
+        return tuple(map(of_lists, value)) if isinstance(value, list) else value
+
+    return {key: of_lists(value) for key, value in values.items()}

@@ -31,7 +31,7 @@ class Frame(Extent):
     size: tuple[int, ...]
     plane_axes: str = ""
     plane_shape: tuple[int, ...] = ()
-    pixel_size_um: tuple[float, float] | None = None
+    pixel_size_um: tuple[float, ...] | None = None
     steps: tuple[Step, ...] = ()
 
     @property

@@ -13,7 +13,7 @@ WIDEST_RING_PX = 1000.0
 """Widest ring, in pixels: as many rows are kept on both sides of those that are measured."""
 
 
-def ring_in_pixels(ring: str | None, pixel_size_um: tuple[float, float] | None) -> float:
+def ring_in_pixels(ring: str | None, pixel_size_um: tuple[float, ...] | None) -> float:
     """Return the width of rings in pixels; 0 for none.
 
     Args:

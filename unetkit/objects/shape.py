@@ -106,7 +106,7 @@ def equivalent_diameter(area: NDArray[Any]) -> Numbers:
     return diameter
 
 
-def axes_of(moments: Moments, size: tuple[float, float] = (1.0, 1.0)) -> tuple[Numbers, Numbers]:
+def axes_of(moments: Moments, size: tuple[float, ...] = (1.0, 1.0)) -> tuple[Numbers, Numbers]:
     """Return the lengths of the major and the minor axis of the ellipses that have the moments of the objects.
 
     Args:
@@ -132,7 +132,7 @@ def orientation(moments: Moments) -> Numbers:
     return angles
 
 
-def _eigenvalues(moments: Moments, size: tuple[float, float] = (1.0, 1.0)) -> tuple[Numbers, Numbers]:
+def _eigenvalues(moments: Moments, size: tuple[float, ...] = (1.0, 1.0)) -> tuple[Numbers, Numbers]:
     """Return the variances along the major and the minor axis."""
     yy, xx, yx = moments.yy * size[0] ** 2, moments.xx * size[1] ** 2, moments.yx * size[0] * size[1]
     middle, spread = (yy + xx) / 2, np.hypot((yy - xx) / 2, yx)

@@ -165,7 +165,7 @@ def _scratch(size: int) -> str:
     return f"{size / 2**20:.0f} MiB while it is read, because it is compressed in pieces too large for memory"
 
 
-def _pixel_size(size: tuple[float, float] | None) -> str:
+def _pixel_size(size: tuple[float, ...] | None) -> str:
     return "not given" if size is None else f"{size[0]:g} x {size[1]:g} µm (y, x)"
 
 

@@ -106,5 +106,5 @@ def _which(channels: NDArray[np.intp], count: int) -> str:
     return f"Channel {numbers} is" if len(channels) == 1 else f"Channels {numbers} are"
 
 
-def _size(size: tuple[float, float]) -> str:
+def _size(size: tuple[float, ...]) -> str:
     return f"{size[0]:.4g} x {size[1]:.4g} µm"

@@ -132,7 +132,7 @@ class Ensemble:
             )
         return sum(spec.image_threshold for spec in self.specs) / len(self.specs) if given is None else given
 
-    def smallest_object(self, pixel_size_um: tuple[float, float] | None) -> int:
+    def smallest_object(self, pixel_size_um: tuple[float, ...] | None) -> int:
         """Return the smallest size of an object in an image, in pixels; 0 if it is not known.
 
         It is the smallest size of all models. Where the pixels of the image and of the model's training images

@@ -1,8 +1,9 @@
-"""What an image is: planes of channels x height x width, read by windows and written by rows or blocks.
+"""What an image is: planes or volumes of channels, read by windows and written by rows or blocks.
 
 An image file may have any axes. There are three kinds: Y and X; channels (C and S, flattened into one); and all others
 (T, Z, pages, ...). Each position along the others is one *plane*. Planes are numbered in C order. A plane is an *item*
-of the image: it is read by windows, with one slice for each of its axes.
+of the image: it is read by windows, with one slice for each of its axes. Where Z is an axis of the item
+(`unetkit.io.views.volume`), the item is a volume.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
+from unetkit.io.base.space import Space
 from unetkit.io.base.stored import AS_SEEN, Encoding, Step
 
 Window = tuple[slice, ...]
@@ -72,7 +74,8 @@ class ImageInfo(Extent):
         channels: Number of channels, an alpha channel not counted.
         size: Pixels along each axis of an item: (height, width) of a plane.
         alpha: Whether the file has an alpha channel; it is dropped when pixels are read.
-        pixel_size_um: Size of a pixel (y, x) in micrometres, if the file says so.
+        pixel_size_um: Size of a pixel along each axis of an item, (y, x) or (z, y, x), in micrometres, if the file says
+            so.
         steps: Distances between planes along Z (µm) and T (s), where the file gives them. An OME-Zarr without units has
             steps along Y and X too, in place of a pixel size.
         channel_names: Names of the channels; empty if the file gives none.
@@ -86,6 +89,7 @@ class ImageInfo(Extent):
         colours: Whether the channels are the colours of one picture (RGB); None if the file does not say.
         remarks: Sentences for the user: what was chosen where the file leaves a choice or a doubt.
         encoding: How the values are stored, for an image that is read as stored. Its alpha channel is counted then.
+        space: Where the volume lies in the scanner or the patient, for a medical image.
     """
 
     name: str
@@ -98,7 +102,7 @@ class ImageInfo(Extent):
     channels: int
     size: tuple[int, ...]
     alpha: bool = False
-    pixel_size_um: tuple[float, float] | None = None
+    pixel_size_um: tuple[float, ...] | None = None
     steps: tuple[Step, ...] = ()
     channel_names: tuple[str, ...] = ()
     block: tuple[int, ...] = (0, 0)
@@ -109,6 +113,7 @@ class ImageInfo(Extent):
     colours: bool | None = None
     remarks: tuple[str, ...] = ()
     encoding: Encoding = AS_SEEN
+    space: Space | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ class OutputSpec(Extent):
         channels: Values for each pixel: 1 for masks, the number of classes for multi-class probabilities.
         plane_axes: Leading axes, for example "TZ".
         plane_shape: Sizes along `plane_axes`.
-        pixel_size_um: Size of a pixel (y, x) in micrometres.
+        pixel_size_um: Size of a pixel along each axis of an item in micrometres.
         notes: What made the output (model name and hash, version, command); stored in the file where the format can.
         pyramid: Whether smaller versions for viewers are added, where the format can.
         channel_names: One for each channel, or none; stored where the format can.
@@ -171,6 +176,7 @@ class OutputSpec(Extent):
         name: What the image is called, without a suffix; stored where the format can.
         compression: Compression of a TIFF: "none", "deflate", "lzw", "zstd", or "auto" for deflate.
         layout: Layout of a TIFF: "tiles", "strips", or "auto" to choose by the size.
+        space: See `ImageInfo`.
     """
 
     size: tuple[int, ...]
@@ -178,7 +184,7 @@ class OutputSpec(Extent):
     channels: int = 1
     plane_axes: str = ""
     plane_shape: tuple[int, ...] = ()
-    pixel_size_um: tuple[float, float] | None = None
+    pixel_size_um: tuple[float, ...] | None = None
     notes: tuple[tuple[str, str], ...] = ()
     pyramid: bool = False
     channel_names: tuple[str, ...] = ()
@@ -186,6 +192,7 @@ class OutputSpec(Extent):
     name: str = ""
     compression: str = "auto"
     layout: str = "auto"
+    space: Space | None = None
 
 
 class ImageSink(Protocol):

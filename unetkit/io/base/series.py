@@ -10,7 +10,7 @@ from unetkit.foundation.errors import ImageError
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.base.units import LARGEST_PIXEL_UM, SMALLEST_PIXEL_UM, UM_PER_INCH
 
-PixelSize = tuple[float, float]
+PixelSize = tuple[float, ...]
 
 SAME_SIZE_FACTOR = 1.01
 """A level whose pixels are larger than wanted by less than this factor has the wanted size: makers round."""
