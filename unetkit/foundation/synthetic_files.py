@@ -136,6 +136,6 @@ def _write_nifti(path: Path, pixels: NDArray[Any], voxel_um: tuple[float, float,
         raise ConfigError("NIfTI is written by nibabel.", "Install it: pip install 'unetkit[medical]'.") from error
     z, y, x = (side / 1000 for side in voxel_um)
     affine = np.diag([-x, -y, z, 1.0])
-    image = nibabel.Nifti1Image(pixels.transpose(2, 1, 0), affine)
-    image.header.set_xyzt_units("mm")
+    image = nibabel.Nifti1Image(pixels.transpose(2, 1, 0), affine)  # type: ignore[no-untyped-call]
+    image.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]
     nibabel.save(image, path)

@@ -161,7 +161,8 @@ def _soft_tissue(
     vessel, contrast = rng.uniform(7, 12), rng.uniform(0.1, 1.5)
     place = (-patient.depth / 2 - vessel - rng.uniform(1, 5), rng.uniform(-10, 10))
     image += ellipse(*place, vessel, vessel) * np.float32(contrast * (VESSEL - MUSCLE))
-    return image.astype(np.float32, copy=False)
+    soft_tissue: Floats = image.astype(np.float32, copy=False)
+    return soft_tissue
 
 
 def _scan(image: Floats, voxel_mm: tuple[float, float, float], rng: np.random.Generator) -> Floats:

@@ -93,6 +93,7 @@ class Vertebra:
         """Return a vertebra of the same patient."""
         height, depth, width = np.array([self.height, self.depth, self.width]) * np.exp(rng.normal(0, 0.025, 3))
         bright = float(rng.uniform(80, 250)) if rng.random() < 0.15 else 0.0
+        at = [float(place) for place in rng.uniform(0.2, 0.8, 3)]
         return replace(
             self,
             height=float(height),
@@ -101,7 +102,7 @@ class Vertebra:
             hollow=self.hollow * float(rng.uniform(0.7, 1.3)),
             spongy=self.spongy * float(np.exp(rng.normal(0, 0.08))),
             deformity=deformity,
-            spot=(*(float(at) for at in rng.uniform(0.2, 0.8, 3)), bright),
+            spot=(at[0], at[1], at[2], bright),
         )
 
     @property
@@ -181,7 +182,7 @@ class Vertebra:
             ((np.arange(part.start * fineness, part.stop * fineness) + 0.5) * (side / fineness) - middle)
             for part, side, middle in zip(box, voxel_mm, self.centre, strict=True)
         ]
-        return self._own_axes(*(np.float32(axis) for axis in np.meshgrid(*axes, indexing="ij", sparse=True)))
+        return self._own_axes(*(axis.astype(np.float32) for axis in np.meshgrid(*axes, indexing="ij", sparse=True)))
 
     def _own_axes(self, z: Floats, y: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:
         """Return places relative to the vertebra's own axes: up, to the back, to the side."""
@@ -267,6 +268,6 @@ def _mean(samples: NDArray[Any], fineness: int) -> Floats:
     means = samples.astype(np.float32)
     for axis in range(3):
         before = (slice(None),) * axis
-        means = sum((means[(*before, slice(k, None, fineness))] for k in range(fineness)), start=np.float32(0))
+        means = np.sum([means[(*before, slice(k, None, fineness))] for k in range(fineness)], axis=0)
     means *= np.float32(1 / fineness**3)
     return means
