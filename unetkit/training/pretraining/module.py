@@ -99,7 +99,7 @@ class PretrainModule(NetworkModule):
 
     def fit_data(self, channels: int) -> None:
         """Fit the data to the model."""
-        self.data.prepare_for(channels, self.spec.stride)
+        self.data.prepare_for(channels, self.spec.strides)
 
     def damage(self, batch: dict[str, Tensor], *key: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return a batch's clean images, a damaged copy (N, C, h, w), both normalised, and what is hidden (N, 1, h, w).
