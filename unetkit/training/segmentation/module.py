@@ -21,6 +21,7 @@ from unetkit.models.spec import ModelSpec, Padding
 from unetkit.models.statistics import adapt_normalization
 from unetkit.models.weights import LoadReport, find_source
 from unetkit.scoring.image_scores import EVEN_THRESHOLD, score_images
+from unetkit.training.run.axes import first_pooling
 from unetkit.training.run.base import START_KEY, NetworkModule
 from unetkit.training.run.divergence import DivergenceError
 from unetkit.training.run.freezing import Freezing
@@ -51,6 +52,12 @@ class SegmentationModule(NetworkModule):
             wrote; by default the weights are random.
         decoder_weights: Whether the decoder starts from these weights too, where they have one of its sizes.
         in_channels: Channels of the images, or "auto" to take as many as the training images have.
+        dims: Axes of what the network sees at once: 2 for planes, 3 for volumes, which it segments as a whole.
+        planes: Neighbouring planes of a stack that a network of planes sees at once, an odd number; it predicts the
+            middle one.
+        pooling: By how much each level of `depth` of a network of volumes reduces the resolution along z, y and x, the
+            first level first, for example [[1, 2, 2], [2, 2, 2], [2, 2, 2]]; or "auto" to choose it from the size of
+            the voxels.
         classes: Number of mask values, the background included: 2 is foreground/background.
         class_names: Names of the mask values, stored in the model file.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
@@ -90,6 +97,9 @@ class SegmentationModule(NetworkModule):
         weights: str | None = None,
         decoder_weights: bool = True,
         in_channels: int | Literal["auto"] = "auto",
+        dims: Literal[2, 3] = 2,
+        planes: int = 1,
+        pooling: list[list[int]] | Literal["auto"] = "auto",
         classes: int = 2,
         class_names: list[str] | None = None,
         depth: int = 5,
@@ -139,6 +149,9 @@ class SegmentationModule(NetworkModule):
             arch=arch,
             encoder=encoder,
             in_channels=1 if in_channels == "auto" else in_channels,
+            dims=dims,
+            planes=planes,
+            pooling=first_pooling(dims, pooling, depth),
             classes=classes,
             depth=depth,
             decoder_channels=tuple(decoder_channels or levels),
