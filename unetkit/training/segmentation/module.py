@@ -12,7 +12,6 @@ from torch import Tensor
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.errors import ConfigError, ModelError, closest
-from unetkit.inference.array import predict_tiled
 from unetkit.inference.tiling.grid import round_up
 from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, architecture_info
 from unetkit.models.image_head import to_image_probabilities
@@ -30,6 +29,7 @@ from unetkit.training.run.schedule import Schedule
 from unetkit.training.segmentation.losses import MaskAndDistanceLoss, OfAnnotated, WeightedCrossEntropy, build_loss
 from unetkit.training.segmentation.metrics import SegmentationScores
 from unetkit.training.segmentation.objects import score_objects
+from unetkit.training.segmentation.predicting import predict_item
 
 Optimizer = Literal["adamw", "sgd"]
 """Names of the optimizers."""
@@ -220,11 +220,11 @@ class SegmentationModule(NetworkModule):
             )
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C).
+        """Compute the loss of a batch of crops: image (N, C, ...) raw, mask (N, ...), center and scale (N, C).
 
-        A network for single objects also takes distance_map (N, h, w).
+        A network for single objects also takes distance_map (N, ...).
         """
-        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        image = self.laid_out(batch["image"])
         logits = self._forward(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
         targets = [_center(batch[name], logits) for name in ("distance_map", "mask", "weight") if name in batch]
         loss: Tensor = self.loss(logits.float(), *targets)
@@ -235,20 +235,18 @@ class SegmentationModule(NetworkModule):
         return loss
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> NDArray[Any]:  # noqa: ARG002
-        """Return the mask (H, W) of a whole image, predicted as `segment` would.
+        """Return the mask (...) of a whole image or volume, predicted as `segment` would.
 
         Args:
-            batch: image (C, H, W) raw.
+            batch: image (C, ...) raw.
             batch_idx: Its number.
         """
         segmenter = Segmenter(self.scored_spec, self.best_network())
         with torch.autocast(self.device.type, enabled=False):  # `segment` computes in full precision
-            pixels = batch["image"].cpu().numpy()
-            mask: NDArray[Any] = predict_tiled(pixels, segmenter, axes="CYX", device=str(self.device))
-        return mask
+            return predict_item(segmenter, batch["image"].cpu().numpy())
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Score a whole image: image (C, H, W) raw, mask (H, W), `UNKNOWN` where nobody has annotated."""
+        """Score a whole image: image (C, ...) raw, mask (...), `UNKNOWN` where nobody has annotated."""
         try:
             mask = self.predict_step(batch, batch_idx)
         except ModelError as error:  # the weights are finite, but values within the network grew too large
@@ -342,6 +340,6 @@ class SegmentationModule(NetworkModule):
 
 
 def _center(target: Tensor, logits: Tensor) -> Tensor:
-    """Return the middle (N, h, w) of a target, as large as logits (N, classes, h, w)."""
-    top, left = ((target.shape[1 + axis] - logits.shape[2 + axis]) // 2 for axis in (0, 1))
-    return target[:, top : top + logits.shape[2], left : left + logits.shape[3]]
+    """Return the middle (N, ...) of a target, as large as logits (N, classes, ...)."""
+    sizes = list(zip(target.shape[1:], logits.shape[2:], strict=True))
+    return target[:, *(slice((outer - inner) // 2, (outer - inner) // 2 + inner) for outer, inner in sizes)]
