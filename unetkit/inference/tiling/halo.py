@@ -25,7 +25,8 @@ CANVAS_SIZE = 1024
 """Size of the large context along each axis of a plane, in pixels."""
 
 WINDOW_SIZE = 512
-"""Size of the compared windows along each axis of a plane, in pixels. In larger tiles a smaller share of the pixels is near the border."""
+"""Size of the compared windows along each axis of a plane, in pixels. In larger tiles a smaller share of the pixels is
+near the border."""
 
 HALO_IMAGES = 24
 """Number of images on which the halo is measured at the end of a training."""
