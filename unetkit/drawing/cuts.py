@@ -1,10 +1,10 @@
 """Three cuts through a volume, laid side by side as one plane that people can look at.
 
-    x  x  x  x   z z
-    y            y        the plane of y and x, to its right that of y and z, below it that of z and x
-    y            y
-    z  x  x  x
-    z
+x  x  x  x   z z
+y            y        the plane of y and x, to its right that of y and z, below it that of z and x
+y            y
+z  x  x  x
+z
 """
 
 from __future__ import annotations
