@@ -39,21 +39,22 @@ def find_blocks(network: nn.Module) -> Iterator[nn.Module]:
         yield from decoder.blocks
 
 
-def _recompute(forward: Callable[..., Any], block: nn.Module, *features: Any) -> Any:
+def _recompute(forward: Callable[..., Any], block: nn.Module, *features: Any, **more: Any) -> Any:
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _statistics_kept(block)
 
-    return checkpoint(forward, *features, use_reentrant=False, context_fn=contexts, preserve_rng_state=False)
+    return checkpoint(forward, *features, use_reentrant=False, context_fn=contexts, **more)
 
 
 @contextmanager
 def _statistics_kept(block: nn.Module) -> Iterator[None]:
     """Keep batch norms from counting a batch a second time in their running statistics."""
     norms = [part for part in block.modules() if isinstance(part, _BatchNorm) and part.training]
+    before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum, counted in before:
+            norm.momentum, norm.num_batches_tracked = momentum, counted
