@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unetkit.models.checkpointing import checkpointed, wrapped
 from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
+from unetkit.planning.machine import Machine
 
 WEIGHT_COPIES = 5
 """Copies of the weights: themselves, their gradients, two of AdamW and the averaged ones."""
@@ -21,6 +22,10 @@ WEIGHT_COPIES = 5
 PASSING_TENSORS = 3
 """Largest features that are there for a moment beside those that are kept: gradients of an output and an input, and
 what a convolution lays out anew."""
+
+
+MEMORY_SHARE = 0.5
+"""Share of the free memory that a step may take."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,11 @@ class StepMemory:
     def of(self, batch: int, factor: float = 1.0) -> float:
         """Return the bytes for a batch of crops, whose features take a factor of those of float32."""
         return self.weights + batch * self.kept * factor
+
+
+def room_of(machine: Machine) -> float:
+    """Return the bytes that a step may take."""
+    return MEMORY_SHARE * machine.device_memory
 
 
 def measure_step(spec: ModelSpec, crop: Sequence[int], *, checkpointing: bool = False) -> StepMemory:
