@@ -105,7 +105,7 @@ class ClassificationModule(NetworkModule):
     def fit_data(self, channels: int) -> None:  # noqa: ARG002  # `label_images` has checked them
         """Take the size of the images from the data."""
         self.spec = replace(
-            self.spec, task="classification", image_classes=self.image_classes, image_size=self.data.crop
+            self.spec, task="classification", image_classes=self.image_classes, image_size=self.data.image_size
         )
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002

@@ -228,7 +228,7 @@ class SegmentationModule(NetworkModule):
         self.mask_loss.partly = data.partly
         if self.image_classes:
             data.label_images(self.image_classes)
-            self.spec = replace(self.spec, image_classes=self.image_classes, image_size=data.crop)
+            self.spec = replace(self.spec, image_classes=self.image_classes, image_size=data.image_size)
         elif data.image_labels is not None:
             raise ConfigError("data.image_labels has no meaning without classes.", "Name them (model.image_classes).")
         if self.spec.margin and min(data.crop_size) <= 2 * self.spec.margin + 4:
