@@ -100,7 +100,7 @@ class ClassificationModule(NetworkModule):
 
     def volume_sizes(self) -> list[tuple[int, ...]]:
         """Return the size of the cubes that volumes are resized to."""
-        return [(self.data.crop,) * 3]
+        return [self.data.crop_size]
 
     def fit_data(self, channels: int) -> None:  # noqa: ARG002  # `label_images` has checked them
         """Take the size of the images from the data."""

@@ -18,6 +18,7 @@ from unetkit.data.base import TrainingData
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError, closest
 from unetkit.inference.tiling.halo import plan_comparison
+from unetkit.models.checkpointing import checkpointed
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.weights import LoadReport, find_source, load_weights, trained_on
