@@ -23,7 +23,7 @@ class ImageNetwork(SegmentationModel):  # type: ignore[misc]  # smp has no types
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.encoder: nn.Module = smp.encoders.get_encoder(
-            smp_name(spec.encoder), in_channels=spec.in_channels, depth=spec.depth, weights=None
+            smp_name(spec.encoder), in_channels=spec.network_inputs, depth=spec.depth, weights=None
         )
         self.image_head = build_image_head(self.encoder, spec)
 
@@ -75,7 +75,7 @@ def build_unet(spec: ModelSpec) -> nn.Module:
         encoder_depth=spec.depth,
         encoder_weights=None,
         decoder_channels=spec.decoder_channels,
-        in_channels=spec.in_channels,
+        in_channels=spec.network_inputs,
         classes=spec.network_channels,
     )
     _drop_unused(unet, unet.encoder, spec)
@@ -93,7 +93,7 @@ def _drop_unused(network: nn.Module, encoder: nn.Module, spec: ModelSpec) -> Non
 
     Several processes that train would wait for their gradients, too.
     """
-    output = network.eval()(torch.zeros(1, spec.in_channels, spec.stride, spec.stride))
+    output = network.eval()(torch.zeros(1, spec.network_inputs, spec.stride, spec.stride))
     network.train()
     used = _weights_behind(output)
     for parent in list(encoder.modules()):
