@@ -88,7 +88,7 @@ def normalise(pixels: NDArray[Any], statistics: Statistics) -> NDArray[np.float3
 
 def monai(job: Job, batch: int) -> Callable[[Path], None]:
     """MONAI's sliding window over the whole image."""
-    from monai.inferers import sliding_window_inference
+    from monai.inferers.utils import sliding_window_inference
 
     network = job.network()
 

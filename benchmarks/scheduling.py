@@ -49,7 +49,7 @@ PACK = 5000
 """Bytes of the arguments of a task that predicts a block of a slide."""
 
 CUDA_BLOCK = blocks.BLOCK_PIXELS["cuda"]
-CUDA_TILE = DEFAULT_TILE["cuda"]
+CUDA_TILE = DEFAULT_TILE[2]["cuda"]
 CUDA_HALO = 96
 """What is usual on a GPU; the halo is that of a model like the built-in one."""
 

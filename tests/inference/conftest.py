@@ -57,6 +57,8 @@ def make_exact(
         classes=classes,
         instances=instances,
         halo=halo,
+        dims=2 if isinstance(stride, int) else 3,
+        pooling=() if isinstance(stride, int) else ((2, 2, 2),) * 3,
         normalization=Normalization(scope="dataset", center=(0.0,) * channels, scale=(1.0,) * channels),
     )
     return Segmenter(spec, Neighbours(channels, spec.network_channels, stride))

@@ -14,16 +14,26 @@ from numpy.typing import NDArray
 from unetkit.foundation.console import log_nothing, pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.options import split_options
+<<<<<<< HEAD
 from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
+=======
+from unetkit.inference.engine.ensemble import Models, gather_models
+from unetkit.inference.run.output import places_of
+>>>>>>> main
 from unetkit.inference.run.predictor import Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
 from unetkit.inference.tiling.grid import TileBlock
 from unetkit.inference.tiling.options import Output, OutputOptions, SegmentOptions, TilingOptions
 from unetkit.io.base.array_likes import check_array, named_axes
 from unetkit.io.base.arrays import ArraySink, ArraySource
+<<<<<<< HEAD
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.views.kept_planes import KeptPlanes
+=======
+from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
+from unetkit.io.views.volume import VolumeSource
+>>>>>>> main
 from unetkit.models.sampling import ValidSource
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.zoo import DEFAULT_MODEL, find_model
@@ -74,12 +84,13 @@ def predict_tiled(
             precision, memory, tta, skip_empty.
 
     Returns:
-        `out`, or a new NumPy array: a mask (planes ..., H, W) of uint8, 0 and 255, or class numbers where the model has
-        more than two classes; or probabilities of float32, 0 to 1, (planes ..., classes, H, W) where the model has more
-        than two classes; or the uncertainty, float32 from 0 to 1, (planes ..., H, W), with several models or tta
-        (planes ..., 2, H, W) with the spread between them; or labels of uint16, or uint32 where there are more than
-        65,535 objects, 0 for background; or the restored image (planes ..., channels, H, W) in the range and type of
-        the array. In a stack, no two objects have the same number: they are counted on from plane to plane.
+        `out`, or a new NumPy array. Of a model of volumes it has D, H, W in place of H, W. It is a mask (planes ..., H,
+        W) of uint8, 0 and 255, or class numbers where the model has more than two classes; or probabilities of float32,
+        0 to 1, (planes ..., classes, H, W) where the model has more than two classes; or the uncertainty, float32 from
+        0 to 1, (planes ..., H, W), with several models or tta (planes ..., 2, H, W) with the spread between them; or
+        labels of uint16, or uint32 where there are more than 65,535 objects, 0 for background; or the restored image
+        (planes ..., channels, H, W) in the range and type of the array. In a stack, no two objects have the same
+        number: they are counted on from plane to plane.
 
     A model from `load_model` stays on its backend from call to call, as long as there is the model, and may be used by
     several threads at a time. One that is given as a file or by its name is loaded anew by each call.
@@ -101,6 +112,7 @@ def predict_tiled(
     write = OutputOptions(
         output=output, threshold=threshold, split=split, min_size=min_size, min_confidence=min_confidence
     )
+<<<<<<< HEAD
     stored: ImageSource = ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes)
     if ensemble.planes > 1 and not isinstance(array, np.ndarray):  # each part of it is computed or decoded once
         stored = KeptPlanes(stored, ensemble.planes, CACHE_BYTES)
@@ -136,6 +148,11 @@ def _predict_source(
 ) -> Any:
     """Predict an image, or only one of its planes, and return the array of the output."""
     info = source.info if only is None else replace(source.info, plane_axes="", plane_shape=())
+=======
+    planes = ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes)
+    source = ValidSource(VolumeSource(planes) if ensemble.dims == 3 else planes)
+    info = source.info
+>>>>>>> main
     predictor = Predictor(
         ensemble,
         options.tiling,
@@ -167,7 +184,16 @@ def _predict(
     """Predict blocks of an array, and return the array of the output."""
     if recipe.options.write.output != "labels":
         sink = ArraySink(recipe.output, out)
+<<<<<<< HEAD
         predictor.run(source, blocks, sink.write, progress=progress)
+=======
+
+        def write(bands: Iterator[NDArray[Any]]) -> None:
+            for (item, window), band in zip(places_of(recipe.blocks), bands, strict=True):
+                sink.write_block(item, window, band)
+
+        predictor.run(source, recipe.blocks, write, progress=progress)
+>>>>>>> main
         return sink.array
     from unetkit.inference.run.labelling import make_labels  # here, since only labels need OpenCV and its memory
 

@@ -28,10 +28,17 @@ from unetkit.io.views.orientation import make_upright
 from unetkit.io.views.region import RegionSource
 from unetkit.io.views.rescale import RescaledSource
 from unetkit.io.views.stain import StainSource
+from unetkit.io.views.volume import VolumeSource
+from unetkit.io.views.volume_sink import VolumeSink, spec_of_planes
 
 
 def open_image(
-    path: str | Path, reading: ReadOptions = WHOLE, *, as_stored: bool = False, cache_bytes: int = CACHE_BYTES
+    path: str | Path,
+    reading: ReadOptions = WHOLE,
+    *,
+    dims: int = 2,
+    as_stored: bool = False,
+    cache_bytes: int = CACHE_BYTES,
 ) -> ImageSource:
     """Open an image: TIFF, PNG, JPEG, OME-Zarr or a format of `unetkit.io.formats`, as its content says.
 
@@ -39,6 +46,7 @@ def open_image(
         path: The file, or the folder of an OME-Zarr.
         reading: What of it to read: axes, series, level or pixel size, channels, stain, region, and what to do at bad
             tiles.
+        dims: Axes of its items: 2 for planes; 3 for volumes, which the planes along Z become.
         as_stored: Whether palette images come as the stored numbers and alpha as a channel, which is right for masks
             (see `unetkit.io.masks.meaning`). Otherwise a palette becomes RGB (or grey, for a grey palette), and alpha
             is dropped.
@@ -50,6 +58,8 @@ def open_image(
     path = Path(path)
     source = make_upright(_recognise(path).open(path, reading, as_stored=as_stored, cache_bytes=cache_bytes))
     try:
+        if dims == 3:
+            source = VolumeSource(source)
         if reading.pixel_size is not None:
             source = RescaledSource(source, reading.pixel_size)
         region = parse_region(reading.region)
@@ -109,8 +119,8 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
     """Return the sink for an output file, chosen by its suffix, after checking that it can be written.
 
     Args:
-        path: A name that ends in .tif, .tiff, .zarr or .png; in the folder `labels` of an OME-Zarr image, any name
-            without an ending is a Zarr, too.
+        path: A name that ends in .tif, .tiff, .zarr, .png, .nii or .nii.gz; in the folder `labels` of an OME-Zarr
+            image, any name without an ending is a Zarr, too.
         spec: What will be written.
         overwrite: Whether an existing file may be replaced; it is kept until the new one is whole.
 
@@ -120,7 +130,9 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
     path = Path(path)
     writer = _writer(path, overwrite)
     _check_spec(path, spec, writer)
-    return writer.sink(path, spec)
+    if len(spec.size) == 2 or writer.takes_volumes:
+        return writer.sink(path, spec)
+    return VolumeSink(writer.sink(path, spec_of_planes(spec)), spec)
 
 
 def check_output(path: Path, spec: OutputSpec | None = None, *, overwrite: bool) -> None:
@@ -169,13 +181,14 @@ def find_images(folder: str | Path) -> list[Path]:
 
 
 def image_stem(path: str | Path) -> str:
-    """Return the name of an image without its suffix, and without ".ome" before it.
+    """Return the name of an image without its suffix, and without ".ome" before it or ".nii" before ".gz".
 
-    >>> image_stem("cells.ome.tif"), image_stem("cells.ome.zarr")
-    ('cells', 'cells')
+    >>> image_stem("cells.ome.tif"), image_stem("cells.ome.zarr"), image_stem("head.nii.gz")
+    ('cells', 'cells', 'head')
     """
-    stem = Path(path).stem
-    return stem[:-4] if stem.lower().endswith(".ome") else stem
+    path = Path(path)
+    inner = ".nii" if path.suffix.lower() == ".gz" else ".ome"
+    return path.stem[: -len(inner)] if path.stem.lower().endswith(inner) else path.stem
 
 
 def _recognise(path: Path) -> Format:
@@ -206,4 +219,4 @@ def _writer(path: Path, overwrite: bool) -> Writer:
 def _check_spec(path: Path, spec: OutputSpec, writer: Writer) -> None:
     if not writer.has_choices and (spec.compression, spec.layout) != ("auto", "auto"):
         raise OutputError(f"{path}: compression and layout are choices of TIFF.", "Leave them out, or write a .tif.")
-    writer.check_spec(path, spec)
+    writer.check_spec(path, spec if writer.takes_volumes else spec_of_planes(spec))

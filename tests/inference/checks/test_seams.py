@@ -85,7 +85,7 @@ def test_a_sufficient_halo_differs_nowhere(
     seams = verify(predict, grid, largest=largest, seed=seed)
     assert seams.changed == 0
     assert seams.largest_difference < 1e-6  # softmax rounds differently for parts of different sizes
-    bound = default_largest(grid, STRIDE) if largest is None else max(largest, 8 * tile)
+    bound = max(default_largest(grid, (STRIDE, STRIDE))) if largest is None else max(largest, 8 * tile)
     assert all(max(window) <= bound for window in predict.sizes)
     assert all(length % STRIDE == 0 for window in predict.sizes for length in window)
     assert seams.regions == min(8, PLANES * len(grid) if len(grid) > 1 else 0)
@@ -200,8 +200,8 @@ def test_the_windows_are_as_large_as_memory_allows(exact_segmenter: Make, monkey
         monkeypatch.setattr(module, "verify_seams", lambda *given, free=free, **options: found.update({free: options}))
         predictor.verify(source, predictor.grid(source.info))
     most, less, least = (options["largest"] for options in found.values())
-    assert most == default_largest(predictor.grid(source.info), ensemble.stride)
-    assert most > less > least >= 96
+    assert most == default_largest(predictor.grid(source.info), (ensemble.stride,) * 2)
+    assert most > less > least >= (96, 96)
 
 
 def test_the_summary_is_a_sentence_with_its_numbers() -> None:

@@ -104,7 +104,7 @@ def test_no_model_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("halos", "expected"),
-    [([24], 24), ([(8, 32, 16)], (8, 32, 16)), ([24, (8, 30, 16)], (24, 32, 24)), ([16, (8, 8, 16)], 16)],
+    [([24], 24), ([(32, 16)], (32, 16)), ([24, (30, 16)], (32, 24)), ([16, (8, 16)], 16)],
 )
 def test_the_halo_is_the_largest_along_each_axis_where_they_differ(halos: list[Any], expected: Any) -> None:
     assert gather_models([model(halo=halo) for halo in halos]).halo == expected

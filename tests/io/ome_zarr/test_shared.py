@@ -19,7 +19,7 @@ from ome_schema import check_ome_zarr
 
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
-from unetkit.io.ome_zarr import layout, pyramid, sink
+from unetkit.io.ome_zarr import layout, pyramid
 from unetkit.io.ome_zarr.sink import OmeZarrSink
 from unetkit.io.writing import rechunk
 
@@ -50,14 +50,15 @@ def expected(folder, spec, pixels):
 
 def write_image(path, zarr_format, size):
     """An image whose labels have two levels that are no halves."""
+    axes = "zyx"[-len(size) :]
     group = zarr.open_group(path, mode="w", zarr_format=zarr_format)
     datasets = []
     for level, shape in enumerate([size, tuple(-(-length // 3) for length in size)]):
-        names = {} if zarr_format == 2 else {"dimension_names": "yx"}
+        names = {} if zarr_format == 2 else {"dimension_names": axes}
         group.create_array(str(level), shape=shape, dtype="u1", chunks=shape, **names)
-        scale = [{"type": "scale", "scale": [3.0**level] * 2}]
+        scale = [{"type": "scale", "scale": [3.0**level] * len(size)}]
         datasets.append({"path": str(level), "coordinateTransformations": scale})
-    axes = [{"name": name, "type": "space"} for name in "yx"]
+    axes = [{"name": name, "type": "space"} for name in axes]
     multiscales = [{"name": "cells", "axes": axes, "datasets": datasets}]
     if zarr_format == 2:
         group.attrs["multiscales"] = [{"version": "0.4", **multiscales[0]}]
@@ -67,13 +68,16 @@ def write_image(path, zarr_format, size):
 
 @st.composite
 def outputs(draw):
+    volume = draw(st.booleans())
     size = (draw(st.integers(1, 30)), draw(st.integers(1, 40)))
+    size = (draw(st.integers(1, 18)), *(-(-length // 2) for length in size)) if volume else size
     place = draw(st.sampled_from([None, 2, 3]))
     if place is not None:
         return OutputSpec(size, np.dtype("uint16")), place
-    planes = draw(st.sampled_from([("", ()), ("Z", (3,)), ("ZT", (1, 2))]))
+    planes = draw(st.sampled_from([("", ()), ("T", (2,))] if volume else [("", ()), ("Z", (3,)), ("ZT", (1, 2))]))
     dtype = np.dtype(draw(st.sampled_from(["uint8", "float32"])))
-    return OutputSpec(size, dtype, draw(st.integers(1, 2)), *planes), None
+    voxel = draw(st.sampled_from([None, (1.0, 1.0, 1.0), (3.0, 1.0, 1.0)][: 3 if volume else 1]))
+    return OutputSpec(size, dtype, draw(st.integers(1, 2)), *planes, voxel), None
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15)
@@ -82,13 +86,13 @@ def test_blocks_and_pieces_in_any_order_make_the_same_bytes_as_rows(tmp_path_fac
     spec, place = data.draw(outputs())
     folder = tmp_path_factory.mktemp("x")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (layout, pyramid, sink):
-            patch.setattr(module, "CHUNK", 8)
+        patch.setattr(layout, "CHUNK", 8)
+        patch.setattr(layout, "DEEPEST_CHUNK", 4)
         patch.setattr(rechunk, "SMALLEST_LEVEL", 5)
         patch.setattr(pyramid, "PIECE_CHUNKS", data.draw(st.integers(1, 9)))
         results = []
         pixels = noise(spec)
-        pixels[..., : data.draw(st.integers(0, spec.height)), : data.draw(st.integers(0, spec.width))] = 0
+        pixels[(..., *(slice(data.draw(st.integers(0, length))) for length in spec.size))] = 0
         for way in ("rows", "blocks"):
             path = folder / way / "out.zarr"
             path.parent.mkdir()
@@ -108,8 +112,8 @@ def in_blocks(one, spec, pixels, data):
     """Write in blocks and pieces by many copies of a sink, some of them twice, pieces at the end not at all."""
     one.begin()
     edges = [
-        [0, *sorted({8 * at for at in data.draw(st.lists(st.integers(1, 4), max_size=2)) if 8 * at < length}), length]
-        for length in spec.size
+        [0, *sorted({by * at for at in data.draw(st.lists(st.integers(1, 4), max_size=2)) if by * at < length}), length]
+        for length, by in zip(spec.size, one.block, strict=True)
     ]
     windows = list(product(*([slice(*ends) for ends in pairwise(each)] for each in edges)))
     blocks = list(product(range(spec.planes), windows))
@@ -124,28 +128,31 @@ def in_blocks(one, spec, pixels, data):
 
 
 def test_pieces_are_of_bounded_work_and_cover_each_level_once(tmp_path):
-    for spec in (
-        OutputSpec((30_000, 41_000), np.dtype("uint8"), 3),
-        OutputSpec((900, 700), np.dtype("u2"), 1, "Z", (50,)),
+    for spec, first in (
+        (OutputSpec((30_000, 41_000), np.dtype("uint8"), 3), -(-15 // 2) * -(-21 // 2)),
+        (OutputSpec((900, 700), np.dtype("u2"), 1, "Z", (50,)), 4),
+        (OutputSpec((1000, 1000, 3000), np.dtype("uint8")), 4 * 2 * 6),
+        (OutputSpec((200, 900, 700), np.dtype("u2"), 1, "T", (2,), (3.0, 1.0, 1.0)), 2 * 2 * 2 * 2),
     ):
         one = OmeZarrSink(tmp_path / "out.zarr", spec)
         sizes = one._layout.sizes
         assert len(one.pieces()) == len(sizes) - 1
         for level, pieces in enumerate(one.pieces(), 1):
-            covered = np.zeros((spec.planes, *(-(-length // 1024) for length in sizes[level])), int)
+            covered = np.zeros((spec.planes, *map(chunks_along, sizes[level], one.block)), int)
             for piece in pieces:
-                rows, columns = piece.window
-                assert not rows.start % 1024
-                assert not columns.start % 1024
-                chunks = np.s_[
-                    piece.items.start : piece.items.stop,
-                    rows.start // 1024 : -(-rows.stop // 1024),
-                    columns.start // 1024 : -(-columns.stop // 1024),
-                ]
-                covered[chunks] += 1
-                assert covered[chunks].size * spec.channels <= pyramid.PIECE_CHUNKS
+                chunks = [slice(piece.items.start, piece.items.stop)]
+                for part, step in zip(piece.window, one.block, strict=True):
+                    assert not part.start % step
+                    chunks.append(slice(part.start // step, chunks_along(part.stop, step)))
+                covered[tuple(chunks)] += 1
+                assert covered[tuple(chunks)].size * spec.channels <= pyramid.PIECE_CHUNKS
             assert (covered == 1).all()
-        assert len(one.pieces()[0]) == (-(-15 // 2) * -(-21 // 2) if spec.channels == 3 else 4)
+        assert len(one.pieces()[0]) == first
+
+
+def chunks_along(length, step):
+    """Return how many chunks cover an axis."""
+    return -(-length // step)
 
 
 def write_all(one, pixels, seed):

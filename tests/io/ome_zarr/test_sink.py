@@ -1,5 +1,7 @@
 """The OME-Zarr sink: what zarr reads back, what OME-Zarr 0.5 requires, and what is left after a fault."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 import zarr
@@ -7,9 +9,11 @@ from ome_schema import check_ome_zarr
 
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.base.stored import Step
-from unetkit.io.files import create_sink
+from unetkit.io.files import create_sink, open_image
 from unetkit.io.ome_zarr.sink import OmeZarrSink
+from unetkit.io.views.volume import VolumeSource
 from unetkit.io.writing.rechunk import halve
 
 
@@ -85,6 +89,52 @@ def test_every_level_comes_back(tmp_path, size, axes, shape, channels, dtype, na
         expected = halve(expected)
     assert max(stored.shape[-2:]) <= 512
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", [1, 50, 64])
+@pytest.mark.parametrize(
+    ("size", "axes", "shape", "channels", "dtype", "names", "chunk"),
+    [
+        ((1, 1, 1), "", (), 1, "uint8", "zyx", (1, 1, 1)),
+        ((70, 520, 130), "", (), 1, "uint8", "zyx", (64, 128, 128)),
+        ((9, 40, 530), "T", (2,), 2, "float32", "tczyx", (9, 40, 256)),
+        ((3, 20, 530), "Q", (2,), 1, "uint16", "tzyx", (3, 20, 512)),
+        ((4, 5, 6), "PQ", (2, 3), 1, "uint16", "tzyx", (4, 5, 6)),
+    ],
+)
+def test_every_level_of_a_volume_comes_back(tmp_path, size, axes, shape, channels, dtype, names, chunk, step):
+    items = int(np.prod(shape))
+    pixels = (np.random.default_rng(0).random((items, channels, *size)) * 255).astype(dtype)
+    path = tmp_path / "out.ome.zarr"
+    spec = OutputSpec(size, np.dtype(dtype), channels, axes, shape, (2.0, 1.0, 0.5))
+    create_sink(path, spec).write(cut(pixels, step))
+    check_ome_zarr(path)
+    group = zarr.open_group(path, mode="r")
+    check_required_fields(group)
+    assert "".join(axis["name"] for axis in group.attrs["ome"]["multiscales"][0]["axes"]) == names
+    assert group["0"].chunks[-3:] == chunk
+    expected = pixels.reshape(*(group["0"].shape[: -len(size)] if channels == 1 else (*shape, channels)), *size)
+    for level, dataset in enumerate(group.attrs["ome"]["multiscales"][0]["datasets"]):
+        np.testing.assert_array_equal(group[dataset["path"]][:], expected)
+        expected = halve(expected, (2 if level else 1, 2, 2))  # z is twice as coarse first
+
+
+def test_a_volume_says_where_its_voxels_lie_at_each_level(tmp_path):
+    for dtype, shifts in (("uint8", None), ("float32", [(0, 0.5, 0.25), (1.0, 1.5, 0.75)])):
+        path = tmp_path / f"{dtype}.zarr"
+        spec = OutputSpec((5, 1030, 20), np.dtype(dtype), pixel_size_um=(2.0, 1.0, 0.5))
+        OmeZarrSink(path, spec).write([np.ones((1, 5, 1030, 20), dtype)])
+        check_ome_zarr(path)
+        multiscale = zarr.open_group(path, mode="r").attrs["ome"]["multiscales"][0]
+        assert multiscale["axes"] == [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
+        full, *smaller = (dataset["coordinateTransformations"] for dataset in multiscale["datasets"])
+        assert full == [{"type": "scale", "scale": [2, 1, 0.5]}]
+        assert [one[0]["scale"] for one in smaller] == [[2, 2, 1], [4, 4, 2]]
+        if shifts is not None:
+            assert [tuple(one[1]["translation"]) for one in smaller] == shifts
+        with closing(open_image(path, ReadOptions(level=1))) as source:
+            assert source.info.pixel_size_um == (2.0, 1.0)  # of its planes
+            assert VolumeSource(source).info.pixel_size_um == (2.0, 2.0, 1.0)
 
 
 def test_planes_are_put_in_the_order_of_the_format(tmp_path):

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unetkit.io.base.contracts import OutputSpec
-from unetkit.io.writing.rechunk import cut_bands, halve, level_sizes
+from unetkit.io.writing import rechunk
+from unetkit.io.writing.rechunk import cut_bands, cut_blocks, halve, level_factors, level_sizes
 
 
 def collect(bands, spec, height):
@@ -43,6 +44,62 @@ def test_bands_of_all_levels_hold_all_rows(height, width, planes, band, pyramid,
     for level in levels:
         np.testing.assert_array_equal(level, pixels)
         pixels = halve(pixels)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    size=st.tuples(st.integers(1, 21), st.integers(1, 13), st.integers(1, 13)),
+    depth=st.sampled_from([None, 0.4, 1.0, 3.0, 40.0]),
+    dtype=st.sampled_from(["uint8", "float32"]),
+    data=st.data(),
+)
+def test_bands_and_blocks_of_volumes_hold_all_voxels_of_all_levels(size, depth, dtype, data):
+    voxel = None if depth is None else (depth, 1.0, 1.0)
+    spec = OutputSpec(size, np.dtype(dtype), 2, "T", (2,), voxel, pyramid=True)
+    pixels = (np.random.default_rng(0).random((2, 2, *size)) * 255).astype(dtype)
+    step, band = data.draw(st.integers(1, size[0])), data.draw(st.sampled_from([2, 4, 32]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rechunk, "SMALLEST_LEVEL", 3)
+        rows = (each[:, top : top + step] for each in pixels for top in range(0, size[0], step))
+        bands = list(cut_bands(spec, rows, band))
+        levels = collect(bands, spec, band)
+        factors = level_factors(spec)
+        assert len(levels) == len(factors) + 1
+    for level, by in zip(levels, [*factors, (1, 1, 1)], strict=True):
+        np.testing.assert_array_equal(level, pixels)
+        pixels = reference_halves(pixels, by)
+    whole = levels[0] * 0
+    for block in cut_blocks((one for one in bands if one.level == 0), (5, 2)):
+        assert block.pixels.shape[1] <= 5
+        assert block.pixels.shape[2] <= 2
+        whole[(block.band.plane, block.channel, *block.window)] += block.pixels
+    np.testing.assert_array_equal(whole, levels[0])
+
+
+def reference_halves(pixels, factors):
+    """Voxel by voxel: the first of those that become one, or their mean, the last one counted twice at an odd end."""
+    size = [-(-length // by) for length, by in zip(pixels.shape[2:], factors, strict=True)]
+    found = np.empty((*pixels.shape[:2], *size), pixels.dtype)
+    for place in np.ndindex(*size):
+        parts = [np.arange(at * by, (at + 1) * by) for at, by in zip(place, factors, strict=True)]
+        parts = [np.minimum(part, length - 1) for part, length in zip(parts, pixels.shape[2:], strict=True)]
+        cube = pixels[:, :, *np.ix_(*parts)]
+        # Added up along x, then y, then z, so that the bits are the same.
+        mean = np.add.reduce(np.add.reduce(np.add.reduce(cube, -1), -1), -1) / np.prod(factors, dtype=pixels.dtype)
+        found[:, :, *place] = mean if pixels.dtype.kind == "f" else cube[:, :, 0, 0, 0]
+    return found
+
+
+def test_depth_is_halved_once_a_voxel_is_as_wide_as_it_is_deep():
+    def factors(z, y=1.0, x=1.0, size=(5000, 5000, 5000)):
+        return level_factors(OutputSpec(size, np.dtype("uint8"), pixel_size_um=(z, y, x), pyramid=True))
+
+    assert factors(1.0) == [(2, 2, 2)] * 4
+    assert factors(0.2) == [(2, 2, 2)] * 4
+    assert factors(4.0)[:4] == [(1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2)]
+    assert factors(50.0, 4.0, 4.0)[:5] == [(1, 2, 2)] * 4 + [(2, 2, 2)]  # 50 x 64 is nearer to a cube than 100 x 64
+    unknown = level_factors(OutputSpec((2000, 2000, 2000), np.dtype("uint8"), pyramid=True))
+    assert unknown == [(2, 2, 2)] * 2
 
 
 def test_halves_are_corners_or_means():

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.tiling.grid import Tile, TileGrid, TileSpan, round_up
+from unetkit.inference.tiling.grid import PerAxis, Tile, TileGrid, TileSpan, one_if_equal, per_axis, round_up
 from unetkit.inference.tiling.windows import read_window
 from unetkit.io.base.contracts import ImageSource
 from unetkit.models.masks import to_mask
@@ -49,8 +49,8 @@ class Seams:
     changed: int
     largest_difference: float
     worst: tuple[int, ...]
-    halo: int
-    context: int
+    halo: PerAxis
+    context: PerAxis
 
     @property
     def changed_share(self) -> float:
@@ -60,15 +60,15 @@ class Seams:
     def summary(self) -> str:
         """Return the result in a sentence."""
         if not self.regions:
-            return "Each plane is a single tile: there are no seams."
+            return "The image is a single tile: there are no seams."
         plane, *pixel = self.worst
         names = zip(AXIS_NAMES[-len(pixel) :], pixel, strict=True)
         place = ", ".join(f"{name} {number}" for name, number in names) + (f" of plane {plane}" if plane else "")
         where = f" (at {place})" if self.largest_difference else ""
         return (
             f"{self.changed:,} of {self.pixels:,} mask pixels ({self.changed_share * 10_000:.2g} in 10,000) in "
-            f"{self.regions} tiles differ from a pass with {self.context} instead of {self.halo} pixels of context, "
-            f"probabilities by at most {self.largest_difference:.2g}{where}."
+            f"{self.regions} tiles differ from a pass with {_words(self.context)} instead of {_words(self.halo)} "
+            f"pixels of context, probabilities by at most {self.largest_difference:.2g}{where}."
         )
 
 
@@ -79,9 +79,9 @@ def verify_seams(
     threshold: float,
     *,
     channels: int,
-    stride: int,
+    stride: PerAxis,
     regions: int = 8,
-    largest: int | None = None,
+    largest: PerAxis | None = None,
     seed: int = 0,
 ) -> Seams:
     """Compare random tiles with predictions in which the network sees much more of the image around them.
@@ -95,7 +95,7 @@ def verify_seams(
         grid: The tiles of each plane.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground, if there is one class.
         channels: Number of channels that the model takes.
-        stride: Stride of the encoder, in pixels.
+        stride: Stride of the encoder, in pixels; one number, or one for each axis.
         regions: Tiles to compare; all, if there are fewer.
         largest: Largest window along each axis, in pixels: what bounds the memory. By default twice the
             grid's, with room for the context at least.
@@ -105,14 +105,15 @@ def verify_seams(
         ConfigError: `largest` leaves no more context than the tiles have.
         ImageError: The image cannot be read.
     """
-    halo = _halo(grid)
-    context, block = plan_windows(default_largest(grid, stride) if largest is None else largest, halo, stride)
-    result = Seams(0, 0, 0, 0.0, (0, *(0 for _ in grid.size)), halo, context)
+    halo, strides = _halo(grid), per_axis(stride, len(grid.size))
+    most = default_largest(grid, strides) if largest is None else per_axis(largest, len(grid.size))
+    context, block = plan_windows(most, halo, strides)
+    result = Seams(0, 0, 0, 0.0, (0, *(0 for _ in grid.size)), one_if_equal(halo), one_if_equal(context))
     for plane, tile in _draw(grid, source.info.planes, regions, np.random.default_rng(seed)):
         core = predict_window(read_window(source, plane, tile, grid, channels), plane, tile.inner)
         result = replace(result, regions=result.regions + 1)
         for far in _far_tiles(tile, context, block):
-            far_grid = replace(grid, window=_window(far, grid, context, stride))
+            far_grid = replace(grid, window=_window(far, grid, context, strides))
             same = predict_window(read_window(source, plane, far, far_grid, channels), plane, far.inner)
             starts = tuple(span.core_start for span in far.spans)
             within = [
@@ -123,9 +124,13 @@ def verify_seams(
     return result
 
 
-def default_largest(grid: TileGrid, stride: int) -> int:
-    """Return the largest window along each axis, in pixels: a pass of four times a tile's memory, or little more."""
-    return max(2 * max(grid.window), 3 * CONTEXT_STRIDES * stride)
+def default_largest(grid: TileGrid, strides: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the largest window along each axis, in pixels: twice as long as a tile, or little more.
+
+    A volume of it has eight times a tile's memory, a plane four times.
+    """
+    sides = (max(grid.window),) * 2 if len(grid.size) == 2 else grid.window
+    return tuple(max(2 * side, 3 * CONTEXT_STRIDES * step) for side, step in zip(sides, strides, strict=True))
 
 
 def _compare(
@@ -149,20 +154,33 @@ def _compare(
     )
 
 
-def _halo(grid: TileGrid) -> int:
-    """Return the largest halo of a grid: the first window goes on for it beyond its core, unless it is the only one."""
+def _halo(grid: TileGrid) -> tuple[int, ...]:
+    """Return the halos of a grid: the first window goes on for it beyond its core, unless it is the only one."""
     axes = zip(grid.window, grid.spans, strict=True)
-    return max(window - spans[0].core_stop if len(spans) > 1 else 0 for window, spans in axes)
+    halos = tuple(window - spans[0].core_stop if len(spans) > 1 else 0 for window, spans in axes)
+    return (max(halos),) * 2 if len(halos) == 2 else halos
 
 
-def plan_windows(largest: int, halo: int, stride: int) -> tuple[int, int]:
-    """Return the context and the size of the blocks, multiples of the stride, that make windows of at most `largest`.
+def _words(number: PerAxis) -> str:
+    return str(number) if isinstance(number, int) else " x ".join(map(str, number))
 
-    A quarter of the window at least is block: with less the same pixels would be predicted again and again.
+
+def plan_windows(
+    largest: tuple[int, ...], halo: tuple[int, ...], stride: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return along each axis the context and the size of the blocks that make windows of at most `largest`.
+
+    Both are multiples of the stride. A quarter of the window at least is block: with less the same pixels would be
+    predicted again and again.
 
     Raises:
         ConfigError: There is no room for more context than the halo.
     """
+    context, block = zip(*map(_plan_axis, largest, halo, stride), strict=True)
+    return context, block
+
+
+def _plan_axis(largest: int, halo: int, stride: int) -> tuple[int, int]:
     room = (largest - max(stride, largest // 4)) // 2 // stride * stride
     context = min(max(CONTEXT_HALOS * halo, CONTEXT_STRIDES * stride), room)
     if context <= halo:
@@ -192,9 +210,9 @@ def _inner_sides(span: TileSpan, length: int) -> int:
     return int(span.core_start > 0) + int(span.core_stop < length)
 
 
-def _far_tiles(tile: Tile, context: int, block: int) -> Iterator[Tile]:
+def _far_tiles(tile: Tile, context: tuple[int, ...], block: tuple[int, ...]) -> Iterator[Tile]:
     """Cut the core of a tile into blocks, each the core of a tile with `context` before it."""
-    return map(Tile, product(*(_blocks(span, context, block) for span in tile.spans)))
+    return map(Tile, product(*map(_blocks, tile.spans, context, block)))
 
 
 def _blocks(span: TileSpan, context: int, block: int) -> Iterator[TileSpan]:
@@ -202,7 +220,7 @@ def _blocks(span: TileSpan, context: int, block: int) -> Iterator[TileSpan]:
         yield TileSpan(max(0, start - context), start, min(start + block, span.core_stop))
 
 
-def _window(far: Tile, grid: TileGrid, context: int, stride: int) -> tuple[int, ...]:
+def _window(far: Tile, grid: TileGrid, context: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
     """Return the size of a far tile's window, which ends `context` after its core or where the image ends."""
-    axes = zip(far.spans, grid.size, strict=True)
-    return tuple(round_up(min(span.core_stop + context, end), stride) - span.start for span, end in axes)
+    axes = zip(far.spans, grid.size, context, strides, strict=True)
+    return tuple(round_up(min(span.core_stop + more, end), step) - span.start for span, end, more, step in axes)

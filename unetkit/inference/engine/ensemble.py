@@ -125,18 +125,24 @@ class Ensemble:
             )
 
     @property
-    def stride(self) -> int:
-        """The largest stride; the others divide it."""
-        return max(spec.stride for spec in self.specs)
+    def dims(self) -> int:
+        """Axes of what the models see at once."""
+        return self.specs[0].dims
+
+    @property
+    def stride(self) -> PerAxis:
+        """The largest stride along each axis; those of the models divide it."""
+        return one_if_equal(tuple(map(max, zip(*(spec.strides for spec in self.specs), strict=True))))
 
     @property
     def halo(self) -> PerAxis:
         """The largest halo, along each axis where they differ, a multiple of the stride."""
-        halos = [spec.halo for spec in self.specs]
-        axes = max((len(halo) for halo in halos if isinstance(halo, tuple)), default=1)
-        largest = map(max, zip(*(per_axis(halo, axes) for halo in halos), strict=True))
+        largest = map(max, zip(*(per_axis(spec.halo, self.dims) for spec in self.specs), strict=True))
         margin = max(spec.margin for spec in self.specs)
-        return one_if_equal(tuple(round_up(max(halo, margin), self.stride) for halo in largest))
+        strides = per_axis(self.stride, self.dims)
+        return one_if_equal(
+            tuple(round_up(max(halo, margin), stride) for halo, stride in zip(largest, strides, strict=True))
+        )
 
     @property
     def threshold(self) -> float:
@@ -211,7 +217,11 @@ def gather_models(models: Models) -> Ensemble:
     ensemble = Ensemble(tuple(one if isinstance(one, Segmenter) else load_model(one) for one in found), owned)
     first = ensemble.segmenters[0]
     for other in ensemble.segmenters[1:]:
+<<<<<<< HEAD
         for name in ("task", "in_channels", "dims", "planes", "classes", "instances", "image_classes", "residual"):
+=======
+        for name in ("task", "dims", "in_channels", "classes", "instances", "image_classes", "residual"):
+>>>>>>> main
             mine, its = getattr(first.spec, name), getattr(other.spec, name)
             if mine != its:
                 raise ModelError(

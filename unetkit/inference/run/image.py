@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from unetkit.foundation.atomic import beside, claimed, make_folder
 from unetkit.inference.checks.skip_empty import draw_skipped
-from unetkit.inference.checks.uncertain_fields import Fields, find_field
+from unetkit.inference.checks.uncertain_fields import Field, Fields, find_field
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.run.attention import attention_rows
 from unetkit.inference.run.classify import classify
@@ -21,6 +21,7 @@ from unetkit.inference.run.inputs import open_input
 from unetkit.inference.run.jobs import Job, Order
 from unetkit.inference.run.object_files import check_object_files
 from unetkit.inference.run.outcome import Remarks, SegmentOutcome
+from unetkit.inference.run.output import write_bands
 from unetkit.inference.run.predictor import Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
 from unetkit.inference.run.unfinished import Bands, kept_bands, pin_choices, starts_anew, sweep
@@ -138,8 +139,8 @@ class ImageRun:
         with closing(source):
             check_results(job, recipe, self.order.folder)
             advance = self._progress(job.image.name, info.pixels) if self._progress else None
-            count = info.planes * len(grid.bands)
-            fields = Fields(info, recipe.output.channels) if self.order.ranks else None
+            count = sum(len(block.bands) for block in recipe.blocks)
+            fields = Fields(info, recipe.output.channels) if self.order.ranks and len(info.size) == 2 else None
             with (
                 label_folder(job.result),
                 claimed(job.result),
@@ -169,9 +170,15 @@ class ImageRun:
                 image_classes=dict(recipe.image_classes),
                 files=(*job.new_files,),
                 remarks=self.remarks,
-                field=None if fields is None else fields.best,
+                field=self._find_field(job, fields),
                 **found,
             )
+
+    def _find_field(self, job: Job, fields: Fields | None) -> Field | None:
+        """Return the least sure field of an image that is ranked; that of a volume is sought in its planes."""
+        if not self.order.ranks:
+            return None
+        return find_field(job.result) if fields is None else fields.best
 
     def _attend(self, job: Job) -> SegmentOutcome:
         """Write where the models looked in an image, which they see whole."""
@@ -219,7 +226,7 @@ class ImageRun:
 
             def write(rows: Iterator[NDArray[Any]]) -> None:
                 every = kept_and_new(bands, known, rows)
-                sink.write(every if fields is None else fields.watch(every))
+                write_bands(sink, job.result, recipe, every if fields is None else fields.watch(every))
 
             return predictor.run(source, recipe.blocks, write, first_band=known, progress=progress), {}
 

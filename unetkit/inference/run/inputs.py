@@ -90,6 +90,7 @@ def open_for(
     Raises:
         ImageError: The image cannot be read.
     """
+<<<<<<< HEAD
     if ensemble.planes > 1:
         return _with_neighbours(path, ensemble, reading, cached)
     return _open_channels(path, ensemble, reading, cached)
@@ -124,12 +125,15 @@ def _open_channels(
 ) -> tuple[ImageSource, tuple[str, ...]]:
     """Open an image with the channels that models see, see `open_for`."""
     source = open_image(path, reading, cache_bytes=cached)
+=======
+    source = open_image(path, reading, dims=ensemble.dims, cache_bytes=cached)
+>>>>>>> main
     info, count = source.info, ensemble.channels
     unnamed = [i for i, axis in enumerate(info.axes) if axis in UNNAMED_AXES]
     if count > 1 and info.channels == 1 and len(unnamed) == 1 and info.shape[unnamed[0]] == count:
         source.close()
         reading = replace(reading, axes=info.axes.replace(info.axes[unnamed[0]], "C"))
-        source = open_image(path, reading, cache_bytes=cached)
+        source = open_image(path, reading, dims=ensemble.dims, cache_bytes=cached)
     if not is_builtin(ensemble) or reading.channels is not None or reading.stain is not None:
         return source, ()
     info = source.info

@@ -186,7 +186,7 @@ class Predictor:
     def verify(self, source: ImageSource, grid: TileGrid) -> Seams:
         """Compare tiles of an image with passes that see far more of it."""
         exact = self._create_forward("probabilities")
-        stride = self.ensemble.stride
+        strides = per_axis(self.ensemble.stride, self.plan.axes)
         measured = cache(lambda plane: measure_plane(source, plane, self._normalizers, self.ensemble.channels))
 
         def predict_window(window: NDArray[Any], plane: int, kept: Kept) -> NDArray[np.float32]:
@@ -198,28 +198,38 @@ class Predictor:
             predict_window,
             grid,
             self._threshold,
+<<<<<<< HEAD
             channels=self.ensemble.inputs,
             stride=stride,
             largest=self._largest_window(default_largest(grid, stride)),
+=======
+            channels=self.ensemble.channels,
+            stride=strides,
+            largest=self._largest_window(default_largest(grid, strides), strides),
+>>>>>>> main
         )
 
-    def _largest_window(self, most: int) -> int:
+    def _largest_window(self, most: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
         """Return the largest window to verify with, up to a limit: as memory allows, or little more than a tile."""
-        plan, stride = self.plan, self.ensemble.stride
+        plan = self.plan
         if plan.device.type != "cpu":  # where memory runs out, `Forward` divides windows
             return most
         free = free_memory(plan.device, self._tiling.memory_bytes)
-        halo = max(per_axis(plan.halo, plan.axes))
-        least = min(round_up(max(plan.tile, 4 * (halo + stride)), stride), most)
-        for size in range(most, least, -WINDOW_STEPS * stride):
-            context, _ = plan_windows(size, halo, stride)
-            window, inside = (size,) * plan.axes, (slice(context, size - context),) * plan.axes
+        halos = per_axis(plan.halo, plan.axes)
+        each = zip(plan.window, halos, strides, most, strict=True)
+        least = tuple(min(round_up(max(tile, 4 * (halo + step)), step), end) for tile, halo, step, end in each)
+        window = most
+        while window != least:
+            context, _ = plan_windows(window, halos, strides)
+            inside = tuple(slice(beside, size - beside) for beside, size in zip(context, window, strict=True))
             features = max(
                 measure_features(segmenter.network.eval(), self.ensemble.inputs, window, inside)
                 for segmenter in self.ensemble.segmenters
             )
             if feature_bytes(features, plan.backend, plan.precision) <= free:
-                return size
+                return window
+            smaller = zip(window, strides, least, strict=True)
+            window = tuple(max(size - WINDOW_STEPS * step, end) for size, step, end in smaller)
         return least
 
     def _create_forward(self, kind: Kind, image: ImageInfo | None = None) -> Forward:

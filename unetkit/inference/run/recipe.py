@@ -19,6 +19,7 @@ from unetkit.inference.engine.forward import layout
 from unetkit.inference.engine.uncertainty import UNCERTAINTY_CHANNELS
 from unetkit.inference.run.classify import describe_classes
 from unetkit.inference.run.command import given_fields, option_words
+from unetkit.inference.tiling.blocks import cut_item
 from unetkit.inference.tiling.grid import TileBlock, TileGrid
 from unetkit.inference.tiling.options import DEFAULT_CONFIDENCE, OUTPUTS_WITHOUT_MASK, Output, SegmentOptions
 from unetkit.inference.tuning.plan import ExecutionPlan
@@ -70,8 +71,11 @@ class Recipe:
 
     @property
     def blocks(self) -> list[TileBlock]:
-        """All tiles, a block for each plane; none where the image is seen whole."""
-        return [] if self.grid is None else [self.grid.whole(plane) for plane in range(self.info.planes)]
+        """All tiles, see `cut_item`; none where the image is seen whole."""
+        if self.grid is None:
+            return []
+        value = self.output.channels * self.output.dtype.itemsize
+        return [block for item in range(self.info.planes) for block in cut_item(self.grid, item, value)]
 
     @property
     def job(self) -> dict[str, Any]:
@@ -128,11 +132,13 @@ def make_recipe(
         plane_axes=info.plane_axes,
         plane_shape=info.plane_shape,
         pixel_size_um=info.pixel_size_um,
+        space=info.space,
         notes=(
             ("made_by", f"unetkit {version('unetkit')}"),
             ("model", printable(ensemble.name)),
             ("model_sha256", ", ".join(segmenter.sha256 for segmenter in ensemble.segmenters)),
             ("output", write.output),
+            *((("dims", str(ensemble.dims)),) if ensemble.dims == 3 else ()),
             *(() if write.output in OUTPUTS_WITHOUT_MASK else (("threshold", f"{threshold:g}"),)),
             *(() if plan is None else (("halo", str(plan.halo)),)),
             ("command", printable(_command(options, ensemble, info, plan, left_out))),

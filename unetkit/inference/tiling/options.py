@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from unetkit.backends.info import Precision
 from unetkit.backends.registry import BackendName, backend_names, backends_in, is_known
@@ -42,9 +43,10 @@ class TilingOptions:
     """How images are cut and predicted.
 
     Args:
-        tile: Largest window that the network sees at once, in pixels, a multiple of the encoder's stride; "auto" takes
-            what is fastest within the memory.
-        halo: Context around the part of a tile that is kept, in pixels; by default the one measured for the model.
+        tile: Largest window that the network sees at once, in pixels, a multiple of the encoder's stride: one number,
+            or one for each axis, such as 32,128,128 (z,y,x); "auto" takes what is fastest within the memory.
+        halo: Context around the part of a tile that is kept, in pixels, one number or one for each axis; by default the
+            one measured for the model.
         batch: Tiles that go through the network together; "auto" is 1 on a CPU and what memory allows on a GPU.
         device: "auto" (CUDA, else MPS, else CPU) or a torch device such as "cpu" or "cuda:1".
         backend: What runs the network. "auto" times those that are installed, once for each model and machine, unless
@@ -57,8 +59,8 @@ class TilingOptions:
         skip_empty: Leave out tiles that are surely empty: as even as the image's background, also at low resolution.
     """
 
-    tile: int | Literal["auto"] = "auto"
-    halo: int | None = None
+    tile: int | Literal["auto"] | str | Sequence[int] = "auto"
+    halo: int | str | Sequence[int] | None = None
     batch: int | Literal["auto"] = "auto"
     device: str = "auto"
     backend: Literal["auto", BackendName] | str = "auto"
@@ -72,14 +74,27 @@ class TilingOptions:
             known = ("auto", *backend_names())
             raise ConfigError(f"backend: '{self.backend}' is not possible.", closest(self.backend, known))
         _check_choice("precision", self.precision, ("auto", *get_args(Precision)))
-        for name, value in (("tile", self.tile), ("batch", self.batch)):
-            if value != "auto" and (not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{name}: {value} is not possible.", "Use 1 or more, or 'auto'.")
+        if self.tile != "auto":
+            object.__setattr__(self, "tile", _parse_sizes("tile", self.tile))
+        if self.halo is not None:
+            object.__setattr__(self, "halo", _parse_sizes("halo", self.halo))
+        if self.batch != "auto" and (not isinstance(self.batch, int) or self.batch < 1):
+            raise ConfigError(f"batch: {self.batch} is not possible.", "Use 1 or more, or 'auto'.")
         if self.memory is not None:
             parse_memory(self.memory)
         if self.precision == "int8" and self.backend not in ("auto", *(able := backends_in("int8"))):
             remedy = f"Use --backend {' or '.join(able)}."
             raise ConfigError(f"The backend {self.backend} does not compute in int8.", remedy)
+
+    @property
+    def given_tile(self) -> int | tuple[int, ...] | None:
+        """The size of the tiles, None if it is left open."""
+        return None if self.tile == "auto" else cast(int | tuple[int, ...], self.tile)
+
+    @property
+    def given_halo(self) -> int | tuple[int, ...] | None:
+        """The context around what is kept, None if it is left open."""
+        return cast(int | tuple[int, ...] | None, self.halo)
 
     @property
     def memory_bytes(self) -> int | None:
@@ -168,6 +183,24 @@ class OutputOptions:
                 raise ConfigError(
                     f"{name} has no meaning for the output '{self.output}'.", "Use --output labels with it."
                 )
+
+
+def _parse_sizes(name: str, given: int | str | Sequence[int]) -> int | tuple[int, ...]:
+    """Return one number, or one for each axis.
+
+    Raises:
+        ConfigError: They are no whole numbers.
+    """
+    several = given.split(",") if isinstance(given, str) else given if isinstance(given, Sequence) else [given]
+    parts = [int(one) if isinstance(one, str) and one.strip().lstrip("-").isdecimal() else one for one in several]
+    numbers = tuple(one for one in parts if type(one) is int)
+    if not parts or len(numbers) < len(parts) or (name == "tile" and min(numbers) < 1):
+        more = ", or 'auto'." if name == "tile" else "."
+        raise ConfigError(
+            f"{name}: {given} is not possible.",
+            f"Use a number, or one for each axis, such as 32,128,128{more}",
+        )
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def parse_memory(text: str) -> int:

@@ -22,7 +22,7 @@ from unetkit.foundation.json_cache import read_cache, write_cache
 from unetkit.foundation.user_cache import user_cache
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tuning.device import describe_device
-from unetkit.inference.tuning.plan import DEFAULT_TILE, ExecutionPlan, usual_plan
+from unetkit.inference.tuning.plan import ExecutionPlan, usual_plan
 
 TUNING_SHARE = 0.05
 """Largest share of the estimated time of a job that timing may take, with putting models on backends."""
@@ -69,7 +69,7 @@ class Tuner:
         try:
             found = search.run()
         except torch.OutOfMemoryError:  # not even the smallest window
-            smallest = min(plans, key=lambda plan: (plan.tile, plan.batch))
+            smallest = min(plans, key=lambda plan: (plan.side, plan.batch))
             return replace(smallest, why="the smallest: memory is too short to try any")
         finally:
             self.forget(plans, found.choose(plans, "") if found else None)
@@ -144,7 +144,7 @@ class Tuner:
             *dict.fromkeys(f"{plan.backend} {plan.precision} {plan.halo}" for plan in plans),
         ]
         if not similar:
-            facts.append(f"tiles of about {2 ** round(log2(max(plan.tile for plan in plans)))}")
+            facts.append(f"tiles of about {2 ** round(log2(max(plan.side for plan in plans)))}")
         return hashlib.sha256("\n".join(facts).encode()).hexdigest() if self.ensemble.sha256 else ""
 
 
@@ -154,7 +154,7 @@ class Found:
 
     Attributes:
         backend: The fastest backend.
-        tile: Its best tile.
+        tile: Longest side of its best tile.
         batch: Its batch.
         speed: Pixels of windows that it computes in a second.
         tried: Names of the plans that were tried.
@@ -173,9 +173,9 @@ class Found:
         usable = [
             plan
             for plan in plans
-            if plan.backend == self.backend and plan.tile <= self.tile and plan.batch <= self.batch
+            if plan.backend == self.backend and plan.side <= self.tile and plan.batch <= self.batch
         ]
-        chosen = max(usable, key=lambda plan: (plan.tile, plan.batch), default=None)
+        chosen = max(usable, key=lambda plan: (plan.side, plan.batch), default=None)
         untried = _untried(plans, self)
         rest = f"; not yet tried, for lack of time: {', '.join(untried)}" if untried else ""
         return chosen and replace(chosen, why=f"{self.rates}; {when}{rest}")
@@ -185,9 +185,9 @@ def _untried(plans: list[ExecutionPlan], known: Found | None) -> list[str]:
     """Return the names of the untried: backends, the likely fastest first, then tiles larger than the best."""
     tried = known.tried if known is not None else ()
     timed = [int(name.rpartition(" ")[2]) for name in tried if name.startswith(TILE_PREFIX)]
-    least = NEW_TILE_FACTOR * max(timed) if timed else DEFAULT_TILE[plans[0].device.type] + 1
+    least = NEW_TILE_FACTOR * max(timed) if timed else plans[0].usual_side + 1
     backends = [name for name in reversed(backend_names()) if any(plan.backend == name for plan in plans)]
-    larger = [f"{TILE_PREFIX}{size}" for size in sorted({plan.tile for plan in plans}) if size >= least]
+    larger = [f"{TILE_PREFIX}{size}" for size in sorted({plan.side for plan in plans}) if size >= least]
     return [name for name in (*backends, *larger) if name not in tried]
 
 
@@ -207,7 +207,7 @@ class _Search:
         self._tried = list(known.tried) if known else []
         self._speed = known.speed if known else 0.0
         best = (known and known.choose(plans, "")) or usual_plan(plans)
-        self._best = best if self._has_timed_tiles() else self._at(best.backend, DEFAULT_TILE[best.device.type])
+        self._best = best if self._has_timed_tiles() else self._at(best.backend, best.usual_side)
         self._notes = [known.rates] if known else []
         self._backend: Backend | None = None
         self._untried = _untried(plans, known)
@@ -221,7 +221,7 @@ class _Search:
         left = self._allowance() - self.spent()
         if self._backend is None:
             left -= backend_info(self._best.backend).creation_seconds
-        tiles = {f"{TILE_PREFIX}{plan.tile}" for plan in self._plans if plan.tile <= self._best.tile}
+        tiles = {f"{TILE_PREFIX}{plan.side}" for plan in self._plans if plan.side <= self._best.side}
         return next((name for name in self._untried if name not in tiles and self._cost(name) <= left), None)
 
     def run(self) -> Found:
@@ -246,7 +246,7 @@ class _Search:
         best = self._best
         if not self._has_timed_tiles():
             best = usual_plan([plan for plan in self._plans if plan.backend == best.backend])
-        return Found(best.backend, best.tile, best.batch, self._speed, tuple(self._tried), rates)
+        return Found(best.backend, best.side, best.batch, self._speed, tuple(self._tried), rates)
 
     def _try(self, name: str) -> None:
         """Compare the plan in use with a candidate, and use the candidate if it is faster."""
@@ -260,11 +260,11 @@ class _Search:
         assert self._backend is not None
         assert backend is not None
         rates = [_kept(plan) / self._tuner.time(plan, on) / 1e6 for plan, on in ((its, backend), (mine, self._backend))]
-        labels = [f"{plan.backend} {plan.tile} {rate:.2f}" for plan, rate in zip((its, mine), rates, strict=True)]
+        labels = [f"{plan.backend} {plan.side} {rate:.2f}" for plan, rate in zip((its, mine), rates, strict=True)]
         self._notes = [*self._notes[-2:], f"fastest, in Mpx/s by backend and tile: {', '.join(labels)}"]
         if rates[0] > rates[1]:
             self._speed *= rates[0] / rates[1]
-            self._best = its if name.startswith(TILE_PREFIX) else self._at(its.backend, self._best.tile)
+            self._best = its if name.startswith(TILE_PREFIX) else self._at(its.backend, self._best.side)
             self._backend = backend
 
     def _has_timed_tiles(self) -> bool:
@@ -289,14 +289,14 @@ class _Search:
     def _trial_tile(self, name: str) -> int:
         """Return the largest tile, up to the usual one, with which there is time to compare two backends."""
         left = self._allowance() - self.spent() - backend_info(name).creation_seconds
-        sizes = sorted({plan.tile for plan in self._plans if plan.tile <= self._best.tile})
+        sizes = sorted({plan.side for plan in self._plans if plan.side <= self._best.side})
         each = 2 * (1 + TIMED_RUNS) / self._speed
         return max((size for size in sizes if _pixels(self._at(name, size)) * each <= left), default=sizes[0])
 
     def _at(self, backend: str, tile: int) -> ExecutionPlan:
         """Return the plan of a backend with a tile, or with the next smaller one that it has, or with its smallest."""
-        own = sorted((plan for plan in self._plans if plan.backend == backend), key=lambda plan: plan.tile)
-        return next((plan for plan in reversed(own) if plan.tile <= tile), own[0])
+        own = sorted((plan for plan in self._plans if plan.backend == backend), key=lambda plan: plan.side)
+        return next((plan for plan in reversed(own) if plan.side <= tile), own[0])
 
 
 def _pixels(plan: ExecutionPlan) -> int:

@@ -13,13 +13,13 @@ from unetkit.backends import int8
 from unetkit.backends.base import Backend, Probe
 from unetkit.backends.info import Quantizer
 from unetkit.inference.engine.ensemble import Ensemble
-from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid
+from unetkit.inference.tiling.grid import Tile, TileGrid, make_grid, per_axis
 from unetkit.inference.tiling.windows import measure_plane, read_window
 from unetkit.io.base.contracts import ImageSource
 from unetkit.models.segmenter import Segmenter
 
-PROBE_TILE = 512
-"""Size of the windows on which int8 is calibrated and checked, in pixels."""
+PROBE_TILE = {2: 512, 3: 64}
+"""Size of the windows on which int8 is calibrated and checked, in pixels, by the number of their axes."""
 
 CALIBRATION_WINDOWS = 16
 """Number of windows on which int8 is calibrated."""
@@ -56,7 +56,9 @@ def quantize_models(
         ConfigError: A package that quantises is not installed.
         ImageError: The image does not fit the models or cannot be read.
     """
-    grid = make_grid(source.info.size, tile=PROBE_TILE, halo=0, stride=ensemble.stride)
+    axes = len(source.info.size)
+    tile = tuple(max(PROBE_TILE[axes], stride) for stride in per_axis(ensemble.stride, axes))
+    grid = make_grid(source.info.size, tile=tile, halo=0, stride=ensemble.stride)
     places = choose_tiles(grid, source.info.planes, CALIBRATION_WINDOWS + CHECK_WINDOWS)
     checked = places[::2][:CHECK_WINDOWS]
     calibrated = [place for place in places if place not in checked] or checked

@@ -18,6 +18,7 @@ from unetkit.backends.base import DTYPES
 from unetkit.backends.info import Precision
 from unetkit.backends.registry import backend_info
 from unetkit.inference.engine.pipeline import BATCHES_IN_FLIGHT, QUEUED_BATCHES
+from unetkit.inference.tiling.blocks import largest_cross_section
 from unetkit.inference.tiling.grid import PerAxis, make_grid
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.models.trimmed import Kept, trim
@@ -31,42 +32,42 @@ class Footprint:
     """The quantities on which the memory of a run depends.
 
     Attributes:
-        features: Returns the bytes of float32 features that are in memory together, for a tile of a size. The second
+        features: Returns the bytes of float32 features that are in memory together, for a window of a size. The second
             argument is whether the tile is computed whole, or only its kept part at a corner of the image.
         weights: Bytes of the weights of all models.
         precision: Arithmetic of the network.
         pixel: Bytes of a raw pixel, all channels.
         predicted: Bytes of a predicted pixel.
         halo: Context around a tile, in pixels; one number, or one for each axis.
-        stride: Stride of the networks.
+        stride: Stride of the networks; one number, or one for each axis.
         owned: Whether the models may be changed, so that a backend that takes their weights needs no copy.
     """
 
-    features: Callable[[int, bool], int]
+    features: Callable[[tuple[int, ...], bool], int]
     weights: int
     precision: Precision
     pixel: int
     predicted: int
     halo: PerAxis
-    stride: int
+    stride: PerAxis
     owned: bool
 
-    def network(self, backend: str, tile: int, batch: int) -> int:
+    def network(self, backend: str, window: tuple[int, ...], batch: int) -> int:
         """Return the bytes that the network takes on a backend for windows of this size."""
         info = backend_info(backend)
         copies = info.weight_overhead
         if self.owned and info.takes_weights:
             copies -= 1
-        window = self.features(tile, info.computes_whole_at_border)
-        features = feature_bytes(window, backend, self.precision) * batch
+        each = self.features(window, info.computes_whole_at_border)
+        features = feature_bytes(each, backend, self.precision) * batch
         return int(features + copies * self.weights + info.runtime_bytes)
 
-    def pipeline(self, tile: int, batch: int, size: tuple[int, ...]) -> int:
+    def pipeline(self, tile: PerAxis, batch: int, size: tuple[int, ...]) -> int:
         """Return the bytes of windows and bands that are in the pipeline for an item of this size."""
         grid = make_grid(size, tile=tile, halo=self.halo, stride=self.stride)
         window = prod(grid.window)
         batches = QUEUED_BATCHES + BATCHES_IN_FLIGHT + 2  # one is being read, one is in the network
-        across = prod(size[1:])
+        across = largest_cross_section(grid, self.predicted)
         band = max(span.core_stop - span.core_start for span in grid.bands) * across
         waiting = 2 * band + min(SINK_ROWS * size[-1], size[0] * across)
         return batches * batch * window * (self.pixel + self.predicted) + waiting * self.predicted

@@ -15,17 +15,20 @@ from unetkit.backends.registry import DEFAULT_BACKEND, backend_info, backends_in
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Kind, layout
-from unetkit.inference.tiling.grid import PerAxis, TileGrid, check_tile, make_grid, per_axis, round_up
+from unetkit.inference.tiling.grid import PerAxis, TileGrid, check_tile, make_grid, one_if_equal, per_axis, round_up
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tuning.device import cache_bytes, choose_device, free_memory
 from unetkit.inference.tuning.memory import Footprint, measure_features, pixel_bytes
 from unetkit.io.base.contracts import ImageInfo, Window
 
-TILE_SIZES = (256, 384, 512, 768, 1024, 1280, 1536, 1664, 1792, 1920, 2048, 2304, 2560, 3072, 4096)
-"""Sizes of tiles that "auto" chooses from."""
+TILE_SIZES = {
+    2: (256, 384, 512, 768, 1024, 1280, 1536, 1664, 1792, 1920, 2048, 2304, 2560, 3072, 4096),
+    3: (32, 48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 320),
+}
+"""Longest sides of tiles that "auto" chooses from, by the number of their axes."""
 
-DEFAULT_TILE = {"cuda": 2048, "mps": 1024, "cpu": 1024}
-"""Size of tiles, by kind of device, where nothing is timed and the backend names none of its own."""
+DEFAULT_TILE = {2: {"cuda": 2048, "mps": 1024, "cpu": 1024}, 3: {"cuda": 160, "mps": 96, "cpu": 96}}
+"""Longest side of tiles, by the number of axes and kind of device, where nothing is timed."""
 
 BATCH_SIZES = {"cuda": (16, 8, 4, 2, 1), "mps": (4, 2, 1), "cpu": (1,)}
 """Batches that "auto" chooses from, by kind of device. A CPU computes one window as fast as several."""
@@ -42,7 +45,7 @@ class ExecutionPlan:
         device: Device of the network.
         backend: Name of its backend.
         precision: Arithmetic of the network.
-        tile: Largest window, in pixels.
+        tile: Largest window, in pixels; one number, or one for each axis.
         halo: Context around the part of a tile that is kept, in pixels; one number, or one for each axis.
         batch: Windows that go through the network together.
         why: The reason for the choice, for people.
@@ -52,7 +55,7 @@ class ExecutionPlan:
     device: torch.device
     backend: str
     precision: Precision
-    tile: int
+    tile: PerAxis
     halo: PerAxis
     batch: int
     why: str = "as given"
@@ -61,14 +64,25 @@ class ExecutionPlan:
     @property
     def window(self) -> tuple[int, ...]:
         """Size of the largest window along each axis."""
-        return (self.tile,) * self.axes
+        return per_axis(self.tile, self.axes)
+
+    @property
+    def side(self) -> int:
+        """Longest side of such a window: what tiles are compared by."""
+        return max(self.window)
+
+    @property
+    def usual_side(self) -> int:
+        """Longest side of the tiles where nothing is timed."""
+        return DEFAULT_TILE[self.axes][self.device.type]
 
     @property
     def inner(self) -> Window:
         """The core inside such a window, of a tile inside an image."""
-        return tuple(slice(halo, self.tile - halo) for halo in per_axis(self.halo, self.axes))
+        halos = per_axis(self.halo, self.axes)
+        return tuple(slice(halo, length - halo) for halo, length in zip(halos, self.window, strict=True))
 
-    def grid(self, size: tuple[int, ...], stride: int) -> TileGrid:
+    def grid(self, size: tuple[int, ...], stride: PerAxis) -> TileGrid:
         """Return the tiles of an item of a size, for models of a stride."""
         return make_grid(size, tile=self.tile, halo=self.halo, stride=stride)
 
@@ -111,10 +125,12 @@ def make_plan(
         ConfigError: A choice is not possible.
     """
     device = choose_device(tiling.device)
-    halo = ensemble.halo if tiling.halo is None else tiling.halo
-    if tiling.tile != "auto":
-        for number in per_axis(halo, len(info.size)):
-            check_tile(tiling.tile, number, ensemble.stride)
+    halo = ensemble.halo if tiling.given_halo is None else tiling.given_halo
+    if tiling.given_tile is not None:
+        for numbers in zip(
+            *(per_axis(one, len(info.size)) for one in (tiling.given_tile, halo, ensemble.stride)), strict=True
+        ):
+            check_tile(*numbers)
     precision = _choose_precision(tiling, device, kind)
     backends = _choose_backends(tiling, device, precision)
     footprint = measure_footprint(ensemble, info, halo, precision, kind)
@@ -122,7 +138,7 @@ def make_plan(
     plans = [
         ExecutionPlan(device, backend, precision, tile, halo, batch, axes=len(info.size))
         for backend in backends
-        for tile in _tiles(tiling, None if pixels > own else info, halo, ensemble.stride)
+        for tile in _tiles(tiling, None if pixels > own else info, len(info.size), halo, ensemble.stride)
         for batch in (BATCH_SIZES[device.type] if tiling.batch == "auto" else (tiling.batch,))
     ]
     fitting = list(_fitting(plans, footprint, tiling, info, ensemble))
@@ -153,14 +169,13 @@ def measure_footprint(
     )
 
     @cache
-    def features(tile: int, whole: bool) -> int:
+    def features(window: tuple[int, ...], whole: bool) -> int:
         kept = tuple(
             slice(0, tile if whole or length <= tile else tile - beside)
-            for length, beside in zip(info.size, halos, strict=True)
+            for tile, length, beside in zip(window, info.size, halos, strict=True)
         )
         return max(
-            measure_features(segmenter.network.eval(), channels, (tile,) * len(info.size), kept)
-            for segmenter in ensemble.segmenters
+            measure_features(segmenter.network.eval(), channels, window, kept) for segmenter in ensemble.segmenters
         )
 
     return Footprint(
@@ -184,7 +199,7 @@ def needed_memory(plan: ExecutionPlan, footprint: Footprint, info: ImageInfo, bu
         info: The image.
         budget: Bytes that everything may take; None for the default.
     """
-    network = footprint.network(plan.backend, plan.tile, plan.batch)
+    network = footprint.network(plan.backend, plan.window, plan.batch)
     if plan.device.type == "cuda":
         return network
     decoded = min(cache_bytes(budget, plan.device), info.channels * prod(info.size) * info.dtype.itemsize)
@@ -215,16 +230,30 @@ def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Pre
     return chosen
 
 
-def _tiles(tiling: TilingOptions, info: ImageInfo | None, halo: PerAxis, stride: int) -> list[int]:
-    """Return the possible tiles: for a single image none larger than the image needs."""
-    if tiling.tile != "auto":
-        return [tiling.tile]
-    smallest = round_up(3 * (halo if isinstance(halo, int) else max(halo)), stride)
-    sizes = [size for size in TILE_SIZES if size % stride == 0 and size >= smallest] or [smallest]
-    if info is None:
-        return sizes
-    enough = next((i for i, size in enumerate(sizes) if size >= max(info.size)), len(sizes) - 1)
-    return sizes[: enough + 1]
+def _tiles(tiling: TilingOptions, info: ImageInfo | None, axes: int, halo: PerAxis, stride: PerAxis) -> list[PerAxis]:
+    """Return the possible tiles, the smallest first: for a single image none larger than the image needs.
+
+    Along each axis a tile is as long as its halo is, compared with the others: so the same share is context.
+    """
+    if tiling.given_tile is not None:
+        return [tiling.given_tile]
+    halos, strides = per_axis(halo, axes), per_axis(stride, axes)
+    shares = [max(one, step) / max(*halos, *strides) for one, step in zip(halos, strides, strict=True)]
+    smallest = round_up(3 * max(halos), max(strides))
+    sides = [side for side in TILE_SIZES[axes] if side % max(strides) == 0 and side >= smallest] or [smallest]
+    tiles: dict[PerAxis, None] = {}
+    for side in sides:
+        lengths = (round_up(round(side * share), step) for share, step in zip(shares, strides, strict=True))
+        tile = tuple(
+            map(
+                max,
+                zip(lengths, (round_up(3 * one, step) for one, step in zip(halos, strides, strict=True)), strict=True),
+            )
+        )
+        tiles.setdefault(one_if_equal(tile))
+        if info is not None and all(length >= size for length, size in zip(tile, info.size, strict=True)):
+            break
+    return list(tiles)
 
 
 def _fitting(
@@ -245,7 +274,7 @@ def _fitting(
     for backend, batch in {(plan.backend, plan.batch) for plan in plans}:
         by_tile = [plan for plan in plans if (plan.backend, plan.batch) == (backend, batch)]
         fitting.update(by_tile[: bisect_right(by_tile, free, key=need)])  # measuring takes time: not for all
-    found: set[tuple[str, int]] = set()
+    found: set[tuple[str, PerAxis]] = set()
     for plan in plans:
         large = plan.batch > 1 and plan.batch * prod(plan.window) > LARGEST_BATCH_PIXELS and tiling.batch == "auto"
         if plan in fitting and not large and (plan.backend, plan.tile) not in found:
@@ -258,13 +287,14 @@ def _fitting(
             "Allow more, or take a smaller --tile or --batch.",
         )
     if not found:
-        yield min(plans, key=lambda plan: (plan.tile, plan.batch))
+        yield min(plans, key=lambda plan: (plan.side, plan.batch))
 
 
 def usual_plan(plans: list[ExecutionPlan]) -> ExecutionPlan:
     """Return the plan that is used without trying: PyTorch, which starts at once, with a usual tile."""
     names = [plan.backend for plan in plans]
     own = [plan for plan in plans if plan.backend == (DEFAULT_BACKEND if DEFAULT_BACKEND in names else names[0])]
-    largest = backend_info(own[0].backend).largest_tile or DEFAULT_TILE[own[0].device.type]
-    usual = [plan for plan in own if plan.tile <= largest] or own[:1]
-    return max(usual, key=lambda plan: plan.tile)
+    largest = backend_info(own[0].backend).largest_tile
+    bound = own[0].usual_side ** own[0].axes if largest is None else largest**2
+    usual = [plan for plan in own if prod(plan.window) <= bound] or own[:1]
+    return max(usual, key=lambda plan: plan.side)

@@ -8,6 +8,9 @@ from math import prod
 from unetkit.io.base.contracts import UNNAMED_AXES, OutputSpec
 from unetkit.io.base.stored import Step
 
+ITEM_AXES = "ZYX"
+"""Letters of the axes of an item: the last two of a plane, all of a volume."""
+
 SPARE_AXES = "QIUVWKJN"
 """Letters for axes that have no name or share one."""
 
@@ -60,19 +63,27 @@ AXES_BY_TYPE = {"time": "T", "channel": "C"}
 """Letters of axes by their type in OME-Zarr. An axis of the type "space" has its letter from its name."""
 
 
-def ome_axes(plane_axes: str, plane_shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+def ome_axes(plane_axes: str, plane_shape: tuple[int, ...], dims: int = 2) -> tuple[str, tuple[int, ...]]:
     """Return the plane axes as OME names them, and their sizes. OME knows T and Z only.
 
-    >>> ome_axes("TZ", (3, 5)), ome_axes("Q", (7,)), ome_axes("TPZ", (2, 3, 4))
-    (('TZ', (3, 5)), ('Z', (7,)), ('Z', (24,)))
+    Args:
+        plane_axes: The axes that are no axes of an item.
+        plane_shape: Sizes along them.
+        dims: Axes of an item; a volume has Z itself.
+
+    >>> ome_axes("TZ", (3, 5)), ome_axes("Q", (7,)), ome_axes("TPZ", (2, 3, 4)), ome_axes("Q", (7,), 3)
+    (('TZ', (3, 5)), ('Z', (7,)), ('Z', (24,)), ('T', (7,)))
     """
-    if len(plane_axes) > 2:
-        return "Z", (prod(plane_shape),)
-    free = iter(axis for axis in "ZT" if axis not in plane_axes)
-    return "".join(axis if axis in "TZ" else next(free) for axis in plane_axes), plane_shape
+    known = "ZT" if dims == 2 else "T"
+    if len(plane_axes) > len(known):
+        return known[0], (prod(plane_shape),)
+    free = iter(axis for axis in known if axis not in plane_axes)
+    return "".join(axis if axis in known else next(free) for axis in plane_axes), plane_shape
 
 
 def kept_steps(spec: OutputSpec) -> tuple[Step, ...]:
     """Return the steps along those axes that are stored under their own name, see `ome_axes`."""
-    flattened = len(spec.plane_axes) > 2
-    return tuple(step for step in spec.steps if step.axis in "YX" or (not flattened and step.axis in spec.plane_axes))
+    dims = len(spec.size)
+    flattened = ome_axes(spec.plane_axes, spec.plane_shape, dims)[1] != spec.plane_shape
+    others = "" if flattened else spec.plane_axes
+    return tuple(step for step in spec.steps if step.axis in ITEM_AXES[-dims:] or step.axis in others)

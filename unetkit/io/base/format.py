@@ -61,6 +61,7 @@ class Writer:
         check_spec: Raises an OutputError if the format cannot hold an output; given the path and what is to be written.
         is_place: Whether a path without a suffix is written so since it lies where such outputs belong.
         has_choices: Whether `OutputSpec.compression` and `OutputSpec.layout` have a meaning here.
+        takes_volumes: Whether the sink takes items of three axes; if not, a volume comes as planes along Z.
     """
 
     suffixes: tuple[str, ...]
@@ -69,6 +70,7 @@ class Writer:
     check_spec: Callable[[Path, OutputSpec], None] = _takes_any
     is_place: Callable[[Path], bool] = _by_suffix_only
     has_choices: bool = False
+    takes_volumes: bool = False
 
 
 @dataclass(frozen=True)

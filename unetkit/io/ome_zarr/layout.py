@@ -6,24 +6,51 @@ always a pyramid, as viewers expect it. Within an image it has the levels of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any, Literal
 
 import numpy as np
 
-from unetkit.io.base.axes import kept_steps, ome_axes
+from unetkit.io.base.axes import ITEM_AXES, kept_steps, ome_axes
 from unetkit.io.base.contracts import OutputSpec, Window
 from unetkit.io.ome_zarr.labels import LabelPlace
 from unetkit.io.ome_zarr.levels import image_levels, pick_pixels
-from unetkit.io.writing.rechunk import level_sizes
+from unetkit.io.writing.rechunk import level_factors, level_sizes
 
 CHUNK = 1024
+"""Side of a chunk of planes. A chunk of volumes has as many pixels, see `chunk_of`."""
+
+DEEPEST_CHUNK = 64
 
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 """Names and types of the axes, in the order that OME-Zarr wants."""
 
+HALVES = {
+    2: ("upper left of 2 x 2 pixels", "mean of 2 x 2 pixels"),
+    3: ("first of 2 voxels along each halved axis", "mean of 2 voxels along each halved axis"),
+}
+"""What a pixel of a smaller level is, of labels and of fractions, by the axes of an item."""
+
 UNIT_NAMES = {"µm": "micrometer", "s": "second"}
+
+
+def chunk_of(size: Sequence[int]) -> tuple[int, ...]:
+    """Return the pixels of a chunk along each axis of an item.
+
+    They are 2^20: enough that an image has few files, and few enough that a viewer has one in a moment. A chunk of a
+    volume is as deep as the volume, up to 64 planes, so that a cut along any axis passes few chunks, and a band of
+    whole planes fits in memory. The sides are powers of 2: a chunk of a smaller level is made of whole chunks.
+
+    >>> chunk_of((5000, 5000)), chunk_of((500, 500, 500)), chunk_of((10, 5000, 5000))
+    ((1024, 1024), (64, 128, 128), (16, 256, 256))
+    """
+    *depth, _, _ = size
+    deep, side = 1, CHUNK
+    while depth and deep < min(depth[0], DEEPEST_CHUNK):
+        deep, side = 4 * deep, max(1, side // 2)
+    return (*(deep for _ in depth), side, side)
 
 
 class Layout:
@@ -36,30 +63,36 @@ class Layout:
 
     Attributes:
         spec: What is stored: a pyramid, its plane axes named as OME names them.
-        sizes: Height and width of each level.
+        chunk: Pixels of a chunk along each axis of an item.
+        sizes: Size of each level.
+        factors: By what each axis of the level above it is divided for each smaller level, see `level_factors`.
         picks: Which pixels each smaller level takes of that above it; None where it is half of that.
     """
 
     def __init__(self, name: str, spec: OutputSpec, place: LabelPlace | None) -> None:
-        axes, sizes = ome_axes(spec.plane_axes, spec.plane_shape)
+        self._dims = len(spec.size)
+        self._item_axes = ITEM_AXES[-self._dims :].lower()
+        axes, sizes = ome_axes(spec.plane_axes, spec.plane_shape, self._dims)
         self._name = name
         self._labels = spec.dtype.kind in "ui"
         self._in_image = place is not None
         self._zarr_format: Literal[2, 3] = 3 if place is None else place.zarr_format
         self._steps = kept_steps(spec)
         self.spec = replace(spec, pyramid=True, plane_axes=axes.lower(), plane_shape=sizes)
-        present = {*axes.lower(), "y", "x", *("c" if spec.channels > 1 else "")}
+        self.chunk = chunk_of(spec.size)
+        along = f"{axes.lower()}{self._item_axes}"
+        shape = (*sizes, *spec.size)
+        present = {*along, *("c" if spec.channels > 1 else "")}
         self._axes = "".join(axis for axis in AXIS_TYPES if axis in present)
-        along = f"{axes.lower()}yx"
-        shape = (*sizes, spec.height, spec.width)
         self._levels = None if place is None else image_levels(place.group.parent, along, shape)
         self._order = [along.index(axis) for axis in self._axes if axis in along]
-        self.picks = None if self._levels is None else pick_pixels(self._levels, along)
+        self.picks = None if self._levels is None else pick_pixels(self._levels, self._dims)
         self.sizes = level_sizes(self.spec)
+        self.factors = level_factors(self.spec)
         self._plane_shapes = [sizes] * len(self.sizes)
         if self._levels is not None:
-            self.sizes = [(height, width) for *_, height, width in self._levels.shapes]
-            self._plane_shapes = [tuple(others) for *others, _, _ in self._levels.shapes]
+            self.sizes = [shape[-self._dims :] for shape in self._levels.shapes]
+            self._plane_shapes = [shape[: -self._dims] for shape in self._levels.shapes]
 
     def create(self, store: Any) -> list[Any]:
         """Create the group and the array of each level, all zeros.
@@ -72,16 +105,17 @@ class Layout:
         spec = self.spec
         group = zarr.create_group(store, zarr_format=self._zarr_format, attributes=self._attributes())
         arrays = []
-        for level, (height, width) in enumerate(self.sizes):
+        for level, size in enumerate(self.sizes):
             lengths = dict(zip(spec.plane_axes, self._plane_shapes[level], strict=True))
-            lengths |= {"c": spec.channels, "y": height, "x": width}
+            lengths |= {"c": spec.channels, **dict(zip(self._item_axes, size, strict=True))}
+            chunk = {axis: min(step, lengths[axis]) for axis, step in zip(self._item_axes, self.chunk, strict=True)}
             shape = tuple(lengths[axis] for axis in self._axes)
             arrays.append(
                 group.create_array(
                     str(level),
                     shape=shape,
                     dtype=spec.dtype,
-                    chunks=tuple(min(CHUNK, lengths[axis]) if axis in "yx" else 1 for axis in self._axes),
+                    chunks=tuple(chunk.get(axis, 1) for axis in self._axes),
                     fill_value=0,
                     **self._encoding(),
                 )
@@ -108,6 +142,7 @@ class Layout:
         return {
             "axes": self._axes,
             "channels": self.spec.channels,
+            "chunk": self.chunk,
             "dtype": self.spec.dtype.str,
             "levels": [[*shape, *size] for shape, size in zip(self._plane_shapes, self.sizes, strict=True)],
             "places": [self._transformations(level) for level in range(len(self.sizes))],
@@ -125,7 +160,7 @@ class Layout:
         index: dict[str, int | slice] = {
             axis: int(place) for axis, place in zip(self.spec.plane_axes, position, strict=True)
         }
-        index |= {"c": channel, "y": window[0], "x": window[1]}
+        index |= {"c": channel, **dict(zip(self._item_axes, window, strict=True))}
         return tuple(index[axis] for axis in self._axes)
 
     def _encoding(self) -> dict[str, Any]:
@@ -147,14 +182,15 @@ class Layout:
         """Return the attributes of the group: OME's, and our own."""
         spec, labels = self.spec, self._labels
         units = {step.axis.lower(): UNIT_NAMES[step.unit] for step in self._steps if step.unit}
-        units |= {"y": "micrometer", "x": "micrometer"} if spec.pixel_size_um is not None else {}
+        units |= dict.fromkeys(self._item_axes, "micrometer") if spec.pixel_size_um is not None else {}
         axes: list[dict[str, Any]] = [
             {"name": axis, "type": AXIS_TYPES[axis], **({"unit": units[axis]} if axis in units else {})}
             for axis in self._axes
         ]
         if self._levels is not None:
             axes = [{"type": AXIS_TYPES[self._axes[i]], **self._levels.axes[at]} for i, at in enumerate(self._order)]
-        picked = "nearest pixel" if self.picks is not None else "upper left of 2 x 2 pixels"
+        first, mean = HALVES[self._dims]
+        picked = "nearest pixel" if self.picks is not None else first
         multiscale = {
             "name": self._name.split(".", maxsplit=1)[0],
             "axes": axes,
@@ -163,7 +199,7 @@ class Layout:
                 for level in range(len(self.sizes))
             ],
             "type": "nearest" if labels else "mean",
-            "metadata": {"description": picked if labels else "mean of 2 x 2 pixels"},
+            "metadata": {"description": picked if labels else mean},
         }
         source = {"source": {"image": "../../"}} if self._in_image else {}
         own = {"unetkit": {"notes": dict(spec.notes), "channel_names": list(spec.channel_names)}}
@@ -183,13 +219,14 @@ class Layout:
             moved = [{"type": "scale", "scale": [place.scale[i] for i in self._order]}]
             shift = [place.translation[i] for i in self._order]
             return [*moved, {"type": "translation", "translation": shift}] if any(shift) else moved
-        sizes = {"y": 1.0, "x": 1.0, **{step.axis.lower(): step.size for step in self._steps}}
+        sizes = {step.axis.lower(): step.size for step in self._steps}
         if self.spec.pixel_size_um is not None:
-            sizes["y"], sizes["x"] = self.spec.pixel_size_um
-        scale = [sizes.get(axis, 1.0) * (2.0**level if axis in "yx" else 1.0) for axis in self._axes]
+            sizes |= dict(zip(self._item_axes, self.spec.pixel_size_um, strict=True))
+        divided = [prod(factors) for factors in zip(*self.factors[:level], strict=True)] or [1] * self._dims
+        shrunk = dict(zip(self._item_axes, divided, strict=True))
+        scale = [sizes.get(axis, 1.0) * shrunk.get(axis, 1) for axis in self._axes]
         transformations: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
         if level and not self._labels:
-            centre = (2**level - 1) / 2
-            translation = [sizes[axis] * centre if axis in "yx" else 0.0 for axis in self._axes]
+            translation = [sizes.get(axis, 1.0) * ((shrunk.get(axis, 1) - 1) / 2) for axis in self._axes]
             transformations.append({"type": "translation", "translation": translation})
         return transformations

@@ -88,8 +88,12 @@ def _read_levels(
     return described, shapes, places
 
 
-def pick_pixels(levels: ImageLevels, axes: str) -> list[Pick]:
+def pick_pixels(levels: ImageLevels, dims: int) -> list[Pick]:
     """Return for each level but the first which pixels of the level above it consists of.
+
+    Args:
+        levels: The levels.
+        dims: Axes of an item, which are the last ones of the levels.
 
     A pixel of a level takes the value of the nearest pixel above it, of two the one before: no label appears that was
     not there.
@@ -97,13 +101,14 @@ def pick_pixels(levels: ImageLevels, axes: str) -> list[Pick]:
     picks = []
     for (above, sizes), (place_above, place) in zip(pairwise(levels.shapes), pairwise(levels.places), strict=True):
         nearest = [
-            _nearest(above[i], sizes[i], place.scale[i], place.translation[i], place_above, i) for i in range(len(axes))
+            _nearest(above[i], sizes[i], place.scale[i], place.translation[i], place_above, i)
+            for i in range(len(sizes))
         ]
-        others = [i for i, axis in enumerate(axes) if axis not in "yx"]
-        grids = np.meshgrid(*(nearest[i] for i in others), indexing="ij") if others else []
-        planes = np.ravel_multi_index(tuple(grids), [above[i] for i in others]).ravel() if others else np.zeros(1, int)
-        picks.append(Pick(planes, nearest[axes.index("y")], nearest[axes.index("x")]))
-        assert len(planes) == prod(sizes[i] for i in others)
+        others = nearest[:-dims]
+        grids = np.meshgrid(*others, indexing="ij")
+        planes = np.ravel_multi_index(tuple(grids), above[:-dims]).ravel() if others else np.zeros(1, np.intp)
+        picks.append(Pick(planes, tuple(nearest[-dims:])))
+        assert len(planes) == prod(sizes[:-dims])
     return picks
 
 

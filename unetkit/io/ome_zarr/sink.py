@@ -29,7 +29,7 @@ from unetkit.io.base.blocks import check_block
 from unetkit.io.base.contracts import OutputSpec, Piece, Window
 from unetkit.io.base.windows import inside
 from unetkit.io.ome_zarr.labels import check_label, find_label_place, register_label
-from unetkit.io.ome_zarr.layout import CHUNK, Layout
+from unetkit.io.ome_zarr.layout import Layout
 from unetkit.io.ome_zarr.pyramid import Chunk, chunks_of, chunks_of_piece, level_pieces, shrink_chunk, store_chunk
 from unetkit.io.writing.rechunk import Block, cut_bands, cut_blocks, cut_picked_bands
 from unetkit.io.writing.same_job import check_same_job, job_to_json
@@ -45,6 +45,7 @@ class OmeZarrSink:
     """Writes an OME-Zarr folder, which appears under its name when it is whole.
 
     Axes are stored in the order t, c, z, y, x; those that are neither T nor Z are renamed or flattened as in OME-TIFF.
+    Planes are stored in chunks of one plane, volumes in chunks of many (see `chunk_of`); a reader sees no difference.
     Notes and channel names are in the group's attribute `unetkit`. Masks and labels carry "image-label", by which
     viewers know them for labels. It names no colours, as napari shows nothing of labels without one. In the folder
     `labels` of an OME-Zarr image they are of that image's version, have its levels, name it as their source, and are
@@ -78,7 +79,7 @@ class OmeZarrSink:
     @property
     def block(self) -> tuple[int, ...]:
         """Blocks are of whole chunks."""
-        return CHUNK, CHUNK
+        return self._layout.chunk
 
     def write(self, rows: Iterable[NDArray[Any]]) -> None:
         """Write the whole output from its rows.
@@ -97,18 +98,16 @@ class OmeZarrSink:
 
             def store(block: Block) -> None:
                 band = block.band
-                height, width = block.pixels.shape
-                window = slice(band.top, band.top + height), slice(block.left, block.left + width)
-                store_chunk(layout, arrays, Chunk(band.plane, block.channel, window, band.level), block.pixels)
+                store_chunk(layout, arrays, Chunk(band.plane, block.channel, block.window, band.level), block.pixels)
 
             # Chunk by chunk in our own threads: of a larger piece, zarr goes on to write after one chunk has failed.
-            picks = layout.picks
+            picks, (height, *others) = layout.picks, layout.chunk
             bands = (
-                cut_bands(layout.spec, safe_rows, CHUNK)
+                cut_bands(layout.spec, safe_rows, height)
                 if picks is None
-                else cut_picked_bands(layout.spec, safe_rows, CHUNK, picks)
+                else cut_picked_bands(layout.spec, safe_rows, height, picks)
             )
-            deque(workers.map(store, cut_blocks(bands, CHUNK)), maxlen=0)
+            deque(workers.map(store, cut_blocks(bands, others)), maxlen=0)
         register_label(self._path)
 
     def begin(self) -> None:
@@ -157,7 +156,7 @@ class OmeZarrSink:
         check_block(layout.spec, item, window, pixels, self.block)
         try:
             arrays = self._open()
-            for chunk in chunks_of(item, layout.spec.channels, window):
+            for chunk in chunks_of(layout, item, window):
                 store_chunk(layout, arrays, chunk, pixels[chunk.channel][inside(chunk.window, window)])
         except OSError as error:
             raise cannot_write(self._path, error) from error

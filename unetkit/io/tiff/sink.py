@@ -97,7 +97,7 @@ class TiffSink(OrderedSink):
                 link_levels(partial)
 
     def _write_level(
-        self, writer: TiffWriter, encoded: Iterator[bytes], level: int, sizes: list[tuple[int, int]], pieces: Pieces
+        self, writer: TiffWriter, encoded: Iterator[bytes], level: int, sizes: list[tuple[int, ...]], pieces: Pieces
     ) -> None:
         """Write all pages of one level; level 0 announces the others."""
         spec = self._spec

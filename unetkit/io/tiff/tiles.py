@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,7 +45,7 @@ class Pieces:
     columns: int
     compression: str
 
-    def stored_shape(self, pixels: NDArray[Any], size: tuple[int, int]) -> tuple[int, int]:
+    def stored_shape(self, pixels: NDArray[Any], size: Sequence[int]) -> tuple[int, int]:
         """Return height and width of what is stored for a block of a page of a size: a tile is filled up with zeros."""
         if self.tiled:
             return tile_size(size[0]), tile_size(size[1])
@@ -83,7 +83,7 @@ class TilePages:
         pieces: How pages are stored.
     """
 
-    def __init__(self, bands: Iterable[Band], sizes: list[tuple[int, int]], folder: Path, pieces: Pieces) -> None:
+    def __init__(self, bands: Iterable[Band], sizes: Sequence[tuple[int, ...]], folder: Path, pieces: Pieces) -> None:
         self._bands = bands
         self._sizes = sizes
         self._pieces = pieces
@@ -103,7 +103,7 @@ class TilePages:
     def first(self) -> Iterator[bytes]:
         """Yield the tiles of full resolution: channel after channel, plane after plane."""
         plane = 0
-        for page, tile in self._workers.map(self._encode, cut_blocks(self._bands, self._pieces.columns)):
+        for page, tile in self._workers.map(self._encode, cut_blocks(self._bands, (self._pieces.columns,))):
             if page.level == 0 and page.plane > plane:
                 yield from self._stored(0, plane)
                 plane = page.plane

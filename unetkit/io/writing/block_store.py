@@ -56,16 +56,17 @@ class BlockStore:
     Args:
         path: The output, beside which the file is made, for messages.
         spec: What is written.
+        strip_rows: Rows of a strip; by default as many as go into `STRIP_BYTES`.
 
     Raises:
         OutputError: The file cannot be made.
     """
 
-    def __init__(self, path: Path, spec: OutputSpec) -> None:
+    def __init__(self, path: Path, spec: OutputSpec, strip_rows: int | None = None) -> None:
         self._path = path
         self._spec = spec
         row_bytes = spec.channels * prod(spec.size[1:]) * spec.dtype.itemsize
-        self._strip = max(1, min(MOST_ROWS, STRIP_BYTES // row_bytes))
+        self._strip = strip_rows or max(1, min(MOST_ROWS, STRIP_BYTES // row_bytes))
         self._pieces: dict[tuple[int, int], list[_Piece]] = defaultdict(list)
         self._end = 0
         self._lock = Lock()
@@ -95,10 +96,19 @@ class BlockStore:
             OutputError: The file cannot be read.
             ValueError: A part of the output was never put.
         """
-        length = self._spec.size[0]
         for item in range(self._spec.planes):
-            for strip, top in enumerate(range(0, length, self._strip)):
-                yield self._read_strip(item, strip, top, min(top + self._strip, length))
+            for number in range(-(-self._spec.size[0] // self._strip)):
+                yield self.strip(item, number)
+
+    def strip(self, item: int, number: int) -> NDArray[Any]:
+        """Return the rows (channels, h, ...) of a strip of an item, counted from 0.
+
+        Raises:
+            OutputError: The file cannot be read.
+            ValueError: A part of it was never put.
+        """
+        top = number * self._strip
+        return self._read_strip(item, number, top, min(top + self._strip, self._spec.size[0]))
 
     def close(self) -> None:
         """Delete the file."""
