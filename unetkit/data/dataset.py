@@ -106,7 +106,7 @@ class CropDataset(Dataset[Item]):
         self._transforms: dict[int, Transform] = {}
         if augmentation != PRESETS["none"]:
             kinds = {pool.records[index].channels for index in self._indices}
-            self._transforms = {kind: Transform(augmentation, kind) for kind in kinds}
+            self._transforms = {kind: Transform(augmentation, kind, pool.planes) for kind in kinds}
 
     def __len__(self) -> int:
         """Number of crops in an epoch."""
@@ -144,7 +144,8 @@ class CropDataset(Dataset[Item]):
             pixels, targets = self._cut(index, record, side, rng)
             pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
             if self._transforms:
-                low, width = record.range.center[:, None, None], record.range.scale[:, None, None]
+                seen = record.range.for_planes(self._pool.planes)
+                low, width = seen.center[:, None, None], seen.scale[:, None, None]
                 unit, targets = self._transforms[record.channels]((pixels - low) / width, targets, rng)
                 pixels = unit * width + low
             apart = self._take_apart(targets)
@@ -279,12 +280,13 @@ def take_single(items: list[NamedItem]) -> NamedItem:
 
 def make_item(pool: ImagePool, record: ImageRecord, pixels: NDArray[np.float32], mask: NDArray[np.int64]) -> Item:
     """Put pixels (C, h, w) and classes (h, w) of an image into tensors, with the values that normalise it."""
-    center, scale = normalizing_values(record.statistics, pool.normalization)
+    values = [to_channels(each, pool.channels) for each in normalizing_values(record.statistics, pool.normalization)]
+    center, scale = (np.tile(each, pool.planes) for each in values)
     return {
-        "image": torch.from_numpy(to_channels(pixels, pool.channels)),
+        "image": torch.from_numpy(to_channels(pixels, pool.channels, pool.planes)),
         "mask": torch.from_numpy(mask),
-        "center": torch.from_numpy(to_channels(center, pool.channels).copy()),
-        "scale": torch.from_numpy(to_channels(scale, pool.channels).copy()),
+        "center": torch.from_numpy(center),
+        "scale": torch.from_numpy(scale),
     }
 
 
