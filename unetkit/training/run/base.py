@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from math import ceil
+from math import ceil, prod
 from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
+from unetkit.backends.base import for_axes
 from unetkit.data.base import TrainingData
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError, closest
-from unetkit.inference.tiling.halo import WINDOW_SIZE, halo_pixels
+from unetkit.inference.tiling.halo import plan_comparison
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.weights import LoadReport, find_source, load_weights, trained_on
@@ -151,7 +152,7 @@ class NetworkModule(LightningModule):
 
     def _build(self) -> None:
         """Make the network that the spec describes, and its average."""
-        self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
+        self.segmenter = Segmenter(self.spec).to(memory_format=for_axes(torch.channels_last, self.spec.dims))
         network = self.segmenter.network
         self._average()
         predict = getattr(network, "predict_inside", network.__call__)  # without padding, where the network can
@@ -255,10 +256,19 @@ class NetworkModule(LightningModule):
         network = self.best_network()
         mode = network.training
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-            pixels = torch.zeros(1, self.spec.in_channels, WINDOW_SIZE, WINDOW_SIZE, device=self.device)
-            network.eval()(pixels.contiguous(memory_format=torch.channels_last)).sum().item()  # waits for the device
+            window = plan_comparison(self.spec.strides).window
+            pixels = torch.zeros(1, self.spec.network_inputs, *window, device=self.device)
+            network.eval()(self.laid_out(pixels)).sum().item()  # waits for the device
         network.train(mode)
-        return WINDOW_SIZE**2
+        return prod(window)
+
+    def halo_pixels(self, positions: int | None = None) -> int:
+        """Return how many pixels are predicted to measure the halo with so many windows, see `plan_comparison`."""
+        return plan_comparison(self.spec.strides, positions).pixels
+
+    def laid_out(self, pixels: Tensor) -> Tensor:
+        """Return pixels (N, C, ...) in the layout in memory that the network is fastest with."""
+        return pixels.contiguous(memory_format=for_axes(torch.channels_last, self.spec.dims))
 
     def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
         """Return the seconds for what follows training: the halo, the picture and the scores of objects.
@@ -266,11 +276,11 @@ class NetworkModule(LightningModule):
         Args:
             validation: Seconds for validating.
             pixel: Seconds for predicting a pixel.
-            positions: Windows along each axis with which the halo is measured.
+            positions: How many windows the halo is measured with, see `plan_comparison`.
         """
         if self.spec.task == "classification":
             return 0.0
-        return halo_pixels(positions) * pixel + validation * (2 if self.spec.instances else 1)
+        return self.halo_pixels(positions) * pixel + validation * (2 if self.spec.instances else 1)
 
     def best_network(self) -> nn.Module:
         """Return the network to score and to keep: the averaged one, or the one in training where none is averaged."""
