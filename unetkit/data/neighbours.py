@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.data.loading import Window
 from unetkit.data.pairs import Pair
 from unetkit.data.store import ImageStore
-from unetkit.io.base.contracts import ImageInfo, Window
+from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.views.neighbours import lacks_neighbours, planes_around
 from unetkit.models.sampling import Holes
 
@@ -91,5 +92,3 @@ def _place(pair: Pair, number: int) -> tuple[Path, str | None, int]:
 def _unmasked(pair: Pair, number: int) -> Pair:
     """Return a plane of the file of an image, without its mask."""
     return Pair(f"{pair.name} beside plane {number}", pair.image, None, number, image_axes=pair.image_axes)
-
-

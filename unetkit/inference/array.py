@@ -14,26 +14,18 @@ from numpy.typing import NDArray
 from unetkit.foundation.console import log_nothing, pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.options import split_options
-<<<<<<< HEAD
 from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
-=======
-from unetkit.inference.engine.ensemble import Models, gather_models
 from unetkit.inference.run.output import places_of
->>>>>>> main
 from unetkit.inference.run.predictor import Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
 from unetkit.inference.tiling.grid import TileBlock
 from unetkit.inference.tiling.options import Output, OutputOptions, SegmentOptions, TilingOptions
 from unetkit.io.base.array_likes import check_array, named_axes
 from unetkit.io.base.arrays import ArraySink, ArraySource
-<<<<<<< HEAD
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.views.kept_planes import KeptPlanes
-=======
-from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
 from unetkit.io.views.volume import VolumeSource
->>>>>>> main
 from unetkit.models.sampling import ValidSource
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.zoo import DEFAULT_MODEL, find_model
@@ -112,10 +104,10 @@ def predict_tiled(
     write = OutputOptions(
         output=output, threshold=threshold, split=split, min_size=min_size, min_confidence=min_confidence
     )
-<<<<<<< HEAD
     stored: ImageSource = ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes)
     if ensemble.planes > 1 and not isinstance(array, np.ndarray):  # each part of it is computed or decoded once
         stored = KeptPlanes(stored, ensemble.planes, CACHE_BYTES)
+    stored = VolumeSource(stored) if ensemble.dims == 3 else stored
     return _predict_source(ValidSource(stored), ensemble, SegmentOptions(tiling=choices, write=write), out, progress)
 
 
@@ -148,11 +140,6 @@ def _predict_source(
 ) -> Any:
     """Predict an image, or only one of its planes, and return the array of the output."""
     info = source.info if only is None else replace(source.info, plane_axes="", plane_shape=())
-=======
-    planes = ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes)
-    source = ValidSource(VolumeSource(planes) if ensemble.dims == 3 else planes)
-    info = source.info
->>>>>>> main
     predictor = Predictor(
         ensemble,
         options.tiling,
@@ -164,7 +151,7 @@ def _predict_source(
     )
     recipe = make_recipe(options, ensemble, info, predictor.plan)
     assert recipe.grid is not None
-    blocks = recipe.blocks if only is None else [recipe.grid.whole(only)]
+    blocks = recipe.blocks if only is None else [replace(block, item=only) for block in recipe.blocks]
     with shown_progress(progress, info) as advance:
         try:
             return _predict(predictor, source, blocks, recipe, out, advance)
@@ -181,19 +168,24 @@ def _predict(
     out: Any,
     progress: Progress | None,
 ) -> Any:
-    """Predict blocks of an array, and return the array of the output."""
+    """Predict an array, and return the array of the output.
+
+    Args:
+        predictor: The models.
+        source: The array.
+        blocks: What of it is predicted, in the order of the blocks of the output.
+        recipe: The decisions about the output.
+        out: Array to write to.
+        progress: Called with the number of pixels predicted since the last call.
+    """
     if recipe.options.write.output != "labels":
         sink = ArraySink(recipe.output, out)
-<<<<<<< HEAD
-        predictor.run(source, blocks, sink.write, progress=progress)
-=======
 
         def write(bands: Iterator[NDArray[Any]]) -> None:
             for (item, window), band in zip(places_of(recipe.blocks), bands, strict=True):
                 sink.write_block(item, window, band)
 
-        predictor.run(source, recipe.blocks, write, progress=progress)
->>>>>>> main
+        predictor.run(source, blocks, write, progress=progress)
         return sink.array
     from unetkit.inference.run.labelling import make_labels  # here, since only labels need OpenCV and its memory
 

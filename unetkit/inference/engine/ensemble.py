@@ -60,8 +60,7 @@ class Ensemble:
     @property
     def middle(self) -> slice:
         """Which of the channels that the networks take are those of the plane that is predicted."""
-        first = self.planes // 2 * self.channels
-        return slice(first, first + self.channels)
+        return self.specs[0].middle
 
     def see(self, source: ImageSource) -> ImageSource:
         """Return an image as the networks see it: with the neighbours of each plane, where they take any."""
@@ -217,11 +216,7 @@ def gather_models(models: Models) -> Ensemble:
     ensemble = Ensemble(tuple(one if isinstance(one, Segmenter) else load_model(one) for one in found), owned)
     first = ensemble.segmenters[0]
     for other in ensemble.segmenters[1:]:
-<<<<<<< HEAD
         for name in ("task", "in_channels", "dims", "planes", "classes", "instances", "image_classes", "residual"):
-=======
-        for name in ("task", "dims", "in_channels", "classes", "instances", "image_classes", "residual"):
->>>>>>> main
             mine, its = getattr(first.spec, name), getattr(other.spec, name)
             if mine != its:
                 raise ModelError(

@@ -10,8 +10,7 @@ from torch import Tensor
 from unetkit.foundation.errors import ModelError
 from unetkit.inference.run.predictor import check_dtype
 from unetkit.inference.tiling.windows import measure_plane
-from unetkit.io.base.contracts import ImageSource
-from unetkit.io.views.neighbours import planes_around, stack_planes
+from unetkit.io.base.contracts import ImageSource, match_channels
 from unetkit.io.views.thumbnail import read_square
 from unetkit.models.image_head import ImageClassifier, decide
 
@@ -47,13 +46,11 @@ def read_whole(
         ImageError: The image cannot be read, or has other channels than the models.
     """
     check_dtype(source.info)
-    spec = classifiers[0].spec
-    measured = measure_plane(source, plane, [classifier.normalizer for classifier in classifiers], spec.in_channels)
+    channels = classifiers[0].spec.in_channels
+    measured = measure_plane(source, plane, [classifier.normalizer for classifier in classifiers], channels)
     for classifier, values in zip(classifiers, measured, strict=True):
-        side, seen = classifier.spec.image_size, dict.fromkeys(planes_around(source.info, plane, spec.planes))
-        squares = {number: read_square(source, number, side) for number in seen}
-        around = [squares[number] for number in planes_around(source.info, plane, spec.planes)]
-        pixels = stack_planes(around, spec.in_channels, source.info.name)[None].astype("float32")
+        square = read_square(source, plane, classifier.spec.image_size)
+        pixels = match_channels(square, channels, source.info.name)[None].astype("float32")
         center, scale = torch.from_numpy(values.center[None]), torch.from_numpy(values.scale[None])
         yield classifier, (torch.from_numpy(pixels), center, scale)
 

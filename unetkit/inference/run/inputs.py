@@ -90,7 +90,6 @@ def open_for(
     Raises:
         ImageError: The image cannot be read.
     """
-<<<<<<< HEAD
     if ensemble.planes > 1:
         return _with_neighbours(path, ensemble, reading, cached)
     return _open_channels(path, ensemble, reading, cached)
@@ -124,10 +123,7 @@ def _open_channels(
     path: Path, ensemble: Ensemble, reading: ReadOptions, cached: int
 ) -> tuple[ImageSource, tuple[str, ...]]:
     """Open an image with the channels that models see, see `open_for`."""
-    source = open_image(path, reading, cache_bytes=cached)
-=======
     source = open_image(path, reading, dims=ensemble.dims, cache_bytes=cached)
->>>>>>> main
     info, count = source.info, ensemble.channels
     unnamed = [i for i, axis in enumerate(info.axes) if axis in UNNAMED_AXES]
     if count > 1 and info.channels == 1 and len(unnamed) == 1 and info.shape[unnamed[0]] == count:

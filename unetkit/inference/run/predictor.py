@@ -198,15 +198,9 @@ class Predictor:
             predict_window,
             grid,
             self._threshold,
-<<<<<<< HEAD
             channels=self.ensemble.inputs,
-            stride=stride,
-            largest=self._largest_window(default_largest(grid, stride)),
-=======
-            channels=self.ensemble.channels,
             stride=strides,
             largest=self._largest_window(default_largest(grid, strides), strides),
->>>>>>> main
         )
 
     def _largest_window(self, most: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
