@@ -115,7 +115,7 @@ def predicted_cases(pairs: Sequence[Pair], model: Segmenter, tiling: TilingOptio
 
 def label(bands: NDArray[np.uint8], method: Method, smallest: int) -> NDArray[Any]:
     """Return the labels (H, W) of a whole plane."""
-    rows = Labels([bands], bands.shape[1], method=method, smallest=smallest).rows()
+    rows = Labels([bands], bands.shape[1:], method=method, smallest=smallest).rows()
     whole: NDArray[Any] = np.concatenate(list(rows), axis=1)[0]
     return whole
 

@@ -92,7 +92,7 @@ def create_labels(path: Path, size: tuple[int, ...], block: int, dtype: str) -> 
 def find_one(path: Path, folder: Path, number: int, window: Window) -> None:
     """Find the objects of a block."""
     mask = open_array(path)
-    pixels = mask[margin_window(window, mask.shape, CONNECTED.margin)][None]
+    pixels = mask[margin_window(window, mask.shape, CONNECTED)][None]
     (folder / f"{number}.faces").write_bytes(find_block(pixels, window, mask.shape, CONNECTED).to_bytes())
 
 
@@ -109,7 +109,7 @@ def join_all(size: tuple[int, ...], folder: Path, windows: Sequence[Window]) -> 
 def draw_one(path: Path, folder: Path, number: int, window: Window, out: Path) -> None:
     """Write the labels of a block."""
     mask, labels = open_array(path), open_array(out, "r+")
-    pixels = mask[margin_window(window, mask.shape, CONNECTED.margin)][None]
+    pixels = mask[margin_window(window, mask.shape, CONNECTED)][None]
     numbers = np.load(folder / f"{number}.npy")
     labels[window] = draw_block(pixels, window, mask.shape, CONNECTED, numbers, labels.dtype)[0]
 

@@ -32,6 +32,7 @@ ORDER = (
     "io.tiff",
     "io.ome_zarr",
     "io.microscopes",
+    "io.medical",
     "io",
     "io.masks",
     "annotations",

@@ -96,7 +96,7 @@ def test_a_format_of_another_package_is_read_written_and_found(tmp_path, install
     assert [job.image.name for job in jobs] == ["a.NUMS.txt", "c.n9", "d.tif"]
     with pytest.raises(OutputError, match="is a file, but"):
         plan_jobs(tmp_path, tmp_path / "out.n9")
-    with pytest.raises(OutputError, match=r"Use \.tif, \.zarr, \.png or \.nums\."):
+    with pytest.raises(OutputError, match=r"Use \.tif, \.zarr, \.png, \.nii\.gz or \.nums\."):
         check_output(tmp_path / "a.xyz", MASK, overwrite=False)
 
 

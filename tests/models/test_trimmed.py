@@ -54,7 +54,7 @@ def test_trimmed_is_what_the_whole_network_gives_there(part: tuple[int, tuple[in
 @given(parts())
 def test_cuts_lie_inside_the_features_and_fit_together(part: tuple[int, tuple[int, int], tuple[slice, slice]]) -> None:
     depth, window, kept = part
-    cuts = plan_cuts(window, kept, depth)
+    cuts = plan_cuts(window, kept, ((2, 2),) * depth, (*((2, 2),) * depth, (1, 1)))
     assert cuts.dtype == np.int64
     assert cuts.shape == (2 * depth, 4)
     for axis in range(2):
@@ -127,10 +127,14 @@ def test_any_other_network_is_cut_exactly(part: tuple[int, tuple[int, int], tupl
 
 def test_each_axis_is_cut_as_it_would_be_by_itself() -> None:
     window, kept = (64, 96, 32), (slice(8, 30), slice(0, 96), slice(31, 32))
-    cuts = plan_cuts(window, kept, 3)
+    factors = ((2, 2, 2), (1, 2, 2), (1, 2, 2))
+    reaches = ((2, 2, 2), (2, 2, 2), (0, 2, 2), (0, 1, 1))
+    cuts = plan_cuts(window, kept, factors, reaches)
     assert cuts.shape == (6, 6)
     for axis in range(3):
-        np.testing.assert_array_equal(cuts[:, 2 * axis : 2 * axis + 2], plan_cuts((window[axis],), (kept[axis],), 3))
+        own = [tuple((numbers[axis],) for numbers in rows) for rows in (factors, reaches)]
+        alone = plan_cuts((window[axis],), (kept[axis],), *own)
+        np.testing.assert_array_equal(cuts[:, 2 * axis : 2 * axis + 2], alone)
 
 
 @settings(max_examples=30, deadline=None)

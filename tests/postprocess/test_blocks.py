@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise, product
 from math import prod
 
@@ -15,13 +16,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from unetkit.postprocess.block_faces import BlockFaces
-from unetkit.postprocess.blocks import BLOCK_STEP, MASK, draw_block, find_block, label_blocks, margin_window
+from unetkit.postprocess.blocks import (
+    BLOCK_STEP,
+    MASK,
+    VOLUME_STEP,
+    draw_block,
+    find_block,
+    label_blocks,
+    margin_window,
+)
 from unetkit.postprocess.components import CONNECTED
-from unetkit.postprocess.faces import Window
+from unetkit.postprocess.faces import present
 from unetkit.postprocess.joined import Joined, Numbered
 from unetkit.postprocess.labels import Labels
 from unetkit.postprocess.method import Method
-from unetkit.postprocess.parts import LARGEST_DISTANCE
+from unetkit.postprocess.parts import LARGEST_DISTANCE, Window
 from unetkit.postprocess.predicted_distance import by_predicted_distance, smooth_predicted
 from unetkit.postprocess.split_by_distance import BY_DISTANCE, distance_map
 
@@ -112,7 +121,7 @@ def label_in_blocks(
     def reads() -> Iterator[tuple[NDArray[np.uint8], Window, int]]:
         for number, plane in enumerate(planes):
             for window in windows:
-                yield plane[:, *margin_window(window, size, method.margin)].copy(), window, number
+                yield plane[:, *margin_window(window, size, method)].copy(), window, number
 
     sent = pickle.loads(pickle.dumps(method))  # a worker gets it so
     joined = Joined(method, classes=classes, smallest=smallest)
@@ -159,7 +168,7 @@ def test_blocks_have_the_labels_of_the_whole(
     planes = [make_plane(kind, *size, seed + 7 * i, 2 if name == "predicted" else 1) for i in range(2)]
     windows: list[Window] = list(product(cut(size[0], row_cuts), cut(size[1], column_cuts)))
     found, numbered = label_in_blocks(planes, windows, method, tile, smallest=smallest)
-    whole = Labels(planes, size[0], method=method, smallest=smallest, tile=size)
+    whole = Labels(planes, size, method=method, smallest=smallest, tile=size)
     expected = np.concatenate(list(whole.rows()), axis=1)[0].reshape(found.shape)
     np.testing.assert_array_equal(found, expected)
     assert (numbered.count, numbered.last, numbered.dtype) == (whole.count, whole.last, whole.dtype)
@@ -195,7 +204,7 @@ def test_blocks_of_several_classes_have_the_labels_of_each_class_by_itself(
     expected, last = np.zeros(found.shape, np.uint32), 0
     for value in (1, 2, 3):
         masks = [(plane == value).view(np.uint8) for plane in planes]
-        labels = Labels(masks, tall, method=method, smallest=smallest)
+        labels = Labels(masks, size, method=method, smallest=smallest)
         own = np.concatenate(list(labels.rows()), axis=1)[0].reshape(found.shape).astype(np.uint32)
         expected += np.where(own > 0, own + last, 0).astype(np.uint32)
         last += labels.count
@@ -268,20 +277,21 @@ def test_what_a_block_alone_decides_is_not_told_again() -> None:
     plane[0, 20:40, 20:100] = plane[0, 50:70, 20:100] = 255
     plane[0, 20:23, 60] = plane[0, 37:40, 60] = 0
     window = slice(0, 90), slice(0, 110)
-    pixels = plane[:, *margin_window(window, (100, 120), BY_DISTANCE.margin)]
+    pixels = plane[:, *margin_window(window, (100, 120), BY_DISTANCE)]
     faces = find_block(pixels, window, (100, 120), BY_DISTANCE, tile=(32, 32)).classes[0]
-    objects = Labels([plane], 100, method=BY_DISTANCE).count
+    objects = Labels([plane], (100, 120), method=BY_DISTANCE).count
     assert len(faces.tile_groups) > 3 * objects
     assert len(faces.groups) == objects
     assert len(faces.edges.first) == 0
-    assert not any(line.nodes.any() for line in faces.sides)
+    assert not any(side.nodes.any() for side in present(faces.sides))
 
 
 def test_one_object_over_a_large_block_takes_few_bytes() -> None:
     side = 2048
     window = slice(1024, 1024 + side), slice(0, side)
     for method in (CONNECTED, BY_DISTANCE):
-        pixels = np.ones((1, side + 2 * method.margin, side + method.margin), np.uint8)
+        margin = method.margins(2)[0]
+        pixels = np.ones((1, side + 2 * margin, side + margin), np.uint8)
         faces = find_block(pixels, window, (8 * side, 8 * side), method)
         assert len(faces.classes[0].groups) == 1
         assert len(faces.to_bytes()) < 2000
@@ -298,18 +308,19 @@ def test_bytes_give_the_same_faces_again() -> None:
     plane = make_plane("noise 0.5", 50, 70, 3, 2)
     window = slice(10, 40), slice(20, 70)
     method = METHODS["predicted"]
-    faces = find_block(plane[:, *margin_window(window, (50, 70), method.margin)], window, (50, 70), method, tile=(8, 8))
+    faces = find_block(plane[:, *margin_window(window, (50, 70), method)], window, (50, 70), method, tile=(8, 8))
     again = BlockFaces.from_bytes(faces.to_bytes())
     (one,), (other,) = faces.classes, again.classes
     assert len(one.edges.first) > 0
-    assert [len(line.nodes) for line in one.sides] == [50, 50, 30, 0]
+    lengths = [[None if side is None else len(side.nodes) for side in ends] for ends in one.sides]
+    assert lengths == [[50, 50], [30, None]]
     for part in ("groups", "edges"):
         for name, array in vars(getattr(one, part)).items():
             np.testing.assert_array_equal(getattr(getattr(other, part), name), array)
-    for line, line_again in zip(one.sides, other.sides, strict=True):
-        for name, array in vars(line).items():
-            np.testing.assert_array_equal(getattr(line_again, name), array)
-            assert getattr(line_again, name).dtype == array.dtype
+    for side, side_again in zip(present(one.sides), present(other.sides), strict=True):
+        for name, array in vars(side).items():
+            np.testing.assert_array_equal(getattr(side_again, name), array)
+            assert getattr(side_again, name).dtype == array.dtype
     np.testing.assert_array_equal(other.tile_groups, one.tile_groups)
 
 
@@ -317,7 +328,7 @@ def test_bytes_give_the_same_faces_again() -> None:
 
 
 @given(
-    size=st.lists(st.integers(1, 30_000), min_size=2, max_size=2).map(tuple) | st.tuples(*[st.integers(1, 3000)] * 3),
+    size=st.tuples(*[st.integers(1, 30_000)] * 2) | st.tuples(*[st.integers(1, 3000)] * 3),
     pixels=st.integers(1, 1 << 28),
 )
 def test_blocks_cover_the_plane_once_in_raster_order_in_whole_steps(size: tuple[int, ...], pixels: int) -> None:
@@ -325,11 +336,12 @@ def test_blocks_cover_the_plane_once_in_raster_order_in_whole_steps(size: tuple[
     assert sum(prod(span.stop - span.start for span in window) for window in windows) == prod(size)
     starts = [tuple(span.start for span in window) for window in windows]
     assert starts == sorted(set(starts))
-    least = BLOCK_STEP ** len(size)
+    step = {2: BLOCK_STEP, 3: VOLUME_STEP}[len(size)]
+    least = step ** len(size)
     for window in windows:
         assert all(0 <= span.start < span.stop <= extent for span, extent in zip(window, size, strict=True))
-        assert all(span.start % BLOCK_STEP == 0 for span in window)
-        assert all(span.stop % BLOCK_STEP == 0 or span.stop == end for span, end in zip(window, size, strict=True))
+        assert all(span.start % step == 0 for span in window)
+        assert all(span.stop % step == 0 or span.stop == end for span, end in zip(window, size, strict=True))
         assert prod(span.stop - span.start for span in window) <= max(pixels, least)
 
 
@@ -352,7 +364,11 @@ def test_blocks_are_nearly_square_and_of_about_one_size(
 
 
 def test_the_margin_ends_where_the_plane_does() -> None:
-    assert margin_window((slice(0, 10), slice(20, 30)), (12, 100), 5) == (slice(0, 12), slice(15, 35))
+    method = replace(CONNECTED, margin=5)
+    assert margin_window((slice(0, 10), slice(20, 30)), (12, 100), method) == (slice(0, 12), slice(15, 35))
+    method = replace(CONNECTED, margin=(1, 2, 3))
+    window = slice(0, 10), slice(20, 30), slice(50, 60)
+    assert margin_window(window, (12, 100, 61), method) == (slice(0, 11), slice(18, 32), slice(47, 61))
 
 
 # What is refused

@@ -23,7 +23,7 @@ METHODS = {"connected": CONNECTED, "distance": BY_DISTANCE, "predicted": PREDICT
 
 def label(bands: list[NDArray[np.uint8]], height: int, method: Method, **choices: object) -> NDArray[np.uint16]:
     """Return the labels (rows of all planes, width)."""
-    labels = Labels(bands, height, method=method, **choices)  # type: ignore[arg-type]
+    labels = Labels(bands, (height, bands[0].shape[-1]), method=method, **choices)  # type: ignore[arg-type]
     return np.concatenate(list(labels.rows()), axis=1)[0]
 
 
@@ -50,7 +50,7 @@ def cone(height: int, width: int, *peaks: tuple[int, int], radius: int = 12) -> 
 
 
 def count(plane: NDArray[np.uint8], method: Method = PREDICTED) -> int:
-    return Labels([plane], plane.shape[1], method=method).count
+    return Labels([plane], plane.shape[1:], method=method).count
 
 
 # However it is cut
@@ -184,7 +184,7 @@ def test_the_confidence_of_an_object_is_its_highest_peak_wherever_tiles_cut_it(
     tile: tuple[int, int], least: float
 ) -> None:
     planes = [random_plane(60, 90, 3), np.zeros((2, 60, 90), np.uint8), random_plane(60, 90, 9)]
-    labels = Labels(planes, 60, method=by_predicted_distance(least), smallest=6, tile=tile)
+    labels = Labels(planes, (60, 90), method=by_predicted_distance(least), smallest=6, tile=tile)
     found = np.concatenate(list(labels.rows()), axis=1)[0]
     peaks = np.concatenate([smooth_predicted(plane) for plane in planes]) / LARGEST_DISTANCE
     expected = [peaks[found == number].max() for number in range(1, labels.count + 1)]
@@ -196,11 +196,11 @@ def test_the_confidence_of_an_object_is_its_highest_peak_wherever_tiles_cut_it(
 
 @pytest.mark.parametrize("method", [CONNECTED, BY_DISTANCE], ids=["connected", "distance"])
 def test_without_a_predicted_distance_map_there_is_no_confidence(method: Method) -> None:
-    assert Labels([random_plane(20, 30, 0)], 20, method=method).confidences is None
+    assert Labels([random_plane(20, 30, 0)], (20, 30), method=method).confidences is None
 
 
 def test_no_objects_have_no_confidences() -> None:
-    confidences = Labels([np.zeros((2, 20, 30), np.uint8)], 20, method=PREDICTED).confidences
+    confidences = Labels([np.zeros((2, 20, 30), np.uint8)], (20, 30), method=PREDICTED).confidences
     assert confidences is not None
     assert confidences.shape == (0,)
 
@@ -210,7 +210,7 @@ def test_numbers_run_on_through_the_planes_of_a_stack_and_the_count_is_that_of_a
     planes = [random_plane(60, 70, seed, 2) for seed in range(3)]
     planes.insert(1, np.zeros((2, 60, 70), np.uint8))
     alone = [label([plane], 60, method) for plane in planes]
-    labels = Labels(planes, 60, method=method)
+    labels = Labels(planes, (60, 70), method=method)
     stack = np.concatenate(list(labels.rows()), axis=1)[0].reshape(4, 60, 70)
     counts = [int(one.max()) for one in alone]
     assert counts[1] == 0
@@ -222,7 +222,7 @@ def test_numbers_run_on_through_the_planes_of_a_stack_and_the_count_is_that_of_a
 def test_labels_are_as_wide_as_the_count_of_the_whole_stack_asks_for() -> None:
     plane = np.zeros((1, 512, 512), np.uint8)
     plane[0, ::2, ::2] = 255  # 65,536 pixels that do not touch
-    one, two = (Labels([plane[:, :, :510]] * planes, 512) for planes in (1, 2))
+    one, two = (Labels([plane[:, :, :510]] * planes, (512, 510)) for planes in (1, 2))
     assert (one.count, one.dtype) == (65_280, np.uint16)
     assert (two.count, two.dtype) == (130_560, np.uint32)
     assert max(int(rows.max()) for rows in two.rows()) == two.count
@@ -230,7 +230,7 @@ def test_labels_are_as_wide_as_the_count_of_the_whole_stack_asks_for() -> None:
 
 def test_a_band_that_crosses_into_the_next_plane_is_refused() -> None:
     with pytest.raises(ValueError, match="3 rows below its plane"):
-        Labels([np.zeros((2, 13, 5), np.uint8)], 10, method=PREDICTED)
+        Labels([np.zeros((2, 13, 5), np.uint8)], (10, 5), method=PREDICTED)
 
 
 # Several classes
@@ -242,7 +242,7 @@ CLASSES = np.kron(np.random.default_rng(0).integers(0, 4, (2, 9, 12)), np.ones((
 @pytest.mark.parametrize("tile", [(7, 9), (512, 1024)])
 def test_each_class_is_labelled_by_itself_and_no_two_objects_share_a_number(tile: tuple[int, int]) -> None:
     bands = [plane[None, top : top + 5] for plane in CLASSES for top in range(0, CLASSES.shape[1], 5)]
-    labels = Labels(bands, CLASSES.shape[1], classes=4, tile=tile)
+    labels = Labels(bands, CLASSES.shape[1:], classes=4, tile=tile)
     found = np.concatenate([row[0] for row in labels.rows()]).reshape(CLASSES.shape)
     assert found.dtype == labels.dtype == np.uint16
     np.testing.assert_array_equal(found > 0, CLASSES > 0)
@@ -263,7 +263,7 @@ def test_each_class_is_labelled_by_itself_and_no_two_objects_share_a_number(tile
 def test_small_objects_of_a_class_and_absent_classes_leave_no_gap() -> None:
     mask = np.zeros((1, 12, 12), np.uint8)
     mask[0, 1:4, 1:4], mask[0, 8, 8], mask[0, 6:9, 2:5] = 1, 1, 3
-    labels = Labels([mask], 12, classes=4, smallest=4)
+    labels = Labels([mask], (12, 12), classes=4, smallest=4)
     assert labels.last == (1, 1, 2)
     found = next(labels.rows())[0]
     assert (found[2, 2], found[8, 8], found[7, 3]) == (1, 0, 2)

@@ -14,7 +14,7 @@ def test_areas_are_those_of_skimage_on_each_plane_whatever_the_tiles_and_bands(
 ) -> None:
     mask = np.random.default_rng(3).random((2, 70, 50)) < share
     bands = [plane[None, top : top + band].view(np.uint8) for plane in mask for top in range(0, 70, band)]
-    found = list(region_areas(bands, 70, tile=tile))
+    found = list(region_areas(bands, (70, 50), tile=tile))
     for plane, areas in zip(mask, found, strict=True):
         labels = skimage.measure.label(plane)
         np.testing.assert_array_equal(areas, np.bincount(labels.ravel())[1:])

@@ -55,7 +55,7 @@ class OnnxRuntimeBackend:
                 "Install onnxruntime-gpu in place of onnxruntime, or use --backend torch.",
             )
         self.device = torch.device("cpu")  # where windows and probabilities are; the runtime copies by itself
-        self._channels = segmenter.spec.in_channels
+        self._channels = segmenter.spec.network_inputs
         self._shrink: ort.RunOptions | None = None
         if device.type == "cpu":
             self._shrink = ort.RunOptions()
@@ -83,7 +83,7 @@ class OnnxRuntimeBackend:
 
 def export(segmenter: Segmenter) -> bytes:
     """Return the graph of a model as ONNX: float32 pixels of any size, center, scale and cuts in, probabilities out."""
-    channels = segmenter.spec.in_channels
+    channels = segmenter.spec.network_inputs
     model = CoreModel(segmenter.cpu().eval(), fold_batch_norm(segmenter.network, channels)).eval()
     window = (EXAMPLE_SIZE, EXAMPLE_SIZE)
     cuts = torch.from_numpy(model.network.plan(window, (slice(0, EXAMPLE_SIZE), slice(0, EXAMPLE_SIZE))))

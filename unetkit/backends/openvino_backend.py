@@ -99,7 +99,7 @@ def convert(segmenter: Segmenter) -> ov.Model:
 
     Probabilities are left to PyTorch: OpenVINO keeps channels innermost, where a sigmoid of one of them is slow.
     """
-    channels = segmenter.spec.in_channels
+    channels = segmenter.spec.network_inputs
     model = CoreModel(segmenter.cpu().eval(), fold_batch_norm(segmenter.network, channels), logits=True).eval()
     window = (EXAMPLE_SIZE, EXAMPLE_SIZE)
     cuts = model.network.plan(window, (slice(0, EXAMPLE_SIZE), slice(0, EXAMPLE_SIZE)))

@@ -42,7 +42,7 @@ class TorchBackend:
 
 def prepare(segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool) -> CoreModel:
     """Return the graph of a model, ready for a device."""
-    network = fold_batch_norm(segmenter.to(device).eval().network, segmenter.spec.in_channels, in_place=owned)
+    network = fold_batch_norm(segmenter.to(device).eval().network, segmenter.spec.network_inputs, in_place=owned)
     model = CoreModel(segmenter, network, DTYPES[precision]).eval()
     for module in model.modules():  # one after the other, so that no second copy of all weights comes to be
         if isinstance(module, CONVOLUTIONS):

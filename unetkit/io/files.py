@@ -122,8 +122,8 @@ def create_sink(path: str | Path, spec: OutputSpec, *, overwrite: bool = False) 
     """Return the sink for an output file, chosen by its suffix, after checking that it can be written.
 
     Args:
-        path: A name that ends in .tif, .tiff, .zarr or .png; in the folder `labels` of an OME-Zarr image, any name
-            without an ending is a Zarr, too.
+        path: A name that ends in .tif, .tiff, .zarr, .png, .nii or .nii.gz; in the folder `labels` of an OME-Zarr
+            image, any name without an ending is a Zarr, too.
         spec: What will be written.
         overwrite: Whether an existing file may be replaced; it is kept until the new one is whole.
 
@@ -184,13 +184,14 @@ def find_images(folder: str | Path) -> list[Path]:
 
 
 def image_stem(path: str | Path) -> str:
-    """Return the name of an image without its suffix, and without ".ome" before it.
+    """Return the name of an image without its suffix, and without ".ome" before it or ".nii" before ".gz".
 
-    >>> image_stem("cells.ome.tif"), image_stem("cells.ome.zarr")
-    ('cells', 'cells')
+    >>> image_stem("cells.ome.tif"), image_stem("cells.ome.zarr"), image_stem("head.nii.gz")
+    ('cells', 'cells', 'head')
     """
-    stem = Path(path).stem
-    return stem[:-4] if stem.lower().endswith(".ome") else stem
+    path = Path(path)
+    inner = ".nii" if path.suffix.lower() == ".gz" else ".ome"
+    return path.stem[: -len(inner)] if path.stem.lower().endswith(inner) else path.stem
 
 
 def _recognise(path: Path) -> Format:

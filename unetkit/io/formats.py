@@ -17,12 +17,13 @@ from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.format import START_BYTES, Format, ends_with
 from unetkit.io.foreign import KNOWN, is_overview
+from unetkit.io.medical.format import MEDICAL
 from unetkit.io.microscopes.format import MICROSCOPES, plugin_formats
 from unetkit.io.ome_zarr.format import OME_ZARR
 from unetkit.io.raster import RASTER
 from unetkit.io.tiff.format import TIFF
 
-BUILT_IN = (TIFF, OME_ZARR, RASTER, *MICROSCOPES)
+BUILT_IN = (TIFF, OME_ZARR, RASTER, *MEDICAL, *MICROSCOPES)
 
 GROUP = "unetkit.formats"
 

@@ -50,7 +50,7 @@ class MaskFile:
             meaning = decide_file(self._source, range(info.planes))
             for sentence in say_taken([(info.name, meaning)], "mask"):
                 log(sentence)
-            labels = Labels(_Foreground(self._source, info, meaning), info.height)
+            labels = Labels(_Foreground(self._source, info, meaning), info.size)
         except BaseException:  # whatever it is, the file must not stay open
             self.close()
             raise

@@ -25,10 +25,10 @@ class ArchitectureInfo:
 
     Attributes:
         builder: "module:function". The function takes a `ModelSpec` and returns the network with random weights, which
-            maps (N, in_channels, h, w) float32 to logits (N, network_channels, h, w). The module imports PyTorch, so it
-            is imported when a network is built.
+            maps (N, network_inputs, h, w) float32 to logits (N, network_channels, h, w), or volumes to theirs. The
+            module imports PyTorch, so it is imported when a network is built.
         has_encoder: Whether the contracting path is an encoder of segmentation-models-pytorch. Only such a network has
-            ImageNet weights and classes of whole images.
+            ImageNet weights and classes of whole images, and only such a network is there for volumes.
         unused: Fields of `ModelSpec` that have no meaning for it, with their defaults.
     """
 

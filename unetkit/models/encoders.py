@@ -21,6 +21,9 @@ tiling rests on. Encoders that normalise over the whole window (group norm, such
 what they predict for a pixel depends on the tile that it lies in.
 """
 
+PLANE_ENCODERS = ("inceptionv4", "inceptionresnetv2")
+"""Encoders of planes only. Their kernels of 1 x 7 and 7 x 1 pixels have no counterpart in three axes."""
+
 
 def first_centre(encoder: str, stride: int) -> float:
     """Return the row, in pixels of the input, that the first row of an encoder's deepest features looks at.

@@ -17,7 +17,7 @@ DEEPEST_DROPOUT = 0.5
 def build_plain_unet(spec: ModelSpec) -> PlainUnet:
     """Build the network that a spec describes, with random weights."""
     return PlainUnet(
-        spec.in_channels,
+        spec.network_inputs,
         spec.network_channels,
         depth=spec.depth,
         base_channels=spec.base_channels,

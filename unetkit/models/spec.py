@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any, Literal, get_args
 
 from unetkit.foundation.errors import ConfigError, ModelError, closest
 from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, architecture_info
-from unetkit.models.encoders import smp_name
+from unetkit.models.encoders import PLANE_ENCODERS, smp_name
+from unetkit.models.pooling import Pooling, strides_of
 
 FORMAT_VERSION = 1
 """Version of the JSON in a model file. It is raised when an older unetkit could misread the file.
@@ -93,10 +93,6 @@ class ModelSpec:
         arch: "unet" has an encoder as its contracting path; "plain_unet" is the network of Ronneberger et al. 2015.
         encoder: Name of the network in the contracting path, of those in `unetkit.models.encoders`.
         in_channels: Channels of the images that the model takes.
-        dims: Axes of what the network sees at once: 2 for planes, 3 for volumes.
-        planes: Neighbouring planes that a network of planes sees at once, an odd number; it predicts the middle one.
-        pooling: Of a network of volumes, by how much each level of `depth` reduces the resolution along z, y and x, the
-            first level first: 1 or 2. Empty for a network of planes, which halves both axes each time.
         classes: Number of mask values, the background included: 2 is foreground/background and has one output channel.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
@@ -131,13 +127,14 @@ class ModelSpec:
         training_images: Statistics of the pixels of the training images, if known.
         training: Data, settings and result of the training; free form, for people.
         unetkit_version: Version that wrote the file.
+        dims: Axes of what the network sees at once: 2 for planes, 3 for volumes.
+        planes: Neighbouring planes that a network of planes sees at once, an odd number; it predicts the middle one.
+        pooling: Of a network of volumes, by how much each level of `depth` reduces the resolution along z, y and x, the
+            first level first: 1 or 2. Empty for a network of planes, which halves both axes each time.
     """
 
     encoder: str = DEFAULT_ENCODER
     in_channels: int = 1
-    dims: Literal[2, 3] = 2
-    planes: int = 1
-    pooling: tuple[tuple[int, ...], ...] = ()
     classes: int = 2
     depth: int = 5
     decoder_channels: tuple[int, ...] = DECODER_CHANNELS
@@ -164,6 +161,9 @@ class ModelSpec:
     training_images: TrainingImages | None = None
     training: dict[str, Any] = field(default_factory=dict)
     unetkit_version: str = ""
+    dims: Literal[2, 3] = 2
+    planes: int = 1
+    pooling: Pooling = ()
 
     def __post_init__(self) -> None:
         self._check_architecture()
@@ -229,6 +229,10 @@ class ModelSpec:
             raise ConfigError(f"dims: {self.dims} is not possible.", "Use 2 for planes or 3 for volumes.")
         if self.planes < 1 or self.planes % 2 == 0:
             raise ConfigError(f"planes: {self.planes} is not possible.", "Use an odd number: 1, 3, 5 or 7.")
+        if self.dims == 3 and not architecture_info(self.arch).has_encoder:
+            raise ConfigError(f"There is no {self.arch} for dims: 3.", "Use arch: unet, or dims: 2.")
+        if self.dims == 3 and self.encoder in PLANE_ENCODERS:
+            raise ConfigError(f"The encoder {self.encoder} is for planes only.", "Use a ResNet, or dims: 2.")
         if self.planes > 1 and self.dims == 3:
             raise ConfigError("planes has no meaning for dims: 3, which sees whole volumes.", "Leave planes out.")
         fits = all(len(level) == 3 and set(level) <= {1, 2} and max(level) == 2 for level in self.pooling)
@@ -263,7 +267,7 @@ class ModelSpec:
         """
         if self.dims == 2:
             return (2**self.depth,) * 2
-        return tuple(prod(level[axis] for level in self.pooling) for axis in range(3))
+        return strides_of(self.pooling)
 
     @property
     def stride(self) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.postprocess.faces import Faces, Line, Sides
+from unetkit.postprocess.faces import Faces, Side
 from unetkit.postprocess.joining import Groups
 from unetkit.postprocess.parts import LARGEST_DISTANCE, Edges
 
@@ -64,9 +64,11 @@ def _to_arrays(faces: Faces) -> dict[str, NDArray[Any]]:
         "edges.second": edges.second,
         "edges.saddle": edges.saddle,
         "tile_groups": faces.tile_groups,
+        "axes": np.array(len(faces.sides)),
     }
-    for side, line in faces.sides._asdict().items():
-        arrays |= {f"{side}.nodes": line.nodes, f"{side}.distances": line.distances, f"{side}.steps": line.steps}
+    for axis, ends in enumerate(faces.sides):
+        for end, side in enumerate(ends):
+            arrays |= {} if side is None else {f"{axis}.{end}.{name}": array for name, array in vars(side).items()}
     return arrays
 
 
@@ -74,13 +76,16 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Faces:
     def wide(name: str) -> NDArray[np.int64]:
         return arrays[prefix + name].astype(np.int64)
 
-    def line(side: str) -> Line:
-        distances, steps = (arrays[f"{prefix}{side}.{name}"].astype(np.int32) for name in ("distances", "steps"))
-        return Line(wide(f"{side}.nodes"), distances, steps)
+    def side(axis: int, end: int) -> Side | None:
+        name = f"{prefix}{axis}.{end}."
+        if f"{name}nodes" not in arrays:
+            return None
+        nodes, distances, steps = (arrays[name + part] for part in ("nodes", "distances", "steps"))
+        return Side(nodes.astype(np.int32), distances.astype(np.int16), steps.astype(np.uint8))
 
     return Faces(
         Groups(np.cumsum(wide("gaps")), LARGEST_DISTANCE - wide("depths"), wide("sizes")),
         Edges(wide("edges.first"), wide("edges.second"), wide("edges.saddle")),
-        Sides(*(line(side) for side in Sides._fields)),
+        tuple((side(axis, 0), side(axis, 1)) for axis in range(int(arrays[f"{prefix}axes"]))),
         wide("tile_groups"),
     )

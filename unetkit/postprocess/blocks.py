@@ -1,8 +1,8 @@
-"""One block of a plane: what its pixels tell of their objects, and later the numbers of the objects drawn into them.
+"""One block: what its pixels tell of their objects, and later the numbers of the objects drawn into them.
 
-A block is any rectangle of a plane. It is worked on in tiles that begin at its own corner, so its size changes time
-and memory, but not the labels. Nothing else of the plane is needed than the pixels of the block and the method's margin
-around it.
+A block is any rectangle of a plane, or any cuboid of a volume. It is worked on in tiles that begin at its own corner,
+so its size changes time and memory, but not the labels. Nothing else of the plane or volume is needed than the pixels
+of the block and the method's margin around it.
 """
 
 from __future__ import annotations
@@ -17,46 +17,56 @@ from numpy.typing import NDArray
 
 from unetkit.postprocess.assembly import Assembly
 from unetkit.postprocess.block_faces import BlockFaces
-from unetkit.postprocess.faces import Faces, Window, faces_of
+from unetkit.postprocess.faces import Faces, faces_of
 from unetkit.postprocess.method import Method
-from unetkit.postprocess.parts import Part
+from unetkit.postprocess.parts import Part, Window
 
 LABEL_TILE = (512, 1024)
-"""Height and width of the tiles in which a mask is labelled, in pixels. Such a tile fits in a processor's cache."""
+"""Height and width of the tiles in which a plane is labelled, in pixels. Such a tile fits in a processor's cache."""
+
+VOLUME_TILE = (64, 256, 256)
+"""The same of a volume, in voxels. Smaller ones have more margin than core where a distance map decides."""
 
 BLOCK_STEP = 1024
-"""Blocks begin at its multiples along each axis, so that they hold whole tiles, and whole chunks of most files."""
+"""Blocks of planes begin at its multiples along each axis: they hold whole tiles, and whole chunks of most files."""
+
+VOLUME_STEP = 128
+"""The same of volumes."""
 
 MASK = 1
 """Number of classes for a mask, whose foreground is all that is not 0."""
 
 
+def label_tile(axes: int) -> tuple[int, ...]:
+    """Return the size of the tiles in which planes (2 axes) or volumes (3 axes) are labelled, in pixels."""
+    return LABEL_TILE if axes == 2 else VOLUME_TILE
+
+
 def label_blocks(size: tuple[int, ...], pixels_per_block: int) -> list[Window]:
-    """Cut a plane into blocks of about one size, in raster order: as square as it goes, with few pixels on sides.
+    """Cut a plane or volume into blocks of about one size, in raster order: as square as it goes, with small sides.
 
     Args:
-        size: Pixels of the plane along each axis.
-        pixels_per_block: Most pixels of a block, unless `BLOCK_STEP` pixels along each axis are more.
+        size: Pixels of the plane or volume along each axis.
+        pixels_per_block: Most pixels of a block, unless `BLOCK_STEP` or `VOLUME_STEP` along each axis are more.
     """
-    steps = [ceil(extent / BLOCK_STEP) for extent in size]
+    step = BLOCK_STEP if len(size) == 2 else VOLUME_STEP
+    steps = [ceil(extent / step) for extent in size]
     spans: list[list[slice]] = [[] for _ in size]
-    free = pixels_per_block / BLOCK_STEP ** len(
-        size
-    )  # steps of a block along the axes that are not yet cut, multiplied
+    free = pixels_per_block / step ** len(size)  # steps of a block along the axes that are not yet cut, multiplied
     for done, axis in enumerate(sorted(range(len(size)), key=steps.__getitem__)):
         most = min(max(int(free ** (1 / (len(size) - done))), 1), steps[axis])
         length = ceil(steps[axis] / ceil(steps[axis] / most))
         free /= length
-        starts = range(0, size[axis], length * BLOCK_STEP)
-        spans[axis] = [slice(start, min(start + length * BLOCK_STEP, size[axis])) for start in starts]
+        starts = range(0, size[axis], length * step)
+        spans[axis] = [slice(start, min(start + length * step, size[axis])) for start in starts]
     return list(product(*spans))
 
 
-def margin_window(window: Window, size: tuple[int, ...], margin: int) -> Window:
-    """Return what has to be read for a block: itself and the margin around it, as far as the plane goes."""
+def margin_window(window: Window, size: tuple[int, ...], method: Method) -> Window:
+    """Return what has to be read for a block: itself and the method's margin around it, as far as there is more."""
     return tuple(
         slice(max(span.start - margin, 0), min(span.stop + margin, extent))
-        for span, extent in zip(window, size, strict=True)
+        for span, extent, margin in zip(window, size, method.margins(len(size)), strict=True)
     )
 
 
@@ -67,18 +77,19 @@ def find_block(
     method: Method,
     *,
     classes: int = MASK,
-    tile: tuple[int, int] = LABEL_TILE,
+    tile: tuple[int, ...] | None = None,
 ) -> BlockFaces:
     """Find the objects of a block, as far as the block alone tells.
 
     Args:
-        pixels: (C, h, w) those of `margin_window(window, size, method.margin)`: the mask, 0 for background, then the
-            other channels that the method takes. With several classes (1, h, w) class numbers, 0 for background.
+        pixels: (C, h, w) or (C, d, h, w) those of `margin_window(window, size, method)`: the mask, 0 for background,
+            then the other channels that the method takes. With several classes (1, ...) class numbers, 0 for
+            background.
         window: The block.
-        size: Pixels of the plane along each axis.
+        size: Pixels of the plane or volume along each axis.
         method: How objects are separated.
         classes: Number of classes, the background included; `MASK` for a mask. Each class is labelled by itself.
-        tile: Height and width of the tiles.
+        tile: Pixels of the tiles along each axis, by default `label_tile`.
     """
     return BlockFaces(tuple(_find(pixels, window, size, method, value=value, tile=tile) for value in _values(classes)))
 
@@ -90,7 +101,7 @@ def _find(
     method: Method,
     *,
     value: int | None,
-    tile: tuple[int, int],
+    tile: tuple[int, ...] | None,
 ) -> Faces:
     """Find the objects of one class."""
     assembly = Assembly(window, size)
@@ -108,19 +119,19 @@ def draw_block(
     dtype: np.dtype[Any],
     *,
     classes: int = MASK,
-    tile: tuple[int, int] = LABEL_TILE,
+    tile: tuple[int, ...] | None = None,
 ) -> NDArray[Any]:
-    """Return the labels (1, h, w) of a block.
+    """Return the labels (1, h, w) or (1, d, h, w) of a block.
 
     Args:
         pixels: The same as for `find_block`; so are all other arguments that both have.
         window: The block.
-        size: Pixels of the plane along each axis.
+        size: Pixels of the plane or volume along each axis.
         method: How objects are separated.
         numbers: (M,) what `Joined.numbers` gives for the block.
         dtype: Type of the labels.
         classes: Number of classes.
-        tile: Height and width of the tiles.
+        tile: Pixels of the tiles along each axis, by default `label_tile`.
 
     Raises:
         ValueError: The numbers are those of other pixels.
@@ -155,20 +166,26 @@ def _parts(
     method: Method,
     *,
     value: int | None,
-    tile: tuple[int, int],
+    tile: tuple[int, ...] | None,
 ) -> Iterator[tuple[Window, Part]]:
-    """Yield the place in the plane of each tile of a block, and its groups, in raster order."""
-    around = margin_window(window, size, method.margin)
+    """Yield the place of each tile of a block, and its groups, in raster order."""
+    around = margin_window(window, size, method)
     if pixels.shape[1:] != (expected := tuple(span.stop - span.start for span in around)):
         raise ValueError(f"a block with its margin has {expected} pixels, and {pixels.shape[1:]} are given")
-    rows, columns = window
-    for top in range(rows.start, rows.stop, tile[0]):
-        for left in range(columns.start, columns.stop, tile[1]):
-            place = slice(top, min(top + tile[0], rows.stop)), slice(left, min(left + tile[1], columns.stop))
-            read = margin_window(place, size, method.margin)
-            seen = pixels[:, *_within(read, around)]
-            seen = np.ascontiguousarray(seen) if value is None else (seen == value).view(np.uint8)
-            yield place, method.find(seen, *_within(place, read))
+    for place in _tiles(window, tile or label_tile(len(window))):
+        read = margin_window(place, size, method)
+        seen = pixels[:, *_within(read, around)]
+        seen = np.ascontiguousarray(seen) if value is None else (seen == value).view(np.uint8)
+        yield place, method.find(seen, _within(place, read))
+
+
+def _tiles(window: Window, tile: tuple[int, ...]) -> Iterator[Window]:
+    """Yield the tiles of a block in raster order."""
+    spans = [
+        [slice(start, min(start + length, span.stop)) for start in range(span.start, span.stop, length)]
+        for span, length in zip(window, tile, strict=True)
+    ]
+    return product(*spans)
 
 
 def _within(window: Window, outer: Window) -> Window:

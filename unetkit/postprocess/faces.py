@@ -1,100 +1,99 @@
-"""What the neighbours of a rectangle of a plane have to know of it, so that objects are joined across its sides."""
+"""What the neighbours of a rectangle or cuboid have to know of it, so that objects are joined across its sides.
+
+*Box* stands for both here: a rectangle of a plane, whose sides are lines of pixels; or a cuboid of a volume, whose
+sides are planes of voxels.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.postprocess.joining import Groups
-from unetkit.postprocess.parts import LARGEST_DISTANCE, Edges, Ints, Part, highest_edges, join_edges
-
-Window = tuple[slice, ...]
-"""A part of a plane: one slice with both ends for each of its axes, (rows, columns)."""
-
-DOWN = (2, 1, 0)
-"""Steps from a pixel to the pixels below it: left, straight, right."""
-
-ACROSS = (6, 3, 0)
-"""Steps from a pixel to the pixels to the right of it: above, straight, below."""
+from unetkit.postprocess.neighbours import offsets, shifted
+from unetkit.postprocess.parts import LARGEST_DISTANCE, Edges, Part, Window, highest_edges, join_edges
 
 
 @dataclass(frozen=True)
-class Line:
-    """The pixels of a rectangle along one of its sides; none where the plane ends there.
+class Side:
+    """The pixels of a box along one of its sides: arrays with one axis less than the box.
 
     Attributes:
-        nodes: (N,) number of each pixel's group, from 1; 0 for background.
-        distances: (N,) its distance.
-        steps: (N,) its step.
+        nodes: int32, the number of each pixel's group, from 1; 0 for background.
+        distances: int16, its distance.
+        steps: uint8, its step.
     """
 
-    nodes: NDArray[np.int64]
-    distances: Ints
-    steps: Ints
+    nodes: NDArray[np.int32]
+    distances: NDArray[np.int16]
+    steps: NDArray[np.uint8]
 
-    def renumbered(self, numbers: NDArray[np.int64]) -> Line:
-        """Return the line with the number `numbers[i - 1]` in place of i."""
-        return Line(np.concatenate([[0], numbers])[self.nodes], self.distances, self.steps)
+    def renumbered(self, numbers: NDArray[np.int64]) -> Side:
+        """Return the side with the number `numbers[i - 1]` in place of i."""
+        return Side(np.concatenate([[0], numbers]).astype(np.int32)[self.nodes], self.distances, self.steps)
 
-    def shifted(self, by: int) -> Line:
-        """Return the line with larger numbers."""
-        return Line(np.where(self.nodes > 0, self.nodes + by, 0), self.distances, self.steps)
+    def shifted(self, by: int) -> Side:
+        """Return the side with larger numbers."""
+        return Side(np.where(self.nodes > 0, self.nodes + np.int32(by), 0), self.distances, self.steps)
 
 
-def join_lines(lines: list[Line]) -> Line:
-    """Put lines one after another, starting with none."""
-    none = np.zeros(0, np.int32)
-    return Line(
-        np.concatenate([none.astype(np.int64), *(line.nodes for line in lines)]),
-        np.concatenate([none, *(line.distances for line in lines)]),
-        np.concatenate([none, *(line.steps for line in lines)]),
+Ends = tuple[Side | None, Side | None]
+"""The sides of a box where it begins and where it ends along an axis; None where the plane or volume ends there."""
+
+Sides = tuple[Ends, ...]
+"""The sides of a box along each axis."""
+
+
+def map_sides(sides: Sides, change: Callable[[Side], Side]) -> Sides:
+    """Return sides that are changed, each by itself."""
+    return tuple((first and change(first), last and change(last)) for first, last in sides)
+
+
+def join_sides(sides: list[Side], axis: int) -> Side:
+    """Put sides one after another along one of their axes."""
+    if len(sides) == 1:
+        return sides[0]
+    return Side(
+        np.concatenate([side.nodes for side in sides], axis),
+        np.concatenate([side.distances for side in sides], axis),
+        np.concatenate([side.steps for side in sides], axis),
     )
 
 
-NO_LINE = join_lines([])
-
-
-def edges_between(before: Line, after: Line, forward: tuple[int, int, int]) -> Edges:
-    """Return the edges between two neighbouring lines of pixels, at `LARGEST_DISTANCE` where a step leads over them.
+def edges_between(before: Side, after: Side, axis: int) -> Edges:
+    """Return the edges between two neighbouring sides, at `LARGEST_DISTANCE` where a step leads over them.
 
     Args:
-        before: The upper or left one.
-        after: The lower or right one.
-        forward: Steps from `before` to the previous, the same and the next position in `after`.
+        before: The side where a box ends.
+        after: The side where the next one begins.
+        axis: The axis along which the boxes follow each other.
     """
     found = []
-    length = len(before.nodes)
-    for shift, step in zip((-1, 0, 1), forward, strict=True):
-        one, other = slice(max(-shift, 0), length - max(shift, 0)), slice(max(shift, 0), length - max(-shift, 0))
-        meet = np.flatnonzero((before.nodes[one] > 0) & (after.nodes[other] > 0))
-        here, there = meet + one.start, meet + other.start
-        saddle = np.minimum(before.distances[here], after.distances[there]).astype(np.int64)
-        saddle[(before.steps[here] == step) | (after.steps[there] == 8 - step)] = LARGEST_DISTANCE
-        found.append(Edges(before.nodes[here] - 1, after.nodes[there] - 1, saddle))
+    steps = offsets(before.nodes.ndim + 1)
+    for offset in offsets(before.nodes.ndim):
+        here, there = shifted(offset)
+        meet = np.nonzero((before.nodes[here] > 0) & (after.nodes[there] > 0))
+        first, second = before.nodes[here][meet].astype(np.int64) - 1, after.nodes[there][meet].astype(np.int64) - 1
+        saddle = np.minimum(before.distances[here][meet], after.distances[there][meet]).astype(np.int64)
+        step = steps.index((*offset[:axis], 1, *offset[axis:]))
+        leads = (before.steps[here][meet] == step) | (after.steps[there][meet] == len(steps) - 1 - step)
+        saddle[leads] = LARGEST_DISTANCE
+        found.append(Edges(first, second, saddle))
     return highest_edges(join_edges(found))
-
-
-class Sides(NamedTuple):
-    """The pixels of a rectangle along its first and last row, and along its first and last column."""
-
-    top: Line
-    bottom: Line
-    left: Line
-    right: Line
 
 
 @dataclass(frozen=True)
 class Faces:
-    """The groups of pixels of a rectangle, each of which lies in a single object, and what touches its sides.
+    """The groups of pixels of a box, each of which lies in a single object, and what touches its sides.
 
     Its size is that of its groups and its sides, not of its pixels.
 
     Attributes:
         groups: The N groups.
-        edges: Groups that touch, numbered from 0, where the rectangle alone does not tell whether they are one object.
+        edges: Groups that touch, numbered from 0, where the box alone does not tell whether they are one object.
         sides: The pixels along its sides.
         tile_groups: (M,) the group, from 0, of each group of its tiles, tile after tile.
     """
@@ -105,22 +104,33 @@ class Faces:
     tile_groups: NDArray[np.int64]
 
 
+def present(sides: Sides) -> Iterator[Side]:
+    """Yield the sides that something may touch."""
+    return (side for ends in sides for side in ends if side is not None)
+
+
 def faces_of(part: Part, window: Window, size: tuple[int, ...]) -> Faces:
     """Return the faces of a tile.
 
     Args:
         part: Its groups.
-        window: Its place in the plane.
-        size: Pixels of the plane along each axis.
+        window: Its place in the plane or volume.
+        size: Pixels of the plane or volume along each axis.
     """
     first, sizes = part.first_pixels_and_sizes()
-    rows, columns = np.divmod(first, part.groups.shape[1])
-    first = (rows + window[0].start) * size[1] + columns + window[1].start
+    places = zip(np.unravel_index(first, part.groups.shape), window, strict=True)
+    first = np.ravel_multi_index([inside + span.start for inside, span in places], size)
     groups = Groups(first, part.peaks.astype(np.int64), sizes)
-    every = slice(None)
-    sides = Sides(*(_line(part, where) for where in ((0, every), (-1, every), (every, 0), (every, -1))))
+    sides = tuple(
+        (
+            _side(part, axis, 0) if span.start > 0 else None,
+            _side(part, axis, -1) if span.stop < extent else None,
+        )
+        for axis, (span, extent) in enumerate(zip(window, size, strict=True))
+    )
     return Faces(groups, part.edges, sides, np.arange(len(part.peaks)))
 
 
-def _line(part: Part, where: tuple[int | slice, int | slice]) -> Line:
-    return Line(part.groups[where].astype(np.int64), part.distances[where].copy(), part.steps[where].copy())
+def _side(part: Part, axis: int, at: int) -> Side:
+    where = (slice(None),) * axis + (at,)
+    return Side(part.groups[where].copy(), part.distances[where].astype(np.int16), part.steps[where].astype(np.uint8))

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from unetkit.postprocess.assembly import Assembly
 from unetkit.postprocess.block_faces import BlockFaces
 from unetkit.postprocess.blocks import MASK
-from unetkit.postprocess.faces import Faces, Window
+from unetkit.postprocess.faces import Faces
 from unetkit.postprocess.method import Method
-from unetkit.postprocess.parts import LARGEST_DISTANCE
+from unetkit.postprocess.parts import LARGEST_DISTANCE, Window
 
 
 @dataclass

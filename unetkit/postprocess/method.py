@@ -8,20 +8,19 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.postprocess.parts import Part
+from unetkit.postprocess.parts import Part, Window
 
 
 class Find(Protocol):
     """Groups the pixels of a tile."""
 
-    def __call__(self, window: NDArray[np.uint8], rows: slice, columns: slice) -> Part:
+    def __call__(self, window: NDArray[np.uint8], place: Window) -> Part:
         """Group the pixels of a tile.
 
         Args:
-            window: (C, H, W): the mask, 0 for background, then the other channels. It is the tile with the margin
-                around it, as far as the plane goes.
-            rows: Rows of the tile in the window.
-            columns: Columns of the tile in the window.
+            window: (C, H, W) or (C, D, H, W): the mask, 0 for background, then the other channels. It is the tile with
+                the margin around it, as far as the plane or volume goes.
+            place: The tile in the window.
         """
 
 
@@ -31,7 +30,7 @@ class Method:
 
     Attributes:
         find: Groups the pixels of a tile.
-        margin: Pixels around a tile that decide on its groups.
+        margin: Pixels around a tile that decide on its groups: one number for each axis, or one for all.
         saddle: A region joins one with a higher peak if the saddle between them is at least this share of its own
             peak, 0 to 1.
         depth: A region joins one with a higher peak if its own is less than this above the saddle between them, in
@@ -41,11 +40,15 @@ class Method:
     """
 
     find: Find
-    margin: int
+    margin: int | tuple[int, ...]
     saddle: float = 1.0
     depth: float = 0.0
     lowest: float = 0.0
     knows_confidence: bool = False
+
+    def margins(self, axes: int) -> tuple[int, ...]:
+        """Return the margin along each of some axes."""
+        return self.margin if isinstance(self.margin, tuple) else (self.margin,) * axes
 
     def joining_saddle(self, peaks: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return for each region, from its peak (N,), the lowest saddle over which it joins one with a higher peak."""

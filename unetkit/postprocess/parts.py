@@ -9,14 +9,19 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int32]
 
+Window = tuple[slice, ...]
+"""A part of a plane or volume: one slice with both ends for each of its axes, (rows, columns) or (planes, ...)."""
+
 LARGEST_DISTANCE = 1 << 14
 """Largest value of a distance map in whole numbers. Touching pixels with this value belong to one object."""
 
 LARGEST_PREDICTED = 255
 """Largest value of a predicted distance map, which has one byte for each pixel."""
 
-STAY = 4
-"""Step of a pixel that leads to no neighbour."""
+
+def stay(axes: int) -> int:
+    """Return the step of a pixel that leads to no neighbour, see `unetkit.postprocess.neighbours`."""
+    return int(3**axes // 2)
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,10 @@ class Part:
     """The groups of pixels of one tile, each of which lies in a single object.
 
     Attributes:
-        groups: (h, w) int32, 0 for background, then 1 to N.
-        distances: (h, w) int32, 0 for background, otherwise 1 to `LARGEST_DISTANCE`.
-        steps: (h, w) int32, for a pixel that belongs to the same object as one of its eight neighbours because it leads
-            there: 3 * (1 - dy) + (1 - dx) of that neighbour; otherwise `STAY`.
+        groups: (h, w) or (d, h, w) int32, 0 for background, then 1 to N.
+        distances: int32 of the same shape, 0 for background, otherwise 1 to `LARGEST_DISTANCE`.
+        steps: int32 of the same shape: the step of a pixel to that neighbour to whose object it belongs because it
+            leads there, see `unetkit.postprocess.neighbours`; otherwise `stay`.
         peaks: (N,) the largest distance of each group.
         edges: Groups of this tile that touch, numbered from 0.
     """

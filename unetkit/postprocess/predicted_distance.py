@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.postprocess.method import Method
 from unetkit.postprocess.parts import LARGEST_DISTANCE, LARGEST_PREDICTED, Ints
+from unetkit.postprocess.smoothing import kernels_for, smooth, weight
 from unetkit.postprocess.watershed import RING, find_regions
 
 KERNEL = np.array([1, 4, 6, 4, 1], np.float32)
-"""Smoothing of the distance map along each axis. Its sums are whole numbers, as those of `split_by_distance.KERNEL`."""
+"""Smoothing of the distance map along each axis, see `unetkit.postprocess.smoothing`."""
 
 SADDLE = 1.0
 """Share of a peak, see `Method`. At 1 only `DEPTH` counts: predicted peaks do not depend on the size of the object."""
@@ -25,16 +25,20 @@ DEPTH = 0.125
 """
 
 
-def smooth_predicted(window: NDArray[np.uint8], kernel: NDArray[np.float32] = KERNEL) -> Ints:
-    """Return the smoothed distance of each pixel, (H, W), 0 in the background.
+def smooth_predicted(
+    window: NDArray[np.uint8], kernel: NDArray[np.float32] = KERNEL, spacing: tuple[float, ...] | None = None
+) -> Ints:
+    """Return the smoothed distance of each pixel, (H, W) or (D, H, W), 0 in the background.
 
     Args:
-        window: (2, H, W): the mask, 0 for background, and the predicted distance map.
+        window: (2, H, W) or (2, D, H, W): the mask, 0 for background, and the predicted distance map.
         kernel: See `KERNEL`.
+        spacing: Length of a voxel along each axis, in any unit; None where it is the same along all.
     """
     mask, predicted = window
-    smoothed = cv2.sepFilter2D(predicted.astype(np.float32), -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
-    smoothed *= LARGEST_DISTANCE / (LARGEST_PREDICTED * kernel.sum() ** 2)
+    kernels = kernels_for(kernel, spacing or (1.0,) * mask.ndim)
+    smoothed = smooth(predicted.astype(np.float32), kernels)
+    smoothed *= LARGEST_DISTANCE / (LARGEST_PREDICTED * weight(kernels))
     distances: Ints = np.rint(smoothed).astype(np.int32)
     np.maximum(distances, 1, out=distances)
     distances[mask == 0] = 0
@@ -42,7 +46,11 @@ def smooth_predicted(window: NDArray[np.uint8], kernel: NDArray[np.float32] = KE
 
 
 def by_predicted_distance(
-    confidence: float, kernel: NDArray[np.float32] = KERNEL, saddle: float = SADDLE, depth: float = DEPTH
+    confidence: float,
+    kernel: NDArray[np.float32] = KERNEL,
+    saddle: float = SADDLE,
+    depth: float = DEPTH,
+    spacing: tuple[float, ...] | None = None,
 ) -> Method:
     """Return the method that splits objects by the watershed of a predicted distance map.
 
@@ -52,7 +60,8 @@ def by_predicted_distance(
         kernel: See `KERNEL`.
         saddle: See `SADDLE`.
         depth: See `DEPTH`.
+        spacing: See `smooth_predicted`.
     """
-    find = partial(find_regions, distance_map=partial(smooth_predicted, kernel=kernel))
+    find = partial(find_regions, distance_map=partial(smooth_predicted, kernel=kernel, spacing=spacing))
     margin, lowest = len(kernel) // 2 + RING, confidence * LARGEST_DISTANCE
     return Method(find, margin, saddle, depth * LARGEST_DISTANCE, lowest, knows_confidence=True)

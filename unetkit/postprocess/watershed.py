@@ -19,75 +19,76 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from unetkit.postprocess.parts import LARGEST_DISTANCE, STAY, Edges, Ints, Part, highest_edges, join_edges
+from unetkit.postprocess.neighbours import forward, offsets, shifted
+from unetkit.postprocess.parts import LARGEST_DISTANCE, Edges, Ints, Part, Window, highest_edges, join_edges, stay
 
 DistanceMap = Callable[[NDArray[np.uint8]], Ints]
-"""Makes the distance map (H, W) of a window (C, H, W): 0 in the background, 1 to `LARGEST_DISTANCE` elsewhere."""
+"""Makes the distance map of a window: (H, W) of (C, H, W), or (D, H, W) of (C, D, H, W).
+
+It is 0 in the background, and 1 to `LARGEST_DISTANCE` elsewhere.
+"""
 
 RING = 1
-"""Pixels around a tile whose distances decide on its regions: one step to each neighbour."""
-
-STEP_OFFSETS = [(1 - step // 3, 1 - step % 3) for step in range(9)]
-"""(dy, dx) of each step.
+"""Pixels around a tile whose distances decide on its regions: one step to each neighbour.
 
 Of neighbours with the same distance, the first in raster order has the largest step, and wins.
 """
 
 
-def find_regions(window: NDArray[np.uint8], rows: slice, columns: slice, *, distance_map: DistanceMap) -> Part:
+def find_regions(window: NDArray[np.uint8], place: Window, *, distance_map: DistanceMap) -> Part:
     """Find the watershed regions of a tile, and the steps that lead out of it.
 
     Args:
-        window: (C, H, W): the mask, 0 for background, then the other channels that `distance_map` needs. It is the
-            tile with its margin.
-        rows: Rows of the tile.
-        columns: Columns of the tile.
+        window: (C, H, W) or (C, D, H, W): the mask, 0 for background, then the other channels that `distance_map`
+            needs. It is the tile with its margin.
+        place: The tile in the window.
         distance_map: Gives the distance of each pixel.
     """
-    shape = rows.stop - rows.start, columns.stop - columns.start
-    if not window[0, rows, columns].any():
+    shape = tuple(span.stop - span.start for span in place)
+    if not window[0][place].any():
         empty = np.zeros(shape, np.int32)
-        return Part(empty, empty, np.full(shape, STAY, np.int32), np.zeros(0, np.int32), join_edges([]))
-    ring = _tile_with_ring(distance_map(window), rows, columns)
-    distances = np.ascontiguousarray(ring[1:-1, 1:-1])
+        stays = np.full(shape, stay(len(shape)), np.int32)
+        return Part(empty, empty, stays, np.zeros(0, np.int32), join_edges([]))
+    ring = _tile_with_ring(distance_map(window), place)
+    distances = np.ascontiguousarray(ring[(slice(1, -1),) * ring.ndim])
     steps = _steps(ring)
     groups, peaks = _climb(distances, steps)
     groups, peaks, edges = _join_plateaus(groups, peaks, _edges(groups, distances))
     return Part(groups, distances, steps, peaks, edges)
 
 
-def _tile_with_ring(distances: Ints, rows: slice, columns: slice) -> Ints:
+def _tile_with_ring(distances: Ints, place: Window) -> Ints:
     """Return the tile and one pixel around it, with zeros beyond the window."""
-    ring = np.zeros((rows.stop - rows.start + 2, columns.stop - columns.start + 2), np.int32)
-    top, left = min(rows.start, 1), min(columns.start, 1)
-    inside = distances[rows.start - top : rows.stop + 1, columns.start - left : columns.stop + 1]
-    ring[1 - top : 1 - top + inside.shape[0], 1 - left : 1 - left + inside.shape[1]] = inside
+    ring = np.zeros([span.stop - span.start + 2 for span in place], np.int32)
+    before = [min(span.start, 1) for span in place]
+    inside = distances[tuple(slice(span.start - one, span.stop + 1) for span, one in zip(place, before, strict=True))]
+    ring[tuple(slice(1 - one, 1 - one + extent) for one, extent in zip(before, inside.shape, strict=True))] = inside
     return ring
 
 
 def _steps(ring: Ints) -> Ints:
     """Return the step from each pixel inside the ring to the largest distance among itself and its neighbours."""
-    height, width = ring.shape[0] - 2, ring.shape[1] - 2
-    keys = ring << 4
-    best = keys[1:-1, 1:-1] + STAY
-    for step, (dy, dx) in enumerate(STEP_OFFSETS):
-        np.maximum(best, keys[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width] + step, out=best)
-    best &= 15
+    bits = (3**ring.ndim).bit_length()
+    keys = ring << bits
+    best: Ints = keys[(slice(1, -1),) * ring.ndim] + np.int32(stay(ring.ndim))
+    for step, offset in enumerate(offsets(ring.ndim)):
+        there = tuple(slice(1 + by, extent - 1 + by) for by, extent in zip(offset, ring.shape, strict=True))
+        np.maximum(best, keys[there] + step, out=best)
+    best &= (1 << bits) - 1
     return best
 
 
 def _climb(distances: Ints, steps: Ints) -> tuple[Ints, Ints]:
     """Follow the steps to a peak or to the last pixel within the tile; return the groups and their peaks."""
-    height, width = distances.shape
-    steps = steps.copy()
-    for border, towards in ((steps[0], 1), (steps[-1], -1)):
-        border[np.array([dy for dy, _ in STEP_OFFSETS])[border] == -towards] = STAY
-    for border, towards in ((steps[:, 0], 1), (steps[:, -1], -1)):
-        border[np.array([dx for _, dx in STEP_OFFSETS])[border] == -towards] = STAY
+    steps, moves = steps.copy(), np.array(offsets(steps.ndim), np.int32)
+    for axis, along in enumerate(moves.T):
+        for end, outward in ((0, -1), (-1, 1)):
+            border = steps[(slice(None),) * axis + (end,)]
+            border[along[border] == outward] = stay(steps.ndim)
+    strides = np.cumprod([1, *steps.shape[:0:-1]])[::-1].astype(np.int32)
     pixels = np.flatnonzero(distances)
-    moves = np.array([dy * width + dx for dy, dx in STEP_OFFSETS], np.int32)
-    goals = pixels.astype(np.int32) + moves[steps.ravel()[pixels]]
-    goal_of = np.empty(height * width, np.int32)
+    goals = pixels.astype(np.int32) + (moves @ strides)[steps.ravel()[pixels]]
+    goal_of = np.empty(distances.size, np.int32)
     while True:  # each round doubles the length of the paths
         goal_of[pixels] = goals
         farther = goal_of[goals]
@@ -96,7 +97,7 @@ def _climb(distances: Ints, steps: Ints) -> tuple[Ints, Ints]:
         goals = farther
     ends = pixels[goals == pixels]
     goal_of[ends] = np.arange(1, len(ends) + 1)
-    groups = np.zeros((height, width), np.int32)
+    groups = np.zeros(distances.shape, np.int32)
     groups.ravel()[pixels] = goal_of[goals]
     return groups, distances.ravel()[ends]
 
@@ -104,13 +105,7 @@ def _climb(distances: Ints, steps: Ints) -> tuple[Ints, Ints]:
 def _edges(groups: Ints, distances: Ints) -> Edges:
     """Return the edges between the groups of a tile."""
     found = []
-    here, after, all_ = slice(None, -1), slice(1, None), slice(None)
-    for one, other in (
-        ((all_, here), (all_, after)),
-        ((here, all_), (after, all_)),
-        ((here, here), (after, after)),
-        ((here, after), (after, here)),
-    ):
+    for one, other in map(shifted, forward(groups.ndim)):
         meet = (groups[one] != groups[other]) & (distances[one] > 0) & (distances[other] > 0)
         saddle = np.minimum(distances[one][meet], distances[other][meet]).astype(np.int64)
         found.append(Edges(groups[one][meet].astype(np.int64) - 1, groups[other][meet].astype(np.int64) - 1, saddle))

@@ -70,4 +70,4 @@ def _count_pieces(mask: OpenMask, plane: int) -> tuple[int, int]:
         labels = mask.labels(plane, slice(top, min(top + BAND_ROWS, height)))
         highest = max(highest, int(labels.max()))
         bands.append((labels > 0).view(np.uint8)[None])
-    return Labels(bands, height).count, highest
+    return Labels(bands, mask.info.size).count, highest

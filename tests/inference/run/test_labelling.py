@@ -143,7 +143,9 @@ def test_the_labels_are_the_watershed_of_the_predicted_distance_map() -> None:
     assert labels.max() == 4
     assert labels[40, 40] != labels[40, 68]
     np.testing.assert_array_equal(labels > 0, image[0] > 0)
-    expected = np.concatenate(list(Labels([image], 120, method=by_predicted_distance(0.5)).rows()), axis=1)[0]
+    expected = np.concatenate(list(Labels([image], image.shape[1:], method=by_predicted_distance(0.5)).rows()), axis=1)[
+        0
+    ]
     np.testing.assert_array_equal(labels, expected)
     for split in (False, True):
         again = predict_tiled(image, known_model(), axes="CYX", output="labels", split=split, backend="torch")

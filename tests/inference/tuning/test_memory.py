@@ -98,7 +98,7 @@ def test_volumes_take_the_memory_of_their_windows_and_slices() -> None:
     volumes = replace(USUAL, halo=(8, 16, 16))
     sizes = [volumes.pipeline(64, 1, (depth, 512, 512)) for depth in (512, 4096, 32768)]
     assert max(sizes) < 1.05 * min(sizes)
-    assert volumes.pipeline(64, 1, (512, 20_000, 20_000)) < 1.5 * sizes[0]  # a band is as wide as memory allows
+    assert volumes.pipeline(64, 1, (512, 20_000, 20_000)) < 3 * sizes[0]  # a band is as wide as memory allows
 
 
 @pytest.mark.parametrize(("dtype", "size"), [(np.uint8, 3), (np.uint16, 6), (np.float32, 12), (np.float64, 12)])

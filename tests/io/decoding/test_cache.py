@@ -56,5 +56,5 @@ def test_a_temporary_file_that_cannot_grow_is_an_image_error():
     scratch = ScratchArray((10,), np.dtype(np.uint8), "a")
     with FULL.open("wb", buffering=0) as full:
         scratch._file = full
-        with pytest.raises(ImageError, match="a is compressed in one large piece"):
+        with pytest.raises(ImageError, match="a is decoded into a temporary file"):
             scratch.append(np.zeros(10, np.uint8))

@@ -130,7 +130,7 @@ def look_at(result: Path, kind: Kind, extent: Extent, coarse: tuple[int, int], p
             areas = label_areas(strips, info.height)
         elif kind.output == "mask" and not kind.class_names:
             areas = Areas()
-            for found in region_areas((pixels for _, _, pixels in strips), info.height):
+            for found in region_areas((pixels for _, _, pixels in strips), info.size):
                 areas.add(found)
         else:
             for _ in strips:

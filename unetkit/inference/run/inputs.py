@@ -57,8 +57,8 @@ def open_input(path: Path, ensemble: Ensemble, options: SegmentOptions, log: Cal
         log(f"{info.name}: {remark}")
     if info.scratch_bytes:
         log(
-            f"{info.name} is compressed in one large piece, so it is decoded once into a temporary file of "
-            f"{info.scratch_bytes / 1e9:.1f} GB."
+            f"{info.name} is decoded once into a temporary file of {info.scratch_bytes / 1e9:.1f} GB, as its pieces or "
+            "the planes that are seen together are too large for memory."
         )
     sample = sample_pixels(source, 0)
     if (holes := source.holes(0)) is not None and holes.nodata.share:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from unetkit.foundation.atomic import make_folder
 from unetkit.inference.run.jobs import Job
 from unetkit.inference.run.objects import class_names, frame_of, kept_rows, open_objects
+from unetkit.inference.run.output import WholeBands
 from unetkit.inference.run.recipe import Recipe
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.files import create_sink, image_stem
@@ -23,25 +24,30 @@ from unetkit.postprocess.joined import Numbered
 from unetkit.postprocess.labels import Labels
 from unetkit.postprocess.method import Method
 from unetkit.postprocess.predicted_distance import by_predicted_distance
-from unetkit.postprocess.split_by_distance import BY_DISTANCE
+from unetkit.postprocess.split_by_distance import by_distance
 
 
 def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels:
     """Label the objects in the predictions of models, by the best method for these models.
 
     Args:
-        bands: Masks (1, h, width); or masks and distance maps (2, h, width) of models with instances; or class numbers
-            (1, h, width) of models with several classes.
+        bands: Masks (1, h, width), of volumes (1, d, height, width); or masks and distance maps (2, ...) of models with
+            instances; or class numbers (1, ...) of models with several classes.
         recipe: The decisions about the image.
     """
     method, smallest = method_of(recipe), recipe.min_size or 0
-    return Labels(bands, recipe.info.height, method=method, smallest=smallest, classes=recipe.ensemble.classes)
+    return Labels(
+        WholeBands(bands, recipe), recipe.info.size, method=method, smallest=smallest, classes=recipe.ensemble.classes
+    )
 
 
 def method_of(recipe: Recipe) -> Method:
     """Return how the objects of an image are separated."""
-    without_map = BY_DISTANCE if recipe.options.write.split else CONNECTED
-    return without_map if recipe.min_confidence is None else by_predicted_distance(recipe.min_confidence)
+    volume = len(recipe.info.size) > 2
+    spacing = (recipe.info.pixel_size_um or (1.0,) * len(recipe.info.size)) if volume else None
+    if recipe.min_confidence is not None:
+        return by_predicted_distance(recipe.min_confidence, spacing=spacing)
+    return by_distance(spacing) if recipe.options.write.split else CONNECTED
 
 
 def write_labels(
@@ -86,7 +92,7 @@ def write_objects(
     Args:
         job: The image and its files.
         labels: What is known of the objects.
-        rows: The labels (1, h, width), in order.
+        rows: The labels (1, h, width), of volumes (1, d, height, width), in order.
         recipe: The decisions about the image.
         write: Takes the rows.
         log: Called with sentences for people.

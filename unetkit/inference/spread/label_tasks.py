@@ -163,7 +163,7 @@ def _writer(
 
 def _read(spread: Spread, part: Part, recipe: Recipe) -> NDArray[Any]:
     """Return the pixels of a block and of what decides on its objects around it."""
-    window = margin_window(part.window, recipe.info.size, method_of(recipe).margin)
+    window = margin_window(part.window, recipe.info.size, method_of(recipe))
     return spread.folder.read(part.item, window, part.parts)
 
 

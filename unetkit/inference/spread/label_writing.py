@@ -46,9 +46,9 @@ class LabelWriting(Writing):
         self._numbered = Numbered((0,), None)
         self._waits = True
         self._sink: SharedSink | None = None
-        size, margin = recipe.info.size, method_of(recipe).margin
+        size, method = recipe.info.size, method_of(recipe)
         self._windows = label_blocks(size, min(LABEL_BLOCK_PIXELS, blocks.largest))
-        self._needs = [blocks.sharing(margin_window(window, size, margin)) for window in self._windows]
+        self._needs = [blocks.sharing(margin_window(window, size, method)) for window in self._windows]
         self._gate = Gate(self._needs)
 
     def stages(self) -> Iterator[Stage]:

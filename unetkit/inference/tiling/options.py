@@ -11,7 +11,6 @@ from typing import Literal, cast, get_args
 from unetkit.backends.info import Precision
 from unetkit.backends.registry import BackendName, backend_names, backends_in, is_known
 from unetkit.foundation.errors import ConfigError, closest
-from unetkit.inference.tiling.grid import PerAxis
 from unetkit.inference.tiling.object_options import NO_OBJECTS, ObjectOptions
 from unetkit.io.base.read_options import WHOLE, ReadOptions
 
@@ -88,14 +87,14 @@ class TilingOptions:
             raise ConfigError(f"The backend {self.backend} does not compute in int8.", remedy)
 
     @property
-    def given_tile(self) -> PerAxis | None:
+    def given_tile(self) -> int | tuple[int, ...] | None:
         """The size of the tiles, None if it is left open."""
-        return None if self.tile == "auto" else cast(PerAxis, self.tile)
+        return None if self.tile == "auto" else cast(int | tuple[int, ...], self.tile)
 
     @property
-    def given_halo(self) -> PerAxis | None:
+    def given_halo(self) -> int | tuple[int, ...] | None:
         """The context around what is kept, None if it is left open."""
-        return cast(PerAxis | None, self.halo)
+        return cast(int | tuple[int, ...] | None, self.halo)
 
     @property
     def memory_bytes(self) -> int | None:
@@ -186,7 +185,7 @@ class OutputOptions:
                 )
 
 
-def _parse_sizes(name: str, given: int | str | Sequence[int]) -> PerAxis:
+def _parse_sizes(name: str, given: int | str | Sequence[int]) -> int | tuple[int, ...]:
     """Return one number, or one for each axis.
 
     Raises:

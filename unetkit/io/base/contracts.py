@@ -81,8 +81,8 @@ class ImageInfo(Extent):
         channel_names: Names of the channels; empty if the file gives none.
         block: Size of what is decoded at once (a tile, a strip, or the whole item) along each axis of an item.
         compression: Name of the compression, "none" if there is none.
-        scratch_bytes: Size of the temporary file that reading takes where the file is compressed in pieces too large
-            for memory; 0 for most files.
+        scratch_bytes: Size of the temporary file that reading takes where the file is compressed in pieces, or seen in
+            several planes at once, that are too large for memory; 0 for most files.
         orientation: Where the stored first row and column belong, as TIFF and EXIF number it (1 to 8). 1 is upright;
             `open_image` returns only upright images.
         nodata: Value of pixels without data, if the file names one.

@@ -18,10 +18,14 @@ class Space:
             right, to the front and up (RAS+).
         code: What the millimetres are counted from, as in NIfTI's `sform_code`: 0 unknown, 1 scanner, 2 aligned, 3
             Talairach, 4 MNI.
+        codes: `qform_code` and `sform_code` of the NIfTI file that it comes from; None where both are `code`.
+        unit: Unit of length that the NIfTI file names: "mm", "meter", "micron" or "unknown".
     """
 
     affine: Affine
     code: int = 1
+    codes: tuple[int, int] | None = None
+    unit: str = "mm"
 
     def resampled(self, step: Sequence[float], start: Sequence[float]) -> Space:
         """Return the place of a volume whose voxels lie elsewhere on the axes of this one.

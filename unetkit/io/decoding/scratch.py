@@ -68,6 +68,16 @@ class ScratchArray:
         except OSError as error:
             raise self._full(error) from error
 
+    def __setitem__(self, index: int, part: NDArray[Any]) -> None:
+        """Write the elements (of the shape `shape[1:]`) at one integer for the first dimension.
+
+        Raises:
+            ImageError: The temporary file cannot be written, for example because the disk is full.
+        """
+        with self._lock:
+            self._file.seek(index * int(np.prod(self.shape[1:])) * self.dtype.itemsize)
+            self.append(part.astype(self.dtype, copy=False))
+
     @property
     def nbytes(self) -> int:
         """Size in the file; none of it is in memory."""
@@ -96,7 +106,7 @@ class ScratchArray:
     def _full(self, error: OSError) -> ImageError:
         size = f"{self.nbytes / 2**20:.0f} MiB"
         return ImageError(
-            f"{self._name} is compressed in one large piece, whose {size} cannot be written to a temporary file in "
+            f"{self._name} is decoded into a temporary file, whose {size} cannot be written in "
             f"{tempfile.gettempdir()}: {error.strerror}.",
             "Free space there, or set TMPDIR to a folder that has more.",
         )

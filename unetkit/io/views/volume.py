@@ -72,15 +72,21 @@ def depth_axis(info: ImageInfo) -> int:
     Raises:
         ImageError: There is none.
     """
-    if "Z" in info.plane_axes:
-        return info.plane_axes.index("Z")
-    if len(info.plane_axes) == 1 and info.plane_axes in UNNAMED_AXES:
-        return 0
+    found = find_depth(info)
+    if found is not None:
+        return found
     axes = f"the axes {info.axes}" if info.plane_axes else "one plane"
     raise ImageError(
         f"{info.name} has {axes}, and the model takes volumes.",
         "Give a stack; if one of its axes is depth, say so with --axes, for example --axes ZYX.",
     )
+
+
+def find_depth(info: ImageInfo) -> int | None:
+    """Return which of the plane axes is Z, see `depth_axis`; None if there is none."""
+    if "Z" in info.plane_axes:
+        return info.plane_axes.index("Z")
+    return 0 if len(info.plane_axes) == 1 and info.plane_axes in UNNAMED_AXES else None
 
 
 def _of_volumes(info: ImageInfo, axis: int) -> ImageInfo:

@@ -1,0 +1,1 @@
+"""Volumes of medicine: NIfTI, DICOM, NRRD and MetaImage."""

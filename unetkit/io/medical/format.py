@@ -1,0 +1,72 @@
+"""Formats of medicine in the table of formats. Their libraries are imported when a file is opened or written."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from unetkit.foundation.atomic import check_target
+from unetkit.io.base.contracts import ImageSink, ImageSource, OutputSpec
+from unetkit.io.base.format import Format, Writer
+from unetkit.io.base.read_options import ReadOptions
+from unetkit.io.base.series import Series
+from unetkit.io.medical.needs import has, require_reader, require_writer
+from unetkit.io.medical.nifti_signature import is_nifti
+
+A_NIFTI = "a NIfTI file"
+
+
+def _open_nifti(path: Path, reading: ReadOptions, *, as_stored: bool, cache_bytes: int) -> ImageSource:
+    require_reader("nibabel", path, A_NIFTI)
+    from unetkit.io.medical.nifti_source import NiftiSource
+
+    return NiftiSource(path, reading, as_stored=as_stored, cache_bytes=cache_bytes)
+
+
+def _list_nifti(path: Path) -> tuple[Series, ...]:
+    require_reader("nibabel", path, A_NIFTI)
+    from unetkit.io.medical.nifti_source import list_nifti_series
+
+    return list_nifti_series(path)
+
+
+def _nifti_sink(path: Path, spec: OutputSpec) -> ImageSink:
+    require_writer("nibabel", path, A_NIFTI)
+    from unetkit.io.medical.nifti_sink import NiftiSink
+
+    return NiftiSink(path, spec)
+
+
+def _check_nifti(path: Path, spec: OutputSpec) -> None:
+    require_writer("nibabel", path, A_NIFTI)
+    from unetkit.io.medical.nifti_sink import check_nifti
+
+    check_nifti(path, spec)
+
+
+def _check_nifti_place(path: Path, overwrite: bool) -> None:
+    require_writer("nibabel", path, A_NIFTI)
+    check_target(path, overwrite)
+
+
+def _nifti_notes(path: Path) -> dict[str, str]:
+    if not has("nibabel"):
+        return {}
+    from unetkit.io.medical.nifti_header import read_nifti_notes
+
+    return read_nifti_notes(path)
+
+
+NIFTI = Format(
+    name="NIfTI",
+    suffixes=(),
+    sniff=is_nifti,
+    open=_open_nifti,
+    list_series=_list_nifti,
+    other_suffixes=(".nii", ".nii.gz"),
+    writer=Writer((".nii.gz", ".nii"), _nifti_sink, _check_nifti_place, _check_nifti),
+    read_notes=_nifti_notes,
+    is_installed=partial(has, "nibabel"),
+)
+
+MEDICAL = (NIFTI,)
