@@ -10,7 +10,8 @@ from unetkit.io.base.contracts import ImageSink, ImageSource, OutputSpec
 from unetkit.io.base.format import Format, Writer
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.base.series import Series
-from unetkit.io.medical.dicom_signature import is_dicom, is_dicom_folder
+from unetkit.io.medical.dicom_folder import is_dicom_folder
+from unetkit.io.medical.dicom_signature import is_dicom
 from unetkit.io.medical.needs import has, require_reader, require_writer
 from unetkit.io.medical.nifti_signature import is_nifti
 
