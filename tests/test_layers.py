@@ -33,6 +33,7 @@ ORDER = (
     "io.ome_zarr",
     "io.microscopes",
     "io.medical",
+    "io.hdf5",
     "io",
     "io.masks",
     "annotations",
