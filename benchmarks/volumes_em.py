@@ -1,8 +1,8 @@
 """Membranes in a stack of sections: does a network that sees neighbouring sections (2.5D) find them better than 2D?
 
-    python benchmarks/volumes_em.py train-volume.tif train-labels.tif OUT --variant "2D" --variant "2.5D: --model.planes 3"
+    python benchmarks/volumes_em.py train-volume.tif train-labels.tif OUT --variant "2D" --variant "3: --model.planes 3"
 
-All variants train on sections 0-20 from configs/em_membrane.yaml and a few options, and are scored on sections 24-26.
+All variants train on sections 0-20 by configs/em_membrane.yaml and a few options; sections 24-26 are scored.
 Thresholds, and the best epoch, are chosen on sections 21-23. A variant that is slower gets fewer steps: what a step
 takes is measured first, in seconds of the processor, on which a busy machine has little effect, and each gets as many
 steps as fit in those of the first variant's. Training is by one thread.
@@ -57,7 +57,8 @@ Scores = dict[str, float]
 def train(stack: Path, labels: Path, folder: Path, words: list[str], crops: int, epochs: int, seed: int) -> float:
     """Train a model into a folder that is not there yet; return the seconds of the processor that it took."""
     command = [sys.executable, "-m", "unetkit", "fit", "--config", str(CONFIG)]
-    command += ["--data.train", str(stack), "--data.masks", str(labels), "--runs", str(folder.parent), "--name", folder.name]
+    command += ["--data.train", str(stack), "--data.masks", str(labels)]
+    command += ["--runs", str(folder.parent), "--name", folder.name]
     command += [word for pair in SMALLER.items() for word in pair]
     command += ["--seed_everything", str(seed), "--data.seed", str(seed), "--trainer.max_epochs", str(epochs)]
     command += ["--data.crops_per_epoch", str(crops), *words]

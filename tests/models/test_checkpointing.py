@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -25,13 +26,16 @@ def trained(network: nn.Module, pixels: Tensor, *, again: bool) -> dict[str, Ten
     return {**gradients, **dict(network.named_buffers()), "output": output.detach()}
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-def test_a_step_is_the_same_to_the_bit(frozen: bool) -> None:
+VOLUME = replace(SPEC, dims=3, pooling=((1, 2, 2), (2, 2, 2), (2, 2, 2)))
+
+
+@pytest.mark.parametrize(("spec", "frozen"), [(SPEC, False), (SPEC, True), (VOLUME, False), (VOLUME, True)])
+def test_a_step_is_the_same_to_the_bit(spec: ModelSpec, frozen: bool) -> None:
     torch.manual_seed(0)
-    network = build_network(SPEC)
+    network = build_network(spec)
     if frozen:
         network.freeze_encoder()  # type: ignore[operator]
-    pixels = torch.randn(2, 1, 32, 32)
+    pixels = torch.randn(2, 1, *[32] * spec.dims)
     expected = trained(deepcopy(network), pixels, again=False)
     found = trained(network, pixels, again=True)
     assert found.keys() == expected.keys()
@@ -61,4 +65,4 @@ def test_less_is_kept_for_the_gradients() -> None:
         return sum(kept)
 
     assert bytes_of(again=True) < 0.3 * bytes_of(again=False)
-    assert len(list(find_blocks(network))) == 2 + 2 + 3
+    assert len(list(find_blocks(network))) == 2 + 2 + 3  # deeper stages are left out

@@ -10,10 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.data.loading import Window
 from unetkit.data.pairs import Pair
 from unetkit.data.store import ImageStore
-from unetkit.io.base.contracts import ImageInfo
+from unetkit.io.base.contracts import ImageInfo, Window
 from unetkit.io.views.neighbours import lacks_neighbours, planes_around
 from unetkit.models.sampling import Holes
 
@@ -77,6 +76,14 @@ class Neighbours:
             for image, each in zip(images, numbers, strict=True)
         ]
         return cls(store, planes, around, sum(lacks_neighbours(image.info) for image in images))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences for the user on images that have no neighbours."""
+        if not self.alone:
+            return ()
+        what = "The images have" if self.alone == len(self.around) else f"{self.alone} images have"
+        return (f"{what} no neighbours, so each is repeated for the {self.planes} planes of the model (model.planes).",)
 
     def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
         """Return raw pixels (planes * C, h, w) of a window of an image and its neighbours, or of the whole of them."""

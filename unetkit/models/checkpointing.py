@@ -15,28 +15,49 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from unetkit.models.volume_unet import VolumeDecoder
+
 
 @contextmanager
 def checkpointed(network: nn.Module) -> Iterator[None]:
     """Have the blocks of a network compute again what gradients need; while it lasts, the network is run forward."""
-    blocks = list(find_blocks(network))
-    for block in blocks:
-        block.forward = partial(_recompute, block.forward, block)  # type: ignore[method-assign]
+    with wrapped(network, lambda block, forward: partial(_recompute, forward, block)):
+        yield
+
+
+@contextmanager
+def wrapped(network: nn.Module, wrap: Callable[[nn.Module, Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
+    """Have another function in the place of each block of a network while it lasts.
+
+    Args:
+        network: The network.
+        wrap: Takes a module and its method that is a block; returns the function.
+    """
+    parts = [(part, name, vars(part).get(name)) for part, name in find_blocks(network)]
+    for part, name, _ in parts:
+        setattr(part, name, wrap(part, getattr(part, name)))
     try:
         yield
     finally:
-        for block in blocks:
-            del block.forward
+        for part, name, before in parts:
+            delattr(part, name)
+            if before is not None:
+                setattr(part, name, before)
 
 
-def find_blocks(network: nn.Module) -> Iterator[nn.Module]:
-    """Yield the blocks of an encoder's stages, and those of the expanding path."""
-    for stage in network.encoder.children() if isinstance(network.encoder, nn.Module) else ():
+def find_blocks(network: nn.Module) -> Iterator[tuple[nn.Module, str]]:
+    """Yield a module and the name of its method for each block of the encoder's stages and the expanding path.
+
+    All blocks of the expanding path of a network of volumes are one method of it.
+    """
+    encoder, decoder = (getattr(network, name, None) for name in ("encoder", "decoder"))
+    for stage in () if encoder is None else encoder.children():
         if isinstance(stage, nn.Sequential):
-            yield from stage
-    decoder = getattr(network, "decoder", None)
-    if decoder is not None:
-        yield from decoder.blocks
+            yield from ((block, "forward") for block in stage)
+    if isinstance(decoder, VolumeDecoder):
+        yield decoder, "step"
+    elif decoder is not None:
+        yield from ((block, "forward") for block in decoder.blocks)
 
 
 def _recompute(forward: Callable[..., Any], block: nn.Module, *features: Any, **more: Any) -> Any:

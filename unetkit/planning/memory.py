@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from unetkit.models.checkpointing import checkpointed, find_blocks
+from unetkit.models.checkpointing import checkpointed, wrapped
 from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
+from unetkit.planning.machine import Machine
 
 WEIGHT_COPIES = 5
 """Copies of the weights: themselves, their gradients, two of AdamW and the averaged ones."""
@@ -19,6 +22,10 @@ WEIGHT_COPIES = 5
 PASSING_TENSORS = 3
 """Largest features that are there for a moment beside those that are kept: gradients of an output and an input, and
 what a convolution lays out anew."""
+
+
+MEMORY_SHARE = 0.5
+"""Share of the free memory that a step may take."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,11 @@ class StepMemory:
         return self.weights + batch * self.kept * factor
 
 
+def room_of(machine: Machine) -> float:
+    """Return the bytes that a step may take."""
+    return MEMORY_SHARE * machine.device_memory
+
+
 def measure_step(spec: ModelSpec, crop: Sequence[int], *, checkpointing: bool = False) -> StepMemory:
     """Return how much memory a step of training takes.
 
@@ -49,36 +61,40 @@ def measure_step(spec: ModelSpec, crop: Sequence[int], *, checkpointing: bool = 
     with torch.device("meta"):
         network = build_network(spec).train()
         pixels = torch.zeros(2, spec.network_inputs, *crop)  # batch norm takes no single value
-    watch = _Watch(network)
-    with torch.autograd.graph.saved_tensors_hooks(watch.keep, lambda tensor: tensor):
-        if checkpointing:
-            with checkpointed(network):
-                network(pixels)
-        else:
-            network(pixels)
-    weights = sum(one.nbytes for one in network.parameters())
-    kept = sum(watch.kept.values())
+    plain = _Watch(network)
+    with wrapped(network, plain.watch), _counting(plain):
+        network(pixels)
+    kept, largest = sum(plain.kept.values()), plain.largest
     if checkpointing:
-        kept += _largest_block(spec, pixels)
-    return StepMemory(WEIGHT_COPIES * weights, (kept + PASSING_TENSORS * watch.largest) // len(pixels))
+        watch = _Watch(network)
+        with checkpointed(network), wrapped(network, watch.watch), _counting(watch):
+            network(pixels)
+        kept = sum(watch.kept.values()) + max(plain.blocks, default=0)  # that block is there when it is computed again
+    weights = sum(one.nbytes for one in network.parameters())
+    return StepMemory(WEIGHT_COPIES * weights, (kept + PASSING_TENSORS * largest) // len(pixels))
+
+
+def _counting(watch: _Watch) -> AbstractContextManager[Any]:
+    return torch.autograd.graph.saved_tensors_hooks(watch.keep, lambda tensor: tensor)
 
 
 class _Watch:
-    """Counts the features that a network keeps for its gradients, and finds the largest there are."""
+    """Counts the features that a network keeps for its gradients, and finds the largest there are.
+
+    Attributes:
+        kept: Bytes of each piece of memory that is kept.
+        blocks: Bytes that each block keeps.
+        largest: Bytes of the largest features.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         self.kept: dict[int, int] = {}
         self.blocks: list[int] = []
         self.largest = 0
-        self._held: list[Tensor] = []
-        self._weights = {one.data_ptr() for one in network.parameters()}
+        self._held: list[Tensor] = []  # so that no memory is given to another
         self._owned = {id(one) for one in (*network.parameters(), *network.buffers())}
         for part in network.modules():
-            part.register_forward_hook(self._pass)
-        self._begun: list[int] = []
-        for block in find_blocks(network):
-            block.register_forward_pre_hook(self._enter, with_kwargs=True)
-            block.register_forward_hook(self._leave)
+            part.register_forward_hook(self._see)
 
     def keep(self, tensor: Tensor) -> Tensor:
         """Count a tensor that is kept for the gradients; views of one share their memory."""
@@ -88,25 +104,19 @@ class _Watch:
             self.kept[storage._cdata] = storage.nbytes()
         return tensor
 
-    def _pass(self, module: nn.Module, inputs: Any, output: Any) -> None:  # noqa: ARG002
+    def _see(self, module: nn.Module, inputs: Any, output: Any) -> None:  # noqa: ARG002
         for one in output if isinstance(output, list | tuple) else [output]:
             self.largest = max(self.largest, one.nbytes)
 
-    def _enter(self, module: nn.Module, inputs: Any, more: dict[str, Any]) -> None:  # noqa: ARG002
-        for one in (*inputs, *more.values()):
+    def watch(self, module: nn.Module, block: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ARG002
+        """Return a block that counts what it takes and what it keeps."""
+        return partial(self._run, block)
+
+    def _run(self, block: Callable[..., Any], *features: Any, **more: Any) -> Any:
+        for one in (*features, *more.values()):
             if isinstance(one, Tensor):
                 self.keep(one)
-        self._begun.append(sum(self.kept.values()))
-
-    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:  # noqa: ARG002
-        self.blocks.append(sum(self.kept.values()) - self._begun.pop())
-
-
-def _largest_block(spec: ModelSpec, pixels: Tensor) -> int:
-    """Return the bytes that the block keeps that keeps most: they are there again when it is computed again."""
-    with torch.device("meta"):
-        network = build_network(spec).train()
-    watch = _Watch(network)
-    with torch.autograd.graph.saved_tensors_hooks(watch.keep, lambda tensor: tensor):
-        network(pixels)
-    return max(watch.blocks, default=0)
+        before = sum(self.kept.values())
+        output = block(*features, **more)
+        self.blocks.append(sum(self.kept.values()) - before)
+        return output

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from math import ceil, prod
@@ -17,11 +18,15 @@ from unetkit.data.base import TrainingData
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError, closest
 from unetkit.inference.tiling.halo import plan_comparison
+from unetkit.models.checkpointing import checkpointed
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.weights import LoadReport, find_source, load_weights, trained_on
+from unetkit.planning.machine import find_machine
+from unetkit.planning.memory import measure_step, room_of
 from unetkit.scoring.table import comparable
 from unetkit.training.run.average import move_average
+from unetkit.training.run.axes import choose_pooling
 from unetkit.training.run.freezing import Freezing, set_encoder_trainable
 from unetkit.training.run.schedule import Schedule, rate_factor
 
@@ -48,6 +53,8 @@ class NetworkModule(LightningModule):
         ema_decay: How much of the averaged weights is kept at each step; 0 turns averaging off.
         compile: Compile the network for training.
         freezing: Whether the encoder stays as it was loaded.
+        pooling: That of a network of volumes; "auto" to choose it when the data are known.
+        checkpointing: Whether blocks compute again what gradients need; "auto" to do so where volumes need the memory.
 
     Attributes:
         segmenter: The model in training; built in `setup`, when the data are known.
@@ -56,6 +63,7 @@ class NetworkModule(LightningModule):
         resuming: Whether the weights come from a checkpoint, so that those to start from are not read again.
         warns_of_known: Whether to warn of validation images that the start was trained on; False after a plan.
         starts_trained: Whether all of the network's outputs come from a model; it is then scored before training.
+        checkpoints: Whether blocks compute again what gradients need.
         start_spec: Spec for scoring before training, with the normalisation of the model that the run starts from.
     """
 
@@ -65,6 +73,7 @@ class NetworkModule(LightningModule):
     resuming: bool = False
     warns_of_known: bool = True
     starts_trained: bool = False
+    checkpoints: bool = False
     start_spec: ModelSpec | None = None
 
     def __init__(
@@ -79,6 +88,8 @@ class NetworkModule(LightningModule):
         ema_decay: float,
         compile: bool = False,
         freezing: Freezing = Freezing(),  # noqa: B008  # frozen
+        pooling: Sequence[Sequence[int]] | Literal["auto"] = "auto",
+        checkpointing: bool | Literal["auto"] = "auto",
     ) -> None:
         super().__init__()
         if not 0 <= ema_decay < 1:
@@ -89,6 +100,8 @@ class NetworkModule(LightningModule):
             raise ConfigError("weight_decay is below 0.", "Use 0 or more.")
         if schedule not in get_args(Schedule):
             raise ConfigError(f"There is no schedule '{schedule}'.", closest(schedule, get_args(Schedule)))
+        if compile and checkpointing is True:
+            raise ConfigError("checkpointing has no meaning for a compiled network.", "Leave out one of the two.")
         self.spec = spec
         self.weights = weights
         self.decoder_weights = decoder_weights
@@ -99,6 +112,8 @@ class NetworkModule(LightningModule):
         self.ema_decay = ema_decay
         self.compiled = compile
         self.freezing = freezing
+        self.pooling = pooling
+        self.checkpointing = checkpointing
 
     def setup(self, stage: str) -> None:
         """Build the network for the data that the trainer has.
@@ -122,6 +137,9 @@ class NetworkModule(LightningModule):
             return
         data = self.data
         channels = self.spec.in_channels if built else data.channels if self.in_channels == "auto" else self.in_channels
+        if self.spec.dims == 3 and self.pooling == "auto" and not built:
+            voxel, sizes = data.pixel_size_um, self.volume_sizes()
+            self.spec = replace(self.spec, pooling=choose_pooling(self.spec, self.weights, voxel, data.crop, sizes))
         self.fit_data(channels)
         log_notes(self.trainer, data)
         if built and stage != "fit":
@@ -138,6 +156,7 @@ class NetworkModule(LightningModule):
             self.starts_trained = True
             self.segmenter = Segmenter(self.spec, self.segmenter.network)
             return
+        self.checkpoints = self._needs_checkpoints()
         self._build()
         if self.weights is not None and not self.resuming:
             report = load_weights(self.segmenter.network, self.weights, self.spec, decoder=self.decoder_weights)
@@ -157,6 +176,19 @@ class NetworkModule(LightningModule):
         self._average()
         predict = getattr(network, "predict_inside", network.__call__)  # without padding, where the network can
         self._forward = torch.compile(predict) if self.compiled else predict
+
+    def run_network(self, normalized: Tensor) -> Tensor:
+        """Return what the network in training makes of normalised pixels (N, C, ...)."""
+        with checkpointed(self.segmenter.network) if self.checkpoints else nullcontext():
+            output: Tensor = self._forward(normalized)
+        return output
+
+    def _needs_checkpoints(self) -> bool:
+        """Return whether blocks are to compute again what gradients need: as given, or where memory is too small."""
+        if self.checkpointing != "auto" or self.spec.dims == 2 or self.compiled:
+            return self.checkpointing is True
+        machine = find_machine("cpu" if self.trainer.strategy.root_device.type == "cpu" else "auto")
+        return measure_step(self.spec, self.data.crop_size).of(self.data.batch_size) > room_of(machine)
 
     def _average(self) -> None:
         """Begin the average with the weights as they are."""
@@ -237,6 +269,10 @@ class NetworkModule(LightningModule):
 
     def fit_data(self, channels: int) -> None:
         """Fit the data to the model."""
+        raise NotImplementedError
+
+    def volume_sizes(self) -> list[tuple[int, ...]]:
+        """Return the sizes of the volumes of the data."""
         raise NotImplementedError
 
     def prepare_network(self) -> None:

@@ -84,6 +84,8 @@ class SegmentationModule(NetworkModule):
         unfreeze_lr_factor: Factor on every learning rate from that epoch on.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         compile: Compile the network for training: the first step takes minutes, the others may be faster.
+        checkpointing: Whether the network keeps less for the gradients and computes the rest again, which takes less
+            memory and more time; "auto" does so where volumes would not fit.
         image_classes: Names of what whole images show, trained from data.image_labels: one that is there or not, or
             several of which one is there. `segment` then writes their probabilities for each image.
         image_loss_weight: Weight of the loss of whole images, that of masks being 1.
@@ -122,6 +124,7 @@ class SegmentationModule(NetworkModule):
         unfreeze_lr_factor: float = 0.1,
         threshold: float = 0.5,
         compile: bool = False,
+        checkpointing: bool | Literal["auto"] = "auto",
         image_classes: list[str] | None = None,
         image_loss_weight: float = 1.0,
         image_head_hidden: int = 0,
@@ -165,7 +168,18 @@ class SegmentationModule(NetworkModule):
             image_head_dropout=image_head_dropout,
         )
         super().__init__(
-            spec, weights, decoder_weights, in_channels, lr, weight_decay, schedule, ema_decay, compile, freezing
+            spec,
+            weights,
+            decoder_weights,
+            in_channels,
+            lr,
+            weight_decay,
+            schedule,
+            ema_decay,
+            compile,
+            freezing,
+            pooling,
+            checkpointing,
         )
         self.image_classes = tuple(image_classes or ())
         self.image_loss_weight = image_loss_weight
@@ -191,6 +205,11 @@ class SegmentationModule(NetworkModule):
         """The data that the trainer has."""
         return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
 
+    def volume_sizes(self) -> list[tuple[int, ...]]:
+        """Return the sizes of the volumes of the data."""
+        pool = self.data.pool
+        return pool.sizes(range(len(pool.records)))
+
     def fit_data(self, channels: int) -> None:
         """Fit the data to the model: distance maps, weights of pixels and labels of images, where it needs them."""
         data = self.data
@@ -198,11 +217,10 @@ class SegmentationModule(NetworkModule):
         data.prepare_for(
             channels,
             spec.classes,
-            spec.stride,
+            spec.strides,
             class_names=spec.class_names,
             distance_maps=spec.instances,
             weighted=self.weighted,
-            planes=spec.planes,
         )
         names = data.targets.value_names
         if not spec.class_names and len(names) == spec.classes:
@@ -210,10 +228,10 @@ class SegmentationModule(NetworkModule):
         self.mask_loss.partly = data.partly
         if self.image_classes:
             data.label_images(self.image_classes)
-            self.spec = replace(self.spec, image_classes=self.image_classes, image_size=data.crop)
+            self.spec = replace(self.spec, image_classes=self.image_classes, image_size=data.image_size)
         elif data.image_labels is not None:
             raise ConfigError("data.image_labels has no meaning without classes.", "Name them (model.image_classes).")
-        if self.spec.margin and data.crop <= 2 * self.spec.margin + 4:
+        if self.spec.margin and min(data.crop_size) <= 2 * self.spec.margin + 4:
             least = round_up(2 * self.spec.margin + 5, self.spec.stride)
             raise ConfigError(
                 f"crop: {data.crop} leaves nothing to predict with padding: valid.",
@@ -226,7 +244,7 @@ class SegmentationModule(NetworkModule):
         A network for single objects also takes distance_map (N, ...).
         """
         image = self.laid_out(batch["image"])
-        logits = self._forward(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
+        logits = self.run_network(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
         targets = [_center(batch[name], logits) for name in ("distance_map", "mask", "weight") if name in batch]
         loss: Tensor = self.loss(logits.float(), *targets)
         if self.image_classes:
