@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unetkit.data.annotated import as_targets, mask_of
 from unetkit.data.distance_map import make_distance_map
+from unetkit.data.neighbour_transform import NeighbourTransform
 from unetkit.data.objects import to_objects
 from unetkit.data.pool import ImagePool, ImageRecord
 from unetkit.data.statistics import normalizing_values, to_channels
@@ -104,12 +105,14 @@ class CropDataset(Dataset[Item]):
         self._seed = seed
         self._distance_maps = distance_maps
         self._weights = weights
-        self._planes: dict[int, Transform] = {}
+        self._planes: dict[int, Transform | NeighbourTransform] = {}
         self._volumes: dict[int, VolumeTransform] = {}
         if augmentation != PRESETS["none"]:
             kinds = {pool.records[index].channels for index in self._indices}
-            if len(crop) == 2:
-                self._planes = {kind: Transform(augmentation, kind, pool.planes) for kind in kinds}
+            if pool.planes > 1:
+                self._planes = {kind: NeighbourTransform(augmentation, kind, pool.planes) for kind in kinds}
+            elif len(crop) == 2:
+                self._planes = {kind: Transform(augmentation, kind) for kind in kinds}
             else:
                 self._volumes = {kind: VolumeTransform(augmentation, kind) for kind in kinds}
 
@@ -149,7 +152,8 @@ class CropDataset(Dataset[Item]):
             pixels, targets = self._cut(index, record, self._draw_sides(record, rng), rng)
             pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
             if self._planes or self._volumes:
-                each, seen = (slice(None), *[None] * len(self._crop)), record.range.for_planes(self._pool.planes)
+                each = (slice(None), *[None] * len(self._crop))
+                seen = record.range.for_planes(self._pool.planes)
                 low, width = seen.center[each], seen.scale[each]
                 unit, targets = self._transform(record, (pixels - low) / width, targets, rng)
                 pixels = unit * width + low
