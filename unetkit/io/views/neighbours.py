@@ -53,7 +53,9 @@ class NeighbourSource:
 
     def read(self, item: int, window: Window) -> NDArray[Any]:
         """Return pixels (planes * channels, h, w) of one plane and its neighbours."""
-        return self.join({number: self.middle.read(number, window) for number in dict.fromkeys(self.around(item))}, item)
+        return self.join(
+            {number: self.middle.read(number, window) for number in dict.fromkeys(self.around(item))}, item
+        )
 
     def join(self, pixels: dict[int, NDArray[Any]], item: int) -> NDArray[Any]:
         """Put pixels (C, h, w) of the planes around an item, by their numbers, side by side.
