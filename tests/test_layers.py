@@ -21,6 +21,7 @@ PACKAGE = ROOT / "unetkit"
 ORDER = (
     "foundation",
     "errors",
+    "synthetic",
     "commandline",
     "cluster",
     "postprocess",

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 import zarr
 from numpy.typing import NDArray
+from skimage.measure import label
 from volumes import volume
 
 import unetkit
@@ -62,3 +63,21 @@ def test_one_plane_is_no_volume(exact_segmenter: Make, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="takes volumes"):
         unetkit.segment(tmp_path / "in.tif", tmp_path / "out.tif", model=exact_segmenter(stride=(1, 2, 2)), **CHOICES)
     assert not (tmp_path / "out.tif").exists()
+
+
+@pytest.mark.usefixtures("bands")
+def test_objects_are_counted_once_across_bands(exact_segmenter: Make, tmp_path: Path) -> None:
+    image, segmenter = volume(29, 50, 43), exact_segmenter(stride=(1, 2, 2))
+    tifffile.imwrite(tmp_path / "in.tif", image, imagej=True, metadata={"axes": "ZYX"})
+    (outcome,) = unetkit.segment(
+        tmp_path / "in.tif",
+        tmp_path / "out.tif",
+        model=segmenter,
+        tile="24,32,32",
+        output="labels",
+        min_size=0,
+        **CHOICES,
+    )
+    expected = label(whole(image, segmenter) > 0)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), expected)
+    assert outcome.objects == expected.max() > 1

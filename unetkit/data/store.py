@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from unetkit.data.loading import Decoded, Window, decode, read_labels, read_pixels
+from unetkit.data.loading import Decoded, decode, read_labels, read_pixels
 from unetkit.data.pairs import Pair
 from unetkit.foundation.threads import map_in_threads
+from unetkit.io.base.contracts import Window
 from unetkit.io.masks.meaning import Meaning
 from unetkit.models.sampling import Holes
 
@@ -75,7 +76,7 @@ class ImageStore:
         return self._kept.get(pair) or decode(pair)
 
     def read_pixels(self, pair: Pair, window: Window | None, holes: Holes | None) -> NDArray[Any]:
-        """Return raw pixels (C, h, w) of a window, or of the whole image; do not change them.
+        """Return raw pixels (C, ...) of a window, or of the whole image; do not change them.
 
         Args:
             pair: Where the image is.
@@ -88,7 +89,7 @@ class ImageStore:
         return kept.pixels if window is None else kept.pixels[:, *window]
 
     def read_labels(self, pair: Pair, window: Window | None, meaning: Meaning) -> NDArray[Any] | None:
-        """Return the labels (h, w) of a window, or of the whole mask; None without a mask. Do not change them.
+        """Return the labels (...) of a window, or of the whole mask; None without a mask. Do not change them.
 
         Args:
             pair: Where the mask is.

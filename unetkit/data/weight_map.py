@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from unetkit.data.loading import Window
 from unetkit.data.masks import Masks
 from unetkit.data.objects import number_apart
 from unetkit.foundation.errors import ConfigError
 from unetkit.foundation.threads import map_in_threads
+from unetkit.io.base.contracts import Window
 from unetkit.io.masks.ignored import find_ignored
 
 REACH_SIGMAS = 4

@@ -108,7 +108,8 @@ class ModelSpec:
             distance map, 0 to 1, with a peak in every object.
         image_classes: Names of the classes of whole images, if they are classified: one class that is there or not, or
             several of which one is there.
-        image_size: Side of the square to which whole images are resized for classification; 0 without image classes.
+        image_size: Side of the square (or cube) to which whole images are resized for classification, or one number for
+            each axis; 0 without image classes.
         image_head_hidden: Units of a hidden layer between the encoder's features and the image classes; 0 for none.
         image_head_dropout: Share of the values before the last layer that is dropped in training, 0 to below 1.
         image_threshold: Probability, 0 to 1, from which an image shows its one image class, or the last of two. With
@@ -146,7 +147,7 @@ class ModelSpec:
     residual: bool = False
     instances: bool = False
     image_classes: tuple[str, ...] = ()
-    image_size: int = 0
+    image_size: int | tuple[int, ...] = 0
     image_head_hidden: int = 0
     image_head_dropout: float = 0.2
     image_threshold: float = 0.5
@@ -235,6 +236,8 @@ class ModelSpec:
             raise ConfigError(f"The encoder {self.encoder} is for planes only.", "Use a ResNet, or dims: 2.")
         if self.planes > 1 and self.dims == 3:
             raise ConfigError("planes has no meaning for dims: 3, which sees whole volumes.", "Leave planes out.")
+        if self.planes > 1 and (self.task != "segmentation" or self.image_classes):
+            raise ConfigError("Several planes at once are for masks alone.", "Use planes: 1, or leave it out.")
         fits = all(len(level) == 3 and set(level) <= {1, 2} and max(level) == 2 for level in self.pooling)
         if len(self.pooling) != (self.depth if self.dims == 3 else 0) or not fits:
             raise ConfigError(
@@ -253,11 +256,18 @@ class ModelSpec:
             raise ConfigError(f"image_classes are not possible for {self.arch}.", "Use arch: unet.")
         if self.task == "classification" and not self.image_classes:
             raise ConfigError("A model of whole images needs image_classes.", "Name at least one.")
-        if (self.image_size > 0) != bool(self.image_classes) or self.image_size % self.stride:
+        sides = self.image_sides
+        fits = len(sides) == self.dims and not any(a % b for a, b in zip(sides, self.strides, strict=False))
+        if (min(sides, default=0) > 0) != bool(self.image_classes) or not fits:
             raise ConfigError(
                 f"An image_size of {self.image_size} does not go with {len(self.image_classes)} image_classes.",
                 f"Give both or neither, and a multiple of {self.stride} pixels.",
             )
+
+    @property
+    def image_sides(self) -> tuple[int, ...]:
+        """Size to which whole images are resized for classification, along each axis."""
+        return (self.image_size,) * self.dims if isinstance(self.image_size, int) else self.image_size
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -278,6 +288,12 @@ class ModelSpec:
     def network_inputs(self) -> int:
         """Channels that the network takes: those of the image, for each of its planes one after the other."""
         return self.in_channels * self.planes
+
+    @property
+    def middle(self) -> slice:
+        """Which of the channels that the network takes are those of the plane that it predicts."""
+        first = self.planes // 2 * self.in_channels
+        return slice(first, first + self.in_channels)
 
     @property
     def margin(self) -> int:

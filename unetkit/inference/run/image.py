@@ -194,7 +194,7 @@ class ImageRun:
             sink = create_sink(job.result, recipe.output, overwrite=self.options.write.overwrite)
             with claimed(job.result):
                 sink.write(attention_rows(source, self.classifiers, advance))
-        sizes = ", ".join(dict.fromkeys(f"{spec.image_size} x {spec.image_size}" for spec in self.ensemble.specs))
+        sizes = ", ".join(dict.fromkeys(" x ".join(map(str, spec.image_sides)) for spec in self.ensemble.specs))
         return SegmentOutcome(
             job.image,
             job.result,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from unetkit.foundation.atomic import make_folder
 from unetkit.inference.run.jobs import Job
 from unetkit.inference.run.objects import class_names, frame_of, kept_rows, open_objects
+from unetkit.inference.run.output import WholeBands
 from unetkit.inference.run.recipe import Recipe
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.files import create_sink, image_stem
@@ -35,7 +36,9 @@ def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels:
         recipe: The decisions about the image.
     """
     method, smallest = method_of(recipe), recipe.min_size or 0
-    return Labels(bands, recipe.info.size, method=method, smallest=smallest, classes=recipe.ensemble.classes)
+    return Labels(
+        WholeBands(bands, recipe), recipe.info.size, method=method, smallest=smallest, classes=recipe.ensemble.classes
+    )
 
 
 def method_of(recipe: Recipe) -> Method:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import groupby
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.inference.run.recipe import Recipe
@@ -14,6 +17,9 @@ from unetkit.inference.tiling.grid import TileBlock
 from unetkit.io.base.blocks import written_in_blocks
 from unetkit.io.base.contracts import ImageSink, Window
 from unetkit.io.views.aligned import AlignedBlocks
+
+JOINED_BYTES = 2**27
+"""Most bytes of bands that are put side by side, unless a single plane has more."""
 
 
 def places_of(blocks: Sequence[TileBlock]) -> Iterator[tuple[int, Window]]:
@@ -54,3 +60,38 @@ def write_bands(sink: ImageSink, path: Path, recipe: Recipe, bands: Iterable[NDA
                 blocks.put(item, window, band)
             blocks.hand_on()
     return None
+
+
+class WholeBands:
+    """The bands of an item put side by side where they are not as wide as the item; they can be read again and again.
+
+    In memory are at most `JOINED_BYTES` of them, or one plane.
+
+    Args:
+        bands: All bands (channels, ...), in the order in which they are predicted.
+        recipe: The decisions about the image.
+    """
+
+    def __init__(self, bands: Sequence[NDArray[Any]], recipe: Recipe) -> None:
+        self._bands = bands
+        self._recipe = recipe
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        """Yield bands (channels, n, ...) that are as wide as the item."""
+        if are_whole(self._recipe):
+            yield from self._bands
+            return
+        beside = groupby(enumerate(places_of(self._recipe.blocks)), key=lambda one: (one[1][0], one[1][1][0].start))
+        for _, group in beside:
+            yield from self._join([(number, window) for number, (_, window) in group])
+
+    def _join(self, group: list[tuple[int, Window]]) -> Iterator[NDArray[Any]]:
+        first, across = self._bands[group[0][0]], self._recipe.info.size[1:]
+        step = max(JOINED_BYTES // (len(first) * prod(across) * first.itemsize), 1)
+        for start in range(0, first.shape[1], step):
+            part = slice(start, min(start + step, first.shape[1]))
+            joined = np.empty((len(first), part.stop - part.start, *across), first.dtype)
+            for number, (_, *window) in group:
+                joined[:, :, *window] = self._bands[number][:, part]
+            yield joined
+            del joined  # before the next is made

@@ -73,6 +73,6 @@ OME_ZARR = Format(
     open=_open,
     list_series=_list_series,
     is_folder=True,
-    writer=Writer((SUFFIX,), _sink, _check_place, check_label, _is_place),
+    writer=Writer((SUFFIX,), _sink, _check_place, check_label, _is_place, takes_volumes=True),
     read_notes=_read_notes,
 )
