@@ -16,6 +16,7 @@ from unetkit.io.base.format import Format, Writer
 from unetkit.io.base.inner import file_of
 from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_region
 from unetkit.io.base.series import Level, Series, broadcast_sizes
+from unetkit.io.base.spacing import parse_spacing
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.foreign import refuse_foreign, refuse_overview, unknown_format
 from unetkit.io.formats import (
@@ -29,6 +30,7 @@ from unetkit.io.formats import (
 from unetkit.io.views.orientation import make_upright
 from unetkit.io.views.region import RegionSource
 from unetkit.io.views.rescale import RescaledSource
+from unetkit.io.views.spaced import SpacedSource
 from unetkit.io.views.stain import StainSource
 from unetkit.io.views.volume import VolumeSource
 from unetkit.io.views.volume_sink import VolumeSink, spec_of_planes
@@ -60,8 +62,12 @@ def open_image(
     path = Path(path)
     if dims == 3 and reading.pixel_sizes:
         reading = replace(reading, pixel_size=broadcast_sizes(reading.pixel_sizes, dims))  # the level depends on z too
-    source = make_upright(_recognise(path).open(path, reading, as_stored=as_stored, cache_bytes=cache_bytes))
+    spacing = parse_spacing(reading.spacing)
+    stored = reading if spacing is None else replace(reading, pixel_size=None)  # its levels do not know their sizes
+    source = make_upright(_recognise(path).open(path, stored, as_stored=as_stored, cache_bytes=cache_bytes))
     try:
+        if spacing is not None:
+            source = SpacedSource(source, spacing)
         if dims == 3:
             source = VolumeSource(source)
         if reading.pixel_sizes:

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Literal, cast, get_args
 
 from unetkit.foundation.errors import ConfigError, closest
+from unetkit.io.base.spacing import parse_spacing
 from unetkit.io.base.units import length_in_um
 
 OnBadTile = Literal["stop", "background"]
@@ -39,6 +40,8 @@ class ReadOptions:
             grey channel in which nuclei (hematoxylin) are bright.
         region: "y,x,height,width" or "z,y,x,depth,height,width" in pixels of what is read otherwise (after `level` or
             `pixel_size`).
+        spacing: Distances of pixels in micrometres, for files that do not know theirs: "z,y,x", "y,x", or one for all
+            axes; with a unit where it is another, such as "3,0.5,0.5mm" or "50nm".
         on_bad_tile: What to do with a part of the file that cannot be decoded: "stop" is an error at the first one,
             "background" reads it as background and says so.
 
@@ -53,12 +56,14 @@ class ReadOptions:
     channels: str | Sequence[int | str] | None = None
     stain: Stain | None = None
     region: str | Sequence[int] | None = None
+    spacing: str | Sequence[float] | None = None
     on_bad_tile: OnBadTile = "stop"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", parse_channels(self.channels))
         object.__setattr__(self, "region", parse_region(self.region))
         object.__setattr__(self, "pixel_size", parse_pixel_size(self.pixel_size))
+        object.__setattr__(self, "spacing", parse_spacing(self.spacing))
         for name, value in (("series", self.series), ("level", self.level)):
             if value is not None and value < 0:
                 raise ConfigError(f"The {name} {value} is negative.", "Count from 0; `unetkit info` lists them.")
