@@ -90,8 +90,9 @@ def measure_halo(
     axes = images[0][0].ndim - 1
     pieces = []
     for pixels, center, scale in images:
-        each = (slice(None), *[None] * axes)
-        pieces.append((pixels[:, *[slice(CANVAS_SIZE)] * axes] - center[each]) / scale[each])
+        seen = np.ascontiguousarray(pixels[:, *[slice(CANVAS_SIZE)] * axes], np.float32)
+        values = (torch.from_numpy(each[None]).to(device) for each in (seen, center, scale))
+        pieces.append(segmenter.normalizer(*values)[0].cpu().numpy())
     canvas = torch.from_numpy(fill_canvas(pieces, (CANVAS_SIZE,) * axes)).to(device)
     with torch.inference_mode():
         return compare_windows(
