@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from unetkit.models.checkpointing import checkpointed, find_blocks
 from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
-from unetkit.models.checkpointing import checkpointed, find_blocks
 
 SPEC = ModelSpec(encoder="resnet18", depth=3, decoder_channels=(16, 8, 8))
 

@@ -222,6 +222,7 @@ class SegmentationData(TrainingData):
         class_names: Sequence[str] = (),
         distance_maps: bool = False,
         weighted: bool = False,
+        planes: int = 1,
     ) -> None:
         """Fit the data to a model, after `setup` and before the loaders are made.
 
@@ -232,6 +233,7 @@ class SegmentationData(TrainingData):
             class_names: Names of the mask values, that of the background first; by default those that were drawn.
             distance_maps: Whether each crop comes with its distance map, for a model for instances.
             weighted: Whether each crop comes with the weights of its pixels.
+            planes: Neighbouring planes that the model sees at once.
 
         Raises:
             ConfigError: The crop is not a multiple of the strides.
@@ -249,7 +251,7 @@ class SegmentationData(TrainingData):
             check_whole([masks.records[i] for i in pool.train])
             plain = describe_plain({masks.records[i].pair.name: masks.records[i].numbered for i in pool.train})
             self.note(*([plain] if plain else []))
-        self._take(pool.with_channels(channels), masks)
+        self._take(pool.with_channels(channels).with_neighbours(planes), masks)
         check_border_weight(self.border_weight, weighted=weighted)
         if not weighted:
             self._weights = None

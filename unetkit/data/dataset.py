@@ -109,7 +109,7 @@ class CropDataset(Dataset[Item]):
         if augmentation != PRESETS["none"]:
             kinds = {pool.records[index].channels for index in self._indices}
             if len(crop) == 2:
-                self._planes = {kind: Transform(augmentation, kind) for kind in kinds}
+                self._planes = {kind: Transform(augmentation, kind, pool.planes) for kind in kinds}
             else:
                 self._volumes = {kind: VolumeTransform(augmentation, kind) for kind in kinds}
 
@@ -149,8 +149,8 @@ class CropDataset(Dataset[Item]):
             pixels, targets = self._cut(index, record, self._draw_sides(record, rng), rng)
             pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
             if self._planes or self._volumes:
-                each = (slice(None), *[None] * len(self._crop))
-                low, width = record.range.center[each], record.range.scale[each]
+                each, seen = (slice(None), *[None] * len(self._crop)), record.range.for_planes(self._pool.planes)
+                low, width = seen.center[each], seen.scale[each]
                 unit, targets = self._transform(record, (pixels - low) / width, targets, rng)
                 pixels = unit * width + low
             apart = self._take_apart(targets)
@@ -301,12 +301,13 @@ def take_single(items: list[NamedItem]) -> NamedItem:
 
 def make_item(pool: ImagePool, record: ImageRecord, pixels: NDArray[np.float32], mask: NDArray[np.int64]) -> Item:
     """Put pixels (C, ...) and classes (...) of an image into tensors, with the values that normalise it."""
-    center, scale = normalizing_values(record.statistics, pool.normalization)
+    values = [to_channels(each, pool.channels) for each in normalizing_values(record.statistics, pool.normalization)]
+    center, scale = (np.tile(each, pool.planes) for each in values)
     return {
-        "image": torch.from_numpy(to_channels(pixels, pool.channels)),
+        "image": torch.from_numpy(to_channels(pixels, pool.channels, pool.planes)),
         "mask": torch.from_numpy(mask),
-        "center": torch.from_numpy(to_channels(center, pool.channels).copy()),
-        "scale": torch.from_numpy(to_channels(scale, pool.channels).copy()),
+        "center": torch.from_numpy(center),
+        "scale": torch.from_numpy(scale),
     }
 
 

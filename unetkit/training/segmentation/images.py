@@ -75,6 +75,7 @@ def _look(looked: Looked, segmenter: Segmenter, item: NamedItem, objects: NDArra
     predicted = predicted // 255 if spec.classes == 2 else predicted
     scores = score_mask(predicted, truth, spec.classes)
     columns: dict[str, float] = {**scores}
+    pixels = pixels[spec.middle]  # what is drawn of an image with its neighbours
     labels = None
     if objects is not None:
         labels, counts = find_objects(segmenter, item, objects)

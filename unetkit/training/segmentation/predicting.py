@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from unetkit.inference.array import predict_tiled
+from unetkit.inference.array import predict_middle, predict_tiled
 from unetkit.inference.tiling.options import Output
 from unetkit.models.segmenter import Segmenter
 
@@ -19,12 +19,17 @@ def predict_item(segmenter: Segmenter, pixels: NDArray[Any], output: Output = "m
 
     Args:
         segmenter: The model, on the device to predict on.
-        pixels: (C, ...) raw.
+        pixels: (C, ...) raw; of a model that sees neighbouring planes, (planes * C, h, w).
         output: "mask" or "labels".
 
     Returns:
         (...) a mask, 0 and 255 or class numbers; or labels.
     """
     device = str(next(segmenter.parameters()).device)
-    found: NDArray[Any] = predict_tiled(pixels, segmenter, axes=AXES[segmenter.spec.dims], output=output, device=device)
+    spec = segmenter.spec
+    if spec.planes > 1:
+        return predict_middle(
+            pixels.reshape(spec.planes, -1, *pixels.shape[1:]), segmenter, output=output, device=device
+        )
+    found: NDArray[Any] = predict_tiled(pixels, segmenter, axes=AXES[spec.dims], output=output, device=device)
     return found
