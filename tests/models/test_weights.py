@@ -18,11 +18,12 @@ from unetkit.data.loading import hash_pixels, load_pair
 from unetkit.data.pairs import find_pairs
 from unetkit.foundation.errors import ModelError
 from unetkit.models import zoo
+from unetkit.models.adapting import adapt_first_convolution
 from unetkit.models.model_file import read_spec
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.unet import build_network
-from unetkit.models.weights import adapt_first_convolution, fit_weights, load_weights, read_weights, trained_on
+from unetkit.models.weights import fit_weights, load_weights, read_weights, trained_on
 
 NUCLEI = Path(__file__).parents[2] / "../shared/data/nuclei/train"
 

@@ -249,7 +249,9 @@ class SegmentationData(TrainingData):
             check_whole([masks.records[i] for i in pool.train])
             plain = describe_plain({masks.records[i].pair.name: masks.records[i].numbered for i in pool.train})
             self.note(*([plain] if plain else []))
-        self._take(pool.with_channels(channels), masks)
+        pool = pool.with_channels(channels).with_neighbours(self.planes)
+        self.note(*([] if pool.neighbours is None else pool.neighbours.remarks))
+        self._take(pool, masks)
         check_border_weight(self.border_weight, weighted=weighted)
         if not weighted:
             self._weights = None

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unetkit.data.annotated import as_targets, mask_of
 from unetkit.data.distance_map import make_distance_map
+from unetkit.data.neighbour_transform import NeighbourTransform
 from unetkit.data.objects import to_objects
 from unetkit.data.pool import ImagePool, ImageRecord
 from unetkit.data.statistics import normalizing_values, to_channels
@@ -104,11 +105,13 @@ class CropDataset(Dataset[Item]):
         self._seed = seed
         self._distance_maps = distance_maps
         self._weights = weights
-        self._planes: dict[int, Transform] = {}
+        self._planes: dict[int, Transform | NeighbourTransform] = {}
         self._volumes: dict[int, VolumeTransform] = {}
         if augmentation != PRESETS["none"]:
             kinds = {pool.records[index].channels for index in self._indices}
-            if len(crop) == 2:
+            if pool.planes > 1:
+                self._planes = {kind: NeighbourTransform(augmentation, kind, pool.planes) for kind in kinds}
+            elif len(crop) == 2:
                 self._planes = {kind: Transform(augmentation, kind) for kind in kinds}
             else:
                 self._volumes = {kind: VolumeTransform(augmentation, kind) for kind in kinds}
@@ -150,7 +153,8 @@ class CropDataset(Dataset[Item]):
             pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
             if self._planes or self._volumes:
                 each = (slice(None), *[None] * len(self._crop))
-                low, width = record.range.center[each], record.range.scale[each]
+                seen = record.range.for_planes(self._pool.planes)
+                low, width = seen.center[each], seen.scale[each]
                 unit, targets = self._transform(record, (pixels - low) / width, targets, rng)
                 pixels = unit * width + low
             apart = self._take_apart(targets)
@@ -301,12 +305,13 @@ def take_single(items: list[NamedItem]) -> NamedItem:
 
 def make_item(pool: ImagePool, record: ImageRecord, pixels: NDArray[np.float32], mask: NDArray[np.int64]) -> Item:
     """Put pixels (C, ...) and classes (...) of an image into tensors, with the values that normalise it."""
-    center, scale = normalizing_values(record.statistics, pool.normalization)
+    values = [to_channels(each, pool.channels) for each in normalizing_values(record.statistics, pool.normalization)]
+    center, scale = (np.tile(each, pool.planes) for each in values)
     return {
-        "image": torch.from_numpy(to_channels(pixels, pool.channels)),
+        "image": torch.from_numpy(to_channels(pixels, pool.channels, pool.planes)),
         "mask": torch.from_numpy(mask),
-        "center": torch.from_numpy(to_channels(center, pool.channels).copy()),
-        "scale": torch.from_numpy(to_channels(scale, pool.channels).copy()),
+        "center": torch.from_numpy(center),
+        "scale": torch.from_numpy(scale),
     }
 
 

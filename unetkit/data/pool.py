@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.data.loading import Viewed, hash_slabs
+from unetkit.data.neighbours import Neighbours
 from unetkit.data.pairs import Pair
 from unetkit.data.statistics import common_channels, draw_sample, measure_dataset, measure_images, sample_foreground
 from unetkit.data.store import ImageStore
@@ -115,6 +116,7 @@ class ImagePool:
         channels: Channels that all images are given: grey ones are repeated.
         normalization: How raw pixels become network input; center and scale are those of the images to train on where
             the data set is normalised as one.
+        neighbours: The planes around each image, for a network that sees several at once.
     """
 
     store: ImageStore
@@ -123,6 +125,7 @@ class ImagePool:
     val: Sequence[int]
     channels: int
     normalization: Normalization
+    neighbours: Neighbours | None = None
 
     @classmethod
     def divided(
@@ -148,6 +151,22 @@ class ImagePool:
         if normalization.scope == "dataset" and (normalization.center is None or len(normalization.center) != channels):
             normalization = measure_dataset(self.to_train_on, normalization, channels)
         return replace(self, channels=channels, normalization=normalization)
+
+    def with_neighbours(self, planes: int) -> ImagePool:
+        """Return the same images for a network that sees so many planes at once.
+
+        Raises:
+            ImageError: A plane of a stack that cannot be read.
+        """
+        if planes == self.planes:
+            return self
+        around = None if planes == 1 else Neighbours.find(self.store, self.records, planes)
+        return replace(self, neighbours=around)
+
+    @property
+    def planes(self) -> int:
+        """How many planes the network sees at once."""
+        return 1 if self.neighbours is None else self.neighbours.planes
 
     @property
     def to_train_on(self) -> list[ImageRecord]:
@@ -175,7 +194,9 @@ class ImagePool:
         return first
 
     def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
-        """Return raw pixels (C, ...) of a window, or of the whole image; do not change them."""
+        """Return raw pixels (C, ...) of a window, or of the whole image, with its neighbours; do not change them."""
+        if self.neighbours is not None:
+            return self.neighbours.read(index, window)
         record = self.records[index]
         return self.store.read_pixels(record.pair, window, record.holes)
 

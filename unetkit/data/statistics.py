@@ -127,6 +127,6 @@ def common_channels(examples: Mapping[int, str]) -> int:
     return max(examples)
 
 
-def to_channels(values: NDArray[Any], channels: int) -> NDArray[Any]:
-    """Repeat the first axis of what belongs to a grey image."""
-    return values if values.shape[0] == channels else np.repeat(values, channels, axis=0)
+def to_channels(values: NDArray[Any], channels: int, planes: int = 1) -> NDArray[Any]:
+    """Repeat the first axis of what belongs to a grey image, or to several planes of one."""
+    return values if values.shape[0] == channels * planes else np.repeat(values, channels, axis=0)

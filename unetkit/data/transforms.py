@@ -30,11 +30,10 @@ _BOUNDS = {
     "hue": (0.0, 180.0),
     "shift": (0.0, 1000.0),
 }
+"""Bounds of parameters that are one number. All others are shares or probabilities, 0 to 1."""
 
 OF_VOLUMES = ("flip_depth", "shift", "shift_probability", "missing", "missing_probability")
-"""Parameters that have a meaning for volumes alone."""
-
-"""Bounds of parameters that are one number. All others are shares or probabilities, 0 to 1."""
+"""Parameters that have a meaning for volumes, and for neighbouring planes that are seen at once."""
 
 
 def _problem(name: str, value: Any) -> str:
@@ -62,7 +61,8 @@ class Augmentation:
         flip: Probability of a mirror image, for each axis.
         flip_vertical: Probability of a mirror image from top to bottom; by default that of `flip`. 0 for images that
             are never upside down, such as chest films.
-        flip_depth: Probability of a mirror image of a volume along z; by default that of `flip`.
+        flip_depth: Probability of a mirror image of a volume, or of neighbouring planes, along z; by default that of
+            `flip`.
         rotate90: Probability of a random number of quarter turns; of a volume also across its planes, where a voxel is
             as long along z.
         scale: Smallest and largest magnification; each crop has its own, drawn evenly on a logarithmic scale. 2 shows
@@ -225,10 +225,11 @@ class Transform:
     Args:
         augmentation: What to vary; `scale` is applied where crops are cut.
         channels: Number of channels of the images, any.
+        planes: Number of planes that a crop has, one after the other; all are varied alike.
     """
 
-    def __init__(self, augmentation: Augmentation, channels: int) -> None:
-        self._channels = channels
+    def __init__(self, augmentation: Augmentation, channels: int, planes: int = 1) -> None:
+        self._channels = channels * planes
         self._geometry = A.Compose(_geometry(augmentation), is_check_shapes=False)
         self._light = A.Compose(light(augmentation, channels), is_check_shapes=False)
 
@@ -294,6 +295,25 @@ class _Elastic(A.ElasticTransform):  # type: ignore[misc]  # albumentations has 
         return {"map_x": maps[0], "map_y": maps[1]}
 
 
+class _EachPlane:
+    """A step for colours on planes of 3 channels, one after the other: it sees them as one image, side by side."""
+
+    def apply(self, img: NDArray[Any], **params: Any) -> NDArray[Any]:
+        """Return the image (h, w, planes * 3) with the step applied to each plane."""
+        height, width, channels = img.shape
+        below = img.reshape(height, width, -1, 3).transpose(2, 0, 1, 3).reshape(-1, width, 3)
+        varied: NDArray[Any] = super().apply(below, **params)  # type: ignore[misc]  # that of the step
+        return varied.reshape(-1, height, width, 3).transpose(1, 2, 0, 3).reshape(height, width, channels)
+
+
+class _Jitter(_EachPlane, A.ColorJitter):  # type: ignore[misc]  # albumentations has no types
+    """Changes of colours."""
+
+
+class _Gray(_EachPlane, A.ToGray):  # type: ignore[misc]  # albumentations has no types
+    """Colours shown in grey."""
+
+
 def _geometry(augmentation: Augmentation) -> list[Any]:
     """Steps that move the pixels of a plane, for image and mask."""
     upside_down = augmentation.flip if augmentation.flip_vertical is None else augmentation.flip_vertical
@@ -338,7 +358,7 @@ def light(augmentation: Augmentation, channels: int) -> list[Any]:
         A.GaussNoise(std_range=augmentation.noise, p=augmentation.noise_probability),
     ]
     if channels == 3:
-        color = A.ColorJitter(
+        color = _Jitter(
             brightness=(1, 1),
             contrast=(1, 1),
             saturation=(1 - augmentation.saturation, 1 + augmentation.saturation),
@@ -346,5 +366,5 @@ def light(augmentation: Augmentation, channels: int) -> list[Any]:
             p=augmentation.color_probability,
         )
         steps.insert(2, color)
-        steps.append(A.ToGray(p=augmentation.gray_probability))  # after the noise, so that all channels share it
+        steps.append(_Gray(p=augmentation.gray_probability))  # after the noise, so that all channels share it
     return steps

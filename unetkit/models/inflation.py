@@ -14,7 +14,7 @@ import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
-from unetkit.models.pooling import Pooling, across, fine_axes
+from unetkit.models.pooling import Pooling, fine_axes
 
 Triple = tuple[int, int, int]
 """One number for each axis: z, y, x."""
@@ -56,30 +56,6 @@ def inflate(network: nn.Module, pooling: Pooling, channels: int) -> None:
         kind = next((kind for kind in KINDS if isinstance(flat, kind)), None)
         if kind is not None:
             network.set_submodule(name, KINDS[kind](flat, pooling, level))
-
-
-def spread_kernel(weight: Tensor, kernel: Sequence[int], pooling: Pooling) -> Tensor:
-    """Return the weight of a convolution of volumes that answers to planes, stacked, as that of planes does.
-
-    It is repeated along the axis across the planes and divided by the kernel's length there. Along another axis where
-    the kernel has length 1 it is summed, as is exact for an image that does not change along it.
-
-    Args:
-        weight: (out, in, k, k) of planes.
-        kernel: Lengths of the kernel of volumes.
-        pooling: Factors of each level of the network of volumes.
-
-    Returns:
-        (out, in, *kernel).
-    """
-    new = across(pooling)
-    spread = weight.unsqueeze(2 + new)
-    for axis, length in enumerate(kernel):
-        if axis == new:
-            spread = spread.repeat_interleave(length, 2 + axis) / length
-        elif length == 1:
-            spread = spread.sum(2 + axis, keepdim=True)
-    return spread
 
 
 def _find_levels(network: nn.Module, channels: int, depth: int) -> dict[str, int]:

@@ -18,13 +18,15 @@ class Normalizer(nn.Module):
 
     Args:
         normalization: How the values are measured. With scope "dataset" its `center` and `scale` are used.
+        planes: Planes that the network sees at once; the values of the middle one are those of all.
     """
 
     _ends: Tensor
 
-    def __init__(self, normalization: Normalization) -> None:
+    def __init__(self, normalization: Normalization, planes: int = 1) -> None:
         super().__init__()
         self.normalization = normalization
+        self.planes = planes
         self._clips = normalization.window is not None or normalization.clip is not None
         self.register_buffer("_ends", torch.from_numpy(_ends(normalization)), persistent=False)
 
@@ -37,13 +39,14 @@ class Normalizer(nn.Module):
         return Statistics(np.asarray(fixed.center, np.float32), np.asarray(fixed.scale, np.float32))
 
     def statistics(self, sample: NDArray[Any]) -> Statistics:
-        """Return the values for one image.
+        """Return the values (planes * C,) for one image.
 
         Args:
-            sample: (C, n) raw pixels that stand for the image (see `sample_pixels`).
+            sample: (C, n) raw pixels that stand for the image (see `sample_pixels`), or for the middle one of its
+                planes.
         """
         stored = self.stored
-        return measure_statistics(sample, self.normalization) if stored is None else stored
+        return (measure_statistics(sample, self.normalization) if stored is None else stored).for_planes(self.planes)
 
     def forward(self, pixels: Tensor, center: Tensor, scale: Tensor) -> Tensor:
         """Normalise a batch.

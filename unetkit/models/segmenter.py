@@ -40,7 +40,7 @@ class Segmenter(nn.Module):
         super().__init__()
         self.spec = spec
         self.network = build_network(spec) if network is None else network
-        self.normalizer = Normalizer(spec.normalization)
+        self.normalizer = Normalizer(spec.normalization, spec.planes)
         self.name = "model"
         self.sha256 = ""
 
@@ -48,7 +48,7 @@ class Segmenter(nn.Module):
         """Predict the probability of each class for a batch.
 
         Args:
-            pixels: (N, C, h, w) raw values; h and w are multiples of `spec.stride`.
+            pixels: (N, C, h, w) raw values, C being `spec.network_inputs`; h and w are multiples of `spec.stride`.
             center: (N, C) normalisation values, see `Normalizer`.
             scale: (N, C) normalisation values.
 

@@ -274,6 +274,8 @@ class ModelSpec:
             raise ConfigError(f"The encoder {self.encoder} is for planes only.", "Use a ResNet, or dims: 2.")
         if self.planes > 1 and self.dims == 3:
             raise ConfigError("planes has no meaning for dims: 3, which sees whole volumes.", "Leave planes out.")
+        if self.planes > 1 and (self.task != "segmentation" or self.image_classes):
+            raise ConfigError("Several planes at once are for masks alone.", "Use planes: 1, or leave it out.")
         fits = all(len(level) == 3 and set(level) <= {1, 2} and max(level) == 2 for level in self.pooling)
         if len(self.pooling) != (self.depth if self.dims == 3 else 0) or not fits:
             raise ConfigError(
@@ -324,6 +326,12 @@ class ModelSpec:
     def network_inputs(self) -> int:
         """Channels that the network takes: those of the image, for each of its planes one after the other."""
         return self.in_channels * self.planes
+
+    @property
+    def middle(self) -> slice:
+        """Which of the channels that the network takes are those of the plane that it predicts."""
+        first = self.planes // 2 * self.in_channels
+        return slice(first, first + self.in_channels)
 
     @property
     def margin(self) -> int:

@@ -37,6 +37,10 @@ class Statistics:
     center: NDArray[np.float32]
     scale: NDArray[np.float32]
 
+    def for_planes(self, planes: int) -> Statistics:
+        """Return the values of so many planes that are seen at once, all with those of this one."""
+        return self if planes == 1 else Statistics(np.tile(self.center, planes), np.tile(self.scale, planes))
+
 
 def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> Statistics:
     """Measure the normalisation values of an image, or of a sample of its pixels.

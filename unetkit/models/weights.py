@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unetkit.foundation.errors import ModelError
+from unetkit.models.adapting import Adapter
 from unetkit.models.architectures import ARCHITECTURES
 from unetkit.models.encoders import smp_name
 from unetkit.models.heads import Mixture, mix_outputs
@@ -37,6 +38,9 @@ NAME_PREFIXES = ("module.", "model.", "network.", "segmenter.", "averaged.")
 CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
 """Keys under which checkpoints store their weights."""
 
+SAME_PLANES = Adapter()
+"""Between networks that see single planes."""
+
 SMALLEST_FITTING_SHARE = 0.5
 """Smallest share of the encoder's weights that must fit. With fewer the file belongs to another encoder."""
 
@@ -53,7 +57,7 @@ class LoadReport:
 
     Attributes:
         loaded: Names of the network's weights that were set.
-        reshaped: Those of `loaded` that were adapted to another number of input channels.
+        reshaped: Those of `loaded` that were adapted to other input channels, or to a kernel of other lengths.
         missing: Names of the network's weights that keep their random values.
         unused: Names in the file that were not used.
         notes: Sentences on weights that were reshaped or left out, and why.
@@ -94,11 +98,16 @@ def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: 
     """
     withheld = {} if decoder else {DECODER: "as asked"}
     if weights == "imagenet":
-        return fit_weights(network, imagenet_weights(spec), weights, withheld)
+        return fit_weights(network, imagenet_weights(spec), weights, withheld, adapter=Adapter.between(None, spec))
     state = read_weights(_path_of(weights))
     source = find_source(weights)
+    adapter = Adapter.between(source, spec)
     if source is None:
-        return fit_weights(network, state, weights, withheld)
+        return fit_weights(network, state, weights, withheld, adapter=adapter)
+    if source.dims > spec.dims:
+        raise ModelError(
+            f"The model in {weights} is of volumes, this one of planes.", "Set model.dims: 3, or give one of planes."
+        )
     for name in ("arch", "encoder"):
         its, own = getattr(source, name), getattr(spec, name)
         if its != own:
@@ -111,7 +120,7 @@ def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: 
     if source.task != spec.task:
         withheld[HEAD] = "it reconstructs images" if source.task == "reconstruction" else "it predicts masks"
     mixture = mix_outputs(source, spec) if source.task == spec.task == "segmentation" else None
-    return fit_weights(network, state, weights, withheld, mixture, least=0)
+    return fit_weights(network, state, weights, withheld, mixture, least=0, adapter=adapter)
 
 
 def trained_on(weights: str) -> tuple[str, ...]:
@@ -218,12 +227,13 @@ def fit_weights(
     withheld: Mapping[str, str] | None = None,
     mixture: Mixture | None = None,
     least: float = SMALLEST_FITTING_SHARE,
+    adapter: Adapter = SAME_PLANES,
 ) -> LoadReport:
     """Copy the weights in `state` that `network` has a place for.
 
-    A first convolution for another number of channels is adapted, see `adapt_first_convolution`. The steps of a decoder
-    are counted from its output, where those of another depth agree; a step of other sizes is left out. So is the head
-    if the last step is.
+    A first convolution for other channels is adapted, and so are kernels of other lengths, see `Adapter`. The steps of
+    a decoder are counted from its output, where those of another depth agree; a step of other sizes is left out. So is
+    the head if the last step is.
 
     Args:
         network: Changed in place.
@@ -232,6 +242,7 @@ def fit_weights(
         withheld: Parts of the network whose weights are not taken, each with the reason.
         mixture: How the outputs are made of those in `state`; by default they are the same.
         least: Share of the encoder's weights that must fit. A known encoder of another depth fits as far as it goes.
+        adapter: How convolutions start from those of other planes or axes.
 
     Raises:
         ModelError: Fewer of the encoder's weights fit, or none.
@@ -240,8 +251,12 @@ def fit_weights(
     first = first_convolution(network)
     sources = count_from_output({_own_name(key, own): key for key in state}, own)
     given = {key: state[source] for key, source in sources.items()}
-    if (reshaped := _reshapes(given, own, first)) is not None:
-        given[first] = adapt_first_convolution(given[first], own[first].shape[1])
+    spread = [key for key, value in given.items() if key in own and _has_other_kernel(value, own[key])]
+    notes = _explain_kernels([given[key] for key in spread], own[first].dim() - 2)
+    given |= {key: adapter.adapt_kernel(given[key], own[key].shape[2:]) for key in spread}
+    if (reshaped := _reshapes(given, own, first, adapter)) is not None:
+        given[first] = adapter.adapt_channels(given[first], own[first].shape[1])
+        notes.append(reshaped)
     if mixture is not None:
         given |= {key: mixture.apply(value) for key, value in given.items() if part_of(key) == HEAD}
     withheld = {**_find_misfits(own, given), **(withheld or {})}
@@ -256,7 +271,6 @@ def fit_weights(
     _check_encoder(wanted, fitting, name, least)
     network.load_state_dict(fitting, strict=False)
     used = {sources[key] for key in fitting}
-    notes = [] if reshaped is None else [reshaped]
     if mixture is not None and mixture.note and HEAD not in withheld:
         notes.append(f"segmentation head: {mixture.note}")
     notes += _explain_missing(wanted, fitting, withheld)
@@ -264,7 +278,7 @@ def fit_weights(
         notes.append(f"{len(strange)} in the file not used")
     return LoadReport(
         loaded=tuple(key for key in wanted if key in fitting),
-        reshaped=() if reshaped is None else (first,),
+        reshaped=tuple(dict.fromkeys(key for key in (*spread, *[first] * (reshaped is not None)) if key in fitting)),
         missing=tuple(key for key in wanted if key not in fitting),
         unused=tuple(key for key in state if key not in used),
         notes=tuple(notes),
@@ -272,14 +286,41 @@ def fit_weights(
     )
 
 
-def _reshapes(given: Mapping[str, Tensor], own: Mapping[str, Tensor], first: str) -> str | None:
-    """Return a note if the first convolution is for another number of channels."""
-    its = given.get(first)
-    if its is None or its.ndim != 4 or its.shape[1] == own[first].shape[1]:
+def _has_other_kernel(its: Tensor, own: Tensor) -> bool:
+    """Return whether a weight is of the same convolution of volumes, but its kernel is of planes or of other lengths.
+
+    A convolution of single voxels is another one.
+    """
+    return (
+        own.dim() == 5
+        and its.dim() in (4, 5)
+        and its.shape[2:] != own.shape[2:]
+        and (its.shape[2:].numel() == 1) == (own.shape[2:].numel() == 1)
+    )
+
+
+def _explain_kernels(spread: Sequence[Tensor], axes: int) -> list[str]:
+    """Return a note on convolutions whose kernels have other lengths."""
+    flat = sum(weight.dim() - 2 < axes for weight in spread)
+    others = len(spread) - flat
+    notes = [f"{flat} convolutions of planes spread over the third axis"] if flat else []
+    return [*notes, f"{others} convolutions fitted to the length of their kernels"] if others else notes
+
+
+def _reshapes(given: Mapping[str, Tensor], own: Mapping[str, Tensor], first: str, adapter: Adapter) -> str | None:
+    """Return a note if the first convolution is for other channels or planes."""
+    its, wanted = given.get(first), own[first]
+    if its is None or its.dim() != wanted.dim() or not adapter.fits_channels(its):
         return None
-    if its.shape[0] != own[first].shape[0] or its.shape[2:] != own[first].shape[2:]:
+    if its.shape[0] != wanted.shape[0] or its.shape[2:] != wanted.shape[2:]:
         return None
-    return f"first convolution adapted from {its.shape[1]} to {own[first].shape[1]} channels"
+    channels = (its.shape[1] // adapter.known_planes, wanted.shape[1] // adapter.planes)
+    changes = [
+        f"from {before} to {now} {name}"
+        for name, before, now in (("channels", *channels), ("planes", adapter.known_planes, adapter.planes))
+        if before != now
+    ]
+    return f"first convolution adapted {' and '.join(changes)}" if changes else None
 
 
 def _check_encoder(wanted: Sequence[str], fitting: Collection[str], name: str, least: float) -> None:
@@ -295,7 +336,9 @@ def _check_encoder(wanted: Sequence[str], fitting: Collection[str], name: str, l
 
 def first_convolution(network: nn.Module) -> str:
     """Return the name of the one weight whose shape depends on the number of input channels."""
-    return next(f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+    return next(
+        f"{name}.weight" for name, module in network.named_modules() if isinstance(module, (nn.Conv2d, nn.Conv3d))
+    )
 
 
 def _find_misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, str]:
@@ -330,25 +373,6 @@ def _explain_missing(wanted: Sequence[str], fitting: Collection[str], withheld: 
             continue
         notes.append(f"{label} left out: {withheld.get(part, 'not among the weights')}")
     return notes
-
-
-def adapt_first_convolution(weight: Tensor, channels: int) -> Tensor:
-    """Adapt a convolution's weight to another number of input channels, keeping the size of its response.
-
-    One channel gets the sum over the old channels, which is exact for a grey image shown as RGB. More channels repeat
-    the old ones in turn, scaled by old / new channels; exact where the new number is a multiple of the old one.
-
-    Args:
-        weight: (out, old channels, k, k).
-        channels: The new number of input channels.
-
-    Returns:
-        (out, channels, k, k).
-    """
-    old = weight.shape[1]
-    if channels == 1:
-        return weight.sum(1, keepdim=True)
-    return weight[:, torch.arange(channels) % old] * (old / channels)
 
 
 def _own_name(key: str, own: dict[str, Tensor]) -> str:

@@ -160,7 +160,7 @@ def measure_footprint(
     ensemble: Ensemble, info: ImageInfo, halo: PerAxis, precision: Precision, kind: Kind
 ) -> Footprint:
     """Measure the quantities on which the memory of a run depends."""
-    channels, halos = ensemble.channels, per_axis(halo, len(info.size))
+    channels, halos = ensemble.inputs, per_axis(halo, len(info.size))
     predicted_channels, dtype = layout(kind, ensemble.classes, info, several=True)
     weights = sum(
         tensor.numel() * tensor.element_size()
