@@ -80,3 +80,11 @@ def test_the_benchmark_mosaic_keeps_image_and_truth_together(cells: Path, tmp_pa
     assert image.shape == (600, 600, 3)
     assert truth.shape == (600, 600)
     assert image[truth > 0].mean() > 1.5 * image[truth == 0].mean()
+
+
+def test_synthetic_volumes(tmp_path: Path) -> None:
+    main = load("examples/synthetic_volumes.py").main
+    main(["nuclei", str(tmp_path / "stacks"), "--count", "1", "--size", "4,16,16"])
+    main(["spines", str(tmp_path / "ct"), "--count", "1", "--size", "4,16,16", "--voxel", "9,6,6"])
+    assert tifffile.imread(tmp_path / "stacks" / "masks" / "nuclei_000.tif").shape == (4, 16, 16)
+    assert (tmp_path / "ct" / "labels.csv").exists()

@@ -21,6 +21,7 @@ PACKAGE = ROOT / "unetkit"
 ORDER = (
     "foundation",
     "errors",
+    "synthetic",
     "commandline",
     "cluster",
     "postprocess",
@@ -33,6 +34,7 @@ ORDER = (
     "io.ome_zarr",
     "io.microscopes",
     "io.medical",
+    "io.hdf5",
     "io",
     "io.masks",
     "annotations",

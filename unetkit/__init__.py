@@ -43,6 +43,9 @@ _HOMES = {
     "write_report": "unetkit.report.run.write_report",
 }
 
+_MODULES = ("errors", "synthetic")
+"""Public modules, which hold public names of their own."""
+
 __all__ = [
     "Segmenter",
     "UnetkitError",
@@ -64,8 +67,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"unetkit.{name}")
     raise AttributeError(f"module 'unetkit' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted([*__all__, *_MODULES, "__version__"])

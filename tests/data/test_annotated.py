@@ -32,13 +32,13 @@ from unetkit.io.masks.ignored import IGNORED
 
 def test_points_are_annotated_ones_and_there_are_none_where_all_is_annotated() -> None:
     ignored = np.ones((300, 200), np.bool_)
-    assert annotated_points(~ignored) is None
+    assert annotated_points([~ignored]) is None
     ignored[10:12, 5:9] = False
-    points = annotated_points(ignored)
+    points = annotated_points([ignored])
     assert points is not None
     assert sorted(map(tuple, points.tolist())) == [(y, x) for y in (10, 11) for x in range(5, 9)]
     ignored[100:] = False
-    points = annotated_points(ignored)
+    points = annotated_points([ignored])
     assert points is not None
     assert len(points) == ANNOTATED_POINTS
     assert not ignored[tuple(points.T)].any()
@@ -48,11 +48,11 @@ def test_points_are_annotated_ones_and_there_are_none_where_all_is_annotated() -
 @pytest.mark.parametrize(("rows", "columns"), [(64, 64), (65, 200), (1, 1), (130, 63)])
 def test_the_area_is_that_of_squares_with_annotated_pixels(rows: int, columns: int) -> None:
     everywhere = np.zeros((rows, columns), np.bool_)
-    assert covered_area(everywhere) == rows * columns
-    assert covered_area(~everywhere) == 0
+    assert covered_area([everywhere]) == rows * columns
+    assert covered_area([~everywhere]) == 0
     one = ~everywhere
     one[rows - 1, columns - 1] = False
-    assert covered_area(one) == ((rows - 1) % 64 + 1) * ((columns - 1) % 64 + 1)
+    assert covered_area([one]) == ((rows - 1) % 64 + 1) * ((columns - 1) % 64 + 1)
 
 
 def test_objects_that_touch_what_nobody_has_annotated_are_cut() -> None:
@@ -112,7 +112,7 @@ def partly(folder: Path, classes: int = 2, share: float = 0.02, seed: int = 0) -
 def crops_of(folder: Path, **changes: Any) -> CropDataset:
     pool, masks = changes.pop("pool", None) or load_pool(folder, ignore=255)
     settings: dict[str, Any] = {
-        "crop": 32,
+        "crop": (32, 32),
         "crops_per_epoch": 200,
         "augmentation": PRESETS["strong"],
         "foreground_share": 0.0,
@@ -140,7 +140,7 @@ def test_crops_of_images_that_are_annotated_everywhere_do_not_change(cells: Path
         pool,
         masks,
         range(6),
-        crop=32,
+        crop=(32, 32),
         crops_per_epoch=200,
         augmentation=PRESETS["strong"],
         foreground_share=0.5,
@@ -174,7 +174,7 @@ def test_crops_for_instances_know_distances_of_whole_objects_alone(tmp_path: Pat
         pool,
         masks,
         [0],
-        crop=64,
+        crop=(64, 64),
         crops_per_epoch=4,
         augmentation=PRESETS["none"],
         foreground_share=0,

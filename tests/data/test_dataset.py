@@ -23,7 +23,7 @@ NONE = PRESETS["none"]
 
 def _crops(pool: tuple[ImagePool, Masks], **changes: Any) -> CropDataset:
     settings: dict[str, Any] = {
-        "crop": 64,
+        "crop": (64, 64),
         "crops_per_epoch": 10,
         "augmentation": NONE,
         "foreground_share": 0.5,
@@ -86,7 +86,7 @@ def test_foreground_share_is_the_share_of_crops_that_surely_hold_foreground(cell
     pool = load_pool(cells)
     shares = []
     for share in (0.0, 0.5, 1.0):
-        crops = _crops(pool, crop=32, foreground_share=share, crops_per_epoch=240)
+        crops = _crops(pool, crop=(32, 32), foreground_share=share, crops_per_epoch=240)
         shares.append(np.mean([bool(crops[0, index]["mask"].any()) for index in range(240)]))
     chance, half, whole = shares
     assert chance < 0.35
@@ -110,7 +110,7 @@ def test_crops_without_augmentation_are_the_raw_pixels(cells: Path) -> None:
 
 @pytest.mark.parametrize("crop", [192, 512])
 def test_images_smaller_than_the_crop_are_reflected(cells: Path, crop: int) -> None:
-    crops = _crops(load_pool(cells), crop=crop)
+    crops = _crops(load_pool(cells), crop=(crop, crop))
     tops = set()
     for index in range(10):
         image, mask = (crops[0, index][name].numpy().squeeze() for name in ("image", "mask"))
@@ -124,7 +124,7 @@ def test_scale_magnifies_before_the_crop_is_cut(cells: Path) -> None:
     pool = load_pool(cells)
     areas = {}
     for scale in (0.5, 1.0, 2.0):
-        crops = _crops(pool, augmentation=replace(NONE, scale=(scale, scale)), foreground_share=1.0, crop=32)
+        crops = _crops(pool, augmentation=replace(NONE, scale=(scale, scale)), foreground_share=1.0, crop=(32, 32))
         masks = np.stack([crops[0, index]["mask"].numpy() for index in range(10)])
         images = np.stack([crops[0, index]["image"].numpy()[0] for index in range(10)])
         assert ((images > 3000) != masks.astype(bool)).mean() < 0.01
@@ -150,7 +150,7 @@ def test_resizing_keeps_image_and_mask_on_the_same_centre() -> None:
     square = np.zeros((1, 60, 60), np.float32)
     square[0, 20:40, 20:40] = 1
     for side in (30, 45, 90, 131):
-        assert np.array_equal(resize(square, side)[0] > 0.5, resize_nearest(square[0], side) > 0.5)
+        assert np.array_equal(resize(square, (side, side))[0] > 0.5, resize_nearest(square[0], (side, side)) > 0.5)
 
 
 def test_values_that_normalise_are_those_of_the_whole_image(cells: Path) -> None:

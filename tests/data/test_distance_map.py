@@ -125,7 +125,7 @@ def test_those_of_crops_are_those_of_the_moved_objects(tmp_path: Path, factor: i
     write_dataset(tmp_path, 2, 96, 0)
     for path in (tmp_path / "masks").iterdir():
         tifffile.imwrite(path, tifffile.imread(path).astype(np.int32) * factor)
-    settings = {"crop": 64, "crops_per_epoch": 6, "foreground_share": 0.5, "seed": 0}
+    settings = {"crop": (64, 64), "crops_per_epoch": 6, "foreground_share": 0.5, "seed": 0}
     pool, masks = load_pool(tmp_path)
     with_maps, without = (
         CropDataset(pool, masks, [0, 1], **settings, augmentation=PRESETS["strong"], distance_maps=wanted)

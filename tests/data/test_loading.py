@@ -85,12 +85,12 @@ def test_foreground_points_show_every_object_equally_often() -> None:
     labels = np.zeros((200, 300), np.uint16)
     labels[10:100, 10:200] = 1
     labels[150:152, 250:253] = 2
-    points = foreground_points(labels)
+    points = foreground_points([labels])
     found = labels[points[:, 0], points[:, 1]]
     assert np.bincount(found).tolist() == [0, 512, 512]
-    assert foreground_points(np.zeros((4, 4), np.uint8)).shape == (0, 2)
+    assert foreground_points([np.zeros((4, 4), np.uint8)]).shape == (0, 2)
     many = np.arange(1, 3001, dtype=np.uint16).reshape(50, 60)
-    assert len(np.unique(foreground_points(many), axis=0)) == 1024
+    assert len(np.unique(foreground_points([many]), axis=0)) == 1024
 
 
 def test_masks_and_images_with_impossible_values(tmp_path: Path) -> None:

@@ -110,4 +110,4 @@ def test_the_numbers_of_objects_are_their_own_or_those_of_the_parts() -> None:
 def test_parts_touch_at_an_edge_or_else_at_a_corner_too() -> None:
     labels = np.array([[5, 5, 2, 0, 5], [0, 0, 0, 5, 0]])
     assert find_parts(labels)[1].tolist() == [[1, 1, 1, 0, 1], [0, 0, 0, 1, 0]]
-    assert find_parts(labels, connectivity=4)[0] == 3
+    assert find_parts(labels, corners=False)[0] == 3

@@ -21,7 +21,6 @@ def test_images_are_trained_on_unless_they_are_held_out(cells: Path) -> None:
     assert divided.to_look_at == [1, 4]
     assert pool.to_look_at == pool.train == [0, 1, 2, 3, 4, 5]
     assert divided.sizes([0, 1]) == [(96, 128), (150, 100)]
-    assert divided.covering(10) == pytest.approx(2 * (96 * 128 + 150 * 100) / 100)
 
 
 def test_what_normalises_a_data_set_is_measured_on_the_images_to_train_on_alone(cells: Path) -> None:

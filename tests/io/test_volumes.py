@@ -14,7 +14,7 @@ from unetkit.io.base.space import Space
 from unetkit.io.files import create_sink, open_image
 from unetkit.io.volumes import DIMS_NOTE, as_items, dims_of
 
-EYE = tuple(tuple(float(i == j) for j in range(4)) for i in range(4))
+EYE = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
 def test_a_stack_is_planes_unless_its_user_says_volume(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 
 from unetkit.foundation.errors import DataError
 from unetkit.io.masks.ignored import find_ignored
@@ -18,54 +21,82 @@ UNKNOWN = -1
 ANNOTATED_POINTS = 4096
 """Number of annotated positions that are kept for each image that is not annotated everywhere."""
 
-CELL = 64
-"""Side, in pixels, of the squares by which the annotated part of an image is measured."""
+CELLS = {2: 64, 3: 32}
+"""Side, in pixels, of the squares (or cubes) by which the annotated part of an image (or a volume) is measured."""
 
 AROUND = np.ones((3, 3), np.uint8)
 """Structuring element of a pixel and its 8 neighbours."""
 
 
-def annotated_points(ignored: NDArray[np.bool_]) -> NDArray[np.int32] | None:
-    """Draw a fixed sample (n, 2) of annotated positions y, x, evenly; None where all is annotated.
+def annotated_points(ignored: Iterable[NDArray[np.bool_]]) -> NDArray[np.int32] | None:
+    """Draw a fixed sample (n, axes) of annotated positions, such as y, x, evenly; None where all is annotated.
 
     Args:
-        ignored: (h, w) what nobody has annotated.
+        ignored: What nobody has annotated, in slabs (...) that follow each other along the first axis; they are gone
+            through twice.
     """
-    if not ignored.any():
+    counts = [(slab.size, slab.size - np.count_nonzero(slab)) for slab in ignored]
+    total = sum(annotated for _, annotated in counts)
+    if total == sum(size for size, _ in counts):
         return None
-    positions = np.flatnonzero(~ignored)
-    if len(positions) > ANNOTATED_POINTS:
-        positions = positions[np.random.default_rng(0).integers(0, len(positions), ANNOTATED_POINTS)]
-    return np.stack(np.unravel_index(positions, ignored.shape), axis=1).astype(np.int32)
+    places = np.arange(total)
+    if total > ANNOTATED_POINTS:
+        places = np.random.default_rng(0).integers(0, total, ANNOTATED_POINTS)
+    found, seen, start = [], 0, 0
+    drawn: list[NDArray[np.intp]] = []
+    for slab in ignored:
+        positions = np.flatnonzero(~slab)
+        inside = np.flatnonzero((places >= seen) & (places < seen + len(positions)))
+        points = np.stack(np.unravel_index(positions[places[inside] - seen], slab.shape), axis=1).astype(np.int32)
+        points[:, 0] += start
+        found.append(points)
+        drawn.append(inside)
+        seen, start = seen + len(positions), start + len(slab)
+    result: NDArray[np.int32] = np.concatenate(found)[np.argsort(np.concatenate(drawn))]
+    return result
 
 
-def covered_area(ignored: NDArray[np.bool_]) -> int:
-    """Return the pixels of an image in squares with a side of `CELL` that hold an annotated pixel.
+def covered_area(ignored: Iterable[NDArray[np.bool_]]) -> int:
+    """Return the pixels of an image in squares (or cubes) with a side of `CELLS` that hold an annotated pixel.
 
     Crops around a few strokes see more than the strokes, and nothing of an image far from them.
 
     Args:
-        ignored: (h, w) what nobody has annotated.
+        ignored: What nobody has annotated, in slabs (...) that follow each other along the first axis.
     """
-    rows, columns = (np.arange(0, length, CELL) for length in ignored.shape)
-    held = np.logical_or.reduceat(np.logical_or.reduceat(~ignored, rows, axis=0), columns, axis=1)
-    heights, widths = (
-        np.diff(starts, append=length) for starts, length in zip((rows, columns), ignored.shape, strict=True)
-    )
-    return int((held * heights[:, None] * widths).sum())
+    held: dict[int, NDArray[np.bool_]] = {}
+    rest: tuple[int, ...] = ()
+    start, cell = 0, 0
+    for slab in ignored:
+        rest, cell = slab.shape[1:], CELLS[slab.ndim]
+        annotated = ~slab
+        for axis, length in enumerate(rest, 1):
+            annotated = np.logical_or.reduceat(annotated, np.arange(0, length, cell), axis=axis)
+        cuts = [start, *range((start // cell + 1) * cell, start + len(slab), cell), start + len(slab)]
+        for first, stop in pairwise(cuts):
+            some = np.asarray(annotated[first - start : stop - start].any(axis=0))
+            held[first // cell] = some | held.get(first // cell, np.False_)
+        start += len(slab)
+    lengths = [np.minimum(cell, length - np.arange(0, length, cell)) for length in (start, *rest)]
+    pixels = reduce(np.multiply.outer, lengths)
+    return int((np.stack([held[place] for place in sorted(held)]) * pixels).sum())
 
 
 def cut_objects(objects: NDArray[Any], ignored: NDArray[np.bool_]) -> NDArray[Any]:
-    """Return the numbers, 0 left out, of the objects (h, w) that touch what nobody has annotated, diagonally too.
+    """Return the numbers, 0 left out, of the objects (...) that touch what nobody has annotated, diagonally too.
 
     They may go on there, so neither their size nor their outline is known.
     """
-    touched = np.unique(objects[cv2.dilate(ignored.astype(np.uint8), AROUND) > 0])
+    if ignored.ndim == 2:
+        near = cv2.dilate(ignored.astype(np.uint8), AROUND) > 0
+    else:
+        near = binary_dilation(ignored, np.ones((3,) * ignored.ndim, np.bool_))
+    touched = np.unique(objects[near])
     return touched[touched > 0]
 
 
 def mask_of(targets: NDArray[Any], classes: int) -> NDArray[np.int64]:
-    """Return the class of each pixel (h, w), `UNKNOWN` where nobody has annotated.
+    """Return the class of each pixel (...), `UNKNOWN` where nobody has annotated.
 
     Args:
         targets: Classes or numbers of objects of an unsigned or signed type, whose highest value stands for what nobody
@@ -78,7 +109,7 @@ def mask_of(targets: NDArray[Any], classes: int) -> NDArray[np.int64]:
 
 
 def as_targets(numbers: NDArray[Any], labels: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers (h, w) with the highest value of their type where labels say that nobody has annotated."""
+    """Return numbers (...) with the highest value of their type where labels say that nobody has annotated."""
     ignored = find_ignored(labels)
     if not ignored.any():
         return numbers

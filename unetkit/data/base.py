@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from unetkit.data.kept import SPLIT_REMEDY, KeptSplit, Use
-from unetkit.data.transforms import resolve_augmentation
+from unetkit.data.transforms import OF_VOLUMES, resolve_augmentation
 from unetkit.data.workers import default_workers, start_worker
 from unetkit.foundation.errors import ConfigError, DataError
+from unetkit.inference.tiling.grid import check_multiple, round_up
 from unetkit.models.spec import Normalization, TrainingImages
 
 
 class TrainingData(LightningDataModule):
-    """Data to train on: the network sees squares of `crop` pixels.
+    """Data to train on: the network sees squares of `crop` pixels, or boxes of volumes.
 
     Args:
-        crop: Side of the squares, in pixels.
+        crop: Side of the squares, in pixels; of boxes also one number for each axis (z, y, x).
         batch_size: Squares in a batch, on each device.
         augment: Level of augmentation.
         augment_options: Single parameters of the augmentation, over those of the level.
@@ -32,12 +34,15 @@ class TrainingData(LightningDataModule):
     Attributes:
         channels: Channels of the images, from `setup` on.
         channel_names: Their names, if all images agree on them.
-        pixel_size_um: Size of a pixel (y, x) in micrometres, if all images agree on it.
+        pixel_size_um: Size of a pixel (y, x), or a voxel (z, y, x), in micrometres, if all images agree on it.
+        dims: Axes of what the network sees: 2 for planes, 3 for volumes; see `see`.
+        planes: Neighbouring planes that a network of planes sees.
+        crop_size: Pixels of a crop along each of these axes, once `fit_crop` has limited it to the images.
     """
 
     def __init__(
         self,
-        crop: int,
+        crop: int | list[int],
         batch_size: int,
         augment: str,
         augment_options: dict[str, Any] | None,
@@ -49,6 +54,7 @@ class TrainingData(LightningDataModule):
         self.crop = crop
         self.batch_size = batch_size
         self.augment = augment
+        self._augment_options = augment_options or {}
         self.augmentation = resolve_augmentation(augment, augment_options)
         self.normalization = normalization
         self.workers = default_workers() if workers is None else workers
@@ -59,7 +65,74 @@ class TrainingData(LightningDataModule):
         self._kept: dict[str, KeptSplit] = {}
         self._split: dict[str, tuple[Use, ...]] = {}
         self._noted: dict[str, bool] = {}
-        self.check_least(crop=1, batch_size=1, workers=0, seed=0)
+        self.dims: Literal[2, 3] = 2
+        self.planes = 1
+        self.check_least(batch_size=1, workers=0, seed=0)
+        if min([crop] if isinstance(crop, int) else crop, default=0) < 1:
+            raise ConfigError(f"data.crop: {crop} is not possible.", "Use 1 or more.")
+        self.crop_size = (crop, crop) if isinstance(crop, int) else tuple(crop)
+
+    def see(self, dims: Literal[2, 3], planes: int = 1) -> None:
+        """Take what the network sees at once: planes, or volumes; called before `setup`.
+
+        Args:
+            dims: 2 for planes, 3 for volumes.
+            planes: Neighbouring planes of a stack that a network of planes sees.
+
+        Raises:
+            ConfigError: A setting does not fit that.
+        """
+        self.dims, self.planes = dims, planes
+        self.crop_size = self._sides()
+        of_volumes = next((name for name in self._augment_options if name in OF_VOLUMES), None)
+        if dims == 2 and planes == 1 and of_volumes is not None:
+            raise ConfigError(
+                f"The augmentation option {of_volumes} has no meaning for single planes.",
+                "Leave it out, or train on volumes (model.dims: 3) or neighbouring planes (model.planes).",
+            )
+
+    def _sides(self) -> tuple[int, ...]:
+        """Return the sides of a crop along each axis, as they are given."""
+        if isinstance(self.crop, int):
+            return (self.crop,) * self.dims
+        if len(self.crop) == 3 == self.dims:
+            return tuple(self.crop)
+        if self.dims == 2:
+            raise ConfigError(f"data.crop: {self.crop} is not possible for planes.", "Give one number.")
+        raise ConfigError(
+            f"data.crop: {self.crop} is not possible for volumes.", "Give one number, or three (z, y, x)."
+        )
+
+    def fit_crop(self, strides: int | Sequence[int], sizes: Sequence[Sequence[int]]) -> None:
+        """Check the crop against the strides of the network; of volumes, one number is limited to the largest volume.
+
+        Args:
+            strides: Number of pixels that crops have to be a multiple of, or one for each axis.
+            sizes: Sizes of the images.
+
+        Raises:
+            ConfigError: The crop is not a multiple of the strides.
+        """
+        crop = self._sides()
+        strides = [strides] * self.dims if isinstance(strides, int) else strides
+        if self.dims == 3 and isinstance(self.crop, int):
+            longest = [max(lengths) for lengths in zip(*sizes, strict=True)]
+            crop = tuple(
+                min(side, round_up(length, stride)) for side, length, stride in zip(crop, longest, strides, strict=True)
+            )
+        for side, stride in zip(crop, strides, strict=True):
+            check_multiple("crop", side, stride)
+        self.crop_size = crop
+
+    @property
+    def image_size(self) -> int | tuple[int, ...]:
+        """Size to which whole images are resized: the side of a square, or pixels along each axis of a volume."""
+        return self.crop_size[0] if self.dims == 2 else self.crop_size
+
+    @property
+    def crop_area(self) -> int:
+        """Pixels of a crop."""
+        return prod(self.crop_size)
 
     def check_least(self, **least: int) -> None:
         """Raise a ConfigError if a setting is below the least value that is possible."""

@@ -15,7 +15,7 @@ from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem
 from unetkit.data.finding import find_divided
 from unetkit.data.image_labels import LabelledImages, load_labelled
 from unetkit.data.kept import TRAIN, VAL, Use
-from unetkit.data.loading import Decoded
+from unetkit.data.loading import Viewed
 from unetkit.data.masks import (
     MaskRecord,
     Masks,
@@ -35,7 +35,6 @@ from unetkit.data.store import ImageStore
 from unetkit.data.varied_images import LabelledCrops, VariedImages
 from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weight
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.tiling.grid import check_multiple
 from unetkit.io.masks.meaning import say_taken
 from unetkit.models.spec import Normalization, TrainingImages
 
@@ -72,7 +71,8 @@ class SegmentationData(TrainingData):
             into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
             Of a stack, each fold is a run of neighbouring pages; images with the same pixels share a fold.
         fold: The fold to validate on, counted from 0, or "all" (the default) to train a model for each in turn.
-        crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5).
+        crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5). For volumes the
+            side of a cube, which is limited to the size of the volumes, or three numbers (z, y, x).
         batch_size: Crops in a batch, on each device.
         crops_per_epoch: Crops in an epoch. By default as many as cover the training images once, but from 64 to 1000
             batches.
@@ -105,7 +105,7 @@ class SegmentationData(TrainingData):
         colors: dict[str, Any] | str | None = None,
         folds: int | None = None,
         fold: int | Literal["all"] | None = None,
-        crop: int = 256,
+        crop: int | list[int] = 256,
         batch_size: int = 8,
         crops_per_epoch: int | None = None,
         sampling: Sampling = "balanced",
@@ -181,14 +181,14 @@ class SegmentationData(TrainingData):
         if self._loaded is not None or stage not in ("fit", "validate", "test", "predict"):
             return
         check_one_fold(self.fold)
-        found, notes = find_divided(self._places, self.folds, self.seed)
+        found, notes = find_divided(self._places, self.folds, self.seed, self.dims)
         self.note(*notes)
         self._store.resize(round(self.cache_gb * 2**30))
 
-        def measure(decoded: Decoded) -> tuple[ImageRecord, MaskRecord, MaskRecord | None]:
-            return measure_image(decoded, self.normalization), measure_mask(decoded), measure_classes(decoded)
+        def measure(viewed: Viewed) -> tuple[ImageRecord, MaskRecord, MaskRecord | None]:
+            return measure_image(viewed, self.normalization), measure_mask(viewed), measure_classes(viewed)
 
-        images, of_masks, of_classes = zip(*self._store.visit(found.all, measure), strict=True)
+        images, of_masks, of_classes = zip(*self._store.visit(found.all, measure, measure), strict=True)
         masks = Masks(self._store, of_masks, of_classes)
         check_annotated([(record.pair.name, record.annotated_share) for record in masks.records])
         held = self._hold_out(found, images)
@@ -217,7 +217,7 @@ class SegmentationData(TrainingData):
         self,
         channels: int,
         classes: int,
-        stride: int,
+        strides: int | Sequence[int],
         *,
         class_names: Sequence[str] = (),
         distance_maps: bool = False,
@@ -228,17 +228,17 @@ class SegmentationData(TrainingData):
         Args:
             channels: Channels that the model takes.
             classes: Number of mask values, the background included.
-            stride: Number of pixels that crops have to be a multiple of.
+            strides: Number of pixels that crops have to be a multiple of, or one for each axis.
             class_names: Names of the mask values, that of the background first; by default those that were drawn.
             distance_maps: Whether each crop comes with its distance map, for a model for instances.
             weighted: Whether each crop comes with the weights of its pixels.
 
         Raises:
-            ConfigError: The crop is not a multiple of the stride.
+            ConfigError: The crop is not a multiple of the strides.
             DataError: The images have other channels, masks have values that are no class, or no object is drawn whole.
         """
-        check_multiple("crop", self.crop, stride)
         pool, masks = self.pool, self.targets
+        self.fit_crop(strides, pool.sizes(range(len(pool.records))))
         pool.check_channels(channels)
         masks, notes = masks.for_model(classes, class_names[1:])
         self.note(*notes)
@@ -249,12 +249,16 @@ class SegmentationData(TrainingData):
             check_whole([masks.records[i] for i in pool.train])
             plain = describe_plain({masks.records[i].pair.name: masks.records[i].numbered for i in pool.train})
             self.note(*([plain] if plain else []))
-        self._take(pool.with_channels(channels), masks)
+        pool = pool.with_channels(channels).with_neighbours(self.planes)
+        self.note(*([] if pool.neighbours is None else pool.neighbours.remarks))
+        self._take(pool, masks)
         check_border_weight(self.border_weight, weighted=weighted)
         if not weighted:
             self._weights = None
         elif self._weights is None:
-            self._weights = WeightMaps(masks, pool.train, classes, self.border_weight)
+            self._weights = WeightMaps(
+                masks, pool.train, classes, self.border_weight, {i: pool.records[i].spacing for i in pool.train}
+            )
 
     def label_images(self, classes: Sequence[str]) -> None:
         """Read the labelled images, after `prepare_for`; once for the same classes and channels.
@@ -282,7 +286,7 @@ class SegmentationData(TrainingData):
             val,
             part=(self.fold, self.folds) if self.folds is not None and isinstance(self.fold, int) else fraction,
             seed=self.seed,
-            side=self.crop,
+            side=self.crop_size[0],
             channels=self.channels,
             normalization=self.normalization,
             divide=lambda found: self._divide("labelled", found),
@@ -323,15 +327,16 @@ class SegmentationData(TrainingData):
     def example_image(self) -> Path:
         """Return an image to try a model on: one to validate on if there are any."""
         if self.fold == "all":
-            return find_divided(self._places, self.folds, self.seed)[0].train[0].image
+            return find_divided(self._places, self.folds, self.seed, self.dims)[0].train[0].image
         return self.pool.records[self.pool.to_look_at[0]].pair.image
 
     def example_mask(self) -> Path | None:
-        """Return the file of the true mask of `example_image`; None of a page of a stack, or for annotations."""
+        """Return the file of the true mask of `example_image`; None of a part of a stack, or for annotations."""
         if self.fold == "all":
             return None
         pair = self.pool.records[self.pool.to_look_at[0]].pair
-        return pair.mask if pair.image_plane is None and pair.mask_plane is None and not pair.classes else None
+        alone = pair.image_plane is None and pair.mask_plane is None and not pair.part
+        return pair.mask if alone and not pair.classes else None
 
     def describe_images(self) -> TrainingImages:
         """Describe the pixels of the training images."""
@@ -363,7 +368,7 @@ class SegmentationData(TrainingData):
             **pool.describe(),
             **({} if self.ignore is None else {"ignore": self.ignore}),
             **({"annotated": round(self.targets.annotated_share(pool.train), 6)} if self.partly else {}),
-            "crop": self.crop,
+            "crop": self.crop if self.dims == 2 else list(self.crop_size),
             "batch_size": self.batch_size,
             "crops_per_epoch": self._crops_per_epoch(),
             "sampling": self.sampling,
@@ -374,7 +379,7 @@ class SegmentationData(TrainingData):
 
     def covering(self) -> float:
         """Return how many crops cover the annotated part of the images to train on once."""
-        return sum(self.targets.areas(self.pool.train)) / self.crop**2
+        return sum(self.targets.areas(self.pool.train)) / self.crop_area
 
     def _crops(self) -> CropDataset:
         """Return the crops of an epoch."""
@@ -382,8 +387,8 @@ class SegmentationData(TrainingData):
         return CropDataset(
             pool,
             self.targets,
-            plan_visits(pool.train, self.targets.areas(pool.train), self.crop, self.sampling),
-            crop=self.crop,
+            plan_visits(pool.train, self.targets.areas(pool.train), self.crop_area, self.sampling),
+            crop=self.crop_size,
             crops_per_epoch=self._crops_per_epoch(),
             augmentation=self.augmentation,
             classes=self.classes,
@@ -397,4 +402,4 @@ class SegmentationData(TrainingData):
         if self.crops_per_epoch is not None:
             return self.crops_per_epoch
         areas = self.targets.areas(self.pool.train)
-        return count_crops(areas, self.crop, self.batch_size * self._processes()[1])
+        return count_crops(areas, self.crop_area, self.batch_size * self._processes()[1])

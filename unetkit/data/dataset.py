@@ -16,11 +16,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unetkit.data.annotated import as_targets, mask_of
 from unetkit.data.distance_map import make_distance_map
+from unetkit.data.neighbour_transform import NeighbourTransform
 from unetkit.data.objects import to_objects
 from unetkit.data.pool import ImagePool, ImageRecord
 from unetkit.data.statistics import normalizing_values, to_channels
 from unetkit.data.targets import Targets
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
+from unetkit.data.volume_transforms import VolumeTransform, magnified
 from unetkit.data.weight_map import WeightMaps
 
 Key = TypeVar("Key")
@@ -30,7 +32,7 @@ MOST_DRAWN = 8
 
 
 class Item(TypedDict):
-    """An image, or a crop of it, to train or validate on.
+    """An image, or a crop of it, to train or validate on; of a volume with another axis, d, before h.
 
     Attributes:
         image: (C, h, w) float32, in the units of the file.
@@ -66,7 +68,7 @@ class CropDataset(Dataset[Item]):
         pool: The images.
         targets: Their labels.
         indices: Indices of the images to use.
-        crop: Side of a crop in pixels.
+        crop: Pixels of a crop along each axis of the images.
         crops_per_epoch: Number of crops in an epoch.
         augmentation: How to vary them.
         classes: Number of mask values; for 2, every label above zero is 1.
@@ -83,7 +85,7 @@ class CropDataset(Dataset[Item]):
         targets: Targets,
         indices: Sequence[int],
         *,
-        crop: int,
+        crop: Sequence[int],
         crops_per_epoch: int,
         augmentation: Augmentation,
         classes: int = 2,
@@ -95,7 +97,7 @@ class CropDataset(Dataset[Item]):
         self._pool = pool
         self._targets = targets
         self._indices = list(indices)
-        self._crop = crop
+        self._crop = tuple(crop)
         self._crops_per_epoch = crops_per_epoch
         self._scale_logs = log(augmentation.scale[0]), log(augmentation.scale[1])
         self._classes = classes
@@ -103,10 +105,16 @@ class CropDataset(Dataset[Item]):
         self._seed = seed
         self._distance_maps = distance_maps
         self._weights = weights
-        self._transforms: dict[int, Transform] = {}
+        self._planes: dict[int, Transform | NeighbourTransform] = {}
+        self._volumes: dict[int, VolumeTransform] = {}
         if augmentation != PRESETS["none"]:
             kinds = {pool.records[index].channels for index in self._indices}
-            self._transforms = {kind: Transform(augmentation, kind) for kind in kinds}
+            if pool.planes > 1:
+                self._planes = {kind: NeighbourTransform(augmentation, kind, pool.planes) for kind in kinds}
+            elif len(crop) == 2:
+                self._planes = {kind: Transform(augmentation, kind) for kind in kinds}
+            else:
+                self._volumes = {kind: VolumeTransform(augmentation, kind) for kind in kinds}
 
     def __len__(self) -> int:
         """Number of crops in an epoch."""
@@ -125,7 +133,8 @@ class CropDataset(Dataset[Item]):
         if self._distance_maps:
             numbered = self._targets.numbered(chosen)
             objects, ignored = targets.astype(np.uint16, copy=False), item["mask"].numpy() < 0
-            item["distance_map"] = torch.from_numpy(make_distance_map(objects, numbered=numbered, ignored=ignored))
+            distances = make_distance_map(objects, numbered=numbered, ignored=ignored, spacing=record.spacing)
+            item["distance_map"] = torch.from_numpy(distances)
         if weights is not None:
             item["weight"] = torch.from_numpy(weights)
         return item
@@ -133,19 +142,20 @@ class CropDataset(Dataset[Item]):
     def _vary(
         self, index: int, record: ImageRecord, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.float32] | None]:
-        """Return pixels (C, crop, crop), targets (crop, crop) and weights (crop, crop), if any, of a crop.
+        """Return pixels (C, *crop), targets (*crop) and weights (*crop), if any, of a crop.
 
         Where only a part of the image is annotated, magnifying or turning the crop may move all of that out of it. Then
         another one is drawn; after some of these, one that is not varied.
         """
         partly = self._targets.annotated(index) is not None
         for _ in range(MOST_DRAWN if partly else 1):
-            side = max(1, round(self._crop / exp(rng.uniform(*self._scale_logs))))
-            pixels, targets = self._cut(index, record, side, rng)
+            pixels, targets = self._cut(index, record, self._draw_sides(record, rng), rng)
             pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
-            if self._transforms:
-                low, width = record.range.center[:, None, None], record.range.scale[:, None, None]
-                unit, targets = self._transforms[record.channels]((pixels - low) / width, targets, rng)
+            if self._planes or self._volumes:
+                each = (slice(None), *[None] * len(self._crop))
+                seen = record.range.for_planes(self._pool.planes)
+                low, width = seen.center[each], seen.scale[each]
+                unit, targets = self._transform(record, (pixels - low) / width, targets, rng)
                 pixels = unit * width + low
             apart = self._take_apart(targets)
             if not partly or (apart[0] != np.iinfo(apart[0].dtype).max).any():
@@ -153,21 +163,35 @@ class CropDataset(Dataset[Item]):
         pixels, targets = self._cut(index, record, self._crop, rng)
         return pixels, *self._take_apart(targets)
 
+    def _draw_sides(self, record: ImageRecord, rng: np.random.Generator) -> tuple[int, ...]:
+        """Draw how many pixels of the image along each axis become those of a crop."""
+        factor = exp(rng.uniform(*self._scale_logs))
+        factors = (factor, factor) if len(self._crop) == 2 else magnified(factor, record.spacing)
+        return tuple(max(1, round(side / by)) for side, by in zip(self._crop, factors, strict=True))
+
+    def _transform(
+        self, record: ImageRecord, unit: NDArray[np.float32], targets: NDArray[Any], rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Vary a crop whose pixels are in the range of its image."""
+        if self._planes:
+            return self._planes[record.channels](unit, targets, rng)
+        return self._volumes[record.channels](unit, targets, rng, record.spacing)
+
     def _take_apart(self, targets: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        """Return classes or objects (h, w), and the weights (h, w), from what `_cut` returns."""
+        """Return classes or objects (...), and the weights (...), from what `_cut` returns."""
         if self._weights is None:
             return targets, None
         kind = np.uint16 if self._distance_maps else class_type(self._classes)
         return targets[..., 0].astype(kind), targets[..., 1].copy()
 
     def _cut(
-        self, index: int, record: ImageRecord, side: int, rng: np.random.Generator
+        self, index: int, record: ImageRecord, sides: Sequence[int], rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Cut the square of the image that becomes the crop when it is resized.
+        """Cut the rectangle (or box) of the image that becomes the crop when it is resized.
 
         Returns:
-            Pixels (C, side, side), and classes, or objects for distance maps, (side, side), see `mask_of`; with weights
-            both of them, (side, side, 2) float32.
+            Pixels (C, *sides), and classes, or objects for distance maps, (*sides), see `mask_of`; with weights both of
+            them, (*sides, 2) float32.
         """
         focus: NDArray[np.int32] | None = None
         foreground, annotated = self._targets.foreground(index), self._targets.annotated(index)
@@ -177,19 +201,21 @@ class CropDataset(Dataset[Item]):
             focus = annotated[rng.integers(len(annotated))]
         starts = [
             _start(length, side, None if focus is None else int(focus[axis]), rng)
-            for axis, length in enumerate((record.height, record.width))
+            for axis, (length, side) in enumerate(zip(record.size, sides, strict=True))
         ]
-        inside = [
+        window = tuple(
             slice(max(start, 0), min(start + side, length))
-            for start, length in zip(starts, (record.height, record.width), strict=True)
-        ]
-        window = inside[0], inside[1]
+            for start, side, length in zip(starts, sides, record.size, strict=True)
+        )
         pixels, labels = self._pool.read(index, window).astype(np.float32), self._targets.read(index, window)
         targets = to_object_targets(labels) if self._distance_maps else to_classes(labels, self._classes)
         if self._weights is not None:
             weights = self._weights.read(index, window, to_classes(labels, self._classes))
             targets = np.stack([targets.astype(np.float32), weights], axis=-1)
-        padding = [(part.start - start, start + side - part.stop) for start, part in zip(starts, inside, strict=True)]
+        padding = [
+            (part.start - start, start + side - part.stop)
+            for start, side, part in zip(starts, sides, window, strict=True)
+        ]
         if any(sum(both) for both in padding):
             pixels = np.pad(pixels, [(0, 0), *padding], mode="reflect")
             targets = np.pad(targets, [*padding, (0, 0)][: targets.ndim], mode="reflect")
@@ -278,13 +304,14 @@ def take_single(items: list[NamedItem]) -> NamedItem:
 
 
 def make_item(pool: ImagePool, record: ImageRecord, pixels: NDArray[np.float32], mask: NDArray[np.int64]) -> Item:
-    """Put pixels (C, h, w) and classes (h, w) of an image into tensors, with the values that normalise it."""
-    center, scale = normalizing_values(record.statistics, pool.normalization)
+    """Put pixels (C, ...) and classes (...) of an image into tensors, with the values that normalise it."""
+    values = [to_channels(each, pool.channels) for each in normalizing_values(record.statistics, pool.normalization)]
+    center, scale = (np.tile(each, pool.planes) for each in values)
     return {
-        "image": torch.from_numpy(to_channels(pixels, pool.channels)),
+        "image": torch.from_numpy(to_channels(pixels, pool.channels, pool.planes)),
         "mask": torch.from_numpy(mask),
-        "center": torch.from_numpy(to_channels(center, pool.channels).copy()),
-        "scale": torch.from_numpy(to_channels(scale, pool.channels).copy()),
+        "center": torch.from_numpy(center),
+        "scale": torch.from_numpy(scale),
     }
 
 
@@ -306,21 +333,40 @@ def to_object_targets(labels: NDArray[Any]) -> NDArray[np.uint16]:
     return as_targets(to_objects(labels), labels)
 
 
-def resize(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Resize (C, h, w) to (C, side, side): by area where it shrinks, linearly where it grows."""
-    if pixels.shape[1:] == (side, side):
+def resize(pixels: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
+    """Resize (C, h, w) or (C, d, h, w) to a size: planes by area where they shrink, else linearly, as along z."""
+    if pixels.shape[1:] == tuple(size):
         return pixels
-    method = cv2.INTER_AREA if pixels.shape[1] > side else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(channel, (side, side), interpolation=method) for channel in pixels])
+    height, width = size[-2:]
+    if pixels.shape[-2:] != (height, width):
+        method = cv2.INTER_AREA if pixels.shape[-2] > height else cv2.INTER_LINEAR
+        planes = pixels.reshape(-1, *pixels.shape[-2:])
+        small = [cv2.resize(plane, (width, height), interpolation=method) for plane in planes]
+        pixels = np.stack(small).reshape(*pixels.shape[:-2], height, width)
+    return pixels if pixels.ndim == 3 else _resize_depth(pixels, size[0])
 
 
-def resize_nearest(classes: NDArray[Any], side: int) -> NDArray[Any]:
-    """Resize (h, w), or (h, w, k), to (side, side) by the nearest pixel, centred as `resize` is.
+def _resize_depth(pixels: NDArray[np.float32], depth: int) -> NDArray[np.float32]:
+    """Resize (C, d, h, w) along z linearly; centres of planes lie as those of pixels do in `resize`."""
+    length = pixels.shape[1]
+    if length == depth:
+        return pixels
+    places = np.clip((np.arange(depth) + 0.5) * length / depth - 0.5, 0, length - 1)
+    below = places.astype(np.int64)
+    part = (places - below).astype(np.float32)[:, None, None]
+    resized: NDArray[np.float32] = pixels[:, below] * (1 - part) + pixels[:, np.minimum(below + 1, length - 1)] * part
+    return resized
+
+
+def resize_nearest(classes: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
+    """Resize (h, w) or (d, h, w), or either with a further axis, by the nearest pixel, centred as `resize` is.
 
     OpenCV's is half a pixel off.
     """
-    rows, columns = (((np.arange(side) + 0.5) * length / side).astype(np.int64) for length in classes.shape[:2])
-    return classes[np.ix_(rows, columns)]
+    if classes.shape[: len(size)] == tuple(size):
+        return classes
+    lengths = zip(size, classes.shape, strict=False)
+    return classes[np.ix_(*(((np.arange(side) + 0.5) * length / side).astype(np.int64) for side, length in lengths))]
 
 
 def _start(length: int, side: int, focus: int | None, rng: np.random.Generator) -> int:

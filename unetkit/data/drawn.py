@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -17,6 +17,7 @@ from unetkit.annotations.formats import has_annotation_suffix, read_annotations
 from unetkit.annotations.source import AnnotationSource
 from unetkit.data.drawn_files import image_of
 from unetkit.data.pairs import Pair
+from unetkit.data.volumes import planes_of, seen_as, whole
 from unetkit.io.base.contracts import Window
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
@@ -60,22 +61,39 @@ def read_drawn(pair: Pair, window: Window | None, meaning: Meaning | None) -> tu
         meaning: What the values mean, as a reading of the whole decided; needed with a window.
 
     Returns:
-        (h, w) numbers of objects, see `Meaning.labels`; and the meaning.
+        (h, w) or (d, h, w) numbers of objects, see `Meaning.labels`; and the meaning.
 
     Raises:
         DataError: The file cannot be read or does not fit the image.
         ImageError: The image cannot be read.
     """
     source = _open(*_file_of(pair), pair.image, pair.image_axes, pair.classes)
-    plane, whole = pair.mask_plane or 0, tuple(slice(0, length) for length in source.info.size)
     if meaning is not None:
-        return meaning.labels(source.read(plane, window or whole)), meaning
-    tally = source.tally()
-    pixels = source.read(plane, whole, tally)
+        seen = seen_as(source, pair)
+        return meaning.labels(seen.read(pair.mask_plane or 0, window or whole(seen.info))), meaning
+    read: list[NDArray[Any]] = []
+    found = _decide(source, pair, read.append)
+    return found.labels(read[0] if pair.depth is None else np.stack(read, axis=1)), found
+
+
+def meaning_of_drawn(pair: Pair) -> Meaning:
+    """Return what the values of drawn objects mean, as `read_drawn` does, drawing plane by plane.
+
+    Raises:
+        DataError: The file cannot be read or does not fit the image.
+        ImageError: The image cannot be read.
+    """
+    return _decide(_open(*_file_of(pair), pair.image, pair.image_axes, pair.classes), pair, lambda _: None)
+
+
+def _decide(source: AnnotationSource, pair: Pair, take: Callable[[NDArray[Any]], None]) -> Meaning:
+    """Draw each plane of a pair, and return what its values mean."""
+    tally, planes = source.tally(), planes_of(source.info, pair)
+    for plane in planes:
+        take(source.read(plane, whole(source.info), tally))
     numbers = [number_of(one, pair.classes) for one in source.objects] if pair.classes else []
     classes = np.array([0, *numbers], np.int32) if pair.classes else None
-    found = drawn_meaning(source, source.notes(tally, [plane]), classes)
-    return found.labels(pixels), found
+    return drawn_meaning(source, source.notes(tally, planes), classes)
 
 
 def drawn_meaning(source: AnnotationSource, notes: Sequence[str], class_of: NDArray[np.int32] | None = None) -> Meaning:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from unetkit.data.places import Places
 from unetkit.data.pool import Found
-from unetkit.data.split import check_apart, split_fraction
+from unetkit.data.split import check_apart, cut_for_folds, split_fraction
 
 
-def find_divided(places: Places, folds: int | None, seed: int) -> tuple[Found, list[str]]:
+def find_divided(places: Places, folds: int | None, seed: int, dims: Literal[2, 3] = 2) -> tuple[Found, list[str]]:
     """Find the images to train on and those to validate on, with their masks.
 
     Args:
         places: Where they are.
         folds: Number of folds, which divide the images later; None without cross-validation.
         seed: Decides which images are set aside.
+        dims: 2 for planes, 3 for volumes.
 
     Returns:
         The images, and a note where some are left out.
@@ -22,15 +25,15 @@ def find_divided(places: Places, folds: int | None, seed: int) -> tuple[Found, l
         DataError: They are missing, do not pair, or the same images are to be trained and validated on.
         ImageError: A file that cannot be read.
     """
-    pairs, left_out = places.find(), places.left_out()
+    pairs, left_out = places.find(dims), places.left_out()
     notes = [
         f"Left out, since they have no mask or image: {len(left_out)} files, such as {path.name}."
         for path in left_out[:1]
     ]
     if folds is not None:
-        return Found(pairs, []), notes
+        return Found(cut_for_folds(pairs, folds), []), notes
     if not places.names_validation:
         return Found(*split_fraction(pairs, float(places.val or 0), seed)), notes
-    val = places.find_validation()
+    val = places.find_validation(dims)
     check_apart(pairs, val)
     return Found(pairs, val, named=True), notes

@@ -102,7 +102,7 @@ class LabelledData(TrainingData):
             set(),
             part=(self.fold, self.folds) if self.folds is not None and isinstance(self.fold, int) else self.val,
             seed=self.seed,
-            side=self.crop,
+            side=self.crop_size[0],
             channels=channels,
             normalization=self.normalization,
             divide=lambda found: self._divide("labelled", found),
@@ -155,4 +155,4 @@ class LabelledData(TrainingData):
     def _images_per_epoch(self) -> int:
         if self.images_per_epoch is not None:
             return self.images_per_epoch
-        return count_crops([self.crop**2] * len(self.labelled.train), self.crop, self.batch_size)
+        return count_crops([1] * len(self.labelled.train), 1, self.batch_size)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.data.drawn import is_drawn, read_drawn
 from unetkit.data.pairs import Pair
-from unetkit.io.base.arrays import ArraySource
-from unetkit.io.base.contracts import ImageInfo
+from unetkit.data.volumes import open_shared, seen_as, slabs, whole
+from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
 from unetkit.io.masks.color_table import decide_by_table
@@ -24,7 +25,44 @@ from unetkit.models.statistics import check_finite
 FOREGROUND_POINTS = 1024
 """Number of foreground positions that are kept for each image."""
 
-Window = tuple[slice, slice]
+
+class Viewed(Protocol):
+    """An image and its mask as they are measured: in memory, or on disk."""
+
+    @property
+    def pair(self) -> Pair:
+        """Where they are."""
+
+    @property
+    def info(self) -> ImageInfo:
+        """Facts from the image's file."""
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the values of the mask mean."""
+
+    @property
+    def sample(self) -> Sample:
+        """Sample of the image for statistics."""
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Pixels along each axis."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the image."""
+
+    @property
+    def pixel_slabs(self) -> Iterable[NDArray[Any]]:
+        """Pixels (C, ...) in slabs that follow each other along the first axis of `size`."""
+
+    @property
+    def label_slabs(self) -> Iterable[NDArray[Any]]:
+        """Labels (...) in the same slabs, as often as one goes through them; zeros without a mask."""
+
+    def read_labels(self, window: Window) -> NDArray[Any]:
+        """Return the labels (...) of a window; zeros without a mask. Do not change them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +72,8 @@ class Decoded:
     Attributes:
         pair: Where they are.
         info: Facts from the image's file.
-        pixels: (C, h, w) in the dtype of the file, with pixels without data filled in.
-        labels: (h, w) see `read_labels`; None without a mask.
+        pixels: (C, h, w), or (C, d, h, w) of a volume, in the dtype of the file, with pixels without data filled in.
+        labels: (h, w) or (d, h, w), see `read_labels`; None without a mask.
         meaning: What the values of the mask mean.
         own_sample: Sample of the image for statistics, where it cannot be taken from the pixels.
     """
@@ -55,13 +93,38 @@ class Decoded:
 
     @property
     def labels_or_background(self) -> NDArray[Any]:
-        """The labels (h, w), zeros without a mask."""
+        """The labels (h, w) or (d, h, w), zeros without a mask."""
         return np.zeros(self.pixels.shape[1:], np.uint8) if self.labels is None else self.labels
 
     @property
     def sample(self) -> Sample:
         """Sample of the image for statistics."""
         return self.own_sample or _sample(self.pixels, self.info, self.pair)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Pixels along each axis."""
+        return self.pixels.shape[1:]
+
+    @property
+    def channels(self) -> int:
+        """Channels of the image."""
+        return len(self.pixels)
+
+    @property
+    def pixel_slabs(self) -> list[NDArray[Any]]:
+        """Pixels (C, ...) in slabs that follow each other along the first axis."""
+        return [self.pixels[:, *part] for part in slabs(self.size)]
+
+    @property
+    def label_slabs(self) -> list[NDArray[Any]]:
+        """Labels (...) in the same slabs; zeros without a mask."""
+        labels = self.labels_or_background
+        return [labels[part] for part in slabs(self.size)]
+
+    def read_labels(self, window: Window) -> NDArray[Any]:
+        """Return the labels (...) of a window; zeros without a mask. Do not change them."""
+        return self.labels_or_background[window]
 
     def without_sample(self) -> Decoded:
         """Return the same without a sample that can be taken again."""
@@ -84,7 +147,8 @@ def load_pair(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:
     """Read an image and its mask whole.
 
     Returns:
-        Pixels (C, H, W) in the file's dtype, and labels (H, W) as `read_labels` gives them; zeros without a mask.
+        Pixels (C, h, w) or (C, d, h, w) in the file's dtype, and labels (h, w) or (d, h, w) as `read_labels` gives
+        them; zeros without a mask.
 
     Raises:
         ImageError: A file that cannot be read, or NaN or infinite pixels.
@@ -95,7 +159,7 @@ def load_pair(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def read_pixels(pair: Pair, window: Window | None = None, holes: Holes | None = None) -> NDArray[Any]:
-    """Read the pixels (C, h, w) of a window of an image, or of the whole of it; pixels without data are filled in.
+    """Read the pixels (C, ...) of a window of an image, or of the whole of it; pixels without data are filled in.
 
     Args:
         pair: Where the image is.
@@ -107,7 +171,10 @@ def read_pixels(pair: Pair, window: Window | None = None, holes: Holes | None = 
     """
     if window is None:
         return _read_whole(pair)[0]
-    pixels, _ = _read(pair, window)
+    if pair.depth is None:
+        pixels, _ = _read(pair, window)
+    else:
+        pixels = open_shared(pair).read(pair.image_plane or 0, window)
     if holes is not None:
         pixels, _ = holes.patch(pixels, [part.start for part in window])
     check_finite(pixels, str(pair.image))
@@ -125,14 +192,32 @@ def _read_whole(pair: Pair) -> tuple[NDArray[Any], ImageInfo, Sample]:
 
 
 def _read(pair: Pair, window: Window | None) -> tuple[NDArray[Any], ImageInfo]:
-    with closing(open_image(pair.image, ReadOptions(axes=pair.image_axes))) as source:
-        return source.read(pair.image_plane or 0, _window(window, source.info)), source.info
+    with closing(open_pair(pair)) as source:
+        return source.read(pair.image_plane or 0, window or whole(source.info)), source.info
+
+
+def open_pair(pair: Pair) -> ImageSource:
+    """Open the image of a pair; its items are what the pair is: planes or volumes."""
+    return seen_as(open_image(pair.image, ReadOptions(axes=pair.image_axes)), pair)
+
+
+class _Pixels:
+    """Pixels (C, ...) in memory as the one item of a source."""
+
+    def __init__(self, pixels: NDArray[Any], info: ImageInfo) -> None:
+        self.info = replace(info, dtype=pixels.dtype, channels=len(pixels), size=pixels.shape[1:])
+        self.bad_tiles: list[BadTile] = []
+        self._pixels = pixels
+
+    def read(self, item: int, window: Window) -> NDArray[Any]:  # noqa: ARG002  # there is one
+        return self._pixels[:, *window]
+
+    def close(self) -> None:
+        """Nothing to release."""
 
 
 def _sample(pixels: NDArray[Any], info: ImageInfo, pair: Pair) -> Sample:
-    source = ArraySource(pixels, "CYX", str(pair.image))
-    source.info = replace(source.info, nodata=info.nodata)
-    return take_sample(source, 0)
+    return take_sample(_Pixels(pixels, replace(info, name=str(pair.image))), 0)
 
 
 def read_labels(
@@ -146,8 +231,8 @@ def read_labels(
         meaning: What its values mean, as a reading of the whole mask decided; needed with a window.
 
     Returns:
-        (h, w) in the smallest of uint8, uint16 and int32 that holds the values, None without a mask; `IGNORED` where
-        nobody has annotated. And the meaning.
+        (h, w) or (d, h, w) in the smallest of uint8, uint16 and int32 that holds the values, None without a mask;
+        `IGNORED` where nobody has annotated. And the meaning.
 
     Raises:
         ImageError: A file that cannot be read.
@@ -157,48 +242,95 @@ def read_labels(
         return None, PLAIN_NUMBERS
     if is_drawn(pair):
         return read_drawn(pair, window, meaning)
-    with closing(open_mask(pair.mask)) as source:
-        mask = source.read(pair.mask_plane or 0, _window(window, source.info))
-        if meaning is None and pair.colors is not None:
-            meaning = decide_by_table([mask], source.info, pair.colors)
-        meaning = meaning or decide([mask], source.info, pair.ignore)
+    if window is not None and meaning is not None and pair.depth is not None:
+        return meaning.labels(open_shared(pair, masks=True).read(pair.mask_plane or 0, window)), meaning
+    with closing(seen_as(open_mask(pair.mask), pair)) as source:
+        mask = source.read(pair.mask_plane or 0, window or whole(source.info))
+        planes = [mask] if pair.depth is None else list(np.moveaxis(mask, 1, 0))
+        meaning = meaning or decide_meaning(planes, source.info, pair)
         return meaning.labels(mask), meaning
 
 
-def _window(window: Window | None, info: ImageInfo) -> Window:
-    return window or (slice(0, info.height), slice(0, info.width))
+def decide_meaning(planes: Iterable[NDArray[Any]], info: ImageInfo, pair: Pair) -> Meaning:
+    """Decide what the values of the planes (C, h, w) of a mask mean."""
+    return decide(planes, info, pair.ignore) if pair.colors is None else decide_by_table(planes, info, pair.colors)
 
 
 def hash_pixels(pixels: NDArray[Any]) -> str:
     """Return a hash of an image in hexadecimal; images have the same hash only if all their pixels are the same."""
-    digest = blake2b(f"{pixels.dtype} {pixels.shape}".encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels).data)
+    return hash_slabs([pixels], pixels.shape)
+
+
+def hash_slabs(parts: Iterable[NDArray[Any]], shape: tuple[int, ...]) -> str:
+    """Return the hash of an image (C, ...) of this shape from its slabs; volumes are hashed plane by plane."""
+    digest = blake2b(digest_size=16)
+    for number, part in enumerate(parts):
+        if number == 0:
+            digest.update(f"{part.dtype} {shape}".encode())
+        for plane in [part] if len(shape) == 3 else np.moveaxis(part, 1, 0):
+            digest.update(np.ascontiguousarray(plane).data)
     return digest.hexdigest()
 
 
-def foreground_points(labels: NDArray[Any]) -> NDArray[np.int32]:
+def foreground_points(labels: Iterable[NDArray[Any]]) -> NDArray[np.int32]:
     """Draw a fixed sample of foreground positions, in which every label is equally frequent.
 
     Thus small objects (of instance labels) and rare classes count as much as large ones.
 
     Args:
-        labels: (H, W).
+        labels: Slabs (...) that follow each other along the first axis; they are gone through twice.
 
     Returns:
-        (n, 2) positions y, x; n is about `FOREGROUND_POINTS`, or 0 without foreground.
+        (n, axes) positions, such as y, x; n is about `FOREGROUND_POINTS`, or 0 without foreground.
     """
-    flat = labels.ravel()
-    positions = np.flatnonzero(flat > 0)
-    if not positions.size:
-        return np.zeros((0, 2), np.int32)
+    values, counts, dims = _count_labels(labels)
+    if not values.size:
+        return np.zeros((0, dims), np.int32)
     rng = np.random.default_rng(0)
-    values = flat[positions]
-    positions = positions[np.argsort(values, kind="stable")]
-    counts = np.unique(values, return_counts=True)[1]
-    starts = np.cumsum(counts) - counts
     if len(counts) > FOREGROUND_POINTS:
         chosen = rng.choice(len(counts), FOREGROUND_POINTS, replace=False)
-        counts, starts = counts[chosen], starts[chosen]
+        values, counts = values[chosen], counts[chosen]
     each = FOREGROUND_POINTS // len(counts)
-    picks = starts[:, None] + (rng.random((len(counts), each)) * counts[:, None]).astype(np.int64)
-    return np.stack(np.unravel_index(positions[picks.ravel()], labels.shape), axis=1).astype(np.int32)
+    # The place of each among the positions of its label, which are in C order.
+    places = (rng.random((len(counts), each)) * counts[:, None]).astype(np.int64)
+    return _positions(labels, values, places)
+
+
+def _count_labels(labels: Iterable[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.int64], int]:
+    """Return the labels above zero, rising, how often each comes, and the number of axes."""
+    total: dict[int, int] = {}
+    dims = 2
+    for slab in labels:
+        dims = slab.ndim
+        values, counts = np.unique(slab[slab > 0], return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            total[value] = total.get(value, 0) + count
+    order = sorted(total)
+    return np.array(order, np.int64), np.array([total[value] for value in order], np.int64), dims
+
+
+def _positions(labels: Iterable[NDArray[Any]], values: NDArray[Any], places: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the positions (n, axes) of labels (k,) that stand at places (k, m) among those of their label."""
+    order = np.argsort(values)
+    seen, start = np.zeros(len(values), np.int64), 0
+    result: NDArray[np.int32] | None = None
+    for slab in labels:
+        flat = slab.ravel()
+        positions = np.flatnonzero(flat > 0)
+        positions = positions[np.argsort(flat[positions], kind="stable")]
+        here, first, counts = np.unique(flat[positions], return_index=True, return_counts=True)
+        if result is None:
+            result = np.zeros((*places.shape, slab.ndim), np.int32)
+        for value, begin, count in zip(here.tolist(), first.tolist(), counts.tolist(), strict=True):
+            place = int(np.searchsorted(values, value, sorter=order))
+            if place == len(values) or values[order[place]] != value:
+                continue
+            row = order[place]
+            inside = (places[row] >= seen[row]) & (places[row] < seen[row] + count)
+            chosen = positions[begin + places[row, inside] - seen[row]]
+            result[row, inside] = np.stack(np.unravel_index(chosen, slab.shape), axis=1)
+            result[row, inside, 0] += start
+            seen[row] += count
+        start += len(slab)
+    assert result is not None
+    return result.reshape(-1, result.shape[-1])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from unetkit.annotations.classes import settle_names
 from unetkit.data.annotated import annotated_points, covered_area, describe_annotated
-from unetkit.data.loading import Decoded, Window, foreground_points
+from unetkit.data.loading import Viewed, foreground_points
 from unetkit.data.objects import (
     FOREGROUND_VALUES,
     find_parts,
@@ -23,8 +24,12 @@ from unetkit.data.objects import (
 from unetkit.data.pairs import Pair
 from unetkit.data.store import ImageStore
 from unetkit.foundation.errors import DataError
+from unetkit.io.base.contracts import Window
 from unetkit.io.masks.ignored import find_ignored, mark_ignored
 from unetkit.io.masks.meaning import CUT, Meaning
+
+MEASURED_VOXELS = 2**26
+"""Most voxels of a volume whose objects are all measured; of a larger one those of a box of so many voxels are."""
 
 
 @dataclass(frozen=True)
@@ -33,21 +38,21 @@ class MaskRecord:
 
     Attributes:
         pair: Where it is.
-        size: Height and width in pixels.
-        foreground: (n, 2) a fixed sample of foreground positions y, x.
+        size: Pixels along each axis: (height, width), or (depth, height, width) of a volume.
+        foreground: (n, axes) a fixed sample of foreground positions, such as y, x.
         lowest_label: Lowest label in what is annotated of the mask; 0 where nothing is.
         highest_label: Highest label there.
         numbered: Whether the mask numbers its objects; None where that is open.
         parts: Number of connected parts of the foreground.
         objects: (n,) pixels of each object of the mask that is drawn whole.
         annotated: Number of annotated pixels.
-        points: (n, 2) a fixed sample of annotated positions y, x; None where all is annotated.
+        points: (n, axes) a fixed sample of annotated positions; None where all is annotated.
         area: Pixels of the part of the image that is annotated, see `covered_area`.
         meaning: What the values of the mask mean.
     """
 
     pair: Pair
-    size: tuple[int, int]
+    size: tuple[int, ...]
     foreground: NDArray[np.int32]
     lowest_label: int
     highest_label: int
@@ -62,39 +67,98 @@ class MaskRecord:
     @property
     def annotated_share(self) -> float:
         """Share of the pixels that is annotated."""
-        return self.annotated / (self.size[0] * self.size[1])
+        return self.annotated / self.pixels
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of the image."""
+        return prod(self.size)
 
 
-def measure_mask(decoded: Decoded) -> MaskRecord:
+def measure_mask(viewed: Viewed) -> MaskRecord:
     """Measure a mask."""
-    record = _measure(decoded.labels_or_background, decoded)
-    known = {"drawn": True, "named": False}.get(decoded.meaning.kind)
+    record = _measure(viewed, lambda labels: labels)
+    known = {"drawn": True, "named": False}.get(viewed.meaning.kind)
     return record if known is None else replace(record, numbered=known)
 
 
-def measure_classes(decoded: Decoded) -> MaskRecord | None:
+def measure_classes(viewed: Viewed) -> MaskRecord | None:
     """Measure a mask as classes, where its labels number objects whose classes are known."""
-    table = decoded.meaning.class_of
-    return None if table is None else _measure(to_class_numbers(decoded.labels_or_background, table), decoded)
+    table = viewed.meaning.class_of
+    return None if table is None else _measure(viewed, lambda labels: to_class_numbers(labels, table))
 
 
-def _measure(labels: NDArray[Any], decoded: Decoded) -> MaskRecord:
-    ignored = find_ignored(labels)
-    known = labels[~ignored] if ignored.any() else labels
+Change = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _Changed:
+    """Slabs that are changed each time that one goes through them.
+
+    Attributes:
+        slabs: The slabs as they are.
+        change: What is done with each.
+    """
+
+    slabs: Iterable[NDArray[Any]]
+    change: Change
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return map(self.change, self.slabs)
+
+
+def _measure(viewed: Viewed, change: Change) -> MaskRecord:
+    labels = _Changed(viewed.label_slabs, change)
+    known, values = 0, []
+    for slab in labels:
+        ignored = find_ignored(slab)
+        part = slab[~ignored] if ignored.any() else slab
+        known += part.size
+        values += [int(part.min()), int(part.max())] if part.size else []
+    foreground = foreground_points(labels)
+    looked_at = change(_part_to_look_at(viewed, foreground))
     return MaskRecord(
-        pair=decoded.pair,
-        size=(labels.shape[0], labels.shape[1]),
-        foreground=foreground_points(labels),
-        lowest_label=int(known.min()) if known.size else 0,
-        highest_label=int(known.max()) if known.size else 0,
-        numbered=numbers_objects(labels),
-        parts=find_parts(labels)[0],
-        objects=measure_objects(labels),
-        annotated=known.size,
-        points=annotated_points(ignored),
-        area=covered_area(ignored),
-        meaning=decoded.meaning,
+        pair=viewed.pair,
+        size=viewed.size,
+        foreground=foreground,
+        lowest_label=min(values, default=0),
+        highest_label=max(values, default=0),
+        numbered=numbers_objects(looked_at),
+        parts=find_parts(looked_at)[0],
+        objects=measure_objects(looked_at),
+        annotated=known,
+        points=annotated_points(_Changed(labels, find_ignored)),
+        area=covered_area(_Changed(labels, find_ignored)),
+        meaning=viewed.meaning,
     )
+
+
+def _part_to_look_at(viewed: Viewed, foreground: NDArray[np.int32]) -> NDArray[Any]:
+    """Return the labels in which objects are measured: all of them, or of a large volume a box amid its foreground.
+
+    The outermost voxels of the box are as those that nobody has annotated: objects go on there.
+    """
+    size = viewed.size
+    if len(size) == 2 or prod(size) <= MEASURED_VOXELS:
+        return viewed.read_labels(tuple(slice(0, length) for length in size))
+    side = max(size)
+    while prod(min(length, side) for length in size) > MEASURED_VOXELS:
+        side = side * 9 // 10
+    middle = np.array(size) // 2
+    if len(foreground):
+        median = np.median(foreground, axis=0)
+        middle = foreground[np.argmin(np.abs(foreground - median).sum(axis=1))]
+    window = []
+    for length, centre in zip(size, middle.tolist(), strict=True):
+        start = min(max(centre - side // 2, 0), max(length - side, 0))
+        window.append(slice(start, min(start + side, length)))
+    labels = viewed.read_labels(tuple(window))
+    cut = np.zeros(labels.shape, np.bool_)
+    for axis, (part, length) in enumerate(zip(window, size, strict=True)):
+        along = np.moveaxis(cut, axis, 0)
+        along[:1] |= part.start > 0
+        along[-1:] |= part.stop < length
+    return mark_ignored(labels, cut)
 
 
 class Masks:
@@ -172,7 +236,7 @@ class Masks:
         return Masks(self._store, self._of_objects, self._of_classes), notes
 
     def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
-        """Return the labels (h, w) of a window, or of the whole mask; do not change them."""
+        """Return the labels (...) of a window, or of the whole mask; do not change them."""
         record, table = self.records[index], self._tables[index]
         labels = self._store.read_labels(record.pair, window, record.meaning)
         assert labels is not None
@@ -183,11 +247,11 @@ class Masks:
         return self._store.keeps(self.records[index].pair)
 
     def foreground(self, index: int) -> NDArray[np.int32]:
-        """Return (n, 2) a fixed sample of foreground positions y, x."""
+        """Return (n, axes) a fixed sample of foreground positions, such as y, x."""
         return self.records[index].foreground
 
     def annotated(self, index: int) -> NDArray[np.int32] | None:
-        """Return (n, 2) a fixed sample of annotated positions y, x; None where all is annotated."""
+        """Return (n, axes) a fixed sample of annotated positions; None where all is annotated."""
         return self.records[index].points
 
     @property
@@ -198,11 +262,11 @@ class Masks:
     def annotated_share(self, indices: Sequence[int]) -> float:
         """Return the share of the pixels of some of the images that is annotated."""
         records = [self.records[index] for index in indices]
-        return sum(record.annotated for record in records) / sum(record.size[0] * record.size[1] for record in records)
+        return sum(record.annotated for record in records) / sum(record.pixels for record in records)
 
     def describe_annotated(self, ignore: int | None) -> list[str]:
         """Return a sentence on how much is annotated, where that is not all; see `describe_annotated`."""
-        shares = [(record.annotated_share, record.size[0] * record.size[1]) for record in self.records]
+        shares = [(record.annotated_share, record.pixels) for record in self.records]
         return [sentence for sentence in [describe_annotated(shares, ignore)] if sentence]
 
     def areas(self, indices: Sequence[int]) -> list[int]:
@@ -214,12 +278,12 @@ class Masks:
         return self.records[index].numbered is not False
 
     def objects(self, index: int) -> NDArray[Any]:
-        """Return the number of the object of each pixel (h, w), 0 for background and what nobody has annotated."""
+        """Return the number of the object of each pixel (...), 0 for background and what nobody has annotated."""
         return number_objects(self.read(index), numbered=self.numbered(index))
 
 
 def to_class_numbers(labels: NDArray[Any], class_of: NDArray[np.int32]) -> NDArray[Any]:
-    """Return the number of the class of each label (h, w), by a table (labels,); what is ignored stays so."""
+    """Return the number of the class of each label (...), by a table (labels,); what is ignored stays so."""
     ignored = find_ignored(labels)
     numbers: NDArray[np.uint8] = class_of.astype(np.uint8)[np.where(ignored, 0, labels)]
     return mark_ignored(numbers, ignored)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import generate_binary_structure, label
 
 from unetkit.data.annotated import cut_objects
 from unetkit.io.masks.ignored import find_ignored
@@ -24,7 +25,7 @@ FEWEST_OBJECTS = 20
 
 
 def to_objects(labels: NDArray[Any]) -> NDArray[np.uint16]:
-    """Return labels (h, w) as uint16, which OpenCV can move; labels above 65535 are numbered anew."""
+    """Return labels (...) as uint16, which OpenCV can move; labels above 65535 are numbered anew."""
     numbers = labels
     if labels.dtype == np.int32:
         values, numbers = np.unique(np.maximum(labels, 0), return_inverse=True)
@@ -34,10 +35,10 @@ def to_objects(labels: NDArray[Any]) -> NDArray[np.uint16]:
 
 
 def number_objects(labels: NDArray[Any], *, numbered: bool) -> NDArray[Any]:
-    """Return the number of the object of each pixel (h, w), from 1; 0 for background.
+    """Return the number of the object of each pixel (...), from 1; 0 for background.
 
     Args:
-        labels: (h, w).
+        labels: (...).
         numbered: Whether the labels number the objects; if not, each part of the foreground is an object.
 
     Returns:
@@ -47,13 +48,13 @@ def number_objects(labels: NDArray[Any], *, numbered: bool) -> NDArray[Any]:
 
 
 def number_apart(labels: NDArray[Any], classes: int) -> NDArray[np.int32]:
-    """Number the separate objects of a mask (h, w) from 1, with 0 for the background.
+    """Number the separate objects of a mask (...) from 1, with 0 for the background.
 
     Labels that differ are objects of foreground and background. Where there is one foreground value only, or where
     values are classes, objects are connected regions: neighbours along a row or column.
 
     Args:
-        labels: (h, w) whole numbers.
+        labels: (...) whole numbers.
         classes: Number of mask values.
     """
     values, numbers = np.unique(np.maximum(labels, 0), return_inverse=True)
@@ -64,19 +65,28 @@ def number_apart(labels: NDArray[Any], classes: int) -> NDArray[np.int32]:
     connected = np.zeros(labels.shape, np.int32)
     for value in foreground:
         count = int(connected.max())
-        parts = find_parts(labels == value, connectivity=4)[1]
+        parts = find_parts(labels == value, corners=False)[1]
         connected = np.where(parts > 0, parts + count, connected)
     return connected
 
 
-def find_parts(labels: NDArray[Any], connectivity: Literal[4, 8] = 8) -> tuple[int, NDArray[np.int32]]:
-    """Count and number the parts of the foreground (h, w), from 1; diagonal neighbours are connected too, unless 4."""
-    count, parts = cv2.connectedComponents((labels > 0).astype(np.uint8), connectivity=connectivity)
-    return count - 1, parts.astype(np.int32, copy=False)
+def find_parts(labels: NDArray[Any], *, corners: bool = True) -> tuple[int, NDArray[np.int32]]:
+    """Count and number the connected parts of the foreground (...), from 1.
+
+    Args:
+        labels: (h, w) or (d, h, w), 0 for background.
+        corners: Whether pixels that only touch at a corner or an edge are connected too.
+    """
+    inside = labels > 0
+    if labels.ndim == 2:
+        count, parts = cv2.connectedComponents(inside.astype(np.uint8), connectivity=8 if corners else 4)
+        return count - 1, parts.astype(np.int32, copy=False)
+    parts, count = label(inside, generate_binary_structure(labels.ndim, labels.ndim if corners else 1))
+    return count, parts
 
 
 def numbers_objects(labels: NDArray[Any]) -> bool | None:
-    """Return whether a mask (h, w) numbers its objects: it has several values above zero, rather than several parts.
+    """Return whether a mask (...) numbers its objects: it has several values above zero, rather than several parts.
 
     Returns:
         None where that is open: the foreground is one part of one value, or there is none.
@@ -110,7 +120,7 @@ def describe_plain(numbered: Mapping[str, bool | None]) -> str:
 
 
 def measure_objects(labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the pixels of each object of a mask (h, w): of each number, or of each part without numbers.
+    """Return the pixels of each object of a mask (...): of each number, or of each part without numbers.
 
     Objects that touch what nobody has annotated are left out: they may be larger than what is drawn of them.
     """

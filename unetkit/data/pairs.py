@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -13,11 +16,13 @@ from unetkit.data.listing import count_of, read_pair_list, some_of
 from unetkit.foundation.errors import DataError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
+from unetkit.io.base.inner import file_of
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import image_stem, open_image
 from unetkit.io.formats import is_folder
 from unetkit.io.masks.color_table import ColorTable
-from unetkit.io.masks.meaning import read_mask_info
+from unetkit.io.masks.meaning import open_mask, read_mask_info
+from unetkit.io.views.volume import VolumeSource
 
 Unpaired = Literal["stop", "skip"]
 """How to handle images without a mask and masks without an image: an error, or leave them out."""
@@ -25,18 +30,21 @@ Unpaired = Literal["stop", "skip"]
 
 @dataclass(frozen=True)
 class Pair:
-    """One plane to train on or to score.
+    """One plane or volume to train on or to score.
 
     Attributes:
-        name: Stem of the image file; of a stack with the page, as in "stem[12]".
+        name: Stem of the image file; of a stack with the page, as in "stem[12]"; of some planes of a volume with the
+            first and the last, as in "stem[0-20]".
         image: File of the image.
         mask: File of the mask; None where images are trained on without masks.
-        image_plane: Plane of the image in its file; None if the file is one plane.
-        mask_plane: Plane of the mask in its file; None if the file is one plane.
+        image_plane: Plane (or volume) of the image in its file; None if the file is one plane (or volume).
+        mask_plane: Plane (or volume) of the mask in its file; None if the file is one plane (or volume).
         image_axes: Axes to open the image with, where its own do not fit its mask; see `open_image`.
         ignore: Value in the file of the mask of pixels that nobody has annotated; None if there are none.
         classes: Names of the classes from 1 on, where the mask is an annotation file or has named colours.
         colors: The colours of the classes, where the user named them.
+        depth: First plane along Z, and the end, of a volume; None of a plane.
+        part: Whether a volume is a part of the planes of its file.
     """
 
     name: str
@@ -48,6 +56,31 @@ class Pair:
     ignore: int | None = None
     classes: tuple[str, ...] = ()
     colors: ColorTable | None = None
+    depth: tuple[int, int] | None = None
+    part: bool = False
+
+    @property
+    def dims(self) -> Literal[2, 3]:
+        """Number of axes: 2 of a plane, 3 of a volume."""
+        return 2 if self.depth is None else 3
+
+    @property
+    def what(self) -> str:
+        """Word for messages."""
+        return "image" if self.depth is None else "volume"
+
+    def slab(self, start: int, stop: int) -> Pair:
+        """Return neighbouring planes of a volume as a volume; `start` and `stop` count in the file."""
+        name = self.name[: self.name.rindex("[")] if self.part else self.name
+        return replace(self, name=f"{name}[{start}-{stop - 1}]", depth=(start, stop), part=True)
+
+    def shares_with(self, other: Pair) -> bool:
+        """Return whether two pairs have pixels of the image in common."""
+        if (self.image.resolve(), self.image_plane) != (other.image.resolve(), other.image_plane):
+            return False
+        if self.depth is None or other.depth is None:
+            return True
+        return self.depth[0] < other.depth[1] and other.depth[0] < self.depth[1]
 
 
 def find_pairs(
@@ -57,6 +90,7 @@ def find_pairs(
     unpaired: Unpaired = "stop",
     ignore: int | None = None,
     colors: ColorTable | None = None,
+    dims: Literal[2, 3] = 2,
 ) -> list[Pair]:
     """Find the pairs of image and mask, and check that their sizes agree.
 
@@ -69,10 +103,12 @@ def find_pairs(
         unpaired: What to do with images without a mask and masks without an image in folders.
         ignore: Value in masks of pixels that nobody has annotated.
         colors: The colours of the classes in mask images.
+        dims: 2 for planes, 3 for volumes.
 
     Returns:
         Pairs in the order of names and planes. An image of several planes (Z, T, pages) with a mask of as many gives a
-        pair for each. With a mask of one plane, axes of the image that the file does not name are its channels.
+        pair for each. With a mask of one plane, axes of the image that the file does not name are its channels. Of
+        volumes, all planes along Z are one pair; of the pages of a stack, each run of neighbouring ones.
 
     Raises:
         DataError: Paths that do not exist, images and masks that do not pair or differ in size, wrong pages.
@@ -98,7 +134,7 @@ def find_pairs(
     pairs: list[Pair] = []
     sizes: list[str] = []
     for name, image, mask in files:
-        found, problem = _match_planes(name, image, mask)
+        found, problem = (_match_planes if dims == 2 else _match_volumes)(name, image, mask)
         named = None if has_annotation_suffix(mask) else colors
         classes = () if named is None else named.names
         pairs += [replace(pair, ignore=ignore, classes=classes, colors=named) for pair in found]
@@ -106,17 +142,18 @@ def find_pairs(
     if sizes:
         raise DataError(
             f"{count_of(sizes, 'mask differs', 'masks differ')} in size from the image: {some_of(sizes)}.",
-            "Give masks of the same height and width as their images.",
+            f"Give masks of the same {'' if dims == 2 else 'depth, '}height and width as their images.",
         )
-    return pairs if pages is None else [pairs[page] for page in parse_pages(pages, len(pairs), images)]
+    return pairs if pages is None else _choose(pairs, pages, images)
 
 
-def find_unmasked(images: Path, pages: str | None = None) -> list[Pair]:
+def find_unmasked(images: Path, pages: str | None = None, dims: Literal[2, 3] = 2) -> list[Pair]:
     """Find images to train on without masks.
 
     Args:
         images: A folder of images, a folder with a folder `images` in it, an image, or a stack.
         pages: Pages of a stack to use, as for `find_pairs`.
+        dims: 2 for planes, 3 for volumes.
 
     Returns:
         An entry without a mask for each plane, in the order of names and planes.
@@ -130,11 +167,41 @@ def find_unmasked(images: Path, pages: str | None = None) -> list[Pair]:
     files = find_unmasked_files(images) if is_folder(images) else [images]
     planes: list[Pair] = []
     for path in files:
-        name, count = image_stem(path), _read_info(path).planes
-        planes += (
-            [Pair(name, path, None)] if count == 1 else [Pair(f"{name}[{i}]", path, None, i) for i in range(count)]
+        pair = Pair(image_stem(path), path, None)
+        if dims == 2:
+            planes += _of_planes(pair, _read_info(path).planes)
+        else:
+            info = _volume_info(path)
+            planes += _of_planes(replace(pair, depth=(0, info.size[0])), info.planes)
+    return planes if pages is None else _choose(planes, pages, images)
+
+
+def _choose(pairs: list[Pair], pages: str, stack: Path) -> list[Pair]:
+    """Return the pairs of some pages of a stack; of a volume those of each run of neighbouring pages.
+
+    Raises:
+        DataError: The pages cannot be read, or are not those of one volume.
+    """
+    if pairs[0].depth is None:
+        return [pairs[page] for page in parse_pages(pages, len(pairs), stack)]
+    if len(pairs) > 1:
+        raise DataError(
+            f"pages: {pages} was given, but {stack} has {len(pairs)} volumes.",
+            "Leave pages out, or give a stack of one volume.",
         )
-    return planes if pages is None else [planes[page] for page in parse_pages(pages, len(planes), images)]
+    chosen = sorted(parse_pages(pages, pairs[0].depth[1], stack))
+    return [pairs[0].slab(start, stop) for start, stop in runs_of(chosen)]
+
+
+def runs_of(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first number and the end of each run of neighbours among rising numbers.
+
+    >>> list(runs_of([0, 1, 2, 5, 8, 9]))
+    [(0, 3), (5, 6), (8, 10)]
+    """
+    breaks = [place for place, (one, next_one) in enumerate(pairwise(numbers), 1) if next_one != one + 1]
+    for first, last in pairwise([0, *breaks, len(numbers)]):
+        yield numbers[first], numbers[last - 1] + 1
 
 
 def parse_pages(pages: str, count: int, stack: Path) -> list[int]:
@@ -159,7 +226,7 @@ def parse_pages(pages: str, count: int, stack: Path) -> list[int]:
 def check_exists(path: Path) -> None:
     """Raise a DataError if there is no such file or folder."""
     check_local(path)
-    if not path.exists():
+    if not file_of(path).exists():
         parent = next(folder for folder in path.absolute().parents if folder.exists())
         raise DataError(
             f"There is no file or folder {path}.",
@@ -196,11 +263,32 @@ def _match_planes(name: str, image: Path, mask: Path) -> tuple[list[Pair], str]:
     return _of_planes(Pair(name, image, mask, image_axes=axes), of_image.planes), ""
 
 
+def _match_volumes(name: str, image: Path, mask: Path) -> tuple[list[Pair], str]:
+    """Pair the volumes of an image with those of its mask; the second value describes sizes that differ, else ""."""
+    of_image = _volume_info(image)
+    pair = Pair(name, image, mask, depth=(0, of_image.size[0]))
+    if has_annotation_suffix(mask):
+        return _of_planes(pair, of_image.planes), ""
+    with closing(VolumeSource(open_mask(mask))) as source:
+        of_mask = source.info
+    if of_mask.planes != of_image.planes:
+        raise DataError(
+            f"{image} has {_volumes(of_image)}, but {mask} has {_volumes(of_mask)}.", "Give a mask for each volume."
+        )
+    if of_image.size != of_mask.size:
+        return [], f"{mask.name} {_sizes(of_mask)}, image {_sizes(of_image)}"
+    return _of_planes(pair, of_image.planes), ""
+
+
 def _of_planes(pair: Pair, planes: int) -> list[Pair]:
-    """Return a pair for each plane."""
+    """Return a pair for each plane, or each volume."""
     if planes == 1:
         return [pair]
-    return [replace(pair, name=f"{pair.name}[{plane}]", image_plane=plane, mask_plane=plane) for plane in range(planes)]
+    masked = pair.mask is not None
+    return [
+        replace(pair, name=f"{pair.name}[{plane}]", image_plane=plane, mask_plane=plane if masked else None)
+        for plane in range(planes)
+    ]
 
 
 def _match_drawn(name: str, image: Path, mask: Path, info: ImageInfo) -> list[Pair]:
@@ -234,6 +322,19 @@ def _read_info(path: Path, axes: str | None = None) -> ImageInfo:
         return source.info
     finally:
         source.close()
+
+
+def _volume_info(path: Path) -> ImageInfo:
+    with closing(open_image(path)) as source:
+        return VolumeSource(source).info
+
+
+def _volumes(info: ImageInfo) -> str:
+    return f"{info.planes} volumes (axes {info.axes})" if info.planes > 1 else "one volume"
+
+
+def _sizes(info: ImageInfo) -> str:
+    return " x ".join(map(str, info.size))
 
 
 def _planes(info: ImageInfo) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unetkit.data.drawn import is_drawn, name_classes
 from unetkit.data.folders import find_unpaired
 from unetkit.data.pairs import Pair, Unpaired, find_pairs
 from unetkit.foundation.errors import ConfigError
+from unetkit.io.base.inner import file_of
 from unetkit.io.masks.color_table import read_color_table
 
 
@@ -44,31 +45,38 @@ class Places:
         """Whether images to validate on are named, rather than a fraction of those of `train`."""
         return isinstance(self.val, str) or self.val_pages is not None
 
-    def find(self) -> list[Pair]:
-        """Find the pairs of `train`; see `find_pairs`."""
-        pairs = self._find_train()
-        return name_classes(pairs, self._find_named()) if any(map(is_drawn, pairs)) else pairs
+    def find(self, dims: Literal[2, 3] = 2) -> list[Pair]:
+        """Find the pairs of `train`, planes or volumes; see `find_pairs`."""
+        pairs = self._find_train(dims)
+        return name_classes(pairs, self._find_named(dims)) if any(map(is_drawn, pairs)) else pairs
 
-    def find_validation(self) -> list[Pair]:
+    def find_validation(self, dims: Literal[2, 3] = 2) -> list[Pair]:
         """Find the pairs that are named to validate on, see `find_pairs`; none where they are a fraction."""
-        pairs = self._find_named()
-        return name_classes(pairs, self._find_train()) if any(map(is_drawn, pairs)) else pairs
+        pairs = self._find_named(dims)
+        return name_classes(pairs, self._find_train(dims)) if any(map(is_drawn, pairs)) else pairs
 
-    def _find_train(self) -> list[Pair]:
-        return self._pairs(self.train, self.masks, self.pages, self.unpaired)
+    def _find_train(self, dims: Literal[2, 3]) -> list[Pair]:
+        return self._pairs(dims, self.train, self.masks, self.pages, self.unpaired)
 
-    def _find_named(self) -> list[Pair]:
+    def _find_named(self, dims: Literal[2, 3]) -> list[Pair]:
         if isinstance(self.val, str):
-            return self._pairs(self.val, self.val_masks, self.val_pages, self.unpaired)
-        return self._pairs(self.train, self.masks, self.val_pages) if self.names_validation else []
+            return self._pairs(dims, self.val, self.val_masks, self.val_pages, self.unpaired)
+        return self._pairs(dims, self.train, self.masks, self.val_pages) if self.names_validation else []
 
-    def _pairs(self, images: str, masks: str | None, pages: str | None, unpaired: Unpaired | None = None) -> list[Pair]:
+    def _pairs(
+        self,
+        dims: Literal[2, 3],
+        images: str,
+        masks: str | None,
+        pages: str | None,
+        unpaired: Unpaired | None = None,
+    ) -> list[Pair]:
         if self.colors is not None and self.ignore is not None:
             raise ConfigError(
                 "data.ignore has no meaning beside data.colors.", "Give the colour of what is ignored the name ignore."
             )
         colors = None if self.colors is None else read_color_table(self.colors)
-        return find_pairs(Path(images), _path(masks), pages, unpaired or "stop", self.ignore, colors)
+        return find_pairs(Path(images), _path(masks), pages, unpaired or "stop", self.ignore, colors, dims)
 
     def left_out(self) -> list[Path]:
         """Return the images without a mask and the masks without an image that are skipped."""
@@ -81,7 +89,7 @@ class Places:
 
 def name_of(data: str) -> str:
     """Return a name for data: that of the folder, or of the file without its suffix."""
-    path = Path(data).resolve()
+    path = file_of(data).resolve()
     return path.name if path.is_dir() else path.stem
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.data.loading import Decoded, Window, hash_pixels
+from unetkit.data.loading import Viewed, hash_slabs
+from unetkit.data.neighbours import Neighbours
 from unetkit.data.pairs import Pair
-from unetkit.data.statistics import common_channels, draw_sample, measure_dataset, measure_images
+from unetkit.data.statistics import common_channels, draw_sample, measure_dataset, measure_images, sample_foreground
 from unetkit.data.store import ImageStore
+from unetkit.data.volumes import Spacing
 from unetkit.foundation.errors import DataError
-from unetkit.io.base.contracts import ImageInfo
+from unetkit.io.base.contracts import ImageInfo, Window
 from unetkit.models.sampling import Holes
 from unetkit.models.spec import Normalization, TrainingImages
 from unetkit.models.statistics import Statistics, measure_range, measure_statistics
@@ -48,47 +51,56 @@ class ImageRecord:
         pair: Where it is.
         info: Facts from the image's file.
         channels: Channels of the image, alpha not counted.
-        height: Pixels along Y.
-        width: Pixels along X.
+        size: Pixels along each axis: (height, width), or (depth, height, width) of a volume.
         statistics: Normalisation values of the whole image, (channels,).
         range: Lower end (center) and width (scale) of the range that augmentation works in, (channels,).
         sample: (channels, n) a fixed sample of its pixels.
         digest: Hash of the image's pixels, see `hash_pixels`.
         holes: Which of its pixels hold no data; None if all do.
+        foreground: (channels, n) a fixed sample of the pixels of its foreground; None where they are not measured.
     """
 
     pair: Pair
     info: ImageInfo
     channels: int
-    height: int
-    width: int
+    size: tuple[int, ...]
     statistics: Statistics
     range: Statistics
     sample: NDArray[Any]
     digest: str
     holes: Holes | None = None
+    foreground: NDArray[Any] | None = None
 
     @property
     def dtype(self) -> str:
         """Type of the image's pixels."""
         return str(self.info.dtype)
 
+    @property
+    def spacing(self) -> Spacing:
+        """Size of a voxel; None of a plane, and where it is not known."""
+        return self.info.pixel_size_um if len(self.size) == 3 else None
 
-def measure_image(decoded: Decoded, normalization: Normalization) -> ImageRecord:
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return prod(self.size)
+
+
+def measure_image(viewed: Viewed, normalization: Normalization) -> ImageRecord:
     """Measure an image for its normalisation."""
-    sample = decoded.sample
-    channels, height, width = decoded.pixels.shape
+    sample = viewed.sample
     return ImageRecord(
-        pair=decoded.pair,
-        info=decoded.info,
-        channels=channels,
-        height=height,
-        width=width,
+        pair=viewed.pair,
+        info=viewed.info,
+        channels=viewed.channels,
+        size=viewed.size,
         statistics=measure_statistics(sample.pixels, normalization),
         range=measure_range(sample.pixels, normalization),
         sample=draw_sample(sample.pixels),
-        digest=hash_pixels(decoded.pixels),
+        digest=hash_slabs(viewed.pixel_slabs, (viewed.channels, *viewed.size)),
         holes=sample.holes,
+        foreground=sample_foreground(viewed) if normalization.of == "foreground" and viewed.pair.mask else None,
     )
 
 
@@ -104,6 +116,7 @@ class ImagePool:
         channels: Channels that all images are given: grey ones are repeated.
         normalization: How raw pixels become network input; center and scale are those of the images to train on where
             the data set is normalised as one.
+        neighbours: The planes around each image, for a network that sees several at once.
     """
 
     store: ImageStore
@@ -112,6 +125,7 @@ class ImagePool:
     val: Sequence[int]
     channels: int
     normalization: Normalization
+    neighbours: Neighbours | None = None
 
     @classmethod
     def divided(
@@ -138,6 +152,22 @@ class ImagePool:
             normalization = measure_dataset(self.to_train_on, normalization, channels)
         return replace(self, channels=channels, normalization=normalization)
 
+    def with_neighbours(self, planes: int) -> ImagePool:
+        """Return the same images for a network that sees so many planes at once.
+
+        Raises:
+            ImageError: A plane of a stack that cannot be read.
+        """
+        if planes == self.planes:
+            return self
+        around = None if planes == 1 else Neighbours.find(self.store, self.records, planes)
+        return replace(self, neighbours=around)
+
+    @property
+    def planes(self) -> int:
+        """How many planes the network sees at once."""
+        return 1 if self.neighbours is None else self.neighbours.planes
+
     @property
     def to_train_on(self) -> list[ImageRecord]:
         """The images to train on."""
@@ -156,7 +186,7 @@ class ImagePool:
 
     @property
     def pixel_size_um(self) -> tuple[float, ...] | None:
-        """Size of a pixel (y, x) that all files give, within 1 percent; None if one differs or gives none."""
+        """Size of a pixel (y, x), or a voxel (z, y, x), that all files give, within 1 percent; None if one differs."""
         sizes = [record.info.pixel_size_um for record in self.records]
         first = sizes[0]
         if first is None or any(size is None or not np.allclose(size, first, rtol=0.01) for size in sizes):
@@ -164,21 +194,19 @@ class ImagePool:
         return first
 
     def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
-        """Return raw pixels (C, h, w) of a window, or of the whole image; do not change them."""
+        """Return raw pixels (C, ...) of a window, or of the whole image, with its neighbours; do not change them."""
+        if self.neighbours is not None:
+            return self.neighbours.read(index, window)
         record = self.records[index]
         return self.store.read_pixels(record.pair, window, record.holes)
 
     def areas(self, indices: Sequence[int]) -> list[int]:
         """Return the pixels of some of the images."""
-        return [height * width for height, width in self.sizes(indices)]
+        return [self.records[index].pixels for index in indices]
 
-    def sizes(self, indices: Sequence[int]) -> list[tuple[int, int]]:
-        """Return the height and width of some of the images."""
-        return [(self.records[index].height, self.records[index].width) for index in indices]
-
-    def covering(self, crop: int) -> float:
-        """Return how many crops with a side of `crop` pixels cover the images to train on once."""
-        return sum(height * width for height, width in self.sizes(self.train)) / crop**2
+    def sizes(self, indices: Sequence[int]) -> list[tuple[int, ...]]:
+        """Return the pixels along each axis of some of the images."""
+        return [self.records[index].size for index in indices]
 
     def check_channels(self, channels: int) -> None:
         """Raise a DataError if an image has other channels than the model takes; grey ones are repeated."""

@@ -16,27 +16,27 @@ BATCHES_PER_EPOCH = (64, 1000)
 """Fewest and most batches in an epoch whose number of crops is not given."""
 
 
-def plan_visits(indices: Sequence[int], areas: Sequence[int], crop: int, sampling: Sampling) -> list[int]:
+def plan_visits(indices: Sequence[int], areas: Sequence[int], crop_area: int, sampling: Sampling) -> list[int]:
     """Return the images of one pass, larger ones several times.
 
     Args:
         indices: Images.
         areas: Pixels of each of them, or of the annotated part of it.
-        crop: Side of a crop, in pixels; an image that is no larger is visited once.
+        crop_area: Pixels of a crop; an image that has no more is visited once.
         sampling: How the visits grow with the size: not at all, with its square root, or in proportion.
     """
-    visits = [max(1, round((area / crop**2) ** SIZE_POWERS[sampling])) for area in areas]
+    visits = [max(1, round((area / crop_area) ** SIZE_POWERS[sampling])) for area in areas]
     return [index for index, count in zip(indices, visits, strict=True) for _ in range(count)]
 
 
-def count_crops(areas: Sequence[int], crop: int, batch: int) -> int:
+def count_crops(areas: Sequence[int], crop_area: int, batch: int) -> int:
     """Return as many crops as cover the images once, within `BATCHES_PER_EPOCH`.
 
     Args:
         areas: Pixels of each image, or of the annotated part of it.
-        crop: Side of a crop, in pixels.
+        crop_area: Pixels of a crop.
         batch: Crops in a batch, over all devices.
     """
-    cover = sum(ceil(area / crop**2) for area in areas)
+    cover = sum(ceil(area / crop_area) for area in areas)
     least, most = (batches * batch for batches in BATCHES_PER_EPOCH)
     return min(max(cover, least), most)

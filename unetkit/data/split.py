@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +15,8 @@ def split_fraction(pairs: Sequence[Pair], fraction: float, seed: int) -> tuple[l
     """Set a fraction of the images aside, at least one unless it is 0.
 
     Files are chosen at random, and all planes of a file go together. Of a single stack a run of neighbouring pages is
-    chosen: pages side by side are almost the same, and scattered ones would flatter the result.
+    chosen: pages side by side are almost the same, and scattered ones would flatter the result. So it is with the
+    planes of a single volume.
 
     Args:
         pairs: All pairs.
@@ -29,11 +31,13 @@ def split_fraction(pairs: Sequence[Pair], fraction: float, seed: int) -> tuple[l
     """
     if fraction == 0:
         return list(pairs), []
+    if len(pairs) == 1 and pairs[0].depth is not None and pairs[0].depth[1] - pairs[0].depth[0] > 1:
+        return _split_volume(pairs[0], fraction, seed)
     files = list(dict.fromkeys(pair.image for pair in pairs))
     count = len(files) if len(files) > 1 else len(pairs)
     if count < 2:
         raise DataError(
-            f"{pairs[0].image} is the only image, so none can be set aside for validation.",
+            f"{pairs[0].image} is the only {pairs[0].what}, so none can be set aside for validation.",
             "Give images to validate on (data.val), or set data.val: 0.",
         )
     held = min(max(1, round(fraction * count)), count - 1)
@@ -50,14 +54,45 @@ def split_fraction(pairs: Sequence[Pair], fraction: float, seed: int) -> tuple[l
     )
 
 
+def _split_volume(pair: Pair, fraction: float, seed: int) -> tuple[list[Pair], list[Pair]]:
+    """Set a run of neighbouring planes of a volume aside; what is left on either side is none, or no thinner."""
+    assert pair.depth is not None
+    first, stop = pair.depth
+    held = min(max(1, round(fraction * (stop - first))), stop - first - 1)
+    starts = [
+        start
+        for start in range(first, stop - held + 1)
+        if all(left == 0 or left >= held for left in (start - first, stop - start - held))
+    ]
+    start = int(np.random.default_rng(seed).choice(starts or [first]))
+    rest = [(first, start), (start + held, stop)]
+    return [pair.slab(*ends) for ends in rest if ends[0] < ends[1]], [pair.slab(start, start + held)]
+
+
+def cut_for_folds(pairs: Sequence[Pair], folds: int) -> list[Pair]:
+    """Cut each volume into as many slabs of neighbouring planes as there are folds, where there are fewer files."""
+    if len({pair.image for pair in pairs}) >= folds:
+        return list(pairs)
+    return [part for pair in pairs for part in _cut(pair, folds)]
+
+
+def _cut(pair: Pair, parts: int) -> list[Pair]:
+    """Cut a volume into slabs that differ by at most one plane; into single planes where it has fewer."""
+    if pair.depth is None:
+        return [pair]
+    first, stop = pair.depth
+    runs = [run for run in np.array_split(np.arange(first, stop), parts) if len(run)]
+    return [pair] if len(runs) == 1 else [pair.slab(int(run[0]), int(run[-1]) + 1) for run in runs]
+
+
 def split_folds(
     pairs: Sequence[Pair], digests: Sequence[str], folds: int, fold: int, seed: int
 ) -> tuple[list[int], list[int]]:
     """Split the images into folds for cross-validation, and set one of them aside.
 
     Files are dealt out at random, and all planes of a file go together. Where there are fewer files than folds, such as
-    one stack, each fold is a run of neighbouring pages: pages side by side are almost the same, and scattered ones
-    would flatter the result. Images with the same pixels are always in the same fold.
+    one stack, each fold is a run of neighbouring pages (or planes of a volume): pages side by side are almost the same,
+    and scattered ones would flatter the result. Images with the same pixels are always in the same fold.
 
     Args:
         pairs: All pairs.
@@ -83,8 +118,9 @@ def split_folds(
         copies.setdefault(tuple(digests[index] for index in unit), []).extend(unit)
     different = list(copies.values())
     if len(different) < folds:
+        what = f"{pairs[0].what}{'s' * (len(different) != 1)}"
         raise DataError(
-            f"{len(different)} different image{'s' * (len(different) != 1)} cannot be split into {folds} folds.",
+            f"{len(different)} different {what} cannot be split into {folds} folds.",
             f"Set data.folds to {len(different)} or less." if len(different) > 1 else "Give more images.",
         )
     order = np.random.default_rng(seed).permutation(len(different)) if whole_files else np.arange(len(different))
@@ -137,12 +173,14 @@ def check_one_fold(fold: int | str | None) -> None:
 
 def check_apart(train: Sequence[Pair], val: Sequence[Pair]) -> None:
     """Raise a DataError if an image is both to train on and to validate on."""
-    trained = {(pair.image.resolve(), pair.image_plane) for pair in train}
-    shared = [pair.name for pair in val if (pair.image.resolve(), pair.image_plane) in trained]
+    trained: dict[Path, list[Pair]] = {}
+    for pair in train:
+        trained.setdefault(pair.image.resolve(), []).append(pair)
+    shared = [pair.name for pair in val if any(map(pair.shares_with, trained.get(pair.image.resolve(), [])))]
     if shared:
         more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""
         raise DataError(
-            f"{len(shared)} of the images to validate on {'is' if len(shared) == 1 else 'are'} also trained on: "
-            f"{', '.join(shared[:3])}{more}.",
+            f"{len(shared)} of the {val[0].what}s to validate on {'is' if len(shared) == 1 else 'are'} also trained "
+            f"on: {', '.join(shared[:3])}{more}.",
             "Remove them from one of the two (data.pages and data.val_pages select pages of a stack).",
         )

@@ -8,21 +8,22 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.data.loading import Window
 from unetkit.data.pool import ImagePool
+from unetkit.io.base.contracts import Window
+from unetkit.io.base.windows import sizes_of
 
 
 class Targets(Protocol):
     """What images are trained on, by their indices in an `ImagePool`."""
 
     def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
-        """Return the labels (h, w) of a window, or of the whole image; do not change them."""
+        """Return the labels (...) of a window, or of the whole image; do not change them."""
 
     def foreground(self, index: int) -> NDArray[np.int32]:
-        """Return (n, 2) positions y, x that crops may be placed around."""
+        """Return (n, axes) positions, such as y, x, that crops may be placed around."""
 
     def annotated(self, index: int) -> NDArray[np.int32] | None:
-        """Return (n, 2) annotated positions y, x; None where all is annotated."""
+        """Return (n, axes) annotated positions; None where all is annotated."""
 
     def numbered(self, index: int) -> bool:
         """Return whether the labels of an image number its objects."""
@@ -39,13 +40,13 @@ class NoTargets:
     pool: ImagePool
 
     def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
-        """Return zeros (h, w) for a window, or for the whole image."""
-        sizes = self.pool.sizes([index])[0] if window is None else [part.stop - part.start for part in window]
+        """Return zeros (...) for a window, or for the whole image."""
+        sizes = self.pool.records[index].size if window is None else sizes_of(window)
         return np.zeros(sizes, np.uint8)
 
-    def foreground(self, index: int) -> NDArray[np.int32]:  # noqa: ARG002  # there is none in any image
+    def foreground(self, index: int) -> NDArray[np.int32]:
         """Return no positions."""
-        return np.zeros((0, 2), np.int32)
+        return np.zeros((0, len(self.pool.records[index].size)), np.int32)
 
     def annotated(self, index: int) -> NDArray[np.int32] | None:  # noqa: ARG002
         """Return None: there is nothing to annotate."""

@@ -28,7 +28,12 @@ _BOUNDS = {
     "elastic_displacement": (0.0, 100.0),
     "elastic_spacing": (4.0, 1000.0),
     "hue": (0.0, 180.0),
+    "shift": (0.0, 1000.0),
 }
+
+OF_VOLUMES = ("flip_depth", "shift", "shift_probability", "missing", "missing_probability")
+"""Parameters that have a meaning for volumes, and for neighbouring planes that are seen at once."""
+
 """Bounds of parameters that are one number. All others are shares or probabilities, 0 to 1."""
 
 
@@ -39,7 +44,7 @@ def _problem(name: str, value: Any) -> str:
         numbers = isinstance(value, tuple) and len(value) == 2 and all(_is_number(part) for part in value)
         fine = numbers and least <= value[0] <= value[1] <= most
         return "" if fine else f"two numbers, the lower first, between {least:g} and {most:g}"
-    if value is None and name == "flip_vertical":
+    if value is None and name in ("flip_vertical", "flip_depth"):
         return ""
     least, most = _BOUNDS.get(name, (0.0, 1.0))
     return "" if _is_number(value) and least <= value <= most else f"a number from {least:g} to {most:g}"
@@ -57,7 +62,10 @@ class Augmentation:
         flip: Probability of a mirror image, for each axis.
         flip_vertical: Probability of a mirror image from top to bottom; by default that of `flip`. 0 for images that
             are never upside down, such as chest films.
-        rotate90: Probability of a random number of quarter turns.
+        flip_depth: Probability of a mirror image of a volume, or of neighbouring planes, along z; by default that of
+            `flip`.
+        rotate90: Probability of a random number of quarter turns; of a volume also across its planes, where a voxel is
+            as long along z.
         scale: Smallest and largest magnification; each crop has its own, drawn evenly on a logarithmic scale. 2 shows
             objects twice as large. Whole images are magnified about their centre, and what is missing is reflected.
         rotate_degrees: Largest rotation to either side, in degrees; the corners are filled by reflection.
@@ -82,6 +90,11 @@ class Augmentation:
         color_probability: Probability of a change in hue and saturation.
         gray_probability: Probability of showing the image in grey; for images of 3 channels.
         invert_probability: Probability of swapping dark and bright, as between bright field and fluorescence.
+        shift: Largest shift of planes of a volume against the others, along y and x, in pixels; for sections of
+            electron microscopes. One plane is moved, or all from one on, with their masks.
+        shift_probability: Probability of such a shift.
+        missing: Share of the planes of a volume that are missing (black), where some are; their masks stay.
+        missing_probability: Probability of missing planes.
 
     Raises:
         ConfigError: A value that has no meaning.
@@ -89,6 +102,7 @@ class Augmentation:
 
     flip: float = 0.5
     flip_vertical: float | None = None
+    flip_depth: float | None = None
     rotate90: float = 1.0
     scale: tuple[float, float] = (0.8, 1.25)
     rotate_degrees: float = 15.0
@@ -113,6 +127,10 @@ class Augmentation:
     color_probability: float = 0.3
     gray_probability: float = 0.0
     invert_probability: float = 0.0
+    shift: float = 4.0
+    shift_probability: float = 0.0
+    missing: float = 0.1
+    missing_probability: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -171,6 +189,8 @@ PRESETS: dict[str, Augmentation] = {
         saturation=0.5,
         color_probability=0.5,
         invert_probability=0.1,
+        shift_probability=0.1,
+        missing_probability=0.1,
     ),
 }
 """Levels of augmentation: "none", "light" (flips, turns, slight light), "standard", "strong" (few or varied images)."""
@@ -206,12 +226,13 @@ class Transform:
     Args:
         augmentation: What to vary; `scale` is applied where crops are cut.
         channels: Number of channels of the images, any.
+        planes: Number of planes that a crop has, one after the other; all are varied alike.
     """
 
-    def __init__(self, augmentation: Augmentation, channels: int) -> None:
-        self._channels = channels
+    def __init__(self, augmentation: Augmentation, channels: int, planes: int = 1) -> None:
+        self._channels = channels * planes
         self._geometry = A.Compose(_geometry(augmentation), is_check_shapes=False)
-        self._light = A.Compose(_light(augmentation, channels), is_check_shapes=False)
+        self._light = A.Compose(light(augmentation, channels), is_check_shapes=False)
 
     def __call__(
         self, pixels: NDArray[np.float32], mask: NDArray[Any], rng: np.random.Generator
@@ -275,17 +296,43 @@ class _Elastic(A.ElasticTransform):  # type: ignore[misc]  # albumentations has 
         return {"map_x": maps[0], "map_y": maps[1]}
 
 
+class _EachPlane:
+    """A step for colours on planes of 3 channels, one after the other: it sees them as one image, side by side."""
+
+    def apply(self, img: NDArray[Any], **params: Any) -> NDArray[Any]:
+        """Return the image (h, w, planes * 3) with the step applied to each plane."""
+        height, width, channels = img.shape
+        below = img.reshape(height, width, -1, 3).transpose(2, 0, 1, 3).reshape(-1, width, 3)
+        varied: NDArray[Any] = super().apply(below, **params)  # type: ignore[misc]  # that of the step
+        return varied.reshape(-1, height, width, 3).transpose(1, 2, 0, 3).reshape(height, width, channels)
+
+
+class _Jitter(_EachPlane, A.ColorJitter):  # type: ignore[misc]  # albumentations has no types
+    """Changes of colours."""
+
+
+class _Gray(_EachPlane, A.ToGray):  # type: ignore[misc]  # albumentations has no types
+    """Colours shown in grey."""
+
+
 def _geometry(augmentation: Augmentation) -> list[Any]:
-    """Steps that move pixels, for image and mask; inverting is here because it also holds outside the unit range."""
+    """Steps that move the pixels of a plane, for image and mask."""
     upside_down = augmentation.flip if augmentation.flip_vertical is None else augmentation.flip_vertical
+    return [
+        A.HorizontalFlip(p=augmentation.flip),
+        A.VerticalFlip(p=upside_down),
+        A.RandomRotate90(p=augmentation.rotate90),
+        *bends(augmentation),
+    ]
+
+
+def bends(augmentation: Augmentation) -> list[Any]:
+    """Return the steps that resample a plane; inverting is here because it also holds outside the unit range."""
     slant = augmentation.shear_degrees
     shear = A.Affine(
         shear={"x": (-slant, slant), "y": 0}, border_mode=cv2.BORDER_REFLECT_101, p=augmentation.shear_probability
     )
     return [
-        A.HorizontalFlip(p=augmentation.flip),
-        A.VerticalFlip(p=upside_down),
-        A.RandomRotate90(p=augmentation.rotate90),
         A.Rotate(
             limit=augmentation.rotate_degrees,
             border_mode=cv2.BORDER_REFLECT_101,
@@ -297,8 +344,8 @@ def _geometry(augmentation: Augmentation) -> list[Any]:
     ]
 
 
-def _light(augmentation: Augmentation, channels: int) -> list[Any]:
-    """Steps that change values, for the image alone: what the optics do first, the detector's noise last."""
+def light(augmentation: Augmentation, channels: int) -> list[Any]:
+    """Return the steps that change values, for the image alone: what the optics do first, the detector's noise last."""
     low, high = augmentation.gamma
     steps: list[Any] = [
         A.GaussianBlur(sigma_limit=augmentation.blur, blur_limit=0, p=augmentation.blur_probability),
@@ -312,7 +359,7 @@ def _light(augmentation: Augmentation, channels: int) -> list[Any]:
         A.GaussNoise(std_range=augmentation.noise, p=augmentation.noise_probability),
     ]
     if channels == 3:
-        color = A.ColorJitter(
+        color = _Jitter(
             brightness=(1, 1),
             contrast=(1, 1),
             saturation=(1 - augmentation.saturation, 1 + augmentation.saturation),
@@ -320,5 +367,5 @@ def _light(augmentation: Augmentation, channels: int) -> list[Any]:
             p=augmentation.color_probability,
         )
         steps.insert(2, color)
-        steps.append(A.ToGray(p=augmentation.gray_probability))  # after the noise, so that all channels share it
+        steps.append(_Gray(p=augmentation.gray_probability))  # after the noise, so that all channels share it
     return steps

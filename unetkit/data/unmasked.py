@@ -18,7 +18,6 @@ from unetkit.data.split import check_apart, check_validation, split_fraction
 from unetkit.data.store import ImageStore
 from unetkit.data.targets import NoTargets
 from unetkit.data.transforms import PRESETS, Augmentation
-from unetkit.inference.tiling.grid import check_multiple
 from unetkit.models.spec import Normalization, TrainingImages
 
 IMAGE_SAMPLING: Sampling = "balanced"
@@ -33,7 +32,8 @@ class ImageData(TrainingData):
             images are taken.
         pages: Pages of a stack to use, from 0: "0-20,24". All by default.
         val: Images to validate on: a fraction of the images (0 for none), or a folder, stack or image.
-        crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5).
+        crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5). For volumes the
+            side of a cube, which is limited to the size of the volumes, or three numbers (z, y, x).
         batch_size: Crops in a batch.
         crops_per_epoch: Crops in an epoch. By default as many as cover the images once, but from 64 to 1000 batches.
         augment: Level of augmentation of the image that is to be reconstructed: none, light, standard or strong.
@@ -49,7 +49,7 @@ class ImageData(TrainingData):
         images: str,
         pages: str | None = None,
         val: float | str = 0.1,
-        crop: int = 256,
+        crop: int | list[int] = 256,
         batch_size: int = 8,
         crops_per_epoch: int | None = None,
         augment: str = "light",
@@ -90,7 +90,7 @@ class ImageData(TrainingData):
             return
         found = self._find()
         store = ImageStore(round(self.cache_gb * 2**30))
-        records = store.visit(found.all, lambda decoded: measure_image(decoded, self.normalization))
+        records = store.visit(found.all, *[lambda viewed: measure_image(viewed, self.normalization)] * 2)
         uses = [TRAIN] * len(found.train) + [VAL] * len(found.val)
         seen = [Use(record.pair.name, record.digest, use) for record, use in zip(records, uses, strict=True)]
         held = [use == VAL for use in self._divide("images", seen, named=found.named)]
@@ -103,18 +103,18 @@ class ImageData(TrainingData):
         self._pool = pool
         self.channels, self.normalization = pool.channels, pool.normalization
 
-    def prepare_for(self, channels: int, stride: int) -> None:
+    def prepare_for(self, channels: int, strides: int | Sequence[int]) -> None:
         """Fit the data to a model, after `setup` and before the loaders are made.
 
         Args:
             channels: Channels that the model takes.
-            stride: Number of pixels that crops have to be a multiple of.
+            strides: Number of pixels that crops have to be a multiple of, or one for each axis.
 
         Raises:
-            ConfigError: The crop is not a multiple of the stride.
+            ConfigError: The crop is not a multiple of the strides.
             DataError: The images have other channels.
         """
-        check_multiple("crop", self.crop, stride)
+        self.fit_crop(strides, self.pool.sizes(range(len(self.pool.records))))
         self.pool.check_channels(channels)
         self._take(self.pool.with_channels(channels))
 
@@ -157,7 +157,7 @@ class ImageData(TrainingData):
             "train_images": len(pool.train),
             "val_images": [pool.records[index].pair.name for index in pool.val],
             **pool.describe(),
-            "crop": self.crop,
+            "crop": self.crop if self.dims == 2 else list(self.crop_size),
             "batch_size": self.batch_size,
             "crops_per_epoch": self._crops_per_epoch(),
             "sampling": IMAGE_SAMPLING,
@@ -168,7 +168,7 @@ class ImageData(TrainingData):
 
     def covering(self) -> float:
         """Return how many crops cover the images to train on once."""
-        return self.pool.covering(self.crop)
+        return sum(self.pool.areas(self.pool.train)) / self.crop_area
 
     def _crops(self, indices: Sequence[int], count: int, augmentation: Augmentation) -> CropDataset:
         """Return `count` crops an epoch of some of the images."""
@@ -176,8 +176,8 @@ class ImageData(TrainingData):
         return CropDataset(
             pool,
             NoTargets(pool),
-            plan_visits(indices, pool.areas(indices), self.crop, IMAGE_SAMPLING),
-            crop=self.crop,
+            plan_visits(indices, pool.areas(indices), self.crop_area, IMAGE_SAMPLING),
+            crop=self.crop_size,
             crops_per_epoch=count,
             augmentation=augmentation,
             foreground_share=0,
@@ -188,13 +188,13 @@ class ImageData(TrainingData):
         if self.crops_per_epoch is not None:
             return self.crops_per_epoch
         areas = self.pool.areas(self.pool.train)
-        return count_crops(areas, self.crop, self.batch_size * self._processes()[1])
+        return count_crops(areas, self.crop_area, self.batch_size * self._processes()[1])
 
     def _find(self) -> Found:
         """Find the images to train on and those to validate on."""
-        images = find_unmasked(Path(self.images), self.pages)
+        images = find_unmasked(Path(self.images), self.pages, self.dims)
         if not isinstance(self.val, str):
             return Found(*split_fraction(images, self.val, self.seed))
-        val = find_unmasked(Path(self.val))
+        val = find_unmasked(Path(self.val), dims=self.dims)
         check_apart(images, val)
         return Found(images, val, named=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
@@ -14,16 +14,20 @@ from numpy.typing import NDArray
 from unetkit.foundation.console import log_nothing, pixel_progress
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.options import split_options
-from unetkit.inference.engine.ensemble import Models, gather_models
+from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.run.output import places_of
 from unetkit.inference.run.predictor import Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
+from unetkit.inference.tiling.grid import TileBlock
 from unetkit.inference.tiling.options import Output, OutputOptions, SegmentOptions, TilingOptions
 from unetkit.io.base.array_likes import check_array, named_axes
 from unetkit.io.base.arrays import ArraySink, ArraySource
-from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
+from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
+from unetkit.io.decoding.cache import CACHE_BYTES
+from unetkit.io.views.kept_planes import KeptPlanes
 from unetkit.io.views.volume import VolumeSource
 from unetkit.models.sampling import ValidSource
+from unetkit.models.segmenter import Segmenter
 from unetkit.models.zoo import DEFAULT_MODEL, find_model
 
 RELEASED_PIXELS = 512 * 512
@@ -100,30 +104,80 @@ def predict_tiled(
     write = OutputOptions(
         output=output, threshold=threshold, split=split, min_size=min_size, min_confidence=min_confidence
     )
-    planes = ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes)
-    source = ValidSource(VolumeSource(planes) if ensemble.dims == 3 else planes)
-    info = source.info
+    stored: ImageSource = ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes)
+    if ensemble.planes > 1 and not isinstance(array, np.ndarray):  # each part of it is computed or decoded once
+        stored = KeptPlanes(stored, ensemble.planes, CACHE_BYTES)
+    stored = VolumeSource(stored) if ensemble.dims == 3 else stored
+    return _predict_source(ValidSource(stored), ensemble, SegmentOptions(tiling=choices, write=write), out, progress)
+
+
+def predict_middle(planes: NDArray[Any], model: Segmenter, *, output: Output = "mask", **tiling: Any) -> NDArray[Any]:
+    """Segment the middle one of the planes that a model sees at once.
+
+    Args:
+        planes: (planes, C, H, W) raw pixels, as many planes as the model sees.
+        model: The model.
+        output: See `predict_tiled`.
+        **tiling: See `predict_tiled`.
+
+    Returns:
+        What `predict_tiled` returns for that plane.
+    """
+    (choices,) = split_options(tiling, TilingOptions)
+    options = SegmentOptions(tiling=choices, write=OutputOptions(output=output))
+    source = ValidSource(ArraySource(planes, "ZCYX"))
+    found: NDArray[Any] = _predict_source(source, gather_models(model), options, only=len(planes) // 2)
+    return found
+
+
+def _predict_source(
+    source: ValidSource,
+    ensemble: Ensemble,
+    options: SegmentOptions,
+    out: Any = None,
+    progress: Progress | bool | None = None,
+    only: int | None = None,
+) -> Any:
+    """Predict an image, or only one of its planes, and return the array of the output."""
+    info = source.info if only is None else replace(source.info, plane_axes="", plane_shape=())
     predictor = Predictor(
         ensemble,
-        choices,
+        options.tiling,
         source,
         info.pixels,
-        kind=ensemble.kind(output),
-        threshold=threshold,
+        kind=ensemble.kind(options.write.output),
+        threshold=options.write.threshold,
         log=log_nothing,
     )
-    recipe = make_recipe(SegmentOptions(tiling=choices, write=write), ensemble, info, predictor.plan)
+    recipe = make_recipe(options, ensemble, info, predictor.plan)
     assert recipe.grid is not None
+    blocks = recipe.blocks if only is None else [replace(block, item=only) for block in recipe.blocks]
     with shown_progress(progress, info) as advance:
         try:
-            return _predict(predictor, source, recipe, out, advance)
+            return _predict(predictor, source, blocks, recipe, out, advance)
         finally:
             if prod(recipe.grid.window) > RELEASED_PIXELS:
                 predictor.release()
 
 
-def _predict(predictor: Predictor, source: ValidSource, recipe: Recipe, out: Any, progress: Progress | None) -> Any:
-    """Predict an array, and return the array of the output."""
+def _predict(
+    predictor: Predictor,
+    source: ValidSource,
+    blocks: Sequence[TileBlock],
+    recipe: Recipe,
+    out: Any,
+    progress: Progress | None,
+) -> Any:
+    """Predict an array, and return the array of the output.
+
+    Args:
+        predictor: The models.
+        source: The array.
+        blocks: What of it is predicted, in the order of the blocks of the output.
+        recipe: The decisions about the output.
+        out: Array to write to.
+        progress: Called with the number of pixels predicted since the last call.
+    """
     if recipe.options.write.output != "labels":
         sink = ArraySink(recipe.output, out)
 
@@ -131,7 +185,7 @@ def _predict(predictor: Predictor, source: ValidSource, recipe: Recipe, out: Any
             for (item, window), band in zip(places_of(recipe.blocks), bands, strict=True):
                 sink.write_block(item, window, band)
 
-        predictor.run(source, recipe.blocks, write, progress=progress)
+        predictor.run(source, blocks, write, progress=progress)
         return sink.array
     from unetkit.inference.run.labelling import make_labels  # here, since only labels need OpenCV and its memory
 
@@ -140,7 +194,7 @@ def _predict(predictor: Predictor, source: ValidSource, recipe: Recipe, out: Any
     def collect(rows: Iterator[NDArray[Any]]) -> None:
         bands.extend(rows)
 
-    predictor.run(source, recipe.blocks, collect, progress=progress)
+    predictor.run(source, blocks, collect, progress=progress)
     labels = make_labels(bands, recipe)
     sink = ArraySink(replace(recipe.output, dtype=np.dtype(labels.dtype)), out)
     sink.write(labels.rows())

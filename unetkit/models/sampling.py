@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
+from unetkit.io.views.neighbours import NeighbourSource
 from unetkit.models.nodata import NoData, find_nodata, typical_background
 from unetkit.models.statistics import check_finite
 
@@ -129,6 +130,25 @@ class ValidSource:
     def close(self) -> None:
         """Close the image."""
         self._source.close()
+
+
+class ValidNeighbours(NeighbourSource):
+    """Each plane of an image with its neighbours, as a network sees them; all without what holds no data.
+
+    Args:
+        source: The image.
+        planes: How many planes are seen at once, an odd number.
+        channels: Channels of each plane; grey is repeated.
+    """
+
+    def __init__(self, source: ValidSource, planes: int, channels: int) -> None:
+        super().__init__(source, planes, channels)
+        self._valid = source
+
+    def read_with_holes(self, item: int, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Return pixels (planes * C, h, w), and which (h, w) of the plane in the middle hold no data."""
+        read = {number: self._valid.read_with_holes(number, window) for number in dict.fromkeys(self.around(item))}
+        return self.join({number: pixels for number, (pixels, _) in read.items()}, item), read[item][1]
 
 
 def sample_pixels(source: ImageSource, plane: int) -> NDArray[Any]:

@@ -40,7 +40,7 @@ class Segmenter(nn.Module):
         super().__init__()
         self.spec = spec
         self.network = build_network(spec) if network is None else network
-        self.normalizer = Normalizer(spec.normalization)
+        self.normalizer = Normalizer(spec.normalization, spec.planes)
         self.name = "model"
         self.sha256 = ""
 
@@ -48,7 +48,7 @@ class Segmenter(nn.Module):
         """Predict the probability of each class for a batch.
 
         Args:
-            pixels: (N, C, ...) raw values; their sizes are multiples of `spec.strides`.
+            pixels: (N, C, ...) raw values, C being `spec.network_inputs`; their sizes are multiples of `spec.strides`.
             center: (N, C) normalisation values, see `Normalizer`.
             scale: (N, C) normalisation values.
 
@@ -60,8 +60,7 @@ class Segmenter(nn.Module):
         logits: Tensor = self.network(normalized).float()
         if not self.spec.residual:
             return to_probabilities(logits, self.spec)
-        middle: Tensor = normalized.chunk(self.spec.planes, 1)[self.spec.planes // 2]
-        return logits + middle
+        return logits + normalized[:, self.spec.middle]
 
 
 def to_probabilities(logits: Tensor, spec: ModelSpec) -> Tensor:

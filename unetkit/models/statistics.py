@@ -37,6 +37,10 @@ class Statistics:
     center: NDArray[np.float32]
     scale: NDArray[np.float32]
 
+    def for_planes(self, planes: int) -> Statistics:
+        """Return the values of so many planes that are seen at once, all with those of this one."""
+        return self if planes == 1 else Statistics(np.tile(self.center, planes), np.tile(self.scale, planes))
+
 
 def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> Statistics:
     """Measure the normalisation values of an image, or of a sample of its pixels.
@@ -50,6 +54,9 @@ def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> St
         percentile becomes 0 and the low one 1, or a standard deviation below the mean 1.
     """
     channels = pixels.shape[0]
+    if normalization.window is not None:
+        bottom, top = normalization.window
+        return Statistics(np.full(channels, bottom, np.float32), np.full(channels, top - bottom, np.float32))
     if pixels.dtype == np.bool_:  # NumPy does not subtract booleans
         pixels = pixels.view(np.uint8)
     flat = pixels.reshape(channels, -1)
@@ -143,4 +150,6 @@ def adapt_normalization(normalization: Normalization, channels: int) -> Normaliz
             return (float(np.mean(values)),)
         return tuple(values[index % len(values)] for index in range(channels))
 
-    return replace(normalization, center=adapt(center), scale=adapt(scale))
+    clip = normalization.clip
+    ends = None if clip is None else tuple(zip(*(adapt(end) for end in zip(*clip, strict=True)), strict=True))
+    return replace(normalization, center=adapt(center), scale=adapt(scale), clip=ends)

@@ -32,9 +32,13 @@ class VolumeDecoder(nn.Module):
         """
         skips = features[1:]
         raised: Tensor = self.center(skips.pop())
-        for block, factors in zip(self.blocks, self.factors, strict=True):
-            raised = run_block(block, raised, skips.pop() if skips else None, factors)
+        for level in range(len(self.blocks)):
+            raised = self.step(level, raised, skips.pop() if skips else None)
         return raised
+
+    def step(self, level: int, features: Tensor, skip: Tensor | None) -> Tensor:
+        """Return the features of a block, counted from the deepest, from those of the one before and the skip ones."""
+        return run_block(self.blocks[level], features, skip, self.factors[level])
 
 
 def build_volume_unet(flat: smp.Unet, spec: ModelSpec) -> smp.Unet:

@@ -153,12 +153,12 @@ def choose(
         total = given["data.crops_per_epoch"] * given["trainer.max_epochs"]
     else:
         seconds, trained = time(network, crop, batch), weights == "trained weights"
-        work = Work(facts, machine, crop, batch, share, seconds, trained, given.get("trainer.max_epochs"))
+        work = Work(facts, machine, crop**2, batch, share, seconds, trained, given.get("trainer.max_epochs"))
         length = choose_length(work) if minutes is None else fit_length(work, minutes, elapsed())
         for choice in length.choices:
             take(choice)
         total = length.crops
-    augment = take(choose_augmentation(facts, total / count_covering(facts, crop, share)))
+    augment = take(choose_augmentation(facts, total / count_covering(facts, crop**2, share)))
     if "data.augment" not in given:
         brighter = facts.brighter_inverted if inverted and inverted.value == "invert" else facts.brighter
         take(choose_augment_options(facts, augment, brighter))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import ceil, floor
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.tiling.halo import halo_pixels
+from unetkit.inference.tiling.halo import plan_comparison
 from unetkit.planning.choice import Choice
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
@@ -62,12 +62,13 @@ class Work:
     Attributes:
         facts: The data.
         machine: The machine.
-        crop: Side of a crop in pixels.
+        crop: Pixels of a crop.
         batch: Crops in a batch.
         val: Share of the images that is validated on.
         seconds: Seconds for training on a crop.
         trained: Whether training starts from a trained model.
         epochs: Number of epochs, if given.
+        strides: Stride of the network along each axis.
     """
 
     facts: Facts
@@ -78,16 +79,18 @@ class Work:
     seconds: float
     trained: bool = False
     epochs: int | None = None
+    strides: tuple[int, ...] = (32, 32)
 
     @property
     def validation(self) -> float:
         """Seconds for validating once."""
-        return self.val * self.facts.pixels / self.crop**2 * self.seconds * VALIDATION_COST
+        return self.val * self.facts.pixels / self.crop * self.seconds * VALIDATION_COST
 
     @property
     def finish(self) -> float:
         """Seconds for the halo, measured on few windows, and the picture at the end."""
-        return FINISH_SECONDS + halo_pixels(2) / self.crop**2 * self.seconds * VALIDATION_COST + self.validation
+        halo = plan_comparison(self.strides, 2).pixels / self.crop * self.seconds * VALIDATION_COST
+        return FINISH_SECONDS + halo + self.validation
 
     @property
     def covering(self) -> float:
@@ -163,5 +166,5 @@ def _speed(work: Work) -> str:
 
 
 def count_covering(facts: Facts, crop: int, val: float) -> float:
-    """Return how many crops cover the images to train on once (what is annotated), without the share to validate on."""
-    return (1 - val) * facts.area / crop**2
+    """Return how many crops of so many pixels cover what is annotated once, without the share to validate on."""
+    return (1 - val) * facts.area / crop

@@ -133,7 +133,7 @@ def look_at(decoded: Decoded, *, compare: bool = True, classes: bool = True) -> 
         contrast=_contrast(pixels, inside, outside) if 0 < share < 1 else None,
         bright_background=bool(measure_statistics(pixels, INVERTING).scale[0] < 0),
         annotated=1 - float(ignored.mean()),
-        area=covered_area(ignored),
+        area=covered_area([ignored]),
         foreground=share,
         values=tuple(values.tolist()),
         diameters=(2 * np.sqrt(whole[whole >= SMALLEST_OBJECT] / np.pi)).astype(np.float32),

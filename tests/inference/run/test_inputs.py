@@ -19,7 +19,7 @@ PIXELS = np.arange(3 * 9 * 8, dtype=np.uint8).reshape(3, 9, 8)
 def ensemble(folder=None, channels=3):
     """Return what `open_for` looks at of models of 3 channels."""
     name = str((folder or builtin_folder()) / "nuclei.safetensors")
-    return SimpleNamespace(dims=2, channels=channels, segmenters=[SimpleNamespace(name=name)])
+    return SimpleNamespace(dims=2, channels=channels, planes=1, segmenters=[SimpleNamespace(name=name)])
 
 
 def write(path, names):

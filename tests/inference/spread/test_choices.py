@@ -67,6 +67,17 @@ def test_several_models_orientations_and_a_region(
     assert there.seams == here.seams
 
 
+@pytest.mark.parametrize(
+    ("output", "name"),
+    [("mask", "out.zarr"), ("labels", "out.tif"), ("probabilities", "out.tif"), ("labels", "out.zarr")],
+)
+def test_volumes_are_spread(tmp_path: Path, on_workers: Callable[..., Any], output: str, name: str) -> None:
+    spec = replace(SPEC, dims=3, pooling=((1, 2, 2), (2, 2, 2), (2, 2, 2)), halo=(4, 8, 8))
+    tifffile.imwrite(tmp_path / "stack.tif", blobs(29, 60, 70), imagej=True, metadata={"axes": "ZYX"})
+    choices = {"tile": "16,32,32", "halo": None, "output": output}
+    both(tmp_path / "stack.tif", tmp_path, name, model(tmp_path, "volumes", spec), on_workers, **choices)
+
+
 def test_pixels_are_restored(image: Path, tmp_path: Path, on_workers: Callable[..., Any]) -> None:
     restorer = model(tmp_path, "restorer", replace(SPEC, task="reconstruction"))
     both(image, tmp_path, "out.zarr", restorer, on_workers, output="restored", threshold=None)

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
@@ -110,13 +112,46 @@ def test_a_volume_has_a_halo_of_its_own_along_axes_of_another_stride(monkeypatch
 
 
 def test_the_halo_of_a_model_of_volumes_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"CANVAS_SIZE": 48, "WINDOW_SIZE": 40, "WINDOWS_PER_AXIS": 2, "LARGEST_HALO": 16}.items():
+    for name, value in {"VOLUME_CANVAS": 48, "VOLUME_WINDOW": 40, "LARGEST_HALO": 16}.items():
         monkeypatch.setattr(halo, name, value)
     network = nn.Conv3d(1, 1, 3, padding=1)
     network.weight.data.fill_(1 / 27)
     assert network.bias is not None
     network.bias.data.fill_(-0.5)
-    assert measure_halo(Segmenter(SPEC, network), noise((50, 30, 20), (9, 60, 33))) == HaloMeasurement(8, 0.0)
+    spec = replace(SPEC, dims=3, pooling=((2, 2, 2),) * 3)
+    assert measure_halo(Segmenter(spec, network), noise((50, 30, 20), (9, 60, 33))) == HaloMeasurement(8, 0.0)
+
+
+@given(st.lists(st.sampled_from([1, 2, 4, 8, 16, 32]), min_size=3, max_size=3), st.sampled_from([None, 2, 3]))
+def test_what_is_predicted_of_volumes_lies_on_the_strides_and_is_about_as_much_for_any(
+    strides: list[int], positions: int | None
+) -> None:
+    compared = halo.plan_comparison(tuple(strides), positions)
+    assert compared.positions == 2
+    assert compared.windows == (positions or halo.WINDOWS_PER_AXIS)
+    for canvas, window, stride in zip(compared.canvas, compared.window, strides, strict=True):
+        assert canvas % stride == window % stride == 0
+        assert window >= 3 * stride
+        assert canvas > window
+    usual = halo.VOLUME_CANVAS**3 + compared.windows * halo.VOLUME_WINDOW**3
+    assert 0.4 * usual < compared.pixels < 2.1 * usual
+
+
+def test_a_few_windows_of_all_are_compared_too() -> None:
+    """The windows in the corners of a volume have one cut along each axis, so halos of nearly a window are measured."""
+    canvas = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (1, 40, 40, 40)).astype(np.float32))
+    mean = nn.AvgPool3d(21, stride=1, padding=10, count_include_pad=True)
+    seen: list[tuple[int, ...]] = []
+
+    def predict(part: torch.Tensor) -> NDArray[np.bool_]:
+        seen.append(tuple(part.shape[1:]))
+        return (mean(part[None])[0, 0] >= 0.5).numpy()
+
+    options = {"window": (24, 24, 24), "stride": (8, 8, 8), "margin": 0, "positions": 2, "windows": 2}
+    measured = halo.compare_windows(predict, np.not_equal, canvas, **options)
+    assert measured.halo == 16
+    assert measured.error == 0
+    assert seen == [(40, 40, 40), (24, 24, 24), (24, 24, 24)]
 
 
 def test_a_model_in_training_is_measured_as_it_predicts(tiny_segmenter: Segmenter) -> None:

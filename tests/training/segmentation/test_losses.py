@@ -223,3 +223,21 @@ def test_a_batch_without_any_known_distance_changes_nothing() -> None:
     assert loss == 0
     assert logits.grad is not None
     assert (logits.grad == 0).all()
+
+
+@pytest.mark.parametrize("out_channels", [1, 3])
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_loss_of_volumes_is_that_of_their_voxels_in_any_shape(name: str, out_channels: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, out_channels, 4, 6, 5, generator=generator).contiguous(memory_format=torch.channels_last_3d)
+    target = torch.randint(0, max(2, out_channels), (2, 4, 6, 5), generator=generator)
+    target[:, 0] = UNKNOWN
+    loss = OfAnnotated(build_loss(name, out_channels))
+    loss.partly = True
+    flat = loss(logits.reshape(2, out_channels, 4, 30), target.reshape(2, 4, 30))
+    torch.testing.assert_close(loss(logits, target), flat)
+    both = MaskAndDistanceLoss(loss, 0.5)
+    distance = torch.rand(2, 4, 6, 5, generator=generator)
+    more = torch.cat([logits, torch.randn(2, 1, 4, 6, 5, generator=generator)], 1)
+    expected = both(more.reshape(2, -1, 4, 30), distance.reshape(2, 4, 30), target.reshape(2, 4, 30))
+    torch.testing.assert_close(both(more, distance, target), expected)

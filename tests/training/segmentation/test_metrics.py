@@ -90,3 +90,12 @@ def test_what_nobody_has_annotated_is_not_scored(classes: int) -> None:
     for one, other in kept:
         expected.update(one, other)
     assert scores == {name: float(value) for name, value in expected.compute().items()}
+
+
+def test_a_volume_is_scored_as_its_voxels_in_a_plane() -> None:
+    predicted, truth = torch.randint(0, 3, (2, 4, 6, 5), generator=torch.Generator().manual_seed(0))
+    truth[0] = UNKNOWN
+    volume, plane = (
+        scores_of(predicted.reshape(shape), truth.reshape(shape), 3) for shape in ((1, 4, 6, 5), (1, 24, 5))
+    )
+    assert volume == plane

@@ -13,7 +13,10 @@ from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.inference.engine.forward import Kind
 from unetkit.inference.tiling.grid import PerAxis, one_if_equal, per_axis, round_up
 from unetkit.inference.tiling.options import Output
+from unetkit.io.base.contracts import ImageSource
+from unetkit.io.views.neighbours import NeighbourSource
 from unetkit.models.model_file import MODEL_FILE
+from unetkit.models.sampling import ValidNeighbours, ValidSource
 from unetkit.models.segmenter import Segmenter, load_model
 from unetkit.models.spec import ModelSpec
 from unetkit.models.zoo import builtin_path, short_name
@@ -43,6 +46,29 @@ class Ensemble:
     def channels(self) -> int:
         """Channels of the images."""
         return self.specs[0].in_channels
+
+    @property
+    def planes(self) -> int:
+        """Neighbouring planes that the networks see at once."""
+        return self.specs[0].planes
+
+    @property
+    def inputs(self) -> int:
+        """Channels that the networks take: those of the images, for each of the planes."""
+        return self.specs[0].network_inputs
+
+    @property
+    def middle(self) -> slice:
+        """Which of the channels that the networks take are those of the plane that is predicted."""
+        return self.specs[0].middle
+
+    def see(self, source: ImageSource) -> ImageSource:
+        """Return an image as the networks see it: with the neighbours of each plane, where they take any."""
+        if self.planes == 1:
+            return source
+        if isinstance(source, ValidSource):
+            return ValidNeighbours(source, self.planes, self.channels)
+        return NeighbourSource(source, self.planes, self.channels)
 
     @property
     def classes(self) -> int:
@@ -190,7 +216,7 @@ def gather_models(models: Models) -> Ensemble:
     ensemble = Ensemble(tuple(one if isinstance(one, Segmenter) else load_model(one) for one in found), owned)
     first = ensemble.segmenters[0]
     for other in ensemble.segmenters[1:]:
-        for name in ("task", "dims", "in_channels", "classes", "instances", "image_classes", "residual"):
+        for name in ("task", "in_channels", "dims", "planes", "classes", "instances", "image_classes", "residual"):
             mine, its = getattr(first.spec, name), getattr(other.spec, name)
             if mine != its:
                 raise ModelError(

@@ -77,6 +77,8 @@ def _coarser(info: ImageInfo, path: Path, reading: ReadOptions, size: tuple[int,
     """Yield ways to read the same field at lower resolutions, the lowest first."""
     if max(info.size) < LEAST_SHRINK * max(size) or info.block == info.size:  # one that is decoded whole has no levels
         return
+    if len(reading.region or ()) > 4:  # planes of a level may be other ones
+        return
     series = list_series(path)
     levels = max(len(each.levels) for each in series)
     whole = _whole(path, reading) if reading.region is not None else info

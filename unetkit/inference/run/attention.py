@@ -85,7 +85,7 @@ def _enlarge(maps: NDArray[np.float32], spec: ModelSpec, size: tuple[int, int], 
     """Return rows (k, rows, width) of maps that are laid over an image of a size, linearly interpolated."""
     first = first_centre(spec.encoder, spec.stride)
     for axis, wanted in ((1, np.arange(rows.start, rows.stop)), (2, np.arange(size[1]))):
-        in_square = (wanted + 0.5) * spec.image_size / size[axis - 1] - 0.5
+        in_square = (wanted + 0.5) * spec.image_sides[axis - 1] / size[axis - 1] - 0.5
         places = ((in_square - first) / spec.stride).clip(0, maps.shape[axis] - 1)
         before = places.astype(np.int64)
         after = np.minimum(before + 1, maps.shape[axis] - 1)

@@ -11,7 +11,7 @@ from unetkit.foundation.errors import ModelError
 from unetkit.inference.run.predictor import check_dtype
 from unetkit.inference.tiling.windows import measure_plane
 from unetkit.io.base.contracts import ImageSource, match_channels
-from unetkit.io.views.thumbnail import read_square
+from unetkit.io.views.thumbnail import read_small
 from unetkit.models.image_head import ImageClassifier, decide
 
 
@@ -49,7 +49,7 @@ def read_whole(
     channels = classifiers[0].spec.in_channels
     measured = measure_plane(source, plane, [classifier.normalizer for classifier in classifiers], channels)
     for classifier, values in zip(classifiers, measured, strict=True):
-        square = read_square(source, plane, classifier.spec.image_size)
+        square = read_small(source, plane, *classifier.spec.image_sides)
         pixels = match_channels(square, channels, source.info.name)[None].astype("float32")
         center, scale = torch.from_numpy(values.center[None]), torch.from_numpy(values.scale[None])
         yield classifier, (torch.from_numpy(pixels), center, scale)

@@ -106,7 +106,9 @@ class ImageRun:
         source = open_input(job.image, self.ensemble, self.options, self._note)
         try:
             predictor = self.predictor(source)
-            ring_in_pixels(self.options.objects.ring, source.info.pixel_size_um)  # before any work
+            ring_in_pixels(
+                self.options.objects.ring, source.info.pixel_size_um, len(source.info.size)
+            )  # before any work
             classes = classify(source, self.classifiers) if self.classifiers else {}
             return source, predictor, make_recipe(self.options, self.ensemble, source.info, predictor.plan, classes)
         except BaseException:  # whatever it is, the file must not stay open
@@ -192,7 +194,7 @@ class ImageRun:
             sink = create_sink(job.result, recipe.output, overwrite=self.options.write.overwrite)
             with claimed(job.result):
                 sink.write(attention_rows(source, self.classifiers, advance))
-        sizes = ", ".join(dict.fromkeys(f"{spec.image_size} x {spec.image_size}" for spec in self.ensemble.specs))
+        sizes = ", ".join(dict.fromkeys(" x ".join(map(str, spec.image_sides)) for spec in self.ensemble.specs))
         return SegmentOutcome(
             job.image,
             job.result,

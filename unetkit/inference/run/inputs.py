@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.foundation.errors import ImageError
 from unetkit.inference.checks.domain_check import differences
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.tiling.options import SegmentOptions
@@ -19,6 +20,8 @@ from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.files import open_image
+from unetkit.io.views.kept_planes import keep_planes
+from unetkit.io.views.neighbours import lacks_neighbours
 from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.zoo import builtin_folder
 
@@ -26,6 +29,9 @@ NUCLEAR_CHANNEL = re.compile(
     r"dapi|hoechst|h?33342|h?33258|draq ?5|syto|to-?pro|\bnucle(us|i|ar)\b|\bdna\b|\bh2b\b|histone", re.IGNORECASE
 )
 """Pattern of the names of channels that show nuclei: dyes and usual names."""
+
+KEPT_SHARE = 0.5
+"""Share of the memory for decoded pixels that keeps whole planes, for models that see neighbouring ones."""
 
 COMPARED_PIXELS = 100_000
 """Largest number of pixels of a sample that are looked at."""
@@ -84,6 +90,39 @@ def open_for(
     Raises:
         ImageError: The image cannot be read.
     """
+    if ensemble.planes > 1:
+        return _with_neighbours(path, ensemble, reading, cached)
+    return _open_channels(path, ensemble, reading, cached)
+
+
+def _with_neighbours(
+    path: Path, ensemble: Ensemble, reading: ReadOptions, cached: int
+) -> tuple[ImageSource, tuple[str, ...]]:
+    """Open an image for models that see neighbouring planes, so that each plane is decoded once."""
+    kept = round(cached * KEPT_SHARE)
+    source, remarks = _open_channels(path, ensemble, reading, cached - kept)
+    if lacks_neighbours(source.info):
+        remarks = (*remarks, _alone(source.info, ensemble.planes))
+    try:
+        return keep_planes(source, ensemble.planes, kept), remarks
+    except ImageError:
+        source.close()
+        raise
+
+
+def _alone(info: ImageInfo, planes: int) -> str:
+    """Return a remark on an image whose planes have no neighbours."""
+    several = f" If one of the axes {info.axes} is depth, say so with --axes, for example --axes ZYX."
+    return (
+        f"The model sees {planes} neighbouring planes at once, and planes of this image have no neighbours: each is "
+        f"repeated.{several if info.planes > 1 else ''}"
+    )
+
+
+def _open_channels(
+    path: Path, ensemble: Ensemble, reading: ReadOptions, cached: int
+) -> tuple[ImageSource, tuple[str, ...]]:
+    """Open an image with the channels that models see, see `open_for`."""
     source = open_image(path, reading, dims=ensemble.dims, cache_bytes=cached)
     info, count = source.info, ensemble.channels
     unnamed = [i for i, axis in enumerate(info.axes) if axis in UNNAMED_AXES]

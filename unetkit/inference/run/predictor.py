@@ -153,9 +153,11 @@ class Predictor:
         """
         check_dtype(source.info)
         facts = cache(look or partial(self.look, source))
-        reader = Reader(source, blocks, lambda plane: facts(plane).statistics, self.ensemble.channels, self.plan.batch)
+        seen, inputs = self.ensemble.see(source), self.ensemble.inputs
+        reader = Reader(seen, blocks, lambda plane: facts(plane).statistics, inputs, self.plan.batch)
         if self._tiling.skip_empty:
-            reader.is_empty = lambda plane, window: facts(plane).is_empty(window)
+            middle = self.ensemble.middle
+            reader.is_empty = lambda plane, window: facts(plane).is_empty(window[middle])
         # Restored pixels are of the type of their image, which is another for each of several.
         forward = self._create_forward("restored", source.info) if self._kind == "restored" else self._forward
         run_tiles(reader, forward, write, first_band=first_band, progress=progress)
@@ -169,7 +171,7 @@ class Predictor:
     def time_tile(self, source: ImageSource, grid: TileGrid) -> float:
         """Return the seconds that a tile inside an image takes, once the backend is warm."""
         tile = Tile(tuple(spans[len(spans) // 2] for spans in grid.spans))
-        window = read_window(source, 0, tile, grid, self.ensemble.channels)
+        window = read_window(self.ensemble.see(source), 0, tile, grid, self.ensemble.inputs)
         measured = measure_plane(source, 0, self._normalizers, self.ensemble.channels)
         batch = self.plan.batch if len(grid) >= self.plan.batch else 1
         statistics = [[values] * batch for values in measured]
@@ -192,11 +194,11 @@ class Predictor:
             return np.asarray(predicted[0], np.float32)
 
         return verify_seams(
-            source,
+            self.ensemble.see(source),
             predict_window,
             grid,
             self._threshold,
-            channels=self.ensemble.channels,
+            channels=self.ensemble.inputs,
             stride=strides,
             largest=self._largest_window(default_largest(grid, strides), strides),
         )
@@ -215,7 +217,7 @@ class Predictor:
             context, _ = plan_windows(window, halos, strides)
             inside = tuple(slice(beside, size - beside) for beside, size in zip(context, window, strict=True))
             features = max(
-                measure_features(segmenter.network.eval(), self.ensemble.channels, window, inside)
+                measure_features(segmenter.network.eval(), self.ensemble.inputs, window, inside)
                 for segmenter in self.ensemble.segmenters
             )
             if feature_bytes(features, plan.backend, plan.precision) <= free:

@@ -5,17 +5,23 @@ Blocks are gone on with by a cluster alone. Rows of tiles become blocks, and a c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unetkit.foundation.atomic import unfinished_file
 from unetkit.inference.run.jobs import Job
+from unetkit.inference.run.output import places_of
 from unetkit.inference.run.recipe import Recipe
-from unetkit.inference.spread.blocks import BlockPlace, Blocks
+from unetkit.inference.spread.blocks import Blocks
 from unetkit.inference.spread.session import Session
 from unetkit.inference.spread.tasks import keep
 from unetkit.inference.spread.writing import Writing
+from unetkit.io.base.contracts import Window
+from unetkit.io.base.windows import common, inside, overlap, sizes_of
 from unetkit.io.writing.block_folder import BlockFolder
 from unetkit.io.writing.resume_store import BandStore, read_job
 
@@ -61,30 +67,28 @@ def adopt_rows(
     if len(store):
         log(f"{path} holds finished rows of tiles of a run without a cluster: going on from there.")
     try:
-        for place in _whole(store, blocks):
-            if place.name not in writing.finished:
-                keep(session, writing.spread, place, blocks.window(place), _pixels(store, blocks, place))
+        bands = [*places_of(recipe.blocks)][: len(store)]
+        for place in (place for item in range(blocks.items) for place in blocks.of_item(item)):
+            window = blocks.window(place)
+            pixels = None if place.name in writing.finished else _pixels(store, bands, place.item, window)
+            if pixels is not None:
+                keep(session, writing.spread, place, window, pixels)
                 writing.adopt(place)
     finally:
         store.close()
     store.remove()
 
 
-def _whole(store: BandStore, blocks: Blocks) -> Iterator[BlockPlace]:
-    """Yield the blocks of which all rows of tiles are there."""
-    for item in range(blocks.items):
-        for place in blocks.of_item(item):
-            if _rows(blocks, place)[-1] < len(store):
-                yield place
-
-
-def _rows(blocks: Blocks, place: BlockPlace) -> Sequence[int]:
-    """Return the numbers of the rows of tiles of a block, in all items."""
-    first = place.item * len(blocks.grid.bands)
-    return range(first + place.tiles[0][0], first + place.tiles[0][1])
-
-
-def _pixels(store: BandStore, blocks: Blocks, place: BlockPlace) -> np.ndarray:
-    """Return the pixels of a block (channels, ...)."""
-    beside = blocks.window(place)[1:]
-    return np.concatenate([store[row][:, :, *beside] for row in _rows(blocks, place)], axis=1)
+def _pixels(store: BandStore, bands: Sequence[tuple[int, Window]], item: int, window: Window) -> NDArray[Any] | None:
+    """Return the pixels of a block (channels, ...) of the bands that are there; None if not all of it is."""
+    there = [number for number, (of, band) in enumerate(bands) if of == item and overlap(band, window)]
+    if sum(prod(sizes_of(common(bands[number][1], window))) for number in there) < prod(sizes_of(window)):
+        return None
+    pixels: NDArray[Any] | None = None
+    for number in there:
+        band, place = store[number], bands[number][1]
+        if pixels is None:
+            pixels = np.empty((len(band), *sizes_of(window)), band.dtype)
+        part = common(place, window)
+        pixels[:, *inside(part, window)] = band[:, *inside(part, place)]
+    return pixels

@@ -191,7 +191,7 @@ class Station:
         plan = self.predictor.plan
         if plan.precision != "int8":
             return ""
-        shape = (1, self.run.ensemble.channels, *(PROBE_SIZE,) * plan.axes)
+        shape = (1, self.run.ensemble.inputs, *(PROBE_SIZE,) * plan.axes)
         noise = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape).astype(np.float32))
         values = torch.full(shape[:2], 100.0)
         whole = (slice(0, PROBE_SIZE),) * plan.axes

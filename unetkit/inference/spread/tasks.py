@@ -26,6 +26,7 @@ from unetkit.io.base.cells import Cells
 from unetkit.io.base.contracts import BadTile, ImageInfo, OutputSpec, SharedSink, Window
 from unetkit.io.base.windows import inside, sizes_of
 from unetkit.io.files import create_sink
+from unetkit.io.views.neighbours import planes_around
 from unetkit.io.writing.block_folder import BlockFolder
 from unetkit.models.sampling import Holes
 
@@ -73,11 +74,11 @@ class Look:
 
     Attributes:
         facts: See `PlaneFacts`.
-        holes: The pixels that hold no data; None if all do.
+        holes: The pixels that hold no data, None if all do; of the item and of those that are seen with it, by number.
     """
 
     facts: PlaneFacts
-    holes: Holes | None
+    holes: dict[int, Holes | None]
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,9 @@ def begin(session: Session, job: Job, alone: bool) -> Whole | Large:
 def look(session: Session, spread: Spread, item: int) -> Look:
     """Measure an item of an image, see `Look`."""
     source = opened(session, spread.job.image)
-    return Look(station(session).predictor.look(source, item), source.holes(item))
+    here = station(session)
+    seen = dict.fromkeys(planes_around(source.info, item, here.predictor.ensemble.planes))
+    return Look(here.predictor.look(source, item), {number: source.holes(number) for number in seen})
 
 
 def predict(session: Session, spread: Spread, places: Sequence[BlockPlace], look: Look | None) -> Predicted:
@@ -174,7 +177,8 @@ def predict(session: Session, spread: Spread, places: Sequence[BlockPlace], look
     grid = predictor.grid(source.info)
     blocks = [grid.cut(place.item, place.tiles) for place in places]
     if look is not None:
-        source.know_holes(places[0].item, look.holes)
+        for number, holes in look.holes.items():
+            source.know_holes(number, holes)
 
     def write(bands: Iterator[NDArray[Any]]) -> None:
         for place, block in zip(places, blocks, strict=True):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unetkit.backends.base import for_axes
 from unetkit.inference.tiling.canvas import fill_canvas
-from unetkit.inference.tiling.grid import PerAxis, one_if_equal, per_axis, round_up
+from unetkit.inference.tiling.grid import PerAxis, one_if_equal, round_up
 from unetkit.models.masks import to_mask
 from unetkit.models.segmenter import Segmenter
 
@@ -22,16 +22,28 @@ HALO_TOLERANCE = 1e-4
 """Largest share of mask pixels that tiling may change."""
 
 CANVAS_SIZE = 1024
-"""Size of the large context along each axis, in pixels."""
+"""Size of the large context along each axis of a plane, in pixels."""
 
 WINDOW_SIZE = 512
-"""Size of the compared windows, in pixels. In larger tiles a smaller share of the pixels is near the border."""
+"""Size of the compared windows along each axis of a plane, in pixels. In larger tiles a smaller share of the pixels is
+near the border."""
 
 HALO_IMAGES = 24
 """Number of images on which the halo is measured at the end of a training."""
 
 WINDOWS_PER_AXIS = 4
-"""Number of compared windows along each axis."""
+"""Number of compared windows along each axis of a plane, and of all compared windows of a volume."""
+
+VOLUME_CANVAS, VOLUME_WINDOW = 160, 96
+"""Sizes of canvas and windows along each axis of a volume, in voxels. Where a network's strides differ, so do the
+sizes, and canvas and windows have about as many voxels."""
+
+LEAST_SHARE = 4
+"""A volume's sizes along an axis are at least those of a stride this many times smaller than the largest one: a network
+sees along axes that it does not reduce, too."""
+
+LEAST_STRIDES = 3
+"""Least size of a window, in strides of the network."""
 
 LARGEST_HALO = 192
 """Largest halo that is tried, in pixels."""
@@ -62,9 +74,52 @@ class HaloMeasurement:
     error: float
 
 
-def halo_pixels(positions: int | None = None) -> int:
-    """Return how many pixels are predicted to measure a halo with so many windows along each axis."""
-    return int(CANVAS_SIZE**2 + (positions or WINDOWS_PER_AXIS) ** 2 * WINDOW_SIZE**2)
+@dataclass(frozen=True)
+class Comparison:
+    """What is predicted to measure a halo.
+
+    Attributes:
+        canvas: Size of the canvas along each axis.
+        window: Size of the windows along each axis.
+        positions: Windows along each axis.
+        windows: Windows that are compared, of all these.
+    """
+
+    canvas: tuple[int, ...]
+    window: tuple[int, ...]
+    positions: int
+    windows: int
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that are predicted."""
+        return prod(self.canvas) + self.windows * prod(self.window)
+
+
+def plan_comparison(strides: tuple[int, ...], positions: int | None = None) -> Comparison:
+    """Choose what is predicted to measure the halo of a network.
+
+    Args:
+        strides: Its stride along each axis.
+        positions: Windows along each axis of a plane, or all windows of a volume, which then lie in its corners; at
+            least 2, by default `WINDOWS_PER_AXIS`.
+
+    Example:
+        >>> plan_comparison((32, 32)).window, plan_comparison((16, 16, 16)).window, plan_comparison((1, 16, 16)).window
+        ((512, 512), (96, 96, 96), (38, 144, 144))
+    """
+    positions = positions or WINDOWS_PER_AXIS
+    axes = len(strides)
+    if axes == 2:
+        return Comparison((CANVAS_SIZE,) * axes, (WINDOW_SIZE,) * axes, positions, positions**axes)
+    seen = [max(stride, max(strides) / LEAST_SHARE) for stride in strides]
+    unit = VOLUME_WINDOW / prod(seen) ** (1 / axes)
+    steps = [max(round(unit * one / stride), LEAST_STRIDES) for one, stride in zip(seen, strides, strict=True)]
+    around = [max(round(count * VOLUME_CANVAS / VOLUME_WINDOW), count + 1) for count in steps]
+    canvas, window = (
+        tuple(count * stride for count, stride in zip(counts, strides, strict=True)) for counts in (around, steps)
+    )
+    return Comparison(canvas, window, 2, min(positions, 2**axes))
 
 
 def measure_halo(
@@ -80,28 +135,30 @@ def measure_halo(
     Args:
         segmenter: On the device to measure on; it is put into evaluation mode.
         images: Raw pixels (C, ...) with the center (C,) and scale (C,) that normalise them.
-        positions: Windows along each axis, at least 2; by default `WINDOWS_PER_AXIS`.
+        positions: How many windows, see `plan_comparison`.
 
     Returns:
         The halo and its error.
     """
     segmenter.eval()  # in training mode batch norm would see windows and canvas differently
     device = next(segmenter.parameters()).device
-    axes = images[0][0].ndim - 1
+    compared = plan_comparison(segmenter.spec.strides, positions)
     pieces = []
     for pixels, center, scale in images:
-        each = (slice(None), *[None] * axes)
-        pieces.append((pixels[:, *[slice(CANVAS_SIZE)] * axes] - center[each]) / scale[each])
-    canvas = torch.from_numpy(fill_canvas(pieces, (CANVAS_SIZE,) * axes)).to(device)
+        seen = np.ascontiguousarray(pixels[:, *map(slice, compared.canvas)], np.float32)
+        values = (torch.from_numpy(each[None]).to(device) for each in (seen, center, scale))
+        pieces.append(segmenter.normalizer(*values)[0].cpu().numpy())
+    canvas = torch.from_numpy(fill_canvas(pieces, compared.canvas)).to(device)
     with torch.inference_mode():
         return compare_windows(
             lambda part: _predict(segmenter, part),
             _are_other_values if segmenter.spec.task == "reconstruction" else np.not_equal,
             canvas,
-            window=(WINDOW_SIZE,) * axes,
-            stride=per_axis(segmenter.spec.stride, axes),
+            window=compared.window,
+            stride=segmenter.spec.strides,
             margin=segmenter.spec.margin,
-            positions=positions or WINDOWS_PER_AXIS,
+            positions=compared.positions,
+            windows=compared.windows,
         )
 
 
@@ -114,6 +171,7 @@ def compare_windows(
     stride: tuple[int, ...],
     margin: int,
     positions: int,
+    windows: int | None = None,
 ) -> HaloMeasurement:
     """Measure a halo: the difference between windows that are predicted by themselves and a pass over all.
 
@@ -127,21 +185,25 @@ def compare_windows(
         window: Size of the windows along each axis.
         stride: Stride of the network along each axis.
         margin: Smallest halo, in pixels.
-        positions: Windows along each axis, at least 2.
+        positions: Windows along each axis, at least 2. Two windows touch the canvas's border, so each has one cut along
+            an axis, and pixels up to the whole window away from it are compared.
+        windows: Windows that are compared, spread over all these; all of them by default.
     """
     size = tuple(canvas.shape[1:])
     groups = sorted(set(stride))
+    farthest = [length - 1 if positions == 2 else length // 2 - 1 for length in window]
     bins = tuple(
-        1 + min((length // 2 - 1) // one for length, one in zip(window, stride, strict=True) if one == group)
-        for group in groups
+        1 + min(most // one for most, one in zip(farthest, stride, strict=True) if one == group) for group in groups
     )
     changed, compared = np.zeros((2, *bins), np.int64)
     reference = predict(canvas)
-    for start in product(*map(_offsets, size, window, stride, [positions] * len(size))):
+    starts = list(product(*map(_offsets, size, window, stride, [positions] * len(size))))
+    for number in np.linspace(0, len(starts) - 1, windows or len(starts)).round().astype(int):
+        start = starts[number]
         place = tuple(slice(first, first + length) for first, length in zip(start, window, strict=True))
         within: Any = (..., *place)
         differs = differ(predict(canvas[:, *place]), reference[within])
-        along = [_along(*ends) // one for *ends, one in zip(start, window, size, stride, strict=True)]
+        along = [_along(*ends) // one for *ends, one in zip(start, window, size, farthest, stride, strict=True)]
         strides_away = _nearest(along, stride, groups, bins)
         changed += np.bincount(strides_away[differs], minlength=changed.size).reshape(bins)
         compared += np.bincount(strides_away.ravel(), minlength=changed.size).reshape(bins)
@@ -161,15 +223,15 @@ def _offsets(length: int, window: int, stride: int, positions: int) -> list[int]
     return [round(i * (length - window) / (positions - 1) / stride) * stride for i in range(positions)]
 
 
-def _along(start: int, window: int, length: int) -> NDArray[np.int64]:
-    """Return the distance (window,) of each pixel of a window from its cuts along one axis, at most half a window.
+def _along(start: int, window: int, length: int, farthest: int) -> NDArray[np.int64]:
+    """Return the distance (window,) of each pixel of a window from its cuts along one axis, at most `farthest`.
 
     A side on the canvas's border is no cut: nothing changes there, as nothing does at the border of an image.
     """
     pixels = np.arange(window)
     before = pixels if start > 0 else np.full_like(pixels, window)
     after = pixels[::-1] if start + window < length else np.full_like(pixels, window)
-    return np.minimum(np.minimum(before, after), window // 2 - 1)
+    return np.minimum(np.minimum(before, after), farthest)
 
 
 def _nearest(

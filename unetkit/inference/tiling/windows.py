@@ -11,16 +11,22 @@ from numpy.typing import NDArray
 from unetkit.inference.tiling.grid import Tile, TileGrid
 from unetkit.io.base.contracts import ImageSource, match_channels
 from unetkit.models.normalizer import Normalizer
-from unetkit.models.sampling import ValidSource, sample_pixels
+from unetkit.models.sampling import ValidNeighbours, ValidSource, sample_pixels
 from unetkit.models.statistics import Statistics, check_finite
 
 
 def measure_plane(
     source: ImageSource, plane: int, normalizers: Sequence[Normalizer], channels: int
 ) -> tuple[Statistics, ...]:
-    """Return the normalisation values of a plane for each model.
+    """Return the normalisation values of a plane for each model, repeated for the planes that it sees at once.
 
     Pixels are read, once, only where a model measures each image.
+
+    Args:
+        source: The image, without neighbouring planes.
+        plane: Number of the plane.
+        normalizers: Those of the models.
+        channels: Channels of the images of the models.
     """
     if all(normalizer.stored is not None for normalizer in normalizers):
         sample = np.empty((channels, 0))
@@ -47,7 +53,7 @@ def read_window_with_holes(
     spans = zip(tile.spans, grid.window, grid.size, strict=True)
     place = tuple(slice(span.start, min(span.start + length, end)) for span, length, end in spans)
     holes = None
-    if isinstance(source, ValidSource):
+    if isinstance(source, (ValidSource, ValidNeighbours)):
         pixels, holes = source.read_with_holes(plane, place)
     else:
         pixels = source.read(plane, place)

@@ -112,7 +112,7 @@ class Tuner:
 
     def time(self, plan: ExecutionPlan, backend: Backend) -> float:
         """Return the seconds that a batch of tiles inside an image takes, after a first one."""
-        channels = self.ensemble.channels
+        channels = self.ensemble.inputs
         kind = torch.float32 if self.dtype.kind == "f" or self.dtype.itemsize > 2 else torch.uint8
         pixels = torch.zeros(plan.batch, channels, *plan.window, dtype=kind, device=backend.device)
         center = torch.zeros(plan.batch, channels, device=backend.device)

@@ -62,13 +62,14 @@ def quantize_models(
     places = choose_tiles(grid, source.info.planes, CALIBRATION_WINDOWS + CHECK_WINDOWS)
     checked = places[::2][:CHECK_WINDOWS]
     calibrated = [place for place in places if place not in checked] or checked
+    seen = ensemble.see(source)
     normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
     measured = cache(lambda plane: measure_plane(source, plane, normalizers, ensemble.channels))
 
     def probes(chosen: Sequence[tuple[int, Tile]], model: int) -> list[Probe]:
         made: list[Probe] = []
         for plane, tile in chosen:
-            window = read_window(source, plane, tile, grid, ensemble.channels).astype(np.float32)
+            window = read_window(seen, plane, tile, grid, ensemble.inputs).astype(np.float32)
             values = measured(plane)[model]
             pixels, center, scale = (torch.from_numpy(x[None]) for x in (window, values.center, values.scale))
             made.append((pixels, center, scale, tile.inner))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 Affine = tuple[tuple[float, float, float, float], ...]
 """Four rows of four numbers."""
@@ -25,3 +26,24 @@ class Space:
     code: int = 1
     codes: tuple[int, int] | None = None
     unit: str = "mm"
+
+    def resampled(self, step: Sequence[float], start: Sequence[float]) -> Space:
+        """Return the place of a volume whose voxels lie elsewhere on the axes of this one.
+
+        Args:
+            step: Voxels of this volume from one voxel of the other to the next along (z, y, x); of a plane, (y, x).
+            start: Where the first voxel of the other lies along the same axes, in voxels of this one.
+
+        >>> moved = Space(((2.0, 0, 0, 5), (0, 1, 0, 0), (0, 0, 3, 0), (0, 0, 0, 1))).resampled((1, 1, 2), (0, 0, 0.5))
+        >>> moved.affine[0]
+        (4.0, 0, 0, 6.0)
+        """
+        missing = 3 - len(step)
+        steps = tuple(reversed((*(1.0,) * missing, *step)))
+        starts = tuple(reversed((*(0.0,) * missing, *start)))
+        x, y, z = steps
+        rows = []
+        for along_x, along_y, along_z, shift in self.affine:
+            moved = shift + along_x * starts[0] + along_y * starts[1] + along_z * starts[2]
+            rows.append((along_x * x, along_y * y, along_z * z, moved))
+        return replace(self, affine=tuple(rows))

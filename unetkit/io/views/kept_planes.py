@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
 from unetkit.io.base.windows import common, inside, sizes_of
 from unetkit.io.decoding.scratch import ScratchArray
+from unetkit.io.views.volume import find_depth
 
 CELL_SIZE = 512
 """Least size along each axis of what is decoded and kept at a time, in pixels."""
@@ -86,7 +87,8 @@ class KeptPlanes:
             for place in self._beneath(window):
                 cell, number = self._place(place), self._fill(item, slot, place)
                 part = common(window, cell)
-                pixels[:, *inside(part, window)] = self._kept[number, slice(None), *inside(part, cell)]
+                kept: tuple[int | slice, ...] = (number, slice(None), *inside(part, cell))
+                pixels[:, *inside(part, window)] = self._kept[kept]
         return pixels
 
     def close(self) -> None:
@@ -142,5 +144,6 @@ def keep_planes(source: ImageSource, planes: int, max_bytes: int) -> ImageSource
     Raises:
         ImageError: The temporary file cannot be made.
     """
-    stack = min(planes, source.info.planes)
+    axis = find_depth(source.info)
+    stack = 1 if axis is None else min(planes, source.info.plane_shape[axis])
     return source if stack == 1 or source.info.compression == "none" else KeptPlanes(source, stack, max_bytes)

@@ -70,6 +70,12 @@ class NeighbourSource:
         self.middle.close()
 
 
+def lacks_neighbours(info: ImageInfo) -> bool:
+    """Return whether the planes of an image have no neighbours along Z."""
+    axis = find_depth(info)
+    return axis is None or info.plane_shape[axis] == 1
+
+
 def planes_around(info: ImageInfo, item: int, planes: int) -> tuple[int, ...]:
     """Return the numbers of a plane and its neighbours along Z: `planes` of them, the lowest first.
 

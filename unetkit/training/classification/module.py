@@ -16,6 +16,7 @@ from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER
 from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.spec import ModelSpec
 from unetkit.scoring.image_scores import EVEN_THRESHOLD, score_images
+from unetkit.training.run.axes import first_pooling
 from unetkit.training.run.base import NetworkModule
 from unetkit.training.run.freezing import Freezing
 from unetkit.training.run.image_classes import batch_logits, check_names, check_one_device, image_loss
@@ -32,6 +33,7 @@ class ClassificationModule(NetworkModule):
         weights: "imagenet" (downloaded once), the name of a built-in model such as "nuclei", or a local `.safetensors`
             or `.pth` file with the weights of an encoder or of a whole model; by default the weights are random.
         in_channels: Channels of the images, or "auto" to take as many as the training images have.
+        dims: Axes of what the network sees: 2 for planes, 3 for volumes, which are resized to cubes.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         lr: Highest learning rate.
         weight_decay: Weight decay.
@@ -52,6 +54,7 @@ class ClassificationModule(NetworkModule):
         encoder: str = DEFAULT_ENCODER,
         weights: str | None = None,
         in_channels: int | Literal["auto"] = "auto",
+        dims: Literal[2, 3] = 2,
         depth: int = 5,
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
@@ -70,6 +73,8 @@ class ClassificationModule(NetworkModule):
         spec = ModelSpec(
             encoder=encoder,
             in_channels=1 if in_channels == "auto" else in_channels,
+            dims=dims,
+            pooling=first_pooling(dims, "auto", depth),
             depth=depth,
             decoder_channels=DECODER_CHANNELS[-depth:],
             image_head_hidden=image_head_hidden,
@@ -93,16 +98,20 @@ class ClassificationModule(NetworkModule):
             self.data.label_images(self.image_classes, None if self.in_channels == "auto" else self.in_channels)
         super().setup(stage)
 
+    def volume_sizes(self) -> list[tuple[int, ...]]:
+        """Return the size of the cubes that volumes are resized to."""
+        return [self.data.crop_size]
+
     def fit_data(self, channels: int) -> None:  # noqa: ARG002  # `label_images` has checked them
         """Take the size of the images from the data."""
         self.spec = replace(
-            self.spec, task="classification", image_classes=self.image_classes, image_size=self.data.crop
+            self.spec, task="classification", image_classes=self.image_classes, image_size=self.data.image_size
         )
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Compute the loss of a batch of `LabelledItem`s; the statistics of batch norm are those of whole images."""
-        pixels = batch["whole"].contiguous(memory_format=torch.channels_last)
-        logits = self._forward(self.segmenter.normalizer(pixels, batch["whole_center"], batch["whole_scale"]))
+        pixels = self.laid_out(batch["whole"])
+        logits = self.run_network(self.segmenter.normalizer(pixels, batch["whole_center"], batch["whole_scale"]))
         loss = image_loss(logits.float(), batch["label"])
         self.log_loss(loss, len(pixels))
         return loss

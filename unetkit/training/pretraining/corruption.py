@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,36 +48,63 @@ class Corruption:
             raise ConfigError(f"corruption.square: {self.square} is not possible.", "Use 2 or more.")
 
 
-def corrupt(clean: Tensor, corruption: Corruption, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Damage a batch of images.
+def box_sides(square: int, voxel: tuple[float, ...] | None, axes: int) -> tuple[int, ...]:
+    """Return the sides, in pixels, of a square or box that is about as long along each axis.
 
     Args:
-        clean: (N, C, h, w) float32, normalised.
+        square: Side along the axes with the smallest pixels.
+        voxel: Size of a pixel along each axis; None where it is not known: then as for squares and cubes.
+        axes: Number of axes.
+
+    Example:
+        >>> box_sides(16, (2.0, 0.5, 0.5), 3)
+        (4, 16, 16)
+    """
+    if voxel is None:
+        return (square,) * axes
+    return tuple(max(1, round(square * min(voxel) / one)) for one in voxel)
+
+
+def corrupt(
+    clean: Tensor, corruption: Corruption, generator: torch.Generator, voxel: tuple[float, ...] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Damage a batch of images or volumes.
+
+    Args:
+        clean: (N, C, ...) float32, normalised.
         corruption: How they are damaged.
         generator: Decides where and how much; on the device of the images.
+        voxel: Size of a pixel along each axis, if it is known, so that boxes are hidden which are as long along each.
 
     Returns:
-        Damaged copy (N, C, h, w), and which pixels are hidden: (N, 1, h, w) bool, the same for all channels.
+        Damaged copy (N, C, ...), and which pixels are hidden: (N, 1, ...) bool, the same for all channels.
     """
-    count = len(clean)
-    spread, mean = torch.std_mean(clean, (1, 2, 3), keepdim=True, correction=0)
+    axes = clean.dim() - 2
+    count, each = len(clean), (1,) * (axes + 1)
+    spread, mean = torch.std_mean(clean, tuple(range(1, clean.dim())), keepdim=True, correction=0)
     low, high = corruption.noise
-    share = low + (high - low) * torch.rand(count, 1, 1, 1, device=clean.device, generator=generator)
+    share = low + (high - low) * torch.rand(count, *each, device=clean.device, generator=generator)
     noise = torch.randn(clean.shape, device=clean.device, generator=generator)
-    draws = _draw_squares(clean, corruption.square, generator)
+    sides = box_sides(corruption.square, voxel, axes)
+    draws = _draw_boxes(clean, sides, generator)
     hidden = draws < corruption.hidden
     blurred = draws < corruption.hidden * corruption.blurred
-    side = corruption.square // 2 * 2 + 1
-    smooth = functional.avg_pool2d(clean, side, stride=1, padding=side // 2, count_include_pad=False)
+    kernel = [side // 2 * 2 + 1 for side in sides]
+    pool: Any = functional.avg_pool2d if axes == 2 else functional.avg_pool3d
+    smooth = pool(clean, kernel, stride=1, padding=[side // 2 for side in kernel], count_include_pad=False)
     filled = torch.where(hidden, torch.where(blurred, smooth, mean), clean)
     return filled + noise * share * spread, hidden
 
 
-def _draw_squares(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Return a number from 0 to 1 for each square of each image, as (N, 1, h, w); the first begin at a random place."""
-    count, _, height, width = images.shape
-    grid = (height // side + 2, width // side + 2)
-    numbers = torch.rand(count, 1, *grid, device=images.device, generator=generator)
-    pixels = numbers.repeat_interleave(side, 2).repeat_interleave(side, 3)
-    top, left = torch.randint(side, (2,), device=images.device, generator=generator).tolist()
-    return pixels[:, :, top : top + height, left : left + width]
+def _draw_boxes(images: Tensor, sides: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Return a number from 0 to 1 for each box of each image, as (N, 1, ...); the first begin at a random place."""
+    size = images.shape[2:]
+    grid = [length // side + 2 for length, side in zip(size, sides, strict=True)]
+    pixels = torch.rand(len(images), 1, *grid, device=images.device, generator=generator)
+    for axis, side in enumerate(sides, 2):
+        pixels = pixels.repeat_interleave(side, axis)
+    if len(set(sides)) == 1:
+        starts = torch.randint(sides[0], (len(sides),), device=images.device, generator=generator).tolist()
+    else:
+        starts = [int(torch.randint(side, (1,), device=images.device, generator=generator)) for side in sides]
+    return pixels[:, :, *(slice(start, start + length) for start, length in zip(starts, size, strict=True))]

@@ -19,6 +19,7 @@ from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER
 from unetkit.models.spec import ModelSpec
 from unetkit.scoring.restored import SquaredErrors, restored_share
 from unetkit.training.pretraining.corruption import Corruption, corrupt
+from unetkit.training.run.axes import first_pooling
 from unetkit.training.run.base import NetworkModule
 from unetkit.training.run.schedule import Schedule
 
@@ -39,6 +40,9 @@ class PretrainModule(NetworkModule):
         weights: What the network starts from: "imagenet", the name of a built-in model, or a file, as for `fit`.
         decoder_weights: Whether the decoder starts from these weights too, where they have one of its sizes.
         in_channels: Channels of the images, or "auto" to take as many as the images have.
+        dims: Axes of what the network sees at once: 2 for planes, 3 for volumes.
+        pooling: By how much each level of `depth` of a network of volumes reduces the resolution, as for `fit`; "auto"
+            chooses it from the size of the voxels. A model that starts from this one has the same.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         decoder_channels: Channels of the expanding path from the deepest block up, one for each level of `depth`.
         corruption: How the images are damaged.
@@ -51,6 +55,8 @@ class PretrainModule(NetworkModule):
         schedule: one_cycle, cosine or constant.
         ema_decay: How much of the averaged weights is kept at each step; the averaged ones are validated and saved.
             0 turns averaging off.
+        checkpointing: Whether the network keeps less for the gradients and computes the rest again; "auto" does so
+            where volumes would not fit into the memory.
     """
 
     def __init__(
@@ -59,6 +65,8 @@ class PretrainModule(NetworkModule):
         weights: str | None = None,
         decoder_weights: bool = True,
         in_channels: int | Literal["auto"] = "auto",
+        dims: Literal[2, 3] = 2,
+        pooling: list[list[int]] | Literal["auto"] = "auto",
         depth: int = 5,
         decoder_channels: list[int] | None = None,
         corruption: Corruption = Corruption(),  # noqa: B008  # frozen
@@ -69,6 +77,7 @@ class PretrainModule(NetworkModule):
         weight_decay: float = 1e-2,
         schedule: Schedule = "one_cycle",
         ema_decay: float = 0.99,
+        checkpointing: bool | Literal["auto"] = "auto",
     ) -> None:
         if hidden_weight <= 0:
             raise ConfigError(f"hidden_weight: {hidden_weight:g} is not possible.", "Use a number above 0.")
@@ -77,12 +86,25 @@ class PretrainModule(NetworkModule):
         spec = ModelSpec(
             encoder=encoder,
             in_channels=1 if in_channels == "auto" else in_channels,
+            dims=dims,
+            pooling=first_pooling(dims, pooling, depth),
             depth=depth,
             decoder_channels=tuple(decoder_channels or DECODER_CHANNELS[-depth:]),
             task="reconstruction",
             residual=residual,
         )
-        super().__init__(spec, weights, decoder_weights, in_channels, lr, weight_decay, schedule, ema_decay)
+        super().__init__(
+            spec,
+            weights,
+            decoder_weights,
+            in_channels,
+            lr,
+            weight_decay,
+            schedule,
+            ema_decay,
+            pooling=pooling,
+            checkpointing=checkpointing,
+        )
         if not isinstance(corruption, Corruption):  # as a checkpoint holds it
             corruption = Corruption(**corruption)
         self.save_hyperparameters(ignore=["corruption"])
@@ -99,35 +121,42 @@ class PretrainModule(NetworkModule):
 
     def fit_data(self, channels: int) -> None:
         """Fit the data to the model."""
-        self.data.prepare_for(channels, self.spec.stride)
+        self.data.prepare_for(channels, self.spec.strides)
+
+    def volume_sizes(self) -> list[tuple[int, ...]]:
+        """Return the sizes of the volumes of the data."""
+        pool = self.data.pool
+        return pool.sizes(range(len(pool.records)))
 
     def damage(self, batch: dict[str, Tensor], *key: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return a batch's clean images, a damaged copy (N, C, h, w), both normalised, and what is hidden (N, 1, h, w).
+        """Return a batch's clean images, a damaged copy (N, C, ...), both normalised, and what is hidden (N, 1, ...).
 
         Args:
-            batch: image (N, C, h, w) raw, center and scale (N, C).
+            batch: image (N, C, ...) raw, center and scale (N, C).
             key: Decides, with the seed of the data, how they are damaged; a resumed run thus goes on as before.
         """
-        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        image = self.laid_out(batch["image"])
         clean: Tensor = self.segmenter.normalizer(image, batch["center"], batch["scale"])
         seed = int(np.random.SeedSequence((self.data.seed, *key)).generate_state(1)[0])
-        damaged, hidden = corrupt(clean, self.corruption, torch.Generator(clean.device).manual_seed(seed))
+        damaged, hidden = corrupt(
+            clean, self.corruption, torch.Generator(clean.device).manual_seed(seed), self.spec.pixel_size_um
+        )
         return clean, damaged, hidden
 
     def restore(self, network: Callable[[Tensor], Tensor], damaged: Tensor) -> Tensor:
-        """Return damaged images (N, C, h, w), normalised, restored by a network."""
+        """Return damaged images (N, C, ...), normalised, restored by a network."""
         predicted = network(damaged).float()
         return predicted + damaged if self.spec.residual else predicted
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of a batch of crops, see `damage`."""
         clean, damaged, hidden = self.damage(batch, self.global_rank, self.current_epoch, batch_idx)
-        loss = self._compare(self.restore(self._forward, damaged), clean, hidden)
+        loss = self._compare(self.restore(self.run_network, damaged), clean, hidden)
         self.log_loss(loss, len(clean))
         return loss
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> NDArray[np.float32]:
-        """Return crops (N, C, h, w), normalised, that were damaged as for validation and restored."""
+        """Return crops (N, C, ...), normalised, that were damaged as for validation and restored."""
         restored: NDArray[np.float32] = self.best_network()(self.damage(batch, 0, batch_idx)[1]).float().cpu().numpy()
         return restored
 
@@ -146,7 +175,7 @@ class PretrainModule(NetworkModule):
         self.log(f"{stage}_loss", self._compare(restored, clean, hidden), batch_size=len(clean), sync_dist=True)
         counted = hidden if self.corruption.hidden else torch.ones_like(hidden)
         self.error.update(((restored - clean) ** 2 * counted).sum())
-        self.variation.update(((clean - clean.mean((2, 3), keepdim=True)) ** 2 * counted).sum())
+        self.variation.update(((clean - clean.mean(tuple(range(2, clean.dim())), keepdim=True)) ** 2 * counted).sum())
 
     def on_validation_epoch_end(self, stage: str = "val") -> None:
         """Log the share of the variance of the hidden pixels that is restored (val_r2), at most 1.

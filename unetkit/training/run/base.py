@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
-from math import ceil
+from math import ceil, prod
 from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
+from unetkit.backends.base import for_axes
 from unetkit.data.base import TrainingData
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError, closest
-from unetkit.inference.tiling.halo import WINDOW_SIZE, halo_pixels
+from unetkit.inference.tiling.halo import plan_comparison
+from unetkit.models.checkpointing import checkpointed
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.weights import LoadReport, find_source, load_weights, trained_on
+from unetkit.planning.machine import find_machine
+from unetkit.planning.memory import measure_step, room_of
 from unetkit.scoring.table import comparable
 from unetkit.training.run.average import move_average
+from unetkit.training.run.axes import choose_pooling
 from unetkit.training.run.freezing import Freezing, set_encoder_trainable
 from unetkit.training.run.schedule import Schedule, rate_factor
 
@@ -47,6 +53,8 @@ class NetworkModule(LightningModule):
         ema_decay: How much of the averaged weights is kept at each step; 0 turns averaging off.
         compile: Compile the network for training.
         freezing: Whether the encoder stays as it was loaded.
+        pooling: That of a network of volumes; "auto" to choose it when the data are known.
+        checkpointing: Whether blocks compute again what gradients need; "auto" to do so where volumes need the memory.
 
     Attributes:
         segmenter: The model in training; built in `setup`, when the data are known.
@@ -55,6 +63,7 @@ class NetworkModule(LightningModule):
         resuming: Whether the weights come from a checkpoint, so that those to start from are not read again.
         warns_of_known: Whether to warn of validation images that the start was trained on; False after a plan.
         starts_trained: Whether all of the network's outputs come from a model; it is then scored before training.
+        checkpoints: Whether blocks compute again what gradients need.
         start_spec: Spec for scoring before training, with the normalisation of the model that the run starts from.
     """
 
@@ -64,6 +73,7 @@ class NetworkModule(LightningModule):
     resuming: bool = False
     warns_of_known: bool = True
     starts_trained: bool = False
+    checkpoints: bool = False
     start_spec: ModelSpec | None = None
 
     def __init__(
@@ -78,6 +88,8 @@ class NetworkModule(LightningModule):
         ema_decay: float,
         compile: bool = False,
         freezing: Freezing = Freezing(),  # noqa: B008  # frozen
+        pooling: Sequence[Sequence[int]] | Literal["auto"] = "auto",
+        checkpointing: bool | Literal["auto"] = "auto",
     ) -> None:
         super().__init__()
         if not 0 <= ema_decay < 1:
@@ -88,6 +100,8 @@ class NetworkModule(LightningModule):
             raise ConfigError("weight_decay is below 0.", "Use 0 or more.")
         if schedule not in get_args(Schedule):
             raise ConfigError(f"There is no schedule '{schedule}'.", closest(schedule, get_args(Schedule)))
+        if compile and checkpointing is True:
+            raise ConfigError("checkpointing has no meaning for a compiled network.", "Leave out one of the two.")
         self.spec = spec
         self.weights = weights
         self.decoder_weights = decoder_weights
@@ -98,6 +112,8 @@ class NetworkModule(LightningModule):
         self.ema_decay = ema_decay
         self.compiled = compile
         self.freezing = freezing
+        self.pooling = pooling
+        self.checkpointing = checkpointing
 
     def setup(self, stage: str) -> None:
         """Build the network for the data that the trainer has.
@@ -121,6 +137,9 @@ class NetworkModule(LightningModule):
             return
         data = self.data
         channels = self.spec.in_channels if built else data.channels if self.in_channels == "auto" else self.in_channels
+        if self.spec.dims == 3 and self.pooling == "auto" and not built:
+            voxel, sizes = data.pixel_size_um, self.volume_sizes()
+            self.spec = replace(self.spec, pooling=choose_pooling(self.spec, self.weights, voxel, data.crop, sizes))
         self.fit_data(channels)
         log_notes(self.trainer, data)
         if built and stage != "fit":
@@ -137,6 +156,7 @@ class NetworkModule(LightningModule):
             self.starts_trained = True
             self.segmenter = Segmenter(self.spec, self.segmenter.network)
             return
+        self.checkpoints = self._needs_checkpoints()
         self._build()
         if self.weights is not None and not self.resuming:
             report = load_weights(self.segmenter.network, self.weights, self.spec, decoder=self.decoder_weights)
@@ -151,11 +171,24 @@ class NetworkModule(LightningModule):
 
     def _build(self) -> None:
         """Make the network that the spec describes, and its average."""
-        self.segmenter = Segmenter(self.spec).to(memory_format=torch.channels_last)
+        self.segmenter = Segmenter(self.spec).to(memory_format=for_axes(torch.channels_last, self.spec.dims))
         network = self.segmenter.network
         self._average()
         predict = getattr(network, "predict_inside", network.__call__)  # without padding, where the network can
         self._forward = torch.compile(predict) if self.compiled else predict
+
+    def run_network(self, normalized: Tensor) -> Tensor:
+        """Return what the network in training makes of normalised pixels (N, C, ...)."""
+        with checkpointed(self.segmenter.network) if self.checkpoints else nullcontext():
+            output: Tensor = self._forward(normalized)
+        return output
+
+    def _needs_checkpoints(self) -> bool:
+        """Return whether blocks are to compute again what gradients need: as given, or where memory is too small."""
+        if self.checkpointing != "auto" or self.spec.dims == 2 or self.compiled:
+            return self.checkpointing is True
+        machine = find_machine("cpu" if self.trainer.strategy.root_device.type == "cpu" else "auto")
+        return measure_step(self.spec, self.data.crop_size).of(self.data.batch_size) > room_of(machine)
 
     def _average(self) -> None:
         """Begin the average with the weights as they are."""
@@ -238,6 +271,10 @@ class NetworkModule(LightningModule):
         """Fit the data to the model."""
         raise NotImplementedError
 
+    def volume_sizes(self) -> list[tuple[int, ...]]:
+        """Return the sizes of the volumes of the data."""
+        raise NotImplementedError
+
     def prepare_network(self) -> None:
         """Freeze the encoder if it is to be frozen."""
         if self.freezing.freeze_encoder:
@@ -255,10 +292,19 @@ class NetworkModule(LightningModule):
         network = self.best_network()
         mode = network.training
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-            pixels = torch.zeros(1, self.spec.in_channels, WINDOW_SIZE, WINDOW_SIZE, device=self.device)
-            network.eval()(pixels.contiguous(memory_format=torch.channels_last)).sum().item()  # waits for the device
+            window = plan_comparison(self.spec.strides).window
+            pixels = torch.zeros(1, self.spec.network_inputs, *window, device=self.device)
+            network.eval()(self.laid_out(pixels)).sum().item()  # waits for the device
         network.train(mode)
-        return WINDOW_SIZE**2
+        return prod(window)
+
+    def halo_pixels(self, positions: int | None = None) -> int:
+        """Return how many pixels are predicted to measure the halo with so many windows, see `plan_comparison`."""
+        return plan_comparison(self.spec.strides, positions).pixels
+
+    def laid_out(self, pixels: Tensor) -> Tensor:
+        """Return pixels (N, C, ...) in the layout in memory that the network is fastest with."""
+        return pixels.contiguous(memory_format=for_axes(torch.channels_last, self.spec.dims))
 
     def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
         """Return the seconds for what follows training: the halo, the picture and the scores of objects.
@@ -266,11 +312,11 @@ class NetworkModule(LightningModule):
         Args:
             validation: Seconds for validating.
             pixel: Seconds for predicting a pixel.
-            positions: Windows along each axis with which the halo is measured.
+            positions: How many windows the halo is measured with, see `plan_comparison`.
         """
         if self.spec.task == "classification":
             return 0.0
-        return halo_pixels(positions) * pixel + validation * (2 if self.spec.instances else 1)
+        return self.halo_pixels(positions) * pixel + validation * (2 if self.spec.instances else 1)
 
     def best_network(self) -> nn.Module:
         """Return the network to score and to keep: the averaged one, or the one in training where none is averaged."""

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.tiling.halo import WINDOWS_PER_AXIS, halo_pixels
+from unetkit.inference.tiling.halo import WINDOWS_PER_AXIS
 from unetkit.training.run.base import NetworkModule
 
 VALIDATION_SHARE = 0.1
@@ -76,6 +76,7 @@ class BudgetKeeper(Callback):
         self._validated = 0.0  # when the last validation ended
         self._ends = [0.0]  # when the present one began, and when each of its images was done
         self._pixel = 0.0  # seconds for predicting a pixel
+        self._halo = 0  # pixels that are predicted to measure the halo with the usual number of windows
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Have the learning rate follow the clock."""
@@ -120,6 +121,7 @@ class BudgetKeeper(Callback):
         before = self._tick(trainer)
         if isinstance(pl_module, NetworkModule) and (pixels := pl_module.predict_window()):
             self._pixel = (self._tick(trainer) - before) / pixels
+            self._halo = pl_module.halo_pixels()
         now = self._tick(trainer)
         self._origin = (now, self.progress)
         self._validated = max(self._validated, now)
@@ -164,8 +166,8 @@ class BudgetKeeper(Callback):
 
     @property
     def halo_positions(self) -> int:
-        """Windows along each axis to measure the halo with: the fewest where the usual ones take too much time."""
-        return WINDOWS_PER_AXIS if self._pixel * halo_pixels() <= HALO_SHARE * self.budget.seconds else 2
+        """Windows to measure the halo with: the fewest where the usual ones take too much time."""
+        return WINDOWS_PER_AXIS if self._pixel * self._halo <= HALO_SHARE * self.budget.seconds else 2
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run has to know."""

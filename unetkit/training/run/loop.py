@@ -61,6 +61,7 @@ def run_training(
         KeyboardInterrupt: It was stopped before there was a model.
     """
     folder = Path(trainer.default_root_dir)
+    data.see(module.spec.dims, module.spec.planes)
     start = _resume(trainer, data, folder) if resume else None
     end, broken = End.DONE, None
     module.resuming = resume

@@ -138,6 +138,11 @@ class TrainingRun(LightningCLI):
             return None
         return Budget(60 * minutes / (1 if self.place is None else self.config.data.folds), self.run_config.began)
 
+    def instantiate_classes(self) -> None:
+        """Build what the settings describe; the data know what the network sees."""
+        super().instantiate_classes()
+        self.datamodule.see(self.model.spec.dims, self.model.spec.planes)
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Return a Trainer that fills the run folder, once the data turn out to be good."""
         trainer = make_trainer(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unetkit.data.annotated import UNKNOWN
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
-from unetkit.inference.array import predict_tiled
+from unetkit.drawing.cuts import plan_cuts
 from unetkit.models.segmenter import Segmenter
 from unetkit.report.pictures import MOST_ITEMS, ItemFields, validation_picture
 from unetkit.report.run.folder import VALIDATION_PICTURE
@@ -22,6 +22,7 @@ from unetkit.scoring.instances import InstanceCounts
 from unetkit.scoring.pixels import count_pixels
 from unetkit.scoring.table import OBJECT_SCORES, Scores, mean_scores, pixel_scores, scores_of
 from unetkit.training.segmentation.objects import find_objects
+from unetkit.training.segmentation.predicting import predict_item
 
 
 @dataclass
@@ -67,21 +68,27 @@ def look_at_images(segmenter: Segmenter, data: SegmentationData) -> Looked:
 
 
 def _look(looked: Looked, segmenter: Segmenter, item: NamedItem, objects: NDArray[Any] | None) -> None:
-    """Predict an image and take it in; `objects` (H, W) are the true ones, of a model that tells them apart."""
+    """Predict an image and take it in; `objects` (...) are the true ones, of a model that tells them apart."""
     spec = segmenter.spec
     pixels, truth = item["image"].numpy(), item["mask"].numpy()
-    device = str(next(segmenter.parameters()).device)
-    predicted = predict_tiled(pixels, segmenter, axes="CYX", device=device)
+    predicted = predict_item(segmenter, pixels)
     predicted = predicted // 255 if spec.classes == 2 else predicted
     scores = score_mask(predicted, truth, spec.classes)
     columns: dict[str, float] = {**scores}
-    if len(looked.drawn) < MOST_ITEMS:
-        looked.drawn.append((item["name"], pixels, truth, predicted, scores.dice))
+    pixels = pixels[spec.middle]  # what is drawn of an image with its neighbours
+    labels = None
     if objects is not None:
         labels, counts = find_objects(segmenter, item, objects)
         looked.objects.append(counts)
         columns |= scores_of([score for score in OBJECT_SCORES if score.validated], counts)
         columns |= {"objects": counts.predicted, "true_objects": counts.true}
+    if truth.ndim > 2:  # three cuts are looked at
+        cuts = plan_cuts(truth.shape, truth > 0, spec.pixel_size_um)
+        pixels, truth, predicted = cuts.of(pixels, pixels.min()), cuts.of(truth), cuts.of(predicted)
+        objects, labels = (None if each is None else cuts.of(each) for each in (objects, labels))
+    if len(looked.drawn) < MOST_ITEMS:
+        looked.drawn.append((item["name"], pixels, truth, predicted, scores.dice))
+    if objects is not None and labels is not None:
         truth, predicted = np.where(truth == UNKNOWN, UNKNOWN, keep_apart(objects)), keep_apart(labels)
     looked.validated.add(item["name"], columns, scores.dice, partial(Picture.of, pixels, truth, predicted))
 
@@ -90,8 +97,8 @@ def score_mask(predicted: NDArray[Any], truth: NDArray[Any], classes: int) -> Sc
     """Return the scores of a mask: of several classes their mean, as in training.
 
     Args:
-        predicted: (H, W) class numbers.
-        truth: (H, W) class numbers, `UNKNOWN` where nobody has annotated.
+        predicted: (...) class numbers.
+        truth: (...) class numbers, `UNKNOWN` where nobody has annotated.
         classes: Number of classes, the background included.
     """
     unknown = truth == UNKNOWN

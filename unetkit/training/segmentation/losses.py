@@ -1,4 +1,4 @@
-"""Losses by name, all of them smp's."""
+"""Losses by name, all of them smp's, of planes and of volumes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class CrossEntropy(nn.Module):
         """Compute the mean over pixels.
 
         Args:
-            logits: (N, out_channels, h, w).
-            target: (N, h, w) int64 class numbers.
+            logits: (N, out_channels, ...).
+            target: (N, ...) int64 class numbers.
         """
         if logits.shape[1] == 1:
             return nn.functional.binary_cross_entropy_with_logits(logits[:, 0], target.to(logits.dtype))
@@ -34,9 +34,9 @@ class WeightedCrossEntropy(nn.Module):
         """Compute the mean over pixels of weight times cross-entropy.
 
         Args:
-            logits: (N, out_channels, h, w).
-            target: (N, h, w) int64 class numbers.
-            weight: (N, h, w); 1 for all by default.
+            logits: (N, out_channels, ...).
+            target: (N, ...) int64 class numbers.
+            weight: (N, ...); 1 for all by default.
         """
         if logits.shape[1] == 1:
             truth = target.to(logits.dtype)
@@ -85,9 +85,9 @@ class OfAnnotated(nn.Module):
         """Compute the loss.
 
         Args:
-            logits: (N, out_channels, h, w).
-            target: (N, h, w) int64 class numbers, `UNKNOWN` where nobody has annotated.
-            others: (N, h, w) what else the loss takes.
+            logits: (N, out_channels, ...).
+            target: (N, ...) int64 class numbers, `UNKNOWN` where nobody has annotated.
+            others: (N, ...) what else the loss takes.
         """
         if self.partly:
             annotated = target != UNKNOWN
@@ -122,9 +122,9 @@ class MaskAndDistanceLoss(nn.Module):
         """Compute the loss.
 
         Args:
-            logits: (N, out_channels + 1, h, w).
-            distance_map: (N, h, w), 0 to 1, or `UNKNOWN`.
-            mask: What the loss of the mask takes beside its logits; the first is (N, h, w) class numbers.
+            logits: (N, out_channels + 1, ...).
+            distance_map: (N, ...), 0 to 1, or `UNKNOWN`.
+            mask: What the loss of the mask takes beside its logits; the first is (N, ...) class numbers.
         """
         loss: Tensor = self.mask_loss(logits[:, :-1], *mask)
         known = distance_map != UNKNOWN
@@ -158,7 +158,7 @@ def build_loss(name: str, out_channels: int) -> nn.Module:
         out_channels: Channels of the network's output; 1 is binary.
 
     Returns:
-        A module that maps logits (N, out_channels, h, w) and target (N, h, w) int64 to a scalar.
+        A module that maps logits (N, out_channels, ...) and target (N, ...) int64 to a scalar.
 
     Raises:
         ConfigError: There is no such loss.

@@ -11,7 +11,6 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
 from unetkit.inference.tiling.halo import HALO_IMAGES, HaloMeasurement, measure_halo
 from unetkit.models.segmenter import Segmenter
-from unetkit.models.statistics import measure_statistics
 
 
 def note_halo(segmenter: Segmenter, data: SegmentationData, positions: int | None = None) -> HaloMeasurement:
@@ -38,7 +37,5 @@ def _statistics(
     normalization = segmenter.spec.normalization
     if normalization == data.normalization:
         return item["center"].numpy(), item["scale"].numpy()
-    if normalization.center is not None and normalization.scale is not None:
-        return np.array(normalization.center, np.float32), np.array(normalization.scale, np.float32)
-    statistics = measure_statistics(item["image"].numpy(), normalization)
+    statistics = segmenter.normalizer.statistics(item["image"].numpy()[segmenter.spec.middle])
     return statistics.center, statistics.scale

@@ -43,8 +43,8 @@ class SegmentationScores(Metric):
         """Add one image.
 
         Args:
-            predicted: (H, W) class numbers.
-            truth: (H, W) class numbers, `UNKNOWN` where nobody has annotated: that is not counted.
+            predicted: (...) class numbers.
+            truth: (...) class numbers, `UNKNOWN` where nobody has annotated: that is not counted.
         """
         annotated = truth != UNKNOWN
         foreground = torch.arange(1, self.classes, device=predicted.device)[:, None]

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.errors import ConfigError, ModelError, closest
-from unetkit.inference.array import predict_tiled
 from unetkit.inference.tiling.grid import round_up
 from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, architecture_info
 from unetkit.models.image_head import to_image_probabilities
@@ -21,6 +20,7 @@ from unetkit.models.spec import ModelSpec, Padding
 from unetkit.models.statistics import adapt_normalization
 from unetkit.models.weights import LoadReport, find_source
 from unetkit.scoring.image_scores import EVEN_THRESHOLD, score_images
+from unetkit.training.run.axes import first_pooling
 from unetkit.training.run.base import START_KEY, NetworkModule
 from unetkit.training.run.divergence import DivergenceError
 from unetkit.training.run.freezing import Freezing
@@ -29,6 +29,7 @@ from unetkit.training.run.schedule import Schedule
 from unetkit.training.segmentation.losses import MaskAndDistanceLoss, OfAnnotated, WeightedCrossEntropy, build_loss
 from unetkit.training.segmentation.metrics import SegmentationScores
 from unetkit.training.segmentation.objects import score_objects
+from unetkit.training.segmentation.predicting import predict_item
 
 Optimizer = Literal["adamw", "sgd"]
 """Names of the optimizers."""
@@ -51,6 +52,12 @@ class SegmentationModule(NetworkModule):
             wrote; by default the weights are random.
         decoder_weights: Whether the decoder starts from these weights too, where they have one of its sizes.
         in_channels: Channels of the images, or "auto" to take as many as the training images have.
+        dims: Axes of what the network sees at once: 2 for planes, 3 for volumes, which it segments as a whole.
+        planes: Neighbouring planes of a stack that a network of planes sees at once, an odd number; it predicts the
+            middle one.
+        pooling: By how much each level of `depth` of a network of volumes reduces the resolution along z, y and x, the
+            first level first, for example [[1, 2, 2], [2, 2, 2], [2, 2, 2]]; or "auto" to choose it from the size of
+            the voxels.
         classes: Number of mask values, the background included: 2 is foreground/background.
         class_names: Names of the mask values, stored in the model file.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
@@ -77,6 +84,8 @@ class SegmentationModule(NetworkModule):
         unfreeze_lr_factor: Factor on every learning rate from that epoch on.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         compile: Compile the network for training: the first step takes minutes, the others may be faster.
+        checkpointing: Whether the network keeps less for the gradients and computes the rest again, which takes less
+            memory and more time; "auto" does so where volumes would not fit.
         image_classes: Names of what whole images show, trained from data.image_labels: one that is there or not, or
             several of which one is there. `segment` then writes their probabilities for each image.
         image_loss_weight: Weight of the loss of whole images, that of masks being 1.
@@ -90,6 +99,9 @@ class SegmentationModule(NetworkModule):
         weights: str | None = None,
         decoder_weights: bool = True,
         in_channels: int | Literal["auto"] = "auto",
+        dims: Literal[2, 3] = 2,
+        planes: int = 1,
+        pooling: list[list[int]] | Literal["auto"] = "auto",
         classes: int = 2,
         class_names: list[str] | None = None,
         depth: int = 5,
@@ -112,6 +124,7 @@ class SegmentationModule(NetworkModule):
         unfreeze_lr_factor: float = 0.1,
         threshold: float = 0.5,
         compile: bool = False,
+        checkpointing: bool | Literal["auto"] = "auto",
         image_classes: list[str] | None = None,
         image_loss_weight: float = 1.0,
         image_head_hidden: int = 0,
@@ -139,6 +152,9 @@ class SegmentationModule(NetworkModule):
             arch=arch,
             encoder=encoder,
             in_channels=1 if in_channels == "auto" else in_channels,
+            dims=dims,
+            planes=planes,
+            pooling=first_pooling(dims, pooling, depth),
             classes=classes,
             depth=depth,
             decoder_channels=tuple(decoder_channels or levels),
@@ -152,7 +168,18 @@ class SegmentationModule(NetworkModule):
             image_head_dropout=image_head_dropout,
         )
         super().__init__(
-            spec, weights, decoder_weights, in_channels, lr, weight_decay, schedule, ema_decay, compile, freezing
+            spec,
+            weights,
+            decoder_weights,
+            in_channels,
+            lr,
+            weight_decay,
+            schedule,
+            ema_decay,
+            compile,
+            freezing,
+            pooling,
+            checkpointing,
         )
         self.image_classes = tuple(image_classes or ())
         self.image_loss_weight = image_loss_weight
@@ -178,6 +205,11 @@ class SegmentationModule(NetworkModule):
         """The data that the trainer has."""
         return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
 
+    def volume_sizes(self) -> list[tuple[int, ...]]:
+        """Return the sizes of the volumes of the data."""
+        pool = self.data.pool
+        return pool.sizes(range(len(pool.records)))
+
     def fit_data(self, channels: int) -> None:
         """Fit the data to the model: distance maps, weights of pixels and labels of images, where it needs them."""
         data = self.data
@@ -185,7 +217,7 @@ class SegmentationModule(NetworkModule):
         data.prepare_for(
             channels,
             spec.classes,
-            spec.stride,
+            spec.strides,
             class_names=spec.class_names,
             distance_maps=spec.instances,
             weighted=self.weighted,
@@ -196,10 +228,10 @@ class SegmentationModule(NetworkModule):
         self.mask_loss.partly = data.partly
         if self.image_classes:
             data.label_images(self.image_classes)
-            self.spec = replace(self.spec, image_classes=self.image_classes, image_size=data.crop)
+            self.spec = replace(self.spec, image_classes=self.image_classes, image_size=data.image_size)
         elif data.image_labels is not None:
             raise ConfigError("data.image_labels has no meaning without classes.", "Name them (model.image_classes).")
-        if self.spec.margin and data.crop <= 2 * self.spec.margin + 4:
+        if self.spec.margin and min(data.crop_size) <= 2 * self.spec.margin + 4:
             least = round_up(2 * self.spec.margin + 5, self.spec.stride)
             raise ConfigError(
                 f"crop: {data.crop} leaves nothing to predict with padding: valid.",
@@ -207,12 +239,12 @@ class SegmentationModule(NetworkModule):
             )
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Compute the loss of a batch of crops: image (N, C, h, w) raw, mask (N, h, w), center and scale (N, C).
+        """Compute the loss of a batch of crops: image (N, C, ...) raw, mask (N, ...), center and scale (N, C).
 
-        A network for single objects also takes distance_map (N, h, w).
+        A network for single objects also takes distance_map (N, ...).
         """
-        image = batch["image"].contiguous(memory_format=torch.channels_last)
-        logits = self._forward(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
+        image = self.laid_out(batch["image"])
+        logits = self.run_network(self.segmenter.normalizer(image, batch["center"], batch["scale"]))
         targets = [_center(batch[name], logits) for name in ("distance_map", "mask", "weight") if name in batch]
         loss: Tensor = self.loss(logits.float(), *targets)
         if self.image_classes:
@@ -222,20 +254,18 @@ class SegmentationModule(NetworkModule):
         return loss
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> NDArray[Any]:  # noqa: ARG002
-        """Return the mask (H, W) of a whole image, predicted as `segment` would.
+        """Return the mask (...) of a whole image or volume, predicted as `segment` would.
 
         Args:
-            batch: image (C, H, W) raw.
+            batch: image (C, ...) raw.
             batch_idx: Its number.
         """
         segmenter = Segmenter(self.scored_spec, self.best_network())
         with torch.autocast(self.device.type, enabled=False):  # `segment` computes in full precision
-            pixels = batch["image"].cpu().numpy()
-            mask: NDArray[Any] = predict_tiled(pixels, segmenter, axes="CYX", device=str(self.device))
-        return mask
+            return predict_item(segmenter, batch["image"].cpu().numpy())
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Score a whole image: image (C, H, W) raw, mask (H, W), `UNKNOWN` where nobody has annotated."""
+        """Score a whole image: image (C, ...) raw, mask (...), `UNKNOWN` where nobody has annotated."""
         try:
             mask = self.predict_step(batch, batch_idx)
         except ModelError as error:  # the weights are finite, but values within the network grew too large
@@ -329,6 +359,6 @@ class SegmentationModule(NetworkModule):
 
 
 def _center(target: Tensor, logits: Tensor) -> Tensor:
-    """Return the middle (N, h, w) of a target, as large as logits (N, classes, h, w)."""
-    top, left = ((target.shape[1 + axis] - logits.shape[2 + axis]) // 2 for axis in (0, 1))
-    return target[:, top : top + logits.shape[2], left : left + logits.shape[3]]
+    """Return the middle (N, ...) of a target, as large as logits (N, classes, ...)."""
+    sizes = list(zip(target.shape[1:], logits.shape[2:], strict=True))
+    return target[:, *(slice((outer - inner) // 2, (outer - inner) // 2 + inner) for outer, inner in sizes)]

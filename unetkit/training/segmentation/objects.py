@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 from unetkit.data.annotated import UNKNOWN
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.dataset import NamedItem
-from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter
 from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.scoring.table import OBJECT_SCORES, scores_of
+from unetkit.training.segmentation.predicting import predict_item
 
 
 def find_objects(segmenter: Segmenter, item: NamedItem, truth: NDArray[Any]) -> tuple[NDArray[Any], InstanceCounts]:
-    """Return the labels (H, W) that `segment` makes of an image, and how they match the true objects (H, W)."""
-    device = str(next(segmenter.parameters()).device)
-    labels = predict_tiled(item["image"].numpy(), segmenter, axes="CYX", output="labels", device=device)
+    """Return the labels (...) that `segment` makes of an image or volume, and how they match the true objects (...)."""
+    labels = predict_item(segmenter, item["image"].numpy(), "labels")
     return labels, match_instances(labels, truth, item["mask"].numpy() == UNKNOWN)
 
 
