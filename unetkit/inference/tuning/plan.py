@@ -142,7 +142,7 @@ def make_plan(
         ):
             check_tile(*numbers)
     precision = _choose_precision(tiling, device, kind)
-    backends = _choose_backends(tiling, device, precision)
+    backends = _choose_backends(tiling, device, precision, len(info.size))
     footprint = measure_footprint(ensemble, info, halo, precision, kind)
     own = info.pixels
     plans = [
@@ -228,15 +228,15 @@ def _choose_precision(tiling: TilingOptions, device: torch.device, kind: Kind) -
     return "fp32"
 
 
-def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Precision) -> list[str]:
-    """Return the possible backends."""
+def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Precision, axes: int) -> list[str]:
+    """Return the possible backends for windows with so many axes."""
     if tiling.backend != "auto":
-        check_backend(tiling.backend, device, precision)
+        check_backend(tiling.backend, device, precision, axes)
         return [tiling.backend]
-    able = backends_in(precision, device.type)
+    able = backends_in(precision, device.type, axes)
     chosen = [name for name in able if device.type in backend_info(name).candidate_on and is_installed(name)]
     if not chosen:
-        check_backend(able[0] if able else DEFAULT_BACKEND, device, precision)
+        check_backend(able[0] if able else DEFAULT_BACKEND, device, precision, axes)
     return chosen
 
 
