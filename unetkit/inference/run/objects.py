@@ -21,7 +21,7 @@ from unetkit.foundation.threads import read_ahead
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.run.jobs import Job
 from unetkit.inference.run.recipe import Recipe
-from unetkit.io.base.contracts import ImageInfo, ImageSource
+from unetkit.io.base.contracts import Extent, ImageInfo, ImageSource, OutputSpec
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import image_stem, open_image
 from unetkit.objects.channel_names import as_numbers, name_channels
@@ -128,7 +128,7 @@ def open_objects(
     with ExitStack() as reading, ExitStack() as stack:
         channels, pixels, kind = NO_CHANNELS, None, None
         if files.table is not None or files.geojson is not None:
-            image = reading.enter_context(closing(open_raw(job.image, recipe.options.read, info)))
+            image = reading.enter_context(closing(open_raw(job.image, recipe.reading, info)))
             ring = ring_in_pixels(recipe.options.objects.ring, frame.pixel_size_um)
             channels, kind = Channels(name_channels(image.info), ring), image.info.dtype
             pixels = reading.enter_context(closing(_strips(image)))
@@ -147,7 +147,7 @@ def open_objects(
         stream.finish()
 
 
-def frame_of(info: ImageInfo) -> Frame:
+def frame_of(info: ImageInfo | OutputSpec) -> Frame:
     """Return the planes of an image."""
     return Frame(info.size, info.plane_axes, info.plane_shape, info.pixel_size_um, info.steps)
 
@@ -187,13 +187,13 @@ def open_raw(path: Path, reading: ReadOptions, info: ImageInfo) -> ImageSource:
     return source
 
 
-def kept_rows(path: Path, rows: Rows, info: ImageInfo) -> Rows:
+def kept_rows(path: Path, rows: Rows, info: Extent) -> Rows:
     """Yield rows of labels that are in a file already.
 
     Args:
         path: The file.
         rows: The rows (1, h, width).
-        info: The image that they are of.
+        info: Sizes of what the labels are of.
 
     Raises:
         OutputError: The file holds other labels.
