@@ -15,6 +15,7 @@ from unetkit.data.neighbours import Neighbours
 from unetkit.data.pairs import Pair
 from unetkit.data.statistics import common_channels, draw_sample, measure_dataset, measure_images
 from unetkit.data.store import ImageStore
+from unetkit.data.volumes import Spacing
 from unetkit.foundation.errors import DataError
 from unetkit.io.base.contracts import ImageInfo, Window
 from unetkit.models.sampling import Holes
@@ -72,6 +73,11 @@ class ImageRecord:
     def dtype(self) -> str:
         """Type of the image's pixels."""
         return str(self.info.dtype)
+
+    @property
+    def spacing(self) -> Spacing:
+        """Size of a voxel; None of a plane, and where it is not known."""
+        return self.info.pixel_size_um if len(self.size) == 3 else None
 
     @property
     def pixels(self) -> int:

@@ -13,6 +13,7 @@ from unetkit.foundation.atomic import check_target
 from unetkit.foundation.errors import ImageError, OutputError, UnetkitError
 from unetkit.io.base.contracts import ImageSink, ImageSource, OutputSpec
 from unetkit.io.base.format import Format, Writer
+from unetkit.io.base.inner import file_of
 from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_region
 from unetkit.io.base.series import Level, Series, broadcast_sizes
 from unetkit.io.decoding.cache import CACHE_BYTES
@@ -184,12 +185,12 @@ def find_images(folder: str | Path) -> list[Path]:
 
 
 def image_stem(path: str | Path) -> str:
-    """Return the name of an image without its suffix, and without ".ome" before it or ".nii" before ".gz".
+    """Return the name of a file of an image without its suffix, and without ".ome" before it or ".nii" before ".gz".
 
     >>> image_stem("cells.ome.tif"), image_stem("cells.ome.zarr"), image_stem("head.nii.gz")
     ('cells', 'cells', 'head')
     """
-    path = Path(path)
+    path = file_of(path)
     inner = ".nii" if path.suffix.lower() == ".gz" else ".ome"
     return path.stem[: -len(inner)] if path.stem.lower().endswith(inner) else path.stem
 

@@ -28,6 +28,7 @@ from unetkit.foundation.console import log_nothing
 from unetkit.foundation.errors import ConfigError, DataError, UnetkitError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import ImageSource
+from unetkit.io.base.inner import file_of
 from unetkit.io.files import find_images, image_stem, pixels_of
 from unetkit.io.formats import is_folder
 from unetkit.io.masks.ignored import find_ignored
@@ -130,7 +131,7 @@ def evaluate(
 def _score_all(pairs: Sequence[tuple[GivenMask, GivenMask]], settings: Settings, place: Place) -> list[_Scored]:
     """Compare all pairs of masks; the first error ends it."""
     pairs = pairs if place.is_here else [(one.anywhere(), other.anywhere()) for one, other in pairs]
-    files = [given.place for pair in pairs for given in pair if isinstance(given.place, Path)]
+    files = [file_of(given.place) for pair in pairs for given in pair if isinstance(given.place, Path)]
     name = pairs[0][0].name if len(pairs) == 1 else f"{len(pairs)} pairs of masks"
     scored: list[_Scored] = []
     do = partial(_score, settings=settings)
@@ -182,7 +183,7 @@ def pair_masks(prediction: Path, truth: Path) -> list[tuple[Path, Path]]:
     """
     for path in (prediction, truth):
         check_local(path)
-        if not path.exists():
+        if not file_of(path).exists():
             raise DataError(f"{path} does not exist.", "Give a mask or a folder of masks.")
     shared = has_annotation_suffix(truth) and is_shared(truth)
     if is_folder(prediction) != is_folder(truth) and not (is_folder(prediction) and shared):

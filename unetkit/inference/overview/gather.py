@@ -91,9 +91,7 @@ class Gatherer:
             remarks.append(f"It cannot be shown: {error.problem}")
         return replace(shown, remarks=tuple(remarks))
 
-    def _look(
-        self, shown: ShownImage, source: ImageSource, reading: ReadOptions, with_picture: bool
-    ) -> ShownImage:
+    def _look(self, shown: ShownImage, source: ImageSource, reading: ReadOptions, with_picture: bool) -> ShownImage:
         """Read the result and the image."""
         outcome, info, plane = shown.outcome, source.info, shown.plane
         size = small_size(info.height, info.width, self.side)

@@ -41,7 +41,9 @@ def output_reading(path: Path, ensemble: Ensemble, options: SegmentOptions) -> R
     Raises:
         UnetkitError: See `find_regrid`.
     """
-    back = find_regrid(path, ensemble, options, _info(path, ensemble, options.read)) if options.read.pixel_sizes else None
+    back = (
+        find_regrid(path, ensemble, options, _info(path, ensemble, options.read)) if options.read.pixel_sizes else None
+    )
     return options.read if back is None else replace(options.read, pixel_size=None, region=back.region)
 
 

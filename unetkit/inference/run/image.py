@@ -107,7 +107,9 @@ class ImageRun:
         source = open_input(job.image, self.ensemble, self.options, self._note)
         try:
             predictor = self.predictor(source)
-            ring_in_pixels(self.options.objects.ring, source.info.pixel_size_um)  # before any work
+            ring_in_pixels(
+                self.options.objects.ring, source.info.pixel_size_um, len(source.info.size)
+            )  # before any work
             classes = classify(source, self.classifiers) if self.classifiers else {}
             back = find_regrid(job.image, self.ensemble, self.options, source.info)
             recipe = make_recipe(self.options, self.ensemble, source.info, predictor.plan, classes, back)

@@ -19,8 +19,10 @@ from unetkit.foundation.atomic import cannot_write, partial_file
 from unetkit.foundation.errors import OutputError, UnetkitError
 from unetkit.foundation.threads import read_ahead
 from unetkit.inference.engine.ensemble import Ensemble
+from unetkit.inference.run.grids import output_reading
 from unetkit.inference.run.jobs import Job
 from unetkit.inference.run.recipe import Recipe
+from unetkit.inference.tiling.options import SegmentOptions
 from unetkit.io.base.contracts import Extent, ImageInfo, ImageSource, OutputSpec
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import image_stem, open_image
@@ -223,13 +225,16 @@ def summary_of(table: Path, image: str, frame: Frame) -> Summary:
     return summary
 
 
-def write_summary(tables: Mapping[Path, Path], known: Mapping[Path, Summary], reading: ReadOptions) -> None:
+def write_summary(
+    tables: Mapping[Path, Path], known: Mapping[Path, Summary], ensemble: Ensemble, options: SegmentOptions
+) -> None:
     """Write the summary of several images beside their tables; an image without a table is left out.
 
     Args:
         tables: The table of each image.
         known: What the objects amount to in the images of this run. Those of earlier ones are read from their tables.
-        reading: How the images are read.
+        ensemble: The models.
+        options: The user's choices.
 
     Raises:
         UnetkitError: It cannot be written, or a table or an image cannot be read again.
@@ -239,7 +244,8 @@ def write_summary(tables: Mapping[Path, Path], known: Mapping[Path, Summary], re
         if image in known:
             summaries.append(known[image])
         elif table.exists():
-            with closing(open_image(image, reading)) as source:
+            reading = output_reading(image, ensemble, options)
+            with closing(open_image(image, reading, dims=ensemble.dims)) as source:
                 summaries.append(summary_of(table, image_stem(image), frame_of(source.info)))
     if summaries:
         with partial_file(next(iter(tables.values())).parent / SUMMARY_NAME) as partial:

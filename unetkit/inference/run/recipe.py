@@ -24,6 +24,7 @@ from unetkit.inference.tiling.grid import TileBlock, TileGrid
 from unetkit.inference.tiling.options import DEFAULT_CONFIDENCE, OUTPUTS_WITHOUT_MASK, Output, SegmentOptions
 from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.io.base.contracts import ImageInfo, OutputSpec
+from unetkit.io.base.inner import file_of
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import image_stem
 from unetkit.io.views.regrid import Regrid
@@ -93,7 +94,7 @@ class Recipe:
     def job(self) -> dict[str, Any]:
         """All on which the result depends. It must be the same in a resumed run as in the run that was stopped."""
         image, info = Path(self.info.name), self.info
-        stamp = image.stat() if image.exists() else None
+        stamp = file_of(image).stat() if file_of(image).exists() else None
         return {
             **_planned(self.plan),
             **{name: getattr(self.options.tiling, name) for name in METHOD_FIELDS},

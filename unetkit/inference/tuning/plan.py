@@ -15,7 +15,16 @@ from unetkit.backends.registry import DEFAULT_BACKEND, backend_info, backends_in
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Kind, layout
-from unetkit.inference.tiling.grid import PerAxis, TileGrid, check_tile, make_grid, one_if_equal, per_axis, round_up
+from unetkit.inference.tiling.grid import (
+    PerAxis,
+    TileGrid,
+    check_tile,
+    in_words,
+    make_grid,
+    one_if_equal,
+    per_axis,
+    round_up,
+)
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tuning.device import cache_bytes, choose_device, free_memory
 from unetkit.inference.tuning.memory import Footprint, measure_features, pixel_bytes
@@ -88,7 +97,8 @@ class ExecutionPlan:
 
     def __str__(self) -> str:
         return (
-            f"{self.backend} in {self.precision} on {self.device}, tile {self.tile}, halo {self.halo}, "
+            f"{self.backend} in {self.precision} on {self.device}, tile {in_words(self.tile)}, halo "
+            f"{in_words(self.halo)}, "
             f"batch {self.batch} ({self.why})"
         )
 

@@ -44,7 +44,7 @@ class RegridAxis:
 
     @cached_property
     def nearest(self) -> NDArray[np.intp]:
-        """(length,) number of the pixel of the first part that is nearest to each of the second, of two the one before."""
+        """(length,) number of the pixel of the first part that is nearest to each of the second; of two, the first."""
         index = np.arange(*self.second, dtype=np.int64)
         # The centre of pixel i of the second grid, (i + 1/2) / length, lies in this pixel of the first, or on its edge.
         found = ((2 * index + 1) * self.whole.stored - 1) // (2 * self.whole.length)
