@@ -60,7 +60,8 @@ class Segmenter(nn.Module):
         logits: Tensor = self.network(normalized).float()
         if not self.spec.residual:
             return to_probabilities(logits, self.spec)
-        return logits + normalized[:, self.spec.middle]
+        middle: Tensor = normalized[:, self.spec.middle]
+        return logits + middle
 
 
 def to_probabilities(logits: Tensor, spec: ModelSpec) -> Tensor:
