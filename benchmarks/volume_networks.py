@@ -5,7 +5,8 @@
 Each trains for the same seconds of the processor (of the clock on a GPU) with the same crops, loss and optimizer, from
 random weights: background, grey and white matter of a T1 image, on the lower planes. Dice is measured on a block of the
 upper planes, in one window that all networks see whole. Then a step of training and the prediction of that window are
-timed, the fastest of some rounds, by the same clock. Of the code, lines that are neither empty nor a comment count; of MONAI those of the network's own modules.
+timed, the fastest of some rounds, by the same clock. Of the code, lines that are neither empty nor a comment count; of
+MONAI those of the network's own modules.
 """
 
 import argparse
