@@ -22,7 +22,7 @@ from unetkit.data.pool import ImagePool, ImageRecord
 from unetkit.data.statistics import normalizing_values, to_channels
 from unetkit.data.targets import Targets
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
-from unetkit.data.volume_transforms import Spacing, VolumeTransform, magnified
+from unetkit.data.volume_transforms import VolumeTransform, magnified
 from unetkit.data.weight_map import WeightMaps
 
 Key = TypeVar("Key")
@@ -133,7 +133,7 @@ class CropDataset(Dataset[Item]):
         if self._distance_maps:
             numbered = self._targets.numbered(chosen)
             objects, ignored = targets.astype(np.uint16, copy=False), item["mask"].numpy() < 0
-            distances = make_distance_map(objects, numbered=numbered, ignored=ignored, spacing=_spacing(record))
+            distances = make_distance_map(objects, numbered=numbered, ignored=ignored, spacing=record.spacing)
             item["distance_map"] = torch.from_numpy(distances)
         if weights is not None:
             item["weight"] = torch.from_numpy(weights)
@@ -166,7 +166,7 @@ class CropDataset(Dataset[Item]):
     def _draw_sides(self, record: ImageRecord, rng: np.random.Generator) -> tuple[int, ...]:
         """Draw how many pixels of the image along each axis become those of a crop."""
         factor = exp(rng.uniform(*self._scale_logs))
-        factors = (factor, factor) if len(self._crop) == 2 else magnified(factor, _spacing(record))
+        factors = (factor, factor) if len(self._crop) == 2 else magnified(factor, record.spacing)
         return tuple(max(1, round(side / by)) for side, by in zip(self._crop, factors, strict=True))
 
     def _transform(
@@ -175,7 +175,7 @@ class CropDataset(Dataset[Item]):
         """Vary a crop whose pixels are in the range of its image."""
         if self._planes:
             return self._planes[record.channels](unit, targets, rng)
-        return self._volumes[record.channels](unit, targets, rng, _spacing(record))
+        return self._volumes[record.channels](unit, targets, rng, record.spacing)
 
     def _take_apart(self, targets: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
         """Return classes or objects (...), and the weights (...), from what `_cut` returns."""
@@ -367,11 +367,6 @@ def resize_nearest(classes: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
         return classes
     lengths = zip(size, classes.shape, strict=False)
     return classes[np.ix_(*(((np.arange(side) + 0.5) * length / side).astype(np.int64) for side, length in lengths))]
-
-
-def _spacing(record: ImageRecord) -> Spacing:
-    """Return the size of a voxel; None of a plane, and where it is not known."""
-    return record.info.pixel_size_um if len(record.size) == 3 else None
 
 
 def _start(length: int, side: int, focus: int | None, rng: np.random.Generator) -> int:

@@ -15,6 +15,7 @@ from unetkit.data.places import Places, name_of
 from unetkit.data.split import split_fraction
 from unetkit.data.store import ImageStore
 from unetkit.foundation.errors import ConfigError
+from unetkit.io.base.inner import file_of
 from unetkit.models.weights import find_source, trained_on
 from unetkit.planning.choose import choose, most_cache
 from unetkit.planning.machine import find_machine
@@ -183,7 +184,7 @@ def need_not_train(trial: Trial, facts: Facts, pairs: Sequence[Pair], places: Pl
     if facts.images > MOST_IMAGES_WITHOUT_TRAINING or not trial.is_enough(numbered):
         return ""
     folders = {pair.image.parent for pair in pairs}
-    if Path(places.train).is_file():
+    if file_of(places.train).is_file():
         images = places.train if len({pair.image for pair in pairs}) == 1 else str(pairs[0].image)
     else:
         images = str(folders.pop() if len(folders) == 1 else pairs[0].image)

@@ -137,6 +137,19 @@ def test_a_volume_says_where_its_voxels_lie_at_each_level(tmp_path):
             assert VolumeSource(source).info.pixel_size_um == (2.0, 2.0, 1.0)
 
 
+def test_a_volume_is_read_from_the_level_that_is_as_fine_as_wanted_along_all_axes(tmp_path):
+    pixels = make_output(1, 4, 600, 40, "float32")
+    spec = OutputSpec((4, 600, 40), np.dtype("float32"), pixel_size_um=(1.0, 1.0, 1.0))
+    OmeZarrSink(tmp_path / "a.zarr", spec).write(cut(pixels.reshape(1, 1, 4, 600, 40), 4))
+    half = zarr.open_group(tmp_path / "a.zarr", mode="r")["1"][:]
+    for wanted, shape in ((2.0, (2, 300, 20)), ((1.0, 2.0, 2.0), (4, 300, 20)), ((2.0, 1.0, 1.0), (2, 600, 40))):
+        with closing(open_image(tmp_path / "a.zarr", ReadOptions(pixel_size=wanted), dims=3)) as source:
+            assert source.info.size == shape
+            assert source.info.pixel_size_um == pytest.approx(np.broadcast_to(wanted, 3))
+            read = source.read(0, tuple(slice(0, length) for length in shape))[0]
+            assert np.array_equal(read, half) == (wanted == 2.0)
+
+
 def test_planes_are_put_in_the_order_of_the_format(tmp_path):
     pixels = make_output(6, 1, 9, 8, "uint8")
     OmeZarrSink(tmp_path / "out.zarr", OutputSpec((9, 8), np.dtype("uint8"), 1, "ZT", (3, 2))).write(cut(pixels, 4))

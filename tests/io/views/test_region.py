@@ -8,19 +8,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unetkit.foundation.errors import ImageError
+from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import BadTile
+from unetkit.io.base.space import Space
+from unetkit.io.base.stored import Step
 from unetkit.io.views import rescale
 from unetkit.io.views.region import RegionSource
 from unetkit.io.views.rescale import RescaledSource
+from unetkit.io.views.volume import VolumeSource
 
 
 def source_of(array, axes="CYX", pixel_size_um=(1.0, 1.0), bad_tiles=()):
+    """An image of planes, or of volumes where the pixel has three sizes."""
     source = ArraySource(array, axes)
-    source.info = replace(source.info, pixel_size_um=pixel_size_um)
+    source.info = replace(source.info, pixel_size_um=pixel_size_um and pixel_size_um[-2:])
     source.bad_tiles = list(bad_tiles)
-    return source
+    if len(pixel_size_um) == 2:
+        return source
+    source.info = replace(source.info, steps=(Step("Z", pixel_size_um[0], "µm"),))
+    return VolumeSource(source)
+
+
+def whole(source):
+    return tuple(slice(0, length) for length in source.info.size)
 
 
 def random_pixels(shape, dtype, seed=0):
@@ -32,7 +43,7 @@ def random_pixels(shape, dtype, seed=0):
 
 
 def read_all(source, plane=0):
-    return source.read(plane, (slice(0, source.info.height), slice(0, source.info.width)))
+    return source.read(plane, whole(source))
 
 
 def test_a_region_is_an_image_of_its_own():
@@ -42,6 +53,33 @@ def test_a_region_is_an_image_of_its_own():
     assert region.info.shape == (2, 3, 20, 30)
     np.testing.assert_array_equal(read_all(region, 1), array[1, :, 5:25, 7:37])
     np.testing.assert_array_equal(region.read(0, (slice(2, 4), slice(0, 30))), array[0, :, 7:9, 7:37])
+
+
+def test_a_region_of_a_stack_or_a_volume_may_have_a_depth():
+    array = random_pixels((2, 9, 3, 40, 50), np.uint16)
+    planes = RegionSource(source_of(array, "TZCYX"), (4, 5, 7, 3, 20, 30))
+    assert (planes.info.plane_shape, planes.info.size, planes.info.shape) == ((2, 3), (20, 30), (2, 3, 3, 20, 30))
+    for item, (time, depth) in enumerate(np.ndindex(2, 3)):
+        np.testing.assert_array_equal(read_all(planes, item), array[time, 4 + depth, :, 5:25, 7:37])
+    volumes = RegionSource(source_of(array, "TZCYX", (1.0, 1.0, 1.0)), (4, 5, 7, 3, 20, 30))
+    assert (volumes.info.plane_shape, volumes.info.size, volumes.info.shape) == ((2,), (3, 20, 30), (2, 3, 3, 20, 30))
+    np.testing.assert_array_equal(read_all(volumes, 1), array[1, 4:7, :, 5:25, 7:37].swapaxes(0, 1))
+    flat = RegionSource(source_of(array, "TZCYX", (1.0, 1.0, 1.0)), (5, 7, 20, 30))
+    assert flat.info.size == (9, 20, 30)
+    np.testing.assert_array_equal(read_all(flat), array[0, :, :, 5:25, 7:37].swapaxes(0, 1))
+
+
+def test_a_depth_beyond_the_stack_or_without_one_is_refused():
+    with pytest.raises(ImageError, match="which is 9 x 40 x 50 pixels"):
+        RegionSource(source_of(np.zeros((9, 40, 50), np.uint8), "ZYX"), (7, 0, 0, 3, 10, 10))
+    with pytest.raises(ImageError, match="has a z, and the image has one plane"):
+        RegionSource(source_of(np.zeros((40, 50), np.uint8), "YX"), (0, 0, 0, 3, 10, 10))
+
+
+def test_bad_tiles_of_planes_that_are_left_out_are_left_out():
+    bad = [BadTile(item, (0, 0), (10, 10)) for item in range(6)]
+    region = RegionSource(source_of(np.zeros((6, 40, 50)), "ZYX", bad_tiles=bad), (2, 5, 5, 2, 20, 30))
+    assert region.bad_tiles == [BadTile(item, (0, 0), (5, 5)) for item in range(2)]
 
 
 @pytest.mark.parametrize("region", [(0, 0, 41, 10), (0, 45, 10, 6), (40, 0, 1, 1), (100, 100, 5, 5)])
@@ -56,22 +94,30 @@ def test_bad_tiles_are_those_of_the_region_in_its_own_pixels():
     assert region.bad_tiles == [BadTile(0, (0, 0), (5, 2)), BadTile(1, (0, 32), (20, 8))]
 
 
+@st.composite
+def windows(draw, size):
+    starts = [draw(st.integers(0, length - 1)) for length in size]
+    return tuple(slice(at, draw(st.integers(at + 1, length))) for at, length in zip(starts, size, strict=True))
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_any_window_is_a_slice_of_the_whole_to_the_bit(data):
-    height, width = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 60))
+    dims = data.draw(st.sampled_from([2, 3]))
+    size = [data.draw(st.integers(1, {2: 60, 3: 14}[dims])) for _ in range(dims)]
     dtype = data.draw(st.sampled_from(["uint8", "int16", "uint16", "uint32", "float16", "float32", "float64"]))
-    sizes = st.floats(0.1, 10)
-    array = random_pixels((2, height, width), dtype, data.draw(st.integers(0, 9)))
-    source = RescaledSource(source_of(array, pixel_size_um=(data.draw(sizes), data.draw(sizes))), data.draw(sizes))
-    whole = read_all(source)
-    assert whole.dtype == array.dtype
-    assert whole.shape == (2, source.info.height, source.info.width)
-    y0 = data.draw(st.integers(0, source.info.height - 1))
-    y1 = data.draw(st.integers(y0 + 1, source.info.height))
-    x0 = data.draw(st.integers(0, source.info.width - 1))
-    x1 = data.draw(st.integers(x0 + 1, source.info.width))
-    np.testing.assert_array_equal(source.read(0, (slice(y0, y1), slice(x0, x1))), whole[:, y0:y1, x0:x1])
+    sizes = st.floats(0.1, 10) if dims == 2 else st.floats(0.4, 3)
+    array = random_pixels((2, *size), dtype, data.draw(st.integers(0, 9)))
+    stored = tuple(data.draw(sizes) for _ in size)
+    wanted = data.draw(st.one_of(sizes, st.tuples(*(sizes for _ in size))))
+    source = RescaledSource(source_of(array, "CZYX" if dims == 3 else "CYX", stored), wanted)
+    everything = read_all(source)
+    assert everything.dtype == array.dtype
+    assert everything.shape == (2, *source.info.size)
+    window = data.draw(windows(source.info.size))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rescale, "PART_BYTES", data.draw(st.sampled_from([1, 100, 2**25])))
+        np.testing.assert_array_equal(source.read(0, window), everything[(slice(None), *window)])
 
 
 def test_reading_in_parts_changes_nothing(monkeypatch):
@@ -89,6 +135,44 @@ def test_shrinking_by_whole_numbers_is_the_mean_of_the_pixels(factor):
     expected = array.reshape(2, 20, factor, 13, factor).mean((2, 4))
     np.testing.assert_allclose(read_all(source), expected, rtol=1e-12, atol=1e-12)
     assert source.info.pixel_size_um == pytest.approx((0.25 * factor,) * 2)
+
+
+def test_a_volume_shrinks_to_the_means_of_its_voxels_and_grows_linearly_between_their_centres():
+    array = random_pixels((1, 6, 8, 10), np.float64)
+    source = RescaledSource(source_of(array, "CZYX", (1.0, 0.5, 0.5)), (3.0, 1.0, 0.25))
+    assert source.info.size == (2, 4, 20)
+    assert source.info.pixel_size_um == (3.0, 1.0, 0.25)
+    assert source.info.shape == (1, 2, 4, 20)
+    means = array[0].reshape(2, 3, 4, 2, 10).mean((1, 3))
+    centres = (np.arange(20) + 0.5) / 2 - 0.5
+    expected = np.apply_along_axis(lambda row: np.interp(centres, np.arange(10), row), 2, means)
+    np.testing.assert_allclose(read_all(source)[0], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(1.0, 2.0), (1.0, 2.0, 3.0)])
+def test_sizes_for_other_axes_are_refused(sizes):
+    array = np.zeros((4, 4, 4), np.uint8)
+    source = source_of(array, "ZYX", (1.0,) * (5 - len(sizes)))
+    with pytest.raises(ConfigError, match=f"{len(sizes)} numbers, and (planes|volumes) have"):
+        RescaledSource(source, sizes)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_what_is_cut_or_resampled_stays_at_its_place_in_space(data):
+    size = data.draw(st.tuples(*(st.integers(2, 9) for _ in range(3))))
+    affine = np.vstack([np.random.default_rng(0).normal(size=(3, 4)), [0, 0, 0, 1]])
+    source = source_of(np.zeros(size, np.uint8), "ZYX", (1.0, 1.0, 1.0))
+    source.info = replace(source.info, space=Space(tuple(map(tuple, affine.tolist()))))
+    region = data.draw(windows(size))
+    start, length = [part.start for part in region], [part.stop - part.start for part in region]
+    cut = RegionSource(source, (*start, *length))
+    scaled = RescaledSource(cut, data.draw(st.floats(0.3, 4)))
+    first, last = np.full(3, -0.5), np.array(scaled.info.size) - 0.5  # the outer corners of the voxels stay
+    for here, there in ((first, np.array(start) - 0.5), (last, np.array(start) + length - 0.5)):
+        moved = np.array(scaled.info.space.affine) @ [*here[::-1], 1]
+        np.testing.assert_allclose(moved, affine @ [*there[::-1], 1], atol=1e-9)
+    assert cut.info.space.code == scaled.info.space.code == 1
 
 
 @pytest.mark.parametrize("pixel_size", [1.37, 2.5, 6.1])

@@ -26,7 +26,7 @@ SAME_PROPORTIONS = 1.02
 
 
 def open_view(path: Path, ensemble: Ensemble, reading: ReadOptions) -> ImageSource:
-    """Open an image as the models saw it, but a stained one in its colours.
+    """Open an image as it is read, but a stained one in its colours.
 
     Raises:
         ImageError: The image cannot be read.
@@ -53,7 +53,7 @@ def read_thumbnail(
         source: The image, from `open_view`.
         path: Its file.
         ensemble: The models.
-        reading: How the models read it.
+        reading: How it is read.
         plane: Number of the plane.
         size: (height, width).
 
@@ -76,6 +76,8 @@ def read_thumbnail(
 def _coarser(info: ImageInfo, path: Path, reading: ReadOptions, size: tuple[int, int]) -> Iterator[ReadOptions]:
     """Yield ways to read the same field at lower resolutions, the lowest first."""
     if max(info.size) < LEAST_SHRINK * max(size) or info.block == info.size:  # one that is decoded whole has no levels
+        return
+    if len(reading.region or ()) > 4:  # planes of a level may be other ones
         return
     series = list_series(path)
     levels = max(len(each.levels) for each in series)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from unetkit.foundation.errors import ImageError
-from unetkit.io.base.read_options import ReadOptions
+from unetkit.foundation.errors import ConfigError, ImageError
+from unetkit.io.base.read_options import ReadOptions, show_sizes
 from unetkit.io.base.units import LARGEST_PIXEL_UM, SMALLEST_PIXEL_UM, UM_PER_INCH
 
 PixelSize = tuple[float, ...]
@@ -27,11 +27,13 @@ class Level:
         height: Pixels along Y.
         width: Pixels along X.
         pixel_size_um: Size of a pixel (y, x) in micrometres, if the file says so.
+        step_um: Distance between planes along Z in micrometres, where levels have different ones.
     """
 
     height: int
     width: int
     pixel_size_um: PixelSize | None = None
+    step_um: float | None = None
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,36 @@ def pick_level(levels: Sequence[Level], reading: ReadOptions, name: str, stated:
         raise ImageError(f"{name} has no level {reading.level}.", f"Choose one of: {known} (height x width).")
     if reading.pixel_size is None:
         return 0
+    *depth, wanted_y, wanted_x = broadcast_sizes(reading.pixel_sizes, max(2, len(reading.pixel_sizes)))
     sizes = [require_pixel_size(level.pixel_size_um, name, stated) for level in levels]
-    fine = [i for i, size in enumerate(sizes) if max(size) <= reading.pixel_size * SAME_SIZE_FACTOR]
+    fine = [
+        i
+        for i, (level, (y, x)) in enumerate(zip(levels, sizes, strict=True))
+        if all(
+            size is None or size <= wanted * SAME_SIZE_FACTOR
+            for size, wanted in zip((level.step_um, y, x)[-2 - len(depth) :], (*depth, wanted_y, wanted_x), strict=True)
+        )
+    ]
     return max(fine, key=lambda i: max(sizes[i]), default=0)
+
+
+def broadcast_sizes(sizes: Sequence[float], dims: int) -> tuple[float, ...]:
+    """Return the wanted size of a pixel along each axis of an item.
+
+    Args:
+        sizes: One for all axes, or one for each.
+        dims: Axes of an item.
+
+    Raises:
+        ConfigError: There are others.
+    """
+    if len(sizes) not in (1, dims):
+        kind = "planes have (y,x)" if dims == 2 else "volumes have (z,y,x)"
+        raise ConfigError(
+            f"The pixel size {show_sizes(sizes)} has {len(sizes)} numbers, and {kind}.",
+            f"Give one number, or {dims}.",
+        )
+    return tuple(sizes) * (dims if len(sizes) == 1 else 1)
 
 
 def require_pixel_size(size: PixelSize | None, name: str, stated: str = "") -> PixelSize:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import isfinite
 from typing import Any
 
@@ -88,6 +89,20 @@ def make_step(axis: str, size: Any, unit: Any) -> Step | None:
     if factor is None or not isfinite(number) or number <= 0:
         return None
     return Step(axis, number * factor, ("s" if axis == "T" else "µm") if name else "")
+
+
+def length_in_um(text: str) -> float | None:
+    """Return a length in micrometres, which is its unit if it names none; None if it is no length.
+
+    >>> length_in_um("0.5"), length_in_um("1.5 mm"), length_in_um("4nm"), length_in_um("4 apples")
+    (0.5, 1500.0, 0.004, None)
+    """
+    found = re.fullmatch(r"([-+.\deE]*[.\d])\s*(\D*)", text.strip())
+    factor = UNITS_UM.get(decode_unit(found[2]) or "µm") if found else None
+    try:
+        return None if found is None or factor is None else float(found[1]) * factor
+    except ValueError:
+        return None
 
 
 def decode_unit(unit: Any) -> str:

@@ -212,19 +212,24 @@ def _read_multiscales(group: zarr.Group, axes: str | None) -> ZarrImage:
     sizes = [_pixel_size(place, axes, units) for place in places]
     levels = [_level(array, axes, size) for array, size in zip(arrays, sizes, strict=True)]
     full = levels[0]
-    levels = [Level(one.height, one.width, one.pixel_size_um or _scaled(full, one)) for one in levels]
+    texts = [str(one.get("unit", "")) for one in described]
+    steps = tuple(_steps(place, axes, texts) for place in places)
+    depths = [next((step.size for step in each if (step.axis, step.unit) == ("Z", "µm")), None) for each in steps]
+    levels = [
+        Level(one.height, one.width, one.pixel_size_um or _scaled(full, one), depth)
+        for one, depth in zip(levels, depths, strict=True)
+    ]
     labels = [one.get("label", "") for one in (ome.get("omero") or {}).get("channels", [])]
     version = ome.get("version") or multiscale.get("version") or "of an unknown version"
     name = str(multiscale.get("name") or group.name.rpartition("/")[2])
     series = Series(name, axes, arrays[0].shape, str(arrays[0].dtype), tuple(levels))
-    texts = [str(one.get("unit", "")) for one in described]
     return ZarrImage(
         f"OME-Zarr {version}",
         series,
         tuple(arrays),
         tuple(labels) if all(labels) else (),
         name_colours([str(label) for label in labels]) or (False if "C" in axes else None),
-        tuple(_steps(place, axes, texts) for place in places),
+        steps,
     )
 
 

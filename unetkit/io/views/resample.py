@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from unetkit.io.base.contracts import Window
+from unetkit.io.base.windows import sizes_of
 
 BLOCK_ROWS = 64
 """How many rows of the result are computed at a time, so that they stay in the processor's cache."""
@@ -83,32 +87,46 @@ class Axis:
         return share
 
 
-def resample_plane(
-    pixels: NDArray[Any], place: tuple[int, int], axes: tuple[Axis, Axis], rows: slice, columns: slice
-) -> NDArray[Any]:
-    """Return a window of a resampled plane.
+def resample(pixels: NDArray[Any], place: Sequence[int], axes: Sequence[Axis], window: Window) -> NDArray[Any]:
+    """Return a window of a resampled item.
 
     Args:
-        pixels: Stored pixels (h, w); they include all that the window needs.
-        place: Row and column of the first stored pixel in `pixels`.
-        axes: How y and x are resampled, in this order.
-        rows: Rows of the window in the result.
-        columns: Columns of the window in the result.
+        pixels: Stored pixels of one channel, two axes or more; they include all that the window needs.
+        place: The first stored pixel in `pixels` along each axis.
+        axes: How each axis is resampled, in the order in which it is done.
+        window: The window of the result.
 
     Returns:
         Pixels in the dtype of `pixels`, integers rounded.
     """
     pixels = np.ascontiguousarray(pixels)  # or NumPy copies it each time that it takes rows
-    result = np.empty((rows.stop - rows.start, columns.stop - columns.start), pixels.dtype)
+    result = np.empty(sizes_of(window), pixels.dtype)
     small = pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32
-    dtype = np.float32 if small else np.float64  # float32 holds integers of 16 bits with room for their means
-    for top in range(rows.start, rows.stop, BLOCK_ROWS):
-        part = slice(top, min(top + BLOCK_ROWS, rows.stop))
-        along_y = axes[0].resample(pixels, place[0], part, dtype)
-        # Turned, so that whole rows are taken in this direction too, which is many times faster.
-        along_x = axes[1].resample(np.ascontiguousarray(along_y.T), place[1], columns, dtype).T
-        result[part.start - rows.start : part.stop - rows.start] = _restore(along_x, pixels.dtype)
-    return result
+    _resample_into(result, pixels, place, axes, window, np.float32 if small else np.float64)
+    return result  # float32 holds integers of 16 bits with room for their means
+
+
+def _resample_into(
+    result: NDArray[Any],
+    pixels: NDArray[Any],
+    place: Sequence[int],
+    axes: Sequence[Axis],
+    window: Window,
+    dtype: type[np.floating[Any]],
+) -> None:
+    """Fill `result` with a window, in few rows at a time so that they stay in the processor's cache."""
+    first, *others = window
+    step = BLOCK_ROWS if len(axes) == 2 else 1
+    for start in range(first.start, first.stop, step):
+        part = slice(start, min(start + step, first.stop))
+        kept = result[part.start - first.start : part.stop - first.start]
+        along = axes[0].resample(pixels.reshape(len(pixels), -1), place[0], part, dtype)
+        if len(axes) == 2:
+            # Turned, so that whole rows are taken in this direction too, which is many times faster.
+            turned = axes[1].resample(np.ascontiguousarray(along.T), place[1], others[0], dtype).T
+            kept[...] = _restore(turned, result.dtype)
+        else:
+            _resample_into(kept[0], along.reshape(pixels.shape[1:]), place[1:], axes[1:], tuple(others), dtype)
 
 
 def _restore(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -2,83 +2,115 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.io.base.contracts import BadTile, ImageSource, Window
-from unetkit.io.base.series import require_pixel_size
+from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
+from unetkit.io.base.series import broadcast_sizes, require_pixel_size
+from unetkit.io.base.windows import inside, sizes_of
 from unetkit.io.views.region import resized
-from unetkit.io.views.resample import Axis, resample_plane
+from unetkit.io.views.resample import Axis, resample
 
 PART_BYTES = 32 * 2**20
-"""How many bytes of stored pixels are resampled at a time; one row of the result may take more."""
+"""How many bytes of stored pixels are resampled at a time; those of one pixel of the result may be more."""
 
 
 class RescaledSource:
     """An image at another pixel size, resampled window by window.
 
     A pixel is the mean of the area that it covers (where the image shrinks) or the linear interpolation of its two
-    neighbours (where it grows), along y and then along x. Its weights come from its place in the whole image and are
+    neighbours (where it grows), along z, then y and then x. Its weights come from its place in the whole image and are
     added up in a fixed order, so a pixel has the same bits in every window.
 
     Args:
         source: The image, which has a pixel size; closed with this one.
-        pixel_size_um: The wanted pixel size in micrometres. The pixel size of the result differs a little, because its
-            height and width are whole numbers.
+        pixel_size_um: The wanted pixel size in micrometres, one for all axes of an item or one for each. The pixel size
+            of the result differs a little, because its size is of whole numbers.
 
     Attributes:
         info: The image as it is interpreted.
 
     Raises:
         ImageError: The image has no pixel size.
+        ConfigError: The pixel size has another number of axes than the items.
     """
 
-    def __init__(self, source: ImageSource, pixel_size_um: float) -> None:
+    def __init__(self, source: ImageSource, pixel_size_um: float | Sequence[float]) -> None:
         info = source.info
-        size_y, size_x = require_pixel_size(info.pixel_size_um, info.name)
+        stored = require_pixel_size(info.pixel_size_um, info.name)
+        given = (pixel_size_um,) if isinstance(pixel_size_um, float | int) else pixel_size_um
+        wanted = broadcast_sizes(given, len(info.size))
         self._source = source
-        self._y = Axis(info.height, max(1, round(info.height * size_y / pixel_size_um)))
-        self._x = Axis(info.width, max(1, round(info.width * size_x / pixel_size_um)))
-        height, width = self._y.length, self._x.length
-        self.info = replace(
-            resized(info, height, width),
-            pixel_size_um=(size_y * info.height / height, size_x * info.width / width),
-            block=(max(1, info.block[0] * height // info.height), max(1, info.block[1] * width // info.width)),
+        self._axes = tuple(
+            Axis(length, max(1, round(length * size / to)))
+            for length, size, to in zip(info.size, stored, wanted, strict=True)
         )
+        self.info = _rescaled(info, self._axes, stored)
 
     @property
     def bad_tiles(self) -> list[BadTile]:
         """What could not be decoded so far: all pixels that are computed from it."""
         found = []
         for tile in self._source.bad_tiles:
-            ends = [
-                axis.touched(part.start, part.stop) for axis, part in zip((self._y, self._x), tile.window, strict=True)
-            ]
+            ends = [axis.touched(part.start, part.stop) for axis, part in zip(self._axes, tile.window, strict=True)]
             start, size = tuple(first for first, _ in ends), tuple(after - first for first, after in ends)
             found.append(BadTile(tile.item, start, size))
         return found
 
     def read(self, item: int, window: Window) -> NDArray[Any]:
-        """Return pixels (C, h, w) of one plane."""
+        """Return pixels (C, one size for each axis of an item) of one item."""
         info = self._source.info
-        rows, columns = window
-        result = np.empty((info.channels, rows.stop - rows.start, columns.stop - columns.start), info.dtype)
-        needed_x = self._x.needed(columns)
-        row_bytes = info.channels * (needed_x.stop - needed_x.start) * info.dtype.itemsize
-        step = max(1, int(PART_BYTES / row_bytes * self._y.length / self._y.stored))
-        for top in range(rows.start, rows.stop, step):
-            part = slice(top, min(top + step, rows.stop))
-            needed_y = self._y.needed(part)
-            place = (needed_y.start, needed_x.start)
-            stored = self._source.read(item, (needed_y, needed_x))
+        result = np.empty((info.channels, *sizes_of(window)), info.dtype)
+        for part in self._parts(window):
+            needed = tuple(axis.needed(wanted) for axis, wanted in zip(self._axes, part, strict=True))
+            stored = self._source.read(item, needed)
+            place = tuple(one.start for one in needed)
             for channel, pixels in zip(result, stored, strict=True):
-                kept = channel[part.start - rows.start : part.stop - rows.start]
-                kept[...] = resample_plane(pixels, place, (self._y, self._x), part, columns)
+                channel[inside(part, window)] = resample(pixels, place, self._axes, part)
         return result
 
     def close(self) -> None:
         """Close the image."""
         self._source.close()
+
+    def _parts(self, window: Window) -> Iterator[Window]:
+        """Yield a window in parts for which few bytes are read: divided along the first axis, then the next."""
+        info = self._source.info
+        for number, axis in enumerate(self._axes):
+            one = (slice(part.start, part.start + 1) for part in window[:number])
+            rest = window[number + 1 :]
+            needed = [axis.needed(part) for axis, part in zip(self._axes, (*one, slice(0, 1), *rest), strict=True)]
+            others = prod(part.stop - part.start for at, part in enumerate(needed) if at != number)
+            step = int(PART_BYTES / (info.channels * info.dtype.itemsize * others) * axis.length / axis.stored)
+            if step or number == len(self._axes) - 1:
+                yield from _divided(window, number, max(step, 1))
+                return
+
+
+def _divided(window: Window, axis: int, step: int) -> Iterator[Window]:
+    """Yield a window in parts: of so many pixels along an axis, of one along those before it."""
+    for at, part in enumerate(window[: axis + 1]):
+        width = step if at == axis else 1
+        if part.stop - part.start > width:
+            for start in range(part.start, part.stop, width):
+                piece = slice(start, min(start + width, part.stop))
+                yield from _divided((*window[:at], piece, *window[at + 1 :]), axis, step)
+            return
+    yield window
+
+
+def _rescaled(info: ImageInfo, axes: Sequence[Axis], stored: Sequence[float]) -> ImageInfo:
+    """Return the description of an image that is resampled along the axes of its items."""
+    steps = tuple(axis.stored / axis.length for axis in axes)
+    space = info.space and info.space.resampled(steps, tuple((step - 1) / 2 for step in steps))
+    return replace(
+        resized(info, tuple(axis.length for axis in axes)),
+        pixel_size_um=tuple(size * axis.stored / axis.length for size, axis in zip(stored, axes, strict=True)),
+        block=tuple(max(1, length * axis.length // axis.stored) for length, axis in zip(info.block, axes, strict=True)),
+        space=space,
+    )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.io.base.contracts import ImageSource
-from unetkit.io.views.resample import Axis, resample_plane
+from unetkit.io.views.resample import Axis, resample
 
 PART_PIXELS = 2**24
 """How many pixels of the image are read at a time; one row of the result may take more."""
@@ -55,5 +55,5 @@ def read_small(source: ImageSource, plane: int, height: int, width: int) -> NDAr
         needed = axes[0].needed(rows)
         pixels = source.read(plane, (needed, slice(0, info.width)))
         for channel, stored in enumerate(pixels):
-            small[channel, rows] = resample_plane(stored, (needed.start, 0), axes, rows, slice(0, width))
+            small[channel, rows] = resample(stored, (needed.start, 0), axes, (rows, slice(0, width)))
     return small

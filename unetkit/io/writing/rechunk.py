@@ -73,7 +73,7 @@ def level_sizes(spec: OutputSpec) -> list[tuple[int, ...]]:
 
     >>> level_sizes(OutputSpec((1025, 600), np.dtype("uint8"), pyramid=True))
     [(1025, 600), (513, 300), (257, 150)]
-    >>> level_sizes(OutputSpec((40, 1025, 600), np.dtype("uint8"), pixel_size_um=(3, 1, 1), pyramid=True))
+    >>> level_sizes(OutputSpec((40, 1025, 600), np.dtype("uint8"), pixel_size_um=(2, 1, 1), pyramid=True))
     [(40, 1025, 600), (40, 513, 300), (20, 257, 150)]
     """
     sizes = [spec.size]
