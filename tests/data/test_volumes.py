@@ -14,6 +14,7 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.pairs import find_pairs
 from unetkit.data.unmasked import ImageData
 from unetkit.foundation.errors import ConfigError, DataError, ImageError
+from unetkit.models.spec import Normalization
 
 DEPTHS = (10, 14, 12)
 
@@ -195,3 +196,19 @@ def test_crops_do_not_depend_on_the_number_of_workers(stacks: Path) -> None:
         data.prepare_for(1, 2, 8)
         batches.append(list(data.train_dataloader()))
     assert all(np.array_equal(a[name], b[name]) for a, b in zip(*batches, strict=True) for name in a)
+
+
+def test_percentiles_of_the_foreground_of_the_training_volumes_clip(stacks: Path) -> None:
+    ct = Normalization("mean_std", "dataset", low=0.5, high=99.5, of="foreground")
+    data = data_of(stacks, normalization=ct, val=0.3)
+    data.prepare_for(1, 2, 8)
+    inside = np.concatenate([data.pool.read(i)[0][data.targets.read(i) > 0] for i in data.pool.train])
+    found = data.normalization
+    assert found.center == pytest.approx((inside.mean(),), rel=0.01)
+    assert found.scale == pytest.approx((inside.std(),), rel=0.1)
+    assert found.clip is not None
+    assert found.clip[0] == pytest.approx(np.percentile(inside, (0.5, 99.5)), rel=0.02)
+    unmasked = ImageData(str(stacks), normalization=ct, crop=16, workers=0)
+    unmasked.see(3)
+    with pytest.raises(ConfigError, match="needs masks"):
+        unmasked.setup()
