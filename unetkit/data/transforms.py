@@ -30,11 +30,10 @@ _BOUNDS = {
     "hue": (0.0, 180.0),
     "shift": (0.0, 1000.0),
 }
+"""Bounds of parameters that are one number. All others are shares or probabilities, 0 to 1."""
 
 OF_VOLUMES = ("flip_depth", "shift", "shift_probability", "missing", "missing_probability")
 """Parameters that have a meaning for volumes, and for neighbouring planes that are seen at once."""
-
-"""Bounds of parameters that are one number. All others are shares or probabilities, 0 to 1."""
 
 
 def _problem(name: str, value: Any) -> str:

@@ -16,7 +16,6 @@ from unetkit.io.base.format import Format, Writer
 from unetkit.io.base.inner import file_of
 from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_region
 from unetkit.io.base.series import Level, Series, broadcast_sizes
-from unetkit.io.base.spacing import parse_spacing
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.foreign import refuse_foreign, refuse_overview, unknown_format
 from unetkit.io.formats import (
@@ -62,12 +61,11 @@ def open_image(
     path = Path(path)
     if dims == 3 and reading.pixel_sizes:
         reading = replace(reading, pixel_size=broadcast_sizes(reading.pixel_sizes, dims))  # the level depends on z too
-    spacing = parse_spacing(reading.spacing)
-    stored = reading if spacing is None else replace(reading, pixel_size=None)  # its levels do not know their sizes
+    stored = replace(reading, pixel_size=None) if reading.spacings else reading  # its levels do not know their sizes
     source = make_upright(_recognise(path).open(path, stored, as_stored=as_stored, cache_bytes=cache_bytes))
     try:
-        if spacing is not None:
-            source = SpacedSource(source, spacing)
+        if reading.spacings:
+            source = SpacedSource(source, reading.spacings)
         if dims == 3:
             source = VolumeSource(source)
         if reading.pixel_sizes:

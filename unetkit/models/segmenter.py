@@ -56,12 +56,12 @@ class Segmenter(nn.Module):
             (N, network_channels, ...) float32, 0 to 1: of the foreground, or of each class; then the distance map
             of a model with instances. A model that restores images returns normalised pixels.
         """
-        normalized = self.normalizer(pixels, center, scale)
+        normalized: Tensor = self.normalizer(pixels, center, scale)
         logits: Tensor = self.network(normalized).float()
         if not self.spec.residual:
             return to_probabilities(logits, self.spec)
-        middle: Tensor = normalized[:, self.spec.middle]
-        return logits + middle
+        restored: Tensor = logits + normalized[:, self.spec.middle]
+        return restored
 
 
 def to_probabilities(logits: Tensor, spec: ModelSpec) -> Tensor:

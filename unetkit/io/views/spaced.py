@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.contracts import UNNAMED_AXES, BadTile, ImageInfo, ImageSource, Window
-from unetkit.io.base.spacing import Spacing
 from unetkit.io.base.stored import Step
 
 
@@ -28,7 +28,7 @@ class SpacedSource:
             its place rests on.
     """
 
-    def __init__(self, source: ImageSource, spacing: Spacing) -> None:
+    def __init__(self, source: ImageSource, spacing: Sequence[float]) -> None:
         self._source = source
         self.info = _spaced(source.info, spacing)
 
@@ -46,7 +46,7 @@ class SpacedSource:
         self._source.close()
 
 
-def _spaced(info: ImageInfo, spacing: Spacing) -> ImageInfo:
+def _spaced(info: ImageInfo, spacing: Sequence[float]) -> ImageInfo:
     if info.space is not None and info.pixel_size_um is not None:
         raise ImageError(
             f"{info.name} says where it lies in space, and its spacing is a part of that.",
