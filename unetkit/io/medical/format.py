@@ -20,16 +20,17 @@ A_NIFTI = "a NIfTI file"
 
 def _open_nifti(path: Path, reading: ReadOptions, *, as_stored: bool, cache_bytes: int) -> ImageSource:
     require_reader("nibabel", path, A_NIFTI)
-    from unetkit.io.medical.nifti_source import NiftiSource
+    from unetkit.io.medical.nifti_header import read_header
+    from unetkit.io.medical.volume_source import StoredVolume
 
-    return NiftiSource(path, reading, as_stored=as_stored, cache_bytes=cache_bytes)
+    return StoredVolume(path, read_header(path), reading, as_stored=as_stored, cache_bytes=cache_bytes)
 
 
 def _list_nifti(path: Path) -> tuple[Series, ...]:
     require_reader("nibabel", path, A_NIFTI)
-    from unetkit.io.medical.nifti_source import list_nifti_series
+    from unetkit.io.medical.nifti_header import read_header
 
-    return list_nifti_series(path)
+    return (read_header(path).series,)
 
 
 def _nifti_sink(path: Path, spec: OutputSpec) -> ImageSink:
