@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from unetkit.io.medical.needs import has, require_reader, require_writer
 from unetkit.io.medical.nifti_signature import is_nifti
 
 A_NIFTI = "a NIfTI file"
+
+METAIMAGE_START = rb"\s*(ObjectType\s*=\s*Image|NDims\s*=\s*\d)"
+"""How a MetaImage begins."""
 
 
 def _open_nifti(path: Path, reading: ReadOptions, *, as_stored: bool, cache_bytes: int) -> ImageSource:
@@ -106,4 +110,52 @@ DICOM_FOLDER = Format(
     is_folder=True,
 )
 
-MEDICAL = (NIFTI, DICOM_FILE, DICOM_FOLDER)
+
+def _open_nrrd(path: Path, reading: ReadOptions, *, as_stored: bool, cache_bytes: int) -> ImageSource:
+    require_reader("nrrd", path, "an NRRD file", "pynrrd")
+    from unetkit.io.medical.nrrd_header import read_nrrd_header
+    from unetkit.io.medical.volume_source import StoredVolume
+
+    return StoredVolume(path, read_nrrd_header(path), reading, as_stored=as_stored, cache_bytes=cache_bytes)
+
+
+def _list_nrrd(path: Path) -> tuple[Series, ...]:
+    require_reader("nrrd", path, "an NRRD file", "pynrrd")
+    from unetkit.io.medical.nrrd_header import read_nrrd_header
+
+    return (read_nrrd_header(path).series,)
+
+
+def _open_metaimage(path: Path, reading: ReadOptions, *, as_stored: bool, cache_bytes: int) -> ImageSource:
+    from unetkit.io.medical.metaimage_header import read_metaimage_header
+    from unetkit.io.medical.volume_source import StoredVolume
+
+    return StoredVolume(path, read_metaimage_header(path), reading, as_stored=as_stored, cache_bytes=cache_bytes)
+
+
+def _list_metaimage(path: Path) -> tuple[Series, ...]:
+    from unetkit.io.medical.metaimage_header import read_metaimage_header
+
+    return (read_metaimage_header(path).series,)
+
+
+NRRD = Format(
+    name="NRRD",
+    suffixes=(),
+    sniff=lambda _, start: start.startswith(b"NRRD0"),
+    open=_open_nrrd,
+    list_series=_list_nrrd,
+    other_suffixes=(".nrrd", ".nhdr"),
+    is_installed=partial(has, "nrrd"),
+)
+
+METAIMAGE = Format(
+    name="MetaImage",
+    suffixes=(),
+    sniff=lambda _, start: re.match(METAIMAGE_START, start) is not None,
+    open=_open_metaimage,
+    list_series=_list_metaimage,
+    other_suffixes=(".mha", ".mhd"),
+)
+
+MEDICAL = (NIFTI, DICOM_FILE, DICOM_FOLDER, NRRD, METAIMAGE)
