@@ -16,15 +16,16 @@ from unetkit.objects.frame import Frame
 from unetkit.objects.measurer import Channels, Measurer
 
 
-def blobs(shape: tuple[int, int], seed: int, sigma: float = 3.0, *, above: float = 0.0) -> NDArray[np.uint32]:
-    """Return labels (h, w) of smooth blobs of all shapes."""
+def blobs(shape: tuple[int, ...], seed: int, sigma: float = 3.0, *, above: float = 0.0) -> NDArray[np.uint32]:
+    """Return labels of smooth blobs of all shapes; pixels that touch, diagonally too, are one."""
     noise = ndi.gaussian_filter(np.random.default_rng(seed).normal(size=shape), sigma)
-    return label(noise > above * noise.std(), connectivity=2).astype(np.uint32)
+    return label(noise > above * noise.std(), connectivity=len(shape)).astype(np.uint32)
 
 
 def last_rows_of(labels: NDArray[Any]) -> LastRows:
-    """Return where the objects of a plane end, found one by one."""
+    """Return where the objects of a plane or volume end, found one by one."""
     found = np.unique(labels[labels > 0])
+    labels = labels.reshape(-1, labels.shape[-1])
     return LastRows(found, np.array([np.flatnonzero((labels == one).any(1))[-1] for one in found], np.int32))
 
 
@@ -34,9 +35,9 @@ def measure_rows(
     *,
     ring: float = 0.0,
     heights: Sequence[int] = (),
-    pixel_size_um: tuple[float, float] | None = None,
+    pixel_size_um: tuple[float, ...] | None = None,
 ) -> Measurements:
-    """Return the columns of the objects of a plane (h, w), by label, from rows that come in strips of these heights."""
+    """Return the columns of the objects of a plane or volume, by label, from strips of these heights (depths)."""
     names = () if image is None else tuple(f"c{number}" for number in range(len(image)))
     frame = Frame(labels.shape, pixel_size_um=pixel_size_um)
     measurer = Measurer(frame, Channels(names, ring), last_rows=lambda _: last_rows_of(labels))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from unetkit.foundation.errors import ConfigError, DataError
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.axes import guess_axes
-from unetkit.io.base.contracts import ImageInfo
-from unetkit.measuring.options import MeasureOptions
+from unetkit.io.base.contracts import ImageInfo, ImageSource
+from unetkit.io.volumes import as_items
+from unetkit.measuring.options import MeasureOptions, lengths_text
 from unetkit.objects.collector import LastRows
 from unetkit.objects.columns import Measurements
 from unetkit.objects.frame import Frame
@@ -28,7 +29,8 @@ def measure_array(
     axes: str | None = None,
     image_axes: str | None = None,
     channel_names: Sequence[str] = (),
-    pixel_size_um: float | tuple[float, float] | None = None,
+    dims: Literal[2, 3] = 2,
+    pixel_size_um: float | tuple[float, ...] | None = None,
     ring: str | float | None = None,
 ) -> Measurements:
     """Measure the objects of an array of labels.
@@ -43,11 +45,14 @@ def measure_array(
             axis without a name before.
         image_axes: One letter for each axis of the image, such as "ZCYX", where the channels are elsewhere.
         channel_names: One for each channel.
-        pixel_size_um: Size of a pixel in µm, or height and width.
+        dims: 2 where each plane is an image of its own; 3 for volumes, whose objects go through planes: Z is the axis
+            of that name, or the one without a name.
+        pixel_size_um: Size of a pixel in µm, or one number for each axis: (y, x), of volumes (z, y, x).
         ring: Width of a ring around each object whose intensities are measured too: "5um", or 10 for pixels.
 
     Returns:
-        A column (N,) for each measurement, with a row for each object of each plane, in the order of planes and labels;
+        A column (N,) for each measurement, with a row for each object of each plane or volume, in their order and that
+        of labels;
         `pandas.DataFrame` takes it as it is.
 
     Raises:
@@ -64,22 +69,24 @@ def measure_array(
     numbers = as_labels(np.asarray(labels), "The array of labels")
     if numbers.ndim < 2 or not numbers.size:
         raise DataError(f"The labels have the shape {numbers.shape}.", "Give an array (height, width).")
-    source = ArraySource(numbers, axes or guess_axes(numbers.shape), "The array of labels")
+    source: ImageSource = ArraySource(numbers, axes or guess_axes(numbers.shape), "The array of labels")
+    planes = source.info
+    source = as_items(source, None, dims)
     info = source.info
     if info.channels > 1:
         raise DataError(f"The labels have {info.channels} channels (axes {info.axes}).", "Name other axes.")
-    size = (pixel_size_um, pixel_size_um) if isinstance(pixel_size_um, float | int) else pixel_size_um
+    size = MeasureOptions(pixel_size_um=lengths_text(pixel_size_um)).lengths(dims)
     frame = Frame(info.size, info.plane_axes, info.plane_shape, size)
-    pixels = None if image is None else _open_image(_as_array(image), info, image_axes)
+    pixels = None if image is None else as_items(_open_image(_as_array(image), planes, image_axes), None, dims)
     channels = NO_CHANNELS
     if pixels is not None:
         names = _names(channel_names, pixels.info.channels)
-        channels = Channels(names, MeasureOptions(None if ring is None else str(ring)).ring_px(size))
+        channels = Channels(names, MeasureOptions(None if ring is None else str(ring)).ring_px(size, dims))
     elif ring is not None or channel_names:
         raise ConfigError("ring and channel_names have no meaning without an image.", "Give the image.")
 
     def last_rows(plane: int) -> LastRows:
-        runs = find_runs(source.read(plane, (slice(0, info.height), slice(0, info.width)))[0])
+        runs = find_runs(source.read(plane, tuple(slice(0, extent) for extent in info.size))[0])
         found, place = np.unique(runs.labels[::-1], return_index=True)
         return LastRows(found, runs.rows[::-1][place])
 
@@ -87,7 +94,7 @@ def measure_array(
     parts: list[list[Measurements]] = [[] for _ in range(info.planes)]
     for plane, values in enumerate(parts):
         for rows in strips_of(info):
-            window = (rows, slice(0, info.width))
+            window = (rows, *(slice(0, extent) for extent in info.size[1:]))
             part = None if pixels is None else pixels.read(plane, window)
             values += [found.values for found in measurer.add(source.read(plane, window)[0], part)]
     empty = measurer.empty(numbers.dtype, None if pixels is None else pixels.info.dtype)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from unetkit.cluster.in_order import Begin, Place
 from unetkit.cluster.tasks import Log
-from unetkit.exporting.base import Scene
+from unetkit.exporting.base import scene_of
 from unetkit.exporting.exporters import check_export, exporter_of, open_export
 from unetkit.exporting.options import ExportOptions
 from unetkit.foundation.atomic import make_folder
@@ -19,7 +19,7 @@ from unetkit.foundation.console import log_nothing
 from unetkit.foundation.errors import ConfigError
 from unetkit.io.files import image_stem
 from unetkit.measuring.jobs import Job, check_free, check_image_options, do_all, plan_jobs, raise_all
-from unetkit.measuring.options import MeasureOptions
+from unetkit.measuring.options import MeasureOptions, lengths_text
 from unetkit.measuring.reading import MeasuredFile
 
 FOLDER_SUFFIX = ".geojson.gz"
@@ -39,7 +39,8 @@ def export(
     channels: str | None = None,
     connected: bool = False,
     axes: str | None = None,
-    pixel_size_um: float | None = None,
+    dims: Literal[2, 3] | None = None,
+    pixel_size_um: str | float | Sequence[float] | None = None,
     overwrite: bool = False,
     cluster: str | None = None,
     client: Any = None,
@@ -49,7 +50,8 @@ def export(
     """Export the objects of a label image, or of a folder of them, to QuPath (GeoJSON) or Fiji (ROIs).
 
     Files may be larger than memory. Outlines are exact: filled again, they give the very same pixels. An object is the
-    pixels of one plane with the same number, in however many pieces.
+    pixels of one plane with the same number, in however many pieces; or the voxels of one volume, which have an outline
+    in each plane.
 
     Args:
         labels: TIFF, OME-Zarr or PNG of whole numbers, one for each object and 0 for background, of any program; or a
@@ -66,7 +68,9 @@ def export(
         channels: Channels of the image to measure.
         connected: Whether the labels are masks whose connected parts are numbered first.
         axes: Axes of the labels.
-        pixel_size_um: Size of a pixel in place of what the files say.
+        dims: Whether the labels are planes (2) or volumes (3), whose objects have an outline in each plane; None to let
+            each file say it.
+        pixel_size_um: Size of a pixel in place of what the files say: a number, or one for each axis.
         overwrite: Whether existing files are replaced.
         cluster: See `ClusterOptions`: each label image is a task. The result is the same.
         client: A `distributed.Client` in place of `cluster`.
@@ -82,7 +86,7 @@ def export(
             written; a setting has no meaning. Of several label images the others are exported all the same.
     """
     options = ExportOptions(object_type, simplify)
-    measuring = MeasureOptions(ring, channels, connected, axes, pixel_size_um, overwrite)
+    measuring = MeasureOptions(ring, channels, connected, axes, dims, lengths_text(pixel_size_um), overwrite)
     if no_measurements and image is not None:
         raise ConfigError("An image has no meaning without measurements.", "Leave one of the two out.")
     check_image_options(image, measuring)
@@ -133,7 +137,7 @@ def _export_file(
     with closing(MeasuredFile(job.labels, job.image, measuring, log)) as file:
         has_values = measured and exporter_of(job.result).has_values
         batches = file.measured(progress) if has_values else file.unmeasured(progress)
-        scene = Scene(image_stem(job.labels), file.frame.plane_axes, file.frame.plane_shape)
+        scene = scene_of(image_stem(job.labels), file.frame)
         with open_export(job.result, scene, options, warn=log, overwrite=measuring.overwrite) as writer:
             for batch in batches:
                 writer.add(batch.objects, batch.values)

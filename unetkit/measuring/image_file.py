@@ -8,10 +8,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from unetkit.foundation.errors import DataError
+from unetkit.foundation.errors import DataError, UnetkitError
 from unetkit.foundation.threads import read_ahead
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
+from unetkit.io.views.volume import VolumeSource, as_planes
 from unetkit.measuring.mask_file import MaskFile
 from unetkit.objects.channel_names import as_numbers, name_channels
 from unetkit.objects.label_file import LabelFile, open_by_strips
@@ -30,7 +31,7 @@ class IntensityFile:
 
     Raises:
         ImageError: The file cannot be read, or has no such channel.
-        DataError: It has other planes or another size than the labels.
+        DataError: It has other planes or another size than the labels, or can be no volume as these are.
     """
 
     def __init__(self, path: str | Path, labels: LabelFile | MaskFile, channels: str | None = None) -> None:
@@ -39,10 +40,12 @@ class IntensityFile:
         if axes := _axes_of_channels(self._source.info, labels.info):
             self._source.close()
             self._source = open_by_strips(path, ReadOptions(channels=channels, axes=axes))
-        self.info: ImageInfo = self._source.info
         try:
+            if len(labels.info.size) == 3:
+                self._source = VolumeSource(self._source)
+            self.info: ImageInfo = self._source.info
             _check_fit(self.info, labels.info)
-        except DataError:
+        except UnetkitError:
             self.close()
             raise
 
@@ -56,14 +59,15 @@ class IntensityFile:
         return name_channels(self.info)
 
     def strips(self, plane: int) -> Iterator[NDArray[Any]]:
-        """Yield the pixels (C, h, width) of the rows of each strip of the labels; a thread reads ahead."""
-        columns = slice(0, self.info.width)
-        yield from read_ahead(as_numbers(self._source.read(plane, (rows, columns))) for rows in self._rows)
+        """Yield the pixels (C, h, width) or (C, d, ...) of each strip of the labels; a thread reads ahead."""
+        others = tuple(slice(0, extent) for extent in self.info.size[1:])
+        yield from read_ahead(as_numbers(self._source.read(plane, (rows, *others))) for rows in self._rows)
 
 
 def _axes_of_channels(image: ImageInfo, labels: ImageInfo) -> str | None:
     """Return other axes of an image whose one axis without a name is its channels, since the labels do not have it."""
     unnamed = [axis for axis in image.plane_axes if axis in UNNAMED_AXES]
+    labels = as_planes(labels) if len(labels.size) == 3 else labels
     if image.planes == labels.planes or labels.planes != 1 or len(image.plane_axes) != 1 or not unnamed:
         return None
     return image.axes.replace(unnamed[0], "S" if "C" in image.axes else "C")
@@ -71,10 +75,10 @@ def _axes_of_channels(image: ImageInfo, labels: ImageInfo) -> str | None:
 
 def _check_fit(image: ImageInfo, labels: ImageInfo) -> None:
     """Raise a DataError if an image and labels differ in size or planes."""
-    if (image.height, image.width) != (labels.height, labels.width):
+    if image.size != labels.size:
+        sizes = [" x ".join(map(str, one.size)) for one in (labels, image)]
         raise DataError(
-            f"{labels.name} has {labels.height} x {labels.width} pixels, but {image.name} {image.height} x "
-            f"{image.width}.",
+            f"{labels.name} has {sizes[0]} pixels, but {image.name} {sizes[1]}.",
             "Give the image that the labels were made of, at the same level.",
         )
     if image.planes != labels.planes:

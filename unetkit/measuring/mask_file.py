@@ -14,9 +14,10 @@ from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
 from unetkit.io.masks.meaning import Meaning, decide_file, say_taken
+from unetkit.io.volumes import as_items
 from unetkit.objects.frame import Frame
 from unetkit.objects.label_file import strips_of
-from unetkit.postprocess.blocks import LABEL_TILE
+from unetkit.postprocess.blocks import label_tile
 from unetkit.postprocess.labels import Labels
 
 
@@ -28,6 +29,7 @@ class MaskFile:
     Args:
         path: The mask.
         axes: One letter for each stored dimension, where the file says nothing or something wrong.
+        dims: See `unetkit.objects.label_file.LabelFile`.
         log: Called with a sentence where there was a doubt.
 
     Attributes:
@@ -43,11 +45,12 @@ class MaskFile:
 
     find_last_rows = None
 
-    def __init__(self, path: str | Path, axes: str | None, log: Callable[[str], None]) -> None:
+    def __init__(self, path: str | Path, axes: str | None, dims: int | None, log: Callable[[str], None]) -> None:
         self._source: ImageSource = open_image(path, ReadOptions(axes=axes), as_stored=True)
         try:
+            meaning = decide_file(self._source, range(self._source.info.planes))
+            self._source = as_items(self._source, Path(path), dims)
             info = self.info = self._source.info
-            meaning = decide_file(self._source, range(info.planes))
             for sentence in say_taken([(info.name, meaning)], "mask"):
                 log(sentence)
             labels = Labels(_Foreground(self._source, info, meaning), info.size)
@@ -64,17 +67,17 @@ class MaskFile:
 
     @property
     def rows(self) -> list[slice]:
-        """The rows of each strip of a plane, from top to bottom."""
-        height, step = self.info.height, LABEL_TILE[0]
-        return [slice(top, min(top + step, height)) for top in range(0, height, step)]
+        """The rows, or sections, of each strip of a plane or volume, in order."""
+        extent, step = self.info.size[0], label_tile(self.info.size)[0]
+        return [slice(top, min(top + step, extent)) for top in range(0, extent, step)]
 
     def strips(self, plane: int) -> Iterator[NDArray[Any]]:  # noqa: ARG002  # planes are read in their order
-        """Yield the labels (h, width) of the next plane, which a thread reads ahead."""
+        """Yield the labels (h, width) of the next plane, or (d, height, width); a thread reads them ahead."""
         yield from read_ahead(next(self._rows)[0] for _ in self.rows)
 
 
 class _Foreground:
-    """The strips of all planes, as masks (1, h, width) that are read each time that they are iterated."""
+    """The strips of all items, as masks (1, h, width) or (1, d, ...) that are read each time that they are iterated."""
 
     def __init__(self, source: ImageSource, info: ImageInfo, meaning: Meaning) -> None:
         self._source = source
@@ -82,7 +85,8 @@ class _Foreground:
         self._meaning = meaning
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        others = tuple(slice(0, extent) for extent in self._info.size[1:])
         for plane in range(self._info.planes):
             for rows in strips_of(self._info):
-                labels = self._meaning.labels(self._source.read(plane, (rows, slice(0, self._info.width))))
+                labels = self._meaning.labels(self._source.read(plane, (rows, *others)))
                 yield (labels > 0).view(np.uint8)[None]

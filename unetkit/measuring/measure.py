@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unetkit.cluster.in_order import Begin, Place
 from unetkit.cluster.tasks import Log
@@ -16,7 +17,7 @@ from unetkit.foundation.errors import OutputError
 from unetkit.io.files import image_stem
 from unetkit.io.formats import is_folder
 from unetkit.measuring.jobs import Job, check_free, check_image_options, do_all, plan_jobs, raise_all
-from unetkit.measuring.options import MeasureOptions
+from unetkit.measuring.options import MeasureOptions, lengths_text
 from unetkit.measuring.reading import MeasuredFile
 from unetkit.objects.summary import SUMMARY_NAME, Summary, write_summaries
 from unetkit.objects.table import TABLE_SUFFIXES, check_table, open_table
@@ -31,7 +32,8 @@ def measure(
     channels: str | None = None,
     connected: bool = False,
     axes: str | None = None,
-    pixel_size_um: float | None = None,
+    dims: Literal[2, 3] | None = None,
+    pixel_size_um: str | float | Sequence[float] | None = None,
     overwrite: bool = False,
     cluster: str | None = None,
     client: Any = None,
@@ -40,8 +42,9 @@ def measure(
 ) -> list[Summary]:
     """Measure the objects of a label image, or of a folder of them, into tables with a row for each object and plane.
 
-    Files may be larger than memory. An object is the pixels of one plane with the same number, in however many pieces.
-    `docs/measure.md` says what each column is. Values are those of `skimage.measure.regionprops_table`.
+    Files may be larger than memory. An object is the pixels of one plane, or the voxels of one volume, with the same
+    number, in however many pieces. `docs/measure.md` says what each column is. Values are those of
+    `skimage.measure.regionprops_table`.
 
     Args:
         labels: TIFF, OME-Zarr or PNG of whole numbers, one for each object and 0 for background, of any program; or a
@@ -53,7 +56,8 @@ def measure(
         channels: Channels of the image to measure.
         connected: Whether the labels are masks whose connected parts are numbered first.
         axes: Axes of the labels.
-        pixel_size_um: Size of a pixel in place of what the files say.
+        dims: Whether the labels are planes (2) or volumes (3); None to let each file say it.
+        pixel_size_um: Size of a pixel in place of what the files say: a number, or one for each axis.
         overwrite: Whether existing tables are replaced.
         cluster: See `ClusterOptions`: each label image is a task. The result is the same.
         client: A `distributed.Client` in place of `cluster`.
@@ -68,7 +72,8 @@ def measure(
         UnetkitError: Files cannot be read, do not fit each other, or are no labels; a table exists or cannot be
             written; a setting has no meaning. Of several label images the others are measured all the same.
     """
-    options = MeasureOptions(None if ring is None else str(ring), channels, connected, axes, pixel_size_um, overwrite)
+    width = None if ring is None else str(ring)
+    options = MeasureOptions(width, channels, connected, axes, dims, lengths_text(pixel_size_um), overwrite)
     check_image_options(image, options)
     target = Path(table)
     jobs = _plan(Path(labels), None if image is None else Path(image), target, overwrite=overwrite)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -23,7 +24,10 @@ class MeasureOptions:
             that touch, diagonally too, are one object.
         axes: Axes of the labels, one letter for each stored dimension, where the file says nothing or something wrong,
             such as "ZYX".
-        pixel_size_um: Size of a pixel in µm, in place of what the files say.
+        dims: 3 if the labels are volumes, whose objects go through planes; 2 if each plane is an image of its own. By
+            default 3 for labels that a model of volumes made, and for NIfTI and other medical formats.
+        pixel_size_um: Size of a pixel in µm, in place of what the files say: one number, or one for each axis, such as
+            "0.5,0.25" (y, x) or, of volumes, "2,0.5,0.5" (z, y, x).
         overwrite: Replace existing files, each when the new one is complete.
     """
 
@@ -31,26 +35,70 @@ class MeasureOptions:
     channels: str | None = None
     connected: bool = False
     axes: str | None = None
-    pixel_size_um: float | None = None
+    dims: int | None = None
+    pixel_size_um: str | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         parse_channels(self.channels)
         if self.ring is not None:
             parse_ring(self.ring)
-        if self.pixel_size_um is not None and not (isfinite(self.pixel_size_um) and self.pixel_size_um > 0):
-            raise ConfigError(f"A pixel size of {self.pixel_size_um} µm has no meaning.", "Give a number above 0.")
+        if self.dims not in (None, 2, 3):
+            raise ConfigError(f"dims is {self.dims}.", "Give 2 for planes or 3 for volumes.")
+        if self.pixel_size_um is not None:
+            parse_lengths(self.pixel_size_um)
 
-    def ring_px(self, pixel_size_um: tuple[float, ...] | None) -> float:
-        """Return the width of the rings in pixels; 0 for none.
+    def ring_px(self, pixel_size_um: tuple[float, ...] | None, axes: int = 2) -> float:
+        """Return the width of the rings in pixels; 0 for none. See `ring_in_pixels`."""
+        return ring_in_pixels(self.ring, pixel_size_um, axes)
 
-        Args:
-            pixel_size_um: Size of a pixel (y, x), if it is known.
+    def lengths(self, axes: int) -> tuple[float, ...] | None:
+        """Return the size of a pixel along each of some axes, in µm; None where it is not given.
 
         Raises:
-            ConfigError: It is given in µm, and pixels have no known size or are not square; or it is too wide.
+            ConfigError: There are numbers for other axes.
         """
-        return ring_in_pixels(self.ring, pixel_size_um)
+        if self.pixel_size_um is None:
+            return None
+        given = parse_lengths(self.pixel_size_um)
+        if len(given) not in (1, axes):
+            kind = "planes (y, x)" if axes == 2 else "volumes (z, y, x)"
+            raise ConfigError(
+                f"A pixel size of {self.pixel_size_um} has {len(given)} numbers, but the labels are {kind}.",
+                f"Give {axes} numbers, or one for all axes; or say with --dims what the labels are.",
+            )
+        return given if len(given) == axes else given * axes
+
+
+def parse_lengths(text: str) -> tuple[float, ...]:
+    """Return the numbers of a pixel size.
+
+    >>> parse_lengths("2,0.5,0.5"), parse_lengths("0.25")
+    ((2.0, 0.5, 0.5), (0.25,))
+
+    Raises:
+        ConfigError: They are no numbers above 0.
+    """
+    try:
+        lengths = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        lengths = ()
+    if not lengths or not all(isfinite(length) and length > 0 for length in lengths):
+        raise ConfigError(
+            f"A pixel size of {text} µm has no meaning.", "Give numbers above 0, such as 0.5 or 2,0.5,0.5."
+        )
+    return lengths
+
+
+def lengths_text(size: str | float | Sequence[float] | None) -> str | None:
+    """Return the size of a pixel as a user writes it on the command line.
+
+    >>> lengths_text((2, 0.5, 0.5)), lengths_text(0.25), lengths_text(None)
+    ('2,0.5,0.5', '0.25', None)
+    """
+    if size is None or isinstance(size, str):
+        return size
+    return ",".join(repr(float(one)).removesuffix(".0") for one in (size if isinstance(size, Sequence) else (size,)))
 
 
 DEFAULT_MEASURE = MeasureOptions()

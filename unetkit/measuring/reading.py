@@ -36,7 +36,7 @@ class MeasuredFile:
 
     Attributes:
         name: Path of the label image, for messages.
-        frame: The planes, with the size of a pixel from where it is known.
+        frame: The planes or volumes, with the size of a pixel from where it is known.
 
     Raises:
         UnetkitError: Files cannot be read, do not fit each other, or are no labels; a setting has no meaning for them.
@@ -47,7 +47,11 @@ class MeasuredFile:
         self._log = log
         with ExitStack() as stack:
             self._labels: LabelFile | MaskFile
-            self._labels = MaskFile(path, options.axes, log) if options.connected else LabelFile(path, options.axes)
+            self._labels = (
+                MaskFile(path, options.axes, options.dims, log)
+                if options.connected
+                else LabelFile(path, options.axes, options.dims)
+            )
             stack.callback(self._labels.close)
             self._image: IntensityFile | None = None
             if image is not None:
@@ -59,7 +63,9 @@ class MeasuredFile:
             self.frame = _frame(self._labels, self._image, options, log)
             channels = NO_CHANNELS
             if self._image is not None:
-                channels = Channels(self._image.channel_names, options.ring_px(self.frame.pixel_size_um))
+                channels = Channels(
+                    self._image.channel_names, options.ring_px(self.frame.pixel_size_um, len(self.frame.size))
+                )
             self._extras = _extras(path)
             self._measurer = Measurer(self.frame, channels, self._extras, self._labels.find_last_rows)
             self._files = stack.pop_all()
@@ -74,7 +80,7 @@ class MeasuredFile:
         return self._measurer.empty(self._labels.dtype, None if self._image is None else self._image.info.dtype)
 
     def measured(self, progress: Begin | None = None) -> Iterator[Measured]:
-        """Yield all objects, plane after plane, each with its measurements."""
+        """Yield all objects, plane after plane or volume after volume, each with its measurements."""
         return self._watched(self._measure, progress)
 
     def unmeasured(self, progress: Begin | None = None) -> Iterator[Measured]:
@@ -105,7 +111,8 @@ class MeasuredFile:
     def _collect(self, plane: int, advance: Progress) -> Iterator[Measured]:
         """Push the rows of a plane, and yield the objects alone."""
         find = self._labels.find_last_rows
-        collector = Collector(plane, self.frame.height, None if find is None else find(plane))
+        last_rows = None if find is None else find(plane)
+        collector = Collector(plane, self.frame.rows, last_rows, self.frame.section)
         for strip in self._labels.strips(plane):
             objects = collector.add(strip)[1]
             if objects is not None:
@@ -117,16 +124,18 @@ def _frame(labels: LabelFile | MaskFile, image: IntensityFile | None, options: M
     """Return the planes, with the size of a pixel from where it is known."""
     frame = labels.frame
     if options.pixel_size_um is not None:
-        return replace(frame, pixel_size_um=(options.pixel_size_um, options.pixel_size_um))
+        return replace(frame, pixel_size_um=options.lengths(len(frame.size)))
     if image is None:
         return frame
     own, other = frame.pixel_size_um, image.info.pixel_size_um
     if own is None:
         frame = replace(frame, pixel_size_um=other)
     elif other is not None and not np.allclose(own, other, rtol=0.01):
+        sizes = [" x ".join(f"{length:.4g}" for length in one) for one in (own, other)]
+        axes = ", ".join("zyx"[-len(own) :])
         log(
-            f"{labels.info.name} has pixels of {own[0]:.4g} x {own[1]:.4g} µm (y, x), and {image.info.name} of "
-            f"{other[0]:.4g} x {other[1]:.4g} µm: those of the labels count. --pixel-size-um gives another size."
+            f"{labels.info.name} has pixels of {sizes[0]} µm ({axes}), and {image.info.name} of {sizes[1]} µm: "
+            "those of the labels count. --pixel-size-um gives another size."
         )
     if not frame.steps and frame.plane_axes == image.info.plane_axes:
         frame = replace(frame, steps=image.info.steps)

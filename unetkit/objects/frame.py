@@ -1,4 +1,4 @@
-"""Where objects lie: the planes of a label image, and the size of their pixels."""
+"""Where objects lie: the planes or volumes of a label image, and the size of their pixels."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SAME_SIZE = 1e-6
 
 @dataclass(frozen=True)
 class Frame(Extent):
-    """The planes of a label image.
+    """The planes or volumes of a label image.
 
     Attributes:
-        size: (height, width) of a plane, in pixels.
+        size: (height, width) of a plane or (depth, height, width) of a volume, in pixels.
         plane_axes: Axes of the planes, for example "TZ"; "" for a single plane.
         plane_shape: Sizes along `plane_axes`.
-        pixel_size_um: Size of a pixel (y, x) in µm, if it is known.
+        pixel_size_um: Size of a pixel (y, x) or voxel (z, y, x) in µm, if it is known.
         steps: Distances between planes along Z (µm) and T (s), as far as they are known.
     """
 
@@ -37,7 +37,17 @@ class Frame(Extent):
     @property
     def square(self) -> bool:
         """Whether pixels are as high as wide."""
-        return self.pixel_size_um is None or isclose(*self.pixel_size_um, rel_tol=SAME_SIZE)
+        return self.pixel_size_um is None or isclose(*self.pixel_size_um[-2:], rel_tol=SAME_SIZE)
+
+    @property
+    def rows(self) -> int:
+        """Rows of a plane; of a volume those of all its sections."""
+        return prod(self.size[:-1])
+
+    @property
+    def section(self) -> int | None:
+        """Rows of a section of a volume, see `unetkit.objects.runs`; None in planes."""
+        return self.size[1] if len(self.size) == 3 else None
 
     def positions(self, plane: int, count: int) -> dict[str, NDArray[Any]]:
         """Return columns (count,) with the place of a plane along each axis, from 0; in µm or s too, where known.

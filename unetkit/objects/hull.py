@@ -42,10 +42,10 @@ class _Points:
 
 
 def convex_areas(objects: Objects, boxes: Boxes) -> Integers:
-    """Return the areas (N,) of the convex hulls of at least one object, in pixels."""
-    heights = boxes.bottom - boxes.top
+    """Return the areas (N,) of the convex hulls of at least one object of a plane, in pixels."""
+    top, heights = boxes.start[0], boxes.stop[0] - boxes.start[0]
     first_row = np.append(0, np.cumsum(heights))
-    rows = np.arange(first_row[-1]) - np.repeat(first_row[:-1] - boxes.top, heights)
+    rows = np.arange(first_row[-1]) - np.repeat(first_row[:-1] - top, heights)
     left, right = _ends_of_rows(objects)
     owners, row = left.owners, left.y
     inner_left = _inner_edge(_Points(owners, row, left.x), rows)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.foundation.errors import DataError
+from unetkit.foundation.errors import DataError, UnetkitError
 from unetkit.foundation.threads import read_ahead
 from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
+from unetkit.io.volumes import as_items
 from unetkit.objects.collector import LastRows
 from unetkit.objects.frame import Frame
 from unetkit.objects.runs import find_runs
@@ -41,28 +43,32 @@ LABELS_REMEDY = (
 
 
 class LabelFile:
-    """A label image that is read strip by strip.
+    """A label image that is read strip by strip: rows of a plane, or sections (planes) of a volume.
 
     Args:
-        path: TIFF, OME-Zarr or PNG, with one channel.
+        path: A file of one channel, in any format that unetkit reads.
         axes: One letter for each stored dimension, where the file says nothing or something wrong.
+        dims: 2 where its planes are images of their own, 3 for volumes; None to let the file say it, see
+            `unetkit.io.volumes.dims_of`.
 
     Attributes:
-        info: Facts from the file.
-        frame: Its planes and the size of its pixels.
+        info: Facts from the file; of volumes, if it holds these.
+        frame: Its planes or volumes, and the size of their pixels.
         dtype: Type of the labels.
 
     Raises:
         ImageError: The file cannot be read.
         DataError: It is no label image.
+        ConfigError: `dims` is neither 2 nor 3.
     """
 
-    def __init__(self, path: str | Path, axes: str | None = None) -> None:
+    def __init__(self, path: str | Path, axes: str | None = None, dims: int | None = None) -> None:
         self._source = open_by_strips(path, ReadOptions(axes=axes), as_stored=True)
-        self.info: ImageInfo = self._source.info
         try:
+            self._source = as_items(self._source, Path(path), dims)
+            self.info: ImageInfo = self._source.info
             _check_info(self.info)
-        except DataError:
+        except UnetkitError:
             self.close()
             raise
         info = self.info
@@ -76,23 +82,23 @@ class LabelFile:
 
     @property
     def rows(self) -> list[slice]:
-        """The rows of each strip of a plane, from top to bottom."""
+        """The rows, or sections, of each strip of a plane or volume, in order."""
         return strips_of(self.info)
 
     def strips(self, plane: int) -> Iterator[NDArray[Any]]:
-        """Yield the labels (h, width) of a plane, which a thread reads ahead.
+        """Yield the labels (h, width) of a plane, or (d, height, width) of a volume, which a thread reads ahead.
 
         Raises:
             DataError: Values are no labels.
             ImageError: The file cannot be decoded.
         """
-        columns = slice(0, self.info.width)
+        others = tuple(slice(0, extent) for extent in self.info.size[1:])
         yield from read_ahead(
-            as_labels(self._source.read(plane, (rows, columns))[0], self.info.name) for rows in self.rows
+            as_labels(self._source.read(plane, (rows, *others))[0], self.info.name) for rows in self.rows
         )
 
     def find_last_rows(self, plane: int) -> LastRows:
-        """Read a plane to find where its objects end.
+        """Read a plane or volume to find where its objects end.
 
         Raises:
             DataError: Its values change from pixel to pixel, as those of images do.
@@ -101,7 +107,7 @@ class LabelFile:
         top = number = 0
         for strip in self.strips(plane):
             runs = find_runs(strip, top)
-            top += len(strip)
+            top += prod(strip.shape[:-1])
             number += len(runs)
             here = np.unique(runs.labels)
             rows = np.empty(len(here), np.int32)
@@ -113,7 +119,7 @@ class LabelFile:
                 order = np.argsort(labels, kind="stable")
                 labels, last = labels[order], last[order]
             last[np.searchsorted(labels, here)] = rows
-        pixels = self.info.height * self.info.width
+        pixels = prod(self.info.size)
         if pixels >= LEAST_PIXELS and number > MOST_RUNS * pixels:
             raise DataError(
                 f"{self.info.name} changes its values from pixel to pixel, as an image does and no labels do.",
@@ -134,10 +140,10 @@ def open_by_strips(path: str | Path, reading: ReadOptions, *, as_stored: bool = 
 
 
 def strips_of(info: ImageInfo) -> list[slice]:
-    """Return the rows that are read at a time, whole tiles where these are not too large."""
-    rows, block = max(STRIP_PIXELS // info.width, 1), max(info.block[0], 1)
+    """Return the rows, or sections of volumes, that are read at a time; whole tiles where these are not too large."""
+    rows, block = max(STRIP_PIXELS // prod(info.size[1:]), 1), max(info.block[0], 1)
     rows -= rows % block if rows > block else 0
-    return [slice(top, min(top + rows, info.height)) for top in range(0, info.height, rows)]
+    return [slice(top, min(top + rows, info.size[0])) for top in range(0, info.size[0], rows)]
 
 
 def as_labels(values: NDArray[Any], name: str) -> NDArray[Any]:

@@ -1,19 +1,21 @@
-"""Measures the objects of a label image whose rows are pushed to it, plane after plane.
+"""Measures the objects of a label image whose rows are pushed to it, plane after plane or volume after volume.
 
-What is in memory does not grow with the image: the objects that are still open, and a few rows.
+What is in memory does not grow with the image: the objects that are still open, and a few rows; of volumes as many
+sections (planes).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.objects.collector import Collector, LastRows, Objects
-from unetkit.objects.columns import Measurements, measure_geometry
+from unetkit.objects.columns import Measurements, measure_geometry, measure_volumes
 from unetkit.objects.frame import Frame
 from unetkit.objects.intensity import STATISTICS
 from unetkit.objects.lookups import Lookup
@@ -23,7 +25,7 @@ from unetkit.objects.ring import Rings
 from unetkit.objects.runs import Runs, find_runs
 
 MOST_PIXELS = 1 << 22
-"""Pixels of a strip that are measured at a time; more rows are cut."""
+"""Pixels of a strip that are measured at a time; more rows or sections are cut."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,11 @@ class Measurer:
     """Measures objects, from rows in order.
 
     Args:
-        frame: The planes.
-        channels: The channels of the image, if intensities are measured.
+        frame: The planes or volumes.
+        channels: The channels of the image, if intensities are measured; those of volumes without rings.
         extras: Further columns by name, each from the labels: the class, the confidence, ... They follow the label.
-        last_rows: Returns where the objects of a plane end, given its number; needed where an object may be in several
-            pieces. None if each is in one piece, as those of `unetkit segment` are.
+        last_rows: Returns where the objects of a plane or volume end, given its number; needed where an object may be
+            in several pieces. None if each is in one piece, as those of `unetkit segment` are.
 
     Example:
         >>> labels = np.array([[0, 3, 3], [0, 3, 3], [5, 0, 0]])
@@ -91,21 +93,21 @@ class Measurer:
         self._measuring: _Plane | None = None
 
     def add(self, labels: NDArray[Any], image: NDArray[Any] | None = None) -> Iterator[Measured]:
-        """Take the next rows, which lie in one plane.
+        """Take the next rows of a plane, or sections of a volume.
 
         Args:
-            labels: (h, width) whole numbers, 0 for background.
-            image: (C, h, width) the raw pixels, if there are channels.
+            labels: (h, width) or (d, height, width) whole numbers, 0 for background.
+            image: (C, h, width) or (C, d, height, width) the raw pixels, if there are channels.
 
         Yields:
             The objects that are complete now, in batches. All rows are taken only once the iterator is exhausted.
         """
-        step = max(MOST_PIXELS // labels.shape[1], 1)
+        step = max(MOST_PIXELS // prod(labels.shape[1:]), 1)
         for top in range(0, len(labels), step):
             if self._measuring is None:
                 last_rows = None if self._last_rows is None else self._last_rows(self._plane)
-                collector = Collector(self._plane, self._frame.height, last_rows)
-                self._measuring = _Plane(collector, self._frame.height, self._channels)
+                collector = Collector(self._plane, self._frame.rows, last_rows, self._frame.section)
+                self._measuring = _Plane(collector, self._frame, self._channels)
             part = None if image is None else image[:, top : top + step]
             for objects in self._measuring.add(labels[top : top + step], part):
                 yield self._measure(objects)
@@ -120,11 +122,10 @@ class Measurer:
             labels: Type of the labels.
             image: Type of the pixels of the image, if there is one.
         """
-        frame = replace(self._frame, size=(1, 1))
-        channels = len(self._channels.names)
-        pixels = None if image is None else np.zeros((channels, 1, 1), image)
-        one = Measurer(frame, self._channels, self._extras)
-        (found,) = one.add(np.ones((1, 1), labels), pixels)
+        size = (1,) * len(self._frame.size)
+        pixels = None if image is None else np.zeros((len(self._channels.names), *size), image)
+        one = Measurer(replace(self._frame, size=size), self._channels, self._extras)
+        (found,) = one.add(np.ones(size, labels), pixels)
         return {name: column[:0] for name, column in found.values.items()}
 
     def _measure(self, objects: Objects) -> Measured:
@@ -132,23 +133,28 @@ class Measurer:
         values: Measurements = {"label": objects.labels}
         values |= self._frame.positions(self._plane, len(objects))
         values |= {name: lookup(objects.labels) for name, lookup in self._extras.items()}
-        values |= measure_geometry(objects, self._measuring.perimeters.take(objects.labels), self._frame)
+        values |= self._measuring.measure_geometry(objects, self._frame)
         values |= self._measuring.measure_intensities(objects.labels)
         return Measured(objects, values)
 
 
 class _Plane:
-    """One plane of which rows come: the objects whose last row, and as many below it as are needed, have come."""
+    """One plane of which rows come: the objects whose last row, and as many below it as are needed, have come.
 
-    def __init__(self, collector: Collector, height: int, channels: Channels) -> None:
-        self.perimeters = Perimeters(height)
+    Or one volume, whose objects need no row below them.
+    """
+
+    def __init__(self, collector: Collector, frame: Frame, channels: Channels) -> None:
+        height = frame.rows
+        self._perimeters = Perimeters(height) if len(frame.size) == 2 else None
         self._collector = collector
         self._height = height
         self._names = channels.names
         self._inside = OpenValues(len(channels.names))
         self._around = OpenValues(len(channels.names))
         self._rings = Rings(height, channels.ring_px) if channels.ring_px and channels.names else None
-        self._reach = max(2 * int(channels.ring_px) if self._rings else 0, MARGIN)  # rings lag behind by their width
+        margin = MARGIN if self._perimeters else 0
+        self._reach = max(2 * int(channels.ring_px) if self._rings else 0, margin)  # rings lag behind by their width
         self._whole: np.dtype[Any] | None = None
         self._image: NDArray[Any] | None = None
         self._rows = 0
@@ -162,8 +168,9 @@ class _Plane:
     def add(self, labels: NDArray[Any], image: NDArray[Any] | None) -> Iterator[Objects]:
         """Take rows, and yield the objects that can be measured now."""
         runs, objects = self._collector.add(labels)
-        self._rows += len(labels)
-        self.perimeters.add(labels)
+        self._rows += prod(labels.shape[:-1])
+        if self._perimeters is not None:
+            self._perimeters.add(labels)
         if image is not None:
             self._whole = image.dtype if image.dtype.kind in "iu" else None
             self._inside.add(runs.labels, runs.lengths, image[:, labels > 0])
@@ -171,6 +178,12 @@ class _Plane:
         self._waiting += [] if objects is None else [objects]
         while self._waiting and (self.complete or self._bottom(self._waiting[0]) + self._reach <= self._rows):
             yield self._waiting.pop(0)
+
+    def measure_geometry(self, objects: Objects, frame: Frame) -> Measurements:
+        """Return the columns of geometry."""
+        if self._perimeters is None:
+            return measure_volumes(objects, frame)
+        return measure_geometry(objects, self._perimeters.take(objects.labels), frame)
 
     def measure_intensities(self, labels: NDArray[Any]) -> Measurements:
         """Return the columns of all channels."""

@@ -13,21 +13,28 @@ WIDEST_RING_PX = 1000.0
 """Widest ring, in pixels: as many rows are kept on both sides of those that are measured."""
 
 
-def ring_in_pixels(ring: str | None, pixel_size_um: tuple[float, ...] | None) -> float:
+def ring_in_pixels(ring: str | None, pixel_size_um: tuple[float, ...] | None, axes: int = 2) -> float:
     """Return the width of rings in pixels; 0 for none.
 
     Args:
         ring: The width as a user writes it, "5um" or "10"; None for no rings.
         pixel_size_um: Size of a pixel (y, x), if it is known.
+        axes: 2 for objects of planes, 3 for those of volumes, which have no rings.
 
     Raises:
-        ConfigError: It is given in µm, and pixels have no known size or are not square; or it is too wide.
+        ConfigError: It is given in µm, and pixels have no known size or are not square; it is too wide; or objects are
+            in volumes.
 
     >>> ring_in_pixels("5um", (0.5, 0.5)), ring_in_pixels("3", None), ring_in_pixels(None, None)
     (10.0, 3.0, 0.0)
     """
     if ring is None:
         return 0.0
+    if axes != 2:
+        raise ConfigError(
+            f"ring: {ring} is for objects of planes, and these are volumes.",
+            "Leave the ring out; or measure each plane by itself with --dims 2.",
+        )
     width, unit = parse_ring(ring)
     if unit != "px":
         if pixel_size_um is None:

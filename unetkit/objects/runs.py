@@ -1,4 +1,8 @@
-"""Runs: pixels of one label that follow each other in a row. An object is a list of runs, far fewer than its pixels."""
+"""Runs: pixels of one label that follow each other in a row. An object is a list of runs, far fewer than its pixels.
+
+The rows of a volume are those of its sections, section after section; a *section* is what lies at one place along its
+first axis. A section of a plane is a single row.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs of labels in one plane.
+    """Runs of labels in one plane or volume.
 
     Attributes:
         labels: (N,) label of each run, above 0, in the type of the label image.
-        rows: (N,) int32, the row of the plane.
+        rows: (N,) int32, the row.
         starts: (N,) int32, the first column.
         stops: (N,) int32, the column after the last.
     """
@@ -42,14 +46,14 @@ def find_runs(labels: NDArray[Any], top: int = 0) -> Runs:
     """Return the runs of rows of a label image in raster order.
 
     Args:
-        labels: (h, width) integers, 0 for background.
-        top: Number of the first of these rows in the plane.
+        labels: (h, width), or (d, height, width) of a volume; integers, 0 for background.
+        top: Number of the first of these rows in the plane or volume.
 
     >>> runs = find_runs(np.array([[7, 7, 0, 2], [2, 2, 2, 2]]), top=5)
     >>> list(zip(runs.labels.tolist(), runs.rows.tolist(), runs.starts.tolist(), runs.stops.tolist()))
     [(7, 5, 0, 2), (2, 5, 3, 4), (2, 6, 0, 4)]
     """
-    width = labels.shape[1]
+    width = labels.shape[-1]
     flat = np.ascontiguousarray(labels).ravel()
     begins = np.empty(flat.size, np.bool_)
     np.not_equal(flat[1:], flat[:-1], out=begins[1:])

@@ -9,6 +9,7 @@ Formulas are those of `skimage.measure.regionprops`, which names the sources.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -21,77 +22,82 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Boxes:
-    """Bounding boxes (N,) of objects, in pixels of the plane; `bottom` and `right` are the first row and column after.
+    """Bounding boxes of N objects, in pixels of the plane or volume.
 
     Attributes:
-        top: First row.
-        left: First column.
-        bottom: Row after the last.
-        right: Column after the last.
+        start: For each axis (N,) the first pixel.
+        stop: For each axis (N,) the pixel after the last.
     """
 
-    top: NDArray[np.int64]
-    left: NDArray[np.int64]
-    bottom: NDArray[np.int64]
-    right: NDArray[np.int64]
+    start: tuple[NDArray[np.int64], ...]
+    stop: tuple[NDArray[np.int64], ...]
 
 
 def find_boxes(objects: Objects) -> Boxes:
     """Return the bounding boxes of at least one object."""
     runs, starts = objects.runs, objects.first[:-1]
+    first, *others = objects.coordinates  # runs are in the order of the first axis
     return Boxes(
-        runs.rows[starts].astype(np.int64),
-        np.minimum.reduceat(runs.starts, starts).astype(np.int64),
-        runs.rows[objects.first[1:] - 1].astype(np.int64) + 1,
-        np.maximum.reduceat(runs.stops, starts).astype(np.int64),
+        (
+            first[starts].astype(np.int64),
+            *(np.minimum.reduceat(along, starts).astype(np.int64) for along in (*others, runs.starts)),
+        ),
+        (
+            first[objects.first[1:] - 1].astype(np.int64) + 1,
+            *(np.maximum.reduceat(along, starts).astype(np.int64) + 1 for along in others),
+            np.maximum.reduceat(runs.stops, starts).astype(np.int64),
+        ),
     )
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Moments (N,) of objects, with pixels as points.
+    """Moments of N objects, with pixels as points.
 
     Attributes:
-        area: Number of pixels.
-        y: Mean row, from the top of the bounding box.
-        x: Mean column, from its left.
-        yy: Variance of the rows.
-        xx: Variance of the columns.
-        yx: Covariance of rows and columns.
+        area: (N,) number of pixels.
+        mean: For each axis (N,) the mean place, from the start of the bounding box.
+        covariance: For each axis and each axis (N,) their covariance.
     """
 
     area: NDArray[np.int64]
-    y: Numbers
-    x: Numbers
-    yy: Numbers
-    xx: Numbers
-    yx: Numbers
+    mean: tuple[Numbers, ...]
+    covariance: tuple[tuple[Numbers, ...], ...]
 
 
 def find_moments(objects: Objects, boxes: Boxes) -> Moments:
     """Return the moments of at least one object."""
     runs, firsts = objects.runs, objects.first[:-1]
     counts = np.diff(objects.first)
-    row = runs.rows - np.repeat(boxes.top, counts)
-    left = np.repeat(boxes.left, counts)
+    *before, left = (np.repeat(start, counts) for start in boxes.start)
+    places = [along - origin for along, origin in zip(objects.coordinates, before, strict=True)]
     start, stop = runs.starts - left, runs.stops - left
     length = stop - start
     x = length * (start + stop - 1) // 2
+    sums_of_runs = [*(place * length for place in places), x]
 
     def total(values: NDArray[Any]) -> Numbers:
         summed: Numbers = np.add.reduceat(values.astype(np.float64), firsts)
         return summed
 
+    def products(one: int, other: int) -> NDArray[np.int64]:
+        """Return the sum over the pixels of each run of the product of two coordinates."""
+        if other < len(places):
+            return places[one] * places[other] * length
+        return places[one] * x if one < len(places) else _squares(stop) - _squares(start)
+
     area = np.add.reduceat(length, firsts)
     n = area.astype(np.float64)
-    sum_y, sum_x = total(row * length), total(x)
+    sums = [total(one) for one in sums_of_runs]
+    pairs = {
+        (one, other): (n * total(products(one, other)) - sums[one] * sums[other]) / (n * n)
+        for one, other in combinations_with_replacement(range(len(sums)), 2)
+    }
+    axes = range(len(sums))
     return Moments(
         area,
-        sum_y / n,
-        sum_x / n,
-        (n * total(row * row * length) - sum_y * sum_y) / (n * n),
-        (n * total(_squares(stop) - _squares(start)) - sum_x * sum_x) / (n * n),
-        (n * total(row * x) - sum_y * sum_x) / (n * n),
+        tuple(one / n for one in sums),
+        tuple(tuple(pairs[min(one, other), max(one, other)] for other in axes) for one in axes),
     )
 
 
@@ -107,7 +113,7 @@ def equivalent_diameter(area: NDArray[Any]) -> Numbers:
 
 
 def axes_of(moments: Moments, size: tuple[float, ...] = (1.0, 1.0)) -> tuple[Numbers, Numbers]:
-    """Return the lengths of the major and the minor axis of the ellipses that have the moments of the objects.
+    """Return the lengths of the major and the minor axis of the ellipses that have the moments of objects in planes.
 
     Args:
         moments: The moments.
@@ -115,6 +121,29 @@ def axes_of(moments: Moments, size: tuple[float, ...] = (1.0, 1.0)) -> tuple[Num
     """
     large, small = _eigenvalues(moments, size)
     return 4 * np.sqrt(large), 4 * np.sqrt(small)
+
+
+def lengths_of_axes(moments: Moments, size: tuple[float, ...] = (1.0, 1.0, 1.0)) -> tuple[Numbers, ...]:
+    """Return the lengths of the axes of the ellipsoids that have the moments of objects in volumes, the longest first.
+
+    A solid ellipsoid has a variance of a fifth of the square of its half axis.
+
+    Args:
+        moments: The moments.
+        size: Depth, height and width of a voxel; the lengths are in its unit.
+    """
+    axes = range(len(size))
+    matrices = np.stack(
+        [np.stack([moments.covariance[one][other] * (size[one] * size[other]) for other in axes], 1) for one in axes], 1
+    )
+    variances = np.maximum(np.linalg.eigvalsh(matrices), 0)
+    return tuple(np.sqrt(20 * variances[:, axis]) for axis in reversed(axes))
+
+
+def volume_diameter(volume: NDArray[Any]) -> Numbers:
+    """Return the diameters of balls of these volumes."""
+    diameter: Numbers = np.cbrt(6 / np.pi * volume)
+    return diameter
 
 
 def eccentricity(moments: Moments) -> Numbers:
@@ -126,14 +155,16 @@ def eccentricity(moments: Moments) -> Numbers:
 
 def orientation(moments: Moments) -> Numbers:
     """Return the angle between the rows' direction (down) and the major axis, in radians from -pi/2 to pi/2."""
-    difference = moments.yy - moments.xx
-    diagonal = np.where(moments.yx > 0, np.pi / 4, -np.pi / 4)
-    angles: Numbers = np.where(difference == 0, diagonal, np.arctan2(2 * moments.yx, difference) / 2)
+    (yy, yx), (_, xx) = moments.covariance
+    difference = yy - xx
+    diagonal = np.where(yx > 0, np.pi / 4, -np.pi / 4)
+    angles: Numbers = np.where(difference == 0, diagonal, np.arctan2(2 * yx, difference) / 2)
     return angles
 
 
 def _eigenvalues(moments: Moments, size: tuple[float, ...] = (1.0, 1.0)) -> tuple[Numbers, Numbers]:
     """Return the variances along the major and the minor axis."""
-    yy, xx, yx = moments.yy * size[0] ** 2, moments.xx * size[1] ** 2, moments.yx * size[0] * size[1]
+    (yy, yx), (_, xx) = moments.covariance
+    yy, xx, yx = yy * size[0] ** 2, xx * size[1] ** 2, yx * size[0] * size[1]
     middle, spread = (yy + xx) / 2, np.hypot((yy - xx) / 2, yx)
     return middle + spread, np.maximum(middle - spread, 0)

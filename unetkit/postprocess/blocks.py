@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from math import ceil
+from math import ceil, isqrt, prod
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,14 @@ from unetkit.postprocess.parts import Part, Window
 LABEL_TILE = (512, 1024)
 """Height and width of the tiles in which a plane is labelled, in pixels. Such a tile fits in a processor's cache."""
 
-VOLUME_TILE = (64, 256, 256)
-"""The same of a volume, in voxels. Smaller ones have more margin than core where a distance map decides."""
+VOLUME_TILE = 1 << 22
+"""Voxels of the tiles in which a volume is labelled. Smaller ones have more margin than core with a distance map."""
+
+VOLUME_STRIP = 1 << 24
+"""Voxels of all tiles beside each other, so that large planes are labelled a few at a time."""
+
+DEEPEST_TILE = 64
+"""Planes of a tile at most."""
 
 BLOCK_STEP = 1024
 """Blocks of planes begin at its multiples along each axis: they hold whole tiles, and whole chunks of most files."""
@@ -37,9 +43,13 @@ MASK = 1
 """Number of classes for a mask, whose foreground is all that is not 0."""
 
 
-def label_tile(axes: int) -> tuple[int, ...]:
-    """Return the size of the tiles in which planes (2 axes) or volumes (3 axes) are labelled, in pixels."""
-    return LABEL_TILE if axes == 2 else VOLUME_TILE
+def label_tile(size: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the size of the tiles in which a plane or volume of a size is labelled, in pixels."""
+    if len(size) == 2:
+        return LABEL_TILE
+    depth = min(max(VOLUME_STRIP // prod(size[1:]), 1), DEEPEST_TILE, size[0])
+    side = isqrt(VOLUME_TILE // depth)
+    return depth, side, side
 
 
 def label_blocks(size: tuple[int, ...], pixels_per_block: int) -> list[Window]:
@@ -172,7 +182,7 @@ def _parts(
     around = margin_window(window, size, method)
     if pixels.shape[1:] != (expected := tuple(span.stop - span.start for span in around)):
         raise ValueError(f"a block with its margin has {expected} pixels, and {pixels.shape[1:]} are given")
-    for place in _tiles(window, tile or label_tile(len(window))):
+    for place in _tiles(window, tile or label_tile(size)):
         read = margin_window(place, size, method)
         seen = pixels[:, *_within(read, around)]
         seen = np.ascontiguousarray(seen) if value is None else (seen == value).view(np.uint8)

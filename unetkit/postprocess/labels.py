@@ -63,7 +63,7 @@ class Labels(Numbered):
         self._size = size
         self._method = method
         self._classes = classes
-        self._tile = tile or label_tile(len(size))
+        self._tile = tile or label_tile(size)
         self._joined = Joined(method, classes=classes, smallest=smallest)
         for strip in self._strips():
             faces = find_block(strip.window, strip.place, size, method, classes=classes, tile=self._tile)

@@ -27,7 +27,7 @@ def region_areas(
         tile: Pixels of the tiles along each axis, by default `label_tile`. They change time and memory, but not the
             areas.
     """
-    tile = tile or label_tile(len(size))
+    tile = tile or label_tile(size)
     for strip in cut_strips(bands, size, tile[0], CONNECTED.margins(len(size))[0]):
         if strip.place[0].start == 0:
             whole = Assembly(tuple(slice(0, extent) for extent in size), size)

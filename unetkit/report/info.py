@@ -61,21 +61,21 @@ def describe(file: Path | None) -> Table:
 def describe_image(info: ImageInfo) -> dict[str, str]:
     """Return the facts about an image by name."""
     planes = f" over {' x '.join(info.plane_axes)}" if info.plane_axes else ""
-    height, width = info.block
+    what, names = ("planes", "height x width") if len(info.size) == 2 else ("volumes", "depth x height x width")
     values = prod(info.shape)
     return {
         "format": info.format,
         "axes": f"{info.axes} {info.shape}",
-        "planes": f"{info.planes}{planes}",
+        what: f"{info.planes}{planes}",
         "channels": f"{info.channels}{' (and alpha, which is dropped)' if info.alpha else ''}",
         "channel names": ", ".join(info.channel_names) or "not given",
-        "height x width": f"{info.height} x {info.width}",
+        names: " x ".join(map(str, info.size)),
         "dtype": str(info.dtype),
         "size": f"{values / 1e6:.1f} million values, {values * info.dtype.itemsize / 2**20:.1f} MiB",
         "pixel size": _pixel_size(info.pixel_size_um),
         **({"steps": ", ".join(str(step) for step in info.steps)} if info.steps else {}),
         **_place(info),
-        "decoded in": "one piece" if info.block == (info.height, info.width) else f"{height} x {width} blocks",
+        "decoded in": "one piece" if info.block == info.size else f"{' x '.join(map(str, info.block))} blocks",
         "compression": info.compression,
         **({"temporary file": _scratch(info.scratch_bytes)} if info.scratch_bytes else {}),
         **({"remarks": "\n".join(info.remarks)} if info.remarks else {}),
@@ -117,6 +117,8 @@ def describe_model(path: Path) -> dict[str, str]:
     }
     if spec.task in whole:
         return facts | {"masks": f"none: {whole[spec.task]}", "sha256": hash_file(path)}
+    if spec.planes > 1:
+        facts["planes"] = f"{spec.planes} at once, of which the middle one is predicted"
     facts["instances"] = f"touching objects are {'' if spec.instances else 'not '}separated"
     smallest = f"{spec.smallest_object} pixels: labels leave out smaller ones (--min-size)"
     facts["smallest object"] = smallest if spec.smallest_object else "not known"
@@ -192,7 +194,9 @@ def _scratch(size: int) -> str:
 
 
 def _pixel_size(size: tuple[float, ...] | None) -> str:
-    return "not given" if size is None else f"{size[0]:g} x {size[1]:g} µm (y, x)"
+    if size is None:
+        return "not given"
+    return f"{' x '.join(f'{one:g}' for one in size)} µm ({', '.join('zyx'[-len(size) :])})"
 
 
 def _text(value: Any) -> str:
