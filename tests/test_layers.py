@@ -34,6 +34,7 @@ ORDER = (
     "io.ome_zarr",
     "io.microscopes",
     "io.medical",
+    "io.hdf5",
     "io",
     "io.masks",
     "annotations",

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import tifffile
 
+from unetkit.data import masks, volumes
 from unetkit.data.datamodule import SegmentationData
 from unetkit.data.pairs import find_pairs
 from unetkit.data.unmasked import ImageData
 from unetkit.foundation.errors import ConfigError, DataError, ImageError
+from unetkit.models.spec import Normalization
 
 DEPTHS = (10, 14, 12)
 
@@ -151,3 +153,62 @@ def test_what_is_no_volume_or_differs_in_depth_is_an_error(stacks: Path) -> None
     tifffile.imwrite(stacks / "images" / "stack1.tif", np.zeros((40, 48), np.uint8))
     with pytest.raises(ImageError, match="one plane, and the model takes volumes"):
         find_pairs(stacks, dims=3)
+
+
+@pytest.mark.parametrize("ignore", [None, 2])
+def test_volumes_without_room_in_memory_give_the_same_records_and_crops(
+    stacks: Path, monkeypatch: pytest.MonkeyPatch, ignore: int | None
+) -> None:
+    settings = {"crop": [8, 16, 16], "augment": "strong", "crops_per_epoch": 12, "ignore": ignore}
+    found = []
+    for cache_gb, slab in ((1.0, 2**22), (0.0, 3 * 40 * 48)):
+        monkeypatch.setattr(volumes, "SLAB_VOXELS", slab)
+        data = data_of(stacks, cache_gb=cache_gb, **settings)
+        data.prepare_for(1, 2, 8, distance_maps=True)
+        assert all(data.targets.keeps(index) == (cache_gb > 0) for index in range(3))
+        found.append((data.pool.records, data.targets.records, list(data.train_dataloader())))
+    for one, other in zip(found[0][0], found[1][0], strict=True):
+        assert (one.digest, one.size) == (other.digest, other.size)
+        assert np.array_equal(one.statistics.center, other.statistics.center)
+        assert np.array_equal(one.sample, other.sample)
+    for mask, again in zip(found[0][1], found[1][1], strict=True):
+        assert np.array_equal(mask.foreground, again.foreground)
+        assert (mask.points is None) == (again.points is None) == (ignore is None or mask.points is None)
+        assert mask.points is None or np.array_equal(mask.points, again.points)
+        for name in ("lowest_label", "highest_label", "numbered", "parts", "annotated", "area"):
+            assert getattr(mask, name) == getattr(again, name)
+        assert mask.objects.tolist() == again.objects.tolist()
+    for batch, same in zip(found[0][2], found[1][2], strict=True):
+        assert all(np.array_equal(batch[name], same[name]) for name in batch)
+
+
+def test_objects_of_a_large_volume_are_measured_in_a_box(stacks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masks, "MEASURED_VOXELS", 10 * 24 * 24)
+    assert [record.objects.tolist() for record in data_of(stacks).targets.records] == [[4 * 10 * 10]] * 3
+    monkeypatch.setattr(masks, "MEASURED_VOXELS", 10 * 11 * 11)
+    assert [record.objects.tolist() for record in data_of(stacks).targets.records] == [[]] * 3  # cut by the box
+
+
+def test_crops_do_not_depend_on_the_number_of_workers(stacks: Path) -> None:
+    batches = []
+    for workers in (0, 2):
+        data = data_of(stacks, crop=[8, 16, 16], augment="strong", workers=workers, cache_gb=0)
+        data.prepare_for(1, 2, 8)
+        batches.append(list(data.train_dataloader()))
+    assert all(np.array_equal(a[name], b[name]) for a, b in zip(*batches, strict=True) for name in a)
+
+
+def test_percentiles_of_the_foreground_of_the_training_volumes_clip(stacks: Path) -> None:
+    ct = Normalization("mean_std", "dataset", low=0.5, high=99.5, of="foreground")
+    data = data_of(stacks, normalization=ct, val=0.3)
+    data.prepare_for(1, 2, 8)
+    inside = np.concatenate([data.pool.read(i)[0][data.targets.read(i) > 0] for i in data.pool.train])
+    found = data.normalization
+    assert found.center == pytest.approx((inside.mean(),), rel=0.01)
+    assert found.scale == pytest.approx((inside.std(),), rel=0.1)
+    assert found.clip is not None
+    assert found.clip[0] == pytest.approx(np.percentile(inside, (0.5, 99.5)), rel=0.02)
+    unmasked = ImageData(str(stacks), normalization=ct, crop=16, workers=0)
+    unmasked.see(3)
+    with pytest.raises(ConfigError, match="needs masks"):
+        unmasked.setup()

@@ -85,10 +85,10 @@ class TrainingData(LightningDataModule):
         self.dims, self.planes = dims, planes
         self.crop_size = self._sides()
         of_volumes = next((name for name in self._augment_options if name in OF_VOLUMES), None)
-        if dims == 2 and of_volumes is not None:
+        if dims == 2 and planes == 1 and of_volumes is not None:
             raise ConfigError(
-                f"The augmentation option {of_volumes} has no meaning for planes.",
-                "Leave it out, or train on volumes (model.dims: 3).",
+                f"The augmentation option {of_volumes} has no meaning for single planes.",
+                "Leave it out, or train on volumes (model.dims: 3) or neighbouring planes (model.planes).",
             )
 
     def _sides(self) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem
 from unetkit.data.finding import find_divided
 from unetkit.data.image_labels import LabelledImages, load_labelled
 from unetkit.data.kept import TRAIN, VAL, Use
-from unetkit.data.loading import Decoded
+from unetkit.data.loading import Viewed
 from unetkit.data.masks import (
     MaskRecord,
     Masks,
@@ -185,10 +185,10 @@ class SegmentationData(TrainingData):
         self.note(*notes)
         self._store.resize(round(self.cache_gb * 2**30))
 
-        def measure(decoded: Decoded) -> tuple[ImageRecord, MaskRecord, MaskRecord | None]:
-            return measure_image(decoded, self.normalization), measure_mask(decoded), measure_classes(decoded)
+        def measure(viewed: Viewed) -> tuple[ImageRecord, MaskRecord, MaskRecord | None]:
+            return measure_image(viewed, self.normalization), measure_mask(viewed), measure_classes(viewed)
 
-        images, of_masks, of_classes = zip(*self._store.visit(found.all, measure), strict=True)
+        images, of_masks, of_classes = zip(*self._store.visit(found.all, measure, measure), strict=True)
         masks = Masks(self._store, of_masks, of_classes)
         check_annotated([(record.pair.name, record.annotated_share) for record in masks.records])
         held = self._hold_out(found, images)
@@ -222,7 +222,6 @@ class SegmentationData(TrainingData):
         class_names: Sequence[str] = (),
         distance_maps: bool = False,
         weighted: bool = False,
-        planes: int = 1,
     ) -> None:
         """Fit the data to a model, after `setup` and before the loaders are made.
 
@@ -233,7 +232,6 @@ class SegmentationData(TrainingData):
             class_names: Names of the mask values, that of the background first; by default those that were drawn.
             distance_maps: Whether each crop comes with its distance map, for a model for instances.
             weighted: Whether each crop comes with the weights of its pixels.
-            planes: Neighbouring planes that the model sees at once.
 
         Raises:
             ConfigError: The crop is not a multiple of the strides.
@@ -251,12 +249,16 @@ class SegmentationData(TrainingData):
             check_whole([masks.records[i] for i in pool.train])
             plain = describe_plain({masks.records[i].pair.name: masks.records[i].numbered for i in pool.train})
             self.note(*([plain] if plain else []))
-        self._take(pool.with_channels(channels).with_neighbours(planes), masks)
+        pool = pool.with_channels(channels).with_neighbours(self.planes)
+        self.note(*([] if pool.neighbours is None else pool.neighbours.remarks))
+        self._take(pool, masks)
         check_border_weight(self.border_weight, weighted=weighted)
         if not weighted:
             self._weights = None
         elif self._weights is None:
-            self._weights = WeightMaps(masks, pool.train, classes, self.border_weight)
+            self._weights = WeightMaps(
+                masks, pool.train, classes, self.border_weight, {i: pool.records[i].spacing for i in pool.train}
+            )
 
     def label_images(self, classes: Sequence[str]) -> None:
         """Read the labelled images, after `prepare_for`; once for the same classes and channels.

@@ -16,12 +16,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unetkit.data.annotated import as_targets, mask_of
 from unetkit.data.distance_map import make_distance_map
+from unetkit.data.neighbour_transform import NeighbourTransform
 from unetkit.data.objects import to_objects
 from unetkit.data.pool import ImagePool, ImageRecord
 from unetkit.data.statistics import normalizing_values, to_channels
 from unetkit.data.targets import Targets
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
-from unetkit.data.volume_transforms import Spacing, VolumeTransform, magnified
+from unetkit.data.volume_transforms import VolumeTransform, magnified
 from unetkit.data.weight_map import WeightMaps
 
 Key = TypeVar("Key")
@@ -104,12 +105,14 @@ class CropDataset(Dataset[Item]):
         self._seed = seed
         self._distance_maps = distance_maps
         self._weights = weights
-        self._planes: dict[int, Transform] = {}
+        self._planes: dict[int, Transform | NeighbourTransform] = {}
         self._volumes: dict[int, VolumeTransform] = {}
         if augmentation != PRESETS["none"]:
             kinds = {pool.records[index].channels for index in self._indices}
-            if len(crop) == 2:
-                self._planes = {kind: Transform(augmentation, kind, pool.planes) for kind in kinds}
+            if pool.planes > 1:
+                self._planes = {kind: NeighbourTransform(augmentation, kind, pool.planes) for kind in kinds}
+            elif len(crop) == 2:
+                self._planes = {kind: Transform(augmentation, kind) for kind in kinds}
             else:
                 self._volumes = {kind: VolumeTransform(augmentation, kind) for kind in kinds}
 
@@ -130,7 +133,7 @@ class CropDataset(Dataset[Item]):
         if self._distance_maps:
             numbered = self._targets.numbered(chosen)
             objects, ignored = targets.astype(np.uint16, copy=False), item["mask"].numpy() < 0
-            distances = make_distance_map(objects, numbered=numbered, ignored=ignored, spacing=_spacing(record))
+            distances = make_distance_map(objects, numbered=numbered, ignored=ignored, spacing=record.spacing)
             item["distance_map"] = torch.from_numpy(distances)
         if weights is not None:
             item["weight"] = torch.from_numpy(weights)
@@ -149,7 +152,8 @@ class CropDataset(Dataset[Item]):
             pixels, targets = self._cut(index, record, self._draw_sides(record, rng), rng)
             pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
             if self._planes or self._volumes:
-                each, seen = (slice(None), *[None] * len(self._crop)), record.range.for_planes(self._pool.planes)
+                each = (slice(None), *[None] * len(self._crop))
+                seen = record.range.for_planes(self._pool.planes)
                 low, width = seen.center[each], seen.scale[each]
                 unit, targets = self._transform(record, (pixels - low) / width, targets, rng)
                 pixels = unit * width + low
@@ -162,7 +166,7 @@ class CropDataset(Dataset[Item]):
     def _draw_sides(self, record: ImageRecord, rng: np.random.Generator) -> tuple[int, ...]:
         """Draw how many pixels of the image along each axis become those of a crop."""
         factor = exp(rng.uniform(*self._scale_logs))
-        factors = (factor, factor) if len(self._crop) == 2 else magnified(factor, _spacing(record))
+        factors = (factor, factor) if len(self._crop) == 2 else magnified(factor, record.spacing)
         return tuple(max(1, round(side / by)) for side, by in zip(self._crop, factors, strict=True))
 
     def _transform(
@@ -171,7 +175,7 @@ class CropDataset(Dataset[Item]):
         """Vary a crop whose pixels are in the range of its image."""
         if self._planes:
             return self._planes[record.channels](unit, targets, rng)
-        return self._volumes[record.channels](unit, targets, rng, _spacing(record))
+        return self._volumes[record.channels](unit, targets, rng, record.spacing)
 
     def _take_apart(self, targets: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
         """Return classes or objects (...), and the weights (...), from what `_cut` returns."""
@@ -363,11 +367,6 @@ def resize_nearest(classes: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
         return classes
     lengths = zip(size, classes.shape, strict=False)
     return classes[np.ix_(*(((np.arange(side) + 0.5) * length / side).astype(np.int64) for side, length in lengths))]
-
-
-def _spacing(record: ImageRecord) -> Spacing:
-    """Return the size of a voxel; None of a plane, and where it is not known."""
-    return record.info.pixel_size_um if len(record.size) == 3 else None
 
 
 def _start(length: int, side: int, focus: int | None, rng: np.random.Generator) -> int:

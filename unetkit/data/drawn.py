@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -71,13 +71,29 @@ def read_drawn(pair: Pair, window: Window | None, meaning: Meaning | None) -> tu
     if meaning is not None:
         seen = seen_as(source, pair)
         return meaning.labels(seen.read(pair.mask_plane or 0, window or whole(seen.info))), meaning
+    read: list[NDArray[Any]] = []
+    found = _decide(source, pair, read.append)
+    return found.labels(read[0] if pair.depth is None else np.stack(read, axis=1)), found
+
+
+def meaning_of_drawn(pair: Pair) -> Meaning:
+    """Return what the values of drawn objects mean, as `read_drawn` does, drawing plane by plane.
+
+    Raises:
+        DataError: The file cannot be read or does not fit the image.
+        ImageError: The image cannot be read.
+    """
+    return _decide(_open(*_file_of(pair), pair.image, pair.image_axes, pair.classes), pair, lambda _: None)
+
+
+def _decide(source: AnnotationSource, pair: Pair, take: Callable[[NDArray[Any]], None]) -> Meaning:
+    """Draw each plane of a pair, and return what its values mean."""
     tally, planes = source.tally(), planes_of(source.info, pair)
-    read = [source.read(plane, whole(source.info), tally) for plane in planes]
-    pixels = read[0] if pair.depth is None else np.stack(read, axis=1)
+    for plane in planes:
+        take(source.read(plane, whole(source.info), tally))
     numbers = [number_of(one, pair.classes) for one in source.objects] if pair.classes else []
     classes = np.array([0, *numbers], np.int32) if pair.classes else None
-    found = drawn_meaning(source, source.notes(tally, planes), classes)
-    return found.labels(pixels), found
+    return drawn_meaning(source, source.notes(tally, planes), classes)
 
 
 def drawn_meaning(source: AnnotationSource, notes: Sequence[str], class_of: NDArray[np.int32] | None = None) -> Meaning:

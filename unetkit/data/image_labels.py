@@ -55,6 +55,7 @@ class LabelledImage:
         sample: (channels, n) a fixed sample of the pixels of the whole image.
         statistics: Normalisation values of the whole image, (channels,).
         range: Ends of the range that augmentation works in, (channels,).
+        foreground: None: there are no masks.
     """
 
     path: Path
@@ -63,6 +64,8 @@ class LabelledImage:
     sample: NDArray[Any]
     statistics: Statistics
     range: Statistics
+
+    foreground: None = None
 
     @property
     def dtype(self) -> str:

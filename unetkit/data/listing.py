@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unetkit.foundation.errors import DataError
+from unetkit.io.base.inner import file_of
 from unetkit.io.files import image_stem
 
 
@@ -47,7 +48,7 @@ def read_pair_list(path: Path) -> list[tuple[str, Path, Path]]:
     if not rows:
         raise DataError(f"{path} lists no pairs.", remedy)
     files = [(line, path.parent / image, path.parent / mask) for line, image, mask in rows]
-    missing = [f"{file} (line {line})" for line, *both in files for file in both if not file.is_file()]
+    missing = [f"{file} (line {line})" for line, *both in files for file in both if not file_of(file).exists()]
     if missing:
         raise DataError(
             f"{count_of(missing, 'file', 'files')} listed in {path} {'is' if len(missing) == 1 else 'are'} missing: "

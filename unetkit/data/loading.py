@@ -61,6 +61,9 @@ class Viewed(Protocol):
     def label_slabs(self) -> Iterable[NDArray[Any]]:
         """Labels (...) in the same slabs, as often as one goes through them; zeros without a mask."""
 
+    def read_labels(self, window: Window) -> NDArray[Any]:
+        """Return the labels (...) of a window; zeros without a mask. Do not change them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
@@ -118,6 +121,10 @@ class Decoded:
         """Labels (...) in the same slabs; zeros without a mask."""
         labels = self.labels_or_background
         return [labels[part] for part in slabs(self.size)]
+
+    def read_labels(self, window: Window) -> NDArray[Any]:
+        """Return the labels (...) of a window; zeros without a mask. Do not change them."""
+        return self.labels_or_background[window]
 
     def without_sample(self) -> Decoded:
         """Return the same without a sample that can be taken again."""
@@ -235,13 +242,16 @@ def read_labels(
         return None, PLAIN_NUMBERS
     if is_drawn(pair):
         return read_drawn(pair, window, meaning)
+    if window is not None and meaning is not None and pair.depth is not None:
+        return meaning.labels(open_shared(pair, masks=True).read(pair.mask_plane or 0, window)), meaning
     with closing(seen_as(open_mask(pair.mask), pair)) as source:
         mask = source.read(pair.mask_plane or 0, window or whole(source.info))
-        meaning = meaning or _decide([mask] if mask.ndim == 3 else list(np.moveaxis(mask, 1, 0)), source.info, pair)
+        planes = [mask] if pair.depth is None else list(np.moveaxis(mask, 1, 0))
+        meaning = meaning or decide_meaning(planes, source.info, pair)
         return meaning.labels(mask), meaning
 
 
-def _decide(planes: Iterable[NDArray[Any]], info: ImageInfo, pair: Pair) -> Meaning:
+def decide_meaning(planes: Iterable[NDArray[Any]], info: ImageInfo, pair: Pair) -> Meaning:
     """Decide what the values of the planes (C, h, w) of a mask mean."""
     return decide(planes, info, pair.ignore) if pair.colors is None else decide_by_table(planes, info, pair.colors)
 

@@ -29,7 +29,7 @@ from unetkit.io.masks.ignored import find_ignored, mark_ignored
 from unetkit.io.masks.meaning import CUT, Meaning
 
 MEASURED_VOXELS = 2**26
-"""Most voxels of a volume whose objects are all measured; of a larger one those of a slab (`SLAB_VOXELS`) are."""
+"""Most voxels of a volume whose objects are all measured; of a larger one those of a box of so many voxels are."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class MaskRecord:
 
 def measure_mask(viewed: Viewed) -> MaskRecord:
     """Measure a mask."""
-    record = _measure(viewed.label_slabs, viewed)
+    record = _measure(viewed, lambda labels: labels)
     known = {"drawn": True, "named": False}.get(viewed.meaning.kind)
     return record if known is None else replace(record, numbered=known)
 
@@ -85,9 +85,10 @@ def measure_mask(viewed: Viewed) -> MaskRecord:
 def measure_classes(viewed: Viewed) -> MaskRecord | None:
     """Measure a mask as classes, where its labels number objects whose classes are known."""
     table = viewed.meaning.class_of
-    if table is None:
-        return None
-    return _measure(_Changed(viewed.label_slabs, lambda labels: to_class_numbers(labels, table)), viewed)
+    return None if table is None else _measure(viewed, lambda labels: to_class_numbers(labels, table))
+
+
+Change = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -100,43 +101,65 @@ class _Changed:
     """
 
     slabs: Iterable[NDArray[Any]]
-    change: Callable[[NDArray[Any]], NDArray[Any]]
+    change: Change
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         return map(self.change, self.slabs)
 
 
-def _measure(labels: Iterable[NDArray[Any]], viewed: Viewed) -> MaskRecord:
-    ignored = _Changed(labels, find_ignored)
-    known, lowest, highest = 0, [], []
+def _measure(viewed: Viewed, change: Change) -> MaskRecord:
+    labels = _Changed(viewed.label_slabs, change)
+    known, values = 0, []
     for slab in labels:
-        unknown = find_ignored(slab)
-        part = slab[~unknown] if unknown.any() else slab
+        ignored = find_ignored(slab)
+        part = slab[~ignored] if ignored.any() else slab
         known += part.size
-        lowest += [int(part.min())] if part.size else []
-        highest += [int(part.max())] if part.size else []
-    looked_at = _part_to_look_at(labels, viewed.size)
+        values += [int(part.min()), int(part.max())] if part.size else []
+    foreground = foreground_points(labels)
+    looked_at = change(_part_to_look_at(viewed, foreground))
+    parts = find_parts(looked_at)
     return MaskRecord(
         pair=viewed.pair,
         size=viewed.size,
-        foreground=foreground_points(labels),
-        lowest_label=min(lowest, default=0),
-        highest_label=max(highest, default=0),
-        numbered=numbers_objects(looked_at),
-        parts=find_parts(looked_at)[0],
-        objects=measure_objects(looked_at),
+        foreground=foreground,
+        lowest_label=min(values, default=0),
+        highest_label=max(values, default=0),
+        numbered=numbers_objects(looked_at, parts),
+        parts=parts[0],
+        objects=measure_objects(looked_at, parts),
         annotated=known,
-        points=annotated_points(ignored),
-        area=covered_area(ignored),
+        points=annotated_points(_Changed(labels, find_ignored)),
+        area=covered_area(_Changed(labels, find_ignored)),
         meaning=viewed.meaning,
     )
 
 
-def _part_to_look_at(labels: Iterable[NDArray[Any]], size: tuple[int, ...]) -> NDArray[Any]:
-    """Return the labels in which objects are measured: all of them, or of a large volume the slab with most of them."""
+def _part_to_look_at(viewed: Viewed, foreground: NDArray[np.int32]) -> NDArray[Any]:
+    """Return the labels in which objects are measured: all of them, or of a large volume a box amid its foreground.
+
+    The outermost voxels of the box are as those that nobody has annotated: objects go on there.
+    """
+    size = viewed.size
     if len(size) == 2 or prod(size) <= MEASURED_VOXELS:
-        return np.concatenate(list(labels))
-    return max(labels, key=lambda slab: int(np.count_nonzero(slab > 0)))
+        return viewed.read_labels(tuple(slice(0, length) for length in size))
+    side = max(size)
+    while prod(min(length, side) for length in size) > MEASURED_VOXELS:
+        side = side * 9 // 10
+    middle = np.array(size) // 2
+    if len(foreground):
+        median = np.median(foreground, axis=0)
+        middle = foreground[np.argmin(np.abs(foreground - median).sum(axis=1))]
+    window = []
+    for length, centre in zip(size, middle.tolist(), strict=True):
+        start = min(max(centre - side // 2, 0), max(length - side, 0))
+        window.append(slice(start, min(start + side, length)))
+    labels = viewed.read_labels(tuple(window))
+    cut = np.zeros(labels.shape, np.bool_)
+    for axis, (part, length) in enumerate(zip(window, size, strict=True)):
+        along = np.moveaxis(cut, axis, 0)
+        along[:1] |= part.start > 0
+        along[-1:] |= part.stop < length
+    return mark_ignored(labels, cut)
 
 
 class Masks:

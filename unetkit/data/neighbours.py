@@ -77,6 +77,14 @@ class Neighbours:
         ]
         return cls(store, planes, around, sum(lacks_neighbours(image.info) for image in images))
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences for the user on images that have no neighbours."""
+        if not self.alone:
+            return ()
+        what = "The images have" if self.alone == len(self.around) else f"{self.alone} images have"
+        return (f"{what} no neighbours, so each is repeated for the {self.planes} planes of the model (model.planes).",)
+
     def read(self, index: int, window: Window | None = None) -> NDArray[Any]:
         """Return raw pixels (planes * C, h, w) of a window of an image and its neighbours, or of the whole of them."""
         around = self.around[index]

@@ -16,6 +16,7 @@ from unetkit.data.listing import count_of, read_pair_list, some_of
 from unetkit.foundation.errors import DataError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
+from unetkit.io.base.inner import file_of
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import image_stem, open_image
 from unetkit.io.formats import is_folder
@@ -225,7 +226,7 @@ def parse_pages(pages: str, count: int, stack: Path) -> list[int]:
 def check_exists(path: Path) -> None:
     """Raise a DataError if there is no such file or folder."""
     check_local(path)
-    if not path.exists():
+    if not file_of(path).exists():
         parent = next(folder for folder in path.absolute().parents if folder.exists())
         raise DataError(
             f"There is no file or folder {path}.",

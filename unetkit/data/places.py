@@ -10,6 +10,7 @@ from unetkit.data.drawn import is_drawn, name_classes
 from unetkit.data.folders import find_unpaired
 from unetkit.data.pairs import Pair, Unpaired, find_pairs
 from unetkit.foundation.errors import ConfigError
+from unetkit.io.base.inner import file_of
 from unetkit.io.masks.color_table import read_color_table
 
 
@@ -88,7 +89,7 @@ class Places:
 
 def name_of(data: str) -> str:
     """Return a name for data: that of the folder, or of the file without its suffix."""
-    path = Path(data).resolve()
+    path = file_of(data).resolve()
     return path.name if path.is_dir() else path.stem
 
 

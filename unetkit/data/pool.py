@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from unetkit.data.loading import Viewed, hash_slabs
 from unetkit.data.neighbours import Neighbours
 from unetkit.data.pairs import Pair
-from unetkit.data.statistics import common_channels, draw_sample, measure_dataset, measure_images
+from unetkit.data.statistics import common_channels, draw_sample, measure_dataset, measure_images, sample_foreground
 from unetkit.data.store import ImageStore
+from unetkit.data.volumes import Spacing
 from unetkit.foundation.errors import DataError
 from unetkit.io.base.contracts import ImageInfo, Window
 from unetkit.models.sampling import Holes
@@ -56,6 +57,7 @@ class ImageRecord:
         sample: (channels, n) a fixed sample of its pixels.
         digest: Hash of the image's pixels, see `hash_pixels`.
         holes: Which of its pixels hold no data; None if all do.
+        foreground: (channels, n) a fixed sample of the pixels of its foreground; None where they are not measured.
     """
 
     pair: Pair
@@ -67,11 +69,17 @@ class ImageRecord:
     sample: NDArray[Any]
     digest: str
     holes: Holes | None = None
+    foreground: NDArray[Any] | None = None
 
     @property
     def dtype(self) -> str:
         """Type of the image's pixels."""
         return str(self.info.dtype)
+
+    @property
+    def spacing(self) -> Spacing:
+        """Size of a voxel; None of a plane, and where it is not known."""
+        return self.info.pixel_size_um if len(self.size) == 3 else None
 
     @property
     def pixels(self) -> int:
@@ -92,6 +100,7 @@ def measure_image(viewed: Viewed, normalization: Normalization) -> ImageRecord:
         sample=draw_sample(sample.pixels),
         digest=hash_slabs(viewed.pixel_slabs, (viewed.channels, *viewed.size)),
         holes=sample.holes,
+        foreground=sample_foreground(viewed) if normalization.of == "foreground" and viewed.pair.mask else None,
     )
 
 

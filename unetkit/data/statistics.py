@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.foundation.errors import DataError
+from unetkit.data.loading import Viewed
+from unetkit.foundation.errors import ConfigError, DataError
 from unetkit.models.spec import Normalization, TrainingImages
 from unetkit.models.statistics import Statistics, measure_range, measure_statistics
 
@@ -33,20 +34,55 @@ class Measured(Protocol):
         """(channels, n) a fixed sample of its pixels."""
 
 
+class MeasuredForeground(Measured, Protocol):
+    """Facts about the pixels of an image and of its foreground."""
+
+    @property
+    def foreground(self) -> NDArray[Any] | None:
+        """(channels, n) a fixed sample of the pixels of its foreground, where these are measured."""
+
+
 def draw_sample(pixels: NDArray[Any]) -> NDArray[Any]:
     """Draw a fixed sample (C, `SAMPLED_PIXELS`) of pixels (C, n)."""
     return pixels[:, np.random.default_rng(0).integers(0, pixels.shape[1], SAMPLED_PIXELS)]
 
 
-def measure_dataset(images: Sequence[Measured], normalization: Normalization, channels: int) -> Normalization:
-    """Fill in the center and scale of a data set from the fixed samples of its images, each with the same weight."""
-    pixels = np.concatenate([to_channels(image.sample, channels) for image in images], axis=1)
+def sample_foreground(viewed: Viewed) -> NDArray[Any]:
+    """Draw a fixed sample (C, n) of the pixels of the foreground of an image; n is `SAMPLED_PIXELS` or 0."""
+    total = sum(int(np.count_nonzero(labels > 0)) for labels in viewed.label_slabs)
+    places = np.random.default_rng(0).integers(0, max(total, 1), SAMPLED_PIXELS if total else 0)
+    seen, found = 0, []
+    for pixels, labels in zip(viewed.pixel_slabs, viewed.label_slabs, strict=True):
+        inside = pixels[:, labels > 0]
+        here = places[(places >= seen) & (places < seen + inside.shape[1])]
+        found.append(inside[:, here - seen])
+        seen += inside.shape[1]
+    return np.concatenate(found, axis=1)
+
+
+def measure_dataset(images: Sequence[MeasuredForeground], normalization: Normalization, channels: int) -> Normalization:
+    """Fill in the center and scale of a data set from the fixed samples of its images, each with the same weight.
+
+    Raises:
+        ConfigError: The foreground is to be measured, and there are no masks.
+    """
+    samples = [image.foreground if normalization.of == "foreground" else image.sample for image in images]
+    if any(sample is None for sample in samples):
+        raise ConfigError("normalization.of: foreground needs masks, and there are none.", "Use of: image.")
+    pixels = np.concatenate([to_channels(sample, channels) for sample in samples if sample is not None], axis=1)
     statistics = measure_statistics(pixels, normalization)
     return replace(
         normalization,
+        clip=_clip(pixels, normalization) if normalization.of == "foreground" else None,
         center=tuple(float(value) for value in statistics.center),
         scale=tuple(float(value) for value in statistics.scale),
     )
+
+
+def _clip(pixels: NDArray[Any], normalization: Normalization) -> tuple[tuple[float, float], ...]:
+    """Return the percentiles of each channel of the foreground beyond which values are clipped."""
+    ends = measure_statistics(pixels, replace(normalization, method="percentile"))
+    return tuple((float(low), float(low + width)) for low, width in zip(ends.center, ends.scale, strict=True))
 
 
 def measure_images(images: Sequence[Measured], channels: int) -> TrainingImages:

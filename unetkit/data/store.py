@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from unetkit.data.loading import Decoded, decode, read_labels, read_pixels
+from unetkit.data.on_disk import OnDisk, bytes_of, look_on_disk
 from unetkit.data.pairs import Pair
 from unetkit.foundation.threads import map_in_threads
 from unetkit.io.base.contracts import Window
@@ -41,12 +42,19 @@ class ImageStore:
         """Return whether an image and its mask are in memory."""
         return pair in self._kept
 
-    def visit(self, pairs: Sequence[Pair], look: Callable[[Decoded], Seen]) -> list[Seen]:
+    def visit(
+        self,
+        pairs: Sequence[Pair],
+        look: Callable[[Decoded], Seen],
+        large: Callable[[OnDisk], Seen] | None = None,
+    ) -> list[Seen]:
         """Decode each image and mask that is not in memory, and keep it if there is room.
 
         Args:
             pairs: Where they are.
             look: Called with each, several at a time.
+            large: Called in place of it with volumes for which there is no room, which are not decoded then; by default
+                they are decoded like the others, and not kept.
 
         Returns:
             What `look` returned, in the order of `pairs`.
@@ -58,9 +66,16 @@ class ImageStore:
         lock = Lock()  # local: a store travels to worker processes, a lock cannot
 
         def see(pair: Pair) -> Seen:
+            needed = 0 if large is None or pair.depth is None or self.keeps(pair) else bytes_of(pair)
+            with lock:
+                room = needed <= self._free
+                self._free -= needed * room
+            if large is not None and not room:
+                return large(look_on_disk(pair))
             decoded = self.load(pair)
             result = look(decoded)
             with lock:
+                self._free += needed
                 self._keep(decoded.without_sample())
             return result
 

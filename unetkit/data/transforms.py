@@ -30,11 +30,10 @@ _BOUNDS = {
     "hue": (0.0, 180.0),
     "shift": (0.0, 1000.0),
 }
+"""Bounds of parameters that are one number. All others are shares or probabilities, 0 to 1."""
 
 OF_VOLUMES = ("flip_depth", "shift", "shift_probability", "missing", "missing_probability")
-"""Parameters that have a meaning for volumes alone."""
-
-"""Bounds of parameters that are one number. All others are shares or probabilities, 0 to 1."""
+"""Parameters that have a meaning for volumes, and for neighbouring planes that are seen at once."""
 
 
 def _problem(name: str, value: Any) -> str:
@@ -62,7 +61,8 @@ class Augmentation:
         flip: Probability of a mirror image, for each axis.
         flip_vertical: Probability of a mirror image from top to bottom; by default that of `flip`. 0 for images that
             are never upside down, such as chest films.
-        flip_depth: Probability of a mirror image of a volume along z; by default that of `flip`.
+        flip_depth: Probability of a mirror image of a volume, or of neighbouring planes, along z; by default that of
+            `flip`.
         rotate90: Probability of a random number of quarter turns; of a volume also across its planes, where a voxel is
             as long along z.
         scale: Smallest and largest magnification; each crop has its own, drawn evenly on a logarithmic scale. 2 shows

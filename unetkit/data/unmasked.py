@@ -90,7 +90,7 @@ class ImageData(TrainingData):
             return
         found = self._find()
         store = ImageStore(round(self.cache_gb * 2**30))
-        records = store.visit(found.all, lambda decoded: measure_image(decoded, self.normalization))
+        records = store.visit(found.all, *[lambda viewed: measure_image(viewed, self.normalization)] * 2)
         uses = [TRAIN] * len(found.train) + [VAL] * len(found.val)
         seen = [Use(record.pair.name, record.digest, use) for record, use in zip(records, uses, strict=True)]
         held = [use == VAL for use in self._divide("images", seen, named=found.named)]

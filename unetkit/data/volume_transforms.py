@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.data.transforms import Augmentation, bends, light
-
-Spacing = tuple[float, ...] | None
-"""Size of a voxel (z, y, x) in any unit; None where it is not known."""
+from unetkit.data.volumes import Spacing
 
 EQUAL = 0.1
 """Two sizes of a voxel that differ by less than this share are the same for quarter turns."""

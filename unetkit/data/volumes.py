@@ -22,8 +22,11 @@ from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
 from unetkit.io.views.volume import VolumeSource, depth_axis
 
-SLAB_VOXELS = 2**24
+SLAB_VOXELS = 2**22
 """How many voxels of a volume are looked at at a time; one plane may have more."""
+
+Spacing = tuple[float, ...] | None
+"""Size of a voxel (z, y, x) in any unit; None where it is not known."""
 
 OPEN_FILES = 16
 """How many files each process keeps open from which it reads windows."""
@@ -92,17 +95,22 @@ def slabs(size: tuple[int, ...]) -> Iterator[Window]:
         yield (slice(start, min(start + step, size[0])), *rest)
 
 
-def open_shared(pair: Pair) -> ImageSource:
-    """Return the image of a volume, which stays open in this process; do not close it."""
-    return _open_shared(os.getpid(), pair.image, pair.image.stat().st_mtime_ns, pair.image_axes, pair.depth or (0, 0))
+def open_shared(pair: Pair, *, masks: bool = False) -> ImageSource:
+    """Return the image of a volume, or its mask, which stays open in this process; do not close it."""
+    assert pair.depth is not None
+    path = pair.mask if masks else pair.image
+    assert path is not None
+    axes = None if masks else pair.image_axes
+    return _open_shared(os.getpid(), path, path.stat().st_mtime_ns, axes, pair.depth, masks)
 
 
 @lru_cache(maxsize=OPEN_FILES)
 def _open_shared(
     process: int,  # noqa: ARG001  # a process that was forked must not move the place in a file of the one before it
-    image: Path,
+    path: Path,
     changed: int,  # noqa: ARG001  # a changed file is opened again
     axes: str | None,
     depth: tuple[int, int],
+    masks: bool,
 ) -> ImageSource:
-    return SlabSource(open_image(image, ReadOptions(axes=axes)), depth)
+    return SlabSource(open_image(path, ReadOptions(axes=axes), as_stored=masks), depth)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 import cv2
+import edt
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from unetkit.data.masks import Masks
 from unetkit.data.objects import number_apart
+from unetkit.data.volumes import Spacing, slabs
 from unetkit.foundation.errors import ConfigError
 from unetkit.foundation.threads import map_in_threads
 from unetkit.io.base.contracts import Window
@@ -55,12 +57,21 @@ class WeightMaps:
         indices: The images to train on.
         classes: Number of mask values; for 2, every label above zero is foreground.
         border: How much gaps count.
+        spacing: Size of a voxel of each volume for which it is known.
 
     Attributes:
         class_weights: (classes,) float32: w_c of each class; 0 for one that is nowhere.
     """
 
-    def __init__(self, masks: Masks, indices: Sequence[int], classes: int, border: BorderWeight) -> None:
+    def __init__(
+        self,
+        masks: Masks,
+        indices: Sequence[int],
+        classes: int,
+        border: BorderWeight,
+        spacing: Mapping[int, Spacing] | None = None,
+    ) -> None:
+        self._spacing = dict(spacing or {})
         self._masks = masks
         self._classes = classes
         self._border = border
@@ -72,33 +83,38 @@ class WeightMaps:
         self.class_weights[present] = counts.sum() / (present.sum() * counts[present])
 
     def read(self, index: int, window: Window, classes: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the weights (h, w) of a window, 0 where nobody has annotated.
+        """Return the weights (...) of a window, 0 where nobody has annotated.
 
         Args:
             index: The image.
-            window: Rows and columns, inside the image.
-            classes: (h, w) class of each pixel there; the highest value of their type where nobody has annotated.
+            window: Inside the image.
+            classes: (...) class of each pixel there; the highest value of their type where nobody has annotated.
         """
         if index in self._kept:
             border = self._kept[index][window].astype(np.float32)
         else:
-            reach, sizes = ceil(REACH_SIGMAS * self._border.sigma), self._masks.records[index].size
-            seen = tuple(_grow(part, reach, size) for part, size in zip(window, sizes, strict=True))
-            labels = self._masks.read(index, (seen[0], seen[1]))
+            sizes, spacing = self._masks.records[index].size, self._spacing.get(index)
+            reaches = _reaches(len(sizes), self._border, spacing)
+            seen = tuple(_grow(*each) for each in zip(window, reaches, sizes, strict=True))
+            labels = self._masks.read(index, seen)
             inner = tuple(slice(w.start - s.start, w.stop - s.start) for w, s in zip(window, seen, strict=True))
-            border = weigh_borders(number_apart(labels, self._classes), self._border)[inner]
+            border = weigh_borders(number_apart(labels, self._classes), self._border, spacing)[inner]
         known = classes != np.iinfo(classes.dtype).max
         weights: NDArray[np.float32] = (self.class_weights[np.where(known, classes, 0)] + border) * known
         return weights
 
     def _measure(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.float16] | None]:
         """Count the pixels of each class of an image, and compute its borders if it is kept."""
-        labels = self._masks.read(index)
-        known = labels[~find_ignored(labels)]
-        counts = np.bincount(np.clip(known, 0, self._classes - 1), minlength=self._classes)
+        counts = np.zeros(self._classes, np.int64)
+        for window in slabs(self._masks.records[index].size):
+            labels = self._masks.read(index, window)
+            known = labels[~find_ignored(labels)]
+            counts += np.bincount(np.clip(known, 0, self._classes - 1), minlength=self._classes)
         if not self._masks.keeps(index):
             return counts, None
-        return counts, weigh_borders(number_apart(labels, self._classes), self._border).astype(np.float16)
+        labels = self._masks.read(index)
+        objects = number_apart(labels, self._classes)
+        return counts, weigh_borders(objects, self._border, self._spacing.get(index)).astype(np.float16)
 
 
 def check_border_weight(border: BorderWeight, *, weighted: bool) -> None:
@@ -110,35 +126,51 @@ def check_border_weight(border: BorderWeight, *, weighted: bool) -> None:
         )
 
 
-def weigh_borders(objects: NDArray[np.int32], border: BorderWeight) -> NDArray[np.float32]:
+def weigh_borders(objects: NDArray[np.int32], border: BorderWeight, spacing: Spacing = None) -> NDArray[np.float32]:
     """Compute the weight of gaps, of background pixels alone.
 
     d1 and d2 are the distances of a pixel to the nearest and the second nearest object. Each object is looked at only
     as far as it counts, so the time grows with the area around the objects and not with their number times the image.
 
     Args:
-        objects: (h, w) with the number of its object for each pixel, 0 for the background.
-        border: w0 and sigma.
+        objects: (h, w) or (d, h, w) with the number of its object for each pixel, 0 for the background.
+        border: w0 and sigma, which is in pixels along x.
+        spacing: Size of a voxel; None for the same along all axes.
 
     Returns:
-        (h, w), from 0 to w0.
+        (h, w) or (d, h, w), from 0 to w0.
     """
+    steps, reaches = _steps(objects.ndim, spacing), _reaches(objects.ndim, border, spacing)
     nearest = np.full(objects.shape, np.inf, np.float32)
     second = nearest.copy()
     for number, box in enumerate(find_objects(objects), 1):
         if box is None:  # a number that no object has
             continue
-        rows, columns = (
-            _grow(part, ceil(REACH_SIGMAS * border.sigma), size) for part, size in zip(box, objects.shape, strict=True)
-        )
-        others = (objects[rows, columns] != number).astype(np.uint8)
-        distance = cv2.distanceTransform(others, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        first, next_one = nearest[rows, columns], second[rows, columns]
+        around = tuple(_grow(part, reach, size) for part, reach, size in zip(box, reaches, objects.shape, strict=True))
+        distance = _distance(objects[around] != number, steps)
+        first, next_one = nearest[around], second[around]
         np.minimum(next_one, np.maximum(first, distance), out=next_one)
         np.minimum(first, distance, out=first)
     weights: NDArray[np.float32] = border.w0 * np.exp(-((nearest + second) ** 2) / (2 * border.sigma**2))
     weights[objects > 0] = 0
     return weights
+
+
+def _steps(dims: int, spacing: Spacing) -> tuple[float, ...]:
+    """Return the distance of neighbours along each axis, in pixels along x."""
+    return (1.0,) * dims if spacing is None else tuple(size / spacing[-1] for size in spacing)
+
+
+def _reaches(dims: int, border: BorderWeight, spacing: Spacing) -> tuple[int, ...]:
+    """Return how many pixels along each axis an object counts."""
+    return tuple(ceil(REACH_SIGMAS * border.sigma / step) for step in _steps(dims, spacing))
+
+
+def _distance(outside: NDArray[np.bool_], steps: tuple[float, ...]) -> NDArray[np.float32]:
+    """Return the exact distance of each pixel to the nearest one that is False."""
+    if outside.ndim == 2:
+        return np.asarray(cv2.distanceTransform(outside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
+    return np.asarray(edt.edt(outside, anisotropy=steps, black_border=False, parallel=1))
 
 
 def _grow(part: slice, reach: int, length: int) -> slice:

@@ -13,6 +13,7 @@ from unetkit.foundation.atomic import check_target
 from unetkit.foundation.errors import ImageError, OutputError, UnetkitError
 from unetkit.io.base.contracts import ImageSink, ImageSource, OutputSpec
 from unetkit.io.base.format import Format, Writer
+from unetkit.io.base.inner import file_of
 from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_region
 from unetkit.io.base.series import Level, Series, broadcast_sizes
 from unetkit.io.decoding.cache import CACHE_BYTES
@@ -28,6 +29,7 @@ from unetkit.io.formats import (
 from unetkit.io.views.orientation import make_upright
 from unetkit.io.views.region import RegionSource
 from unetkit.io.views.rescale import RescaledSource
+from unetkit.io.views.spaced import SpacedSource
 from unetkit.io.views.stain import StainSource
 from unetkit.io.views.volume import VolumeSource
 from unetkit.io.views.volume_sink import VolumeSink, spec_of_planes
@@ -59,8 +61,11 @@ def open_image(
     path = Path(path)
     if dims == 3 and reading.pixel_sizes:
         reading = replace(reading, pixel_size=broadcast_sizes(reading.pixel_sizes, dims))  # the level depends on z too
-    source = make_upright(_recognise(path).open(path, reading, as_stored=as_stored, cache_bytes=cache_bytes))
+    stored = replace(reading, pixel_size=None) if reading.spacings else reading  # its levels do not know their sizes
+    source = make_upright(_recognise(path).open(path, stored, as_stored=as_stored, cache_bytes=cache_bytes))
     try:
+        if reading.spacings:
+            source = SpacedSource(source, reading.spacings)
         if dims == 3:
             source = VolumeSource(source)
         if reading.pixel_sizes:
@@ -184,12 +189,12 @@ def find_images(folder: str | Path) -> list[Path]:
 
 
 def image_stem(path: str | Path) -> str:
-    """Return the name of an image without its suffix, and without ".ome" before it or ".nii" before ".gz".
+    """Return the name of a file of an image without its suffix, and without ".ome" before it or ".nii" before ".gz".
 
     >>> image_stem("cells.ome.tif"), image_stem("cells.ome.zarr"), image_stem("head.nii.gz")
     ('cells', 'cells', 'head')
     """
-    path = Path(path)
+    path = file_of(path)
     inner = ".nii" if path.suffix.lower() == ".gz" else ".ome"
     return path.stem[: -len(inner)] if path.stem.lower().endswith(inner) else path.stem
 

@@ -16,14 +16,16 @@ from pathlib import Path
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.names import check_local
 from unetkit.io.base.format import START_BYTES, Format, ends_with
+from unetkit.io.base.inner import file_of
 from unetkit.io.foreign import KNOWN, is_overview
+from unetkit.io.hdf5.format import HDF5
 from unetkit.io.medical.format import MEDICAL
 from unetkit.io.microscopes.format import MICROSCOPES, plugin_formats
 from unetkit.io.ome_zarr.format import OME_ZARR
 from unetkit.io.raster import RASTER
 from unetkit.io.tiff.format import TIFF
 
-BUILT_IN = (TIFF, OME_ZARR, RASTER, *MEDICAL, *MICROSCOPES)
+BUILT_IN = (TIFF, OME_ZARR, RASTER, *MEDICAL, HDF5, *MICROSCOPES)
 
 GROUP = "unetkit.formats"
 
@@ -43,7 +45,7 @@ def format_of(path: Path) -> Format | None:
         ConfigError: A format of another package cannot be loaded.
     """
     is_folder = path.is_dir()
-    start = b"" if is_folder else _read_start(path)
+    start = b"" if is_folder else _read_start(file_of(path))
     known = () if is_overview(path) else BUILT_IN
 
     def fits(one: Format) -> bool:
@@ -76,7 +78,7 @@ def is_folder(path: str | Path) -> bool:
 
 def has_image_suffix(path: Path) -> bool:
     """Return whether a path ends as images do, also those that need a package that is missing."""
-    return bool(_by_suffix(path))
+    return bool(_by_suffix(file_of(path)))
 
 
 def is_image_by_name(path: Path) -> bool:

@@ -15,6 +15,7 @@ from unetkit.data.names import KNOWN_MASK_NAMES, any_names
 from unetkit.data.pairs import check_exists
 from unetkit.foundation.atomic import check_place
 from unetkit.foundation.errors import ConfigError, DataError, OutputError, UnetkitError
+from unetkit.io.base.inner import file_of
 from unetkit.io.files import find_images, image_stem, pixels_of
 from unetkit.io.formats import is_folder
 from unetkit.measuring.options import MeasureOptions
@@ -113,7 +114,7 @@ def do_all(
     """
     jobs = jobs if place.is_here else [job.anywhere() for job in jobs]
     name = jobs[0].labels.name if len(jobs) == 1 else f"{len(jobs)} label images"
-    read = [path for job in jobs for path in (job.labels, job.image) if path is not None]
+    read = [file_of(path) for job in jobs for path in (job.labels, job.image) if path is not None]
     written = {job.result.parent: job.result for job in jobs}
     done: list[Result] = []
     failed: list[UnetkitError] = []

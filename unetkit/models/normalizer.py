@@ -14,17 +14,21 @@ from unetkit.models.statistics import Statistics, measure_statistics
 
 
 class Normalizer(nn.Module):
-    """Computes `(pixels - center) / scale`, on whatever device the pixels are.
+    """Computes `(pixels - center) / scale`, on whatever device the pixels are, and clips it where that is asked for.
 
     Args:
         normalization: How the values are measured. With scope "dataset" its `center` and `scale` are used.
         planes: Planes that the network sees at once; the values of the middle one are those of all.
     """
 
+    _ends: Tensor
+
     def __init__(self, normalization: Normalization, planes: int = 1) -> None:
         super().__init__()
         self.normalization = normalization
         self.planes = planes
+        self._clips = normalization.window is not None or normalization.clip is not None
+        self.register_buffer("_ends", torch.from_numpy(_ends(normalization)), persistent=False)
 
     @property
     def stored(self) -> Statistics | None:
@@ -59,5 +63,21 @@ class Normalizer(nn.Module):
             each = (slice(None), slice(None), *[None] * (pixels.dim() - 2))
             center, scale = center[each], scale[each]
         if pixels.dtype == torch.float32:
-            return (pixels - center) / scale
-        return pixels.to(torch.float32).sub_(center).div_(scale)  # a copy: it may be changed
+            normalized = (pixels - center) / scale
+        else:
+            normalized = pixels.to(torch.float32).sub_(center).div_(scale)  # a copy: it may be changed
+        if not self._clips:
+            return normalized
+        ends = self._ends.repeat(1, pixels.shape[1] // self._ends.shape[1])  # neighbouring planes follow each other
+        each = (None, slice(None), *[None] * (pixels.dim() - 2))
+        return torch.minimum(torch.maximum(normalized, ends[0][each]), ends[1][each])
+
+
+def _ends(normalization: Normalization) -> NDArray[np.float32]:
+    """Return the lowest and the highest network input (2, C), or (2, 1) for all channels; infinite without clipping."""
+    if normalization.window is not None:
+        return np.array([[0], [1]], np.float32)
+    if normalization.clip is None or normalization.center is None or normalization.scale is None:
+        return np.array([[-np.inf], [np.inf]], np.float32)
+    ends = (np.array(normalization.clip).T - np.array(normalization.center)) / np.array(normalization.scale)
+    return np.asarray(ends, np.float32)

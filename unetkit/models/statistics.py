@@ -54,6 +54,9 @@ def measure_statistics(pixels: NDArray[Any], normalization: Normalization) -> St
         percentile becomes 0 and the low one 1, or a standard deviation below the mean 1.
     """
     channels = pixels.shape[0]
+    if normalization.window is not None:
+        bottom, top = normalization.window
+        return Statistics(np.full(channels, bottom, np.float32), np.full(channels, top - bottom, np.float32))
     if pixels.dtype == np.bool_:  # NumPy does not subtract booleans
         pixels = pixels.view(np.uint8)
     flat = pixels.reshape(channels, -1)
@@ -147,4 +150,6 @@ def adapt_normalization(normalization: Normalization, channels: int) -> Normaliz
             return (float(np.mean(values)),)
         return tuple(values[index % len(values)] for index in range(channels))
 
-    return replace(normalization, center=adapt(center), scale=adapt(scale))
+    clip = normalization.clip
+    ends = None if clip is None else tuple(zip(*(adapt(end) for end in zip(*clip, strict=True)), strict=True))
+    return replace(normalization, center=adapt(center), scale=adapt(scale), clip=ends)

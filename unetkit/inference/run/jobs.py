@@ -22,6 +22,7 @@ from unetkit.inference.run.object_files import (
 from unetkit.inference.run.worth import check_worth
 from unetkit.inference.tiling.options import INTO_IMAGES, OUTPUTS_WITHOUT_MASK, OutputOptions, SegmentOptions
 from unetkit.io.base.format import ends_with
+from unetkit.io.base.inner import file_of
 from unetkit.io.files import check_output, find_images, image_stem
 from unetkit.io.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES, has_image_suffix, is_folder
 from unetkit.io.ome_zarr.labels import is_consolidated, label_path
@@ -308,7 +309,7 @@ def _inside(options: SegmentOptions) -> Inside:
 
 def _plan_file(image: Path, result: Path, keep: bool, inside: Inside | None) -> Job:
     _check_exists(image)
-    if result.exists() and result.samefile(image):
+    if result.exists() and result.samefile(file_of(image)):
         if inside is None or not image.is_dir():
             remedy = f"Choose another name{'' if inside else ': only masks and labels go into an image'}."
             raise OutputError(f"The output {result} is the input itself.", remedy)
@@ -335,7 +336,7 @@ def _expand(name: Path) -> list[Path]:
 
 def _check_exists(image: Path) -> None:
     check_local(image)
-    if not image.exists():
+    if not file_of(image).exists():
         raise ImageError(f"The image {image} does not exist.", "Check its name and folder.")
 
 

@@ -20,9 +20,11 @@ from unetkit.foundation.atomic import cannot_write, partial_file
 from unetkit.foundation.errors import OutputError, UnetkitError
 from unetkit.foundation.threads import read_ahead
 from unetkit.inference.engine.ensemble import Ensemble
+from unetkit.inference.run.grids import output_reading
 from unetkit.inference.run.jobs import Job
 from unetkit.inference.run.recipe import Recipe
-from unetkit.io.base.contracts import ImageInfo, ImageSource
+from unetkit.inference.tiling.options import SegmentOptions
+from unetkit.io.base.contracts import Extent, ImageInfo, ImageSource, OutputSpec
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import image_stem, open_image
 from unetkit.objects.channel_names import as_numbers, name_channels
@@ -129,7 +131,7 @@ def open_objects(
     with ExitStack() as reading, ExitStack() as stack:
         channels, pixels, kind = NO_CHANNELS, None, None
         if files.table is not None or files.geojson is not None:
-            image = reading.enter_context(closing(open_raw(job.image, recipe.options.read, info)))
+            image = reading.enter_context(closing(open_raw(job.image, recipe.reading, info)))
             ring = ring_in_pixels(recipe.options.objects.ring, frame.pixel_size_um, len(frame.size))
             channels, kind = Channels(name_channels(image.info), ring), image.info.dtype
             pixels = reading.enter_context(closing(_strips(image)))
@@ -148,7 +150,7 @@ def open_objects(
         stream.finish()
 
 
-def frame_of(info: ImageInfo) -> Frame:
+def frame_of(info: ImageInfo | OutputSpec) -> Frame:
     """Return the planes or volumes of an image."""
     return Frame(info.size, info.plane_axes, info.plane_shape, info.pixel_size_um, info.steps)
 
@@ -188,13 +190,13 @@ def open_raw(path: Path, reading: ReadOptions, info: ImageInfo) -> ImageSource:
     return source
 
 
-def kept_rows(path: Path, rows: Rows, info: ImageInfo) -> Rows:
+def kept_rows(path: Path, rows: Rows, info: Extent) -> Rows:
     """Yield rows of labels that are in a file already.
 
     Args:
         path: The file.
         rows: The rows (1, h, width), or of volumes (1, d, height, width).
-        info: The image that they are of.
+        info: Sizes of what the labels are of.
 
     Raises:
         OutputError: The file holds other labels.
@@ -226,13 +228,16 @@ def summary_of(table: Path, image: str, frame: Frame) -> Summary:
     return summary
 
 
-def write_summary(tables: Mapping[Path, Path], known: Mapping[Path, Summary], reading: ReadOptions) -> None:
+def write_summary(
+    tables: Mapping[Path, Path], known: Mapping[Path, Summary], ensemble: Ensemble, options: SegmentOptions
+) -> None:
     """Write the summary of several images beside their tables; an image without a table is left out.
 
     Args:
         tables: The table of each image.
         known: What the objects amount to in the images of this run. Those of earlier ones are read from their tables.
-        reading: How the images are read.
+        ensemble: The models.
+        options: The user's choices.
 
     Raises:
         UnetkitError: It cannot be written, or a table or an image cannot be read again.
@@ -242,17 +247,12 @@ def write_summary(tables: Mapping[Path, Path], known: Mapping[Path, Summary], re
         if image in known:
             summaries.append(known[image])
         elif table.exists():
-            with closing(open_image(image, reading, dims=_dims_of_table(table))) as source:
+            reading = output_reading(image, ensemble, options)
+            with closing(open_image(image, reading, dims=ensemble.dims)) as source:
                 summaries.append(summary_of(table, image_stem(image), frame_of(source.info)))
     if summaries:
         with partial_file(next(iter(tables.values())).parent / SUMMARY_NAME) as partial:
             write_summaries(partial, summaries)
-
-
-def _dims_of_table(table: Path) -> int:
-    """Return whether a table is of objects of planes (2) or of volumes (3)."""
-    with table.open(newline="", encoding="utf-8") as file:
-        return 3 if "volume_px" in next(csv.reader(file)) else 2
 
 
 def _measured(row: Mapping[str, str]) -> dict[str, NDArray[Any]]:

@@ -20,6 +20,7 @@ from unetkit.inference.spread.session import WHOLE_OUTPUTS, Session, make_plan, 
 from unetkit.inference.spread.target import as_named
 from unetkit.inference.spread.work import Found, SegmentWork
 from unetkit.inference.tiling.options import SegmentOptions
+from unetkit.io.base.inner import file_of
 
 
 def spread_order(
@@ -53,7 +54,7 @@ def spread_order(
     folder = (order.folder or order.result.parent).absolute()
     with _made(order.folder):
         sent = [job.absolute for job in left]
-        crew.check_paths(in_common(job.image for job in sent), [_place(job) for job in sent[:1]])
+        crew.check_paths(in_common(file_of(job.image) for job in sent), [_place(job) for job in sent[:1]])
         if not starts_anew(options.write):
             options = replace(options, tiling=pin_choices(options.tiling, ensemble, [job.result for job in left]))
         with sent_models(ensemble, folder) as models:

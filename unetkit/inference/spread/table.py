@@ -17,6 +17,7 @@ from unetkit.inference.run.table import TableRun
 from unetkit.inference.spread.aside import renamed, with_names
 from unetkit.inference.spread.session import SentModel, load_sent, sent_models
 from unetkit.inference.tiling.options import SegmentOptions
+from unetkit.io.base.inner import file_of
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def classify_on(
     waiting: dict[int, _Classified] = {}
     turn = 0
     with sent_models(ensemble, folder.absolute()) as models:
-        crew.check_paths([*in_common(sent), *(model.file for model in models if model.file.is_absolute())], [])
+        files = [model.file for model in models if model.file.is_absolute()]
+        crew.check_paths([*in_common(map(file_of, sent)), *files], [])
         session = TableSession(uuid4().hex, models, options)
         orders = [(session, image) for image in sent]
         for index, told in crew.map(classify_one, orders, names=[image.name for image in images]):

@@ -26,6 +26,7 @@ from unetkit.inference.spread.target import Target, as_named
 from unetkit.inference.spread.tasks import Large, Whole
 from unetkit.inference.spread.writing import Writing
 from unetkit.inference.tiling.options import SegmentOptions
+from unetkit.io.base.inner import file_of
 from unetkit.io.writing.block_reading import LostBlockError
 
 Found = Callable[[Job, SegmentOutcome | UnetkitError], None]
@@ -236,6 +237,6 @@ def _unfinished(target: Target) -> UnetkitError:
 def _file_bytes(job: Job) -> int:
     """Return the size of the file of an image; of a folder, which is an image of chunks, more than of any file."""
     try:
-        return 1 << 62 if job.image.is_dir() else job.image.stat().st_size
+        return 1 << 62 if job.image.is_dir() else file_of(job.image).stat().st_size
     except OSError:  # what is wrong is said when it is opened
         return 0

@@ -145,8 +145,9 @@ def measure_halo(
     compared = plan_comparison(segmenter.spec.strides, positions)
     pieces = []
     for pixels, center, scale in images:
-        each = (slice(None), *[None] * len(compared.canvas))
-        pieces.append((pixels[:, *map(slice, compared.canvas)] - center[each]) / scale[each])
+        seen = np.ascontiguousarray(pixels[:, *map(slice, compared.canvas)], np.float32)
+        values = (torch.from_numpy(each[None]).to(device) for each in (seen, center, scale))
+        pieces.append(segmenter.normalizer(*values)[0].cpu().numpy())
     canvas = torch.from_numpy(fill_canvas(pieces, compared.canvas)).to(device)
     with torch.inference_mode():
         return compare_windows(

@@ -10,6 +10,8 @@ from unetkit.io.base.contracts import ImageSink, ImageSource, OutputSpec
 from unetkit.io.base.format import Format, Writer
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.base.series import Series
+from unetkit.io.medical.dicom_folder import is_dicom_folder
+from unetkit.io.medical.dicom_signature import is_dicom
 from unetkit.io.medical.needs import has, require_reader, require_writer
 from unetkit.io.medical.nifti_signature import is_nifti
 
@@ -69,4 +71,38 @@ NIFTI = Format(
     is_installed=partial(has, "nibabel"),
 )
 
-MEDICAL = (NIFTI,)
+
+def _open_dicom(path: Path, reading: ReadOptions, *, as_stored: bool, cache_bytes: int) -> ImageSource:
+    require_reader("pydicom", path, "DICOM")
+    from unetkit.io.medical.dicom_source import DicomSource
+
+    return DicomSource(path, reading, as_stored=as_stored, cache_bytes=cache_bytes)
+
+
+def _list_dicom(path: Path) -> tuple[Series, ...]:
+    require_reader("pydicom", path, "DICOM")
+    from unetkit.io.medical.dicom_source import list_dicom_series
+
+    return list_dicom_series(path)
+
+
+DICOM_FILE = Format(
+    name="DICOM",
+    suffixes=(),
+    sniff=lambda _, start: is_dicom(start),
+    open=_open_dicom,
+    list_series=_list_dicom,
+    other_suffixes=(".dcm", ".dicom"),
+    is_installed=partial(has, "pydicom"),
+)
+
+DICOM_FOLDER = Format(
+    name="DICOM series",
+    suffixes=(),
+    sniff=lambda path, _: is_dicom_folder(path),
+    open=_open_dicom,
+    list_series=_list_dicom,
+    is_folder=True,
+)
+
+MEDICAL = (NIFTI, DICOM_FILE, DICOM_FOLDER)

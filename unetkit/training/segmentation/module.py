@@ -221,7 +221,6 @@ class SegmentationModule(NetworkModule):
             class_names=spec.class_names,
             distance_maps=spec.instances,
             weighted=self.weighted,
-            planes=spec.planes,
         )
         names = data.targets.value_names
         if not spec.class_names and len(names) == spec.classes:

@@ -1,0 +1,1 @@
+"""HDF5: arrays with names in a file."""
