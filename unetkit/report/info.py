@@ -117,6 +117,8 @@ def describe_model(path: Path) -> dict[str, str]:
     }
     if spec.task in whole:
         return facts | {"masks": f"none: {whole[spec.task]}", "sha256": hash_file(path)}
+    if spec.planes > 1:
+        facts["planes"] = f"{spec.planes} at once, of which the middle one is predicted"
     facts["instances"] = f"touching objects are {'' if spec.instances else 'not '}separated"
     smallest = f"{spec.smallest_object} pixels: labels leave out smaller ones (--min-size)"
     facts["smallest object"] = smallest if spec.smallest_object else "not known"
