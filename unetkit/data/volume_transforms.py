@@ -35,9 +35,8 @@ class VolumeTransform:
 
     def __init__(self, augmentation: Augmentation, channels: int) -> None:
         self._augmentation = augmentation
-        self._channels = channels
-        self._bends = A.Compose(bends(augmentation), is_check_shapes=False)
-        self._light = A.Compose(light(augmentation, channels)[1:], is_check_shapes=False)  # without the blur
+        self._bends = _compose(bends(augmentation))
+        self._light = _compose(light(augmentation, channels)[1:])  # without the blur
 
     def __call__(
         self, pixels: NDArray[np.float32], mask: NDArray[Any], rng: np.random.Generator, spacing: Spacing = None
@@ -56,19 +55,22 @@ class VolumeTransform:
         """
         pixels, mask = self._turn(pixels, mask, rng, spacing)
         shared = random.Random(int(rng.integers(2**63)))
-        self._bends.set_random_state(rng, shared)
-        self._light.set_random_state(rng, shared)
-        moved = self._bends(volume=np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), mask3d=np.ascontiguousarray(mask))
-        mask = np.ascontiguousarray(moved["mask3d"])
-        volume = moved["volume"].reshape(*mask.shape[:3], self._channels)
+        volume, mask = np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), np.ascontiguousarray(mask)
+        if self._bends.transforms:
+            self._bends.set_random_state(rng, shared)
+            moved = self._bends(volume=volume, mask3d=mask)
+            volume, mask = moved["volume"].reshape(volume.shape), np.ascontiguousarray(moved["mask3d"])
         if rng.random() < self._augmentation.shift_probability:
             volume, mask = _shift_planes(volume, mask, self._augmentation.shift, rng)
         inside = np.clip(volume, 0.0, 1.0)
         outside = volume - inside
         if rng.random() < self._augmentation.blur_probability:
             inside = _blur(inside, rng.uniform(*self._augmentation.blur), spacing)
-        rows = inside.reshape(-1, *inside.shape[2:])  # what is left to do looks at each voxel alone
-        lit = self._light(image=rows)["image"].reshape(volume.shape) + outside
+        if self._light.transforms:
+            self._light.set_random_state(rng, shared)
+            rows = inside.reshape(-1, *inside.shape[2:])  # what is left to do looks at each voxel alone
+            inside = self._light(image=rows)["image"].reshape(volume.shape)
+        lit = inside + outside
         if rng.random() < self._augmentation.missing_probability:
             lit[rng.random(len(lit)) < self._augmentation.missing] = 0
         return np.ascontiguousarray(np.moveaxis(lit, -1, 0), np.float32), mask
@@ -91,6 +93,10 @@ class VolumeTransform:
             pixels = np.rot90(pixels, quarters, (first + 1, second + 1))
             mask = np.rot90(mask, quarters, plane)
         return pixels, mask
+
+
+def _compose(steps: list[Any]) -> A.Compose:
+    return A.Compose([step for step in steps if step.p > 0], is_check_shapes=False)
 
 
 def magnified(factor: float, spacing: Spacing) -> tuple[float, float, float]:
