@@ -1,11 +1,11 @@
 """Membranes in a stack of sections: does a network that sees neighbouring sections (2.5D) find them better than 2D?
 
-    python benchmarks/volumes_em.py train-volume.tif train-labels.tif OUT --variant "2D" --variant "3: --model.planes 3"
+    python benchmarks/volumes_em.py train-volume.tif train-labels.tif OUT --planes 1 3 5
 
-All variants train on sections 0-20 by configs/em_membrane.yaml and a few options; sections 24-26 are scored.
-Thresholds, and the best epoch, are chosen on sections 21-23. A variant that is slower gets fewer steps: what a step
-takes is measured first, in seconds of the processor, on which a busy machine has little effect, and each gets as many
-steps as fit in those of the first variant's. Training is by one thread.
+All networks train on sections 0-20 by configs/em_membrane.yaml and a few options; sections 24-26 are scored. The best
+epoch, thresholds and the number of planes are chosen on sections 21-23. What a step takes is measured first, in seconds
+of the processor, on which a busy machine has little effect; networks of several planes then get as many steps as take
+the time of those of one plane. Training is by one thread. What is in OUT already is not trained again.
 
 - membrane IoU: of the pixels that are no inside of a neuron, of all sections together.
 - V_Rand and V_info: as in the ISBI 2012 challenge (Arganda-Carreras et al. 2015, Front. Neuroanat. 9:142), on borders
@@ -22,30 +22,35 @@ import resource
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from time import process_time
 
 import numpy as np
 import tifffile
+import torch
 from measuring import describe_machine, print_machine, print_table
 from numpy.typing import NDArray
 from skimage.measure import label
 from skimage.metrics import adapted_rand_error, variation_of_information
 from skimage.segmentation import watershed
 
+from unetkit.data.datamodule import SegmentationData
 from unetkit.inference.array import predict_tiled
-from unetkit.models.segmenter import load_model
+from unetkit.models.segmenter import Segmenter, load_model
+from unetkit.models.spec import ModelSpec
 
 CONFIG = Path(__file__).parents[1] / "configs" / "em_membrane.yaml"
 PAGES = {"validation": range(21, 24), "test": range(24, 27)}
 THRESHOLDS = np.linspace(0.2, 0.8, 13)
-BATCH = 4
+BATCH, CROP, EPOCHS = 4, 128, 4
+TIMED_STEPS, TIMED_ROUNDS = 4, 5
 
 SMALLER = {
     "--model.base_channels": "12",
     "--model.depth": "3",
-    "--data.crop": "128",
+    "--data.crop": str(CROP),
     "--data.batch_size": str(BATCH),
     "--data.workers": "0",
 }
@@ -54,31 +59,58 @@ SMALLER = {
 Scores = dict[str, float]
 
 
-def train(stack: Path, labels: Path, folder: Path, words: list[str], crops: int, epochs: int, seed: int) -> float:
-    """Train a model into a folder that is not there yet; return the seconds of the processor that it took."""
+def train(stack: Path, labels: Path, folder: Path, planes: int, words: list[str], steps: int, seed: int) -> float:
+    """Train a model into a folder, once; return the seconds of the processor that it took."""
+    note = folder / "seconds.json"
+    if note.exists():
+        return float(json.loads(note.read_text())["seconds"])
     command = [sys.executable, "-m", "unetkit", "fit", "--config", str(CONFIG)]
     command += ["--data.train", str(stack), "--data.masks", str(labels)]
-    command += ["--runs", str(folder.parent), "--name", folder.name]
+    command += ["--runs", str(folder.parent), "--name", folder.name, "--model.planes", str(planes)]
     command += [word for pair in SMALLER.items() for word in pair]
-    command += ["--seed_everything", str(seed), "--data.seed", str(seed), "--trainer.max_epochs", str(epochs)]
-    command += ["--data.crops_per_epoch", str(crops), *words]
+    command += ["--seed_everything", str(seed), "--data.seed", str(seed), "--trainer.max_epochs", str(EPOCHS)]
+    command += ["--data.crops_per_epoch", str(BATCH * round(steps / EPOCHS)), *words]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=sys.stderr, env=os.environ | {"OMP_NUM_THREADS": "1"})
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    note.write_text(json.dumps({"seconds": seconds}))
+    return seconds
 
 
-def step_seconds(stack: Path, labels: Path, out: Path, variants: dict[str, list[str]], steps: int) -> dict[str, float]:
-    """Return what a step of each variant takes: a run with twice the steps less one with the steps, best of two."""
-    found: dict[str, list[float]] = {name: [] for name in variants}
-    for turn in range(2):
-        for number, (name, words) in enumerate(variants.items()):
-            few, many = (
-                train(stack, labels, out / f"timed-{number}-{turn}-{count}", words, BATCH * count, 1, 0)
-                for count in (steps, 2 * steps)
-            )
-            found[name].append((many - few) / steps)
-    return {name: min(seconds) for name, seconds in found.items()}
+def step_seconds(stack: Path, labels: Path, planes: list[int]) -> dict[int, float]:
+    """Return the seconds of the processor of a step with each number of planes: the least of some rounds of each."""
+    torch.set_num_threads(1)
+    steppers = {number: _steps(stack, labels, number) for number in planes}
+    found: dict[int, list[float]] = {number: [] for number in planes}
+    for _ in range(1 + TIMED_ROUNDS):
+        for number, stepper in steppers.items():
+            start = process_time()
+            for _ in range(TIMED_STEPS):
+                next(stepper)
+            found[number].append((process_time() - start) / TIMED_STEPS)
+    return {number: min(seconds[1:]) for number, seconds in found.items()}
+
+
+def _steps(stack: Path, labels: Path, planes: int) -> Iterator[None]:
+    """Train for as many steps as are asked for, the crops included."""
+    options = {name.partition(".")[2]: int(value) for name, value in SMALLER.items() if name.startswith("--model")}
+    spec = ModelSpec(arch="plain_unet", batch_norm=True, planes=planes, **options)  # type: ignore[arg-type]
+    data = SegmentationData(
+        str(stack), str(labels), "0-20", val_pages="21-23", crop=CROP, batch_size=BATCH, augment="light", workers=0,
+        crops_per_epoch=10**6, foreground_share=0,
+    )  # fmt: skip
+    data.see(2, planes)
+    data.setup()
+    data.prepare_for(1, 2, spec.stride)
+    model = Segmenter(spec)
+    optimizer, loss = torch.optim.AdamW(model.parameters()), torch.nn.BCEWithLogitsLoss()
+    for batch in data.train_dataloader():
+        pixels = model.normalizer(batch["image"], batch["center"], batch["scale"])
+        optimizer.zero_grad()
+        loss(model.network(pixels)[:, 0], batch["mask"].float()).backward()
+        optimizer.step()
+        yield
 
 
 def grown(inside: NDArray[np.float32], threshold: float) -> NDArray[np.int32]:
@@ -114,16 +146,19 @@ def score(inside: NDArray[np.float32], truth: NDArray[np.uint8], threshold: floa
     return {"membrane IoU": iou, "V_Rand": mean(pair[0] for pair in pairs), "V_info": mean(pair[1] for pair in pairs)}
 
 
-def score_model(model: Path, stack: NDArray[np.uint8], truth: NDArray[np.uint8], pages: range) -> Scores:
-    """Score a model on sections, each score at the threshold that was the best one for it on the validation sections.
+def score_model(model: Path, stack: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, Scores]:
+    """Score a model on the validation and the test sections, at the threshold that is best for each score on the first.
 
     All sections of the stack are seen, as neighbours; only these are scored.
     """
     inside = predict_tiled(stack, load_model(model), axes="ZYX", output="probabilities", backend="torch", device="cpu")
     held = PAGES["validation"]
     tried = [score(inside[held], truth[held], threshold) for threshold in THRESHOLDS]
-    best = {name: max(range(len(tried)), key=lambda i, name=name: tried[i][name]) for name in tried[0]}  # type: ignore[misc]
-    return {name: score(inside[pages], truth[pages], THRESHOLDS[place])[name] for name, place in best.items()}
+    best = {name: THRESHOLDS[int(np.argmax([one[name] for one in tried]))] for name in tried[0]}
+    return {
+        kind: {name: score(inside[pages], truth[pages], threshold)[name] for name, threshold in best.items()}
+        for kind, pages in PAGES.items()
+    }
 
 
 def main(args: list[str] | None = None) -> None:
@@ -132,38 +167,40 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("stack", type=Path, help="the sections, a multi-page TIFF")
     parser.add_argument("labels", type=Path, help="0 for membrane")
     parser.add_argument("out", type=Path, help="a folder for the runs")
-    parser.add_argument("--variant", action="append", help='"name" or "name: options of unetkit fit"; several')
+    parser.add_argument("--planes", type=int, nargs="+", default=[1, 3])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=600, help="steps of the first variant")
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--timed-steps", type=int, default=16, help="steps that are timed; 0 for equal steps")
-    parser.add_argument("--pages", choices=PAGES, default="test", help="what is scored: test, or validation to choose")
+    parser.add_argument("--steps", type=int, default=600, help="steps of a network of one plane")
+    parser.add_argument(
+        "--options", default="", help="more options of `unetkit fit`, for several planes, in one string"
+    )
     chosen = parser.parse_args(args)
-    texts = chosen.variant or ["2D", "2.5D: --model.planes 3"]
-    parts = [text.partition(":") for text in texts]
-    variants = {name: shlex.split(words) for name, _, words in parts}
     chosen.out.mkdir(parents=True, exist_ok=True)
-    first = next(iter(variants))
-    cost = dict.fromkeys(variants, 1.0)
-    if chosen.timed_steps:
-        cost = step_seconds(chosen.stack, chosen.labels, chosen.out, variants, chosen.timed_steps)
+    timed = chosen.out / "step_seconds.json"
+    if timed.exists():
+        cost = {int(number): seconds for number, seconds in json.loads(timed.read_text()).items()}
+    else:
+        cost = step_seconds(chosen.stack, chosen.labels, chosen.planes)
+        timed.write_text(json.dumps(cost))
+    steps = {number: round(chosen.steps * cost[chosen.planes[0]] / cost[number]) for number in chosen.planes}
     stack, truth = tifffile.imread(chosen.stack), tifffile.imread(chosen.labels)
-    results: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
+    results: dict[int, list[dict[str, Scores]]] = {number: [] for number in chosen.planes}
     for seed in chosen.seeds:
-        for number, (name, words) in enumerate(variants.items()):
-            steps = round(chosen.steps * cost[first] / cost[name] / chosen.epochs)
-            folder = chosen.out / f"run-{number}-{seed}"
-            seconds = train(chosen.stack, chosen.labels, folder, words, BATCH * steps, chosen.epochs, seed)
-            scores = score_model(folder / "model.safetensors", stack, truth, PAGES[chosen.pages])
-            results[name].append({"seed": seed, "steps": steps * chosen.epochs, "seconds": seconds, **scores})
-            print(json.dumps({"variant": name, **results[name][-1]}), file=sys.stderr, flush=True)
-    columns = ["variant", "s for a step", "steps", *(f"{name} (each seed)" for name in scores)]
-    rows = []
-    for name, runs in results.items():
-        each = [(mean(run[key] for run in runs), ", ".join(f"{run[key]:.4f}" for run in runs)) for key in scores]
-        cells = [f"{average:.4f} ({listed})" for average, listed in each]
-        rows.append([name, f"{cost[name]:.3f}", str(runs[0]["steps"]), *cells])
-    print_table(f"Sections {PAGES[chosen.pages][0]}-{PAGES[chosen.pages][-1]}", columns, rows, markdown=True)
+        for number in chosen.planes:
+            folder = chosen.out / f"{number} planes, seed {seed}"
+            words = shlex.split(chosen.options) if number > 1 else []
+            seconds = train(chosen.stack, chosen.labels, folder, number, words, steps[number], seed)
+            results[number].append(score_model(folder / "model.safetensors", stack, truth))
+            told = {"planes": number, "seed": seed, "step": cost[number], "steps": steps[number], "seconds": seconds}
+            print(json.dumps(told | results[number][-1]), file=sys.stderr, flush=True)
+    for kind, pages in PAGES.items():
+        names = results[chosen.planes[0]][0][kind]
+        rows = []
+        for number, runs in results.items():
+            each = [[run[kind][name] for run in runs] for name in names]
+            cells = [f"{mean(values):.4f} ({', '.join(f'{value:.4f}' for value in values)})" for values in each]
+            rows.append([str(number), f"{cost[number]:.3f}", str(steps[number]), *cells])
+        title = f"{kind}: sections {pages[0]}-{pages[-1]}, mean (each seed)"
+        print_table(title, ["planes", "CPU s of a step", "steps", *names], rows, markdown=True)
     print_machine(describe_machine())
 
 

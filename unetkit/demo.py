@@ -179,7 +179,7 @@ def _draw(
         f"{image.size / 1e6:.1f} megapixels that the model never saw: Dice {pooled['dice']:.3f}",
         {
             **{
-                score.heading_within(2): f"{pooled[score.name]:.4f}"
+                score.heading_within("2 px"): f"{pooled[score.name]:.4f}"
                 for score in PIXEL_SCORES
                 if score.name in DRAWN_SCORES
             },

@@ -19,7 +19,7 @@ from unetkit.backends import int8, openvino_int8
 from unetkit.backends.int8 import Quantized, quantize
 from unetkit.backends.openvino_backend import OpenVinoBackend
 from unetkit.backends.openvino_int8 import OpenVinoQuantizer
-from unetkit.testing.backend_inputs import KEPT, expect, make_segmenter, make_windows
+from unetkit.testing.backend_inputs import KEPT, KEPT_OF_VOLUME, expect, make_segmenter, make_windows
 
 WINDOWS = make_windows(batch=2, size=(64, 64), dtype=torch.float32)
 KEPT_PART = (slice(8, 64), slice(0, 56))
@@ -100,6 +100,19 @@ def test_a_unet_is_quantised_with_its_cuts(monkeypatch: pytest.MonkeyPatch) -> N
         got, expected = result.backend(*windows, kept), expect(segmenter, windows, kept)
         assert got.shape == expected.shape
         assert (got - expected).abs().mean() < 0.1
+
+
+def test_a_unet_of_volumes_is_quantised_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int8, "INT8_TOLERANCE", 1.0)
+    segmenter = make_segmenter(axes=3)
+    pixels, center, scale = make_windows(batch=1, size=(8, 32, 24), dtype=torch.float32)
+    probe = (pixels, center, scale, KEPT_OF_VOLUME["everything"])
+    result = put_in_int8(segmenter, calibration=lambda: [probe], checks=[probe])
+    assert result.backend is not None
+    windows = make_windows(size=(16, 16, 32))
+    kept = (slice(1, 11), slice(0, 16), slice(8, 30))
+    got, expected = result.backend(*windows, kept), expect(segmenter, windows, kept)
+    assert 1e-4 < (got - expected).abs().mean() < 0.1
 
 
 def test_changed_is_the_share_of_mask_pixels_that_differ(first: tuple[Path, Quantized]) -> None:

@@ -111,6 +111,17 @@ def test_another_package_adds_a_backend_by_an_entry_point(added: Any, monkeypatc
     assert "shifted" in backends_in("fp16", "cuda")
 
 
+def test_a_backend_of_planes_only_is_left_out_for_volumes(added: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    added("flat", "added_backend:INFO")
+    flat = replace(TORCH, name="flat", axes=(2,))
+    monkeypatch.setitem(sys.modules, "added_backend", SimpleNamespace(INFO=flat))
+    assert "flat" in backends_in("fp32", "cpu")
+    assert backends_in("fp32", "cpu", 3) == ["torch", "compile", "onnxruntime", "openvino"]
+    with pytest.raises(ConfigError, match="flat does not compute volumes"):
+        create_backend("flat", make_segmenter(axes=3), CPU, "fp32")
+    create_backend("flat", make_segmenter(), CPU, "fp32")
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [("no_such_module:INFO", "No module named"), ("unetkit:INFO", "INFO"), ("unetkit:__version__", "no BackendInfo")],

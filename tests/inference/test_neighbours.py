@@ -10,7 +10,7 @@ import tifffile
 import torch
 
 from unetkit.errors import ModelError
-from unetkit.inference.array import predict_middle, predict_tiled
+from unetkit.inference.array import predict_plane, predict_tiled
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.segment import segment
 from unetkit.models.segmenter import Segmenter, save_model
@@ -88,9 +88,9 @@ def test_choices_of_a_run_go_with_neighbours(model, choice):
     np.testing.assert_array_equal(found[5], predict_tiled(seen(stack, 5), twin, axes="CYX", **options))
 
 
-def test_the_middle_of_some_planes_is_predicted_as_in_the_stack(model):
+def test_one_plane_is_predicted_as_in_the_stack(model):
     whole = predict_tiled(STACK, model, axes="ZYX", **SMALL)
-    np.testing.assert_array_equal(predict_middle(STACK[1:6, None], model, **SMALL), whole[3])
+    np.testing.assert_array_equal(predict_plane(STACK[1:6], model, 2, axes="ZYX", **SMALL), whole[3])
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])

@@ -76,8 +76,10 @@ def test_objects_are_counted_once_across_bands(exact_segmenter: Make, tmp_path: 
         tile="24,32,32",
         output="labels",
         min_size=0,
+        threshold=0.75,
         **CHOICES,
     )
-    expected = label(whole(image, segmenter) > 0)
+    probabilities = predict_tiled(image, segmenter, axes="ZYX", tile=64, output="probabilities", **CHOICES)
+    expected = label(probabilities >= 0.75)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), expected)
     assert outcome.objects == expected.max() > 1

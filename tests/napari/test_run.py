@@ -202,3 +202,17 @@ def test_a_run_that_is_stopped_ends_within_a_tile_and_leaves_nothing(viewer: Any
     stopped = Run(picture, Choices(str(tiny_model)))
     assert stop_when(stopped, lambda: stopped.stage == "Measuring").layers == ()
     assert stopped.done == pytest.approx(1)
+
+
+def test_a_model_that_sees_neighbours_sees_those_of_the_plane_that_is_shown(viewer: Any, tmp_path: Path) -> None:
+    spec = ModelSpec("resnet18", depth=3, decoder_channels=(16, 8, 8), halo=16, planes=3)
+    save_model(Segmenter(spec), tmp_path / "model.safetensors")
+    pixels = RANDOM.integers(0, 255, (5, 40, 48)).astype(np.uint8)
+    viewer.add_image(pixels)
+    viewer.dims.set_point(0, 3)
+    options = {"output": "probabilities", "tiling": {"backend": "torch"}}
+    (new,) = run(take_picture(viewer, viewer.layers[0]), tmp_path / "model.safetensors", **options).layers
+    expected = unetkit.predict_tiled(
+        pixels, tmp_path / "model.safetensors", axes="ZYX", output="probabilities", backend="torch"
+    )
+    np.testing.assert_array_equal(new.data, expected[3:4])

@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 from scipy import ndimage
 
-import unetkit.scoring.evaluation
+import unetkit.scoring.compared
 from unetkit.foundation.errors import ConfigError, DataError, ImageError, OutputError, UnetkitError
 from unetkit.foundation.synthetic import make_cells
 from unetkit.scoring.evaluation import evaluate
@@ -125,7 +125,7 @@ def test_bands_give_the_result_of_the_whole_image(
     rng = np.random.default_rng(0)
     prediction, truth = (ndimage.gaussian_filter(rng.standard_normal((211, 97)), 3) > 0 for _ in range(2))
     files = save(tmp_path / "p.tif", prediction.astype(np.uint8)), save(tmp_path / "t.tif", truth.astype(np.uint8))
-    monkeypatch.setattr(unetkit.scoring.evaluation, "BAND_PIXELS", 97 * 10)
+    monkeypatch.setattr(unetkit.scoring.compared, "BAND_PIXELS", 97 * 10)
     assert evaluate(*files, tolerance=tolerance).rows[0].counts == count_pixels(prediction, truth, tolerance)
 
 
@@ -260,7 +260,7 @@ def test_objects_in_bands_are_those_of_the_whole_image(
     labels: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = evaluate(*labels, instances=True)
-    monkeypatch.setattr(unetkit.scoring.evaluation, "BAND_PIXELS", 150 * 7)
+    monkeypatch.setattr(unetkit.scoring.compared, "BAND_PIXELS", 150 * 7)
     assert evaluate(*labels, instances=True) == whole
 
 

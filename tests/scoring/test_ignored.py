@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-import unetkit.scoring.evaluation
+import unetkit.scoring.compared
 from unetkit.cli import main
 from unetkit.errors import DataError
 from unetkit.foundation.synthetic import make_cells
@@ -177,7 +177,7 @@ def test_files_are_scored_by_what_is_annotated(
     assert result.rows[0].counts.pixels == (~ignored).sum()
     if ignore > 0:
         assert evaluate(found, truth).pooled.dice < 0.6
-    monkeypatch.setattr(unetkit.scoring.evaluation, "BAND_PIXELS", 128 * 5)
+    monkeypatch.setattr(unetkit.scoring.compared, "BAND_PIXELS", 128 * 5)
     assert evaluate(found, truth, instances=True, ignore=ignore).rows == result.rows
 
 

@@ -11,18 +11,19 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unetkit.models.segmenter import Segmenter, to_probabilities
+from unetkit.models.spec import ModelSpec
 from unetkit.models.trimmed import Kept, trim
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Types in which a network computes, by precision."""
 
 Probe = tuple[Tensor, Tensor, Tensor, Kept]
-"""Arguments of a backend: windows (N, C, h, w) of raw pixels, center, scale, kept part."""
+"""Arguments of a backend: windows (N, C, ...) of raw pixels, center, scale, kept part."""
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 """Convolutions of planes and of volumes."""
 
-PROBE_SIZE = 64
+PROBE_SIZE = 32
 """Size along each axis of the window that shows in which order the layers of a network run."""
 
 
@@ -41,7 +42,7 @@ class Backend(Protocol):
         """Predict the kept part of a batch of windows.
 
         Args:
-            pixels: (N, C, ...) raw pixels on `device`; their sizes are multiples of the encoder's stride.
+            pixels: (N, C, ...) raw pixels on `device`; their sizes are multiples of the encoder's strides.
             center: (N, C) float32 normalisation values on `device`.
             scale: (N, C) float32 normalisation values on `device`.
             kept: Part of the windows to predict.
@@ -98,6 +99,14 @@ def fold_batch_norm(network: nn.Module, channels: int, *, in_place: bool = False
         folded.set_submodule(convolution, fuse_conv_bn_eval(*cast(tuple[nn.Conv2d, nn.BatchNorm2d], parts)))
         folded.set_submodule(norm, getattr(parts[1], "act", nn.Identity()))  # timm's norms hold an activation
     return folded
+
+
+def example_of(spec: ModelSpec) -> Probe:
+    """Return a window that shows a network to an exporter; the graph takes any size. All of it is kept."""
+    window = tuple(2 * stride for stride in spec.strides)
+    channel = torch.zeros(1, spec.network_inputs)
+    kept = tuple(slice(0, size) for size in window)
+    return torch.zeros(1, spec.network_inputs, *window), channel, channel + 1, kept
 
 
 def device_of(network: nn.Module) -> torch.device:

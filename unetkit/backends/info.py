@@ -74,6 +74,7 @@ class BackendInfo:
         feature_overhead: Memory for features, in sizes of the features that PyTorch has in memory together.
         weight_overhead: Memory for weights, in sizes of the weights.
         runtime_bytes: Memory of the backend's own code.
+        axes: How many axes windows may have: 2 for planes, 3 for volumes.
         quantizer: Makes the `Quantizer` of a model; None where `precisions` has no int8.
         packages: Packages that it needs besides PyTorch, by the names that they are imported by.
         install: Command that installs these packages.
@@ -91,6 +92,7 @@ class BackendInfo:
     feature_overhead: float
     weight_overhead: float
     runtime_bytes: int = 0
+    axes: tuple[int, ...] = (2, 3)
     quantizer: Callable[[Segmenter], Quantizer] | None = None
     packages: tuple[str, ...] = ()
     install: str = ""

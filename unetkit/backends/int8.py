@@ -89,7 +89,7 @@ def verdicts_file(file: Path) -> Path:
 
 
 def _mask(backend: Backend, probe: Probe, threshold: float, classes: int) -> NDArray[Any]:
-    """Return the mask of a window (kept rows, kept columns): of foreground, or class numbers."""
+    """Return the mask of a window (*kept): of foreground, or class numbers."""
     return to_mask(backend(*probe)[0, :classes], threshold).numpy()
 
 

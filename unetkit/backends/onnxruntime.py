@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetkit.backends.base import CoreModel, fold_batch_norm
+from unetkit.backends.base import CoreModel, example_of, fold_batch_norm
 from unetkit.backends.info import BackendInfo, Precision
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.segmenter import Segmenter
@@ -24,9 +24,6 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 GRAPH_INPUTS = ["pixels", "center", "scale", "cuts"]
 """Names of the graph's inputs."""
-
-EXAMPLE_SIZE = 64
-"""Height and width of the window that is shown to the exporter; the graph takes any."""
 
 OPSET = 18
 """Version of ONNX's operators."""
@@ -55,7 +52,7 @@ class OnnxRuntimeBackend:
                 "Install onnxruntime-gpu in place of onnxruntime, or use --backend torch.",
             )
         self.device = torch.device("cpu")  # where windows and probabilities are; the runtime copies by itself
-        self._channels = segmenter.spec.network_inputs
+        self._spec = segmenter.spec
         self._shrink: ort.RunOptions | None = None
         if device.type == "cpu":
             self._shrink = ort.RunOptions()
@@ -70,24 +67,21 @@ class OnnxRuntimeBackend:
     def release(self) -> None:
         """Give back the memory that windows took: the runtime does so at the end of a run, here of a small one."""
         if self._shrink is not None:
-            size, channel = EXAMPLE_SIZE, torch.zeros(1, self._channels)
-            window = torch.zeros(1, self._channels, size, size)
-            inputs = self._inputs(window, channel, channel + 1, (slice(0, size), slice(0, size)))
-            self._session.run(None, inputs, self._shrink)
+            self._session.run(None, self._inputs(*example_of(self._spec)), self._shrink)
 
     def _inputs(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> dict[str, NDArray[Any]]:
-        cuts = self._plan((pixels.shape[2], pixels.shape[3]), kept)
+        cuts = self._plan(tuple(pixels.shape[2:]), kept)
         inputs = (pixels.float().contiguous().numpy(), center.numpy(), scale.numpy(), cuts)
         return dict(zip(GRAPH_INPUTS, inputs, strict=True))
 
 
 def export(segmenter: Segmenter) -> bytes:
     """Return the graph of a model as ONNX: float32 pixels of any size, center, scale and cuts in, probabilities out."""
-    channels = segmenter.spec.network_inputs
-    model = CoreModel(segmenter.cpu().eval(), fold_batch_norm(segmenter.network, channels)).eval()
-    window = (EXAMPLE_SIZE, EXAMPLE_SIZE)
-    cuts = torch.from_numpy(model.network.plan(window, (slice(0, EXAMPLE_SIZE), slice(0, EXAMPLE_SIZE))))
-    example = (torch.zeros(1, channels, *window), torch.zeros(1, channels), torch.ones(1, channels), cuts)
+    network = fold_batch_norm(segmenter.network, segmenter.spec.network_inputs)
+    model = CoreModel(segmenter.cpu().eval(), network).eval()
+    *example, kept = example_of(segmenter.spec)
+    cuts = torch.from_numpy(model.network.plan(tuple(example[0].shape[2:]), kept))
+    free = {axis: f"size {axis}" for axis in range(2, example[0].dim())}
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # torch's: that this exporter is the older one (the newer cannot cut by numbers that are inputs), and that
@@ -95,11 +89,11 @@ def export(segmenter: Segmenter) -> bytes:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
-            example,
+            (*example, cuts),
             file,  # type: ignore[arg-type]  # it takes files as well
             input_names=GRAPH_INPUTS,
             output_names=["probabilities"],
-            dynamic_axes={"pixels": {0: "n", 2: "h", 3: "w"}, "center": {0: "n"}, "scale": {0: "n"}},
+            dynamic_axes={"pixels": {0: "n", **free}, "center": {0: "n"}, "scale": {0: "n"}},
             opset_version=OPSET,
             dynamo=False,
         )

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetkit.backends.base import CoreModel, fold_batch_norm
+from unetkit.backends.base import CoreModel, example_of, fold_batch_norm
 from unetkit.backends.info import Precision
 from unetkit.backends.openvino_graphs import converted_file, core, load_graph, remove_oldest, store_graph
 from unetkit.models.segmenter import Segmenter, to_probabilities
@@ -20,9 +20,6 @@ from unetkit.models.trimmed import Kept
 
 PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 """OpenVINO's names of the precisions. int8 leaves some layers in floating point, in the precision it was made for."""
-
-EXAMPLE_SIZE = 64
-"""Height and width of the window that is shown to the converter; the graph takes any."""
 
 
 class OpenVinoBackend:
@@ -66,7 +63,7 @@ class OpenVinoBackend:
 
     def inputs(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> tuple[NDArray[Any], ...]:
         """Return the graph's inputs for a batch."""
-        cuts = self._plan((pixels.shape[2], pixels.shape[3]), kept)
+        cuts = self._plan(tuple(pixels.shape[2:]), kept)
         return pixels.contiguous().numpy(), center.numpy(), scale.numpy(), cuts
 
     def _take_request(self, dtype: torch.dtype) -> ov.InferRequest:
@@ -101,11 +98,11 @@ def convert(segmenter: Segmenter) -> ov.Model:
     """
     channels = segmenter.spec.network_inputs
     model = CoreModel(segmenter.cpu().eval(), fold_batch_norm(segmenter.network, channels), logits=True).eval()
-    window = (EXAMPLE_SIZE, EXAMPLE_SIZE)
-    cuts = model.network.plan(window, (slice(0, EXAMPLE_SIZE), slice(0, EXAMPLE_SIZE)))
-    example = (torch.zeros(1, channels, *window), torch.zeros(1, channels), torch.ones(1, channels))
+    *example, kept = example_of(segmenter.spec)
+    sizes = tuple(example[0].shape[2:])
+    cuts = model.network.plan(sizes, kept)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch's, that numbers read from tensors are fixed: those of the cuts are not
         graph = ov.convert_model(model, example_input=(*example, torch.from_numpy(cuts)))
-    graph.reshape({0: [-1, channels, -1, -1], 1: [-1, channels], 2: [-1, channels], 3: list(cuts.shape)})
+    graph.reshape({0: [-1, channels, *[-1] * len(sizes)], 1: [-1, channels], 2: [-1, channels], 3: list(cuts.shape)})
     return graph

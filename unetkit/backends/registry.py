@@ -60,17 +60,19 @@ def backend_info(name: str) -> BackendInfo:
     raise ConfigError(f"There is no backend {name}.", f"Use {', '.join(backend_names())}.")
 
 
-def backends_in(precision: Precision, device: str | None = None) -> list[str]:
+def backends_in(precision: Precision, device: str | None = None, axes: int = 2) -> list[str]:
     """Return the names of the backends that compute in a precision, installed or not.
 
     Args:
         precision: Arithmetic of the network.
         device: Kind of device on which they do, such as "cpu"; None for any.
+        axes: Axes of the windows: 2 for planes, 3 for volumes.
     """
     return [
         info.name
         for info in map(backend_info, backend_names())
-        if any(precision in possible for kind, possible in info.precisions.items() if device in (None, kind))
+        if axes in info.axes
+        and any(precision in possible for kind, possible in info.precisions.items() if device in (None, kind))
     ]
 
 
@@ -86,15 +88,24 @@ def version_of(package: str) -> str:
     return ""
 
 
-def check_backend(name: str, device: torch.device, precision: Precision) -> None:
+def check_backend(name: str, device: torch.device, precision: Precision, axes: int = 2) -> None:
     """Check that a backend can be made.
 
+    Args:
+        name: Name of the backend.
+        device: Where to run.
+        precision: Arithmetic of the network.
+        axes: Axes of the windows: 2 for planes, 3 for volumes.
+
     Raises:
-        ConfigError: It is not installed, or does not support the device or the precision.
+        ConfigError: It is not installed, or does not support the device, the precision or the axes.
     """
     info = backend_info(name)
     if not is_installed(name):
         raise ConfigError(f"The backend {name} is not installed.", f"Run `{info.install}`.")
+    if axes not in info.axes:
+        kind = "volumes" if axes == 3 else "planes"
+        raise ConfigError(f"The backend {name} does not compute {kind}.", f"Use --backend {DEFAULT_BACKEND}.")
     possible = info.precisions.get(device.type)
     if possible is None:
         raise ConfigError(
@@ -102,7 +113,7 @@ def check_backend(name: str, device: torch.device, precision: Precision) -> None
             f"Use --device {' or '.join(info.precisions)}, or --backend {DEFAULT_BACKEND}.",
         )
     if precision not in possible:
-        others = backends_in(precision, device.type)
+        others = backends_in(precision, device.type, axes)
         elsewhere = f", or --backend {' or '.join(others)}" if others else ""
         raise ConfigError(
             f"The backend {name} does not compute in {precision} on {device.type}.",
@@ -123,9 +134,9 @@ def create_backend(
         owned: Whether the segmenter's network may be changed, because nothing else uses it.
 
     Raises:
-        ConfigError: The backend is not installed, or does not support the device or the precision.
+        ConfigError: The backend is not installed, or does not support the device, the precision or volumes.
     """
-    check_backend(name, device, precision)
+    check_backend(name, device, precision, segmenter.spec.dims)
     with CREATION_LOCK:
         return backend_info(name).create(segmenter, device, precision, owned=owned)
 

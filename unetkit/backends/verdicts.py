@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from unetkit.backends.base import Probe
 from unetkit.foundation.json_cache import read_cache, write_cache
+from unetkit.models.trimmed import Kept
 
 LOOK_QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 """Quantiles at which the normalised intensities of two images are compared."""
@@ -25,14 +27,18 @@ KEPT_VERDICTS = 64
 
 
 def describe_look(windows: Sequence[Probe]) -> tuple[float, ...]:
-    """Return how windows look to a network: for each channel, quantiles and the mean contrast of neighbours."""
-    normalized = [
-        (pixels[0, :, ::LOOK_STEP] - center[0, :, None, None]) / scale[0, :, None, None]
-        for pixels, center, scale, _ in windows
-    ]
+    """Return how windows look to a network: for each channel, quantiles and the mean contrast along rows."""
+    normalized = [_look_at(*probe) for probe in windows]
     values = np.concatenate([window[..., ::LOOK_STEP].flatten(1).numpy() for window in normalized], axis=1)
-    contrast = np.mean([window.diff(dim=2).abs().mean((1, 2)).numpy() for window in normalized], axis=0)
+    contrast = np.mean([window.diff(dim=-1).abs().flatten(1).mean(1).numpy() for window in normalized], axis=0)
     return tuple(float(value) for value in (*np.quantile(values, LOOK_QUANTILES, axis=1).ravel(), *contrast))
+
+
+def _look_at(pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:  # noqa: ARG001
+    """Return some rows of the first window, normalised: (C, ..., w)."""
+    rows = pixels[:1, :, *[slice(None, None, LOOK_STEP)] * (pixels.dim() - 3)][0]
+    beside = (-1, *[1] * (rows.dim() - 1))
+    return (rows - center[0].reshape(beside)) / scale[0].reshape(beside)
 
 
 @dataclass(frozen=True)

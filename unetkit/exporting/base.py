@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.exporting.options import ExportOptions
-from unetkit.io.base.contracts import UNNAMED_AXES
+from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
 from unetkit.objects.collector import Objects
+from unetkit.objects.frame import Frame
 
 Values = Mapping[str, NDArray[Any]]
 """Columns (N,) of N objects by name, as `unetkit.objects` measures them. Text of the column `class` is their class."""
@@ -28,7 +29,7 @@ Warn = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Scene:
-    """Where objects lie.
+    """Where objects lie; see `scene_of`.
 
     Attributes:
         name: What the label image is called. Ids of objects are made of it.
@@ -52,6 +53,17 @@ class Scene:
         return dict(zip(names, (int(index) for index in np.unravel_index(plane, self.plane_shape)), strict=True))
 
 
+def scene_of(name: str, extent: ImageInfo | Frame) -> Scene:
+    """Return where the objects of an image lie; the planes of its volumes count as its planes, Z last.
+
+    Args:
+        name: What the label image is called.
+        extent: Its planes or volumes.
+    """
+    axes, shape = extent.plane_axes, extent.plane_shape
+    return Scene(name, axes, shape) if len(extent.size) == 2 else Scene(name, f"{axes}Z", (*shape, extent.size[0]))
+
+
 class ObjectsWriter(Protocol):
     """Writes objects in the order in which they come."""
 
@@ -59,7 +71,7 @@ class ObjectsWriter(Protocol):
         """Write some complete objects.
 
         Args:
-            objects: The objects, of one plane.
+            objects: The objects, of one plane. `open_export` gives a writer that takes those of volumes too.
             values: What is known of them.
         """
 

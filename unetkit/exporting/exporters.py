@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unetkit.exporting.base import Exporter, ObjectsWriter, Scene, Warn
+from unetkit.exporting.base import NO_VALUES, Exporter, ObjectsWriter, Scene, Values, Warn
 from unetkit.exporting.geojson import GEOJSON, GEOJSON_GZIP
 from unetkit.exporting.imagej_rois import IMAGEJ_ROIS
 from unetkit.exporting.options import DEFAULT_EXPORT, ExportOptions
 from unetkit.foundation.atomic import check_target, claimed, partial_file
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.format import ends_with
+from unetkit.objects.collector import Objects
+from unetkit.objects.sections import sections_of
 
 EXPORTERS = (GEOJSON, GEOJSON_GZIP, IMAGEJ_ROIS)
 
@@ -42,6 +44,8 @@ def open_export(
 ) -> Iterator[ObjectsWriter]:
     """Give a writer of objects; the file appears when the block ends without an error.
 
+    An object of a volume gets an outline in each plane that it reaches, each with all that is known of the object.
+
     Args:
         path: The file: `.geojson`, `.geojson.gz`, ...
         scene: Where the objects lie.
@@ -55,7 +59,23 @@ def open_export(
     """
     check_export(path, options, overwrite=overwrite)
     with claimed(path), partial_file(path) as partial, exporter_of(path).open(partial, scene, options, warn) as writer:
-        yield writer
+        yield _Sections(writer, scene)
+
+
+class _Sections:
+    """Writes the objects of planes as they are, and those of volumes plane by plane."""
+
+    def __init__(self, writer: ObjectsWriter, scene: Scene) -> None:
+        self._writer = writer
+        self._scene = scene
+
+    def add(self, objects: Objects, values: Values = NO_VALUES) -> None:
+        """Write some complete objects."""
+        if objects.section is None:
+            self._writer.add(objects, values)
+            return
+        for place, planar in sections_of(objects, self._scene.plane_shape[-1]):
+            self._writer.add(planar, {name: column[place] for name, column in values.items()})
 
 
 def exporter_of(path: Path) -> Exporter:

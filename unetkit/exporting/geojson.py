@@ -125,10 +125,10 @@ def measurements_of(values: Values, plane_axes: str = "") -> Values:
     }
 
 
-def _in_um(name: str) -> tuple[str, str]:
+def _in_um(name: str) -> tuple[str, ...]:
     """Return how a measurement in pixels may be called in micrometres."""
     stem = name.removesuffix("px")
-    return f"{stem}um", f"{stem}um2"
+    return f"{stem}um", f"{stem}um2", f"{stem}um3"
 
 
 def ids_of(name: str, labels: Iterable[int]) -> list[str]:

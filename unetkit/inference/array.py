@@ -27,7 +27,6 @@ from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.views.kept_planes import KeptPlanes
 from unetkit.io.views.volume import VolumeSource
 from unetkit.models.sampling import ValidSource
-from unetkit.models.segmenter import Segmenter
 from unetkit.models.zoo import DEFAULT_MODEL, find_model
 
 RELEASED_PIXELS = 512 * 512
@@ -104,30 +103,50 @@ def predict_tiled(
     write = OutputOptions(
         output=output, threshold=threshold, split=split, min_size=min_size, min_confidence=min_confidence
     )
-    stored: ImageSource = ArraySource(array, choose_axes(array, ensemble.channels) if axes is None else axes)
-    if ensemble.planes > 1 and not isinstance(array, np.ndarray):  # each part of it is computed or decoded once
-        stored = KeptPlanes(stored, ensemble.planes, CACHE_BYTES)
-    stored = VolumeSource(stored) if ensemble.dims == 3 else stored
-    return _predict_source(ValidSource(stored), ensemble, SegmentOptions(tiling=choices, write=write), out, progress)
+    source = _as_source(array, choose_axes(array, ensemble.channels) if axes is None else axes, ensemble)
+    return _predict_source(source, ensemble, SegmentOptions(tiling=choices, write=write), out, progress)
 
 
-def predict_middle(planes: NDArray[Any], model: Segmenter, *, output: Output = "mask", **tiling: Any) -> NDArray[Any]:
-    """Segment the middle one of the planes that a model sees at once.
+def predict_plane(
+    stack: Any,
+    model: Models,
+    plane: int,
+    *,
+    axes: str,
+    output: Output = "mask",
+    min_size: int | None = None,
+    progress: Progress | bool | None = None,
+    **tiling: Any,
+) -> NDArray[Any]:
+    """Segment one plane of a stack, of which a model may see the neighbours too.
 
     Args:
-        planes: (planes, C, H, W) raw pixels, as many planes as the model sees.
+        stack: Raw pixels, see `predict_tiled`; only what is needed of the planes is read.
         model: The model.
+        plane: Number of the plane, from 0.
+        axes: One letter for each dimension; one of them, Z, numbers the planes.
         output: See `predict_tiled`.
+        min_size: See `predict_tiled`.
+        progress: See `predict_tiled`.
         **tiling: See `predict_tiled`.
 
     Returns:
         What `predict_tiled` returns for that plane.
     """
+    ensemble = gather_models(model)
     (choices,) = split_options(tiling, TilingOptions)
-    options = SegmentOptions(tiling=choices, write=OutputOptions(output=output))
-    source = ValidSource(ArraySource(planes, "ZCYX"))
-    found: NDArray[Any] = _predict_source(source, gather_models(model), options, only=len(planes) // 2)
+    options = SegmentOptions(tiling=choices, write=OutputOptions(output=output, min_size=min_size))
+    source = _as_source(stack, axes, ensemble)
+    found: NDArray[Any] = _predict_source(source, ensemble, options, progress=progress, only=plane)
     return found
+
+
+def _as_source(array: Any, axes: str, ensemble: Ensemble) -> ValidSource:
+    """Return an array as an image for models."""
+    stored: ImageSource = ArraySource(array, axes)
+    if ensemble.planes > 1 and not isinstance(array, np.ndarray):  # each part of it is computed or decoded once
+        stored = KeptPlanes(stored, ensemble.planes, CACHE_BYTES)
+    return ValidSource(VolumeSource(stored) if ensemble.dims == 3 else stored)
 
 
 def _predict_source(

@@ -166,7 +166,7 @@ class SegmentRun:
             )
         in_order = [job.image for job in order.jobs]
         outcomes = [done[image] for image in in_order if image in done]
-        self._write_tables(order, outcomes)
+        self._write_tables(order, ensemble, outcomes)
         return outcomes, [failed[image] for image in in_order if image in failed]
 
     def _one_by_one(
@@ -181,7 +181,7 @@ class SegmentRun:
                 result = error
             found(job, result)
 
-    def _write_tables(self, order: Order, done: Sequence[SegmentOutcome]) -> None:
+    def _write_tables(self, order: Order, ensemble: Ensemble, done: Sequence[SegmentOutcome]) -> None:
         """Write what is said of all images together: which are worth annotating, and what their objects amount to."""
         fields = {outcome.image: outcome.field for outcome in done if outcome.field is not None}
         if fields:
@@ -191,7 +191,7 @@ class SegmentRun:
             from unetkit.inference.run.objects import write_summary  # here, since only objects need SciPy
 
             known = {outcome.image: outcome.summary for outcome in done if outcome.summary is not None}
-            write_summary(tables, known, self._options.read)
+            write_summary(tables, known, ensemble, self._options)
 
 
 def _raise_all(failed: Sequence[UnetkitError], count: int, what: str) -> None:

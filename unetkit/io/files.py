@@ -29,6 +29,7 @@ from unetkit.io.formats import (
 from unetkit.io.views.orientation import make_upright
 from unetkit.io.views.region import RegionSource
 from unetkit.io.views.rescale import RescaledSource
+from unetkit.io.views.spaced import SpacedSource
 from unetkit.io.views.stain import StainSource
 from unetkit.io.views.volume import VolumeSource
 from unetkit.io.views.volume_sink import VolumeSink, spec_of_planes
@@ -60,8 +61,11 @@ def open_image(
     path = Path(path)
     if dims == 3 and reading.pixel_sizes:
         reading = replace(reading, pixel_size=broadcast_sizes(reading.pixel_sizes, dims))  # the level depends on z too
-    source = make_upright(_recognise(path).open(path, reading, as_stored=as_stored, cache_bytes=cache_bytes))
+    stored = replace(reading, pixel_size=None) if reading.spacings else reading  # its levels do not know their sizes
+    source = make_upright(_recognise(path).open(path, stored, as_stored=as_stored, cache_bytes=cache_bytes))
     try:
+        if reading.spacings:
+            source = SpacedSource(source, reading.spacings)
         if dims == 3:
             source = VolumeSource(source)
         if reading.pixel_sizes:

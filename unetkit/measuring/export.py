@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from unetkit.cluster.in_order import Begin, Place
 from unetkit.cluster.tasks import Log
-from unetkit.exporting.base import Scene
+from unetkit.exporting.base import scene_of
 from unetkit.exporting.exporters import check_export, exporter_of, open_export
 from unetkit.exporting.options import ExportOptions
 from unetkit.foundation.atomic import make_folder
@@ -50,7 +50,8 @@ def export(
     """Export the objects of a label image, or of a folder of them, to QuPath (GeoJSON) or Fiji (ROIs).
 
     Files may be larger than memory. Outlines are exact: filled again, they give the very same pixels. An object is the
-    pixels of one plane with the same number, in however many pieces.
+    pixels of one plane with the same number, in however many pieces; or the voxels of one volume, which have an outline
+    in each plane.
 
     Args:
         labels: TIFF, OME-Zarr or PNG of whole numbers, one for each object and 0 for background, of any program; or a
@@ -136,7 +137,7 @@ def _export_file(
     with closing(MeasuredFile(job.labels, job.image, measuring, log)) as file:
         has_values = measured and exporter_of(job.result).has_values
         batches = file.measured(progress) if has_values else file.unmeasured(progress)
-        scene = Scene(image_stem(job.labels), file.frame.plane_axes, file.frame.plane_shape)
+        scene = scene_of(image_stem(job.labels), file.frame)
         with open_export(job.result, scene, options, warn=log, overwrite=measuring.overwrite) as writer:
             for batch in batches:
                 writer.add(batch.objects, batch.values)

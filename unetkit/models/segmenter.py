@@ -48,21 +48,24 @@ class Segmenter(nn.Module):
         """Predict the probability of each class for a batch.
 
         Args:
-            pixels: (N, C, h, w) raw values, C being `spec.network_inputs`; h and w are multiples of `spec.stride`.
+            pixels: (N, C, ...) raw values, C being `spec.network_inputs`; their sizes are multiples of `spec.strides`.
             center: (N, C) normalisation values, see `Normalizer`.
             scale: (N, C) normalisation values.
 
         Returns:
-            (N, network_channels, h, w) float32, 0 to 1: of the foreground, or of each class; then the distance map
+            (N, network_channels, ...) float32, 0 to 1: of the foreground, or of each class; then the distance map
             of a model with instances. A model that restores images returns normalised pixels.
         """
-        normalized = self.normalizer(pixels, center, scale)
+        normalized: Tensor = self.normalizer(pixels, center, scale)
         logits: Tensor = self.network(normalized).float()
-        return logits + normalized if self.spec.residual else to_probabilities(logits, self.spec)
+        if not self.spec.residual:
+            return to_probabilities(logits, self.spec)
+        restored: Tensor = logits + normalized[:, self.spec.middle]
+        return restored
 
 
 def to_probabilities(logits: Tensor, spec: ModelSpec) -> Tensor:
-    """Turn a network's output (N, network_channels, h, w) into probabilities, 0 to 1; so its distance map too.
+    """Turn a network's output (N, network_channels, ...) into probabilities, 0 to 1; so its distance map too.
 
     Restored pixels stay as they are.
     """

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.io.base.array_likes import OTHER_NAMES, check_array
 from unetkit.io.base.axes import SPARE_AXES, name_dimensions
+from unetkit.io.base.contracts import UNNAMED_AXES
 from unetkit.napari.part import Part
 
 Region = Literal["whole", "view", "rectangle"]
@@ -77,12 +78,23 @@ class Picture:
             )
         return axes
 
-    def part(self, axes: str, check: Callable[[], None]) -> tuple[Part, str]:
+    def depth(self, axes: str) -> int | None:
+        """Return which axis is the depth of a stack of which only one plane is meant; None without one.
+
+        Args:
+            axes: See `axes`.
+        """
+        leading = [axis for axis in axes if axis not in "CYXS"]
+        named = "Z" if "Z" in leading else leading[0] if len(leading) == 1 and leading[0] in UNNAMED_AXES else None
+        return None if named is None or self.shown is None else axes.index(named)
+
+    def part(self, axes: str, check: Callable[[], None], whole: int | None = None) -> tuple[Part, str]:
         """Return the pixels that are meant, and the axes that they have.
 
         Args:
             axes: See `axes`.
             check: Called before each read.
+            whole: Axis of which all positions are meant, though only one plane is shown.
         """
         index: list[int | slice] = [slice(0, int(size)) for size in self.pixels.shape]
         index[axes.index("Y")], index[axes.index("X")] = self.box
@@ -90,7 +102,7 @@ class Picture:
             index[-1] = slice(0, min(COLOURS, int(self.pixels.shape[-1])))
         if self.shown is not None:
             for axis, position in enumerate(self.shown):
-                index[axis] = index[axis] if axes[axis] == "C" else position
+                index[axis] = index[axis] if axes[axis] == "C" or axis == whole else position
         kept = "".join(axis for axis, at in zip(axes, index, strict=True) if isinstance(at, slice))
         return Part(self.pixels, index, check), kept
 

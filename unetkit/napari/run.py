@@ -119,13 +119,14 @@ class Run:
     def _segment(self) -> Outcome:
         start = perf_counter()
         load_torch()
-        from unetkit.inference.array import choose_axes, predict_tiled
+        from unetkit.inference.array import choose_axes, predict_plane, predict_tiled
 
         self._begin("Loading the model")
         path = find_model(self.choices.model)
         model = load_kept(path, path.stat().st_mtime_ns)
         axes = self.picture.axes(model.spec.in_channels, choose_axes)
         part, own = self.picture.part(axes, self.check)
+        depth = self.picture.depth(axes) if model.spec.planes > 1 else None
         total = prod(size for size, axis in zip(part.shape, own, strict=True) if axis not in "CS")
 
         def advance(pixels: int) -> None:
@@ -135,9 +136,12 @@ class Run:
         self._begin("Segmenting")
         choices = self.choices
         smallest: dict[str, Any] = {"min_size": choices.min_size} if choices.output == "labels" else {}
-        result = predict_tiled(
-            part, model, axes=own, output=choices.output, progress=advance, **smallest, **choices.tiling
-        )
+        options = {"output": choices.output, "progress": advance, **smallest, **choices.tiling}
+        if depth is None or self.picture.shown is None:
+            result = predict_tiled(part, model, axes=own, **options)
+        else:  # a model that sees the neighbours of the plane that is shown
+            stack, with_depth = self.picture.part(axes, self.check, whole=depth)
+            result = predict_plane(stack, model, self.picture.shown[depth], axes=with_depth, **options)
         self._begin("Measuring")
         layers = self._layers(result, axes, model)
         table = {}

@@ -19,6 +19,7 @@ from unetkit.foundation.console import loading
 from unetkit.foundation.names import printable
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.base.series import Series
+from unetkit.io.base.space import CODES
 from unetkit.io.files import list_series, open_image
 from unetkit.models.architectures import ARCHITECTURES
 from unetkit.models.model_file import hash_file, read_spec
@@ -26,6 +27,12 @@ from unetkit.models.zoo import builtin_names, builtin_path, find_model
 
 PACKAGES = ("torch", "segmentation-models-pytorch", "lightning", "albumentations", "tifffile", "imagecodecs", "numpy")
 MODEL_SUFFIX = ".safetensors"
+
+SMALLEST_IN_MM_UM = 50.0
+"""Voxels whose sides are all this long are told in millimetres."""
+
+ENDS_IN_WORDS = {"L": "left", "R": "right", "P": "back", "A": "front", "I": "feet", "S": "head"}
+"""Where an axis runs to, by the letter of `Space.axis_codes`."""
 
 SHOWN_SERIES = 20
 """Most images of one file that are described; plates have hundreds."""
@@ -54,20 +61,21 @@ def describe(file: Path | None) -> Table:
 def describe_image(info: ImageInfo) -> dict[str, str]:
     """Return the facts about an image by name."""
     planes = f" over {' x '.join(info.plane_axes)}" if info.plane_axes else ""
-    height, width = info.block
+    what, names = ("planes", "height x width") if len(info.size) == 2 else ("volumes", "depth x height x width")
     values = prod(info.shape)
     return {
         "format": info.format,
         "axes": f"{info.axes} {info.shape}",
-        "planes": f"{info.planes}{planes}",
+        what: f"{info.planes}{planes}",
         "channels": f"{info.channels}{' (and alpha, which is dropped)' if info.alpha else ''}",
         "channel names": ", ".join(info.channel_names) or "not given",
-        "height x width": f"{info.height} x {info.width}",
+        names: " x ".join(map(str, info.size)),
         "dtype": str(info.dtype),
         "size": f"{values / 1e6:.1f} million values, {values * info.dtype.itemsize / 2**20:.1f} MiB",
         "pixel size": _pixel_size(info.pixel_size_um),
         **({"steps": ", ".join(str(step) for step in info.steps)} if info.steps else {}),
-        "decoded in": "one piece" if info.block == (info.height, info.width) else f"{height} x {width} blocks",
+        **_place(info),
+        "decoded in": "one piece" if info.block == info.size else f"{' x '.join(map(str, info.block))} blocks",
         "compression": info.compression,
         **({"temporary file": _scratch(info.scratch_bytes)} if info.scratch_bytes else {}),
         **({"remarks": "\n".join(info.remarks)} if info.remarks else {}),
@@ -109,6 +117,8 @@ def describe_model(path: Path) -> dict[str, str]:
     }
     if spec.task in whole:
         return facts | {"masks": f"none: {whole[spec.task]}", "sha256": hash_file(path)}
+    if spec.planes > 1:
+        facts["planes"] = f"{spec.planes} at once, of which the middle one is predicted"
     facts["instances"] = f"touching objects are {'' if spec.instances else 'not '}separated"
     smallest = f"{spec.smallest_object} pixels: labels leave out smaller ones (--min-size)"
     facts["smallest object"] = smallest if spec.smallest_object else "not known"
@@ -161,12 +171,32 @@ def facts_table(title: str, facts: dict[str, str]) -> Table:
     return table
 
 
+def _place(info: ImageInfo) -> dict[str, str]:
+    """Return how large voxels are and where a volume lies, for an image with planes along Z."""
+    facts = {}
+    depth = next((step.size for step in info.steps if step.axis == "Z" and step.unit == "µm"), None)
+    if depth is not None and info.pixel_size_um is not None:
+        sizes = (depth, *info.pixel_size_um)
+        factor, unit = (1000, "mm") if min(sizes) >= SMALLEST_IN_MM_UM else (1, "µm")
+        facts["voxel size"] = f"{' x '.join(f'{size / factor:g}' for size in sizes)} {unit} (z, y, x)"
+    if info.space is not None:
+        codes = info.space.axis_codes
+        ways = ", ".join(f"{axis} to the {ENDS_IN_WORDS[code]}" for axis, code in zip("xyz", codes, strict=True))
+        facts["orientation"] = f"{codes}: {ways}"
+        first = ", ".join(f"{row[3]:g}" for row in info.space.affine[:3])
+        known = CODES[info.space.code] if 0 <= info.space.code < len(CODES) else f"number {info.space.code}"
+        facts["space"] = f"{known}; first voxel at {first} mm (right, front, up)"
+    return facts
+
+
 def _scratch(size: int) -> str:
     return f"{size / 2**20:.0f} MiB while it is read, because it is compressed in pieces too large for memory"
 
 
 def _pixel_size(size: tuple[float, ...] | None) -> str:
-    return "not given" if size is None else f"{size[0]:g} x {size[1]:g} µm (y, x)"
+    if size is None:
+        return "not given"
+    return f"{' x '.join(f'{one:g}' for one in size)} µm ({', '.join('zyx'[-len(size) :])})"
 
 
 def _text(value: Any) -> str:

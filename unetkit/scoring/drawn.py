@@ -33,6 +33,10 @@ class DrawnTruth(GivenMask):
     like: Path = Path()
     classes: tuple[str, ...] = ()
 
+    def is_volume(self, source: ImageSource) -> bool:  # noqa: ARG002
+        """Return that the objects were drawn in planes."""
+        return False
+
     def anywhere(self) -> Self:
         """Return the file as it is understood in every working folder, not read yet."""
         assert isinstance(self.place, Path)

@@ -2,7 +2,7 @@
 
 Masks are read in bands of rows, once to decide what their values mean and once to count, so memory does not grow with
 the images; the counts of the bands add up exactly. Where objects are scored, 24 bytes are kept for each pair of labels
-that meet, and a few times as many while they are matched.
+that meet, and a few times as many while they are matched; of volumes also the surfaces (`unetkit.scoring.surfaces`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unetkit.annotations.formats import has_annotation_suffix
@@ -31,19 +31,19 @@ from unetkit.io.base.contracts import ImageSource
 from unetkit.io.base.inner import file_of
 from unetkit.io.files import find_images, image_stem, pixels_of
 from unetkit.io.formats import is_folder
-from unetkit.io.masks.ignored import find_ignored
 from unetkit.io.masks.meaning import CUT, Meaning, say_taken
 from unetkit.io.masks.rules import Above
+from unetkit.scoring.compared import Compared
 from unetkit.scoring.drawn import as_drawn
-from unetkit.scoring.given import GivenMask, OpenMask, as_array, check_numbers, check_threshold, choose_planes
-from unetkit.scoring.instances import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
-from unetkit.scoring.pixels import Counts, Mask, boundary_reach, count_pixels
-from unetkit.scoring.result import Evaluation, Row, Settings
-from unetkit.scoring.table import pixel_scores
+from unetkit.scoring.given import GivenMask, OpenMask, as_array, check_numbers, check_threshold
+from unetkit.scoring.items import Item, choose_items
+from unetkit.scoring.planes import count_plane
+from unetkit.scoring.result import Evaluation, Row
+from unetkit.scoring.scale import Scale, find_scale, plane_sides
+from unetkit.scoring.settings import Settings
+from unetkit.scoring.table import pixel_scores, volume_scores
 from unetkit.scoring.unnumbered import check_numbered
-
-BAND_PIXELS = 2**22
-"""Number of pixels that are compared at a time: about 50 MB."""
+from unetkit.scoring.volumes import count_volume
 
 
 def evaluate(
@@ -53,10 +53,12 @@ def evaluate(
     threshold: float | None = None,
     invert: bool = False,
     classes: int = 2,
-    tolerance: float = 2.0,
+    tolerance: float | str = 2.0,
     pages: str | None = None,
     instances: bool = False,
     ignore: int | None = None,
+    dims: int | None = None,
+    pixel_size_um: str | float | Sequence[float] | None = None,
     cluster: str | None = None,
     client: Any = None,
     log: Log | None = None,
@@ -78,11 +80,17 @@ def evaluate(
         invert: Score the background instead, for example membranes that are drawn as 0.
         classes: Number of classes, background included. With more than 2, values are class numbers, and each foreground
             class is scored against all others.
-        tolerance: Distance in pixels at which boundaries are taken to agree.
-        pages: Pages of stacks to score, counted from 0, both ends included: "24-26,30". All by default.
+        tolerance: Distance at which boundaries and surfaces are taken to agree: a number in pixels (of a volume, in
+            shortest sides of a voxel), or with a unit, such as "1mm" or "0.5um".
+        pages: Pages of stacks to score, counted from 0, both ends included: "24-26,30". All by default. Of volumes,
+            planes along Z: each range is a volume of its own.
         instances: Score the objects too: both sides are instance labels, 0 for background and a number for each object.
         ignore: Value in the truth of pixels that nobody has annotated, for example 255. They are not scored, nor is a
             predicted object that is no true one and lies mostly on them.
+        dims: 3 to score stacks as volumes, with surfaces in place of boundaries; 2 plane by plane. By default as the
+            files say, see `unetkit.io.volumes.dims_of`.
+        pixel_size_um: Size of a pixel along (y, x) or (z, y, x) in µm, or one for all axes, in place of what the truth
+            says.
         cluster: See `ClusterOptions`: each pair of files is a task. The result is the same.
         client: A `distributed.Client` in place of `cluster`.
         log: Called with sentences for people, of a cluster.
@@ -96,19 +104,21 @@ def evaluate(
         ClusterError: The cluster cannot be used.
 
     Example:
+        >>> import numpy as np
         >>> truth = np.zeros((8, 8), bool)
         >>> truth[2:6, 2:6] = True
         >>> evaluate(np.where(truth, 0.9, 0.1), truth).pooled.dice
         1.0
     """
-    settings = Settings(threshold, invert, classes, tolerance, pages, instances, ignore)
+    settings = Settings(threshold, invert, classes, tolerance, pages, instances, ignore, dims, pixel_size_um)
     place = Place(cluster, client, log or log_nothing, progress)
     if not place.is_here and not all(isinstance(given, (str, Path)) for given in (prediction, truth)):
         raise ConfigError(
             "Arrays cannot be scored on a cluster, whose workers read files.", "Give files or folders, or no cluster."
         )
     pairs, names = as_drawn(_pair_given(prediction, truth, ignore), classes)
-    scored = _score_all(pairs, settings, place)
+    scale = find_scale(*pairs[0], settings)
+    scored = _score_all(pairs, settings, scale, place)
     check_annotated([(row.name, row.counts.pixels) for one in scored for row in one.rows])
     taken = (
         [f"The classes of the truth are {', '.join(f'{k} {name}' for k, name in enumerate(names, 1))}."]
@@ -119,22 +129,40 @@ def evaluate(
         name = f"The {role} {given}" if isinstance(given, (str, Path)) else f"The {role}"
         if instances:
             open_to_doubt = [one for one in scored if not one.given[side].is_numbered]
-            check_numbered([(one.given[side], one.objects(side)) for one in open_to_doubt], pages, name)
+            check_numbered(
+                [(one.given[side], one.objects(side)) for one in open_to_doubt], pages, name, volumes=scale is not None
+            )
         cut_by_user = threshold is not None and role == "prediction"
         meanings = [(one.given[side].name, one.meanings[side]) for one in scored]
         taken += say_taken([each for each in meanings if not cut_by_user or each[1].kind not in CUT], role)
         if threshold is not None and cut_by_user:
             taken += _describe_low(threshold, meanings)
-    return Evaluation(tuple(row for one in scored for row in one.rows), settings, tuple(taken))
+    rows = tuple(row for one in scored for row in one.rows)
+    taken += _say_infinite(rows)
+    return Evaluation(rows, settings, tuple(taken), scale.unit if scale is not None else "")
 
 
-def _score_all(pairs: Sequence[tuple[GivenMask, GivenMask]], settings: Settings, place: Place) -> list[_Scored]:
+def _say_infinite(rows: Sequence[Row]) -> list[str]:
+    """Return a sentence on volumes whose surfaces have no distance."""
+    distances = [row.surfaces.distances for row in rows if row.surfaces is not None]
+    infinite = len(distances) - sum(map(isfinite, distances))
+    if not infinite:
+        return []
+    return [
+        f"HD95 and ASSD are infinite for {infinite} of {len(distances)} volumes and classes, where only one side has "
+        "foreground; the means are of the others."
+    ]
+
+
+def _score_all(
+    pairs: Sequence[tuple[GivenMask, GivenMask]], settings: Settings, scale: Scale | None, place: Place
+) -> list[_Scored]:
     """Compare all pairs of masks; the first error ends it."""
     pairs = pairs if place.is_here else [(one.anywhere(), other.anywhere()) for one, other in pairs]
     files = [file_of(given.place) for pair in pairs for given in pair if isinstance(given.place, Path)]
     name = pairs[0][0].name if len(pairs) == 1 else f"{len(pairs)} pairs of masks"
     scored: list[_Scored] = []
-    do = partial(_score, settings=settings)
+    do = partial(_score, settings=settings, scale=scale)
     with closing(place.each(do, pairs, name, about=_about, reads=in_common(files))) as results:
         for pair, result in zip(pairs, results, strict=True):
             if isinstance(result, UnetkitError):
@@ -227,12 +255,14 @@ def _score(
     progress: Begin | None,  # noqa: ARG001
     *,
     settings: Settings,
+    scale: Scale | None,
 ) -> tuple[tuple[Meaning, Meaning], list[Row]]:
     """Compare one pair of masks; return what their values mean, and the rows of the result."""
     prediction, truth = pair
     with prediction.opened() as predicted_source, truth.opened() as true_source:
         _check_fit(predicted_source, true_source)
-        planes = choose_planes(predicted_source.info, settings.pages)
+        items = choose_items(predicted_source.info, settings.pages, volumes=scale is not None)
+        planes = [plane for item in items for plane in item.planes]
         predicted, true = (
             OpenMask(given, source, given.decide(source, planes))
             for given, source in ((prediction, predicted_source), (truth, true_source))
@@ -242,13 +272,30 @@ def _score(
         if settings.instances:
             check_numbers(predicted)
             check_numbers(true)
-        several = predicted_source.info.planes > 1
-        rows: list[Row] = []
-        for plane in planes:
-            classes, objects = _count_plane(predicted, true, plane, settings)
-            name = f"{prediction.row}[{plane}]" if several else prediction.row
-            rows += [Row(name, k, counts, pixel_scores(counts), objects) for k, counts in enumerate(classes, start=1)]
+        compared = Compared(predicted, true, settings)
+        if scale is None:
+            reach = settings.reach.pixels(plane_sides(predicted, true, settings), true.info.name)
+            rows = [row for item in items for row in _plane_rows(compared, item, reach)]
+        else:
+            sides = scale.sides(predicted, true)
+            reach = settings.reach.along(sides, scale.unit)
+            rows = [row for item in items for row in _volume_rows(compared, item, sides, reach)]
         return (predicted.meaning, true.meaning), rows
+
+
+def _plane_rows(compared: Compared, item: Item, reach: float) -> Iterator[Row]:
+    """Yield the result for each class of a plane."""
+    classes, objects = count_plane(compared, item.planes[0], reach)
+    for k, counts in enumerate(classes, start=1):
+        yield Row(compared.predicted.given.row + item.suffix, k, counts, pixel_scores(counts), objects)
+
+
+def _volume_rows(compared: Compared, item: Item, sides: tuple[float, float, float], reach: float) -> Iterator[Row]:
+    """Yield the result for each class of a volume."""
+    classes, surfaces, objects = count_volume(compared, item.planes, sides, reach)
+    for k, (counts, measured) in enumerate(zip(classes, surfaces, strict=True), start=1):
+        scores = volume_scores(counts, measured)
+        yield Row(compared.predicted.given.row + item.suffix, k, counts, scores, objects, measured)
 
 
 def _check_fit(predicted: ImageSource, true: ImageSource) -> None:
@@ -259,60 +306,3 @@ def _check_fit(predicted: ImageSource, true: ImageSource) -> None:
             f"{predicted.info.name} has {words[0]}, but {true.info.name} has {words[1]}.",
             "Compare masks of the same image at the same size.",
         )
-
-
-def _count_plane(
-    predicted: OpenMask, true: OpenMask, plane: int, settings: Settings
-) -> tuple[list[Counts], InstanceCounts | None]:
-    """Return the counts of each foreground class in one plane, and those of its objects if they are asked for."""
-    overlaps: list[Overlaps] = []
-    totals = [Counts()] * (settings.classes - 1)
-    for core, rows in _bands(predicted.source, settings.tolerance):
-        labels, true_labels = predicted.labels(plane, rows), true.labels(plane, rows)
-        ignored = find_ignored(true_labels) | find_ignored(labels)
-        some = ignored if ignored.any() else None
-        labels, true_labels = (each if some is None else np.where(ignored, 0, each) for each in (labels, true_labels))
-        if settings.classes == 2:
-            threshold = settings.threshold
-            found = labels > 0 if threshold is None else predicted.above(plane, rows, threshold)
-            masks = [(found ^ settings.invert, (true_labels > 0) ^ settings.invert)]
-        else:
-            masks = list(_class_masks(labels, predicted, true_labels, true, settings.classes))
-        inside = slice(core.start - rows.start, core.stop - rows.start)
-        for k, (mask, true_mask) in enumerate(masks):
-            totals[k] += count_pixels(mask, true_mask, settings.tolerance, inside, some)
-        if settings.instances:
-            check_labels(labels, predicted.info.name)
-            check_labels(true_labels, true.info.name)
-            overlaps.append(count_overlaps(labels[inside], true_labels[inside], ignored[inside]))
-    return totals, match_overlaps(overlaps) if overlaps else None
-
-
-def _bands(source: ImageSource, tolerance: float) -> Iterator[tuple[slice, slice]]:
-    """Yield the rows to count and the rows to read for them, from top to bottom."""
-    height, width = source.info.height, source.info.width
-    margin, step = boundary_reach(tolerance), max(BAND_PIXELS // width, 1)
-    for top in range(0, height, step):
-        bottom = min(top + step, height)
-        yield slice(top, bottom), slice(max(top - margin, 0), min(bottom + margin, height))
-
-
-def _class_masks(
-    labels: NDArray[Any], predicted: OpenMask, true_labels: NDArray[Any], true: OpenMask, classes: int
-) -> Iterator[tuple[Mask, Mask]]:
-    """Yield the masks (h, w) of prediction and truth for each foreground class."""
-    for values, mask in ((labels, predicted), (true_labels, true)):
-        if not np.isin(values, np.arange(classes)).all():
-            taken = f" {mask.meaning.taken}." if mask.meaning.taken else ""
-            raise DataError(
-                f"{mask.info.name} has values up to {values.max()}, not only the class numbers 0 to {classes - 1}."
-                f"{taken}",
-                "Give masks of class numbers, or the right number of classes.",
-            )
-        if mask.meaning.kind in CUT and values.any():
-            raise DataError(
-                f"{mask.info.name} does not hold the numbers of {classes} classes. {mask.meaning.taken}.",
-                "Give masks of class numbers in PNG or TIFF, or leave classes at 2.",
-            )
-    for k in range(1, classes):
-        yield labels == k, true_labels == k

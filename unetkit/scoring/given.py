@@ -19,6 +19,7 @@ from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.io.files import image_stem
 from unetkit.io.masks.meaning import CUT, Meaning, decide_file, open_mask
 from unetkit.io.masks.rules import Above, AsIs
+from unetkit.io.volumes import dims_of
 
 LABELS_REMEDY = "Give whole numbers, one for each object and 0 for background (`segment --output labels` writes them)."
 
@@ -51,6 +52,10 @@ class GivenMask:
     def is_numbered(self) -> bool:
         """Whether its objects are known to be numbered."""
         return False
+
+    def is_volume(self, source: ImageSource) -> bool:
+        """Return whether its file says that its planes are volumes, given what `opened` gave."""
+        return dims_of(source.info, self.place if isinstance(self.place, Path) else None) == 3
 
     def anywhere(self) -> Self:
         """Return the mask as it is understood in every working folder."""

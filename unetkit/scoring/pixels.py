@@ -6,7 +6,7 @@ recall and boundary F1 are 1; where only one of them is, they are 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import ceil
 
 import cv2
@@ -122,28 +122,36 @@ def count_pixels(
     true_edge, predicted_edge = inner_boundary(truth), inner_boundary(prediction)
     predicted_hits = (predicted_edge & _grow(true_edge, tolerance))[rows]
     true_hits = (true_edge & _grow(predicted_edge, tolerance))[rows]
-    prediction, truth, true_edge, predicted_edge = prediction[rows], truth[rows], true_edge[rows], predicted_edge[rows]
-    pixels = prediction.size
+    true_edge, predicted_edge = true_edge[rows], predicted_edge[rows]
     if ignored is not None:
-        annotated, far = ~ignored[rows], ~_grow(ignored, tolerance + 1)[rows]
-        pixels = _count(annotated)
-        prediction, truth = prediction & annotated, truth & annotated
+        far = ~_grow(ignored, tolerance + 1)[rows]
         true_edge, predicted_edge, true_hits, predicted_hits = (
             each & far for each in (true_edge, predicted_edge, true_hits, predicted_hits)
         )
-    tp = _count(prediction & truth)
-    fp = _count(prediction) - tp
-    fn = _count(truth) - tp
-    return Counts(
-        tp=tp,
-        fp=fp,
-        fn=fn,
-        tn=pixels - tp - fp - fn,
+    return replace(
+        count_voxels(prediction[rows], truth[rows], None if ignored is None else ignored[rows]),
         predicted_boundary=_count(predicted_edge),
         predicted_boundary_hits=_count(predicted_hits),
         true_boundary=_count(true_edge),
         true_boundary_hits=_count(true_hits),
     )
+
+
+def count_voxels(prediction: Mask, truth: Mask, ignored: Mask | None = None) -> Counts:
+    """Compare a predicted mask with the true one, but not their boundaries.
+
+    Args:
+        prediction: True for foreground, of any shape.
+        truth: True for foreground.
+        ignored: True where nobody has annotated, which is not counted; by default nowhere.
+    """
+    pixels = prediction.size
+    if ignored is not None and ignored.any():
+        annotated = ~ignored
+        pixels, prediction, truth = _count(annotated), prediction & annotated, truth & annotated
+    tp = _count(prediction & truth)
+    fp, fn = _count(prediction) - tp, _count(truth) - tp
+    return Counts(tp=tp, fp=fp, fn=fn, tn=pixels - tp - fp - fn)
 
 
 def boundary_reach(tolerance: float) -> int:

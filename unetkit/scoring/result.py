@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
+from math import isfinite
 from operator import add
 from pathlib import Path
 from typing import Any
@@ -14,60 +16,27 @@ from typing import Any
 from rich.table import Table
 
 from unetkit.foundation.atomic import check_target, partial_file
-from unetkit.foundation.errors import ConfigError
 from unetkit.scoring.instance_result import InstanceEvaluation
 from unetkit.scoring.instances import InstanceCounts
 from unetkit.scoring.pixels import Counts
-from unetkit.scoring.table import PIXEL_SCORES, Scores, instance_scores, mean_scores, pixel_scores
+from unetkit.scoring.settings import Settings
+from unetkit.scoring.surfaces import SurfaceCounts
+from unetkit.scoring.table import (
+    PIXEL_SCORES,
+    SURFACE_SCORES,
+    Score,
+    Scores,
+    instance_scores,
+    mean_scores,
+    pixel_scores,
+    volume_scores,
+)
 from unetkit.scoring.terminal import cell, empty_table, worst
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How masks are compared.
-
-    Attributes:
-        threshold: A pixel of the prediction above it is foreground; None to decide by the meaning of its values. For
-            two classes only.
-        invert: Score the background instead, for example membranes that are drawn as 0. For two classes only.
-        classes: Number of classes, background included. With more than 2, values of both masks are class numbers.
-        tolerance: Distance in pixels at which boundaries are taken to agree.
-        pages: Pages (planes) of stacks to score, counted from 0, both ends included: "24-26,30"; None for all.
-        instances: Both sides are instance labels, whose objects are matched and scored too.
-        ignore: Value in true masks of pixels that nobody has annotated, which are not scored; None if there are none.
-
-    Raises:
-        ConfigError: A value has no meaning, or does not go with the others.
-    """
-
-    threshold: float | None = None
-    invert: bool = False
-    classes: int = 2
-    tolerance: float = 2.0
-    pages: str | None = None
-    instances: bool = False
-    ignore: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.classes < 2:
-            raise ConfigError(f"classes is {self.classes}.", "Count the background too: give 2 or more.")
-        if self.classes > 2 and (self.invert or self.threshold is not None):
-            raise ConfigError(
-                f"threshold and invert have no meaning for {self.classes} classes, whose masks hold class numbers.",
-                "Leave them out, or leave classes at 2.",
-            )
-        if self.instances and (self.classes > 2 or self.invert or self.threshold is not None):
-            raise ConfigError(
-                "threshold, invert and classes have no meaning for instances, whose labels number the objects.",
-                "Leave them out, or leave instances out.",
-            )
-        if not 0 <= self.tolerance < float("inf"):
-            raise ConfigError(f"tolerance is {self.tolerance}.", "Give a distance in pixels, 0 or more.")
-
-
-@dataclass(frozen=True)
 class Row:
-    """The result for one plane of one image and one class.
+    """The result for one plane or volume of one image and one class.
 
     Attributes:
         name: Stem of the file; with the number of the plane, "stem[3]", where there are several.
@@ -75,6 +44,7 @@ class Row:
         counts: Pixels counted.
         scores: Scores from these counts.
         instances: Objects counted, where instances are scored.
+        surfaces: Surfaces measured, where volumes are scored.
     """
 
     name: str
@@ -82,6 +52,7 @@ class Row:
     counts: Counts
     scores: Scores
     instances: InstanceCounts | None = None
+    surfaces: SurfaceCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -92,11 +63,13 @@ class Evaluation:
         rows: One for each image, plane and foreground class.
         settings: How the masks were compared.
         taken: Sentences on how masks were read, where their files leave a doubt.
+        unit: Unit of distances between surfaces: "mm", "µm", "nm", or "px" where the size of a voxel is not known.
     """
 
     rows: tuple[Row, ...]
     settings: Settings
     taken: tuple[str, ...] = ()
+    unit: str = ""
 
     @property
     def mean(self) -> Scores:
@@ -105,8 +78,10 @@ class Evaluation:
 
     @property
     def pooled(self) -> Scores:
-        """Scores of the summed counts: every pixel counts the same."""
-        return pixel_scores(reduce(add, (row.counts for row in self.rows)))
+        """Scores of the summed counts: every pixel counts the same, and every part of a surface."""
+        counts = reduce(add, (row.counts for row in self.rows))
+        surfaces = [row.surfaces for row in self.rows if row.surfaces is not None]
+        return volume_scores(counts, reduce(add, surfaces)) if surfaces else pixel_scores(counts)
 
     @property
     def instances(self) -> InstanceEvaluation | None:
@@ -116,7 +91,9 @@ class Evaluation:
 
     def of_class(self, class_number: int) -> Evaluation:
         """Return the result for one class."""
-        return Evaluation(tuple(row for row in self.rows if row.class_number == class_number), self.settings)
+        return Evaluation(
+            tuple(row for row in self.rows if row.class_number == class_number), self.settings, unit=self.unit
+        )
 
     def write_json(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the settings, the mean and pooled scores, and scores and counts of every row.
@@ -127,6 +104,7 @@ class Evaluation:
         result: dict[str, Any] = {
             "settings": asdict(self.settings),
             "taken": list(self.taken),
+            **({"unit": self.unit} if self.unit else {}),
             "mean": dict(self.mean),
             "pooled": dict(self.pooled),
         }
@@ -136,7 +114,7 @@ class Evaluation:
         if self.instances is not None:
             result["instances"] = {"mean": dict(self.instances.mean), "pooled": dict(self.instances.pooled)}
         result["rows"] = [_flat(row) for row in self.rows]
-        _write_text(Path(path), json.dumps(result, indent=2) + "\n", overwrite)
+        _write_text(Path(path), json.dumps(_finite(result), indent=2, allow_nan=False) + "\n", overwrite)
 
     def write_csv(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write scores and counts, one line for each row; means and pooled scores follow from them.
@@ -155,34 +133,48 @@ class Evaluation:
     def table(self) -> Table:
         """Return a table for the terminal: the images (the worst of them if there are many), mean and pooled scores."""
         several = self.settings.classes > 2
-        shown = [score for score in PIXEL_SCORES if score.shown]
-        headings = [score.heading_within(self.settings.tolerance) for score in shown]
+        names = set(self.rows[0].scores) if self.rows else set()
+        scores: tuple[Score[Any], ...] = (*PIXEL_SCORES, *SURFACE_SCORES)
+        shown = [score for score in scores if score.shown and score.name in names]
+        headings = [score.heading_within(self.settings.within, self.unit) for score in shown]
         table = empty_table(headings, headings[0], len(self.rows))
         for row in worst(self.rows, lambda row: row.scores[shown[0].name]):
             name = cell(row.name)
-            table.add_row(f"{name}, class {row.class_number}" if several else name, *_cells(row.scores))
+            table.add_row(f"{name}, class {row.class_number}" if several else name, *_cells(row.scores, shown))
         table.add_section()
         if several:
             for class_number in range(1, self.settings.classes):
                 part = self.of_class(class_number)
-                table.add_row(f"Mean, class {class_number}", *_cells(part.mean))
-                table.add_row(f"Pooled, class {class_number}", *_cells(part.pooled))
+                table.add_row(f"Mean, class {class_number}", *_cells(part.mean, shown))
+                table.add_row(f"Pooled, class {class_number}", *_cells(part.pooled, shown))
             table.add_section()
-        table.add_row(f"Mean of {len(self.rows)}", *_cells(self.mean), style="bold")
-        table.add_row("Pooled", *_cells(self.pooled), style="bold")
+        table.add_row(f"Mean of {len(self.rows)}", *_cells(self.mean, shown), style="bold")
+        table.add_row("Pooled", *_cells(self.pooled, shown), style="bold")
         return table
 
 
-def _cells(scores: Scores) -> list[str]:
-    return [f"{scores[score.name]:.3f}" for score in PIXEL_SCORES if score.shown]
+def _cells(scores: Scores, shown: Sequence[Score[Any]]) -> list[str]:
+    """Return the scores of a row of the table; nothing where there is none, as pooled percentiles."""
+    return [f"{scores[score.name]:.3f}" if score.name in scores else "" for score in shown]
 
 
 def _flat(row: Row) -> dict[str, Any]:
-    values = {"name": row.name, "class": row.class_number, **row.scores, **asdict(row.counts)}
+    values: dict[str, Any] = {"name": row.name, "class": row.class_number, **row.scores, **asdict(row.counts)}
+    if row.surfaces is not None:
+        values |= {name: value for name, value in asdict(row.surfaces).items() if value is not None}
     if row.instances is not None:
         objects = dict(instance_scores(row.instances)) | row.instances.flat()
         values |= {f"instance_{name}": value for name, value in objects.items()}
     return values
+
+
+def _finite(value: Any) -> Any:
+    """Return a value for JSON, which has no infinite distances: they become null."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _write_text(path: Path, text: str, overwrite: bool) -> None:

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import isfinite
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from unetkit.scoring import instances, pixels, restored
+from unetkit.scoring import instances, pixels, restored, surfaces
 from unetkit.scoring.instances import THRESHOLDS, InstanceCounts
 from unetkit.scoring.pixels import Counts
+from unetkit.scoring.surfaces import SurfaceCounts
 
 Counted = TypeVar("Counted")
 
@@ -34,6 +36,7 @@ class Score(Generic[Counted]):
         higher_is_better: Whether more is better.
         shown: Whether the table on the terminal shows it, for each image or each outcome.
         within: Whether it depends on the tolerance of boundaries.
+        is_distance: Whether it is a distance, in the unit of the evaluation.
         validated: Whether training computes it on the validation images, as `val_NAME`. A score of pixels is computed
             from TP, FP, FN and TN then, as mean over the images and pooled (`val_pooled_NAME`).
         folds: Heading in the table of a cross-validation, where it stands beside scores of other things; by default
@@ -47,6 +50,7 @@ class Score(Generic[Counted]):
     higher_is_better: bool = True
     shown: bool = True
     within: bool = False
+    is_distance: bool = False
     validated: bool = False
     folds: str | None = None
 
@@ -65,9 +69,10 @@ class Score(Generic[Counted]):
         """Heading of a column in the table of a cross-validation; "" where it has none."""
         return self.heading if self.folds is None else self.folds
 
-    def heading_within(self, tolerance: float) -> str:
-        """Return the heading of a column, with the tolerance in pixels if the score depends on it."""
-        return f"{self.heading} ({tolerance:g} px)" if self.within else self.heading
+    def heading_within(self, tolerance: str, unit: str = "") -> str:
+        """Return the heading of a column, with the tolerance if the score depends on it, and with the unit it has."""
+        added = tolerance if self.within else unit if self.is_distance else ""
+        return f"{self.heading} ({added})" if added else self.heading
 
 
 PIXEL_SCORES: tuple[Score[Counts], ...] = (
@@ -79,6 +84,16 @@ PIXEL_SCORES: tuple[Score[Counts], ...] = (
     Score("accuracy", pixels.accuracy, "accuracy"),
 )
 """Scores of the pixels of one class against all others; the first one orders images."""
+
+VOXEL_SCORES = tuple(score for score in PIXEL_SCORES if score.name != "boundary_f1")
+"""Scores of the voxels of a volume, whose surfaces are scored in place of boundaries in planes."""
+
+SURFACE_SCORES: tuple[Score[SurfaceCounts], ...] = (
+    Score("surface_dice", surfaces.surface_dice, "surface Dice", "share of the surfaces that agree", within=True),
+    Score("hd95", surfaces.hd95, "HD95", "95th percentile of distances", higher_is_better=False, is_distance=True),
+    Score("assd", surfaces.average_distance, "ASSD", "average distance", higher_is_better=False, is_distance=True),
+)
+"""Scores of the surfaces of one class of a volume."""
 
 OBJECT_SCORES: tuple[Score[InstanceCounts], ...] = (
     Score("ap50", partial(instances.average_precision, place=0), "AP 0.5", validated=True, folds="AP@0.5"),
@@ -147,7 +162,7 @@ def comparable(values: Mapping[str, float]) -> list[float]:
 
 
 class Scores(Mapping[str, float]):
-    """Scores by name, which are attributes too; each lies between 0 (no agreement) and 1 (perfect).
+    """Scores by name, which are attributes too; each lies between 0 (no agreement) and 1 (perfect), but for distances.
 
     Args:
         values: Scores by name.
@@ -194,6 +209,11 @@ def pixel_scores(counts: Counts) -> Scores:
     return Scores(scores_of(PIXEL_SCORES, counts))
 
 
+def volume_scores(counts: Counts, measured: SurfaceCounts) -> Scores:
+    """Return all scores of a volume that follow from its voxels and surfaces."""
+    return Scores(scores_of(VOXEL_SCORES, counts) | scores_of(SURFACE_SCORES, measured))
+
+
 def instance_scores(counts: InstanceCounts) -> InstanceScores:
     """Return all scores of objects that follow from their counts."""
     return InstanceScores(scores_of(OBJECT_SCORES, counts))
@@ -206,8 +226,13 @@ def scores_of(table: Iterable[Score[Counted]], counted: Counted) -> dict[str, fl
 
 
 def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """Return the mean of each score over at least one image."""
-    return Scores({name: float(np.mean([each[name] for each in scores])) for name in scores[0]})
+    """Return the mean of each score over at least one image; of distances over those that are finite."""
+    return Scores({name: _mean([each[name] for each in scores]) for name in scores[0]})
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if isfinite(value)]
+    return float(np.mean(finite or values))
 
 
 def mean_instance_scores(scores: Sequence[InstanceScores]) -> InstanceScores:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -22,8 +24,21 @@ KEPT: dict[str, Kept] = {
 }
 """Parts of a window of 64 x 96, at all its borders."""
 
+KEPT_OF_VOLUME: dict[str, Kept] = {
+    "everything": (slice(0, 8), slice(0, 32), slice(0, 24)),
+    "inside": (slice(2, 5), slice(8, 25), slice(7, 17)),
+    "first corner": (slice(0, 4), slice(0, 20), slice(0, 8)),
+    "last corner": (slice(3, 8), slice(16, 32), slice(1, 24)),
+}
+"""Parts of a volume of 8 x 32 x 24, at all its sides."""
 
-def make_segmenter(encoder: str = "resnet18", *, channels: int = 1, classes: int = 2, depth: int = 3) -> Segmenter:
+POOLING = ((1, 2, 2), (2, 2, 2), (2, 2, 2))
+"""By how much the levels of a network of volumes reduce the resolution, as where voxels are longer along z."""
+
+
+def make_segmenter(
+    encoder: str = "resnet18", *, channels: int = 1, classes: int = 2, depth: int = 3, axes: int = 2
+) -> Segmenter:
     """Return a model with random weights, always the same; its batch norms are far from the identity.
 
     Args:
@@ -31,11 +46,14 @@ def make_segmenter(encoder: str = "resnet18", *, channels: int = 1, classes: int
         channels: Channels of an image.
         classes: Classes, background included.
         depth: Levels of the U-Net; windows are multiples of 2 ** depth pixels.
+        axes: 2 for a model of planes. 3 for one of volumes, of depth 3; windows are multiples of (4, 8, 8) voxels.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         decoder = (32, 24, 16, 8, 8)[:depth]
         spec = ModelSpec(encoder, in_channels=channels, classes=classes, depth=depth, decoder_channels=decoder, halo=16)
+        if axes == 3:
+            spec = replace(spec, dims=3, pooling=POOLING)
         segmenter = Segmenter(spec).eval()
         scramble(segmenter.network)
     return segmenter
@@ -54,7 +72,7 @@ def scramble(network: nn.Module) -> None:
 
 
 def make_windows(
-    batch: int = 2, channels: int = 1, size: tuple[int, int] = (64, 96), dtype: torch.dtype = torch.uint8
+    batch: int = 2, channels: int = 1, size: tuple[int, ...] = (64, 96), dtype: torch.dtype = torch.uint8
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return raw pixels and normalisation values that differ from window to window.
 

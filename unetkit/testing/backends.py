@@ -15,13 +15,16 @@ from unetkit.backends.info import BackendInfo, Precision
 from unetkit.backends.registry import backend_info, is_installed
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.trimmed import Kept
-from unetkit.testing.backend_inputs import DTYPES, KEPT, expect, make_segmenter, make_windows
+from unetkit.testing.backend_inputs import DTYPES, KEPT, KEPT_OF_VOLUME, expect, make_segmenter, make_windows
 
 SIZES = ((2, (64, 96)), (1, (8, 8)), (3, (40, 32)), (1, (128, 72)), (2, (64, 96)))
 """Batches of windows that follow each other: their number, and height and width in pixels."""
 
+VOLUMES = ((2, (8, 32, 24)), (1, (4, 8, 8)), (1, (16, 16, 40)), (2, (8, 32, 24)))
+"""Batches of volumes that follow each other: their number, and their size along each axis in voxels."""
+
 Windows = tuple[Tensor, Tensor, Tensor]
-Case = tuple[int, int, Precision]
+Case = tuple[int, int, int, Precision]
 
 
 class BackendInfoContract:
@@ -58,6 +61,8 @@ class BackendInfoContract:
         assert self.info.weight_overhead >= (1 if self.info.takes_weights else 0)
         assert self.info.runtime_bytes >= 0
         assert self.info.largest_tile is None or self.info.largest_tile > 0
+        assert self.info.axes
+        assert set(self.info.axes) <= {2, 3}
 
 
 class BackendContract(BackendInfoContract):
@@ -83,9 +88,12 @@ class BackendContract(BackendInfoContract):
         """Put a model on the backend."""
         return self.info.create(segmenter, self.device(), precision, owned=owned)
 
-    def make_segmenter(self, channels: int = 1, classes: int = 2) -> Segmenter:
-        """Return a model in evaluation mode, always with the same weights, for windows that are multiples of 8."""
-        return make_segmenter(channels=channels, classes=classes)
+    def make_segmenter(self, channels: int = 1, classes: int = 2, axes: int = 2) -> Segmenter:
+        """Return a model in evaluation mode, always with the same weights, for windows that are multiples of 8.
+
+        With 3 axes it is one of volumes, for windows that are multiples of (4, 8, 8).
+        """
+        return make_segmenter(channels=channels, classes=classes, axes=axes)
 
     def device(self) -> torch.device:
         """Return the device that the tests run on."""
@@ -155,7 +163,7 @@ class BackendContract(BackendInfoContract):
 
     def test_a_model_that_others_use_too_is_not_changed(self) -> None:
         self.backend()
-        used = self._segmenters[1, 2, "fp32"].cpu()
+        used = self._segmenters[1, 2, 2, "fp32"].cpu()
         windows = make_windows()
         assert torch.equal(*(expect(model, windows, KEPT["inside"]) for model in (used, self.make_segmenter())))
 
@@ -167,19 +175,36 @@ class BackendContract(BackendInfoContract):
         got = predict(self.create(self.make_segmenter(), "fp32", owned=True), windows, KEPT["inside"])
         torch.testing.assert_close(got, expected, rtol=0, atol=self.tolerances["fp32"])
 
-    def backend(self, channels: int = 1, classes: int = 2, precision: Precision = "fp32") -> Backend:
+    @pytest.mark.parametrize("name", KEPT_OF_VOLUME)
+    def test_a_part_of_a_volume_may_lie_at_any_side(self, name: str) -> None:
+        self.skip_without_volumes()
+        got = self.check(make_windows(1, 2, (8, 32, 24)), KEPT_OF_VOLUME[name], classes=3)
+        assert got.shape[:2] == (1, 3)
+
+    def test_volumes_and_batches_of_several_sizes_follow_each_other(self) -> None:
+        self.skip_without_volumes()
+        for batch, size in VOLUMES:
+            kept = (slice(size[0] // 4, size[0]), slice(0, size[1] // 2), slice(0, size[2]))
+            self.check(make_windows(batch, 2, size), kept, classes=3)
+
+    def skip_without_volumes(self) -> None:
+        """Skip a test of volumes where the backend does not take them."""
+        if 3 not in self.info.axes:
+            pytest.skip(f"{self.info.name} takes no volumes.")
+
+    def backend(self, channels: int = 1, classes: int = 2, axes: int = 2, precision: Precision = "fp32") -> Backend:
         """Return the model on the backend, made once for all tests of the class."""
-        case = (channels, classes, precision)
+        case = (channels, classes, axes, precision)
         if case not in self._backends:
-            self._segmenters[case] = self.make_segmenter(channels, classes)
+            self._segmenters[case] = self.make_segmenter(channels, classes, axes)
             self._backends[case] = self.create(self._segmenters[case], precision)
         return self._backends[case]
 
     def check(self, windows: Windows, kept: Kept, *, classes: int = 2, precision: Precision = "fp32") -> Tensor:
         """Check what the backend predicts against the plain model, and return it."""
-        channels = windows[0].shape[1]
-        got = predict(self.backend(channels, classes, precision), windows, kept)
-        expected = expect(self.make_segmenter(channels, classes), windows, kept)
+        channels, axes = windows[0].shape[1], windows[0].dim() - 2
+        got = predict(self.backend(channels, classes, axes, precision), windows, kept)
+        expected = expect(self.make_segmenter(channels, classes, axes), windows, kept)
         assert expected.numel() < 100 or expected.std() > 0.01, "probabilities that are all alike tell nothing"
         torch.testing.assert_close(got, expected, rtol=0, atol=self.tolerances[precision])
         return got

@@ -13,16 +13,18 @@ def evaluate_command(
     threshold: float | None = None,
     invert: bool = False,
     classes: int = 2,
-    tolerance: float = 2.0,
+    tolerance: float | str = 2.0,
     pages: str | None = None,
     instances: bool = False,
     ignore: int | None = None,
+    dims: int | None = None,
+    pixel_size_um: str | None = None,
     json: Path | None = None,
     csv: Path | None = None,
     overwrite: bool = False,
     machines: ClusterOptions = ALONE,
 ) -> None:
-    """Score masks against the true ones: Dice, IoU, precision, recall, boundary F1; and objects: AP, F1, PQ.
+    """Score masks against the true ones: Dice, IoU, boundary F1; volumes: surface Dice, HD95; objects: AP, F1, PQ.
 
       unetkit evaluate results my_images/masks
 
@@ -34,10 +36,13 @@ def evaluate_command(
             from 0 to 1, and above half of the highest value for masks with blurred borders.
         invert: Score the background instead, for example membranes that are drawn as 0.
         classes: Number of mask values, the background included; above 2 each class is scored by itself.
-        tolerance: Distance in pixels within which a boundary pixel counts as found.
+        tolerance: Distance within which boundaries and surfaces agree: in pixels, or such as 1mm or 0.5um.
         pages: Pages of stacks to score, for example "24-26,30"; all by default.
         instances: Score the objects too: both sides are instance labels (of `segment --output labels`, for example).
         ignore: Value in the truth of pixels that nobody has annotated, for example 255: they are not scored.
+        dims: 3 scores stacks as volumes, 2 plane by plane. By default what a model of volumes has written, and medical
+            files, are volumes.
+        pixel_size_um: Size of a pixel in µm along y,x or z,y,x, such as 2,0.5,0.5, in place of what the truth says.
         json: File for all scores as JSON.
         csv: File for all scores as a table.
         overwrite: Replace these files if they exist.
@@ -61,6 +66,8 @@ def evaluate_command(
             pages=pages,
             instances=instances,
             ignore=ignore,
+            dims=dims,
+            pixel_size_um=pixel_size_um,
             **vars(machines),
             log=log,
             progress=progress,

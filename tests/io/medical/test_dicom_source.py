@@ -84,7 +84,7 @@ def test_a_series_lies_in_space_as_its_positions_say(tmp_path, turn):
         np.testing.assert_allclose(affine @ (i, j, k, 1), (-lps[0], -lps[1], lps[2], 1), atol=1e-4)
 
 
-def test_an_axial_series_becomes_a_nifti_in_las_that_overlays_it(tmp_path):
+def test_an_axial_series_becomes_a_nifti_in_lps_that_overlays_it(tmp_path):
     volume = noise((5, 7, 9))
     write_series(tmp_path / "in", volume)
     info = open_image(tmp_path / "in").info

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.inference.tiling.grid import PerAxis, Tile, TileGrid, TileSpan, one_if_equal, per_axis, round_up
+from unetkit.inference.tiling.grid import PerAxis, Tile, TileGrid, TileSpan, in_words, one_if_equal, per_axis, round_up
 from unetkit.inference.tiling.windows import read_window
 from unetkit.io.base.contracts import ImageSource
 from unetkit.models.masks import to_mask
@@ -67,7 +67,7 @@ class Seams:
         where = f" (at {place})" if self.largest_difference else ""
         return (
             f"{self.changed:,} of {self.pixels:,} mask pixels ({self.changed_share * 10_000:.2g} in 10,000) in "
-            f"{self.regions} tiles differ from a pass with {_words(self.context)} instead of {_words(self.halo)} "
+            f"{self.regions} tiles differ from a pass with {in_words(self.context)} instead of {in_words(self.halo)} "
             f"pixels of context, probabilities by at most {self.largest_difference:.2g}{where}."
         )
 
@@ -159,10 +159,6 @@ def _halo(grid: TileGrid) -> tuple[int, ...]:
     axes = zip(grid.window, grid.spans, strict=True)
     halos = tuple(window - spans[0].core_stop if len(spans) > 1 else 0 for window, spans in axes)
     return (max(halos),) * 2 if len(halos) == 2 else halos
-
-
-def _words(number: PerAxis) -> str:
-    return str(number) if isinstance(number, int) else " x ".join(map(str, number))
 
 
 def plan_windows(

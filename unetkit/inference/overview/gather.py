@@ -18,12 +18,13 @@ from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.overview.fields import choose_fields
 from unetkit.inference.overview.found import Coarse, Found, Kind, find_edges, last_labels, look_at
 from unetkit.inference.overview.image import open_view, read_thumbnail, small_size
+from unetkit.inference.run.grids import output_reading
 from unetkit.inference.run.inputs import open_input
 from unetkit.inference.run.objects import class_names
 from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.inference.tiling.options import Output, SegmentOptions
 from unetkit.io.base.contracts import ImageInfo, ImageSource
-from unetkit.io.base.read_options import WHOLE
+from unetkit.io.base.read_options import WHOLE, ReadOptions
 from unetkit.io.files import open_image
 from unetkit.objects.channel_names import as_numbers
 
@@ -80,16 +81,17 @@ class Gatherer:
         remarks = [*outcome.remarks]
         shown = ShownImage(outcome)
         try:
-            with closing(open_view(outcome.image, self.ensemble, self.options.read)) as source:
+            reading = output_reading(outcome.image, self.ensemble, self.options)
+            with closing(open_view(outcome.image, self.ensemble, reading)) as source:
                 if not outcome.pixels:  # the run that segmented it has said these
                     open_input(outcome.image, self.ensemble, self.options, remarks.append).close()
                 shown = replace(shown, info=source.info, plane=source.info.planes // 2)
-                shown = self._look(shown, source, with_picture)
+                shown = self._look(shown, source, reading, with_picture)
         except UnetkitError as error:
             remarks.append(f"It cannot be shown: {error.problem}")
         return replace(shown, remarks=tuple(remarks))
 
-    def _look(self, shown: ShownImage, source: ImageSource, with_picture: bool) -> ShownImage:
+    def _look(self, shown: ShownImage, source: ImageSource, reading: ReadOptions, with_picture: bool) -> ShownImage:
         """Read the result and the image."""
         outcome, info, plane = shown.outcome, source.info, shown.plane
         size = small_size(info.height, info.width, self.side)
@@ -99,7 +101,7 @@ class Gatherer:
             found, coarse = look_at(outcome.result, kind, info, size, plane)
         if not with_picture:
             return replace(shown, found=found)
-        pixels = read_thumbnail(source, outcome.image, self.ensemble, self.options.read, plane, size)
+        pixels = read_thumbnail(source, outcome.image, self.ensemble, reading, plane, size)
         display = to_display(_finite(pixels))
         if coarse is None or kind is None:
             layer, fields = Layer(PREDICTION, np.zeros(size, np.uint8)), []

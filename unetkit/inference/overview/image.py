@@ -26,7 +26,7 @@ SAME_PROPORTIONS = 1.02
 
 
 def open_view(path: Path, ensemble: Ensemble, reading: ReadOptions) -> ImageSource:
-    """Open an image as the models saw it, but a stained one in its colours.
+    """Open an image as it is read, but a stained one in its colours.
 
     Raises:
         ImageError: The image cannot be read.
@@ -53,7 +53,7 @@ def read_thumbnail(
         source: The image, from `open_view`.
         path: Its file.
         ensemble: The models.
-        reading: How the models read it.
+        reading: How it is read.
         plane: Number of the plane.
         size: (height, width).
 

@@ -17,6 +17,7 @@ from unetkit.inference.checks.uncertain_fields import Field, Fields, find_field
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.run.attention import attention_rows
 from unetkit.inference.run.classify import classify
+from unetkit.inference.run.grids import find_regrid
 from unetkit.inference.run.inputs import open_input
 from unetkit.inference.run.jobs import Job, Order
 from unetkit.inference.run.object_files import check_object_files
@@ -110,7 +111,9 @@ class ImageRun:
                 self.options.objects.ring, source.info.pixel_size_um, len(source.info.size)
             )  # before any work
             classes = classify(source, self.classifiers) if self.classifiers else {}
-            return source, predictor, make_recipe(self.options, self.ensemble, source.info, predictor.plan, classes)
+            back = find_regrid(job.image, self.ensemble, self.options, source.info)
+            recipe = make_recipe(self.options, self.ensemble, source.info, predictor.plan, classes, back)
+            return source, predictor, recipe
         except BaseException:  # whatever it is, the file must not stay open
             source.close()
             raise
@@ -228,7 +231,7 @@ class ImageRun:
 
             def write(rows: Iterator[NDArray[Any]]) -> None:
                 every = kept_and_new(bands, known, rows)
-                write_bands(sink, job.result, recipe, every if fields is None else fields.watch(every))
+                write_bands(sink, job.result, recipe, every if fields is None else fields.watch(every), bands)
 
             return predictor.run(source, recipe.blocks, write, first_band=known, progress=progress), {}
 

@@ -71,12 +71,15 @@ def write_labels(
 
     def write(rows: Iterator[NDArray[Any]]) -> None:
         if job.is_kept:
-            deque(kept_rows(job.result, rows, recipe.info), maxlen=0)
+            deque(kept_rows(job.result, rows, recipe.output), maxlen=0)
             return
         output = labelled_output(job.result, labels, recipe, log)
         create_sink(job.result, output, overwrite=recipe.options.write.overwrite).write(rows)
 
-    return labels.count, write_objects(job, labels, labels.rows(), recipe, write, log)
+    rows = labels.rows()
+    if recipe.back is not None:  # numbered as the models saw them, measured and written in the pixels of the image
+        rows = recipe.back.rows(rows, recipe.info.planes)
+    return labels.count, write_objects(job, labels, rows, recipe, write, log)
 
 
 def write_objects(
@@ -108,7 +111,7 @@ def write_objects(
         return None
     for path in job.new_files:
         make_folder(path.parent)
-    summary = Summary(image_stem(job.image), frame_of(recipe.info))
+    summary = Summary(image_stem(job.image), frame_of(recipe.output))
     with open_objects(job, labels, recipe, summary, log) as objects:
         write(objects.watch(rows))
     return summary

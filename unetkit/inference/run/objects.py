@@ -7,21 +7,24 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.exporting.base import ObjectsWriter, Scene
+from unetkit.exporting.base import ObjectsWriter, scene_of
 from unetkit.exporting.exporters import open_export
 from unetkit.foundation.atomic import cannot_write, partial_file
 from unetkit.foundation.errors import OutputError, UnetkitError
 from unetkit.foundation.threads import read_ahead
 from unetkit.inference.engine.ensemble import Ensemble
+from unetkit.inference.run.grids import output_reading
 from unetkit.inference.run.jobs import Job
 from unetkit.inference.run.recipe import Recipe
-from unetkit.io.base.contracts import ImageInfo, ImageSource
+from unetkit.inference.tiling.options import SegmentOptions
+from unetkit.io.base.contracts import Extent, ImageInfo, ImageSource, OutputSpec
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import image_stem, open_image
 from unetkit.objects.channel_names import as_numbers, name_channels
@@ -31,7 +34,7 @@ from unetkit.objects.measurer import NO_CHANNELS, Channels, Measured, Measurer
 from unetkit.objects.ring_width import ring_in_pixels
 from unetkit.objects.summary import SUMMARY_NAME, Summary, write_summaries
 from unetkit.objects.table import Table, open_table
-from unetkit.postprocess.blocks import LABEL_TILE
+from unetkit.postprocess.blocks import label_tile
 from unetkit.postprocess.joined import Numbered
 
 AHEAD_BYTES = 1 << 26
@@ -50,7 +53,7 @@ class ObjectStream:
 
     Args:
         measurer: Measures the objects.
-        pixels: The raw pixels (C, h, width) of the same rows as the labels; None where only outlines are written.
+        pixels: The raw pixels (C, ...) of the same rows as the labels; None where only outlines are written.
         summary: Adds up what the objects amount to.
         stack: The open files.
         writers: The files, and what is called with each batch of measured objects.
@@ -72,7 +75,7 @@ class ObjectStream:
         self._error: UnetkitError | None = None
 
     def watch(self, rows: Iterable[NDArray[Any]]) -> Rows:
-        """Yield the rows (1, h, width) of the labels, in order."""
+        """Yield the rows (1, h, width) of the labels, or of volumes (1, d, height, width), in order."""
         for strip in rows:
             if self._error is None:
                 self._add(strip[0])
@@ -128,8 +131,8 @@ def open_objects(
     with ExitStack() as reading, ExitStack() as stack:
         channels, pixels, kind = NO_CHANNELS, None, None
         if files.table is not None or files.geojson is not None:
-            image = reading.enter_context(closing(open_raw(job.image, recipe.options.read, info)))
-            ring = ring_in_pixels(recipe.options.objects.ring, frame.pixel_size_um)
+            image = reading.enter_context(closing(open_raw(job.image, recipe.reading, info)))
+            ring = ring_in_pixels(recipe.options.objects.ring, frame.pixel_size_um, len(frame.size))
             channels, kind = Channels(name_channels(image.info), ring), image.info.dtype
             pixels = reading.enter_context(closing(_strips(image)))
         measurer = Measurer(frame, channels, extras_of(labels, recipe, image_stem(job.result)))
@@ -138,7 +141,7 @@ def open_objects(
             empty = measurer.empty(np.dtype(labels.dtype), kind)
             table = stack.enter_context(open_table(files.table, empty, overwrite=overwrite))
             writers.append((files.table, partial(_add_rows, table)))
-        scene = Scene(image_stem(job.result), info.plane_axes, info.plane_shape)
+        scene = scene_of(image_stem(job.result), info)
         for path in files.exports:
             export = stack.enter_context(open_export(path, scene, warn=log, overwrite=overwrite))
             writers.append((path, partial(_add_outlines, export)))
@@ -147,8 +150,8 @@ def open_objects(
         stream.finish()
 
 
-def frame_of(info: ImageInfo) -> Frame:
-    """Return the planes of an image."""
+def frame_of(info: ImageInfo | OutputSpec) -> Frame:
+    """Return the planes or volumes of an image."""
     return Frame(info.size, info.plane_axes, info.plane_shape, info.pixel_size_um, info.steps)
 
 
@@ -180,20 +183,20 @@ def open_raw(path: Path, reading: ReadOptions, info: ImageInfo) -> ImageSource:
         info: The image as it was interpreted.
     """
     reading = replace(reading, channels=None, stain=None)
-    source = open_image(path, reading)
+    source = open_image(path, reading, dims=len(info.size))
     if source.info.axes != info.axes:  # pages that were taken for channels
         source.close()
-        source = open_image(path, replace(reading, axes=info.axes))
+        source = open_image(path, replace(reading, axes=info.axes), dims=len(info.size))
     return source
 
 
-def kept_rows(path: Path, rows: Rows, info: ImageInfo) -> Rows:
+def kept_rows(path: Path, rows: Rows, info: Extent) -> Rows:
     """Yield rows of labels that are in a file already.
 
     Args:
         path: The file.
-        rows: The rows (1, h, width).
-        info: The image that they are of.
+        rows: The rows (1, h, width), or of volumes (1, d, height, width).
+        info: Sizes of what the labels are of.
 
     Raises:
         OutputError: The file holds other labels.
@@ -202,15 +205,17 @@ def kept_rows(path: Path, rows: Rows, info: ImageInfo) -> Rows:
         f"{path} holds other labels than this run makes, so its objects would not be those of the file.",
         "Pass --overwrite to make it anew, or measure the file itself with `unetkit measure`.",
     )
-    with closing(open_image(path, as_stored=True)) as source:
+    with closing(open_image(path, dims=len(info.size), as_stored=True)) as source:
         if (source.info.planes, source.info.size) != (info.planes, info.size):
             raise other
+        extent, *others = info.size
         plane = top = 0
         for strip in rows:
             bottom = top + strip.shape[1]
-            if not np.array_equal(source.read(plane, (slice(top, bottom), slice(0, info.width))), strip):
+            window = slice(top, bottom), *(slice(0, length) for length in others)
+            if not np.array_equal(source.read(plane, window), strip):
                 raise other
-            plane, top = (plane + 1, 0) if bottom == info.height else (plane, bottom)
+            plane, top = (plane + 1, 0) if bottom == extent else (plane, bottom)
             yield strip
 
 
@@ -223,13 +228,16 @@ def summary_of(table: Path, image: str, frame: Frame) -> Summary:
     return summary
 
 
-def write_summary(tables: Mapping[Path, Path], known: Mapping[Path, Summary], reading: ReadOptions) -> None:
+def write_summary(
+    tables: Mapping[Path, Path], known: Mapping[Path, Summary], ensemble: Ensemble, options: SegmentOptions
+) -> None:
     """Write the summary of several images beside their tables; an image without a table is left out.
 
     Args:
         tables: The table of each image.
         known: What the objects amount to in the images of this run. Those of earlier ones are read from their tables.
-        reading: How the images are read.
+        ensemble: The models.
+        options: The user's choices.
 
     Raises:
         UnetkitError: It cannot be written, or a table or an image cannot be read again.
@@ -239,7 +247,8 @@ def write_summary(tables: Mapping[Path, Path], known: Mapping[Path, Summary], re
         if image in known:
             summaries.append(known[image])
         elif table.exists():
-            with closing(open_image(image, reading)) as source:
+            reading = output_reading(image, ensemble, options)
+            with closing(open_image(image, reading, dims=ensemble.dims)) as source:
                 summaries.append(summary_of(table, image_stem(image), frame_of(source.info)))
     if summaries:
         with partial_file(next(iter(tables.values())).parent / SUMMARY_NAME) as partial:
@@ -247,9 +256,10 @@ def write_summary(tables: Mapping[Path, Path], known: Mapping[Path, Summary], re
 
 
 def _measured(row: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    size = "area_px" if "area_px" in row else "volume_px"
     found = {
         "label": np.array([int(row["label"])]),
-        "area_px": np.array([int(row["area_px"])]),
+        size: np.array([int(row[size])]),
         "touches_border": np.array([row["touches_border"] == "true"]),
     }
     return found | ({"class": np.array([row["class"]], object)} if "class" in row else {})
@@ -272,13 +282,15 @@ def _add_outlines(writer: ObjectsWriter, measured: Measured) -> None:
 
 
 def _strips(image: ImageSource) -> Generator[NDArray[Any], None, None]:
-    """Yield the raw pixels (C, h, width) of the rows in which labels come; a thread reads small ones ahead."""
-    info, step = image.info, LABEL_TILE[0]
+    """Yield the raw pixels (C, ...) of the rows or sections in which labels come; a thread reads small ones ahead."""
+    info, step = image.info, label_tile(image.info.size)[0]
+    extent, *others = info.size
+    whole = tuple(slice(0, length) for length in others)
     windows = (
-        (plane, (slice(top, min(top + step, info.height)), slice(0, info.width)))
+        (plane, (slice(top, min(top + step, extent)), *whole))
         for plane in range(info.planes)
-        for top in range(0, info.height, step)
+        for top in range(0, extent, step)
     )
     strips = (as_numbers(image.read(plane, window)) for plane, window in windows)
-    large = info.channels * step * info.width * info.dtype.itemsize > AHEAD_BYTES
+    large = info.channels * step * prod(others) * info.dtype.itemsize > AHEAD_BYTES
     yield from strips if large else read_ahead(strips, most=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
@@ -17,6 +18,11 @@ from unetkit.inference.tiling.grid import TileBlock
 from unetkit.io.base.blocks import written_in_blocks
 from unetkit.io.base.contracts import ImageSink, Window
 from unetkit.io.views.aligned import AlignedBlocks
+from unetkit.io.views.band_source import BandSource
+from unetkit.io.views.regrid import RegridSource
+
+INTERPOLATED = ("probabilities", "uncertainty", "restored")
+"""Outputs that are interpolated where they are put back to the pixels of the image; others take the nearest pixel."""
 
 JOINED_BYTES = 2**27
 """Most bytes of bands that are put side by side, unless a single plane has more."""
@@ -35,7 +41,9 @@ def are_whole(recipe: Recipe) -> bool:
     return all(block.window[1:] == whole for block in recipe.blocks)
 
 
-def write_bands(sink: ImageSink, path: Path, recipe: Recipe, bands: Iterable[NDArray[Any]]) -> None:
+def write_bands(
+    sink: ImageSink, path: Path, recipe: Recipe, bands: Iterable[NDArray[Any]], kept: Sequence[NDArray[Any]] = ()
+) -> None:
     """Write the bands (channels, ...) of an image, in the order in which they are predicted.
 
     Args:
@@ -43,23 +51,53 @@ def write_bands(sink: ImageSink, path: Path, recipe: Recipe, bands: Iterable[NDA
         path: The output.
         recipe: The decisions about the image.
         bands: All of them.
+        kept: The same bands, each there as soon as it was taken; needed for those that are interpolated.
 
     Raises:
         OutputError: The output cannot be written.
     """
+    placed = put_back(recipe, bands, kept)
     if are_whole(recipe):
-        return sink.write(bands)
+        return sink.write(band for _, _, band in placed)
     with written_in_blocks(sink):
-        places = places_of(recipe.blocks)
         if set(sink.block) == {1}:
-            for (item, window), band in zip(places, bands, strict=True):
+            for item, window, band in placed:
                 sink.write_block(item, window, band)
             return None
         with closing(AlignedBlocks(sink, path, recipe.output)) as blocks:
-            for (item, window), band in zip(places, bands, strict=True):
+            for item, window, band in placed:
                 blocks.put(item, window, band)
             blocks.hand_on()
     return None
+
+
+def put_back(
+    recipe: Recipe, bands: Iterable[NDArray[Any]], kept: Sequence[NDArray[Any]]
+) -> Iterator[tuple[int, Window, NDArray[Any]]]:
+    """Yield item, window and pixels of bands in the pixels of the output.
+
+    Classes are put back by the nearest pixel, as they come. What has a fraction is interpolated between bands, so all
+    have to be there first.
+
+    Args:
+        recipe: The decisions about the image.
+        bands: See `write_bands`.
+        kept: See `write_bands`.
+    """
+    places, back = list(places_of(recipe.blocks)), recipe.back
+    if back is None:
+        for (item, window), band in zip(places, bands, strict=True):
+            yield item, window, band
+            del band  # before the next is made
+    elif recipe.options.write.output in INTERPOLATED:
+        deque(bands, maxlen=0)
+        source = RegridSource(BandSource(recipe.info, places, kept), back)
+        value = recipe.output.channels * recipe.output.dtype.itemsize
+        for item, window in places:
+            for part in back.parts(window, value):
+                yield item, part, source.read(item, part)
+    else:
+        yield from back.bands(places, bands)
 
 
 class WholeBands:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +25,9 @@ from unetkit.inference.tiling.options import DEFAULT_CONFIDENCE, OUTPUTS_WITHOUT
 from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.io.base.contracts import ImageInfo, OutputSpec
 from unetkit.io.base.inner import file_of
+from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import image_stem
+from unetkit.io.views.regrid import Regrid
 from unetkit.models.zoo import short_name
 
 PLAN_FIELDS = ("device", "backend", "precision", "tile", "halo", "batch")
@@ -57,6 +59,8 @@ class Recipe:
             models without a confidence.
         image_classes: Probability of each class of the whole image, if the models classify it.
         output: Description of the output. The type of labels holds any number of objects.
+        back: How results are put back from the pixels that the models see to those of the output; None where these are
+            the same.
     """
 
     options: SegmentOptions
@@ -69,6 +73,14 @@ class Recipe:
     min_confidence: float | None
     image_classes: Mapping[str, float]
     output: OutputSpec
+    back: Regrid | None = None
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How the image is read in the pixels of the output."""
+        if self.back is None:
+            return self.options.read
+        return replace(self.options.read, pixel_size=None, region=self.back.region)
 
     @property
     def blocks(self) -> list[TileBlock]:
@@ -104,6 +116,7 @@ def make_recipe(
     info: ImageInfo,
     plan: ExecutionPlan | None,
     image_classes: Mapping[str, float] = NO_CLASSES,
+    back: Regrid | None = None,
 ) -> Recipe:
     """Decide everything about one image.
 
@@ -113,6 +126,7 @@ def make_recipe(
         info: The image.
         plan: How the image is predicted; None where it is seen whole.
         image_classes: See `Recipe`.
+        back: See `Recipe`.
 
     Raises:
         ConfigError: A smallest confidence is given, but the models predict none.
@@ -127,13 +141,13 @@ def make_recipe(
     channels, dtype, names = _values(write.output, ensemble, info, several)
     left_out = {"min_size": min_size, "min_confidence": min_confidence}
     output = OutputSpec(
-        size=info.size,
+        size=info.size if back is None else back.size,
         dtype=dtype,
         channels=channels,
         plane_axes=info.plane_axes,
         plane_shape=info.plane_shape,
-        pixel_size_um=info.pixel_size_um,
-        space=info.space,
+        pixel_size_um=info.pixel_size_um if back is None else back.pixel_size_um,
+        space=info.space if back is None else back.space,
         notes=(
             ("made_by", f"unetkit {version('unetkit')}"),
             ("model", printable(ensemble.name)),
@@ -153,7 +167,7 @@ def make_recipe(
         layout=write.layout,
     )
     grid = None if plan is None else plan.grid(info.size, ensemble.stride)
-    return Recipe(options, ensemble, info, plan, grid, threshold, min_size, min_confidence, image_classes, output)
+    return Recipe(options, ensemble, info, plan, grid, threshold, min_size, min_confidence, image_classes, output, back)
 
 
 def _values(

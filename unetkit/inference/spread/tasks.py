@@ -138,7 +138,8 @@ def begin(session: Session, job: Job, alone: bool) -> Whole | Large:
             source, predictor, recipe = run.prepare(job)
             stack.callback(source.close)
             in_blocks = is_shared(create_sink(job.result, recipe.output, overwrite=True))
-            if in_blocks or not alone or recipe.info.pixels >= session.large:
+            large = in_blocks or not alone or recipe.info.pixels >= session.large
+            if large and recipe.back is None:  # what is put back to other pixels is done by one worker
                 return Large(recipe.info, dict(recipe.image_classes), run.remarks)
             stack.pop_all()
         with aside().named():

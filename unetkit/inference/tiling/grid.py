@@ -211,6 +211,15 @@ def one_if_equal(numbers: tuple[int, ...]) -> PerAxis:
     return numbers[0] if len(set(numbers)) == 1 else numbers
 
 
+def in_words(number: PerAxis) -> str:
+    """Return one number, or one for each axis, for people.
+
+    >>> in_words(8), in_words((4, 8, 8))
+    ('8', '4 x 8 x 8')
+    """
+    return str(number) if isinstance(number, int) else " x ".join(map(str, number))
+
+
 def check_tile(tile: int, halo: int, stride: int) -> None:
     """Raise a ConfigError with possible values unless tiles of this size and halo can be laid; see `make_grid`."""
     check_multiple("tile", tile, stride)

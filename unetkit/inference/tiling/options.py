@@ -18,8 +18,8 @@ Output = Literal["mask", "probabilities", "uncertainty", "labels", "classes", "a
 """Kinds of results."""
 
 OUTPUTS_WITHOUT_MASK: dict[str, tuple[str, ...]] = {
-    "classes": ("pyramid", "resume"),
-    "attention": ("threshold", "resume"),
+    "classes": ("pyramid", "resume", "output_grid"),
+    "attention": ("threshold", "resume", "output_grid"),
     "restored": ("threshold", "report"),
     "uncertainty": ("threshold",),
 }
@@ -33,6 +33,7 @@ NAME = re.compile(r"(?!__)\w[\w. +@=-]*")
 
 Compression = Literal["auto", "none", "deflate", "lzw", "zstd"]
 Layout = Literal["auto", "tiles", "strips"]
+OutputGrid = Literal["input", "model"]
 
 MEMORY_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 """Bytes in a unit of memory, as Slurm and Docker count them."""
@@ -141,6 +142,9 @@ class OutputOptions:
             it, an unfinished output of the same command is continued too.
         name: Name of a mask or labels inside of an OME-Zarr image, where the output is the image itself; by default
             "mask" or "labels".
+        output_grid: Pixels in which the output comes where `pixel_size` resamples the image: "input" are those of the
+            image at full resolution, to which classes and labels are put back by the nearest pixel and probabilities
+            linearly; "model" are those that the model sees. By default "input" for volumes and "model" for planes.
         report: Page (.html) that shows all images with the outlines of what was found, counts and histograms of areas.
     """
 
@@ -155,6 +159,7 @@ class OutputOptions:
     overwrite: bool = False
     resume: bool = False
     name: str | None = None
+    output_grid: OutputGrid | None = None
     report: Path | None = None
 
     def __post_init__(self) -> None:
@@ -166,6 +171,8 @@ class OutputOptions:
                 raise ConfigError(f"{name} has no meaning for the output '{self.output}'.", "Leave it out.")
         _check_choice("compression", self.compression, get_args(Compression))
         _check_choice("layout", self.layout, get_args(Layout))
+        if self.output_grid is not None:
+            _check_choice("output_grid", self.output_grid, get_args(OutputGrid))
         if self.pyramid and self.layout == "strips":
             raise ConfigError("A pyramid is not stored in strips.", "Leave out layout, or pyramid.")
         if self.threshold is not None and not 0 < self.threshold < 1:
@@ -250,5 +257,7 @@ class SegmentOptions:
                 raise ConfigError(
                     f"{name} has no meaning for the output '{self.write.output}'.", "Use --output labels with it."
                 )
+        if self.write.output_grid is not None and not self.read.pixel_sizes:
+            raise ConfigError("output_grid has no meaning for images that are not resampled.", "Give a pixel size too.")
         if self.objects.ring and not {"table", "geojson"} & {*self.objects.asked}:
             raise ConfigError("ring has no meaning without measurements.", "Use --table or --geojson with it.")

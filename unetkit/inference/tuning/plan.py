@@ -15,7 +15,16 @@ from unetkit.backends.registry import DEFAULT_BACKEND, backend_info, backends_in
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.engine.forward import Kind, layout
-from unetkit.inference.tiling.grid import PerAxis, TileGrid, check_tile, make_grid, one_if_equal, per_axis, round_up
+from unetkit.inference.tiling.grid import (
+    PerAxis,
+    TileGrid,
+    check_tile,
+    in_words,
+    make_grid,
+    one_if_equal,
+    per_axis,
+    round_up,
+)
 from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tuning.device import cache_bytes, choose_device, free_memory
 from unetkit.inference.tuning.memory import Footprint, measure_features, pixel_bytes
@@ -88,7 +97,8 @@ class ExecutionPlan:
 
     def __str__(self) -> str:
         return (
-            f"{self.backend} in {self.precision} on {self.device}, tile {self.tile}, halo {self.halo}, "
+            f"{self.backend} in {self.precision} on {self.device}, tile {in_words(self.tile)}, halo "
+            f"{in_words(self.halo)}, "
             f"batch {self.batch} ({self.why})"
         )
 
@@ -132,7 +142,7 @@ def make_plan(
         ):
             check_tile(*numbers)
     precision = _choose_precision(tiling, device, kind)
-    backends = _choose_backends(tiling, device, precision)
+    backends = _choose_backends(tiling, device, precision, len(info.size))
     footprint = measure_footprint(ensemble, info, halo, precision, kind)
     own = info.pixels
     plans = [
@@ -218,15 +228,15 @@ def _choose_precision(tiling: TilingOptions, device: torch.device, kind: Kind) -
     return "fp32"
 
 
-def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Precision) -> list[str]:
-    """Return the possible backends."""
+def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Precision, axes: int) -> list[str]:
+    """Return the possible backends for windows with so many axes."""
     if tiling.backend != "auto":
-        check_backend(tiling.backend, device, precision)
+        check_backend(tiling.backend, device, precision, axes)
         return [tiling.backend]
-    able = backends_in(precision, device.type)
+    able = backends_in(precision, device.type, axes)
     chosen = [name for name in able if device.type in backend_info(name).candidate_on and is_installed(name)]
     if not chosen:
-        check_backend(able[0] if able else DEFAULT_BACKEND, device, precision)
+        check_backend(able[0] if able else DEFAULT_BACKEND, device, precision, axes)
     return chosen
 
 

@@ -39,6 +39,8 @@ class ReadOptions:
             grey channel in which nuclei (hematoxylin) are bright.
         region: "y,x,height,width" or "z,y,x,depth,height,width" in pixels of what is read otherwise (after `level` or
             `pixel_size`).
+        spacing: Distances of pixels in micrometres, for files that do not know theirs. One number for all axes, or
+            z,y,x, or y,x, such as 2,0.5,0.5, also with units, such as 3mm,0.5mm,0.5mm.
         on_bad_tile: What to do with a part of the file that cannot be decoded: "stop" is an error at the first one,
             "background" reads it as background and says so.
 
@@ -53,12 +55,14 @@ class ReadOptions:
     channels: str | Sequence[int | str] | None = None
     stain: Stain | None = None
     region: str | Sequence[int] | None = None
+    spacing: float | str | Sequence[float] | None = None
     on_bad_tile: OnBadTile = "stop"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", parse_channels(self.channels))
         object.__setattr__(self, "region", parse_region(self.region))
         object.__setattr__(self, "pixel_size", parse_pixel_size(self.pixel_size))
+        object.__setattr__(self, "spacing", parse_pixel_size(self.spacing, "spacing"))
         for name, value in (("series", self.series), ("level", self.level)):
             if value is not None and value < 0:
                 raise ConfigError(f"The {name} {value} is negative.", "Count from 0; `unetkit info` lists them.")
@@ -75,8 +79,18 @@ class ReadOptions:
     @property
     def pixel_sizes(self) -> tuple[float, ...]:
         """The wanted sizes of a pixel in micrometres: one for all axes, or one for each; none if it is left open."""
-        size = cast(PixelSizes | None, self.pixel_size)
-        return () if size is None else (size,) if isinstance(size, float | int) else size
+        return _each(self.pixel_size)
+
+    @property
+    def spacings(self) -> tuple[float, ...]:
+        """The distances of pixels that the user gives, in micrometres, as `pixel_sizes`."""
+        return _each(self.spacing)
+
+
+def _each(size: object) -> tuple[float, ...]:
+    """Return sizes as `parse_pixel_size` gives them, each by itself."""
+    sizes = cast(PixelSizes | None, size)
+    return () if sizes is None else (sizes,) if isinstance(sizes, float | int) else sizes
 
 
 def parse_channels(channels: str | Sequence[int | str] | None) -> Channels | None:
@@ -109,8 +123,8 @@ def _parse_channel(part: object) -> int | str:
         return word if isinstance(part, str) else ""
 
 
-def parse_pixel_size(size: float | str | Sequence[float] | None) -> PixelSizes | None:
-    """Return one size of a pixel, or one for each axis, in micrometres.
+def parse_pixel_size(size: float | str | Sequence[float] | None, called: str = "pixel size") -> PixelSizes | None:
+    """Return one size of a pixel, or one for each axis, in micrometres; `called` names the option.
 
     >>> parse_pixel_size("0.5"), parse_pixel_size("1mm, 500um, 500um"), parse_pixel_size([2, 0.5, 0.5])
     (0.5, (1000.0, 500.0, 500.0), (2.0, 0.5, 0.5))
@@ -126,12 +140,12 @@ def parse_pixel_size(size: float | str | Sequence[float] | None) -> PixelSizes |
     sizes = tuple(one for one in lengths if one is not None and isfinite(one) and one > 0)
     if not 1 <= len(texts) <= 3 or len(sizes) < len(texts):
         raise ConfigError(
-            f"A pixel size of {','.join(texts)} has no meaning.",
+            f"A {called} of {','.join(texts)} has no meaning.",
             "Give a number above 0, or one for each axis, such as 2,0.5,0.5 (z,y,x), in µm or with units (1mm).",
         )
     if len({text[-1:].isalpha() for text in texts}) > 1:
         raise ConfigError(
-            f"Some of the pixel sizes {','.join(texts)} have a unit, and others have none.", "Give each its unit."
+            f"Of the {called} {','.join(texts)} some numbers have a unit, and others have none.", "Give each its unit."
         )
     return sizes[0] if len(sizes) == 1 else sizes
 

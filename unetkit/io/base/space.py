@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 Affine = tuple[tuple[float, float, float, float], ...]
 """Four rows of four numbers."""
+
+ENDS = (("L", "R"), ("P", "A"), ("I", "S"))
+"""Where the axes of a space come from and where they run to: left, right; back (posterior), front; down, up."""
+
+CODES = ("not said from where", "of the scanner", "aligned to another image", "Talairach", "MNI 152")
+"""What the millimetres are counted from, by `Space.code`."""
 
 
 @dataclass(frozen=True)
@@ -47,3 +54,15 @@ class Space:
             moved = shift + along_x * starts[0] + along_y * starts[1] + along_z * starts[2]
             rows.append((along_x * x, along_y * y, along_z * z, moved))
         return replace(self, affine=tuple(rows))
+
+    @property
+    def axis_codes(self) -> str:
+        """The ways in which the stored axes x, y and z run, as programs of medicine name them.
+
+        >>> Space(((-1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 3, 0), (0, 0, 0, 1))).axis_codes
+        'LAS'
+        """
+        lengths = [sum(row[axis] ** 2 for row in self.affine[:3]) ** 0.5 or 1.0 for axis in range(3)]
+        parts = [[row[axis] / lengths[axis] for axis in range(3)] for row in self.affine[:3]]
+        best = max(permutations(range(3)), key=lambda order: sum(abs(parts[to][axis]) for axis, to in enumerate(order)))
+        return "".join(ENDS[to][int(parts[to][axis] > 0)] for axis, to in enumerate(best))

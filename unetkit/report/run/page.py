@@ -226,6 +226,7 @@ def _describe(run: RunContents) -> tuple[list[tuple[str, str]], dict[str, str]]:
         "what it does": TASKS[spec.task],
         "network": network,
         "channels of an image": f"{spec.in_channels}{seen}",
+        "planes seen at once": f"{spec.planes}, of which the middle one is predicted" if spec.planes > 1 else "",
         "classes": _class_names(run) if spec.task == "segmentation" else "",
         "classes of whole images": ", ".join(spec.image_classes),
         "touching objects": "separated" if spec.instances else "",

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from unetkit.inference.array import predict_middle, predict_tiled
+from unetkit.inference.array import predict_plane, predict_tiled
 from unetkit.inference.tiling.options import Output
 from unetkit.models.segmenter import Segmenter
 
@@ -28,8 +28,7 @@ def predict_item(segmenter: Segmenter, pixels: NDArray[Any], output: Output = "m
     device = str(next(segmenter.parameters()).device)
     spec = segmenter.spec
     if spec.planes > 1:
-        return predict_middle(
-            pixels.reshape(spec.planes, -1, *pixels.shape[1:]), segmenter, output=output, device=device
-        )
+        stack = pixels.reshape(spec.planes, -1, *pixels.shape[1:])
+        return predict_plane(stack, segmenter, spec.planes // 2, axes="ZCYX", output=output, device=device)
     found: NDArray[Any] = predict_tiled(pixels, segmenter, axes=AXES[spec.dims], output=output, device=device)
     return found
