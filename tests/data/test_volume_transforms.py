@@ -29,9 +29,9 @@ def marked(*size: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
 
 def orientations(size: tuple[int, int, int], spacing: Any) -> int:
     pixels, mask = marked(*size)
-    found = set()
+    found, transform = set(), VolumeTransform(TURNS, 1)
     for seed in range(400):
-        varied, moved = vary(TURNS, pixels, mask, seed, spacing)
+        varied, moved = transform(pixels, mask, np.random.default_rng(seed), spacing)
         assert varied.shape == pixels.shape
         assert np.array_equal(np.rint(varied[0] * 255), moved)
         found.add(moved.tobytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import albumentations as A  # noqa: N812
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.data.transforms import Augmentation, bends, light
+from unetkit.data.transforms import Augmentation, bends, light, magnify
 from unetkit.data.volumes import Spacing
 
 EQUAL = 0.1
@@ -102,6 +103,25 @@ def _compose(steps: list[Any]) -> A.Compose:
 def magnified(factor: float, spacing: Spacing) -> tuple[float, float, float]:
     """Return by how much each axis is magnified: not across planes that are far from each other."""
     return (1.0 if spacing is not None and spacing[0] >= COARSE * min(spacing[1:]) else factor), factor, factor
+
+
+def magnify_volume(pixels: NDArray[np.float32], factors: Sequence[float]) -> NDArray[np.float32]:
+    """Return a volume (C, d, h, w) magnified about its centre, of the same size, as `magnify` does it.
+
+    Args:
+        pixels: The volume.
+        factors: Of each axis; those of y and x are the same.
+    """
+    planes = magnify(pixels.reshape(-1, *pixels.shape[-2:]), factors[-1]).reshape(pixels.shape)
+    depth = pixels.shape[1]
+    places = (np.arange(depth) - (depth - 1) / 2) / factors[0] + (depth - 1) / 2
+    below = np.floor(places).astype(np.int64)
+    part = (places - below).astype(np.float32)[:, None, None]
+    beyond = max(0, 1 - int(below[0]))  # planes before the first, and after the last, that are seen
+    reflected = np.pad(np.arange(depth), beyond, mode="reflect")
+    first, second = (reflected[below + step + beyond] for step in (0, 1))
+    magnified_planes: NDArray[np.float32] = planes[:, first] * (1 - part) + planes[:, second] * part
+    return magnified_planes
 
 
 def _alike(size: tuple[int, ...], plane: tuple[int, int], spacing: Spacing) -> bool:
