@@ -15,5 +15,5 @@ def test_this_machine_is_found() -> None:
 
 def test_larger_crops_take_longer() -> None:
     machine = replace(find_machine("cpu"), bfloat16=False)
-    small, large = (time_crop({"encoder": "resnet18"}, 1, crop, 2, machine) for crop in (32, 160))
+    small, large = (time_crop({"encoder": "resnet18"}, 1, (crop, crop), 2, machine) for crop in (32, 160))
     assert 0 < small < large < 60

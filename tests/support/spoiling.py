@@ -20,7 +20,7 @@ Edit = Callable[[NDArray[Any]], NDArray[Any]]
 def check(folder: Path, crop: int = 128, held_out: tuple[int, ...] = (0,)) -> dict[str, Concern]:
     """Find the concerns about a folder, by kind."""
     looks = look_at_all(find_pairs(folder))
-    found = find_concerns(looks, measure(looks), crop, [index in held_out for index in range(len(looks))])
+    found = find_concerns(looks, measure(looks), (crop, crop), [index in held_out for index in range(len(looks))])
     assert len({concern.kind for concern in found}) == len(found)
     return {concern.kind: concern for concern in found}
 

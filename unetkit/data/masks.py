@@ -117,15 +117,16 @@ def _measure(viewed: Viewed, change: Change) -> MaskRecord:
         values += [int(part.min()), int(part.max())] if part.size else []
     foreground = foreground_points(labels)
     looked_at = change(_part_to_look_at(viewed, foreground))
+    parts = find_parts(looked_at)
     return MaskRecord(
         pair=viewed.pair,
         size=viewed.size,
         foreground=foreground,
         lowest_label=min(values, default=0),
         highest_label=max(values, default=0),
-        numbered=numbers_objects(looked_at),
-        parts=find_parts(looked_at)[0],
-        objects=measure_objects(looked_at),
+        numbered=numbers_objects(looked_at, parts),
+        parts=parts[0],
+        objects=measure_objects(looked_at, parts),
         annotated=known,
         points=annotated_points(_Changed(labels, find_ignored)),
         area=covered_area(_Changed(labels, find_ignored)),

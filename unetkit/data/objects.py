@@ -70,7 +70,11 @@ def number_apart(labels: NDArray[Any], classes: int) -> NDArray[np.int32]:
     return connected
 
 
-def find_parts(labels: NDArray[Any], *, corners: bool = True) -> tuple[int, NDArray[np.int32]]:
+Parts = tuple[int, NDArray[np.int32]]
+"""How many connected parts a foreground has, and the number of the part of each pixel (...), from 1."""
+
+
+def find_parts(labels: NDArray[Any], *, corners: bool = True) -> Parts:
     """Count and number the connected parts of the foreground (...), from 1.
 
     Args:
@@ -85,8 +89,12 @@ def find_parts(labels: NDArray[Any], *, corners: bool = True) -> tuple[int, NDAr
     return count, parts
 
 
-def numbers_objects(labels: NDArray[Any]) -> bool | None:
+def numbers_objects(labels: NDArray[Any], parts: Parts | None = None) -> bool | None:
     """Return whether a mask (...) numbers its objects: it has several values above zero, rather than several parts.
+
+    Args:
+        labels: The mask.
+        parts: Its parts, where they are known.
 
     Returns:
         None where that is open: the foreground is one part of one value, or there is none.
@@ -94,7 +102,7 @@ def numbers_objects(labels: NDArray[Any]) -> bool | None:
     foreground = labels[labels > 0]
     if foreground.size and foreground.min() < foreground.max():
         return True
-    return False if find_parts(labels)[0] > 1 else None
+    return False if (parts or find_parts(labels))[0] > 1 else None
 
 
 def may_be_one_object(value: int, parts: int) -> bool:
@@ -119,16 +127,22 @@ def describe_plain(numbered: Mapping[str, bool | None]) -> str:
     )
 
 
-def measure_objects(labels: NDArray[Any]) -> NDArray[np.int64]:
+def measure_objects(labels: NDArray[Any], parts: Parts | None = None) -> NDArray[np.int64]:
     """Return the pixels of each object of a mask (...): of each number, or of each part without numbers.
 
     Objects that touch what nobody has annotated are left out: they may be larger than what is drawn of them.
+
+    Args:
+        labels: The mask.
+        parts: Its parts, where they are known.
     """
-    objects = number_objects(labels, numbered=numbers_objects(labels) is True)
-    sizes: NDArray[np.int64] = np.bincount(objects.ravel())
-    sizes[0] = 0
-    sizes[cut_objects(objects, find_ignored(labels))] = 0
-    return sizes[sizes > 0]
+    parts = parts or find_parts(labels)
+    objects = labels if numbers_objects(labels, parts) else parts[1]
+    numbers, sizes = np.unique(objects[objects > 0], return_counts=True)
+    ignored = find_ignored(labels)
+    if ignored.any():
+        sizes = sizes[~np.isin(numbers, cut_objects(objects, ignored))]
+    return sizes
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from math import ceil, floor, log2, sqrt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import ceil, floor, log2, prod, sqrt
 from typing import Any
 
 from unetkit.models.architectures import architecture_info
+from unetkit.models.pooling import strides_of
 from unetkit.models.spec import ModelSpec
 from unetkit.planning.choice import Choice, Network
+from unetkit.planning.choose_depth import Depth
 from unetkit.planning.choose_length import Work, choose_length, count_covering, fit_length
 from unetkit.planning.choose_network import BASE_CHANNELS, THIN_WIDTH, Try, choose_network, describe_network
+from unetkit.planning.choose_patch import patch_choices
+from unetkit.planning.choose_volume import choose_volumes
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
+from unetkit.planning.memory import HALF_PRECISION_FACTOR, MEMORY_SHARE
 
 LEARNING_RATES = {"random weights": 0.002, "trained weights": 0.001}
 """Highest learning rate of AdamW. From random weights 0.002 measured a little better than 0.001 on membranes. From a
@@ -41,12 +46,6 @@ ENCODER_TRAINING_BYTES = {"resnet18": 2600, "resnet34": 3000, "resnet50": 5400}
 
 PLAIN_TRAINING_BYTES = 165
 """Bytes of memory for each pixel of a batch, and each of the first channels of the plain U-Net."""
-
-HALF_PRECISION_FACTOR = 0.75
-"""Factor on the bytes of memory in mixed precision."""
-
-MEMORY_SHARE = 0.5
-"""Share of the free memory that a batch may take."""
 
 VALIDATION_SHARES = ((10, 0.2), (100, 0.15), (500, 0.1))
 """Pairs of a number of images and the share to validate on up to that number."""
@@ -86,8 +85,11 @@ CACHE_FACTOR = 1.2
 USUAL_CACHE_GB = 2.0
 """Default of `data.cache_gb`."""
 
-Timing = Callable[[Network, int, int], float]
-"""Function of (network, crop, batch size) that returns the seconds for training on a crop."""
+USUAL_DEPTH = 5
+"""Default of `model.depth`."""
+
+Timing = Callable[[Network, Sequence[int], int], float]
+"""Function of (network, pixels of a crop along each axis, batch size): the seconds for training on a crop."""
 
 
 def choose(
@@ -99,6 +101,7 @@ def choose(
     minutes: float | None = None,
     elapsed: Callable[[], float] = lambda: 0.0,
     start: ModelSpec | None = None,
+    depth: Depth = Depth(),  # noqa: B008  # frozen
 ) -> list[Choice]:
     """Choose the settings of a training run.
 
@@ -111,6 +114,7 @@ def choose(
         minutes: How long the whole run may take; by default what suits the machine.
         elapsed: Returns the seconds of `minutes` that are over.
         start: The model that "model.weights" names, if that is one of unetkit.
+        depth: What the network sees.
 
     Returns:
         The settings in the order of a configuration, with those of the given ones on which others depend.
@@ -126,20 +130,24 @@ def choose(
     def settings() -> dict[str, Any]:
         return {**given, **{key: choice.value for key, choice in chosen.items()}}
 
-    crop = take(choose_crop(facts, machine))
-    for choice in choose_network(facts, machine, crop, given, try_builtin, start):
-        take(choice)
-    network = describe_network(settings())
-    if facts.classes > 2 and not given.get("model.instances"):
-        named = f"the annotations have the classes {', '.join(facts.class_names)}"
-        why = named if facts.class_names else f"the masks have the values 0 to {facts.classes - 1}"
-        take(Choice("model.classes", facts.classes, why))
-    if given.get("model.classes", 2) == 2 and facts.classes == 2 and "model.instances" not in chosen:
-        take(choose_instances(facts))
+    def take_all(choices: Iterable[Choice]) -> None:
+        for choice in choices:
+            take(choice)
+
+    take_all(depth.choices)
+    if depth.dims == 3:
+        volumes = choose_volumes(facts, machine, given, start)
+        take_all((*volumes.choices, *patch_choices(volumes.patch, facts.voxel, facts.size)))
+        network, crop = volumes.network, volumes.patch.size
+    else:
+        side = take(choose_crop(facts, machine))
+        take_all(choose_network(facts, machine, side, given, try_builtin, start))
+        network, crop = describe_network(settings()), (side, side)
+    take_all(choose_outputs(facts, given, chosen))
     weights = "trained weights" if settings().get("model.weights") else "random weights"
     take(Choice("model.lr", LEARNING_RATES[weights], f"what AdamW does well with from {weights}"))
     val = 0.0 if OWN_VALIDATION & given.keys() else take(choose_validation(facts))
-    batch = take(choose_batch(machine, network, crop))
+    batch = chosen["data.batch_size"].value if depth.dims == 3 else take(choose_batch(machine, network, crop[0]))
     take(choose_foreground_share(facts))
     if "data.normalization.method" not in chosen:
         method = take(choose_normalization(facts))
@@ -153,12 +161,13 @@ def choose(
         total = given["data.crops_per_epoch"] * given["trainer.max_epochs"]
     else:
         seconds, trained = time(network, crop, batch), weights == "trained weights"
-        work = Work(facts, machine, crop**2, batch, share, seconds, trained, given.get("trainer.max_epochs"))
+        epochs = given.get("trainer.max_epochs")
+        strides = strides_of(network.get("pooling", ((2, 2),) * network.get("depth", USUAL_DEPTH)))
+        work = Work(facts, machine, prod(crop), batch, share, seconds, trained, epochs, strides)
         length = choose_length(work) if minutes is None else fit_length(work, minutes, elapsed())
-        for choice in length.choices:
-            take(choice)
+        take_all(length.choices)
         total = length.crops
-    augment = take(choose_augmentation(facts, total / count_covering(facts, crop**2, share)))
+    augment = take(choose_augmentation(facts, total / count_covering(facts, prod(crop), share)))
     if "data.augment" not in given:
         brighter = facts.brighter_inverted if inverted and inverted.value == "invert" else facts.brighter
         take(choose_augment_options(facts, augment, brighter))
@@ -166,6 +175,18 @@ def choose(
         take(Choice("trainer.devices", 1, "one GPU; more of them share a batch of this size each"))
     order = ("model", "data", "trainer")
     return sorted(chosen.values(), key=lambda choice: order.index(choice.key.partition(".")[0]))
+
+
+def choose_outputs(facts: Facts, given: Mapping[str, Any], chosen: Mapping[str, Choice]) -> list[Choice]:
+    """Choose the classes, and whether single objects are learnt, as far as neither is given nor chosen already."""
+    choices = []
+    if facts.classes > 2 and not given.get("model.instances"):
+        named = f"the annotations have the classes {', '.join(facts.class_names)}"
+        why = named if facts.class_names else f"the masks have the values 0 to {facts.classes - 1}"
+        choices.append(Choice("model.classes", facts.classes, why))
+    if given.get("model.classes", 2) == 2 and facts.classes == 2 and "model.instances" not in chosen:
+        choices.append(choose_instances(facts))
+    return choices
 
 
 def choose_instances(facts: Facts) -> Choice:
@@ -218,12 +239,13 @@ def choose_batch(machine: Machine, network: Network, crop: int) -> Choice:
 
 def choose_validation(facts: Facts) -> Choice:
     """Choose the share of the images to validate on."""
-    count = facts.files if facts.files > 1 else facts.images
+    count = facts.files if facts.files > 1 else facts.size[0] if facts.of_volumes else facts.images
     if count == 1:
         return Choice("data.val", 0.0, "a single image cannot be trained on and validated on at once")
     share = next((share for most, share in VALIDATION_SHARES if count <= most), VALIDATION_IMAGES / count)
     kept = max(1, round(share * count))
-    what = "images" if facts.files > 1 else "neighbouring pages"
+    of_one = "neighbouring planes" if facts.of_volumes else "neighbouring pages"
+    what = of_one if facts.files == 1 else "volumes" if facts.of_volumes else "images"
     return Choice("data.val", round(share, 4), f"{kept} of the {count} {what} score the model and are not trained on")
 
 

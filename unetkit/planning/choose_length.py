@@ -98,6 +98,12 @@ class Work:
         return count_covering(self.facts, self.crop, self.val)
 
 
+def affordable(machine: Machine, minutes: float | None) -> float:
+    """Return the seconds that there are to train in, for a run of so many minutes or of those that suit the machine."""
+    usual = MINUTES["gpu" if machine.gpu else "cpu"]
+    return 60 * (usual if minutes is None else minutes) * (1 - RESERVED_SHARE - BUDGET_VALIDATION_SHARE)
+
+
 def choose_length(work: Work) -> Length:
     """Choose epochs and crops in each, so that training and validation take about the time that suits the machine."""
     kind = "gpu" if work.machine.gpu else "cpu"

@@ -102,6 +102,8 @@ def describe_network(settings: Mapping[str, Any]) -> Network:
     unused = architecture_info(network.get("arch", "unet")).unused
     if "decoder_channels" not in unused and "depth" in network:
         network.setdefault("decoder_channels", DECODER_CHANNELS[-network["depth"] :])
+    if settings.get("model.planes", 1) > 1:
+        network["planes"] = settings["model.planes"]
     return network
 
 

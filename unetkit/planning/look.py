@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice, product
+from math import prod
 from typing import Any, Literal
 
 import cv2
@@ -12,7 +14,7 @@ from skimage.measure import label
 from skimage.morphology import skeletonize
 
 from unetkit.data.annotated import covered_area, cut_objects
-from unetkit.data.loading import Decoded, hash_pixels
+from unetkit.data.loading import Viewed, hash_slabs
 from unetkit.data.masks import to_class_numbers
 from unetkit.data.pairs import Pair
 from unetkit.io.masks.ignored import find_ignored
@@ -38,8 +40,8 @@ class Look:
         pair: Where they are.
         dtype: Type of the pixels.
         channels: Number of channels.
-        height: Pixels along Y.
-        width: Pixels along X.
+        size: Pixels along each axis: (height, width), or (depth, height, width) of a volume.
+        voxel: Size of a voxel (z, y, x) of a volume in micrometres, if it is known.
         nbytes: Bytes of the decoded image and mask.
         constant: Whether all pixels of the image are the same.
         saturated: Share of the foreground (of the image, where there is none) at the top of the detector's range.
@@ -50,8 +52,8 @@ class Look:
         area: Pixels of the annotated part of the image, see `covered_area`.
         foreground: Share of what is annotated that is above zero.
         values: The different labels above zero, in order.
-        diameters: Equivalent diameter of each object in pixels: a connected piece of one label. Objects that touch what
-            nobody has annotated are left out, since they may go on there.
+        diameters: Equivalent diameter of each object in pixels (of a plane of volumes): a connected piece of one label.
+            Objects that touch what nobody has annotated are left out, since they may go on there.
         pieces: Number of connected pieces of one label, specks included.
         touching: Number of labels that touch another one.
         largest: Share of the image that the largest piece covers.
@@ -69,8 +71,7 @@ class Look:
     pair: Pair
     dtype: str
     channels: int
-    height: int
-    width: int
+    size: tuple[int, ...]
     nbytes: int
     constant: bool
     saturated: float
@@ -91,24 +92,29 @@ class Look:
     agreement: Agreement | None
     meaning: Meaning = PLAIN_NUMBERS
     drawn: Literal["instances", "classes"] | None = None
+    voxel: tuple[float, ...] | None = None
 
     @property
     def name(self) -> str:
         """Name for messages: the file, or the page of a stack."""
-        return self.pair.image.name if self.pair.image_plane is None else self.pair.name
+        whole = self.pair.image_plane is None and not self.pair.part
+        return self.pair.image.name if whole else self.pair.name
 
 
-def look_at(decoded: Decoded, *, compare: bool = True, classes: bool = True) -> Look:
-    """Measure an image and its mask.
+def look_at(viewed: Viewed, *, compare: bool = True, classes: bool = True) -> Look:
+    """Measure an image or a volume and its mask.
+
+    Of a volume too large to be looked at whole, the slab with the most foreground is. What is measured of planes, such
+    as the width of structures, is that of its plane with the most foreground.
 
     Args:
-        decoded: The two.
+        viewed: The two.
         compare: Whether the mask's outlines are compared with the image's edges, which takes most of the time.
         classes: Whether objects that were drawn are looked at by their classes, where there are several.
     """
-    pixels, labels = decoded.pixels, decoded.labels_or_background
-    table = decoded.meaning.class_of
-    classes = classes and table is not None and len(decoded.pair.classes) > 1
+    pixels, labels, annotated, area = _choose_part(viewed)
+    table = viewed.meaning.class_of
+    classes = classes and table is not None and len(viewed.pair.classes) > 1
     if classes and table is not None:
         labels = to_class_numbers(labels, table)
     ignored = find_ignored(labels)
@@ -116,38 +122,71 @@ def look_at(decoded: Decoded, *, compare: bool = True, classes: bool = True) -> 
     outside = ~(inside | ignored)
     values = np.unique(labels[inside])
     drawn = np.where(ignored, 0, labels) if ignored.any() else labels
-    pieces = np.asarray(label(drawn, background=0, connectivity=2))  # type: ignore[no-untyped-call]
+    pieces = np.asarray(label(drawn, background=0, connectivity=labels.ndim))  # type: ignore[no-untyped-call]
     areas = np.bincount(pieces.ravel())
     whole = np.delete(areas, [0, *cut_objects(pieces, ignored)])
     areas = areas[1:]
     share = float(inside.sum() / max(labels.size - np.count_nonzero(ignored), 1))
+    flat = _fullest(inside)
+    plane = pixels if not flat else pixels[:, flat[0]]
+    voxel = viewed.info.pixel_size_um if viewed.pair.dims == 3 else None
     return Look(
-        pair=decoded.pair,
-        dtype=str(decoded.info.dtype),
-        channels=pixels.shape[0],
-        height=labels.shape[0],
-        width=labels.shape[1],
-        nbytes=pixels.nbytes + labels.nbytes,
+        pair=viewed.pair,
+        dtype=str(viewed.info.dtype),
+        channels=viewed.channels,
+        size=viewed.size,
+        nbytes=prod(viewed.size) * (viewed.channels * pixels.itemsize + labels.itemsize),
         constant=bool(pixels.min() == pixels.max()),
         saturated=_saturated(pixels, inside),
         contrast=_contrast(pixels, inside, outside) if 0 < share < 1 else None,
         bright_background=bool(measure_statistics(pixels, INVERTING).scale[0] < 0),
-        annotated=1 - float(ignored.mean()),
-        area=covered_area([ignored]),
+        annotated=annotated / prod(viewed.size),
+        area=area,
         foreground=share,
         values=tuple(values.tolist()),
-        diameters=(2 * np.sqrt(whole[whole >= SMALLEST_OBJECT] / np.pi)).astype(np.float32),
+        diameters=_diameters(whole[whole >= SMALLEST_OBJECT], labels.ndim, voxel),
         pieces=len(areas),
         touching=_touching(labels) if values.size > 1 else 0,
         largest=float(areas.max() / labels.size) if areas.size else 0.0,
-        holes=_holes(outside),
-        width_of_rarer=_width(_whole_pieces(inside if share <= 0.5 else outside, ignored)),
-        digest=hash_pixels(pixels),
-        thumbnail=_thumbnail(pixels),
-        agreement=measure_agreement(pixels, labels, ignored) if compare else None,
-        meaning=decoded.meaning,
-        drawn="classes" if classes else "instances" if decoded.meaning.kind == "drawn" else None,
+        holes=_holes(outside[flat]),
+        width_of_rarer=_width(_whole_pieces((inside if share <= 0.5 else outside)[flat], ignored[flat])),
+        digest=hash_slabs(viewed.pixel_slabs, (viewed.channels, *viewed.size)),
+        thumbnail=_thumbnail(plane),
+        agreement=measure_agreement(plane, labels[flat], ignored[flat]) if compare else None,
+        meaning=viewed.meaning,
+        drawn="classes" if classes else "instances" if viewed.meaning.kind == "drawn" else None,
+        voxel=voxel,
     )
+
+
+def _choose_part(viewed: Viewed) -> tuple[NDArray[Any], NDArray[Any], int, int]:
+    """Return pixels (C, ...) and labels (...) of the slab with the most foreground, and of the whole what is annotated.
+
+    Returns:
+        The slab, all of what has one slab; the number of annotated pixels, and their area, see `covered_area`.
+    """
+    best: tuple[int, int] | None = None
+    for number, part in enumerate(viewed.label_slabs):
+        count = int(np.count_nonzero(part > 0))
+        best = (count, number) if best is None or count > best[0] else best
+    assert best is not None
+    pixels, labels = (next(islice(slabs, best[1], None)) for slabs in (viewed.pixel_slabs, viewed.label_slabs))
+    ignored = [find_ignored(part) for part in viewed.label_slabs]
+    annotated = sum(part.size - int(np.count_nonzero(part)) for part in ignored)
+    return pixels, labels, annotated, covered_area(ignored)
+
+
+def _fullest(inside: NDArray[np.bool_]) -> tuple[int, ...]:
+    """Return where the plane with the most foreground is in a volume (z, y, x); () for a plane."""
+    return () if inside.ndim == 2 else (int(np.count_nonzero(inside, axis=(1, 2)).argmax()),)
+
+
+def _diameters(sizes: NDArray[Any], axes: int, voxel: tuple[float, ...] | None) -> NDArray[np.float32]:
+    """Return the diameters of discs, or of spheres in pixels of their planes, of so many pixels."""
+    if axes == 2:
+        return (2 * np.sqrt(sizes / np.pi)).astype(np.float32)
+    thick = 1.0 if voxel is None else voxel[0] / (voxel[1] * voxel[2]) ** 0.5
+    return np.cbrt(6 * sizes * thick / np.pi).astype(np.float32)
 
 
 def _saturated(pixels: NDArray[Any], inside: NDArray[np.bool_]) -> float:
@@ -170,15 +209,15 @@ def _contrast(pixels: NDArray[Any], inside: NDArray[np.bool_], outside: NDArray[
 def _touching(labels: NDArray[Any]) -> int:
     """Count the labels of which a pixel has a neighbour, diagonal ones included, of another label above zero."""
     found = []
-    below, above = (slice(1, None), slice(None, -1))
-    for one, other in (
-        (labels[below], labels[above]),
-        (labels[:, below], labels[:, above]),
-        (labels[below, below], labels[above, above]),
-        (labels[below, above], labels[above, below]),
-    ):
-        differ = (one != other) & (one > 0) & (other > 0)
-        found += [one[differ], other[differ]]
+    for step in product((0, 1, -1), repeat=labels.ndim):
+        if next((one for one in step if one), -1) < 0:  # the opposite direction is the same pairs
+            continue
+        ahead, behind = (
+            labels[tuple({0: slice(None), 1: slice(1, None), -1: slice(None, -1)}[sign * one] for one in step)]
+            for sign in (1, -1)
+        )
+        differ = (ahead != behind) & (ahead > 0) & (behind > 0)
+        found += [ahead[differ], behind[differ]]
     return len(np.unique(np.concatenate(found)))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import numpy as np
 
+from unetkit.data.loading import Viewed
 from unetkit.data.objects import may_be_one_object
 from unetkit.data.pairs import Pair
 from unetkit.data.store import ImageStore
@@ -57,6 +59,8 @@ class Facts:
         touching: Share of the numbered objects that touch another one.
         width: Median of `Look.width_of_rarer`, in pixels; infinite where nothing has a width.
         class_names: Names of the classes, where annotations name them.
+        size: Of volumes, the median of their sizes along each axis; () of planes.
+        voxel: Size of their voxels (z, y, x) in micrometres, if it is known and the same in all.
     """
 
     images: int
@@ -81,6 +85,13 @@ class Facts:
     touching: float
     width: float
     class_names: tuple[str, ...] = ()
+    size: tuple[int, ...] = ()
+    voxel: tuple[float, ...] | None = None
+
+    @property
+    def of_volumes(self) -> bool:
+        """Whether the images are volumes."""
+        return bool(self.size)
 
 
 def look_at_all(pairs: Sequence[Pair], store: ImageStore | None = None, *, classes: bool = True) -> list[Look]:
@@ -96,17 +107,19 @@ def look_at_all(pairs: Sequence[Pair], store: ImageStore | None = None, *, class
         DataError: A mask that is not one plane of labels.
     """
     compared = set(pairs[:: max(1, len(pairs) // COMPARED_MASKS)])
-    return (store or ImageStore()).visit(
-        pairs, lambda decoded: look_at(decoded, compare=decoded.pair in compared, classes=classes)
-    )
+
+    def look(viewed: Viewed) -> Look:
+        return look_at(viewed, compare=viewed.pair in compared, classes=classes)
+
+    return (store or ImageStore()).visit(pairs, look, look)
 
 
 def measure(looks: Sequence[Look]) -> Facts:
     """Summarise all looks, at least one."""
     diameters = np.concatenate([look.diameters for look in looks])
-    sides = sorted(min(look.height, look.width) for look in looks)
+    sides = sorted(min(look.size) for look in looks)
     shares = [look.foreground for look in looks]
-    sizes = [look.height * look.width for look in looks]
+    sizes = [prod(look.size) for look in looks]
     drawn = [size * look.annotated for size, look in zip(sizes, looks, strict=True)]
     kind = label_kind(looks)
     labels = sum(len(look.values) for look in looks)
@@ -136,6 +149,10 @@ def measure(looks: Sequence[Look]) -> Facts:
         touching=sum(look.touching for look in looks) / labels if kind == "instances" else 0.0,
         width=float(np.median([look.width_of_rarer for look in looks])),
         class_names=looks[0].pair.classes if kind == "classes" else (),
+        size=tuple(int(np.median(lengths)) for lengths in zip(*(look.size for look in looks), strict=True))
+        if looks[0].pair.dims == 3
+        else (),
+        voxel=looks[0].voxel if len({look.voxel for look in looks}) == 1 else None,
     )
 
 

@@ -24,6 +24,9 @@ PASSING_TENSORS = 3
 what a convolution lays out anew."""
 
 
+HALF_PRECISION_FACTOR = 0.75
+"""Factor on the bytes of memory in mixed precision."""
+
 MEMORY_SHARE = 0.5
 """Share of the free memory that a step may take."""
 

@@ -18,9 +18,13 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.io.base.inner import file_of
 from unetkit.models.weights import find_source, trained_on
 from unetkit.planning.choose import choose, most_cache
-from unetkit.planning.machine import find_machine
+from unetkit.planning.choose_depth import choose_depth
+from unetkit.planning.choose_length import affordable
+from unetkit.planning.choose_volume import CUBE, choose_encoder, sized
+from unetkit.planning.machine import Machine, find_machine
 from unetkit.planning.measure import Facts, look_at_all, measure
 from unetkit.planning.planned import PLACE_SETTINGS, Planned
+from unetkit.planning.stack import Stack, find_stacks
 from unetkit.planning.timing import time_crop
 from unetkit.planning.trial import Trial, try_builtin
 from unetkit.planning.warn import Concern, find_concerns
@@ -131,11 +135,19 @@ def make_plan(
     limit = inf if minutes is None else 60 * TRIAL_SHARE * minutes
     place: dict[str, Any] = {name: given.get(f"data.{name}") for name in PLACE_SETTINGS}
     places = Places(**place)
-    pairs, own = places.find(), places.find_validation()
     machine = find_machine(str(given.get("trainer.accelerator", "auto")))  # while no images take its memory
     if store is not None:
         store.resize(round(given.get("data.cache_gb", most_cache(machine)) * 2**30))
     opened = clock()
+    weights = given.get("model.weights")
+    start = None if weights is None else find_source(str(weights))
+    depth = choose_depth(
+        given,
+        start,
+        lambda: find_stacks(places.find()),
+        lambda stack: count_patches(stack, given, machine, minutes, limit),
+    )
+    pairs, own = places.find(depth.dims), places.find_validation(depth.dims)
     objects = bool(given.get("model.instances")) or given.get("model.classes") == 2
     looks = look_at_all([*pairs, *own], store, classes=not objects)
     looking = clock() - opened
@@ -148,16 +160,14 @@ def make_plan(
         tried.extend(() if trial is None else (trial,))
         return trial
 
-    def time(network: Mapping[str, Any], crop: int, batch: int) -> float:
+    def time(network: Mapping[str, Any], crop: Sequence[int], batch: int) -> float:
         return time_crop(network, facts.channels, crop, batch, machine, limit)
 
     def elapsed() -> float:
         """Return the seconds before training: those so far, and those for reading the images again."""
         return looking + (0.0 if began is None else clock() - began)
 
-    weights = given.get("model.weights")
-    start = None if weights is None else find_source(str(weights))
-    choices = choose(facts, machine, given, try_once, time, minutes, elapsed, start)
+    choices = choose(facts, machine, given, try_once, time, minutes, elapsed, start, depth)
     chosen = {choice.key: choice.value for choice in choices}
     share = 0.0 if own else chosen.get("data.val", 0.0)
     held = {id(pair) for pair in own or split_fraction(pairs, share, given.get("data.seed", 0))[1]}
@@ -165,10 +175,30 @@ def make_plan(
     weights = chosen.get("model.weights", weights)
     seen = () if weights is None else trained_on(str(weights))
     doubts = [Concern("doubt", choice.doubt[0], (), choice.doubt[1]) for choice in choices if choice.doubt]
-    found = find_concerns(looks, facts, chosen["data.crop"], held_out, seen)
+    crop = chosen["data.crop"]
+    found = find_concerns(looks, facts, [crop] * depth.dims if isinstance(crop, int) else crop, held_out, seen)
     concerns = (*doubts, *_left_out(places), *found)
     instead = need_not_train(tried[0], facts, pairs, places) if tried else ""
     return TrainingPlan(given, facts, machine, tuple(choices), concerns, minutes, instead)
+
+
+def count_patches(
+    stack: Stack, given: Mapping[str, Any], machine: Machine, minutes: float | None, limit: float
+) -> float:
+    """Return how many patches of volumes there is time to train on.
+
+    Args:
+        stack: The volumes.
+        given: Settings that are fixed, by key.
+        machine: What it is trained on.
+        minutes: How long the run may take; None for what suits the machine.
+        limit: Seconds after which no further step is timed.
+    """
+    choices = choose_encoder(machine)
+    settings = {**{choice.key: choice.value for choice in choices}, **given}
+    volumes = sized(choices, settings, stack.size, stack.voxel or CUBE, 1, machine)
+    seconds = time_crop(volumes.network, 1, volumes.patch.size, volumes.patch.batch, machine, limit)
+    return affordable(machine, minutes) / seconds
 
 
 def _left_out(places: Places) -> list[Concern]:

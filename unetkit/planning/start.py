@@ -22,6 +22,8 @@ def take_over(spec: ModelSpec) -> dict[str, Any]:
     """Return the settings of a model's network and normalisation, by their keys in a configuration."""
     unused = architecture_info(spec.arch).unused
     network = {name: getattr(spec, name) for name in NETWORK_SETTINGS if name not in unused}
+    if spec.dims == 3:
+        network["pooling"] = [list(level) for level in spec.pooling]
     if spec.arch == USUAL_ARCH:
         del network["arch"]
     normalization = {name: getattr(spec.normalization, name) for name in ("method", "scope", "bright_background")}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import inf
+from collections.abc import Mapping, Sequence
+from math import inf, prod
 from time import perf_counter
 from typing import Any
 
 import torch
 
+from unetkit.backends.base import for_axes
 from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
 from unetkit.planning.machine import Machine
@@ -24,24 +25,25 @@ LOADING_SECONDS = 0.015
 
 
 def time_crop(
-    network: Mapping[str, Any], channels: int, crop: int, batch: int, machine: Machine, limit: float = inf
+    network: Mapping[str, Any], channels: int, crop: Sequence[int], batch: int, machine: Machine, limit: float = inf
 ) -> float:
     """Return the seconds that training on a crop takes, its augmentation included.
 
     Args:
         network: Its settings, by the names of `ModelSpec`.
         channels: Channels of the images.
-        crop: Side of the crops in pixels.
+        crop: Pixels of the crops along each axis.
         batch: Crops in a batch.
         machine: What it runs on.
         limit: Seconds after which no further step is timed.
     """
     device = torch.device(machine.device)
-    count = batch if machine.gpu else min(batch, max(1, TIMED_PIXELS // crop**2))
-    module = build_network(ModelSpec(in_channels=channels, **network))
-    module = module.to(device).to(memory_format=torch.channels_last).train()
+    count = batch if machine.gpu else min(batch, max(1, TIMED_PIXELS // prod(crop)))
+    spec = ModelSpec(in_channels=channels, **network)
+    layout = for_axes(torch.channels_last, spec.dims)
+    module = build_network(spec).to(device).to(memory_format=layout).train()
     optimizer = torch.optim.AdamW(module.parameters())
-    images = torch.randn(count, channels, crop, crop, device=device).contiguous(memory_format=torch.channels_last)
+    images = torch.randn(count, spec.network_inputs, *crop, device=device).contiguous(memory_format=layout)
     seconds = []
     for _ in range(1 + TIMED_STEPS):
         start = perf_counter()
@@ -55,7 +57,7 @@ def time_crop(
         if len(seconds) > 1 and sum(seconds) > limit:
             break
     step = min(seconds[1:]) / count
-    loading = LOADING_SECONDS * (crop / 256) ** 2
+    loading = LOADING_SECONDS * prod(crop) / 256**2
     if machine.gpu:  # side by side
         return max(step, loading / max(1, min(machine.cores, 8)))
     return step + loading / machine.cores

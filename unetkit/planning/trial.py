@@ -116,7 +116,7 @@ def try_builtin(
     pixel_counts, object_counts, parts = [], [], np.zeros(2, np.int64)
     for look in chosen[:: -(-len(chosen) // TRIED_IMAGES)]:
         decoded = store.load(look.pair)  # whole: pixels without data are found on all of it
-        middle = (_middle(look.height), _middle(look.width))
+        middle = tuple(map(_middle, look.size))
         labels = decoded.labels_or_background[middle]
         ignored = find_ignored(labels)
         if ignored.all():

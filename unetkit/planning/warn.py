@@ -89,14 +89,14 @@ class Concern:
 
 
 def find_concerns(
-    looks: Sequence[Look], facts: Facts, crop: int, held_out: Sequence[bool], seen: Collection[str] = ()
+    looks: Sequence[Look], facts: Facts, crop: Sequence[int], held_out: Sequence[bool], seen: Collection[str] = ()
 ) -> list[Concern]:
     """Check a data set.
 
     Args:
         looks: All images, those to validate on among them.
         facts: What they are like together.
-        crop: Side of the crops in pixels.
+        crop: Pixels of the crops along each axis.
         held_out: Whether each image is one to validate on.
         seen: Digests of the images that the model to start from was trained on.
 
@@ -340,7 +340,7 @@ def _poor_pixels(looks: Sequence[Look]) -> Iterator[Concern]:
         )
 
 
-def _little_data(looks: Sequence[Look], facts: Facts, crop: int) -> Iterator[Concern]:
+def _little_data(looks: Sequence[Look], facts: Facts, crop: Sequence[int]) -> Iterator[Concern]:
     """Find out whether images are too few or too small."""
     if facts.images < TINY_SET_IMAGES:
         yield Concern(
@@ -350,11 +350,16 @@ def _little_data(looks: Sequence[Look], facts: Facts, crop: int) -> Iterator[Con
             (),
             "Annotate more, at best from other samples and days.",
         )
-    small = tuple(look.name for look in looks if min(look.height, look.width) < SMALL_IMAGE_SHARE * crop)
+    small = tuple(
+        look.name
+        for look in looks
+        if any(length < SMALL_IMAGE_SHARE * side for length, side in zip(look.size, crop, strict=True))
+    )
     if small:
+        sides = " x ".join(map(str, crop)) if len(set(crop)) > 1 else f"{crop[0]}"
         yield Concern(
             "small",
-            f"{_images(len(small), 'is', 'are')} much smaller than the crop of {crop} pixels, which is filled by "
+            f"{_images(len(small), 'is', 'are')} much smaller than the crop of {sides} pixels, which is filled by "
             "reflection",
             small,
             "Set a smaller data.crop, or cut fewer pieces from the originals.",

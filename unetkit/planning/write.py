@@ -119,6 +119,8 @@ def _facts(plan: Planned) -> Iterator[str]:
 
 
 def _images(facts: Facts) -> str:
+    if facts.of_volumes:
+        return _volumes(facts)
     planes = "" if facts.files == facts.images else f" (in {facts.files} file{'s' * (facts.files > 1)})"
     smallest, _, largest = facts.sides
     sides = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
@@ -127,6 +129,17 @@ def _images(facts: Facts) -> str:
         f"{facts.images} image{'s' * (facts.images > 1)}{planes}: {', '.join(facts.dtypes)}, {channels} "
         f"channel{'s' * (channels != '1')}, {sides} pixels along the shorter side, {facts.pixels / 1e6:.3g} megapixels "
         "in all."
+    )
+
+
+def _volumes(facts: Facts) -> str:
+    channels = " or ".join(map(str, facts.channel_kinds))
+    voxel = "unknown size" if facts.voxel is None else f"{' x '.join(f'{one:g}' for one in facts.voxel)} µm (z, y, x)"
+    typical = " x ".join(map(str, facts.size))
+    return (
+        f"{facts.images} volume{'s' * (facts.images > 1)}: {', '.join(facts.dtypes)}, {channels} "
+        f"channel{'s' * (channels != '1')}, typically {typical} voxels of {voxel}, {facts.pixels / 1e6:.3g} million "
+        "voxels in all."
     )
 
 
