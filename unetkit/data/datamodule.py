@@ -286,7 +286,7 @@ class SegmentationData(TrainingData):
             val,
             part=(self.fold, self.folds) if self.folds is not None and isinstance(self.fold, int) else fraction,
             seed=self.seed,
-            side=self.crop_size[0],
+            size=self.crop_size,
             channels=self.channels,
             normalization=self.normalization,
             divide=lambda found: self._divide("labelled", found),

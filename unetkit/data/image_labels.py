@@ -22,17 +22,17 @@ from unetkit.data.statistics import common_channels, draw_sample, normalizing_va
 from unetkit.foundation.errors import DataError
 from unetkit.foundation.threads import map_in_threads
 from unetkit.io.files import open_image
-from unetkit.io.views.thumbnail import read_square
+from unetkit.io.views.thumbnail import read_small
 from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.spec import Normalization
 from unetkit.models.statistics import Statistics, measure_range, measure_statistics
 
 
 class LabelledItem(TypedDict):
-    """A whole image and its label.
+    """A whole image (or volume) and its label.
 
     Attributes:
-        whole: (C, side, side) float32, in the units of the file.
+        whole: (C, side, side), or (C, d, h, w), float32, in the units of the file.
         whole_center: (C,) float32: network input is `(whole - whole_center) / whole_scale`.
         whole_scale: (C,) float32.
         label: int64: for one class 1 if it is there, else 0; for several the number of the one that is there.
@@ -51,11 +51,12 @@ class LabelledImage:
     Attributes:
         path: Its file.
         label: See `LabelledItem`.
-        pixels: (channels, side, side) in the dtype of the file.
+        pixels: (channels, side, side), or (channels, d, h, w), in the dtype of the file.
         sample: (channels, n) a fixed sample of the pixels of the whole image.
         statistics: Normalisation values of the whole image, (channels,).
         range: Ends of the range that augmentation works in, (channels,).
         foreground: None: there are no masks.
+        spacing: Size of a voxel (z, y, x) of the resized volume in micrometres, if it is known.
     """
 
     path: Path
@@ -64,8 +65,8 @@ class LabelledImage:
     sample: NDArray[Any]
     statistics: Statistics
     range: Statistics
-
     foreground: None = None
+    spacing: tuple[float, ...] | None = None
 
     @property
     def dtype(self) -> str:
@@ -171,12 +172,12 @@ def load_labelled(
     *,
     part: float | tuple[int, int],
     seed: int,
-    side: int,
+    size: tuple[int, ...],
     channels: int | None,
     normalization: Normalization,
     divide: Callable[[Sequence[Use]], list[str]] = found_uses,
 ) -> LabelledImages:
-    """Read all images, resized to `side` x `side`, and set some aside.
+    """Read all images, or volumes, resized to one size, and set some aside.
 
     Args:
         path: The CSV, see `read_labels`.
@@ -186,7 +187,7 @@ def load_labelled(
         part: What is set aside of all others, of each label by itself: a share, 0 to 1, or a fold and the number of
             folds.
         seed: Another seed sets others aside.
-        side: Side of the square.
+        size: Pixels along each axis: of two a file is an image, of three it is a volume.
         channels: Channels that the network takes; None for as many as the images have.
         normalization: How to measure the images.
         divide: Takes the images that are chosen, each with its use, and returns the uses that they are to have.
@@ -197,7 +198,7 @@ def load_labelled(
             an image have different labels, or none to train on shows one of the classes.
     """
     labels = read_labels(path, classes)
-    images = map_in_threads(lambda entry: _load(entry[0], entry[1], side, normalization), labels)
+    images = map_in_threads(lambda entry: _load(entry[0], entry[1], size, normalization), labels)
     channels = channels or common_channels({image.pixels.shape[0]: image.path.name for image in images})
     unfit = [image for image in images if image.pixels.shape[0] not in (1, channels)]
     if unfit:
@@ -266,17 +267,21 @@ def _set_aside(images: Sequence[LabelledImage], part: float | tuple[int, int], s
     return chosen
 
 
-def _load(file: Path, label: int, side: int, normalization: Normalization) -> LabelledImage:
-    """Read and measure one image."""
-    with closing(ValidSource(open_image(file))) as source:
-        if source.info.planes > 1:
-            raise DataError(f"{file} has {source.info.planes} planes.", "Label images of one plane.")
+def _load(file: Path, label: int, size: tuple[int, ...], normalization: Normalization) -> LabelledImage:
+    """Read and measure one image or volume."""
+    with closing(ValidSource(open_image(file, dims=len(size)))) as source:
+        info = source.info
+        if info.planes > 1:
+            what = "planes" if len(size) == 2 else "volumes"
+            raise DataError(f"{file} has {info.planes} {what}.", f"Label images of one {what.removesuffix('s')}.")
         values = sample_pixels(source, 0)
+        voxel = info.pixel_size_um if len(size) == 3 else None
         return LabelledImage(
             path=file,
             label=label,
-            pixels=read_square(source, 0, side),
+            pixels=read_small(source, 0, *size),
             sample=draw_sample(values),
             statistics=measure_statistics(values, normalization),
             range=measure_range(values, normalization),
+            spacing=voxel and tuple(one * n / m for one, n, m in zip(voxel, info.size, size, strict=True)),
         )

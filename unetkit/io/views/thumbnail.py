@@ -1,7 +1,8 @@
-"""A whole plane as a small picture."""
+"""A whole plane as a small picture, or a volume as a small one."""
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -31,29 +32,30 @@ def read_square(source: ImageSource, plane: int, side: int) -> NDArray[Any]:
     return read_small(source, plane, side, side)
 
 
-def read_small(source: ImageSource, plane: int, height: int, width: int) -> NDArray[Any]:
-    """Read a plane at another size: by area where it shrinks, linearly where it grows.
+def read_small(source: ImageSource, item: int, *size: int) -> NDArray[Any]:
+    """Read a plane, or a volume, at another size: by area where it shrinks, linearly where it grows.
 
     Args:
         source: The image. It is read in strips.
-        plane: Number of the plane.
-        height: Pixels of the result along y.
-        width: Pixels of the result along x.
+        item: Number of the plane or volume.
+        size: Pixels of the result along each axis, such as height and width.
 
     Returns:
-        (C, height, width) in the dtype of the image.
+        (C, *size) in the dtype of the image.
 
     Raises:
         ImageError: The image cannot be read.
     """
     info = source.info
-    axes = Axis(info.height, height), Axis(info.width, width)
-    step = max(1, PART_PIXELS // (info.width * -(-info.height // height)))
-    small = np.empty((info.channels, height, width), info.dtype)
-    for top in range(0, height, step):
-        rows = slice(top, min(top + step, height))
-        needed = axes[0].needed(rows)
-        pixels = source.read(plane, (needed, slice(0, info.width)))
+    axes = [Axis(stored, length) for stored, length in zip(info.size, size, strict=True)]
+    rest = tuple(slice(0, length) for length in info.size[1:])
+    kept = tuple(slice(0, length) for length in size[1:])
+    step = max(1, PART_PIXELS // (prod(info.size[1:]) * -(-info.size[0] // size[0])))
+    small = np.empty((info.channels, *size), info.dtype)
+    for start in range(0, size[0], step):
+        part = slice(start, min(start + step, size[0]))
+        needed = axes[0].needed(part)
+        pixels = source.read(item, (needed, *rest))
         for channel, stored in enumerate(pixels):
-            small[channel, rows] = resample(stored, (needed.start, 0), axes, (rows, slice(0, width)))
+            small[channel, part] = resample(stored, (needed.start, *[0] * len(rest)), axes, (part, *kept))
     return small
