@@ -210,5 +210,5 @@ def test_images_need_not_be_turned_upside_down_to_be_mirrored() -> None:
 def test_magnified_images_keep_their_size_and_their_centre() -> None:
     y, x = np.mgrid[:41, :61].astype(np.float32)
     ramps = np.stack([y - 20, x - 30])
-    np.testing.assert_allclose(magnify(ramps, (2.0, 2.0)), ramps / 2, atol=0.02)
-    np.testing.assert_allclose(magnify(ramps, (0.8, 0.8))[:, 8:-8, 8:-8], ramps[:, 8:-8, 8:-8] / 0.8, atol=0.05)
+    np.testing.assert_allclose(magnify(ramps, 2.0), ramps / 2, atol=0.02)
+    np.testing.assert_allclose(magnify(ramps, 0.8)[:, 8:-8, 8:-8], ramps[:, 8:-8, 8:-8] / 0.8, atol=0.05)

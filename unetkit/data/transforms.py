@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from math import ceil
 from typing import Any
@@ -260,35 +259,15 @@ class Transform:
         return np.ascontiguousarray(lit.reshape(*mask.shape[:2], self._channels).transpose(2, 0, 1)), mask
 
 
-def magnify(pixels: NDArray[np.float32], factors: Sequence[float]) -> NDArray[np.float32]:
-    """Return an image (C, ...) magnified about its centre, of the same size: cut off, or reflected beyond its border.
+def magnify(pixels: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    """Return an image (C, h, w) magnified about its centre, of the same size: cut off, or reflected beyond its border.
 
-    Args:
-        pixels: The image, or volume.
-        factors: Magnification along each axis; the last two are the same.
-
-    >>> magnify(np.arange(5, dtype=np.float32).reshape(1, 1, 5), (2, 2))[0, 0].tolist()
+    >>> magnify(np.arange(5, dtype=np.float32).reshape(1, 1, 5), 2)[0, 0].tolist()
     [1.0, 1.5, 2.0, 2.5, 3.0]
     """
-    *before, height, width = pixels.shape
-    factor = factors[-1]
+    height, width = pixels.shape[1:]
     matrix = np.array([[factor, 0, (1 - factor) * (width - 1) / 2], [0, factor, (1 - factor) * (height - 1) / 2]])
-    planes: list[Any] = [
-        cv2.warpAffine(one, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
-        for one in pixels.reshape(-1, height, width)
-    ]
-    magnified: NDArray[np.float32] = np.stack(planes).reshape(pixels.shape)
-    if len(before) == 1 or factors[0] == 1:
-        return magnified
-    depth = before[1]
-    places = (np.arange(depth) - (depth - 1) / 2) / factors[0] + (depth - 1) / 2
-    below = np.floor(places).astype(int)
-    share = (places - below).astype(np.float32)[:, None, None]
-    padding = int(max(0, -below.min(), below.max() + 2 - depth))
-    reflected = np.pad(np.arange(depth), padding, mode="reflect")
-    one, other = (magnified[:, reflected[below + padding + step]] for step in (0, 1))
-    between: NDArray[np.float32] = one * (1 - share) + other * share
-    return between
+    return np.stack([cv2.warpAffine(one, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101) for one in pixels])
 
 
 class _Elastic(A.ElasticTransform):  # type: ignore[misc]  # albumentations has no types

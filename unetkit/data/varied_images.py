@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from unetkit.data.dataset import CropDataset, visiting_order
 from unetkit.data.image_labels import LabelledImage, LabelledImages, LabelledItem
 from unetkit.data.transforms import PRESETS, Augmentation, Transform, magnify
-from unetkit.data.volume_transforms import VolumeTransform, magnified
+from unetkit.data.volume_transforms import VolumeTransform, magnified, magnify_volume
 
 
 class VariedImages(Dataset[LabelledItem]):
@@ -30,9 +30,8 @@ class VariedImages(Dataset[LabelledItem]):
         self._count = count
         self._seed = seed
         kinds = {image.pixels.shape[0] for image in labelled.train} if augmentation != PRESETS["none"] else set()
-        of_planes = all(image.pixels.ndim == 3 for image in labelled.train)
-        self._transforms = {kind: Transform(augmentation, kind) for kind in kinds if of_planes}
-        self._volumes = {kind: VolumeTransform(augmentation, kind) for kind in kinds if not of_planes}
+        self._planes = {kind: Transform(augmentation, kind) for kind in kinds}
+        self._volumes = {kind: VolumeTransform(augmentation, kind) for kind in kinds}
         self._scale_logs = (log(augmentation.scale[0]), log(augmentation.scale[1]))
 
     def __len__(self) -> int:
@@ -46,7 +45,7 @@ class VariedImages(Dataset[LabelledItem]):
         visit, place = divmod(epoch * self._count + index, len(images))
         image = images[visiting_order(self._seed, visit, len(images))[place]]
         pixels = image.pixels.astype(np.float32)
-        if self._transforms or self._volumes:
+        if self._planes:
             each = (slice(None), *[None] * (pixels.ndim - 1))
             low, width = image.range.center[each], image.range.scale[each]
             rng = np.random.default_rng((self._seed, epoch, index, 1))
@@ -54,16 +53,14 @@ class VariedImages(Dataset[LabelledItem]):
         return self._labelled.item(image, pixels)
 
     def _vary(self, image: LabelledImage, unit: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """Vary an image (C, ...) whose pixels are in its range."""
-        channels, *size = unit.shape
-        nothing = np.zeros(size, np.uint8)
-        if any(self._scale_logs):
-            factor = exp(rng.uniform(*self._scale_logs))
-            factors = (factor, factor) if self._transforms else magnified(factor, image.spacing)
-            unit = magnify(unit, factors)
-        if self._transforms:
-            return self._transforms[channels](unit, nothing, rng)[0]
-        return self._volumes[channels](unit, nothing, rng, image.spacing)[0]
+        """Vary an image whose pixels are in its range."""
+        factor = exp(rng.uniform(*self._scale_logs)) if any(self._scale_logs) else 1.0
+        mask = np.zeros(unit.shape[1:], np.uint8)
+        if unit.ndim == 3:
+            unit = unit if factor == 1 else magnify(unit, factor)
+            return self._planes[len(unit)](unit, mask, rng)[0]
+        unit = unit if factor == 1 else magnify_volume(unit, magnified(factor, image.spacing))
+        return self._volumes[len(unit)](unit, mask, rng, image.spacing)[0]
 
 
 class LabelledCrops(Dataset[Any]):
