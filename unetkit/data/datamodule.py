@@ -84,7 +84,7 @@ class SegmentationData(TrainingData):
         augment_options: Single parameters of the augmentation, over those of the level; see `Augmentation`.
         image_labels: CSV with labels of whole images, to train model.image_classes beside the masks: the columns image
             (a path relative to the CSV) and label (1 or 0, or the name of a class). Images without masks may be among
-            them. Each is resized to `crop` x `crop`, whatever its shape.
+            them. Each is resized to the size of a crop, whatever its shape.
         normalization: How raw pixels become network input.
         border_weight: How much gaps between objects count, with the loss weighted_bce.
         workers: Processes that prepare crops. By default up to 8 with a GPU, else 1 or 2; 0 for none.
@@ -286,7 +286,7 @@ class SegmentationData(TrainingData):
             val,
             part=(self.fold, self.folds) if self.folds is not None and isinstance(self.fold, int) else fraction,
             seed=self.seed,
-            side=self.crop_size[0],
+            size=self.crop_size,
             channels=self.channels,
             normalization=self.normalization,
             divide=lambda found: self._divide("labelled", found),

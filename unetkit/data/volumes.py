@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from unetkit.data.pairs import Pair
 from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
+from unetkit.io.base.inner import file_of
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
 from unetkit.io.views.volume import VolumeSource, depth_axis
@@ -101,7 +102,7 @@ def open_shared(pair: Pair, *, masks: bool = False) -> ImageSource:
     path = pair.mask if masks else pair.image
     assert path is not None
     axes = None if masks else pair.image_axes
-    return _open_shared(os.getpid(), path, path.stat().st_mtime_ns, axes, pair.depth, masks)
+    return _open_shared(os.getpid(), path, file_of(path).stat().st_mtime_ns, axes, pair.depth, masks)
 
 
 @lru_cache(maxsize=OPEN_FILES)

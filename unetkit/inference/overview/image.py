@@ -69,8 +69,8 @@ def read_thumbnail(
             proportions = level.info.height * source.info.width / (level.info.width * source.info.height)
             fits = 1 / SAME_PROPORTIONS < proportions < SAME_PROPORTIONS
             if fits and level.info.planes == source.info.planes and max(level.info.size) >= max(size):
-                return read_small(level, plane, *size)
-    return read_small(source, plane, *size)
+                return read_small(level, plane, size)
+    return read_small(source, plane, size)
 
 
 def _coarser(info: ImageInfo, path: Path, reading: ReadOptions, size: tuple[int, int]) -> Iterator[ReadOptions]:
