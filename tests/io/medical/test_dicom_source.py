@@ -2,6 +2,7 @@
 
 import shutil
 
+import imagecodecs
 import nibabel as nib
 import numpy as np
 import pydicom
@@ -10,7 +11,7 @@ from dicom_files import AXIAL, dataset, groups, write, write_series
 from nifti_files import write_nifti
 from pydicom.encaps import encapsulate
 from pydicom.fileset import FileSet
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from unetkit.data.pairs import find_pairs
 from unetkit.foundation.errors import ImageError
@@ -373,3 +374,20 @@ def test_a_series_is_trained_on_as_one_image(tmp_path):
     assert [one.image_plane for one in pairs] == [0, 1, 2]
     (tmp_path / "pairs.csv").write_text("image,mask\nct,ct.nii.gz\n")
     assert [one.image for one in find_pairs(tmp_path / "pairs.csv")] == [tmp_path / "ct"] * 3
+
+
+@pytest.mark.parametrize(
+    ("syntax", "module", "encode"),
+    [
+        (JPEG2000Lossless, "PIL", lambda pixels: imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", level=0)),
+        (JPEGLSLossless, "gdcm", imagecodecs.jpegls_encode),
+        (JPEGLosslessSV1, "gdcm", lambda pixels: imagecodecs.ljpeg_encode(pixels, bitspersample=16)),
+    ],
+)
+def test_compressed_pixels_are_those_that_were_compressed(tmp_path, syntax, module, encode):
+    pytest.importorskip(module)
+    pixels = noise((40, 50), "uint16", 4000)
+    path = write(tmp_path / "a.dcm", pixels, syntax=syntax, PixelData=encapsulate([encode(pixels)]))
+    source = open_image(path)
+    np.testing.assert_array_equal(read_all(source)[0, 0], pixels)
+    assert source.info.compression == syntax.name
