@@ -79,10 +79,11 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[ModuleType, ...]]] = {
 
 def read_tissue(folder: Path) -> tuple[Tensor, Tensor]:
     """Return intensities from 0 to 1 and classes (z, y, x) of the template."""
-    t1, grey, white = (
-        np.asarray(nibabel.Nifti1Image.from_filename(folder / f"{name}.nii.gz").dataobj, np.float32).T
-        for name in ("t1", "gm", "wm")
-    )
+
+    def read(name: str) -> Any:
+        return np.asarray(nibabel.Nifti1Image.from_filename(folder / f"{name}.nii.gz").dataobj, np.float32).T
+
+    t1, grey, white = map(read, ("t1", "gm", "wm"))
     classes = np.argmax([255 - grey - white, grey, white], axis=0)
     return torch.from_numpy(t1 / 255), torch.from_numpy(classes)
 
