@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,9 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from unetkit.errors import ConfigError
+from unetkit.models.segmenter import Segmenter, load_model, save_model
 from unetkit.models.spec import ModelSpec
 from unetkit.models.trimmed import TrimmedUnet, trim
 from unetkit.models.unet import build_network
+from unetkit.testing.backend_inputs import make_windows
 
 CUBES = ((2, 2, 2),) * 3
 CT = ((1, 2, 2), (2, 2, 2), (2, 2, 2))
@@ -146,6 +150,16 @@ def test_less_is_computed_where_less_is_kept() -> None:
     assert sizes[0][0] == 4  # the last kernels are 1 along z
     assert 16 <= sizes[0][1] <= 24
     assert sizes[0][2] == 64
+
+
+def test_a_model_of_volumes_survives_its_file(tmp_path: Path) -> None:
+    segmenter = Segmenter(describe(CT, classes=3)).eval()
+    save_model(segmenter, tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path / "model.safetensors")
+    assert loaded.spec.pooling == CT
+    windows = make_windows(1, 1, (4, 16, 24))
+    with torch.inference_mode():
+        assert torch.equal(loaded(*windows), segmenter(*windows))
 
 
 @pytest.mark.parametrize("hidden", [0, 4])

@@ -18,6 +18,8 @@ from rich.table import Table
 from unetkit.foundation.atomic import check_target, partial_file
 from unetkit.scoring.instance_result import InstanceEvaluation
 from unetkit.scoring.instances import InstanceCounts
+from unetkit.scoring.membrane_result import MembraneEvaluation
+from unetkit.scoring.membranes import Regions
 from unetkit.scoring.pixels import Counts
 from unetkit.scoring.settings import Settings
 from unetkit.scoring.surfaces import SurfaceCounts
@@ -45,6 +47,7 @@ class Row:
         scores: Scores from these counts.
         instances: Objects counted, where instances are scored.
         surfaces: Surfaces measured, where volumes are scored.
+        regions: Regions between borders compared, where these are scored.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Row:
     scores: Scores
     instances: InstanceCounts | None = None
     surfaces: SurfaceCounts | None = None
+    regions: Regions | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,12 @@ class Evaluation:
         counts = {row.name: row.instances for row in self.rows if row.instances is not None}
         return InstanceEvaluation(counts) if counts else None
 
+    @property
+    def boundaries(self) -> MembraneEvaluation | None:
+        """How well regions between borders agree, where they are scored."""
+        regions = {row.name: row.regions for row in self.rows if row.regions is not None}
+        return MembraneEvaluation(regions) if regions else None
+
     def of_class(self, class_number: int) -> Evaluation:
         """Return the result for one class."""
         return Evaluation(
@@ -113,7 +123,10 @@ class Evaluation:
             result["classes"] = {k: {"mean": dict(v.mean), "pooled": dict(v.pooled)} for k, v in parts.items()}
         if self.instances is not None:
             result["instances"] = {"mean": dict(self.instances.mean), "pooled": dict(self.instances.pooled)}
-        result["rows"] = [_flat(row) for row in self.rows]
+        membranes = self.boundaries
+        if membranes is not None:
+            result["boundaries"] = {"mean": dict(membranes.mean), "thresholds": membranes.thresholds}
+        result["rows"] = [_flat(row, membranes) for row in self.rows]
         _write_text(Path(path), json.dumps(_finite(result), indent=2, allow_nan=False) + "\n", overwrite)
 
     def write_csv(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -122,7 +135,8 @@ class Evaluation:
         Raises:
             OutputError: The file exists and `overwrite` is off, or it cannot be written.
         """
-        lines = [_flat(row) for row in self.rows]
+        membranes = self.boundaries
+        lines = [_flat(row, membranes) for row in self.rows]
         text = io.StringIO()
         columns = dict.fromkeys(name for line in lines for name in line)
         writer = csv.DictWriter(text, columns, restval=0, lineterminator="\n")
@@ -158,10 +172,12 @@ def _cells(scores: Scores, shown: Sequence[Score[Any]]) -> list[str]:
     return [f"{scores[score.name]:.3f}" if score.name in scores else "" for score in shown]
 
 
-def _flat(row: Row) -> dict[str, Any]:
+def _flat(row: Row, membranes: MembraneEvaluation | None) -> dict[str, Any]:
     values: dict[str, Any] = {"name": row.name, "class": row.class_number, **row.scores, **asdict(row.counts)}
     if row.surfaces is not None:
         values |= {name: value for name, value in asdict(row.surfaces).items() if value is not None}
+    if membranes is not None:
+        values |= membranes.scores(row.name)
     if row.instances is not None:
         objects = dict(instance_scores(row.instances)) | row.instances.flat()
         values |= {f"instance_{name}": value for name, value in objects.items()}
