@@ -39,7 +39,7 @@ def write_pages(data: Path, pages: Sequence[int], folder: Path) -> Path:
         (folder / kind).mkdir(parents=True)
     for page in pages:
         tifffile.imwrite(folder / "images" / f"{page:02}.tif", images[page])
-        neurons: NDArray[Any] = label(truth[page] > 0, connectivity=1)  # type: ignore[no-untyped-call]
+        neurons: NDArray[Any] = label(truth[page] > 0, connectivity=1)
         tifffile.imwrite(folder / "masks" / f"{page:02}.tif", neurons.astype(np.uint16), compression="deflate")
     return folder
 

@@ -36,10 +36,10 @@ from measuring import describe_machine, print_machine, print_table
 from numpy.typing import NDArray
 from skimage import measure
 
+from unetkit.io.base.contracts import Window
 from unetkit.postprocess.block_faces import BlockFaces
 from unetkit.postprocess.blocks import draw_block, find_block, label_blocks, margin_window
 from unetkit.postprocess.components import CONNECTED
-from unetkit.postprocess.faces import Window
 from unetkit.postprocess.joined import Joined
 
 da: Any = dask.array  # neither has types

@@ -151,7 +151,7 @@ def run_skimage(field: Field, folder: Path, crop: int, *, values: bool) -> dict[
     crops = [labels, *([read_corner(field.image(folder), corner)] if values else [])]
     start, cpu = perf_counter(), process_time()
     properties = (*PROPERTIES, *(VALUES if values else ()))
-    table = regionprops_table(*crops, properties=properties)  # type: ignore[no-untyped-call, misc]
+    table = regionprops_table(*crops, properties=properties)  # type: ignore[misc]
     scale = field.objects / len(table["label"])
     return {
         "task": f"scikit-image, {'intensities' if values else 'table'} (of {len(table['label'])}, scaled)",

@@ -23,7 +23,9 @@ import numpy as np
 import torch
 from measuring import describe_machine, print_machine, print_table
 from monai.networks.blocks import dynunet_block
-from monai.networks.nets import DynUNet, FlexibleUNet, dynunet, flexible_unet, resnet
+from monai.networks.nets import dynunet, flexible_unet, resnet
+from monai.networks.nets.dynunet import DynUNet
+from monai.networks.nets.flexible_unet import FlexibleUNet
 from torch import Tensor, nn
 
 from unetkit.models import adapting, decoding, inflation, pooling, volume_unet
@@ -81,9 +83,11 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[ModuleType, ...]]] = {
 
 def read_tissue(folder: Path) -> tuple[Tensor, Tensor]:
     """Return intensities from 0 to 1 and classes (z, y, x) of the template."""
-    t1, grey, white = (
-        np.asarray(nibabel.load(folder / f"{name}.nii.gz").dataobj, np.float32).T for name in ("t1", "gm", "wm")
-    )
+
+    def read(name: str) -> Any:
+        return np.asarray(nibabel.Nifti1Image.from_filename(folder / f"{name}.nii.gz").dataobj, np.float32).T
+
+    t1, grey, white = map(read, ("t1", "gm", "wm"))
     classes = np.argmax([255 - grey - white, grey, white], axis=0)
     return torch.from_numpy(t1 / 255), torch.from_numpy(classes)
 

@@ -139,7 +139,7 @@ def _run(command: list[str], run: Callable[[list[str]], int]) -> None:
 def _segment_tissue(folder: Path, picture: Path, run: Callable[[list[str]], int]) -> None:
     """Number the nuclei of a stained tissue section, which scikit-image brings along, and draw them."""
     tissue, labels = folder / "tissue.tif", folder / "tissue_labels.tif"
-    pixels = immunohistochemistry()  # type: ignore[no-untyped-call]
+    pixels = immunohistochemistry()
     tifffile.imwrite(tissue, pixels, photometric="rgb")
     log("\nA real image and no training: stained tissue of a colon (immunohistochemistry, from scikit-image).")
     _run(["segment", str(tissue), str(labels), "--output", "labels", "--stain", "hematoxylin"], run)

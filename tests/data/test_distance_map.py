@@ -180,3 +180,31 @@ def test_objects_far_from_what_nobody_has_annotated_keep_their_distances() -> No
     found = make_distance_map(labels, ignored=ignored)
     np.testing.assert_array_equal(found[labels == 1], make_distance_map(labels)[labels == 1])
     assert (found[labels == 2] == UNKNOWN).all()
+
+
+@pytest.mark.parametrize("spacing", [None, (1.0, 1.0, 1.0), (5.0, 1.0, 2.0)])
+def test_those_of_volumes_are_exact_in_voxels_of_any_shape(spacing: tuple[float, ...] | None) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.kron(rng.integers(0, 4, (2, 3, 3)), np.ones((4, 3, 4))).astype(np.uint16)  # boxes that touch
+    found = make_distance_map(labels, spacing=spacing)
+    places = np.argwhere(np.ones(labels.shape)) * np.array(spacing or (1, 1, 1))
+    numbers = labels.ravel()
+    apart = np.sqrt(((places[:, None] - places[None]) ** 2).sum(-1))
+    apart[numbers[:, None] == numbers[None]] = np.inf
+    distances = apart.min(axis=1)
+    largest = {number: distances[numbers == number].max() for number in np.unique(numbers)}
+    expected = [0 if number == 0 else d / largest[number] for number, d in zip(numbers, distances, strict=True)]
+    assert found.ravel() == pytest.approx(expected, abs=1e-6)
+
+
+def test_objects_of_a_volume_that_touch_what_is_ignored_have_no_values() -> None:
+    labels = np.zeros((6, 8, 8), np.uint16)
+    labels[1:3, 1:4, 1:4], labels[1:3, 5:7, 5:7] = 1, 2
+    ignored = np.zeros(labels.shape, np.bool_)
+    ignored[3:, 4, 4] = True  # touches the corner of 1 and of 2 only diagonally
+    ignored[3:, 7, 7] = True
+    found = make_distance_map(labels, ignored=ignored)
+    assert (found[labels > 0] == -1).all()
+    alone = make_distance_map(labels, ignored=np.zeros_like(ignored))
+    assert alone.max() == 1
+    assert (make_distance_map(np.ones((3, 3, 3), np.uint16)) == 1).all()  # one object fills the crop

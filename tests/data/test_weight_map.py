@@ -115,3 +115,21 @@ def test_without_need_there_are_no_weights(cells: Path) -> None:
     data.setup()
     data.prepare_for(1, 2, 8)
     assert "weight" not in data.train_dataloader().dataset[(0, 0)]
+
+
+@pytest.mark.parametrize("spacing", [None, (2.5, 1.0, 1.0)])
+def test_gaps_in_volumes_are_weighed_by_real_distances(spacing: tuple[float, ...] | None) -> None:
+    objects = np.zeros((5, 9, 9), np.int32)
+    objects[:2, 2:4, 2:5], objects[3:, 3:6, 3:7], objects[2, 7:, 7:] = 1, 2, 3
+    border = BorderWeight(10, 1.5)
+    steps = np.array(spacing or (1, 1, 1))
+    places = np.argwhere(objects >= 0)
+    nearest = np.sort(
+        [
+            np.sqrt((((places[:, None] - np.argwhere(objects == n)[None]) * steps) ** 2).sum(-1)).min(1)
+            for n in (1, 2, 3)
+        ],
+        axis=0,
+    )
+    expected = 10 * np.exp(-((nearest[0] + nearest[1]) ** 2) / (2 * 1.5**2)) * (objects.ravel() == 0)
+    assert weigh_borders(objects, border, spacing).ravel() == pytest.approx(expected, abs=10 * np.exp(-8))

@@ -41,7 +41,10 @@ def test_ticks_are_few_and_lie_inside(smallest: float, ratio: float) -> None:
 @pytest.mark.parametrize("counts", [[0] * BARS, [1] + [0] * (BARS - 2) + [100_000]])
 def test_a_bar_for_each_number_that_is_not_0(counts: list[int]) -> None:
     axis = make_axis(10, 2000)
-    for markup in (small_histogram(np.array(counts), 'a "b" \udce4'), histogram(axis, np.array(counts), "µm²", "c")):
+    for markup in (
+        small_histogram(np.array(counts), 'a "b" \udce4'),
+        histogram(axis, np.array(counts), "area in µm²", "c"),
+    ):
         svg = parse(markup)
         bars = svg.find(f"{SVG}path[@class='bars']")
         assert bars is not None

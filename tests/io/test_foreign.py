@@ -38,7 +38,9 @@ def test_an_overview_whose_pixels_lie_in_a_folder_beside_it_is_refused(tmp_path,
         ("a.ims", "Imaris", "bfconvert a.ims a.ome.tiff"),
         ("a.oib", "Olympus OIB", "bioformats2raw"),
         ("a.sldy", "SlideBook", "pip install bioio-sldy"),
-        ("a.nii.gz", "NIfTI", "bioio"),
+        ("a.nii.gz", "name of a NIfTI file, but not its content", "Copy or export it again"),
+        ("a.dcm", "DICOM", "Copy or export it again"),
+        ("a.img", "ANALYZE", "nib-convert a.hdr a.nii"),
         ("a.ndpis", "Hamamatsu NDPIS", "files that it lists"),
         ("a.bmp", "bitmap", "Export it as PNG"),
         ("a.npy", "NumPy", "predict_tiled"),
@@ -61,3 +63,12 @@ def test_a_folder_of_such_files_names_them(tmp_path):
     with pytest.raises(ImageError, match=r"3 files of formats that are not read \(.ims: Imaris\)") as caught:
         find_images(tmp_path)
     assert "bfconvert" in caught.value.remedy
+
+
+def test_a_folder_of_files_that_need_the_extra_medical_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr("unetkit.io.medical.needs.has", lambda module: False)
+    monkeypatch.setattr("unetkit.io.files.is_image_by_name", lambda path: False)
+    (tmp_path / "a.nii.gz").write_bytes(b"x")
+    with pytest.raises(ImageError, match=r"1 file of medicine or of HDF5, such as a.nii.gz \(NIfTI\)") as caught:
+        find_images(tmp_path)
+    assert caught.value.remedy == "Run `pip install unetkit[medical]`."

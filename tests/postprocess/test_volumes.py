@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -176,6 +177,12 @@ def test_each_class_is_labelled_by_itself(
         last += labels.count
         assert numbered.last[value - 1] == last
     np.testing.assert_array_equal(found, expected)
+
+
+def test_the_margin_has_its_length_along_each_axis() -> None:
+    method = replace(CONNECTED, margin=(1, 2, 3))
+    window = slice(0, 10), slice(20, 30), slice(50, 60)
+    assert margin_window(window, (12, 100, 61), method) == (slice(0, 11), slice(18, 32), slice(47, 61))
 
 
 # Distances

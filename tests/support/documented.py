@@ -18,12 +18,15 @@ from socket import socket
 from typing import Any
 from unittest.mock import patch
 
+import h5py
 import numpy as np
 import tifffile
 import yaml
 import zarr
 from czi_files import write_czi
+from dicom_files import write_series
 from drawn_files import write_coco, write_geojson, write_rois
+from nifti_files import affine_of, write_nifti
 
 from unetkit.cli import main
 
@@ -98,6 +101,7 @@ def write_material(folder: Path, page: Path, model: Path) -> dict[str, Any]:
         shutil.copy(model, folder / "runs" / name / "model.safetensors")
     for name in ("configs", "examples", "benchmarks", "unetkit"):
         (folder / name).symlink_to(ROOT / name)
+    write_volumes(folder, page, np.stack(cells[:3]), np.stack(labels[:3]))
     write_outlines(folder, page, labels[:4], cells[:4])
     stack = np.stack(cells[:2])
     return {
@@ -122,6 +126,16 @@ def write_outlines(folder: Path, page: Path, labels: Sequence[np.ndarray], cells
     write_coco(folder / "outlined.json", truths, {str(i): one for i, one in enumerate(names)})
     write_geojson(folder / "slide.geojson", labels[0], names[0])
     write_rois(folder / "slide_RoiSet.zip", labels[0], names[0])
+
+
+def write_volumes(folder: Path, page: Path, volume: np.ndarray, labels: np.ndarray) -> None:
+    """Write volumes of medicine for the pages that are about them."""
+    if "ct organs.nii.gz" not in page.read_text(encoding="utf-8"):
+        return
+    write_nifti(folder / "head.nii.gz", volume.T.astype(np.uint8), affine_of((2, 0, 1), (1, -1, 1)))
+    write_series(folder / "ct", volume.astype(np.int16), RescaleSlope=1, RescaleIntercept=-1024)
+    with h5py.File(folder / "cells.h5", "w") as file:
+        file["volumes/raw"], file["volumes/labels"] = volume.astype(np.uint8), labels.astype(np.uint16)
 
 
 def write_zarr(path: Path, pixels: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Labels of whole images: read from a CSV, the images resized to a square and kept in memory."""
+"""Labels of whole images: read from a CSV, the images resized to a square (volumes to a box) and kept in memory."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from unetkit.data.kept import TRAIN, VAL, Use, found_uses
 from unetkit.data.listing import read_columns
 from unetkit.data.loading import hash_pixels
 from unetkit.data.statistics import common_channels, draw_sample, normalizing_values, to_channels
+from unetkit.data.volumes import Spacing
 from unetkit.foundation.errors import DataError
 from unetkit.foundation.threads import map_in_threads
+from unetkit.io.base.inner import file_of
 from unetkit.io.files import open_image
-from unetkit.io.views.thumbnail import read_square
+from unetkit.io.views.thumbnail import read_small
+from unetkit.io.views.volume import VolumeSource
 from unetkit.models.sampling import ValidSource, sample_pixels
 from unetkit.models.spec import Normalization
 from unetkit.models.statistics import Statistics, measure_range, measure_statistics
@@ -32,7 +35,7 @@ class LabelledItem(TypedDict):
     """A whole image and its label.
 
     Attributes:
-        whole: (C, side, side) float32, in the units of the file.
+        whole: (C, h, w) float32, or (C, d, h, w) of a volume, in the units of the file.
         whole_center: (C,) float32: network input is `(whole - whole_center) / whole_scale`.
         whole_scale: (C,) float32.
         label: int64: for one class 1 if it is there, else 0; for several the number of the one that is there.
@@ -51,10 +54,11 @@ class LabelledImage:
     Attributes:
         path: Its file.
         label: See `LabelledItem`.
-        pixels: (channels, side, side) in the dtype of the file.
+        pixels: (channels, h, w) or (channels, d, h, w) in the dtype of the file.
         sample: (channels, n) a fixed sample of the pixels of the whole image.
         statistics: Normalisation values of the whole image, (channels,).
         range: Ends of the range that augmentation works in, (channels,).
+        spacing: Size of a voxel of a volume as it is kept, None where it is not known.
         foreground: None: there are no masks.
     """
 
@@ -65,6 +69,7 @@ class LabelledImage:
     statistics: Statistics
     range: Statistics
 
+    spacing: Spacing = None
     foreground: None = None
 
     @property
@@ -87,7 +92,7 @@ def read_labels(path: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
     labels: dict[Path, int] = {}
     for line, image, label in _read_rows(path):
         file_path = path.parent / image
-        if not file_path.is_file():
+        if not file_of(file_path).exists():
             raise DataError(f"{file_path} (line {line} of {path}) is missing.", "Correct the path.")
         if file_path in labels:
             raise DataError(f"{file_path} is listed twice in {path}.", "Keep one of the lines.")
@@ -171,12 +176,12 @@ def load_labelled(
     *,
     part: float | tuple[int, int],
     seed: int,
-    side: int,
+    size: tuple[int, ...],
     channels: int | None,
     normalization: Normalization,
     divide: Callable[[Sequence[Use]], list[str]] = found_uses,
 ) -> LabelledImages:
-    """Read all images, resized to `side` x `side`, and set some aside.
+    """Read all images, resized to one size, and set some aside.
 
     Args:
         path: The CSV, see `read_labels`.
@@ -186,7 +191,7 @@ def load_labelled(
         part: What is set aside of all others, of each label by itself: a share, 0 to 1, or a fold and the number of
             folds.
         seed: Another seed sets others aside.
-        side: Side of the square.
+        size: Pixels along each axis: (h, w), or (d, h, w) of volumes.
         channels: Channels that the network takes; None for as many as the images have.
         normalization: How to measure the images.
         divide: Takes the images that are chosen, each with its use, and returns the uses that they are to have.
@@ -197,7 +202,7 @@ def load_labelled(
             an image have different labels, or none to train on shows one of the classes.
     """
     labels = read_labels(path, classes)
-    images = map_in_threads(lambda entry: _load(entry[0], entry[1], side, normalization), labels)
+    images = map_in_threads(lambda entry: _load(entry[0], entry[1], size, normalization), labels)
     channels = channels or common_channels({image.pixels.shape[0]: image.path.name for image in images})
     unfit = [image for image in images if image.pixels.shape[0] not in (1, channels)]
     if unfit:
@@ -266,16 +271,20 @@ def _set_aside(images: Sequence[LabelledImage], part: float | tuple[int, int], s
     return chosen
 
 
-def _load(file: Path, label: int, side: int, normalization: Normalization) -> LabelledImage:
+def _load(file: Path, label: int, size: tuple[int, ...], normalization: Normalization) -> LabelledImage:
     """Read and measure one image."""
-    with closing(ValidSource(open_image(file))) as source:
+    opened = open_image(file)
+    with closing(ValidSource(opened if len(size) == 2 else VolumeSource(opened))) as source:
         if source.info.planes > 1:
-            raise DataError(f"{file} has {source.info.planes} planes.", "Label images of one plane.")
+            what = "plane" if len(size) == 2 else "volume"
+            raise DataError(f"{file} has {source.info.planes} {what}s.", f"Label images of one {what}.")
         values = sample_pixels(source, 0)
+        voxel = source.info.pixel_size_um if len(size) == 3 else None
         return LabelledImage(
             path=file,
             label=label,
-            pixels=read_square(source, 0, side),
+            pixels=read_small(source, 0, size),
+            spacing=None if voxel is None else tuple(np.array(voxel) * source.info.size / np.array(size)),
             sample=draw_sample(values),
             statistics=measure_statistics(values, normalization),
             range=measure_range(values, normalization),

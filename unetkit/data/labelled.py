@@ -39,7 +39,7 @@ class LabelledData(TrainingData):
             into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
         fold: The fold to validate on, counted from 0, or "all" (the default) to train a model for each in turn.
         crop: Side of the square that each image is resized to, in pixels, whatever its shape; a multiple of the
-            encoder's stride (32 for depth 5).
+            encoder's stride (32 for depth 5). Volumes are resized to a cube, or to three numbers (z, y, x).
         batch_size: Images in a batch.
         images_per_epoch: Images in an epoch; each is shown before any is shown again. By default as many as there are,
             but from 64 to 1000 batches.
@@ -56,7 +56,7 @@ class LabelledData(TrainingData):
         val: float = 0.1,
         folds: int | None = None,
         fold: int | Literal["all"] | None = None,
-        crop: int = 256,
+        crop: int | list[int] = 256,
         batch_size: int = 8,
         images_per_epoch: int | None = None,
         augment: str = "standard",
@@ -102,7 +102,7 @@ class LabelledData(TrainingData):
             set(),
             part=(self.fold, self.folds) if self.folds is not None and isinstance(self.fold, int) else self.val,
             seed=self.seed,
-            side=self.crop_size[0],
+            size=self.crop_size,
             channels=channels,
             normalization=self.normalization,
             divide=lambda found: self._divide("labelled", found),
@@ -145,7 +145,7 @@ class LabelledData(TrainingData):
             **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),
             "channels": self.channels,
             "dtypes": sorted({image.dtype for image in (*train, *val)}),
-            "crop": self.crop,
+            "crop": self.crop if self.dims == 2 else list(self.crop_size),
             "batch_size": self.batch_size,
             "images_per_epoch": self._images_per_epoch(),
             "augment": self.augment,

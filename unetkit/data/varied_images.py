@@ -6,11 +6,13 @@ from math import exp, log
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from unetkit.data.dataset import CropDataset, visiting_order
-from unetkit.data.image_labels import LabelledImages, LabelledItem
+from unetkit.data.image_labels import LabelledImage, LabelledImages, LabelledItem
 from unetkit.data.transforms import PRESETS, Augmentation, Transform, magnify
+from unetkit.data.volume_transforms import VolumeTransform, magnified, magnify_volume
 
 
 class VariedImages(Dataset[LabelledItem]):
@@ -28,7 +30,8 @@ class VariedImages(Dataset[LabelledItem]):
         self._count = count
         self._seed = seed
         kinds = {image.pixels.shape[0] for image in labelled.train} if augmentation != PRESETS["none"] else set()
-        self._transforms = {kind: Transform(augmentation, kind) for kind in kinds}
+        self._planes = {kind: Transform(augmentation, kind) for kind in kinds}
+        self._volumes = {kind: VolumeTransform(augmentation, kind) for kind in kinds}
         self._scale_logs = (log(augmentation.scale[0]), log(augmentation.scale[1]))
 
     def __len__(self) -> int:
@@ -42,15 +45,22 @@ class VariedImages(Dataset[LabelledItem]):
         visit, place = divmod(epoch * self._count + index, len(images))
         image = images[visiting_order(self._seed, visit, len(images))[place]]
         pixels = image.pixels.astype(np.float32)
-        if self._transforms:
-            low, width = image.range.center[:, None, None], image.range.scale[:, None, None]
+        if self._planes:
+            each = (slice(None), *[None] * (pixels.ndim - 1))
+            low, width = image.range.center[each], image.range.scale[each]
             rng = np.random.default_rng((self._seed, epoch, index, 1))
-            unit = (pixels - low) / width
-            if any(self._scale_logs):
-                unit = magnify(unit, exp(rng.uniform(*self._scale_logs)))
-            varied = self._transforms[pixels.shape[0]](unit, np.zeros(pixels.shape[1:], np.uint8), rng)
-            pixels = varied[0] * width + low
+            pixels = self._vary(image, (pixels - low) / width, rng) * width + low
         return self._labelled.item(image, pixels)
+
+    def _vary(self, image: LabelledImage, unit: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """Vary an image whose pixels are in its range."""
+        factor = exp(rng.uniform(*self._scale_logs)) if any(self._scale_logs) else 1.0
+        mask = np.zeros(unit.shape[1:], np.uint8)
+        if unit.ndim == 3:
+            unit = unit if factor == 1 else magnify(unit, factor)
+            return self._planes[len(unit)](unit, mask, rng)[0]
+        unit = unit if factor == 1 else magnify_volume(unit, magnified(factor, image.spacing))
+        return self._volumes[len(unit)](unit, mask, rng, image.spacing)[0]
 
 
 class LabelledCrops(Dataset[Any]):

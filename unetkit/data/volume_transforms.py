@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import albumentations as A  # noqa: N812
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.data.transforms import Augmentation, bends, light
+from unetkit.data.transforms import Augmentation, bends, light, magnify
 from unetkit.data.volumes import Spacing
 
 EQUAL = 0.1
@@ -35,9 +36,8 @@ class VolumeTransform:
 
     def __init__(self, augmentation: Augmentation, channels: int) -> None:
         self._augmentation = augmentation
-        self._channels = channels
-        self._bends = A.Compose(bends(augmentation), is_check_shapes=False)
-        self._light = A.Compose(light(augmentation, channels)[1:], is_check_shapes=False)  # without the blur
+        self._bends = _compose(bends(augmentation))
+        self._light = _compose(light(augmentation, channels)[1:])  # without the blur
 
     def __call__(
         self, pixels: NDArray[np.float32], mask: NDArray[Any], rng: np.random.Generator, spacing: Spacing = None
@@ -56,19 +56,22 @@ class VolumeTransform:
         """
         pixels, mask = self._turn(pixels, mask, rng, spacing)
         shared = random.Random(int(rng.integers(2**63)))
-        self._bends.set_random_state(rng, shared)
-        self._light.set_random_state(rng, shared)
-        moved = self._bends(volume=np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), mask3d=np.ascontiguousarray(mask))
-        mask = np.ascontiguousarray(moved["mask3d"])
-        volume = moved["volume"].reshape(*mask.shape[:3], self._channels)
+        volume, mask = np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), np.ascontiguousarray(mask)
+        if self._bends.transforms:
+            self._bends.set_random_state(rng, shared)
+            moved = self._bends(volume=volume, mask3d=mask)
+            volume, mask = moved["volume"].reshape(volume.shape), np.ascontiguousarray(moved["mask3d"])
         if rng.random() < self._augmentation.shift_probability:
             volume, mask = _shift_planes(volume, mask, self._augmentation.shift, rng)
         inside = np.clip(volume, 0.0, 1.0)
         outside = volume - inside
         if rng.random() < self._augmentation.blur_probability:
             inside = _blur(inside, rng.uniform(*self._augmentation.blur), spacing)
-        rows = inside.reshape(-1, *inside.shape[2:])  # what is left to do looks at each voxel alone
-        lit = self._light(image=rows)["image"].reshape(volume.shape) + outside
+        if self._light.transforms:
+            self._light.set_random_state(rng, shared)
+            rows = inside.reshape(-1, *inside.shape[2:])  # what is left to do looks at each voxel alone
+            inside = self._light(image=rows)["image"].reshape(volume.shape)
+        lit = inside + outside
         if rng.random() < self._augmentation.missing_probability:
             lit[rng.random(len(lit)) < self._augmentation.missing] = 0
         return np.ascontiguousarray(np.moveaxis(lit, -1, 0), np.float32), mask
@@ -93,9 +96,32 @@ class VolumeTransform:
         return pixels, mask
 
 
+def _compose(steps: list[Any]) -> A.Compose:
+    return A.Compose([step for step in steps if step.p > 0], is_check_shapes=False)
+
+
 def magnified(factor: float, spacing: Spacing) -> tuple[float, float, float]:
     """Return by how much each axis is magnified: not across planes that are far from each other."""
     return (1.0 if spacing is not None and spacing[0] >= COARSE * min(spacing[1:]) else factor), factor, factor
+
+
+def magnify_volume(pixels: NDArray[np.float32], factors: Sequence[float]) -> NDArray[np.float32]:
+    """Return a volume (C, d, h, w) magnified about its centre, of the same size, as `magnify` does it.
+
+    Args:
+        pixels: The volume.
+        factors: Of each axis; those of y and x are the same.
+    """
+    planes = magnify(pixels.reshape(-1, *pixels.shape[-2:]), factors[-1]).reshape(pixels.shape)
+    depth = pixels.shape[1]
+    places = (np.arange(depth) - (depth - 1) / 2) / factors[0] + (depth - 1) / 2
+    below = np.floor(places).astype(np.int64)
+    part = (places - below).astype(np.float32)[:, None, None]
+    beyond = max(0, 1 - int(below[0]))  # planes before the first, and after the last, that are seen
+    reflected = np.pad(np.arange(depth), beyond, mode="reflect")
+    first, second = (reflected[below + step + beyond] for step in (0, 1))
+    magnified_planes: NDArray[np.float32] = planes[:, first] * (1 - part) + planes[:, second] * part
+    return magnified_planes
 
 
 def _alike(size: tuple[int, ...], plane: tuple[int, int], spacing: Spacing) -> bool:

@@ -81,6 +81,11 @@ def plan_cuts(size: tuple[int, ...], inside: NDArray[np.bool_] | None = None, vo
     return Cuts(point, tuple(along))
 
 
+def flatten(pixels: NDArray[Any], voxel: Voxel = None) -> NDArray[Any]:
+    """Return an image (C, y, x) as it is, or three cuts through the middle of a volume (C, z, y, x)."""
+    return pixels if pixels.ndim == 3 else plan_cuts(pixels.shape[1:], None, voxel).of(pixels, pixels.min())
+
+
 def _middle(inside: NDArray[np.bool_]) -> tuple[int, ...] | None:
     """Return the voxel of the foreground that is nearest to the middle of it; None without foreground."""
     every = max(1, ceil((inside.size / MOST_LOOKED_AT) ** (1 / inside.ndim)))

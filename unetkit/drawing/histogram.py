@@ -57,8 +57,8 @@ def small_histogram(counts: NDArray[np.integer], description: str) -> Markup:
     return _svg(240, 41, description, content, fit="none")
 
 
-def histogram(axis: HistogramAxis, counts: NDArray[np.integer], unit: str, description: str) -> Markup:
-    """Return bars over an axis with numbers, 640 x 190."""
+def histogram(axis: HistogramAxis, counts: NDArray[np.integer], label: str, description: str) -> Markup:
+    """Return bars over an axis with numbers and a label, such as "area in µm²"; 640 x 190."""
     width, height = 640, 150
     parts = [_bars(counts, width, height), Markup('<path class="axis" d="M0 {0}.5H{1}"/>').format(height, width)]
     for value in ticks(axis):
@@ -71,9 +71,7 @@ def histogram(axis: HistogramAxis, counts: NDArray[np.integer], unit: str, descr
         )
     scale = ", logarithmic" if axis.logarithmic else ""
     parts.append(
-        Markup('<text x="{}" y="{}" text-anchor="middle">area in {}{}</text>').format(
-            width // 2, height + 38, unit, scale
-        )
+        Markup('<text x="{}" y="{}" text-anchor="middle">{}{}</text>').format(width // 2, height + 38, label, scale)
     )
     return _svg(width, height + 44, description, Markup("").join(parts))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from unetkit.foundation.errors import ImageError
+from unetkit.io.medical.needs import INSTALL as MEDICAL_INSTALL
 from unetkit.io.microscopes.vendors import INSTALL, vendor_of
 
 OVERVIEWS = {
@@ -20,35 +21,29 @@ KNOWN = {
     ".afi": "Aperio AFI, a list of the .svs files of a slide",
     ".ali": "Hamamatsu Aquacosmos",
     ".bmp": "Windows bitmap",
-    ".dcm": "DICOM",
-    ".dicom": "DICOM",
     ".dib": "Windows bitmap",
     ".dm3": "Gatan Digital Micrograph",
     ".dm4": "Gatan Digital Micrograph",
     ".flex": "PerkinElmer Flex",
     ".gif": "GIF",
-    ".h5": "HDF5",
-    ".hdf5": "HDF5",
     ".heic": "HEIF",
+    ".hdr": "ANALYZE, or the header of a NIfTI in two files",
     ".ics": "Image Cytometry Standard",
     ".ids": "Image Cytometry Standard",
     ".ims": "Imaris",
+    ".img": "ANALYZE, or the pixels of a NIfTI in two files",
     ".isyntax": "Philips iSyntax",
     ".jp2": "JPEG 2000",
     ".j2k": "JPEG 2000",
     ".klb": "KLB",
     ".lof": "Leica LOF",
-    ".mha": "MetaImage",
-    ".mhd": "MetaImage",
     ".mrc": "MRC",
     ".mvd2": "Volocity",
     ".n5": "N5",
     ".nd": "MetaMorph ND, a list of .stk or .tif files",
     ".ndpis": "Hamamatsu NDPIS, a list of the .ndpi files of a slide",
-    ".nii": "NIfTI",
     ".npy": "a NumPy array",
     ".npz": "NumPy arrays",
-    ".nrrd": "NRRD",
     ".oib": "Olympus OIB",
     ".oif": "Olympus OIF",
     ".oir": "Olympus OIR",
@@ -71,6 +66,23 @@ KNOWN = {
 }
 """Formats by suffix, which need a plug-in of bioio or another program."""
 
+MEDICAL = {
+    ".dcm": "DICOM",
+    ".dicom": "DICOM",
+    ".h5": "HDF5",
+    ".hdf5": "HDF5",
+    ".mha": "MetaImage",
+    ".mhd": "MetaImage",
+    ".nhdr": "NRRD",
+    ".nii": "NIfTI",
+    ".nii.gz": "NIfTI",
+    ".nrrd": "NRRD",
+}
+"""Formats by suffix that are read, most of them with the extra `medical`."""
+
+PAIRS = (".hdr", ".img")
+"""Those that nibabel writes as one NIfTI."""
+
 PLUGINS = {".sld": "bioio-sldy", ".sldy": "bioio-sldy"}
 """Plug-ins of bioio that read a format, by suffix."""
 
@@ -85,6 +97,16 @@ ARRAYS = (".npy", ".npz", ".raw")
 
 PICKLES = (".pickle", ".pkl")
 """Those that run code when they are read."""
+
+REMEDIES = {
+    **dict.fromkeys(LISTS, "Give the image files that it lists."),
+    **dict.fromkeys(PAIRS, "Write it as one file with nibabel: `nib-convert {0.stem}.hdr {0.stem}.nii`."),
+    **dict.fromkeys(PICTURES, "Export it as PNG or TIFF."),
+    **dict.fromkeys(
+        ARRAYS, "Segment it in Python with unetkit.predict_tiled, or write it as TIFF with tifffile.imwrite."
+    ),
+}
+"""What to do about a file, by its suffix."""
 
 CELLPOSE = "_seg.npy"
 """End of the names of files in which Cellpose keeps outlines and masks, as a pickle."""
@@ -125,6 +147,14 @@ def refuse_foreign(folder: Path, entries: Iterable[Path]) -> None:
             f"{f' ({vendor.maker})' if vendor else ''}.",
             INSTALL,
         )
+    medical = [path for path in entries if medical_kind(path)]
+    if medical:
+        count = f"{len(medical)} {'file' if len(medical) == 1 else 'files'} of medicine or of HDF5"
+        raise ImageError(
+            f"The folder {folder} has no images that can be read without more packages, but {count}, such as "
+            f"{medical[0].name} ({medical_kind(medical[0])}).",
+            MEDICAL_INSTALL,
+        )
     foreign = [path for path in entries if path.suffix.lower() in (KNOWN | OVERVIEWS)]
     if not foreign:
         return
@@ -136,6 +166,11 @@ def refuse_foreign(folder: Path, entries: Iterable[Path]) -> None:
         f"The folder {folder} has no images that can be read, but {count} not read ({suffix}: {kind}).",
         _remedy(first, suffix) if suffix in KNOWN else _conversion(first),
     )
+
+
+def medical_kind(path: Path) -> str:
+    """Return the format of medicine, or HDF5, that a file has by its name; "" if none."""
+    return next((kind for suffix, kind in MEDICAL.items() if path.name.lower().endswith(suffix)), "")
 
 
 def unknown_format(path: Path) -> ImageError:
@@ -150,6 +185,10 @@ def unknown_format(path: Path) -> ImageError:
         return ImageError(
             f"{path} has the name of a {vendor.maker} file, but not its content.", "Copy or export it again."
         )
+    if medical_kind(path):
+        return ImageError(
+            f"{path} has the name of a {medical_kind(path)} file, but not its content.", "Copy or export it again."
+        )
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     suffix = suffixes[0] if suffixes[1:] == [".gz"] else (suffixes or [""])[-1]
     known = KNOWN.get(suffix)
@@ -158,16 +197,12 @@ def unknown_format(path: Path) -> ImageError:
 
 
 def _remedy(path: Path, suffix: str) -> str:
-    if suffix in LISTS:
-        return "Give the image files that it lists."
-    if suffix in PICTURES:
-        return "Export it as PNG or TIFF."
     is_cellpose = path.name.lower().endswith(CELLPOSE)
     if is_cellpose or suffix in PICKLES:
         instead = CELLPOSE_REMEDY if is_cellpose else "Write its arrays as TIFF with tifffile.imwrite."
         return f"It is a pickle, which can run code when it is read. {instead}"
-    if suffix in ARRAYS:
-        return "Segment it in Python with unetkit.predict_tiled, or write it as TIFF with tifffile.imwrite."
+    if suffix in REMEDIES:
+        return REMEDIES[suffix].format(path)
     if suffix in KNOWN:
         return _conversion(path)
     return "Give one of these, or convert the file to OME-TIFF first (for example with Fiji or bfconvert)."

@@ -54,8 +54,8 @@ def export(
     in each plane.
 
     Args:
-        labels: TIFF, OME-Zarr or PNG of whole numbers, one for each object and 0 for background, of any program; or a
-            folder of them.
+        labels: TIFF, OME-Zarr, NIfTI or PNG of whole numbers, one for each object and 0 for background, of any program;
+            or a folder of them.
         result: `.geojson`, `.geojson.gz` (QuPath reads both) or `.zip` (ROIs of ImageJ and Fiji). For a folder of
             labels a folder.
         image: The image whose intensities are measured, or a folder of images with the names of the labels. None to

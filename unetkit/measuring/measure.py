@@ -47,8 +47,8 @@ def measure(
     `skimage.measure.regionprops_table`.
 
     Args:
-        labels: TIFF, OME-Zarr or PNG of whole numbers, one for each object and 0 for background, of any program; or a
-            folder of them.
+        labels: TIFF, OME-Zarr, NIfTI or PNG of whole numbers, one for each object and 0 for background, of any program;
+            or a folder of them.
         image: The image whose intensities are measured, or a folder of images with the names of the labels. None to
             measure sizes and shapes only.
         table: `.csv` or `.parquet`. For a folder of labels a folder, which gets a `.csv` for each and `summary.csv`.

@@ -122,7 +122,7 @@ def look_at(viewed: Viewed, *, compare: bool = True, classes: bool = True) -> Lo
     outside = ~(inside | ignored)
     values = np.unique(labels[inside])
     drawn = np.where(ignored, 0, labels) if ignored.any() else labels
-    pieces = np.asarray(label(drawn, background=0, connectivity=labels.ndim))  # type: ignore[no-untyped-call]
+    pieces = np.asarray(label(drawn, background=0, connectivity=labels.ndim))
     areas = np.bincount(pieces.ravel())
     whole = np.delete(areas, [0, *cut_objects(pieces, ignored)])
     areas = areas[1:]
@@ -237,7 +237,7 @@ def _whole_pieces(region: NDArray[np.bool_], ignored: NDArray[np.bool_]) -> NDAr
 
 def _width(region: NDArray[np.bool_]) -> float:
     """Return the area of a region divided by the length of its skeleton; a disc has hardly any skeleton."""
-    length = np.count_nonzero(skeletonize(region))  # type: ignore[no-untyped-call]
+    length = np.count_nonzero(skeletonize(region))
     return float(np.count_nonzero(region) / length) if length else float("inf")
 
 

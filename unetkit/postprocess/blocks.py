@@ -34,10 +34,13 @@ DEEPEST_TILE = 64
 """Planes of a tile at most."""
 
 BLOCK_STEP = 1024
-"""Blocks of planes begin at its multiples along each axis: they hold whole tiles, and whole chunks of most files."""
+"""Blocks of planes begin at its multiples along each axis: they hold whole tiles, and whole chunks of most files.
 
-VOLUME_STEP = 128
-"""The same of volumes."""
+Those of volumes begin where as many pixels as in its square do, see `block_step`.
+"""
+
+DEEPEST_STEP = 64
+"""The same of volumes along the first axis, at most."""
 
 MASK = 1
 """Number of classes for a mask, whose foreground is all that is not 0."""
@@ -52,23 +55,35 @@ def label_tile(size: tuple[int, ...]) -> tuple[int, ...]:
     return depth, side, side
 
 
+def block_step(size: tuple[int, ...]) -> tuple[int, ...]:
+    """Return of what blocks of a plane or volume of a size are multiples along each axis: the chunks of its OME-Zarr.
+
+    >>> block_step((5000, 5000)), block_step((500, 500, 500)), block_step((10, 5000, 5000))
+    ((1024, 1024), (64, 128, 128), (16, 256, 256))
+    """
+    deep, side = 1, BLOCK_STEP
+    while len(size) == 3 and deep < min(size[0], DEEPEST_STEP):
+        deep, side = 4 * deep, side // 2
+    return (*((deep,) if len(size) == 3 else ()), side, side)
+
+
 def label_blocks(size: tuple[int, ...], pixels_per_block: int) -> list[Window]:
     """Cut a plane or volume into blocks of about one size, in raster order: as square as it goes, with small sides.
 
     Args:
         size: Pixels of the plane or volume along each axis.
-        pixels_per_block: Most pixels of a block, unless `BLOCK_STEP` or `VOLUME_STEP` along each axis are more.
+        pixels_per_block: Most pixels of a block, unless those of `block_step` are more.
     """
-    step = BLOCK_STEP if len(size) == 2 else VOLUME_STEP
-    steps = [ceil(extent / step) for extent in size]
+    step = block_step(size)
+    steps = [ceil(extent / length) for extent, length in zip(size, step, strict=True)]
     spans: list[list[slice]] = [[] for _ in size]
-    free = pixels_per_block / step ** len(size)  # steps of a block along the axes that are not yet cut, multiplied
+    free = pixels_per_block / prod(step)  # steps of a block along the axes that are not yet cut, multiplied
     for done, axis in enumerate(sorted(range(len(size)), key=steps.__getitem__)):
         most = min(max(int(free ** (1 / (len(size) - done))), 1), steps[axis])
         length = ceil(steps[axis] / ceil(steps[axis] / most))
         free /= length
-        starts = range(0, size[axis], length * step)
-        spans[axis] = [slice(start, min(start + length * step, size[axis])) for start in starts]
+        pixels = length * step[axis]
+        spans[axis] = [slice(at, min(at + pixels, size[axis])) for at in range(0, size[axis], pixels)]
     return list(product(*spans))
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unetkit.annotations.formats import has_annotation_suffix
@@ -36,8 +37,11 @@ from unetkit.io.masks.rules import Above
 from unetkit.scoring.compared import Compared
 from unetkit.scoring.drawn import as_drawn
 from unetkit.scoring.given import GivenMask, OpenMask, as_array, check_numbers, check_threshold
+from unetkit.scoring.instances import match_overlaps, sum_pairs
 from unetkit.scoring.items import Item, choose_items
+from unetkit.scoring.membranes import Regions, check_region_labels, compare_regions
 from unetkit.scoring.planes import count_plane
+from unetkit.scoring.regions import count_regions
 from unetkit.scoring.result import Evaluation, Row
 from unetkit.scoring.scale import Scale, find_scale, plane_sides
 from unetkit.scoring.settings import Settings
@@ -59,6 +63,7 @@ def evaluate(
     ignore: int | None = None,
     dims: int | None = None,
     pixel_size_um: str | float | Sequence[float] | None = None,
+    boundaries: bool = False,
     cluster: str | None = None,
     client: Any = None,
     log: Log | None = None,
@@ -91,6 +96,9 @@ def evaluate(
             files say, see `unetkit.io.volumes.dims_of`.
         pixel_size_um: Size of a pixel along (y, x) or (z, y, x) in µm, or one for all axes, in place of what the truth
             says.
+        boundaries: Compare the regions between borders too, as neurons between membranes: V_Rand and V_info. Of a mask,
+            borders are the smaller part of the truth; of labels, they are 0. Of probabilities the best threshold
+            counts. Of volumes, both sides are labels.
         cluster: See `ClusterOptions`: each pair of files is a task. The result is the same.
         client: A `distributed.Client` in place of `cluster`.
         log: Called with sentences for people, of a cluster.
@@ -110,7 +118,9 @@ def evaluate(
         >>> evaluate(np.where(truth, 0.9, 0.1), truth).pooled.dice
         1.0
     """
-    settings = Settings(threshold, invert, classes, tolerance, pages, instances, ignore, dims, pixel_size_um)
+    settings = Settings(
+        threshold, invert, classes, tolerance, pages, instances, ignore, dims, pixel_size_um, boundaries
+    )
     place = Place(cluster, client, log or log_nothing, progress)
     if not place.is_here and not all(isinstance(given, (str, Path)) for given in (prediction, truth)):
         raise ConfigError(
@@ -272,10 +282,15 @@ def _score(
         if settings.instances:
             check_numbers(predicted)
             check_numbers(true)
+        if settings.boundaries and scale is not None:
+            check_region_labels(predicted)
+            check_region_labels(true)
         compared = Compared(predicted, true, settings)
         if scale is None:
             reach = settings.reach.pixels(plane_sides(predicted, true, settings), true.info.name)
             rows = [row for item in items for row in _plane_rows(compared, item, reach)]
+            if settings.boundaries:
+                rows = _with_regions(compared, items, rows)
         else:
             sides = scale.sides(predicted, true)
             reach = settings.reach.along(sides, scale.unit)
@@ -290,12 +305,28 @@ def _plane_rows(compared: Compared, item: Item, reach: float) -> Iterator[Row]:
         yield Row(compared.predicted.given.row + item.suffix, k, counts, pixel_scores(counts), objects)
 
 
+def _with_regions(compared: Compared, items: Sequence[Item], rows: Sequence[Row]) -> list[Row]:
+    """Return rows of planes with their regions, which are the larger part of the truth."""
+    counts = [row.counts.of_background if compared.settings.invert else row.counts for row in rows]
+    above = sum(each.tp + each.fn for each in counts)
+    inside = 2 * above >= sum(each.pixels for each in counts)
+    return [
+        replace(row, regions=compare_regions(compared, item.planes[0], inside=inside))
+        for item, row in zip(items, rows, strict=True)
+    ]
+
+
 def _volume_rows(compared: Compared, item: Item, sides: tuple[float, float, float], reach: float) -> Iterator[Row]:
     """Yield the result for each class of a volume."""
-    classes, surfaces, objects = count_volume(compared, item.planes, sides, reach)
+    classes, surfaces, overlaps = count_volume(compared, item.planes, sides, reach)
+    settings = compared.settings
+    objects = match_overlaps(overlaps) if settings.instances else None
+    regions = (
+        Regions((count_regions(sum_pairs(np.concatenate(overlaps)), alone=False),)) if settings.boundaries else None
+    )
     for k, (counts, measured) in enumerate(zip(classes, surfaces, strict=True), start=1):
         scores = volume_scores(counts, measured)
-        yield Row(compared.predicted.given.row + item.suffix, k, counts, scores, objects, measured)
+        yield Row(compared.predicted.given.row + item.suffix, k, counts, scores, objects, measured, regions)
 
 
 def _check_fit(predicted: ImageSource, true: ImageSource) -> None:

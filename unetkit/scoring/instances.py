@@ -182,7 +182,7 @@ def count_overlaps(predicted: NDArray[Any], truth: NDArray[Any], ignored: NDArra
     starts = np.flatnonzero((first[1:] != first[:-1]) | (second[1:] != second[:-1])) + 1
     starts = np.insert(starts, 0, 0)
     lengths = np.diff(starts, append=first.size)  # of the runs of pixels with the same two labels
-    return _sum_pairs(np.stack([first[starts].astype(np.int64), second[starts].astype(np.int64), lengths], axis=1))
+    return sum_pairs(np.stack([first[starts].astype(np.int64), second[starts].astype(np.int64), lengths], axis=1))
 
 
 def check_labels(labels: NDArray[Any], name: str) -> None:
@@ -204,7 +204,7 @@ def match_overlaps(bands: Sequence[Overlaps]) -> InstanceCounts:
     reach exactly 0.5, with no other object, and either may be taken. Above 0.5 matches are unique (Kirillov et al.
     2019, section 4.1). Pixels that nobody has annotated belong to no true object and count for no IoU.
     """
-    predicted, true, pixels = _sum_pairs(np.concatenate(bands)).T
+    predicted, true, pixels = sum_pairs(np.concatenate(bands)).T
     labels, whole_sizes = _sizes(predicted, pixels)
     hidden_sizes = _sizes(predicted, np.where(true == NOT_ANNOTATED, pixels, 0))[1]
     true_labels, true_sizes = _sizes(true, pixels)
@@ -234,8 +234,8 @@ def _take_once(predicted: NDArray[np.int64], true: NDArray[np.int64]) -> NDArray
     return predicted[first[np.unique(true[first], return_index=True)[1]]]
 
 
-def _sum_pairs(overlaps: Overlaps) -> Overlaps:
-    """Add up the pixels of rows with the same two labels."""
+def sum_pairs(overlaps: Overlaps) -> Overlaps:
+    """Add up the pixels of rows with the same two labels, so that each pair is there once."""
     overlaps = overlaps[np.lexsort((overlaps[:, 1], overlaps[:, 0]))]
     new = np.any(np.diff(overlaps[:, :2], axis=0, prepend=-1), axis=1)
     starts = np.flatnonzero(new)

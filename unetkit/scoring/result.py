@@ -18,12 +18,15 @@ from rich.table import Table
 from unetkit.foundation.atomic import check_target, partial_file
 from unetkit.scoring.instance_result import InstanceEvaluation
 from unetkit.scoring.instances import InstanceCounts
+from unetkit.scoring.membrane_result import MembraneEvaluation
+from unetkit.scoring.membranes import Regions
 from unetkit.scoring.pixels import Counts
 from unetkit.scoring.settings import Settings
 from unetkit.scoring.surfaces import SurfaceCounts
 from unetkit.scoring.table import (
     PIXEL_SCORES,
     SURFACE_SCORES,
+    VOXEL_SCORES,
     Score,
     Scores,
     instance_scores,
@@ -45,6 +48,7 @@ class Row:
         scores: Scores from these counts.
         instances: Objects counted, where instances are scored.
         surfaces: Surfaces measured, where volumes are scored.
+        regions: Regions between borders compared, where these are scored.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Row:
     scores: Scores
     instances: InstanceCounts | None = None
     surfaces: SurfaceCounts | None = None
+    regions: Regions | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,12 @@ class Evaluation:
         counts = {row.name: row.instances for row in self.rows if row.instances is not None}
         return InstanceEvaluation(counts) if counts else None
 
+    @property
+    def boundaries(self) -> MembraneEvaluation | None:
+        """How well regions between borders agree, where they are scored."""
+        regions = {row.name: row.regions for row in self.rows if row.regions is not None}
+        return MembraneEvaluation(regions) if regions else None
+
     def of_class(self, class_number: int) -> Evaluation:
         """Return the result for one class."""
         return Evaluation(
@@ -113,7 +124,10 @@ class Evaluation:
             result["classes"] = {k: {"mean": dict(v.mean), "pooled": dict(v.pooled)} for k, v in parts.items()}
         if self.instances is not None:
             result["instances"] = {"mean": dict(self.instances.mean), "pooled": dict(self.instances.pooled)}
-        result["rows"] = [_flat(row) for row in self.rows]
+        membranes = self.boundaries
+        if membranes is not None:
+            result["boundaries"] = {"mean": dict(membranes.mean), "thresholds": membranes.thresholds}
+        result["rows"] = [_flat(row, membranes) for row in self.rows]
         _write_text(Path(path), json.dumps(_finite(result), indent=2, allow_nan=False) + "\n", overwrite)
 
     def write_csv(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -122,7 +136,8 @@ class Evaluation:
         Raises:
             OutputError: The file exists and `overwrite` is off, or it cannot be written.
         """
-        lines = [_flat(row) for row in self.rows]
+        membranes = self.boundaries
+        lines = [_flat(row, membranes) for row in self.rows]
         text = io.StringIO()
         columns = dict.fromkeys(name for line in lines for name in line)
         writer = csv.DictWriter(text, columns, restval=0, lineterminator="\n")
@@ -133,9 +148,9 @@ class Evaluation:
     def table(self) -> Table:
         """Return a table for the terminal: the images (the worst of them if there are many), mean and pooled scores."""
         several = self.settings.classes > 2
-        names = set(self.rows[0].scores) if self.rows else set()
-        scores: tuple[Score[Any], ...] = (*PIXEL_SCORES, *SURFACE_SCORES)
-        shown = [score for score in scores if score.shown and score.name in names]
+        volumes = any(row.surfaces is not None for row in self.rows)
+        scores: tuple[Score[Any], ...] = (*VOXEL_SCORES, *SURFACE_SCORES) if volumes else PIXEL_SCORES
+        shown = [score for score in scores if score.shown]
         headings = [score.heading_within(self.settings.within, self.unit) for score in shown]
         table = empty_table(headings, headings[0], len(self.rows))
         for row in worst(self.rows, lambda row: row.scores[shown[0].name]):
@@ -158,10 +173,12 @@ def _cells(scores: Scores, shown: Sequence[Score[Any]]) -> list[str]:
     return [f"{scores[score.name]:.3f}" if score.name in scores else "" for score in shown]
 
 
-def _flat(row: Row) -> dict[str, Any]:
+def _flat(row: Row, membranes: MembraneEvaluation | None) -> dict[str, Any]:
     values: dict[str, Any] = {"name": row.name, "class": row.class_number, **row.scores, **asdict(row.counts)}
     if row.surfaces is not None:
         values |= {name: value for name, value in asdict(row.surfaces).items() if value is not None}
+    if membranes is not None:
+        values |= membranes.scores(row.name)
     if row.instances is not None:
         objects = dict(instance_scores(row.instances)) | row.instances.flat()
         values |= {f"instance_{name}": value for name, value in objects.items()}

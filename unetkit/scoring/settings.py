@@ -24,6 +24,7 @@ class Settings:
         ignore: Value in true masks of pixels that nobody has annotated, which are not scored; None if there are none.
         dims: 3 to score stacks as volumes, 2 as planes; None to let the files say it.
         pixel_size_um: Size of a pixel, in place of what the files say.
+        boundaries: Regions between borders are compared too, as neurons between membranes.
 
     Raises:
         ConfigError: A value has no meaning, or does not go with the others.
@@ -38,6 +39,7 @@ class Settings:
     ignore: int | None = None
     dims: int | None = None
     pixel_size_um: str | float | Sequence[float] | None = None
+    boundaries: bool = False
 
     def __post_init__(self) -> None:
         if self.classes < 2:
@@ -51,6 +53,11 @@ class Settings:
             raise ConfigError(
                 "threshold, invert and classes have no meaning for instances, whose labels number the objects.",
                 "Leave them out, or leave instances out.",
+            )
+        if self.boundaries and self.classes > 2:
+            raise ConfigError(
+                f"boundaries have no meaning for {self.classes} classes.",
+                "Leave classes at 2: V_Rand and V_info compare regions and the borders between them.",
             )
         if self.dims not in (None, 2, 3):
             raise ConfigError(f"dims is {self.dims}.", "Give 2 for planes or 3 for volumes.")

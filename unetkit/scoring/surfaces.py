@@ -187,8 +187,8 @@ def element_areas(sides: tuple[float, float, float]) -> NDArray[np.float64]:
     areas = np.zeros(CODES)
     for code in range(1, CODES - 1):
         cube = np.array([code >> bit & 1 for bit in range(8)], np.float64).reshape(2, 2, 2)
-        corners, triangles, _, _ = marching_cubes(cube, 0.5, spacing=sides, method="lorensen")  # type: ignore[no-untyped-call]
-        areas[code] = mesh_surface_area(corners, triangles)  # type: ignore[no-untyped-call]
+        corners, triangles, _, _ = marching_cubes(cube, 0.5, spacing=sides, method="lorensen")
+        areas[code] = mesh_surface_area(corners, triangles)
     return np.minimum(areas, areas[::-1])
 
 

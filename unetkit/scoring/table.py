@@ -16,9 +16,10 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from unetkit.scoring import instances, pixels, restored, surfaces
+from unetkit.scoring import instances, pixels, regions, restored, surfaces
 from unetkit.scoring.instances import THRESHOLDS, InstanceCounts
 from unetkit.scoring.pixels import Counts
+from unetkit.scoring.regions import RegionCounts
 from unetkit.scoring.surfaces import SurfaceCounts
 
 Counted = TypeVar("Counted")
@@ -85,7 +86,11 @@ PIXEL_SCORES: tuple[Score[Counts], ...] = (
 )
 """Scores of the pixels of one class against all others; the first one orders images."""
 
-VOXEL_SCORES = tuple(score for score in PIXEL_SCORES if score.name != "boundary_f1")
+VOXEL_SCORES = tuple(
+    replace(score, shown=score.shown and score.name != "accuracy")  # there is no room, and most voxels are background
+    for score in PIXEL_SCORES
+    if score.name != "boundary_f1"
+)
 """Scores of the voxels of a volume, whose surfaces are scored in place of boundaries in planes."""
 
 SURFACE_SCORES: tuple[Score[SurfaceCounts], ...] = (
@@ -110,6 +115,20 @@ OBJECT_SCORES: tuple[Score[InstanceCounts], ...] = (
     Score("rq", instances.recognition_quality, "RQ", "recognition quality", shown=False),
 )
 """Scores of objects; the first one orders images."""
+
+RAND_SCORES: tuple[Score[RegionCounts], ...] = (
+    Score("v_rand", regions.v_rand, "V_Rand", "F-score of pairs of pixels in regions"),
+    Score("v_rand_split", regions.v_rand_split, "split", "share of pairs that are not split"),
+    Score("v_rand_merge", regions.v_rand_merge, "merge", "share of pairs that are not merged"),
+)
+"""Scores of regions between borders by pairs of pixels."""
+
+INFORMATION_SCORES: tuple[Score[RegionCounts], ...] = (
+    Score("v_info", regions.v_info, "V_info", "F-score of the information of regions"),
+    Score("voi_split", regions.voi_split, "VOI split", "variation of information by splits", higher_is_better=False),
+    Score("voi_merge", regions.voi_merge, "VOI merge", "variation of information by mergers", higher_is_better=False),
+)
+"""Scores of regions between borders by information, in bits where they are no shares."""
 
 IMAGE_SCORES: tuple[Score[Any], ...] = (
     Score("image_auroc", attrgetter("auroc"), "AUROC", "area under the ROC curve", validated=True),

@@ -11,21 +11,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from unetkit.scoring.compared import Compared, bands
-from unetkit.scoring.instances import InstanceCounts, Overlaps, check_labels, count_overlaps, match_overlaps
+from unetkit.scoring.instances import Overlaps, check_labels, count_overlaps
 from unetkit.scoring.pixels import Counts, Mask, count_voxels
 from unetkit.scoring.surfaces import Surface, SurfaceCounts, compare_surfaces
 
 
 def count_volume(
     compared: Compared, planes: Sequence[int], sides: tuple[float, float, float], tolerance: float
-) -> tuple[list[Counts], list[SurfaceCounts], InstanceCounts | None]:
-    """Return the voxels and surfaces of each foreground class in one volume, and its objects if they are asked for.
+) -> tuple[list[Counts], list[SurfaceCounts], list[Overlaps]]:
+    """Return the voxels and surfaces of each foreground class in one volume, and the labels that meet in it.
 
     Args:
         compared: The prediction and the truth.
         planes: Numbers of the planes of the volume, in order.
         sides: Sides of a voxel (z, y, x).
         tolerance: Distance at which surfaces are taken to agree, in the unit of the sides.
+
+    Returns:
+        Voxels and surfaces, one of each class; and where objects or regions are compared, the overlaps of each plane.
     """
     info = compared.predicted.info
     size = (len(planes), *info.size)
@@ -43,7 +46,7 @@ def count_volume(
                 for surface, mask in zip(surfaces[k], masks, strict=True):
                     ignored = _around(band.ignored, rows, points) if band.some_ignored is not None else None
                     surface.add(depth, points.start, _around(mask, rows, points), ignored)
-            if compared.settings.instances:
+            if compared.settings.instances or compared.settings.boundaries:
                 check_labels(band.labels, compared.predicted.info.name)
                 check_labels(band.true_labels, compared.true.info.name)
                 overlaps.append(count_overlaps(band.labels[inside], band.true_labels[inside], band.ignored[inside]))
@@ -51,7 +54,7 @@ def count_volume(
         for surface in (one for pair in surfaces for one in pair):
             surface.add(len(planes), points.start, nothing)
     measured = [compare_surfaces(*pair, sides, tolerance) for pair in surfaces]
-    return counts, measured, match_overlaps(overlaps) if overlaps else None
+    return counts, measured, overlaps
 
 
 def _around(mask: Mask, rows: slice, points: slice) -> Mask:

@@ -19,6 +19,7 @@ def evaluate_command(
     ignore: int | None = None,
     dims: int | None = None,
     pixel_size_um: str | None = None,
+    boundaries: bool = False,
     json: Path | None = None,
     csv: Path | None = None,
     overwrite: bool = False,
@@ -43,6 +44,8 @@ def evaluate_command(
         dims: 3 scores stacks as volumes, 2 plane by plane. By default what a model of volumes has written, and medical
             files, are volumes.
         pixel_size_um: Size of a pixel in µm along y,x or z,y,x, such as 2,0.5,0.5, in place of what the truth says.
+        boundaries: Score regions between borders too, as neurons between membranes: V_Rand and V_info of the ISBI 2012
+            challenge. Of probabilities the best threshold counts.
         json: File for all scores as JSON.
         csv: File for all scores as a table.
         overwrite: Replace these files if they exist.
@@ -68,6 +71,7 @@ def evaluate_command(
             ignore=ignore,
             dims=dims,
             pixel_size_um=pixel_size_um,
+            boundaries=boundaries,
             **vars(machines),
             log=log,
             progress=progress,
@@ -81,3 +85,5 @@ def evaluate_command(
     show(scores.table())
     if scores.instances is not None:
         show(scores.instances.table())
+    if scores.boundaries is not None:
+        show(scores.boundaries.table())

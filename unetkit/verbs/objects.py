@@ -26,8 +26,8 @@ def measure_command(
       unetkit measure labels.tif image.tif objects.csv --ring 5um
 
     Args:
-        labels: TIFF, OME-Zarr or PNG with a number for each object and 0 for background, of any program; or a folder of
-            them.
+        labels: TIFF, OME-Zarr, NIfTI or PNG with a number for each object and 0 for background, of any program; or a
+            folder of them.
         image: Image whose intensities are measured, or a folder of images with the names of the labels; may be left
             out.
         table: .csv or .parquet; for a folder of labels the folder that gets a .csv for each and summary.csv.
@@ -63,8 +63,8 @@ def export_command(
       unetkit export labels.tif rois.zip
 
     Args:
-        labels: TIFF, OME-Zarr or PNG with a number for each object and 0 for background, of any program; or a folder of
-            them.
+        labels: TIFF, OME-Zarr, NIfTI or PNG with a number for each object and 0 for background, of any program; or a
+            folder of them.
         result: .geojson or .geojson.gz for QuPath, .zip for ROIs of ImageJ and Fiji; for a folder of labels the folder
             that gets a file for each.
         image: Image whose intensities are measured in the objects, for QuPath; or a folder of images with the names of

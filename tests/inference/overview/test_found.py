@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -121,3 +122,14 @@ def test_a_file_that_is_no_such_result_is_an_error(tmp_path: Path, pixels: NDArr
     path = write(tmp_path / "r.tif", pixels)
     with pytest.raises(ImageError, match=f"does not hold the {output} of its image"):
         look_at(path, Kind(output), Frame(SIZE), (6, 9), 0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("output", ["mask", "labels"])
+def test_objects_of_a_volume_are_counted_once_with_their_volumes(
+    tmp_path: Path, mask: NDArray[np.bool_], output: Literal["mask", "labels"]
+) -> None:
+    labels = skimage.measure.label(mask, connectivity=3).astype(np.uint16)
+    pixels = labels if output == "labels" else mask * np.uint8(255)
+    found, _ = look_at(write(tmp_path / "l.tif", pixels), Kind(output), Frame(SIZE, "Z", (2,)), (20, 30), 1, depth=2)
+    assert found.areas is not None
+    assert np.repeat(found.areas.pixels, found.areas.counts).tolist() == sorted(np.bincount(labels.ravel())[1:])

@@ -45,7 +45,7 @@ def test_a_thumbnail_is_read_from_the_pyramid_and_shows_the_same_field(
     ensemble = Ensemble((tiny_segmenter,))
     with closing(open_view(slide, ensemble, reading)) as source:
         size = (64, round(64 * source.info.width / source.info.height))
-        expected = read_small(source, 0, *size).astype(int)
+        expected = read_small(source, 0, size).astype(int)
         read = count_pixels(monkeypatch)
         found = read_thumbnail(source, slide, ensemble, reading, 0, size).astype(int)
     assert found.shape == expected.shape

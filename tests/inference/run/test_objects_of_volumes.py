@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,15 @@ def test_rings_of_volumes_are_refused_before_any_work(exact_segmenter: Make, sta
     with pytest.raises(ConfigError, match="these are volumes"):
         unetkit.segment(stack, stack.parent / "l.tif", model=model, **CHOICES, table=stack.parent / "t.csv", ring="2um")
     assert not (stack.parent / "l.tif").exists()
+
+
+def test_the_page_of_a_volume_shows_its_middle_plane_and_counts_volumes(exact_segmenter: Make, stack: Path) -> None:
+    page, model = stack.parent / "page.html", exact_segmenter(stride=(1, 1, 1))
+    (done,) = unetkit.segment(stack, stack.parent / "l.tif", model=model, min_size=0, **CHOICES, report=page)
+    text = page.read_text(encoding="utf-8")
+    sizes = np.bincount(tifffile.imread(stack.parent / "l.tif").ravel())[1:]
+    assert f"{done.objects:,} <" in re.sub(r"\s*<", " <", text)
+    assert f"{np.median(sizes) * 0.5:g} µm³" in text
+    assert "plane 10 (from 0) is shown" in text
+    assert "volume in µm³" in text
+    assert "cannot be shown" not in text

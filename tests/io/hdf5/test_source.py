@@ -125,8 +125,9 @@ def test_axes_are_those_that_are_noted_labelled_said_or_guessed(tmp_path):
             dimension.label = label
     assert open_image(tmp_path / "b.h5").info.axes == "XYZ"
     path = write(tmp_path / "c.h5", raw=noise((4, 5, 6)))
-    assert open_image(path).info.axes == "QYX"
-    assert open_image(path, ReadOptions(axes="zyx")).info.plane_axes == "Z"
+    assert open_image(path).info.axes == "ZYX"
+    assert open_image(path, ReadOptions(axes="cyx")).info.channels == 4
+    assert open_image(write(tmp_path / "d.h5", raw=noise((2, 4, 5, 6)))).info.plane_axes == "QI"
 
 
 def test_truth_values_become_0_and_255(tmp_path):

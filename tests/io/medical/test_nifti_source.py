@@ -12,9 +12,10 @@ from unetkit.io.base.contracts import BadTile
 from unetkit.io.base.read_options import WHOLE, ReadOptions
 from unetkit.io.base.stored import Step
 from unetkit.io.files import image_stem, list_series, open_image
-from unetkit.io.medical import nifti_source
-from unetkit.io.medical.nifti_header import open_stream
-from unetkit.io.medical.nifti_source import NiftiSource
+from unetkit.io.medical import nifti_header
+from unetkit.io.medical.nifti_header import read_header
+from unetkit.io.medical.streams import open_gzip
+from unetkit.io.medical.volume_source import StoredVolume
 from unetkit.testing.sources import SourceContract
 
 
@@ -26,6 +27,10 @@ def read_all(source):
     """Return all planes (plane, C, h, w)."""
     whole = tuple(slice(0, size) for size in source.info.size)
     return np.stack([source.read(plane, whole) for plane in range(source.info.planes)])
+
+
+def open_nifti(path, reading, cache_bytes):
+    return StoredVolume(path, read_header(path), reading, as_stored=False, cache_bytes=cache_bytes)
 
 
 class TestNiftiSource(SourceContract):
@@ -132,16 +137,16 @@ def test_a_large_stream_is_decoded_once_to_a_temporary_file(tmp_path, monkeypatc
     path = write_nifti(tmp_path / "a.nii.gz", pixels)
     opened = []
 
-    def counted(path, *, compressed):
+    def counted(path):
         opened.append(path)
-        return open_stream(path, compressed=compressed)
+        return open_gzip(path)
 
-    monkeypatch.setattr(nifti_source, "open_stream", counted)
-    source = NiftiSource(path, WHOLE, as_stored=False, cache_bytes=0)
+    monkeypatch.setattr(nifti_header, "open_gzip", counted)
+    source = open_nifti(path, WHOLE, cache_bytes=0)
     assert source.info.scratch_bytes == pixels.nbytes
-    assert not opened, "nothing is decoded before it is read"
+    assert len(opened) == 1, "the header alone is read"
     np.testing.assert_array_equal(read_all(source)[:, 0].T, pixels)
-    assert len(opened) == 1
+    assert len(opened) == 2
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
@@ -151,9 +156,9 @@ def test_a_truncated_file_is_an_error_or_background(tmp_path, ending, cache_byte
     path = write_nifti(tmp_path / f"a{ending}", pixels)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     with pytest.raises(ImageError, match="truncated or damaged") as caught:
-        read_all(NiftiSource(path, WHOLE, as_stored=False, cache_bytes=cache_bytes))
+        read_all(open_nifti(path, WHOLE, cache_bytes))
     assert "--on-bad-tile" in caught.value.remedy
-    source = NiftiSource(path, ReadOptions(on_bad_tile="background"), as_stored=False, cache_bytes=cache_bytes)
+    source = open_nifti(path, ReadOptions(on_bad_tile="background"), cache_bytes)
     found = read_all(source)[:, 0].T
     bad = sorted(tile.item for tile in source.bad_tiles)
     assert 50 < len(bad) < 150

@@ -7,7 +7,7 @@ from unetkit.errors import ImageError
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import BadTile
 from unetkit.io.base.stored import Step
-from unetkit.io.views.volume import VolumeSource, as_planes, depth_axis
+from unetkit.io.views.volume import PlaneSource, VolumeSource, as_planes, depth_axis
 
 
 @pytest.mark.parametrize("axes", ["TZCYX", "ZTCYX"])
@@ -44,3 +44,15 @@ def test_an_axis_without_a_name_is_depth_but_time_is_not():
     for axes, shape in (("TYX", (4, 8, 8)), ("YX", (8, 8))):
         with pytest.raises(ImageError, match="--axes ZYX"):
             VolumeSource(ArraySource(np.zeros(shape), axes))
+
+
+def test_planes_of_volumes_are_those_of_the_stack():
+    array = np.random.default_rng(0).integers(0, 255, (3, 4, 2, 5, 6), np.uint8)
+    planes = ArraySource(array, "TZCYX")
+    source = PlaneSource(VolumeSource(planes))
+    assert (source.info.plane_shape, source.info.plane_axes, source.info.size) == ((3, 4), "TZ", (5, 6))
+    for item in range(12):
+        window = slice(1, 4), slice(2, 6)
+        np.testing.assert_array_equal(source.read(item, window), planes.read(item, window))
+    planes.bad_tiles.append(BadTile(6, (2, 0), (3, 6)))
+    assert source.bad_tiles == planes.bad_tiles

@@ -96,7 +96,7 @@ class Found:
 
     Attributes:
         shares: Share of all pixels that each class covers, or the mean of its values.
-        areas: Areas of the objects or regions; None where they are not told apart.
+        areas: Areas of the objects or regions, volumes in volumes; None where they are not told apart.
         by_class: Number of objects of each class, where there are several.
         class_names: Names of the classes, where there are several.
     """
@@ -107,15 +107,18 @@ class Found:
     class_names: tuple[str, ...] = ()
 
 
-def look_at(result: Path, kind: Kind, extent: Extent, coarse: tuple[int, int], plane: int) -> tuple[Found, Coarse]:
+def look_at(
+    result: Path, kind: Kind, extent: Extent, coarse: tuple[int, int], plane: int, depth: int | None = None
+) -> tuple[Found, Coarse]:
     """Read a result.
 
     Args:
         result: The file.
         kind: What its pixels are.
-        extent: The sizes of its image.
+        extent: The sizes of the planes of its image.
         coarse: (height, width) of the coarse picture.
         plane: Number of the plane that is drawn.
+        depth: Planes of a volume, whose objects go through planes; None where planes are images of their own.
 
     Raises:
         ImageError: It cannot be read, or is no such result of this image.
@@ -127,10 +130,12 @@ def look_at(result: Path, kind: Kind, extent: Extent, coarse: tuple[int, int], p
         strips = watcher.watch(_read(source))
         areas: Areas | None = None
         if kind.output == "labels":
-            areas = label_areas(strips, info.height)
+            areas = label_areas(strips, info.height) if depth is None else label_volumes(strips)
         elif kind.output == "mask" and not kind.class_names:
             areas = Areas()
-            for found in region_areas((pixels for _, _, pixels in strips), info.size):
+            bands: Iterable[NDArray[Any]] = (pixels for _, _, pixels in strips)
+            size = info.size if depth is None else (depth, *info.size)
+            for found in region_areas(bands if depth is None else whole_planes(bands, info.height), size):
                 areas.add(found)
         else:
             for _ in strips:
@@ -160,6 +165,28 @@ def label_areas(strips: Strips, height: int) -> Areas:
         if objects is not None and len(objects):
             areas.add(np.add.reduceat(objects.runs.lengths, objects.first[:-1], dtype=np.int64))
     return areas
+
+
+def label_volumes(strips: Strips) -> Areas:
+    """Return the volumes of the objects of labels; no number is that of two objects."""
+    counts = np.zeros(1, np.int64)
+    for _, _, pixels in strips:
+        found = np.bincount(pixels.ravel(), minlength=len(counts))
+        found[: len(counts)] += counts
+        counts = found
+    areas = Areas()
+    areas.add(counts[1:][counts[1:] > 0])
+    return areas
+
+
+def whole_planes(bands: Iterable[NDArray[Any]], height: int) -> Iterator[NDArray[Any]]:
+    """Yield the planes (C, 1, height, width) of a volume from bands (C, h, width) of them."""
+    held: list[NDArray[Any]] = []
+    for band in bands:
+        held.append(band)
+        if sum(part.shape[1] for part in held) == height:
+            yield np.concatenate(held, axis=1)[:, None]
+            held = []
 
 
 def last_labels(result: Path, class_names: Sequence[str]) -> tuple[int, ...]:

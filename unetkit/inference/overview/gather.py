@@ -98,7 +98,8 @@ class Gatherer:
         output, found, coarse, kind = self.options.write.output, None, None, None
         if output != "classes":
             kind = kind_of(output, outcome, self.ensemble)
-            found, coarse = look_at(outcome.result, kind, info, size, plane)
+            depth = info.plane_shape[-1] if self.ensemble.dims == 3 else None
+            found, coarse = look_at(outcome.result, kind, info, size, plane, depth)
         if not with_picture:
             return replace(shown, found=found)
         pixels = read_thumbnail(source, outcome.image, self.ensemble, reading, plane, size)

@@ -17,6 +17,7 @@ from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import list_series, open_image
 from unetkit.io.views.thumbnail import read_small
+from unetkit.io.views.volume import PlaneSource
 
 LEAST_SHRINK = 4
 """Images that shrink less are read at full resolution."""
@@ -26,12 +27,13 @@ SAME_PROPORTIONS = 1.02
 
 
 def open_view(path: Path, ensemble: Ensemble, reading: ReadOptions) -> ImageSource:
-    """Open an image as it is read, but a stained one in its colours.
+    """Open an image as it is read, but a stained one in its colours, and volumes as their planes.
 
     Raises:
         ImageError: The image cannot be read.
     """
-    return open_for(path, ensemble, replace(reading, stain=None))[0]
+    source = open_for(path, ensemble, replace(reading, stain=None))[0]
+    return PlaneSource(source) if len(source.info.size) == 3 else source
 
 
 def small_size(height: int, width: int, side: int) -> tuple[int, int]:
@@ -69,8 +71,8 @@ def read_thumbnail(
             proportions = level.info.height * source.info.width / (level.info.width * source.info.height)
             fits = 1 / SAME_PROPORTIONS < proportions < SAME_PROPORTIONS
             if fits and level.info.planes == source.info.planes and max(level.info.size) >= max(size):
-                return read_small(level, plane, *size)
-    return read_small(source, plane, *size)
+                return read_small(level, plane, size)
+    return read_small(source, plane, size)
 
 
 def _coarser(info: ImageInfo, path: Path, reading: ReadOptions, size: tuple[int, int]) -> Iterator[ReadOptions]:

@@ -87,7 +87,7 @@ class Collected:
         """
         if not self._shown:
             return False
-        statistics = Statistics(self._shown, self._options.write.output)
+        statistics = Statistics(self._shown, self._options.write.output, self._ensemble.dims)
         names = [segmenter.name for segmenter in self._ensemble.segmenters]
         models = [short_name(name) if Path(name).parent == builtin_folder() else name for name in names]
         command = whole_command(

@@ -14,9 +14,12 @@ from unetkit.drawing.histogram import HistogramAxis, make_axis
 from unetkit.inference.overview.gather import ShownImage
 from unetkit.inference.overview.outliers import far_from_others
 from unetkit.inference.tiling.options import Output
+from unetkit.io.base.contracts import ImageInfo
+from unetkit.io.views.volume import UM
 from unetkit.objects.areas import Areas
+from unetkit.objects.summary import POWERS
 
-UM2_PER_MM2 = 1e6
+UM_PER_MM = 1e3
 
 PIXELS_PER_MEGAPIXEL = 1e6
 
@@ -26,27 +29,31 @@ class Numbers:
     """Numbers of an image, NaN where there is none.
 
     Attributes:
-        count: Number of objects or regions, in all planes.
+        count: Number of objects or regions, in all planes or volumes.
         pixels: Number of pixels of all planes.
-        median_px: Median area of the objects in pixels.
+        median_px: Median area (of volumes: volume) of the objects in pixels.
         share: Share of the image that is covered, or the mean of its values, 0 to 1.
-        pixel_um2: Area of a pixel in µm²; None if it is not known.
+        pixel_um: Area of a pixel in µm², of volumes the volume of a voxel in µm³; None if it is not known.
+        dims: 2 for objects of planes, 3 for those of volumes.
     """
 
     count: float
     pixels: float
     median_px: float
     share: float
-    pixel_um2: float | None
+    pixel_um: float | None
+    dims: int = 2
 
     def density(self, *, in_um: bool) -> float:
-        """Return the number of objects for each mm², or for each megapixel."""
-        area = self.pixels * (self.pixel_um2 or 1) / UM2_PER_MM2 if in_um else self.pixels / PIXELS_PER_MEGAPIXEL
+        """Return the number of objects for each mm² (mm³), or for each megapixel."""
+        area = (
+            self.pixels * (self.pixel_um or 1) / UM_PER_MM**self.dims if in_um else self.pixels / PIXELS_PER_MEGAPIXEL
+        )
         return self.count / area
 
     def median(self, *, in_um: bool) -> float:
-        """Return the median area in µm², or in pixels."""
-        return self.median_px * (self.pixel_um2 or 1) if in_um else self.median_px
+        """Return the median area in µm² (µm³), or in pixels."""
+        return self.median_px * (self.pixel_um or 1) if in_um else self.median_px
 
 
 class Statistics:
@@ -55,28 +62,35 @@ class Statistics:
     Args:
         images: The images.
         output: Kind of their results.
+        dims: 2 for objects of planes, 3 for those of volumes.
 
     Attributes:
         images: The images.
         output: Kind of their results.
         numbers: The numbers of each image.
         has_objects: Whether objects or regions are told apart.
+        dims: See above.
     """
 
-    def __init__(self, images: Sequence[ShownImage], output: Output) -> None:
-        self.images, self.output = images, output
-        self.numbers = [numbers_of(image) for image in images]
+    def __init__(self, images: Sequence[ShownImage], output: Output, dims: int = 2) -> None:
+        self.images, self.output, self.dims = images, output, dims
+        self.numbers = [numbers_of(image, dims) for image in images]
         self.has_objects = any(image.found is not None and image.found.areas is not None for image in images)
 
     @cached_property
     def in_um(self) -> bool:
         """Whether all images with objects have a known size of their pixels, so that their areas compare in µm²."""
-        return all(each.pixel_um2 is not None for each in self.numbers if isfinite(each.pixels))
+        return all(each.pixel_um is not None for each in self.numbers if isfinite(each.pixels))
 
     @property
     def area_unit(self) -> str:
-        """The unit of areas that are compared between images."""
-        return "µm²" if self.in_um else "pixels"
+        """The unit of areas or volumes that are compared between images."""
+        return f"µm{POWERS[self.dims]}" if self.in_um else "pixels"
+
+    @property
+    def size_word(self) -> str:
+        """What the size of an object is called."""
+        return "area" if self.dims == 2 else "volume"
 
     @property
     def objects(self) -> int:
@@ -89,11 +103,12 @@ class Statistics:
         return sum(image.info.pixels for image in self.images if image.info is not None)
 
     @property
-    def area_mm2(self) -> float | None:
-        """Area of all images in mm²; None unless the size of all pixels is known."""
+    def area_mm(self) -> float | None:
+        """Area of all images in mm², of volumes in mm³; None unless the size of all pixels is known."""
         if not self.in_um:
             return None
-        return sum(each.pixels * (each.pixel_um2 or 0) for each in self.numbers if isfinite(each.pixels)) / UM2_PER_MM2
+        um = sum(each.pixels * (each.pixel_um or 0) for each in self.numbers if isfinite(each.pixels))
+        return um / UM_PER_MM**self.dims
 
     @property
     def share(self) -> float:
@@ -105,7 +120,7 @@ class Statistics:
         """Return the different areas (N,) of an image in the common unit, and how many objects have each."""
         found = self.images[number].found
         areas = Areas() if found is None or found.areas is None else found.areas
-        factor = (self.numbers[number].pixel_um2 or 1.0) if self.in_um else 1.0
+        factor = (self.numbers[number].pixel_um or 1.0) if self.in_um else 1.0
         return areas.pixels.astype(np.float64) * factor, areas.counts
 
     @cached_property
@@ -136,7 +151,8 @@ class Statistics:
             tests = []
         elif self.has_objects:
             densities = [each.density(in_um=in_um) for each in self.numbers]
-            tests = [("many objects for its area", "few objects for its area", densities)]
+            word = self.size_word
+            tests = [(f"many objects for its {word}", f"few objects for its {word}", densities)]
             tests += [("large objects", "small objects", [each.median(in_um=in_um) for each in self.numbers])]
         else:
             tests = [("high values", "low values", [each.share for each in self.numbers])]
@@ -148,12 +164,19 @@ class Statistics:
         return words
 
 
-def numbers_of(image: ShownImage) -> Numbers:
-    """Return the numbers of an image."""
+def numbers_of(image: ShownImage, dims: int = 2) -> Numbers:
+    """Return the numbers of an image, whose objects are in planes (2) or volumes (3)."""
     info, found = image.info, image.found
-    size = None if info is None else info.pixel_size_um
-    um2 = None if size is None else prod(size)
+    um = None if info is None else _pixel_um(info, dims)
     if info is None or found is None:
-        return Numbers(nan, nan, nan, nan, um2)
+        return Numbers(nan, nan, nan, nan, um, dims)
     count, median = (nan, nan) if found.areas is None else (len(found.areas), found.areas.median)
-    return Numbers(count, info.pixels, median, sum(found.shares), um2)
+    return Numbers(count, info.pixels, median, sum(found.shares), um, dims)
+
+
+def _pixel_um(info: ImageInfo, dims: int) -> float | None:
+    """Return the area of a pixel in µm², or the volume of a voxel in µm³: its planes lie apart along Z."""
+    apart = [step.size for step in info.steps if step.axis == "Z" and step.unit == UM]
+    if info.pixel_size_um is None or (dims == 3 and not apart):
+        return None
+    return prod(info.pixel_size_um) * (apart[0] if dims == 3 else 1)

@@ -22,6 +22,7 @@ from unetkit.inference.overview.outliers import LEAST_IMAGES, RULE
 from unetkit.inference.overview.statistics import Numbers, Statistics
 from unetkit.inference.run.classify import describe_classes
 from unetkit.inference.tiling.options import SegmentOptions
+from unetkit.objects.summary import POWERS
 
 MOST_BAD_TILES = 5
 """Most parts of an image that could not be decoded that are named one by one."""
@@ -55,13 +56,16 @@ def page_values(statistics: Statistics, folder: Path, most_pictures: int, ordere
     pooled = None
     if axis is not None:
         counts = sum(axis.count(*statistics.areas(number)) for number in range(len(images)))
-        pooled = histogram(axis, np.asarray(counts), statistics.area_unit, "Areas of all objects")
+        word = statistics.size_word
+        label = f"{word} in {statistics.area_unit}"
+        pooled = histogram(axis, np.asarray(counts), label, f"{word.title()}s of all objects")
     return {
         "title": TITLES[statistics.output],
         "facts": facts_of(statistics, ordered),
         "images": images,
         "pictured": pictured,
         "pooled": pooled,
+        "size_word": statistics.size_word,
         "in_um": statistics.in_um,
         "log_axis": axis is not None and axis.logarithmic,
         "sorts": _sorts(statistics),
@@ -83,9 +87,10 @@ def facts_of(statistics: Statistics, ordered: int) -> list[tuple[str, str]]:
     noun = "regions" if statistics.output == "mask" else "objects"
     if statistics.has_objects:
         facts.append((noun, f"{statistics.objects:,}"))
-        facts.append(("median area", with_unit(statistics.median_area, statistics.area_unit)))
-    area = statistics.area_mm2
-    facts.append(("total area", f"{plain(statistics.pixels / 1e6)} Mpx" if area is None else f"{plain(area)} mm²"))
+        facts.append((f"median {statistics.size_word}", with_unit(statistics.median_area, statistics.area_unit)))
+    area, mm = statistics.area_mm, f"mm{POWERS[statistics.dims]}"
+    total = f"{plain(statistics.pixels / 1e6)} Mpx" if area is None else f"{plain(area)} {mm}"
+    facts.append((f"total {statistics.size_word}", total))
     if isfinite(statistics.share):
         facts.append((_share_name(statistics), _share(statistics, statistics.share)))
     if statistics.output == "classes":
@@ -151,7 +156,9 @@ def _image(statistics: Statistics, number: int, folder: Path) -> dict[str, Any]:
     outcome, axis = image.outcome, statistics.axis
     bars = None
     if axis is not None and image.found is not None and image.found.areas is not None and len(image.found.areas):
-        bars = small_histogram(axis.count(*statistics.areas(number)), f"Areas in {outcome.image.name}")
+        bars = small_histogram(
+            axis.count(*statistics.areas(number)), f"{statistics.size_word.title()}s in {outcome.image.name}"
+        )
     files = [outcome.result, *outcome.files, *([outcome.picture] if outcome.picture else [])]
     return {
         "number": number,
@@ -170,13 +177,14 @@ def _image(statistics: Statistics, number: int, folder: Path) -> dict[str, Any]:
 
 def _cells(statistics: Statistics, image: ShownImage, numbers: Numbers) -> list[tuple[str, str]]:
     """Return the numbers of an image with their names, the same for all images."""
-    in_um = numbers.pixel_um2 is not None
+    in_um, power = numbers.pixel_um is not None, POWERS[statistics.dims]
     cells = []
     if statistics.has_objects:
         noun = "regions" if statistics.output == "mask" else "objects"
         cells.append((noun, f"{numbers.count:,.0f}" if isfinite(numbers.count) else NOTHING))
-        cells.append(("median area", with_unit(numbers.median(in_um=in_um), "µm²" if in_um else "px")))
-        unit = "/mm²" if in_um else "/Mpx"
+        median = with_unit(numbers.median(in_um=in_um), f"µm{power}" if in_um else "px")
+        cells.append((f"median {statistics.size_word}", median))
+        unit = f"/mm{power}" if in_um else "/Mpx"
         cells.append(("density", with_unit(numbers.density(in_um=in_um), unit)))
     if statistics.output == "classes":
         return [("predicted", image.outcome.predicted), ("probability", describe_classes(image.outcome.image_classes))]
@@ -232,8 +240,16 @@ def _keys(statistics: Statistics, number: int) -> dict[str, float]:
 
 def _sorts(statistics: Statistics) -> list[tuple[str, str]]:
     """Return the orders that the page offers: key and word."""
-    share = {"classes": "probability", "mask": "area share", "labels": "area share"}.get(statistics.output, "mean")
-    objects = [("count", "count"), ("area", "median area"), ("density", "density")] if statistics.has_objects else []
+    share = {
+        "classes": "probability",
+        "mask": f"{statistics.size_word} share",
+        "labels": f"{statistics.size_word} share",
+    }.get(statistics.output, "mean")
+    objects = (
+        [("count", "count"), ("area", f"median {statistics.size_word}"), ("density", "density")]
+        if statistics.has_objects
+        else []
+    )
     marks = [("marks", "outliers")] if any(statistics.marks) else []
     return [("name", "name"), *objects, ("share", share), *marks]
 

@@ -49,7 +49,7 @@ def read_whole(
     channels = classifiers[0].spec.in_channels
     measured = measure_plane(source, plane, [classifier.normalizer for classifier in classifiers], channels)
     for classifier, values in zip(classifiers, measured, strict=True):
-        square = read_small(source, plane, *classifier.spec.image_sides)
+        square = read_small(source, plane, classifier.spec.image_sides)
         pixels = match_channels(square, channels, source.info.name)[None].astype("float32")
         center, scale = torch.from_numpy(values.center[None]), torch.from_numpy(values.scale[None])
         yield classifier, (torch.from_numpy(pixels), center, scale)

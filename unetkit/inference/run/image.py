@@ -17,6 +17,7 @@ from unetkit.inference.checks.uncertain_fields import Field, Fields, find_field
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.run.attention import attention_rows
 from unetkit.inference.run.classify import classify
+from unetkit.inference.run.directions import Directions
 from unetkit.inference.run.grids import find_regrid
 from unetkit.inference.run.inputs import open_input
 from unetkit.inference.run.jobs import Job, Order
@@ -90,6 +91,8 @@ class ImageRun:
             return done_before(job, ranks=self.order.ranks)
         if self.options.write.output == "attention":
             return self._attend(job)
+        if self.options.tiling.directions > 1:
+            return self._see_all_around(job)
         return self.segment(job, *self.prepare(job))
 
     @property
@@ -208,6 +211,30 @@ class ImageRun:
             remarks=self.remarks,
         )
 
+    def _see_all_around(self, job: Job) -> SegmentOutcome:
+        """Make the output of a volume that models of planes see in three directions."""
+        self._begin()
+        with closing(Directions(job.image, self.ensemble, self.options, self._note)) as seen:
+            predictor, info = self.predictor(seen.planes), seen.info
+            recipe = seen.recipe(predictor.plan)
+            check_results(job, recipe, self.order.folder)
+            advance = self._progress(job.image.name, info.pixels) if self._progress else None
+            with label_folder(job.result), claimed(job.result):
+                found = seen.segment(job, predictor, recipe, advance)
+            return SegmentOutcome(
+                job.image,
+                job.result,
+                info.pixels,
+                seconds=monotonic() - self._start,
+                plan=f"{recipe.plan}; the mean of three directions",
+                bad_tiles=seen.bad_tiles,
+                planes=info.planes,
+                min_size=recipe.min_size or 0,
+                files=(*job.new_files,),
+                remarks=self.remarks,
+                **found,
+            )
+
     def _begin(self) -> None:
         self._note, self._start = Remarks(self._log), monotonic()
 
@@ -297,7 +324,7 @@ def warm_up(
         UnetkitError: A choice is not possible for the image.
     """
     tiling, write = options.tiling, options.write
-    if write.split and ensemble.instances:
+    if write.split and ensemble.instances and tiling.directions == 1:
         log(f"{ensemble.name} separates touching objects by itself, so --split changes nothing.")
     if not starts_anew(write):
         tiling = pin_choices(tiling, ensemble, results)
@@ -306,7 +333,7 @@ def warm_up(
         tiling,
         source,
         source.info.pixels * len(results),
-        kind=ensemble.kind(write.output),
+        kind="probabilities" if tiling.directions > 1 else ensemble.kind(write.output),
         threshold=write.threshold,
         log=log,
     )

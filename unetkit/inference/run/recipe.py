@@ -220,6 +220,7 @@ def _command(
         **given_fields(options.read),
         **_planned(plan),
         **{name: True for name in METHOD_FIELDS if getattr(options.tiling, name)},
+        **({"directions": options.tiling.directions} if options.tiling.directions > 1 else {}),
         **given_fields(options.write),
         **{name: value for name, value in left_out.items() if value is not None},
     }

@@ -11,6 +11,7 @@ from typing import Any
 from unetkit.foundation.atomic import ClaimedError, claimed, unfinished_file
 from unetkit.foundation.errors import ModelError, OutputError
 from unetkit.inference.engine.ensemble import Ensemble
+from unetkit.inference.run.direction_store import DirectionStore
 from unetkit.inference.tiling.options import OutputOptions, TilingOptions
 from unetkit.io.writing.block_folder import JOURNAL_FILE, BlockFolder
 from unetkit.io.writing.resume_store import BandStore, read_job
@@ -35,7 +36,8 @@ def pin_choices(tiling: TilingOptions, ensemble: Ensemble, results: Iterable[Pat
     models = [segmenter.sha256 for segmenter in ensemble.segmenters]
     open_names = [name for name in ("backend", "precision", "tile", "batch") if getattr(tiling, name) == "auto"]
     for result in results:
-        job = read_job(unfinished_file(result)) or BlockFolder.job_of(result) or {}
+        left = read_job(unfinished_file(result)) or BlockFolder.job_of(result) or DirectionStore.job_of(result)
+        job = left or {}
         if job.get("model_sha256") == models and tiling.device in (job.get("device"), "auto"):
             return dataclasses.replace(tiling, **{name: job[name] for name in open_names if name in job})
     return tiling

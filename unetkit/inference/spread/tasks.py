@@ -131,7 +131,7 @@ def begin(session: Session, job: Job, alone: bool) -> Whole | Large:
         return asides[0]
 
     def do() -> SegmentOutcome | Large:
-        if session.options.write.output in WHOLE_OUTPUTS:
+        if session.options.write.output in WHOLE_OUTPUTS or session.options.tiling.directions > 1:
             with aside().named():
                 return run.do(asides[0].inside)
         with ExitStack() as stack:

@@ -48,6 +48,9 @@ LEAST_STRIDES = 3
 LARGEST_HALO = 192
 """Largest halo that is tried, in pixels."""
 
+LEAST_COMPARED = 0.03
+"""Least share of the pixels of the windows that a halo leaves to compare: of fewer, nothing may differ by chance."""
+
 RESTORED_TOLERANCE = 1 / 255
 """Largest difference of the normalised values of a restored pixel that counts as unchanged.
 
@@ -210,6 +213,8 @@ def compare_windows(
     best = None
     for steps in _candidates(groups, bins, margin, window, stride):
         inside = tuple(slice(step, None) for step in steps)  # the pixels that are so many strides away, or more
+        if best is not None and compared[inside].sum() < LEAST_COMPARED * compared.sum():
+            continue
         halo = tuple(steps[groups.index(one)] * one for one in stride)
         best = HaloMeasurement(one_if_equal(halo), int(changed[inside].sum()) / int(compared[inside].sum()))
         if best.error <= HALO_TOLERANCE:

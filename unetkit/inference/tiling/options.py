@@ -25,6 +25,9 @@ OUTPUTS_WITHOUT_MASK: dict[str, tuple[str, ...]] = {
 }
 """Outputs that are not made of a mask, each with the choices that have no meaning for it."""
 
+SEEN_ALL_AROUND = ("mask", "labels", "probabilities", "uncertainty")
+"""Outputs that three directions of a volume can have."""
+
 INTO_IMAGES = ("mask", "labels")
 """Outputs that can lie inside of an OME-Zarr image, as one of its labels."""
 
@@ -57,6 +60,9 @@ class TilingOptions:
         memory: Largest memory to use, for example "1GB": of the process on a CPU, of the device on a GPU. By default
             2GB on a CPU, and most of the free memory on a GPU.
         tta: Predict each tile in its 8 flips and rotations and take the mean: slower, a little better.
+        directions: 3 sees a volume with a model of planes in three directions, XY, XZ and YZ, and takes the mean of the
+            probabilities; voxels are resampled so that planes look alike in all of them, and the output is in the
+            voxels of the image.
         skip_empty: Leave out tiles that are surely empty: as even as the image's background, also at low resolution.
     """
 
@@ -68,6 +74,7 @@ class TilingOptions:
     precision: Literal["auto", Precision] = "auto"
     memory: str | None = None
     tta: bool = False
+    directions: int = 1
     skip_empty: bool = False
 
     def __post_init__(self) -> None:
@@ -81,6 +88,8 @@ class TilingOptions:
             object.__setattr__(self, "halo", _parse_sizes("halo", self.halo))
         if self.batch != "auto" and (not isinstance(self.batch, int) or self.batch < 1):
             raise ConfigError(f"batch: {self.batch} is not possible.", "Use 1 or more, or 'auto'.")
+        if self.directions not in (1, 3):
+            raise ConfigError(f"directions: {self.directions} is not possible.", "Use 1 or 3.")
         if self.memory is not None:
             parse_memory(self.memory)
         if self.precision == "int8" and self.backend not in ("auto", *(able := backends_in("int8"))):
@@ -257,7 +266,20 @@ class SegmentOptions:
                 raise ConfigError(
                     f"{name} has no meaning for the output '{self.write.output}'.", "Use --output labels with it."
                 )
+        if self.tiling.directions > 1:
+            self._check_directions()
         if self.write.output_grid is not None and not self.read.pixel_sizes:
             raise ConfigError("output_grid has no meaning for images that are not resampled.", "Give a pixel size too.")
         if self.objects.ring and not {"table", "geojson"} & {*self.objects.asked}:
             raise ConfigError("ring has no meaning without measurements.", "Use --table or --geojson with it.")
+
+    def _check_directions(self) -> None:
+        if self.write.output not in SEEN_ALL_AROUND:
+            raise ConfigError(
+                f"directions has no meaning for the output '{self.write.output}'.",
+                f"Use it with {', '.join(SEEN_ALL_AROUND[:-1])} or {SEEN_ALL_AROUND[-1]}.",
+            )
+        if self.write.min_confidence is not None:
+            raise ConfigError("Objects that are found in three directions have no confidence.", "Leave it out.")
+        if self.write.output_grid == "model":
+            raise ConfigError("Each of the three directions has pixels of its own.", "Leave output_grid out.")

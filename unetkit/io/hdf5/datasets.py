@@ -158,13 +158,14 @@ def describe(one: h5py.Dataset) -> Series:
 def read_facts(one: h5py.Dataset) -> Facts:
     """Return the axes and the size of a voxel, from the attributes of an array.
 
-    Axes are those of vigra and Ilastik (`axistags`), or the labels of dimensions; else they are guessed.
+    Axes are those of vigra and Ilastik (`axistags`), or the labels of dimensions. Else three dimensions are z, y and x,
+    and others are guessed.
     """
     size = _voxel_size(one)
     axes = _tagged(one) or _labelled(one)
     if axes is None or len(axes) != one.ndim or not {"Y", "X"} <= set(axes):
         axes = guess_axes(one.shape)
-        if size is not None and one.ndim in (3, 4) and "S" not in axes:
+        if "S" not in axes and (one.ndim == 3 or (one.ndim == 4 and size is not None)):
             axes = "CZYX"[-one.ndim :]
     if size is None:
         return Facts(axes, None, ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -17,19 +18,23 @@ from unetkit.io.medical.nifti_signature import is_nifti
 
 A_NIFTI = "a NIfTI file"
 
+METAIMAGE_START = rb"\s*(ObjectType\s*=\s*Image|NDims\s*=\s*\d)"
+"""How a MetaImage begins."""
+
 
 def _open_nifti(path: Path, reading: ReadOptions, *, as_stored: bool, cache_bytes: int) -> ImageSource:
     require_reader("nibabel", path, A_NIFTI)
-    from unetkit.io.medical.nifti_source import NiftiSource
+    from unetkit.io.medical.nifti_header import read_header
+    from unetkit.io.medical.volume_source import StoredVolume
 
-    return NiftiSource(path, reading, as_stored=as_stored, cache_bytes=cache_bytes)
+    return StoredVolume(path, read_header(path), reading, as_stored=as_stored, cache_bytes=cache_bytes)
 
 
 def _list_nifti(path: Path) -> tuple[Series, ...]:
     require_reader("nibabel", path, A_NIFTI)
-    from unetkit.io.medical.nifti_source import list_nifti_series
+    from unetkit.io.medical.nifti_header import read_header
 
-    return list_nifti_series(path)
+    return (read_header(path).series,)
 
 
 def _nifti_sink(path: Path, spec: OutputSpec) -> ImageSink:
@@ -105,4 +110,52 @@ DICOM_FOLDER = Format(
     is_folder=True,
 )
 
-MEDICAL = (NIFTI, DICOM_FILE, DICOM_FOLDER)
+
+def _open_nrrd(path: Path, reading: ReadOptions, *, as_stored: bool, cache_bytes: int) -> ImageSource:
+    require_reader("nrrd", path, "an NRRD file", "pynrrd")
+    from unetkit.io.medical.nrrd_header import read_nrrd_header
+    from unetkit.io.medical.volume_source import StoredVolume
+
+    return StoredVolume(path, read_nrrd_header(path), reading, as_stored=as_stored, cache_bytes=cache_bytes)
+
+
+def _list_nrrd(path: Path) -> tuple[Series, ...]:
+    require_reader("nrrd", path, "an NRRD file", "pynrrd")
+    from unetkit.io.medical.nrrd_header import read_nrrd_header
+
+    return (read_nrrd_header(path).series,)
+
+
+def _open_metaimage(path: Path, reading: ReadOptions, *, as_stored: bool, cache_bytes: int) -> ImageSource:
+    from unetkit.io.medical.metaimage_header import read_metaimage_header
+    from unetkit.io.medical.volume_source import StoredVolume
+
+    return StoredVolume(path, read_metaimage_header(path), reading, as_stored=as_stored, cache_bytes=cache_bytes)
+
+
+def _list_metaimage(path: Path) -> tuple[Series, ...]:
+    from unetkit.io.medical.metaimage_header import read_metaimage_header
+
+    return (read_metaimage_header(path).series,)
+
+
+NRRD = Format(
+    name="NRRD",
+    suffixes=(),
+    sniff=lambda _, start: start.startswith(b"NRRD0"),
+    open=_open_nrrd,
+    list_series=_list_nrrd,
+    other_suffixes=(".nrrd", ".nhdr"),
+    is_installed=partial(has, "nrrd"),
+)
+
+METAIMAGE = Format(
+    name="MetaImage",
+    suffixes=(),
+    sniff=lambda _, start: re.match(METAIMAGE_START, start) is not None,
+    open=_open_metaimage,
+    list_series=_list_metaimage,
+    other_suffixes=(".mha", ".mhd"),
+)
+
+MEDICAL = (NIFTI, DICOM_FILE, DICOM_FOLDER, NRRD, METAIMAGE)

@@ -14,10 +14,10 @@ def has(module: str) -> bool:
     return find_spec(module) is not None
 
 
-def require_reader(module: str, path: object, kind: str) -> None:
+def require_reader(module: str, path: object, kind: str, package: str = "") -> None:
     """Raise an ImageError that says what to install, unless the module that reads a kind of file is there."""
     if not has(module):
-        raise ImageError(f"{path} is {kind}, which needs the package {module}.", INSTALL)
+        raise ImageError(f"{path} is {kind}, which needs the package {package or module}.", INSTALL)
 
 
 def require_writer(module: str, path: object, kind: str) -> None:

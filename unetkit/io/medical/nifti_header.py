@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from unetkit.io.base.stored import Step
 from unetkit.io.base.units import UNITS_S
 from unetkit.io.medical.affine import UM_PER_MM, to_affine, voxel_size
 from unetkit.io.medical.nifti_signature import GZIP, version_of
+from unetkit.io.medical.streams import open_gzip
+from unetkit.io.medical.volume_header import VolumeHeader
 
 AXES = "XYZTCUV"
 """Letters of the seven dimensions that NIfTI has, as they are stored: X runs fastest."""
@@ -38,47 +39,7 @@ NOTES_START = "unetkit "
 """What the text begins with in which unetkit notes what made a file; JSON follows."""
 
 
-@dataclass(frozen=True)
-class NiftiHeader:
-    """What the header of a NIfTI file says.
-
-    Attributes:
-        format: "NIfTI-1" or "NIfTI-2".
-        compressed: Whether the file is compressed with gzip.
-        axes: One letter for each stored dimension, in C order; the samples of colours are the last one, S.
-        shape: Sizes along `axes`.
-        dtype: Stored type, with its byte order.
-        offset: Bytes before the pixels.
-        slope: What stored values are multiplied with.
-        inter: What is added to them then.
-        space: Where the volume lies.
-        voxel_um: Size of a voxel along x, y and z in micrometres, if it is known.
-        steps: Distance between volumes in time, if it is known.
-        notes: What unetkit has noted: "axes", "channels" and "notes".
-        remarks: Sentences for the user.
-    """
-
-    format: str
-    compressed: bool
-    axes: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    offset: int
-    slope: float
-    inter: float
-    space: Space
-    voxel_um: tuple[float, float, float] | None
-    steps: tuple[Step, ...]
-    notes: dict[str, Any]
-    remarks: tuple[str, ...]
-
-
-def open_stream(path: Path, *, compressed: bool) -> BufferedIOBase:
-    """Open a file for reading, decompressed."""
-    return gzip.GzipFile(path, "rb") if compressed else path.open("rb")
-
-
-def read_header(path: Path) -> NiftiHeader:
+def read_header(path: Path) -> VolumeHeader:
     """Read the header of a NIfTI file.
 
     Raises:
@@ -87,7 +48,7 @@ def read_header(path: Path) -> NiftiHeader:
     try:
         with path.open("rb") as file:
             compressed = file.read(len(GZIP)) == GZIP
-        with open_stream(path, compressed=compressed) as file:
+        with open_gzip(path) if compressed else path.open("rb") as file:
             return _parse(file, path, compressed)
     except (HeaderDataError, EOFError, OSError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise ImageError(
@@ -96,7 +57,7 @@ def read_header(path: Path) -> NiftiHeader:
         ) from error
 
 
-def _parse(file: BufferedIOBase, path: Path, compressed: bool) -> NiftiHeader:
+def _parse(file: BufferedIOBase, path: Path, compressed: bool) -> VolumeHeader:
     version, is_pair = version_of(file.read(352))
     if is_pair:
         raise ImageError(
@@ -118,9 +79,11 @@ def _parse(file: BufferedIOBase, path: Path, compressed: bool) -> NiftiHeader:
     stored = [*stored[::-1], *([("S", samples)] if samples else [])]
     space, voxel, remarks = _place(header)
     slope, inter = header.get_slope_inter()
-    return NiftiHeader(
+    return VolumeHeader(
         format=f"NIfTI-{version}",
-        compressed=compressed,
+        pixels=path,
+        compression="gzip" if compressed else "none",
+        stream=partial(open_gzip, path) if compressed else None,
         axes="".join(axis for axis, _ in stored),
         shape=tuple(size for _, size in stored),
         dtype=dtype,

@@ -66,6 +66,41 @@ class VolumeSource:
         return before * self._step + inner, depth
 
 
+class PlaneSource:
+    """The planes of volumes, one after the other: the way back from `VolumeSource`.
+
+    Args:
+        source: The image, whose items are volumes; closed with this one.
+
+    Attributes:
+        info: The image as it is interpreted: Z is the last of its plane axes.
+    """
+
+    def __init__(self, source: ImageSource) -> None:
+        self._source = source
+        self._depth = source.info.size[0]
+        self.info = as_planes(source.info)
+
+    @property
+    def bad_tiles(self) -> list[BadTile]:
+        """What could not be decoded so far."""
+        return [
+            BadTile(tile.item * self._depth + z, tile.start[1:], tile.size[1:])
+            for tile in self._source.bad_tiles
+            for z in range(tile.start[0], tile.start[0] + tile.size[0])
+        ]
+
+    def read(self, item: int, window: Window) -> NDArray[Any]:
+        """Return pixels (C, h, w) of one plane."""
+        volume, z = divmod(item, self._depth)
+        plane: NDArray[Any] = self._source.read(volume, (slice(z, z + 1), *window))[:, 0]
+        return plane
+
+    def close(self) -> None:
+        """Close the image."""
+        self._source.close()
+
+
 def depth_axis(info: ImageInfo) -> int:
     """Return which of the plane axes is Z: the one of that name, or else the only one if it has no name.
 

@@ -12,6 +12,7 @@ from lightning.pytorch import Trainer
 
 from unetkit.data.labelled import LabelledData
 from unetkit.data.places import name_of
+from unetkit.drawing.cuts import flatten
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import OutputError
 from unetkit.models.image_head import ImageClassifier, decide
@@ -98,7 +99,13 @@ def _score(segmenter: Segmenter, data: LabelledData, folder: Path) -> ImageScore
     names, chosen = outcome_names(spec.image_classes), decide(given, spec.image_threshold).tolist()
     each = torch.cat([1 - given, given], dim=1) if len(spec.image_classes) == 1 else given
     items = [
-        ClassifiedItem(image.path.name, image.pixels, names[image.label], names[outcome], float(row[image.label]))
+        ClassifiedItem(
+            image.path.name,
+            flatten(image.pixels, image.spacing),
+            names[image.label],
+            names[outcome],
+            float(row[image.label]),
+        )
         for image, outcome, row in zip(data.labelled.val, chosen, each, strict=True)
     ]
     try:

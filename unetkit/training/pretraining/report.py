@@ -36,5 +36,6 @@ def report(result: PretrainResult, module: PretrainModule, data: ImageData) -> N
     log(f"Restore images with it: unetkit segment {example} restored.tif --output restored --model {model}")
     spec = module.spec
     widths = shlex.quote(str(list(spec.decoder_channels)).replace(" ", ""))
-    shape = f"--model.encoder {spec.encoder} --model.depth {spec.depth} --model.decoder_channels {widths}"
+    dims = "" if spec.dims == 2 else f"--model.dims {spec.dims} "
+    shape = f"{dims}--model.encoder {spec.encoder} --model.depth {spec.depth} --model.decoder_channels {widths}"
     log(f"Start from it: unetkit fit --data.train FOLDER {shape} --model.weights {model}")

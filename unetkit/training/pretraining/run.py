@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 from torch.utils.data import default_collate
 
 from unetkit.data.unmasked import ImageData
+from unetkit.drawing.cuts import flatten
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import OutputError
 from unetkit.inference.tiling.halo import HALO_IMAGES, measure_halo
@@ -98,5 +99,6 @@ def _draw(segmenter: Segmenter, module: PretrainModule, data: ImageData, path: P
     clean, damaged, _ = module.cpu().damage(batch, 0, 0)
     with torch.inference_mode():
         restored = module.restore(segmenter.network, damaged)
-    rows = zip(damaged.numpy(), restored.numpy(), clean.numpy(), strict=True)
-    restoration_picture(path, list(rows))
+    voxel = segmenter.spec.pixel_size_um
+    columns = [[flatten(crop, voxel) for crop in crops.numpy()] for crops in (damaged, restored, clean)]
+    restoration_picture(path, list(zip(*columns, strict=True)))

@@ -1,9 +1,8 @@
-"""NIfTI as planes: z by z, and volume after volume in time."""
+"""A volume whose pixels lie in one piece, as planes: z by z, and volume after volume in time."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,14 @@ from unetkit.io.base.arrays import ArraySource, check_axes
 from unetkit.io.base.channels import pick_channels
 from unetkit.io.base.contracts import BadTile, Window
 from unetkit.io.base.read_options import ReadOptions, parse_channels
-from unetkit.io.base.series import Level, Series, pick_level, pick_series
-from unetkit.io.base.stored import AS_SEEN, Encoding, Step
-from unetkit.io.medical.nifti_header import NiftiHeader, open_stream, read_header
+from unetkit.io.base.series import pick_level, pick_series
+from unetkit.io.base.stored import AS_SEEN, Encoding
 from unetkit.io.medical.stored_array import StoredArray
-
-SCALED = np.dtype(np.float32)
-"""Type of values that are stored with a slope or an intercept."""
+from unetkit.io.medical.volume_header import SCALED, VolumeHeader
 
 
-class NiftiSource:
-    """A NIfTI file: its stored axes x, y and z are X, Y and Z, whichever way they run in space.
+class StoredVolume:
+    """A NIfTI, NRRD or MetaImage: its stored axes x, y and z are X, Y and Z, whichever way they run in space.
 
     What is not compressed is read by windows. What is compressed is decoded once, at the first read, to a temporary
     file where it is large. Values come as they are stored, or as float32 where the file has a slope or an intercept.
@@ -32,6 +28,7 @@ class NiftiSource:
 
     Args:
         path: The file.
+        header: What its header says.
         reading: Axes, channels, and what to do with planes that are missing at the end.
         as_stored: Whether alpha comes as a channel.
         cache_bytes: Bound of the decoded bytes that are kept in memory between reads.
@@ -43,25 +40,27 @@ class NiftiSource:
         ImageError: The file is truncated or damaged, or `reading` does not fit it.
     """
 
-    def __init__(self, path: Path, reading: ReadOptions, *, as_stored: bool, cache_bytes: int) -> None:
+    def __init__(
+        self, path: Path, header: VolumeHeader, reading: ReadOptions, *, as_stored: bool, cache_bytes: int
+    ) -> None:
         name = str(path)
-        self._header = header = read_header(path)
+        self._header = header
         axes = reading.axes.upper() if reading.axes else header.axes
         check_axes(axes, header.shape, name)
-        pick_series(1, reading.series, lambda _: _series(header), name)
-        pick_level(_series(header).levels, reading, name)
+        pick_series(1, reading.series, lambda _: header.series, name)
+        pick_level(header.series.levels, reading, name)
         self._array = StoredArray(
-            path,
+            header.pixels,
             header.offset,
             header.shape,
             header.dtype,
-            stream=partial(open_stream, path, compressed=True) if header.compressed else None,
+            stream=header.stream,
             cache_bytes=cache_bytes,
             on_bad_tile=reading.on_bad_tile,
-            samples="S" in header.axes,
+            samples=header.axes[-1] in "SC",
         )
         whole = ArraySource(self._array, axes, name).info
-        alpha = "S" in header.axes and header.shape[-1] == 4 and axes == header.axes
+        alpha = header.axes[-1] == "S" and header.shape[-1] == 4 and axes == header.axes
         names = tuple(map(str, header.notes.get("channels", ())))
         names = names if len(names) == whole.channels else ()
         total = whole.channels - 1 if alpha and not as_stored and "C" not in axes else whole.channels
@@ -72,16 +71,16 @@ class NiftiSource:
         self.info = replace(
             self._pixels.info,
             format=header.format,
-            dtype=SCALED if self._is_scaled else self._array.dtype,
+            dtype=header.values,
             alpha=alpha,
             encoding=Encoding(alpha=alpha) if as_stored else AS_SEEN,
-            pixel_size_um=_pixel_size(header),
-            steps=tuple(step for step in _steps(header) if step.axis in self._pixels.info.plane_axes),
+            pixel_size_um=header.pixel_size_um,
+            steps=tuple(step for step in header.all_steps if step.axis in self._pixels.info.plane_axes),
             space=header.space,
             channel_names=tuple(names[i] for i in kept) if names else (),
             colours=True if "S" in axes and len(kept) > 1 else None,
             block=self._pixels.info.size,
-            compression="gzip" if header.compressed else "none",
+            compression=header.compression,
             scratch_bytes=self._array.scratch_bytes,
             remarks=header.remarks,
         )
@@ -98,36 +97,9 @@ class NiftiSource:
             ImageError: The file is truncated or damaged.
         """
         pixels = self._pixels.read(item, window)
-        if not self._is_scaled:
+        if not self._header.is_scaled:
             return pixels
         return (pixels * np.float64(self._header.slope) + self._header.inter).astype(SCALED)
 
     def close(self) -> None:
         """Nothing to release: the file is opened for each read."""
-
-    @property
-    def _is_scaled(self) -> bool:
-        return (self._header.slope, self._header.inter) != (1, 0)
-
-
-def list_nifti_series(path: Path) -> tuple[Series, ...]:
-    """Return the one image in a NIfTI file.
-
-    Raises:
-        ImageError: Its header is damaged.
-    """
-    return (_series(read_header(path)),)
-
-
-def _series(header: NiftiHeader) -> Series:
-    sizes = dict(zip(header.axes, header.shape, strict=True))
-    dtype = SCALED if (header.slope, header.inter) != (1, 0) else header.dtype.newbyteorder("=")
-    return Series("", header.axes, header.shape, str(dtype), (Level(sizes["Y"], sizes["X"], _pixel_size(header)),))
-
-
-def _pixel_size(header: NiftiHeader) -> tuple[float, float] | None:
-    return None if header.voxel_um is None else (header.voxel_um[1], header.voxel_um[0])
-
-
-def _steps(header: NiftiHeader) -> tuple[Step, ...]:
-    return (*header.steps, *(() if header.voxel_um is None else (Step("Z", header.voxel_um[2], "µm"),)))
