@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,9 +9,7 @@ from typing import Any
 import dask
 from distributed import Client, LocalCluster
 from distributed.utils import get_mp_context
-
-LOADED = ("distributed", "unetkit.inference.spread.tasks", "unetkit.inference.segment")
-"""Modules that take a worker seconds to load."""
+from ready_processes import METHOD, ready_context
 
 
 @contextmanager
@@ -25,16 +22,12 @@ def two_workers(**more: Any) -> Iterator[Any]:
 
 @contextmanager
 def two_ready_workers(**more: Any) -> Iterator[Any]:
-    """Give a client of the same cluster; its workers, also those that come later, are forked from one that is ready.
+    """Give a client of the same cluster; its workers, also those that come later, are `ready_processes`.
 
-    That process has loaded torch once. Its variables of the environment are those of its own start: give a worker
-    others as `env`.
+    Give variables of their environment as `env`.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        with two_workers(**more) as client:
-            yield client
-        return
-    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
-        get_mp_context().set_forkserver_preload(list(LOADED))  # after Dask has given its own
+    with dask.config.set({"distributed.worker.multiprocessing-method": METHOD}):
+        get_mp_context()  # Dask's own list of what is loaded comes first, and is replaced
+        ready_context()
         with two_workers(**more) as client:
             yield client
