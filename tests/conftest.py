@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -50,17 +52,29 @@ def small_halo_canvas() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def tiny_segmenter() -> Segmenter:
-    """A ResNet-18 U-Net of depth 3 (stride 8) for grey images, with a halo of 16 pixels."""
+@pytest.fixture(scope="session")
+def first_tiny_segmenter() -> Segmenter:
+    """The one that tests get copies of: drawing random weights takes longer than most tests."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return Segmenter(TINY).eval()
 
 
-@pytest.fixture
-def tiny_model(tiny_segmenter: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of `tiny_segmenter`, in a folder of its own."""
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_model(tiny_segmenter, path)
+@pytest.fixture(scope="session")
+def first_tiny_model(first_tiny_segmenter: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that tests get copies of."""
+    path = tmp_path_factory.mktemp("first") / "tiny.safetensors"
+    save_model(first_tiny_segmenter, path)
     return path
+
+
+@pytest.fixture
+def tiny_segmenter(first_tiny_segmenter: Segmenter) -> Segmenter:
+    """A ResNet-18 U-Net of depth 3 (stride 8) for grey images, with a halo of 16 pixels."""
+    return deepcopy(first_tiny_segmenter)
+
+
+@pytest.fixture
+def tiny_model(first_tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of `tiny_segmenter`, in a folder of its own."""
+    return Path(shutil.copy(first_tiny_model, tmp_path_factory.mktemp("model")))
