@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_fit import SMALL_HALO
+from tiny_fit import FEW_TIMED_CROPS, SMALL_HALO
 
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
@@ -44,7 +44,16 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def small_halo_canvas() -> Iterator[None]:
+def few_timed_crops() -> Iterator[None]:
+    """Time training on one crop where a plan times it on many: only the time that the plan expects is another."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in FEW_TIMED_CROPS.items():
+            patch.setattr(f"unetkit.planning.timing.{name}", value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def small_halo_canvas(few_timed_crops: None) -> Iterator[None]:
     """Measure the halo on a small canvas: the full one takes longer than all the rest of a tiny run."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SMALL_HALO.items():
