@@ -11,6 +11,7 @@ import tifffile
 
 from unetkit.data import masks, volumes
 from unetkit.data.datamodule import SegmentationData
+from unetkit.data.labelled import LabelledData
 from unetkit.data.pairs import find_pairs
 from unetkit.data.unmasked import ImageData
 from unetkit.foundation.errors import ConfigError, DataError, ImageError
@@ -212,3 +213,26 @@ def test_percentiles_of_the_foreground_of_the_training_volumes_clip(stacks: Path
     unmasked.see(3)
     with pytest.raises(ConfigError, match="needs masks"):
         unmasked.setup()
+
+
+def test_what_a_file_does_not_know_of_its_voxels_can_be_given(stacks: Path) -> None:
+    assert data_of(stacks).pool.pixel_size_um is None
+    data = data_of(stacks, spacing="50nm,4nm,4nm", cache_gb=0)
+    assert data.pool.pixel_size_um == pytest.approx((0.05, 0.004, 0.004))
+    assert data.pool.read(0, (slice(1, 3), slice(0, 4), slice(0, 5))).shape == (1, 2, 4, 5)
+
+
+def test_whole_volumes_with_labels_are_resized_to_a_box(stacks: Path) -> None:
+    rows = [f"images/stack{number}.tif,{number % 2}" for number in range(3)]
+    (stacks / "labels.csv").write_text("\n".join(["image,label", *rows]))
+    data = LabelledData(str(stacks / "labels.csv"), val=0, crop=[4, 16, 16], workers=0, batch_size=2, augment="strong")
+    data.see(3)
+    data.label_images(["bright"], None)
+    batch = next(iter(data.train_dataloader()))
+    assert batch["whole"].shape == (2, 1, 4, 16, 16)
+    plain = data.labelled.train[0]
+    assert plain.pixels.mean() == pytest.approx(tifffile.imread(plain.path).mean(), abs=2)
+    beside = data_of(stacks, crop=[8, 16, 16], image_labels=str(stacks / "labels.csv"), augment="strong")
+    beside.prepare_for(1, 2, 8)
+    beside.label_images(["bright"])
+    assert next(iter(beside.train_dataloader()))["whole"].shape == (2, 1, 8, 16, 16)

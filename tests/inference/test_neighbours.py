@@ -153,3 +153,15 @@ def test_other_backends_take_the_channels_of_all_planes(model, backend):
     expected = predict_tiled(STACK[:3], model, axes="ZYX", output="probabilities", **SMALL)
     found = predict_tiled(STACK[:3], model, axes="ZYX", output="probabilities", **options)
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_neighbours_are_seen_along_each_of_three_directions(tmp_path):
+    model, volume = make_model(planes=3), STACK[:, :24, :32].repeat(3, axis=0)[:20]
+    tifffile.imwrite(tmp_path / "volume.tif", volume, metadata={"axes": "ZYX"})
+    options = {"halo": 16, "tile": 64, "backend": "torch", "device": "cpu", "output": "probabilities"}
+    (done,) = segment(tmp_path / "volume.tif", tmp_path / "seen.tif", model, directions=3, **options)
+    ways = [
+        np.moveaxis(predict_tiled(np.moveaxis(volume, axis, 0).copy(), model, axes="ZYX", **options), 0, axis)
+        for axis in range(3)
+    ]
+    np.testing.assert_allclose(tifffile.imread(done.result), np.mean(ways, axis=0), atol=1e-5)

@@ -16,7 +16,7 @@ from unetkit.planning.choose_length import EPOCHS_RANGE, MINUTES, RESERVED_SHARE
 from unetkit.planning.choose_network import START_DICE
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts, Kind
-from unetkit.planning.start import NETWORK_SETTINGS
+from unetkit.planning.start import NETWORK_SETTINGS, WINDOW, take_over
 from unetkit.planning.trial import Trial
 
 LAPTOP = Machine("cpu", "a processor", 4, False, 8 * 2**30, 8 * 2**30)
@@ -266,6 +266,7 @@ def test_what_tells_objects_apart_is_kept_where_the_masks_show_single_objects(
         (NUCLEI, {"model.arch": "plain_unet"}),
         (NUCLEI, {"model.in_channels": 1}),
         (NUCLEI, {"data.normalization.scope": "dataset"}),
+        (NUCLEI, {"data.normalization.window": [0, 255]}),
         (replace(NUCLEI, kind="classes", classes=3), {}),
         (replace(NUCLEI, width=5.0), {}),
     ],
@@ -277,6 +278,30 @@ def test_the_builtin_model_is_not_tried_where_network_or_normalisation_are_other
         raise AssertionError
 
     choose(facts, LAPTOP, given, never, lambda *_: 0.1)
+
+
+def test_beside_a_window_of_values_no_normalisation_is_chosen() -> None:
+    settings = chosen(given={WINDOW: [-1000, 1000]})
+    assert not [key for key in settings if key.startswith("data.normalization.")]
+
+
+@pytest.mark.parametrize(
+    ("normalization", "taken"),
+    [
+        (Normalization(window=(-1000.0, 1000.0)), {"window": [-1000.0, 1000.0]}),
+        (
+            Normalization("mean_std", "dataset", 0.5, 99.5, of="foreground"),
+            {
+                **{"method": "mean_std", "scope": "dataset", "bright_background": "keep"},
+                **{"of": "foreground", "low": 0.5, "high": 99.5},
+            },
+        ),
+    ],
+)
+def test_a_start_hands_on_what_its_normalisation_needs(normalization: Normalization, taken: dict[str, Any]) -> None:
+    settings = take_over(ModelSpec(normalization=normalization))
+    prefix = "data.normalization."
+    assert {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)} == taken
 
 
 @pytest.mark.parametrize(("large", "side", "crop"), [(40, 1000, 256), (100, 1000, 320), (900, 1000, 320), (40, 90, 96)])

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from nifti_files import affine_of, write_nifti
 from rich.console import Console
 
 from unetkit.foundation.errors import ImageError, ModelError
 from unetkit.io.base.contracts import ImageInfo
+from unetkit.io.files import open_image
 from unetkit.models import zoo
 from unetkit.models.model_file import hash_file
 from unetkit.report import info as report_info
@@ -36,6 +39,15 @@ def test_an_image_is_described_as_it_is_interpreted(tmp_path: Path) -> None:
         assert fact in text
     for fact in ("0.5 x 0.25 µm", "32 x 48 blocks"):
         assert fact in text
+
+
+def test_a_volume_is_described_with_its_voxels_and_its_place(tmp_path: Path) -> None:
+    affine = affine_of((0, 1, 2), (-1, 1, 1))
+    with closing(open_image(write_nifti(tmp_path / "a.nii", np.zeros((4, 5, 6), np.uint8), affine))) as source:
+        facts = describe_image(source.info)
+    assert facts["voxel size"] == "3 x 1.25 x 0.7 mm (z, y, x)"
+    assert facts["orientation"] == "LAS: x to the left, y to the front, z to the head"
+    assert facts["space"] == "of the scanner; first voxel at -90.5, 12.25, 7 mm (right, front, up)"
 
 
 def test_the_images_and_levels_of_a_file_are_listed(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ class SegmentationData(TrainingData):
         colors: Colours of the classes in masks in colours or with a palette, for example {tumour: "#ff0000"}, in the
             order of their numbers; or a .csv (columns name and color), .json or .yaml with them. Black is background
             unless it has a name, and the name ignore marks what nobody has annotated.
+        spacing: Distances of pixels in micrometres, for files that do not know theirs: z,y,x, or y,x, such as
+            2,0.5,0.5; also with units, such as 50nm,4nm,4nm.
         folds: Number of folds for cross-validation, in place of the fraction `val`: the images of `train` are split
             into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
             Of a stack, each fold is a run of neighbouring pages; images with the same pixels share a fold.
@@ -103,6 +105,7 @@ class SegmentationData(TrainingData):
         unpaired: Unpaired = "stop",
         ignore: int | None = None,
         colors: dict[str, Any] | str | None = None,
+        spacing: str | None = None,
         folds: int | None = None,
         fold: int | Literal["all"] | None = None,
         crop: int | list[int] = 256,
@@ -129,6 +132,7 @@ class SegmentationData(TrainingData):
         self.unpaired = unpaired
         self.ignore = ignore
         self.colors = colors
+        self.spacing = spacing
         self.folds = folds
         self.fold = "all" if folds is not None and fold is None else fold
         self.crops_per_epoch = crops_per_epoch
@@ -137,7 +141,7 @@ class SegmentationData(TrainingData):
         self.image_labels = image_labels
         self.border_weight = border_weight
         self.cache_gb = cache_gb
-        self._places = Places(train, masks, pages, val, val_masks, val_pages, unpaired, ignore, colors)
+        self._places = Places(train, masks, pages, val, val_masks, val_pages, unpaired, ignore, colors, spacing)
         self.classes = 2
         self.labelled: LabelledImages | None = None
         self._labelled_for: tuple[tuple[str, ...], int] | None = None

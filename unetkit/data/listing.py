@@ -10,6 +10,7 @@ from pathlib import Path
 from unetkit.foundation.errors import DataError
 from unetkit.io.base.inner import file_of
 from unetkit.io.files import image_stem
+from unetkit.io.formats import is_folder
 
 
 def read_columns(path: Path, names: tuple[str, str], remedy: str) -> tuple[list[str], list[tuple[int, str, str]]]:
@@ -48,7 +49,7 @@ def read_pair_list(path: Path) -> list[tuple[str, Path, Path]]:
     if not rows:
         raise DataError(f"{path} lists no pairs.", remedy)
     files = [(line, path.parent / image, path.parent / mask) for line, image, mask in rows]
-    missing = [f"{file} (line {line})" for line, *both in files for file in both if not file_of(file).exists()]
+    missing = [f"{file} (line {line})" for line, *both in files for file in both if not _is_image(file)]
     if missing:
         raise DataError(
             f"{count_of(missing, 'file', 'files')} listed in {path} {'is' if len(missing) == 1 else 'are'} missing: "
@@ -61,6 +62,11 @@ def read_pair_list(path: Path) -> list[tuple[str, Path, Path]]:
         (stem if count[stem] == 1 else f"{stem} (line {line})", image, mask)
         for stem, (line, image, mask) in zip(stems, files, strict=True)
     ]
+
+
+def _is_image(path: Path) -> bool:
+    """Return whether a listed path is a file, or a folder that is one image."""
+    return file_of(path).is_file() or (path.is_dir() and not is_folder(path))
 
 
 def count_of(items: Sequence[str], one: str, many: str) -> str:

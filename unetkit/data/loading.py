@@ -15,7 +15,6 @@ from unetkit.data.drawn import is_drawn, read_drawn
 from unetkit.data.pairs import Pair
 from unetkit.data.volumes import open_shared, seen_as, slabs, whole
 from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
-from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
 from unetkit.io.masks.color_table import decide_by_table
 from unetkit.io.masks.meaning import PLAIN_NUMBERS, Meaning, decide, open_mask
@@ -198,7 +197,7 @@ def _read(pair: Pair, window: Window | None) -> tuple[NDArray[Any], ImageInfo]:
 
 def open_pair(pair: Pair) -> ImageSource:
     """Open the image of a pair; its items are what the pair is: planes or volumes."""
-    return seen_as(open_image(pair.image, ReadOptions(axes=pair.image_axes)), pair)
+    return seen_as(open_image(pair.image, pair.reading), pair)
 
 
 class _Pixels:

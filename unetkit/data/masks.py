@@ -28,7 +28,7 @@ from unetkit.io.base.contracts import Window
 from unetkit.io.masks.ignored import find_ignored, mark_ignored
 from unetkit.io.masks.meaning import CUT, Meaning
 
-MEASURED_VOXELS = 2**26
+MEASURED_VOXELS = 2**25
 """Most voxels of a volume whose objects are all measured; of a larger one those of a box of so many voxels are."""
 
 

@@ -45,6 +45,7 @@ class Pair:
         colors: The colours of the classes, where the user named them.
         depth: First plane along Z, and the end, of a volume; None of a plane.
         part: Whether a volume is a part of the planes of its file.
+        spacing: Distances of pixels where the file does not know them, see `ReadOptions`.
     """
 
     name: str
@@ -58,6 +59,12 @@ class Pair:
     colors: ColorTable | None = None
     depth: tuple[int, int] | None = None
     part: bool = False
+    spacing: str | None = None
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How the image is opened."""
+        return ReadOptions(axes=self.image_axes, spacing=self.spacing)
 
     @property
     def dims(self) -> Literal[2, 3]:
@@ -91,6 +98,7 @@ def find_pairs(
     ignore: int | None = None,
     colors: ColorTable | None = None,
     dims: Literal[2, 3] = 2,
+    spacing: str | None = None,
 ) -> list[Pair]:
     """Find the pairs of image and mask, and check that their sizes agree.
 
@@ -104,6 +112,7 @@ def find_pairs(
         ignore: Value in masks of pixels that nobody has annotated.
         colors: The colours of the classes in mask images.
         dims: 2 for planes, 3 for volumes.
+        spacing: Distances of the pixels of images whose files do not know them.
 
     Returns:
         Pairs in the order of names and planes. An image of several planes (Z, T, pages) with a mask of as many gives a
@@ -137,7 +146,7 @@ def find_pairs(
         found, problem = (_match_planes if dims == 2 else _match_volumes)(name, image, mask)
         named = None if has_annotation_suffix(mask) else colors
         classes = () if named is None else named.names
-        pairs += [replace(pair, ignore=ignore, classes=classes, colors=named) for pair in found]
+        pairs += [replace(pair, ignore=ignore, classes=classes, colors=named, spacing=spacing) for pair in found]
         sizes += [problem] if problem else []
     if sizes:
         raise DataError(
@@ -147,13 +156,16 @@ def find_pairs(
     return pairs if pages is None else _choose(pairs, pages, images)
 
 
-def find_unmasked(images: Path, pages: str | None = None, dims: Literal[2, 3] = 2) -> list[Pair]:
+def find_unmasked(
+    images: Path, pages: str | None = None, dims: Literal[2, 3] = 2, spacing: str | None = None
+) -> list[Pair]:
     """Find images to train on without masks.
 
     Args:
         images: A folder of images, a folder with a folder `images` in it, an image, or a stack.
         pages: Pages of a stack to use, as for `find_pairs`.
         dims: 2 for planes, 3 for volumes.
+        spacing: As for `find_pairs`.
 
     Returns:
         An entry without a mask for each plane, in the order of names and planes.
@@ -167,7 +179,7 @@ def find_unmasked(images: Path, pages: str | None = None, dims: Literal[2, 3] = 
     files = find_unmasked_files(images) if is_folder(images) else [images]
     planes: list[Pair] = []
     for path in files:
-        pair = Pair(image_stem(path), path, None)
+        pair = Pair(image_stem(path), path, None, spacing=spacing)
         if dims == 2:
             planes += _of_planes(pair, _read_info(path).planes)
         else:

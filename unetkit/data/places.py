@@ -28,6 +28,7 @@ class Places:
         unpaired: What to do with images without a mask and masks without an image; None for "stop".
         ignore: Value in masks of pixels that nobody has annotated; None if there are none.
         colors: Colours of the classes in the masks, by name, or a file with them; see `read_color_table`.
+        spacing: Distances of the pixels of images whose files do not know them; see `ReadOptions`.
     """
 
     train: str
@@ -39,6 +40,7 @@ class Places:
     unpaired: Unpaired | None = None
     ignore: int | None = None
     colors: dict[str, Any] | str | None = None
+    spacing: str | None = None
 
     @property
     def names_validation(self) -> bool:
@@ -76,7 +78,9 @@ class Places:
                 "data.ignore has no meaning beside data.colors.", "Give the colour of what is ignored the name ignore."
             )
         colors = None if self.colors is None else read_color_table(self.colors)
-        return find_pairs(Path(images), _path(masks), pages, unpaired or "stop", self.ignore, colors, dims)
+        return find_pairs(
+            Path(images), _path(masks), pages, unpaired or "stop", self.ignore, colors, dims, self.spacing
+        )
 
     def left_out(self) -> list[Path]:
         """Return the images without a mask and the masks without an image that are skipped."""

@@ -31,6 +31,8 @@ class ImageData(TrainingData):
         images: A folder of images, a multi-page TIFF, or an image. Of a folder with `images` and `masks` in it the
             images are taken.
         pages: Pages of a stack to use, from 0: "0-20,24". All by default.
+        spacing: Distances of pixels in micrometres, for files that do not know theirs: z,y,x, or y,x, such as
+            2,0.5,0.5; also with units, such as 50nm,4nm,4nm.
         val: Images to validate on: a fraction of the images (0 for none), or a folder, stack or image.
         crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5). For volumes the
             side of a cube, which is limited to the size of the volumes, or three numbers (z, y, x).
@@ -48,6 +50,7 @@ class ImageData(TrainingData):
         self,
         images: str,
         pages: str | None = None,
+        spacing: str | None = None,
         val: float | str = 0.1,
         crop: int | list[int] = 256,
         batch_size: int = 8,
@@ -62,6 +65,7 @@ class ImageData(TrainingData):
         super().__init__(crop, batch_size, augment, augment_options, normalization, workers, seed)
         self.images = images
         self.pages = pages
+        self.spacing = spacing
         self.val = val
         self.crops_per_epoch = crops_per_epoch
         self.cache_gb = cache_gb
@@ -192,9 +196,9 @@ class ImageData(TrainingData):
 
     def _find(self) -> Found:
         """Find the images to train on and those to validate on."""
-        images = find_unmasked(Path(self.images), self.pages, self.dims)
+        images = find_unmasked(Path(self.images), self.pages, self.dims, self.spacing)
         if not isinstance(self.val, str):
             return Found(*split_fraction(images, self.val, self.seed))
-        val = find_unmasked(Path(self.val), dims=self.dims)
+        val = find_unmasked(Path(self.val), dims=self.dims, spacing=self.spacing)
         check_apart(images, val)
         return Found(images, val, named=True)

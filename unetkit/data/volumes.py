@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from unetkit.data.pairs import Pair
 from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
 from unetkit.io.base.inner import file_of
-from unetkit.io.base.read_options import ReadOptions
+from unetkit.io.base.read_options import WHOLE, ReadOptions
 from unetkit.io.files import open_image
 from unetkit.io.views.volume import VolumeSource, depth_axis
 
@@ -101,8 +101,8 @@ def open_shared(pair: Pair, *, masks: bool = False) -> ImageSource:
     assert pair.depth is not None
     path = pair.mask if masks else pair.image
     assert path is not None
-    axes = None if masks else pair.image_axes
-    return _open_shared(os.getpid(), path, file_of(path).stat().st_mtime_ns, axes, pair.depth, masks)
+    reading = WHOLE if masks else pair.reading
+    return _open_shared(os.getpid(), path, file_of(path).stat().st_mtime_ns, reading, pair.depth, masks)
 
 
 @lru_cache(maxsize=OPEN_FILES)
@@ -110,8 +110,8 @@ def _open_shared(
     process: int,  # noqa: ARG001  # a process that was forked must not move the place in a file of the one before it
     path: Path,
     changed: int,  # noqa: ARG001  # a changed file is opened again
-    axes: str | None,
+    reading: ReadOptions,
     depth: tuple[int, int],
     masks: bool,
 ) -> ImageSource:
-    return SlabSource(open_image(path, ReadOptions(axes=axes), as_stored=masks), depth)
+    return SlabSource(open_image(path, reading, as_stored=masks), depth)

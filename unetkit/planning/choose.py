@@ -18,6 +18,7 @@ from unetkit.planning.choose_volume import choose_volumes
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
 from unetkit.planning.memory import HALF_PRECISION_FACTOR, MEMORY_SHARE
+from unetkit.planning.start import WINDOW
 
 LEARNING_RATES = {"random weights": 0.002, "trained weights": 0.001}
 """Highest learning rate of AdamW. From random weights 0.002 measured a little better than 0.001 on membranes. From a
@@ -149,7 +150,7 @@ def choose(
     val = 0.0 if OWN_VALIDATION & given.keys() else take(choose_validation(facts))
     batch = chosen["data.batch_size"].value if depth.dims == 3 else take(choose_batch(machine, network, crop[0]))
     take(choose_foreground_share(facts))
-    if "data.normalization.method" not in chosen:
+    if WINDOW not in given and not {"data.normalization.method", WINDOW} & chosen.keys():
         method = take(choose_normalization(facts))
         if (background := choose_background(facts, method, given)) is not None:
             take(background)

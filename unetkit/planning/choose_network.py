@@ -10,7 +10,7 @@ from unetkit.models.spec import ModelSpec
 from unetkit.planning.choice import Choice, Network
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts
-from unetkit.planning.start import NETWORK_SETTINGS, continue_from
+from unetkit.planning.start import NETWORK_SETTINGS, WINDOW, continue_from
 from unetkit.planning.trial import Trial
 
 ENCODERS = {"cpu": "resnet18", "gpu": "resnet34", "much data": "resnet50"}
@@ -65,7 +65,8 @@ def choose_network(
     thin = facts.width <= THIN_WIDTH and "model.encoder" not in given
     info = architecture_info(given.get("model.arch", "plain_unet" if thin else "unet"))
     if info.has_encoder:
-        by_image = given.get("data.normalization.scope", "image") == "image"  # as the built-in model has it
+        # As the built-in model has it.
+        by_image = given.get("data.normalization.scope", "image") == "image" and WINDOW not in given
         free = facts.classes == 2 and by_image and not OWN_NETWORK_SETTINGS & given.keys()
         trial = try_builtin() if free else None
         if trial is not None and trial.dice >= START_DICE:

@@ -26,6 +26,7 @@ from unetkit.scoring.surfaces import SurfaceCounts
 from unetkit.scoring.table import (
     PIXEL_SCORES,
     SURFACE_SCORES,
+    VOXEL_SCORES,
     Score,
     Scores,
     instance_scores,
@@ -147,9 +148,9 @@ class Evaluation:
     def table(self) -> Table:
         """Return a table for the terminal: the images (the worst of them if there are many), mean and pooled scores."""
         several = self.settings.classes > 2
-        names = set(self.rows[0].scores) if self.rows else set()
-        scores: tuple[Score[Any], ...] = (*PIXEL_SCORES, *SURFACE_SCORES)
-        shown = [score for score in scores if score.shown and score.name in names]
+        volumes = any(row.surfaces is not None for row in self.rows)
+        scores: tuple[Score[Any], ...] = (*VOXEL_SCORES, *SURFACE_SCORES) if volumes else PIXEL_SCORES
+        shown = [score for score in scores if score.shown]
         headings = [score.heading_within(self.settings.within, self.unit) for score in shown]
         table = empty_table(headings, headings[0], len(self.rows))
         for row in worst(self.rows, lambda row: row.scores[shown[0].name]):

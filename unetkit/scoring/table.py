@@ -86,7 +86,11 @@ PIXEL_SCORES: tuple[Score[Counts], ...] = (
 )
 """Scores of the pixels of one class against all others; the first one orders images."""
 
-VOXEL_SCORES = tuple(score for score in PIXEL_SCORES if score.name != "boundary_f1")
+VOXEL_SCORES = tuple(
+    replace(score, shown=score.shown and score.name != "accuracy")  # there is no room, and most voxels are background
+    for score in PIXEL_SCORES
+    if score.name != "boundary_f1"
+)
 """Scores of the voxels of a volume, whose surfaces are scored in place of boundaries in planes."""
 
 SURFACE_SCORES: tuple[Score[SurfaceCounts], ...] = (

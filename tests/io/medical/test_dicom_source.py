@@ -2,15 +2,18 @@
 
 import shutil
 
+import imagecodecs
 import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
 from dicom_files import AXIAL, dataset, groups, write, write_series
+from nifti_files import write_nifti
 from pydicom.encaps import encapsulate
 from pydicom.fileset import FileSet
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
+from unetkit.data.pairs import find_pairs
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.contracts import BadTile, OutputSpec
 from unetkit.io.base.read_options import ReadOptions
@@ -362,3 +365,29 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
         with pytest.raises(ImageError, match="needs the package pydicom") as caught:
             read(tmp_path / "in")
         assert "unetkit[medical]" in caught.value.remedy
+
+
+def test_a_series_is_trained_on_as_one_image(tmp_path):
+    write_series(tmp_path / "ct", noise((3, 40, 50)))
+    write_nifti(tmp_path / "ct.nii.gz", np.ones((50, 40, 3), "uint8"))
+    pairs = find_pairs(tmp_path / "ct", tmp_path / "ct.nii.gz")
+    assert [one.image_plane for one in pairs] == [0, 1, 2]
+    (tmp_path / "pairs.csv").write_text("image,mask\nct,ct.nii.gz\n")
+    assert [one.image for one in find_pairs(tmp_path / "pairs.csv")] == [tmp_path / "ct"] * 3
+
+
+@pytest.mark.parametrize(
+    ("syntax", "module", "encode"),
+    [
+        (JPEG2000Lossless, "PIL", lambda pixels: imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", level=0)),
+        (JPEGLSLossless, "gdcm", imagecodecs.jpegls_encode),
+        (JPEGLosslessSV1, "gdcm", lambda pixels: imagecodecs.ljpeg_encode(pixels, bitspersample=16)),
+    ],
+)
+def test_compressed_pixels_are_those_that_were_compressed(tmp_path, syntax, module, encode):
+    pytest.importorskip(module)
+    pixels = noise((40, 50), "uint16", 4000)
+    path = write(tmp_path / "a.dcm", pixels, syntax=syntax, PixelData=encapsulate([encode(pixels)]))
+    source = open_image(path)
+    np.testing.assert_array_equal(read_all(source)[0, 0], pixels)
+    assert source.info.compression == syntax.name

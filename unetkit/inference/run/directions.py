@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from unetkit.inference.run.averaging import Averaged
 from unetkit.inference.run.direction_store import BUFFER_BYTES, CHUNK, DirectionStore
 from unetkit.inference.run.inputs import open_for
 from unetkit.inference.run.jobs import Job
-from unetkit.inference.run.predictor import Predictor, Progress
+from unetkit.inference.run.predictor import PlaneFacts, Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
 from unetkit.inference.run.unfinished import starts_anew
 from unetkit.inference.tiling.grid import TileBlock, TileGrid
@@ -43,6 +44,9 @@ NAMES = ("XY", "XZ", "YZ")
 
 SAME_SIZE = 0.1
 """Pixels that differ from the wanted size by a smaller share are left as they are."""
+
+DEEP = 3.0
+"""Voxels that are deeper than this many times their width are remarked on."""
 
 KEPT_SHARE = 0.5
 """Share of the memory for decoded pixels that keeps whole planes, each of which is seen in all directions."""
@@ -90,15 +94,20 @@ class Direction:
 
     Attributes:
         number: Axis of the volume along which its planes follow each other.
-        volume: The volume as the direction needs it.
-        planes: Its planes, without what holds no data.
+        whole: The volume as the direction needs it, without what holds no data.
+        planes: Its planes.
         slab: Planes that are read together.
     """
 
     number: int
-    volume: ImageInfo
-    planes: ValidSource
+    whole: ValidSource
+    planes: ImageSource
     slab: int
+
+    @property
+    def volume(self) -> ImageInfo:
+        """Description of the volume."""
+        return self.whole.info
 
 
 class Directions:
@@ -132,7 +141,7 @@ class Directions:
             raise
 
     @property
-    def planes(self) -> ValidSource:
+    def planes(self) -> ImageSource:
         """The planes of the first direction."""
         return self._ways[0].planes
 
@@ -200,14 +209,24 @@ def _directions(
     volume: ImageSource, ensemble: Ensemble, wanted: Sequence[float], note: Callable[[str], None]
 ) -> list[Direction]:
     info = volume.info
-    if info.pixel_size_um is None:
+    voxel = info.pixel_size_um
+    if voxel is not None and voxel[0] > DEEP * min(voxel[1:]):
+        note(
+            f"{info.name} has voxels {voxel[0] / min(voxel[1:]):.1f} times as deep as wide: in XZ and YZ most of what "
+            "the model sees lies between planes. Compare the result with that of XY alone."
+        )
+    if voxel is None:
         note(f"{info.name} does not say how large its voxels are, so they are taken for cubes. --spacing says it.")
     found = []
-    sizes = direction_voxels(info.pixel_size_um, ensemble.specs[0].pixel_size_um, wanted, ensemble.planes)
+    sizes = direction_voxels(voxel, ensemble.specs[0].pixel_size_um, wanted, ensemble.planes)
     for axis, voxel in enumerate(sizes):
         scaled = volume if voxel is None else RescaledSource(volume, voxel)
-        planes = ResliceSource(scaled, axis)
-        found.append(Direction(axis, scaled.info, ValidSource(planes), planes.slab if axis else CHUNK))
+        whole = ValidSource(scaled)
+        if axis == 0:  # as planes are always seen: each is measured, and has its own holes
+            found.append(Direction(axis, whole, ValidSource(ResliceSource(scaled, axis)), CHUNK))
+        else:
+            planes = ResliceSource(whole, axis)
+            found.append(Direction(axis, whole, planes, planes.slab))
     return found
 
 
@@ -228,7 +247,21 @@ def _predict(way: Direction, predictor: Predictor, store: DirectionStore, progre
 
     if left:
         third = None if progress is None else lambda pixels: progress(pixels // len(NAMES))
-        predictor.run(way.planes, [block for group in left for block in group], write, progress=third)
+        blocks = [block for group in left for block in group]
+        predictor.run(way.planes, blocks, write, look=_look(way, predictor), progress=third)
+
+
+def _look(way: Direction, predictor: Predictor) -> Callable[[int], PlaneFacts] | None:
+    """Return what measures the planes of a direction; None for those that are measured one by one.
+
+    A plane along z may pass nothing but background, and would then be taken for a faint image. So its values are those
+    of the whole volume.
+    """
+    if way.number == 0:
+        return None
+    depth = way.volume.size[way.number]
+    measured = cache(lambda item: predictor.measure(way.whole, item))
+    return lambda plane: PlaneFacts(measured(plane // depth), predictor.background(way.planes, plane))
 
 
 def _groups(way: Direction, grid: TileGrid, classes: int) -> Iterator[list[TileBlock]]:

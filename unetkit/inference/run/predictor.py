@@ -120,9 +120,15 @@ class Predictor:
 
     def look(self, source: ImageSource, plane: int) -> PlaneFacts:
         """Measure a plane: on it, and not on a tile, depends how its tiles are predicted."""
-        statistics = measure_plane(source, plane, self._normalizers, self.ensemble.channels)
-        empty = measure_background(source, plane, self.ensemble.channels) if self._tiling.skip_empty else None
-        return PlaneFacts(statistics, empty)
+        return PlaneFacts(self.measure(source, plane), self.background(source, plane))
+
+    def measure(self, source: ImageSource, item: int) -> tuple[Statistics, ...]:
+        """Return the normalisation values of a plane or volume for each model."""
+        return measure_plane(source, item, self._normalizers, self.ensemble.channels)
+
+    def background(self, source: ImageSource, plane: int) -> Background | None:
+        """Return what the empty tiles of a plane look like; None where none are skipped."""
+        return measure_background(source, plane, self.ensemble.channels) if self._tiling.skip_empty else None
 
     def run(
         self,

@@ -41,7 +41,7 @@ TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "floa
 LEVELS = {"f": 1}
 """Level of gzip by the kind of the pixels: fractions hardly shrink."""
 
-USUAL_LEVEL = 4
+USUAL_LEVEL = 2
 
 COMPRESSED = ".nii.gz"
 
