@@ -61,7 +61,7 @@ def choose_patch(
     most = PATCH_VOXELS["gpu" if machine.gpu else "cpu"]
     patch = tuple(given) if given else first_patch(size, voxel, spec.depth, most)
     pooling = pooling_for(voxel, spec.depth, patch)
-    factor = HALF_PRECISION_FACTOR if machine.bfloat16 else 1.0
+    factor = HALF_PRECISION_FACTOR if machine.trains_in_bfloat16(3) else 1.0
     each = {again: measure_step(replace(spec, pooling=pooling), patch, checkpointing=again) for again in (False, True)}
 
     def largest(memory: StepMemory) -> float:
@@ -99,11 +99,14 @@ def first_patch(size: Sequence[int], voxel: Sequence[float], depth: int, most: i
         if not any(short):
             break
         sides = [float(length) if cut else side for length, side, cut in zip(size, wanted, short, strict=True)]
-        free = [axis for axis, cut in enumerate(short) if not cut]
-        grown = (most / prod(sides)) ** (1 / len(free)) if free else 1.0
-        wanted = [side * grown if axis in free else side for axis, side in enumerate(sides)]
+        others = [axis for axis, cut in enumerate(short) if not cut]
+        grown = (most / prod(sides)) ** (1 / len(others)) if others else 1.0
+        wanted = [side * grown if axis in others else side for axis, side in enumerate(sides)]
+    free = strides_of(pooling_for(voxel, depth))
     able = [2 ** max(floor(log2(max(side, 1) / FEWEST_VOXELS)), 0) for side in wanted]  # strides that leave 4 voxels
-    strides = [min(one, most_of) for one, most_of in zip(strides_of(pooling_for(voxel, depth)), able, strict=True)]
+    strides = [min(pair) for pair in zip(free, able, strict=True)]
+    if max(strides) < max(free):  # small volumes are extended: every level halves an axis
+        strides = [full if full == max(free) else one for one, full in zip(strides, free, strict=True)]
     patch = tuple(_multiple(side, stride, length) for side, stride, length in zip(wanted, strides, size, strict=True))
     while prod(patch) > most and (smaller := shrink(patch, size, strides)):
         patch = smaller

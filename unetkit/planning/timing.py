@@ -47,7 +47,7 @@ def time_crop(
     seconds = []
     for _ in range(1 + TIMED_STEPS):
         start = perf_counter()
-        with torch.autocast(device.type, torch.bfloat16, enabled=machine.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=machine.trains_in_bfloat16(spec.dims)):
             loss = module(images).float().square().mean()
         loss.backward()
         optimizer.step()

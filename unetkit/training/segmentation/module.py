@@ -248,7 +248,8 @@ class SegmentationModule(NetworkModule):
         targets = [_center(batch[name], logits) for name in ("distance_map", "mask", "weight") if name in batch]
         loss: Tensor = self.loss(logits.float(), *targets)
         if self.image_classes:
-            image_logits = batch_logits(self.segmenter.network, self.segmenter.normalizer, batch)
+            with self.sound_precision():
+                image_logits = batch_logits(self.segmenter.network, self.segmenter.normalizer, batch)
             loss = loss + self.image_loss_weight * image_loss(image_logits, batch["label"])
         self.log_loss(loss, len(image))
         return loss
