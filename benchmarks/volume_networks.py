@@ -29,11 +29,12 @@ from monai.networks.nets.flexible_unet import FlexibleUNet
 from torch import Tensor, nn
 
 from unetkit.models import adapting, decoding, inflation, pooling, volume_unet
+from unetkit.models.architectures import DECODER_CHANNELS
 from unetkit.models.spec import ModelSpec
 from unetkit.models.unet import build_network
 from unetkit.training.segmentation.losses import build_loss
 
-CLASSES, DEPTH, BATCH = 3, 5, 2
+CLASSES, DEPTH, BATCH = 3, 4, 2
 TRAINED, TESTED = slice(30, 100), (slice(110, 174), slice(60, 156), slice(50, 146))
 COLUMNS = (
     "network",
@@ -48,22 +49,25 @@ COLUMNS = (
 
 
 def inflated(encoder: str) -> nn.Module:
-    """Return unetkit's network: voxels are cubes."""
-    spec = ModelSpec(encoder, classes=CLASSES, depth=DEPTH, dims=3, pooling=pooling.pooling_for((1, 1, 1), DEPTH))
-    return build_network(spec)
+    """Return unetkit's network, for voxels that are cubes."""
+    cubes = pooling.pooling_for((1, 1, 1), DEPTH)
+    channels = DECODER_CHANNELS[-DEPTH:]
+    return build_network(
+        ModelSpec(encoder, classes=CLASSES, depth=DEPTH, decoder_channels=channels, dims=3, pooling=cubes)
+    )
 
 
 def flexible(encoder: str) -> nn.Module:
-    """Return MONAI's U-Net on an encoder."""
+    """Return MONAI's U-Net on an encoder, whose depth is fixed."""
     network: nn.Module = FlexibleUNet(1, CLASSES, encoder, spatial_dims=3)
     return network
 
 
 def dynamic() -> nn.Module:
-    """Return MONAI's nnU-Net, with its usual channels and instance norm, which a single voxel does not have."""
-    filters = [32, 64, 128, 256, 320]
-    strides = [1, *[2] * (DEPTH - 1)]
-    network: nn.Module = DynUNet(3, 1, CLASSES, [3] * DEPTH, strides, strides[1:], filters=filters)
+    """Return MONAI's nnU-Net, with its usual channels and instance norm."""
+    filters = [32, 64, 128, 256, 320][: DEPTH + 1]
+    strides = [1] + [2] * DEPTH
+    network: nn.Module = DynUNet(3, 1, CLASSES, [3] * (DEPTH + 1), strides, strides[1:], filters=filters)
     return network
 
 

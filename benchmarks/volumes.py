@@ -16,6 +16,7 @@ on volumes that it never saw, all of them as volumes. What is in FOLDER already 
 import argparse
 import csv
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 
 import unetkit
 from unetkit.foundation.console import log_nothing
+from unetkit.io.files import open_image
 from unetkit.scoring.instances import count_overlaps
 from unetkit.scoring.result import Evaluation
 from unetkit.synthetic import write_nuclei, write_spines, write_volume
@@ -58,7 +60,7 @@ def train(folder: Path, name: str, options: argparse.Namespace, data: dict[str, 
             model=groups["model"],
             trainer=groups["trainer"],
             minutes=options.minutes or None,
-            plan=bool(options.minutes),
+            plan=None if options.minutes or "image_labels" in data else False,
             runs=folder / "runs",
             name=name,
         )
@@ -139,27 +141,30 @@ def _cells(scores: Evaluation) -> list[str]:
 
 def mni(folder: Path, options: argparse.Namespace) -> list[list[str]]:
     """Return the rows of tissues."""
-    import nibabel
-
     folder.mkdir(parents=True, exist_ok=True)
     image, truth, result = options.mni / "t1.nii.gz", folder / "tissue.nii.gz", folder / "result.nii.gz"
-    t1 = nibabel.load(image)  # type: ignore[attr-defined]
     if not truth.exists():
-        grey, white = (
-            np.asarray(nibabel.load(options.mni / f"{name}.nii.gz").dataobj, np.float32)  # type: ignore[attr-defined]
-            for name in ("gm", "wm")
-        )
-        classes = np.argmax(np.stack([255 - grey - white, grey, white]), axis=0).astype(np.uint8)
-        nibabel.save(nibabel.Nifti1Image(classes, t1.affine), truth)  # type: ignore[no-untyped-call]
+        write_tissue(options.mni, truth)
     data = {"train": str(image), "masks": str(truth), "pages": TRAINED_PLANES}
     model = train(folder, "mni", options, data, {"dims": 3, "classes": 1 + len(TISSUES)})
     segment(image, result, model, "mask")
-    same = np.array_equal(nibabel.load(result).affine, t1.affine)  # type: ignore[attr-defined]
+    with closing(open_image(image)) as source, closing(open_image(result)) as segmented:
+        same = source.info.space is not None and segmented.info.space == source.info.space
     scores = unetkit.evaluate(result, truth, classes=3, pages=TESTED_PLANES, tolerance="1mm")
     return [
-        [f"{tissue}{'' if same else ', affine differs'}", *_cells(scores.of_class(number))]
+        [f"{tissue}{'' if same else ', in another space'}", *_cells(scores.of_class(number))]
         for number, tissue in enumerate(TISSUES, 1)
     ]
+
+
+def write_tissue(template: Path, truth: Path) -> None:
+    """Write the most probable of background, grey and white matter as 0, 1 and 2."""
+    from nibabel.nifti1 import Nifti1Image
+
+    images = [Nifti1Image.from_filename(str(template / f"{name}.nii.gz")) for name in ("gm", "wm")]
+    grey, white = (np.asarray(image.dataobj, np.float32) for image in images)
+    classes = np.argmax(np.stack([255 - grey - white, grey, white]), axis=0).astype(np.uint8)
+    Nifti1Image(classes, images[0].affine).to_filename(str(truth))  # type: ignore[no-untyped-call]
 
 
 def fractured(folder: Path, options: argparse.Namespace) -> float:

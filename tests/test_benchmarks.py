@@ -53,6 +53,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "smallest_object",
         "tiled",
         "training",
+        "volumes_em",
     }
     for name in mine & (sys.modules.keys() - before):
         del sys.modules[name]
@@ -593,3 +594,41 @@ def test_commands_alternate_and_their_ratios_are_those_of_a_round(
     measured = json.loads(out.read_text(encoding="utf-8"))["commands"]
     assert [one["pixels"] for one in measured[:2]] == [512**2, 512**2]
     assert not [path for path in tmp_path.iterdir() if path != out]
+
+
+def test_objects_of_planes_are_joined_along_the_planes() -> None:
+    from volumes import join_planes
+
+    first = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    second = np.array([[3, 3, 0, 0], [3, 3, 4, 0]])  # 3 goes on with 1, and 4 is new
+    joined = join_planes(np.stack([first, second, np.zeros_like(first), first]))
+    assert joined[0].tolist() == [[1, 1, 0, 2], [1, 1, 0, 2]]
+    assert joined[1].tolist() == [[1, 1, 0, 0], [1, 1, 3, 0]]
+    assert not joined[2].any()
+    assert set(np.unique(joined[3])) & set(np.unique(joined[:2])) == {0}
+
+
+def test_the_area_under_the_curve_is_that_of_torchmetrics() -> None:
+    import torch
+    from torchmetrics.functional.classification import binary_auroc
+    from volumes import area
+
+    rng = np.random.default_rng(0)
+    values, truth = rng.integers(0, 10, 40) / 10, rng.random(40) < 0.4
+    expected = binary_auroc(torch.tensor(values), torch.tensor(truth).long())
+    assert area(values.tolist(), truth.tolist()) == pytest.approx(float(expected))
+
+
+def test_thin_membranes_of_any_width_separate_the_same_segments() -> None:
+    import volumes_em
+
+    truth = np.full((1, 24, 24), 255, np.uint8)
+    truth[:, 11:13] = 0
+    wide, closed = np.ones((1, 24, 24), np.float32), np.ones((1, 24, 24), np.float32)
+    wide[:, 9:15] = closed[:, 11:13] = 0.1
+    assert volumes_em.score(wide, truth, 0.5)["V_Rand"] == volumes_em.score(closed, truth, 0.5)["V_Rand"] > 0.99
+    assert volumes_em.score(closed, truth, 0.5)["membrane IoU"] == 1
+    assert volumes_em.score(wide, truth, 0.5)["membrane IoU"] == pytest.approx(2 / 6)
+    open_ = closed.copy()
+    open_[:, :, 5] = 1
+    assert volumes_em.score(open_, truth, 0.5)["V_Rand"] < 0.7

@@ -10,8 +10,8 @@ With p(s, t) the share of the pixels that lie in the predicted region s and the 
 Both are F-scores of a part for what was split (the sum over p(t), or H(S), below the line) and a part for what was
 merged. Only pixels within true regions count, so the width of true borders does not matter. Borders of the prediction
 are thinned to one pixel, so that their width does not matter either; each pixel that is left of them is a region of its
-own, as in the challenge. (scikit-image's `adapted_rand_error` leaves out the pairs of a pixel with itself, which
-changes the fourth digit.)
+own, as in the challenge. scikit-image's `adapted_rand_error` leaves out the pairs of a pixel with itself, which changes
+the fourth digit.
 """
 
 from __future__ import annotations
