@@ -8,7 +8,6 @@ on volumes that it never saw, all of them as volumes. What is in FOLDER already 
 
 - nuclei: synthetic light-sheet stacks, 2 x 0.5 x 0.5 µm. Labels of planes are joined along Z as cellpose does
   (`stitch_threshold`): an object goes on in the one of the next plane with which it has the best IoU, 0.25 at least.
-  Both networks start from the built-in model of planes.
 - spines: synthetic CT volumes of vertebrae, 2 x 0.8 x 0.8 mm.
 - mni: background, grey and white matter of the ICBM 152 template, trained on lower planes and tested on upper ones.
 - fractured: whether a synthetic CT volume shows a fracture, by a class of whole volumes; the area under the ROC curve.
@@ -120,11 +119,10 @@ def compare_depths(part: str, folder: Path, options: argparse.Namespace) -> list
     for use, count, seed in (("train", options.train, 0), ("test", options.test, 1000)):
         if not (folder / use).exists():
             draw(folder / use, count, options.size, seed, suffix=".tif")
-    rows, start = [], {"weights": "nuclei"} if nuclei else {}
+    rows = []
     for dims in (2, 3):
         name = f"{dims}D"
-        settings = {"dims": dims, "instances": nuclei, **start}
-        model = train(folder, name, options, {"train": str(folder / "train")}, settings)
+        model = train(folder, name, options, {"train": str(folder / "train")}, {"dims": dims, "instances": nuclei})
         result = folder / f"result-{name}"
         segment(folder / "test" / "images", result, model, "labels" if nuclei else "mask")
         if nuclei and dims == 2:
