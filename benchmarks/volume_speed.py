@@ -139,7 +139,7 @@ def speed(folder: Path, options: argparse.Namespace) -> None:
 
 def memory(folder: Path, options: argparse.Namespace) -> None:
     """Print the table of memory."""
-    model = make_model(folder / "cheap.safetensors", 3, (16, 8, 8), 16)
+    model = make_model(folder / "cheap.safetensors", 3, (8, 8, 8), 8)
     rows = []
     for side in options.size:
         image, mask = folder / "cube.tif", folder / "mask.tif"

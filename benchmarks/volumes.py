@@ -60,7 +60,7 @@ def train(folder: Path, name: str, options: argparse.Namespace, data: dict[str, 
             model=groups["model"],
             trainer=groups["trainer"],
             minutes=options.minutes or None,
-            plan=bool(options.minutes),
+            plan=None if options.minutes or "image_labels" in data else False,
             runs=folder / "runs",
             name=name,
         )

@@ -8,9 +8,8 @@ of the processor, on which a busy machine has little effect; networks of several
 the time of those of one plane. Training is by one thread. What is in OUT already is not trained again.
 
 - membrane IoU: of the pixels that are no inside of a neuron, of all sections together.
-- V_Rand and V_info: as in the ISBI 2012 challenge (Arganda-Carreras et al. 2015, Front. Neuroanat. 9:142), on borders
-  that are thinned: the connected parts of the inside grow over the membranes until they touch. Pixels that are membrane
-  in truth are left out. Means over the sections.
+- V_Rand and V_info: as in the ISBI 2012 challenge, on thinned borders, see `unetkit.scoring.regions`; means over the
+  sections.
 """
 
 from __future__ import annotations
@@ -32,14 +31,13 @@ import tifffile
 import torch
 from measuring import describe_machine, print_machine, print_table
 from numpy.typing import NDArray
-from skimage.measure import label
-from skimage.metrics import adapted_rand_error, variation_of_information
-from skimage.segmentation import watershed
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.inference.array import predict_tiled
 from unetkit.models.segmenter import Segmenter, load_model
 from unetkit.models.spec import ModelSpec
+from unetkit.scoring.instances import count_overlaps
+from unetkit.scoring.regions import count_regions, find_regions, thin_borders, v_info, v_rand
 
 CONFIG = Path(__file__).parents[1] / "configs" / "em_membrane.yaml"
 PAGES = {"validation": range(21, 24), "test": range(24, 27)}
@@ -113,37 +111,15 @@ def _steps(stack: Path, labels: Path, planes: int) -> Iterator[None]:
         yield
 
 
-def grown(inside: NDArray[np.float32], threshold: float) -> NDArray[np.int32]:
-    """Return the connected parts of the inside (H, W), grown over the membranes until they touch."""
-    parts = label(inside >= threshold, connectivity=1)
-    return np.asarray(watershed(-inside, parts), np.int32)
-
-
-def score_segments(truth: NDArray[np.int32], found: NDArray[np.int32]) -> tuple[float, float]:
-    """Return V_Rand and V_info of segments (H, W), where truth (H, W) is no membrane (0)."""
-    true, own = truth[truth > 0], found[truth > 0]
-    split, merged = variation_of_information(true, own)  # entropy of the found given the true, and the other way
-    entropies = [-float(np.sum(p * np.log2(p))) for p in (_shares(true), _shares(own))]
-    shared = entropies[0] - float(merged)
-    assert abs(shared - (entropies[1] - float(split))) < 1e-6
-    information = 2 * shared / sum(entropies) if sum(entropies) else 1.0
-    return 1 - float(adapted_rand_error(true, own)[0]), information
-
-
-def _shares(segments: NDArray[np.int32]) -> NDArray[np.float64]:
-    counts = np.unique(segments, return_counts=True)[1]
-    return np.asarray(counts / counts.sum(), np.float64)
-
-
 def score(inside: NDArray[np.float32], truth: NDArray[np.uint8], threshold: float) -> Scores:
     """Return the scores of sections (n, H, W): probability of the inside of a neuron, and truth above 0."""
     found, true = inside < threshold, truth == 0
-    pairs = [
-        score_segments(label(section > 0, connectivity=1), grown(each, threshold))
-        for each, section in zip(inside, truth, strict=True)
-    ]
+    counts = []
+    for own, section in zip(inside, truth, strict=True):
+        regions = thin_borders(find_regions((own >= threshold).view(np.uint8)))
+        counts.append(count_regions(count_overlaps(regions, find_regions(section)), alone=True))
     iou = np.count_nonzero(found & true) / np.count_nonzero(found | true)
-    return {"membrane IoU": iou, "V_Rand": mean(pair[0] for pair in pairs), "V_info": mean(pair[1] for pair in pairs)}
+    return {"membrane IoU": iou, "V_Rand": mean(map(v_rand, counts)), "V_info": mean(map(v_info, counts))}
 
 
 def score_model(model: Path, stack: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, Scores]:

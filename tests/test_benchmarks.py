@@ -53,6 +53,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "smallest_object",
         "tiled",
         "training",
+        "volumes_em",
     }
     for name in mine & (sys.modules.keys() - before):
         del sys.modules[name]
@@ -616,3 +617,18 @@ def test_the_area_under_the_curve_is_that_of_torchmetrics() -> None:
     values, truth = rng.integers(0, 10, 40) / 10, rng.random(40) < 0.4
     expected = binary_auroc(torch.tensor(values), torch.tensor(truth).long())
     assert area(values.tolist(), truth.tolist()) == pytest.approx(float(expected))
+
+
+def test_thin_membranes_of_any_width_separate_the_same_segments() -> None:
+    import volumes_em
+
+    truth = np.full((1, 24, 24), 255, np.uint8)
+    truth[:, 11:13] = 0
+    wide, closed = np.ones((1, 24, 24), np.float32), np.ones((1, 24, 24), np.float32)
+    wide[:, 9:15] = closed[:, 11:13] = 0.1
+    assert volumes_em.score(wide, truth, 0.5)["V_Rand"] == volumes_em.score(closed, truth, 0.5)["V_Rand"] > 0.99
+    assert volumes_em.score(closed, truth, 0.5)["membrane IoU"] == 1
+    assert volumes_em.score(wide, truth, 0.5)["membrane IoU"] == pytest.approx(2 / 6)
+    open_ = closed.copy()
+    open_[:, :, 5] = 1
+    assert volumes_em.score(open_, truth, 0.5)["V_Rand"] < 0.7

@@ -156,7 +156,8 @@ def test_other_backends_take_the_channels_of_all_planes(model, backend):
 
 
 def test_neighbours_are_seen_along_each_of_three_directions(tmp_path):
-    model, volume = make_model(planes=3), STACK[:, :24, :32].repeat(3, axis=0)[:20]
+    fixed = Normalization(scope="dataset", center=(120.0,), scale=(70.0,))
+    model, volume = make_model(planes=3, normalization=fixed), STACK[:, :24, :32].repeat(3, axis=0)[:20]
     tifffile.imwrite(tmp_path / "volume.tif", volume, metadata={"axes": "ZYX"})
     options = {"halo": 16, "tile": 64, "backend": "torch", "device": "cpu", "output": "probabilities"}
     (done,) = segment(tmp_path / "volume.tif", tmp_path / "seen.tif", model, directions=3, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from skimage.measure import regionprops_table
 import unetkit
 from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError, DataError, ImageError, UnetkitError
+from unetkit.io.base.contracts import OutputSpec
+from unetkit.io.files import create_sink
+from unetkit.io.ome_zarr.chunks import ZarrChunks
 from unetkit.objects import label_file
 
 LABELS = blobs((12, 30, 26), 4, 1.5, above=0.5).astype(np.uint16)
@@ -143,3 +147,20 @@ def test_rings_and_images_of_other_sizes_are_refused(stack: Path) -> None:
     tifffile.imwrite(stack, LABELS[0], metadata={"axes": "YX"})
     with pytest.raises(ImageError, match="has one plane"):
         table(stack, dims=3)
+
+
+def test_a_chunk_that_lies_in_many_planes_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_file, "STRIP_PIXELS", 2 * 30 * 26)
+    monkeypatch.setattr(label_file, "LEAST_CACHE_BYTES", 1000)
+    for name, pixels in (("labels", LABELS), ("image", IMAGE[0])):
+        create_sink(tmp_path / f"{name}.zarr", OutputSpec(pixels.shape, pixels.dtype)).write([pixels[None]])
+    decoded: Counter[str] = Counter()
+    decode = ZarrChunks.decode
+
+    def note(self: ZarrChunks, box: Any, encoded: None) -> Any:
+        decoded[f"{self.name} {box}"] += 1
+        return decode(self, box, encoded)
+
+    monkeypatch.setattr(ZarrChunks, "decode", note)
+    table(tmp_path / "labels.zarr", tmp_path / "image.zarr", dims=3)
+    assert [*decoded.values()] == [1, 1]

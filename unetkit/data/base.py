@@ -18,12 +18,15 @@ from unetkit.foundation.errors import ConfigError, DataError
 from unetkit.inference.tiling.grid import check_multiple, round_up
 from unetkit.models.spec import Normalization, TrainingImages
 
+DEFAULT_CROP: dict[int, int] = {2: 256, 3: 64}
+"""Side of crops of planes and of volumes, in pixels, where none is given: a batch of 8 takes about the same memory."""
+
 
 class TrainingData(LightningDataModule):
     """Data to train on: the network sees squares of `crop` pixels, or boxes of volumes.
 
     Args:
-        crop: Side of the squares, in pixels; of boxes also one number for each axis (z, y, x).
+        crop: Side of the squares, in pixels; of boxes also one number for each axis (z, y, x). None for `DEFAULT_CROP`.
         batch_size: Squares in a batch, on each device.
         augment: Level of augmentation.
         augment_options: Single parameters of the augmentation, over those of the level.
@@ -42,7 +45,7 @@ class TrainingData(LightningDataModule):
 
     def __init__(
         self,
-        crop: int | list[int],
+        crop: int | list[int] | None,
         batch_size: int,
         augment: str,
         augment_options: dict[str, Any] | None,
@@ -51,7 +54,8 @@ class TrainingData(LightningDataModule):
         seed: int,
     ) -> None:
         super().__init__()
-        self.crop = crop
+        self._open_crop = crop is None
+        self.crop = DEFAULT_CROP[2] if crop is None else crop
         self.batch_size = batch_size
         self.augment = augment
         self._augment_options = augment_options or {}
@@ -68,9 +72,9 @@ class TrainingData(LightningDataModule):
         self.dims: Literal[2, 3] = 2
         self.planes = 1
         self.check_least(batch_size=1, workers=0, seed=0)
-        if min([crop] if isinstance(crop, int) else crop, default=0) < 1:
+        if min([self.crop] if isinstance(self.crop, int) else self.crop, default=0) < 1:
             raise ConfigError(f"data.crop: {crop} is not possible.", "Use 1 or more.")
-        self.crop_size = (crop, crop) if isinstance(crop, int) else tuple(crop)
+        self.crop_size = (self.crop, self.crop) if isinstance(self.crop, int) else tuple(self.crop)
 
     def see(self, dims: Literal[2, 3], planes: int = 1) -> None:
         """Take what the network sees at once: planes, or volumes; called before `setup`.
@@ -83,6 +87,7 @@ class TrainingData(LightningDataModule):
             ConfigError: A setting does not fit that.
         """
         self.dims, self.planes = dims, planes
+        self.crop = DEFAULT_CROP[dims] if self._open_crop else self.crop
         self.crop_size = self._sides()
         of_volumes = next((name for name in self._augment_options if name in OF_VOLUMES), None)
         if dims == 2 and planes == 1 and of_volumes is not None:

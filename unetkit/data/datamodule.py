@@ -74,7 +74,8 @@ class SegmentationData(TrainingData):
             Of a stack, each fold is a run of neighbouring pages; images with the same pixels share a fold.
         fold: The fold to validate on, counted from 0, or "all" (the default) to train a model for each in turn.
         crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5). For volumes the
-            side of a cube, which is limited to the size of the volumes, or three numbers (z, y, x).
+            side of a cube, which is limited to the size of the volumes, or three numbers (z, y, x). By default 256, for
+            volumes 64.
         batch_size: Crops in a batch, on each device.
         crops_per_epoch: Crops in an epoch. By default as many as cover the training images once, but from 64 to 1000
             batches.
@@ -108,7 +109,7 @@ class SegmentationData(TrainingData):
         spacing: str | None = None,
         folds: int | None = None,
         fold: int | Literal["all"] | None = None,
-        crop: int | list[int] = 256,
+        crop: int | list[int] | None = None,
         batch_size: int = 8,
         crops_per_epoch: int | None = None,
         sampling: Sampling = "balanced",

@@ -92,7 +92,7 @@ def read_labels(path: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
     labels: dict[Path, int] = {}
     for line, image, label in _read_rows(path):
         file_path = path.parent / image
-        if not file_of(file_path).exists():
+        if file_path == path.parent or not file_of(file_path).exists():
             raise DataError(f"{file_path} (line {line} of {path}) is missing.", "Correct the path.")
         if file_path in labels:
             raise DataError(f"{file_path} is listed twice in {path}.", "Keep one of the lines.")

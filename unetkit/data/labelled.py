@@ -39,7 +39,8 @@ class LabelledData(TrainingData):
             into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
         fold: The fold to validate on, counted from 0, or "all" (the default) to train a model for each in turn.
         crop: Side of the square that each image is resized to, in pixels, whatever its shape; a multiple of the
-            encoder's stride (32 for depth 5). Volumes are resized to a cube, or to three numbers (z, y, x).
+            encoder's stride (32 for depth 5). Volumes are resized to a cube, or to three numbers (z, y, x). By default
+            256, for volumes 64.
         batch_size: Images in a batch.
         images_per_epoch: Images in an epoch; each is shown before any is shown again. By default as many as there are,
             but from 64 to 1000 batches.
@@ -56,7 +57,7 @@ class LabelledData(TrainingData):
         val: float = 0.1,
         folds: int | None = None,
         fold: int | Literal["all"] | None = None,
-        crop: int | list[int] = 256,
+        crop: int | list[int] | None = None,
         batch_size: int = 8,
         images_per_epoch: int | None = None,
         augment: str = "standard",

@@ -35,7 +35,8 @@ class ImageData(TrainingData):
             2,0.5,0.5; also with units, such as 50nm,4nm,4nm.
         val: Images to validate on: a fraction of the images (0 for none), or a folder, stack or image.
         crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5). For volumes the
-            side of a cube, which is limited to the size of the volumes, or three numbers (z, y, x).
+            side of a cube, which is limited to the size of the volumes, or three numbers (z, y, x). By default 256, for
+            volumes 64.
         batch_size: Crops in a batch.
         crops_per_epoch: Crops in an epoch. By default as many as cover the images once, but from 64 to 1000 batches.
         augment: Level of augmentation of the image that is to be reconstructed: none, light, standard or strong.
@@ -52,7 +53,7 @@ class ImageData(TrainingData):
         pages: str | None = None,
         spacing: str | None = None,
         val: float | str = 0.1,
-        crop: int | list[int] = 256,
+        crop: int | list[int] | None = None,
         batch_size: int = 8,
         crops_per_epoch: int | None = None,
         augment: str = "light",

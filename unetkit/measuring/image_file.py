@@ -35,13 +35,14 @@ class IntensityFile:
     """
 
     def __init__(self, path: str | Path, labels: LabelFile | MaskFile, channels: str | None = None) -> None:
-        self._source: ImageSource = open_by_strips(path, ReadOptions(channels=channels))
+        deep = len(labels.info.size) == 3
+        self._source: ImageSource = open_by_strips(path, ReadOptions(channels=channels), deep=deep)
         self._rows = labels.rows
         if axes := _axes_of_channels(self._source.info, labels.info):
             self._source.close()
-            self._source = open_by_strips(path, ReadOptions(channels=channels, axes=axes))
+            self._source = open_by_strips(path, ReadOptions(channels=channels, axes=axes), deep=deep)
         try:
-            if len(labels.info.size) == 3:
+            if deep:
                 self._source = VolumeSource(self._source)
             self.info: ImageInfo = self._source.info
             _check_fit(self.info, labels.info)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
 from unetkit.io.masks.meaning import Meaning, decide_file, say_taken
-from unetkit.io.volumes import as_items
 from unetkit.objects.frame import Frame
-from unetkit.objects.label_file import strips_of
+from unetkit.objects.label_file import open_items_by_strips, strips_of
 from unetkit.postprocess.blocks import label_tile
 from unetkit.postprocess.labels import Labels
 
@@ -46,10 +46,10 @@ class MaskFile:
     find_last_rows = None
 
     def __init__(self, path: str | Path, axes: str | None, dims: int | None, log: Callable[[str], None]) -> None:
-        self._source: ImageSource = open_image(path, ReadOptions(axes=axes), as_stored=True)
+        with closing(open_image(path, ReadOptions(axes=axes), as_stored=True)) as source:
+            meaning = decide_file(source, range(source.info.planes))
+        self._source: ImageSource = open_items_by_strips(path, ReadOptions(axes=axes), dims, as_stored=True)
         try:
-            meaning = decide_file(self._source, range(self._source.info.planes))
-            self._source = as_items(self._source, Path(path), dims)
             info = self.info = self._source.info
             for sentence in say_taken([(info.name, meaning)], "mask"):
                 log(sentence)

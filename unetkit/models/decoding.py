@@ -12,6 +12,11 @@ Factors = tuple[tuple[int, ...], ...]
 """By how much each block raises the resolution along each axis, the deepest block first."""
 
 
+def upsample(block: Any, features: Tensor, factors: tuple[int, ...]) -> Tensor:
+    """Raise the resolution of features as a decoder block does, by a factor along each axis."""
+    return interpolate(features, scale_factor=[float(factor) for factor in factors], mode=block.interpolation_mode)
+
+
 def run_block(block: Any, features: Tensor, skip: Tensor | None, factors: tuple[int, ...]) -> Tensor:
     """Raise the resolution of features and join the skip features of that resolution.
 
@@ -21,7 +26,7 @@ def run_block(block: Any, features: Tensor, skip: Tensor | None, factors: tuple[
         skip: (N, C, ...) of the encoder; None for the last block.
         factors: By how much the resolution rises along each axis.
     """
-    raised = interpolate(features, scale_factor=[float(factor) for factor in factors], mode=block.interpolation_mode)
+    raised = upsample(block, features, factors)
     if skip is not None:
         raised = block.attention1(cat([raised, skip], dim=1))
     result: Tensor = block.attention2(block.conv2(block.conv1(raised)))

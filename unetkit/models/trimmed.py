@@ -13,14 +13,15 @@ most. Cutting the features to what the kept pixels can see leaves these as they 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import segmentation_models_pytorch as smp
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, cat, nn
 
 from unetkit.io.base.contracts import Window
-from unetkit.models.decoding import Factors, factors_of, run_block
+from unetkit.models.decoding import Factors, factors_of, upsample
 
 Kept = Window
 """The part of a window that is kept: one slice for each axis, for example rows and columns."""
@@ -65,9 +66,12 @@ class TrimmedUnet(nn.Module):
         """
         skips = self.encoder(pixels)[1:]  # the deepest last; each is let go of when it has been used
         features = self.center(skips.pop())
+        block: Any  # a decoder block of smp's, in steps: no features stay that are not needed
         for level, (block, factors) in enumerate(zip(self.blocks, self.factors, strict=True)):
-            seen = _cut(features, cuts[2 * level])
-            features = run_block(block, seen, _cut(skips.pop(), cuts[2 * level + 1]) if skips else None, factors)
+            features = upsample(block, _cut(features, cuts[2 * level]), factors)
+            if skips:
+                features = block.attention1(cat([features, _cut(skips.pop(), cuts[2 * level + 1])], dim=1))
+            features = block.attention2(block.conv2(block.conv1(features)))
         return _cut(self.head(features), cuts[2 * len(self.blocks) - 1])
 
     def plan(self, window: tuple[int, ...], kept: Kept) -> Cuts:

@@ -67,7 +67,21 @@ def build_network(spec: ModelSpec) -> nn.Module:
     if spec.task == "classification":
         return ImageNetwork(spec)
     network: nn.Module = ARCHITECTURES[spec.arch].build(spec)
+    if spec.planes > 1:
+        _begin_with_the_middle(network, spec)
     return network
+
+
+def _begin_with_the_middle(network: nn.Module, spec: ModelSpec) -> None:
+    """Let a network of several planes begin as one of the plane in the middle: its neighbours have no weight yet.
+
+    The first convolution is as strong as before: its variance lay on all planes.
+    """
+    weight = next(module.weight for module in network.modules() if isinstance(module, nn.Conv2d))
+    with torch.no_grad():
+        middle = weight[:, spec.middle] * spec.planes**0.5
+        weight.zero_()
+        weight[:, spec.middle] = middle
 
 
 def build_unet(spec: ModelSpec) -> nn.Module:

@@ -15,7 +15,8 @@ from unetkit.foundation.threads import read_ahead
 from unetkit.io.base.contracts import ImageInfo, ImageSource
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
-from unetkit.io.volumes import as_items
+from unetkit.io.views.volume import VolumeSource
+from unetkit.io.volumes import dims_of
 from unetkit.objects.collector import LastRows
 from unetkit.objects.frame import Frame
 from unetkit.objects.runs import find_runs
@@ -29,6 +30,12 @@ LARGEST_LABEL = (1 << 40) - 1
 LEAST_CACHE_BYTES = 1 << 25
 MOST_CACHE_BYTES = 1 << 29
 """Bounds of the decoded bytes that stay in memory. Of an image with larger rows of tiles some are decoded again."""
+
+CHUNK_PLANES = 64
+"""Planes of a chunk of a volume, at most: as many as unetkit writes."""
+
+MOST_DEEP_BYTES = 1 << 31
+"""Most decoded bytes of a volume that stay in memory: a layer of its chunks, which is decoded once."""
 
 MOST_RUNS = 0.3
 """Most runs of equal labels for each pixel of a plane. Objects of 4 x 4 pixels without background have fewer."""
@@ -63,9 +70,8 @@ class LabelFile:
     """
 
     def __init__(self, path: str | Path, axes: str | None = None, dims: int | None = None) -> None:
-        self._source = open_by_strips(path, ReadOptions(axes=axes), as_stored=True)
+        self._source = open_items_by_strips(path, ReadOptions(axes=axes), dims, as_stored=True)
         try:
-            self._source = as_items(self._source, Path(path), dims)
             self.info: ImageInfo = self._source.info
             _check_info(self.info)
         except UnetkitError:
@@ -128,15 +134,53 @@ class LabelFile:
         return LastRows(labels, last)
 
 
-def open_by_strips(path: str | Path, reading: ReadOptions, *, as_stored: bool = False) -> ImageSource:
-    """Open an image to be read in strips of rows: a row of its tiles stays in memory, so that each is decoded once."""
+def open_by_strips(
+    path: str | Path, reading: ReadOptions, *, as_stored: bool = False, deep: bool = False
+) -> ImageSource:
+    """Open an image to be read in strips of rows: a row of its tiles stays in memory, so that each is decoded once.
+
+    Args:
+        path: The image.
+        reading: What of it is read.
+        as_stored: See `open_image`.
+        deep: Whether its planes are read one after the other, as those of a volume, whose chunks hold several planes.
+    """
     source = open_image(path, reading, as_stored=as_stored, cache_bytes=LEAST_CACHE_BYTES)
     info = source.info
-    needed = info.block[0] * info.width * info.channels * info.dtype.itemsize * 5 // 4
-    if info.block[1] >= info.width or needed <= LEAST_CACHE_BYTES:
+    needed, most = info.block[0] * info.width * info.channels * info.dtype.itemsize * 5 // 4, MOST_CACHE_BYTES
+    if deep and "TIFF" not in info.format:  # a piece of a TIFF lies in one plane
+        needed, most = needed * CHUNK_PLANES * -(-info.height // info.block[0]), MOST_DEEP_BYTES
+    elif info.block[1] >= info.width:
+        return source
+    if needed <= LEAST_CACHE_BYTES:
         return source
     source.close()
-    return open_image(path, reading, as_stored=as_stored, cache_bytes=min(needed, MOST_CACHE_BYTES))
+    return open_image(path, reading, as_stored=as_stored, cache_bytes=min(needed, most))
+
+
+def open_items_by_strips(
+    path: str | Path, reading: ReadOptions, dims: int | None, *, as_stored: bool = False
+) -> ImageSource:
+    """Open an image of planes or volumes (see `unetkit.io.volumes.dims_of`) to be read in strips.
+
+    Raises:
+        ConfigError: `dims` has no meaning.
+        ImageError: It cannot be read, or has no axis that can be Z.
+    """
+    source = open_by_strips(path, reading, as_stored=as_stored)
+    try:
+        if dims_of(source.info, Path(path), dims) == 2:
+            return source
+    except BaseException:  # whatever it is, the file must not stay open
+        source.close()
+        raise
+    source.close()
+    source = open_by_strips(path, reading, as_stored=as_stored, deep=True)
+    try:
+        return VolumeSource(source)
+    except UnetkitError:
+        source.close()
+        raise
 
 
 def strips_of(info: ImageInfo) -> list[slice]:

@@ -42,7 +42,6 @@ class Machine:
         """Whether it trains on a GPU."""
         return self.device != "cpu"
 
-
     def trains_in_bfloat16(self, dims: int) -> bool:
         """Whether planes (2) or volumes (3) are trained on in bfloat16: volumes only on a GPU."""
         return self.bfloat16 and (self.gpu or dims == 2)

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.data.pairs import Pair
-from unetkit.io.base.contracts import ImageInfo, ImageSource
-from unetkit.io.base.read_options import ReadOptions
+from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.files import open_image
-from unetkit.io.views.volume import VolumeSource
+from unetkit.io.views.volume import UM, VolumeSource
 
 COMPARED_STACKS = 3
 """Most stacks in which planes are compared."""
@@ -63,15 +61,12 @@ def find_stacks(pairs: Sequence[Pair]) -> Stack | None:
     """
     if not pairs or any(pair.image_plane is None for pair in pairs):
         return None
-    planes: dict[Any, list[int]] = {}
-    for pair in pairs:
-        planes.setdefault((pair.image, pair.image_axes), []).append(pair.image_plane or 0)
     infos: list[ImageInfo] = []
     alike: list[tuple[float, float]] = []
     within: list[NDArray[np.float64]] = []
-    for number, (image, axes) in enumerate(planes):
-        with closing(open_image(image, ReadOptions(axes=axes))) as source:
-            if "Z" not in source.info.plane_axes:
+    for number, (image, reading) in enumerate(dict.fromkeys((pair.image, pair.reading) for pair in pairs)):
+        with closing(open_image(image, reading)) as source:
+            if not _has_depth(source.info):
                 return None
             volume = VolumeSource(source)
             infos.append(volume.info)
@@ -84,6 +79,12 @@ def find_stacks(pairs: Sequence[Pair]) -> Stack | None:
     voxel = voxels.pop() if len(voxels) == 1 else None
     thick = _lag_of(np.mean(within, axis=0), one) if voxel is None else voxel[0] / (voxel[1] * voxel[2]) ** 0.5
     return Stack(sum(info.planes for info in infos), size, voxel, one, two, thick)
+
+
+def _has_depth(info: ImageInfo) -> bool:
+    """Whether the planes of an image lie along Z: an axis has that name, or there is one alone and it is a distance."""
+    steps = [step for step in info.steps if step.axis in info.plane_axes and step.unit == UM]
+    return "Z" in info.plane_axes or (len(info.plane_axes) == 1 and info.plane_axes in UNNAMED_AXES and bool(steps))
 
 
 def _middle(source: ImageSource, depth: int) -> NDArray[np.float64]:

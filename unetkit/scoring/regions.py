@@ -104,7 +104,7 @@ def thin_borders(regions: NDArray[Any]) -> NDArray[Any]:
     if not regions.any():
         return regions
     flat = np.zeros(regions.shape, np.uint8)
-    grown: NDArray[Any] = watershed(flat, regions.astype(np.int32), watershed_line=True)  # type: ignore[no-untyped-call]
+    grown: NDArray[Any] = watershed(flat, regions.astype(np.int32), watershed_line=True)
     return grown
 
 

@@ -11,8 +11,9 @@ element, and about 100 while distances are measured.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from math import inf
 
 import numpy as np
@@ -136,6 +137,8 @@ class Surface:
         if not self._places:
             return np.zeros(0, np.int64), np.zeros(0, np.uint8)
         places, codes = np.concatenate(self._places), np.concatenate(self._codes)
+        if (np.diff(places) > 0).all():  # the planes were one band each
+            return places, codes
         order = np.argsort(places, kind="stable")
         return places[order], codes[order]
 
@@ -164,8 +167,8 @@ def compare_surfaces(
         away = inf if infinite else 0.0
         return SurfaceCounts(float(own_areas.sum()), float(other_areas.sum()), 0.0, 0.0, away, away)
     reach = tolerance * (1 + ROUNDING)
-    there = _distances(predicted.points(own, sides), own, true.points(other, sides), other)
-    back = _distances(true.points(other, sides), other, predicted.points(own, sides), own)
+    points = partial(true.points, sides=sides)
+    there, back = _distances(own, other, points), _distances(other, own, points)
     return SurfaceCounts(
         float(own_areas.sum()),
         float(other_areas.sum()),
@@ -202,19 +205,18 @@ def _four(mask: Mask) -> NDArray[np.uint8]:
 
 
 def _distances(
-    points: NDArray[np.float64],
     places: NDArray[np.int64],
-    others: NDArray[np.float64],
-    other_places: NDArray[np.int64],
+    others: NDArray[np.int64],
+    points: Callable[[NDArray[np.int64]], NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """Return the distance (n,) of each point to the nearest of the others; points in both are not looked for."""
-    distances = np.zeros(len(points))
-    apart = np.flatnonzero(~np.isin(places, other_places, assume_unique=True))
+    """Return the distance (n,) of each place to the nearest of the others; places in both are not looked for."""
+    distances = np.zeros(len(places))
+    apart = np.flatnonzero(~np.isin(places, others, assume_unique=True))
     if len(apart):
-        tree = cKDTree(others)
+        tree = cKDTree(points(others), copy_data=False)
         for first in range(0, len(apart), POINTS_AT_ONCE):
             some = apart[first : first + POINTS_AT_ONCE]
-            distances[some] = tree.query(points[some])[0]
+            distances[some] = tree.query(points(places[some]))[0]
     return distances
 
 

@@ -123,7 +123,7 @@ def look_at(
     Raises:
         ImageError: It cannot be read, or is no such result of this image.
     """
-    with closing(open_by_strips(result, WHOLE, as_stored=True)) as source:
+    with closing(open_by_strips(result, WHOLE, as_stored=True, deep=depth is not None)) as source:
         info = source.info
         _check(info, kind, extent)
         watcher = _Watcher(info, kind, coarse, plane)

@@ -254,8 +254,8 @@ def _predict(way: Direction, predictor: Predictor, store: DirectionStore, progre
 def _look(way: Direction, predictor: Predictor) -> Callable[[int], PlaneFacts] | None:
     """Return what measures the planes of a direction; None for those that are measured one by one.
 
-    A plane along z may pass nothing but background, and would then be taken for a faint image. So its values are those
-    of the whole volume.
+    A plane across y or x may pass nothing but background, and would then be taken for a faint image. So its values are
+    those of the whole volume.
     """
     if way.number == 0:
         return None

@@ -126,8 +126,10 @@ def _parse_channel(part: object) -> int | str:
 def parse_pixel_size(size: float | str | Sequence[float] | None, called: str = "pixel size") -> PixelSizes | None:
     """Return one size of a pixel, or one for each axis, in micrometres; `called` names the option.
 
-    >>> parse_pixel_size("0.5"), parse_pixel_size("1mm, 500um, 500um"), parse_pixel_size([2, 0.5, 0.5])
-    (0.5, (1000.0, 500.0, 500.0), (2.0, 0.5, 0.5))
+    A unit at the end alone is that of all numbers.
+
+    >>> parse_pixel_size("0.5"), parse_pixel_size("1mm, 500um, 500um"), parse_pixel_size("2,0.5,0.5mm")
+    (0.5, (1000.0, 500.0, 500.0), (2000.0, 500.0, 500.0))
 
     Raises:
         ConfigError: They are no lengths above 0, or some have a unit and others have none.
@@ -136,6 +138,9 @@ def parse_pixel_size(size: float | str | Sequence[float] | None, called: str = "
         return None
     parts = size.split(",") if isinstance(size, str) else size if isinstance(size, Sequence) else [size]
     texts = [str(part).strip() for part in parts]
+    units = [text.lstrip("+-.0123456789eE") for text in texts]
+    if texts and units[-1] and not any(units[:-1]):
+        texts = [*(f"{text}{units[-1]}" for text in texts[:-1]), texts[-1]]
     lengths = [length_in_um(text) for text in texts]
     sizes = tuple(one for one in lengths if one is not None and isfinite(one) and one > 0)
     if not 1 <= len(texts) <= 3 or len(sizes) < len(texts):
@@ -143,7 +148,7 @@ def parse_pixel_size(size: float | str | Sequence[float] | None, called: str = "
             f"A {called} of {','.join(texts)} has no meaning.",
             "Give a number above 0, or one for each axis, such as 2,0.5,0.5 (z,y,x), in µm or with units (1mm).",
         )
-    if len({text[-1:].isalpha() for text in texts}) > 1:
+    if any(units[:-1]) and not all(units):
         raise ConfigError(
             f"Of the {called} {','.join(texts)} some numbers have a unit, and others have none.", "Give each its unit."
         )

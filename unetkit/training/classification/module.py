@@ -33,7 +33,7 @@ class ClassificationModule(NetworkModule):
         weights: "imagenet" (downloaded once), the name of a built-in model such as "nuclei", or a local `.safetensors`
             or `.pth` file with the weights of an encoder or of a whole model; by default the weights are random.
         in_channels: Channels of the images, or "auto" to take as many as the training images have.
-        dims: Axes of what the network sees: 2 for planes, 3 for volumes, which are resized to cubes.
+        dims: Axes of what the network sees: 2 for planes, 3 for volumes, which are resized to `data.crop`.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
         lr: Highest learning rate.
         weight_decay: Weight decay.

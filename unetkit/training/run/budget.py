@@ -150,7 +150,7 @@ class BudgetKeeper(Callback):
     ) -> None:
         """Find from the clock how far the run has come, whether it is over, and whether it is time to validate."""
         before, now = self._now, self._tick(trainer)
-        self.crops += len(batch["image"]) * trainer.world_size
+        self.crops += len(next(iter(batch.values()))) * trainer.world_size  # of crops or of whole images
         reserve = self._reserve(pl_module)
         start, begun = self._origin
         length = max(self.budget.seconds - reserve - start, 1e-9)

@@ -19,8 +19,8 @@ from unetkit.report.pictures import MOST_ITEMS, ItemFields, validation_picture
 from unetkit.report.run.folder import VALIDATION_PICTURE
 from unetkit.report.run.validated import Picture, ValidatedImages, keep_apart
 from unetkit.scoring.instances import InstanceCounts
-from unetkit.scoring.pixels import count_pixels
-from unetkit.scoring.table import OBJECT_SCORES, Scores, mean_scores, pixel_scores, scores_of
+from unetkit.scoring.pixels import count_pixels, count_voxels
+from unetkit.scoring.table import OBJECT_SCORES, VOXEL_SCORES, Scores, mean_scores, pixel_scores, scores_of
 from unetkit.training.segmentation.objects import find_objects
 from unetkit.training.segmentation.predicting import predict_item
 
@@ -103,5 +103,7 @@ def score_mask(predicted: NDArray[Any], truth: NDArray[Any], classes: int) -> Sc
     """
     unknown = truth == UNKNOWN
     ignored = unknown if unknown.any() else None
-    counts = (count_pixels(predicted == k, truth == k, ignored=ignored) for k in range(1, classes))
-    return mean_scores([pixel_scores(each) for each in counts])
+    masks = [(predicted == k, truth == k) for k in range(1, classes)]
+    if truth.ndim > 2:  # boundaries are those of planes
+        return mean_scores([Scores(scores_of(VOXEL_SCORES, count_voxels(*each, ignored))) for each in masks])
+    return mean_scores([pixel_scores(count_pixels(*each, ignored=ignored)) for each in masks])
