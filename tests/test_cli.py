@@ -129,6 +129,8 @@ def small_demo(small_halo_canvas: None, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(demo, "TRAINING_SIZE", 96)
     monkeypatch.setattr(demo, "MOSAIC_SIZES", (300,))
     monkeypatch.setattr(demo, "SPEED_TEST_SIDE", 96)
+    section = demo.immunohistochemistry()[:192, :192]
+    monkeypatch.setattr(demo, "immunohistochemistry", lambda: section)
     settings = """
         --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --data.crop 64 --data.workers 0
         --data.crops_per_epoch 8 --data.val 0.3 --trainer.max_epochs 1 --trainer.accelerator cpu --plan false
