@@ -132,8 +132,16 @@ def write_outlines(folder: Path, page: Path, labels: Sequence[np.ndarray], cells
 
 
 def write_volumes(folder: Path, page: Path, volume: np.ndarray, labels: np.ndarray) -> None:
-    """Write volumes of medicine for the pages that are about them."""
-    if "ct organs.nii.gz" not in page.read_text(encoding="utf-8"):
+    """Write volumes for the pages that are about them: stacks with masks and a scan, or those of medicine."""
+    text = page.read_text(encoding="utf-8")
+    if "scan.nii.gz" in text:
+        write_nifti(folder / "scan.nii.gz", volume.T.astype(np.uint8), affine_of((2, 0, 1), (1, -1, 1)))
+        for kind, values in (("images", volume), ("masks", labels)):
+            (folder / "stacks" / kind).mkdir(parents=True)
+            for i in range(3):
+                pixels = np.tile(np.roll(values, 32 * i, axis=-1)[:, :64, :64], (3, 1, 1)).astype(np.uint8)
+                tifffile.imwrite(folder / "stacks" / kind / f"{i}.tif", pixels, imagej=True, metadata={"axes": "ZYX"})
+    if "ct organs.nii.gz" not in text:
         return
     write_nifti(folder / "head.nii.gz", volume.T.astype(np.uint8), affine_of((2, 0, 1), (1, -1, 1)))
     write_series(folder / "ct", volume.astype(np.int16), RescaleSlope=1, RescaleIntercept=-1024)
