@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_fit import SMALL_HALO
+from tiny_fit import FEW_TIMED_CROPS, SMALL_HALO
 
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
@@ -42,7 +44,16 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def small_halo_canvas() -> Iterator[None]:
+def few_timed_crops() -> Iterator[None]:
+    """Time training on one crop where a plan times it on many: only the time that the plan expects is another."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in FEW_TIMED_CROPS.items():
+            patch.setattr(f"unetkit.planning.timing.{name}", value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def small_halo_canvas(few_timed_crops: None) -> Iterator[None]:
     """Measure the halo on a small canvas: the full one takes longer than all the rest of a tiny run."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SMALL_HALO.items():
@@ -50,17 +61,29 @@ def small_halo_canvas() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def tiny_segmenter() -> Segmenter:
-    """A ResNet-18 U-Net of depth 3 (stride 8) for grey images, with a halo of 16 pixels."""
+@pytest.fixture(scope="session")
+def first_tiny_segmenter() -> Segmenter:
+    """The one that tests get copies of: drawing random weights takes longer than most tests."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return Segmenter(TINY).eval()
 
 
-@pytest.fixture
-def tiny_model(tiny_segmenter: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of `tiny_segmenter`, in a folder of its own."""
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_model(tiny_segmenter, path)
+@pytest.fixture(scope="session")
+def first_tiny_model(first_tiny_segmenter: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that tests get copies of."""
+    path = tmp_path_factory.mktemp("first") / "tiny.safetensors"
+    save_model(first_tiny_segmenter, path)
     return path
+
+
+@pytest.fixture
+def tiny_segmenter(first_tiny_segmenter: Segmenter) -> Segmenter:
+    """A ResNet-18 U-Net of depth 3 (stride 8) for grey images, with a halo of 16 pixels."""
+    return deepcopy(first_tiny_segmenter)
+
+
+@pytest.fixture
+def tiny_model(first_tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of `tiny_segmenter`, in a folder of its own."""
+    return Path(shutil.copy(first_tiny_model, tmp_path_factory.mktemp("model")))

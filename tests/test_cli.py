@@ -123,19 +123,19 @@ def test_a_signature_is_a_command_line() -> None:
 
 
 @pytest.fixture
-def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_demo(small_halo_canvas: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A demo that learns nothing, in seconds."""
     monkeypatch.setattr(demo, "TRAINING_IMAGES", 3)
     monkeypatch.setattr(demo, "TRAINING_SIZE", 96)
     monkeypatch.setattr(demo, "MOSAIC_SIZES", (300,))
     monkeypatch.setattr(demo, "SPEED_TEST_SIDE", 96)
+    section = demo.immunohistochemistry()[:192, :192]
+    monkeypatch.setattr(demo, "immunohistochemistry", lambda: section)
     settings = """
         --model.encoder resnet18 --model.depth 3 --model.decoder_channels [8,8,8] --data.crop 64 --data.workers 0
         --data.crops_per_epoch 8 --data.val 0.3 --trainer.max_epochs 1 --trainer.accelerator cpu --plan false
     """
     monkeypatch.setattr(demo, "FIT_ARGUMENTS", settings)
-    for name, value in {"CANVAS_SIZE": 256, "WINDOW_SIZE": 128, "WINDOWS_PER_AXIS": 2, "LARGEST_HALO": 48}.items():
-        monkeypatch.setattr(f"unetkit.inference.tiling.halo.{name}", value)
 
 
 def test_objects_are_scored_and_masks_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,9 +29,9 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(cells: Path) -> Path:
+def model(cells: Path, small_halo_canvas: None) -> Path:
     path = load("examples/train_from_python.py").main(
-        [str(cells), str(cells.parent / "run"), "--epochs", "1", "--crops", "16"]
+        [str(cells), str(cells.parent / "run"), "--epochs", "1", "--crops", "8"]
     )
     assert isinstance(path, Path)
     return path

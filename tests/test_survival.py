@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +31,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POS
 
 HEIGHT, WIDTH = 800, 100
 """Of an image with 49 rows of `SMALL_TILES`, so that there is much to be interrupted in."""
+
+SOME_BANDS = 3000
+"""Bytes of what is kept of a few rows of tiles."""
 
 SMALL_TILES = ["--tile", "48", "--backend", "torch"]
 
@@ -83,7 +88,7 @@ def uninterrupted(arguments: list[str], result: Path, elsewhere: Path) -> dict[s
     return made
 
 
-def wait_for_bands(process: subprocess.Popen[str], unfinished: Path, size: int = 3000) -> None:
+def wait_for_bands(process: subprocess.Popen[str], unfinished: Path, size: int = SOME_BANDS) -> None:
     """Wait until some bands are kept."""
     deadline = time.monotonic() + 60
     while not unfinished.exists() or unfinished.stat().st_size < size:
@@ -98,7 +103,13 @@ def wait_for_bands(process: subprocess.Popen[str], unfinished: Path, size: int =
     ids=["tif", "zarr", "labels"],
 )
 def test_killed_and_resumed_is_as_if_nothing_had_happened(
-    here: Path, words: Any, start: Any, result: str, options: list[str], kills: int
+    here: Path,
+    words: Any,
+    start: Any,
+    capsys: pytest.CaptureFixture[str],
+    result: str,
+    options: list[str],
+    kills: int,
 ) -> None:
     rng = random.Random(kills)
     expected = uninterrupted(words(result, *options), here / result, here / f"whole{Path(result).suffix}")
@@ -113,11 +124,21 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(
     size = 0
     for _ in range(kills):
         process = start(words(result, *options, "--resume"))
-        wait_for_bands(process, unfinished, size + 1)
+        wait_for_bands(process, unfinished, max(size + 1, SOME_BANDS))
         time.sleep(rng.uniform(0, 0.1))
         kill(process)
         assert unfinished.stat().st_size >= size
         size = unfinished.stat().st_size
+    # The same command goes on by itself too, with the tiles of the run before.
+    shutil.copytree(here, here / "also", ignore=shutil.ignore_patterns("whole*"))
+    automatic = [word for word in words(result, *options) if word not in SMALL_TILES]
+    with contextlib.chdir("also"):
+        capsys.readouterr()
+        assert main(automatic) == 0
+    assert "rows of tiles: going on from there" in capsys.readouterr().out
+    assert contents(here / "also" / result) == expected
+    assert {path.name for path in (here / "also").iterdir()} == {"in.tif", result}
+    shutil.rmtree("also")
     if options:  # all that is predicted is kept, then the labels are made
         process = start(words(result, *options, "--resume"))
         while not partial.exists():
@@ -165,27 +186,6 @@ def test_what_another_run_left_is_no_result_and_no_input_and_is_replaced_only_if
     assert {path.name for path in here.iterdir()} == {"in.tif", "out.tif", "folder"}
 
 
-@pytest.mark.parametrize(
-    ("result", "options"),
-    [("out.tif", []), ("out.zarr", []), ("out.tif", ["--output", "labels"])],
-    ids=["tif", "zarr", "labels"],
-)
-def test_the_same_command_goes_on_by_itself(
-    here: Path, words: Any, start: Any, capsys: pytest.CaptureFixture[str], result: str, options: list[str]
-) -> None:
-    expected = uninterrupted(words(result, *options), here / result, here / "whole")
-    process = start(words(result, *options))
-    wait_for_bands(process, here / f"{result}.unfinished")
-    process.kill()
-    process.communicate()
-    capsys.readouterr()
-    automatic = [word for word in words(result, *options) if word not in SMALL_TILES]  # as in the run before
-    assert main(automatic) == 0
-    assert "rows of tiles: going on from there" in capsys.readouterr().out
-    assert contents(here / result) == expected
-    assert {path.name for path in here.iterdir()} == {"in.tif", result, "whole"}
-
-
 def test_a_folder_of_which_some_are_done_says_how_to_go_on(
     here: Path, tiny_model: Path, start: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,19 +222,19 @@ def test_what_a_broken_model_predicts_is_not_kept(
     assert {path.name for path in here.iterdir()} == {"in.tif", "broken.safetensors"}
 
 
-@pytest.mark.parametrize("options", [[], ["--resume"], ["--overwrite"]])
 def test_a_second_run_on_the_same_output_is_refused_and_disturbs_nothing(
-    here: Path, words: Any, start: Any, capsys: pytest.CaptureFixture[str], options: list[str]
+    here: Path, words: Any, start: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = uninterrupted(words("out.tif"), here / "out.tif", here / "whole.tif")
     process = start(words("out.tif"))
     wait_for_bands(process, here / "out.tif.unfinished")
     process.send_signal(signal.SIGSTOP)  # so that it is not done before the other has begun
     try:
-        assert main(words("out.tif", *options)) == 2
+        for options in ((), ("--resume",), ("--overwrite",)):
+            assert main(words("out.tif", *options)) == 2
+            assert "Another run is making out.tif" in capsys.readouterr().err
     finally:
         process.send_signal(signal.SIGCONT)
-    assert "Another run is making out.tif" in capsys.readouterr().err
     assert process.wait(timeout=60) == 0
     assert contents(here / "out.tif") == expected
     assert {path.name for path in here.iterdir()} == {"in.tif", "out.tif", "whole.tif"}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from object_tables import blobs
-from two_workers import two_workers
+from two_workers import two_ready_workers
 
 import unetkit
 from unetkit.cli import main
@@ -24,7 +24,7 @@ from unetkit.foundation.errors import DataError, ImageError, OutputError
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    with two_workers() as client:
+    with two_ready_workers() as client:
         yield client
 
 
@@ -150,7 +150,7 @@ def test_a_worker_that_is_killed_in_mid_task_costs_nothing(folder: Path, tmp_pat
     for i in range(4):
         tifffile.imwrite(tmp_path / "labels" / f"{i}.tif", labels)
     unetkit.measure(tmp_path / "labels", None, tmp_path / "here")
-    with two_workers() as own:
+    with two_ready_workers() as own:
         processes = list(own.run(os.getpid).values())
 
         def kill() -> None:

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from drawn_files import write_geojson
 from object_tables import blobs
-from two_workers import two_workers
+from two_workers import two_ready_workers
 
 import unetkit
 from unetkit.foundation.errors import ConfigError, UnetkitError
@@ -19,7 +19,7 @@ from unetkit.foundation.errors import ConfigError, UnetkitError
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    with two_workers() as client:
+    with two_ready_workers() as client:
         yield client
 
 

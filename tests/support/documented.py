@@ -42,6 +42,9 @@ SMALL_CLASSIFIER = "--model.encoder resnet18 --model.weights null"
 SMALL_FOLDS = "--data.folds 2"
 """What makes a documented cross-validation small, where its folds are trained on a cluster."""
 
+SMALL_VOLUMES = "--data.crop [16,32,32]"
+"""What makes a documented training on volumes small."""
+
 DOCUMENTED_PORT = "8786"
 
 SHELL = ("make", "source", "python -m venv", "git clone", "cd", "pip download", "sbatch", "docker")
@@ -181,13 +184,14 @@ class Services:
         return text.replace(f"host:{DOCUMENTED_PORT}", f"127.0.0.1:{self._port}")
 
     def start(self, words: list[str]) -> None:
-        """Start `dask scheduler` or `dask worker`."""
+        """Start `dask scheduler` or `dask worker`, of which one is enough."""
         if words[0] == "scheduler":
             assert words[1:] == ["--port", DOCUMENTED_PORT], words
             with socket() as free:
                 free.bind(("127.0.0.1", 0))
                 self._port = free.getsockname()[1]
             words = ["scheduler", "--host", "127.0.0.1", "--port", str(self._port), "--dashboard-address", ":0"]
+        words = shlex.split(shlex.join(words).replace("--nworkers 2", "--nworkers 1"))
         paths = [str(ROOT / "tests" / "support" / "small_halo"), str(ROOT / "tests" / "support")]
         paths += [str(ROOT), os.environ.get("PYTHONPATH", "")]
         process = subprocess.Popen(
@@ -233,7 +237,8 @@ def smaller(words: list[str]) -> list[str]:
     else:
         network = SMALL_PLAIN if config in ("em_membrane", "unet_2015") else SMALL_NETWORK
     folds = SMALL_FOLDS if "--cluster" in words else ""
-    return shlex.split(f"{SMALL} {network} {folds}")
+    volumes = SMALL_VOLUMES if "--model.dims" in words else ""
+    return shlex.split(f"{SMALL} {network} {folds} {volumes}")
 
 
 def check_extras(text: str) -> None:

@@ -1,13 +1,11 @@
-"""A short run whose gradients and losses are recorded: in one process, or as a script in as many as it is told.
-
-    python recorded_run.py CELLS FOLDER DEVICES BATCH
+"""A short run whose gradients and losses are recorded: in one process, or in several that are started together.
 
 Batch norm is frozen, and the loss is a mean over pixels, so that the crops of a batch do not know of each other.
 """
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +63,12 @@ def recorded_run(cells: Path, folder: Path, devices: int, batch: int) -> tuple[R
     return recorder, train(trainer, SegmentationModule(**SETTINGS), data)
 
 
-if __name__ == "__main__":
+def record_rank(rank: int, port: int, cells: Path, folder: Path, devices: int, batch: int) -> None:
+    """Train as one process of several, each of which calls this, and write what was recorded to `rank<n>.pt`."""
+    place = {"LOCAL_RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": devices, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in place.items()})
     for name, value in SMALL_HALO.items():
         setattr(halo, name, value)
-    run, result = recorded_run(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    run, result = recorded_run(cells, folder, devices, batch)
     kept = {"gradients": run.gradients, "losses": run.losses, "dice": result.dice, "epoch": result.epoch}
-    torch.save(kept, Path(sys.argv[2]) / f"rank{torch.distributed.get_rank()}.pt")
+    torch.save(kept, folder / f"rank{torch.distributed.get_rank()}.pt")

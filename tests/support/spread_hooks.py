@@ -15,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from distributed import WorkerPlugin
+
 _originals: list[tuple[Any, str, Any]] = []
 
 
@@ -40,6 +42,26 @@ def remove() -> None:
     while _originals:
         owner, name, original = _originals.pop()
         setattr(owner, name, original)
+
+
+class Hooks(WorkerPlugin):
+    """Hooks in all workers of a cluster, also in those that come later.
+
+    Args:
+        hooks: As for `install`.
+    """
+
+    def __init__(self, *hooks: dict[str, str]) -> None:
+        self.hooks = hooks
+        self.name = json.dumps(hooks)
+
+    def setup(self, worker: Any) -> None:
+        """Install them, as a worker starts."""
+        install(*self.hooks)
+
+    def teardown(self, worker: Any) -> None:
+        """Remove all hooks, as they are taken back."""
+        remove()
 
 
 def dask_setup(_: Any) -> None:

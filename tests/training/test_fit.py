@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -23,7 +24,6 @@ from tiny_fit import SETTINGS, Fit
 
 from unetkit.cli import main
 from unetkit.data.objects import measure_objects
-from unetkit.foundation.console import LOADING_TEXT
 from unetkit.inference.segment import segment
 from unetkit.io.files import find_images
 from unetkit.models.model_file import read_spec
@@ -33,6 +33,8 @@ from unetkit.training.run.callbacks import CpuNotice
 from unetkit.training.segmentation.run import SegmentationRun
 from unetkit.training.settings.config import from_arguments
 from unetkit.training.settings.tasks import FIT
+
+SUPPORT = Path(__file__).parents[1] / "support"
 
 CONFIGS = [
     path
@@ -257,8 +259,9 @@ def test_a_logger_comes_by_config(fit_cells: Fit, tmp_path: Path) -> None:
     assert list((tmp_path / "board").rglob("events.out.tfevents.*"))
 
 
-@pytest.mark.parametrize("scope", ["image", "dataset"])
-@pytest.mark.parametrize("method", ["percentile", "mean_std"])
+@pytest.mark.parametrize(
+    ("method", "scope"), [("percentile", "dataset"), ("mean_std", "image"), ("mean_std", "dataset")]
+)
 def test_segment_repeats_what_validation_measured(
     method: str, scope: str, fit_cells: Fit, cells: Path, tmp_path: Path
 ) -> None:
@@ -320,17 +323,17 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 def test_a_resumed_run_ends_like_an_uninterrupted_one(
     frozen: bool, fit_cells: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    choices = ["--trainer.max_epochs", "4"]
+    choices = ["--trainer.max_epochs", "3"]
     if frozen:
-        choices += ["--model.freeze_encoder", "true", "--model.unfreeze_at_epoch", "2"]
+        choices += ["--model.freeze_encoder", "true", "--model.unfreeze_at_epoch", "1"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert fit_cells(tmp_path, "--name", "whole", *choices)[0] == 0
     with monkeypatch.context() as patch:
-        stop_at(patch, 5)  # in the middle of the third epoch
+        stop_at(patch, 3)  # in the middle of the second epoch
         code, out = fit_cells(tmp_path, "--name", "broken", *choices)
     assert code == 130
     assert f"unetkit fit --resume {broken}" in out
-    assert len(metrics_of(broken)) == 2
+    assert len(metrics_of(broken)) == 1
     assert main(["fit", "--resume", str(broken)]) == 0
     assert same_weights(whole / "model.safetensors", broken / "model.safetensors")
     assert metrics_of(whole) == metrics_of(broken)
@@ -366,7 +369,8 @@ def test_images_that_a_start_was_trained_on_are_remembered_and_no_test_of_it(
     assert len(first) == 3
     warned = {}
     for seed in ("0", "1", "2", "3"):
-        code, out = fit_cells(tmp_path, "--model.weights", str(start), "--data.seed", seed, "--name", seed)
+        choices = ("--model.weights", str(start), "--data.seed", seed, "--name", seed, "--trainer.max_epochs", "1")
+        code, out = fit_cells(tmp_path, *choices)
         assert code == 0
         held = validated_on(tmp_path / seed)
         known = held - validated_on(run[0])
@@ -401,11 +405,13 @@ def test_a_stopped_process_ends_with_the_signals_code_and_keeps_the_model(
     number: int, code: int, cells: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "unetkit", "fit", "--data.train", str(cells), *SETTINGS.split()]
+    paths = [str(SUPPORT / "small_halo"), str(SUPPORT), os.environ.get("PYTHONPATH", "")]
     process = subprocess.Popen(
         [*command, "--runs", str(tmp_path), "--name", "run", "--trainer.max_epochs", "5000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -414,7 +420,7 @@ def test_a_stopped_process_ends_with_the_signals_code_and_keeps_the_model(
             break
     out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert err == f"{LOADING_TEXT}\n"
+    assert not err  # not even that PyTorch is loaded: the folder `small_halo` has loaded it
     assert "Stopping, as" in out
     assert "Stopped. Go on with: unetkit fit --resume" in out
     spec = read_spec(tmp_path / "run" / "model.safetensors")

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from distributed import Client, LocalCluster
+from distributed import Client
+from two_workers import two_ready_workers
 
 from unetkit.inference.spread import blocks
 from unetkit.models.segmenter import Segmenter, save_model
@@ -17,11 +17,10 @@ OBJECTS = ModelSpec(
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     """Two workers of one thread each, as processes."""
-    choices: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
-    with LocalCluster(**choices) as cluster, Client(cluster, set_as_default=False) as client:
+    with two_ready_workers() as client:
         yield client
 
 

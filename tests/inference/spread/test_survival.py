@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import dask
 import pytest
 import spread_hooks
 import tifffile
-from distributed import Client, LocalCluster
+from distributed import Client
 from spread_images import CHOICES, blobs, both, traces
+from two_workers import two_ready_workers
 
 from unetkit.cluster.tasks import Task
 from unetkit.foundation.errors import OutputError
@@ -45,19 +45,28 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hook(client: Client, tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Install a hook in the workers, and return its file. A worker that is started again has none."""
+    """Install a hook in the workers, also in one that is started again, and return its file."""
     client.wait_for_workers(2)
+    installed: list[str] = []
 
     def install(do: str, at: str, content: str | None = None) -> Path:
         file = tmp_path / f"{do}-{at.rpartition('.')[2]}"
         if content is not None:
             file.write_text(content)
-        client.run(spread_hooks.install, {"do": do, "at": at, "file": str(file)})
+        hooks = spread_hooks.Hooks({"do": do, "at": at, "file": str(file)})
+        client.register_plugin(hooks)
+        installed.append(hooks.name)
         return file
 
     yield install
     client.wait_for_workers(2)
-    client.run(spread_hooks.remove)
+    for name in installed:
+        client.unregister_worker_plugin(name)
+
+
+def hooked(*hooks: dict[str, str]) -> dict[str, Any]:
+    """Return options of a cluster whose workers all have these hooks, also those that come later."""
+    return {"env": {"SPREAD_HOOKS": json.dumps(hooks)}, "preload": [spread_hooks.__file__]}
 
 
 @contextmanager
@@ -113,17 +122,11 @@ def test_a_worker_that_is_killed_in_mid_task_costs_no_byte(
     both(image, tmp_path, name, objects_model, run, **choices)
 
 
-def test_a_worker_whose_memory_is_full_costs_only_its_task(
-    image: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_whose_memory_is_full_costs_only_its_task(image: Path, tmp_path: Path, tiny_model: Path) -> None:
     told = tmp_path / "told"
     said: list[str] = []
-    monkeypatch.setenv("SPREAD_HOOKS", json.dumps([{"do": "fill_as_told", "at": KEEP, "file": str(told)}]))
-    with (
-        dask.config.set({"distributed.worker.preload": [spread_hooks.__file__]}),
-        LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="1500MiB", dashboard_address=None) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+    hooks = [{"do": "fill_as_told", "at": KEEP, "file": str(told)}]
+    with two_ready_workers(memory_limit="1500MiB", **hooked(*hooks)) as client:
 
         def run(*arguments: Any, **more: Any) -> None:
             told.write_text("once")
@@ -133,19 +136,10 @@ def test_a_worker_whose_memory_is_full_costs_only_its_task(
         assert any("used more memory than its limit" in sentence for sentence in said), said
 
 
-def test_workers_come_and_go_and_one_is_slow(
-    image: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_come_and_go_and_one_is_slow(image: Path, tmp_path: Path, tiny_model: Path) -> None:
     slow, seen = tmp_path / "slow", tmp_path / "seen"
-    hooks = [
-        f'{{"do": "{do}", "at": "{KEEP}", "file": "{file}"}}' for do, file in (("crawl_one", slow), ("count", seen))
-    ]
-    monkeypatch.setenv("SPREAD_HOOKS", f"[{', '.join(hooks)}]")
-    with (
-        dask.config.set({"distributed.worker.preload": [spread_hooks.__file__]}),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+    hooks = [{"do": do, "at": KEEP, "file": str(file)} for do, file in (("crawl_one", slow), ("count", seen))]
+    with two_ready_workers(**hooked(*hooks)) as client:
         first = next(iter(client.nthreads()))
 
         def progress(_: str, pixels: int) -> Callable[[int], None]:
@@ -154,7 +148,7 @@ def test_workers_come_and_go_and_one_is_slow(
             def advance(more: int) -> None:
                 before, done[0] = done[0], done[0] + more
                 if before < pixels / 5 <= done[0]:
-                    cluster.scale(3)
+                    client.cluster.scale(3)
                 if before < pixels / 2 <= done[0]:
                     client.retire_workers([first])
 

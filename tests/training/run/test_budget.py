@@ -61,7 +61,7 @@ def fit_in(seconds: float, clock: Clock, folder: Path, cells: Path, **more: Any)
     """Train for so many seconds of the clock."""
     torch.manual_seed(0)
     module = SegmentationModule(**{"encoder": "resnet18", "depth": 3, "decoder_channels": [8, 8, 8], **more})
-    data = SegmentationData(str(cells), val=0.4, crop=64, batch_size=2, crops_per_epoch=16, workers=0, augment="none")
+    data = SegmentationData(str(cells), val=0.4, crop=32, batch_size=2, crops_per_epoch=16, workers=0, augment="none")
     budget = Budget(seconds, clock(), clock)
     settings: dict[str, Any] = {"accelerator": "cpu", "max_epochs": -1, "callbacks": [clock]}
     trainer = make_trainer(folder, budget=budget, **settings)

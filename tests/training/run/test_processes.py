@@ -15,7 +15,8 @@ import pytest
 import torch
 import yaml
 from lightning.fabric.plugins.environments.lightning import find_free_network_port as find_free_port
-from recorded_run import recorded_run
+from ready_processes import ready_context
+from recorded_run import record_rank, recorded_run
 from safetensors.torch import load_file
 from tiny_fit import SETTINGS
 from torchmetrics.functional.classification import binary_f1_score
@@ -52,8 +53,15 @@ def run_words(words: list[str], more: dict[str, str]) -> str:
 
 @two_cores
 def test_two_processes_train_like_one_with_the_double_batch(cells: Path, tmp_path: Path) -> None:
-    script = Path(__file__).parents[2] / "support" / "recorded_run.py"
-    run_command(str(script), str(cells), str(tmp_path / "two"), "2", "2")
+    port = find_free_port()
+    processes = [
+        ready_context().Process(target=record_rank, args=(rank, port, cells, tmp_path / "two", 2, 2)) for rank in (0, 1)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0, 0]
     single, result = recorded_run(cells, tmp_path / "one", devices=1, batch=4)
     ranks: list[dict[str, Any]] = [torch.load(tmp_path / "two" / f"rank{rank}.pt") for rank in range(2)]
 

@@ -17,18 +17,18 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from tiny_fit import Fit
-from two_workers import two_workers
+from two_workers import two_ready_workers
 
 import unetkit
 from unetkit.cli import main
-from unetkit.foundation.errors import ConfigError, DataError
+from unetkit.foundation.errors import ConfigError, DataError, UnetkitError
 from unetkit.models.model_file import read_spec
 from unetkit.report.run.folder import fold_folder
 from unetkit.training.run.cross_validation import CrossValidation
 
 SUPPORT = Path(__file__).parents[2] / "support"
 
-EPOCHS = 4
+EPOCHS = 3
 """Epochs of a run that lasts until a worker is killed."""
 
 DEADLINE = 60.0
@@ -37,13 +37,9 @@ DEADLINE = 60.0
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "PYTHONPATH",
-            os.pathsep.join([*map(str, (SUPPORT / "small_halo", SUPPORT)), os.environ.get("PYTHONPATH", "")]),
-        )
-        with two_workers() as client:
-            yield client
+    paths = [*map(str, (SUPPORT / "small_halo", SUPPORT)), os.environ.get("PYTHONPATH", "")]
+    with two_ready_workers(env={"PYTHONPATH": os.pathsep.join(paths)}) as client:
+        yield client
 
 
 def folds(cells: Path, runs: Path, name: str, epochs: int, **more: Any) -> CrossValidation:
@@ -77,33 +73,54 @@ def in_turn(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Cros
     return done, out.getvalue().splitlines()
 
 
-def test_folds_side_by_side_leave_what_folds_in_turn_leave_though_a_worker_is_killed(
+def test_folds_side_by_side_leave_what_folds_in_turn_leave_though_a_worker_is_killed_and_a_fold_fails(
     in_turn: tuple[CrossValidation, list[str]],
     cells: Path,
     tmp_path: Path,
     client: Any,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    folder = tmp_path / "there"
+    folder.mkdir()
+    blocked = folder / "fold-1"
+    blocked.write_text("a file where a folder has to be")
     killed: list[psutil.Process] = []
+
+    def apart() -> list[tuple[psutil.Process, psutil.Process]]:
+        workers = map(psutil.Process, client.run(os.getpid).values())
+        return [(one, child) for one in workers for child in one.children()]
 
     def kill() -> None:
         end = monotonic() + DEADLINE
-        while not (tmp_path / "there" / "fold-0" / "last.ckpt").is_file() and monotonic() < end:
+        while not (folder / "fold-0" / "last.ckpt").is_file() and monotonic() < end:
             sleep(0.01)
-        workers = map(psutil.Process, client.run(os.getpid).values())
-        worker, apart = next((one, child) for one in workers for child in one.children())
+        while len(training := apart()) > 1 and monotonic() < end:  # fold 1 has failed soon
+            sleep(0.01)
+        ((worker, child),) = training
         worker.kill()
-        killed.extend([worker, apart])
+        killed.extend([worker, child])
 
     here, said = in_turn
     killer = Thread(target=kill)
     killer.start()
-    there = folds(cells, tmp_path, "there", EPOCHS, client=client)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "unetkit.training.run.training_run.TrainingRun._run_folder",
+            lambda self: Path(self.config.runs) / self.config.name,
+        )
+        with pytest.raises(UnetkitError, match="Fold 1 was not trained; the other folds are done") as caught:
+            folds(cells, tmp_path, "there", EPOCHS, client=client)
     killer.join()
-    heard = capsys.readouterr().out.splitlines()
-
     assert len(killed) == 2
     assert not any(one.is_running() for one in killed)
+    assert f"fit --resume {folder}" in caught.value.remedy
+    assert (folder / "fold-0" / "model.safetensors").is_file()
+    heard = [capsys.readouterr().out.splitlines()]
+
+    blocked.unlink()
+    there = unetkit.fit(resume=folder, client=client)
+    assert isinstance(there, CrossValidation)
+    heard.append(capsys.readouterr().out.splitlines())
     assert not there.interrupted
     assert same_models(here.folder, there.folder)
     assert listed(here.folder) == listed(there.folder)
@@ -113,37 +130,12 @@ def test_folds_side_by_side_leave_what_folds_in_turn_leave_though_a_worker_is_ki
     config, other = (yaml.safe_load((run.folder / "config.yaml").read_text()) for run in (here, there))
     assert config == other | {"name": "here", "runs": config["runs"]}
     table = next(i for i, line in enumerate(said) if "Fold" in line and "Dice" in line)
-    assert said[table : table + 8] == heard[table - len(said) :][:8]
+    assert said[table : table + 8] == heard[1][table - len(said) :][:8]
     for fold in range(2):  # no epoch was trained twice or left out
         lines = (there.folder / f"fold-{fold}" / "metrics.csv").read_text().splitlines()
         assert [line.split(",")[0] for line in lines[1:]] == [str(epoch) for epoch in range(EPOCHS)]
-        assert any(line.startswith(f"Fold {fold}: epoch {EPOCHS}/{EPOCHS}") for line in heard)
-
-
-def test_one_fold_that_fails_lets_the_others_end_and_the_run_goes_on(
-    cells: Path, tmp_path: Path, client: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    blocked = tmp_path / "folds" / "fold-1"
-    blocked.parent.mkdir()
-    blocked.write_text("a file where a folder has to be")
-
-    def begin() -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                "unetkit.training.run.training_run.TrainingRun._run_folder",
-                lambda self: Path(self.config.runs) / self.config.name,
-            )
-            folds(cells, tmp_path, "folds", 1, client=client)
-
-    with pytest.raises(Exception, match="Fold 1 was not trained; the other folds are done") as caught:
-        begin()
-    assert f"fit --resume {blocked.parent}" in caught.value.remedy
-    assert (blocked.parent / "fold-0" / "model.safetensors").is_file()
-    blocked.unlink()
-    done = unetkit.fit(resume=blocked.parent, client=client)
-    assert isinstance(done, CrossValidation)
-    assert [row.fold for row in done.rows] == [0, 1]
-    assert "Fold 0:" not in capsys.readouterr().out.rpartition("Fold 1 was not trained")[2]
+        assert any(line.startswith(f"Fold {fold}: epoch {EPOCHS}/{EPOCHS}") for line in heard[fold])
+    assert not any(line.startswith("Fold 0:") for line in heard[1])
 
 
 def test_a_run_without_folds_is_pointed_to_lightning(

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.inference.tiling import halo
 from unetkit.models.segmenter import Segmenter, load_model, save_model
 from unetkit.models.spec import ModelSpec
 from unetkit.report.run.folder import VALIDATION_PICTURE
@@ -23,12 +22,6 @@ from unetkit.training.segmentation.predicting import predict_item
 from unetkit.training.segmentation.run import train
 
 NETWORK: dict[str, Any] = {"encoder": "resnet18", "depth": 3, "decoder_channels": [8, 8, 8], "dims": 3, "lr": 0.003}
-
-
-@pytest.fixture(autouse=True)
-def _small_halo(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"VOLUME_CANVAS": 48, "VOLUME_WINDOW": 32}.items():
-        monkeypatch.setattr(halo, name, value)
 
 
 def balls(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
