@@ -155,9 +155,11 @@ def test_folds_are_trained_one_after_the_other_and_classify_together(films: Path
     assert "epoch 1/1" not in again.getvalue()
 
 
-def test_one_fold_is_trained_by_its_number(films: Path, tmp_path: Path) -> None:
-    words = ("--data.folds", "3", "--data.fold", "1", "--trainer.max_epochs", "1", "--name", "one")
-    assert fit(films, tmp_path, *words)[0] == 0
+def test_one_fold_is_trained_by_its_number_within_its_time(films: Path, tmp_path: Path) -> None:
+    words = ("--data.folds", "3", "--data.fold", "1", "--trainer.max_epochs", "1", "--name", "one", "--minutes", "60")
+    code, said = fit(films, tmp_path, *words)
+    assert code == 0
+    assert "Training ends within the 60 min" in said
     data = read_spec(tmp_path / "one" / "model.safetensors").training["data"]
     assert (data["folds"], data["fold"]) == (3, 1)
 
