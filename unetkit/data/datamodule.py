@@ -58,31 +58,25 @@ class SegmentationData(TrainingData):
             a stack, the fraction is a run of neighbouring pages, since pages side by side are almost the same.
         val_masks: Masks of `val`.
         val_pages: Pages of the stack to validate on; of `val`, or of `train` where `val` is a fraction.
-        unpaired: What to do with images without a mask and masks without an image: "stop" is an error, "skip" leaves
-            them out.
+        unpaired: Images without a mask and masks without an image: "stop" is an error, "skip" leaves them out.
         ignore: Value in the masks of pixels that nobody has annotated, for example 255, or -1 in masks with signed
             values. They are neither trained on nor scored. In masks with a palette it is a number of the palette. With
-            0, as where strokes are drawn in napari or ilastik, 1 is background, and 2, 3, ... are the rest. By
-            default all pixels are annotated.
+            0, as where strokes are drawn in napari or ilastik, 1 is background, and 2, 3, ... are the rest.
         colors: Colours of the classes in masks in colours or with a palette, for example {tumour: "#ff0000"}, in the
             order of their numbers; or a .csv (columns name and color), .json or .yaml with them. Black is background
             unless it has a name, and the name ignore marks what nobody has annotated.
-        spacing: Distances of pixels in micrometres, for files that do not know theirs: z,y,x, or y,x, such as
-            2,0.5,0.5; also with units, such as 50nm,4nm,4nm.
+        spacing: Distances of pixels (z,y,x) in µm or with units, such as 50nm,4nm,4nm, for files that do not know them.
         folds: Number of folds for cross-validation, in place of the fraction `val`: the images of `train` are split
             into so many parts of the same size, by `seed`, and each is validated on by a model trained on the others.
             Of a stack, each fold is a run of neighbouring pages; images with the same pixels share a fold.
         fold: The fold to validate on, counted from 0, or "all" (the default) to train a model for each in turn.
-        crop: Side of the square crops, in pixels; a multiple of the encoder's stride (32 for depth 5). For volumes the
-            side of a cube, which is limited to the size of the volumes, or three numbers (z, y, x). By default 256, for
-            volumes 64.
+        crop: Side of the square crops, in pixels, a multiple of the encoder's stride (32 for depth 5); 256 by default.
+            For volumes the side of a cube, limited to their size, or three numbers (z, y, x); 64 by default.
         batch_size: Crops in a batch, on each device.
-        crops_per_epoch: Crops in an epoch. By default as many as cover the training images once, but from 64 to 1000
-            batches.
+        crops_per_epoch: Crops in an epoch. By default as many as cover the images once, but from 64 to 1000 batches.
         sampling: What is equally likely to be shown: "images", "pixels", or "balanced" between the two: an image of the
             size of 4 crops is then shown twice as often as one of the size of a crop.
-        foreground_share: Share of the crops, 0 to 1, placed around a random object (or class) of their image; the
-            others are placed evenly.
+        foreground_share: Share of the crops, 0 to 1, placed around a random object (or class); others lie evenly.
         augment: Level of augmentation: none, light, standard or strong.
         augment_options: Single parameters of the augmentation, over those of the level; see `Augmentation`.
         image_labels: CSV with labels of whole images, to train model.image_classes beside the masks: the columns image
@@ -347,11 +341,6 @@ class SegmentationData(TrainingData):
         """Describe the pixels of the training images."""
         return self.pool.describe_images()
 
-    @property
-    def partly(self) -> bool:
-        """Whether masks have pixels that nobody has annotated."""
-        return self.targets.partly
-
     def val_digests(self) -> set[str]:
         """Return the hashes of the images to validate on."""
         return {self.pool.records[index].digest for index in self.pool.val}
@@ -372,7 +361,7 @@ class SegmentationData(TrainingData):
             **({} if self.folds is None else {"folds": self.folds, "fold": self.fold}),
             **pool.describe(),
             **({} if self.ignore is None else {"ignore": self.ignore}),
-            **({"annotated": round(self.targets.annotated_share(pool.train), 6)} if self.partly else {}),
+            **({"annotated": round(self.targets.annotated_share(pool.train), 6)} if self.targets.partly else {}),
             "crop": self.crop if self.dims == 2 else list(self.crop_size),
             "batch_size": self.batch_size,
             "crops_per_epoch": self._crops_per_epoch(),

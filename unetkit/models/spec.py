@@ -41,11 +41,9 @@ class Normalization:
             theirs, which keeps the colours, and any other number of channels does not.
         bright_background: "keep" leaves an image as it is. "invert" inverts images whose background is bright, such as
             stained tissue, so that a model always sees bright objects. For scope "image".
-        window: Lowest and highest value in the units of the file, for images whose values mean something, for example
-            [-1000, 1000] for CT in Hounsfield units. Values beyond are clipped. It needs no other setting.
+        window: Lowest and highest value in the units of the file, which clip others: [-1000, 1000] for CT, say.
         of: "image" measures all pixels. "foreground" measures those of the foreground of the training masks alone, for
-            scope "dataset"; values below their `low` and above their `high` percentile are clipped in all images. With
-            method: mean_std, low: 0.5 and high: 99.5 this is what nnU-Net does for CT (Isensee et al. 2021).
+            scope "dataset"; values beyond their `low` and `high` percentiles are clipped in all images (see nnU-Net).
         center: Value of each channel that becomes 0; filled in by `fit` for scope "dataset".
         scale: Difference of each channel that becomes 1; filled in by `fit` for scope "dataset".
         clip: Lowest and highest value of each channel that is not clipped; filled in by `fit` for of: foreground.

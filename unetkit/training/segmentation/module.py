@@ -225,7 +225,7 @@ class SegmentationModule(NetworkModule):
         names = data.targets.value_names
         if not spec.class_names and len(names) == spec.classes:
             self.spec = replace(spec, class_names=names)
-        self.mask_loss.partly = data.partly
+        self.mask_loss.partly = data.targets.partly
         if self.image_classes:
             data.label_images(self.image_classes)
             self.spec = replace(self.spec, image_classes=self.image_classes, image_size=data.image_size)
