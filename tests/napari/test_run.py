@@ -66,6 +66,17 @@ def test_places_in_a_region_are_those_in_the_image(viewer: Any) -> None:
             np.testing.assert_allclose(table[name][1:], column, err_msg=name)
 
 
+def test_an_object_of_a_volume_is_one_row(viewer: Any) -> None:
+    labels = np.zeros((5, 20, 30), np.uint16)
+    labels[1:4, 5:9, 6:12] = 1
+    image = viewer.add_image(RANDOM.random(labels.shape))
+    picture = take_picture(viewer, image)
+    part, axes = picture.part("ZYX", lambda: None)
+    table = measure_objects(labels, part, axes, picture, dims=3)
+    assert table["volume_px"][1:].tolist() == [72]
+    assert table[["centroid_z_px", "centroid_y_px", "centroid_x_px"]].loc[1].tolist() == [2, 6.5, 8.5]
+
+
 @pytest.mark.parametrize("output", ["mask", "probabilities", "uncertainty"])
 def test_other_outputs_are_layers_too(viewer: Any, tiny_model: Path, output: Any) -> None:
     image = viewer.add_image(RANDOM.random((64, 64)))

@@ -146,7 +146,7 @@ class Run:
         layers = self._layers(result, axes, model)
         table = {}
         if choices.output == "labels" and choices.measure:
-            table = {"features": measure_objects(result, part, own, self.picture)}
+            table = {"features": measure_objects(result, part, own, self.picture, model.spec.dims)}
         self.check()
         seconds = perf_counter() - start
         count = int(result.max())
@@ -198,7 +198,9 @@ def _names(output: Output, model: Segmenter) -> tuple[str, ...]:
     return (f"{name} {'probability' if output == 'probabilities' else output}",)
 
 
-def measure_objects(labels: NDArray[Any], pixels: Any, axes: str, picture: Picture) -> pd.DataFrame:
+def measure_objects(
+    labels: NDArray[Any], pixels: Any, axes: str, picture: Picture, dims: Literal[2, 3] = 2
+) -> pd.DataFrame:
     """Return the features of a labels layer: row i is about label i, as napari has it.
 
     So row 0 is the background's. Its cells are NaN, which napari leaves out where it shows what is under the mouse.
@@ -208,6 +210,7 @@ def measure_objects(labels: NDArray[Any], pixels: Any, axes: str, picture: Pictu
         pixels: The part of the image that they are of.
         axes: The axes of `pixels`.
         picture: The image; places are given in its pixels.
+        dims: 3 where the labels are of volumes, which are measured in voxels.
     """
     from unetkit.io.base.arrays import ArraySource
     from unetkit.measuring.array import measure_array
@@ -219,7 +222,8 @@ def measure_objects(labels: NDArray[Any], pixels: Any, axes: str, picture: Pictu
         axes="".join(axis for axis in axes if axis not in "CS"),
         image_axes=axes,
         channel_names=name_channels(ArraySource(pixels, axes).info),
-        pixel_size_um=picture.pixel_size_um,
+        dims=dims,
+        pixel_size_um=picture.pixel_size_um if dims == 2 else None,
     )
     sizes = picture.pixel_size_um or (1.0, 1.0)
     for axis, part, size in zip("yx", picture.box, sizes, strict=True):
