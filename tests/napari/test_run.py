@@ -70,7 +70,7 @@ def test_an_object_of_a_volume_is_one_row(viewer: Any) -> None:
     labels = np.zeros((5, 20, 30), np.uint16)
     labels[1:4, 5:9, 6:12] = 1
     image = viewer.add_image(RANDOM.random(labels.shape))
-    picture = take_picture(viewer, image)
+    picture = take_picture(viewer, image, shown_only=False)
     part, axes = picture.part("ZYX", lambda: None)
     table = measure_objects(labels, part, axes, picture, dims=3)
     assert table["volume_px"][1:].tolist() == [72]
