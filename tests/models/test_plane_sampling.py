@@ -95,3 +95,13 @@ def test_pixels_that_are_not_finite_and_no_missing_part_are_an_error():
     pixels[50, 50] = np.inf
     with pytest.raises(ImageError, match="NaN or infinite"):
         ValidSource(ArraySource(pixels, "YX")).holes(0)
+
+
+def test_what_lies_around_a_volume_stays_as_it_is():
+    brain = np.zeros((12, 40, 40), np.uint8)
+    brain[2:, 5:35, 6:34] = np.random.default_rng(0).integers(150, 250, (10, 30, 28))
+    source = ValidSource(VolumeSource(brain[None, None]))
+    read, holes = source.read_with_holes(0, tuple(slice(0, length) for length in brain.shape))
+    np.testing.assert_array_equal(read[0], brain)
+    np.testing.assert_array_equal(holes, brain == 0)
+    assert sample_pixels(source, 0).min() >= 150
