@@ -105,7 +105,9 @@ class NoData:
 
 
 def find_nodata(sample: NDArray[Any], places: Places, stated: float | None = None) -> NoData | None:
-    """Find out which pixels of a plane hold no data.
+    """Find out which pixels of a plane or volume hold no data.
+
+    Only planes have frames: around a brain that was cut out, or a part of a volume, the even voxels are its background.
 
     Args:
         sample: (C, ...) the plane, or some of its rows and columns, the outermost among them.
@@ -125,7 +127,7 @@ def find_nodata(sample: NDArray[Any], places: Places, stated: float | None = Non
     if nan or value is not None:
         found = NoData(value, nan=nan)
         empty = found.mask(sample, places)
-    if not nan and (found is None or not empty.any()):
+    if not nan and len(places) == 2 and (found is None or not empty.any()):
         frame = _find_frame(sample, places)
         if frame is not None:
             found = replace(frame, value=value)

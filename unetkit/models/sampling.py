@@ -181,17 +181,7 @@ def take_sample(source: ImageSource, plane: int) -> Sample:
         return Sample(pixels, None)
     pixels = mosaic[:, ~nodata.mask(mosaic, places)]
     check_finite(pixels, info.name)
-    return Sample(pixels, Holes(nodata, _fill_of(nodata, pixels, len(info.size))))
-
-
-def _fill_of(nodata: NoData, pixels: NDArray[Any], axes: int) -> NDArray[Any]:
-    """Return the value (C,) that stands in place of no data: background.
-
-    Around a volume it is the value that is there: where a brain was cut out, nothing inside is background.
-    """
-    if nodata.frame is not None and axes > 2:
-        return np.asarray(nodata.frame).astype(pixels.dtype)
-    return typical_background(pixels)
+    return Sample(pixels, Holes(nodata, typical_background(pixels)))
 
 
 def sample_windows(source: ImageSource, plane: int) -> list[NDArray[Any]]:
