@@ -105,7 +105,8 @@ def _measure(network: nn.Module, channels: int, window: tuple[int, ...], kept: K
 
 def _skeleton(network: nn.Module) -> nn.Module:
     """Copy a network without its numbers, and without what its batch norms compute, which takes long on shapes."""
-    shapes = {id(tensor): tensor.to("meta") for tensor in (*network.parameters(), *network.buffers())}
+    # Detached: autograd's lock, held while it asks for the interpreter's, would stop threads that prepare the network.
+    shapes = {id(tensor): tensor.detach().to("meta") for tensor in (*network.parameters(), *network.buffers())}
     skeleton = deepcopy(network, shapes)
     for module in list(skeleton.modules()):
         for name, child in module.named_children():
