@@ -597,7 +597,7 @@ def test_commands_alternate_and_their_ratios_are_those_of_a_round(
 
 
 def test_objects_of_planes_are_joined_along_the_planes() -> None:
-    from volumes import join_planes
+    from volume_accuracy import join_planes
 
     first = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
     second = np.array([[3, 3, 0, 0], [3, 3, 4, 0]])  # 3 goes on with 1, and 4 is new
@@ -611,7 +611,7 @@ def test_objects_of_planes_are_joined_along_the_planes() -> None:
 def test_the_area_under_the_curve_is_that_of_torchmetrics() -> None:
     import torch
     from torchmetrics.functional.classification import binary_auroc
-    from volumes import area
+    from volume_accuracy import area
 
     rng = np.random.default_rng(0)
     values, truth = rng.integers(0, 10, 40) / 10, rng.random(40) < 0.4

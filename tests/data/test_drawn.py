@@ -250,7 +250,7 @@ def test_what_lies_outside_of_regions_is_trained_on_by_nobody(
         (images / "annotations" / f"{name}.geojson").write_text(json.dumps(features))
     data = data_of(images, augment="none", foreground_share=0)
     data.prepare_for(1, 2, 32)
-    assert data.partly
+    assert data.targets.partly
     assert data.describe()["annotated"] == pytest.approx((64 * 64 - 64) / (96 * 112), abs=1e-4)
     (item,) = data.val_dataloader()
     expected = np.full((96, 112), -1)

@@ -133,7 +133,7 @@ def test_only_annotated_planes_count(stacks: Path) -> None:
     tifffile.imwrite(path, labels)
     data = one_of(stacks, ignore=255, crop=[4, 16, 16], foreground_share=0.0, augment="strong", crops_per_epoch=20)
     data.prepare_for(1, 2, (4, 16, 16))
-    assert data.partly
+    assert data.targets.partly
     assert data.targets.annotated_share([0]) == pytest.approx(0.1)
     masks = [batch["mask"] for batch in data.train_dataloader()]
     assert all((mask >= 0).flatten(1).any(dim=1).all() for mask in masks)

@@ -90,7 +90,7 @@ def first_patch(size: Sequence[int], voxel: Sequence[float], depth: int, most: i
 
     Example:
         >>> first_patch((300, 300, 300), (1, 1, 1), 4, 64**3), first_patch((27, 512, 512), (50, 4, 4), 4, 64**3)
-        ((64, 64, 64), (8, 176, 176))
+        ((64, 64, 64), (12, 144, 144))
     """
     edge = (most * prod(voxel)) ** (1 / 3)
     wanted = [edge / one for one in voxel]

@@ -182,17 +182,17 @@ def test_what_could_not_be_decoded_is_background(exact_segmenter: Make) -> None:
 
 
 def test_what_holds_no_data_is_background_and_left_out_of_the_statistics(exact_segmenter: Make) -> None:
-    """An even frame of 255 around a volume: before, behind, and at one side."""
-    pixels = volume(1, 1, 20, 24, 26) + np.uint8(40)
-    framed = np.full_like(pixels, 255)
+    """NaN around a volume: before, behind, and at one side."""
+    pixels = (volume(1, 1, 20, 24, 26) + np.uint8(40)).astype(np.float32)
+    framed = np.full_like(pixels, np.nan)
     framed[..., 2:18, 5:, :20] = pixels[..., 2:18, 5:, :20]
     segmenter = exact_segmenter(stride=(1, 1, 1))
     source = ValidSource(VolumeSource(framed))
     holes = source.read_with_holes(0, tuple(slice(0, n) for n in source.info.size))[1]
     assert holes is not None
-    np.testing.assert_array_equal(holes, framed[0, 0] == 255)
+    np.testing.assert_array_equal(holes, np.isnan(framed[0, 0]))
     (measured,) = measure_plane(source, 0, [Normalizer(Normalization("mean_std"))], 1)
-    inside = framed[framed < 255]
+    inside = framed[~np.isnan(framed)]
     np.testing.assert_allclose([measured.center[0], measured.scale[0]], [inside.mean(), inside.std()], rtol=1e-6)
     reader, forward = make_reader(segmenter, source, tile=16, halo=4), make_forward(segmenter, kind="probabilities")
     got = predict(reader, forward)

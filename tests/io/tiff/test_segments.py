@@ -246,7 +246,7 @@ def test_a_full_disk_of_temporary_files_is_an_image_error(tmp_path, monkeypatch)
     tifffile.imwrite(tmp_path / "strip.tif", smooth_pixels((1200, 1100)), compression="zlib", rowsperstrip=1200)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     source = open_image(tmp_path / "strip.tif", ReadOptions(on_bad_tile="background"), cache_bytes=2**20)
-    with pytest.raises(ImageError, match=r"strip\.tif.*temporary file in .*missing.*TMPDIR"):
+    with pytest.raises(ImageError, match=r"strip\.tif.*temporary file.* in .*missing.*TMPDIR"):
         source.read(0, (slice(0, 10), slice(0, 10)))
 
 

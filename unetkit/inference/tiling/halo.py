@@ -109,7 +109,7 @@ def plan_comparison(strides: tuple[int, ...], positions: int | None = None) -> C
 
     Example:
         >>> plan_comparison((32, 32)).window, plan_comparison((16, 16, 16)).window, plan_comparison((1, 16, 16)).window
-        ((512, 512), (96, 96, 96), (38, 144, 144))
+        ((512, 512), (96, 96, 96), (38, 160, 160))
     """
     positions = positions or WINDOWS_PER_AXIS
     axes = len(strides)

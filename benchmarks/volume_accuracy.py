@@ -1,7 +1,7 @@
 """How well volumes are segmented: networks of volumes against those of planes, tissue in MR, and fractures in CT.
 
-    python benchmarks/volumes.py FOLDER --minutes 20
-    python benchmarks/volumes.py FOLDER --parts mni --mni ../shared/data/volumes/mni --minutes 30
+    python benchmarks/volume_accuracy.py FOLDER --minutes 20
+    python benchmarks/volume_accuracy.py FOLDER --parts mni --mni ../shared/data/volumes/mni --minutes 30
 
 Each network trains for the same minutes, with what `unetkit fit` plans for them, and is scored with `unetkit evaluate`
 on volumes that it never saw, all of them as volumes. What is in FOLDER already is not drawn or trained again.
