@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from unetkit.foundation.errors import ConfigError, DataError
-from unetkit.scoring.lengths import Length, parse_length, parse_sides, shown_unit
+from unetkit.scoring.lengths import Length, parse_length, shown_unit
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,3 @@ def test_distances_in_volumes_are_in_their_unit() -> None:
         "mm",
     ]
     assert shown_unit((2.0, 0.5, 0.5), Length(2.0, "nm")) == "nm"
-
-
-@pytest.mark.parametrize("written", ["a", "1,2,3,4", "0", (1.0, -1.0)])
-def test_sides_are_numbers_above_0(written: str | tuple[float, ...]) -> None:
-    with pytest.raises(ConfigError, match="no meaning"):
-        parse_sides(written)

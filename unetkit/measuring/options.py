@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.io.base.read_options import parse_channels
+from unetkit.io.base.read_options import each_size, parse_channels, parse_pixel_size
 from unetkit.objects.ring_width import parse_ring, ring_in_pixels
 
 
@@ -46,7 +45,7 @@ class MeasureOptions:
         if self.dims not in (None, 2, 3):
             raise ConfigError(f"dims is {self.dims}.", "Give 2 for planes or 3 for volumes.")
         if self.pixel_size_um is not None:
-            parse_lengths(self.pixel_size_um)
+            parse_pixel_size(self.pixel_size_um)
 
     def ring_px(self, pixel_size_um: tuple[float, ...] | None, axes: int = 2) -> float:
         """Return the width of the rings in pixels; 0 for none. See `ring_in_pixels`."""
@@ -60,7 +59,7 @@ class MeasureOptions:
         """
         if self.pixel_size_um is None:
             return None
-        given = parse_lengths(self.pixel_size_um)
+        given = each_size(parse_pixel_size(self.pixel_size_um))
         if len(given) not in (1, axes):
             kind = "planes (y, x)" if axes == 2 else "volumes (z, y, x)"
             raise ConfigError(
@@ -68,26 +67,6 @@ class MeasureOptions:
                 f"Give {axes} numbers, or one for all axes; or say with --dims what the labels are.",
             )
         return given if len(given) == axes else given * axes
-
-
-def parse_lengths(text: str) -> tuple[float, ...]:
-    """Return the numbers of a pixel size.
-
-    >>> parse_lengths("2,0.5,0.5"), parse_lengths("0.25")
-    ((2.0, 0.5, 0.5), (0.25,))
-
-    Raises:
-        ConfigError: They are no numbers above 0.
-    """
-    try:
-        lengths = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        lengths = ()
-    if not lengths or not all(isfinite(length) and length > 0 for length in lengths):
-        raise ConfigError(
-            f"A pixel size of {text} µm has no meaning.", "Give numbers above 0, such as 0.5 or 2,0.5,0.5."
-        )
-    return lengths
 
 
 def lengths_text(size: str | float | Sequence[float] | None) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -94,27 +93,6 @@ def unknown_size(name: str, length: Length) -> DataError:
         f"The tolerance is {length}, but {name} does not say how large its pixels are.",
         "Give --pixel-size-um, or a tolerance in pixels, such as 2.",
     )
-
-
-def parse_sides(written: str | float | Sequence[float] | None) -> tuple[float, ...] | None:
-    """Return the size of a pixel in µm along each axis of an item, as a user gives it.
-
-    Raises:
-        ConfigError: It is no size: one number for all axes, two (y, x), or three (z, y, x), each above 0.
-
-    >>> parse_sides("2,0.5,0.5"), parse_sides(0.5), parse_sides(None)
-    ((2.0, 0.5, 0.5), (0.5,), None)
-    """
-    if written is None:
-        return None
-    parts = written.split(",") if isinstance(written, str) else written if isinstance(written, Sequence) else [written]
-    try:
-        sides = tuple(float(part) for part in parts)
-    except ValueError:
-        sides = ()
-    if len(sides) not in (1, 2, 3) or not all(isfinite(side) and side > 0 for side in sides):
-        raise ConfigError(f"A pixel size of {written} µm has no meaning.", "Give it along y,x or z,y,x: 2,0.5,0.5.")
-    return sides
 
 
 def shown_unit(sides_um: tuple[float, ...] | None, tolerance: Length) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unetkit.foundation.errors import ConfigError
-from unetkit.scoring.lengths import PIXELS, Length, parse_length, parse_sides
+from unetkit.io.base.read_options import each_size, parse_pixel_size
+from unetkit.scoring.lengths import PIXELS, Length, parse_length
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Settings:
         if self.dims not in (None, 2, 3):
             raise ConfigError(f"dims is {self.dims}.", "Give 2 for planes or 3 for volumes.")
         parse_length(self.tolerance)
-        parse_sides(self.pixel_size_um)
+        parse_pixel_size(self.pixel_size_um)
 
     @property
     def reach(self) -> Length:
@@ -72,7 +73,7 @@ class Settings:
     @property
     def sides_um(self) -> tuple[float, ...] | None:
         """Size of a pixel that the user gave: of all axes, (y, x) or (z, y, x)."""
-        return parse_sides(self.pixel_size_um)
+        return each_size(parse_pixel_size(self.pixel_size_um)) or None
 
     @property
     def within(self) -> str:

@@ -79,15 +79,15 @@ class ReadOptions:
     @property
     def pixel_sizes(self) -> tuple[float, ...]:
         """The wanted sizes of a pixel in micrometres: one for all axes, or one for each; none if it is left open."""
-        return _each(self.pixel_size)
+        return each_size(self.pixel_size)
 
     @property
     def spacings(self) -> tuple[float, ...]:
         """The distances of pixels that the user gives, in micrometres, as `pixel_sizes`."""
-        return _each(self.spacing)
+        return each_size(self.spacing)
 
 
-def _each(size: object) -> tuple[float, ...]:
+def each_size(size: object) -> tuple[float, ...]:
     """Return sizes as `parse_pixel_size` gives them, each by itself."""
     sizes = cast(PixelSizes | None, size)
     return () if sizes is None else (sizes,) if isinstance(sizes, float | int) else sizes

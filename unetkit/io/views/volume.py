@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
-from unetkit.io.base.contracts import UNNAMED_AXES, BadTile, ImageInfo, ImageSource, Window
+from unetkit.io.base.contracts import UNNAMED_AXES, BadTile, ImageInfo, ImageSource, OutputSpec, Window
 from unetkit.io.base.stored import Step
 
 UM = "µm"
@@ -142,14 +142,17 @@ def _of_volumes(info: ImageInfo, axis: int) -> ImageInfo:
 
 def as_planes(info: ImageInfo) -> ImageInfo:
     """Return the description of an image of volumes as one of planes: Z is the last of the plane axes."""
-    depth, *size = info.size
-    voxel = info.pixel_size_um
-    return replace(
-        info,
-        plane_axes=f"{info.plane_axes}Z",
-        plane_shape=(*info.plane_shape, depth),
-        size=tuple(size),
-        block=info.block[1:],
-        pixel_size_um=None if voxel is None else voxel[1:],
-        steps=(*info.steps, *(() if voxel is None else (Step("Z", voxel[0], UM),))),
-    )
+    return replace(info, block=info.block[1:], **sizes_of_planes(info))
+
+
+def sizes_of_planes(extent: ImageInfo | OutputSpec) -> dict[str, Any]:
+    """Return the fields that differ where volumes are described as planes."""
+    depth, *size = extent.size
+    voxel = extent.pixel_size_um
+    return {
+        "plane_axes": f"{extent.plane_axes}Z",
+        "plane_shape": (*extent.plane_shape, depth),
+        "size": tuple(size),
+        "pixel_size_um": None if voxel is None else voxel[1:],
+        "steps": (*extent.steps, *(() if voxel is None else (Step("Z", voxel[0], UM),))),
+    }

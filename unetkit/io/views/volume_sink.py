@@ -10,24 +10,12 @@ from numpy.typing import NDArray
 
 from unetkit.io.base.blocks import check_block
 from unetkit.io.base.contracts import ImageSink, OutputSpec, Window
-from unetkit.io.base.stored import Step
-from unetkit.io.views.volume import UM
+from unetkit.io.views.volume import sizes_of_planes
 
 
 def spec_of_planes(spec: OutputSpec) -> OutputSpec:
     """Return an output of volumes as one of planes: Z is the last of the plane axes. One of planes stays as it is."""
-    if len(spec.size) == 2:
-        return spec
-    depth, *size = spec.size
-    voxel = spec.pixel_size_um
-    return replace(
-        spec,
-        plane_axes=f"{spec.plane_axes}Z",
-        plane_shape=(*spec.plane_shape, depth),
-        size=tuple(size),
-        pixel_size_um=None if voxel is None else voxel[1:],
-        steps=(*spec.steps, *(() if voxel is None else (Step("Z", voxel[0], UM),))),
-    )
+    return spec if len(spec.size) == 2 else replace(spec, **sizes_of_planes(spec))
 
 
 class VolumeSink:
