@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 from unetkit.io.base.arrays import ArraySource, check_axes
 from unetkit.io.base.channels import pick_channels
-from unetkit.io.base.contracts import BadTile, Window
 from unetkit.io.base.inner import split_inner
 from unetkit.io.base.read_options import ReadOptions, parse_channels
 from unetkit.io.base.series import Series, pick_level
 from unetkit.io.decoding.chunk_format import Box, DamagedChunkError
 from unetkit.io.decoding.chunked import ChunkedArray
+from unetkit.io.decoding.chunked_source import ChunkedSource
 from unetkit.io.hdf5.datasets import choose, describe, find_images, open_file, opened, read_facts
 
 PIECE = 512
 """Pixels along the last two dimensions of what is read at once of an array that is not stored in chunks."""
 
 
-class Hdf5Source:
+class Hdf5Source(ChunkedSource):
     """An array in an HDF5 file.
 
     Each chunk is decoded once when windows are read in order. Memory does not grow with the image. Reading is
@@ -77,23 +77,9 @@ class Hdf5Source:
             self._file.close()
             raise
 
-    @property
-    def bad_tiles(self) -> list[BadTile]:
-        """What could not be decoded so far and was read as background."""
-        return list(dict.fromkeys(tile for box in list(self._array.bad_boxes) for tile in self._pixels.locate(box)))
-
-    def read(self, item: int, window: Window) -> NDArray[Any]:
-        """Return pixels (C, h, w) of one plane.
-
-        Raises:
-            ImageError: A chunk cannot be decoded.
-        """
-        pixels = self._pixels.read(item, window)
-        return pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == np.bool_ else pixels
-
     def close(self) -> None:
         """Stop the decoding threads and close the file."""
-        self._array.close()
+        super().close()
         self._file.close()
 
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.arrays import ArraySource, check_axes
 from unetkit.io.base.channels import pick_channels
-from unetkit.io.base.contracts import BadTile, Window
 from unetkit.io.base.read_options import ReadOptions, parse_channels
 from unetkit.io.base.series import Series, pick_level, pick_series
 from unetkit.io.base.stored import AS_SEEN, Encoding
 from unetkit.io.decoding.chunked import ChunkedArray
+from unetkit.io.decoding.chunked_source import ChunkedSource
 from unetkit.io.microscopes.pieces import MicroscopeFile, Scene, translated
 
 PIXEL_KINDS = "buif"
 """Kinds of NumPy's dtypes that are pixels."""
 
 
-class MicroscopeSource:
+class MicroscopeSource(ChunkedSource):
     """One level of one scene.
 
     Each piece is decoded once when windows are read in order. Memory does not grow with the image. Reading is
@@ -96,24 +94,9 @@ class MicroscopeSource:
             remarks=(*remark, *scene.remarks),
         )
 
-    @property
-    def bad_tiles(self) -> list[BadTile]:
-        """What could not be decoded so far and was read as background."""
-        found = [tile for box in list(self._array.bad_boxes) for tile in self._pixels.locate(box)]
-        return list(dict.fromkeys(found))
-
-    def read(self, item: int, window: Window) -> NDArray[Any]:
-        """Return pixels (C, h, w) of one plane; booleans become 0 and 255.
-
-        Raises:
-            ImageError: A piece cannot be decoded.
-        """
-        pixels = self._pixels.read(item, window)
-        return pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == np.bool_ else pixels
-
     def close(self) -> None:
-        """Stop the decoding threads and release the file."""
-        self._array.close()
+        """Stop the decoding threads and close the file."""
+        super().close()
         self._file.close()
 
 

@@ -8,22 +8,22 @@ from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.arrays import ArraySource, check_axes
 from unetkit.io.base.channels import pick_channels
-from unetkit.io.base.contracts import BadTile, ImageInfo, Window
+from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.base.read_options import WHOLE, ReadOptions, parse_channels
 from unetkit.io.base.series import Level, Series, pick_level, pick_series
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.decoding.chunked import ChunkedArray
+from unetkit.io.decoding.chunked_source import ChunkedSource
 from unetkit.io.ome_zarr.absent import absent_remarks
 from unetkit.io.ome_zarr.chunks import ZarrChunks
 from unetkit.io.ome_zarr.metadata import ZarrImage, choose_image, describe_image, find_images, read_image
 
 
-class OmeZarrSource:
+class OmeZarrSource(ChunkedSource):
     """One level of one image of an OME-Zarr, or a plain array.
 
     Each chunk is decoded once when windows are read in order. Memory does not grow with the image. Reading is
@@ -64,25 +64,6 @@ class OmeZarrSource:
         described = self._describe(image, image.series.levels[level], stored, named)
         remarks = (*(remarks if reading.series is None else ()), *absent_remarks(Path(path), stored, axes))
         self.info = replace(described, steps=image.steps[level], remarks=remarks)
-
-    @property
-    def bad_tiles(self) -> list[BadTile]:
-        """What could not be decoded so far and was read as background."""
-        found = [tile for box in list(self._array.bad_boxes) for tile in self._pixels.locate(box)]
-        return list(dict.fromkeys(found))  # separate channels have their chunks at the same places
-
-    def read(self, item: int, window: Window) -> NDArray[Any]:
-        """Return pixels (C, h, w) of one plane; booleans become 0 and 255.
-
-        Raises:
-            ImageError: A chunk cannot be decoded.
-        """
-        pixels = self._pixels.read(item, window)
-        return pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype == np.bool_ else pixels
-
-    def close(self) -> None:
-        """Stop the decoding threads."""
-        self._array.close()
 
     def _describe(self, image: ZarrImage, level: Level, stored: zarr.Array[Any], names: tuple[str, ...]) -> ImageInfo:
         info = self._pixels.info
