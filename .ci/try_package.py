@@ -1,6 +1,8 @@
 """Build the wheel and the sdist, install the wheel into an environment of its own, and segment an image with it.
 
-Run it as `python .ci/try_package.py PYTHON`, where PYTHON is an interpreter that has the package `build`.
+Run it as `python .ci/try_package.py PYTHON`, where PYTHON is an interpreter that has the package `build` and all that
+unetkit requires. The new environment gets what the wheel declares, with what that requires, and nothing else. Its files
+are hard links to those that PYTHON has: PyTorch alone would take 5 GB and minutes a second time.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ print(unetkit.__version__, unetkit.__file__)
 
 def main(python: str) -> None:
     """Build and try the packages."""
-    with tempfile.TemporaryDirectory() as name:
+    build = ROOT / "build"  # on the disk of the environment, which hard links need
+    build.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=build) as name:
         folder = Path(name)
         run(python, "-m", "build", "--outdir", folder / "dist", ROOT)
         (wheel,), (sdist,) = (folder / "dist").glob("*.whl"), (folder / "dist").glob("*.tar.gz")
@@ -37,8 +41,10 @@ def main(python: str) -> None:
             check({path.partition("/")[2] for path in archive.getnames()}, sdist.name)
         venv.create(folder / "venv", with_pip=True)
         scripts = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
-        pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        run(scripts / "python", *pip, "--constraint", ROOT / "constraints.txt", wheel)
+        pip = (scripts / "python", "-m", "pip", "--disable-pip-version-check")
+        run(*pip, "install", "--quiet", "--no-deps", wheel)
+        run(python, ROOT / ".ci" / "link_requirements.py", "unetkit", folder / "venv")
+        run(*pip, "check")
         run(scripts / "python", "-c", USE, cwd=folder)
         run(scripts / "unetkit", "segment", "cells.tif", "mask.tif", cwd=folder)
         run(scripts / "unetkit", "evaluate", "mask.tif", "truth.tif", cwd=folder)

@@ -18,9 +18,9 @@ from measuring import print_table
 
 from unetkit.data.loading import load_pair
 from unetkit.data.pairs import find_pairs
-from unetkit.models.segmenter import load_model
 from unetkit.scoring.evaluation import evaluate
 from unetkit.scoring.result import Evaluation
+from unetkit.zoo.opening import load_model
 
 DARK = 100
 """Fluorescence images have a mean below this, of 255."""

@@ -26,7 +26,8 @@ from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tiling.windows import read_window
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.base.read_options import WHOLE
-from unetkit.models.spec import ModelSpec, Normalization
+from unetkit.models.normalization import Normalization
+from unetkit.models.spec import ModelSpec
 from unetkit.models.trimmed import Kept
 
 

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from unetkit.data.loading import load_pair
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.inference.array import predict_tiled
-from unetkit.models.segmenter import load_model
 from unetkit.report.pictures import validation_picture
 from unetkit.scoring.evaluation import evaluate
+from unetkit.zoo.opening import load_model
 
 IGNORED = 255
 TRAINED, SCORED = 3, 20

@@ -20,8 +20,9 @@ from unetkit.backends.info import BackendInfo, Precision
 from unetkit.io.base.contracts import BadTile, ImageInfo, Window
 from unetkit.io.base.format import Format
 from unetkit.io.base.read_options import ReadOptions
+from unetkit.models.normalization import Normalization
 from unetkit.models.segmenter import Segmenter, save_model
-from unetkit.models.spec import ModelSpec, Normalization
+from unetkit.models.spec import ModelSpec
 from unetkit.models.trimmed import Kept
 
 SUFFIX = ".simulated"

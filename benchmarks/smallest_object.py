@@ -20,8 +20,9 @@ from unetkit.data.loading import load_pair
 from unetkit.data.objects import SmallestObject, find_smallest, measure_objects
 from unetkit.data.pairs import find_pairs
 from unetkit.models.model_file import read_spec
-from unetkit.models.segmenter import load_model, save_model
+from unetkit.models.segmenter import save_model
 from unetkit.models.spec import ModelSpec
+from unetkit.zoo.opening import load_model
 
 
 def measure(data: Path, spec: ModelSpec) -> SmallestObject:

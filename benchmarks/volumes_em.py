@@ -34,10 +34,11 @@ from numpy.typing import NDArray
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.inference.array import predict_tiled
-from unetkit.models.segmenter import Segmenter, load_model
+from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 from unetkit.scoring.instances import count_overlaps
 from unetkit.scoring.regions import count_regions, find_regions, thin_borders, v_info, v_rand
+from unetkit.zoo.opening import load_model
 
 CONFIG = Path(__file__).parents[1] / "configs" / "em_membrane.yaml"
 PAGES = {"validation": range(21, 24), "test": range(24, 27)}

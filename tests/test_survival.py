@@ -24,8 +24,9 @@ from unetkit.cli import main
 from unetkit.foundation.console import LOADING_TEXT
 from unetkit.foundation.errors import ImageError
 from unetkit.inference.array import predict_tiled
+from unetkit.models.normalization import Normalization
 from unetkit.models.segmenter import Segmenter, save_model
-from unetkit.models.spec import ModelSpec, Normalization
+from unetkit.models.spec import ModelSpec
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
 

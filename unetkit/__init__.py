@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from unetkit.measuring.array import measure_array
     from unetkit.measuring.export import export
     from unetkit.measuring.measure import measure
-    from unetkit.models.segmenter import Segmenter, load_model
+    from unetkit.models.segmenter import Segmenter
     from unetkit.planning.plan import plan
     from unetkit.report.run.write_report import write_report
     from unetkit.scoring.evaluation import evaluate
     from unetkit.training.fit import fit
     from unetkit.viewing.view import view
+    from unetkit.zoo.opening import load_model
 
 __version__ = version("unetkit")
 
@@ -32,7 +33,7 @@ _HOMES = {
     "evaluate": "unetkit.scoring.evaluation",
     "export": "unetkit.measuring.export",
     "fit": "unetkit.training.fit",
-    "load_model": "unetkit.models.segmenter",
+    "load_model": "unetkit.zoo.opening",
     "measure": "unetkit.measuring.measure",
     "measure_array": "unetkit.measuring.array",
     "plan": "unetkit.planning.plan",

@@ -22,10 +22,10 @@ from unetkit.foundation.errors import OutputError, UnetkitError
 from unetkit.foundation.synthetic import make_cells, write_dataset, write_tiff
 from unetkit.inference.array import predict_tiled
 from unetkit.io.files import open_image
-from unetkit.models.segmenter import load_model
 from unetkit.report.overview import overview_picture
 from unetkit.report.pictures import labels_picture
 from unetkit.scoring.table import PIXEL_SCORES
+from unetkit.zoo.opening import load_model
 
 TRAINING_IMAGES = 32
 TRAINING_SIZE = 384

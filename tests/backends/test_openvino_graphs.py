@@ -7,8 +7,8 @@ import pytest
 import torch
 from backend_cases import as_from_a_file, make_layers
 
+from unetkit.models.builtin_models import builtin_folder
 from unetkit.models.segmenter import Segmenter
-from unetkit.models.zoo import builtin_folder
 
 pytest.importorskip("openvino")
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.errors import ConfigError, DataError, ImageError
-from unetkit.models.spec import Normalization
+from unetkit.models.normalization import Normalization
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 NUCLEI, EM = SHARED / "nuclei/train", SHARED / "em"

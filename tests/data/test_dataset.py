@@ -15,7 +15,7 @@ from unetkit.data.dataset import CropDataset, CropSampler, WholeImageDataset, re
 from unetkit.data.masks import Masks
 from unetkit.data.pool import ImagePool
 from unetkit.data.transforms import PRESETS
-from unetkit.models.spec import Normalization
+from unetkit.models.normalization import Normalization
 from unetkit.models.statistics import measure_statistics
 
 NONE = PRESETS["none"]

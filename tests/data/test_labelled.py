@@ -12,7 +12,7 @@ import torch
 
 from unetkit.data.labelled import LabelledData
 from unetkit.foundation.errors import DataError
-from unetkit.models.spec import Normalization
+from unetkit.models.normalization import Normalization
 
 
 def save(folder: Path, labels: str, channels: int = 1) -> Path:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from unetkit.data import store as store_module
 from unetkit.data.datamodule import SegmentationData
-from unetkit.models.spec import Normalization
+from unetkit.models.normalization import Normalization
 
 STACK = np.random.default_rng(0).integers(0, 255, (8, 40, 48)).astype(np.uint8)
 MASKS = (np.random.default_rng(1).random((8, 40, 48)) > 0.5).astype(np.uint8)

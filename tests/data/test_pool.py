@@ -10,7 +10,7 @@ from image_pools import load_pool
 from unetkit.data.pool import ImagePool
 from unetkit.data.targets import NoTargets
 from unetkit.foundation.errors import DataError
-from unetkit.models.spec import Normalization
+from unetkit.models.normalization import Normalization
 
 
 def test_images_are_trained_on_unless_they_are_held_out(cells: Path) -> None:

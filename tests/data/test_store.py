@@ -14,7 +14,7 @@ from unetkit.data.pairs import find_pairs
 from unetkit.data.pool import measure_image
 from unetkit.data.store import ImageStore
 from unetkit.foundation.errors import ImageError
-from unetkit.models.spec import Normalization
+from unetkit.models.normalization import Normalization
 
 PLAIN = (slice(3, 20), slice(5, 40))
 

@@ -15,7 +15,7 @@ from unetkit.data.labelled import LabelledData
 from unetkit.data.pairs import find_pairs
 from unetkit.data.unmasked import ImageData
 from unetkit.foundation.errors import ConfigError, DataError, ImageError
-from unetkit.models.spec import Normalization
+from unetkit.models.normalization import Normalization
 
 DEPTHS = (10, 14, 12)
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from unetkit.models.normalization import Normalization
 from unetkit.models.segmenter import Segmenter
-from unetkit.models.spec import ModelSpec, Normalization
+from unetkit.models.spec import ModelSpec
 
 
 class Neighbours(nn.Module):

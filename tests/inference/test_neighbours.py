@@ -13,8 +13,9 @@ from unetkit.errors import ModelError
 from unetkit.inference.array import predict_plane, predict_tiled
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.segment import segment
+from unetkit.models.normalization import Normalization
 from unetkit.models.segmenter import Segmenter, save_model
-from unetkit.models.spec import ModelSpec, Normalization
+from unetkit.models.spec import ModelSpec
 from unetkit.models.statistics import measure_statistics
 
 PLANES = 5

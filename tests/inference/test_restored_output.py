@@ -19,8 +19,9 @@ from unetkit.cli import main
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.forward import layout
 from unetkit.io.base.arrays import ArraySource
+from unetkit.models.normalization import Normalization
 from unetkit.models.segmenter import Segmenter, save_model
-from unetkit.models.spec import ModelSpec, Normalization
+from unetkit.models.spec import ModelSpec
 from unetkit.models.statistics import Statistics
 
 RADIUS = 2

@@ -12,9 +12,10 @@ from torch import nn
 
 from unetkit.backends.registry import create_backend
 from unetkit.foundation.errors import ConfigError
+from unetkit.models.normalization import Normalization
 from unetkit.models.normalizer import Normalizer
 from unetkit.models.segmenter import Segmenter
-from unetkit.models.spec import ModelSpec, Normalization
+from unetkit.models.spec import ModelSpec
 from unetkit.models.statistics import adapt_normalization, measure_statistics
 from unetkit.testing.backend_inputs import expect
 from unetkit.testing.backends import predict

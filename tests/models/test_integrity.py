@@ -10,12 +10,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from unetkit.foundation.errors import ModelError
+from unetkit.models.builtin_models import builtin_path
 from unetkit.models.integrity import DIGEST_KEY
 from unetkit.models.model_file import METADATA_KEY
-from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.unet import build_network
 from unetkit.models.weights import load_weights, read_weights
-from unetkit.models.zoo import builtin_path
+from unetkit.zoo.opening import load_model
 
 
 def metadata_of(path: Path) -> dict[str, str]:

@@ -13,9 +13,10 @@ import torch
 from unetkit import predict_tiled
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.encoders import ENCODERS, smp_name
-from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
 from unetkit.models.trimmed import TrimmedUnet, trim
+from unetkit.zoo.opening import load_model
 
 FAMILIES = ("resnext50_32x4d", "resnetv2_18", "vgg11", "vgg13_bn", "inceptionv4", "inceptionresnetv2")
 

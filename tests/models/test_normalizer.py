@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from unetkit.models.normalization import Normalization
 from unetkit.models.normalizer import Normalizer
-from unetkit.models.spec import Normalization
 from unetkit.models.statistics import measure_statistics
 
 STORED = Normalization(scope="dataset", center=(10.0, 20.0), scale=(2.0, 4.0))

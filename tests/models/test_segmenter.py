@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save_file
 from unetkit.foundation.errors import ModelError, OutputError
 from unetkit.models import segmenter as module
 from unetkit.models.model_file import hash_file, read_spec
-from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import FORMAT_VERSION, ModelSpec
+from unetkit.zoo.opening import load_model
 
 
 def outputs(model: Segmenter) -> torch.Tensor:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from unetkit.foundation.errors import ConfigError, ModelError
-from unetkit.models.spec import FORMAT_VERSION, ModelSpec, Normalization, TrainingImages
+from unetkit.models.normalization import Normalization
+from unetkit.models.spec import FORMAT_VERSION, ModelSpec, TrainingImages
 
 
 def changed(**values: Any) -> str:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from unetkit.foundation.errors import ImageError
 from unetkit.io.base.arrays import ArraySource
 from unetkit.models import sampling
+from unetkit.models.normalization import Normalization
 from unetkit.models.normalizer import Normalizer
 from unetkit.models.sampling import sample_pixels
-from unetkit.models.spec import Normalization
 from unetkit.models.statistics import check_finite, measure_statistics
 
 

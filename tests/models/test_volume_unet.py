@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from unetkit.errors import ConfigError
-from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
 from unetkit.models.trimmed import TrimmedUnet, trim
 from unetkit.models.unet import build_network
 from unetkit.testing.backend_inputs import make_windows
+from unetkit.zoo.opening import load_model
 
 CUBES = ((2, 2, 2),) * 3
 CT = ((1, 2, 2), (2, 2, 2), (2, 2, 2))

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from unetkit.data.loading import hash_pixels, load_pair
 from unetkit.data.pairs import find_pairs
 from unetkit.foundation.errors import ModelError
-from unetkit.models import zoo
+from unetkit.models import builtin_models
 from unetkit.models.adapting import adapt_first_convolution
 from unetkit.models.model_file import read_spec
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.unet import build_network
 from unetkit.models.weights import fit_weights, load_weights, read_weights, trained_on
+from unetkit.zoo.references import find_model
 
 NUCLEI = Path(__file__).parents[2] / "../shared/data/nuclei/train"
 
@@ -211,7 +212,7 @@ def test_a_unetkit_model_of_another_encoder_says_which(encoder: str, tiny_model:
 def test_a_built_in_model_is_a_start_and_its_float16_weights_are_rounded(
     tiny_segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zoo, "builtin_folder", lambda: tmp_path)
+    monkeypatch.setattr(builtin_models, "builtin_folder", lambda: tmp_path)
     save_model(tiny_segmenter, tmp_path / "cells.safetensors", torch.float16)
     network = build_network(tiny_segmenter.spec)
     report = load_weights(network, "cells", tiny_segmenter.spec)
@@ -251,10 +252,10 @@ def test_other_weights_name_none(weights: str, tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.skipif(not NUCLEI.exists(), reason="no ../shared/data/nuclei")
-@pytest.mark.parametrize("model", zoo.builtin_names())
+@pytest.mark.parametrize("model", builtin_models.builtin_names())
 def test_a_builtin_model_was_trained_on_all_images_but_those_that_it_was_validated_on(model: str) -> None:
     known = set(trained_on(model))
-    held = read_spec(zoo.find_model(model)).training["data"]["val_images"]
+    held = read_spec(find_model(model)).training["data"]["val_images"]
     for pair in find_pairs(NUCLEI)[:40]:
         assert (hash_pixels(load_pair(pair)[0]) in known) == (pair.name not in held)
 

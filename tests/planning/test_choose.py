@@ -9,7 +9,8 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.data.transforms import resolve_augmentation
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.architectures import ARCHITECTURES, ArchitectureInfo
-from unetkit.models.spec import ModelSpec, Normalization
+from unetkit.models.normalization import Normalization
+from unetkit.models.spec import ModelSpec
 from unetkit.planning.choice import Network
 from unetkit.planning.choose import BATCH_SIZES, CROP_SIDES, choose
 from unetkit.planning.choose_length import EPOCHS_RANGE, MINUTES, RESERVED_SHARE, TOTAL_CROPS, VALIDATION_COST

@@ -13,12 +13,12 @@ from unetkit.data.store import ImageStore
 from unetkit.models.model_file import read_spec
 from unetkit.models.unet import build_network
 from unetkit.models.weights import load_weights
-from unetkit.models.zoo import find_model
 from unetkit.planning import trial
 from unetkit.planning.look import Look
 from unetkit.planning.measure import look_at_all
 from unetkit.planning.trial import Trial, count_several, try_builtin
 from unetkit.training.segmentation.module import SegmentationModule
+from unetkit.zoo.references import find_model
 
 
 def test_objects_like_nuclei_are_known(sound_looks: list[Look]) -> None:

@@ -13,7 +13,7 @@ import zarr
 
 from unetkit.foundation.synthetic import make_cells
 from unetkit.inference.segment import segment
-from unetkit.models.zoo import find_model
+from unetkit.zoo.references import find_model
 
 EXAMPLE = Path(__file__).parents[2] / "examples/spatialdata_table.py"
 VERSIONS = {2: "v04", 3: "v05"}

@@ -12,10 +12,10 @@ from rich.console import Console
 from unetkit.foundation.errors import ImageError, ModelError
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.files import open_image
-from unetkit.models import zoo
 from unetkit.models.model_file import hash_file
 from unetkit.report import info as report_info
 from unetkit.report.info import describe, describe_image, describe_machine, describe_model
+from unetkit.zoo.references import find_model
 
 
 def rendered(file: Path | None) -> str:
@@ -119,7 +119,7 @@ def test_a_backend_that_is_not_installed_is_listed_with_the_command_that_install
 
 
 def test_of_the_training_images_of_a_model_only_the_number_is_told() -> None:
-    assert describe_model(zoo.find_model("nuclei"))["training images digests"] == "419 of images with masks"
+    assert describe_model(find_model("nuclei"))["training images digests"] == "419 of images with masks"
 
 
 def test_what_is_neither_image_nor_model_is_an_error(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from unetkit.data.masks import MaskRecord, Masks, measure_mask
 from unetkit.data.pairs import find_pairs
 from unetkit.data.pool import ImagePool, ImageRecord, measure_image
 from unetkit.data.store import ImageStore
-from unetkit.models.spec import Normalization
+from unetkit.models.normalization import Normalization
 
 
 def load_pool(folder: Path, cache_bytes: int = 2**30, ignore: int | None = None) -> tuple[ImagePool, Masks]:

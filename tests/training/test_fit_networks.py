@@ -13,7 +13,7 @@ from tiny_fit import Fit
 from unetkit.backends.registry import create_backend, is_installed
 from unetkit.cli import main
 from unetkit.io.files import find_images
-from unetkit.models.segmenter import load_model
+from unetkit.zoo.opening import load_model
 
 PLAIN = "--model.arch plain_unet --model.encoder resnet34 --model.decoder_channels null --model.base_channels 4"
 VALID = f"{PLAIN} --model.padding valid --data.crop 128 --model.loss weighted_bce"

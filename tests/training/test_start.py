@@ -15,8 +15,8 @@ from unetkit.cli import main
 from unetkit.foundation.errors import ModelError
 from unetkit.io.files import find_images
 from unetkit.models.model_file import read_spec
-from unetkit.models.segmenter import load_model
 from unetkit.training.segmentation.module import SegmentationModule
+from unetkit.zoo.opening import load_model
 
 RUINOUS = ("--model.lr", "10", "--model.ema_decay", "0", "--trainer.max_epochs", "1")
 """Settings after which nothing is found."""

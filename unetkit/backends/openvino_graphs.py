@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 import openvino as ov
 
 from unetkit.foundation.user_cache import user_cache
+from unetkit.models.builtin_models import builtin_folder
 from unetkit.models.segmenter import Segmenter
-from unetkit.models.zoo import builtin_folder
 
 XML_ROOT = "net"
 """Root element of a graph's .xml."""

@@ -16,7 +16,8 @@ from unetkit.data.transforms import OF_VOLUMES, resolve_augmentation
 from unetkit.data.workers import default_workers, start_worker
 from unetkit.foundation.errors import ConfigError, DataError
 from unetkit.inference.tiling.grid import check_multiple, round_up
-from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.models.normalization import Normalization
+from unetkit.models.spec import TrainingImages
 
 DEFAULT_CROP: dict[int, int] = {2: 256, 3: 64}
 """Side of crops of planes and of volumes, in pixels, where none is given: a batch of 8 takes about the same memory."""

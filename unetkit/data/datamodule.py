@@ -36,7 +36,8 @@ from unetkit.data.varied_images import LabelledCrops, VariedImages
 from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weight
 from unetkit.foundation.errors import ConfigError
 from unetkit.io.masks.meaning import say_taken
-from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.models.normalization import Normalization
+from unetkit.models.spec import TrainingImages
 
 
 class SegmentationData(TrainingData):

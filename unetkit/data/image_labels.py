@@ -26,8 +26,8 @@ from unetkit.io.base.inner import file_of
 from unetkit.io.files import open_image
 from unetkit.io.views.thumbnail import read_small
 from unetkit.io.views.volume import VolumeSource
+from unetkit.models.normalization import Normalization
 from unetkit.models.sampling import ValidSource, sample_pixels
-from unetkit.models.spec import Normalization
 from unetkit.models.statistics import Statistics, measure_range, measure_statistics
 
 

@@ -22,7 +22,8 @@ from unetkit.data.sampling import count_crops
 from unetkit.data.split import check_folds, check_one_fold
 from unetkit.data.statistics import measure_dataset, measure_images
 from unetkit.data.varied_images import VariedImages
-from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.models.normalization import Normalization
+from unetkit.models.spec import TrainingImages
 
 
 class LabelledData(TrainingData):

@@ -18,8 +18,9 @@ from unetkit.data.store import ImageStore
 from unetkit.data.volumes import Spacing
 from unetkit.foundation.errors import DataError
 from unetkit.io.base.contracts import ImageInfo, Window
+from unetkit.models.normalization import Normalization
 from unetkit.models.sampling import Holes
-from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.models.spec import TrainingImages
 from unetkit.models.statistics import Statistics, measure_range, measure_statistics
 
 

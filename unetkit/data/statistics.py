@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from unetkit.data.loading import Viewed
 from unetkit.foundation.errors import ConfigError, DataError
-from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.models.normalization import Normalization
+from unetkit.models.spec import TrainingImages
 from unetkit.models.statistics import Statistics, measure_range, measure_statistics
 
 SAMPLED_PIXELS = 4096

@@ -18,7 +18,8 @@ from unetkit.data.split import check_apart, check_validation, split_fraction
 from unetkit.data.store import ImageStore
 from unetkit.data.targets import NoTargets
 from unetkit.data.transforms import PRESETS, Augmentation
-from unetkit.models.spec import Normalization, TrainingImages
+from unetkit.models.normalization import Normalization
+from unetkit.models.spec import TrainingImages
 
 IMAGE_SAMPLING: Sampling = "balanced"
 """Sampling of the images, see `Sampling`."""

@@ -26,8 +26,9 @@ from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.views.kept_planes import KeptPlanes
 from unetkit.io.views.volume import VolumeSource
+from unetkit.models.builtin_models import DEFAULT_MODEL
 from unetkit.models.sampling import ValidSource
-from unetkit.models.zoo import DEFAULT_MODEL, find_model
+from unetkit.zoo.references import find_model
 
 RELEASED_PIXELS = 512 * 512
 """Largest window, in pixels, whose memory is kept after a call. The memory of larger ones is given back."""

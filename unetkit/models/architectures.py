@@ -12,6 +12,9 @@ from unetkit.foundation.errors import ConfigError, closest
 Architecture = Literal["unet", "plain_unet"]
 """A U-Net on an encoder, or the plain one of 2015."""
 
+FOREIGN = "foreign"
+"""Architecture of a network that unetkit did not build, in a `ModelSpec` only."""
+
 DEFAULT_ENCODER = "resnet34"
 """Encoder where none is named."""
 
@@ -28,12 +31,14 @@ class ArchitectureInfo:
             maps (N, network_inputs, h, w) float32 to logits (N, network_channels, h, w), or volumes to theirs. The
             module imports PyTorch, so it is imported when a network is built.
         has_encoder: Whether the contracting path is an encoder of segmentation-models-pytorch. Only such a network has
-            ImageNet weights and classes of whole images, and only such a network is there for volumes.
+            ImageNet weights and classes of whole images.
+        has_volumes: Whether there is such a network for volumes.
         unused: Fields of `ModelSpec` that have no meaning for it, with their defaults.
     """
 
     builder: str
     has_encoder: bool
+    has_volumes: bool
     unused: Mapping[str, Any]
 
     def build(self, spec: Any) -> Any:
@@ -42,16 +47,27 @@ class ArchitectureInfo:
         return getattr(import_module(module), function)(spec)
 
 
-ARCHITECTURES: dict[Architecture, ArchitectureInfo] = {
+ARCHITECTURES: dict[str, ArchitectureInfo] = {
     "unet": ArchitectureInfo(
         builder="unetkit.models.unet:build_unet",
         has_encoder=True,
+        has_volumes=True,
         unused={"base_channels": 64, "padding": "same", "batch_norm": False},
     ),
     "plain_unet": ArchitectureInfo(
         builder="unetkit.models.plain_unet:build_plain_unet",
         has_encoder=False,
+        has_volumes=False,
         unused={"encoder": DEFAULT_ENCODER, "decoder_channels": DECODER_CHANNELS},
+    ),
+    FOREIGN: ArchitectureInfo(
+        builder="unetkit.models.foreign_network:refuse_to_build",
+        has_encoder=False,
+        has_volumes=True,
+        unused={
+            **{"encoder": DEFAULT_ENCODER, "decoder_channels": DECODER_CHANNELS, "depth": 5},
+            **{"base_channels": 64, "padding": "same", "batch_norm": False},
+        },
     ),
 }
 

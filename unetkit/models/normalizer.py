@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unetkit.models.spec import Normalization
+from unetkit.models.normalization import Normalization
 from unetkit.models.statistics import Statistics, measure_statistics
 
 

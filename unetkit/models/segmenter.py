@@ -17,8 +17,8 @@ from unetkit.models.integrity import DIGEST_KEY, check_weights, digest, sort_met
 from unetkit.models.model_file import METADATA_KEY, hash_file, read_spec
 from unetkit.models.normalizer import Normalizer
 from unetkit.models.spec import ModelSpec
+from unetkit.models.steps import StepNormalizer
 from unetkit.models.unet import build_network
-from unetkit.models.zoo import find_model
 
 STORED_TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
 """Types of the tensors in a model file. In memory all real numbers are float32."""
@@ -40,7 +40,8 @@ class Segmenter(nn.Module):
         super().__init__()
         self.spec = spec
         self.network = build_network(spec) if network is None else network
-        self.normalizer = Normalizer(spec.normalization, spec.planes)
+        steps = None if spec.foreign is None else spec.foreign.before
+        self.normalizer = Normalizer(spec.normalization, spec.planes) if steps is None else StepNormalizer(steps)
         self.name = "model"
         self.sha256 = ""
 
@@ -102,22 +103,8 @@ def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype)
 
 
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> Segmenter:
-    """Load a model that `unetkit fit` or `unetkit pretrain` wrote, ready to predict.
-
-    Args:
-        path: The `.safetensors` file, or the name of a built-in model such as "nuclei".
-        device: Where to put it.
-
-    Raises:
-        ModelError: The file is missing, is not a unetkit model, is damaged, has weights that are NaN or infinite, or
-            comes from a newer version.
-    """
-    return load_network(find_model(path), device)
-
-
 def load_network(path: Path, device: str | torch.device = "cpu") -> Segmenter:
-    """Load a model file; `load_model` knows the built-in models by their names too.
+    """Load a file that `unetkit fit` or `unetkit pretrain` wrote; `unetkit.load_model` takes other models too.
 
     Raises:
         ModelError: The file is missing, is not a unetkit model, is damaged, has weights that are NaN or infinite, or

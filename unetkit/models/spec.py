@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any, Literal, get_args
 
 from unetkit.foundation.errors import ConfigError, ModelError, closest
-from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER, Architecture, architecture_info
+from unetkit.models.architectures import DECODER_CHANNELS, DEFAULT_ENCODER, FOREIGN, Architecture, architecture_info
 from unetkit.models.encoders import PLANE_ENCODERS, smp_name
+from unetkit.models.foreign import ForeignSpec
+from unetkit.models.normalization import Normalization
 from unetkit.models.pooling import Pooling, strides_of
 
 FORMAT_VERSION = 1
@@ -24,82 +25,6 @@ Padding = Literal["same", "valid"]
 
 LARGEST_CLASSES = 256
 """Largest number of classes. Masks are uint8, so class numbers are 0 to 255."""
-
-
-@dataclass(frozen=True)
-class Normalization:
-    """How raw pixels become network input: `(pixels - center) / scale`, per channel.
-
-    Args:
-        method: "percentile" maps the `low` percentile to 0 and the `high` percentile to 1; "mean_std" maps the mean to
-            0 and one standard deviation to 1; "window" maps the ends of `window` to 0 and 1.
-        scope: "image" measures every image by itself (a huge one from a fixed sample of it); "dataset" measures the
-            training images once and stores the values in the model file.
-        low: Lower percentile, 0 to 100.
-        high: Upper percentile, 0 to 100.
-        channelwise: Whether each channel has values of its own. By default the 3 channels of a colour image share
-            theirs, which keeps the colours, and any other number of channels does not.
-        bright_background: "keep" leaves an image as it is. "invert" inverts images whose background is bright, such as
-            stained tissue, so that a model always sees bright objects. For scope "image".
-        window: Lowest and highest value in the units of the file, which clip others: [-1000, 1000] for CT, say.
-        of: "image" measures all pixels. "foreground" measures those of the foreground of the training masks alone, for
-            scope "dataset"; values beyond their `low` and `high` percentiles are clipped in all images (see nnU-Net).
-        center: Value of each channel that becomes 0; filled in by `fit` for scope "dataset".
-        scale: Difference of each channel that becomes 1; filled in by `fit` for scope "dataset".
-        clip: Lowest and highest value of each channel that is not clipped; filled in by `fit` for of: foreground.
-    """
-
-    method: Literal["percentile", "mean_std", "window"] = "percentile"
-    scope: Literal["image", "dataset"] = "image"
-    low: float = 1.0
-    high: float = 99.8
-    channelwise: bool | None = None
-    bright_background: Literal["keep", "invert"] = "keep"
-    center: tuple[float, ...] | None = None
-    scale: tuple[float, ...] | None = None
-    window: tuple[float, float] | None = None
-    of: Literal["image", "foreground"] = "image"
-    clip: tuple[tuple[float, float], ...] | None = None
-
-    def __post_init__(self) -> None:
-        if self.window is not None and self.method == "percentile":  # which nobody has chosen: it is the default
-            object.__setattr__(self, "method", "window")
-        self._check_window()
-        if self.of == "foreground" and self.scope != "dataset":
-            raise ConfigError(
-                "normalization.of: foreground measures the masks of the training images, and other images have none.",
-                "Use scope: dataset with it, or of: image.",
-            )
-        if not 0 <= self.low < self.high <= 100:
-            raise ConfigError(
-                f"The normalization percentiles low={self.low:g} and high={self.high:g} are out of order.",
-                "Use 0 <= low < high <= 100.",
-            )
-        if self.bright_background == "invert" and self.scope == "dataset":
-            raise ConfigError(
-                "normalization.bright_background: invert looks at each image, scope: dataset at all together.",
-                "Use scope: image, or bright_background: keep.",
-            )
-
-    def _check_window(self) -> None:
-        """Raise a ConfigError unless the window and the method go together."""
-        if (self.window is None) == (self.method == "window"):
-            raise ConfigError(
-                f"normalization.method: {self.method} does not go with window: {self.window}.",
-                "For values that mean something, such as CT, give the window alone; else leave it out.",
-            )
-        if self.window is None:
-            return
-        if not -inf < self.window[0] < self.window[1] < inf:
-            low, high = self.window
-            raise ConfigError(
-                f"normalization.window: [{low:g}, {high:g}] is not possible.", "Give the lower value first."
-            )
-        if self.scope == "dataset" or self.of == "foreground" or self.bright_background == "invert":
-            raise ConfigError(
-                "normalization.window is the same for all images, so nothing is measured.",
-                "Leave out scope, of and bright_background.",
-            )
 
 
 @dataclass(frozen=True)
@@ -168,6 +93,7 @@ class ModelSpec:
         planes: Neighbouring planes that a network of planes sees at once, an odd number; it predicts the middle one.
         pooling: Of a network of volumes, by how much each level of `depth` reduces the resolution along z, y and x, the
             first level first: 1 or 2. Empty for a network of planes, which halves both axes each time.
+        foreign: Of a network that unetkit did not build (arch "foreign"), what it takes and gives.
     """
 
     encoder: str = DEFAULT_ENCODER
@@ -175,7 +101,7 @@ class ModelSpec:
     classes: int = 2
     depth: int = 5
     decoder_channels: tuple[int, ...] = DECODER_CHANNELS
-    arch: Architecture = "unet"
+    arch: Architecture | Literal["foreign"] = "unet"
     base_channels: int = 64
     padding: Padding = "same"
     batch_norm: bool = False
@@ -201,6 +127,7 @@ class ModelSpec:
     dims: Literal[2, 3] = 2
     planes: int = 1
     pooling: Pooling = ()
+    foreign: ForeignSpec | None = None
 
     def __post_init__(self) -> None:
         self._check_architecture()
@@ -251,6 +178,8 @@ class ModelSpec:
     def _check_architecture(self) -> None:
         """Raise a ConfigError unless the architecture exists, and no setting is given that only another one has."""
         unused = architecture_info(self.arch).unused
+        if (self.arch == FOREIGN) != (self.foreign is not None):
+            raise ConfigError(f"arch: {self.arch} does not go with foreign.", "Give both, or neither.")
         if self.padding not in get_args(Padding):
             raise ConfigError(f"There is no padding '{self.padding}'.", closest(self.padding, get_args(Padding)))
         smp_name(self.encoder)
@@ -266,7 +195,7 @@ class ModelSpec:
             raise ConfigError(f"dims: {self.dims} is not possible.", "Use 2 for planes or 3 for volumes.")
         if self.planes < 1 or self.planes % 2 == 0:
             raise ConfigError(f"planes: {self.planes} is not possible.", "Use an odd number: 1, 3, 5 or 7.")
-        if self.dims == 3 and not architecture_info(self.arch).has_encoder:
+        if self.dims == 3 and not architecture_info(self.arch).has_volumes:
             raise ConfigError(f"There is no {self.arch} for dims: 3.", "Use arch: unet, or dims: 2.")
         if self.dims == 3 and self.encoder in PLANE_ENCODERS:
             raise ConfigError(f"The encoder {self.encoder} is for planes only.", "Use a ResNet, or dims: 2.")
@@ -275,7 +204,8 @@ class ModelSpec:
         if self.planes > 1 and (self.task != "segmentation" or self.image_classes):
             raise ConfigError("Several planes at once are for masks alone.", "Use planes: 1, or leave it out.")
         fits = all(len(level) == 3 and set(level) <= {1, 2} and max(level) == 2 for level in self.pooling)
-        if len(self.pooling) != (self.depth if self.dims == 3 else 0) or not fits:
+        built = self.depth if self.dims == 3 and self.foreign is None else 0
+        if len(self.pooling) != built or not fits:
             raise ConfigError(
                 f"The pooling {self.pooling} does not go with dims: {self.dims} and depth: {self.depth}.",
                 "For dims: 3 give three numbers, 1 or 2, for each level of depth; for dims: 2 leave it out.",
@@ -311,6 +241,8 @@ class ModelSpec:
 
         Tiles and crops are multiples of them.
         """
+        if self.foreign is not None:
+            return self.foreign.stride
         if self.dims == 2:
             return (2**self.depth,) * 2
         return strides_of(self.pooling)
@@ -380,6 +312,8 @@ class ModelSpec:
             )
         try:
             values["normalization"] = Normalization(**_tuples(values["normalization"]))
+            if values.get("foreign") is not None:
+                raise ModelError(f"{name} describes a network of another program, which is no file of unetkit.", remedy)
             if (seen := values.get("training_images")) is not None:
                 values["training_images"] = TrainingImages(**_tuples(seen))
             return cls(**_tuples(values))

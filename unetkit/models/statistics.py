@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.foundation.errors import ImageError
-from unetkit.models.spec import Normalization
+from unetkit.models.normalization import Normalization
 
 RANGE_PERCENTILES = (0.1, 99.9)
 """Percentiles that count as the darkest and the brightest of an image. Values beyond are hot pixels and the like."""

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from unetkit.foundation.errors import ModelError
 from unetkit.models.adapting import Adapter
 from unetkit.models.architectures import ARCHITECTURES
+from unetkit.models.builtin_models import builtin_names, builtin_path
 from unetkit.models.encoders import smp_name
 from unetkit.models.heads import Mixture, mix_outputs
 from unetkit.models.integrity import check_finite_weights, check_weights
 from unetkit.models.model_file import METADATA_KEY, read_spec
 from unetkit.models.parts import DECODER, DECODER_STEP, count_from_output, last_step, part_of, unit_of
 from unetkit.models.spec import ModelSpec
-from unetkit.models.zoo import builtin_names, builtin_path
 
 HEAD = "segmentation_head"
 """Part of a network that makes its output from the decoder's features."""

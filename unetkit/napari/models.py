@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unetkit.foundation.json_cache import read_cache, write_cache
 from unetkit.foundation.user_cache import user_cache
-from unetkit.models.zoo import builtin_names
+from unetkit.models.builtin_models import builtin_names
 
 MOST_RECENT = 8
 """Most model files that are remembered."""

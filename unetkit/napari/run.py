@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from unetkit.foundation.errors import UnetkitError, explain
 from unetkit.inference.tiling.options import Output
-from unetkit.models.zoo import find_model
 from unetkit.napari.layers import Picture
 from unetkit.napari.models import model_name
 from unetkit.napari.torch_beside_opengl import load_torch
+from unetkit.zoo.references import find_model
 
 if TYPE_CHECKING:
     from unetkit.models.segmenter import Segmenter
@@ -181,7 +181,7 @@ _LOOKS = {"contrast_limits": (0, 1), "colormap": "inferno", "opacity": 0.6}
 @lru_cache(maxsize=1)
 def load_kept(path: Path, _changed: int) -> Segmenter:
     """Return a model, the last one again if its file has not changed: it stays on its backend."""
-    from unetkit.models.segmenter import load_model
+    from unetkit.zoo.opening import load_model
 
     return load_model(path)
 

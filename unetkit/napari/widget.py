@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from unetkit.foundation.errors import UnetkitError
-from unetkit.models.zoo import MODEL_SUFFIX
+from unetkit.models.builtin_models import MODEL_SUFFIX
 from unetkit.napari.layers import take_picture
 from unetkit.napari.models import list_models, remember
 from unetkit.napari.run import Choices, Run

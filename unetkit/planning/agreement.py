@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from unetkit.models.spec import Normalization
+from unetkit.models.normalization import Normalization
 from unetkit.models.statistics import measure_range
 
 Floats = NDArray[np.float32]

@@ -19,7 +19,7 @@ from unetkit.data.masks import to_class_numbers
 from unetkit.data.pairs import Pair
 from unetkit.io.masks.ignored import find_ignored
 from unetkit.io.masks.meaning import PLAIN_NUMBERS, Meaning
-from unetkit.models.spec import Normalization
+from unetkit.models.normalization import Normalization
 from unetkit.models.statistics import measure_statistics
 from unetkit.planning.agreement import Agreement, measure_agreement
 

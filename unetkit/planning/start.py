@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from unetkit.models.architectures import architecture_info
-from unetkit.models.spec import ModelSpec, Normalization
-from unetkit.models.zoo import short_name
+from unetkit.models.builtin_models import short_name
+from unetkit.models.normalization import Normalization
+from unetkit.models.spec import ModelSpec
 from unetkit.planning.choice import Choice
 from unetkit.planning.measure import Facts
 

@@ -18,14 +18,14 @@ from unetkit.data.store import ImageStore
 from unetkit.inference.array import predict_tiled
 from unetkit.io.base.contracts import match_channels
 from unetkit.io.masks.ignored import find_ignored
-from unetkit.models.segmenter import load_model
+from unetkit.models.builtin_models import DEFAULT_MODEL
 from unetkit.models.weights import trained_on
-from unetkit.models.zoo import DEFAULT_MODEL
 from unetkit.planning.look import Look
 from unetkit.planning.start import take_over
 from unetkit.scoring.instances import InstanceCounts, match_instances
 from unetkit.scoring.pixels import count_pixels, dice
 from unetkit.scoring.table import instance_scores
+from unetkit.zoo.opening import load_model
 
 TRIED_IMAGES = 8
 """Most images that the model is tried on, spread over all."""

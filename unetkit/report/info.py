@@ -22,8 +22,9 @@ from unetkit.io.base.series import Series
 from unetkit.io.base.space import CODES
 from unetkit.io.files import list_series, open_image
 from unetkit.models.architectures import ARCHITECTURES
+from unetkit.models.builtin_models import builtin_names, builtin_path
 from unetkit.models.model_file import hash_file, read_spec
-from unetkit.models.zoo import builtin_names, builtin_path, find_model
+from unetkit.zoo.references import find_model
 
 PACKAGES = ("torch", "segmentation-models-pytorch", "lightning", "albumentations", "tifffile", "imagecodecs", "numpy")
 MODEL_SUFFIX = ".safetensors"

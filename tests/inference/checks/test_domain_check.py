@@ -14,8 +14,9 @@ from unetkit.inference.checks.domain_check import differences
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.files import open_image
+from unetkit.models.normalization import Normalization
 from unetkit.models.sampling import sample_pixels
-from unetkit.models.spec import ModelSpec, Normalization, TrainingImages
+from unetkit.models.spec import ModelSpec, TrainingImages
 
 SHARED = Path(__file__).parents[3] / "../shared/data"
 NUCLEI, EM = SHARED / "nuclei/train", SHARED / "em"

@@ -21,10 +21,10 @@ from unetkit.inference.engine.pipeline import Reader, run_tiles
 from unetkit.inference.tiling.grid import PerAxis, make_grid
 from unetkit.inference.tiling.windows import measure_plane, read_window
 from unetkit.io.base.contracts import BadTile
+from unetkit.models.normalization import Normalization
 from unetkit.models.normalizer import Normalizer
 from unetkit.models.sampling import ValidSource
 from unetkit.models.segmenter import Segmenter
-from unetkit.models.spec import Normalization
 
 Make = Callable[..., Segmenter]
 Strides = tuple[int, int, int]

@@ -16,8 +16,9 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.inference.run.attention import attention_maps, attention_rows
 from unetkit.io.base.arrays import ArraySource
 from unetkit.models.image_head import ImageClassifier
+from unetkit.models.normalization import Normalization
 from unetkit.models.segmenter import Segmenter, save_model
-from unetkit.models.spec import ModelSpec, Normalization
+from unetkit.models.spec import ModelSpec
 
 SPEC = ModelSpec(
     "resnet18",

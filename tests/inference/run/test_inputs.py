@@ -10,7 +10,7 @@ import tifffile
 from unetkit.inference.run.inputs import composite_remarks, open_for
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import open_image
-from unetkit.models.zoo import builtin_folder
+from unetkit.models.builtin_models import builtin_folder
 
 NUCLEI = Path(__file__).parents[3] / "../shared/data/nuclei/train/images"
 PIXELS = np.arange(3 * 9 * 8, dtype=np.uint8).reshape(3, 9, 8)

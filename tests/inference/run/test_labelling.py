@@ -24,8 +24,9 @@ from unetkit.inference.segment import segment
 from unetkit.inference.tiling.halo import measure_halo
 from unetkit.inference.tiling.options import OutputOptions
 from unetkit.io.writing.resume_store import BandStore
+from unetkit.models.normalization import Normalization
 from unetkit.models.segmenter import Segmenter, save_model
-from unetkit.models.spec import ModelSpec, Normalization
+from unetkit.models.spec import ModelSpec
 from unetkit.postprocess.labels import Labels
 from unetkit.postprocess.predicted_distance import by_predicted_distance
 from unetkit.report.segmented import summarize

@@ -16,7 +16,7 @@ from unetkit.foundation.errors import ImageError, OutputError
 from unetkit.inference.segment import segment
 from unetkit.inference.spread import large, work
 from unetkit.io.writing.block_folder import BlockFolder
-from unetkit.models.segmenter import load_model
+from unetkit.zoo.opening import load_model
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
 

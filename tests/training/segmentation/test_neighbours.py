@@ -13,8 +13,9 @@ from scipy.ndimage import gaussian_filter
 
 from unetkit.cli import main
 from unetkit.inference.array import predict_tiled
-from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
+from unetkit.zoo.opening import load_model
 
 SETTINGS = """
     --model.arch plain_unet --model.base_channels 8 --model.batch_norm true --model.depth 3 --model.lr 0.01

@@ -8,11 +8,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.errors import ConfigError, ModelError
-from unetkit.models.segmenter import load_model
 from unetkit.training.run.trainer import make_trainer
 from unetkit.training.segmentation.metrics import SegmentationScores
 from unetkit.training.segmentation.module import SegmentationModule
 from unetkit.training.segmentation.run import train
+from unetkit.zoo.opening import load_model
 
 
 class StopAt(Callback):

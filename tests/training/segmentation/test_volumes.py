@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from unetkit.data.datamodule import SegmentationData
-from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec
 from unetkit.report.run.folder import VALIDATION_PICTURE
 from unetkit.training.run.trainer import make_trainer
 from unetkit.training.segmentation.module import SegmentationModule
 from unetkit.training.segmentation.predicting import predict_item
 from unetkit.training.segmentation.run import train
+from unetkit.zoo.opening import load_model
 
 NETWORK: dict[str, Any] = {"encoder": "resnet18", "depth": 3, "decoder_channels": [8, 8, 8], "dims": 3, "lr": 0.003}
 

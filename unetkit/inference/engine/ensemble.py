@@ -15,11 +15,12 @@ from unetkit.inference.tiling.grid import PerAxis, one_if_equal, per_axis, round
 from unetkit.inference.tiling.options import Output
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.views.neighbours import NeighbourSource
+from unetkit.models.builtin_models import builtin_path, short_name
 from unetkit.models.model_file import MODEL_FILE
 from unetkit.models.sampling import ValidNeighbours, ValidSource
-from unetkit.models.segmenter import Segmenter, load_model
+from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
-from unetkit.models.zoo import builtin_path, short_name
+from unetkit.zoo.opening import load_model
 
 Models = Segmenter | str | Path | Sequence[Segmenter | str | Path]
 """One or several models: loaded, or as files, folders of runs, or names of built-in models."""

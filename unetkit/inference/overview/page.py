@@ -18,7 +18,7 @@ from unetkit.inference.run.jobs import Order
 from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.inference.tiling.options import SegmentOptions
 from unetkit.inference.tuning.device import choose_device
-from unetkit.models.zoo import builtin_folder, short_name
+from unetkit.models.builtin_models import builtin_folder, short_name
 
 SIDES = ((1, 1000), (100, 352), (400, 224))
 """Longer side of thumbnails in pixels, up to a number of images."""

@@ -22,8 +22,8 @@ from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.files import open_image
 from unetkit.io.views.kept_planes import keep_planes
 from unetkit.io.views.neighbours import lacks_neighbours
+from unetkit.models.builtin_models import builtin_folder
 from unetkit.models.sampling import ValidSource, sample_pixels
-from unetkit.models.zoo import builtin_folder
 
 NUCLEAR_CHANNEL = re.compile(
     r"dapi|hoechst|h?33342|h?33258|draq ?5|syto|to-?pro|\bnucle(us|i|ar)\b|\bdna\b|\bh2b\b|histone", re.IGNORECASE

@@ -26,7 +26,8 @@ from unetkit.io.base.inner import file_of
 from unetkit.io.files import check_output, find_images, image_stem
 from unetkit.io.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES, has_image_suffix, is_folder
 from unetkit.io.ome_zarr.labels import is_consolidated, label_path
-from unetkit.models.zoo import DEFAULT_MODEL, DEFAULT_NOTE, find_model
+from unetkit.models.builtin_models import DEFAULT_MODEL, DEFAULT_NOTE
+from unetkit.zoo.references import find_model
 
 Named = str | Path | Sequence[str | Path]
 """One file or folder, or several."""

@@ -28,7 +28,7 @@ from unetkit.io.base.inner import file_of
 from unetkit.io.base.read_options import ReadOptions
 from unetkit.io.files import image_stem
 from unetkit.io.views.regrid import Regrid
-from unetkit.models.zoo import short_name
+from unetkit.models.builtin_models import short_name
 
 PLAN_FIELDS = ("device", "backend", "precision", "tile", "halo", "batch")
 """Fields of a plan on which the result depends, to the bit."""

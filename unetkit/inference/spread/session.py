@@ -24,9 +24,10 @@ from unetkit.inference.run.jobs import Job, Order
 from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.tiling.options import SegmentOptions
 from unetkit.inference.tuning.plan import ExecutionPlan
+from unetkit.models.builtin_models import builtin_folder
 from unetkit.models.sampling import ValidSource
-from unetkit.models.segmenter import Segmenter, load_model, save_model
-from unetkit.models.zoo import builtin_folder
+from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.zoo.opening import load_model
 
 WHOLE_OUTPUTS = ("attention",)
 """Outputs of images that are seen whole, which need no plan."""

@@ -12,7 +12,7 @@ from unetkit.data.places import name_of
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import OutputError
 from unetkit.models.model_file import MODEL_FILE
-from unetkit.models.segmenter import load_model, save_model
+from unetkit.models.segmenter import save_model
 from unetkit.training.run.budget import budget_of
 from unetkit.training.run.callbacks import SCORES
 from unetkit.training.run.loop import End, best_of, describe_run, run_training
@@ -25,6 +25,7 @@ from unetkit.training.segmentation.objects import pool_objects
 from unetkit.training.segmentation.report import remarks, report
 from unetkit.training.segmentation.result import SegmentationResult
 from unetkit.training.settings.tasks import FIT
+from unetkit.zoo.opening import load_model
 
 
 class SegmentationRun(TrainingRun):

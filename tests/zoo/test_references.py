@@ -10,7 +10,8 @@ import unetkit
 from unetkit.cli import main
 from unetkit.foundation.errors import ModelError
 from unetkit.models import zoo
-from unetkit.models.segmenter import Segmenter, load_model, save_model
+from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.zoo.opening import load_model
 
 
 @pytest.fixture

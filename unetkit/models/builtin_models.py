@@ -5,9 +5,6 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from unetkit.foundation.errors import ModelError, closest
-from unetkit.foundation.names import check_local
-
 DEFAULT_MODEL = "nuclei"
 """Model where none is named."""
 
@@ -35,28 +32,6 @@ def builtin_path(name: str | Path) -> Path | None:
         name: A bare name, for example "nuclei". A file of that name is meant by "./nuclei" or with its suffix.
     """
     return builtin_folder() / f"{name}{MODEL_SUFFIX}" if str(name) in builtin_names() else None
-
-
-def find_model(model: str | Path) -> Path:
-    """Return the file of a model that is given by the name of a built-in one, or by its path.
-
-    Raises:
-        ModelError: There is no such model.
-    """
-    path = Path(model)
-    if (builtin := builtin_path(model)) is not None:
-        return builtin
-    if len(path.parts) == 1 and not path.suffix and not path.exists():
-        names = builtin_names()
-        known = closest(str(model), names) if names else "This installation has none."
-        raise ModelError(
-            f"There is no built-in model '{model}', nor a file of that name.",
-            f"{known} Or give a model.safetensors that `unetkit fit` wrote.",
-        )
-    check_local(path)
-    if not path.exists():
-        raise ModelError(f"There is no model file {path}.", "Give a model.safetensors that `unetkit fit` wrote.")
-    return path
 
 
 def short_name(path: str) -> str:

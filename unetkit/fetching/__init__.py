@@ -1,0 +1,1 @@
+"""Files from a network: fetched once, checked, and kept for later without one."""
