@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,25 @@ def test_nothing_is_measured_where_the_halo_is_given(graph: Path) -> None:
     know_foreign(ensemble, None, lambda _: None, measured=False)  # type: ignore[arg-type]  # it is not looked at
     assert ensemble.segmenters[0].spec.foreign is not None
     assert not ensemble.segmenters[0].spec.foreign.halo_known
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(graph: Path, tmp_path: Path, image: NDArray[np.uint8]) -> None:
+    tifffile.imwrite(tmp_path / "image.tif", np.tile(image, (3, 3)))
+    source, choices = tmp_path / "image.tif", {"tile": 128, "backend": "onnxruntime"}
+    seen = 0
+
+    def begin(name: str, total: int) -> Callable[[int], None]:
+        def advance(done: int) -> None:
+            nonlocal seen
+            seen += done
+            if seen > total // 2:
+                raise KeyboardInterrupt
+
+        return advance
+
+    with pytest.raises(KeyboardInterrupt):
+        unetkit.segment(source, tmp_path / "a.tif", graph, progress=begin, **choices)
+    (done,) = unetkit.segment(source, tmp_path / "a.tif", graph, resume=True, **choices)
+    assert done.kept > 0
+    unetkit.segment(source, tmp_path / "b.tif", graph, **choices)
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
