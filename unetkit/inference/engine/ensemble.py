@@ -145,6 +145,32 @@ class Ensemble:
         )
 
     @property
+    def foreign(self) -> tuple[str, ...]:
+        """Kinds of the networks that unetkit did not build, see `ForeignSpec.kind`."""
+        return tuple(dict.fromkeys(spec.foreign.kind for spec in self.specs if spec.foreign is not None))
+
+    def fixed_tiles(self, given: PerAxis | None) -> list[PerAxis]:
+        """Return the one size of tiles that networks of a fixed size take; nothing where they take any.
+
+        Args:
+            given: Size that the user chose.
+
+        Raises:
+            ConfigError: It is larger, or the networks have different sizes.
+        """
+        sizes = {spec.foreign.smallest for spec in self.specs if spec.foreign is not None and spec.foreign.fixed}
+        if not sizes:
+            return []
+        size = min(sizes)
+        sides = size if given is None else per_axis(given, self.dims)
+        if len(sizes) > 1 or any(side > length for side, length in zip(sides, size, strict=True)):
+            raise ConfigError(
+                f"{self.name} takes windows of {' x '.join(map(str, size))} pixels only.",
+                "Leave --tile out, and use models of one size together.",
+            )
+        return [one_if_equal(size) if given is None else given]
+
+    @property
     def threshold(self) -> float:
         """The mean of the thresholds."""
         return sum(spec.threshold for spec in self.specs) / len(self.specs)
