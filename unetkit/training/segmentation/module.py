@@ -18,7 +18,8 @@ from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, Padding
 from unetkit.models.statistics import adapt_normalization
-from unetkit.models.weights import LoadReport, find_source
+from unetkit.models.weight_sources import find_source
+from unetkit.models.weights import LoadReport
 from unetkit.scoring.image_scores import EVEN_THRESHOLD, score_images
 from unetkit.training.run.axes import first_pooling
 from unetkit.training.run.base import START_KEY, NetworkModule
