@@ -73,7 +73,7 @@ class OnnxGraph(nn.Module):
         return {**copy(self.__dict__), "_session": None, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({**state, "_lock": Lock()})
+        super().__setstate__({**state, "_lock": Lock()})  # type: ignore[no-untyped-call]
 
 
 def open_graph(path: Path, providers: Sequence[str] = ("CPUExecutionProvider",)) -> ort.InferenceSession:

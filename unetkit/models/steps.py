@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from unetkit.models.foreign import MEASURED, ForeignSpec, Step
+from unetkit.models.normalization import Normalization
+from unetkit.models.normalizer import Normalizer
 from unetkit.models.statistics import Statistics
 
 SMALLEST_PROBABILITY = 1e-7
 """Probabilities this near to 0 or 1 count as these: their logarithm would be infinite."""
 
 
-class StepNormalizer(nn.Module):
+class StepNormalizer(Normalizer):
     """Raw pixels to network input by steps, one of which may be measured on the whole image; see `Normalizer`.
 
     Args:
@@ -26,8 +28,7 @@ class StepNormalizer(nn.Module):
     """
 
     def __init__(self, steps: Sequence[Step], planes: int = 1) -> None:
-        super().__init__()
-        self.planes = planes
+        super().__init__(Normalization(), planes)
         measured = next((number for number, step in enumerate(steps) if step.name in MEASURED), None)
         self.measured = None if measured is None else steps[measured]
         self.before = tuple(steps[:measured] if measured is not None else ())

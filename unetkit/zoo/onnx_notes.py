@@ -63,7 +63,9 @@ def read_notes(graph: Path) -> OnnxNotes:
     remedy = f"It may have {', '.join(OnnxNotes.__dataclass_fields__)}."
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        notes: OnnxNotes = parser.instantiate_classes(parser.parse_object({"notes": content})).notes
+        if not isinstance(content, dict):
+            raise ModelError(f"{path} holds no keys with values.", remedy)
+        notes: OnnxNotes = parser.instantiate(parser.parse_object({"notes": content})).notes
     except (ArgumentError, yaml.YAMLError, UnicodeDecodeError, OSError, UnetkitError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{path}, which describes {graph.name}, cannot be understood ({reason}).", remedy) from error

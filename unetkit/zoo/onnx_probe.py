@@ -23,6 +23,9 @@ TRIED_SIZE = {2: 192, 3: 64}
 USUAL_STRIDE = 32
 """Largest stride that is taken for a graph of a fixed size, whose grid cannot be seen."""
 
+FIXED_STRIDES = 8
+"""Least number of strides in a fixed size, so that a quarter of it can be halo."""
+
 LARGEST_CHANNELS = 32
 """Largest number of channels that an axis may have to count as one of channels."""
 
@@ -234,5 +237,6 @@ def _are_exclusive(output: NDArray[np.float32]) -> bool:
 
 
 def _largest_divisor(length: int) -> int:
-    """Return the largest power of two that divides a length, at most the usual stride."""
-    return max(step for step in STRIDES if step <= USUAL_STRIDE and length % step == 0)
+    """Return the stride of a graph of a fixed size: the largest power of two that divides it often enough."""
+    most = max(min(USUAL_STRIDE, length // FIXED_STRIDES), 1)
+    return max(step for step in STRIDES if step <= most and length % step == 0)

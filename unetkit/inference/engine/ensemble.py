@@ -15,15 +15,15 @@ from unetkit.inference.tiling.grid import PerAxis, one_if_equal, per_axis, round
 from unetkit.inference.tiling.options import Output
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.views.neighbours import NeighbourSource
-from unetkit.models.builtin_models import builtin_path, short_name
-from unetkit.models.model_file import MODEL_FILE
+from unetkit.models.builtin_models import short_name
 from unetkit.models.sampling import ValidNeighbours, ValidSource
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 from unetkit.zoo.opening import load_model
+from unetkit.zoo.references import model_files
 
 Models = Segmenter | str | Path | Sequence[Segmenter | str | Path]
-"""One or several models: loaded, or as files, folders of runs, or names of built-in models."""
+"""One or several models: loaded, or as `unetkit.load_model` takes them, or folders of runs."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def gather_models(models: Models) -> Ensemble:
     if not several:
         raise ModelError("There is no model.", "Give at least one.")
     owned = not any(isinstance(model, Segmenter) for model in several)
-    found = [one for model in several for one in ([model] if isinstance(model, Segmenter) else _files(model))]
+    found = [one for model in several for one in ([model] if isinstance(model, Segmenter) else model_files(model))]
     ensemble = Ensemble(tuple(one if isinstance(one, Segmenter) else load_model(one) for one in found), owned)
     first = ensemble.segmenters[0]
     for other in ensemble.segmenters[1:]:
@@ -251,14 +251,3 @@ def gather_models(models: Models) -> Ensemble:
                     "Give models that were trained for the same kind of images and masks.",
                 )
     return ensemble
-
-
-def _files(model: str | Path) -> list[Path]:
-    """Return the model files that a name or path stands for; those below a folder in the order of their names."""
-    path = builtin_path(model) or Path(model)
-    if not path.is_dir():
-        return [path]
-    files = sorted(path.rglob(MODEL_FILE))
-    if not files:
-        raise ModelError(f"There is no {MODEL_FILE} in {path} or below it.", "Give the folder of a run, or its model.")
-    return files
