@@ -1,4 +1,4 @@
-"""Models and weights of Hugging Face, by its own client and cache: safetensors and JSON only, so no code is fetched.
+"""Models and weights of Hugging Face, by its own client and cache: safetensors and descriptions only, so no code is.
 
 The cache is that of all programs of the user which use this client. So what was fetched once, by any of them, is there
 without a network, and `hf download owner/name` fills it too.
@@ -30,7 +30,7 @@ SUFFIX = ".safetensors"
 MODEL_FILE = "model.safetensors"
 """File that is taken where none is named."""
 
-CONFIG_FILES = ("config.json", "unetkit.json")
+CONFIG_FILES = ("config.json", "model.yaml")
 """What is fetched beside a model."""
 
 SMP_KEY = "_model_class"
