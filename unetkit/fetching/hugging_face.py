@@ -63,6 +63,7 @@ class Reference:
         Raises:
             ModelError: It is none.
         """
+        text = text.replace("\\", "/")  # a path of Windows, if it was taken for one
         found = REFERENCE.fullmatch(text)
         if found is None:
             raise ModelError(
