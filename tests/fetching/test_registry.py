@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -48,3 +49,13 @@ def test_the_addresses_of_micronet_are_those_that_nasa_gives() -> None:
     }
     for (weights, encoder), name in names.items():
         assert KNOWN_WEIGHTS[weights].files[encoder].address == folder + name
+
+
+def test_the_docs_name_all_weights_with_what_they_were_trained_on_and_their_licences() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
+    rows = {row.split("`")[1]: row for row in page.splitlines() if row.startswith("| `")}
+    for name, weights in KNOWN_WEIGHTS.items():
+        assert weights.trained_on.partition(":")[0] in rows[name]
+        assert all(file.licence in rows[name] for file in weights.files.values())
+        assert weights.citation.rpartition(" ")[2] in page or name == "imagenet"
+    assert ENCODERS.keys() - KNOWN_WEIGHTS["imagenet"].files.keys() == {"resnetv2_152"}
