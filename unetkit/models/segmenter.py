@@ -34,8 +34,9 @@ class Segmenter(nn.Module):
     Attributes:
         name: Where the model was loaded from; used in messages and in the metadata of outputs.
         sha256: Hash of the file that the model was loaded from; "" for one that never was a file.
-        remarks: Sentences on what the file of a model that unetkit did not train leaves open, and what is taken for it.
-            Then its halo is open, too.
+        remarks: Sentences on what the file of a network as unetkit builds it, which another program has trained, does
+            not say, and what is taken for it.
+        halo_known: Whether the halo in `spec` is that of the model, not a stand-in.
     """
 
     def __init__(self, spec: ModelSpec, network: nn.Module | None = None) -> None:
@@ -47,6 +48,7 @@ class Segmenter(nn.Module):
         self.name = "model"
         self.sha256 = ""
         self.remarks: tuple[str, ...] = ()
+        self.halo_known = True
 
     def forward(self, pixels: Tensor, center: Tensor, scale: Tensor) -> Tensor:
         """Predict the probability of each class for a batch.

@@ -68,7 +68,7 @@ def load(path: Path) -> Segmenter:
     if spec.foreign is None:
         segmenter = Segmenter(spec)
         _set(segmenter.network, _to_own(state, config), path, exact=False)
-        segmenter.remarks = _assumed(path, config, notes)
+        segmenter.remarks, segmenter.halo_known = _assumed(path, config, notes), False
     else:
         core = config.build()
         _set(core, state, path, exact=True)
