@@ -1,4 +1,4 @@
-"""A model as a package of bioimage.io: weights that three runtimes open, an example to test them with, and what it is."""
+"""A model as a package of bioimage.io: weights for three runtimes, an example to test them with, and what it is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -54,10 +55,11 @@ def write_bioimageio(
         OutputError: The package cannot be written.
     """
     check_target(path, overwrite)
+    _need_the_library()
     _check_kind(segmenter.spec)
     from unetkit.sharing.bioimageio_example import make_example
     from unetkit.sharing.bioimageio_tensors import normalisation_steps, smallest_sizes
-    from unetkit.sharing.bioimageio_texts import check_license, limitations, read_authors
+    from unetkit.sharing.bioimageio_texts import check_license, limitations, read_authors, training_details
     from unetkit.sharing.known_values import with_values
 
     check_license(options.license)
@@ -69,10 +71,13 @@ def write_bioimageio(
     with TemporaryDirectory() as name:
         folder = Path(name)
         package = folder / "package.zip"
-        _write_package(_describe(stated, folder, options, example), package)
+        with _errors_of_the_format():
+            details = training_details(segmenter.spec)
+            limits = limitations(stated.spec, given=fixed is not None)
+            _write_package(_describe(stated, folder, options, example, details, limits), package)
         with partial_file(path) as partial:
             shutil.copyfile(package, partial)
-    return limitations(stated.spec)
+    return limits
 
 
 def _check_kind(spec: ModelSpec) -> None:
@@ -100,7 +105,14 @@ def _is_inside(spec: ModelSpec) -> bool:
     return spec.normalization.scope == "dataset" or spec.normalization.window is not None
 
 
-def _describe(segmenter: Segmenter, folder: Path, options: BioimageioOptions, example: Example) -> v0_5.ModelDescr:
+def _describe(
+    segmenter: Segmenter,
+    folder: Path,
+    options: BioimageioOptions,
+    example: Example,
+    details: v0_5.TrainingDetails,
+    limits: list[str],
+) -> v0_5.ModelDescr:
     """Write all files of a package to a folder and return its description."""
     import cv2
     import numpy as np
@@ -124,7 +136,7 @@ def _describe(segmenter: Segmenter, folder: Path, options: BioimageioOptions, ex
         tifffile.imwrite(sample, values[0], photometric="minisblack", compression="zlib")
     cover, readme, own = folder / "cover.png", folder / "README.md", folder / OWN_MODEL
     cv2.imwrite(str(cover), cv2.cvtColor(example.picture, cv2.COLOR_RGB2BGR))
-    readme.write_text(texts.documentation(spec, title, about, example.origin), "utf-8")
+    readme.write_text(texts.documentation(spec, title, about, example.origin, limits), "utf-8")
     save_model(segmenter, own)
     with _checks(files=False):  # no name or address is looked up in a network
         authors = texts.read_authors(options.authors)
@@ -145,7 +157,7 @@ def _describe(segmenter: Segmenter, folder: Path, options: BioimageioOptions, ex
             outputs=[describe_output(spec, tests[1], samples[1])],
             weights=write_weights(segmenter, folder, inside=inside),
             training_data=data,
-            config=_config(segmenter, texts.limitations(spec), texts.training_details(spec)),
+            config=_config(segmenter, limits, details),
         )
 
 
@@ -168,21 +180,26 @@ def _config(segmenter: Segmenter, limits: list[str], training: v0_5.TrainingDeta
 
 
 def _write_package(description: v0_5.ModelDescr, path: Path) -> None:
-    """Write a package and read its description back.
-
-    Raises:
-        ModelError: It is not valid.
-    """
+    """Write a package and read its description back."""
     from bioimageio.spec import InvalidDescr, load_description, save_bioimageio_package
 
-    try:
-        with _checks(files=False):
-            save_bioimageio_package(description, output_path=path)
-            read = load_description(path, perform_io_checks=False)
-    except ValueError as error:
-        raise ModelError(f"The package is not valid: {error}", "Report it; it is a fault of unetkit.") from error
+    with _checks(files=False):
+        save_bioimageio_package(description, output_path=path)
+        read = load_description(path, perform_io_checks=False)
     if isinstance(read, InvalidDescr):
-        raise ModelError(f"The package is not valid: {read.get_reason()}", "Report it; it is a fault of unetkit.")
+        raise ValueError(read.get_reason())
+
+
+@contextmanager
+def _errors_of_the_format() -> Iterator[None]:
+    """Raise a ModelError for what bioimageio.spec refuses."""
+    try:
+        yield
+    except ValueError as error:  # pydantic's are such
+        raise ModelError(
+            f"The package is not valid: {error}",
+            "Install the versions that unetkit was tried with: `pip install 'unetkit[bioimageio]' -c constraints.txt`.",
+        ) from error
 
 
 @contextmanager
@@ -190,21 +207,23 @@ def _checks(*, files: bool) -> Iterator[None]:
     """Let bioimageio.spec check as it is told, and log nothing.
 
     Args:
-        files: Whether files are opened and hashed, and addresses and names looked up in a network.
-
-    Raises:
-        ConfigError: The package bioimageio.spec is not installed.
+        files: Whether files are opened and hashed. Addresses and names would be looked up in a network then, so those
+            are made before.
     """
-    try:
-        from bioimageio.spec import ValidationContext
-        from loguru import logger
-    except ImportError as error:
-        raise ConfigError(
-            "Packages of bioimage.io need the package bioimageio.spec.", "Run `pip install 'unetkit[bioimageio]'`."
-        ) from error
+    from bioimageio.spec import ValidationContext
+    from loguru import logger
+
     logger.disable("bioimageio")
     try:
         with ValidationContext(perform_io_checks=files, log_warnings=False):
             yield
     finally:
         logger.enable("bioimageio")
+
+
+def _need_the_library() -> None:
+    """Raise a ConfigError unless bioimageio.spec is installed."""
+    if find_spec("bioimageio") is None:
+        raise ConfigError(
+            "Packages of bioimage.io need the package bioimageio.spec.", "Run `pip install 'unetkit[bioimageio]'`."
+        )

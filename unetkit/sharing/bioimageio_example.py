@@ -78,7 +78,7 @@ def make_example(segmenter: Segmenter, image: Path | None, smallest: tuple[int, 
     values = segmenter.normalizer.statistics(pixels[spec.middle].reshape(spec.in_channels, -1))
     if segmenter.normalizer.stored is None and (values.scale < 0).any():
         raise ConfigError(
-            f"{image} has a bright background, which this model inverts, and a package of bioimage.io cannot state that.",
+            f"{image} has a bright background. This model inverts such images, and a package cannot state that.",
             "Give an image with a dark background, or --fixed with this one.",
         )
     batch = [torch.from_numpy(array)[None] for array in (pixels, values.center, values.scale)]

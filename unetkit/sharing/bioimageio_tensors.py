@@ -125,9 +125,7 @@ def normalisation_steps(spec: ModelSpec) -> list[v0_5.PreprocessingDescr]:
     if how.method == "mean_std":
         return [v0_5.ZeroMeanUnitVarianceDescr(kwargs=v0_5.ZeroMeanUnitVarianceKwargs(axes=axes))]
     if how.high <= 1 or how.low >= 100:
-        raise ConfigError(
-            f"A package of bioimage.io cannot state the percentiles {how.low:g} and {how.high:g}.", REMEDY
-        )
+        raise ConfigError(f"A package cannot state the percentiles {how.low:g} and {how.high:g}.", REMEDY)
     return [
         v0_5.ScaleRangeDescr(kwargs=v0_5.ScaleRangeKwargs(axes=axes, min_percentile=how.low, max_percentile=how.high))
     ]
@@ -146,8 +144,8 @@ def _scales(spec: ModelSpec) -> tuple[float | None, ...]:
 def exact_scale(size: float) -> float:
     """Return a pixel size with which sizes of axes are computed exactly.
 
-    The size of an output axis is `size * scale / scale`, rounded down, which is 48 of 49 for many scales, such as 0.325.
-    In the digits of float32 the product is exact.
+    The size of an output axis is `size * scale / scale`, rounded down. With many scales, such as 0.325, some sizes lose
+    a pixel by that. With a scale of float32 the product is exact.
     """
     return float(np.float32(size))
 

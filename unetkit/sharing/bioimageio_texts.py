@@ -21,7 +21,7 @@ AUTHOR = re.compile(r"(?P<name>[^()]+?)\s*(?:\((?P<more>[^()]*)\))?")
 ORCID = re.compile(r"\d{4}-\d{4}-\d{4}-\d{3}[\dX]")
 DOI = re.compile(r"(?:https?://(?:dx\.)?doi\.org/)?(?P<doi>10\.\d{4,}/\S+)")
 
-UNET_PAPER = ("Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI",)
+UNET_PAPER = "Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI"
 UNET_DOI = "10.1007/978-3-319-24574-4_28"
 RESNET_PAPER = "He et al. 2016, Deep Residual Learning for Image Recognition, CVPR (its encoder)"
 RESNET_DOI = "10.1109/CVPR.2016.90"
@@ -90,7 +90,7 @@ def citations(spec: ModelSpec, model: Path, texts: list[str] | None) -> list[v0_
     Raises:
         ConfigError: A text has neither a DOI nor an address.
     """
-    known = [(UNET_PAPER[0], UNET_DOI)]
+    known = [(UNET_PAPER, UNET_DOI)]
     if spec.arch == "unet" and spec.encoder.startswith("resnet"):
         known.append((RESNET_PAPER, RESNET_DOI))
     if model.parent == builtin_folder():
@@ -192,9 +192,19 @@ def normalisation_sentence(spec: ModelSpec) -> str:
     return f"percentile {how.low:g} of an image becomes 0, percentile {how.high:g} becomes 1; values beyond stay."
 
 
-def limitations(spec: ModelSpec) -> list[str]:
-    """Return what the package cannot do of what the model does in unetkit, a sentence each."""
+def limitations(spec: ModelSpec, *, given: bool) -> list[str]:
+    """Return what the package cannot do of what the model does in unetkit, a sentence each.
+
+    Args:
+        spec: The model as it is in the package.
+        given: Whether it normalises by values that were given at the export.
+    """
     said = []
+    if given:
+        said.append(
+            "All images are normalised by the same values, those of one image: it suits images of the same stain, "
+            "exposure and type of pixels."
+        )
     if spec.normalization.bright_background == "invert":
         said.append(
             "unetkit inverts images with a bright background, such as stained tissue. A package cannot state that: "
@@ -202,15 +212,15 @@ def limitations(spec: ModelSpec) -> list[str]:
         )
     if spec.normalization.scope == "image" and spec.normalization.window is None:
         said.append(
-            "The normalisation is measured on the whole image. A program that measures each tile, such as QuPath, gives "
-            "seams; use a package that was exported with --fixed there."
+            "The normalisation is measured on the whole image. A program that measures each tile, such as QuPath, "
+            "gives seams; use a package that was exported with --fixed there."
         )
     if spec.image_classes:
         said.append("The classes of whole images are not part of this package.")
     return said
 
 
-def documentation(spec: ModelSpec, title: str, origin: str, example: str) -> str:
+def documentation(spec: ModelSpec, title: str, origin: str, example: str, limits: list[str]) -> str:
     """Return the documentation in Markdown.
 
     Args:
@@ -218,6 +228,7 @@ def documentation(spec: ModelSpec, title: str, origin: str, example: str) -> str
         title: Its name.
         origin: Sentences on what it is for.
         example: Where the test image comes from.
+        limits: What the package cannot do.
     """
     scores = {key[4:]: value for key, value in spec.training.items() if key.startswith("val_") and _is_number(value)}
     data = spec.training.get("data", {})
@@ -247,8 +258,8 @@ def documentation(spec: ModelSpec, title: str, origin: str, example: str) -> str
         *("", "# Validation", ""),
     ]
     if scores:
-        on = f" of {count} images" if count else ""
-        lines += [f"Scores of the validation images{on}, which chose the weights:", "", "| score | |", "|---|---|"]
+        on = f"the {count} validation images" if count else "the validation images"
+        lines += [f"Scores on {on}, which chose the weights:", "", "| score | |", "|---|---|"]
         lines += [f"| {name} | {value:.3f} |" for name, value in scores.items()]
     else:
         lines += ["No score was recorded in training."]
@@ -260,7 +271,7 @@ def documentation(spec: ModelSpec, title: str, origin: str, example: str) -> str
         "",
         f"The test tensors come from {example}.",
     ]
-    if limits := limitations(spec):
+    if limits:
         lines += ["", "## Limits", "", *(f"- {sentence}" for sentence in limits)]
     lines += ["", f"Written by unetkit {version('unetkit')}.", ""]
     return "\n".join(lines)

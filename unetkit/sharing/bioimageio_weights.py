@@ -1,4 +1,4 @@
-"""The weights in a package of bioimage.io: ONNX, TorchScript, and a state dict where smp alone can build the network."""
+"""The weights in a package of bioimage.io: ONNX, TorchScript, and a state dict where smp can build the network."""
 
 from __future__ import annotations
 
