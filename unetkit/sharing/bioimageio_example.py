@@ -79,7 +79,7 @@ def make_example(segmenter: Segmenter, image: Path | None, smallest: tuple[int, 
     if segmenter.normalizer.stored is None and (values.scale < 0).any():
         raise ConfigError(
             f"{image} has a bright background. This model inverts such images, and a package cannot state that.",
-            "Give an image with a dark background, or --fixed with this one.",
+            "Give a cover with a dark background, or --fixed with this one.",
         )
     batch = [torch.from_numpy(array)[None] for array in (pixels, values.center, values.scale)]
     with torch.inference_mode():
@@ -87,7 +87,7 @@ def make_example(segmenter: Segmenter, image: Path | None, smallest: tuple[int, 
     if probabilities.max() < LEAST_OUTPUT:
         raise ConfigError(
             f"The model finds nothing in {image or 'a drawn image'}, so that it is no test of it.",
-            "Give --image with an image like those it was trained on.",
+            "Give --cover with an image like those it was trained on.",
         )
     picture = _draw_picture(pixels[spec.middle], probabilities[0], segmenter)
     return Example(pixels[None], probabilities, picture, str(image.name) if image else "a drawn image of nuclei")

@@ -9,6 +9,7 @@ from bioimageio.spec.model import v0_5
 
 from unetkit.foundation.errors import ConfigError
 from unetkit.models.spec import ModelSpec
+from unetkit.sharing.graphs import takes_raw
 
 REMEDY = "Give --fixed: the values of one image are then part of the model."
 
@@ -40,14 +41,13 @@ def output_channels(spec: ModelSpec) -> list[str]:
     return names or ["background", *(f"class {number}" for number in range(1, spec.classes))]
 
 
-def describe_input(spec: ModelSpec, test: Path, sample: Path, *, inside: bool) -> v0_5.InputTensorDescr:
+def describe_input(spec: ModelSpec, test: Path, sample: Path) -> v0_5.InputTensorDescr:
     """Return the description of the input.
 
     Args:
         spec: The model.
         test: The file of the test tensor.
         sample: The same as an image that people can open.
-        inside: Whether the network normalises raw pixels by itself.
 
     Raises:
         ConfigError: The normalisation is none that the format can state.
@@ -70,7 +70,7 @@ def describe_input(spec: ModelSpec, test: Path, sample: Path, *, inside: bool) -
         test_tensor=v0_5.FileDescr(source=test),
         sample_tensor=v0_5.FileDescr(source=sample),
         data=v0_5.IntervalOrRatioDataDescr(type="float32"),
-        preprocessing=[] if inside else normalisation_steps(spec),
+        preprocessing=[] if takes_raw(spec) else normalisation_steps(spec),
     )
 
 

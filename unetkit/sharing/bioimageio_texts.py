@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
@@ -14,8 +15,7 @@ from pydantic import ValidationError
 from unetkit.foundation.errors import ConfigError, closest
 from unetkit.models.builtin_models import builtin_folder
 from unetkit.models.spec import ModelSpec
-from unetkit.sharing.bioimageio_options import BioimageioOptions
-from unetkit.sharing.bioimageio_tensors import halos
+from unetkit.sharing.said import SaidOptions
 
 AUTHOR = re.compile(r"(?P<name>[^()]+?)\s*(?:\((?P<more>[^()]*)\))?")
 ORCID = re.compile(r"\d{4}-\d{4}-\d{4}-\d{3}[\dX]")
@@ -29,6 +29,41 @@ NUCLEI_PAPER = (
     "Caicedo et al. 2019, Nucleus segmentation across imaging experiments, Nature Methods (its training data)"
 )
 NUCLEI_DOI = "10.1038/s41592-019-0612-7"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a package says of a model that unetkit cannot see in it."""
+
+    title: str
+    about: str
+    license: v0_5.LicenseId
+    authors: list[v0_5.Author]
+    cite: list[v0_5.CiteEntry]
+    tags: list[str]
+    training_data: LinkedDataset | DatasetDescr | None
+
+
+def read_said(spec: ModelSpec, model: Path, said: SaidOptions) -> Texts:
+    """Return what a user says of a model, checked and completed.
+
+    Args:
+        spec: The model.
+        model: Its file.
+        said: What the user says.
+
+    Raises:
+        ConfigError: The licence or the authors are missing, or a text is not as bioimage.io takes it.
+    """
+    return Texts(
+        title=model_title(model, said.title),
+        about=about(spec, said),
+        license=check_license(said.license),
+        authors=read_authors(said.authors),
+        cite=citations(spec, model, said.cite),
+        tags=tags(spec, model, said.tags),
+        training_data=training_data(said.training_data),
+    )
 
 
 def check_license(name: str | None) -> v0_5.LicenseId:
@@ -157,10 +192,10 @@ def model_title(model: Path, title: str | None) -> str:
     return title
 
 
-def about(spec: ModelSpec, options: BioimageioOptions) -> str:
+def about(spec: ModelSpec, said: SaidOptions) -> str:
     """Return a description in a few sentences."""
-    if options.about:
-        return options.about[:1024]
+    if said.about:
+        return said.about[:1024]
     kind = "volumes" if spec.dims == 3 else "images"
     what = "objects, also touching ones," if spec.instances else "the foreground"
     if spec.classes > 2:
@@ -202,8 +237,8 @@ def limitations(spec: ModelSpec, *, given: bool) -> list[str]:
     said = []
     if given:
         said.append(
-            "All images are normalised by the same values, those of one image: it suits images of the same stain, "
-            "exposure and type of pixels."
+            "All images are normalised by the same values, those given at the export: it suits images of the same "
+            "stain, exposure and type of pixels."
         )
     if spec.normalization.bright_background == "invert":
         said.append(
@@ -218,64 +253,3 @@ def limitations(spec: ModelSpec, *, given: bool) -> list[str]:
     if spec.image_classes:
         said.append("The classes of whole images are not part of this package.")
     return said
-
-
-def documentation(spec: ModelSpec, title: str, origin: str, example: str, limits: list[str]) -> str:
-    """Return the documentation in Markdown.
-
-    Args:
-        spec: The model.
-        title: Its name.
-        origin: Sentences on what it is for.
-        example: Where the test image comes from.
-        limits: What the package cannot do.
-    """
-    scores = {key[4:]: value for key, value in spec.training.items() if key.startswith("val_") and _is_number(value)}
-    data = spec.training.get("data", {})
-    found = data.get("val_images")
-    count = len(found) if isinstance(found, list) else found
-    lines = [
-        f"# {title}",
-        "",
-        origin,
-        "",
-        "## Input and output",
-        "",
-        f"Normalization: {normalisation_sentence(spec)}",
-        "",
-    ]
-    if spec.instances:
-        lines += [
-            "The distance map is highest in the middle of each object: a watershed on it tells objects apart.",
-            "",
-        ]
-    error = "it was not measured" if spec.halo_error is None else f"{spec.halo_error:.1g} of the mask's pixels change"
-    lines += [
-        f"Halo: {' x '.join(map(str, halos(spec)))} pixels; with it, tiles give the mask of the whole image ({error}).",
-        f"A pixel is foreground from a probability of {spec.threshold:g} on." if spec.classes == 2 else "",
-        *("", "## Training", ""),
-        f"{data['train_images']} images were trained on." if "train_images" in data else "Not recorded.",
-        *("", "# Validation", ""),
-    ]
-    if scores:
-        on = f"the {count} validation images" if count else "the validation images"
-        lines += [f"Scores on {on}, which chose the weights:", "", "| score | |", "|---|---|"]
-        lines += [f"| {name} | {value:.3f} |" for name, value in scores.items()]
-    else:
-        lines += ["No score was recorded in training."]
-    lines += [
-        "",
-        "Measure it on your own images before you use it: draw the masks of some that it has not seen, and compare. "
-        "With unetkit: `unetkit segment images/ predictions/ --model model.safetensors`, then "
-        "`unetkit evaluate predictions/ masks/`.",
-        "",
-        f"The test tensors come from {example}.",
-    ]
-    if limits:
-        lines += ["", "## Limits", "", *(f"- {sentence}" for sentence in limits)]
-    lines += ["", f"Written by unetkit {version('unetkit')}.", ""]
-    return "\n".join(lines)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

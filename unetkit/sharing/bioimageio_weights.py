@@ -8,47 +8,58 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
+import yaml
 from bioimageio.spec.conda_env import CondaEnv, PipDeps
 from bioimageio.spec.model import v0_5
 from torch import Tensor
 
+from unetkit.foundation.errors import ModelError
 from unetkit.models.encoders import smp_name
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
-from unetkit.sharing.graphs import OPSET, write_onnx, write_torchscript
+from unetkit.sharing.graphs import OPSET, takes_raw, write_onnx, write_torchscript
+
+ONNX_FILE = "weights.onnx"
+"""Name of the graph of ONNX in a package."""
 
 
-def write_weights(segmenter: Segmenter, folder: Path, *, inside: bool) -> v0_5.WeightsDescr:
-    """Write the weights of a model and return their description. All give the same probabilities.
+def write_weights(segmenter: Segmenter, folder: Path) -> v0_5.WeightsDescr:
+    """Write the weights of a model and return their description. All entries give the same probabilities.
+
+    There is a state dict where smp builds the network and the description says how images are normalised; there is no
+    TorchScript of a network whose trace holds for one size alone.
 
     Args:
         segmenter: The model.
         folder: Where the files are put.
-        inside: Whether the networks normalise raw pixels by themselves, which smp's cannot.
     """
+    raw = takes_raw(segmenter.spec)
+    comment = "Raw pixels in, probabilities out." if raw else "Normalised pixels in, probabilities out."
     torch_version = v0_5.Version(torch.__version__.partition("+")[0])
-    state, parent = None, None
-    if not inside and is_plain_smp(segmenter.spec):
-        state, parent = _write_state(segmenter, folder, torch_version), "pytorch_state_dict"
-    onnx, script = folder / "weights.onnx", folder / "weights.torchscript.pt"
-    write_onnx(segmenter, onnx, fixed=None, half=False)
-    write_torchscript(segmenter, script, fixed=None, half=False)
-    comment = "Raw pixels in, probabilities out." if inside else "Normalised pixels in, probabilities out."
+    state = None if raw or not is_plain_smp(segmenter.spec) else _write_state(segmenter, folder, torch_version)
+    script = _write_script(segmenter, folder)
+    onnx = folder / ONNX_FILE
+    write_onnx(segmenter, onnx)
+    parent: Any = "pytorch_state_dict" if state else "torchscript" if script else None
+    described = None
+    if script is not None:
+        described = v0_5.TorchscriptWeightsDescr(
+            source=script, pytorch_version=torch_version, parent=parent if state else None, comment=comment
+        )
     return v0_5.WeightsDescr(
-        onnx=v0_5.OnnxWeightsDescr(
-            source=onnx,
-            opset_version=OPSET,
-            parent=parent or "torchscript",  # type: ignore[arg-type]  # one of its words
-            comment=comment,
-        ),
-        torchscript=v0_5.TorchscriptWeightsDescr(
-            source=script,
-            pytorch_version=torch_version,
-            parent=parent,  # type: ignore[arg-type]
-            comment=comment,
-        ),
+        onnx=v0_5.OnnxWeightsDescr(source=onnx, opset_version=OPSET, parent=parent, comment=comment),
+        torchscript=described,
         pytorch_state_dict=state,
     )
+
+
+def _write_script(segmenter: Segmenter, folder: Path) -> Path | None:
+    script = folder / "weights.torchscript.pt"
+    try:
+        write_torchscript(segmenter, script)
+    except ModelError:
+        return None
+    return script
 
 
 def is_plain_smp(spec: ModelSpec) -> bool:
@@ -83,7 +94,7 @@ def _write_state(segmenter: Segmenter, folder: Path, torch_version: v0_5.Version
             PipDeps(pip=[f"segmentation-models-pytorch=={version('segmentation-models-pytorch')}"]),
         ],
     )
-    needs.write_text(_to_yaml(environment.model_dump(mode="json", exclude_none=True)), "utf-8")
+    needs.write_text(yaml.safe_dump(environment.model_dump(mode="json", exclude_none=True), sort_keys=False), "utf-8")
     return v0_5.PytorchStateDictWeightsDescr(
         source=weights,
         architecture=v0_5.ArchitectureFromLibraryDescr(
@@ -105,10 +116,3 @@ def _complete_state(segmenter: Segmenter, arguments: dict[str, Any]) -> dict[str
     own = segmenter.network.state_dict()
     zeros = {name: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape) for name, tensor in wanted.items()}
     return {name: own[name].detach().cpu().clone() if name in own else zeros[name] for name in wanted}
-
-
-def _to_yaml(content: Any) -> str:
-    import yaml
-
-    text: str = yaml.safe_dump(content, sort_keys=False)
-    return text

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -17,17 +18,21 @@ import yaml
 from backend_cases import make_layers
 
 import unetkit
+from unetkit.cli import main
 from unetkit.errors import ConfigError, ModelError, OutputError, UnetkitError
 from unetkit.models.normalization import Normalization
 from unetkit.models.segmenter import Segmenter, load_network
 from unetkit.models.spec import ModelSpec
 from unetkit.models.statistics import Statistics
-from unetkit.sharing.bioimageio import OWN_MODEL, write_bioimageio
-from unetkit.sharing.bioimageio_options import BioimageioOptions
+from unetkit.sharing import bioimageio_form
+from unetkit.sharing.bioimageio_form import OWN_MODEL
+from unetkit.sharing.known_values import with_values
+from unetkit.sharing.options import SharingOptions
+from unetkit.sharing.said import SaidOptions
 
 core = pytest.importorskip("bioimageio.core")
 
-SAID = BioimageioOptions(license="CC-BY-4.0", authors=["Ada Lovelace (University of London)"])
+SAID = SaidOptions(license="CC-BY-4.0", authors=["Ada Lovelace (University of London)"])
 TINY = ModelSpec("resnet18", depth=3, decoder_channels=(16, 8, 8), halo=16, halo_error=1e-5)
 DATASET = Normalization("mean_std", "dataset", center=(900.0,), scale=(400.0,))
 ENTRIES = ("onnx", "pytorch_state_dict", "torchscript")
@@ -43,6 +48,15 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("request", "get", "stream"):
         monkeypatch.setattr(httpx, name, refuse)
+
+
+def write_bioimageio(
+    segmenter: Segmenter, path: Path, said: SaidOptions, *, fixed: Statistics | None = None
+) -> list[str]:
+    """Write a package, with fixed values where some are given."""
+    sharing = SharingOptions(fixed=None if fixed is None else Path("image.tif"))
+    model = segmenter if fixed is None else with_values(segmenter, fixed)
+    return bioimageio_form.write(model, path, sharing, said)
 
 
 def make(spec: ModelSpec) -> Segmenter:
@@ -187,23 +201,25 @@ def test_what_qupath_asks_for_holds_with_fixed_values(packages: Any) -> None:
 
 
 def test_the_example_is_the_part_of_the_image_with_contrast_and_the_cover_shows_it(tmp_path: Path) -> None:
-    image = np.full((600, 600), 100, np.uint16)
-    image[340:600, 340:600] += drawn((260, 260))[0].astype(np.uint16)
+    image = np.full((600, 600), 1000, np.uint16)
+    image[340:600, 340:600] = np.random.default_rng(0).integers(0, 2000, (260, 260))  # its mean is that of the rest
     tifffile.imwrite(tmp_path / "wide.tif", image)
     package = tmp_path / "out.zip"
-    write_bioimageio(make(TINY), package, replace(SAID, image=tmp_path / "wide.tif"))
+    write_bioimageio(make(TINY), package, replace(SAID, cover=tmp_path / "wide.tif"))
     with zipfile.ZipFile(package) as file:
         file.extractall(tmp_path)
     assert np.array_equal(np.load(tmp_path / "test_input.npy")[0, 0], image[-256:, -256:])
-    cover = tifffile.imread(tmp_path / "sample_input.tif")
-    assert cover.shape[-2:] == (256, 256)
+    cover = cv2.imread(str(tmp_path / "cover.png"))
+    assert cover.shape == (512, 1024, 3)
+    assert cover[:, :512].std() > 20  # the image
+    assert set(np.unique(cover[:, 512:])) <= {0, 255}  # the mask
     assert "# Validation" in (tmp_path / "README.md").read_text()
     assert "wide.tif" in (tmp_path / "README.md").read_text()
 
 
 def test_an_image_that_is_smaller_than_the_smallest_size_is_mirrored(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "small.tif", drawn((30, 50))[0].astype(np.uint16))
-    write_bioimageio(make(TINY), tmp_path / "out.zip", replace(SAID, image=tmp_path / "small.tif"))
+    write_bioimageio(make(TINY), tmp_path / "out.zip", replace(SAID, cover=tmp_path / "small.tif"))
     assert core.test_model(tmp_path / "out.zip", weight_format="onnx").status == "passed"
 
 
@@ -266,7 +282,7 @@ def test_a_bright_image_is_no_example_of_a_model_that_inverts_it_but_with_fixed_
     bright = (4000 - drawn((64, 64))[0].clip(0, 3900)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "bright.tif", bright)
     segmenter = make(replace(TINY, normalization=Normalization(bright_background="invert")))
-    said = replace(SAID, image=tmp_path / "bright.tif")
+    said = replace(SAID, cover=tmp_path / "bright.tif")
     with pytest.raises(ConfigError, match="bright background"):
         write_bioimageio(segmenter, tmp_path / "out.zip", said)
     values = segmenter.normalizer.statistics(bright.reshape(1, -1))
@@ -275,17 +291,22 @@ def test_a_bright_image_is_no_example_of_a_model_that_inverts_it_but_with_fixed_
     assert core.test_model(tmp_path / "out.zip", weight_format="torchscript").status == "passed"
 
 
-def test_a_package_is_not_overwritten_unless_asked_for(tmp_path: Path) -> None:
-    package = tmp_path / "out.zip"
-    package.write_bytes(b"before")
-    with pytest.raises(OutputError):
-        write_bioimageio(make_layers(), package, SAID)
-    assert package.read_bytes() == b"before"
-    write_bioimageio(make_layers(), package, SAID, overwrite=True)
-    assert zipfile.is_zipfile(package)
+def test_the_verb_writes_a_package_and_checks_it_on_images(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite(tmp_path / "image.tif", drawn((90, 130))[0].astype(np.uint16))
+    words = ["export", str(tiny_model), str(tmp_path / "out.zip"), "--license", "MIT", "--authors", "Ada Lovelace"]
+    words += ["--cover", str(tmp_path / "image.tif"), "--check", str(tmp_path / "image.tif"), "--format", "bioimageio"]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "Checked on 1 image" in said.out + said.err
+    assert core.test_model(tmp_path / "out.zip", weight_format="pytorch_state_dict").status == "passed"
+    assert main(words) == 2
 
 
-def test_a_failure_leaves_the_old_package_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_leaves_the_old_package_and_nothing_else(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -293,9 +314,16 @@ def test_a_failure_leaves_the_old_package_and_nothing_else(tmp_path: Path, monke
     package.write_bytes(b"before")
     monkeypatch.setattr("shutil.copyfile", fail)
     with pytest.raises(OutputError, match="No space left"):
-        write_bioimageio(make_layers(), package, SAID, overwrite=True)
+        unetkit.export(tiny_model, package, format="bioimageio", license="MIT", authors=["Ada"], overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out.zip"]
     assert package.read_bytes() == b"before"
+
+
+def test_the_model_that_is_exported_is_not_changed(tmp_path: Path) -> None:
+    segmenter = make_layers()
+    before = segmenter.spec
+    write_bioimageio(segmenter, tmp_path / "out.zip", SAID)
+    assert segmenter.spec == before
 
 
 def test_a_description_that_the_library_refuses_is_an_error_of_two_sentences(

@@ -12,72 +12,53 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from unetkit.foundation.atomic import check_target, partial_file
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.models.spec import ModelSpec
-from unetkit.sharing.bioimageio_options import NOTHING_SAID, BioimageioOptions
+from unetkit.sharing.options import SharingOptions
+from unetkit.sharing.said import SaidOptions
 
 if TYPE_CHECKING:
     from bioimageio.spec.model import v0_5
 
     from unetkit.models.segmenter import Segmenter
-    from unetkit.models.statistics import Statistics
     from unetkit.sharing.bioimageio_example import Example
+    from unetkit.sharing.bioimageio_texts import Texts
 
 OWN_MODEL = "model.safetensors"
 """unetkit's own file in a package. It is an attachment, from which unetkit reads the model back as it was."""
 
 
-def write_bioimageio(
-    segmenter: Segmenter,
-    path: Path,
-    options: BioimageioOptions = NOTHING_SAID,
-    *,
-    fixed: Statistics | None = None,
-    overwrite: bool = False,
-) -> list[str]:
-    """Write a model as a package of bioimage.io, format 0.5.
-
-    Args:
-        segmenter: The model, on the CPU.
-        path: The .zip, which appears whole or not at all.
-        options: What only the user knows of it.
-        fixed: (in_channels,) values that normalise all images, in place of those of each image.
-        overwrite: Whether an existing file may be replaced.
-
-    Returns:
-        Sentences on what the package cannot do.
+def write(segmenter: Segmenter, path: Path, sharing: SharingOptions, said: SaidOptions) -> list[str]:
+    """Write a model as a package of bioimage.io, format 0.5; see `Write`.
 
     Raises:
-        ConfigError: The licence, the authors or other texts are missing or wrong; or the format cannot state the model.
-        ModelError: It is no model for masks, or the package is not valid.
-        ImageError: The image cannot be read.
-        OutputError: The package cannot be written.
+        ConfigError: The licence, the authors or other texts are missing or wrong; or the format cannot state how the
+            model normalises images.
+        ModelError: It is no model for masks, or bioimageio.spec refuses the package.
+        ImageError: The cover cannot be read.
     """
-    check_target(path, overwrite)
     _need_the_library()
     _check_kind(segmenter.spec)
+    from unetkit.models.segmenter import Segmenter as Copied
     from unetkit.sharing.bioimageio_example import make_example
     from unetkit.sharing.bioimageio_tensors import normalisation_steps, smallest_sizes
-    from unetkit.sharing.bioimageio_texts import check_license, limitations, read_authors, training_details
-    from unetkit.sharing.known_values import with_values
+    from unetkit.sharing.bioimageio_texts import limitations, read_said
+    from unetkit.sharing.graphs import takes_raw
 
-    check_license(options.license)
-    read_authors(options.authors)
-    stated = segmenter if fixed is None else with_values(segmenter, fixed)
-    if not _is_inside(stated.spec):
-        normalisation_steps(stated.spec)
-    example = make_example(stated, options.image, smallest_sizes(stated.spec))
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        package = folder / "package.zip"
-        with _errors_of_the_format():
-            details = training_details(segmenter.spec)
-            limits = limitations(stated.spec, given=fixed is not None)
-            _write_package(_describe(stated, folder, options, example, details, limits), package)
-        with partial_file(path) as partial:
-            shutil.copyfile(package, partial)
-    return limits
+    stated = Copied(replace(segmenter.spec, unetkit_version=version("unetkit")), segmenter.network).eval()
+    stated.name = segmenter.name
+    with _checks(files=False):  # no name or address is looked up in a network
+        texts = read_said(stated.spec, Path(segmenter.name), said)
+        if not takes_raw(stated.spec):
+            normalisation_steps(stated.spec)
+    example = make_example(stated, said.cover, smallest_sizes(stated.spec))
+    limits = limitations(stated.spec, given=sharing.fixed is not None)
+    with TemporaryDirectory() as name, _errors_of_the_format():
+        package = Path(name) / "package.zip"
+        description, weights = _describe(stated, Path(name), texts, example, limits)
+        _write_package(description, package)
+        shutil.copyfile(package, path)
+    return [f"Weights: {', '.join(weights)}. Format {description.format_version}. Example: {example.origin}.", *limits]
 
 
 def _check_kind(spec: ModelSpec) -> None:
@@ -91,44 +72,30 @@ def _check_kind(spec: ModelSpec) -> None:
         raise ModelError(
             "This model classifies whole images, which it is shown at one size: a package of bioimage.io cannot say "
             "that they are resized.",
-            "Use --format onnx.",
+            "Use unetkit itself: unetkit segment IMAGES classes.csv --output classes.",
         )
     if spec.task == "reconstruction":
         raise ModelError(
             "This network was pretrained to restore images; it is a start for training and finds nothing in them.",
-            "Train it with `unetkit fit --model.weights`, and export that model.",
+            "Train a model for masks from it, and export that one.",
         )
 
 
-def _is_inside(spec: ModelSpec) -> bool:
-    """Return whether the values that normalise images are known, and so part of the network."""
-    return spec.normalization.scope == "dataset" or spec.normalization.window is not None
-
-
 def _describe(
-    segmenter: Segmenter,
-    folder: Path,
-    options: BioimageioOptions,
-    example: Example,
-    details: v0_5.TrainingDetails,
-    limits: list[str],
-) -> v0_5.ModelDescr:
-    """Write all files of a package to a folder and return its description."""
+    segmenter: Segmenter, folder: Path, texts: Texts, example: Example, limits: list[str]
+) -> tuple[v0_5.ModelDescr, list[str]]:
+    """Write all files of a package to a folder; return its description and the entries of its weights."""
     import cv2
     import numpy as np
     import tifffile
     from bioimageio.spec.model import v0_5
 
     from unetkit.models.segmenter import save_model
-    from unetkit.sharing import bioimageio_texts as texts
+    from unetkit.sharing.bioimageio_readme import documentation
     from unetkit.sharing.bioimageio_tensors import describe_input, describe_output
     from unetkit.sharing.bioimageio_weights import write_weights
 
-    spec = segmenter.spec = replace(segmenter.spec, unetkit_version=version("unetkit"))
-    inside = _is_inside(spec)
-    model = Path(segmenter.name)
-    title = texts.model_title(model, options.title)
-    about = texts.about(spec, options)
+    spec = segmenter.spec
     tests = folder / "test_input.npy", folder / "test_output.npy"
     samples = folder / "sample_input.tif", folder / "sample_output.tif"
     for test, sample, values in zip(tests, samples, (example.pixels, example.probabilities), strict=True):
@@ -136,34 +103,34 @@ def _describe(
         tifffile.imwrite(sample, values[0], photometric="minisblack", compression="zlib")
     cover, readme, own = folder / "cover.png", folder / "README.md", folder / OWN_MODEL
     cv2.imwrite(str(cover), cv2.cvtColor(example.picture, cv2.COLOR_RGB2BGR))
-    readme.write_text(texts.documentation(spec, title, about, example.origin, limits), "utf-8")
+    readme.write_text(documentation(spec, texts.title, texts.about, example.origin, limits), "utf-8")
     save_model(segmenter, own)
-    with _checks(files=False):  # no name or address is looked up in a network
-        authors = texts.read_authors(options.authors)
-        cite = texts.citations(spec, model, options.cite)
-        data = texts.training_data(options.training_data)
     with _checks(files=True):
-        return v0_5.ModelDescr(
-            name=title,
-            description=about,
-            authors=authors,
-            cite=cite,
-            license=texts.check_license(options.license),
-            tags=texts.tags(spec, model, options.tags),
+        weights = write_weights(segmenter, folder)
+        description = v0_5.ModelDescr(
+            name=texts.title,
+            description=texts.about,
+            authors=texts.authors,
+            cite=texts.cite,
+            license=texts.license,
+            tags=texts.tags,
             covers=[v0_5.FileDescr(source=cover)],
             documentation=v0_5.FileDescr(source=readme),
             attachments=[v0_5.FileDescr(source=own)],
-            inputs=[describe_input(spec, tests[0], samples[0], inside=inside)],
+            inputs=[describe_input(spec, tests[0], samples[0])],
             outputs=[describe_output(spec, tests[1], samples[1])],
-            weights=write_weights(segmenter, folder, inside=inside),
-            training_data=data,
-            config=_config(segmenter, limits, details),
+            weights=weights,
+            training_data=texts.training_data,
+            config=_config(segmenter, limits),
         )
+    return description, sorted(weights.available_formats)
 
 
-def _config(segmenter: Segmenter, limits: list[str], training: v0_5.TrainingDetails) -> v0_5.Config:
+def _config(segmenter: Segmenter, limits: list[str]) -> v0_5.Config:
     """Return what the format has no fields for: notes for people, and unetkit's own description of the model."""
     from bioimageio.spec.model import v0_5
+
+    from unetkit.sharing.bioimageio_texts import training_details
 
     spec = segmenter.spec
     own: dict[str, Any] = {"version": spec.unetkit_version, "spec": spec.to_json(), "model": OWN_MODEL}
@@ -172,7 +139,7 @@ def _config(segmenter: Segmenter, limits: list[str], training: v0_5.TrainingDeta
             architecture_type=f"{spec.dims}D U-Net",
             task="instance segmentation" if spec.instances else "semantic segmentation",
             model_parameter_count=sum(weight.numel() for weight in segmenter.network.parameters()),
-            training=training,
+            training=training_details(spec),
             bias_risks_limitations=v0_5.BiasRisksLimitations(limitations=" ".join(limits) or None),
         ),
         **{"unetkit": own},
