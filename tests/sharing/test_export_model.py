@@ -62,7 +62,7 @@ def test_an_export_that_differs_is_not_kept(
     form = {"cells.onnx": "onnx", "cells.pt": "torchscript"}[name]
     right = compare.RUNNERS[form]
     monkeypatch.setitem(compare.RUNNERS, form, lambda *a: lambda *window: right(*a)(*window) + 0.01)
-    with pytest.raises(ModelError, match="differs from unetkit by 0.01"):
+    with pytest.raises(ModelError, match="differs from unetkit by"):
         unetkit.export(tiny_model, tmp_path / name, check=image)
     assert not (tmp_path / name).exists()
 

@@ -47,9 +47,14 @@ def know_foreign(ensemble: Ensemble, source: ImageSource, log: Callable[[str], N
     """
     for segmenter in ensemble.segmenters:
         foreign = segmenter.spec.foreign
-        for remark in () if foreign is None else foreign.remarks:
+        for remark in segmenter.remarks if foreign is None else foreign.remarks:
             log(remark)
-        if foreign is None or foreign.halo_known or not measured:
+        if not measured:
+            continue
+        if foreign is None:
+            _know_own(segmenter, ensemble, source, log)
+            continue
+        if foreign.halo_known:
             continue
         if foreign.fixed:
             found, stride = _fixed_halo(foreign.smallest, foreign.stride), foreign.stride
@@ -62,6 +67,13 @@ def know_foreign(ensemble: Ensemble, source: ImageSource, log: Callable[[str], N
         segmenter.spec = replace(segmenter.spec, halo=found.halo, halo_error=found.error, foreign=known)
 
 
+def _know_own(segmenter: Segmenter, ensemble: Ensemble, source: ImageSource, log: Callable[[str], None]) -> None:
+    """Give a network as unetkit builds it, which another program has trained, the halo that was measured."""
+    if segmenter.remarks and segmenter.spec.halo_error is None:
+        found, _ = _known(segmenter) or _measure(segmenter, ensemble, source, log)
+        segmenter.spec = replace(segmenter.spec, halo=found.halo, halo_error=found.error)
+
+
 def _measure(
     segmenter: Segmenter, ensemble: Ensemble, source: ImageSource, log: Callable[[str], None]
 ) -> tuple[HaloMeasurement, tuple[int, ...]]:
@@ -69,7 +81,8 @@ def _measure(
     log(f"{ensemble.name} does not state its halo: it is measured on this image.")
     pixels = _middle(source, ensemble, plan_comparison(segmenter.spec.strides).canvas)
     (values,) = measure_plane(source, 0, [segmenter.normalizer], ensemble.channels)
-    stride = find_stride(segmenter, pixels, values)
+    own = segmenter.spec.foreign is None  # then the stride is known
+    stride = segmenter.spec.strides if own else find_stride(segmenter, pixels, values)
     if stride != segmenter.spec.strides:
         log(f"It sees the image on a grid of {in_words(one_if_equal(stride))} pixels, more than it states.")
         segmenter.spec = replace(segmenter.spec, foreign=replace(_foreign(segmenter), stride=stride))
