@@ -47,7 +47,7 @@ def write(segmenter: Segmenter, path: Path, sharing: SharingOptions, said: SaidO
 
     stated = Copied(replace(segmenter.spec, unetkit_version=version("unetkit")), segmenter.network).eval()
     stated.name = segmenter.name
-    with _checks(files=False):  # no name or address is looked up in a network
+    with _checks():
         texts = read_said(stated.spec, Path(segmenter.name), said)
         if not takes_raw(stated.spec):
             normalisation_steps(stated.spec)
@@ -92,7 +92,7 @@ def _describe(
 
     from unetkit.models.segmenter import save_model
     from unetkit.sharing.bioimageio_readme import documentation
-    from unetkit.sharing.bioimageio_tensors import describe_input, describe_output
+    from unetkit.sharing.bioimageio_tensors import describe_file, describe_input, describe_output
     from unetkit.sharing.bioimageio_weights import write_weights
 
     spec = segmenter.spec
@@ -105,7 +105,7 @@ def _describe(
     cv2.imwrite(str(cover), cv2.cvtColor(example.picture, cv2.COLOR_RGB2BGR))
     readme.write_text(documentation(spec, texts.title, texts.about, example.origin, limits), "utf-8")
     save_model(segmenter, own)
-    with _checks(files=True):
+    with _checks():
         weights = write_weights(segmenter, folder)
         description = v0_5.ModelDescr(
             name=texts.title,
@@ -114,9 +114,9 @@ def _describe(
             cite=texts.cite,
             license=texts.license,
             tags=texts.tags,
-            covers=[v0_5.FileDescr(source=cover)],
-            documentation=v0_5.FileDescr(source=readme),
-            attachments=[v0_5.FileDescr(source=own)],
+            covers=[describe_file(cover)],
+            documentation=describe_file(readme),
+            attachments=[describe_file(own)],
             inputs=[describe_input(spec, tests[0], samples[0])],
             outputs=[describe_output(spec, tests[1], samples[1])],
             weights=weights,
@@ -142,7 +142,7 @@ def _config(segmenter: Segmenter, limits: list[str]) -> v0_5.Config:
             training=training_details(spec),
             bias_risks_limitations=v0_5.BiasRisksLimitations(limitations=" ".join(limits) or None),
         ),
-        **{"unetkit": own},
+        **{"unetkit": own},  # type: ignore[arg-type]  # what YAML can hold
     )
 
 
@@ -150,7 +150,7 @@ def _write_package(description: v0_5.ModelDescr, path: Path) -> None:
     """Write a package and read its description back."""
     from bioimageio.spec import InvalidDescr, load_description, save_bioimageio_package
 
-    with _checks(files=False):
+    with _checks():
         save_bioimageio_package(description, output_path=path)
         read = load_description(path, perform_io_checks=False)
     if isinstance(read, InvalidDescr):
@@ -170,19 +170,14 @@ def _errors_of_the_format() -> Iterator[None]:
 
 
 @contextmanager
-def _checks(*, files: bool) -> Iterator[None]:
-    """Let bioimageio.spec check as it is told, and log nothing.
-
-    Args:
-        files: Whether files are opened and hashed. Addresses and names would be looked up in a network then, so those
-            are made before.
-    """
+def _checks() -> Iterator[None]:
+    """Let bioimageio.spec check what is said, but look up no names and addresses in a network, and log nothing."""
     from bioimageio.spec import ValidationContext
     from loguru import logger
 
     logger.disable("bioimageio")
     try:
-        with ValidationContext(perform_io_checks=files, log_warnings=False):
+        with ValidationContext(perform_io_checks=False, log_warnings=False):
             yield
     finally:
         logger.enable("bioimageio")

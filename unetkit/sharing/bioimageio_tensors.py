@@ -8,6 +8,7 @@ import numpy as np
 from bioimageio.spec.model import v0_5
 
 from unetkit.foundation.errors import ConfigError
+from unetkit.models.model_file import hash_file
 from unetkit.models.spec import ModelSpec
 from unetkit.sharing.graphs import takes_raw
 
@@ -67,8 +68,8 @@ def describe_input(spec: ModelSpec, test: Path, sample: Path) -> v0_5.InputTenso
         id=v0_5.TensorId("image"),
         description="Raw pixels of the image." if spec.planes == 1 else "Raw pixels of a plane and its neighbours.",
         axes=[v0_5.BatchAxis(), v0_5.ChannelAxis(channel_names=input_channels(spec)), *space],
-        test_tensor=v0_5.FileDescr(source=test),
-        sample_tensor=v0_5.FileDescr(source=sample),
+        test_tensor=describe_file(test),
+        sample_tensor=describe_file(sample),
         data=v0_5.IntervalOrRatioDataDescr(type="float32"),
         preprocessing=[] if takes_raw(spec) else normalisation_steps(spec),
     )
@@ -101,10 +102,15 @@ def describe_output(spec: ModelSpec, test: Path, sample: Path) -> v0_5.OutputTen
         id=v0_5.TensorId("probabilities"),
         description=about,
         axes=[v0_5.BatchAxis(), v0_5.ChannelAxis(channel_names=output_channels(spec)), *space],
-        test_tensor=v0_5.FileDescr(source=test),
-        sample_tensor=v0_5.FileDescr(source=sample),
+        test_tensor=describe_file(test),
+        sample_tensor=describe_file(sample),
         data=v0_5.IntervalOrRatioDataDescr(type="float32", range=(0.0, 1.0)),
     )
+
+
+def describe_file(path: Path) -> v0_5.FileDescr:
+    """Return the description of a file, with its hash."""
+    return v0_5.FileDescr(source=path, sha256=v0_5.Sha256(hash_file(path)))
 
 
 def normalisation_steps(spec: ModelSpec) -> list[v0_5.PreprocessingDescr]:

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from unetkit.foundation.errors import ModelError
 from unetkit.models.encoders import smp_name
+from unetkit.models.model_file import hash_file
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
+from unetkit.sharing.bioimageio_tensors import describe_file
 from unetkit.sharing.graphs import OPSET, takes_raw, write_onnx, write_torchscript
 
 ONNX_FILE = "weights.onnx"
@@ -44,10 +46,10 @@ def write_weights(segmenter: Segmenter, folder: Path) -> v0_5.WeightsDescr:
     described = None
     if script is not None:
         described = v0_5.TorchscriptWeightsDescr(
-            source=script, pytorch_version=torch_version, parent=parent if state else None, comment=comment
+            **_file(script), pytorch_version=torch_version, parent=parent if state else None, comment=comment
         )
     return v0_5.WeightsDescr(
-        onnx=v0_5.OnnxWeightsDescr(source=onnx, opset_version=OPSET, parent=parent, comment=comment),
+        onnx=v0_5.OnnxWeightsDescr(**_file(onnx), opset_version=OPSET, parent=parent, comment=comment),
         torchscript=described,
         pytorch_state_dict=state,
     )
@@ -80,6 +82,10 @@ def smp_arguments(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
+def _file(path: Path) -> dict[str, Any]:
+    return {"source": path, "sha256": v0_5.Sha256(hash_file(path))}
+
+
 def _write_state(segmenter: Segmenter, folder: Path, torch_version: v0_5.Version) -> v0_5.PytorchStateDictWeightsDescr:
     """Write the state dict and the environment that it needs."""
     arguments = smp_arguments(segmenter.spec)
@@ -96,12 +102,12 @@ def _write_state(segmenter: Segmenter, folder: Path, torch_version: v0_5.Version
     )
     needs.write_text(yaml.safe_dump(environment.model_dump(mode="json", exclude_none=True), sort_keys=False), "utf-8")
     return v0_5.PytorchStateDictWeightsDescr(
-        source=weights,
+        **_file(weights),
         architecture=v0_5.ArchitectureFromLibraryDescr(
             callable=v0_5.Identifier("Unet"), import_from="segmentation_models_pytorch", kwargs=arguments
         ),
         pytorch_version=torch_version,
-        dependencies=v0_5.FileDescr(source=needs),
+        dependencies=describe_file(needs),
         comment="A U-Net of segmentation-models-pytorch. Normalised pixels in, probabilities out.",
     )
 
