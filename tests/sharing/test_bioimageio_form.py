@@ -105,6 +105,11 @@ KINDS = {
     "fixed": (TINY, FIXED, ("onnx", "torchscript")),
     "instances": (replace(TINY, instances=True, pixel_size_um=(0.325, 0.325)), None, ENTRIES),
     "classes": (replace(TINY, classes=4, class_names=("none", "a", "b", "c")), None, ENTRIES),
+    "plain": (
+        ModelSpec(arch="plain_unet", base_channels=4, depth=3, padding="valid", halo=44),
+        None,
+        ("onnx", "torchscript"),
+    ),
     "planes": (replace(TINY, planes=3), FIXED, ("onnx", "torchscript")),
     "volumes": (
         replace(TINY, dims=3, pooling=((1, 2, 2), (2, 2, 2), (2, 2, 2)), halo=(4, 8, 8), pixel_size_um=(2.0, 0.4, 0.4)),
@@ -221,6 +226,24 @@ def test_an_image_that_is_smaller_than_the_smallest_size_is_mirrored(tmp_path: P
     tifffile.imwrite(tmp_path / "small.tif", drawn((30, 50))[0].astype(np.uint16))
     write_bioimageio(make(TINY), tmp_path / "out.zip", replace(SAID, cover=tmp_path / "small.tif"))
     assert core.test_model(tmp_path / "out.zip", weight_format="onnx").status == "passed"
+
+
+def test_a_grey_cover_is_shown_to_a_model_of_colours_as_segment_does(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "grey.tif", drawn((60, 60))[0].astype(np.uint16))
+    write_bioimageio(
+        make(replace(TINY, in_channels=3)), tmp_path / "out.zip", replace(SAID, cover=tmp_path / "grey.tif")
+    )
+    with zipfile.ZipFile(tmp_path / "out.zip") as file:
+        file.extract("test_input.npy", tmp_path)
+    red, green, blue = np.load(tmp_path / "test_input.npy")[0]
+    assert np.array_equal(red, green)
+    assert np.array_equal(red, blue)
+
+
+def test_a_cover_with_other_channels_is_an_error_that_says_so(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "two.tif", drawn((60, 60), 2).astype(np.uint16), metadata={"axes": "CYX"}, imagej=True)
+    with pytest.raises(UnetkitError, match="channels"):
+        write_bioimageio(make(TINY), tmp_path / "out.zip", replace(SAID, cover=tmp_path / "two.tif"))
 
 
 def test_names_and_addresses_are_written_and_not_looked_up(tmp_path: Path) -> None:

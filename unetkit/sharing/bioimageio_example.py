@@ -18,6 +18,7 @@ from unetkit.drawing.pixels import class_colour, resize, to_display
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.run.inputs import open_for
+from unetkit.io.base.contracts import match_channels
 from unetkit.io.base.read_options import WHOLE
 from unetkit.models.masks import to_mask
 from unetkit.models.sampling import ValidSource
@@ -112,6 +113,7 @@ def _read(segmenter: Segmenter, image: Path, size: tuple[int, ...]) -> NDArray[A
             choices.append([slice(start, min(start + length, whole)) for start in starts])
         parts = (source.read(item, window) for window in product(*choices))
         best = max(parts, key=lambda part: float(np.std(part, dtype=np.float64)))
+        best = match_channels(best, segmenter.spec.network_inputs, info.name)
     missing = [(0, length - own) for length, own in zip(size, best.shape[1:], strict=True)]
     return np.pad(best, [(0, 0), *missing], mode="symmetric")
 

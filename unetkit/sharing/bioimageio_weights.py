@@ -13,7 +13,6 @@ from bioimageio.spec.conda_env import CondaEnv, PipDeps
 from bioimageio.spec.model import v0_5
 from torch import Tensor
 
-from unetkit.foundation.errors import ModelError
 from unetkit.models.encoders import smp_name
 from unetkit.models.model_file import hash_file
 from unetkit.models.segmenter import Segmenter
@@ -28,8 +27,7 @@ ONNX_FILE = "weights.onnx"
 def write_weights(segmenter: Segmenter, folder: Path) -> v0_5.WeightsDescr:
     """Write the weights of a model and return their description. All entries give the same probabilities.
 
-    There is a state dict where smp builds the network and the description says how images are normalised; there is no
-    TorchScript of a network whose trace holds for one size alone.
+    There is a state dict where smp builds the network and the description says how images are normalised.
 
     Args:
         segmenter: The model.
@@ -39,29 +37,17 @@ def write_weights(segmenter: Segmenter, folder: Path) -> v0_5.WeightsDescr:
     comment = "Raw pixels in, probabilities out." if raw else "Normalised pixels in, probabilities out."
     torch_version = v0_5.Version(torch.__version__.partition("+")[0])
     state = None if raw or not is_plain_smp(segmenter.spec) else _write_state(segmenter, folder, torch_version)
-    script = _write_script(segmenter, folder)
-    onnx = folder / ONNX_FILE
+    onnx, script = folder / ONNX_FILE, folder / "weights.torchscript.pt"
     write_onnx(segmenter, onnx)
-    parent: Any = "pytorch_state_dict" if state else "torchscript" if script else None
-    described = None
-    if script is not None:
-        described = v0_5.TorchscriptWeightsDescr(
-            **_file(script), pytorch_version=torch_version, parent=parent if state else None, comment=comment
-        )
+    write_torchscript(segmenter, script)
+    parent: Any = None if state is None else "pytorch_state_dict"
     return v0_5.WeightsDescr(
-        onnx=v0_5.OnnxWeightsDescr(**_file(onnx), opset_version=OPSET, parent=parent, comment=comment),
-        torchscript=described,
+        onnx=v0_5.OnnxWeightsDescr(**_file(onnx), opset_version=OPSET, parent=parent or "torchscript", comment=comment),
+        torchscript=v0_5.TorchscriptWeightsDescr(
+            **_file(script), pytorch_version=torch_version, parent=parent, comment=comment
+        ),
         pytorch_state_dict=state,
     )
-
-
-def _write_script(segmenter: Segmenter, folder: Path) -> Path | None:
-    script = folder / "weights.torchscript.pt"
-    try:
-        write_torchscript(segmenter, script)
-    except ModelError:
-        return None
-    return script
 
 
 def is_plain_smp(spec: ModelSpec) -> bool:
