@@ -61,7 +61,7 @@ def load(path: Path) -> Segmenter:
         ModelError: It is of no network that can be run, or its weights are of another one, damaged, NaN or infinite.
     """
     if _is_own(path):
-        return own_file.load(path / MODEL_FILE)
+        return _load_own(path)
     config, notes = read_config(path), read_notes(path / MODEL_FILE)
     spec = _describe(path, config, notes)
     state = read_weights(path / MODEL_FILE)
@@ -73,6 +73,20 @@ def load(path: Path) -> Segmenter:
         core = config.build()
         _set(core, state, path, exact=True)
         segmenter = Segmenter(spec, ForeignNetwork(core, spec.foreign))
+    segmenter.name, segmenter.sha256 = str(path), hash_file(path / MODEL_FILE)
+    return segmenter.eval()
+
+
+def _load_own(path: Path) -> Segmenter:
+    """Load a model that unetkit exported in smp's layout: the weights have smp's names, the description is unetkit's.
+
+    Raises:
+        ModelError: The weights are damaged, or not those that the description is of.
+    """
+    segmenter = Segmenter(own_file.describe(path / MODEL_FILE))
+    weights = read_weights(path / MODEL_FILE)
+    state = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+    _set(segmenter.network, state, path, exact=False)
     segmenter.name, segmenter.sha256 = str(path), hash_file(path / MODEL_FILE)
     return segmenter.eval()
 
