@@ -78,15 +78,14 @@ def load(path: Path) -> Segmenter:
 
 
 def _load_own(path: Path) -> Segmenter:
-    """Load a model that unetkit exported in smp's layout: the weights have smp's names, the description is unetkit's.
+    """Load a model with unetkit's description: its own file, or one exported in smp's layout, with smp's names.
 
     Raises:
         ModelError: The weights are damaged, or not those that the description is of.
     """
     segmenter = Segmenter(own_file.describe(path / MODEL_FILE))
-    weights = read_weights(path / MODEL_FILE)
-    state = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
-    _set(segmenter.network, state, path, exact=False)
+    weights = {name.removeprefix("network."): value for name, value in read_weights(path / MODEL_FILE).items()}
+    _set(segmenter.network, weights, path, exact=False)  # those in 16 bits are copied into 32
     segmenter.name, segmenter.sha256 = str(path), hash_file(path / MODEL_FILE)
     return segmenter.eval()
 
