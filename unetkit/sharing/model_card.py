@@ -100,7 +100,7 @@ def write_card(segmenter: Segmenter, path: Path, said: SaidOptions, *, added_sta
     ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}").save(path)
 
 
-def _licence(stated: str | None) -> dict[str, str]:
+def _licence(stated: str | None) -> dict[str, Any]:
     if stated is None:
         return {}
     if stated.lower() in HUB_LICENCES:
