@@ -167,7 +167,7 @@ def _validation(spec: ModelSpec, scores: dict[str, float]) -> str:
     images = "the validation images" if count is None else f"{count} validation images"
     rows = [(name, f"{value:.3f}") for name, value in scores.items()]
     return (
-        f"On {images}, which the network was not trained on:\n\n{_table(('score', 'value'), rows)}\n\n"
+        f"On {images} held out of this training:\n\n{_table(('score', 'value'), rows)}\n\n"
         "They chose the epoch, so the scores are a little too good. Measure it on images of your own."
     )
 
