@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -92,10 +93,17 @@ def save_model(segmenter: Segmenter, path: Path, dtype: torch.dtype = torch.floa
     Raises:
         OutputError: The file cannot be written.
     """
-    spec = replace(segmenter.spec, unetkit_version=version("unetkit"))
-    tensors = segmenter.state_dict().items()
-    state = {name: _stored(tensor.detach().cpu(), dtype).contiguous() for name, tensor in tensors}
-    description = spec.to_json()
+    save_state(segmenter.state_dict(), segmenter.spec, path, dtype)
+
+
+def save_state(weights: Mapping[str, Tensor], spec: ModelSpec, path: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write weights with the description of their model; see `save_model`.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    description = replace(spec, unetkit_version=version("unetkit")).to_json()
+    state = {name: _stored(tensor.detach().cpu(), dtype).contiguous() for name, tensor in weights.items()}
     metadata = {METADATA_KEY: description, DIGEST_KEY: digest(state, description)}
     with partial_file(path) as partial:
         partial.write_bytes(sort_metadata(save(state, metadata=metadata)))
