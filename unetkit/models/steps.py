@@ -83,6 +83,8 @@ def apply_steps(values: Tensor, steps: Sequence[Step]) -> Tensor:
             values = values * _each(step.gain, values) + _each(step.offset, values)
         elif step.name == "clip":
             values = values.clamp(step.low, step.high)
+        elif step.name == "truncate":
+            values = values.trunc().clamp(step.low, step.high)
         elif step.name == "binarize":
             values = (values > _each(step.offset, values)).to(values.dtype)
         elif step.name == "sigmoid":
