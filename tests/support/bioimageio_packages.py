@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,9 @@ class Made:
         weights: Entries of weights.
         shape: Shape of the test image.
         features: Channels of the second output; 0 for none.
+        feature_axes: Axes of the second output.
+        unit: Unit of the axes of space.
+        scale: Size of a pixel in this unit.
         config: More configuration.
     """
 
@@ -121,7 +125,7 @@ def _output_axis(axis: str, made: Made, names: Sequence[str]) -> Any:
     if axis == "c":
         return v0_5.ChannelAxis(channel_names=list(names))
     size: Any = made.sizes.get(axis, FREE)
-    if not isinstance(size, int):
+    if not isinstance(size, int) or made.halo is not None:
         size = v0_5.SizeReference(tensor_id=v0_5.TensorId("image"), axis_id=v0_5.AxisId(axis))
     about = {"id": v0_5.AxisId(axis), "size": size, "unit": made.unit, "scale": made.scale}
     if made.halo is None:
@@ -135,32 +139,29 @@ def _write_onnx(made: Made, folder: Path) -> dict[str, Any]:
     )
     path = folder / "weights.onnx"
     write_onnx(made.network, path, made.shape, free, ("mask", "features") if made.features else ("mask",))
-    return {"source": path, "opset_version": 18}
+    return {"source": path, "sha256": digest(path), "opset_version": 18}
 
 
 def _write_torchscript(made: Made, folder: Path) -> dict[str, Any]:
     path = folder / "weights.pt"
     with torch.inference_mode():
         torch.jit.trace(made.network.eval(), torch.zeros(made.shape)).save(str(path))
-    return {"source": path, "pytorch_version": v0_5.Version("2.0.0")}
+    return {"source": path, "sha256": digest(path), "pytorch_version": v0_5.Version("2.0.0")}
 
 
-def _write_state(made: Made, folder: Path) -> dict[str, Any]:
-    path = folder / "weights.pth"
-    torch.save(made.network.state_dict(), path)
-    return {"source": path, "pytorch_version": v0_5.Version("2.0.0"), "architecture": made.config.pop("architecture")}
+def digest(path: Path) -> v0_5.Sha256:
+    """Return the hash of a file."""
+    return v0_5.Sha256(hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 WRITERS: dict[str, Any] = {
     "onnx": _write_onnx,
     "torchscript": _write_torchscript,
-    "pytorch_state_dict": _write_state,
 }
 
 ENTRIES: dict[str, Any] = {
     "onnx": v0_5.OnnxWeightsDescr,
     "torchscript": v0_5.TorchscriptWeightsDescr,
-    "pytorch_state_dict": v0_5.PytorchStateDictWeightsDescr,
 }
 
 

@@ -29,6 +29,7 @@ class Step:
         high: Highest value of "clip" and "truncate", or higher percentile of "range", 0 to 100.
         channelwise: Whether each channel is measured by itself.
         epsilon: Added to the measured range or standard deviation, which is divided by.
+        raw: Whether the raw image is measured, and not what the steps before have made of it.
     """
 
     name: StepName
@@ -38,6 +39,7 @@ class Step:
     high: float = 1.0
     channelwise: bool = True
     epsilon: float = 1e-6
+    raw: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,13 @@ from unetkit.models.architectures import ARCHITECTURES, FOREIGN
 from unetkit.models.foreign import ForeignSpec
 from unetkit.models.model_file import hash_file
 from unetkit.models.spec import ModelSpec
+from unetkit.zoo.package_description import need_library, read_description
 from unetkit.zoo.package_files import PackageFiles, open_package
 
 if TYPE_CHECKING:
     from bioimageio.spec.model import v0_5
 
     from unetkit.models.segmenter import Segmenter
-
-INSTALL = "pip install unetkit[bioimageio]"
-"""Command that installs what reads descriptions."""
 
 OWN_KEY = "unetkit"
 """Key in the configuration of a package that unetkit wrote."""
@@ -79,14 +76,11 @@ def load(path: Path) -> Segmenter:
 
 def _read(path: Path) -> Package:
     """Read the description of a package and check that unetkit can run it."""
-    try:
-        import bioimageio.spec  # noqa: F401
-    except ImportError as error:
-        raise ModelError("Packages of bioimage.io need bioimageio.spec.", f"Run `{INSTALL}`.") from error
+    need_library()
     from unetkit.zoo.package_weights import choose_weights
 
     files = open_package(path)
-    description = _parse(files)
+    description = read_description(files.description, str(path))
     given = _only_input(description, path)
     kind = choose_weights(description.weights, path)
     try:
@@ -96,62 +90,6 @@ def _read(path: Path) -> Package:
     except ModelError as error:
         raise ModelError(f"{path} cannot be used. {error.problem}", error.remedy) from error
     return Package(files, description, _with_own(spec, description))
-
-
-def _parse(files: PackageFiles) -> v0_5.ModelDescr:
-    """Return the description of a package in format 0.5, without any look at the internet."""
-    from bioimageio.spec import InvalidDescr, load_description
-    from bioimageio.spec.model import v0_5
-
-    _check_references(files.description)
-    with quiet():
-        try:
-            read: Any = load_description(files.description, perform_io_checks=False)
-            if not isinstance(read, InvalidDescr) and read.type == "model" and not isinstance(read, v0_5.ModelDescr):
-                older, read = (
-                    read.format_version,
-                    load_description(files.description, format_version="latest", perform_io_checks=False),
-                )
-                if isinstance(read, InvalidDescr):
-                    raise ModelError(
-                        f"{files.path} has format {older}, and cannot be turned into the newest one.",
-                        "Ask for a package of format 0.5, or give its ONNX file.",
-                    )
-        except ModelError:
-            raise
-        except Exception as error:  # whatever a description may be, and its errors share no class
-            raise _unreadable(files.path, str(error)) from error
-    if isinstance(read, InvalidDescr):
-        raise _unreadable(files.path, read.get_reason())
-    if not isinstance(read, v0_5.ModelDescr):
-        raise ModelError(f"{files.path} is a package of bioimage.io, but no model: {read.type}.", "Give a model.")
-    return read
-
-
-def _check_references(description: Path) -> None:
-    """Refuse a description that refers to another model, which would be looked up in the internet."""
-    import yaml
-
-    with suppress(OSError, ValueError, yaml.YAMLError, AttributeError, TypeError):
-        content = yaml.safe_load(description.read_text("utf-8"))
-        if any(tensor.get("output_of") for tensor in content["inputs"]):
-            raise ModelError(
-                f"The input of {description} is the output of another model.", "Use a model that takes images."
-            )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Let bioimageio.spec look nothing up in a network, and log nothing."""
-    from bioimageio.spec import ValidationContext
-    from loguru import logger
-
-    logger.disable("bioimageio")
-    try:
-        with ValidationContext(perform_io_checks=False, log_warnings=False):
-            yield
-    finally:
-        logger.enable("bioimageio")
 
 
 def _only_input(description: v0_5.ModelDescr, path: Path) -> v0_5.InputTensorDescr:
@@ -234,10 +172,3 @@ def _input_type(given: v0_5.InputTensorDescr) -> Any:
     last = given.preprocessing[-1] if given.preprocessing else None
     name = last.kwargs.dtype if isinstance(last, v0_5.EnsureDtypeDescr) else "float32"
     return getattr(torch, name)
-
-
-def _unreadable(path: Path, reason: str) -> ModelError:
-    lines = [line.strip() for line in reason.splitlines() if line.strip()]
-    return ModelError(
-        f"The description of {path} cannot be read ({' '.join(lines)[:300]}).", "Download or correct the package."
-    )

@@ -79,7 +79,7 @@ def open_package(path: Path) -> PackageFiles:
     if path.suffix != ".zip":
         return PackageFiles(path, path.parent, path)
     member = _description_in(path)
-    folder = user_cache() / "packages" / hash_file(path)[:32]
+    folder = user_cache() / "bioimageio" / "unpacked" / hash_file(path)[:32]
     description = folder / member.name
     if not description.is_file():
         unpack(path, str(member), description, LARGEST_DESCRIPTION)

@@ -1,4 +1,8 @@
-"""Pre- and postprocessing of a package of bioimage.io as steps of unetkit."""
+"""Pre- and postprocessing of a package of bioimage.io as steps of unetkit.
+
+What is measured is measured on the raw image, whatever steps come before. The specification does not say so, but
+bioimageio.core does it, and packages are tested with it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ def to_steps(descriptions: Sequence[Any], tensor: Tensor) -> tuple[Step, ...]:
     """
     steps: list[Step] = []
     for description in descriptions:
-        steps += _to_steps(description, tensor, first=not steps)
+        steps += _to_steps(description, tensor)
     measured = [step for step in steps if step.name in MEASURED]
     if measured and isinstance(tensor, v0_5.OutputTensorDescr):
         raise ModelError(
@@ -45,12 +49,12 @@ def to_steps(descriptions: Sequence[Any], tensor: Tensor) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _to_steps(one: Any, tensor: Tensor, *, first: bool) -> list[Step]:
+def _to_steps(one: Any, tensor: Tensor) -> list[Step]:
     """Return the steps, at most one, for one description."""
     if (convert := CONVERTERS.get(type(one))) is None:
         raise _refusal(str(one.id), tensor)
     reference = getattr(one.kwargs, "reference_tensor", None)
-    if reference is not None and not (reference == tensor.id and first):
+    if reference is not None and reference != tensor.id:
         raise _refusal(f"{one.id} by the values of '{reference}'", tensor)
     return convert(one, tensor)
 
@@ -88,12 +92,12 @@ def _fixed(one: v0_5.FixedZeroMeanUnitVarianceDescr, tensor: Tensor) -> list[Ste
 
 
 def _standardize(one: v0_5.ZeroMeanUnitVarianceDescr, tensor: Tensor) -> list[Step]:
-    return [Step("standardize", channelwise=_by_channel(one, tensor), epsilon=one.kwargs.eps)]
+    return [Step("standardize", channelwise=_by_channel(one, tensor), epsilon=one.kwargs.eps, raw=True)]
 
 
 def _range(one: v0_5.ScaleRangeDescr, tensor: Tensor) -> list[Step]:
     low, high = one.kwargs.min_percentile, one.kwargs.max_percentile
-    return [Step("range", low=low, high=high, channelwise=_by_channel(one, tensor), epsilon=one.kwargs.eps)]
+    return [Step("range", low=low, high=high, channelwise=_by_channel(one, tensor), epsilon=one.kwargs.eps, raw=True)]
 
 
 def _softmax(one: v0_5.SoftmaxDescr, tensor: Tensor) -> list[Step]:

@@ -24,7 +24,7 @@ USABLE = "Use a package with onnx, torchscript, or pytorch_state_dict of a class
 SMP = "segmentation_models_pytorch"
 
 
-def choose_weights(weights: v0_5.WeightsDescr, path: Path) -> Kind:
+def choose_weights(weights: v0_5.WeightsDescr, path: Path | str) -> Kind:
     """Return which weights of a package are used.
 
     Raises:
