@@ -157,7 +157,7 @@ def _with_own(spec: ModelSpec, description: v0_5.ModelDescr) -> ModelSpec:
         if given == (spec.in_channels, len(channel_names(output)), spec.dims, "segmentation"):
             channels = tuple(range(own.out_channels))
             foreign = replace(spec.foreign, channels=channels, distance=own.out_channels if own.instances else None)
-            heads = {name: ModelSpec.__dataclass_fields__[name].default for name in HEADS}
+            heads: dict[str, Any] = {name: ModelSpec.__dataclass_fields__[name].default for name in HEADS}
             return replace(
                 own, arch=FOREIGN, foreign=foreign, pooling=(), halo=spec.halo, **heads, **ARCHITECTURES[FOREIGN].unused
             )

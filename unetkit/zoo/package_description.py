@@ -60,7 +60,7 @@ def read_description(source: Path | str, name: str) -> v0_5.ModelDescr:
     except Exception as error:  # of any kind, as a description may be anything
         raise _unreadable(name, str(error), source) from error
     if isinstance(read, InvalidDescr):
-        raise _unreadable(name, read.get_reason(), source)
+        raise _unreadable(name, read.get_reason() or "", source)
     if not isinstance(read, v0_5.ModelDescr):
         raise ModelError(f"{name} is of bioimage.io, but it is no model: {read.type}.", "Give a model.")
     return read

@@ -123,12 +123,13 @@ class ScriptNetwork(nn.Module):
         super().__init__()
         check_torchscript(path)
         try:
-            self.script = torch.jit.load(str(path), map_location="cpu").eval()
+            script: nn.Module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
         except (RuntimeError, OSError, ValueError) as error:
             raise ModelError(
                 f"{path} is no TorchScript that this PyTorch can run ({str(error).strip().splitlines()[0]}).",
                 "Copy it again, or use a package with ONNX.",
             ) from error
+        self.script = script.eval()
         self.dtype = dtype
 
     def forward(self, pixels: Tensor) -> Any:
