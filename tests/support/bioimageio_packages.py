@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import torch
+import yaml
 from bioimageio.spec import ValidationContext, save_bioimageio_package
 from bioimageio.spec.model import v0_5
-from foreign_models import write_onnx
+from foreign_models import Scales, write_onnx
 from numpy.typing import NDArray
 from torch import nn
 
@@ -175,3 +177,25 @@ def predict_by_core(path: Path, image: NDArray[np.float32], entry: str | None = 
     with core.create_prediction_pipeline(model, weight_format=entry) as pipeline:
         result = pipeline.predict_sample_without_blocking(sample, skip_input_padding=True, skip_output_cropping=True)
     return np.asarray(result.members["mask"].data.to_numpy())
+
+
+def noise(*shape: int) -> NDArray[np.float32]:
+    """Return an image of noise, 0 to 255."""
+    return np.random.default_rng(1).integers(0, 255, shape).astype(np.float32)
+
+
+def pack(folder: Path, network: nn.Module | None = None, **made: Any) -> Path:
+    """Write a package of a network to a folder, see `Made`."""
+    return write_package(Made(network or Scales(), **made), folder / "cells.zip")
+
+
+def rewrite(package: Path, change: Any) -> Path:
+    """Unpack a package, change its description, and return its folder."""
+    folder = package.with_suffix(".folder")
+    with ZipFile(package) as archive:
+        archive.extractall(folder)
+    description = next(folder.glob("*.yaml"))
+    content = yaml.safe_load(description.read_text())
+    change(content)
+    description.write_text(yaml.safe_dump(content))
+    return folder

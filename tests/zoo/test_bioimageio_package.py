@@ -7,11 +7,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import numpy as np
 import pytest
-import segmentation_models_pytorch as smp
 import torch
 import yaml
 from torch import Tensor, nn
@@ -19,11 +17,12 @@ from torch import Tensor, nn
 pytest.importorskip("bioimageio.core")
 
 from bioimageio.spec.model import v0_5
-from bioimageio_packages import Made, predict_by_core, write_package
+from bioimageio_packages import noise, pack, predict_by_core, rewrite
 from foreign_models import ChannelsLast, Scales
 
 import unetkit
 from unetkit.errors import ModelError
+from unetkit.models.normalization import Normalization
 from unetkit.models.spec import ModelSpec
 from unetkit.zoo import package_description
 from unetkit.zoo.opening import describe_model, load_model
@@ -69,26 +68,6 @@ class Flat(nn.Module):
         return self.inner(pixels[:, None])[0][:, 0]
 
 
-def noise(*shape: int) -> np.ndarray:
-    return np.random.default_rng(1).integers(0, 255, shape).astype(np.float32)
-
-
-def pack(tmp_path: Path, network: nn.Module | None = None, **made: Any) -> Path:
-    return write_package(Made(network or Scales(), **made), tmp_path / "cells.zip")
-
-
-def rewrite(package: Path, change: Any) -> Path:
-    """Unpack a package, change its description, and return its folder."""
-    folder = package.with_suffix(".folder")
-    with ZipFile(package) as archive:
-        archive.extractall(folder)
-    description = next(folder.glob("*.yaml"))
-    content = yaml.safe_load(description.read_text())
-    change(content)
-    description.write_text(yaml.safe_dump(content))
-    return folder
-
-
 LOGITS = nn.Identity()
 TWO = {"channels": ("red", "green"), "shape": (1, 2, 64, 64)}
 
@@ -132,6 +111,17 @@ def test_classes_are_those_of_bioimageio_core(tmp_path: Path, entry) -> None:
     expected = predict_by_core(package, image[None, None])[0]
     got = unetkit.predict_tiled(image, model, output="probabilities", halo=0)
     np.testing.assert_allclose(got, expected[[1, 0, 2]], atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino"])
+def test_the_backends_agree_on_a_package(tmp_path: Path, backend) -> None:
+    package = pack(
+        tmp_path, Flat(), before=[SCALE], axes="byx", shape=(1, 64, 96), features=0, weights=["onnx"], halo=12
+    )
+    image = noise(200, 160)
+    first = unetkit.predict_tiled(image, load_model(package), output="probabilities", tile=96, backend="torch")
+    got = unetkit.predict_tiled(image, load_model(package), output="probabilities", tile=96, backend=backend)
+    np.testing.assert_allclose(got, first, atol=1e-4)
 
 
 def test_a_volume_is_predicted_as_by_bioimageio_core(tmp_path: Path) -> None:
@@ -274,115 +264,6 @@ def test_logits_without_a_sigmoid_are_refused_by_the_example(tmp_path: Path) -> 
         describe_model(pack(tmp_path, Scales(end=LOGITS)))
 
 
-@pytest.mark.parametrize("entry", ["onnx", "torchscript"])
-def test_weights_that_are_not_those_of_the_description_are_refused(tmp_path: Path, entry) -> None:
-    folder = rewrite(pack(tmp_path, weights=[entry]), lambda content: None)
-    weights = next(path for path in folder.iterdir() if path.stem == "weights" and path.suffix in (".onnx", ".pt"))
-    weights.write_bytes(weights.read_bytes() + b"\0")
-    assert describe_model(folder).foreign is not None  # its weights are not read
-    with pytest.raises(ModelError, match="SHA-256 is another one"):
-        load_model(folder)
-
-
-def test_missing_weights_are_named(tmp_path: Path) -> None:
-    folder = rewrite(pack(tmp_path), lambda content: None)
-    (folder / "weights.onnx").unlink()
-    with pytest.raises(ModelError, match=r"weights\.onnx is missing"):
-        load_model(folder)
-
-
-@pytest.mark.parametrize("name", ["../weights.onnx", "/etc/passwd", "a/../../weights.onnx"])
-def test_weights_outside_a_package_are_refused(tmp_path: Path, name) -> None:
-    folder = rewrite(pack(tmp_path), lambda content: content["weights"]["onnx"].update(source=name))
-    shutil.copy(folder / "weights.onnx", folder.parent / "weights.onnx")
-    with pytest.raises(ModelError):
-        load_model(folder)
-
-
-def test_weights_that_are_only_an_address_are_not_fetched(tmp_path: Path) -> None:
-    def change(content: dict[str, Any]) -> None:
-        content["weights"]["onnx"]["source"] = "https://example.com/weights.onnx"
-
-    with pytest.raises(ModelError, match=r"only its address is|not in"):
-        load_model(rewrite(pack(tmp_path), change))
-
-
-def test_code_in_a_package_is_not_run(tmp_path: Path) -> None:
-    mark = tmp_path / "ran"
-
-    def change(content: dict[str, Any]) -> None:
-        entry = content["weights"].pop("onnx")
-        content["weights"] = {
-            "pytorch_state_dict": {
-                "source": entry["source"],
-                "sha256": entry["sha256"],
-                "pytorch_version": "2.0.0",
-                "architecture": {"source": "network.py", "callable": "Net", "sha256": "0" * 64},
-            }
-        }
-
-    folder = rewrite(pack(tmp_path, weights=["onnx"]), change)
-    (folder / "network.py").write_text(f"open({str(mark)!r}, 'w')")
-    with pytest.raises(ModelError, match="runs no code") as raised:
-        load_model(folder)
-    assert "onnx, torchscript" in raised.value.remedy
-    assert not mark.exists()
-
-
-def state_of(tmp_path: Path, network: nn.Module, architecture: dict[str, Any]) -> Path:
-    """Return a package whose weights are a state dict."""
-    package = pack(tmp_path, Scales(), weights=["onnx"], features=0)
-    torch.save(network.state_dict(), tmp_path / "state.pth")
-    digest = hashlib.sha256((tmp_path / "state.pth").read_bytes()).hexdigest()
-
-    def change(content: dict[str, Any]) -> None:
-        content["weights"] = {
-            "pytorch_state_dict": {
-                **{"source": "state.pth", "sha256": digest, "pytorch_version": "2.0.0"},
-                "architecture": architecture,
-            }
-        }
-
-    folder = rewrite(package, change)
-    shutil.copy(tmp_path / "state.pth", folder)
-    return folder
-
-
-def test_a_network_of_smp_is_built_from_its_class(tmp_path: Path) -> None:
-    kwargs = {"encoder_name": "resnet18", "encoder_weights": None, "in_channels": 1, "activation": "sigmoid"}
-    network = smp.Unet(**kwargs).eval()
-    call = {"import_from": "segmentation_models_pytorch", "callable": "Unet", "kwargs": kwargs}
-    model = load_model(state_of(tmp_path, network, call))
-    image = noise(64, 96) / 255
-    with torch.inference_mode():
-        expected = network(torch.from_numpy(image)[None, None])[0, 0].numpy()
-    got = unetkit.predict_tiled(image, model, output="probabilities", halo=0)
-    np.testing.assert_allclose(got.squeeze(), expected, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("call", "named"),
-    [
-        ({"import_from": "os", "callable": "system", "kwargs": {"command": "touch ran"}}, r"os\.system"),
-        ({"import_from": "segmentation_models_pytorch", "callable": "Nothing", "kwargs": {}}, "Nothing"),
-        ({"import_from": "segmentation_models_pytorch", "callable": "Unet", "kwargs": {"path": "x"}}, "path"),
-        (
-            {
-                "import_from": "segmentation_models_pytorch",
-                "callable": "Unet",
-                "kwargs": {"encoder_name": "tu-hf-hub:someone/model"},
-            },
-            "names the encoder",
-        ),
-    ],
-)
-def test_other_classes_and_arguments_are_not_called(tmp_path: Path, call, named, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match=named):
-        load_model(state_of(tmp_path, Scales(), call))
-    assert not (tmp_path / "ran").exists()
-
-
 OLD: dict[str, Any] = {
     **{"format_version": "0.4.10", "type": "model", "name": "An old model", "description": "Old.", "license": "MIT"},
     **{"authors": [{"name": "Ada"}], "cite": [{"text": "x", "doi": "10.1234/abcd"}], "documentation": "README.md"},
@@ -455,7 +336,9 @@ def test_whole_numbers_that_a_package_asks_for_are_said(tmp_path: Path) -> None:
 
 
 def test_a_package_of_unetkit_tells_objects_apart(tmp_path: Path) -> None:
+    bright = Normalization(bright_background="invert")
     own = ModelSpec(instances=True, class_names=("background", "nucleus"), threshold=0.4, smallest_object=7)
+    own = replace(own, normalization=bright)
     config = {"unetkit": {"spec": own.to_json(), "version": "0.1.0"}}
     made = {"mask": ("nucleus", "distance map"), "before": [TOGETHER], "halo": 12}
     package = pack(tmp_path, Scales(classes=2), config=config, **made)
@@ -463,6 +346,7 @@ def test_a_package_of_unetkit_tells_objects_apart(tmp_path: Path) -> None:
     spec = model.spec
     assert spec.foreign is not None
     assert (spec.instances, spec.foreign.channels, spec.foreign.distance) == (True, (0,), 1)
+    assert "does not invert" in spec.foreign.remarks[0]
     assert (spec.threshold, spec.smallest_object, spec.class_names) == (0.4, 7, ("background", "nucleus"))
     image = noise(128, 128)
     expected = predict_by_core(package, image[None, None])[0, 0]

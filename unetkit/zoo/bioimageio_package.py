@@ -24,9 +24,14 @@ if TYPE_CHECKING:
 OWN_KEY = "unetkit"
 """Key in the configuration of a package that unetkit wrote."""
 
-
 HEADS = ("image_classes", "image_size", "image_head_hidden", "image_head_dropout", "image_threshold")
 """Parts of a model that a package has not."""
+
+
+INVERTED = (
+    "This model was trained on images with a dark background. Its package does not invert others, as unetkit does."
+)
+"""Remark on a package of a model that inverts images with a bright background."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,12 @@ def _with_own(spec: ModelSpec, description: v0_5.ModelDescr) -> ModelSpec:
         output = description.outputs[spec.foreign.output or 0]  # type: ignore[index]  # it is a number here
         if given == (spec.in_channels, len(channel_names(output)), spec.dims, "segmentation"):
             channels = tuple(range(own.out_channels))
-            foreign = replace(spec.foreign, channels=channels, distance=own.out_channels if own.instances else None)
+            foreign = replace(
+                spec.foreign,
+                channels=channels,
+                distance=own.out_channels if own.instances else None,
+                remarks=spec.foreign.remarks + (INVERTED,) * (own.normalization.bright_background == "invert"),
+            )
             heads: dict[str, Any] = {name: ModelSpec.__dataclass_fields__[name].default for name in HEADS}
             return replace(
                 own, arch=FOREIGN, foreign=foreign, pooling=(), halo=spec.halo, **heads, **ARCHITECTURES[FOREIGN].unused
