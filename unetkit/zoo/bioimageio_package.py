@@ -28,9 +28,7 @@ HEADS = ("image_classes", "image_size", "image_head_hidden", "image_head_dropout
 """Parts of a model that a package has not."""
 
 
-INVERTED = (
-    "This model was trained on images with a dark background. Its package does not invert others, as unetkit does."
-)
+INVERTED = "The package does not invert images with a bright background, as the model that it was made of does."
 """Remark on a package of a model that inverts images with a bright background."""
 
 
