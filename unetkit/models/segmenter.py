@@ -45,7 +45,9 @@ class Segmenter(nn.Module):
         self.spec = spec
         self.network = build_network(spec) if network is None else network
         steps = None if spec.foreign is None else spec.foreign.before
-        self.normalizer = Normalizer(spec.normalization, spec.planes) if steps is None else StepNormalizer(steps)
+        self.normalizer = (
+            Normalizer(spec.normalization, spec.planes) if steps is None else StepNormalizer(steps, spec.planes)
+        )
         self.name = "model"
         self.sha256 = ""
         self.remarks: tuple[str, ...] = ()
