@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from unetkit.inference.array import predict_tiled
     from unetkit.inference.segment import segment
     from unetkit.measuring.array import measure_array
-    from unetkit.measuring.export import export
     from unetkit.measuring.measure import measure
     from unetkit.models.segmenter import Segmenter
     from unetkit.planning.plan import plan
     from unetkit.report.run.write_report import write_report
     from unetkit.scoring.evaluation import evaluate
+    from unetkit.sharing.export import export
     from unetkit.training.fit import fit
     from unetkit.viewing.view import view
     from unetkit.zoo.opening import load_model
@@ -31,7 +31,7 @@ _HOMES = {
     "Segmenter": "unetkit.models.segmenter",
     "UnetkitError": "unetkit.foundation.errors",
     "evaluate": "unetkit.scoring.evaluation",
-    "export": "unetkit.measuring.export",
+    "export": "unetkit.sharing.export",
     "fit": "unetkit.training.fit",
     "load_model": "unetkit.zoo.opening",
     "measure": "unetkit.measuring.measure",

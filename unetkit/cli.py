@@ -11,8 +11,9 @@ from typing import Any
 
 from unetkit.foundation.errors import ConfigError, UnetkitError, closest, explain
 from unetkit.verbs.evaluate import evaluate_command
+from unetkit.verbs.export import export_command
 from unetkit.verbs.info import info_command
-from unetkit.verbs.objects import export_command, measure_command, rasterize_command
+from unetkit.verbs.objects import measure_command, rasterize_command
 from unetkit.verbs.plan import plan_command
 from unetkit.verbs.report import report_command
 from unetkit.verbs.segment import segment_command

@@ -15,7 +15,8 @@ from unetkit.models.integrity import DIGEST_KEY
 from unetkit.models.model_file import METADATA_KEY
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.unet import build_network
-from unetkit.models.weights import load_weights, read_weights
+from unetkit.models.weight_files import read_weights
+from unetkit.models.weights import load_weights
 from unetkit.zoo.opening import load_model
 
 

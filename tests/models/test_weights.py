@@ -23,7 +23,9 @@ from unetkit.models.model_file import read_spec
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.models.spec import ModelSpec, TrainingImages
 from unetkit.models.unet import build_network
-from unetkit.models.weights import fit_weights, load_weights, read_weights, trained_on
+from unetkit.models.weight_files import read_weights
+from unetkit.models.weight_sources import trained_on
+from unetkit.models.weights import fit_weights, load_weights
 from unetkit.zoo.references import find_model
 
 NUCLEI = Path(__file__).parents[2] / "../shared/data/nuclei/train"
@@ -221,9 +223,9 @@ def test_a_built_in_model_is_a_start_and_its_float16_weights_are_rounded(
     for name, value in network.state_dict().items():
         assert value.dtype == expected[name].dtype
         torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-6)
-    with pytest.raises(ModelError, match="no weights file cell") as caught:
+    with pytest.raises(ModelError, match="no weights 'cell', nor a file of that name") as caught:
         load_weights(network, "cell", tiny_segmenter.spec)
-    assert "imagenet, cells" in caught.value.remedy
+    assert "Did you mean 'cells'?" in caught.value.remedy
 
 
 def test_a_model_names_the_masks_it_was_trained_on(tiny_segmenter: Segmenter, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import segmentation_models_pytorch as smp
 import tifffile
 from nifti_files import affine_of, write_nifti
 from rich.console import Console
 
+from unetkit.fetching import hugging_face
 from unetkit.foundation.errors import ImageError, ModelError
 from unetkit.io.base.contracts import ImageInfo
 from unetkit.io.files import open_image
@@ -131,3 +133,22 @@ def test_what_is_neither_image_nor_model_is_an_error(tmp_path: Path) -> None:
         describe(tmp_path / "text.safetensors")
     with pytest.raises(ImageError):
         describe(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["Unet", "Linknet"])
+def test_a_model_of_another_program_is_described_too(kind: str, tmp_path: Path) -> None:
+    getattr(smp, kind)("resnet18", encoder_weights=None, classes=4).save_pretrained(tmp_path / "model")
+    facts = describe_model(tmp_path / "model")
+    assert facts["kind"] == "a folder of segmentation-models-pytorch"
+    assert (facts["classes"], facts["in channels"]) == ("4", "3")
+    assert facts["halo"] == "not stated: it is measured on the first image"
+    assert facts["sha256"] == hash_file(tmp_path / "model" / "model.safetensors")
+    text = rendered(tmp_path / "model")
+    assert ("foreign stride" in text) == (kind == "Linknet")
+
+
+def test_a_model_with_an_address_is_found_by_it(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(hugging_face, "fetch_model", lambda reference: asked.append(reference) or tiny_model)
+    assert hash_file(tiny_model) in rendered(Path("hf:lab/cells@v1"))
+    assert set(asked) == {"lab/cells@v1"}

@@ -257,13 +257,18 @@ def check_extras(text: str) -> None:
 
 
 def check_config(text: str) -> None:
-    """Check that a configuration in YAML has keys and values that `fit` knows, or that `--cluster` does."""
+    """Check that a configuration in YAML has keys and values that `fit` knows, or `--cluster`, or notes on a model."""
     from unetkit.cluster.jobs import read_jobs_file
     from unetkit.training.segmentation.run import SegmentationRun
     from unetkit.training.settings.config import from_arguments
     from unetkit.training.settings.tasks import FIT
+    from unetkit.zoo.onnx_notes import OnnxNotes, read_notes
 
     config = yaml.safe_load(text)
+    if config.keys() <= OnnxNotes.__dataclass_fields__.keys():
+        Path("model.yaml").write_text(text)
+        read_notes(Path("model.onnx"))
+        return
     if "system" in config:
         Path("jobs.yaml").write_text(text)
         read_jobs_file(Path("jobs.yaml"))

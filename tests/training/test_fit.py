@@ -28,7 +28,7 @@ from unetkit.inference.segment import segment
 from unetkit.io.files import find_images
 from unetkit.models.model_file import read_spec
 from unetkit.models.pooling import pooling_for, strides_of
-from unetkit.models.weights import trained_on
+from unetkit.models.weight_sources import trained_on
 from unetkit.scoring.evaluation import evaluate
 from unetkit.training.run.callbacks import CpuNotice
 from unetkit.training.segmentation.run import SegmentationRun

@@ -93,12 +93,19 @@ def fold_batch_norm(network: nn.Module, channels: int, *, in_place: bool = False
         channels: Number of input channels.
         in_place: Whether the network itself is changed. Otherwise it is copied; weights that stay are shared.
     """
+    if not has_layers(network):
+        return network
     folded = network if in_place else _copy_sharing_weights(network)
     for convolution, norm in _find_pairs(folded, channels):  # names: the old weights of each are let go at once
         parts = (folded.get_submodule(convolution).eval(), folded.get_submodule(norm).eval())
         folded.set_submodule(convolution, fuse_conv_bn_eval(*cast(tuple[nn.Conv2d, nn.BatchNorm2d], parts)))
         folded.set_submodule(norm, getattr(parts[1], "act", nn.Identity()))  # timm's norms hold an activation
     return folded
+
+
+def has_layers(network: nn.Module) -> bool:
+    """Return whether a network is made of layers, not a graph or a program of TorchScript, which stays as it is."""
+    return getattr(getattr(network, "spec", None), "kind", "smp") == "smp"
 
 
 def example_of(spec: ModelSpec) -> Probe:

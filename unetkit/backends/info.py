@@ -75,6 +75,8 @@ class BackendInfo:
         weight_overhead: Memory for weights, in sizes of the weights.
         runtime_bytes: Memory of the backend's own code.
         axes: How many axes windows may have: 2 for planes, 3 for volumes.
+        foreign: Kinds of networks that it runs of those that unetkit did not build, see `ForeignSpec.kind`. Graphs and
+            TorchScript run in float32 only.
         quantizer: Makes the `Quantizer` of a model; None where `precisions` has no int8.
         packages: Packages that it needs besides PyTorch, by the names that they are imported by.
         install: Command that installs these packages.
@@ -93,6 +95,7 @@ class BackendInfo:
     weight_overhead: float
     runtime_bytes: int = 0
     axes: tuple[int, ...] = (2, 3)
+    foreign: tuple[str, ...] = ("smp",)
     quantizer: Callable[[Segmenter], Quantizer] | None = None
     packages: tuple[str, ...] = ()
     install: str = ""

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetkit.backends.base import CoreModel, example_of, fold_batch_norm
+from unetkit.backends.base import Backend, CoreModel, example_of, fold_batch_norm
+from unetkit.backends.graph import GraphBackend, graph_in
 from unetkit.backends.info import BackendInfo, Precision
 from unetkit.foundation.errors import ConfigError
+from unetkit.models.onnx_graph import open_graph
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.trimmed import Kept
 
@@ -45,12 +47,7 @@ class OnnxRuntimeBackend:
     def __init__(self, segmenter: Segmenter, device: torch.device) -> None:
         import onnxruntime as ort
 
-        provider = PROVIDERS.get(device.type, device.type)
-        if provider not in ort.get_available_providers():
-            raise ConfigError(
-                f"This ONNX Runtime does not run on {device}.",
-                "Install onnxruntime-gpu in place of onnxruntime, or use --backend torch.",
-            )
+        provider = _provider(device)
         self.device = torch.device("cpu")  # where windows and probabilities are; the runtime copies by itself
         self._spec = segmenter.spec
         self._shrink: ort.RunOptions | None = None
@@ -73,6 +70,23 @@ class OnnxRuntimeBackend:
         cuts = self._plan(tuple(pixels.shape[2:]), kept)
         inputs = (pixels.float().contiguous().numpy(), center.numpy(), scale.numpy(), cuts)
         return dict(zip(GRAPH_INPUTS, inputs, strict=True))
+
+
+def _provider(device: torch.device) -> str:
+    """Return ONNX Runtime's name of a device.
+
+    Raises:
+        ConfigError: This ONNX Runtime does not run on it.
+    """
+    import onnxruntime as ort
+
+    provider = PROVIDERS.get(device.type, device.type)
+    if provider not in ort.get_available_providers():
+        raise ConfigError(
+            f"This ONNX Runtime does not run on {device}.",
+            "Install onnxruntime-gpu in place of onnxruntime, or use --backend torch.",
+        )
+    return provider
 
 
 def export(segmenter: Segmenter) -> bytes:
@@ -100,9 +114,18 @@ def export(segmenter: Segmenter) -> bytes:
     return file.getvalue()
 
 
-def create(segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool) -> OnnxRuntimeBackend:  # noqa: ARG001
+def create(segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool) -> Backend:  # noqa: ARG001
     """Put a model on ONNX Runtime; see `Create`."""
-    return OnnxRuntimeBackend(segmenter, device)
+    graph = graph_in(segmenter)
+    if graph is None:
+        return OnnxRuntimeBackend(segmenter, device)
+    session = open_graph(graph.path, [_provider(device)])
+    names = list(graph.output_names)
+
+    def run(array: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        return dict(zip(names, session.run(names, {graph.input_name: array}), strict=True))
+
+    return GraphBackend(segmenter, run, release=lambda: None)
 
 
 INFO = BackendInfo(
@@ -115,4 +138,5 @@ INFO = BackendInfo(
     packages=("onnxruntime", "onnx"),
     install="pip install unetkit[onnxruntime]",
     candidate_on=("cpu",),
+    foreign=("smp", "onnx"),
 )

@@ -6,18 +6,22 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from unetkit.backends.graph import graph_in
 from unetkit.backends.info import BackendInfo, Precision
 from unetkit.models.segmenter import Segmenter
 
 if TYPE_CHECKING:
-    from unetkit.backends.openvino_backend import OpenVinoBackend
+    from unetkit.backends.base import Backend
     from unetkit.backends.openvino_int8 import OpenVinoQuantizer
 
 
-def create(segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool) -> OpenVinoBackend:  # noqa: ARG001
+def create(segmenter: Segmenter, device: torch.device, precision: Precision, *, owned: bool) -> Backend:  # noqa: ARG001
     """Put a model on OpenVINO; see `Create`."""
     from unetkit.backends.openvino_backend import OpenVinoBackend
+    from unetkit.backends.openvino_foreign import create_foreign
 
+    if (graph := graph_in(segmenter)) is not None:
+        return create_foreign(segmenter, graph)
     return OpenVinoBackend(segmenter, precision)
 
 
@@ -41,5 +45,6 @@ INFO = BackendInfo(
     packages=("openvino",),
     install="pip install unetkit[openvino]",
     candidate_on=("cpu",),
+    foreign=("smp", "onnx"),
     largest_tile=3072,  # unlike PyTorch on a CPU it is as fast with larger tiles
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -27,6 +28,9 @@ The backend that was the fastest on most machines comes last. Timing begins with
 
 ENTRY_POINTS = "unetkit.backends"
 """Group of entry points with which other packages add backends: `name = "module:INFO"`."""
+
+GRAPHS = {"onnx", "torchscript"}
+"""Kinds of networks that are run as they are, in float32."""
 
 DEFAULT_BACKEND: BackendName = "torch"
 """Backend that is always installed, runs on every device, and starts at once."""
@@ -60,18 +64,23 @@ def backend_info(name: str) -> BackendInfo:
     raise ConfigError(f"There is no backend {name}.", f"Use {', '.join(backend_names())}.")
 
 
-def backends_in(precision: Precision, device: str | None = None, axes: int = 2) -> list[str]:
+def backends_in(
+    precision: Precision, device: str | None = None, axes: int = 2, foreign: Collection[str] = ()
+) -> list[str]:
     """Return the names of the backends that compute in a precision, installed or not.
 
     Args:
         precision: Arithmetic of the network.
         device: Kind of device on which they do, such as "cpu"; None for any.
         axes: Axes of the windows: 2 for planes, 3 for volumes.
+        foreign: Kinds of the networks that unetkit did not build, see `ForeignSpec.kind`.
     """
     return [
         info.name
         for info in map(backend_info, backend_names())
         if axes in info.axes
+        and set(foreign) <= set(info.foreign)
+        and not (precision != "fp32" and set(foreign) & GRAPHS)
         and any(precision in possible for kind, possible in info.precisions.items() if device in (None, kind))
     ]
 
@@ -88,7 +97,9 @@ def version_of(package: str) -> str:
     return ""
 
 
-def check_backend(name: str, device: torch.device, precision: Precision, axes: int = 2) -> None:
+def check_backend(
+    name: str, device: torch.device, precision: Precision, axes: int = 2, foreign: Collection[str] = ()
+) -> None:
     """Check that a backend can be made.
 
     Args:
@@ -96,9 +107,10 @@ def check_backend(name: str, device: torch.device, precision: Precision, axes: i
         device: Where to run.
         precision: Arithmetic of the network.
         axes: Axes of the windows: 2 for planes, 3 for volumes.
+        foreign: Kinds of the networks that unetkit did not build, see `ForeignSpec.kind`.
 
     Raises:
-        ConfigError: It is not installed, or does not support the device, the precision or the axes.
+        ConfigError: It is not installed, or does not support the device, the precision, the axes or the networks.
     """
     info = backend_info(name)
     if not is_installed(name):
@@ -106,14 +118,21 @@ def check_backend(name: str, device: torch.device, precision: Precision, axes: i
     if axes not in info.axes:
         kind = "volumes" if axes == 3 else "planes"
         raise ConfigError(f"The backend {name} does not compute {kind}.", f"Use --backend {DEFAULT_BACKEND}.")
+    if others := sorted(set(foreign) - set(info.foreign)):
+        able = backends_in("fp32", device.type, axes, foreign) or [DEFAULT_BACKEND]
+        raise ConfigError(
+            f"The backend {name} does not run networks of the kind {others[0]}.", f"Use --backend {' or '.join(able)}."
+        )
     possible = info.precisions.get(device.type)
+    if possible is not None and set(foreign) & GRAPHS:
+        possible = ("fp32",)
     if possible is None:
         raise ConfigError(
             f"The backend {name} does not run on {device.type}.",
             f"Use --device {' or '.join(info.precisions)}, or --backend {DEFAULT_BACKEND}.",
         )
     if precision not in possible:
-        others = backends_in(precision, device.type, axes)
+        others = backends_in(precision, device.type, axes, foreign)
         elsewhere = f", or --backend {' or '.join(others)}" if others else ""
         raise ConfigError(
             f"The backend {name} does not compute in {precision} on {device.type}.",
@@ -136,7 +155,8 @@ def create_backend(
     Raises:
         ConfigError: The backend is not installed, or does not support the device, the precision or volumes.
     """
-    check_backend(name, device, precision, segmenter.spec.dims)
+    kinds = () if segmenter.spec.foreign is None else (segmenter.spec.foreign.kind,)
+    check_backend(name, device, precision, segmenter.spec.dims, kinds)
     with CREATION_LOCK:
         return backend_info(name).create(segmenter, device, precision, owned=owned)
 

@@ -70,5 +70,6 @@ INFO = BackendInfo(
     feature_overhead=1.0,  # with both no run of a U-Net on ResNet-18 or 34 was measured above its bound on a CPU
     weight_overhead=1.8,
     candidate_on=("cpu", "cuda", "mps"),
+    foreign=("smp", "torchscript", "onnx"),
     takes_weights=True,
 )

@@ -26,7 +26,7 @@ FOLDER_SUFFIX = ".geojson.gz"
 """Ending of the files in a folder of results."""
 
 
-def export(
+def export_objects(
     labels: str | Path,
     result: str | Path,
     image: str | Path | None = None,

@@ -12,7 +12,7 @@ from unetkit.foundation.errors import ConfigError, closest
 Architecture = Literal["unet", "plain_unet"]
 """A U-Net on an encoder, or the plain one of 2015."""
 
-FOREIGN = "foreign"
+FOREIGN: Literal["foreign"] = "foreign"
 """Architecture of a network that unetkit did not build, in a `ModelSpec` only."""
 
 DEFAULT_ENCODER = "resnet34"

@@ -53,9 +53,12 @@ class ForeignSpec:
         output: Name, or number, of the output that is used; None for the first.
         channels: Channels of the output that are used: one for foreground/background, two of background and
             foreground, or one for each class.
-        before: Steps from raw pixels to network input. At most one of them is measured.
+        distance: Channel of the output that is a distance map, for a model that tells touching objects apart.
+        before: Steps from raw pixels to network input, of which at most one is measured; None where the model's
+            `normalization` says it.
         after: Steps from the output to probabilities. The result lies between 0 and 1.
         halo_known: Whether the halo of the model comes from its author. Otherwise it is measured on the first image.
+        remarks: Sentences on what its file does not say, and what is taken for it.
     """
 
     kind: Literal["onnx", "torchscript", "smp"]
@@ -66,12 +69,14 @@ class ForeignSpec:
     output_axes: str = "bcyx"
     output: str | int | None = None
     channels: tuple[int, ...] = (0,)
-    before: tuple[Step, ...] = ()
+    distance: int | None = None
+    before: tuple[Step, ...] | None = ()
     after: tuple[Step, ...] = (Step("sigmoid"),)
     halo_known: bool = False
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if sum(step.name in MEASURED for step in self.before) > 1:
+        if sum(step.name in MEASURED for step in self.before or ()) > 1:
             raise ConfigError(
                 "The preprocessing measures the image twice.", "Use a model that measures it once, or not at all."
             )

@@ -53,7 +53,7 @@ class ForeignNetwork(nn.Module):
                 "Use a model whose output has the size of its input.",
             )
         cut = ordered[:, :, *[slice(0, length) for length in size]]
-        return to_logits(cut, self.spec.after, self.spec.channels)
+        return to_logits(cut, self.spec)
 
 
 def spatial_axes(count: int) -> str:

@@ -34,6 +34,8 @@ class Segmenter(nn.Module):
     Attributes:
         name: Where the model was loaded from; used in messages and in the metadata of outputs.
         sha256: Hash of the file that the model was loaded from; "" for one that never was a file.
+        remarks: Sentences on what the file of a model that unetkit did not train leaves open, and what is taken for it.
+            Then its halo is open, too.
     """
 
     def __init__(self, spec: ModelSpec, network: nn.Module | None = None) -> None:
@@ -44,6 +46,7 @@ class Segmenter(nn.Module):
         self.normalizer = Normalizer(spec.normalization, spec.planes) if steps is None else StepNormalizer(steps)
         self.name = "model"
         self.sha256 = ""
+        self.remarks: tuple[str, ...] = ()
 
     def forward(self, pixels: Tensor, center: Tensor, scale: Tensor) -> Tensor:
         """Predict the probability of each class for a batch.

@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from unetkit.models.foreign import MEASURED, Step
+from unetkit.models.foreign import MEASURED, ForeignSpec, Step
+from unetkit.models.normalization import Normalization
+from unetkit.models.normalizer import Normalizer
 from unetkit.models.statistics import Statistics
 
 SMALLEST_PROBABILITY = 1e-7
 """Probabilities this near to 0 or 1 count as these: their logarithm would be infinite."""
 
 
-class StepNormalizer(nn.Module):
+class StepNormalizer(Normalizer):
     """Raw pixels to network input by steps, one of which may be measured on the whole image; see `Normalizer`.
 
     Args:
@@ -26,8 +28,7 @@ class StepNormalizer(nn.Module):
     """
 
     def __init__(self, steps: Sequence[Step], planes: int = 1) -> None:
-        super().__init__()
-        self.planes = planes
+        super().__init__(Normalization(), planes)
         measured = next((number for number, step in enumerate(steps) if step.name in MEASURED), None)
         self.measured = None if measured is None else steps[measured]
         self.before = tuple(steps[:measured] if measured is not None else ())
@@ -98,18 +99,21 @@ def _each(numbers: tuple[float, ...], values: Tensor) -> Tensor:
     return torch.tensor(numbers, dtype=values.dtype, device=values.device).reshape(1, -1, *[1] * (values.dim() - 2))
 
 
-def to_logits(output: Tensor, steps: Sequence[Step], channels: Sequence[int]) -> Tensor:
+def to_logits(output: Tensor, spec: ForeignSpec) -> Tensor:
     """Turn the output (N, C, ...) of a network into logits as unetkit has them.
-
-    Args:
-        output: What the network gave.
-        steps: From the output to probabilities.
-        channels: Channels that count; two of them are background and foreground.
 
     Returns:
         (N, 1, ...) whose sigmoid is the probability of foreground, or (N, channels, ...) whose softmax is that of each
-        class.
+        class; and a channel more whose sigmoid is the distance map, where there is one.
     """
+    logits = _class_logits(output, spec.after, spec.channels)
+    if spec.distance is None:
+        return logits
+    return torch.cat([logits, _class_logits(output, spec.after, (spec.distance,))], dim=1)
+
+
+def _class_logits(output: Tensor, steps: Sequence[Step], channels: Sequence[int]) -> Tensor:
+    """Return the logits of some channels: of one of them, of two as background and foreground, or of each class."""
     direct = steps and steps[-1].name in ("sigmoid", "softmax")
     values = apply_steps(output.float(), steps[:-1] if direct else steps)
     if direct and steps[-1].name == "sigmoid" and len(channels) == 1:

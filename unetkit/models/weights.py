@@ -1,30 +1,19 @@
-"""Start a network from trained weights: ImageNet, a built-in model, or a file, which is read without pickle."""
+"""Start a network from trained weights, as far as they fit."""
 
 from __future__ import annotations
 
-import pickle
-import struct
-import zipfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-import segmentation_models_pytorch as smp
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unetkit.foundation.errors import ModelError
 from unetkit.models.adapting import Adapter
-from unetkit.models.architectures import ARCHITECTURES
-from unetkit.models.builtin_models import builtin_names, builtin_path
-from unetkit.models.encoders import smp_name
 from unetkit.models.heads import Mixture, mix_outputs
-from unetkit.models.integrity import check_finite_weights, check_weights
-from unetkit.models.model_file import METADATA_KEY, read_spec
-from unetkit.models.parts import DECODER, DECODER_STEP, count_from_output, last_step, part_of, unit_of
+from unetkit.models.parts import DECODER, count_from_output, last_step, part_of, unit_of
 from unetkit.models.spec import ModelSpec
+from unetkit.models.weight_names import own_name
+from unetkit.models.weight_sources import Origin, open_start
 
 HEAD = "segmentation_head"
 """Part of a network that makes its output from the decoder's features."""
@@ -32,23 +21,11 @@ HEAD = "segmentation_head"
 IMAGE_HEAD = "image_head"
 """Part of a network that classifies whole images."""
 
-NAME_PREFIXES = ("module.", "model.", "network.", "segmenter.", "averaged.")
-"""Prefixes that other programs and unetkit put before the names of weights."""
-
-CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
-"""Keys under which checkpoints store their weights."""
-
 SAME_PLANES = Adapter()
 """Between networks that see single planes."""
 
 SMALLEST_FITTING_SHARE = 0.5
 """Smallest share of the encoder's weights that must fit. With fewer the file belongs to another encoder."""
-
-DAMAGED_FILE_ERRORS = (
-    *(SafetensorError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError),
-    *(zipfile.BadZipFile, struct.error),
-)
-"""Errors that safetensors and torch raise for files that are cut off or hold no weights."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +39,7 @@ class LoadReport:
         unused: Names in the file that were not used.
         notes: Sentences on weights that were reshaped or left out, and why.
         stand_in: Whether the distance map has the values of the mask until it is trained.
+        origin: Where the weights come from, if that is known.
     """
 
     loaded: tuple[str, ...]
@@ -70,6 +48,7 @@ class LoadReport:
     unused: tuple[str, ...]
     notes: tuple[str, ...]
     stand_in: bool = False
+    origin: Origin | None = None
 
     @property
     def predicts(self) -> bool:
@@ -80,7 +59,8 @@ class LoadReport:
     def __str__(self) -> str:
         """Return one line for people."""
         total = len(self.loaded) + len(self.missing)
-        return "; ".join([f"{len(self.loaded)} of {total} tensors loaded", *self.notes])
+        origin = str(self.origin or "")
+        return "; ".join([f"{len(self.loaded)} of {total} tensors loaded", *self.notes, *([origin] if origin else [])])
 
 
 def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: bool = True) -> LoadReport:
@@ -88,8 +68,7 @@ def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: 
 
     Args:
         network: From `build_network(spec)`; changed in place.
-        weights: "imagenet", the name of a built-in model, or the path of a `.safetensors` or `.pth` file that holds an
-            encoder (torchvision's, timm's or smp's names), a whole smp U-Net, or a unetkit model.
+        weights: What they are called, see `open_start`.
         spec: The spec that `network` was built from.
         decoder: Whether the decoder's weights are taken too, where there are any.
 
@@ -97,13 +76,24 @@ def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: 
         ModelError: The weights cannot be had or read, or none of them fits.
     """
     withheld = {} if decoder else {DECODER: "as asked"}
-    if weights == "imagenet":
-        return fit_weights(network, imagenet_weights(spec), weights, withheld, adapter=Adapter.between(None, spec))
-    state = read_weights(_path_of(weights))
-    source = find_source(weights)
+    start = open_start(weights, spec)
+    source = start.source
     adapter = Adapter.between(source, spec)
     if source is None:
-        return fit_weights(network, state, weights, withheld, adapter=adapter)
+        report = fit_weights(network, start.state, weights, withheld, adapter=adapter)
+        return replace(report, origin=start.origin)
+    _check_same_network(source, spec, weights)
+    if source.image_classes != spec.image_classes:
+        withheld[IMAGE_HEAD] = "it is for other classes of images" if source.image_classes else "not among the weights"
+    if source.task != spec.task:
+        withheld[HEAD] = "it reconstructs images" if source.task == "reconstruction" else "it predicts masks"
+    mixture = mix_outputs(source, spec) if source.task == spec.task == "segmentation" else None
+    report = fit_weights(network, start.state, weights, withheld, mixture, least=0, adapter=adapter)
+    return replace(report, origin=start.origin)
+
+
+def _check_same_network(source: ModelSpec, spec: ModelSpec, weights: str) -> None:
+    """Raise a ModelError if a model of unetkit is of another kind of network."""
     if source.dims > spec.dims:
         raise ModelError(
             f"The model in {weights} is of volumes, this one of planes.", "Set model.dims: 3, or give one of planes."
@@ -115,109 +105,6 @@ def load_weights(network: nn.Module, weights: str, spec: ModelSpec, *, decoder: 
                 f"The {name} in {weights} is {its}, not {own}.",
                 f"Set model.{name}: {its}, or give weights of {own}.",
             )
-    if source.image_classes != spec.image_classes:
-        withheld[IMAGE_HEAD] = "it is for other classes of images" if source.image_classes else "not among the weights"
-    if source.task != spec.task:
-        withheld[HEAD] = "it reconstructs images" if source.task == "reconstruction" else "it predicts masks"
-    mixture = mix_outputs(source, spec) if source.task == spec.task == "segmentation" else None
-    return fit_weights(network, state, weights, withheld, mixture, least=0, adapter=adapter)
-
-
-def trained_on(weights: str) -> tuple[str, ...]:
-    """Return the hashes of the images with masks that weights were trained on; none if they are not known.
-
-    Args:
-        weights: As for `load_weights`.
-    """
-    source = find_source(weights)
-    if source is None or source.task == "reconstruction" or source.training_images is None:
-        return ()
-    return source.training_images.digests
-
-
-def imagenet_weights(spec: ModelSpec) -> dict[str, Tensor]:
-    """Return the ImageNet weights that smp offers for an encoder (downloaded once, then cached by smp)."""
-    if not ARCHITECTURES[spec.arch].has_encoder:
-        raise ModelError(f"There are no ImageNet weights of {spec.arch}.", "Leave `weights` out, or use arch: unet.")
-    name = smp_name(spec.encoder)
-    wanted = "imagenet" if name in smp.encoders.encoders else True  # timm's names have no choice of weights
-    try:
-        encoder = smp.encoders.get_encoder(name, in_channels=3, depth=spec.depth, weights=wanted)
-    except Exception as error:  # the hub client, requests, urllib and torch.hub each have errors of their own
-        raise ModelError(
-            f"The ImageNet weights of {spec.encoder} could not be downloaded ({type(error).__name__}).",
-            "Connect to a network once (they are cached), give a local file (weights: FILE.safetensors or FILE.pth), "
-            "or leave `weights` out to start from random ones.",
-        ) from error
-    return dict(encoder.state_dict())
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a file of weights without running any code in it.
-
-    Raises:
-        ModelError: The file does not exist, is damaged, has weights that are NaN or infinite, or is a pickle of
-            anything but weights.
-    """
-    if not path.is_file():
-        raise ModelError(
-            f"There is no weights file {path}.",
-            f"Give an existing .safetensors or .pth file, or one of {', '.join(['imagenet', *builtin_names()])}.",
-        )
-    try:
-        if path.suffix == ".safetensors":
-            return _read_safetensors(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path} is damaged, or a pickle that holds more than weights and could run code; it was not opened.",
-            "Save its state_dict() alone, best with safetensors.torch.save_file.",
-        ) from error
-    except DAMAGED_FILE_ERRORS as error:
-        raise ModelError(
-            f"{path} cannot be read as weights ({error}).", "Give a .safetensors or .pth file of a state_dict."
-        ) from error
-    while isinstance(state, dict) and (nests := [key for key in CHECKPOINT_KEYS if isinstance(state.get(key), dict)]):
-        state = state[nests[0]]
-    items = state.items() if isinstance(state, dict) else ()
-    tensors = {name: value for name, value in items if isinstance(value, Tensor)}
-    if not tensors:
-        raise ModelError(f"{path} holds no weights.", "Give a .safetensors or .pth file of a state_dict.")
-    check_finite_weights(tensors, str(path))
-    return tensors
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a file; those of a unetkit model have to be the ones that were written."""
-    weights = load_file(path)
-    with safe_open(path, framework="numpy") as file:
-        metadata = file.metadata() or {}
-    check_weights(weights, str(path), metadata, metadata.get(METADATA_KEY, ""))
-    return weights
-
-
-def find_source(weights: str) -> ModelSpec | None:
-    """Return the description of the unetkit model in a file of weights; None for other files and unreadable ones.
-
-    Args:
-        weights: As for `load_weights`.
-
-    Raises:
-        ModelError: A model of a newer unetkit.
-    """
-    path = _path_of(weights)
-    if path.suffix != ".safetensors" or not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="numpy") as file:
-            described = METADATA_KEY in (file.metadata() or {})
-    except (SafetensorError, OSError):  # `read_weights` raises the error for it
-        return None
-    return read_spec(path) if described else None
-
-
-def _path_of(weights: str) -> Path:
-    return builtin_path(weights) or Path(weights)
 
 
 def fit_weights(
@@ -249,7 +136,7 @@ def fit_weights(
     """
     own = network.state_dict()
     first = first_convolution(network)
-    sources = count_from_output({_own_name(key, own): key for key in state}, own)
+    sources = count_from_output({own_name(key, own): key for key in state}, own)
     given = {key: state[source] for key, source in sources.items()}
     spread = [key for key, value in given.items() if key in own and _has_other_kernel(value, own[key])]
     notes = _explain_kernels([given[key] for key in spread], own[first].dim() - 2)
@@ -373,11 +260,3 @@ def _explain_missing(wanted: Sequence[str], fitting: Collection[str], withheld: 
             continue
         notes.append(f"{label} left out: {withheld.get(part, 'not among the weights')}")
     return notes
-
-
-def _own_name(key: str, own: dict[str, Tensor]) -> str:
-    """Return the network's name for a weight of a file: strip wrappers, and place a bare encoder's names."""
-    for _ in NAME_PREFIXES:
-        for wrapper in NAME_PREFIXES:
-            key = key.removeprefix(wrapper)
-    return key if key in own or DECODER_STEP.match(key) else f"encoder.{key}"

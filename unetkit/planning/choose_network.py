@@ -62,7 +62,8 @@ def choose_network(
     """
     if start is not None:
         return continue_from(start, facts, given)
-    thin = facts.width <= THIN_WIDTH and "model.encoder" not in given
+    encoder = "model.encoder" in given or given.get("model.weights") is not None  # the weights are an encoder's
+    thin = facts.width <= THIN_WIDTH and not encoder
     info = architecture_info(given.get("model.arch", "plain_unet" if thin else "unet"))
     if info.has_encoder:
         # As the built-in model has it.

@@ -16,7 +16,8 @@ from unetkit.data.store import ImageStore
 from unetkit.foundation import shell
 from unetkit.foundation.errors import ConfigError
 from unetkit.io.base.inner import file_of
-from unetkit.models.weights import find_source, trained_on
+from unetkit.models.architectures import DEFAULT_ENCODER
+from unetkit.models.weight_sources import check_start, find_source, trained_on
 from unetkit.planning.choose import choose, most_cache
 from unetkit.planning.choose_depth import choose_depth
 from unetkit.planning.choose_length import affordable
@@ -129,6 +130,7 @@ def make_plan(
         ConfigError: There is no time to train in.
         DataError: The images and masks cannot be trained on.
         ImageError: A file that cannot be read.
+        ModelError: The weights to start from cannot be had, or there are none for the network that is given.
     """
     if minutes is not None and minutes <= 0:
         raise ConfigError(f"minutes: {minutes:g} is not possible.", "Use a number above 0.")
@@ -140,6 +142,7 @@ def make_plan(
         store.resize(round(given.get("data.cache_gb", most_cache(machine)) * 2**30))
     opened = clock()
     weights = given.get("model.weights")
+    check_start(weights, given.get("model.arch", "unet"), given.get("model.encoder", DEFAULT_ENCODER))
     start = None if weights is None else find_source(str(weights))
     depth = choose_depth(
         given,

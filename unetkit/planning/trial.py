@@ -19,7 +19,7 @@ from unetkit.inference.array import predict_tiled
 from unetkit.io.base.contracts import match_channels
 from unetkit.io.masks.ignored import find_ignored
 from unetkit.models.builtin_models import DEFAULT_MODEL
-from unetkit.models.weights import trained_on
+from unetkit.models.weight_sources import trained_on
 from unetkit.planning.look import Look
 from unetkit.planning.start import take_over
 from unetkit.scoring.instances import InstanceCounts, match_instances

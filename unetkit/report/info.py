@@ -22,12 +22,13 @@ from unetkit.io.base.series import Series
 from unetkit.io.base.space import CODES
 from unetkit.io.files import list_series, open_image
 from unetkit.models.architectures import ARCHITECTURES
-from unetkit.models.builtin_models import builtin_names, builtin_path
-from unetkit.models.model_file import hash_file, read_spec
-from unetkit.zoo.references import find_model
+from unetkit.models.builtin_models import MODEL_SUFFIX, builtin_names, builtin_path
+from unetkit.models.model_file import MODEL_FILE, hash_file
+from unetkit.report.cached import list_cached
+from unetkit.zoo.kinds import ModelKind, kind_of, known_kind
+from unetkit.zoo.references import find_model, is_address
 
 PACKAGES = ("torch", "segmentation-models-pytorch", "lightning", "albumentations", "tifffile", "imagecodecs", "numpy")
-MODEL_SUFFIX = ".safetensors"
 
 SMALLEST_IN_MM_UM = 50.0
 """Voxels whose sides are all this long are told in millimetres."""
@@ -43,17 +44,18 @@ def describe(file: Path | None) -> Table:
     """Return a table of facts about a file or this machine.
 
     Args:
-        file: An image, a model file, the name of a built-in model, or None for this machine.
+        file: An image; a model, whatever program wrote it: a path, an address or the name of a built-in one; or None
+            for this machine.
 
     Raises:
         ImageError: The file is no image that can be read.
-        ModelError: The file is no model of unetkit's.
+        ModelError: The model cannot be had, or is of a kind that unetkit cannot run.
     """
     if file is None:
         return facts_table("unetkit on this machine", describe_machine())
-    file = builtin_path(file) or file
-    if file.suffix == MODEL_SUFFIX:
-        return facts_table(str(file), describe_model(find_model(file)))
+    path = find_model(file) if is_address(file) else builtin_path(file) or file
+    if kind_of(path) is not None:
+        return facts_table(str(file), describe_model(find_model(path)))
     with closing(open_image(file)) as source:
         facts = describe_image(source.info)
     return facts_table(str(file), facts | describe_series(list_series(file)))
@@ -101,9 +103,17 @@ def describe_series(series: Sequence[Series]) -> dict[str, str]:
 
 
 def describe_model(path: Path) -> dict[str, str]:
-    """Return everything in the metadata of a model file by name; of the training images' digests only their number."""
-    spec = read_spec(path)
-    facts: dict[str, str] = {}
+    """Return everything that is known of a model by name; of the training images' digests only their number.
+
+    Args:
+        path: A file or folder of any kind of model.
+
+    Raises:
+        ModelError: It is damaged, or of a kind that unetkit cannot run.
+    """
+    kind = known_kind(path)
+    spec = kind.describe(path)
+    facts: dict[str, str] = {} if _is_own(kind) else {"kind": kind.name}
     for name, value in dataclasses.asdict(spec).items():
         if name in ARCHITECTURES[spec.arch].unused:
             continue
@@ -116,19 +126,32 @@ def describe_model(path: Path) -> dict[str, str]:
         "classification": "it classifies whole images (--output classes, --output attention)",
         "reconstruction": "it restores images (--output restored)",
     }
+    sha256 = {"sha256": hash_file(weights)} if (weights := _weights_of(path)) is not None else {}
     if spec.task in whole:
-        return facts | {"masks": f"none: {whole[spec.task]}", "sha256": hash_file(path)}
+        return facts | {"masks": f"none: {whole[spec.task]}"} | sha256
     if spec.planes > 1:
         facts["planes"] = f"{spec.planes} at once, of which the middle one is predicted"
     facts["instances"] = f"touching objects are {'' if spec.instances else 'not '}separated"
     smallest = f"{spec.smallest_object} pixels: labels leave out smaller ones (--min-size)"
     facts["smallest object"] = smallest if spec.smallest_object else "not known"
-    facts["sha256"] = hash_file(path)
-    return facts
+    stated = spec.halo_error is not None if spec.foreign is None else spec.foreign.halo_known
+    if not _is_own(kind) and not stated:
+        facts["halo"] = "not stated: it is measured on the first image"
+    return facts | sha256
+
+
+def _is_own(kind: ModelKind) -> bool:
+    return kind is known_kind(Path(f"model{MODEL_SUFFIX}"))
+
+
+def _weights_of(path: Path) -> Path | None:
+    """Return the file of a model that says which one it is; None for a folder without one."""
+    file = path / MODEL_FILE if path.is_dir() else path
+    return file if file.is_file() else None
 
 
 def describe_machine() -> dict[str, str]:
-    """Return versions, devices and backends by name."""
+    """Return versions, devices, backends and what is kept in caches, by name."""
     with loading():
         import torch
 
@@ -149,6 +172,7 @@ def describe_machine() -> dict[str, str]:
         "devices": "\n".join(devices),
         **{f"backend {name}": describe_backend(name) for name in backend_names()},
         "built-in models": ", ".join(builtin_names()) or "none",
+        **{f"kept: {cached.kind}": str(cached) for cached in list_cached()},
     }
 
 

@@ -1,4 +1,4 @@
-"""`unetkit measure`, `unetkit export` and `unetkit rasterize`."""
+"""`unetkit measure` and `unetkit rasterize`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 from unetkit.cluster.options import ALONE, ClusterOptions
-from unetkit.exporting.options import DEFAULT_EXPORT, ExportOptions
 from unetkit.measuring.options import DEFAULT_MEASURE, MeasureOptions
 
 MOST_SUMMARIES = 10
@@ -46,55 +45,6 @@ def measure_command(
     if len(done) > MOST_SUMMARIES:
         log(f"... and {len(done) - MOST_SUMMARIES} more.")
     log(f"Written to {table}.")
-
-
-def export_command(
-    labels: Path,
-    result: Path,
-    image: Path | None = None,
-    no_measurements: bool = False,
-    suffix: str = ".geojson.gz",
-    exporting: ExportOptions = DEFAULT_EXPORT,
-    measuring: MeasureOptions = DEFAULT_MEASURE,
-    machines: ClusterOptions = ALONE,
-) -> None:
-    """Export the objects of label images to QuPath (GeoJSON) or Fiji (ROIs), with exact outlines.
-
-      unetkit export labels.tif objects.geojson.gz
-      unetkit export labels.tif rois.zip
-
-    Args:
-        labels: TIFF, OME-Zarr, NIfTI or PNG with a number for each object and 0 for background, of any program; or a
-            folder of them.
-        result: .geojson or .geojson.gz for QuPath, .zip for ROIs of ImageJ and Fiji; for a folder of labels the folder
-            that gets a file for each.
-        image: Image whose intensities are measured in the objects, for QuPath; or a folder of images with the names of
-            the labels.
-        no_measurements: Give objects no measurements: the file is smaller, and takes half the time.
-        suffix: Ending of the files in a folder of results.
-        exporting: How objects are written.
-        measuring: What is measured.
-        machines: Where it is done.
-    """
-    from unetkit.foundation.console import log
-    from unetkit.foundation.progress import pixel_progress
-    from unetkit.measuring.export import export
-
-    with pixel_progress() as progress:
-        counts = export(
-            labels,
-            result,
-            image,
-            no_measurements=no_measurements,
-            suffix=suffix,
-            **vars(exporting),
-            **vars(measuring),
-            **vars(machines),
-            log=log,
-            progress=progress,
-        )
-    images = f" of {len(counts)} label images" if len(counts) > 1 else ""
-    log(f"{sum(counts):,} objects{images} written to {result}.")
 
 
 def rasterize_command(

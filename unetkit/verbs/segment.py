@@ -40,7 +40,8 @@ def segment_command(
         result: .tif, .zarr or .png; for several images the folder that gets one .tif for each; for the output "classes"
             a .csv. An OME-Zarr image itself, or a folder of them, gets a mask or labels inside.
         model: The model.safetensors of a run, or of several, whose mean counts; a folder stands for all below it. Or
-            the name of a built-in model; by default "nuclei".
+            the name of a built-in model; by default "nuclei". Or a model of another program: a package of bioimage.io
+            (.zip, folder, bioimageio:NICKNAME), an .onnx file, hf:owner/name, a folder of smp's save_pretrained.
         read: How images are read.
         tiling: How they are predicted.
         write: How results are written.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from unetkit.foundation.errors import ModelError
 from unetkit.models.builtin_models import MODEL_SUFFIX
+from unetkit.models.model_file import MODEL_FILE
 from unetkit.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -59,7 +62,12 @@ def _is_onnx(path: Path) -> bool:
 
 
 def _is_smp_folder(path: Path) -> bool:
-    return path.is_dir() and (path / "config.json").is_file() and (path / "model.safetensors").is_file()
+    config = path / "config.json"
+    if not config.is_file() or not (path / MODEL_FILE).is_file():
+        return False
+    with suppress(OSError, ValueError):
+        return "_model_class" in json.loads(config.read_text(encoding="utf-8"))
+    return False
 
 
 def _is_bioimageio(path: Path) -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 from unetkit.foundation.errors import ModelError, closest
 from unetkit.foundation.names import check_local
 from unetkit.models.builtin_models import builtin_names, builtin_path
+from unetkit.models.model_file import MODEL_FILE
+from unetkit.zoo.kinds import kind_of
 
 HUGGING_FACE, BIOIMAGEIO = "hf:", "bioimageio:"
 """Beginnings of addresses: `hf:owner/name[@revision]`, `bioimageio:NICKNAME`."""
@@ -14,7 +16,11 @@ HUGGING_FACE, BIOIMAGEIO = "hf:", "bioimageio:"
 
 def is_address(model: str | Path) -> bool:
     """Return whether a model is named by an address, from which it is fetched once and then kept."""
-    return str(model).startswith((HUGGING_FACE, BIOIMAGEIO))
+    return _text(model).startswith((HUGGING_FACE, BIOIMAGEIO))
+
+
+def _text(model: str | Path) -> str:
+    return model.as_posix() if isinstance(model, Path) else model
 
 
 def find_model(model: str | Path) -> Path:
@@ -27,7 +33,7 @@ def find_model(model: str | Path) -> Path:
         ModelError: There is no such model, or it cannot be fetched.
     """
     if is_address(model):
-        return _fetch(str(model))
+        return _fetch(_text(model))
     path = Path(model)
     if (builtin := builtin_path(model)) is not None:
         return builtin
@@ -42,6 +48,25 @@ def find_model(model: str | Path) -> Path:
     if not path.exists():
         raise ModelError(f"There is no model file {path}.", "Give a model.safetensors that `unetkit fit` wrote.")
     return path
+
+
+def model_files(model: str | Path) -> list[Path]:
+    """Return the files and packages that stand for one or several models, in the order of their names.
+
+    Args:
+        model: See `find_model`; or a folder, which stands for every model.safetensors below it, such as one for each
+            fold.
+
+    Raises:
+        ModelError: There is no such model, or none below the folder.
+    """
+    path = find_model(model)
+    if not path.is_dir() or kind_of(path) is not None:
+        return [path]
+    files = sorted(path.rglob(MODEL_FILE))
+    if not files:
+        raise ModelError(f"There is no {MODEL_FILE} in {path} or below it.", "Give the folder of a run, or its model.")
+    return files
 
 
 def _fetch(address: str) -> Path:

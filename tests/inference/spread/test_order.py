@@ -10,6 +10,7 @@ import pytest
 import tifffile
 import torch
 from distributed import Client
+from foreign_models import Scales, write_onnx
 from spread_images import CHOICES, blobs, digests, traces
 
 from unetkit.foundation.errors import ImageError, OutputError
@@ -195,3 +196,10 @@ def test_a_block_that_was_damaged_while_it_waited_is_made_again(
         except OutputError:
             continue
     assert digests(result) == digests(expected)
+
+
+def test_a_network_of_another_program_gives_the_same_bytes(
+    image: Path, tmp_path: Path, client: Client, small_halo_canvas: None
+) -> None:
+    graph = write_onnx(Scales(channels=1), tmp_path / "cells.onnx", (1, 1, 64, 64), (0, 2, 3))
+    assert_same(image, tmp_path, client, graph, "out.tif")

@@ -15,15 +15,15 @@ from unetkit.inference.tiling.grid import PerAxis, one_if_equal, per_axis, round
 from unetkit.inference.tiling.options import Output
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.views.neighbours import NeighbourSource
-from unetkit.models.builtin_models import builtin_path, short_name
-from unetkit.models.model_file import MODEL_FILE
+from unetkit.models.builtin_models import short_name
 from unetkit.models.sampling import ValidNeighbours, ValidSource
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 from unetkit.zoo.opening import load_model
+from unetkit.zoo.references import model_files
 
 Models = Segmenter | str | Path | Sequence[Segmenter | str | Path]
-"""One or several models: loaded, or as files, folders of runs, or names of built-in models."""
+"""One or several models: loaded, or as `unetkit.load_model` takes them, or folders of runs."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,32 @@ class Ensemble:
         )
 
     @property
+    def foreign(self) -> tuple[str, ...]:
+        """Kinds of the networks that unetkit did not build, see `ForeignSpec.kind`."""
+        return tuple(dict.fromkeys(spec.foreign.kind for spec in self.specs if spec.foreign is not None))
+
+    def fixed_tiles(self, given: PerAxis | None) -> list[PerAxis]:
+        """Return the one size of tiles that networks of a fixed size take; nothing where they take any.
+
+        Args:
+            given: Size that the user chose.
+
+        Raises:
+            ConfigError: It is larger, or the networks have different sizes.
+        """
+        sizes = {spec.foreign.smallest for spec in self.specs if spec.foreign is not None and spec.foreign.fixed}
+        if not sizes:
+            return []
+        size = min(sizes)
+        sides = size if given is None else per_axis(given, self.dims)
+        if len(sizes) > 1 or any(side > length for side, length in zip(sides, size, strict=True)):
+            raise ConfigError(
+                f"{self.name} takes windows of {' x '.join(map(str, size))} pixels only.",
+                "Leave --tile out, and use models of one size together.",
+            )
+        return [one_if_equal(size) if given is None else given]
+
+    @property
     def threshold(self) -> float:
         """The mean of the thresholds."""
         return sum(spec.threshold for spec in self.specs) / len(self.specs)
@@ -213,7 +239,7 @@ def gather_models(models: Models) -> Ensemble:
     if not several:
         raise ModelError("There is no model.", "Give at least one.")
     owned = not any(isinstance(model, Segmenter) for model in several)
-    found = [one for model in several for one in ([model] if isinstance(model, Segmenter) else _files(model))]
+    found = [one for model in several for one in ([model] if isinstance(model, Segmenter) else model_files(model))]
     ensemble = Ensemble(tuple(one if isinstance(one, Segmenter) else load_model(one) for one in found), owned)
     first = ensemble.segmenters[0]
     for other in ensemble.segmenters[1:]:
@@ -225,14 +251,3 @@ def gather_models(models: Models) -> Ensemble:
                     "Give models that were trained for the same kind of images and masks.",
                 )
     return ensemble
-
-
-def _files(model: str | Path) -> list[Path]:
-    """Return the model files that a name or path stands for; those below a folder in the order of their names."""
-    path = builtin_path(model) or Path(model)
-    if not path.is_dir():
-        return [path]
-    files = sorted(path.rglob(MODEL_FILE))
-    if not files:
-        raise ModelError(f"There is no {MODEL_FILE} in {path} or below it.", "Give the folder of a run, or its model.")
-    return files

@@ -26,6 +26,7 @@ from unetkit.inference.tiling.options import TilingOptions
 from unetkit.inference.tiling.windows import measure_plane, read_window
 from unetkit.inference.tuning.autotune import Tuner
 from unetkit.inference.tuning.device import choose_device, free_memory, keep_memory_small
+from unetkit.inference.tuning.first_halo import know_foreign
 from unetkit.inference.tuning.int8 import Quantization, quantize_models
 from unetkit.inference.tuning.memory import feature_bytes, measure_features
 from unetkit.inference.tuning.plan import make_plan
@@ -93,13 +94,14 @@ class Predictor:
         if kind == "restored":
             _check_restoring(tiling)
         keep_memory_small(bounded=tiling.memory is not None)
+        know_foreign(ensemble, source, log, measured=tiling.given_halo is None)
         self.ensemble = ensemble
         self._normalizers = [segmenter.normalizer for segmenter in ensemble.segmenters]
         self._threshold = ensemble.threshold if threshold is None else threshold
         self._log = log
         quantized = None
         if tiling.precision == "int8":
-            tiling = _choose_quantizing(tiling)
+            tiling = _choose_quantizing(tiling, ensemble.foreign)
             quantized = self._quantize(tiling.backend, source)
             if not quantized.backends:
                 tiling = replace(tiling, precision="fp32")
@@ -191,6 +193,11 @@ class Predictor:
 
     def verify(self, source: ImageSource, grid: TileGrid) -> Seams:
         """Compare tiles of an image with passes that see far more of it."""
+        if any(spec.foreign is not None and spec.foreign.fixed for spec in self.ensemble.specs):
+            raise ConfigError(
+                f"{self.ensemble.name} takes windows of one size only, so no larger ones can verify its seams.",
+                "Leave --verify-seams out.",
+            )
         exact = self._create_forward("probabilities")
         strides = per_axis(self.ensemble.stride, self.plan.axes)
         measured = cache(lambda plane: measure_plane(source, plane, self._normalizers, self.ensemble.channels))
@@ -266,14 +273,16 @@ class Predictor:
         return quantized
 
 
-def _choose_quantizing(tiling: TilingOptions) -> TilingOptions:
+def _choose_quantizing(tiling: TilingOptions, foreign: tuple[str, ...]) -> TilingOptions:
     """Return options with the backend that int8 runs on.
 
     Raises:
         ConfigError: It is not installed, or does not support the device.
     """
-    backend = backends_in("int8")[0] if tiling.backend == "auto" else tiling.backend
-    check_backend(backend, choose_device(tiling.device), "int8")
+    backend = (
+        (backends_in("int8", foreign=foreign) or backends_in("int8"))[0] if tiling.backend == "auto" else tiling.backend
+    )
+    check_backend(backend, choose_device(tiling.device), "int8", foreign=foreign)
     return replace(tiling, backend=backend)
 
 

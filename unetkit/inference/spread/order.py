@@ -86,10 +86,10 @@ def _plan(
             continue
         if isinstance(made, UnetkitError):
             raise made
-        plan, int8, said = made
+        plan, int8, specs, said = made
         for sentence in said:
             log(sentence)
-        return session.planned(plan, int8)
+        return session.planned(plan, int8, specs)
     for job, error in failed:
         found(job, error)
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -27,6 +27,7 @@ from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.models.builtin_models import builtin_folder
 from unetkit.models.sampling import ValidSource
 from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.models.spec import ModelSpec
 from unetkit.zoo.opening import load_model
 
 WHOLE_OUTPUTS = ("attention",)
@@ -49,11 +50,13 @@ class SentModel:
         file: Its file; the name of a built-in one, which lies elsewhere there.
         name: What it is called in messages and in the notes of outputs; "" as it is called there.
         sha256: The hash that these notes give.
+        spec: The description to use in place of the one in the file, which lacks what was measured; None for that one.
     """
 
     file: Path
     name: str
     sha256: str
+    spec: ModelSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,8 @@ class Session:
         """Return the session with the image for which the plan is made."""
         return replace(self, order=replace(self.order, jobs=(job,), result=job.result, images=(), models=None))
 
-    def planned(self, plan: ExecutionPlan, int8: str) -> Session:
-        """Return the session with its plan, which leaves nothing for workers to choose."""
+    def planned(self, plan: ExecutionPlan, int8: str, specs: Sequence[ModelSpec]) -> Session:
+        """Return the session with its plan and the descriptions of its models: workers choose and measure nothing."""
         tiling = replace(
             self.options.tiling,
             device=str(plan.device),
@@ -96,7 +99,12 @@ class Session:
             tile=plan.tile,
             batch=plan.batch,
         )
-        return replace(self, options=replace(self.options, tiling=tiling), plan=plan, int8=int8)
+        models = tuple(
+            sent if spec.foreign is None else replace(sent, spec=spec)
+            for sent, spec in zip(self.models, specs, strict=True)
+        )
+        options = replace(self.options, tiling=tiling)
+        return replace(self, options=options, plan=plan, int8=int8, models=models)
 
 
 @contextmanager
@@ -117,7 +125,7 @@ def sent_models(ensemble: Ensemble, folder: Path) -> Iterator[tuple[SentModel, .
             file, name = Path(segmenter.name).absolute(), segmenter.name
             if ensemble.owned and file.parent == builtin_folder():
                 file, name = Path(file.stem), ""
-            elif not ensemble.owned or not file.is_file():
+            elif segmenter.spec.foreign is None and not (ensemble.owned and file.is_file()):
                 file = folder.absolute() / f".{uuid4().hex}.safetensors"
                 written.append(file)
                 save_model(segmenter, file)
@@ -232,17 +240,18 @@ def opened(session: Session, image: Path) -> ValidSource:
     return kept(("image", session.id, image), lambda: here.open(image), ValidSource.close, most=OPEN_IMAGES)
 
 
-def make_plan(session: Session) -> tuple[ExecutionPlan, str, tuple[str, ...]]:
-    """Return the plan of a run, the digest of its models in int8, and what was logged on the way.
+def make_plan(session: Session) -> tuple[ExecutionPlan, str, tuple[ModelSpec, ...], tuple[str, ...]]:
+    """Return the plan of a run, the digest of its models in int8, their descriptions, and what was logged on the way.
 
     It is made on a worker, whose device counts.
     """
     here = station(session)
-    return here.predictor.plan, here.int8, here.first_words
+    return here.predictor.plan, here.int8, here.run.ensemble.specs, here.first_words
 
 
 def load_sent(model: SentModel) -> Segmenter:
     """Load a model as the client has it."""
     segmenter = load_model(model.file)
     segmenter.name, segmenter.sha256 = model.name or segmenter.name, model.sha256
+    segmenter.spec = model.spec or segmenter.spec
     return segmenter

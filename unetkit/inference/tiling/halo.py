@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unetkit.backends.base import for_axes
+from unetkit.backends.base import device_of, for_axes
 from unetkit.inference.tiling.canvas import fill_canvas
 from unetkit.inference.tiling.grid import PerAxis, one_if_equal, round_up
 from unetkit.models.masks import to_mask
@@ -144,7 +144,7 @@ def measure_halo(
         The halo and its error.
     """
     segmenter.eval()  # in training mode batch norm would see windows and canvas differently
-    device = next(segmenter.parameters()).device
+    device = device_of(segmenter.network)
     compared = plan_comparison(segmenter.spec.strides, positions)
     pieces = []
     for pixels, center, scale in images:

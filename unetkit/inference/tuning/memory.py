@@ -14,7 +14,7 @@ from torch import Tensor, UntypedStorage, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from unetkit.backends.base import DTYPES
+from unetkit.backends.base import DTYPES, has_layers
 from unetkit.backends.info import Precision
 from unetkit.backends.registry import backend_info
 from unetkit.inference.engine.pipeline import BATCHES_IN_FLIGHT, QUEUED_BATCHES
@@ -25,6 +25,10 @@ from unetkit.models.trimmed import Kept, trim
 
 SINK_ROWS = 1024
 """Largest number of rows of the output that wait to be encoded."""
+
+
+GRAPH_PIXEL = 2048
+"""Bytes of features for a pixel of a graph, which shows no layers: eight tensors of 64 channels, as in large U-Nets."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ def measure_features(network: nn.Module, channels: int, window: tuple[int, ...],
     Nothing is computed: the network runs on shapes alone, and its allocations are counted. The result is remembered as
     long as the network exists.
     """
+    if not has_layers(network):
+        return GRAPH_PIXEL * prod(window)
     known = _measured.setdefault(network, {})
     case = (channels, window, *((part.start, part.stop) for part in kept))
     if case not in known:

@@ -141,14 +141,16 @@ def make_plan(
             *(per_axis(one, len(info.size)) for one in (tiling.given_tile, halo, ensemble.stride)), strict=True
         ):
             check_tile(*numbers)
-    precision = _choose_precision(tiling, device, kind)
-    backends = _choose_backends(tiling, device, precision, len(info.size))
+    foreign = ensemble.foreign
+    precision = _choose_precision(tiling, device, kind, foreign)
+    backends = _choose_backends(tiling, device, precision, len(info.size), foreign)
     footprint = measure_footprint(ensemble, info, halo, precision, kind)
     own = info.pixels
     plans = [
         ExecutionPlan(device, backend, precision, tile, halo, batch, axes=len(info.size))
         for backend in backends
-        for tile in _tiles(tiling, None if pixels > own else info, len(info.size), halo, ensemble.stride)
+        for tile in ensemble.fixed_tiles(tiling.given_tile)
+        or _tiles(tiling, None if pixels > own else info, len(info.size), halo, ensemble.stride)
         for batch in (BATCH_SIZES[device.type] if tiling.batch == "auto" else (tiling.batch,))
     ]
     fitting = list(_fitting(plans, footprint, tiling, info, ensemble))
@@ -216,27 +218,30 @@ def needed_memory(plan: ExecutionPlan, footprint: Footprint, info: ImageInfo, bu
     return network + decoded + footprint.pipeline(plan.tile, plan.batch, info.size)
 
 
-def _choose_precision(tiling: TilingOptions, device: torch.device, kind: Kind) -> Precision:
+def _choose_precision(tiling: TilingOptions, device: torch.device, kind: Kind, foreign: tuple[str, ...]) -> Precision:
     if tiling.precision != "auto":
         return tiling.precision
     if kind == "restored":  # 16 bits hold fewer levels than many images have
         return "fp32"
     if device.type == "cuda":
         half: Precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-        if tiling.backend == "auto" or tiling.backend in backends_in(half, device.type):
+        able = backends_in(half, device.type, foreign=foreign)
+        if able and tiling.backend in ("auto", *able):
             return half
     return "fp32"
 
 
-def _choose_backends(tiling: TilingOptions, device: torch.device, precision: Precision, axes: int) -> list[str]:
-    """Return the possible backends for windows with so many axes."""
+def _choose_backends(
+    tiling: TilingOptions, device: torch.device, precision: Precision, axes: int, foreign: tuple[str, ...]
+) -> list[str]:
+    """Return the possible backends for windows with so many axes and networks of these foreign kinds."""
     if tiling.backend != "auto":
-        check_backend(tiling.backend, device, precision, axes)
+        check_backend(tiling.backend, device, precision, axes, foreign)
         return [tiling.backend]
-    able = backends_in(precision, device.type, axes)
+    able = backends_in(precision, device.type, axes, foreign)
     chosen = [name for name in able if device.type in backend_info(name).candidate_on and is_installed(name)]
     if not chosen:
-        check_backend(able[0] if able else DEFAULT_BACKEND, device, precision, axes)
+        check_backend(able[0] if able else DEFAULT_BACKEND, device, precision, axes, foreign)
     return chosen
 
 

@@ -153,6 +153,8 @@ def _facts(run: RunContents) -> Iterator[tuple[str, str]]:
         names = run.data.get("val_images")
         held = len(names) if isinstance(names, list) else 0
         yield "images to train on, to validate on", f"{images} + {held}"
+    if isinstance(start := training.get("start"), dict):
+        yield "started from", ", licence ".join(start[name] for name in ("weights", "licence") if name in start)
     if run.metrics.seconds:
         yield "training time", duration(run.metrics.seconds)
     if run.spec is not None:

@@ -37,7 +37,8 @@ class PretrainModule(NetworkModule):
 
     Args:
         encoder: Contracting path, as for `fit`. A model that starts from this one needs the same.
-        weights: What the network starts from: "imagenet", the name of a built-in model, or a file, as for `fit`.
+        weights: What the network starts from, as for `fit`: "imagenet", "micronet", hf:owner/name, a built-in model or
+            a file.
         decoder_weights: Whether the decoder starts from these weights too, where they have one of its sizes.
         in_channels: Channels of the images, or "auto" to take as many as the images have.
         dims: Axes of what the network sees at once: 2 for planes, 3 for volumes.

@@ -9,7 +9,7 @@ from unetkit.foundation.errors import ConfigError
 from unetkit.inference.tiling.grid import round_up
 from unetkit.models.pooling import FEWEST_VOXELS, Pooling, pooling_for
 from unetkit.models.spec import ModelSpec
-from unetkit.models.weights import find_source
+from unetkit.models.weight_sources import find_source
 
 CUBE = (1.0, 1.0, 1.0)
 """Spacing (z, y, x) of volumes whose voxels have no known size."""

@@ -21,7 +21,8 @@ from unetkit.inference.tiling.halo import plan_comparison
 from unetkit.models.checkpointing import checkpointed
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, TrainingImages
-from unetkit.models.weights import LoadReport, find_source, load_weights, trained_on
+from unetkit.models.weight_sources import Origin, check_start, find_source, trained_on
+from unetkit.models.weights import LoadReport, load_weights
 from unetkit.planning.machine import find_machine
 from unetkit.planning.memory import measure_step, room_of
 from unetkit.scoring.table import comparable
@@ -34,6 +35,8 @@ SPEC_KEY = "unetkit"
 """Key of the spec's JSON in a checkpoint."""
 START_KEY = "unetkit_start"
 """Key in a checkpoint of facts about the model that a run started from."""
+ORIGIN_KEY = "origin"
+"""Key among these facts of where the first weights come from."""
 
 
 class NetworkModule(LightningModule):
@@ -65,6 +68,7 @@ class NetworkModule(LightningModule):
         starts_trained: Whether all of the network's outputs come from a model; it is then scored before training.
         checkpoints: Whether blocks compute again what gradients need.
         start_spec: Spec for scoring before training, with the normalisation of the model that the run starts from.
+        origin: Where the first weights come from; None for random ones.
     """
 
     segmenter: Segmenter
@@ -75,6 +79,7 @@ class NetworkModule(LightningModule):
     starts_trained: bool = False
     checkpoints: bool = False
     start_spec: ModelSpec | None = None
+    origin: Origin | None = None
 
     def __init__(
         self,
@@ -102,6 +107,7 @@ class NetworkModule(LightningModule):
             raise ConfigError(f"There is no schedule '{schedule}'.", closest(schedule, get_args(Schedule)))
         if compile and checkpointing is True:
             raise ConfigError("checkpointing has no meaning for a compiled network.", "Leave out one of the two.")
+        check_start(weights, spec.arch, spec.encoder)
         self.spec = spec
         self.weights = weights
         self.decoder_weights = decoder_weights
@@ -207,6 +213,8 @@ class NetworkModule(LightningModule):
         seen = self.spec.training_images
         checkpoint[SPEC_KEY] = self.spec.to_json()
         checkpoint[START_KEY] = {"digests": [] if seen is None else list(seen.digests)}
+        if self.origin is not None:
+            checkpoint[START_KEY][ORIGIN_KEY] = self.origin.noted()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the network from the checkpoint where there are no data; note which images the start was trained on.
@@ -228,14 +236,17 @@ class NetworkModule(LightningModule):
                 f"The checkpoint is of another network: {len(differ)} of its weights differ, such as {differ[0]}.",
                 "Use the settings of the network that it is of; to start from its weights, give it as model.weights.",
             )
+        start = checkpoint.get(START_KEY, {})
+        self.origin = Origin(**start[ORIGIN_KEY]) if ORIGIN_KEY in start else None
         if (images := self.spec.training_images) is not None:
-            known = checkpoint.get(START_KEY, {}).get("digests", [])
+            known = start.get("digests", [])
             digests = tuple(dict.fromkeys((*images.digests, *known)))
             self.spec = replace(self.spec, training_images=replace(images, digests=digests))
 
     def take_start(self, report: LoadReport) -> None:
-        """Note whether the first weights have all outputs already."""
+        """Note where the first weights come from, and whether they have all outputs already."""
         self.starts_trained = report.predicts
+        self.origin = report.origin
 
     @property
     def scored_spec(self) -> ModelSpec:

@@ -17,7 +17,7 @@ from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.models.model_file import MODEL_FILE
 from unetkit.models.segmenter import load_network
-from unetkit.models.weights import DAMAGED_FILE_ERRORS
+from unetkit.models.weight_files import DAMAGED_FILE_ERRORS
 from unetkit.report.run.folder import CHECKPOINT_FILE, PREVIOUS_FILE, has_checkpoint
 from unetkit.training.run.callbacks import BEFORE_TRAINING, KeepBest, RunFolder
 

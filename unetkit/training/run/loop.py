@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from lightning.pytorch import Trainer
 
@@ -133,10 +133,12 @@ def best_of(trainer: Trainer) -> KeepBest:
 
 def describe_run(trainer: Trainer, data: TrainingData, **scores: float | None) -> dict[str, Any]:
     """Return the facts about a run for its model file: plain values for JSON."""
+    origin = cast(NetworkModule, trainer.lightning_module).origin
     return {
         "epoch": best_of(trainer).best_epoch + 1,
         "epochs": trainer.current_epoch if trainer.max_epochs == -1 else trainer.max_epochs,
         "steps": trainer.global_step,
         **scores,
         "data": data.describe(),
+        **({} if origin is None else {"start": origin.noted()}),
     }

@@ -18,7 +18,8 @@ from unetkit.models.image_head import to_image_probabilities
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec, Padding
 from unetkit.models.statistics import adapt_normalization
-from unetkit.models.weights import LoadReport, find_source
+from unetkit.models.weight_sources import find_source
+from unetkit.models.weights import LoadReport
 from unetkit.scoring.image_scores import EVEN_THRESHOLD, score_images
 from unetkit.training.run.axes import first_pooling
 from unetkit.training.run.base import START_KEY, NetworkModule
@@ -47,9 +48,9 @@ class SegmentationModule(NetworkModule):
         encoder: Contracting path of "unet": resnet18, 34, 50, 101 or 152; resnext50_32x4d or resnext101_32x8d;
             resnetv2_18, 34, 50, 101 or 152 (pre-activation); vgg11, 13, 16 or 19, with "_bn" for batch norm;
             inceptionv4; inceptionresnetv2.
-        weights: "imagenet" (downloaded once), the name of a built-in model such as "nuclei", or a local `.safetensors`
-            or `.pth` file with the weights of an encoder or of a whole model, such as one that `unetkit pretrain`
-            wrote; by default the weights are random.
+        weights: "imagenet", "micronet" or "image-micronet" (micrographs), or hf:owner/name, each downloaded once; the
+            name of a built-in model such as "nuclei"; or a local `.safetensors` or `.pth` file with the weights of an
+            encoder or of a whole model, such as one that `unetkit pretrain` wrote; by default the weights are random.
         decoder_weights: Whether the decoder starts from these weights too, where they have one of its sizes.
         in_channels: Channels of the images, or "auto" to take as many as the training images have.
         dims: Axes of what the network sees at once: 2 for planes, 3 for volumes, which it segments as a whole.
