@@ -1,10 +1,10 @@
 """A process that may do with files and processes only what Windows lets it do, as far as that can be shown elsewhere.
 
-    python tests/support/like_windows.py segment image.tif mask.tif
+    python -X warn_default_encoding tests/support/like_windows.py "segment|image.tif|mask.tif" "measure|..."
 
 Windows removes, renames and replaces no file that is open, neither a folder with one inside; takes no name with a colon
-or a question mark in it; makes links only for administrators; and starts processes anew. `restrict` has an audit hook
-of Python raise what Windows raises; only Linux lists the open files that this needs.
+or a question mark in it; makes links only for administrators; starts processes anew; and takes text files for another
+encoding. `restrict` has Python raise what it raises there; only Linux lists the open files that this needs.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def restrict(folder: Path) -> None:
 def _check(event: str, arguments: tuple[Any, ...], root: str) -> None:
     """Raise what Windows raises for a call."""
     named = arguments[: 2 if event == "os.rename" else 1]
-    paths = [os.path.abspath(os.fsdecode(path)) for path in named if isinstance(path, str | bytes | os.PathLike)]
+    paths = [os.path.abspath(os.fsdecode(path)) for path in named if isinstance(path, str | bytes | os.PathLike)]  # noqa: PTH100
     for path in paths:
         if not path.startswith(root):
             continue
@@ -75,8 +75,8 @@ def _open() -> Iterator[str]:
     """Yield the files that this process and its children have open or mapped."""
     for process in _family("self"):
         try:
-            for one in os.scandir(f"/proc/{process}/fd"):
-                yield os.readlink(one.path)
+            for one in Path(f"/proc/{process}/fd").iterdir():
+                yield str(one.readlink())
         except OSError:  # closed or ended meanwhile
             continue
         for line in Path(f"/proc/{process}/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
@@ -86,8 +86,8 @@ def _open() -> Iterator[str]:
 def _family(process: str) -> Iterator[str]:
     yield process
     try:
-        for thread in os.listdir(f"/proc/{process}/task"):
-            for child in Path(f"/proc/{process}/task/{thread}/children").read_text(encoding="utf-8").split():
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            for child in (thread / "children").read_text(encoding="utf-8").split():
                 yield from _family(child)
     except OSError:
         return
@@ -108,4 +108,6 @@ if __name__ == "__main__":
     restrict(Path.cwd())
     from unetkit.cli import main
 
-    sys.exit(max(main(line.split("\t")) for line in sys.argv[1:]))
+    for line in sys.argv[1:]:
+        if code := main(line.split("|")):
+            sys.exit(code)
