@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 from skimage.data import immunohistochemistry
 
+from unetkit.foundation import shell
 from unetkit.foundation.atomic import make_folder
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import OutputError, UnetkitError
@@ -128,7 +128,7 @@ def _run(command: list[str], run: Callable[[list[str]], int]) -> None:
     Raises:
         UnetkitError: It failed.
     """
-    log(f"\n$ unetkit {shlex.join(command)}")
+    log(f"\n$ unetkit {shell.join(command)}")
     code = run(command)
     if code == 130:
         raise KeyboardInterrupt  # stopped on purpose: no fault to explain
@@ -167,9 +167,9 @@ def _draw(
     source = open_image(mask)
     predicted = source.read(0, (slice(0, image.shape[0]), slice(0, image.shape[1])))[0]
     source.close()
-    with metrics.open(newline="") as file:
+    with metrics.open(newline="", encoding="utf-8") as file:
         curve = [(int(row["step"]), float(row["val_dice"])) for row in csv.DictReader(file) if row["val_dice"]]
-    pooled = json.loads(scores.read_text())["pooled"]
+    pooled = json.loads(scores.read_text(encoding="utf-8"))["pooled"]
     overview_picture(
         path,
         image,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,7 @@ def _read(path: Path, changed: int) -> dict[str, Annotations]:  # noqa: ARG001  
     found: dict[str, Annotations] = {}
     for number, entry in images.items():
         stem = image_stem(PurePosixPath(str(entry.get("file_name", number)).replace("\\", "/")).name)
+        stem = normalize("NFC", stem)  # as names of files are compared
         if stem in found:
             raise DataError(f"{path} names two images '{stem}'.", "Split it into a file for each folder.")
         height, width = entry.get("height"), entry.get("width")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -70,6 +71,7 @@ def any_names(path: Path) -> list[str]:
 
 
 def _names(stem: str, pattern: re.Pattern[str]) -> list[str]:
+    stem = unicodedata.normalize("NFC", stem)  # macOS may write an ü as u and dots
     found = pattern.match(stem)
     names = [stem] if found is None else [stem, found["after"] or found["before"]]
     last = names[-1]
@@ -116,7 +118,7 @@ def split_folder(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     known = {name for path in files for name in image_names(path)}
     masks = [path for path in files if any(name in known for name in mask_names(path)[1:])]
     of_masks = {name for path in masks for name in mask_names(path)[1:]}
-    masks = [path for path in masks if image_stem(path) not in of_masks]  # "a_seg" with "a_seg_mask" beside it
+    masks = [path for path in masks if image_names(path)[0] not in of_masks]  # "a_seg" with "a_seg_mask" beside it
     return [path for path in files if path not in masks], masks
 
 

@@ -193,7 +193,22 @@ def claimed(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)  # before it is released: who waits sees that it is gone
+        drop_lock(lock)
+
+
+def drop_lock(lock: FileLock) -> None:
+    """Remove a lock file and release it: in this order, so that who waits sees that it is gone.
+
+    Windows removes no file that is open. There it is removed afterwards, unless the next run holds it by then.
+    """
+    file = Path(lock.lock_file)
+    try:
+        file.unlink(missing_ok=True)
+    except PermissionError:
+        lock.release()
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+    else:
         lock.release()
 
 

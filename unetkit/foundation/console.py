@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.text import Text
 
 from unetkit.foundation.names import printable
 
@@ -18,8 +16,11 @@ LOADING_TEXT = "Loading PyTorch ..."
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console on the present standard output or error, plain text where that is no terminal."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    """Return a console on the present standard output or error, plain text where that is no terminal.
+
+    In a notebook too: rich would make of each line a piece of HTML of its own.
+    """
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, force_jupyter=False)
 
 
 def log(message: str) -> None:
@@ -57,53 +58,3 @@ def loading() -> Iterator[None]:
         if terminal:
             screen.write("\r\x1b[2K")
             screen.flush()
-
-
-class _PixelRate(ProgressColumn):
-    """Megapixels done, in all, and a second."""
-
-    def render(self, task: Task) -> Text:
-        rate = f"{task.speed / 1e6:.1f} Mpx/s" if task.speed else ""
-        return Text(f"{task.completed / 1e6:.1f}/{(task.total or 0) / 1e6:.1f} Mpx  {rate}")
-
-
-@contextmanager
-def pixel_progress(
-    *, asked: bool = False, together: int | None = None
-) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Show progress in pixels on standard error, or in a notebook, while the block runs.
-
-    Args:
-        asked: Whether it is shown at the end where standard error is no terminal, too; otherwise nothing is.
-        together: Number of images that are worked on at a time, and that one bar stands for; None for a bar for each.
-            Their pixels are guessed from those that are known.
-
-    Yields:
-        A function of the name of an image and its number of pixels. It returns a function to be called with the number
-        of pixels done since its last call.
-    """
-    screen = console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        _PixelRate(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=screen, disable=not (asked or screen.is_terminal or screen.is_jupyter)) as progress:
-
-        def start(name: str, pixels: int) -> Callable[[int], None]:
-            task = progress.add_task(escape(printable(name)), total=pixels)
-            return lambda done: progress.advance(task, done)
-
-        known: list[int] = []
-        whole = None if together is None else progress.add_task(f"{together} images", total=None)
-
-        def join(_: str, pixels: int) -> Callable[[int], None]:
-            assert whole is not None
-            assert together is not None
-            known.append(pixels)
-            progress.update(whole, total=sum(known) * max(together, len(known)) / len(known))
-            return lambda done: progress.advance(whole, done)
-
-        yield start if together is None else join

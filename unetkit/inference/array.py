@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.foundation.console import log_nothing, pixel_progress
+from unetkit.foundation.console import log_nothing
 from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.options import split_options
+from unetkit.foundation.progress import pixel_progress
 from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.run.output import places_of
 from unetkit.inference.run.predictor import Predictor, Progress

@@ -7,9 +7,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unetkit.foundation.console import log_nothing, pixel_progress
+from unetkit.foundation.console import log_nothing
 from unetkit.foundation.errors import ConfigError, ImageError, UnetkitError
 from unetkit.foundation.options import split_options
+from unetkit.foundation.progress import pixel_progress
 from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.overview.collect import Overview, overview_of
 from unetkit.inference.run.image import Begin, ImageRun

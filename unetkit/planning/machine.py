@@ -71,7 +71,7 @@ def find_machine(accelerator: str = "auto") -> Machine:
 def _free_memory() -> int:
     """Return the bytes of main memory that are free or can be freed."""
     status = Path("/proc/meminfo")
-    lines = status.read_text().splitlines() if status.is_file() else []
+    lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
     free = next((line for line in lines if line.startswith("MemAvailable")), None)
     if free is not None:
         return int(free.split()[1]) * 1024

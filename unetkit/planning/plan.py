@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from pathlib import Path
@@ -14,6 +13,7 @@ from unetkit.data.pairs import Pair
 from unetkit.data.places import Places, name_of
 from unetkit.data.split import split_fraction
 from unetkit.data.store import ImageStore
+from unetkit.foundation import shell
 from unetkit.foundation.errors import ConfigError
 from unetkit.io.base.inner import file_of
 from unetkit.models.architectures import DEFAULT_ENCODER
@@ -223,7 +223,7 @@ def need_not_train(trial: Trial, facts: Facts, pairs: Sequence[Pair], places: Pl
         images = str(folders.pop() if len(folders) == 1 else pairs[0].image)
     output = "labels" if numbered or trial.separate else "mask"
     target = f"{name_of(places.train)}_{output}" + ("" if Path(images).is_dir() else ".tif")
-    command = f"unetkit segment {shlex.quote(images)} {shlex.quote(target)} --output {output}"
+    command = f"unetkit segment {shell.quote(images)} {shell.quote(target)} --output {output}"
     objects = f" and an F1 score of its objects of {trial.f1:.2f}" if numbered else ""
     known = " It was trained on these images, so look at others of yours too." if trial.known else ""
     return (

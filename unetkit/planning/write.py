@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from unetkit.foundation import shell
 from unetkit.foundation.atomic import check_target, partial_file
 from unetkit.foundation.names import printable
 from unetkit.planning.machine import Machine
@@ -66,7 +66,7 @@ def to_yaml(plan: Planned, target: Path) -> str:
         target: Path of the configuration, for the command in it.
     """
     lines = ["# Planned by `unetkit plan`: a suggestion. Every value can be changed.", "#"]
-    command = " ".join(f"unetkit fit --config {shlex.quote(str(target))}".splitlines())
+    command = " ".join(f"unetkit fit --config {shell.quote(str(target))}".splitlines())
     lines += [f"#   {printable(command)}", "#"]
     for text in (
         *_facts(plan),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.table import Table
 
+from unetkit.foundation import shell
 from unetkit.foundation.words import count, duration
 from unetkit.inference.preview import Preview
 from unetkit.inference.run.classify import describe_classes
@@ -66,7 +66,7 @@ def _look_command(item: SegmentOutcome, reading: ReadOptions) -> str:
     >>> _look_command(SegmentOutcome(Path("a.tif"), Path("my mask.tif"), 9), ReadOptions(region="0,0,3,3"))
     "unetkit view a.tif 'my mask.tif' --region 0,0,3,3"
     """
-    return shlex.join(["unetkit", "view", str(item.image), str(item.result), *option_words(given_fields(reading))])
+    return shell.join(["unetkit", "view", str(item.image), str(item.result), *option_words(given_fields(reading))])
 
 
 def _summarize_classes(done: Sequence[SegmentOutcome], result: Path) -> Iterator[str]:

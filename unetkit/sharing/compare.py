@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,16 @@ def _run_torchscript(written: Path, segmenter: Segmenter) -> Run:
     return lambda *window: network(made(*window)).numpy()
 
 
+def _run_package(written: Path, segmenter: Segmenter) -> Run:
+    """Run the graph of ONNX in a package of bioimage.io."""
+    from zipfile import ZipFile
+
+    from unetkit.sharing.bioimageio_weights import ONNX_FILE
+
+    with TemporaryDirectory() as folder, ZipFile(written) as package:
+        return _run_onnx(Path(package.extract(ONNX_FILE, folder)), segmenter)
+
+
 def _run_as_model(written: Path, segmenter: Segmenter) -> Run:  # noqa: ARG001
     """Run an export as unetkit opens it."""
     from unetkit.zoo.opening import load_model
@@ -120,5 +131,9 @@ def _run_as_model(written: Path, segmenter: Segmenter) -> Run:  # noqa: ARG001
     return lambda *window: model(*window).numpy()
 
 
-RUNNERS: dict[str, Callable[[Path, Segmenter], Run]] = {"onnx": _run_onnx, "torchscript": _run_torchscript}
+RUNNERS: dict[str, Callable[[Path, Segmenter], Run]] = {
+    "onnx": _run_onnx,
+    "torchscript": _run_torchscript,
+    "bioimageio": _run_package,
+}
 """What runs the forms that a runtime opens by itself."""

@@ -52,7 +52,8 @@ def evaluate_command(
         machines: Where it is done.
     """
     from unetkit.foundation.atomic import check_target
-    from unetkit.foundation.console import log, pixel_progress, show
+    from unetkit.foundation.console import log, show
+    from unetkit.foundation.progress import pixel_progress
     from unetkit.scoring.evaluation import evaluate
 
     for file in (json, csv):

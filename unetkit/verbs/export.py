@@ -50,7 +50,8 @@ def export_command(
         sharing: How a model is exported.
         said: What is said of an exported model.
     """
-    from unetkit.foundation.console import loading, log, pixel_progress
+    from unetkit.foundation.console import loading, log
+    from unetkit.foundation.progress import pixel_progress
     from unetkit.sharing.export import is_model
 
     objects: dict[str, Any] = {"no_measurements": no_measurements, "suffix": suffix}

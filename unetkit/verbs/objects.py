@@ -33,7 +33,8 @@ def measure_command(
         measuring: What is measured.
         machines: Where it is done.
     """
-    from unetkit.foundation.console import log, pixel_progress
+    from unetkit.foundation.console import log
+    from unetkit.foundation.progress import pixel_progress
     from unetkit.measuring.measure import measure
     from unetkit.objects.summary import describe_summary
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Literal
+
+from unetkit.foundation import shell
 
 
 def plan_command(
@@ -63,4 +64,4 @@ def plan_command(
     for line in describe(plan):
         log(line)
     write_plan(plan, target, overwrite=overwrite)
-    log(f"\nWritten to {target}. Train with: unetkit fit --config {shlex.quote(str(target))}")
+    log(f"\nWritten to {target}. Train with: unetkit fit --config {shell.quote(str(target))}")

@@ -50,7 +50,8 @@ def segment_command(
         verify_seams: Compare tiles of the result with passes that see far more of the image, and print how they differ.
         dry_run: Print what would be done and how long it would take, and do nothing.
     """
-    from unetkit.foundation.console import loading, log, pixel_progress, show
+    from unetkit.foundation.console import loading, log, show
+    from unetkit.foundation.progress import pixel_progress
     from unetkit.inference.run.jobs import check_extras, take_order
     from unetkit.inference.spread.workers import workers_of
 

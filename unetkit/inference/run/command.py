@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unetkit.foundation import shell
 from unetkit.foundation.names import printable
 from unetkit.inference.tiling.options import SegmentOptions
 
@@ -57,4 +57,4 @@ def whole_command(
     places = [*named, result]
     hidden = any(place.startswith("-") for place in places)
     ordered = [*words, "--", *places] if hidden else [*places, *words]
-    return printable(shlex.join(["unetkit", "segment", *ordered]))
+    return printable(shell.join(["unetkit", "segment", *ordered]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from unetkit.foundation import shell
 from unetkit.foundation.errors import ConfigError
 from unetkit.foundation.names import printable
 from unetkit.inference.engine.ensemble import Ensemble
@@ -224,7 +224,7 @@ def _command(
         **given_fields(options.write),
         **{name: value for name, value in left_out.items() if value is not None},
     }
-    return shlex.join(words + option_words({name: given[name] for name in given if name not in NO_PIXELS}))
+    return shell.join(words + option_words({name: given[name] for name in given if name not in NO_PIXELS}))
 
 
 def _planned(plan: ExecutionPlan | None) -> dict[str, Any]:

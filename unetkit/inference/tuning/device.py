@@ -139,6 +139,6 @@ def keep_memory_small(*, bounded: bool) -> None:
 def resident_memory() -> int:
     """Return the bytes of memory that this process uses."""
     status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.is_file() else []
+    lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
     resident = next((line for line in lines if line.startswith("VmRSS")), None)  # some containers do not give it
     return UNKNOWN_RESIDENT if resident is None else int(resident.split()[1]) * 1024

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from unetkit.foundation.atomic import cannot_write, make_folder
+from unetkit.foundation.atomic import cannot_write, drop_lock, make_folder
 from unetkit.foundation.errors import OutputError
 from unetkit.io.base.contracts import OutputSpec
 from unetkit.io.base.series import pick_series
@@ -143,9 +143,11 @@ def register_label(path: Path) -> None:
         return
     lock = FileLock(place.group / ".unetkit.lock", timeout=WAIT_SECONDS)
     try:
-        with lock:
+        lock.acquire()
+        try:
             _add_name(place, path.name)
-            Path(lock.lock_file).unlink(missing_ok=True)  # before it is released, see `claimed`
+        finally:
+            drop_lock(lock)
     except Timeout:
         raise OutputError(
             f"{place.group} is locked by another program.", f"Add '{path.name}' to its list of labels yourself."

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from unetkit.foundation import shell
 from unetkit.foundation.names import printable
 from unetkit.models.model_file import MODEL_FILE
 from unetkit.models.spec import ModelSpec
@@ -96,4 +96,4 @@ def _resume(folder: Path, notes: RunNotes, config: Mapping[str, Any]) -> Iterato
 
 def _line(*words: object) -> str:
     """Return words as a line for the shell; signs that are no text are written out, as they are on a terminal."""
-    return printable(shlex.join(map(str, words)))
+    return printable(shell.join(map(str, words)))

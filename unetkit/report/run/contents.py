@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from unetkit.foundation import shell
 from unetkit.foundation.errors import ConfigError, UnetkitError
 from unetkit.models.model_file import MODEL_FILE, hash_file, read_spec
 from unetkit.models.spec import ModelSpec
@@ -181,7 +181,7 @@ def missing(run: RunContents) -> list[str]:
         found.append(f"There is no {CONFIG_FILE}, so the settings are not known.")
     scored = run.task in ("segmentation", "classification") and run.data.get("val_images", ["unknown"])
     if scored and not run.images and not (folder / "validation.csv").is_file():
-        again = f"`unetkit {run.notes.verb} --resume {shlex.quote(str(folder))}`"
+        again = f"`unetkit {run.notes.verb} --resume {shell.quote(str(folder))}`"
         if not run.ended:
             why = "They are written when the run ends."
         elif has_checkpoint(folder):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from statistics import mean, stdev
 from urllib.parse import quote
 
 from unetkit.drawing.html import write_page
+from unetkit.foundation import shell
 from unetkit.foundation.errors import OutputError
 from unetkit.foundation.names import printable
 from unetkit.report.run.charts import Chart, Line, make_chart
@@ -149,6 +149,6 @@ def _commands(folder: Path, first: RunContents | None, finished: bool) -> list[C
     if first is not None and first.task in TARGETS:
         found.append(use_all(folder, TARGETS[first.task]))
     if not finished:
-        line = printable(shlex.join(("unetkit", "fit", "--resume", str(folder))))
+        line = printable(shell.join(("unetkit", "fit", "--resume", str(folder))))
         found.append(Command("Go on with the folds that are not finished", line))
     return [*found, *go_on(folder, RunNotes(), None, {})]

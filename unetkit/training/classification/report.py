@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from unetkit.data.labelled import LabelledData
+from unetkit.foundation import shell
 from unetkit.foundation.console import log, show
 from unetkit.report.run.folder import SCORES_FILE, VALIDATION_PICTURE
 from unetkit.scoring.image_scores import ImageScores
@@ -23,7 +23,7 @@ def report(result: ClassificationResult, data: LabelledData) -> None:
     if result.details is not None:
         _report_details(result.details, result.folder)
     log_page(result.report)
-    image, model = shlex.quote(str(data.example_image())), shlex.quote(str(result.model_file))
+    image, model = shell.quote(str(data.example_image())), shell.quote(str(result.model_file))
     log(f"Try it: unetkit segment {image} {TARGET} --model {model}")
 
 

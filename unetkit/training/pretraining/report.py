@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-
 from unetkit.data.unmasked import ImageData
+from unetkit.foundation import shell
 from unetkit.foundation.console import log
 from unetkit.report.run.folder import RESTORED_PICTURE
 from unetkit.training.pretraining.module import PretrainModule
@@ -22,7 +21,7 @@ def remarks(result: PretrainResult) -> list[str]:
 
 def report(result: PretrainResult, module: PretrainModule, data: ImageData) -> None:
     """Log what the run gave, and what to do with it."""
-    model = shlex.quote(str(result.model_file))
+    model = shell.quote(str(result.model_file))
     if result.interrupted:
         log_how_to_go_on("pretrain", result.folder)
     counted = "hidden" if module.corruption.hidden else "all"
@@ -32,10 +31,10 @@ def report(result: PretrainResult, module: PretrainModule, data: ImageData) -> N
     for sentence in remarks(result):
         log(sentence)
     log_page(result.report)
-    example = shlex.quote(str(data.example_image()))
+    example = shell.quote(str(data.example_image()))
     log(f"Restore images with it: unetkit segment {example} restored.tif --output restored --model {model}")
     spec = module.spec
-    widths = shlex.quote(str(list(spec.decoder_channels)).replace(" ", ""))
+    widths = shell.quote(str(list(spec.decoder_channels)).replace(" ", ""))
     dims = "" if spec.dims == 2 else f"--model.dims {spec.dims} "
     shape = f"{dims}--model.encoder {spec.encoder} --model.depth {spec.depth} --model.decoder_channels {widths}"
     log(f"Start from it: unetkit fit --data.train FOLDER {shape} --model.weights {model}")

@@ -194,7 +194,7 @@ class MetricsTable(Callback):
         if not trainer.is_global_zero:
             return
         kept = [row for row in self._rows() if int(row["epoch"]) < trainer.current_epoch]
-        with partial_file(self.path) as partial, partial.open("w", newline="") as file:
+        with partial_file(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns, restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(kept)
@@ -227,7 +227,7 @@ class MetricsTable(Callback):
             "seconds": f"{monotonic() - self._epoch_start:.1f}",
             **{name: _rounded(metrics.get(name)) for name in self.scores},
         }
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow(row)
         if self.speak:
             decides = self.scores[0]
@@ -259,7 +259,7 @@ class MetricsTable(Callback):
     def _rows(self) -> list[dict[str, str]]:
         if not self.path.is_file():
             return []
-        with self.path.open(newline="") as file:
+        with self.path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
 

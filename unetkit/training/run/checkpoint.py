@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from unetkit.foundation import shell
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.models.model_file import MODEL_FILE
@@ -158,4 +158,4 @@ def _read(path: Path, *, weights: bool = True) -> Checkpoint:
 
 
 def _quote(path: Path) -> str:
-    return shlex.quote(str(path))
+    return shell.quote(str(path))

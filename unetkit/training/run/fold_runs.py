@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
+from unetkit.foundation import shell
 from unetkit.foundation.console import log, show
 from unetkit.training.run.cross_validation import CrossValidation, FoldRun, cross_validate, one_by_one
 from unetkit.training.run.fold import begun_split, check_one_process, train_fold
@@ -43,8 +43,8 @@ def fit_folds(whole: TrainingRun) -> CrossValidation:
     make_page(folder)
     log_page(result.report)
     if result.interrupted:
-        log(f"Stopped. Go on with: unetkit fit --resume {shlex.quote(str(folder))}")
+        log(f"Stopped. Go on with: unetkit fit --resume {shell.quote(str(folder))}")
     else:
-        example, models = (shlex.quote(str(path)) for path in (data.example_image(), folder))
+        example, models = (shell.quote(str(path)) for path in (data.example_image(), folder))
         log(f"All {result.folds} models together: unetkit segment {example} {whole.target} --model {models}")
     return result

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from unetkit.foundation import shell
 from unetkit.foundation.console import log
 from unetkit.models.segmenter import Segmenter, load_network
 from unetkit.report.run.folder import PAGE_FILE, has_checkpoint
@@ -54,7 +54,7 @@ def log_page(page: Path | None) -> None:
 def log_how_to_go_on(verb: str, folder: Path) -> None:
     """Log how a run that was stopped goes on."""
     if has_checkpoint(folder):
-        log(f"Stopped. Go on with: unetkit {verb} --resume {shlex.quote(str(folder))}")
+        log(f"Stopped. Go on with: unetkit {verb} --resume {shell.quote(str(folder))}")
     else:
         log("Stopped before the first epoch was kept to go on from: there is nothing to resume.")
 

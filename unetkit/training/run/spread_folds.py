@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from unetkit.cluster.apart import run_apart
 from unetkit.cluster.connecting import connect
 from unetkit.cluster.kept import device
 from unetkit.cluster.speaking import speak
+from unetkit.foundation import shell
 from unetkit.foundation.atomic import ClaimedError, claimed, make_folder, when_free
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import UnetkitError
@@ -103,7 +103,7 @@ def _train(
         others = f", nor {len(failed) - 1} more" if len(failed) > 1 else ""
         raise type(error)(
             f"Fold {fold} was not trained{others}; the other folds are done. {error.problem}",
-            f"{error.remedy} Then go on with: unetkit fit --resume {shlex.quote(str(folder))}",
+            f"{error.remedy} Then go on with: unetkit fit --resume {shell.quote(str(folder))}",
         )
 
 

@@ -16,6 +16,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 
 from unetkit.foundation.errors import ConfigError
+from unetkit.foundation.notebook import in_notebook
 from unetkit.inference.tuning.device import has_bfloat16
 from unetkit.report.run.folder import CHECKPOINT_FILE
 from unetkit.training.run.budget import Budget, BudgetKeeper
@@ -30,6 +31,7 @@ from unetkit.training.run.callbacks import (
 )
 from unetkit.training.run.checkpoint import KeepPrevious
 from unetkit.training.run.divergence import StopWhenBroken
+from unetkit.training.run.notebook_bar import NotebookTrainingBar
 from unetkit.training.run.processes import check_processes
 from unetkit.training.settings.options import TRAINER_DEFAULTS
 
@@ -44,7 +46,8 @@ def make_trainer(
     """Return a Trainer that fills a run folder.
 
     Unless `precision` is given, it trains in mixed precision on CUDA and on processors that compute in bfloat16,
-    which about doubles the speed there. On a terminal it shows a progress bar, else it prints a line for each epoch.
+    which about doubles the speed there. On a terminal it shows a progress bar, else it prints a line for each epoch; in
+    a notebook both.
 
     Args:
         folder: The run folder; made, if it is missing, when the data have been checked.
@@ -69,10 +72,11 @@ def make_trainer(
     if arguments.get("precision") is None:
         arguments["precision"] = _fastest_precision(arguments.get("accelerator", "auto"))
     callbacks = list(arguments.get("callbacks") or [])
-    bar = arguments.get("enable_progress_bar") is not False and sys.stdout.isatty()
+    notebook, terminal = in_notebook(), sys.stdout.isatty()
+    bar = arguments.get("enable_progress_bar") is not False and (notebook or terminal)
     arguments["enable_progress_bar"] = bar
     if bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
-        callbacks.append(TrainingBar())
+        callbacks.append(NotebookTrainingBar() if notebook else TrainingBar())
     callbacks += [
         OwnSignals(),
         StopWhenBroken(),
@@ -80,7 +84,7 @@ def make_trainer(
         RunFolder(folder, fill),
         KeepPrevious(folder),
         KeepBest(folder, scores),
-        MetricsTable(folder, scores, speak=not bar),
+        MetricsTable(folder, scores, speak=notebook or not bar),
         CpuNotice(),
         ModelCheckpoint(folder, Path(CHECKPOINT_FILE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
     ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 
 from lightning.pytorch import Trainer
 
 from unetkit.commandline.parsing import complete
+from unetkit.foundation import shell
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 from unetkit.planning.plan import make_plan
@@ -29,7 +29,7 @@ def planned(config: RunConfig) -> RunConfig:
     if str(given.get("trainer.devices", 1)) != "1" or given.get("trainer.num_nodes", 1) != 1:
         raise ConfigError(
             "Training on several devices needs a configuration file.",
-            f"Write one with `unetkit plan {shlex.quote(given['data.train'])}`, then give it with --config.",
+            f"Write one with `unetkit plan {shell.quote(given['data.train'])}`, then give it with --config.",
         )
     log(f"Looking at {given['data.train']}, and trying out a few steps.")
     minutes, folds = given.get("minutes"), given.get("data.folds", 1)  # each fold has the same part of the time

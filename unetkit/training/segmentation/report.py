@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-
 from lightning.pytorch import Trainer
 
 from unetkit.data.datamodule import SegmentationData
+from unetkit.foundation import shell
 from unetkit.foundation.console import log
 from unetkit.report.run.folder import VALIDATION_PICTURE
 from unetkit.scoring.table import IMAGE_SCORES, VALIDATED, validated_names
@@ -26,8 +25,8 @@ def report(result: SegmentationResult, trainer: Trainer, data: SegmentationData)
     if (result.folder / VALIDATION_PICTURE).is_file():
         log(f"Picture of images with truth and prediction: {result.folder / VALIDATION_PICTURE}")
     log_page(result.report)
-    example = shlex.quote(str(data.example_image()))
-    log(f"Try it: unetkit segment {example} mask.tif --model {shlex.quote(str(result.model_file))}")
+    example = shell.quote(str(data.example_image()))
+    log(f"Try it: unetkit segment {example} mask.tif --model {shell.quote(str(result.model_file))}")
     keeper = budget_of(trainer)
     if keeper is not None:
         log(spell_use(keeper, data.covering(), trainer.current_epoch))

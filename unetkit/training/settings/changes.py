@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from unetkit.foundation import shell
 from unetkit.foundation.atomic import partial_file
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
@@ -87,11 +87,11 @@ def check_changes(found: Changes, folder: Path, verb: str) -> None:
     for key, (old, new) in found.items():
         if any(key == may or key.startswith(f"{may}.") for may in CHANGEABLE_SETTINGS) or _moved(key, old, new):
             continue
-        other = f"unetkit {verb} --config {shlex.quote(str(folder / CONFIG_FILE))} --{key} {shlex.quote(_word(new))}"
+        other = f"unetkit {verb} --config {shell.quote(str(folder / CONFIG_FILE))} --{key} {shell.quote(_word(new))}"
         raise ConfigError(
             f"{key}: {_word(new)} cannot be set for a run that is resumed: it was begun with {_word(old)}.",
             f"Leave it out; or start a new run from its best model: {other} --model.weights "
-            f"{shlex.quote(str(folder / MODEL_FILE))}",
+            f"{shell.quote(str(folder / MODEL_FILE))}",
         )
 
 
