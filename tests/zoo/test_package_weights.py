@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
 import torch
-from foreign_models import Scales
+from foreign_models import Scales, WritesOnLoading
 from torch import nn
 
 pytest.importorskip("bioimageio.core")
@@ -130,3 +130,18 @@ def test_other_classes_and_arguments_are_not_called(tmp_path: Path, call, named,
     with pytest.raises(ModelError, match=named):
         load_model(state_of(tmp_path, Scales(), call))
     assert not (tmp_path / "ran").exists()
+
+
+def test_torchscript_that_writes_files_is_refused_and_not_run(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    torch.jit.script(WritesOnLoading(str(mark))).save(str(tmp_path / "hostile.pt"))
+    digest = hashlib.sha256((tmp_path / "hostile.pt").read_bytes()).hexdigest()
+
+    def change(content: dict[str, Any]) -> None:
+        content["weights"]["torchscript"].update(source="hostile.pt", sha256=digest)
+
+    folder = rewrite(pack(tmp_path, weights=["torchscript"]), change)
+    shutil.copy(tmp_path / "hostile.pt", folder)
+    with pytest.raises(ModelError, match="may do more than compute"):
+        load_model(folder)
+    assert not mark.exists()

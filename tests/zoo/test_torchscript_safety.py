@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import segmentation_models_pytorch as smp
 import torch
-from foreign_models import Scales
+from foreign_models import Scales, WritesOnLoading
 from torch import Tensor, nn
 
 pytest.importorskip("bioimageio.spec")
@@ -35,23 +35,6 @@ class Reads(Writes):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return pixels + torch.from_file(self.name, False, 1, dtype=torch.float32)
-
-
-class WritesOnLoading(Writes):
-    """Writes a file as soon as it is loaded."""
-
-    @torch.jit.export
-    def __getstate__(self) -> tuple[str, bool]:
-        return self.name, self.training
-
-    @torch.jit.export
-    def __setstate__(self, state: tuple[str, bool]) -> None:
-        self.name = state[0]
-        self.training = state[1]
-        torch.save(torch.zeros(1), self.name)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return pixels
 
 
 class Branches(nn.Module):
