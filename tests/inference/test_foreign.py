@@ -182,3 +182,10 @@ def test_a_killed_run_goes_on_to_the_same_bytes(graph: Path, tmp_path: Path, ima
     assert done.kept > 0
     unetkit.segment(source, tmp_path / "b.tif", graph, **choices)
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino"])
+def test_a_graph_of_one_image_at_a_time_takes_batches(tmp_path: Path, image: NDArray[np.uint8], backend: str) -> None:
+    path = write_onnx(Scales(), tmp_path / "single.onnx", (1, 1, 64, 64), (2, 3))
+    got = unetkit.predict_tiled(image, path, output="probabilities", tile=64, batch=4, backend=backend)
+    assert np.abs(got - whole(path, image)).max() < 1e-4

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from unetkit.models.foreign_network import ForeignNetwork, pick_output
-from unetkit.models.onnx_graph import OnnxGraph
+from unetkit.models.onnx_graph import OnnxGraph, Run
 from unetkit.models.segmenter import Segmenter, to_probabilities
 from unetkit.models.trimmed import Kept
-
-Run = Callable[[NDArray[Any]], dict[str, NDArray[Any]]]
-"""Runs the graph: its input in, its outputs by name out. It serves several threads at a time."""
 
 
 class GraphBackend:
@@ -33,7 +29,7 @@ class GraphBackend:
     def __init__(self, segmenter: Segmenter, run: Run, release: Callable[[], None]) -> None:
         self._segmenter = segmenter.cpu()
         self._network = cast(ForeignNetwork, segmenter.network)
-        self._dtype = cast(OnnxGraph, self._network.core).input_dtype
+        self._graph = cast(OnnxGraph, self._network.core)
         self._run = run
         self.release = release
 
@@ -41,7 +37,8 @@ class GraphBackend:
     def __call__(self, pixels: Tensor, center: Tensor, scale: Tensor, kept: Kept) -> Tensor:
         """Predict the kept part of a batch; see `Backend`."""
         normalized = self._segmenter.normalizer(pixels, center, scale)
-        outputs = self._run(self._network.to_core(normalized).to(self._dtype).contiguous().numpy())
+        array = self._network.to_core(normalized).to(self._graph.input_dtype).contiguous().numpy()
+        outputs = self._graph.in_batches(self._run, array)
         tensors = {name: torch.from_numpy(output) for name, output in outputs.items()}
         logits = self._network.from_core(pick_output(tensors, self._network.spec.output), tuple(pixels.shape[2:]))
         return to_probabilities(logits[:, :, *kept], self._segmenter.spec)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unetkit.foundation.errors import ModelError
 
 if TYPE_CHECKING:
     import onnxruntime as ort
+
+Run = Callable[[NDArray[Any]], dict[str, NDArray[Any]]]
+"""Runs a graph: its input in, its outputs by name out. It serves several threads at a time."""
 
 INSTALL = "pip install unetkit[onnxruntime]"
 """Command that installs what runs graphs."""
@@ -60,9 +65,23 @@ class OnnxGraph(nn.Module):
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """Return all outputs of a batch by name, in float32 and on the device of the input."""
         array = pixels.detach().to("cpu", self.input_dtype).contiguous().numpy()
-        outputs = self.session.run(None, {self.input_name: array})
-        found = (torch.from_numpy(output).to(pixels.device).float() for output in outputs)
-        return dict(zip(self.output_names, found, strict=True))
+        outputs = self.in_batches(self._run_once, array)
+        return {name: torch.from_numpy(output).to(pixels.device).float() for name, output in outputs.items()}
+
+    def in_batches(self, run: Run, array: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return what a runtime gives for a batch: of its images one by one, where the graph takes one at a time.
+
+        Args:
+            run: Runs the graph.
+            array: Its input.
+        """
+        if self.input_shape[0] != 1 or len(array) == 1:
+            return run(array)
+        parts = [run(array[number : number + 1]) for number in range(len(array))]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _run_once(self, array: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        return dict(zip(self.output_names, self.session.run(None, {self.input_name: array}), strict=True))
 
     def __deepcopy__(self, known: dict[int, Any]) -> OnnxGraph:
         """Return the same graph: nothing of it can be changed."""
