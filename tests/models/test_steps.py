@@ -30,6 +30,7 @@ def each(percent: float) -> np.ndarray:
 FIXED = {
     "linear": (Step("linear", (0.5, 2.0), (1.0, -3.0)), IMAGE * np.array([0.5, 2])[:, None, None] + [[[1]], [[-3]]]),
     "clip": (Step("clip", low=100, high=2000), np.clip(IMAGE, 100, 2000)),
+    "truncate": (Step("truncate", low=0, high=255), np.clip(IMAGE, 0, 255)),
     "binarize": (Step("binarize", offset=(1500.0,)), IMAGE > 1500),
 }
 
@@ -64,6 +65,13 @@ def test_what_is_measured_has_gone_through_the_steps_before_it() -> None:
     expected = np.clip((clipped - mean) / deviation, -1, 1)
     got = normalize(Step("clip", low=500, high=1000), Step("standardize", epsilon=0), Step("clip", low=-1, high=1))
     np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_the_raw_image_is_measured_where_that_is_asked() -> None:
+    clipped = np.clip(IMAGE.astype(np.float64), 500, 1000)
+    mean, deviation = IMAGE.mean((1, 2), keepdims=True), IMAGE.std((1, 2), keepdims=True)
+    got = normalize(Step("clip", low=500, high=1000), Step("standardize", epsilon=0, raw=True))
+    np.testing.assert_allclose(got, (clipped - mean) / deviation, atol=1e-5)
 
 
 def test_an_even_image_is_not_divided_by_zero() -> None:

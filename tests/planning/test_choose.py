@@ -153,6 +153,7 @@ def test_thin_structures_are_seen_at_full_resolution_unless_the_network_is_given
     assert settings["data.batch_size"] < wide["data.batch_size"]
     assert chosen(membranes, machine, {"model.encoder": "resnet34"}).keys() == wide.keys()
     assert "model.encoder" in chosen(membranes, machine, {"model.arch": "unet"})
+    assert "model.encoder" in chosen(membranes, machine, {"model.weights": "micronet"}), "the weights are an encoder's"
     given = chosen(NUCLEI, machine, {"model.arch": "plain_unet", "model.base_channels": 8})
     assert given["model.base_channels"] == 8
     assert "model.encoder" not in given

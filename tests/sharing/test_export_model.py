@@ -13,9 +13,12 @@ import torch
 import unetkit
 from unetkit.cli import main
 from unetkit.errors import ConfigError, ModelError, OutputError
+from unetkit.models.normalization import Normalization
 from unetkit.models.segmenter import Segmenter, save_model
-from unetkit.models.spec import TrainingImages
+from unetkit.models.spec import ModelSpec, TrainingImages
+from unetkit.models.statistics import measure_statistics
 from unetkit.sharing import compare
+from unetkit.sharing.known_values import with_values
 
 
 @pytest.fixture
@@ -95,6 +98,48 @@ def test_the_range_of_the_training_images_can_be_fixed(tiny_segmenter: Segmenter
     with torch.inference_mode():
         wanted = tiny_segmenter.eval()(pixels, 20 * one, 200 * one)
         torch.testing.assert_close(model(pixels, 0 * one, one), wanted, atol=1e-5, rtol=0)
+
+
+def test_the_range_of_the_training_images_is_no_mean_and_deviation(tiny_segmenter: Segmenter, tmp_path: Path) -> None:
+    spec = replace(
+        tiny_segmenter.spec,
+        normalization=Normalization("mean_std"),
+        training_images=TrainingImages(("uint8",), (20.0,), (220.0,), (100.0,)),
+    )
+    with pytest.raises(ConfigError, match="mean and standard deviation"):
+        unetkit.export(Segmenter(spec, tiny_segmenter.network).eval(), tmp_path / "a.onnx", fixed="training")
+    assert not (tmp_path / "a.onnx").exists()
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_check_says_what_fixed_values_change(tmp_path: Path, classes: int) -> None:
+    bright, dim = tmp_path / "bright.tif", tmp_path / "dim.tif"
+    pixels = np.random.default_rng(0).integers(0, 60_000, (96, 136)).astype(np.uint16)
+    tifffile.imwrite(bright, pixels)
+    tifffile.imwrite(dim, pixels // 20)
+    spec = ModelSpec(encoder="resnet18", depth=3, decoder_channels=(16, 8, 8), classes=classes, halo=16)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        segmenter = Segmenter(spec).eval()
+    if classes == 2:  # a threshold that many pixels are near to
+        middle = float(np.median(unetkit.predict_tiled(pixels, segmenter, output="probabilities")))
+        segmenter = Segmenter(replace(spec, threshold=middle), segmenter.network).eval()
+    shares = []
+    for other in (bright, dim):
+        said = said_of(segmenter, tmp_path / "a.pt", fixed=bright, check=other, overwrite=True)
+        (sentence,) = (one for one in said if one.startswith("Checked"))
+        assert "with the same fixed values" in sentence
+        shares.append(float(sentence.partition("Of the mask, ")[2].partition("%")[0]) / 100)
+    fixed = with_values(segmenter, measure_statistics(pixels[None], spec.normalization))
+    first, second = (unetkit.predict_tiled(pixels // 20, one) for one in (segmenter, fixed))
+    assert shares[0] == 0
+    assert shares[1] == pytest.approx((first != second).mean(), abs=1e-4)
+    assert shares[1] > 0.01
+
+
+def test_a_check_without_fixed_values_says_nothing_of_them(tiny_model: Path, image: Path, tmp_path: Path) -> None:
+    (sentence,) = (one for one in said_of(tiny_model, tmp_path / "a.pt", check=image) if one.startswith("Checked"))
+    assert "fixed" not in sentence
 
 
 @pytest.mark.parametrize(

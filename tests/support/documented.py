@@ -106,6 +106,7 @@ def write_material(folder: Path, page: Path, model: Path) -> dict[str, Any]:
         (folder / name).symlink_to(ROOT / name)
     write_volumes(folder, page, np.stack(cells[:3]), np.stack(labels[:3]))
     write_outlines(folder, page, labels[:4], cells[:4])
+    write_models(folder, page)
     stack = np.stack(cells[:2])
     return {
         "array": cells[0],
@@ -113,6 +114,15 @@ def write_material(folder: Path, page: Path, model: Path) -> dict[str, Any]:
         "zarr_in": zarr.array(stack),
         "zarr_out": zarr.zeros(stack.shape, dtype="uint8"),
     }
+
+
+def write_models(folder: Path, page: Path) -> None:
+    """Write models of other programs for the page that is about them."""
+    if "affable-shark.zip" in page.read_text(encoding="utf-8"):
+        from bioimageio_packages import Made, write_package
+        from foreign_models import Scales
+
+        write_package(Made(Scales(), halo=12), folder / "affable-shark.zip")
 
 
 def write_outlines(folder: Path, page: Path, labels: Sequence[np.ndarray], cells: Sequence[np.ndarray]) -> None:

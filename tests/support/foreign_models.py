@@ -53,6 +53,31 @@ class ChannelsLast(nn.Module):
         return self.network(pixels.permute(0, 3, 1, 2))[0].permute(0, 2, 3, 1)
 
 
+class WritesOnLoading(nn.Module):
+    """Writes a file as soon as it is loaded, if it is TorchScript.
+
+    Args:
+        name: The file.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[str, bool]:
+        return self.name, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, bool]) -> None:
+        self.name = state[0]
+        self.training = state[1]
+        torch.save(torch.zeros(1), self.name)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return pixels
+
+
 def write_onnx(
     network: nn.Module,
     path: Path,

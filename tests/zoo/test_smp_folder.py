@@ -183,6 +183,21 @@ def test_spoiled_files_are_errors(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
+def test_a_halo_is_measured_whatever_is_said_of_the_pixels(
+    small_halo_canvas: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    saved(tmp_path / "smp", in_channels=1, encoder_depth=3, decoder_channels=(16, 8, 8))
+    (tmp_path / "smp" / "model.yaml").write_text("normalization: {method: mean_std}")
+    tifffile.imwrite(tmp_path / "a.tif", np.random.default_rng(0).integers(0, 255, (300, 300), np.uint8))
+    for mask in ("first.tif", "second.tif"):
+        command = ["segment", str(tmp_path / "a.tif"), str(tmp_path / mask), "--model", str(tmp_path / "smp")]
+        assert main([*command, "--device", "cpu", "--backend", "torch"]) == 0
+        said = capsys.readouterr().out
+        assert "normalised" not in said
+        assert ("it is measured on this image" in said) == (mask == "first.tif")
+
+
 @pytest.mark.parametrize("kind", ["Unet", "Linknet"])
 def test_the_engine_runs_it_in_tiles_with_a_halo_that_it_measures(
     kind: str,

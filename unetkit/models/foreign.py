@@ -7,7 +7,7 @@ from typing import Literal
 
 from unetkit.foundation.errors import ConfigError
 
-StepName = Literal["linear", "clip", "range", "standardize", "binarize", "sigmoid", "softmax"]
+StepName = Literal["linear", "clip", "range", "standardize", "truncate", "binarize", "sigmoid", "softmax"]
 
 MEASURED: tuple[StepName, ...] = ("range", "standardize")
 """Steps whose values are measured on the whole image."""
@@ -20,14 +20,16 @@ class Step:
     Attributes:
         name: "linear" is `pixels * gain + offset`. "clip" limits pixels to `low` and `high`. "range" maps the `low`
             percentile of the image to 0 and the `high` one to 1. "standardize" maps the image's mean to 0 and its
-            standard deviation to 1. "binarize" is 1 above `offset` and 0 elsewhere. "sigmoid", and "softmax" over the
+            standard deviation to 1. "truncate" cuts decimals off and limits pixels to `low` and `high`, as a type
+            of whole numbers does. "binarize" is 1 above `offset` and 0 elsewhere. "sigmoid", and "softmax" over the
             channels.
         gain: Factors, one for each channel or one for all.
         offset: What is added, or compared with, one for each channel or one for all.
-        low: Lowest value of "clip", or lower percentile of "range", 0 to 100.
-        high: Highest value of "clip", or higher percentile of "range", 0 to 100.
+        low: Lowest value of "clip" and "truncate", or lower percentile of "range", 0 to 100.
+        high: Highest value of "clip" and "truncate", or higher percentile of "range", 0 to 100.
         channelwise: Whether each channel is measured by itself.
         epsilon: Added to the measured range or standard deviation, which is divided by.
+        raw: Whether the raw image is measured, and not what the steps before have made of it.
     """
 
     name: StepName
@@ -37,6 +39,7 @@ class Step:
     high: float = 1.0
     channelwise: bool = True
     epsilon: float = 1e-6
+    raw: bool = False
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,17 @@ class ForeignNetwork(nn.Module):
     def to_core(self, pixels: Tensor) -> Tensor:
         """Return windows (N, C, ...) in the axes and at least the size that the network takes."""
         filled = fill_up(pixels, self.spec)
-        return filled.permute(permutation("bc" + spatial_axes(pixels.dim() - 2), self.spec.input_axes))
+        axes = self.spec.input_axes
+        if "c" not in axes:
+            filled = filled[:, :1]
+        ordered = filled.permute(permutation("bc" + spatial_axes(pixels.dim() - 2), with_channels(axes)))
+        return ordered if "c" in axes else ordered[0]
 
     def from_core(self, output: Tensor, size: tuple[int, ...]) -> Tensor:
         """Return logits (N, network_channels, *size) of an output of the network."""
-        ordered = output.permute(permutation(self.spec.output_axes, "bc" + spatial_axes(output.dim() - 2)))
+        axes = self.spec.output_axes
+        output = output if "c" in axes else output[None]
+        ordered = output.permute(permutation(with_channels(axes), "bc" + spatial_axes(output.dim() - 2)))
         if any(its < own for its, own in zip(ordered.shape[2:], size, strict=True)):
             raise ModelError(
                 f"The output of the network is {tuple(ordered.shape[2:])} pixels large for a window of {size}.",
@@ -66,11 +72,18 @@ def permutation(given: str, wanted: str) -> tuple[int, ...]:
     return tuple(given.index(axis) for axis in wanted)
 
 
+def with_channels(axes: str) -> str:
+    """Return axes with one for channels in front, where there is none."""
+    return axes if "c" in axes else f"c{axes}"
+
+
 def pick_output(outputs: Any, which: str | int | None) -> Tensor:
-    """Return one of the outputs of a network: a tensor, or one in a sequence or a dictionary."""
+    """Return one of the outputs of a network: a tensor, or one in a sequence or a dictionary, by name or number."""
     while isinstance(outputs, (tuple, list, dict)):
-        if isinstance(outputs, dict):
-            outputs = outputs[which] if which in outputs else next(iter(outputs.values()))
+        if isinstance(outputs, dict) and which in outputs:
+            outputs = outputs[which]
+        elif isinstance(outputs, dict):
+            outputs = list(outputs.values())[which if isinstance(which, int) else 0]
         else:
             outputs = outputs[which if isinstance(which, int) else 0]
     picked: Tensor = outputs

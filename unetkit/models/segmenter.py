@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -34,8 +35,9 @@ class Segmenter(nn.Module):
     Attributes:
         name: Where the model was loaded from; used in messages and in the metadata of outputs.
         sha256: Hash of the file that the model was loaded from; "" for one that never was a file.
-        remarks: Sentences on what the file of a model that unetkit did not train leaves open, and what is taken for it.
-            Then its halo is open, too.
+        remarks: Sentences on what the file of a network as unetkit builds it, which another program has trained, does
+            not say, and what is taken for it.
+        halo_known: Whether the halo in `spec` is that of the model, not a stand-in.
     """
 
     def __init__(self, spec: ModelSpec, network: nn.Module | None = None) -> None:
@@ -43,10 +45,13 @@ class Segmenter(nn.Module):
         self.spec = spec
         self.network = build_network(spec) if network is None else network
         steps = None if spec.foreign is None else spec.foreign.before
-        self.normalizer = Normalizer(spec.normalization, spec.planes) if steps is None else StepNormalizer(steps)
+        self.normalizer = (
+            Normalizer(spec.normalization, spec.planes) if steps is None else StepNormalizer(steps, spec.planes)
+        )
         self.name = "model"
         self.sha256 = ""
         self.remarks: tuple[str, ...] = ()
+        self.halo_known = True
 
     def forward(self, pixels: Tensor, center: Tensor, scale: Tensor) -> Tensor:
         """Predict the probability of each class for a batch.
@@ -90,10 +95,17 @@ def save_model(segmenter: Segmenter, path: Path, dtype: torch.dtype = torch.floa
     Raises:
         OutputError: The file cannot be written.
     """
-    spec = replace(segmenter.spec, unetkit_version=version("unetkit"))
-    tensors = segmenter.state_dict().items()
-    state = {name: _stored(tensor.detach().cpu(), dtype).contiguous() for name, tensor in tensors}
-    description = spec.to_json()
+    save_state(segmenter.state_dict(), segmenter.spec, path, dtype)
+
+
+def save_state(weights: Mapping[str, Tensor], spec: ModelSpec, path: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write weights with the description of their model; see `save_model`.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    description = replace(spec, unetkit_version=version("unetkit")).to_json()
+    state = {name: _stored(tensor.detach().cpu(), dtype).contiguous() for name, tensor in weights.items()}
     metadata = {METADATA_KEY: description, DIGEST_KEY: digest(state, description)}
     with partial_file(path) as partial:
         partial.write_bytes(sort_metadata(save(state, metadata=metadata)))

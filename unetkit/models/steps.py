@@ -46,7 +46,8 @@ class StepNormalizer(Normalizer):
             values = Statistics(np.zeros(channels, np.float32), np.ones(channels, np.float32))
         else:
             pixels = torch.from_numpy(np.asarray(sample, np.float64).reshape(1, channels, -1))
-            values = _measure(apply_steps(pixels, self.before)[0].numpy(), self.measured)
+            changed = pixels if self.measured.raw else apply_steps(pixels, self.before)
+            values = _measure(changed[0].numpy(), self.measured)
         return values.for_planes(self.planes)
 
     def forward(self, pixels: Tensor, center: Tensor, scale: Tensor) -> Tensor:
@@ -83,6 +84,8 @@ def apply_steps(values: Tensor, steps: Sequence[Step]) -> Tensor:
             values = values * _each(step.gain, values) + _each(step.offset, values)
         elif step.name == "clip":
             values = values.clamp(step.low, step.high)
+        elif step.name == "truncate":
+            values = values.trunc().clamp(step.low, step.high)
         elif step.name == "binarize":
             values = (values > _each(step.offset, values)).to(values.dtype)
         elif step.name == "sigmoid":

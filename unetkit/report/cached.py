@@ -45,6 +45,7 @@ def list_cached() -> list[Cached]:
         Cached("weights", weights_folder(), weights),
         Cached("Hugging Face", hub_cache(), models),
         Cached("bioimage.io", packages, _together(list(_files(packages)), "files")),
+        Cached("packages of bioimage.io", own / "bioimageio", _together(list(_files(own / "bioimageio")), "files")),
         Cached("OpenVINO", own / "openvino", _together(graphs, "files of graphs")),
         Cached("halos", own / "halos", _together(halos, "measured halos of models of other programs")),
         Cached("timings", own, {path.name: path.stat().st_size for path in timings}),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,31 @@ def largest_difference(
     return worst, count
 
 
+def changed_pixels(own: Segmenter, fixed: Segmenter, images: Path) -> float:
+    """Return the share of mask pixels, 0 to 1, that change when fixed values take the place of those of each image.
+
+    Args:
+        own: The model, which measures each image.
+        fixed: The same model with fixed values.
+        images: An image, or a folder of them.
+    """
+    changed, count = 0, 0
+    for (pixels, *measured), (_, *given) in zip(_windows(own, images), _windows(fixed, images), strict=True):
+        with torch.inference_mode():
+            first, second = (
+                _mask(model(pixels, *values).numpy(), own.spec) for model, values in ((own, measured), (fixed, given))
+            )
+        changed += int(np.count_nonzero(first != second))
+        count += first.size
+    return changed / count
+
+
+def _mask(probabilities: NDArray[np.float32], spec: ModelSpec) -> NDArray[Any]:
+    """Return the mask (N, ...) of a model's output (N, network_channels, ...): true or false, or class numbers."""
+    mask: NDArray[Any] = probabilities[:, 0] >= spec.threshold if spec.classes == 2 else probabilities.argmax(1)
+    return mask
+
+
 def _windows(segmenter: Segmenter, images: Path) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Yield the middle of each image as raw float32 pixels (1, C, ...), with its center and scale (1, C)."""
     spec = segmenter.spec
@@ -107,8 +134,21 @@ def _run_onnx(written: Path, segmenter: Segmenter) -> Run:
 
 
 def _run_torchscript(written: Path, segmenter: Segmenter) -> Run:
-    network, made = torch.jit.load(str(written)), _input_of(segmenter)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's: that TorchScript will have a successor
+        network = torch.jit.load(str(written))  # type: ignore[no-untyped-call]
+    made = _input_of(segmenter)
     return lambda *window: network(made(*window)).numpy()
+
+
+def _run_package(written: Path, segmenter: Segmenter) -> Run:
+    """Run the graph of ONNX in a package of bioimage.io."""
+    from zipfile import ZipFile
+
+    from unetkit.sharing.bioimageio_weights import ONNX_FILE
+
+    with TemporaryDirectory() as folder, ZipFile(written) as package:
+        return _run_onnx(Path(package.extract(ONNX_FILE, folder)), segmenter)
 
 
 def _run_as_model(written: Path, segmenter: Segmenter) -> Run:  # noqa: ARG001
@@ -120,5 +160,9 @@ def _run_as_model(written: Path, segmenter: Segmenter) -> Run:  # noqa: ARG001
     return lambda *window: model(*window).numpy()
 
 
-RUNNERS: dict[str, Callable[[Path, Segmenter], Run]] = {"onnx": _run_onnx, "torchscript": _run_torchscript}
+RUNNERS: dict[str, Callable[[Path, Segmenter], Run]] = {
+    "onnx": _run_onnx,
+    "torchscript": _run_torchscript,
+    "bioimageio": _run_package,
+}
 """What runs the forms that a runtime opens by itself."""

@@ -59,11 +59,12 @@ def export_model(
     form = form_for(path, sharing.format)
     check_options(form, sharing, said)
     _check_place(form, path, overwrite=overwrite)
-    segmenter = _with_fixed(_load(model), sharing)
+    own = _load(model)
+    segmenter = _with_fixed(own, sharing)
     with partial_file(path) if form.suffixes else partial_folder(path) as place:
         sentences = form.write(segmenter, place, sharing, said)
         if sharing.check is not None:
-            sentences.append(_check(form, segmenter, place, sharing))
+            sentences.append(_check(form, own, segmenter, place, sharing))
         size = _size(place)
     log(f"{path}: {form.about}, {size / 1e6:.1f} MB.")
     for sentence in sentences:
@@ -127,18 +128,38 @@ def _values(segmenter: Segmenter, fixed: Path) -> Statistics:
     seen = spec.training_images
     if seen is None:
         raise ConfigError("This model does not know the range of its training images.", "Give an image as fixed.")
+    if spec.normalization.method == "mean_std":
+        raise ConfigError(
+            "This model normalises by mean and standard deviation, which a range of the training images does not tell.",
+            "Give an image as fixed.",
+        )
     low, high = np.asarray(seen.low, np.float32), np.asarray(seen.high, np.float32)
     return Statistics(low, np.where(high > low, high - low, 1).astype(np.float32))
 
 
-def _check(form: Form, segmenter: Segmenter, place: Path, sharing: SharingOptions) -> str:
-    """Compare what was written with unetkit and return the result in words."""
-    from unetkit.sharing.compare import largest_difference
+def _check(form: Form, own: Segmenter, segmenter: Segmenter, place: Path, sharing: SharingOptions) -> str:
+    """Compare what was written with unetkit and return the result in words.
+
+    Args:
+        form: Form of the export.
+        own: The model as it was given.
+        segmenter: The model as it was written, with fixed values where some were given.
+        place: The export.
+        sharing: What the user chose.
+    """
+    from unetkit.sharing.compare import changed_pixels, largest_difference
 
     assert sharing.check is not None
     found, images = largest_difference(form.name, segmenter, place, sharing.check, half=sharing.half)
     several = f"{images} images" if images > 1 else "1 image"
-    return f"Checked on {several}: the largest difference to unetkit's probabilities is {found:.2g}."
+    said = f"Checked on {several}: the largest difference to unetkit's probabilities is {found:.2g}"
+    if own is segmenter:
+        return f"{said}."
+    said = f"{said}, with the same fixed values."
+    if own.spec.task != "segmentation":
+        return said
+    changed = changed_pixels(own, segmenter, sharing.check)
+    return f"{said} Of the mask, {changed:.2%} of the pixels differ from unetkit's where it measures each image."
 
 
 def _size(place: Path) -> int:

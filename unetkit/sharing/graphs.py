@@ -138,7 +138,7 @@ def write_torchscript(segmenter: Segmenter, path: Path, *, half: bool = False) -
     check_graph(spec)
     graph = Graph(segmenter, torch.float16 if half else torch.float32).eval()
     with _quiet():
-        traced = torch.jit.trace(graph, _example(spec), check_trace=False)
+        traced = torch.jit.trace(graph, _example(spec), check_trace=False)  # type: ignore[no-untyped-call]
         _check_sizes(traced, graph, spec)
         extra = {METADATA_KEY: spec.to_json().encode(), INPUT_KEY: b"raw" if takes_raw(spec) else b"normalized"}
         torch.jit.save(traced, str(path), _extra_files=extra)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unetkit.models.spec import ModelSpec
+from unetkit.models.statistics import BRIGHT_BACKGROUND_MEAN
 from unetkit.sharing.graphs import takes_raw
 
 
@@ -36,7 +37,12 @@ def formula(spec: ModelSpec) -> str:
         text = f"(pixels - p{how.low:g}) / (p{how.high:g} - p{how.low:g}), with percentiles"
     text = f"{text} of the whole image, {measured}"
     if how.bright_background == "invert":
-        text += "; 1 minus that where the background is bright, as in stained tissue"
+        ends = "that" if how.method == "percentile" else f"(pixels - p{how.low:g}) / (p{how.high:g} - p{how.low:g})"
+        inverted = "1 minus that" if how.method == "percentile" else "its negative"
+        text += (
+            f"; {inverted} where the background is bright: where the mean of {ends}, clipped to 0 and 1, is above "
+            f"{BRIGHT_BACKGROUND_MEAN:g}"
+        )
     return text
 
 

@@ -106,6 +106,21 @@ def read_config(folder: Path) -> SmpConfig:
         kind = content.pop(CLASS_KEY)
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise ModelError(f"{path} does not say which network of smp it is of ({CLASS_KEY}).", remedy) from error
+    return check_config(kind, content, path)
+
+
+def check_config(kind: str, content: dict[str, Any], path: Path) -> SmpConfig:
+    """Check what says which network of smp is to be built.
+
+    Args:
+        kind: Name of its class.
+        content: Arguments of the class.
+        path: Where they stand, for messages.
+
+    Raises:
+        ModelError: It is no network that can be had.
+    """
+    remedy = "Correct it, or save the network again with segmentation-models-pytorch."
     kinds = [one.__name__ for one in smp.MODEL_ARCHITECTURES_MAPPING.values()]
     if kind not in kinds:
         raise ModelError(f"{path} is of {kind}, which smp {smp.__version__} has not.", f"It has {', '.join(kinds)}.")
@@ -117,7 +132,7 @@ def read_config(folder: Path) -> SmpConfig:
     weights, activation = arguments.pop("encoder_weights", None), arguments.pop("activation", None)
     if not isinstance(activation, str | None) or activation not in ACTIVATIONS:
         raise ModelError(
-            f"The output of {folder} goes through '{activation}', which makes no probabilities.",
+            f"The output of {path.parent} goes through '{activation}', which makes no probabilities.",
             "Save it with activation sigmoid, softmax2d or none.",
         )
     name = str(arguments["encoder_name"])

@@ -61,18 +61,31 @@ def load(path: Path) -> Segmenter:
         ModelError: It is of no network that can be run, or its weights are of another one, damaged, NaN or infinite.
     """
     if _is_own(path):
-        return own_file.load(path / MODEL_FILE)
+        return _load_own(path)
     config, notes = read_config(path), read_notes(path / MODEL_FILE)
     spec = _describe(path, config, notes)
     state = read_weights(path / MODEL_FILE)
     if spec.foreign is None:
         segmenter = Segmenter(spec)
         _set(segmenter.network, _to_own(state, config), path, exact=False)
-        segmenter.remarks = _assumed(path, config, notes)
+        segmenter.remarks, segmenter.halo_known = _assumed(path, config, notes), False
     else:
         core = config.build()
         _set(core, state, path, exact=True)
         segmenter = Segmenter(spec, ForeignNetwork(core, spec.foreign))
+    segmenter.name, segmenter.sha256 = str(path), hash_file(path / MODEL_FILE)
+    return segmenter.eval()
+
+
+def _load_own(path: Path) -> Segmenter:
+    """Load a model with unetkit's description: its own file, or one exported in smp's layout, with smp's names.
+
+    Raises:
+        ModelError: The weights are damaged, or not those that the description is of.
+    """
+    segmenter = Segmenter(own_file.describe(path / MODEL_FILE))
+    weights = {name.removeprefix("network."): value for name, value in read_weights(path / MODEL_FILE).items()}
+    _set(segmenter.network, weights, path, exact=False)  # those in 16 bits are copied into 32
     segmenter.name, segmenter.sha256 = str(path), hash_file(path / MODEL_FILE)
     return segmenter.eval()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import segmentation_models_pytorch as smp
 import tifffile
 import torch
 from distributed import Client
@@ -196,6 +197,15 @@ def test_a_block_that_was_damaged_while_it_waited_is_made_again(
         except OutputError:
             continue
     assert digests(result) == digests(expected)
+
+
+def test_a_folder_of_smp_gives_the_same_bytes(
+    image: Path, tmp_path: Path, client: Client, small_halo_canvas: None
+) -> None:
+    torch.manual_seed(1)
+    network = smp.Unet("resnet18", 3, encoder_weights=None, decoder_channels=(16, 8, 8), in_channels=1, classes=1)
+    network.save_pretrained(tmp_path / "smp")
+    assert_same(image, tmp_path, client, tmp_path / "smp", "out.tif")
 
 
 def test_a_network_of_another_program_gives_the_same_bytes(

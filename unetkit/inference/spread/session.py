@@ -99,10 +99,7 @@ class Session:
             tile=plan.tile,
             batch=plan.batch,
         )
-        models = tuple(
-            sent if spec.foreign is None else replace(sent, spec=spec)
-            for sent, spec in zip(self.models, specs, strict=True)
-        )
+        models = tuple(replace(sent, spec=spec) for sent, spec in zip(self.models, specs, strict=True))
         options = replace(self.options, tiling=tiling)
         return replace(self, options=options, plan=plan, int8=int8, models=models)
 
@@ -125,7 +122,7 @@ def sent_models(ensemble: Ensemble, folder: Path) -> Iterator[tuple[SentModel, .
             file, name = Path(segmenter.name).absolute(), segmenter.name
             if ensemble.owned and file.parent == builtin_folder():
                 file, name = Path(file.stem), ""
-            elif segmenter.spec.foreign is None and not (ensemble.owned and file.is_file()):
+            elif not _is_of_others(segmenter) and not (ensemble.owned and file.is_file()):
                 file = folder.absolute() / f".{uuid4().hex}.safetensors"
                 written.append(file)
                 save_model(segmenter, file)
@@ -134,6 +131,11 @@ def sent_models(ensemble: Ensemble, folder: Path) -> Iterator[tuple[SentModel, .
     finally:
         for file in written:
             file.unlink(missing_ok=True)
+
+
+def _is_of_others(segmenter: Segmenter) -> bool:
+    """Return whether another program has written a model, such that only its own file or folder has all of it."""
+    return segmenter.spec.foreign is not None or not segmenter.halo_known
 
 
 class Station:
@@ -253,5 +255,6 @@ def load_sent(model: SentModel) -> Segmenter:
     """Load a model as the client has it."""
     segmenter = load_model(model.file)
     segmenter.name, segmenter.sha256 = model.name or segmenter.name, model.sha256
-    segmenter.spec = model.spec or segmenter.spec
+    if model.spec is not None:
+        segmenter.spec, segmenter.halo_known, segmenter.remarks = model.spec, True, ()
     return segmenter

@@ -69,9 +69,9 @@ def know_foreign(ensemble: Ensemble, source: ImageSource, log: Callable[[str], N
 
 def _know_own(segmenter: Segmenter, ensemble: Ensemble, source: ImageSource, log: Callable[[str], None]) -> None:
     """Give a network as unetkit builds it, which another program has trained, the halo that was measured."""
-    if segmenter.remarks and segmenter.spec.halo_error is None:
+    if not segmenter.halo_known:
         found, _ = _known(segmenter) or _measure(segmenter, ensemble, source, log)
-        segmenter.spec = replace(segmenter.spec, halo=found.halo, halo_error=found.error)
+        segmenter.spec, segmenter.halo_known = replace(segmenter.spec, halo=found.halo, halo_error=found.error), True
 
 
 def _measure(

@@ -30,8 +30,8 @@ class ClassificationModule(NetworkModule):
         image_classes: Names of what whole images show: one that is there or not (labels 1 and 0), or several of which
             one is there (labels are names).
         encoder: Network, as for masks: resnet18 to resnet152 and so on.
-        weights: "imagenet" (downloaded once), the name of a built-in model such as "nuclei", or a local `.safetensors`
-            or `.pth` file with the weights of an encoder or of a whole model; by default the weights are random.
+        weights: "imagenet", "micronet" or hf:owner/name, downloaded once; the name of a built-in model; or a local
+            `.safetensors` or `.pth` file with the weights of an encoder or of a whole model; default: random.
         in_channels: Channels of the images, or "auto" to take as many as the training images have.
         dims: Axes of what the network sees: 2 for planes, 3 for volumes, which are resized to `data.crop`.
         depth: Number of times that the encoder halves the resolution, 3 to 5.
