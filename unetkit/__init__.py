@@ -5,6 +5,7 @@ The public names are resolved when they are first used, so that importing unetki
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from unetkit.zoo.opening import load_model
 
 __version__ = version("unetkit")
+
+warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm, in notebooks: its bars are not those of unetkit
 
 _HOMES = {
     "Segmenter": "unetkit.models.segmenter",

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from unetkit.foundation.console import LOADING_TEXT, complain, loading, log, pixel_progress
+from unetkit.foundation.console import LOADING_TEXT, complain, loading, log
 
 
 class Terminal(io.StringIO):
@@ -37,18 +37,3 @@ def test_names_that_are_no_text_are_written_out(capsys: pytest.CaptureFixture[st
     captured = capsys.readouterr()
     assert captured.out == "[red]b\\udce4r\\x1b[31m.tif\n"
     assert captured.err == "Error: b\\udce4r.tif is broken. Mend it.\n"
-
-
-def test_one_bar_stands_for_images_whose_sizes_become_known_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)
-    with pixel_progress(asked=True, together=3) as begin:
-        begin("a.tif", 4_000_000)(4_000_000)
-        second = begin("b.tif", 2_000_000)
-        second(1_000_000)
-        second(1_000_000)
-        begin("c.tif", 6_000_000)(6_000_000)
-    shown = screen.getvalue()
-    assert "3 images" in shown
-    assert "a.tif" not in shown
-    assert "12.0/12.0 Mpx" in shown
