@@ -13,7 +13,7 @@ from unetkit.training.run.callbacks import name_epoch
 
 
 class NotebookTrainingBar(ProgressBar):
-    """One bar for the whole run, in steps, or in the time that it may take. The lines of its epochs stand below."""
+    """One bar for the whole run: its steps, or its time where that is over first. Lines of epochs stand below."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,8 +46,10 @@ class NotebookTrainingBar(ProgressBar):
         if self._bar is None:
             return
         budget, steps = budget_of(trainer), float(trainer.estimated_stepping_batches)
-        share = trainer.global_step / steps if budget is None else budget.progress
-        here = (trainer.global_step - self._first) / steps if budget is None else share
+        timed = 0.0 if budget is None else budget.progress
+        share, here = trainer.global_step / steps, (trainer.global_step - self._first) / steps
+        if timed > share:  # the time is over before the epochs are
+            share = here = timed
         left = f", about {clock(self._bar.seconds * (1 - share) / here)} left" if here > 0 and share < 1 else ""
         note = f"{clock(self._bar.seconds)}{left}"
         self._bar.update(min(share, 1), title=title, total=1, note=note, at_once=at_once)
