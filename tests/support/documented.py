@@ -117,10 +117,14 @@ def write_material(folder: Path, page: Path, model: Path) -> dict[str, Any]:
 
 
 def write_models(folder: Path, page: Path) -> None:
-    """Write models of other programs for the page that is about them."""
-    if "affable-shark.zip" in page.read_text(encoding="utf-8"):
+    """Write models of other programs, for pages that name them."""
+    from foreign_models import Scales, write_onnx
+
+    text = page.read_text(encoding="utf-8")
+    if "net.onnx" in text:
+        write_onnx(Scales(), folder / "net.onnx", (1, 1, 64, 64), (0, 2, 3))
+    if "affable-shark.zip" in text:
         from bioimageio_packages import Made, write_package
-        from foreign_models import Scales
 
         write_package(Made(Scales(), halo=12), folder / "affable-shark.zip")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -71,9 +72,16 @@ def test_honest_networks_pass(tmp_path: Path, make: Callable[[], nn.Module]) -> 
     check_torchscript(tmp_path / "a.pt")
 
 
-@pytest.mark.parametrize("make", [Branches, nn.TransformerEncoderLayer, nn.LSTM, nn.MultiheadAttention])
+@pytest.mark.parametrize(
+    "make", [Branches, nn.TransformerEncoderLayer, nn.LSTM, nn.MultiheadAttention, nn.Upsample, smp.Unet]
+)
 def test_compiled_layers_pass(tmp_path: Path, make: Callable[..., nn.Module]) -> None:
-    size = {nn.TransformerEncoderLayer: (8, 2), nn.LSTM: (4, 4), nn.MultiheadAttention: (8, 2)}.get(make, ())
+    size: Any = {
+        nn.TransformerEncoderLayer: (8, 2),
+        nn.LSTM: (4, 4),
+        nn.MultiheadAttention: (8, 2),
+        smp.Unet: ("resnet18", 5, None),
+    }.get(make, ())
     torch.jit.script(make(*size).eval()).save(str(tmp_path / "a.pt"))
     check_torchscript(tmp_path / "a.pt")
 
@@ -82,6 +90,8 @@ HOSTILE = {
     "an operator on files": "torch.save(x, 'name')",
     "a method that is one": "x.save('name')",
     "its name between": "getattr(x, 'from_file')",
+    "its name in other signs": r"getattr(x, '\163ave')('name')",
+    "the name of an operator that checks little": "getattr(x, '_index_put_impl_')([x], x)",
     "another namespace": "ops.image.read_file('name')",
     "a call of Python": "ops.prim.PythonOp(x)",
     "a call of another machine": "rpc_sync('worker', x)",

@@ -44,20 +44,15 @@ DANGEROUS_WORDS = {"save", "from_file", "rpc_async", "rpc_sync", "rpc_remote", "
 
 INNER_OPERATORS = {
     *("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "_batch_norm_impl_index", "_convolution", "_convolution_mode"),
-    *(
-        "_infer_size",
-        "_log_softmax",
-        "_shape_as_tensor",
-        "_set_item",
-        "_size_if_not_equal",
-        "_softmax",
-        "_tensor_to_list",
-    ),
-    *("_unwrap_optional", "_weight_norm", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d"),
-    *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "_native_multi_head_attention", "_list_to_tensor"),
+    *("_infer_size", "_log_softmax", "_shape_as_tensor", "_set_item", "_size_if_not_equal", "_softmax"),
+    *("_tensor_to_list", "_list_to_tensor", "_unwrap_optional", "_weight_norm", "_native_multi_head_attention"),
+    *("_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d"),
+    *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "_upsample_lanczos2d_aa"),
     *("_transformer_encoder_layer_fwd", "_cast_Float", "_cast_Half", "_cast_Int", "_cast_Long"),
 }
-"""Operators that begin with `_` and stand in networks that PyTorch has traced or compiled."""
+"""Operators that begin with `_` and stand in networks that PyTorch has traced or compiled.
+
+A compiled `interpolate` has all that upsample, whichever of them is used."""
 
 PRIM_OPERATORS = {
     *("NumToTensor", "RaiseException", "abs", "data", "device", "dtype", "grad", "is_cpu", "is_cuda", "is_meta"),
@@ -172,6 +167,8 @@ def _strange_call(node: ast.Call, own: set[str], methods: frozenset[str] | set[s
             name = node.args[1] if len(node.args) > 1 else None
             if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
                 yield f"{function.id}() with a name that is not plain"
+            elif _is_strange_name(name.value):  # `getattr(x, "name")` calls an operator as `x.name` does
+                yield f'{function.id}() with the name "{name.value}"'
 
 
 def _chain(node: ast.Attribute) -> list[str]:
@@ -195,6 +192,11 @@ def _is_operator(name: str) -> bool:
     """Return whether an operator of `aten` computes only."""
     plain = not name.startswith("_") or name.startswith("__") or name in INNER_OPERATORS
     return plain and name in _tensor_operators()
+
+
+def _is_strange_name(name: str) -> bool:
+    """Return whether a name, with its escapes undone, is that of an operator that may do more than compute."""
+    return name in _dangerous_words() or (name in _all_operators() and not _is_operator(name))
 
 
 def _strange_classes(pickled: bytes) -> Iterator[str]:
