@@ -276,10 +276,10 @@ def check_config(text: str) -> None:
     from unetkit.training.segmentation.run import SegmentationRun
     from unetkit.training.settings.config import from_arguments
     from unetkit.training.settings.tasks import FIT
-    from unetkit.zoo.onnx_notes import OnnxNotes, read_notes
+    from unetkit.zoo.notes import ModelNotes, read_notes
 
     config = yaml.safe_load(text)
-    if config.keys() <= OnnxNotes.__dataclass_fields__.keys():
+    if config.keys() <= ModelNotes.__dataclass_fields__.keys():
         Path("model.yaml").write_text(text)
         read_notes(Path("model.onnx"))
         return

@@ -35,8 +35,7 @@ class Segmenter(nn.Module):
     Attributes:
         name: Where the model was loaded from; used in messages and in the metadata of outputs.
         sha256: Hash of the file that the model was loaded from; "" for one that never was a file.
-        remarks: Sentences on what the file of a network as unetkit builds it, which another program has trained, does
-            not say, and what is taken for it.
+        remarks: Sentences on what the file of a model of another program does not say, and what is taken for it.
         halo_known: Whether the halo in `spec` is that of the model, not a stand-in.
     """
 
@@ -50,8 +49,8 @@ class Segmenter(nn.Module):
         )
         self.name = "model"
         self.sha256 = ""
-        self.remarks: tuple[str, ...] = ()
-        self.halo_known = True
+        self.remarks: tuple[str, ...] = () if spec.foreign is None else spec.foreign.remarks
+        self.halo_known = spec.foreign is None or spec.foreign.halo_known
 
     def forward(self, pixels: Tensor, center: Tensor, scale: Tensor) -> Tensor:
         """Predict the probability of each class for a batch.

@@ -14,7 +14,7 @@ from unetkit.models.normalization import Normalization
 from unetkit.models.onnx_graph import OnnxGraph
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
-from unetkit.zoo.onnx_notes import OnnxNotes, notes_path, read_notes
+from unetkit.zoo.notes import ModelNotes, notes_path, read_notes
 from unetkit.zoo.onnx_probe import Probe, probe
 
 INPUT_KEY = "unetkit_input"
@@ -25,7 +25,7 @@ def describe(path: Path) -> ModelSpec:
     """Return what the model in an ONNX file is.
 
     A file that unetkit wrote says all of itself. Of others the sizes are taken from the graph, or found by trying it;
-    a file of the same name that ends in .yaml may say what a graph cannot, see `OnnxNotes`.
+    a file of the same name that ends in .yaml may say what a graph cannot, see `ModelNotes`.
 
     Raises:
         ModelError: The graph cannot be run, or is not one that predicts masks.
@@ -99,7 +99,7 @@ def _own(graph: OnnxGraph, metadata: dict[str, str]) -> ModelSpec:
     return replace(own, arch=FOREIGN, foreign=foreign, pooling=(), **ARCHITECTURES[FOREIGN].unused)
 
 
-def _choose_channels(found: Probe, notes: OnnxNotes, path: Path) -> tuple[tuple[int, ...], tuple[Step, ...]]:
+def _choose_channels(found: Probe, notes: ModelNotes, path: Path) -> tuple[tuple[int, ...], tuple[Step, ...]]:
     """Return which channels of the output count, and the steps that make probabilities of them."""
     activation = found.activation if notes.activation == "auto" else notes.activation
     classes = found.exclusive and notes.activation in ("auto", "softmax", "none")
@@ -117,7 +117,7 @@ def _choose_channels(found: Probe, notes: OnnxNotes, path: Path) -> tuple[tuple[
     return channels, steps[activation]
 
 
-def _assumed(path: Path, notes: OnnxNotes, found: Probe, channels: tuple[int, ...]) -> tuple[str, ...]:
+def _assumed(path: Path, notes: ModelNotes, found: Probe, channels: tuple[int, ...]) -> tuple[str, ...]:
     """Return sentences on what the graph does not say, and what is taken for it."""
     beside = notes_path(path).name
     remarks = []
@@ -135,7 +135,7 @@ def _assumed(path: Path, notes: OnnxNotes, found: Probe, channels: tuple[int, ..
     return tuple(remarks)
 
 
-def _halo(notes: OnnxNotes, stride: tuple[int, ...]) -> tuple[int, ...]:
+def _halo(notes: ModelNotes, stride: tuple[int, ...]) -> tuple[int, ...]:
     """Return the halo that was stated, rounded up to strides; a stand-in where it will be measured."""
     halo = notes.halo or tuple(2 * step for step in stride)
     each = halo * len(stride) if len(halo) == 1 else halo

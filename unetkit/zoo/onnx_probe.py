@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unetkit.foundation.errors import ModelError, closest
 from unetkit.models.foreign_network import permutation
 from unetkit.models.onnx_graph import OnnxGraph
-from unetkit.zoo.onnx_notes import OnnxNotes
+from unetkit.zoo.notes import ModelNotes
 
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
 """Strides that are tried."""
@@ -62,7 +62,7 @@ class Probe:
     exclusive: bool
 
 
-def probe(graph: OnnxGraph, notes: OnnxNotes) -> Probe:
+def probe(graph: OnnxGraph, notes: ModelNotes) -> Probe:
     """Find out what a graph takes and gives.
 
     Raises:
@@ -142,7 +142,7 @@ def _run(graph: OnnxGraph, axes: str, channels: int, size: tuple[int, ...]) -> d
 
 
 def _find_stride(
-    graph: OnnxGraph, axes: str, channels: int, notes: OnnxNotes
+    graph: OnnxGraph, axes: str, channels: int, notes: ModelNotes
 ) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, NDArray[np.float32]]]:
     """Return the smallest stride with which an odd multiple of it is a size that the graph takes and gives back.
 
@@ -204,7 +204,7 @@ def _axes_of(output: NDArray[np.float32], size: tuple[int, ...]) -> str | None:
 
 
 def _choose_output(
-    graph: OnnxGraph, notes: OnnxNotes, outputs: dict[str, NDArray[np.float32]], size: tuple[int, ...]
+    graph: OnnxGraph, notes: ModelNotes, outputs: dict[str, NDArray[np.float32]], size: tuple[int, ...]
 ) -> tuple[str, str]:
     """Return the name of the output that is used, and the order of its axes: the first of the size of the input.
 

@@ -22,7 +22,7 @@ from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 from unetkit.models.weight_files import read_weights
 from unetkit.zoo import own_file
-from unetkit.zoo.onnx_notes import OnnxNotes, notes_path, read_notes
+from unetkit.zoo.notes import ModelNotes, notes_path, read_notes
 from unetkit.zoo.smp_config import SmpConfig, read_config
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -41,7 +41,7 @@ def describe(path: Path) -> ModelSpec:
     Its config.json says nothing of pixels. Weights of ImageNet were trained on photographs of 0 to 255, of which each
     colour has a mean and a deviation (`smp.encoders.get_preprocessing_params`): so are pixels normalised if the encoder
     began with them and the images have 3 channels. Otherwise 0 to 255 become 0 to 1. A file `model.yaml` in the folder
-    may say better, see `OnnxNotes`.
+    may say better, see `ModelNotes`.
 
     Args:
         path: The folder.
@@ -99,7 +99,7 @@ def _is_own(path: Path) -> bool:
         raise ModelError(f"{path / MODEL_FILE} cannot be read ({error}).", "Copy or fetch it again.") from error
 
 
-def _describe(path: Path, config: SmpConfig, notes: OnnxNotes) -> ModelSpec:
+def _describe(path: Path, config: SmpConfig, notes: ModelNotes) -> ModelSpec:
     channels = notes.channels or tuple(range(config.classes))
     common = ModelSpec(
         in_channels=config.channels,
@@ -130,7 +130,7 @@ def _describe(path: Path, config: SmpConfig, notes: OnnxNotes) -> ModelSpec:
     return replace(common, arch=FOREIGN, foreign=foreign)
 
 
-def _activation(config: SmpConfig, notes: OnnxNotes) -> Literal["sigmoid", "softmax"]:
+def _activation(config: SmpConfig, notes: ModelNotes) -> Literal["sigmoid", "softmax"]:
     """Return which function makes probabilities of the output: that of the config, else what suits the classes."""
     if notes.activation in ("sigmoid", "softmax"):
         return notes.activation
@@ -139,7 +139,7 @@ def _activation(config: SmpConfig, notes: OnnxNotes) -> Literal["sigmoid", "soft
     return "sigmoid" if config.classes == 1 else "softmax"
 
 
-def _sizes(config: SmpConfig, notes: OnnxNotes) -> tuple[tuple[int, int], tuple[int, int], bool]:
+def _sizes(config: SmpConfig, notes: ModelNotes) -> tuple[tuple[int, int], tuple[int, int], bool]:
     """Return stride and smallest size of windows, and whether that is the only one."""
     if config.kind == "DPT" and not config.arguments.get("dynamic_img_size"):
         encoder: Any = config.build().encoder
@@ -150,7 +150,7 @@ def _sizes(config: SmpConfig, notes: OnnxNotes) -> tuple[tuple[int, int], tuple[
     return stride, stride, False
 
 
-def _halo(notes: OnnxNotes, stride: int) -> int | tuple[int, ...]:
+def _halo(notes: ModelNotes, stride: int) -> int | tuple[int, ...]:
     """Return the halo that was stated, rounded up to strides; a stand-in where it will be measured."""
     each = tuple(-(-one // stride) * stride for one in notes.halo or (4 * stride,))
     return each[0] if len(set(each)) == 1 else each
@@ -166,7 +166,7 @@ def _usual_normalization(config: SmpConfig) -> Normalization:
     return Normalization("mean_std", "dataset", center=center, scale=scale)
 
 
-def _assumed(path: Path, config: SmpConfig, notes: OnnxNotes) -> tuple[str, ...]:
+def _assumed(path: Path, config: SmpConfig, notes: ModelNotes) -> tuple[str, ...]:
     """Return sentences on what the folder does not say, and what is taken for it."""
     beside = notes_path(path / MODEL_FILE).name
     remarks = []

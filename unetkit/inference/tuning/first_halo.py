@@ -46,32 +46,21 @@ def know_foreign(ensemble: Ensemble, source: ImageSource, log: Callable[[str], N
         measured: Whether halos are needed.
     """
     for segmenter in ensemble.segmenters:
-        foreign = segmenter.spec.foreign
-        for remark in segmenter.remarks if foreign is None else foreign.remarks:
+        for remark in segmenter.remarks:
             log(remark)
-        if not measured:
+        segmenter.remarks = ()
+        if segmenter.halo_known or not measured:
             continue
-        if foreign is None:
-            _know_own(segmenter, ensemble, source, log)
-            continue
-        if foreign.halo_known:
-            continue
-        if foreign.fixed:
+        foreign = segmenter.spec.foreign
+        if foreign is not None and foreign.fixed:
             found, stride = _fixed_halo(foreign.smallest, foreign.stride), foreign.stride
-            log(
-                f"{ensemble.name} takes windows of one size only, so its halo cannot be measured: {found.halo} is used."
-            )
+            halo = in_words(found.halo)
+            log(f"{ensemble.name} takes windows of one size only, so its halo cannot be measured: {halo} is used.")
         else:
             found, stride = _known(segmenter) or _measure(segmenter, ensemble, source, log)
-        known = replace(foreign, halo_known=True, stride=stride, remarks=())
+        known = None if foreign is None else replace(foreign, halo_known=True, stride=stride)
         segmenter.spec = replace(segmenter.spec, halo=found.halo, halo_error=found.error, foreign=known)
-
-
-def _know_own(segmenter: Segmenter, ensemble: Ensemble, source: ImageSource, log: Callable[[str], None]) -> None:
-    """Give a network as unetkit builds it, which another program has trained, the halo that was measured."""
-    if not segmenter.halo_known:
-        found, _ = _known(segmenter) or _measure(segmenter, ensemble, source, log)
-        segmenter.spec, segmenter.halo_known = replace(segmenter.spec, halo=found.halo, halo_error=found.error), True
+        segmenter.halo_known = True
 
 
 def _measure(

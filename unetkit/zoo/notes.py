@@ -1,4 +1,4 @@
-"""What a graph cannot say of itself: a YAML file of the same name beside it."""
+"""What a model of another program cannot say of itself: a YAML file of the same name beside it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Activation = Literal["auto", "none", "sigmoid", "softmax"]
 
 
 @dataclass(frozen=True)
-class OnnxNotes:
-    """What is known of a graph; whatever is left out is taken from the graph or found by trying it.
+class ModelNotes:
+    """What is known of a model; whatever is left out is taken from its file or found by trying it.
 
     Attributes:
         stride: Sizes of windows are multiples of it, along each axis or along all.
@@ -49,7 +49,7 @@ def notes_path(graph: Path) -> Path:
     return graph.with_suffix(".yaml")
 
 
-def read_notes(graph: Path) -> OnnxNotes:
+def read_notes(graph: Path) -> ModelNotes:
     """Read the notes on a graph; empty ones if there is no file.
 
     Raises:
@@ -57,15 +57,15 @@ def read_notes(graph: Path) -> OnnxNotes:
     """
     path = notes_path(graph)
     if not path.is_file():
-        return OnnxNotes()
+        return ModelNotes()
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(OnnxNotes, "notes")
-    remedy = f"It may have {', '.join(OnnxNotes.__dataclass_fields__)}."
+    parser.add_class_arguments(ModelNotes, "notes")
+    remedy = f"It may have {', '.join(ModelNotes.__dataclass_fields__)}."
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         if not isinstance(content, dict):
             raise ModelError(f"{path} holds no keys with values.", remedy)
-        notes: OnnxNotes = parser.instantiate(parser.parse_object({"notes": content})).notes
+        notes: ModelNotes = parser.instantiate(parser.parse_object({"notes": content})).notes
     except (ArgumentError, yaml.YAMLError, UnicodeDecodeError, OSError, UnetkitError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{path}, which describes {graph.name}, cannot be understood ({reason}).", remedy) from error
