@@ -123,6 +123,14 @@ def test_a_network_of_smp_is_built_from_its_class(tmp_path: Path) -> None:
             },
             "names the encoder",
         ),
+        (
+            {
+                "import_from": "segmentation_models_pytorch",
+                "callable": "Unet",
+                "kwargs": {"encoder_name": "resnet18", "classes": 3, "activation": "logsoftmax"},
+            },
+            "logarithms",
+        ),
     ],
 )
 def test_other_classes_and_arguments_are_not_called(tmp_path: Path, call, named, monkeypatch) -> None:

@@ -103,8 +103,9 @@ def write_card(segmenter: Segmenter, path: Path, said: SaidOptions, *, added_sta
 def _licence(stated: str | None) -> dict[str, Any]:
     if stated is None:
         return {}
-    if stated.lower() in HUB_LICENCES:
-        return {"license": stated.lower()}
+    known = stated.lower().removesuffix("-only").removesuffix("-or-later")  # the Hub does not tell these apart
+    if known in HUB_LICENCES:
+        return {"license": known}
     return {"license": "other", "license_name": re.sub(r"[^a-z0-9.]+", "-", stated.lower()).strip("-")}
 
 

@@ -142,7 +142,12 @@ def _build_smp(entry: v0_5.PytorchStateDictWeightsDescr, path: Path, files: Pack
     from unetkit.models.weight_files import read_weights
     from unetkit.zoo.smp_config import check_config
 
-    config = check_config(str(entry.architecture.callable), dict(entry.architecture.kwargs), files.description)
+    arguments = dict(entry.architecture.kwargs)
+    if arguments.get("activation") == "logsoftmax":
+        raise ModelError(
+            f"The network in {files.path} gives logarithms of probabilities.", "Use a package that gives probabilities."
+        )
+    config = check_config(str(entry.architecture.callable), arguments, files.description)
     network = config.build()
     try:
         network.load_state_dict(read_weights(path))
