@@ -32,14 +32,14 @@ class ArchitectureInfo:
             module imports PyTorch, so it is imported when a network is built.
         has_encoder: Whether the contracting path is an encoder of segmentation-models-pytorch. Only such a network has
             ImageNet weights and classes of whole images.
-        has_volumes: Whether there is such a network for volumes.
         unused: Fields of `ModelSpec` that have no meaning for it, with their defaults.
+        has_volumes: Whether there is such a network for volumes.
     """
 
     builder: str
     has_encoder: bool
-    has_volumes: bool
     unused: Mapping[str, Any]
+    has_volumes: bool = False
 
     def build(self, spec: Any) -> Any:
         """Return the network of a `ModelSpec`, an `nn.Module`."""
@@ -57,7 +57,6 @@ ARCHITECTURES: dict[str, ArchitectureInfo] = {
     "plain_unet": ArchitectureInfo(
         builder="unetkit.models.plain_unet:build_plain_unet",
         has_encoder=False,
-        has_volumes=False,
         unused={"encoder": DEFAULT_ENCODER, "decoder_channels": DECODER_CHANNELS},
     ),
     FOREIGN: ArchitectureInfo(

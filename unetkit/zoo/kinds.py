@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from unetkit.models.segmenter import Segmenter
 
 
+LARGEST_HEADER = 100_000_000
+"""Bytes that the header of a safetensors file may have, see https://huggingface.co/docs/safetensors."""
+
+
 @dataclass(frozen=True)
 class ModelKind:
     """One kind of model file or folder.
@@ -54,7 +58,13 @@ class ModelKind:
 
 
 def _is_own(path: Path) -> bool:
-    return path.suffix == MODEL_SUFFIX
+    if path.suffix == MODEL_SUFFIX:
+        return True
+    with suppress(OSError):  # by another name: the length of the header, then the header in JSON
+        with path.open("rb") as file:
+            start = file.read(9)
+        return start[8:] == b"{" and int.from_bytes(start[:8], "little") < LARGEST_HEADER
+    return False
 
 
 def _is_onnx(path: Path) -> bool:
