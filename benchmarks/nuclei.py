@@ -19,6 +19,7 @@ from measuring import print_table
 from unetkit.data.loading import load_pair
 from unetkit.data.pairs import find_pairs
 from unetkit.scoring.evaluation import evaluate
+from unetkit.scoring.instances import THRESHOLDS
 from unetkit.scoring.result import Evaluation
 from unetkit.zoo.opening import load_model
 
@@ -30,6 +31,7 @@ COLUMNS = {
     "pooled_dice": "pooled Dice",
     "mean_ap50": "mean AP@0.5",
     "pooled_ap50": "pooled AP@0.5",
+    "pooled_ap70": "pooled AP@0.7",
     "mean_ap": "mean AP@0.5:0.95",
     "pooled_f1": "pooled F1@0.5",
     "mean_pq": "mean PQ",
@@ -60,6 +62,7 @@ def summarize(result: Evaluation) -> dict[str, Any]:
         "pooled_dice": result.pooled.dice,
         "mean_ap50": mean.ap[0],
         "pooled_ap50": pooled.ap[0],
+        "pooled_ap70": pooled.ap[THRESHOLDS.index(0.7)],
         "mean_ap": mean.mean_ap,
         "pooled_f1": pooled.f1,
         "mean_pq": mean.pq,
