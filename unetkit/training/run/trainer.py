@@ -73,8 +73,8 @@ def make_trainer(
     if arguments.get("precision") is None:
         arguments["precision"] = _fastest_precision(arguments.get("accelerator", "auto"))
     callbacks = list(arguments.get("callbacks") or [])
-    interval = arguments.get("val_check_interval")
-    paced = budget is None and interval is None and arguments["check_val_every_n_epoch"] is None
+    interval, end = arguments.get("val_check_interval"), arguments.get("max_time")
+    paced = budget is None and interval is None and end is None and arguments["check_val_every_n_epoch"] is None
     if arguments["check_val_every_n_epoch"] is None and not isinstance(interval, int):
         arguments["check_val_every_n_epoch"] = 1
     notebook, terminal = in_notebook(), sys.stdout.isatty()
