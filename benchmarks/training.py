@@ -126,9 +126,8 @@ def prepare(options: argparse.Namespace, folder: Path) -> SegmentationRun:
         "runs": folder / "runs",
         "plan": False,
     } | ({"trainer.precision": options.precision} if options.precision else {})
-    return SegmentationRun(
-        from_arguments(FIT, [f"--{name}={value}" for name, value in arguments.items()] + options.more)
-    )
+    own = [f"--{name}={value}" for name, value in arguments.items()]
+    return SegmentationRun(from_arguments(FIT, [*options.more, *own]))  # a configuration file does not go over these
 
 
 def run_fit(options: argparse.Namespace, folder: Path) -> dict[str, Any]:

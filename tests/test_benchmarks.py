@@ -8,7 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -36,6 +39,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "annotations",
         "cluster",
         "encoders",
+        "first_batch",
         "first_hour",
         "instances",
         "measuring",
@@ -402,6 +406,40 @@ def test_the_first_visible_character_of_a_command_in_a_terminal_is_timed(tmp_pat
     output, whole = first_hour.run(sys.executable, ["says.py"], tmp_path, tmp_path / "cache")
     assert 0.2 <= first_hour.first_sign(output, whole) <= whole
     assert "".join(text for _, text in output).split() == ["a", "batch"]
+
+
+def test_a_part_of_the_start_is_timed_without_the_parts_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import first_batch
+
+    now = 100.0
+
+    def passes(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def outer() -> None:
+        passes(1)
+        module.inner()
+        passes(3)
+
+    monkeypatch.setattr(first_batch, "monotonic", lambda: now)
+    monkeypatch.setattr(first_batch, "process_time", lambda: now / 2 - 50)
+    module = ModuleType("timed")
+    module.outer, module.inner = outer, lambda: passes(10)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "timed", module)
+    parts = first_batch.Parts(began=99.0)
+    for name in ("inner", "outer"):
+        parts.watch(name, "timed", name)
+    module.outer()
+    parts.turn()
+    assert parts.spent == {first_batch.REST: [1.0, 0.0], "outer": [4.0, 2.0], "inner": [10.0, 5.0]}
+
+
+def test_the_parts_of_the_start_are_functions_that_there_are() -> None:
+    import first_batch
+
+    for _, module, place in first_batch.PARTS:
+        assert callable(attrgetter(place)(import_module(module)))
 
 
 def test_outlines_of_objects_are_timed_beside_other_programs(tmp_path: Path) -> None:

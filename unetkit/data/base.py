@@ -233,6 +233,10 @@ class TrainingData(LightningDataModule):
         """Return the hashes of the images with masks to validate on, see `hash_pixels`."""
         return set()
 
+    def validation_work(self) -> float:
+        """Return the pixels to validate on, as a multiple of those of an epoch; 0 where they hardly count."""
+        return 0.0
+
     def describe(self) -> dict[str, Any]:
         """Summarise the data as plain values for JSON: counts, kinds, settings."""
         raise NotImplementedError

@@ -243,8 +243,7 @@ class SegmentationData(TrainingData):
         masks, notes = masks.for_model(classes, class_names[1:])
         self.note(*notes)
         check_labels(masks.records, classes)
-        self.classes = classes
-        self._distance_maps = distance_maps
+        self.classes, self._distance_maps = classes, distance_maps
         if distance_maps:
             check_whole([masks.records[i] for i in pool.train])
             plain = describe_plain({masks.records[i].pair.name: masks.records[i].numbered for i in pool.train})
@@ -256,9 +255,8 @@ class SegmentationData(TrainingData):
         if not weighted:
             self._weights = None
         elif self._weights is None:
-            self._weights = WeightMaps(
-                masks, pool.train, classes, self.border_weight, {i: pool.records[i].spacing for i in pool.train}
-            )
+            spacings = {i: pool.records[i].spacing for i in pool.train}
+            self._weights = WeightMaps(masks, pool.train, classes, self.border_weight, spacings)
 
     def label_images(self, classes: Sequence[str]) -> None:
         """Read the labelled images, after `prepare_for`; once for the same classes and channels.
@@ -295,8 +293,7 @@ class SegmentationData(TrainingData):
 
     def train_dataloader(self) -> CropLoader:
         """Return the loader of crops; each item is an `Item`, collated along a new first axis."""
-        crops = self._crops()
-        labelled, how = self.labelled, (self.augmentation, self.seed)
+        crops, labelled, how = self._crops(), self.labelled, (self.augmentation, self.seed)
         return CropLoader(
             crops if labelled is None else LabelledCrops(crops, VariedImages(labelled, len(crops), *how)),
             batch_size=self.batch_size,
@@ -376,6 +373,10 @@ class SegmentationData(TrainingData):
         """Return how many crops cover the annotated part of the images to train on once."""
         return sum(self.targets.areas(self.pool.train)) / self.crop_area
 
+    def validation_work(self) -> float:
+        """Return the pixels to validate on, as a multiple of those of an epoch."""
+        return sum(self.pool.areas(self.pool.val)) / (self._crops_per_epoch() * self.crop_area)
+
     def _crops(self) -> CropDataset:
         """Return the crops of an epoch."""
         pool = self.pool
@@ -396,5 +397,4 @@ class SegmentationData(TrainingData):
     def _crops_per_epoch(self) -> int:
         if self.crops_per_epoch is not None:
             return self.crops_per_epoch
-        areas = self.targets.areas(self.pool.train)
-        return count_crops(areas, self.crop_area, self.batch_size * self._processes()[1])
+        return count_crops(self.targets.areas(self.pool.train), self.crop_area, self.batch_size * self._processes()[1])

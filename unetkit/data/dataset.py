@@ -155,8 +155,11 @@ class CropDataset(Dataset[Item]):
                 each = (slice(None), *[None] * len(self._crop))
                 seen = record.range.for_planes(self._pool.planes)
                 low, width = seen.center[each], seen.scale[each]
-                unit, targets = self._transform(record, (pixels - low) / width, targets, rng)
-                pixels = unit * width + low
+                pixels -= low
+                pixels /= width
+                pixels, targets = self._transform(record, pixels, targets, rng)
+                pixels *= width
+                pixels += low
             apart = self._take_apart(targets)
             if not partly or (apart[0] != np.iinfo(apart[0].dtype).max).any():
                 return pixels, *apart

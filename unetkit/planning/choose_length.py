@@ -23,17 +23,14 @@ EPOCHS_RANGE = {"cpu": (8, 20), "gpu": (15, 50)}
 VALIDATION_COST = 0.7
 """Time of validating as many pixels as a crop has, as a multiple of the time of training on a crop."""
 
-VALIDATION_SHARE = 0.25
-"""Share of the time that validation may take, as long as the epochs do not become too few."""
+VALIDATION_SHARE = 0.1
+"""Share of the time of a run that validation may take. Where it would take more, not every epoch is validated."""
 
 TOTAL_CROPS = {"cpu": (640, 20_000), "gpu": (8_000, 100_000)}
 """Fewest and most crops in the whole training."""
 
 MOST_PASSES = 400
 """Most passes through the images."""
-
-BUDGET_VALIDATION_SHARE = 0.1
-"""Share of the time that validation may take where the time is given."""
 
 FEWEST_USEFUL_CROPS = {False: 640, True: 160}
 """Fewest crops that teach something, by whether training starts from a trained model."""
@@ -101,7 +98,7 @@ class Work:
 def affordable(machine: Machine, minutes: float | None) -> float:
     """Return the seconds that there are to train in, for a run of so many minutes or of those that suit the machine."""
     usual = MINUTES["gpu" if machine.gpu else "cpu"]
-    return 60 * (usual if minutes is None else minutes) * (1 - RESERVED_SHARE - BUDGET_VALIDATION_SHARE)
+    return 60 * (usual if minutes is None else minutes) * (1 - RESERVED_SHARE - VALIDATION_SHARE)
 
 
 def choose_length(work: Work) -> Length:
@@ -115,10 +112,13 @@ def choose_length(work: Work) -> Length:
         epochs = min(max(affordable, fewest), most_epochs)
     least, most = TOTAL_CROPS[kind]
     enough = min(most, max(least, MOST_PASSES * work.covering))
-    total = min(max((budget - epochs * work.validation) / work.seconds, least), enough)
+    validation = min(epochs * work.validation, VALIDATION_SHARE * budget)
+    total = min(max((budget - validation) / work.seconds, least), enough)
     batches = max(1, round(total / epochs / work.batch))
     crops = batches * work.batch
-    needed = epochs * (crops * work.seconds + work.validation) / (1 - RESERVED_SHARE) / 60
+    training = epochs * crops * work.seconds
+    validation = min(epochs * work.validation, training * VALIDATION_SHARE / (1 - VALIDATION_SHARE))
+    needed = (training + validation) / (1 - RESERVED_SHARE) / 60
     length = f"about {ceil(needed)} min in all: {_speed(work)}"
     choices = (_crops(work, crops, epochs * crops), Choice("trainer.max_epochs", epochs, length))
     return Length(choices, epochs * crops)
@@ -149,7 +149,7 @@ def fit_length(work: Work, minutes: float, elapsed: float) -> Length:
     epochs = work.epochs
     if epochs is None:
         most = EPOCHS_RANGE["gpu" if work.machine.gpu else "cpu"][1]
-        epochs = min(max(floor(BUDGET_VALIDATION_SHARE * left / work.validation), 2), most) if work.validation else most
+        epochs = min(max(floor(VALIDATION_SHARE * left / work.validation), 2), most) if work.validation else most
     total = max(left - epochs * work.validation, left * (1 - VALIDATION_SHARE)) / work.seconds
     crops = max(1, round(total / epochs / work.batch)) * work.batch
     choice = _crops(work, crops, total)

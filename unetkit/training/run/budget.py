@@ -13,19 +13,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import ConfigError
 from unetkit.inference.tiling.halo import WINDOWS_PER_AXIS
+from unetkit.planning.choose_length import VALIDATION_SHARE
 from unetkit.training.run.base import NetworkModule
-
-VALIDATION_SHARE = 0.1
-"""Share of the time that validation may take. An epoch is not validated too soon after the last validation."""
+from unetkit.training.run.validation_pace import NEVER_VALIDATE
 
 HALO_SHARE = 0.05
 """Share of the time that measuring the halo may take. If it would take more, fewer windows are used."""
 
 FINISH_SECONDS, FINISH_SHARE = 3.0, 0.02
 """Seconds, and share of the time, for reading and writing the model, pictures and the page at the end of a run."""
-
-NEVER_VALIDATE = 10**9
-"""Number of epochs between validations that means no validation."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from unetkit.training.run.checkpoint import KeepPrevious
 from unetkit.training.run.divergence import StopWhenBroken
 from unetkit.training.run.notebook_bar import NotebookTrainingBar
 from unetkit.training.run.processes import check_processes
+from unetkit.training.run.validation_pace import ValidationPace
 from unetkit.training.settings.options import TRAINER_DEFAULTS
 
 
@@ -72,6 +73,10 @@ def make_trainer(
     if arguments.get("precision") is None:
         arguments["precision"] = _fastest_precision(arguments.get("accelerator", "auto"))
     callbacks = list(arguments.get("callbacks") or [])
+    interval, end = arguments.get("val_check_interval"), arguments.get("max_time")
+    paced = budget is None and interval is None and end is None and arguments["check_val_every_n_epoch"] is None
+    if arguments["check_val_every_n_epoch"] is None and not isinstance(interval, int):
+        arguments["check_val_every_n_epoch"] = 1
     notebook, terminal = in_notebook(), sys.stdout.isatty()
     bar = arguments.get("enable_progress_bar") is not False and (notebook or terminal)
     arguments["enable_progress_bar"] = bar
@@ -81,6 +86,7 @@ def make_trainer(
         OwnSignals(),
         StopWhenBroken(),
         *([] if budget is None else [BudgetKeeper(budget)]),
+        *([ValidationPace()] if paced else []),
         RunFolder(folder, fill),
         KeepPrevious(folder),
         KeepBest(folder, scores),
@@ -94,6 +100,8 @@ def make_trainer(
         problem = str(error).strip().splitlines()[0].rstrip(".!")
         raise ConfigError(f"Training cannot be set up so: {problem}.", "Correct the settings under trainer.") from error
     check_processes(trainer)
+    # With deterministic algorithms PyTorch fills all new memory, a tenth of a step on a CPU. No kernel reads it first.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     return trainer
 
 

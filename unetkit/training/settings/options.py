@@ -52,6 +52,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "logger": False,  # metrics.csv is always written; any Lightning logger comes on top
     "enable_model_summary": False,
     "num_sanity_val_steps": 1,  # a validation that cannot work fails before the first epoch, not after it
+    "check_val_every_n_epoch": None,  # as often as takes a tenth of the time, see `ValidationPace`
     "log_every_n_steps": 10,
     "devices": 1,  # a batch has as many crops on every machine
     "use_distributed_sampler": False,  # the loaders of SegmentationData divide the images among the processes
