@@ -25,8 +25,8 @@ from unetkit.models.trimmed import Kept
 from unetkit.postprocess.parts import LARGEST_PREDICTED
 
 Kind = Literal["mask", "probabilities", "uncertainty", "heights", "restored"]
-"""Prediction for each pixel: class, probability of each class, uncertainty, mask and distance ("heights", of models without
-distances mask and probability), or restored value."""
+"""Prediction for each pixel: class, probability of each class, uncertainty, mask and distance ("heights"; of models
+without distances mask and probability), or restored value."""
 
 RESTORED_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 """Types of images whose restored image has the same type. For other types it is float32."""

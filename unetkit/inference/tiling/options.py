@@ -190,18 +190,21 @@ class OutputOptions:
             raise ConfigError("A pyramid is not stored in strips.", "Leave out layout, or pyramid.")
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise ConfigError(f"threshold: {self.threshold:g} is not possible.", "Use a number between 0 and 1.")
-        if self.min_size is not None and self.min_size < 0:
-            raise ConfigError(f"min_size: {self.min_size} is not possible.", "Use a number of pixels, or 0 for none.")
-        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
-            raise ConfigError(f"min_confidence: {self.min_confidence:g} is not possible.", "Use a number from 0 to 1.")
-        if self.close is not None and not 0 < self.close < 1:
-            raise ConfigError(f"close: {self.close:g} is not possible.", "Use a number between 0 and 1.")
-        if self.close is not None and self.split:
-            raise ConfigError("split and close are two ways to separate objects.", "Leave one of them out.")
+        self._check_objects()
         if self.name is not None and self.output not in INTO_IMAGES:
             raise ConfigError(f"name has no meaning for the output '{self.output}'.", "Only masks and labels have one.")
         if self.name is not None and not NAME.fullmatch(self.name):
             raise ConfigError(f"name: '{self.name}' is not possible.", "Use letters, digits, '_', '-' and '.'.")
+
+    def _check_objects(self) -> None:
+        if self.close is not None and not 0 < self.close < 1:
+            raise ConfigError(f"close: {self.close:g} is not possible.", "Use a number between 0 and 1.")
+        if self.close is not None and self.split:
+            raise ConfigError("split and close are two ways to separate objects.", "Leave one of them out.")
+        if self.min_size is not None and self.min_size < 0:
+            raise ConfigError(f"min_size: {self.min_size} is not possible.", "Use a number of pixels, or 0 for none.")
+        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
+            raise ConfigError(f"min_confidence: {self.min_confidence:g} is not possible.", "Use a number from 0 to 1.")
         for name in ("split", "close", "min_size", "min_confidence"):
             if getattr(self, name) and self.output != "labels":
                 raise ConfigError(

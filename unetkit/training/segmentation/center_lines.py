@@ -48,7 +48,9 @@ def soft_cl_dice(predicted: Tensor, true: Tensor) -> Tensor:
 
 
 def soft_skeleton(structures: Tensor, steps: int = STEPS) -> Tensor:
-    """Return the center lines (N, ...), 0 to 1: what openings of each eroded image take away (algorithm 1 of Shit et al.).
+    """Return the center lines (N, ...), 0 to 1: what openings of each eroded image take away.
+
+    This is algorithm 1 of Shit et al.
 
     Args:
         structures: (N, ...) planes or volumes, 0 to 1.
@@ -56,11 +58,10 @@ def soft_skeleton(structures: Tensor, steps: int = STEPS) -> Tensor:
     """
     eroded = structures
     skeleton = torch.zeros_like(structures)
-    for step in range(steps + 1):
-        if step:
-            eroded = inner
+    for _ in range(steps + 1):
         inner = _erode(eroded)
         skeleton = skeleton + (1 - skeleton) * nn.functional.relu(eroded - _dilate(inner))
+        eroded = inner
     return skeleton
 
 

@@ -12,7 +12,6 @@ from unetkit.data.annotated import UNKNOWN
 from unetkit.foundation.errors import ConfigError, closest
 from unetkit.training.segmentation.center_lines import CenterLineDice
 
-
 CENTER_LINES = 0.3
 """Weight of the center lines in the loss "bce_dice_cldice"."""
 
@@ -169,8 +168,9 @@ def build_loss(name: str, out_channels: int) -> nn.Module:
 
     Args:
         name: "bce_dice" (cross-entropy + Dice), "bce_dice_cldice" (that and the center lines of thin structures, Shit
-            et al. 2021), "bce", "weighted_bce" (each pixel with a weight of its own), "dice" (Milletari et al. 2016), "focal" (Lin et al. 2017), "tversky" (Salehi et al. 2017, with misses weighted 0.7
-            and false alarms 0.3) or "lovasz" (Berman et al. 2018).
+            et al. 2021), "bce", "weighted_bce" (each pixel with a weight of its own), "dice" (Milletari et al. 2016),
+            "focal" (Lin et al. 2017), "tversky" (Salehi et al. 2017, with misses weighted 0.7 and false alarms 0.3) or
+            "lovasz" (Berman et al. 2018).
         out_channels: Channels of the network's output; 1 is binary.
 
     Returns:
