@@ -7,7 +7,7 @@ many steps from there, at a rate that falls to 0, by one thread. Sections 0-20 a
 is found is for choosing, so sections 24-26 are left alone. OUT gets a model for each loss.
 
 - membrane IoU: of the pixels that are no inside of a neuron, of all sections together, at a probability of 0.5.
-- V_Rand and V_info: of regions at 0.5, at the best of the challenge's thresholds, and of labels with gaps closed.
+- V_Rand and V_info: of regions at 0.5, at the best of some thresholds, and of labels with gaps closed.
 """
 
 from __future__ import annotations
@@ -35,14 +35,18 @@ from unetkit.postprocess.labels import Labels
 from unetkit.postprocess.parts import LARGEST_PREDICTED
 from unetkit.postprocess.split_by_probability import by_probability
 from unetkit.scoring.instances import count_overlaps
-from unetkit.scoring.membranes import STEPS
 from unetkit.scoring.regions import count_regions, find_regions, thin_borders, v_info, v_rand
 from unetkit.training.segmentation.losses import build_loss
 from unetkit.zoo.opening import load_model
 
 SECTIONS = slice(21, 24)
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 DROPS = (0.1, 0.2)
 RATE = 1e-3
+PREDICTION: dict[str, Any] = {
+    **{"axes": "YX", "output": "probabilities", "backend": "torch", "device": "cpu"},
+    **{"tile": 512, "halo": 64},
+}
 
 Regions = Callable[[NDArray[np.float32]], NDArray[Any]]
 
@@ -70,10 +74,10 @@ def score(inside: NDArray[np.float32], truth: NDArray[np.uint8]) -> dict[str, st
     """Return the scores of sections (n, H, W): probability of the inside of a neuron, and truth above 0."""
     found, true = inside < 0.5, truth == 0
     iou = np.count_nonzero(found & true) / np.count_nonzero(found | true)
-    tried = [_regions_scores(inside, truth, _above(step)) for step in STEPS]
+    tried = [_regions_scores(inside, truth, _above(one)) for one in THRESHOLDS]
     return {
         "membrane IoU": f"{iou:.4f}",
-        "V_Rand, V_info at 0.5": _told(*tried[STEPS.index(0.5)]),
+        "V_Rand, V_info at 0.5": _told(*tried[0]),
         "at the best thresholds": _told(*map(max, zip(*tried, strict=True))),
         **{f"close {drop}": _told(*_regions_scores(inside, truth, _closed(drop))) for drop in DROPS},
     }
@@ -131,10 +135,7 @@ def main(args: list[str] | None = None) -> None:
         data.prepare_for(1, 2, (16, 16))
         model, seconds = train(chosen.start, name, data, chosen.steps)
         save_model(model, chosen.out / f"{name}.safetensors")
-        predicted = [
-            predict_tiled(section, model, axes="YX", output="probabilities", backend="torch", device="cpu", tile=512)
-            for section in stack
-        ]
+        predicted = [predict_tiled(section, model, **PREDICTION) for section in stack]
         scores = score(np.stack(predicted), truth)
         rows.append([name, f"{seconds:.3f}", *scores.values()])
         title = f"{chosen.steps} more steps: sections 21-23"
