@@ -70,6 +70,14 @@ def test_nothing_that_lies_where_nobody_has_annotated_reaches_a_run(
     assert (runs[65535] / "validation.png").is_file()
 
 
+def test_a_loss_that_follows_lines_needs_all_of_them(
+    cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = edited(cells, tmp_path / "data", partly)
+    assert fit(data, tmp_path, "--data.ignore", "65535", "--model.loss", "bce_dice_cldice") == 2
+    assert "parts of the masks are not annotated" in capsys.readouterr().err
+
+
 def test_scores_of_a_run_are_those_of_evaluate(cells: Path, tmp_path: Path) -> None:
     data = edited(cells, tmp_path / "data", partly)
     assert fit(data, tmp_path, "--data.ignore", "65535", "--data.val", str(data), "--data.train", str(cells)) == 0

@@ -46,6 +46,7 @@ def predict_tiled(
     output: Output = "mask",
     threshold: float | None = None,
     split: bool = False,
+    close: float | None = None,
     min_size: int | None = None,
     min_confidence: float | None = None,
     out: Any = None,
@@ -65,6 +66,8 @@ def predict_tiled(
         output: "mask", "probabilities", "uncertainty" or "labels"; "restored" for a model that `unetkit pretrain` made.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default the model's.
         split: For labels: separate touching objects. A model with instances does so by itself.
+        close: For labels: by how much the probability falls between regions that are kept apart, such as neurons whose
+            membrane has a gap, 0 to 1.
         min_size: For labels: objects of fewer pixels are left out; by default those below the smallest size in the
             model's training images, if it is known.
         min_confidence: For labels of a model with instances: objects of a lower confidence, 0 to 1, are left out; by
@@ -103,7 +106,12 @@ def predict_tiled(
     ensemble = gather_models(find_model(DEFAULT_MODEL) if model is None else model)
     (choices,) = split_options(tiling, TilingOptions)
     write = OutputOptions(
-        output=output, threshold=threshold, split=split, min_size=min_size, min_confidence=min_confidence
+        output=output,
+        threshold=threshold,
+        split=split,
+        close=close,
+        min_size=min_size,
+        min_confidence=min_confidence,
     )
     source = _as_source(array, choose_axes(array, ensemble.channels) if axes is None else axes, ensemble)
     return _predict_source(source, ensemble, SegmentOptions(tiling=choices, write=write), out, progress)
@@ -166,7 +174,7 @@ def _predict_source(
         options.tiling,
         source,
         info.pixels,
-        kind=ensemble.kind(options.write.output),
+        kind=ensemble.kind(options.write),
         threshold=options.write.threshold,
         log=log_nothing,
     )

@@ -71,7 +71,7 @@ def preview(order: Order, options: SegmentOptions) -> Preview:
             check_output(job.result, output, overwrite=options.write.overwrite or options.write.resume)
         seconds = predictor.time_tile(source, grid) * len(grid) * info.planes * count
     used = 0 if plan.device.type == "cuda" else resident
-    footprint = measure_footprint(ensemble, info, plan.halo, plan.precision, ensemble.kind(options.write.output))
+    footprint = measure_footprint(ensemble, info, plan.halo, plan.precision, ensemble.kind(options.write))
     folder = next(parent for parent in job.result.resolve().parents if parent.is_dir())
     return Preview(
         info=info,

@@ -305,6 +305,27 @@ def test_split_is_told_to_change_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(*(tifffile.imread(tmp_path / f"{name}.tif") for name in ("usual", "split")))
 
 
+class OneChannel(nn.Module):
+    """The foreground's probability is the first channel."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return torch.logit(pixels[:, :1].clamp(1e-4, 1 - 1e-4))
+
+
+@pytest.mark.parametrize("tile", [64, 256])
+def test_a_gap_in_a_border_is_closed_by_the_probability_of_models_without_distances(tile: int) -> None:
+    image = np.full((2, 96, 128), 250, np.uint8)
+    image[0, :, 60:66] = 20
+    image[0, 40:56, 60:66] = 150  # the border is faint here
+    model = Segmenter(replace(known_model().spec, instances=False), OneChannel())
+    usual: dict[str, Any] = {"output": "labels", "axes": "CYX", "min_size": 0, "backend": "torch", "tile": tile}
+    assert predict_tiled(image, model, **usual).max() == 1
+    found = predict_tiled(image, model, close=0.2, **usual)
+    assert (found.max(), found[48, 10], found[48, 120]) == (2, 1, 2)
+    with pytest.raises(ConfigError, match="separates touching objects by itself"):
+        predict_tiled(image, known_model(), close=0.2, **usual)
+
+
 def test_a_run_that_was_stopped_goes_on_with_masks_and_distance_maps(
     tiny_instances: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -73,6 +73,9 @@ def test_an_impossible_way_to_predict_is_an_error(options: dict[str, Any], names
         ({"threshold": float("nan")}, "threshold: nan"),
         ({"split": True}, "split has no meaning"),
         ({"split": True, "output": "probabilities"}, "split has no meaning"),
+        ({"close": 0.2}, "close has no meaning"),
+        ({"close": 1.0, "output": "labels"}, "close: 1"),
+        ({"close": 0.2, "split": True, "output": "labels"}, "two ways"),
     ],
 )
 def test_an_impossible_result_is_an_error(options: dict[str, Any], names: str) -> None:

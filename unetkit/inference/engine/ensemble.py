@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.inference.engine.forward import Kind
 from unetkit.inference.tiling.grid import PerAxis, one_if_equal, per_axis, round_up
-from unetkit.inference.tiling.options import Output
+from unetkit.inference.tiling.options import Output, OutputOptions
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.views.neighbours import NeighbourSource
 from unetkit.models.builtin_models import short_name
@@ -82,15 +82,19 @@ class Ensemble:
         """Whether the models separate touching objects."""
         return self.specs[0].instances
 
-    def kind(self, output: Output) -> Kind:
+    def kind(self, write: OutputOptions) -> Kind:
         """Return what is predicted for an output of pixels; labels are made of it afterwards.
 
         Raises:
             ConfigError: The models predict no such thing, or it is none that is predicted tile by tile.
         """
+        output = write.output
         self.check_output(output)
         if output == "labels":
-            return "heights" if self.instances else "mask"
+            if write.close is not None and (self.instances or self.classes > 1):
+                why = "separates touching objects by itself" if self.instances else "has several classes"
+                raise ConfigError(f"close has no meaning for {self.name}, which {why}.", "Leave it out.")
+            return "heights" if self.instances or write.close is not None else "mask"
         if output not in get_args(Kind):
             raise ConfigError(
                 f"The output '{output}' is of whole images.", "Use unetkit.segment, which writes it to a file."

@@ -25,8 +25,8 @@ from unetkit.models.trimmed import Kept
 from unetkit.postprocess.parts import LARGEST_PREDICTED
 
 Kind = Literal["mask", "probabilities", "uncertainty", "heights", "restored"]
-"""Prediction for each pixel: class, probability of each class, uncertainty, mask and distance ("heights"), or restored
-value."""
+"""Prediction for each pixel: class, probability of each class, uncertainty, mask and distance ("heights"; of models
+without distances mask and probability), or restored value."""
 
 RESTORED_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 """Types of images whose restored image has the same type. For other types it is float32."""
@@ -158,7 +158,7 @@ class Forward:
             - "mask": uint8 with one channel, 0 and 255, or class numbers where there are more classes.
             - "probabilities": float32.
             - "uncertainty": float32 entropy of the mean, 0 to 1, and the spread where there are several predictions.
-            - "heights": uint8 mask and distance map, which is 0 in the background and 1 to 255 in the foreground.
+            - "heights": uint8 mask and distance map or probability, 0 in the background and 1 to 255 in the foreground.
             - "restored": float32 pixels in the units of the image, within the range of its type.
 
         Raises:

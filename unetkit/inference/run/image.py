@@ -333,7 +333,7 @@ def warm_up(
         tiling,
         source,
         source.info.pixels * len(results),
-        kind="probabilities" if tiling.directions > 1 else ensemble.kind(write.output),
+        kind="probabilities" if tiling.directions > 1 else ensemble.kind(write),
         threshold=write.threshold,
         log=log,
     )

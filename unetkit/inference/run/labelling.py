@@ -25,6 +25,7 @@ from unetkit.postprocess.labels import Labels
 from unetkit.postprocess.method import Method
 from unetkit.postprocess.predicted_distance import by_predicted_distance
 from unetkit.postprocess.split_by_distance import by_distance
+from unetkit.postprocess.split_by_probability import by_probability
 
 
 def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels:
@@ -47,6 +48,8 @@ def method_of(recipe: Recipe) -> Method:
     spacing = (recipe.info.pixel_size_um or (1.0,) * len(recipe.info.size)) if volume else None
     if recipe.min_confidence is not None:
         return by_predicted_distance(recipe.min_confidence, spacing=spacing)
+    if recipe.options.write.close is not None:
+        return by_probability(recipe.options.write.close, spacing)
     return by_distance(spacing) if recipe.options.write.split else CONNECTED
 
 

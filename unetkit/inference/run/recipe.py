@@ -104,7 +104,7 @@ class Recipe:
             "image_shape": [info.planes, info.channels, *info.size],
             "model_sha256": [segmenter.sha256 for segmenter in self.ensemble.segmenters],
             "reading": given_fields(self.options.read),
-            "output": self.ensemble.kind(self.options.write.output),
+            "output": self.ensemble.kind(self.options.write),
             "threshold": self.threshold,
             "unetkit": version("unetkit"),
         }

@@ -66,7 +66,7 @@ def _of_objects(recipe: Recipe) -> dict[str, Any]:
     if recipe.options.write.output != "labels":
         return {}
     kept = {"min_size": recipe.min_size, "min_confidence": recipe.min_confidence}
-    return {"split": recipe.options.write.split, **kept}
+    return {"split": recipe.options.write.split, "close": recipe.options.write.close, **kept}
 
 
 def _writing(

@@ -136,6 +136,9 @@ class OutputOptions:
             output "classes" the probability from which an image shows the one class, or the last of two.
         split: For labels: separate touching objects by a watershed on the distance to the background. A model with
             `instances` separates them by itself, and needs no split.
+        close: For labels: keep regions apart where the border between them has a gap, such as neurons where a membrane
+            is faint: the probability falls there by this much below the lower of their peaks, 0 to 1. For models
+            without `instances`.
         min_size: For labels: leave out objects of fewer pixels, 0 for none; by default the smallest size in the model's
             training images.
         min_confidence: For labels of a model with `instances`: leave out objects of a lower confidence, 0 to 1, 0 for
@@ -160,6 +163,7 @@ class OutputOptions:
     output: Output = "mask"
     threshold: float | None = None
     split: bool = False
+    close: float | None = None
     min_size: int | None = None
     min_confidence: float | None = None
     pyramid: bool = False
@@ -186,15 +190,22 @@ class OutputOptions:
             raise ConfigError("A pyramid is not stored in strips.", "Leave out layout, or pyramid.")
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise ConfigError(f"threshold: {self.threshold:g} is not possible.", "Use a number between 0 and 1.")
-        if self.min_size is not None and self.min_size < 0:
-            raise ConfigError(f"min_size: {self.min_size} is not possible.", "Use a number of pixels, or 0 for none.")
-        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
-            raise ConfigError(f"min_confidence: {self.min_confidence:g} is not possible.", "Use a number from 0 to 1.")
+        self._check_objects()
         if self.name is not None and self.output not in INTO_IMAGES:
             raise ConfigError(f"name has no meaning for the output '{self.output}'.", "Only masks and labels have one.")
         if self.name is not None and not NAME.fullmatch(self.name):
             raise ConfigError(f"name: '{self.name}' is not possible.", "Use letters, digits, '_', '-' and '.'.")
-        for name in ("split", "min_size", "min_confidence"):
+
+    def _check_objects(self) -> None:
+        if self.close is not None and not 0 < self.close < 1:
+            raise ConfigError(f"close: {self.close:g} is not possible.", "Use a number between 0 and 1.")
+        if self.close is not None and self.split:
+            raise ConfigError("split and close are two ways to separate objects.", "Leave one of them out.")
+        if self.min_size is not None and self.min_size < 0:
+            raise ConfigError(f"min_size: {self.min_size} is not possible.", "Use a number of pixels, or 0 for none.")
+        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
+            raise ConfigError(f"min_confidence: {self.min_confidence:g} is not possible.", "Use a number from 0 to 1.")
+        for name in ("split", "close", "min_size", "min_confidence"):
             if getattr(self, name) and self.output != "labels":
                 raise ConfigError(
                     f"{name} has no meaning for the output '{self.output}'.", "Use --output labels with it."
@@ -279,6 +290,8 @@ class SegmentOptions:
                 f"directions has no meaning for the output '{self.write.output}'.",
                 f"Use it with {', '.join(SEEN_ALL_AROUND[:-1])} or {SEEN_ALL_AROUND[-1]}.",
             )
+        if self.write.close is not None:
+            raise ConfigError("Gaps in borders are not closed in three directions.", "Leave close out.")
         if self.write.min_confidence is not None:
             raise ConfigError("Objects that are found in three directions have no confidence.", "Leave it out.")
         if self.write.output_grid == "model":

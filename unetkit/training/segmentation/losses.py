@@ -1,8 +1,8 @@
-"""Losses by name, all of them smp's, of planes and of volumes."""
+"""Losses by name, of planes and of volumes; most are smp's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import segmentation_models_pytorch as smp
 import torch
@@ -10,6 +10,13 @@ from torch import Tensor, nn
 
 from unetkit.data.annotated import UNKNOWN
 from unetkit.foundation.errors import ConfigError, closest
+from unetkit.training.segmentation.center_lines import CenterLineDice
+
+CENTER_LINES = 0.3
+"""Weight of the center lines in the loss "bce_dice_cldice"."""
+
+POSITIONAL = frozenset({"bce_dice_cldice"})
+"""Losses that depend on where pixels lie, and so need masks without unannotated pixels."""
 
 
 class CrossEntropy(nn.Module):
@@ -47,15 +54,22 @@ class WeightedCrossEntropy(nn.Module):
 
 
 class Sum(nn.Module):
-    """The sum of several losses."""
+    """The sum of several losses.
 
-    def __init__(self, *losses: nn.Module) -> None:
+    Args:
+        losses: The losses.
+        weights: Their weights; 1 by default.
+    """
+
+    def __init__(self, *losses: nn.Module, weights: Sequence[float] | None = None) -> None:
         super().__init__()
         self.losses = nn.ModuleList(losses)
+        self.weights = weights or (1.0,) * len(losses)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Add up the losses of the same arguments."""
-        return torch.stack([loss(logits, target) for loss in self.losses]).sum()
+        each = zip(self.losses, self.weights, strict=True)
+        return torch.stack([weight * loss(logits, target) for loss, weight in each]).sum()
 
 
 def _dice(mode: str) -> nn.Module:
@@ -66,8 +80,8 @@ def _dice(mode: str) -> nn.Module:
 class OfAnnotated(nn.Module):
     """A loss of the annotated pixels alone, as if the others were not there: they have no part in it, nor a gradient.
 
-    The loss must not depend on where pixels lie, only on their logits and targets: all of `LOSSES` are so. It is 0
-    where nothing is annotated.
+    The loss must not depend on where pixels lie, only on their logits and targets: all of `LOSSES` but `POSITIONAL`
+    are so. It is 0 where nothing is annotated.
 
     Args:
         loss: Loss of logits, target and what else there is for each pixel.
@@ -140,6 +154,7 @@ LOSSES: dict[str, Callable[[str], nn.Module]] = {
     "bce_dice": lambda mode: Sum(CrossEntropy(), _dice(mode)),
     "bce": lambda _: CrossEntropy(),
     "weighted_bce": lambda _: WeightedCrossEntropy(),
+    "bce_dice_cldice": lambda mode: Sum(CrossEntropy(), _dice(mode), CenterLineDice(), weights=(1, 1, CENTER_LINES)),
     "dice": _dice,
     "focal": smp.losses.FocalLoss,
     "tversky": lambda mode: smp.losses.TverskyLoss(mode, from_logits=True, alpha=0.3, beta=0.7),
@@ -152,9 +167,10 @@ def build_loss(name: str, out_channels: int) -> nn.Module:
     """Return the loss of this name.
 
     Args:
-        name: "bce_dice" (cross-entropy + Dice), "bce", "weighted_bce" (each pixel with a weight of its own), "dice"
-            (Milletari et al. 2016), "focal" (Lin et al. 2017), "tversky" (Salehi et al. 2017, with misses weighted 0.7
-            and false alarms 0.3) or "lovasz" (Berman et al. 2018).
+        name: "bce_dice" (cross-entropy + Dice), "bce_dice_cldice" (that and the center lines of thin structures, Shit
+            et al. 2021), "bce", "weighted_bce" (each pixel with a weight of its own), "dice" (Milletari et al. 2016),
+            "focal" (Lin et al. 2017), "tversky" (Salehi et al. 2017, with misses weighted 0.7 and false alarms 0.3) or
+            "lovasz" (Berman et al. 2018).
         out_channels: Channels of the network's output; 1 is binary.
 
     Returns:

@@ -27,7 +27,13 @@ from unetkit.training.run.divergence import DivergenceError
 from unetkit.training.run.freezing import Freezing
 from unetkit.training.run.image_classes import batch_logits, check_names, check_one_device, image_loss
 from unetkit.training.run.schedule import Schedule
-from unetkit.training.segmentation.losses import MaskAndDistanceLoss, OfAnnotated, WeightedCrossEntropy, build_loss
+from unetkit.training.segmentation.losses import (
+    POSITIONAL,
+    MaskAndDistanceLoss,
+    OfAnnotated,
+    WeightedCrossEntropy,
+    build_loss,
+)
 from unetkit.training.segmentation.metrics import SegmentationScores
 from unetkit.training.segmentation.objects import score_objects
 from unetkit.training.segmentation.predicting import predict_item
@@ -71,8 +77,8 @@ class SegmentationModule(NetworkModule):
         instances: Whether to learn to separate touching objects too. The masks number their objects, and the network
             has one more output, the distance map of the objects. For 2 classes.
         instance_weight: Weight of the loss of the distance map against that of the mask.
-        loss: bce_dice, bce, weighted_bce (rare classes and gaps between objects count more), dice, focal, tversky or
-            lovasz.
+        loss: bce_dice, bce_dice_cldice (gaps in thin structures, such as membranes, count more), bce, weighted_bce
+            (rare classes and gaps between objects count more), dice, focal, tversky or lovasz.
         optimizer: adamw, or sgd as in the U-Net paper.
         momentum: Momentum of sgd; 0.99 by default, as in the paper.
         lr: Highest learning rate.
@@ -190,6 +196,7 @@ class SegmentationModule(NetworkModule):
         self.scores_objects = False
         self.object_scores: dict[str, float] = {}
         self.weighted = isinstance(mask_loss, WeightedCrossEntropy)
+        self.loss_name = loss
         self.mask_loss = OfAnnotated(mask_loss)
         self.loss = MaskAndDistanceLoss(self.mask_loss, instance_weight) if instances else self.mask_loss
         self.scores = SegmentationScores(classes)
@@ -227,6 +234,11 @@ class SegmentationModule(NetworkModule):
         if not spec.class_names and len(names) == spec.classes:
             self.spec = replace(spec, class_names=names)
         self.mask_loss.partly = data.targets.partly
+        if data.targets.partly and self.loss_name in POSITIONAL:
+            raise ConfigError(
+                f"loss: {self.loss_name} follows lines, and parts of the masks are not annotated.",
+                "Use bce_dice or another loss, or annotate these images fully.",
+            )
         if self.image_classes:
             data.label_images(self.image_classes)
             self.spec = replace(self.spec, image_classes=self.image_classes, image_size=data.image_size)
