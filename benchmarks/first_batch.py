@@ -37,7 +37,11 @@ PARTS = (
     ("building the network", "unetkit.training.segmentation.module", "SegmentationModule.setup"),
     ("run folder, settings and notes", "unetkit.training.run.callbacks", "RunFolder.on_fit_start"),
     ("validation before training", "lightning.pytorch.trainer.trainer", "Trainer._run_sanity_check"),
-    ("the first batch", "lightning.pytorch.loops.fetchers", "_PrefetchDataFetcher.__iter__"),
+    (
+        "loading what is validated, and the first batch",
+        "lightning.pytorch.loops.fetchers",
+        "_PrefetchDataFetcher.__next__",
+    ),
 )
 """Name of each part, and the function that it is: its module and its name there."""
 

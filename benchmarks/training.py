@@ -46,6 +46,9 @@ from unetkit.training.settings.tasks import FIT
 
 KINDS = ("fit", "bare loop")
 BATCHES_IN_MEMORY = 8
+TARGETS = ("distance_map", "mask", "weight")
+"""What of a batch the loss takes, as far as it is there."""
+
 DTYPES = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -152,10 +155,10 @@ def run_bare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if options.compile:
         network.compile()
 
-    def step(image: Tensor, mask: Tensor) -> None:
+    def step(image: Tensor, *targets: Tensor) -> None:
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             logits = network(image)
-            loss = module.loss(logits.float(), mask)
+            loss = module.loss(logits.float(), *targets)
         optimizer.zero_grad()
         scaler.scale(loss).backward()
         scaler.step(optimizer)
@@ -163,10 +166,13 @@ def run_bare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     normalizer = module.segmenter.normalizer.cpu()
     held = [
-        (normalizer(one["image"], one["center"], one["scale"]), one["mask"])
+        (
+            normalizer(one["image"], one["center"], one["scale"]).contiguous(memory_format=torch.channels_last),
+            *(one[name] for name in TARGETS if name in one),
+        )
         for one in islice(data.train_dataloader(), BATCHES_IN_MEMORY)
     ]
-    batches = cycle([(x.contiguous(memory_format=torch.channels_last).to(device), y.to(device)) for x, y in held])
+    batches = cycle([[each.to(device) for each in one] for one in held])
     with usual_algorithms():
         for batch in islice(batches, options.warm_up):
             step(*batch)

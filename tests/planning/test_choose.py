@@ -13,7 +13,14 @@ from unetkit.models.normalization import Normalization
 from unetkit.models.spec import ModelSpec
 from unetkit.planning.choice import Network
 from unetkit.planning.choose import BATCH_SIZES, CROP_SIDES, choose
-from unetkit.planning.choose_length import EPOCHS_RANGE, MINUTES, RESERVED_SHARE, TOTAL_CROPS, VALIDATION_COST
+from unetkit.planning.choose_length import (
+    EPOCHS_RANGE,
+    MINUTES,
+    RESERVED_SHARE,
+    TOTAL_CROPS,
+    VALIDATION_COST,
+    VALIDATION_SHARE,
+)
 from unetkit.planning.choose_network import START_DICE
 from unetkit.planning.machine import Machine
 from unetkit.planning.measure import Facts, Kind
@@ -421,8 +428,9 @@ def test_training_takes_the_time_that_suits_the_machine_unless_crops_are_too_man
     settings = chosen(given={"data.crop": crop, "data.val": val}, seconds=seconds)
     epochs = settings["trainer.max_epochs"]
     total = epochs * settings["data.crops_per_epoch"]
-    minutes = (total + VALIDATION_COST * epochs * val * NUCLEI.pixels / crop**2) * seconds / 60
     suitable = (1 - RESERVED_SHARE) * MINUTES["cpu"]
+    every_epoch = VALIDATION_COST * epochs * val * NUCLEI.pixels / crop**2 * seconds / 60
+    minutes = total * seconds / 60 + min(every_epoch, VALIDATION_SHARE * suitable)
     fewest, most = TOTAL_CROPS["cpu"]
     assert EPOCHS_RANGE["cpu"][0] <= epochs <= EPOCHS_RANGE["cpu"][1]
     assert settings["data.crops_per_epoch"] % settings["data.batch_size"] == 0
