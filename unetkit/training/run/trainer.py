@@ -101,7 +101,7 @@ def make_trainer(
         raise ConfigError(f"Training cannot be set up so: {problem}.", "Correct the settings under trainer.") from error
     check_processes(trainer)
     # With deterministic algorithms PyTorch fills all new memory, a tenth of a step on a CPU. No kernel reads it first.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return trainer
 
 
