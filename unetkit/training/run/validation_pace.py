@@ -57,7 +57,7 @@ def validated_epochs(epochs: int, work: float) -> frozenset[int]:
         work: Time of a validation as a multiple of that of an epoch.
 
     >>> sorted(validated_epochs(20, 0.3))
-    [0, 4, 8, 11, 15, 19]
+    [0, 3, 6, 10, 13, 16, 19]
     """
     times = epochs if not work else floor(epochs / work * VALIDATION_SHARE / (1 - VALIDATION_SHARE))
     times = min(max(times, 2), epochs)
