@@ -104,7 +104,8 @@ def _closed(drop: float) -> Regions:
         mask = inside >= 0.5
         bands = np.stack([mask * 255, mask * np.clip(np.rint(LARGEST_PREDICTED * inside), 1, LARGEST_PREDICTED)])
         labels = Labels([bands.astype(np.uint8)], inside.shape, method=by_probability(drop))
-        return np.concatenate(list(labels.rows()), axis=1)[0]
+        found: NDArray[Any] = np.concatenate(list(labels.rows()), axis=1)[0]
+        return found
 
     return regions
 
