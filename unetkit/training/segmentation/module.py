@@ -89,7 +89,8 @@ class SegmentationModule(NetworkModule):
         freeze_encoder: Train the decoder alone; the encoder's weights and batch norm statistics stay as loaded.
         unfreeze_at_epoch: Epoch from which a frozen encoder is trained too.
         unfreeze_lr_factor: Factor on every learning rate from that epoch on.
-        threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
+        threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default 0.5, or what the
+            validation images show to be better at the end of the run.
         compile: Compile the network for training: the first step takes minutes, the others may be faster.
         checkpointing: Whether the network keeps less for the gradients and computes the rest again, which takes less
             memory and more time; "auto" does so where volumes would not fit.
@@ -129,7 +130,7 @@ class SegmentationModule(NetworkModule):
         freeze_encoder: bool = False,
         unfreeze_at_epoch: int | None = None,
         unfreeze_lr_factor: float = 0.1,
-        threshold: float = 0.5,
+        threshold: float | None = None,
         compile: bool = False,
         checkpointing: bool | Literal["auto"] = "auto",
         image_classes: list[str] | None = None,
@@ -170,7 +171,7 @@ class SegmentationModule(NetworkModule):
             batch_norm=batch_norm,
             instances=instances,
             class_names=tuple(class_names or ()),
-            threshold=threshold,
+            threshold=EVEN_THRESHOLD if threshold is None else threshold,
             image_head_hidden=image_head_hidden,
             image_head_dropout=image_head_dropout,
         )
@@ -190,6 +191,7 @@ class SegmentationModule(NetworkModule):
         )
         self.image_classes = tuple(image_classes or ())
         self.image_loss_weight = image_loss_weight
+        self.threshold = threshold
         self.optimizer = optimizer
         self.momentum = SGD_MOMENTUM if momentum is None else momentum
         mask_loss = build_loss(loss, self.spec.out_channels)
@@ -313,14 +315,18 @@ class SegmentationModule(NetworkModule):
                 self.object_scores = score_objects(Segmenter(self.scored_spec, self.best_network()), self.data)
 
     def take_start(self, report: LoadReport) -> None:
-        """Note which outputs the first weights have already, and the normalisation and threshold that they go with."""
+        """Note which outputs the first weights have already, and the settings that they go with."""
         super().take_start(report)
         source = None if self.weights is None else find_source(self.weights)
         if source is None or not self.starts_trained:
             return
         normalization = adapt_normalization(source.normalization, self.spec.in_channels)
-        threshold = source.threshold if source.classes == self.spec.classes == 2 else self.spec.threshold
-        self.start_spec = replace(self.spec, normalization=normalization, threshold=threshold)
+        both = source.classes == self.spec.classes == 2
+        threshold = source.threshold if both else self.spec.threshold
+        confidence = source.min_confidence if source.instances and self.spec.instances else self.spec.min_confidence
+        self.start_spec = replace(
+            self.spec, normalization=normalization, threshold=threshold, min_confidence=confidence
+        )
         self.scores_objects = report.stand_in
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
