@@ -22,15 +22,9 @@ from unetkit.data.loading import load_pair
 from unetkit.data.pairs import Pair, find_pairs
 from unetkit.io.base.contracts import match_channels
 from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.report.calibration import CALIBRATION
 from unetkit.scoring.reliability import bin_probabilities, calibration_error, log_loss
-from unetkit.training.segmentation.calibration import (
-    CALIBRATION,
-    Calibration,
-    Trials,
-    at_temperature,
-    choose,
-    try_all,
-)
+from unetkit.training.segmentation.calibration import Calibration, Trials, at_temperature, choose, try_all
 from unetkit.training.segmentation.examples import Example
 
 

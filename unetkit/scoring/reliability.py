@@ -25,11 +25,15 @@ class Bin:
     """Pixels whose probabilities lie close together.
 
     Attributes:
+        low: Lower end of the bin, 0 to 1.
+        high: Upper end of the bin, 0 to 1.
         share: Share of all pixels, 0 to 1.
         said: Mean of their probabilities, 0 to 1.
         right: Share of them that is what the probability is of, 0 to 1.
     """
 
+    low: float
+    high: float
     share: float
     said: float
     right: float
@@ -84,9 +88,15 @@ def bin_probabilities(
     chosen = np.ones(len(truth), np.intp) if logits.shape[1] == 2 else probabilities.argmax(axis=1)
     said, right = probabilities[np.arange(len(truth)), chosen], chosen == truth
     places = np.minimum((said * BINS).astype(np.intp), BINS - 1)
-    within = [places == place for place in range(BINS)]
     return tuple(
-        Bin(float(here.mean()), float(said[here].mean()), float(right[here].mean())) for here in within if here.any()
+        Bin(
+            place / BINS,
+            (place + 1) / BINS,
+            float((here := places == place).mean()),
+            float(said[here].mean()),
+            float(right[here].mean()),
+        )
+        for place in np.unique(places).tolist()
     )
 
 
@@ -96,7 +106,7 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     It is the mean over the pixels (Naeini et al. 2015, https://doi.org/10.1609/aaai.v29i1.9602).
 
     Example:
-        >>> calibration_error([Bin(0.5, 0.1, 0.1), Bin(0.5, 0.9, 0.7)])
+        >>> calibration_error([Bin(0.1, 0.2, 0.5, 0.1, 0.1), Bin(0.9, 1.0, 0.5, 0.9, 0.7)])
         0.1
     """
     return round(sum(one.share * abs(one.said - one.right) for one in bins), 12)

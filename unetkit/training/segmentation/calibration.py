@@ -13,12 +13,10 @@ from scipy.special import expit, logit
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 from unetkit.models.temperature import divide_logits
+from unetkit.report.calibration import CALIBRATION
 from unetkit.scoring.reliability import Bin, bin_probabilities, calibration_error, fit_temperature, log_loss
 from unetkit.training.segmentation.choosing import choose_surely, pool_precisions, score_means, score_objects_pooled
 from unetkit.training.segmentation.examples import Example, Tried, try_settings
-
-CALIBRATION = "calibration"
-"""Key of a calibration in `ModelSpec.training`."""
 
 FEWEST_IMAGES = 5
 """Fewest images that settings are chosen on."""

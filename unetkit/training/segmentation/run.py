@@ -14,13 +14,12 @@ from unetkit.foundation.console import log
 from unetkit.foundation.errors import OutputError
 from unetkit.models.model_file import MODEL_FILE
 from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.report.calibration import CALIBRATION
 from unetkit.training.run.budget import budget_of
 from unetkit.training.run.callbacks import SCORES
 from unetkit.training.run.loop import End, best_of, describe_run, run_training
 from unetkit.training.run.processes import end_children
 from unetkit.training.run.training_run import TrainingRun
-from unetkit.training.segmentation.calibration import CALIBRATION, calibrate
-from unetkit.training.segmentation.examples import held_out_examples
 from unetkit.training.segmentation.images import look_at_images
 from unetkit.training.segmentation.measuring import note_halo
 from unetkit.training.segmentation.module import SegmentationModule
@@ -125,5 +124,8 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
 
 def _calibrate(segmenter: Segmenter, data: SegmentationData, module: SegmentationModule) -> None:
     """Choose temperature, threshold and lowest confidence on the images that were set aside, if there are enough."""
+    from unetkit.training.segmentation.calibration import calibrate  # here, as only the end of a run needs it
+    from unetkit.training.segmentation.examples import held_out_examples
+
     examples = held_out_examples(data, instances=segmenter.spec.instances)
     calibrate(segmenter, examples, keep_threshold=module.threshold is not None)
