@@ -16,6 +16,7 @@ from unetkit.models.spec import ModelSpec
 from unetkit.report.calibration import CALIBRATION, describe_calibration
 from unetkit.training.segmentation import calibration, examples
 from unetkit.training.segmentation.calibration import Calibration, calibrate
+from unetkit.training.segmentation.choosing import FEWEST_IMAGES
 from unetkit.training.segmentation.examples import Example, try_settings
 from unetkit.training.segmentation.predicting import predict_item, predict_probabilities
 
@@ -91,7 +92,7 @@ def test_false_objects_of_a_low_peak_raise_the_confidence_and_sure_errors_the_te
 def test_few_images_change_nothing() -> None:
     segmenter = model()
     spec = segmenter.spec
-    assert calibrate(segmenter, some(calibration.FEWEST_IMAGES - 1)) is None
+    assert calibrate(segmenter, some(FEWEST_IMAGES - 1)) is None
     assert segmenter.spec == spec
 
 

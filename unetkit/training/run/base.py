@@ -327,7 +327,7 @@ class NetworkModule(LightningModule):
         return pixels.contiguous(memory_format=for_axes(torch.channels_last, self.spec.dims))
 
     def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
-        """Return the seconds for what follows training: the halo, settings, the picture and the scores of objects.
+        """Return the seconds for what follows training: the halo, the picture and the scores of objects.
 
         Args:
             validation: Seconds for validating.
@@ -336,7 +336,7 @@ class NetworkModule(LightningModule):
         """
         if self.spec.task == "classification":
             return 0.0
-        return self.halo_pixels(positions) * pixel + validation * (4 if self.spec.instances else 2)
+        return self.halo_pixels(positions) * pixel + validation * (2 if self.spec.instances else 1)
 
     def best_network(self) -> nn.Module:
         """Return the network to score and to keep: the averaged one, or the one in training where none is averaged."""

@@ -15,11 +15,14 @@ from unetkit.models.spec import ModelSpec
 from unetkit.models.temperature import divide_logits
 from unetkit.report.calibration import CALIBRATION
 from unetkit.scoring.reliability import Bin, bin_probabilities, calibration_error, fit_temperature, log_loss
-from unetkit.training.segmentation.choosing import choose_surely, pool_precisions, score_means, score_objects_pooled
+from unetkit.training.segmentation.choosing import (
+    FEWEST_IMAGES,
+    choose_surely,
+    pool_precisions,
+    score_means,
+    score_objects_pooled,
+)
 from unetkit.training.segmentation.examples import Example, Tried, try_settings
-
-FEWEST_IMAGES = 5
-"""Fewest images that settings are chosen on."""
 
 FEWEST_OBJECTS = 50
 """Fewest true objects in these images that settings of objects are chosen on."""

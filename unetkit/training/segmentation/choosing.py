@@ -7,6 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+FEWEST_IMAGES, MOST_IMAGES = 5, 200
+"""Fewest and most images that settings of a model are chosen on."""
+
 RESAMPLES = 100
 """Samples of the images, drawn with replacement (Efron 1979, https://doi.org/10.1214/aos/1176344552)."""
 

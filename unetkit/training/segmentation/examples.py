@@ -19,10 +19,8 @@ from unetkit.postprocess.predicted_distance import by_predicted_distance
 from unetkit.scoring.instances import THRESHOLDS, count_overlaps, match_overlaps
 from unetkit.scoring.pixels import Counts, dice
 from unetkit.scoring.reliability import to_log_probabilities
+from unetkit.training.segmentation.choosing import MOST_IMAGES
 from unetkit.training.segmentation.predicting import predict_probabilities
-
-MOST_IMAGES = 200
-"""Most images that settings are chosen on."""
 
 PIXELS = 4096
 """Most pixels that are kept of an image."""

@@ -27,6 +27,7 @@ from unetkit.training.run.divergence import DivergenceError
 from unetkit.training.run.freezing import Freezing
 from unetkit.training.run.image_classes import batch_logits, check_names, check_one_device, image_loss
 from unetkit.training.run.schedule import Schedule
+from unetkit.training.segmentation.choosing import FEWEST_IMAGES, MOST_IMAGES
 from unetkit.training.segmentation.losses import (
     POSITIONAL,
     MaskAndDistanceLoss,
@@ -369,6 +370,14 @@ class SegmentationModule(NetworkModule):
         self.spec = replace(self.spec, image_threshold=chosen)
         self.start_spec = None if self.start_spec is None else replace(self.start_spec, image_threshold=chosen)
         return scores.flat()
+
+    def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
+        """Return the seconds for what follows training, settings that are chosen on validation images included."""
+        finish = super().finish_seconds(validation, pixel, positions)
+        images = len(self.data.pool.val)
+        if images < FEWEST_IMAGES:
+            return finish
+        return finish + min(1, MOST_IMAGES / images) * validation * (2 if self.spec.instances else 1)
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer of the network."""
