@@ -30,6 +30,7 @@ def test_everything_survives_json() -> None:
         decoder_channels=(64, 32, 16, 8),
         normalization=Normalization("mean_std", "dataset", channelwise=True, center=(1.5, 2), scale=(3, 4.25)),
         threshold=0.4,
+        min_confidence=0.65,
         halo=96,
         halo_error=1e-5,
         channel_names=("DAPI", "Größe µ"),

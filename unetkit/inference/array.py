@@ -71,7 +71,7 @@ def predict_tiled(
         min_size: For labels: objects of fewer pixels are left out; by default those below the smallest size in the
             model's training images, if it is known.
         min_confidence: For labels of a model with instances: objects of a lower confidence, 0 to 1, are left out; by
-            default those below 0.5.
+            default those below the model's.
         out: Array to write to, for a result that does not fit in memory: a memmap, zarr, or NumPy array of the shape
             and dtype described below.
         progress: True shows a bar, in a notebook or a terminal. Or a function, which is called with the number of

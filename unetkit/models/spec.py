@@ -23,6 +23,12 @@ A new field needs no new version: an older unetkit refuses the file, and a file 
 Padding = Literal["same", "valid"]
 """Whether the convolutions of the plain U-Net pad their input with zeros, or not at all."""
 
+DEFAULT_CONFIDENCE = 0.5
+"""Lowest confidence of an object, until it is chosen on the validation images at the end of a run.
+
+`benchmarks/instances.py` chose it on validation images of the 2018 Data Science Bowl.
+"""
+
 LARGEST_CLASSES = 256
 """Largest number of classes. Masks are uint8, so class numbers are 0 to 255."""
 
@@ -79,6 +85,8 @@ class ModelSpec:
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         smallest_object: Smallest object in labels, in pixels of the size of those of the training images, unless the
             user sets another size; 0 for none.
+        min_confidence: Of a model with instances, the lowest confidence, 0 to 1, of an object in labels, unless the
+            user sets another one. The confidence is the peak of the distance map, 1 for the objects in training.
         halo: Context around a tile, in pixels, at which tiling changes fewer than 1 mask pixel in 10,000; one number,
             or one for each axis where they differ.
         halo_error: Share of mask pixels that the halo was measured to change; None if it was not measured.
@@ -116,6 +124,7 @@ class ModelSpec:
     normalization: Normalization = field(default_factory=Normalization)
     threshold: float = 0.5
     smallest_object: int = 0
+    min_confidence: float = DEFAULT_CONFIDENCE
     halo: int | tuple[int, ...] = 128
     halo_error: float | None = None
     channel_names: tuple[str, ...] = ()
@@ -171,9 +180,15 @@ class ModelSpec:
                 f"The training images have values for other channels than the {self.in_channels} of the model.",
                 "Give one low, one high and one contrast for each channel.",
             )
+        self._check_thresholds()
+
+    def _check_thresholds(self) -> None:
+        """Raise a ConfigError unless what is compared with probabilities is one."""
         for name in ("threshold", "image_threshold"):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name):g} is not possible.", "Use a number between 0 and 1.")
+        if not 0 <= self.min_confidence <= 1:
+            raise ConfigError(f"min_confidence: {self.min_confidence:g} is not possible.", "Use a number from 0 to 1.")
 
     def _check_architecture(self) -> None:
         """Raise a ConfigError unless the architecture exists, and no setting is given that only another one has."""

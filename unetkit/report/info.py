@@ -25,6 +25,7 @@ from unetkit.models.architectures import ARCHITECTURES
 from unetkit.models.builtin_models import MODEL_SUFFIX, builtin_names, builtin_path
 from unetkit.models.model_file import MODEL_FILE, hash_file
 from unetkit.report.cached import list_cached
+from unetkit.report.calibration import CALIBRATION, describe_calibration
 from unetkit.zoo.kinds import ModelKind, kind_of, known_kind
 from unetkit.zoo.references import find_model, is_address
 
@@ -120,6 +121,8 @@ def describe_model(path: Path) -> dict[str, str]:
         nested = value if isinstance(value, dict) else {"": value}
         for key, entry in nested.items():
             facts[f"{name} {key}".strip().replace("_", " ")] = _text(entry)
+    if (calibration := spec.training.get(CALIBRATION)) is not None:
+        facts[f"training {CALIBRATION}"] = describe_calibration(calibration)
     if spec.training_images is not None:
         facts["training images digests"] = f"{len(spec.training_images.digests)} of images with masks"
     whole = {

@@ -28,11 +28,12 @@ def test_one_model_is_itself(tiny_model: Path) -> None:
     assert ensemble.sha256 == ensemble.segmenters[0].sha256 != ""
 
 
-def test_several_share_the_largest_stride_and_halo_and_the_mean_threshold() -> None:
-    ensemble = gather_models([model(), model(depth=4, halo=16, threshold=0.7)])
+def test_several_share_the_largest_stride_and_halo_and_the_mean_thresholds() -> None:
+    ensemble = gather_models([model(), model(depth=4, halo=16, threshold=0.7, min_confidence=0.7)])
     assert ensemble.stride == 16
     assert ensemble.halo == 32  # 24 is no multiple of 16
     assert ensemble.threshold == pytest.approx(0.55)
+    assert ensemble.min_confidence == pytest.approx(0.6)
     assert len(ensemble.specs) == 2
 
 

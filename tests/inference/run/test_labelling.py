@@ -256,6 +256,20 @@ def test_objects_that_the_model_is_unsure_of_are_left_out_and_the_file_says_so(
         assert f"--min-confidence {sure}" in str(file.ome_metadata)
 
 
+def test_the_lowest_confidence_is_that_of_the_model_unless_one_is_given(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", cells(), photometric="minisblack", metadata={"axes": "CYX"})
+    options: dict[str, Any] = {"output": "labels", "backend": "torch"}
+    for given, sure in ((None, 0.85), (0.4, 0.4)):
+        found = segment(
+            tmp_path / "in.tif",
+            tmp_path / f"{sure}.tif",
+            known_model(min_confidence=0.85),
+            min_confidence=given,
+            **options,
+        )
+        assert [one.min_confidence for one in found] == [sure]
+
+
 @pytest.mark.parametrize("values", [{"min_confidence": 1.5, "output": "labels"}, {"min_confidence": 0.5}])
 def test_a_confidence_that_means_nothing_is_an_error(values: Any) -> None:
     with pytest.raises(ConfigError, match="min_confidence"):

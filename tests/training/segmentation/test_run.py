@@ -8,7 +8,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation.errors import ConfigError, ModelError
+from unetkit.report.calibration import CALIBRATION
 from unetkit.training.run.trainer import make_trainer
+from unetkit.training.segmentation import calibration
 from unetkit.training.segmentation.metrics import SegmentationScores
 from unetkit.training.segmentation.module import SegmentationModule
 from unetkit.training.segmentation.run import train
@@ -46,6 +48,23 @@ def test_ctrl_c_keeps_the_best_model_and_finishes_it(cells: Path, tmp_path: Path
     assert spec.training_images.dtypes == ("uint16",)
     assert (result.folder / "validation.png").is_file()
     assert (result.folder / "last.ckpt").is_file()
+
+
+def test_settings_are_chosen_once_also_by_a_run_that_is_resumed(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "FEWEST_IMAGES", 2)
+    folder = tmp_path / "run"
+    first = train(make_trainer(folder, accelerator="cpu", max_epochs=1), *parts(cells))
+    assert first.calibration is not None
+    assert first.calibration["images"] == 2
+    before = load_model(first.model_file)
+    assert before.spec.training[CALIBRATION]["temperature"] == first.calibration["temperature"]
+    again = train(make_trainer(folder, accelerator="cpu", max_epochs=1), *parts(cells), resume=True)
+    after = load_model(again.model_file)
+    assert after.spec.training[CALIBRATION] == before.spec.training[CALIBRATION]
+    assert after.spec.threshold == before.spec.threshold
+    assert all(after.state_dict()[name].equal(values) for name, values in before.state_dict().items())
 
 
 def test_ctrl_c_in_the_first_epoch_says_that_there_is_no_model(cells: Path, tmp_path: Path) -> None:

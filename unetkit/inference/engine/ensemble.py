@@ -179,6 +179,11 @@ class Ensemble:
         """The mean of the thresholds."""
         return sum(spec.threshold for spec in self.specs) / len(self.specs)
 
+    @property
+    def min_confidence(self) -> float:
+        """The mean of the lowest confidences of an object."""
+        return sum(spec.min_confidence for spec in self.specs) / len(self.specs)
+
     def image_threshold(self, given: float | None) -> float:
         """Return the probability from which an image shows its one class, or the last of two: the mean of the models'.
 

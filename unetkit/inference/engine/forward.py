@@ -24,9 +24,9 @@ from unetkit.models.statistics import Statistics
 from unetkit.models.trimmed import Kept
 from unetkit.postprocess.parts import LARGEST_PREDICTED
 
-Kind = Literal["mask", "probabilities", "uncertainty", "heights", "restored"]
+Kind = Literal["mask", "probabilities", "uncertainty", "heights", "outputs", "restored"]
 """Prediction for each pixel: class, probability of each class, uncertainty, mask and distance ("heights"; of models
-without distances mask and probability), or restored value."""
+without distances mask and probability), probability of the foreground and distance ("outputs"), or restored value."""
 
 RESTORED_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 """Types of images whose restored image has the same type. For other types it is float32."""
@@ -159,6 +159,7 @@ class Forward:
             - "probabilities": float32.
             - "uncertainty": float32 entropy of the mean, 0 to 1, and the spread where there are several predictions.
             - "heights": uint8 mask and distance map or probability, 0 in the background and 1 to 255 in the foreground.
+            - "outputs": float32 probability of the foreground and distance map, 0 to 1.
             - "restored": float32 pixels in the units of the image, within the range of its type.
 
         Raises:
@@ -273,8 +274,9 @@ class Forward:
         if self._kind == "restored":
             return self._fit_range(mean)
         probabilities = mean[:, : self._classes]
-        if self._kind == "probabilities":
-            return probabilities.clone(memory_format=torch.contiguous_format)  # the backend's own may change
+        if self._kind in ("probabilities", "outputs"):
+            chosen_channels = probabilities if self._kind == "probabilities" else mean[:, [0, -1]]
+            return chosen_channels.clone(memory_format=torch.contiguous_format)  # the backend's own may change
         if self._kind == "uncertainty":
             unsure = normalised_entropy(probabilities)
             return (unsure if spread is None else torch.cat([unsure, spread.result()], dim=1)).contiguous()
@@ -316,6 +318,8 @@ def layout(
         return min(image.channels, classes), np.dtype(np.uint8) if image.dtype.kind == "b" else same
     if kind == "probabilities":
         return classes, np.dtype(np.float32)
+    if kind == "outputs":
+        return 2, np.dtype(np.float32)
     if kind == "uncertainty":
         return 2 if several else 1, np.dtype(np.float32)
     return 2 if kind == "heights" else 1, np.dtype(np.uint8)

@@ -21,7 +21,7 @@ from unetkit.inference.run.classify import describe_classes
 from unetkit.inference.run.command import given_fields, option_words
 from unetkit.inference.tiling.blocks import cut_item
 from unetkit.inference.tiling.grid import TileBlock, TileGrid
-from unetkit.inference.tiling.options import DEFAULT_CONFIDENCE, OUTPUTS_WITHOUT_MASK, Output, SegmentOptions
+from unetkit.inference.tiling.options import OUTPUTS_WITHOUT_MASK, Output, SegmentOptions
 from unetkit.inference.tuning.plan import ExecutionPlan
 from unetkit.io.base.contracts import ImageInfo, OutputSpec
 from unetkit.io.base.inner import file_of
@@ -198,7 +198,7 @@ def _values(
 def _least_confidence(ensemble: Ensemble, given: float | None) -> float | None:
     """Return the smallest confidence of an object in labels; None where the models predict none."""
     if ensemble.instances:
-        return DEFAULT_CONFIDENCE if given is None else given
+        return ensemble.min_confidence if given is None else given
     if given is not None:
         raise ConfigError(
             f"min_confidence has no meaning for {ensemble.name}, which was trained without instances.", "Leave it out."

@@ -112,13 +112,6 @@ class TilingOptions:
         return None if self.memory is None else parse_memory(self.memory)
 
 
-DEFAULT_CONFIDENCE = 0.5
-"""Default of the smallest confidence of an object, of a model with instances.
-
-`benchmarks/instances.py` chose it on validation images of the 2018 Data Science Bowl.
-"""
-
-
 @dataclass(frozen=True)
 class OutputOptions:
     """What is written.
@@ -142,7 +135,7 @@ class OutputOptions:
         min_size: For labels: leave out objects of fewer pixels, 0 for none; by default the smallest size in the model's
             training images.
         min_confidence: For labels of a model with `instances`: leave out objects of a lower confidence, 0 to 1, 0 for
-            none; by default 0.5. The confidence is the peak of the distance map, 1 for the objects in training.
+            none; by default the model's. The confidence is the peak of the distance map, 1 for the objects in training.
         pyramid: Add sub-resolutions for viewers such as QuPath, OpenSlide and napari.
         compression: Compression of a TIFF: "none", "deflate", "lzw" or "zstd"; "auto" is deflate. Programs such as
             libvips, and ImageJ without Bio-Formats, do not read zstd.

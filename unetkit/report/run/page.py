@@ -12,6 +12,7 @@ from unetkit.drawing.html import write_page
 from unetkit.foundation.errors import UnetkitError
 from unetkit.foundation.words import count, duration
 from unetkit.models.model_file import MODEL_FILE
+from unetkit.report.calibration import CALIBRATION, reliability_rows
 from unetkit.report.info import describe_model
 from unetkit.report.run.charts import Chart, Line, make_chart
 from unetkit.report.run.commands import go_on
@@ -71,6 +72,7 @@ def write_run_page(folder: Path, target: Path) -> None:
         data=list(_data(run)),
         model=model,
         everything=everything,
+        reliability=reliability_rows(None if run.spec is None else run.spec.training.get(CALIBRATION)),
         commands=go_on(folder, run.notes, run.spec, run.config),
     )
 
@@ -233,6 +235,7 @@ def _describe(run: RunContents) -> tuple[list[tuple[str, str]], dict[str, str]]:
         "classes of whole images": ", ".join(spec.image_classes),
         "touching objects": "separated" if spec.instances else "",
         "threshold": f"{spec.threshold:g}" if spec.task == "segmentation" and spec.classes == 2 else "",
+        "lowest confidence of an object": f"{spec.min_confidence:g}" if spec.instances else "",
         "normalisation": f"{spec.normalization.method}, of each {spec.normalization.scope}",
         "halo": _halo_text(run),
         "smallest object": f"{count(spec.smallest_object, 'pixel')}" if spec.smallest_object else "",

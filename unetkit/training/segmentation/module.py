@@ -27,6 +27,7 @@ from unetkit.training.run.divergence import DivergenceError
 from unetkit.training.run.freezing import Freezing
 from unetkit.training.run.image_classes import batch_logits, check_names, check_one_device, image_loss
 from unetkit.training.run.schedule import Schedule
+from unetkit.training.segmentation.choosing import FEWEST_IMAGES, MOST_IMAGES
 from unetkit.training.segmentation.losses import (
     POSITIONAL,
     MaskAndDistanceLoss,
@@ -89,7 +90,8 @@ class SegmentationModule(NetworkModule):
         freeze_encoder: Train the decoder alone; the encoder's weights and batch norm statistics stay as loaded.
         unfreeze_at_epoch: Epoch from which a frozen encoder is trained too.
         unfreeze_lr_factor: Factor on every learning rate from that epoch on.
-        threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
+        threshold: Foreground probability, 0 to 1, from which a pixel is foreground; by default 0.5, or what the
+            validation images show to be better at the end of the run.
         compile: Compile the network for training: the first step takes minutes, the others may be faster.
         checkpointing: Whether the network keeps less for the gradients and computes the rest again, which takes less
             memory and more time; "auto" does so where volumes would not fit.
@@ -129,7 +131,7 @@ class SegmentationModule(NetworkModule):
         freeze_encoder: bool = False,
         unfreeze_at_epoch: int | None = None,
         unfreeze_lr_factor: float = 0.1,
-        threshold: float = 0.5,
+        threshold: float | None = None,
         compile: bool = False,
         checkpointing: bool | Literal["auto"] = "auto",
         image_classes: list[str] | None = None,
@@ -170,7 +172,7 @@ class SegmentationModule(NetworkModule):
             batch_norm=batch_norm,
             instances=instances,
             class_names=tuple(class_names or ()),
-            threshold=threshold,
+            threshold=EVEN_THRESHOLD if threshold is None else threshold,
             image_head_hidden=image_head_hidden,
             image_head_dropout=image_head_dropout,
         )
@@ -190,6 +192,7 @@ class SegmentationModule(NetworkModule):
         )
         self.image_classes = tuple(image_classes or ())
         self.image_loss_weight = image_loss_weight
+        self.threshold = threshold
         self.optimizer = optimizer
         self.momentum = SGD_MOMENTUM if momentum is None else momentum
         mask_loss = build_loss(loss, self.spec.out_channels)
@@ -313,14 +316,18 @@ class SegmentationModule(NetworkModule):
                 self.object_scores = score_objects(Segmenter(self.scored_spec, self.best_network()), self.data)
 
     def take_start(self, report: LoadReport) -> None:
-        """Note which outputs the first weights have already, and the normalisation and threshold that they go with."""
+        """Note which outputs the first weights have already, and the settings that they go with."""
         super().take_start(report)
         source = None if self.weights is None else find_source(self.weights)
         if source is None or not self.starts_trained:
             return
         normalization = adapt_normalization(source.normalization, self.spec.in_channels)
-        threshold = source.threshold if source.classes == self.spec.classes == 2 else self.spec.threshold
-        self.start_spec = replace(self.spec, normalization=normalization, threshold=threshold)
+        both = source.classes == self.spec.classes == 2
+        threshold = source.threshold if both else self.spec.threshold
+        confidence = source.min_confidence if source.instances and self.spec.instances else self.spec.min_confidence
+        self.start_spec = replace(
+            self.spec, normalization=normalization, threshold=threshold, min_confidence=confidence
+        )
         self.scores_objects = report.stand_in
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -363,6 +370,14 @@ class SegmentationModule(NetworkModule):
         self.spec = replace(self.spec, image_threshold=chosen)
         self.start_spec = None if self.start_spec is None else replace(self.start_spec, image_threshold=chosen)
         return scores.flat()
+
+    def finish_seconds(self, validation: float, pixel: float, positions: int) -> float:
+        """Return the seconds for what follows training, settings that are chosen on validation images included."""
+        finish = super().finish_seconds(validation, pixel, positions)
+        images = len(self.data.pool.val)
+        if images < FEWEST_IMAGES:
+            return finish
+        return finish + min(1, MOST_IMAGES / images) * validation * (2 if self.spec.instances else 1)
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer of the network."""

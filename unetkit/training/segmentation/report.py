@@ -7,6 +7,7 @@ from lightning.pytorch import Trainer
 from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation import shell
 from unetkit.foundation.console import log
+from unetkit.report.calibration import describe_calibration
 from unetkit.report.run.folder import VALIDATION_PICTURE
 from unetkit.scoring.table import IMAGE_SCORES, VALIDATED, validated_names
 from unetkit.training.run.budget import budget_of, spell_use
@@ -54,6 +55,8 @@ def remarks(result: SegmentationResult, data: SegmentationData) -> list[str]:
             f"A halo of {result.halo.halo} pixels changes {result.halo.error * 1e4:.2g} in 10,000 mask pixels "
             f"(measured, stored in the model)."
         )
+    if result.calibration is not None:
+        found.append(describe_calibration(result.calibration))
     smallest = data.smallest_object()
     if smallest.pixels:
         found.append(

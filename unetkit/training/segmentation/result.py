@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from unetkit.inference.tiling.halo import HaloMeasurement
 from unetkit.training.run.result import RunResult
@@ -17,9 +19,11 @@ class SegmentationResult(RunResult):
             model for instances also has scores of its objects, pooled over the images: val_ap50, val_f1 and val_pq.
         dice: Mean Dice of the model over the validation images, None without validation images.
         halo: The halo that was measured; None if the run was stopped before.
+        calibration: What was chosen on the validation images, as the model file has it; None if nothing was.
         compared: Sentence that compares the result with the model that the run started from; "" if it did not.
     """
 
     dice: float | None
     halo: HaloMeasurement | None
     compared: str = ""
+    calibration: Mapping[str, Any] | None = None

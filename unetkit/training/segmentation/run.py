@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from lightning.pytorch import Trainer
 
@@ -12,7 +13,8 @@ from unetkit.data.places import name_of
 from unetkit.foundation.console import log
 from unetkit.foundation.errors import OutputError
 from unetkit.models.model_file import MODEL_FILE
-from unetkit.models.segmenter import save_model
+from unetkit.models.segmenter import Segmenter, save_model
+from unetkit.report.calibration import CALIBRATION
 from unetkit.training.run.budget import budget_of
 from unetkit.training.run.callbacks import SCORES
 from unetkit.training.run.loop import End, best_of, describe_run, run_training
@@ -89,19 +91,23 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
     path = folder / MODEL_FILE
     keeper = best_of(trainer)
     segmenter = load_model(path, trainer.strategy.root_device)
+    known = segmenter.spec.training.get(CALIBRATION)  # of a resumed run that trained no better model
     best_dice = keeper.best_scores.get("val_dice")
-    training = describe_run(trainer, data, val_dice=best_dice)
+    training = describe_run(trainer, data, val_dice=best_dice) | ({} if known is None else {CALIBRATION: known})
     segmenter.spec = replace(segmenter.spec, smallest_object=data.smallest_object().pixels, training=training)
     save_model(segmenter, path)
-    halo, objects, interrupted = None, {}, end.interrupted
+    halo, objects, calibration, interrupted = None, {}, known, end.interrupted
     if end is not End.HURRIED:
         log("Measuring the halo of the model." if not interrupted else "Measuring the halo of the best model so far.")
         try:
             budget = budget_of(trainer)
             halo = note_halo(segmenter, data, None if budget is None else budget.halo_positions)
+            if known is None:
+                _calibrate(segmenter, data, cast(SegmentationModule, trainer.lightning_module))
+            calibration = segmenter.spec.training.get(CALIBRATION)
             looked = look_at_images(segmenter, data)
             objects = pool_objects(looked.objects)
-            segmenter.spec = replace(segmenter.spec, training=training | objects)
+            segmenter.spec = replace(segmenter.spec, training=segmenter.spec.training | objects)
             save_model(segmenter, path)
             looked.write(folder)
         except KeyboardInterrupt:
@@ -111,4 +117,15 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
         except OutputError as error:
             log(f"There are no pictures: {error.problem} {error.remedy}")
     scores, compared = keeper.best_scores | objects, keeper.compare_start()
-    return SegmentationResult(folder, path, keeper.best_epoch + 1, scores, interrupted, best_dice, halo, compared)
+    return SegmentationResult(
+        folder, path, keeper.best_epoch + 1, scores, interrupted, best_dice, halo, compared, calibration
+    )
+
+
+def _calibrate(segmenter: Segmenter, data: SegmentationData, module: SegmentationModule) -> None:
+    """Choose temperature, threshold and lowest confidence on the images that were set aside, if there are enough."""
+    from unetkit.training.segmentation.calibration import calibrate  # here, as only the end of a run needs it
+    from unetkit.training.segmentation.examples import held_out_examples
+
+    examples = held_out_examples(data, instances=segmenter.spec.instances)
+    calibrate(segmenter, examples, keep_threshold=module.threshold is not None)
