@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from instances import Case, label, predicted_cases
 from measuring import print_table
-from numpy.typing import NDArray
 from nuclei import fluorescence_images
+from numpy.typing import NDArray
 
 from unetkit import load_model
 from unetkit.data.pairs import find_pairs
