@@ -9,6 +9,7 @@ import pytest
 from choices import choice_by, random_choice
 from numpy.typing import NDArray
 
+from unetkit.foundation.errors import ConfigError
 from unetkit.postprocess.candidates import FEATURES
 from unetkit.postprocess.choice import BEST, Choice
 from unetkit.postprocess.labels import Labels
@@ -18,7 +19,7 @@ from unetkit.postprocess.predicted_distance import by_predicted_distance
 def two_discs(probability: int = 200) -> NDArray[np.uint8]:
     """Return two touching discs (2, 40, 60): probabilities and distances."""
     y, x = np.mgrid[:40, :60]
-    nearest = np.minimum(np.hypot(y - 20, x - 20), np.hypot(y - 20, x - 36))
+    nearest = np.minimum(np.hypot(y - 20, x - 20), np.hypot(y - 20, x - 34))
     mask = nearest < 12
     return np.stack([mask * probability, mask * np.maximum(255 * (1 - nearest / 12), 1)]).astype(np.uint8)
 
@@ -47,5 +48,5 @@ def test_qualities_are_those_of_the_network_in_pytorch() -> None:
 
 
 def test_numbers_that_do_not_fit_the_features_are_refused() -> None:
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ConfigError, match="do not fit"):
         replace(random_choice(), center=(0.0,))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.foundation.errors import ConfigError
 from unetkit.postprocess.candidates import FEATURES
 
 BEST = 1 << 20
@@ -27,6 +28,9 @@ class Choice:
         output: (H,) weights of the quality, of whose sum the logistic function is taken.
         output_bias: Bias of the quality.
         least: Quality, 0 to 1, up to which a candidate is no object. It is what a false object costs.
+
+    Raises:
+        ConfigError: The numbers do not fit each other, or `FEATURES`.
     """
 
     center: Numbers
@@ -40,7 +44,10 @@ class Choice:
     def __post_init__(self) -> None:
         widths = {len(self.center), len(self.scale), *map(len, self.hidden)}
         if widths != {len(FEATURES)} or len({len(self.hidden), len(self.hidden_bias), len(self.output)}) != 1:
-            raise ValueError(f"the numbers of a choice do not fit {len(FEATURES)} features")
+            raise ConfigError(
+                f"The numbers of the model's choice of objects do not fit {len(FEATURES)} features.",
+                "Learn the choice anew with this version of unetkit.",
+            )
 
     def qualities(self, features: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the quality of candidates (N,), 1 to `BEST`, from their features (N, 10)."""
