@@ -71,10 +71,10 @@ class Case:
     heights: NDArray[np.uint8]
 
     def bands(self, threshold: float) -> NDArray[np.uint8]:
-        """Return mask and distance map (2, H, W)."""
+        """Return probabilities and distance map within the mask (2, H, W)."""
         mask = self.probabilities >= threshold
-        heights = np.where(mask, np.maximum(self.heights, 1), 0).astype(np.uint8)
-        both: NDArray[np.uint8] = np.stack([mask * np.uint8(255), heights])
+        values = np.stack([np.rint(self.probabilities * LARGEST_PREDICTED), self.heights])
+        both: NDArray[np.uint8] = np.where(mask, np.maximum(values, 1), 0).astype(np.uint8)
         return both
 
 

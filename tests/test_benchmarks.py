@@ -37,8 +37,10 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
     mine = {
         "annotations",
+        "choosing",
         "cluster",
         "encoders",
+        "errors",
         "first_batch",
         "first_hour",
         "instances",
@@ -262,6 +264,39 @@ def test_constants_of_instances_are_compared_from_the_command_line(
     assert lines[0].startswith("1 images, ")
     assert len(lines) == 1 + 2 * (2 + 2 * 2) + 2
     assert sum(line.startswith("cut as the truth is") for line in lines) == 2
+
+
+def test_errors_are_counted_and_a_choice_of_objects_is_learnt(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import choosing
+    import errors
+
+    write_dataset(tmp_path, 2, 96, seed=0)
+    spec = ModelSpec("resnet18", depth=3, decoder_channels=(32, 16, 8), halo=16, instances=True)
+    training = {"data": {"val_images": ["cells_001"]}}
+    save_model(Segmenter(replace(spec, training=training)), tmp_path / "model.safetensors")
+    given = ["--data", str(tmp_path), "--model", str(tmp_path / "model.safetensors")]
+    errors.main(given)
+    assert "What a perfect answer is worth" in capsys.readouterr().out
+    monkeypatch.setattr(choosing, "STEPS", 3)
+    choosing.main([*given, "--out", str(tmp_path / "chosen.safetensors")])
+    assert "chosen: AP@0.5" in capsys.readouterr().out
+    assert load_model(tmp_path / "chosen.safetensors").spec.choice is not None
+
+
+def test_errors_have_reasons() -> None:
+    import errors
+
+    truth = np.zeros((20, 40), np.int64)
+    predicted = np.zeros_like(truth)
+    truth[2:8, 2:8], truth[2:8, 8:14], predicted[2:8, 2:14] = 1, 2, 1  # joined
+    truth[2:8, 20:30], predicted[2:8, 20:25], predicted[2:8, 25:30] = 3, 2, 3  # cut
+    truth[12:18, 2:8] = 4  # missed
+    predicted[12:18, 20:26] = 4  # nothing there
+    overlap = errors.Overlap.of(predicted, truth)
+    assert overlap.true_reasons(0.7) == ["joined", "joined", "cut", "missed"]
+    assert overlap.false_reasons(0.7) == ["joined", "piece", "piece", "nothing there"]
 
 
 def test_nuclei_are_scored_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from choices import random_choice
 
 from unetkit.foundation.errors import ConfigError, ModelError
 from unetkit.models.normalization import Normalization
@@ -41,6 +42,7 @@ def test_everything_survives_json() -> None:
         ),
         training={"epochs": 7, "data": {"images": 12}},
         unetkit_version="0.1.0",
+        choice=random_choice(),
     )
     assert ModelSpec.from_json(spec.to_json(), "file") == spec
     assert json.loads(spec.to_json())["format_version"] == FORMAT_VERSION
@@ -50,6 +52,19 @@ def test_a_file_from_before_the_training_images_were_described_can_be_read() -> 
     values = json.loads(ModelSpec().to_json())
     del values["training_images"]
     assert ModelSpec.from_json(json.dumps(values), "file").training_images is None
+
+
+def test_a_file_from_before_objects_were_chosen_can_be_read() -> None:
+    values = json.loads(ModelSpec().to_json())
+    del values["choice"]
+    assert ModelSpec.from_json(json.dumps(values), "file").choice is None
+
+
+def test_a_choice_that_does_not_fit_is_a_model_error() -> None:
+    values = json.loads(ModelSpec(choice=random_choice()).to_json())
+    values["choice"]["center"] = [0.0]
+    with pytest.raises(ModelError, match="not possible"):
+        ModelSpec.from_json(json.dumps(values), "file")
 
 
 def test_a_file_from_before_there_were_other_architectures_can_be_read() -> None:

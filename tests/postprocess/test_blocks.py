@@ -11,6 +11,7 @@ from math import prod
 import numpy as np
 import pytest
 import skimage.measure
+from choices import random_choice
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -34,7 +35,12 @@ from unetkit.postprocess.parts import LARGEST_DISTANCE, Window
 from unetkit.postprocess.predicted_distance import by_predicted_distance, smooth_predicted
 from unetkit.postprocess.split_by_distance import BY_DISTANCE, distance_map
 
-METHODS = {"connected": CONNECTED, "distance": BY_DISTANCE, "predicted": by_predicted_distance(0.3)}
+METHODS = {
+    "connected": CONNECTED,
+    "distance": BY_DISTANCE,
+    "predicted": by_predicted_distance(0.3),
+    "chosen": by_predicted_distance(0.3, choice=random_choice()),
+}
 MAPS = {"distance": distance_map, "predicted": smooth_predicted}
 
 
@@ -165,14 +171,14 @@ def test_blocks_have_the_labels_of_the_whole(
     seed: int,
 ) -> None:
     method = METHODS[name]
-    planes = [make_plane(kind, *size, seed + 7 * i, 2 if name == "predicted" else 1) for i in range(2)]
+    planes = [make_plane(kind, *size, seed + 7 * i, 2 if name in ("predicted", "chosen") else 1) for i in range(2)]
     windows: list[Window] = list(product(cut(size[0], row_cuts), cut(size[1], column_cuts)))
     found, numbered = label_in_blocks(planes, windows, method, tile, smallest=smallest)
     whole = Labels(planes, size, method=method, smallest=smallest, tile=size)
     expected = np.concatenate(list(whole.rows()), axis=1)[0].reshape(found.shape)
     np.testing.assert_array_equal(found, expected)
     assert (numbered.count, numbered.last, numbered.dtype) == (whole.count, whole.last, whole.dtype)
-    assert (numbered.confidences is None) == (name != "predicted") == (whole.confidences is None)
+    assert (numbered.confidences is None) == (name not in ("predicted", "chosen")) == (whole.confidences is None)
     if numbered.confidences is not None and whole.confidences is not None:
         np.testing.assert_array_equal(numbered.confidences, whole.confidences)
     if name == "connected" and not smallest:
@@ -259,7 +265,7 @@ def label_slowly(plane: NDArray[np.uint8], name: str) -> NDArray[np.int64]:
 @pytest.mark.parametrize("kind", ["blobs", "noise 0.9", "one"])
 @pytest.mark.parametrize("seed", range(3))
 def test_blocks_have_the_labels_that_the_definition_gives_pixel_by_pixel(name: str, kind: str, seed: int) -> None:
-    plane = make_plane(kind, 36, 44, seed, 2 if name == "predicted" else 1)
+    plane = make_plane(kind, 36, 44, seed, 2 if name in ("predicted", "chosen") else 1)
     if kind == "one":
         plane[0, 18, 5:40:3] = 0
     windows: list[Window] = list(product(cut(36, [10, 11, 25]), cut(44, [15, 30])))

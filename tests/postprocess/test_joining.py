@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from unetkit.postprocess.joining import Groups, join_groups
+from unetkit.postprocess.measures import no_sums
 from unetkit.postprocess.method import Method
 from unetkit.postprocess.parts import LARGEST_DISTANCE, Edges
 from unetkit.postprocess.split_by_distance import BY_DISTANCE
@@ -23,7 +24,8 @@ def join(
     first, peaks = np.array(groups, np.int64).reshape(-1, 2).T
     columns = np.array(edges, np.int64).reshape(-1, 3).T
     sizes = np.full(len(first), 7)
-    return join_groups(Groups(first, peaks, sizes), Edges(*columns), np.array(outward, int), METHOD.joining_saddle)
+    regions = Groups(first, peaks, sizes, no_sums(len(first)), np.zeros(len(first), np.int64))
+    return join_groups(regions, Edges(*columns), np.array(outward, int), METHOD)
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))

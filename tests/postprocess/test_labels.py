@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.measure
+from choices import random_choice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from unetkit.postprocess.predicted_distance import by_predicted_distance, smooth
 from unetkit.postprocess.split_by_distance import BY_DISTANCE
 
 PREDICTED = by_predicted_distance(0)
-METHODS = {"connected": CONNECTED, "distance": BY_DISTANCE, "predicted": PREDICTED}
+CHOSEN = by_predicted_distance(0, choice=random_choice(least=0.0))
+METHODS = {"connected": CONNECTED, "distance": BY_DISTANCE, "predicted": PREDICTED, "chosen": CHOSEN}
 
 
 def label(bands: list[NDArray[np.uint8]], height: int, method: Method, **choices: object) -> NDArray[np.uint16]:
@@ -76,7 +78,7 @@ def test_labels_depend_on_neither_tiles_nor_bands(
     np.testing.assert_array_equal(label(bands, size[0], METHODS[name], tile=tile), expected)
 
 
-@pytest.mark.parametrize("name", ["distance", "predicted"])
+@pytest.mark.parametrize("name", ["distance", "predicted", "chosen"])
 def test_a_plane_of_many_tiles_is_labelled_as_one(name: str) -> None:
     plane = random_plane(300, 400, 5)
     whole = label([plane], 300, METHODS[name], tile=(300, 400))

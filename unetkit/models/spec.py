@@ -13,6 +13,7 @@ from unetkit.models.encoders import PLANE_ENCODERS, smp_name
 from unetkit.models.foreign import ForeignSpec
 from unetkit.models.normalization import Normalization
 from unetkit.models.pooling import Pooling, strides_of
+from unetkit.postprocess.choice import Choice
 
 FORMAT_VERSION = 1
 """Version of the JSON in a model file. It is raised when an older unetkit could misread the file.
@@ -102,6 +103,8 @@ class ModelSpec:
         pooling: Of a network of volumes, by how much each level of `depth` reduces the resolution along z, y and x, the
             first level first: 1 or 2. Empty for a network of planes, which halves both axes each time.
         foreign: Of a network that unetkit did not build (arch "foreign"), what it takes and gives.
+        choice: How objects are chosen among watershed regions of planes and their joins, where that was learnt; None
+            where saddles of a fixed depth decide.
     """
 
     encoder: str = DEFAULT_ENCODER
@@ -137,6 +140,7 @@ class ModelSpec:
     planes: int = 1
     pooling: Pooling = ()
     foreign: ForeignSpec | None = None
+    choice: Choice | None = None
 
     def __post_init__(self) -> None:
         self._check_architecture()
@@ -331,6 +335,8 @@ class ModelSpec:
                 raise ModelError(f"{name} describes a network of another program, which is no file of unetkit.", remedy)
             if (seen := values.get("training_images")) is not None:
                 values["training_images"] = TrainingImages(**_tuples(seen))
+            if (choice := values.get("choice")) is not None:
+                values["choice"] = Choice(**_tuples(choice))
             return cls(**_tuples(values))
         except ConfigError as error:
             raise ModelError(f"{name} describes a model that is not possible. {error.problem}", remedy) from error

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.postprocess.faces import Faces, Side, Sides, edges_between, join_sides, map_sides, present
-from unetkit.postprocess.joining import Groups, JoiningSaddle, join_groups, join_list
+from unetkit.postprocess.joining import Groups, join_groups, join_list
+from unetkit.postprocess.method import Method
 from unetkit.postprocess.parts import Edges, Window, join_edges
 
 
@@ -66,11 +67,11 @@ class Assembly:
             sides = self._rows[axis].take()
             self._next[axis] = self._window[axis].start
 
-    def finish(self, joining_saddle: JoiningSaddle) -> Faces:
+    def finish(self, method: Method) -> Faces:
         """Return the faces of the whole; of a plane or volume, each of its groups is an object.
 
         Args:
-            joining_saddle: Which watershed regions are one object.
+            method: Which watershed regions are one object.
         """
         sides = self._rows[0].take()
         nodes = np.concatenate([np.zeros(0, np.int32), *(side.nodes.ravel() for side in present(sides))])
@@ -78,7 +79,7 @@ class Assembly:
             join_list(self._groups),
             join_edges(self._edges),
             nodes[nodes > 0].astype(np.int64) - 1,
-            joining_saddle,
+            method,
         )
         sides = map_sides(sides, lambda side: side.renumbered(members + 1))
         return Faces(groups, edges, sides, members[np.concatenate([np.zeros(0, np.int64), *self._tile_groups])])

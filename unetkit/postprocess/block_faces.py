@@ -60,6 +60,8 @@ def _to_arrays(faces: Faces) -> dict[str, NDArray[Any]]:
         "gaps": np.diff(groups.first, prepend=0),
         "depths": LARGEST_DISTANCE - groups.peaks,
         "sizes": groups.sizes,
+        "sums": groups.sums,
+        "qualities": groups.qualities,
         "edges.first": edges.first,
         "edges.second": edges.second,
         "edges.saddle": edges.saddle,
@@ -84,7 +86,13 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Faces:
         return Side(nodes.astype(np.int32), distances.astype(np.int16), steps.astype(np.uint8))
 
     return Faces(
-        Groups(np.cumsum(wide("gaps")), LARGEST_DISTANCE - wide("depths"), wide("sizes")),
+        Groups(
+            np.cumsum(wide("gaps")),
+            LARGEST_DISTANCE - wide("depths"),
+            wide("sizes"),
+            wide("sums"),
+            wide("qualities"),
+        ),
         Edges(wide("edges.first"), wide("edges.second"), wide("edges.saddle")),
         tuple((side(axis, 0), side(axis, 1)) for axis in range(int(arrays[f"{prefix}axes"]))),
         wide("tile_groups"),

@@ -132,7 +132,7 @@ def _find(
     assembly = Assembly(window, size)
     for place, part in _parts(pixels, window, size, method, value=value, tile=tile):
         assembly.add(place, faces_of(part, place, size))
-    return assembly.finish(method.joining_saddle)
+    return assembly.finish(method)
 
 
 def draw_block(

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
+from unetkit.postprocess.measures import no_sums
 from unetkit.postprocess.method import Method
 from unetkit.postprocess.parts import LARGEST_DISTANCE, Ints, Part, Window, join_edges, stay
 
@@ -28,6 +29,7 @@ def find_components(window: NDArray[np.uint8], place: Window) -> Part:
         steps=np.full(mask.shape, stay(mask.ndim), np.int32),
         peaks=np.full(count, LARGEST_DISTANCE, np.int32),
         edges=join_edges([]),
+        sums=no_sums(count),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetkit.postprocess.joining import Groups
+from unetkit.postprocess.measures import moved
 from unetkit.postprocess.neighbours import offsets, shifted
 from unetkit.postprocess.parts import LARGEST_DISTANCE, Edges, Part, Window, highest_edges, join_edges
 
@@ -120,7 +121,8 @@ def faces_of(part: Part, window: Window, size: tuple[int, ...]) -> Faces:
     first, sizes = part.first_pixels_and_sizes()
     places = zip(np.unravel_index(first, part.groups.shape), window, strict=True)
     first = np.ravel_multi_index([inside + span.start for inside, span in places], size)
-    groups = Groups(first, part.peaks.astype(np.int64), sizes)
+    sums = moved(part.sums, sizes, [span.start for span in window])
+    groups = Groups(first, part.peaks.astype(np.int64), sizes, sums, np.zeros(len(first), np.int64))
     sides = tuple(
         (
             _side(part, axis, 0) if span.start > 0 else None,

@@ -122,13 +122,15 @@ class _OneClass:
         self._plane.add(window, faces)
         self._blocks.append(len(faces.tile_groups))
         if self._plane.is_whole:
-            self._number(self._plane.finish(self._method.joining_saddle))
+            self._number(self._plane.finish(self._method))
             self._plane, self._blocks = None, []
 
     def _number(self, objects: Faces) -> None:
-        """Number the objects of a plane that are large and high enough, in raster order of their first pixels."""
+        """Number the objects of a plane that are large, high and good enough, in raster order of their first pixels."""
         found = objects.groups
         kept = (found.sizes >= self._smallest) & (found.peaks >= self._method.lowest)
+        if self._method.choice is not None:
+            kept &= found.qualities > self._method.choice.cost
         numbers = np.where(kept, self.count + np.cumsum(kept), 0).astype(np.uint32)
         self.numbers += np.split(numbers[objects.tile_groups], np.cumsum(self._blocks)[:-1])
         if self._method.knows_confidence:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from unetkit.postprocess.candidates import find_candidates
+from unetkit.postprocess.choice import Choice
+from unetkit.postprocess.measures import no_sums
+from unetkit.postprocess.method import Method
 from unetkit.postprocess.parts import LARGEST_DISTANCE, Edges, highest_edges
-
-JoiningSaddle = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-"""Returns, from the peaks of regions, the lowest saddle over which each joins one with a higher peak.
-
-The higher the peak, the higher is this saddle, or it is the same.
-"""
 
 
 @dataclass(frozen=True)
@@ -27,24 +24,32 @@ class Groups:
         first: (N,) the flat index in the plane of each group's first pixel in raster order.
         peaks: (N,) its largest distance.
         sizes: (N,) its pixels.
+        sums: (N, 8) its measures, see `unetkit.postprocess.measures`; (N, 0) where none are needed.
+        qualities: (N,) how good an object it is, see `unetkit.postprocess.choice`; 0 while it may still grow.
     """
 
     first: NDArray[np.int64]
     peaks: NDArray[np.int64]
     sizes: NDArray[np.int64]
+    sums: NDArray[np.int64]
+    qualities: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.first)
 
     def __getitem__(self, chosen: NDArray[np.int64]) -> Groups:
-        return Groups(self.first[chosen], self.peaks[chosen], self.sizes[chosen])
+        return Groups(*(values[chosen] for values in vars(self).values()))
 
     def merged(self, into: NDArray[np.int64], count: int) -> Groups:
         """Return `count` groups, where group i becomes a part of `into[i]`; one of nothing has no pixels."""
-        merged = Groups(np.full(count, np.iinfo(np.int64).max), np.zeros(count, np.int64), np.zeros(count, np.int64))
+        peaks, sizes, qualities = np.zeros((3, count), np.int64)
+        sums = np.zeros((count, self.sums.shape[1]), np.int64)
+        merged = Groups(np.full(count, np.iinfo(np.int64).max), peaks, sizes, sums, qualities)
         np.minimum.at(merged.first, into, self.first)
         np.maximum.at(merged.peaks, into, self.peaks)
         np.add.at(merged.sizes, into, self.sizes)
+        np.add.at(merged.sums, into, self.sums)
+        np.maximum.at(merged.qualities, into, self.qualities)
         return merged
 
 
@@ -55,11 +60,13 @@ def join_list(parts: list[Groups]) -> Groups:
         np.concatenate([none, *(part.first for part in parts)]),
         np.concatenate([none, *(part.peaks for part in parts)]),
         np.concatenate([none, *(part.sizes for part in parts)]),
+        np.concatenate([part.sums for part in parts]) if parts else no_sums(0),
+        np.concatenate([none, *(part.qualities for part in parts)]),
     )
 
 
 def join_groups(
-    groups: Groups, edges: Edges, outward: NDArray[np.int64], joining_saddle: JoiningSaddle
+    groups: Groups, edges: Edges, outward: NDArray[np.int64], method: Method
 ) -> tuple[Groups, NDArray[np.int64], Edges]:
     """Put groups together that are one object, whatever else there is beyond the rectangle in which they are.
 
@@ -71,7 +78,7 @@ def join_groups(
         groups: Groups of pixels.
         edges: Those that touch.
         outward: Those that something beyond the rectangle may touch, in any order, more than once too.
-        joining_saddle: Which watershed regions are one object.
+        method: Which watershed regions are one object.
 
     Returns:
         The groups after that, in the order of their first pixels; for each group before the number of its group now;
@@ -80,11 +87,15 @@ def join_groups(
     certain = edges.saddle >= LARGEST_DISTANCE
     members, count = _connect(edges[certain], len(groups))
     regions = groups.merged(members, count)
-    lowest = joining_saddle(regions.peaks)
+    lowest = method.joining_saddle(regions.peaks)
     edges = _renumbered(edges[~certain], members)
     edges = highest_edges(edges[edges.saddle >= np.minimum(lowest[edges.first], lowest[edges.second])])
-    are_open = _are_open(edges, members[outward], count)
-    objects = _join_regions(regions, edges[~are_open], lowest)
+    open_regions = _are_open(edges, members[outward], count)
+    are_open = open_regions[edges.first]
+    if method.choice is None:
+        objects = _join_regions(regions, edges[~are_open], lowest)
+    else:
+        objects, regions = _choose_objects(regions, edges[~are_open], ~open_regions, method.choice)
     joined = regions.merged(objects, count)
     order = np.flatnonzero(joined.sizes)
     order = order[np.argsort(joined.first[order])]
@@ -108,11 +119,11 @@ def _connect(links: Edges, count: int) -> tuple[NDArray[np.int64], int]:
 
 
 def _are_open(edges: Edges, outward: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
-    """Return which edges belong to a cluster of regions, of `count`, that something else may touch."""
+    """Return which of `count` regions belong to a cluster that something else may touch."""
     clusters, number = _connect(edges, count)
     are_open = np.zeros(number, bool)
     are_open[clusters[outward]] = True
-    return are_open[clusters[edges.first]]
+    return are_open[clusters]
 
 
 def _join_regions(regions: Groups, edges: Edges, lowest: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -148,3 +159,34 @@ def _join_regions(regions: Groups, edges: Edges, lowest: NDArray[np.float64]) ->
             parents[below] = min(one_root, other_root)
     objects[those] = those[np.array([root(region) for region in range(len(those))], np.int64)]
     return objects
+
+
+def _choose_objects(
+    regions: Groups, edges: Edges, closed: NDArray[np.bool_], choice: Choice
+) -> tuple[NDArray[np.int64], Groups]:
+    """Choose the best objects that regions can make; what is joined has the number of one of them.
+
+    Args:
+        regions: The regions.
+        edges: Saddles between them.
+        closed: (N,) those that nothing else can touch. Of these, the ones that have a quality are objects already.
+        choice: How good objects are.
+
+    Returns:
+        For each region what it is a part of, and the regions with the qualities of these objects.
+    """
+    objects = np.arange(len(regions))
+    those = np.flatnonzero(closed & (regions.qualities == 0))
+    if not len(those):
+        return objects, regions
+    position = np.empty(len(regions), np.int64)
+    position[those] = np.arange(len(those))
+    some = regions[those]
+    candidates = find_candidates(some.peaks, some.first, some.sizes, some.sums, _renumbered(edges, position))
+    found = choice.qualities(candidates.features())
+    chosen = candidates.best(found - choice.cost)
+    _, one_of_each, which = np.unique(chosen, return_index=True, return_inverse=True)
+    objects[those] = those[one_of_each][which]
+    qualities = regions.qualities.copy()
+    qualities[those] = found[chosen]
+    return objects, replace(regions, qualities=qualities)

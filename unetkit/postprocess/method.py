@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.postprocess.choice import Choice
 from unetkit.postprocess.parts import Part, Window
 
 
@@ -37,6 +38,8 @@ class Method:
             units of the distance map.
         lowest: Objects whose highest peak is lower become background, in units of the distance map.
         knows_confidence: Whether the highest peak of an object says how sure a network is of it.
+        choice: Chooses objects among regions and their joins, over all saddles that `saddle` and `depth` allow; None
+            where all of these are joined.
     """
 
     find: Find
@@ -45,6 +48,7 @@ class Method:
     depth: float = 0.0
     lowest: float = 0.0
     knows_confidence: bool = False
+    choice: Choice | None = None
 
     def margins(self, axes: int) -> tuple[int, ...]:
         """Return the margin along each of some axes."""

@@ -74,6 +74,7 @@ class Part:
             leads there, see `unetkit.postprocess.neighbours`; otherwise `stay`.
         peaks: (N,) the largest distance of each group.
         edges: Groups of this tile that touch, numbered from 0.
+        sums: (N, 8) measures of the groups, see `unetkit.postprocess.measures`, or (N, 0) where none are needed.
     """
 
     groups: Ints
@@ -81,6 +82,7 @@ class Part:
     steps: Ints
     peaks: Ints
     edges: Edges
+    sums: NDArray[np.int64]
 
     def first_pixels_and_sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the flat index (N,) of each group's first pixel in raster order, and its number of pixels (N,)."""

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.postprocess.choice import Choice
 from unetkit.postprocess.method import Method
 from unetkit.postprocess.parts import LARGEST_DISTANCE, LARGEST_PREDICTED, Ints
 from unetkit.postprocess.smoothing import kernels_for, smooth, weight
@@ -23,6 +24,10 @@ DEPTH = 0.125
 
 `benchmarks/instances.py` chose it with `KERNEL` and `SADDLE`, on validation images of the 2018 Data Science Bowl.
 """
+
+
+DEEPEST = 0.5
+"""Depth below a peak up to which a join is a candidate, as a share of the largest distance."""
 
 
 def smooth_predicted(
@@ -51,6 +56,7 @@ def by_predicted_distance(
     saddle: float = SADDLE,
     depth: float = DEPTH,
     spacing: tuple[float, ...] | None = None,
+    choice: Choice | None = None,
 ) -> Method:
     """Return the method that splits objects by the watershed of a predicted distance map.
 
@@ -61,7 +67,10 @@ def by_predicted_distance(
         saddle: See `SADDLE`.
         depth: See `DEPTH`.
         spacing: See `smooth_predicted`.
+        choice: Of planes: chooses among joins up to `DEEPEST` in place of those up to `depth`.
     """
-    find = partial(find_regions, distance_map=partial(smooth_predicted, kernel=kernel, spacing=spacing))
+    distances = partial(smooth_predicted, kernel=kernel, spacing=spacing)
+    find = partial(find_regions, distance_map=distances, measures=choice is not None)
+    depth = depth if choice is None else DEEPEST
     margin, lowest = len(kernel) // 2 + RING, confidence * LARGEST_DISTANCE
-    return Method(find, margin, saddle, depth * LARGEST_DISTANCE, lowest, knows_confidence=True)
+    return Method(find, margin, saddle, depth * LARGEST_DISTANCE, lowest, knows_confidence=True, choice=choice)

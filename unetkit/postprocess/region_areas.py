@@ -33,4 +33,4 @@ def region_areas(
             whole = Assembly(tuple(slice(0, extent) for extent in size), size)
         whole.add(strip.place, find_block(strip.window, strip.place, size, CONNECTED, tile=tile).classes[0])
         if whole.is_whole:
-            yield whole.finish(CONNECTED.joining_saddle).groups.sizes
+            yield whole.finish(CONNECTED).groups.sizes

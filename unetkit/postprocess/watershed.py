@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from unetkit.postprocess.measures import SUMS, measure_groups, no_sums
 from unetkit.postprocess.neighbours import forward, offsets, shifted
 from unetkit.postprocess.parts import LARGEST_DISTANCE, Edges, Ints, Part, Window, highest_edges, join_edges, stay
 
@@ -35,7 +36,9 @@ Of neighbours with the same distance, the first in raster order has the largest 
 """
 
 
-def find_regions(window: NDArray[np.uint8], place: Window, *, distance_map: DistanceMap) -> Part:
+def find_regions(
+    window: NDArray[np.uint8], place: Window, *, distance_map: DistanceMap, measures: bool = False
+) -> Part:
     """Find the watershed regions of a tile, and the steps that lead out of it.
 
     Args:
@@ -43,18 +46,21 @@ def find_regions(window: NDArray[np.uint8], place: Window, *, distance_map: Dist
             needs. It is the tile with its margin.
         place: The tile in the window.
         distance_map: Gives the distance of each pixel.
+        measures: Whether regions of planes are measured; the mask is then the probability of the foreground, 0 to 255.
     """
     shape = tuple(span.stop - span.start for span in place)
     if not window[0][place].any():
         empty = np.zeros(shape, np.int32)
+        sums = np.zeros((0, len(SUMS) if measures else 0), np.int64)
         stays = np.full(shape, stay(len(shape)), np.int32)
-        return Part(empty, empty, stays, np.zeros(0, np.int32), join_edges([]))
+        return Part(empty, empty, stays, np.zeros(0, np.int32), join_edges([]), sums)
     ring = _tile_with_ring(distance_map(window), place)
     distances = np.ascontiguousarray(ring[(slice(1, -1),) * ring.ndim])
     steps = _steps(ring)
     groups, peaks = _climb(distances, steps)
     groups, peaks, edges = _join_plateaus(groups, peaks, _edges(groups, distances))
-    return Part(groups, distances, steps, peaks, edges)
+    sums = measure_groups(groups, window[0][place], distances, len(peaks)) if measures else no_sums(len(peaks))
+    return Part(groups, distances, steps, peaks, edges, sums)
 
 
 def _tile_with_ring(distances: Ints, place: Window) -> Ints:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from choices import choice_by
 from forwards import RAW, make_forward
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -95,7 +96,8 @@ def test_mask_and_distance_map_are_the_channels_of_the_network(exact_segmenter: 
     assert both.dtype == np.uint8
     assert 0 < mask.mean() < 255
     np.testing.assert_array_equal(mask, np.where(probabilities >= 0.45, 255, 0))
-    np.testing.assert_array_equal(both[:, :1], mask)
+    np.testing.assert_array_equal(both[:, :1] > 0, mask > 0)
+    assert np.abs(both[:, :1] - 255.0 * probabilities)[mask > 0].max() <= 0.51
     turned = [(turns, flip) for flip in (False, True) for turns in range(4)] if augment else [(0, False)]
     total = np.zeros((2, 48, 64))
     for turns, flip in turned:
@@ -110,6 +112,16 @@ def test_mask_and_distance_map_are_the_channels_of_the_network(exact_segmenter: 
     assert np.abs(both[:, 1].astype(float) - distances)[inside].max() <= 0.51
     assert both[:, 1][inside].min() >= 1
     assert not both[:, 1][~inside].any()
+
+
+def test_a_model_that_has_learnt_to_choose_objects_does_so() -> None:
+    found = {
+        sign: predict_tiled(known_model(choice=choice_by("log size", sign, -6.5 * sign)), cells(), output="labels")
+        for sign in (1, -1)
+    }
+    apart, joined = (predict_tiled(known_model(), cells(), output="labels").max(), found[1].max())
+    assert found[-1].max() >= apart
+    assert joined < apart
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino"])

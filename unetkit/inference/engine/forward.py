@@ -158,7 +158,8 @@ class Forward:
             - "mask": uint8 with one channel, 0 and 255, or class numbers where there are more classes.
             - "probabilities": float32.
             - "uncertainty": float32 entropy of the mean, 0 to 1, and the spread where there are several predictions.
-            - "heights": uint8 mask and distance map or probability, 0 in the background and 1 to 255 in the foreground.
+            - "heights": uint8 probability of the foreground and distance map, or twice the probability; both 0 in the
+              background of the mask and 1 to 255 in its foreground.
             - "outputs": float32 probability of the foreground and distance map, 0 to 1.
             - "restored": float32 pixels in the units of the image, within the range of its type.
 
@@ -283,11 +284,10 @@ class Forward:
         found = to_mask(probabilities, self._threshold, axis=1).unsqueeze(1)
         if self._classes > 1:
             return found.to(torch.uint8)
-        mask = found.to(torch.uint8).mul_(255)
         if self._kind == "mask":
-            return mask
-        distances = (mean[:, -1:] * LARGEST_PREDICTED).round_().clamp_(1, LARGEST_PREDICTED).mul_(found)
-        return torch.cat([mask, distances.to(torch.uint8)], dim=1)
+            return found.to(torch.uint8).mul_(255)
+        both = torch.cat([probabilities, mean[:, -1:]], dim=1).mul_(LARGEST_PREDICTED)
+        return both.round_().clamp_(1, LARGEST_PREDICTED).mul_(found).to(torch.uint8)
 
     def _fit_range(self, restored: Tensor) -> Tensor:
         """Return restored pixels as the image holds them: whole numbers of its range, grey if it is grey."""

@@ -32,8 +32,8 @@ def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels:
     """Label the objects in the predictions of models, by the best method for these models.
 
     Args:
-        bands: Masks (1, h, width), of volumes (1, d, height, width); or masks and distance maps (2, ...) of models with
-            instances; or class numbers (1, ...) of models with several classes.
+        bands: Masks (1, h, width), of volumes (1, d, height, width); or probabilities and distance maps within the mask
+            (2, ...) of models with instances; or class numbers (1, ...) of models with several classes.
         recipe: The decisions about the image.
     """
     method, smallest = method_of(recipe), recipe.min_size or 0
@@ -47,7 +47,8 @@ def method_of(recipe: Recipe) -> Method:
     volume = len(recipe.info.size) > 2
     spacing = (recipe.info.pixel_size_um or (1.0,) * len(recipe.info.size)) if volume else None
     if recipe.min_confidence is not None:
-        return by_predicted_distance(recipe.min_confidence, spacing=spacing)
+        choice = None if volume else recipe.ensemble.specs[0].choice
+        return by_predicted_distance(recipe.min_confidence, spacing=spacing, choice=choice)
     if recipe.options.write.close is not None:
         return by_probability(recipe.options.write.close, spacing)
     return by_distance(spacing) if recipe.options.write.split else CONNECTED
