@@ -152,6 +152,12 @@ class TrainingData(LightningDataModule):
             if value is not None and value < bound:
                 raise ConfigError(f"data.{name}: {value} is not possible.", f"Use {bound} or more.")
 
+    def check_shares(self, *names: str) -> None:
+        """Raise a ConfigError if a setting that is a share is not 0 to 1."""
+        for name in names:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"data.{name}: {getattr(self, name):g} is not possible.", "Use 0 to 1.")
+
     def note(self, *sentences: str) -> None:
         """Add notes on the images, each sentence once."""
         for sentence in sentences:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from torch.utils.data import DataLoader
 
 from unetkit.data.annotated import check_annotated
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
-from unetkit.data.finding import find_divided
+from unetkit.data.finding import find_divided, first_uses
 from unetkit.data.image_labels import LabelledImages, load_labelled
-from unetkit.data.kept import TRAIN, VAL, Use
+from unetkit.data.kept import VAL
 from unetkit.data.loading import Viewed
+from unetkit.data.looks import balance_looks
 from unetkit.data.masks import (
     MaskRecord,
     Masks,
@@ -25,12 +25,12 @@ from unetkit.data.masks import (
     measure_classes,
     measure_mask,
 )
-from unetkit.data.objects import SmallestObject, describe_plain, find_smallest
+from unetkit.data.objects import SmallestObject, describe_plain
 from unetkit.data.pairs import Unpaired
 from unetkit.data.places import Places
 from unetkit.data.pool import Found, ImagePool, ImageRecord, measure_image
 from unetkit.data.sampling import Sampling, count_crops, plan_visits
-from unetkit.data.split import check_folds, check_one_fold, fold_uses
+from unetkit.data.split import check_folds, check_one_fold
 from unetkit.data.store import ImageStore
 from unetkit.data.varied_images import LabelledCrops, VariedImages
 from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weight
@@ -77,6 +77,8 @@ class SegmentationData(TrainingData):
         crops_per_epoch: Crops in an epoch. By default as many as cover the images once, but from 64 to 1000 batches.
         sampling: What is equally likely to be shown: "images", "pixels", or "balanced" between the two: an image of the
             size of 4 crops is then shown twice as often as one of the size of a crop.
+        balance_looks: How much more often images of a rare look (background, colours, size of the objects) are shown:
+            0 not at all, 1 until each look has as many crops, but no image over 4 times for one of the most common.
         foreground_share: Share of the crops, 0 to 1, placed around a random object (or class); others lie evenly.
         augment: Level of augmentation: none, light, standard or strong.
         augment_options: Single parameters of the augmentation, over those of the level; see `Augmentation`.
@@ -108,6 +110,7 @@ class SegmentationData(TrainingData):
         batch_size: int = 8,
         crops_per_epoch: int | None = None,
         sampling: Sampling = "balanced",
+        balance_looks: float = 0.0,
         foreground_share: float = 0.5,
         augment: str = "standard",
         augment_options: dict[str, Any] | None = None,
@@ -133,6 +136,7 @@ class SegmentationData(TrainingData):
         self.fold = "all" if folds is not None and fold is None else fold
         self.crops_per_epoch = crops_per_epoch
         self.sampling = sampling
+        self.balance_looks = balance_looks
         self.foreground_share = foreground_share
         self.image_labels = image_labels
         self.border_weight = border_weight
@@ -144,10 +148,10 @@ class SegmentationData(TrainingData):
         self._store = ImageStore()
         self._loaded: tuple[ImagePool, Masks] | None = None
         self._weights: WeightMaps | None = None
+        self._visits: list[int] = []
         self._distance_maps = False
         self.check_least(crops_per_epoch=1, cache_gb=0)
-        if not 0 <= self.foreground_share <= 1:
-            raise ConfigError(f"data.foreground_share: {self.foreground_share:g} is not possible.", "Use 0 to 1.")
+        self.check_shares("foreground_share", "balance_looks")
         check_folds(self.folds, self.fold, self.val, self.val_pages)
 
     @property
@@ -201,10 +205,7 @@ class SegmentationData(TrainingData):
 
     def _hold_out(self, found: Found, images: Sequence[ImageRecord]) -> list[bool]:
         """Return whether each image is one to validate on."""
-        uses = [TRAIN] * len(found.train) + [VAL] * len(found.val)
-        if self.folds is not None:
-            uses = fold_uses(found.all, [image.digest for image in images], self.folds, self.seed)
-        seen = [Use(image.pair.name, image.digest, use) for image, use in zip(images, uses, strict=True)]
+        seen = first_uses(found, images, self.folds, self.seed)
         held = VAL if self.folds is None else str(self.fold)
         return [use == held for use in self._divide("images", seen, named=found.named)]
 
@@ -244,6 +245,9 @@ class SegmentationData(TrainingData):
         self.note(*notes)
         check_labels(masks.records, classes)
         self.classes, self._distance_maps = classes, distance_maps
+        visits = plan_visits(pool.train, masks.areas(pool.train), self.crop_area, self.sampling)
+        self._visits, notes = balance_looks(pool, masks, visits, self.balance_looks)
+        self.note(*notes)
         if distance_maps:
             check_whole([masks.records[i] for i in pool.train])
             plain = describe_plain({masks.records[i].pair.name: masks.records[i].numbered for i in pool.train})
@@ -345,9 +349,7 @@ class SegmentationData(TrainingData):
 
     def smallest_object(self) -> SmallestObject:
         """Return the size of the smallest object in the training masks; unknown where there are several classes."""
-        indices = self.pool.train if self.classes == 2 else []
-        sizes = (self.targets.records[index].objects for index in indices)
-        return find_smallest(np.concatenate([np.zeros(0, np.int64), *sizes]))
+        return self.targets.smallest_object(self.pool.train if self.classes == 2 else [])
 
     def describe(self) -> dict[str, Any]:
         """Summarise the data as plain values for JSON: counts, kinds, settings."""
@@ -364,6 +366,7 @@ class SegmentationData(TrainingData):
             "batch_size": self.batch_size,
             "crops_per_epoch": self._crops_per_epoch(),
             "sampling": self.sampling,
+            **({"balance_looks": self.balance_looks} if self.balance_looks else {}),
             "foreground_share": self.foreground_share,
             "augment": self.augment,
             "seed": self.seed,
@@ -379,11 +382,10 @@ class SegmentationData(TrainingData):
 
     def _crops(self) -> CropDataset:
         """Return the crops of an epoch."""
-        pool = self.pool
         return CropDataset(
-            pool,
+            self.pool,
             self.targets,
-            plan_visits(pool.train, self.targets.areas(pool.train), self.crop_area, self.sampling),
+            self._visits,
             crop=self.crop_size,
             crops_per_epoch=self._crops_per_epoch(),
             augmentation=self.augmentation,
