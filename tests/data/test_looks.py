@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from unetkit.data.looks import balance, balance_looks, describe_look, find_looks
+from unetkit.data.looks import balance, describe_look, find_looks, plan_balanced
 from unetkit.models.statistics import Statistics
 
 
@@ -52,12 +52,16 @@ def test_images_of_one_look_keep_the_shares_of_their_sizes() -> None:
 
 def test_looks_are_named_with_what_is_shown_of_them() -> None:
     records = [_record(DARK, seed) for seed in range(6)] + [_record(LILAC)]
-    pool, masks = SimpleNamespace(records=records), SimpleNamespace(diameter=lambda _: None)
-    visits, notes = balance_looks(pool, masks, list(range(7)), 1.0)  # type: ignore[arg-type]
+    masks = SimpleNamespace(diameter=lambda _: None, areas=lambda indices: [1] * len(indices))
+
+    def planned(train: list[int], power: float) -> tuple[list[int], list[str]]:
+        return plan_balanced(SimpleNamespace(records=records, train=train), masks, 1, "images", power)  # type: ignore[arg-type]
+
+    visits, notes = planned(list(range(7)), 1.0)
     assert notes == [
         "The images to train on have 2 looks: 6 such as 5-0 (86 % of the crops, now 60 %); "
         "1 such as 180-0 (14 % of the crops, now 40 %)."
     ]
     assert Counter(visits)[6] == 4 * Counter(visits)[0]
-    assert "look alike" in balance_looks(pool, masks, [0, 1], 1.0)[1][0]  # type: ignore[arg-type]
-    assert balance_looks(pool, masks, [0, 6], 0.0) == ([0, 6], [])  # type: ignore[arg-type]
+    assert "look alike" in planned([0, 1], 1.0)[1][0]
+    assert planned([0, 6], 0.0) == ([0, 6], [])

@@ -15,7 +15,7 @@ from unetkit.data.finding import find_divided, first_uses
 from unetkit.data.image_labels import LabelledImages, load_labelled
 from unetkit.data.kept import VAL
 from unetkit.data.loading import Viewed
-from unetkit.data.looks import balance_looks
+from unetkit.data.looks import plan_balanced
 from unetkit.data.masks import (
     MaskRecord,
     Masks,
@@ -29,7 +29,7 @@ from unetkit.data.objects import SmallestObject, describe_plain
 from unetkit.data.pairs import Unpaired
 from unetkit.data.places import Places
 from unetkit.data.pool import Found, ImagePool, ImageRecord, measure_image
-from unetkit.data.sampling import Sampling, count_crops, plan_visits
+from unetkit.data.sampling import Sampling, count_crops
 from unetkit.data.split import check_folds, check_one_fold
 from unetkit.data.store import ImageStore
 from unetkit.data.varied_images import LabelledCrops, VariedImages
@@ -148,7 +148,6 @@ class SegmentationData(TrainingData):
         self._store = ImageStore()
         self._loaded: tuple[ImagePool, Masks] | None = None
         self._weights: WeightMaps | None = None
-        self._visits: list[int] = []
         self._distance_maps = False
         self.check_least(crops_per_epoch=1, cache_gb=0)
         self.check_shares("foreground_share", "balance_looks")
@@ -205,9 +204,8 @@ class SegmentationData(TrainingData):
 
     def _hold_out(self, found: Found, images: Sequence[ImageRecord]) -> list[bool]:
         """Return whether each image is one to validate on."""
-        seen = first_uses(found, images, self.folds, self.seed)
-        held = VAL if self.folds is None else str(self.fold)
-        return [use == held for use in self._divide("images", seen, named=found.named)]
+        uses = self._divide("images", first_uses(found, images, self.folds, self.seed), named=found.named)
+        return [use == (VAL if self.folds is None else str(self.fold)) for use in uses]
 
     def _take(self, pool: ImagePool, masks: Masks) -> None:
         """Keep what was read."""
@@ -245,16 +243,13 @@ class SegmentationData(TrainingData):
         self.note(*notes)
         check_labels(masks.records, classes)
         self.classes, self._distance_maps = classes, distance_maps
-        visits = plan_visits(pool.train, masks.areas(pool.train), self.crop_area, self.sampling)
-        self._visits, notes = balance_looks(pool, masks, visits, self.balance_looks)
-        self.note(*notes)
         if distance_maps:
             check_whole([masks.records[i] for i in pool.train])
             plain = describe_plain({masks.records[i].pair.name: masks.records[i].numbered for i in pool.train})
             self.note(*([plain] if plain else []))
         pool = pool.with_channels(channels).with_neighbours(self.planes)
-        self.note(*([] if pool.neighbours is None else pool.neighbours.remarks))
         self._take(pool, masks)
+        self.note(*([] if pool.neighbours is None else pool.neighbours.remarks), *self._visits()[1])
         check_border_weight(self.border_weight, weighted=weighted)
         if not weighted:
             self._weights = None
@@ -380,12 +375,16 @@ class SegmentationData(TrainingData):
         """Return the pixels to validate on, as a multiple of those of an epoch."""
         return sum(self.pool.areas(self.pool.val)) / (self._crops_per_epoch() * self.crop_area)
 
+    def _visits(self) -> tuple[list[int], list[str]]:
+        """Return the images of one pass, some several times, and a note on their looks, if any."""
+        return plan_balanced(self.pool, self.targets, self.crop_area, self.sampling, self.balance_looks)
+
     def _crops(self) -> CropDataset:
         """Return the crops of an epoch."""
         return CropDataset(
             self.pool,
             self.targets,
-            self._visits,
+            self._visits()[0],
             crop=self.crop_size,
             crops_per_epoch=self._crops_per_epoch(),
             augmentation=self.augmentation,
@@ -397,6 +396,5 @@ class SegmentationData(TrainingData):
         )
 
     def _crops_per_epoch(self) -> int:
-        if self.crops_per_epoch is not None:
-            return self.crops_per_epoch
-        return count_crops(self.targets.areas(self.pool.train), self.crop_area, self.batch_size * self._processes()[1])
+        areas = self.targets.areas(self.pool.train)
+        return self.crops_per_epoch or count_crops(areas, self.crop_area, self.batch_size * self._processes()[1])

@@ -13,6 +13,7 @@ from scipy.spatial import KDTree
 
 from unetkit.data.masks import Masks
 from unetkit.data.pool import ImagePool
+from unetkit.data.sampling import Sampling, plan_visits
 from unetkit.data.statistics import Measured
 
 APART = 0.4
@@ -85,21 +86,25 @@ def balance(visits: Sequence[int], looks: Mapping[int, int], power: float) -> li
     return [index for index, count in counts.items() for _ in range(round(PASSES * count * often[looks[index]]))]
 
 
-def balance_looks(pool: ImagePool, masks: Masks, visits: list[int], power: float) -> tuple[list[int], list[str]]:
-    """Find the looks of images, and show rare ones more often.
+def plan_balanced(
+    pool: ImagePool, masks: Masks, crop_area: int, sampling: Sampling, power: float
+) -> tuple[list[int], list[str]]:
+    """Find the looks of the images to train on, and show rare ones more often.
 
     Args:
         pool: The images.
         masks: Their masks.
-        visits: The images in one pass, some several times.
+        crop_area: Pixels of a crop.
+        sampling: How often images are shown by their size, see `plan_visits`.
         power: See `balance`.
 
     Returns:
         The visits, and a sentence on them for the user, if any.
     """
+    indices = pool.train
+    visits = plan_visits(indices, masks.areas(indices), crop_area, sampling)
     if not power:
         return visits, []
-    indices = sorted(set(visits))
     found = find_looks(np.stack([describe_look(pool.records[index], masks.diameter(index)) for index in indices]))
     looks = dict(zip(indices, found.tolist(), strict=True))
     balanced = balance(visits, looks, power)
