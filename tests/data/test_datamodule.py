@@ -49,6 +49,18 @@ def test_batches(cells: Path) -> None:
     assert item["name"] in {f"cell{number}" for number in range(6)}
 
 
+def test_images_of_a_rare_look_are_shown_more_often_and_that_is_noted(cells: Path) -> None:
+    rng = np.random.default_rng(0)
+    _add(cells, "bright", rng.integers(900, 1000, (96, 96)).astype(np.uint16))
+    data = _data(cells, val=0, balance_looks=1.0, crops_per_epoch=80)
+    data.prepare_for(1, 2, 32)
+    assert any("have 2 looks" in note and "1 such as bright" in note for note in data.notes)
+    assert data.describe()["balance_looks"] == 1
+    crops = data.train_dataloader().dataset
+    bright = [float(crops[0, index]["image"].max()) < 1000 for index in range(80)]
+    assert 0.3 < np.mean(bright) < 0.5
+
+
 def test_workers_do_not_change_the_crops(cells: Path) -> None:
     results = []
     for workers in (0, 1, 2):
@@ -288,6 +300,7 @@ def test_infinite_pixels_name_the_file(cells: Path) -> None:
         ({"workers": -1}, "data.workers"),
         ({"seed": -1}, "data.seed"),
         ({"foreground_share": 1.5}, "data.foreground_share: 1.5"),
+        ({"balance_looks": 2}, "data.balance_looks: 2"),
         ({"val": 1.0}, r"data.val: 1 is not possible\. Use a fraction below 1"),
         ({"augment": "stron"}, "Did you mean 'strong'"),
     ],
@@ -295,6 +308,14 @@ def test_infinite_pixels_name_the_file(cells: Path) -> None:
 def test_settings_that_have_no_meaning(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SegmentationData("anywhere", **settings)
+
+
+def test_stains_and_gains_of_objects_are_for_single_planes(cells: Path) -> None:
+    data = SegmentationData(str(cells), augment_options={"stain_probability": 0.5})
+    data.see(2)
+    for dims, planes in ((3, 1), (2, 5)):
+        with pytest.raises(ConfigError, match="stain_probability has a meaning only for single planes"):
+            data.see(dims, planes)  # type: ignore[arg-type]
 
 
 def test_missing_folder(tmp_path: Path) -> None:

@@ -67,6 +67,20 @@ def test_crops_of_an_epoch_do_not_depend_on_what_was_run_before(cells: Path) -> 
         assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_objects_stand_out_differently_in_crops_and_masks_stay(cells: Path) -> None:
+    pool = load_pool(cells)
+    plain, varied = (
+        _crops(pool, augmentation=replace(NONE, flip=1e-9, object_gain_probability=some), foreground_share=1.0)
+        for some in (0, 1)
+    )
+    for index in range(3):
+        a, b = plain[0, index], varied[0, index]
+        assert torch.equal(a["mask"], b["mask"])
+        inside = a["mask"] > 0
+        assert (a["image"] - b["image"])[0, inside].abs().max() > 10
+        assert (a["image"] - b["image"])[0].abs()[~inside].median() == pytest.approx(0, abs=1)
+
+
 def test_seed_and_epoch_change_the_crops(cells: Path) -> None:
     pool = load_pool(cells)
     first = _crops(pool)[0, 0]["image"]

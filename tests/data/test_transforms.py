@@ -158,6 +158,8 @@ def test_options_replace_those_of_the_preset() -> None:
         ("none", {"scale": [2, 1]}, r"scale: \(2, 1\) is not possible"),
         ("none", {"noise": [0, 3]}, r"between 0 and 1\."),
         ("none", {"rotate_degrees": 400}, r"Use a number from 0 to 180\."),
+        ("none", {"stain_probability": 2}, r"stain_probability: 2 is not possible"),
+        ("none", {"object_gain": 2}, r"Use two numbers, the lower first, between 0.1 and 10\."),
     ],
 )
 def test_options_that_have_no_meaning(preset: str, options: dict, message: str) -> None:

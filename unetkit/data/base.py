@@ -12,7 +12,7 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from unetkit.data.kept import SPLIT_REMEDY, KeptSplit, Use
-from unetkit.data.transforms import OF_VOLUMES, resolve_augmentation
+from unetkit.data.transforms import OF_SINGLE_PLANES, OF_VOLUMES, resolve_augmentation
 from unetkit.data.workers import default_workers, start_worker
 from unetkit.foundation.errors import ConfigError, DataError
 from unetkit.inference.tiling.grid import check_multiple, round_up
@@ -96,6 +96,11 @@ class TrainingData(LightningDataModule):
                 f"The augmentation option {of_volumes} has no meaning for single planes.",
                 "Leave it out, or train on volumes (model.dims: 3) or neighbouring planes (model.planes).",
             )
+        of_planes = next((name for name in self._augment_options if name in OF_SINGLE_PLANES), None)
+        if (dims == 3 or planes > 1) and of_planes is not None:
+            raise ConfigError(
+                f"The augmentation option {of_planes} has a meaning only for single planes.", "Leave it out."
+            )
 
     def _sides(self) -> tuple[int, ...]:
         """Return the sides of a crop along each axis, as they are given."""
@@ -146,6 +151,12 @@ class TrainingData(LightningDataModule):
             value = getattr(self, name)
             if value is not None and value < bound:
                 raise ConfigError(f"data.{name}: {value} is not possible.", f"Use {bound} or more.")
+
+    def check_shares(self, *names: str) -> None:
+        """Raise a ConfigError if a setting that is a share is not 0 to 1."""
+        for name in names:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"data.{name}: {getattr(self, name):g} is not possible.", "Use 0 to 1.")
 
     def note(self, *sentences: str) -> None:
         """Add notes on the images, each sentence once."""

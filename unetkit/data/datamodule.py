@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from torch.utils.data import DataLoader
 
 from unetkit.data.annotated import check_annotated
 from unetkit.data.base import TrainingData
 from unetkit.data.dataset import CropDataset, CropLoader, CropSampler, NamedItem, WholeImageDataset, divide, take_single
-from unetkit.data.finding import find_divided
+from unetkit.data.finding import find_divided, first_uses
 from unetkit.data.image_labels import LabelledImages, load_labelled
-from unetkit.data.kept import TRAIN, VAL, Use
+from unetkit.data.kept import VAL
 from unetkit.data.loading import Viewed
+from unetkit.data.looks import plan_balanced
 from unetkit.data.masks import (
     MaskRecord,
     Masks,
@@ -25,12 +25,12 @@ from unetkit.data.masks import (
     measure_classes,
     measure_mask,
 )
-from unetkit.data.objects import SmallestObject, describe_plain, find_smallest
+from unetkit.data.objects import SmallestObject, describe_plain
 from unetkit.data.pairs import Unpaired
 from unetkit.data.places import Places
 from unetkit.data.pool import Found, ImagePool, ImageRecord, measure_image
-from unetkit.data.sampling import Sampling, count_crops, plan_visits
-from unetkit.data.split import check_folds, check_one_fold, fold_uses
+from unetkit.data.sampling import Sampling, count_crops
+from unetkit.data.split import check_folds, check_one_fold
 from unetkit.data.store import ImageStore
 from unetkit.data.varied_images import LabelledCrops, VariedImages
 from unetkit.data.weight_map import BorderWeight, WeightMaps, check_border_weight
@@ -77,6 +77,8 @@ class SegmentationData(TrainingData):
         crops_per_epoch: Crops in an epoch. By default as many as cover the images once, but from 64 to 1000 batches.
         sampling: What is equally likely to be shown: "images", "pixels", or "balanced" between the two: an image of the
             size of 4 crops is then shown twice as often as one of the size of a crop.
+        balance_looks: How much more often images of a rare look (background, colours, size of the objects) are shown:
+            0 not at all, 1 until each look has as many crops, but no image over 4 times for one of the most common.
         foreground_share: Share of the crops, 0 to 1, placed around a random object (or class); others lie evenly.
         augment: Level of augmentation: none, light, standard or strong.
         augment_options: Single parameters of the augmentation, over those of the level; see `Augmentation`.
@@ -108,6 +110,7 @@ class SegmentationData(TrainingData):
         batch_size: int = 8,
         crops_per_epoch: int | None = None,
         sampling: Sampling = "balanced",
+        balance_looks: float = 0.0,
         foreground_share: float = 0.5,
         augment: str = "standard",
         augment_options: dict[str, Any] | None = None,
@@ -133,6 +136,7 @@ class SegmentationData(TrainingData):
         self.fold = "all" if folds is not None and fold is None else fold
         self.crops_per_epoch = crops_per_epoch
         self.sampling = sampling
+        self.balance_looks = balance_looks
         self.foreground_share = foreground_share
         self.image_labels = image_labels
         self.border_weight = border_weight
@@ -146,8 +150,7 @@ class SegmentationData(TrainingData):
         self._weights: WeightMaps | None = None
         self._distance_maps = False
         self.check_least(crops_per_epoch=1, cache_gb=0)
-        if not 0 <= self.foreground_share <= 1:
-            raise ConfigError(f"data.foreground_share: {self.foreground_share:g} is not possible.", "Use 0 to 1.")
+        self.check_shares("foreground_share", "balance_looks")
         check_folds(self.folds, self.fold, self.val, self.val_pages)
 
     @property
@@ -201,12 +204,8 @@ class SegmentationData(TrainingData):
 
     def _hold_out(self, found: Found, images: Sequence[ImageRecord]) -> list[bool]:
         """Return whether each image is one to validate on."""
-        uses = [TRAIN] * len(found.train) + [VAL] * len(found.val)
-        if self.folds is not None:
-            uses = fold_uses(found.all, [image.digest for image in images], self.folds, self.seed)
-        seen = [Use(image.pair.name, image.digest, use) for image, use in zip(images, uses, strict=True)]
-        held = VAL if self.folds is None else str(self.fold)
-        return [use == held for use in self._divide("images", seen, named=found.named)]
+        uses = self._divide("images", first_uses(found, images, self.folds, self.seed), named=found.named)
+        return [use == (VAL if self.folds is None else str(self.fold)) for use in uses]
 
     def _take(self, pool: ImagePool, masks: Masks) -> None:
         """Keep what was read."""
@@ -249,8 +248,8 @@ class SegmentationData(TrainingData):
             plain = describe_plain({masks.records[i].pair.name: masks.records[i].numbered for i in pool.train})
             self.note(*([plain] if plain else []))
         pool = pool.with_channels(channels).with_neighbours(self.planes)
-        self.note(*([] if pool.neighbours is None else pool.neighbours.remarks))
         self._take(pool, masks)
+        self.note(*([] if pool.neighbours is None else pool.neighbours.remarks), *self._visits()[1])
         check_border_weight(self.border_weight, weighted=weighted)
         if not weighted:
             self._weights = None
@@ -345,9 +344,7 @@ class SegmentationData(TrainingData):
 
     def smallest_object(self) -> SmallestObject:
         """Return the size of the smallest object in the training masks; unknown where there are several classes."""
-        indices = self.pool.train if self.classes == 2 else []
-        sizes = (self.targets.records[index].objects for index in indices)
-        return find_smallest(np.concatenate([np.zeros(0, np.int64), *sizes]))
+        return self.targets.smallest_object(self.pool.train if self.classes == 2 else [])
 
     def describe(self) -> dict[str, Any]:
         """Summarise the data as plain values for JSON: counts, kinds, settings."""
@@ -364,6 +361,7 @@ class SegmentationData(TrainingData):
             "batch_size": self.batch_size,
             "crops_per_epoch": self._crops_per_epoch(),
             "sampling": self.sampling,
+            **({"balance_looks": self.balance_looks} if self.balance_looks else {}),
             "foreground_share": self.foreground_share,
             "augment": self.augment,
             "seed": self.seed,
@@ -377,13 +375,16 @@ class SegmentationData(TrainingData):
         """Return the pixels to validate on, as a multiple of those of an epoch."""
         return sum(self.pool.areas(self.pool.val)) / (self._crops_per_epoch() * self.crop_area)
 
+    def _visits(self) -> tuple[list[int], list[str]]:
+        """Return the images of one pass, some several times, and a note on their looks, if any."""
+        return plan_balanced(self.pool, self.targets, self.crop_area, self.sampling, self.balance_looks)
+
     def _crops(self) -> CropDataset:
         """Return the crops of an epoch."""
-        pool = self.pool
         return CropDataset(
-            pool,
+            self.pool,
             self.targets,
-            plan_visits(pool.train, self.targets.areas(pool.train), self.crop_area, self.sampling),
+            self._visits()[0],
             crop=self.crop_size,
             crops_per_epoch=self._crops_per_epoch(),
             augmentation=self.augmentation,
@@ -395,6 +396,5 @@ class SegmentationData(TrainingData):
         )
 
     def _crops_per_epoch(self) -> int:
-        if self.crops_per_epoch is not None:
-            return self.crops_per_epoch
-        return count_crops(self.targets.areas(self.pool.train), self.crop_area, self.batch_size * self._processes()[1])
+        areas = self.targets.areas(self.pool.train)
+        return self.crops_per_epoch or count_crops(areas, self.crop_area, self.batch_size * self._processes()[1])

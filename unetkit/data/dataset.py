@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unetkit.data.annotated import as_targets, mask_of
+from unetkit.data.appearance import Appearance
 from unetkit.data.distance_map import make_distance_map
 from unetkit.data.neighbour_transform import NeighbourTransform
 from unetkit.data.objects import to_objects
@@ -107,12 +108,14 @@ class CropDataset(Dataset[Item]):
         self._weights = weights
         self._planes: dict[int, Transform | NeighbourTransform] = {}
         self._volumes: dict[int, VolumeTransform] = {}
+        self._appearance: Appearance | None = None
         if augmentation != PRESETS["none"]:
             kinds = {pool.records[index].channels for index in self._indices}
             if pool.planes > 1:
                 self._planes = {kind: NeighbourTransform(augmentation, kind, pool.planes) for kind in kinds}
             elif len(crop) == 2:
                 self._planes = {kind: Transform(augmentation, kind) for kind in kinds}
+                self._appearance = Appearance(augmentation, pool.records)
             else:
                 self._volumes = {kind: VolumeTransform(augmentation, kind) for kind in kinds}
 
@@ -151,6 +154,9 @@ class CropDataset(Dataset[Item]):
         for _ in range(MOST_DRAWN if partly else 1):
             pixels, targets = self._cut(index, record, self._draw_sides(record, rng), rng)
             pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
+            if self._appearance is not None:
+                labels, numbered = self._take_apart(targets)[0], self._targets.numbered(index) and self._distance_maps
+                pixels = self._appearance(index, pixels, labels, rng, numbered=numbered)
             if self._planes or self._volumes:
                 each = (slice(None), *[None] * len(self._crop))
                 seen = record.range.for_planes(self._pool.planes)

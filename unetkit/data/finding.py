@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
+from unetkit.data.kept import TRAIN, VAL, Use
 from unetkit.data.places import Places
-from unetkit.data.pool import Found
-from unetkit.data.split import check_apart, cut_for_folds, split_fraction
+from unetkit.data.pool import Found, ImageRecord
+from unetkit.data.split import check_apart, cut_for_folds, fold_uses, split_fraction
 
 
 def find_divided(places: Places, folds: int | None, seed: int, dims: Literal[2, 3] = 2) -> tuple[Found, list[str]]:
@@ -37,3 +39,18 @@ def find_divided(places: Places, folds: int | None, seed: int, dims: Literal[2, 
     val = places.find_validation(dims)
     check_apart(pairs, val)
     return Found(pairs, val, named=True), notes
+
+
+def first_uses(found: Found, images: Sequence[ImageRecord], folds: int | None, seed: int) -> list[Use]:
+    """Return the use of each image as in a new run: to train on or to validate on, or the fold that it belongs to.
+
+    Args:
+        found: Where the images are.
+        images: The same images, once they are measured.
+        folds: Number of folds; None without cross-validation.
+        seed: Decides the folds.
+    """
+    uses = [TRAIN] * len(found.train) + [VAL] * len(found.val)
+    if folds is not None:
+        uses = fold_uses(found.all, [image.digest for image in images], folds, seed)
+    return [Use(image.pair.name, image.digest, use) for image, use in zip(images, uses, strict=True)]

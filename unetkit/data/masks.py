@@ -15,7 +15,9 @@ from unetkit.data.annotated import annotated_points, covered_area, describe_anno
 from unetkit.data.loading import Viewed, foreground_points
 from unetkit.data.objects import (
     FOREGROUND_VALUES,
+    SmallestObject,
     find_parts,
+    find_smallest,
     may_be_one_object,
     measure_objects,
     number_objects,
@@ -273,6 +275,15 @@ class Masks:
     def areas(self, indices: Sequence[int]) -> list[int]:
         """Return the pixels of the annotated part of some of the images, see `covered_area`."""
         return [self.records[index].area for index in indices]
+
+    def smallest_object(self, indices: Sequence[int]) -> SmallestObject:
+        """Return the size of the smallest object of some of the masks."""
+        return find_smallest(np.concatenate([np.zeros(0, np.int64), *(self.records[i].objects for i in indices)]))
+
+    def diameter(self, index: int) -> float | None:
+        """Return the median diameter of the objects of a mask, in pixels; None where none is drawn whole."""
+        record = self.records[index]
+        return float(np.median(record.objects) ** (1 / len(record.size))) if len(record.objects) else None
 
     def numbered(self, index: int) -> bool:
         """Return whether a mask numbers its objects; True where that is open."""

@@ -19,7 +19,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import albumentations as A  # noqa: N812
 
-_LEAST_OF_PAIRS = {"scale": 0.1, "gamma": 0.1, "noise": 0.0, "blur": 0.0}
+_LEAST_OF_PAIRS = {"scale": 0.1, "gamma": 0.1, "noise": 0.0, "blur": 0.0, "object_gain": 0.1}
 """Least possible `low` of the parameters that are a pair (low, high)."""
 
 _BOUNDS = {
@@ -34,6 +34,11 @@ _BOUNDS = {
 
 OF_VOLUMES = ("flip_depth", "shift", "shift_probability", "missing", "missing_probability")
 """Parameters that have a meaning for volumes, and for neighbouring planes that are seen at once."""
+
+OF_SINGLE_PLANES = (
+    "stain", "stain_shift", "brown", "stain_probability", "object_gain", "object_gain_probability",
+)  # fmt: skip
+"""Parameters that have a meaning only where a single plane is seen."""
 
 
 def _problem(name: str, value: Any) -> str:
@@ -89,6 +94,14 @@ class Augmentation:
         color_probability: Probability of a change in hue and saturation.
         gray_probability: Probability of showing the image in grey; for images of 3 channels.
         invert_probability: Probability of swapping dark and bright, as between bright field and fluorescence.
+        stain: Largest change of the strength of hematoxylin, eosin and DAB, up or down, as a share; for single planes
+            of 3 channels with a bright background.
+        stain_shift: Largest amount of each of them that is added or taken away everywhere, as an optical density.
+        brown: Share of the crops with other stains that are shown as brown immunohistochemistry (DAB).
+        stain_probability: Probability of other stains.
+        object_gain: Smallest and largest factor by which an object stands out from the background; each object of a
+            crop has its own, drawn evenly on a logarithmic scale. For single planes.
+        object_gain_probability: Probability of such factors.
         shift: Largest shift of planes of a volume against the others, along y and x, in pixels; for sections of
             electron microscopes. One plane is moved, or all from one on, with their masks.
         shift_probability: Probability of such a shift.
@@ -126,6 +139,12 @@ class Augmentation:
     color_probability: float = 0.3
     gray_probability: float = 0.0
     invert_probability: float = 0.0
+    stain: float = 0.3
+    stain_shift: float = 0.05
+    brown: float = 0.3
+    stain_probability: float = 0.0
+    object_gain: tuple[float, float] = (0.4, 1.6)
+    object_gain_probability: float = 0.0
     shift: float = 4.0
     shift_probability: float = 0.0
     missing: float = 0.1

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from unetkit.data.appearance import Appearance
 from unetkit.data.dataset import CropDataset, visiting_order
 from unetkit.data.image_labels import LabelledImage, LabelledImages, LabelledItem
 from unetkit.data.transforms import PRESETS, Augmentation, Transform, magnify
@@ -32,6 +33,7 @@ class VariedImages(Dataset[LabelledItem]):
         kinds = {image.pixels.shape[0] for image in labelled.train} if augmentation != PRESETS["none"] else set()
         self._planes = {kind: Transform(augmentation, kind) for kind in kinds}
         self._volumes = {kind: VolumeTransform(augmentation, kind) for kind in kinds}
+        self._appearance = Appearance(augmentation, labelled.train)
         self._scale_logs = (log(augmentation.scale[0]), log(augmentation.scale[1]))
 
     def __len__(self) -> int:
@@ -43,12 +45,15 @@ class VariedImages(Dataset[LabelledItem]):
         epoch, index = key
         images = self._labelled.train
         visit, place = divmod(epoch * self._count + index, len(images))
-        image = images[visiting_order(self._seed, visit, len(images))[place]]
+        chosen = visiting_order(self._seed, visit, len(images))[place]
+        image = images[chosen]
         pixels = image.pixels.astype(np.float32)
         if self._planes:
             each = (slice(None), *[None] * (pixels.ndim - 1))
             low, width = image.range.center[each], image.range.scale[each]
             rng = np.random.default_rng((self._seed, epoch, index, 1))
+            if pixels.ndim == 3:
+                pixels = self._appearance(chosen, pixels, np.zeros(pixels.shape[1:], np.uint8), rng, numbered=True)
             pixels = self._vary(image, (pixels - low) / width, rng) * width + low
         return self._labelled.item(image, pixels)
 
