@@ -36,6 +36,7 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     mine = {
+        "ablations",
         "annotations",
         "choosing",
         "cluster",
@@ -705,3 +706,31 @@ def test_thin_membranes_of_any_width_separate_the_same_segments() -> None:
     open_ = closed.copy()
     open_[:, :, 5] = 1
     assert volumes_em.score(open_, truth, 0.5)["V_Rand"] < 0.7
+
+
+def test_images_that_are_scored_are_never_among_those_of_training_whatever_the_seed(tmp_path: Path) -> None:
+    import few_images
+
+    names = [f"image{number:02}" for number in range(30)]
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            tifffile.imwrite(tmp_path / folder / f"{name}.tif", np.zeros((4, 4), np.uint8))
+    (tmp_path / "kinds.json").write_text(json.dumps({"stained": names, "fluorescence": []}))
+    first, second = (few_images.divide(tmp_path, tmp_path, 5, seed) for seed in (0, 1))
+    assert first.scored == second.scored
+    assert first.train != second.train
+    assert {pair.name for pair in (*first.train, *first.rest, *first.scored)} == set(names)
+    assert len(first.train) + len(first.rest) + len(first.scored) == len(names)
+
+
+def test_guessed_masks_leave_out_what_is_not_confident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import few_images
+
+    from unetkit.data.pairs import Pair
+
+    answers = {"labels": np.array([[0, 2, 2, 0]]), "probabilities": np.array([[0.1, 0.5, 0.9, 0.9]])}
+    monkeypatch.setattr(few_images, "load_pair", lambda pair: (np.zeros((1, 1, 4)), None))
+    monkeypatch.setattr(few_images, "predict_tiled", lambda pixels, model, axes, output: answers[output])
+    (guessed,) = few_images.guess(None, [Pair("a", tmp_path / "a.png", None)], tmp_path)
+    assert tifffile.imread(guessed.mask).tolist() == [[0, few_images.IGNORED, 2, few_images.IGNORED]]
