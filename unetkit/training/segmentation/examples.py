@@ -124,7 +124,8 @@ def _count_objects(
     assert example.objects is not None
     heights = np.clip(np.rint(distance_map * LARGEST_PREDICTED), 1, LARGEST_PREDICTED) * mask
     bands = np.stack([mask * np.uint8(255), heights.astype(np.uint8)])
-    labels = Labels([bands], mask.shape, method=by_predicted_distance(0.0), smallest=spec.smallest_object)
+    method = by_predicted_distance(0.0, choice=None if spec.dims == 3 else spec.choice)
+    labels = Labels([bands], mask.shape, method=method, smallest=spec.smallest_object)
     unknown = example.unknown
     predicted = np.concatenate(list(labels.rows()), axis=1)[0]
     overlaps = count_overlaps(predicted, example.objects, unknown if unknown.any() else None)
