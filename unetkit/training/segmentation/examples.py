@@ -96,7 +96,7 @@ def try_settings(
     dices = np.array([_dice(mask & ~unknown, example.mask == 1) for mask in masks])
     if example.objects is None:
         return Tried(logits, truth, dices, None)
-    counts = [_count_objects(mask, outputs[1], example, confidences, spec) for mask in masks]
+    counts = [_count_objects(mask, outputs, example, confidences, spec) for mask in masks]
     return Tried(logits, truth, dices, np.stack(counts))
 
 
@@ -107,7 +107,7 @@ def _dice(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
 
 def _count_objects(
     mask: NDArray[np.bool_],
-    distance_map: NDArray[np.float32],
+    outputs: NDArray[np.float32],
     example: Example,
     confidences: NDArray[np.float64],
     spec: ModelSpec,
@@ -116,14 +116,13 @@ def _count_objects(
 
     Args:
         mask: (...) where the foreground is.
-        distance_map: (...) 0 to 1.
+        outputs: (2, ...) probability of the foreground and distance map, 0 to 1.
         example: The image.
         confidences: Lowest confidences of an object.
         spec: Description of the model.
     """
     assert example.objects is not None
-    heights = np.clip(np.rint(distance_map * LARGEST_PREDICTED), 1, LARGEST_PREDICTED) * mask
-    bands = np.stack([mask * np.uint8(255), heights.astype(np.uint8)])
+    bands = (np.clip(np.rint(outputs * LARGEST_PREDICTED), 1, LARGEST_PREDICTED) * mask).astype(np.uint8)
     method = by_predicted_distance(0.0, choice=None if spec.dims == 3 else spec.choice)
     labels = Labels([bands], mask.shape, method=method, smallest=spec.smallest_object)
     unknown = example.unknown
