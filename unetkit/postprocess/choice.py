@@ -55,7 +55,8 @@ class Choice:
         hidden = np.tanh((inputs[:, None] * np.array(self.hidden)).sum(2) + np.array(self.hidden_bias))
         logits = (hidden * np.array(self.output)).sum(1) + self.output_bias
         shares = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
-        return np.maximum(np.rint(shares * BEST), 1).astype(np.int64)
+        found: NDArray[np.int64] = np.maximum(np.rint(shares * BEST), 1).astype(np.int64)
+        return found
 
     @property
     def cost(self) -> int:
