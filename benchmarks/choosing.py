@@ -22,6 +22,7 @@ from unetkit.inference.tiling.options import TilingOptions
 from unetkit.models.segmenter import save_model
 from unetkit.postprocess.choice import Choice
 from unetkit.postprocess.predicted_distance import by_predicted_distance
+from unetkit.report.choice import CHOICE
 from unetkit.scoring.instances import InstanceCounts, average_precision, match_instances, panoptic_quality
 from unetkit.training.segmentation.learning_choice import Learnt, fit_choice
 
@@ -81,7 +82,8 @@ def main(args: Sequence[str] | None = None) -> None:
         threshold,
         model.spec.smallest_object,
     )
-    model.spec = replace(model.spec, threshold=threshold, choice=choice)
+    training = {key: value for key, value in model.spec.training.items() if key != CHOICE}  # of the choice before
+    model.spec = replace(model.spec, threshold=threshold, choice=choice, training=training)
     save_model(model, options.out, torch.float16)
 
 
