@@ -273,6 +273,8 @@ def test_errors_are_counted_and_a_choice_of_objects_is_learnt(
     import choosing
     import errors
 
+    from unetkit.training.segmentation import learning_choice
+
     write_dataset(tmp_path, 2, 96, seed=0)
     spec = ModelSpec("resnet18", depth=3, decoder_channels=(32, 16, 8), halo=16, instances=True)
     training = {"data": {"val_images": ["cells_001"]}}
@@ -280,7 +282,7 @@ def test_errors_are_counted_and_a_choice_of_objects_is_learnt(
     given = ["--data", str(tmp_path), "--model", str(tmp_path / "model.safetensors")]
     errors.main(given)
     assert "What a perfect answer is worth" in capsys.readouterr().out
-    monkeypatch.setattr(choosing, "STEPS", 3)
+    monkeypatch.setattr(learning_choice, "STEPS", 3)
     choosing.main([*given, "--out", str(tmp_path / "chosen.safetensors")])
     assert "chosen: AP@0.5" in capsys.readouterr().out
     assert load_model(tmp_path / "chosen.safetensors").spec.choice is not None

@@ -26,6 +26,7 @@ from unetkit.models.builtin_models import MODEL_SUFFIX, builtin_names, builtin_p
 from unetkit.models.model_file import MODEL_FILE, hash_file
 from unetkit.report.cached import list_cached
 from unetkit.report.calibration import CALIBRATION, describe_calibration
+from unetkit.report.choice import CHOICE, describe_choice
 from unetkit.zoo.kinds import ModelKind, kind_of, known_kind
 from unetkit.zoo.references import find_model, is_address
 
@@ -123,6 +124,8 @@ def describe_model(path: Path) -> dict[str, str]:
             facts[f"{name} {key}".strip().replace("_", " ")] = _text(entry)
     if (calibration := spec.training.get(CALIBRATION)) is not None:
         facts[f"training {CALIBRATION}"] = describe_calibration(calibration)
+    if (choice := spec.training.get(CHOICE)) is not None:
+        facts[f"training {CHOICE}"] = describe_choice(choice)
     if spec.training_images is not None:
         facts["training images digests"] = f"{len(spec.training_images.digests)} of images with masks"
     whole = {

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from choices import random_choice
 
 from unetkit.foundation.errors import ModelError
 from unetkit.inference.engine.ensemble import gather_models
@@ -109,3 +110,9 @@ def test_no_model_is_an_error() -> None:
 )
 def test_the_halo_is_the_largest_along_each_axis_where_they_differ(halos: list[Any], expected: Any) -> None:
     assert gather_models([model(halo=halo) for halo in halos]).halo == expected
+
+
+def test_objects_are_chosen_as_by_the_first_model_if_all_choose() -> None:
+    one, other = (model(instances=True, choice=random_choice(seed)) for seed in range(2))
+    assert gather_models([other, one]).choice == other.spec.choice
+    assert gather_models([one, model(instances=True)]).choice is None

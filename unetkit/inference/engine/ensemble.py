@@ -19,6 +19,7 @@ from unetkit.models.builtin_models import short_name
 from unetkit.models.sampling import ValidNeighbours, ValidSource
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
+from unetkit.postprocess.choice import Choice
 from unetkit.zoo.opening import load_model
 from unetkit.zoo.references import model_files
 
@@ -81,6 +82,12 @@ class Ensemble:
     def instances(self) -> bool:
         """Whether the models separate touching objects."""
         return self.specs[0].instances
+
+    @property
+    def choice(self) -> Choice | None:
+        """How objects are chosen: as the first model does it, if all models choose; None if not."""
+        choices = [spec.choice for spec in self.specs]
+        return None if None in choices else choices[0]
 
     def kind(self, write: OutputOptions) -> Kind:
         """Return what is predicted for an output of pixels; labels are made of it afterwards.

@@ -47,7 +47,7 @@ def method_of(recipe: Recipe) -> Method:
     volume = len(recipe.info.size) > 2
     spacing = (recipe.info.pixel_size_um or (1.0,) * len(recipe.info.size)) if volume else None
     if recipe.min_confidence is not None:
-        choice = None if volume else recipe.ensemble.specs[0].choice
+        choice = None if volume else recipe.ensemble.choice
         return by_predicted_distance(recipe.min_confidence, spacing=spacing, choice=choice)
     if recipe.options.write.close is not None:
         return by_probability(recipe.options.write.close, spacing)

@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 FEWEST_IMAGES, MOST_IMAGES = 5, 200
 """Fewest and most images that settings of a model are chosen on."""
 
+MOST_LEARNT = 100
+"""Most training images from which a choice of objects is learnt."""
+
+LEARNING_SECONDS = 5.0
+"""Seconds for learning it, without the predictions."""
+
 RESAMPLES = 100
 """Samples of the images, drawn with replacement (Efron 1979, https://doi.org/10.1214/aos/1176344552)."""
 

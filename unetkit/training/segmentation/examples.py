@@ -1,8 +1,8 @@
-"""Validation images as settings are chosen on them: each is predicted once, and little is kept of it."""
+"""Images as settings are chosen on them: each is predicted once, and little is kept of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from unetkit.data.annotated import UNKNOWN
 from unetkit.data.datamodule import SegmentationData
+from unetkit.data.dataset import WholeImageDataset
 from unetkit.models.segmenter import Segmenter
 from unetkit.models.spec import ModelSpec
 from unetkit.postprocess.labels import Labels
@@ -31,7 +32,7 @@ PLACES = (THRESHOLDS.index(0.5), THRESHOLDS.index(0.7))
 
 @dataclass(frozen=True)
 class Example:
-    """A validation image.
+    """An image with its truth.
 
     Attributes:
         pixels: (C, ...) raw, as `predict_item` takes them.
@@ -69,16 +70,28 @@ class Tried:
 
 
 def held_out_examples(data: SegmentationData, *, instances: bool) -> Iterator[Example]:
-    """Yield the images that were set aside; of more than `MOST_IMAGES` some, spread over all.
+    """Return the images that were set aside; of more than `MOST_IMAGES` some, spread over all.
 
     Args:
         data: The data of a run.
         instances: Whether the model separates objects.
     """
-    images, count = data.val_items(), len(data.pool.val)
-    for place in np.unique(np.linspace(0, count - 1, min(count, MOST_IMAGES)).round().astype(int)).tolist():
-        objects = data.targets.objects(data.pool.val[place]) if instances else None
-        yield Example(images[place]["image"].numpy(), images[place]["mask"].numpy(), objects)
+    return examples_of(data, spread(data.pool.val, MOST_IMAGES), instances=instances)
+
+
+def spread(indices: Sequence[int], most: int) -> list[int]:
+    """Return at most some of the images, spread over all."""
+    count = len(indices)
+    return [indices[place] for place in np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))]
+
+
+def examples_of(data: SegmentationData, indices: Sequence[int], *, instances: bool) -> Iterator[Example]:
+    """Yield images by their indices in the pool, see `held_out_examples`."""
+    images = WholeImageDataset(data.pool, data.targets, indices, data.classes)
+    for place, index in enumerate(indices):
+        item = images[place]
+        objects = data.targets.objects(index) if instances else None
+        yield Example(item["image"].numpy(), item["mask"].numpy(), objects)
 
 
 def try_settings(

@@ -27,7 +27,7 @@ from unetkit.training.run.divergence import DivergenceError
 from unetkit.training.run.freezing import Freezing
 from unetkit.training.run.image_classes import batch_logits, check_names, check_one_device, image_loss
 from unetkit.training.run.schedule import Schedule
-from unetkit.training.segmentation.choosing import FEWEST_IMAGES, MOST_IMAGES
+from unetkit.training.segmentation.choosing import FEWEST_IMAGES, LEARNING_SECONDS, MOST_IMAGES
 from unetkit.training.segmentation.losses import (
     POSITIONAL,
     MaskAndDistanceLoss,
@@ -377,7 +377,10 @@ class SegmentationModule(NetworkModule):
         images = len(self.data.pool.val)
         if images < FEWEST_IMAGES:
             return finish
-        return finish + min(1, MOST_IMAGES / images) * validation * (2 if self.spec.instances else 1)
+        share = min(1, MOST_IMAGES / images) * validation
+        if self.spec.instances and self.spec.dims == 2:  # objects are chosen: as many pixels to learn from
+            return finish + 3 * share + validation + LEARNING_SECONDS
+        return finish + share * (2 if self.spec.instances else 1)
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer of the network."""

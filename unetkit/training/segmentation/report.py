@@ -8,6 +8,7 @@ from unetkit.data.datamodule import SegmentationData
 from unetkit.foundation import shell
 from unetkit.foundation.console import log
 from unetkit.report.calibration import describe_calibration
+from unetkit.report.choice import describe_choice
 from unetkit.report.run.folder import VALIDATION_PICTURE
 from unetkit.scoring.table import IMAGE_SCORES, VALIDATED, validated_names
 from unetkit.training.run.budget import budget_of, spell_use
@@ -57,6 +58,8 @@ def remarks(result: SegmentationResult, data: SegmentationData) -> list[str]:
         )
     if result.calibration is not None:
         found.append(describe_calibration(result.calibration))
+    if result.choice is not None:
+        found.append(describe_choice(result.choice))
     smallest = data.smallest_object()
     if smallest.pixels:
         found.append(

@@ -20,6 +20,7 @@ class SegmentationResult(RunResult):
         dice: Mean Dice of the model over the validation images, None without validation images.
         halo: The halo that was measured; None if the run was stopped before.
         calibration: What was chosen on the validation images, as the model file has it; None if nothing was.
+        choice: What a choice of objects gained, as the model file has it; None if there is none.
         compared: Sentence that compares the result with the model that the run started from; "" if it did not.
     """
 
@@ -27,3 +28,4 @@ class SegmentationResult(RunResult):
     halo: HaloMeasurement | None
     compared: str = ""
     calibration: Mapping[str, Any] | None = None
+    choice: Mapping[str, Any] | None = None

@@ -15,6 +15,7 @@ from unetkit.foundation.errors import OutputError
 from unetkit.models.model_file import MODEL_FILE
 from unetkit.models.segmenter import Segmenter, save_model
 from unetkit.report.calibration import CALIBRATION
+from unetkit.report.choice import CHOICE
 from unetkit.training.run.budget import budget_of
 from unetkit.training.run.callbacks import SCORES
 from unetkit.training.run.loop import End, best_of, describe_run, run_training
@@ -28,6 +29,9 @@ from unetkit.training.segmentation.report import remarks, report
 from unetkit.training.segmentation.result import SegmentationResult
 from unetkit.training.settings.tasks import FIT
 from unetkit.zoo.opening import load_model
+
+CHOSEN = (CALIBRATION, CHOICE)
+"""Keys in `ModelSpec.training` of what was chosen at the end of a run."""
 
 
 class SegmentationRun(TrainingRun):
@@ -91,20 +95,19 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
     path = folder / MODEL_FILE
     keeper = best_of(trainer)
     segmenter = load_model(path, trainer.strategy.root_device)
-    known = segmenter.spec.training.get(CALIBRATION)  # of a resumed run that trained no better model
+    # a resumed run that trained no better model has chosen already
+    known = {key: segmenter.spec.training[key] for key in CHOSEN if key in segmenter.spec.training}
     best_dice = keeper.best_scores.get("val_dice")
-    training = describe_run(trainer, data, val_dice=best_dice) | ({} if known is None else {CALIBRATION: known})
+    training = describe_run(trainer, data, val_dice=best_dice) | known
     segmenter.spec = replace(segmenter.spec, smallest_object=data.smallest_object().pixels, training=training)
     save_model(segmenter, path)
-    halo, objects, calibration, interrupted = None, {}, known, end.interrupted
+    halo, objects, interrupted = None, {}, end.interrupted
     if end is not End.HURRIED:
         log("Measuring the halo of the model." if not interrupted else "Measuring the halo of the best model so far.")
         try:
             budget = budget_of(trainer)
             halo = note_halo(segmenter, data, None if budget is None else budget.halo_positions)
-            if known is None:
-                _calibrate(segmenter, data, cast(SegmentationModule, trainer.lightning_module))
-            calibration = segmenter.spec.training.get(CALIBRATION)
+            _choose(segmenter, data, cast(SegmentationModule, trainer.lightning_module))
             looked = look_at_images(segmenter, data)
             objects = pool_objects(looked.objects)
             segmenter.spec = replace(segmenter.spec, training=segmenter.spec.training | objects)
@@ -117,15 +120,20 @@ def _finish(trainer: Trainer, data: SegmentationData, folder: Path, end: End) ->
         except OutputError as error:
             log(f"There are no pictures: {error.problem} {error.remedy}")
     scores, compared = keeper.best_scores | objects, keeper.compare_start()
+    chosen = {key: segmenter.spec.training.get(key) for key in CHOSEN}
     return SegmentationResult(
-        folder, path, keeper.best_epoch + 1, scores, interrupted, best_dice, halo, compared, calibration
+        folder, path, keeper.best_epoch + 1, scores, interrupted, best_dice, halo, compared, **chosen
     )
 
 
-def _calibrate(segmenter: Segmenter, data: SegmentationData, module: SegmentationModule) -> None:
-    """Choose temperature, threshold and lowest confidence on the images that were set aside, if there are enough."""
+def _choose(segmenter: Segmenter, data: SegmentationData, module: SegmentationModule) -> None:
+    """Choose settings, then objects, by the images that were set aside; what was chosen before stays."""
     from unetkit.training.segmentation.calibration import calibrate  # here, as only the end of a run needs it
+    from unetkit.training.segmentation.choosing_objects import choose_objects
     from unetkit.training.segmentation.examples import held_out_examples
 
-    examples = held_out_examples(data, instances=segmenter.spec.instances)
-    calibrate(segmenter, examples, keep_threshold=module.threshold is not None)
+    if CALIBRATION not in segmenter.spec.training:
+        examples = held_out_examples(data, instances=segmenter.spec.instances)
+        calibrate(segmenter, examples, keep_threshold=module.threshold is not None)
+    if CHOICE not in segmenter.spec.training:
+        choose_objects(segmenter, data)
