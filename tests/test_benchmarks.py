@@ -292,7 +292,7 @@ def test_errors_have_reasons() -> None:
     truth = np.zeros((20, 40), np.int64)
     predicted = np.zeros_like(truth)
     truth[2:8, 2:8], truth[2:8, 8:14], predicted[2:8, 2:14] = 1, 2, 1  # joined
-    truth[2:8, 20:30], predicted[2:8, 20:25], predicted[2:8, 25:30] = 3, 2, 3  # cut
+    truth[2:8, 20:30], predicted[2:8, 20:24], predicted[2:8, 24:28] = 3, 2, 3  # cut
     truth[12:18, 2:8] = 4  # missed
     predicted[12:18, 20:26] = 4  # nothing there
     overlap = errors.Overlap.of(predicted, truth)
