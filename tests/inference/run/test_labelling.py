@@ -117,8 +117,8 @@ def test_mask_and_distance_map_are_the_channels_of_the_network(exact_segmenter: 
 @pytest.mark.parametrize(("sign", "kept"), [(1, 3), (-1, 1)])
 def test_a_model_that_has_learnt_which_objects_are_good_keeps_only_those(sign: int, kept: int) -> None:
     choice = choice_by("log size", sign, -6.4 * sign)
-    assert predict_tiled(known_model(), cells(), output="labels").max() == 4
-    assert predict_tiled(known_model(choice=choice), cells(), output="labels").max() == kept
+    assert predict_tiled(cells(), known_model(), output="labels").max() == 4
+    assert predict_tiled(cells(), known_model(choice=choice), output="labels").max() == kept
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino"])
