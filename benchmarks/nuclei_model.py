@@ -110,6 +110,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--start", help="model to begin with; by default random weights")
     parser.add_argument("--folder", type=Path, default=Path("runs/nuclei"), help="folder for all that is made")
     parser.add_argument("--epochs", type=int, nargs=2, default=(40, 20), help=f"epochs of {CROPS_PER_EPOCH} crops each")
+    parser.add_argument("--threshold", type=float, help="foreground probability; what the second training chooses")
     parser.add_argument("--lists", type=Path, help="only write the lists for the second training, by this first model")
     options = parser.parse_args(args)
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +122,8 @@ def main(args: Sequence[str] | None = None) -> None:
     lists = list_images(first, options.data, options.folder)
     made = fit(options.folder, "second", options.epochs[1], *second(*lists, first))
     out = options.folder / "nuclei.safetensors"
-    choose_objects(["--data", str(options.data), "--model", str(made), "--out", str(out)])
+    given = [] if options.threshold is None else [f"--threshold={options.threshold}"]
+    choose_objects(["--data", str(options.data), "--model", str(made), "--out", str(out), *given])
 
 
 if __name__ == "__main__":
