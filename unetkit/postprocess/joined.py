@@ -130,7 +130,7 @@ class _OneClass:
         found = objects.groups
         kept = (found.sizes >= self._smallest) & (found.peaks >= self._method.lowest)
         if self._method.choice is not None:
-            kept &= found.qualities > self._method.choice.cost
+            kept &= found.qualities > self._method.strictness * self._method.choice.cost
         numbers = np.where(kept, self.count + np.cumsum(kept), 0).astype(np.uint32)
         self.numbers += np.split(numbers[objects.tile_groups], np.cumsum(self._blocks)[:-1])
         if self._method.knows_confidence:

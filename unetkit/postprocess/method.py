@@ -40,6 +40,7 @@ class Method:
         knows_confidence: Whether the highest peak of an object says how sure a network is of it.
         choice: Chooses objects among regions and their joins, over all saddles that `saddle` and `depth` allow; None
             where all of these are joined.
+        strictness: Objects whose quality is not above this share of the choice's least one become background.
     """
 
     find: Find
@@ -49,6 +50,7 @@ class Method:
     lowest: float = 0.0
     knows_confidence: bool = False
     choice: Choice | None = None
+    strictness: float = 1.0
 
     def margins(self, axes: int) -> tuple[int, ...]:
         """Return the margin along each of some axes."""

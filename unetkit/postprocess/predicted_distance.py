@@ -57,6 +57,7 @@ def by_predicted_distance(
     depth: float = DEPTH,
     spacing: tuple[float, ...] | None = None,
     choice: Choice | None = None,
+    strictness: float = 1.0,
 ) -> Method:
     """Return the method that splits objects by the watershed of a predicted distance map.
 
@@ -68,9 +69,10 @@ def by_predicted_distance(
         depth: See `DEPTH`.
         spacing: See `smooth_predicted`.
         choice: Of planes: chooses among joins up to `DEEPEST` in place of those up to `depth`.
+        strictness: Share of the choice's least quality from which objects are kept; below 1 more of them are.
     """
     distances = partial(smooth_predicted, kernel=kernel, spacing=spacing)
     find = partial(find_regions, distance_map=distances, measures=choice is not None)
     depth = depth if choice is None else DEEPEST
     margin, lowest = len(kernel) // 2 + RING, confidence * LARGEST_DISTANCE
-    return Method(find, margin, saddle, depth * LARGEST_DISTANCE, lowest, knows_confidence=True, choice=choice)
+    return Method(find, margin, saddle, depth * LARGEST_DISTANCE, lowest, True, choice, strictness)

@@ -48,7 +48,9 @@ def method_of(recipe: Recipe) -> Method:
     spacing = (recipe.info.pixel_size_um or (1.0,) * len(recipe.info.size)) if volume else None
     if recipe.min_confidence is not None:
         choice = None if volume else recipe.ensemble.choice
-        return by_predicted_distance(recipe.min_confidence, spacing=spacing, choice=choice)
+        usual = recipe.ensemble.min_confidence
+        strictness = min(1.0, recipe.min_confidence / usual) if usual else 1.0
+        return by_predicted_distance(recipe.min_confidence, spacing=spacing, choice=choice, strictness=strictness)
     if recipe.options.write.close is not None:
         return by_probability(recipe.options.write.close, spacing)
     return by_distance(spacing) if recipe.options.write.split else CONNECTED

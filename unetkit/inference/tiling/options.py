@@ -136,6 +136,7 @@ class OutputOptions:
             training images.
         min_confidence: For labels of a model with `instances`: leave out objects of a lower confidence, 0 to 1, 0 for
             none; by default the model's. The confidence is the peak of the distance map, 1 for the objects in training.
+            Of a model that has learnt to choose objects, a lower number also keeps more of those that it would not.
         pyramid: Add sub-resolutions for viewers such as QuPath, OpenSlide and napari.
         compression: Compression of a TIFF: "none", "deflate", "lzw" or "zstd"; "auto" is deflate. Programs such as
             libvips, and ImageJ without Bio-Formats, do not read zstd.
