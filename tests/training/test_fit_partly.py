@@ -18,6 +18,9 @@ from unetkit.cli import main
 from unetkit.models.model_file import read_spec
 from unetkit.training.run.checkpoint import read_checkpoint
 
+KEPT = ("--model.threshold", "0.5")
+"""The threshold stays what scores in training are of."""
+
 SHORT = ["--trainer.max_epochs", "1", "--data.crops_per_epoch", "4"]
 
 Edit = Callable[[NDArray[np.uint16]], NDArray[np.uint16]]
@@ -80,7 +83,9 @@ def test_a_loss_that_follows_lines_needs_all_of_them(
 
 def test_scores_of_a_run_are_those_of_evaluate(cells: Path, tmp_path: Path) -> None:
     data = edited(cells, tmp_path / "data", partly)
-    assert fit(data, tmp_path, "--data.ignore", "65535", "--data.val", str(data), "--data.train", str(cells)) == 0
+    assert (
+        fit(data, tmp_path, "--data.ignore", "65535", "--data.val", str(data), "--data.train", str(cells), *KEPT) == 0
+    )
     model = tmp_path / "r" / "model.safetensors"
     assert main(["segment", str(data / "images"), str(tmp_path / "found"), "--model", str(model)]) == 0
     out = tmp_path / "scores.json"

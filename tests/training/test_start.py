@@ -18,7 +18,7 @@ from unetkit.models.model_file import read_spec
 from unetkit.training.segmentation.module import SegmentationModule
 from unetkit.zoo.opening import load_model
 
-RUINOUS = ("--model.lr", "10", "--model.ema_decay", "0", "--trainer.max_epochs", "1")
+RUINOUS = ("--model.lr", "3", "--model.ema_decay", "0", "--trainer.max_epochs", "1")
 """Settings after which nothing is found."""
 
 

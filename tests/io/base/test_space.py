@@ -22,6 +22,8 @@ def test_a_turned_volume_has_the_letters_of_the_nearest_axes(angles, sizes):
     nearest = np.sort(np.abs(turned), axis=0)
     if (nearest[2] - nearest[1]).min() < 0.05:  # between two axes
         return
+    if len(set(np.abs(turned).argmax(axis=0))) < 3:  # two axes are nearest to the same one
+        return
     affine = nib.affines.from_matvec(turned @ np.diag(sizes), [0, 0, 0])
     found = Space(tuple(map(tuple, affine))).axis_codes
     assert found == "".join(nib.aff2axcodes(affine))

@@ -29,7 +29,7 @@ from unetkit.scoring.table import comparable
 from unetkit.training.run.average import move_average
 from unetkit.training.run.axes import choose_pooling
 from unetkit.training.run.freezing import Freezing, set_encoder_trainable
-from unetkit.training.run.optimizer import build_adamw
+from unetkit.training.run.optimizer import build_adamw, clips_gradients
 from unetkit.training.run.schedule import Schedule, rate_factor
 
 SPEC_KEY = "unetkit"
@@ -379,7 +379,7 @@ class NetworkModule(LightningModule):
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer of the network."""
-        return build_adamw(self.segmenter.network, self.lr, self.weight_decay)
+        return build_adamw(self.segmenter.network, self.lr, self.weight_decay, clipped=clips_gradients(self.trainer))
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer with the schedule, both stepped with every batch."""
