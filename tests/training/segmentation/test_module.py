@@ -262,6 +262,7 @@ def test_the_rate_follows_the_schedule(cells: Path, schedule: Schedule) -> None:
     module.trainer.estimated_stepping_batches = 20  # type: ignore[misc]
     module.trainer.num_training_batches = 10
     module.trainer.accumulate_grad_batches = 1
+    module.trainer.gradient_clip_val = None
     configured = module.configure_optimizers()
     factor = configured["lr_scheduler"]["scheduler"].lr_lambdas[0]
     assert configured["lr_scheduler"]["interval"] == "step"
