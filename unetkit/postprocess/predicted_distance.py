@@ -75,4 +75,13 @@ def by_predicted_distance(
     find = partial(find_regions, distance_map=distances, measures=choice is not None)
     depth = depth if choice is None else DEEPEST
     margin, lowest = len(kernel) // 2 + RING, confidence * LARGEST_DISTANCE
-    return Method(find, margin, saddle, depth * LARGEST_DISTANCE, lowest, True, choice, strictness)
+    return Method(
+        find,
+        margin,
+        saddle,
+        depth * LARGEST_DISTANCE,
+        lowest,
+        knows_confidence=True,
+        choice=choice,
+        strictness=strictness,
+    )

@@ -324,9 +324,13 @@ class SegmentationModule(NetworkModule):
         normalization = adapt_normalization(source.normalization, self.spec.in_channels)
         both = source.classes == self.spec.classes == 2
         threshold = source.threshold if both else self.spec.threshold
-        confidence = source.min_confidence if source.instances and self.spec.instances else self.spec.min_confidence
+        objects = source if source.instances and self.spec.instances else self.spec
         self.start_spec = replace(
-            self.spec, normalization=normalization, threshold=threshold, min_confidence=confidence
+            self.spec,
+            normalization=normalization,
+            threshold=threshold,
+            min_confidence=objects.min_confidence,
+            choice=objects.choice,
         )
         self.scores_objects = report.stand_in
 
