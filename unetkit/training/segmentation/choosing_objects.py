@@ -43,7 +43,8 @@ class Gain:
     Attributes:
         images: Number of these images.
         candidates: How many candidates of training images it was learnt from.
-        ap50: Average precision of the pooled objects at an IoU of 0.5, joined up to a fixed depth and chosen.
+        ap50: Average precision of the pooled objects at an IoU of 0.5, as before (joined up to a fixed depth, or by the
+            choice that there was) and chosen.
         ap70: The same at 0.7.
     """
 
@@ -62,7 +63,8 @@ def choose_objects(segmenter: Segmenter, data: SegmentationData) -> Gain | None:
     """Learn a choice for a model, and note it in its description if it surely gains.
 
     Args:
-        segmenter: The model, without a choice and with the settings that it keeps, on the device to predict on.
+        segmenter: The model with the settings that it keeps, on the device to predict on. A choice that it has, as that
+            of a start that no epoch was better than, stays unless the new one surely gains over it.
         data: The data of its run.
 
     Returns:
@@ -98,7 +100,7 @@ def learn(segmenter: Segmenter, training: Iterable[Example], held_out: Iterable[
         return None
     learnt = learnt.sample(MOST_CANDIDATES)
     choice = fit_choice(learnt)
-    counts = np.stack([_count(segmenter, example, (None, choice)) for example in held_out])
+    counts = np.stack([_count(segmenter, example, (segmenter.spec.choice, choice)) for example in held_out])
     right, _, missed = counts[:, 0, 0].sum(axis=0)
     images = len(counts)
     if right + missed < FEWEST_OBJECTS or not choose_surely(score_objects_pooled(counts), images, 0, SURE):
