@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from choices import random_choice
 from tifffile import imread, imwrite
 from tiny_fit import Fit
 
@@ -15,6 +17,7 @@ from unetkit.cli import main
 from unetkit.foundation.errors import ModelError
 from unetkit.io.files import find_images
 from unetkit.models.model_file import read_spec
+from unetkit.models.segmenter import save_model
 from unetkit.training.segmentation.module import SegmentationModule
 from unetkit.zoo.opening import load_model
 
@@ -75,6 +78,22 @@ def test_a_start_is_scored_as_it_is_used_to_and_kept_if_no_epoch_is_better(
     assert kept.spec.instances == (target.get("model.instances") == "true")
     assert "before training, " in out
     assert "the start is kept" in out
+
+
+def test_a_start_that_is_kept_keeps_how_it_chooses_objects(
+    starts: dict[str, Path], fit_cells: Fit, tmp_path: Path
+) -> None:
+    chosen = load_model(starts["instances"])
+    chosen.spec = replace(chosen.spec, min_confidence=0.3, choice=random_choice())
+    save_model(chosen, tmp_path / "chosen.safetensors")
+    config = tmp_path / "instances.yaml"
+    config.write_text("model: {instances: true}")
+    weights = ("--config", str(config), "--model.weights", str(tmp_path / "chosen.safetensors"))
+    code, out = fit_cells(tmp_path, *weights, *RUINOUS, "--name", "run")
+    assert code == 0
+    assert "the start is kept" in out
+    kept = read_spec(tmp_path / "run" / "model.safetensors")
+    assert (kept.min_confidence, kept.choice) == (0.3, random_choice())
 
 
 def test_a_grey_start_serves_colour_images(

@@ -49,8 +49,9 @@ class Numbered:
 class Joined:
     """Joins and numbers the objects of blocks. Numbers run on from plane to plane, then from class to class.
 
-    In memory are for each object of a class and a plane about 30 bytes while that plane is joined, the pixels along the
-    sides of a row of blocks, and 4 bytes for each group of pixels of a tile.
+    In memory are for each object of a class and a plane about 30 bytes while that plane is joined (about 100 where
+    objects are chosen by a learnt quality), the pixels along the sides of a row of blocks, and 4 bytes for each group
+    of pixels of a tile.
 
     Args:
         method: How objects were separated.

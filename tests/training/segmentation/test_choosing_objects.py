@@ -62,6 +62,12 @@ def test_a_choice_that_does_not_gain_is_not_kept() -> None:
     assert learn(Segmenter(TINY).eval(), examples(4, split=True), examples(5, split=True)) is None
 
 
+def test_a_choice_that_is_no_better_than_the_one_there_was_is_not_kept() -> None:
+    found = learn(Segmenter(TINY).eval(), examples(4), examples(5))
+    assert found is not None
+    assert learn(Segmenter(replace(TINY, choice=found[0])).eval(), examples(4), examples(5)) is None
+
+
 @pytest.mark.parametrize("name", ["FEWEST_CANDIDATES", "FEWEST_OBJECTS"])
 def test_little_to_learn_from_leaves_a_model_without_a_choice(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(choosing_objects, name, 10_000)
