@@ -5,7 +5,7 @@
     python benchmarks/few_images.py --results few_images.jsonl --markdown      (only the table of what is there already)
 
 The built-in model has seen these images, so it is no fair start. In its place stands a base that is trained here, from
-random weights on 100 fluorescence images alone. The images of stained tissue (colour, 256 x 320 pixels, one kind) are
+random weights on 250 fluorescence images alone. The images of stained tissue (colour, 256 x 320 pixels, one kind) are
 divided once: 22 are scored and never trained on. Of the other 50 a seed draws those to train on; what is left of the 50
 has no masks, and is what self-training learns from. Neighbouring fields of one slide may lie on both sides.
 
@@ -55,7 +55,7 @@ SCORED = 22
 
 CROP, BATCH, EPOCHS = 96, 8, 2
 
-BASE_IMAGES, BASE_CROPS = 100, 2400
+BASE_IMAGES, BASE_CROPS = 250, 20000
 """Images and crops that the base is trained on."""
 
 IGNORED = 65535
