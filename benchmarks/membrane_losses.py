@@ -80,27 +80,29 @@ def score(
         inside: Probability of the inside of a neuron, (n, H, W) of each.
         truth: Above 0 inside of a neuron, (n, H, W) of each.
     """
-    ways = {f"above {one:g}": _above(one) for one in THRESHOLDS} | {f"close {one:g}": _closed(one) for one in DROPS}
-    tried = {name: _regions_scores(inside["validation"], truth["validation"], way) for name, way in ways.items()}
-    told = {name: {"membrane IoU": _membrane_iou(inside[name], truth[name])} for name in inside}
+    ways = {f"above {one:g}": above(one) for one in THRESHOLDS} | {f"close {one:g}": _closed(one) for one in DROPS}
+    tried = {name: region_scores(inside["validation"], truth["validation"], way) for name, way in ways.items()}
+    told = {name: {"membrane IoU": f"{membrane_iou(inside[name], truth[name]):.4f}"} for name in inside}
     told["validation"] |= {name: _told(*scores) for name, scores in tried.items()}
     for kind in ("above", "close"):
         best = max((name for name in ways if name.startswith(kind)), key=lambda name: tried[name][0])
-        scores = _regions_scores(inside["test"], truth["test"], ways[best])
+        scores = region_scores(inside["test"], truth["test"], ways[best])
         told["test"][f"best {kind}"] = f"{best}: {_told(*scores)}"
     return told["validation"], told["test"]
 
 
-def _membrane_iou(inside: NDArray[np.float32], truth: NDArray[np.uint8]) -> str:
+def membrane_iou(inside: NDArray[np.float32], truth: NDArray[np.uint8]) -> float:
+    """Return the IoU of the pixels that are no inside of a neuron, of all sections (n, H, W) together."""
     found, true = inside < 0.5, truth == 0
-    return f"{np.count_nonzero(found & true) / np.count_nonzero(found | true):.4f}"
+    return float(np.count_nonzero(found & true) / np.count_nonzero(found | true))
 
 
 def _told(rand: float, information: float) -> str:
     return f"{rand:.4f}, {information:.4f}"
 
 
-def _regions_scores(inside: NDArray[np.float32], truth: NDArray[np.uint8], regions: Regions) -> tuple[float, float]:
+def region_scores(inside: NDArray[np.float32], truth: NDArray[np.uint8], regions: Regions) -> tuple[float, float]:
+    """Return the means of V_Rand and V_info over sections (n, H, W), whose regions are found in a way."""
     counts = [
         count_regions(count_overlaps(thin_borders(regions(own)), find_regions(section)), alone=True)
         for own, section in zip(inside, truth, strict=True)
@@ -108,7 +110,8 @@ def _regions_scores(inside: NDArray[np.float32], truth: NDArray[np.uint8], regio
     return mean(map(v_rand, counts)), mean(map(v_info, counts))
 
 
-def _above(threshold: float) -> Regions:
+def above(threshold: float) -> Regions:
+    """Return the way that takes what is connected above a probability."""
     return lambda inside: find_regions((inside > threshold).view(np.uint8))
 
 
