@@ -12,7 +12,7 @@ has no masks, and is what self-training learns from. Neighbouring fields of one 
 All runs take as many crops of the same size, without validation: the last weights count. What is not named is planned,
 as by `unetkit fit`. "self-training" predicts the images without masks with the model of "from the base", leaves out
 what is not confident (`data.ignore`), and trains from the base again: twice the work, so "twice the crops" stands
-beside it. StarDist has its own defaults and random weights, and as many pixels of crops;
+beside it. StarDist has its own defaults and random weights, and as many pixels of crops, or ten times as many;
 `benchmarks/few_images_stardist.py` trains it in an environment of its own. Runs that are in the file of results are not
 run again.
 """
@@ -70,6 +70,7 @@ METHODS = (
     "from the base, twice the crops",
     "from the base, self-training",
     "StarDist, from random weights",
+    "StarDist, ten times the crops",
 )
 
 
@@ -191,7 +192,8 @@ def score(found: Sequence[NDArray[Any]], pairs: Sequence[Pair]) -> dict[str, flo
 def run(method: str, images: Images, seed: int, options: argparse.Namespace) -> dict[str, float]:
     """Run one method; return its scores."""
     if method.startswith("StarDist"):
-        found = stardist(options.stardist, options.folder, images, seed, options.steps * BATCH * CROP**2)
+        pixels = options.steps * BATCH * CROP**2 * (10 if "ten times" in method else 1)
+        found = stardist(options.stardist, options.folder, images, seed, pixels)
         return score(found, images.scored)
     each = options.steps * BATCH // EPOCHS * (2 if "twice" in method else 1)
     common = [f"--data.seed={seed}", f"--seed_everything={seed}", f"--data.crop={CROP}", f"--data.batch_size={BATCH}"]
