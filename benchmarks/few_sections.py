@@ -31,7 +31,8 @@ import tifffile
 from ablations import read_results
 from few_images import UNSURE, fit
 from measuring import describe_machine, print_machine, print_table
-from membrane_losses import THRESHOLDS, above, membrane_iou, region_scores
+from numpy.typing import NDArray
+from volumes_em import score
 
 from unetkit import predict_tiled
 from unetkit.data.loading import load_pair
@@ -42,6 +43,9 @@ CONFIG = Path(__file__).parent.parent / "configs" / "em_membrane.yaml"
 
 POOL, SCORED = 21, slice(24, 27)
 """Sections to draw from, and those that are scored."""
+
+THRESHOLDS = (0.5, 0.7, 0.8, 0.9)
+"""Probabilities of which the best is taken for V_Rand."""
 
 CROP, BATCH = 192, 4
 
@@ -106,14 +110,15 @@ def run(method: str, pairs: Sequence[Pair], count: int, seed: int, options: argp
         model = self_train(options.folder, train, rest, common)
     else:
         model = fit(options.folder, train, common)
-    return score(model, tifffile.imread(options.stack)[SCORED], tifffile.imread(options.labels)[SCORED])
+    return score_model(model, tifffile.imread(options.stack)[SCORED], tifffile.imread(options.labels)[SCORED])
 
 
-def score(model: Segmenter, sections: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Return the scores of some sections."""
+def score_model(model: Segmenter, sections: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]:
+    """Return the scores of some sections (n, H, W)."""
     inside = np.stack([predict_tiled(section, model, axes="YX", output="probabilities") for section in sections])
-    rand, information = max(region_scores(inside, truth, above(threshold)) for threshold in THRESHOLDS)
-    return {"iou": membrane_iou(inside, truth), "v_rand": rand, "v_info": information}
+    iou = score(inside, truth, 0.5)["membrane IoU"]
+    best = max((score(inside, truth, threshold) for threshold in THRESHOLDS), key=lambda one: one["V_Rand"])
+    return {"iou": iou, "v_rand": best["V_Rand"], "v_info": best["V_info"]}
 
 
 def table(file: Path, steps: int) -> Iterator[list[str]]:

@@ -80,29 +80,27 @@ def score(
         inside: Probability of the inside of a neuron, (n, H, W) of each.
         truth: Above 0 inside of a neuron, (n, H, W) of each.
     """
-    ways = {f"above {one:g}": above(one) for one in THRESHOLDS} | {f"close {one:g}": _closed(one) for one in DROPS}
-    tried = {name: region_scores(inside["validation"], truth["validation"], way) for name, way in ways.items()}
-    told = {name: {"membrane IoU": f"{membrane_iou(inside[name], truth[name]):.4f}"} for name in inside}
+    ways = {f"above {one:g}": _above(one) for one in THRESHOLDS} | {f"close {one:g}": _closed(one) for one in DROPS}
+    tried = {name: _regions_scores(inside["validation"], truth["validation"], way) for name, way in ways.items()}
+    told = {name: {"membrane IoU": _membrane_iou(inside[name], truth[name])} for name in inside}
     told["validation"] |= {name: _told(*scores) for name, scores in tried.items()}
     for kind in ("above", "close"):
         best = max((name for name in ways if name.startswith(kind)), key=lambda name: tried[name][0])
-        scores = region_scores(inside["test"], truth["test"], ways[best])
+        scores = _regions_scores(inside["test"], truth["test"], ways[best])
         told["test"][f"best {kind}"] = f"{best}: {_told(*scores)}"
     return told["validation"], told["test"]
 
 
-def membrane_iou(inside: NDArray[np.float32], truth: NDArray[np.uint8]) -> float:
-    """Return the IoU of the pixels that are no inside of a neuron, of all sections (n, H, W) together."""
+def _membrane_iou(inside: NDArray[np.float32], truth: NDArray[np.uint8]) -> str:
     found, true = inside < 0.5, truth == 0
-    return float(np.count_nonzero(found & true) / np.count_nonzero(found | true))
+    return f"{np.count_nonzero(found & true) / np.count_nonzero(found | true):.4f}"
 
 
 def _told(rand: float, information: float) -> str:
     return f"{rand:.4f}, {information:.4f}"
 
 
-def region_scores(inside: NDArray[np.float32], truth: NDArray[np.uint8], regions: Regions) -> tuple[float, float]:
-    """Return the means of V_Rand and V_info over sections (n, H, W), whose regions are found in a way."""
+def _regions_scores(inside: NDArray[np.float32], truth: NDArray[np.uint8], regions: Regions) -> tuple[float, float]:
     counts = [
         count_regions(count_overlaps(thin_borders(regions(own)), find_regions(section)), alone=True)
         for own, section in zip(inside, truth, strict=True)
@@ -110,8 +108,7 @@ def region_scores(inside: NDArray[np.float32], truth: NDArray[np.uint8], regions
     return mean(map(v_rand, counts)), mean(map(v_info, counts))
 
 
-def above(threshold: float) -> Regions:
-    """Return the way that takes what is connected above a probability."""
+def _above(threshold: float) -> Regions:
     return lambda inside: find_regions((inside > threshold).view(np.uint8))
 
 

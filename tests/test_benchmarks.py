@@ -42,6 +42,8 @@ def beside_the_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "cluster",
         "encoders",
         "errors",
+        "few_images",
+        "few_sections",
         "first_batch",
         "first_hour",
         "instances",
@@ -736,3 +738,25 @@ def test_guessed_masks_leave_out_what_is_not_confident(tmp_path: Path, monkeypat
     monkeypatch.setattr(few_images, "predict_tiled", lambda pixels, model, axes, output: answers[output])
     (guessed,) = few_images.guess(None, [Pair("a", tmp_path / "a.png", None)], tmp_path)
     assert tifffile.imread(guessed.mask).tolist() == [[0, few_images.IGNORED, 2, few_images.IGNORED]]
+
+
+def test_few_sections_are_scored_at_the_best_threshold_and_guessed_where_that_is_safe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import few_sections
+
+    from unetkit.data.pairs import Pair
+
+    truth = np.full((1, 20, 20), 255, np.uint8)
+    truth[:, :, 9:11] = 0
+    inside = np.where(truth > 0, 0.95, 0.1)
+    inside[:, 8:12, 9:11] = 0.6  # a gap in the membrane
+    monkeypatch.setattr(few_sections, "predict_tiled", lambda section, *_, **__: inside[0])
+    scores = few_sections.score_model(None, np.zeros((1, 20, 20), np.uint8), truth)
+    assert scores["v_rand"] == scores["v_info"] == 1
+    assert scores["iou"] == 32 / 40
+    monkeypatch.setattr(few_sections, "load_pair", lambda pair: (np.zeros((1, 20, 20)), None))
+    (guessed,) = few_sections.guess(None, [Pair("a", tmp_path / "a.png", None)], tmp_path)
+    values = tifffile.imread(guessed.mask)
+    assert (values[8:12, 9:11] == few_sections.IGNORED).all()
+    assert values[0, [0, 9]].tolist() == [255, 0]
