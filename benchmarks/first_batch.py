@@ -130,8 +130,11 @@ def parse(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--markdown", action="store_true", help="print tables for a README")
     parser.add_argument("--began", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--runs", help=argparse.SUPPRESS)
-    parser.add_argument("more", nargs="*", help="after --: options of `unetkit fit`")
-    return parser.parse_args(args)
+    parser.epilog = "after --: options of `unetkit fit`"
+    own = args.index("--") if "--" in args else len(args)
+    options = parser.parse_args(args[:own])
+    options.more = args[own + 1 :]
+    return options
 
 
 def main(args: list[str] | None = None) -> None:

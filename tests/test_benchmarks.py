@@ -475,6 +475,15 @@ def test_a_part_of_the_start_is_timed_without_the_parts_within_it(monkeypatch: p
     assert parts.spent == {first_batch.REST: [1.0, 0.0], "outer": [4.0, 2.0], "inner": [10.0, 5.0]}
 
 
+def test_options_of_fit_come_after_all_others_wherever_these_are() -> None:
+    import first_batch
+
+    for own in (["cells", "--rounds", "1"], ["--rounds", "1", "cells"]):
+        options = first_batch.parse([*own, "--", "--config", "nuclei.yaml"])
+        assert (str(options.train), options.rounds, options.more) == ("cells", 1, ["--config", "nuclei.yaml"])
+    assert first_batch.parse(["cells"]).more == []
+
+
 def test_the_parts_of_the_start_are_functions_that_there_are() -> None:
     import first_batch
 
