@@ -149,6 +149,17 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
+def has_result(path: Path, **facts: Any) -> bool:
+    """Return whether there is a result with these facts, which need not be run again."""
+    return any(facts.items() <= one.items() for one in read_results(path))
+
+
+def add_result(path: Path, result: dict[str, Any]) -> None:
+    """Write a result, as a line of JSON behind those that there are."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(result) + "\n")
+
+
 def table(results: list[dict[str, Any]]) -> Iterator[list[str]]:
     """Yield a row for each change: mean and spread of both scores, and how far from the base, seed by seed."""
     base = {one["seed"]: one for one in results if one["change"] == BASE}
@@ -183,11 +194,8 @@ def main(args: list[str] | None = None) -> None:
     print_machine(describe_machine())
     for seed in options.seeds if options.data else []:
         for name in options.only:
-            if any((one["change"], one["seed"]) == (name, seed) for one in read_results(options.results)):
-                continue
-            result = run(name, seed, options)
-            with options.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(result) + "\n")
+            if not has_result(options.results, change=name, seed=seed):
+                add_result(options.results, run(name, seed, options))
     columns = ["change", "runs", "mean Dice", "gain (each seed)", "AP@0.5", "gain (each seed)"]
     print_table("Ablations", columns, list(table(read_results(options.results))), markdown=options.markdown)
 

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from ablations import CONFIG, read_results, write_list
+from ablations import CONFIG, add_result, has_result, read_results, write_list
 from measuring import describe_machine, print_machine, print_table
 from nuclei import DARK
 from numpy.typing import NDArray
@@ -247,17 +247,11 @@ def main(args: list[str] | None = None) -> None:
         for count in options.counts:
             images = divide(options.data, options.folder, count, seed)
             for method in options.only:
-                done = any(
-                    (one["method"], one["images"], one["seed"], one["steps"]) == (method, count, seed, options.steps)
-                    for one in read_results(options.results)
-                )
+                facts = {"method": method, "images": count, "seed": seed, "steps": options.steps}
                 lacking = method.startswith("StarDist") and options.stardist is None
-                if done or lacking or ("self-training" in method and not images.rest):
+                if lacking or ("self-training" in method and not images.rest) or has_result(options.results, **facts):
                     continue
-                scores = run(method, images, seed, options)
-                line = {"method": method, "images": count, "seed": seed, "steps": options.steps, **scores}
-                with options.results.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
+                add_result(options.results, facts | run(method, images, seed, options))
     columns = ["images", "method", "seeds", "AP@0.5", "AP@0.7", "mean Dice", "AP@0.5 of each seed"]
     print_table("Few images", columns, list(table(options.results, options.steps)), markdown=options.markdown)
 

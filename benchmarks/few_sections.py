@@ -19,16 +19,16 @@ sections that are scored, as in the challenge.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import tifffile
-from ablations import read_results
+from ablations import add_result, has_result, read_results
 from few_images import UNSURE, fit
 from measuring import describe_machine, print_machine, print_table
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ CROP, BATCH = 192, 4
 IGNORED = 100
 """Value of pixels in guessed masks that are left out; 255 is the inside of a neuron."""
 
-PLAIN = [f"--config={CONFIG}"]
+PLAIN = [f"--config={CONFIG}", "--data.masks=null", "--data.pages=null", "--data.val_pages=null"]
 METHODS = {
     "plain U-Net": PLAIN,
     "plain U-Net, twice the crops": PLAIN,
@@ -102,10 +102,7 @@ def run(method: str, pairs: Sequence[Pair], count: int, seed: int, options: argp
     crops = options.steps * BATCH * (2 if "twice" in method else 1)
     common = [*METHODS[method], f"--data.seed={seed}", f"--seed_everything={seed}", f"--data.crop={CROP}"]
     common += [f"--data.batch_size={BATCH}", "--data.val=0", f"--data.crops_per_epoch={crops}"]
-    common += [
-        "--trainer.max_epochs=1",
-        *(["--data.masks=null", "--data.pages=null", "--data.val_pages=null"] if "plain" in method else []),
-    ]
+    common += ["--trainer.max_epochs=1"]
     if "self-training" in method:
         model = self_train(options.folder, train, rest, common)
     else:
@@ -152,16 +149,11 @@ def main(args: list[str] | None = None) -> None:
     if options.stack is not None:
         (options.folder / "sections").mkdir(parents=True, exist_ok=True)
         pairs = write_sections(options.stack, options.labels, options.folder / "sections")
-    done = {(one["method"], one["sections"], one["seed"], one["steps"]) for one in read_results(options.results)}
     for seed in options.seeds if pairs else []:
-        for count in options.counts:
-            for method in options.only:
-                if (method, count, seed, options.steps) in done:
-                    continue
-                scores = run(method, pairs, count, seed, options)
-                line = {"method": method, "sections": count, "seed": seed, "steps": options.steps, **scores}
-                with options.results.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
+        for count, method in product(options.counts, options.only):
+            facts = {"method": method, "sections": count, "seed": seed, "steps": options.steps}
+            if not has_result(options.results, **facts):
+                add_result(options.results, facts | run(method, pairs, count, seed, options))
     columns = ["sections", "method", "seeds", "membrane IoU", "V_Rand", "V_info", "V_Rand of each seed"]
     print_table("Few sections", columns, list(table(options.results, options.steps)), markdown=options.markdown)
 
