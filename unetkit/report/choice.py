@@ -12,10 +12,8 @@ CHOICE = "choice"
 def describe_choice(found: Mapping[str, Any]) -> str:
     """Return a sentence on what was gained."""
     ap50, ap70 = (f"from {before:.3f} to {after:.3f}" for before, after in (found["ap50"], found["ap70"]))
-    before, after = found.get("min_confidence", (0, 0))
-    confidence = f" With it the lowest confidence of objects is {after:g}." if before != after else ""
     return (
         f"Which regions are one object is chosen by a quality, learnt from {found['candidates']:,} candidates in "
         f"training images (stored in the model): on {found['images']} validation images AP goes {ap50} at an IoU of "
-        f"0.5, and {ap70} at 0.7.{confidence}"
+        f"0.5, and {ap70} at 0.7."
     )

@@ -52,7 +52,6 @@ def test_a_choice_that_surely_gains_is_returned_with_its_gain() -> None:
     assert found is not None
     choice, gain = found
     assert gain.images == 5
-    assert gain.min_confidence == (0.5, 0.5)
     assert gain.ap50[1] > gain.ap50[0]
     assert gain.ap70[1] > gain.ap70[0]
     assert f"from {gain.ap50[0]:.3f} to {gain.ap50[1]:.3f} at an IoU of 0.5" in describe_choice(vars(gain))
@@ -61,16 +60,6 @@ def test_a_choice_that_surely_gains_is_returned_with_its_gain() -> None:
 
 def test_a_choice_that_does_not_gain_is_not_kept() -> None:
     assert learn(Segmenter(TINY).eval(), examples(4, split=True), examples(5, split=True)) is None
-
-
-def test_a_choice_brings_back_objects_that_a_high_confidence_left_out() -> None:
-    found = learn(Segmenter(replace(TINY, min_confidence=0.95)).eval(), examples(4), examples(5))
-    assert found is not None
-    gain = found[1]
-    assert gain.min_confidence == (0.95, 0.5)
-    assert gain.ap50[0] < 0.1
-    assert gain.ap50[1] > 0.9
-    assert describe_choice(vars(gain)).endswith("With it the lowest confidence of objects is 0.5.")
 
 
 def test_a_choice_that_is_no_better_than_the_one_there_was_is_not_kept() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unetkit.data.datamodule import SegmentationData
 from unetkit.models.segmenter import Segmenter
-from unetkit.models.spec import DEFAULT_CONFIDENCE, ModelSpec
+from unetkit.models.spec import ModelSpec
 from unetkit.postprocess.choice import Choice
 from unetkit.postprocess.labels import Labels
 from unetkit.postprocess.parts import LARGEST_PREDICTED
@@ -43,8 +43,6 @@ class Gain:
     Attributes:
         images: Number of these images.
         candidates: How many candidates of training images it was learnt from.
-        min_confidence: Lowest confidence of an object, before and after. The one before was chosen for objects joined
-            up to a fixed depth, and may leave out some that a quality would keep.
         ap50: Average precision of the pooled objects at an IoU of 0.5, as before (joined up to a fixed depth, or by the
             choice that there was) and chosen.
         ap70: The same at 0.7.
@@ -52,7 +50,6 @@ class Gain:
 
     images: int
     candidates: int
-    min_confidence: tuple[float, float]
     ap50: tuple[float, float]
     ap70: tuple[float, float]
 
@@ -80,12 +77,7 @@ def choose_objects(segmenter: Segmenter, data: SegmentationData) -> Gain | None:
     if found is None:
         return None
     choice, gain = found
-    segmenter.spec = replace(
-        segmenter.spec,
-        choice=choice,
-        min_confidence=gain.min_confidence[1],
-        training=segmenter.spec.training | {CHOICE: asdict(gain)},
-    )
+    segmenter.spec = replace(segmenter.spec, choice=choice, training=segmenter.spec.training | {CHOICE: asdict(gain)})
     return gain
 
 
@@ -108,24 +100,13 @@ def learn(segmenter: Segmenter, training: Iterable[Example], held_out: Iterable[
         return None
     learnt = learnt.sample(MOST_CANDIDATES)
     choice = fit_choice(learnt)
-    present, rivals = segmenter.spec, _rivals(segmenter.spec, choice)
-    counts = np.stack([_count(segmenter, example, (present, *rivals)) for example in held_out])
+    counts = np.stack([_count(segmenter, example, (segmenter.spec.choice, choice)) for example in held_out])
     right, _, missed = counts[:, 0, 0].sum(axis=0)
     images = len(counts)
-    if right + missed < FEWEST_OBJECTS:
-        return None
-    best = choose_surely(score_objects_pooled(counts), images, 0, SURE)
-    if best == 0:
+    if right + missed < FEWEST_OBJECTS or not choose_surely(score_objects_pooled(counts), images, 0, SURE):
         return None
     (ap50, ap70) = pool_precisions(counts, np.ones((1, images)))[0].T.tolist()
-    confidences = (present.min_confidence, rivals[best - 1].min_confidence)
-    return choice, Gain(images, len(learnt), confidences, (ap50[0], ap50[best]), (ap70[0], ap70[best]))
-
-
-def _rivals(spec: ModelSpec, choice: Choice) -> list[ModelSpec]:
-    """Return the settings of a model with a choice, at its lowest confidence and at the usual one."""
-    confidences = sorted({spec.min_confidence, DEFAULT_CONFIDENCE})
-    return [replace(spec, choice=choice, min_confidence=confidence) for confidence in confidences]
+    return choice, Gain(images, len(learnt), (ap50[0], ap50[1]), (ap70[0], ap70[1]))
 
 
 def _candidates(segmenter: Segmenter, example: Example) -> Learnt:
@@ -141,12 +122,12 @@ def _predict(segmenter: Segmenter, example: Example) -> NDArray[np.uint8]:
     return bands
 
 
-def _count(segmenter: Segmenter, example: Example, settings: Sequence[ModelSpec]) -> NDArray[np.int64]:
-    """Count objects (settings, IoUs, 3) of an image: right, wrong and missed ones at the IoUs of `PLACES`."""
+def _count(segmenter: Segmenter, example: Example, choices: Sequence[Choice | None]) -> NDArray[np.int64]:
+    """Count objects (choices, IoUs, 3) of an image: right, wrong and missed ones at the IoUs of `PLACES`."""
     assert example.objects is not None
-    bands, counts = _predict(segmenter, example), []
-    for spec in settings:
-        method = by_predicted_distance(spec.min_confidence, choice=spec.choice)
+    bands, spec, counts = _predict(segmenter, example), segmenter.spec, []
+    for choice in choices:
+        method = by_predicted_distance(spec.min_confidence, choice=choice)
         rows = Labels([bands], bands.shape[1:], method=method, smallest=spec.smallest_object).rows()
         found = match_instances(np.concatenate(list(rows), axis=1)[0], example.objects, example.unknown)
         counts.append([(at.tp, at.fp, at.fn) for at in map(found.at, PLACES)])
