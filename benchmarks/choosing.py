@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from instances import Case, label, predicted_cases, spread
+from instances import Case, predicted_cases, spread
 
 from unetkit import load_model
 from unetkit.data.pairs import find_pairs
@@ -23,7 +23,7 @@ from unetkit.models.segmenter import save_model
 from unetkit.postprocess.choice import Choice
 from unetkit.postprocess.predicted_distance import by_predicted_distance
 from unetkit.report.choice import CHOICE
-from unetkit.scoring.instances import InstanceCounts, average_precision, match_instances, panoptic_quality
+from unetkit.scoring.instances import InstanceCounts, average_precision, panoptic_quality
 from unetkit.training.segmentation.learning_choice import Learnt, fit_choice
 
 CONFIDENCE = 0.5
@@ -33,11 +33,7 @@ CONFIDENCE = 0.5
 def count(cases: Sequence[Case], threshold: float, smallest: int, choice: Choice | None) -> list[InstanceCounts]:
     """Count what is found in each image."""
     method = by_predicted_distance(CONFIDENCE, choice=choice)
-    return [
-        match_instances(labels, case.truth.reshape(labels.shape))
-        for case in cases
-        for labels in [label(case.bands(threshold), method, smallest)]
-    ]
+    return [case.count(threshold, method, smallest) for case in cases]
 
 
 def describe(counts: Sequence[InstanceCounts]) -> str:
@@ -66,10 +62,14 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, required=True, help="a model with instances")
     parser.add_argument("--out", type=Path, required=True, help="file of the model with the choice")
     parser.add_argument("--threshold", type=float, help="foreground probability; the model's by default")
+    parser.add_argument("--object-diameter", type=float, help="if images were enlarged in training: of their objects")
+    parser.add_argument("--smallest-object", type=int, help="in pixels of the images; the model's by default")
     parser.add_argument("--limit", type=int, help="so many of the training images, spread over all")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(args)
     model = load_model(options.model)
+    given = {"object_diameter": options.object_diameter, "smallest_object": options.smallest_object}
+    model.spec = replace(model.spec, **{name: value for name, value in given.items() if value is not None})
     held_out = set(model.spec.training["data"]["val_images"])
     pairs = find_pairs(options.data, None, None)
     train = spread([pair for pair in pairs if pair.name not in held_out], options.limit)

@@ -123,7 +123,7 @@ class Look:
 def look_at(case: Case, name: str, threshold: float, confidence: float, smallest: int, *, is_dark: bool) -> Look:
     """Label an image."""
     bands = case.bands(threshold)
-    labels = label(bands, by_predicted_distance(confidence), smallest)
+    labels = label(bands, by_predicted_distance(confidence), round(smallest * case.zoom**2))
     regions = label(bands, by_predicted_distance(0.0, depth=0.0), 0)
     truth = np.unique(case.truth, return_inverse=True)[1].reshape(labels.shape)
     return Look(name, is_dark, truth, labels.astype(np.int64), regions.astype(np.int64))

@@ -31,9 +31,11 @@ from unetkit.foundation.console import log_nothing
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.engine.forward import Kind
 from unetkit.inference.run.predictor import Predictor
-from unetkit.inference.tiling.options import TilingOptions
+from unetkit.inference.run.zoom import find_zoom
+from unetkit.inference.tiling.options import SegmentOptions, TilingOptions
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import match_channels
+from unetkit.models.sampling import ValidSource
 from unetkit.models.segmenter import Segmenter
 from unetkit.postprocess.components import CONNECTED
 from unetkit.postprocess.labels import Labels
@@ -58,17 +60,28 @@ SURELY = 1e-6
 
 @dataclass(frozen=True)
 class Case:
-    """An image with its truth and a prediction.
+    """An image with its truth and a prediction, in the pixels that the model sees.
 
     Attributes:
         truth: (H, W) instance labels.
         probabilities: (H, W) probability of the foreground, 0 to 1.
         heights: (H, W) uint8, the distance map.
+        zoom: Pixels that the model sees, along each axis, for one of the image.
+        image_truth: Instance labels in the pixels of the image; None where these are the same.
     """
 
     truth: NDArray[Any]
     probabilities: NDArray[np.float32]
     heights: NDArray[np.uint8]
+    zoom: float = 1.0
+    image_truth: NDArray[Any] | None = None
+
+    def count(self, threshold: float, method: Method, smallest: int) -> InstanceCounts:
+        """Count what a method finds, in the pixels of the image; objects of fewer pixels there are left out."""
+        labels = label(self.bands(threshold), method, round(smallest * self.zoom**2))
+        if self.image_truth is None:
+            return match_instances(labels, self.truth)
+        return match_instances(nearest(labels, self.image_truth.shape), self.image_truth)
 
     def bands(self, threshold: float) -> NDArray[np.uint8]:
         """Return probabilities and distance map within the mask (2, H, W)."""
@@ -104,13 +117,28 @@ def predicted_cases(pairs: Sequence[Pair], model: Segmenter, tiling: TilingOptio
         raise SystemExit(f"{model.name} predicts no distance map: it was trained without instances.")
     for pair in pairs:
         pixels, truth = load_pair(pair)
-        source = ArraySource(match_channels(pixels, ensemble.channels, pair.name), "CYX")
+        truth = truth.reshape(truth.shape[-2:])
+        source = ValidSource(ArraySource(match_channels(pixels, ensemble.channels, pair.name), "CYX"))
+        plan = Predictor(ensemble, tiling, source, truth.size, kind="heights", threshold=None, log=log_nothing)
+        zoom = find_zoom(source, plan, SegmentOptions(tiling=tiling))
+        seen = source if zoom == 1 else source.zoomed(zoom)
         bands: dict[Kind, list[NDArray[Any]]] = {"probabilities": [], "heights": []}
         for kind, collected in bands.items():
-            predictor = Predictor(ensemble, tiling, source, truth.size, kind=kind, threshold=SURELY, log=log_nothing)
-            predictor.run(source, [predictor.grid(source.info).whole(0)], collected.extend)
+            predictor = Predictor(ensemble, tiling, seen, truth.size, kind=kind, threshold=SURELY, log=log_nothing)
+            predictor.run(seen, [predictor.grid(seen.info).whole(0)], collected.extend)
         probabilities, heights = (np.concatenate(bands[kind], axis=1)[-1] for kind in ("probabilities", "heights"))
-        yield Case(truth, probabilities, heights)
+        if zoom == 1:
+            yield Case(truth, probabilities, heights)
+        else:
+            yield Case(nearest(truth, heights.shape), probabilities, heights, zoom, truth)
+
+
+def nearest(labels: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
+    """Return labels (H, W) in other pixels: the nearest of each."""
+    places = (
+        (2 * np.arange(length) + 1) * stored // (2 * length) for stored, length in zip(labels.shape, size, strict=True)
+    )
+    return labels[np.ix_(*places)]
 
 
 def label(bands: NDArray[np.uint8], method: Method, smallest: int) -> NDArray[Any]:
@@ -122,8 +150,7 @@ def label(bands: NDArray[np.uint8], method: Method, smallest: int) -> NDArray[An
 
 def score(cases: Sequence[Case], method: Method, threshold: float, smallest: int) -> InstanceCounts:
     """Count what a method finds in all images."""
-    counts = (match_instances(label(case.bands(threshold), method, smallest), case.truth) for case in cases)
-    return sum(counts, InstanceCounts())
+    return sum((case.count(threshold, method, smallest) for case in cases), InstanceCounts())
 
 
 def score_perfect_cuts(cases: Sequence[Case], threshold: float) -> InstanceCounts:

@@ -1,10 +1,12 @@
-"""Make the built-in model of nuclei: two trainings, the second of which shows most what the first does worst.
+"""Make the built-in model of nuclei: three trainings. The second shows most what the first does worst.
 
     python benchmarks/nuclei_model.py nuclei/train --start nuclei-4.safetensors --folder runs/nuclei
 
 The first training takes `configs/nuclei.yaml` as it is. For the second, the images are listed once, twice or four
 times, by how well the first model finds their masks, and they are varied less: how far a nucleus reaches is drawn by
-other habits in each kind of image, and what tells the kinds apart are their blur and the size of their pixels. Both end
+other habits in each kind of image, and what tells the kinds apart are their blur and the size of their pixels. For the
+third, images are enlarged until their nuclei are of a usual size, up to twice, by what the second model finds in them,
+as `segment` does with the model that comes out; those that are enlarged much are listed once as they are, too. All end
 with a learning rate of zero, and with settings chosen on the validation images. Then a choice of objects is learnt from
 all training images (`choosing.py`). The model is written to FOLDER/nuclei.safetensors, in float16.
 
@@ -19,21 +21,35 @@ import csv
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import tifffile
 from choosing import main as choose_objects
+from instances import nearest
 
 from unetkit import load_model, predict_tiled
 from unetkit.data.loading import load_pair
 from unetkit.data.pairs import Pair, find_pairs
+from unetkit.foundation.console import log_nothing
+from unetkit.inference.engine.ensemble import gather_models
+from unetkit.inference.run.predictor import Predictor
+from unetkit.inference.run.zoom import find_zoom
+from unetkit.inference.tiling.options import SegmentOptions, TilingOptions
+from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import match_channels
+from unetkit.io.views.rescale import ZoomedSource
+from unetkit.models.sampling import ValidSource
 from unetkit.models.segmenter import Segmenter
 from unetkit.scoring.pixels import count_pixels, iou
 
 CONFIG = Path(__file__).parent.parent / "configs" / "nuclei.yaml"
 
 CROPS_PER_EPOCH = 8000
+
+USUAL = TilingOptions()
 
 HARD = ((0.80, 4), (0.87, 2))
 """Images whose mask is found with an IoU below the first number are listed so many times."""
@@ -51,6 +67,15 @@ GENTLE = {
     "object_gain_probability": 0.15,
 }
 """How images are varied in the second training, where that differs from `configs/nuclei.yaml`."""
+
+LESS_GENTLE = GENTLE | {"scale": "[0.7,1.4]", "blur_probability": 0.1, "gamma_probability": 0.3}
+"""How they are varied in the third."""
+
+DIAMETER = 28.0
+"""Pixels across a nucleus of an image that is enlarged, but for images that would be enlarged more than twice."""
+
+SEEN_BOTH = 1.3
+"""Images that are enlarged more than so are shown as they are, too: in its first pass `segment` sees them so."""
 
 
 def fit(folder: Path, name: str, epochs: int, *more: str) -> Path:
@@ -96,10 +121,47 @@ def list_images(model_file: Path, data: Path, folder: Path) -> tuple[Path, Path]
     return train, val
 
 
-def second(train: Path, val: Path, start: Path) -> list[str]:
-    """Return the options of the second training, beside its length."""
-    gentle = [f"--data.augment_options.{name}={value}" for name, value in GENTLE.items()]
-    images = [f"--data.train={train}", f"--data.val={val}", "--data.sampling=images", "--data.seed=1"]
+def enlarge(pair: Pair, model: Segmenter, folder: Path) -> tuple[Pair, float]:
+    """Return an image and its mask enlarged as `segment` would do it, and by how much; written where they are."""
+    pixels, truth = load_pair(pair)
+    ensemble = gather_models(model)
+    source = ValidSource(ArraySource(match_channels(pixels, ensemble.channels, pair.name), "CYX"))
+    predictor = Predictor(ensemble, USUAL, source, truth.size, kind="heights", threshold=None, log=log_nothing)
+    zoom = find_zoom(source, predictor, SegmentOptions(tiling=USUAL))
+    if zoom == 1:
+        return pair, zoom
+    seen = ZoomedSource(ArraySource(pixels, "CYX"), zoom)
+    size = seen.info.size
+    image, mask = (folder / name / f"{pair.name}.tif" for name in ("images", "masks"))
+    enlarged = seen.read(0, tuple(slice(0, length) for length in size))
+    tifffile.imwrite(image, enlarged, photometric="rgb" if len(enlarged) == 3 else "minisblack")
+    tifffile.imwrite(mask, nearest(truth.reshape(truth.shape[-2:]), size).astype(np.uint16))
+    return replace(pair, image=image, mask=mask), zoom
+
+
+def enlarge_images(model_file: Path, lists: Sequence[Path], folder: Path) -> tuple[Path, Path]:
+    """Write images enlarged to FOLDER/images and FOLDER/masks, and return lists of them; see `enlarge`."""
+    model = load_model(model_file)
+    model.spec = replace(model.spec, object_diameter=DIAMETER)
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    train, val = folder / "train.csv", folder / "val.csv"
+    for listed, out in zip(lists, (train, val), strict=True):
+        rows: list[tuple[Pair, int]] = []
+        # Images that are listed again have their line in their names.
+        for pair, times in Counter(replace(pair, name=pair.image.stem) for pair in find_pairs(listed)).items():
+            seen, zoom = enlarge(pair, model, folder)
+            rows.append((seen, times))
+            if listed == lists[0] and zoom > SEEN_BOTH:
+                rows.append((pair, 1))
+        write_list(out, rows)
+    return train, val
+
+
+def options_of(train: Path, val: Path, start: Path, varied: Mapping[str, object], seed: int) -> list[str]:
+    """Return the options of the second or third training, beside its length."""
+    gentle = [f"--data.augment_options.{name}={value}" for name, value in varied.items()]
+    images = [f"--data.train={train}", f"--data.val={val}", "--data.sampling=images", f"--data.seed={seed}"]
     return [*images, f"--model.weights={start}", *gentle]
 
 
@@ -109,21 +171,30 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path, help="folder with images/ and masks/ (instance labels)")
     parser.add_argument("--start", help="model to begin with; by default random weights")
     parser.add_argument("--folder", type=Path, default=Path("runs/nuclei"), help="folder for all that is made")
-    parser.add_argument("--epochs", type=int, nargs=2, default=(40, 20), help=f"epochs of {CROPS_PER_EPOCH} crops each")
+    parser.add_argument(
+        "--epochs", type=int, nargs=3, default=(40, 20, 8), help=f"epochs of {CROPS_PER_EPOCH} crops each"
+    )
     parser.add_argument("--threshold", type=float, help="foreground probability; what the second training chooses")
     parser.add_argument("--lists", type=Path, help="only write the lists for the second training, by this first model")
+    parser.add_argument("--enlarge", type=Path, help="then also those for the third, by this second model")
     options = parser.parse_args(args)
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.lists is not None:
-        list_images(options.lists, options.data, options.folder)
+        lists = list_images(options.lists, options.data, options.folder)
+        if options.enlarge is not None:
+            enlarge_images(options.enlarge, lists, options.folder / "enlarged")
         return
     start = [] if options.start is None else [f"--model.weights={options.start}"]
     first = fit(options.folder, "first", options.epochs[0], f"--data.train={options.data}", *start)
     lists = list_images(first, options.data, options.folder)
-    made = fit(options.folder, "second", options.epochs[1], *second(*lists, first))
+    second = fit(options.folder, "second", options.epochs[1], *options_of(*lists, first, GENTLE, 1))
+    enlarged = enlarge_images(second, lists, options.folder / "enlarged")
+    rate = "--model.lr=0.001"
+    third = fit(options.folder, "third", options.epochs[2], *options_of(*enlarged, second, LESS_GENTLE, 3), rate)
     out = options.folder / "nuclei.safetensors"
     given = [] if options.threshold is None else [f"--threshold={options.threshold}"]
-    choose_objects(["--data", str(options.data), "--model", str(made), "--out", str(out), *given])
+    sizes = [f"--object-diameter={DIAMETER}", f"--smallest-object={load_model(second).spec.smallest_object}"]
+    choose_objects(["--data", str(options.data), "--model", str(third), "--out", str(out), *sizes, *given])
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ from unetkit.foundation.errors import ConfigError, ImageError
 from unetkit.foundation.options import split_options
 from unetkit.foundation.progress import pixel_progress
 from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
-from unetkit.inference.run.output import places_of
+from unetkit.inference.run.output import INTERPOLATED, put_back
 from unetkit.inference.run.predictor import Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
+from unetkit.inference.run.zoom import find_zoom, largest_zoom
 from unetkit.inference.tiling.grid import TileBlock
 from unetkit.inference.tiling.options import Output, OutputOptions, SegmentOptions, TilingOptions
 from unetkit.io.base.array_likes import check_array, named_axes
@@ -26,7 +27,9 @@ from unetkit.io.base.arrays import ArraySink, ArraySource
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo, ImageSource
 from unetkit.io.decoding.cache import CACHE_BYTES
 from unetkit.io.views.kept_planes import KeptPlanes
+from unetkit.io.views.regrid import unzoomed
 from unetkit.io.views.volume import VolumeSource
+from unetkit.io.writing.resume_store import kept_and_new
 from unetkit.models.builtin_models import DEFAULT_MODEL
 from unetkit.models.sampling import ValidSource
 from unetkit.zoo.references import find_model
@@ -77,7 +80,7 @@ def predict_tiled(
         progress: True shows a bar, in a notebook or a terminal. Or a function, which is called with the number of
             pixels predicted since its last call.
         **tiling: Any field of `unetkit.inference.tiling.options.TilingOptions`: tile, halo, batch, device, backend,
-            precision, memory, tta, skip_empty.
+            precision, memory, zoom, tta, skip_empty.
 
     Returns:
         `out`, or a new NumPy array. Of a model of volumes it has D, H, W in place of H, W. It is a mask (planes ..., H,
@@ -168,22 +171,29 @@ def _predict_source(
     only: int | None = None,
 ) -> Any:
     """Predict an image, or only one of its planes, and return the array of the output."""
-    info = source.info if only is None else replace(source.info, plane_axes="", plane_shape=())
+    most = largest_zoom(ensemble, options)
+    planned = source if most == 1 else source.zoomed(most)  # planned for an image of the size that it may have
+    pixels = planned.info.pixels if only is None else prod(planned.info.size)
     predictor = Predictor(
         ensemble,
         options.tiling,
-        source,
-        info.pixels,
+        planned,
+        pixels,
         kind=ensemble.kind(options.write),
         threshold=options.write.threshold,
         log=log_nothing,
     )
-    recipe = make_recipe(options, ensemble, info, predictor.plan)
+    zoom = find_zoom(source, predictor, options, only)
+    seen = source if zoom == 1 else source.zoomed(zoom)
+    back = None if zoom == 1 else unzoomed(seen.info, source.info)
+    options = replace(options, tiling=replace(options.tiling, zoom=zoom))
+    info = seen.info if only is None else replace(seen.info, plane_axes="", plane_shape=())
+    recipe = make_recipe(options, ensemble, info, predictor.plan, back=back)
     assert recipe.grid is not None
     blocks = recipe.blocks if only is None else [replace(block, item=only) for block in recipe.blocks]
     with shown_progress(progress, info) as advance:
         try:
-            return _predict(predictor, source, blocks, recipe, out, advance)
+            return _predict(predictor, seen, blocks, recipe, out, advance)
         finally:
             if prod(recipe.grid.window) > RELEASED_PIXELS:
                 predictor.release()
@@ -210,8 +220,11 @@ def _predict(
     if recipe.options.write.output != "labels":
         sink = ArraySink(recipe.output, out)
 
+        kept: list[NDArray[Any]] = []
+        interpolated = recipe.back is not None and recipe.options.write.output in INTERPOLATED
+
         def write(bands: Iterator[NDArray[Any]]) -> None:
-            for (item, window), band in zip(places_of(recipe.blocks), bands, strict=True):
+            for item, window, band in put_back(recipe, kept_and_new(kept, 0, bands) if interpolated else bands, kept):
                 sink.write_block(item, window, band)
 
         predictor.run(source, blocks, write, progress=progress)
@@ -226,7 +239,8 @@ def _predict(
     predictor.run(source, blocks, collect, progress=progress)
     labels = make_labels(bands, recipe)
     sink = ArraySink(replace(recipe.output, dtype=np.dtype(labels.dtype)), out)
-    sink.write(labels.rows())
+    rows = labels.rows()
+    sink.write(rows if recipe.back is None else recipe.back.rows(rows, recipe.info.planes))
     return sink.array
 
 

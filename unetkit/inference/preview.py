@@ -80,7 +80,7 @@ def preview(order: Order, options: SegmentOptions) -> Preview:
         grid=grid,
         seconds=seconds,
         memory=needed_memory(plan, footprint, info, options.tiling.memory_bytes) + used,
-        disk=info.pixels * output.channels * output.dtype.itemsize * count,
+        disk=recipe.pixels * output.channels * output.dtype.itemsize * count,
         free_disk=disk_usage(folder).free,
         min_size=recipe.min_size,
         min_confidence=recipe.min_confidence,

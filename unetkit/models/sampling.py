@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from unetkit.io.base.contracts import BadTile, ImageInfo, ImageSource, Window
 from unetkit.io.views.neighbours import NeighbourSource
+from unetkit.io.views.rescale import ZoomedSource
 from unetkit.models.nodata import NoData, find_nodata, typical_background
 from unetkit.models.statistics import check_finite
 
@@ -126,6 +127,10 @@ class ValidSource:
         pixels = self._source.read(item, window)
         holes = self.holes(item)
         return (pixels, None) if holes is None else holes.patch(pixels, [part.start for part in window])
+
+    def zoomed(self, zoom: float) -> ValidSource:
+        """Return the image with so many pixels, along each axis, for one of its own; it is closed with either."""
+        return ValidSource(ZoomedSource(self._source, zoom))
 
     def close(self) -> None:
         """Close the image."""

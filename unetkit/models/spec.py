@@ -86,6 +86,9 @@ class ModelSpec:
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
         smallest_object: Smallest object in labels, in pixels of the size of those of the training images, unless the
             user sets another size; 0 for none.
+        object_diameter: Diameter, in pixels, of the objects as the network saw them in training, if images were
+            enlarged so that their small objects are of this size: `segment` then does so too. It is that of a disk with
+            the median area of the objects of an image. None if images were seen as they are.
         min_confidence: Of a model with instances, the lowest confidence, 0 to 1, of an object in labels, unless the
             user sets another one. The confidence is the peak of the distance map, 1 for the objects in training.
         halo: Context around a tile, in pixels, at which tiling changes fewer than 1 mask pixel in 10,000; one number,
@@ -127,6 +130,7 @@ class ModelSpec:
     normalization: Normalization = field(default_factory=Normalization)
     threshold: float = 0.5
     smallest_object: int = 0
+    object_diameter: float | None = None
     min_confidence: float = DEFAULT_CONFIDENCE
     halo: int | tuple[int, ...] = 128
     halo_error: float | None = None
@@ -183,6 +187,11 @@ class ModelSpec:
             raise ConfigError(
                 f"The training images have values for other channels than the {self.in_channels} of the model.",
                 "Give one low, one high and one contrast for each channel.",
+            )
+        if self.object_diameter is not None and (self.object_diameter <= 0 or not self.instances or self.dims == 3):
+            raise ConfigError(
+                f"object_diameter: {self.object_diameter:g} is not possible.",
+                "Give a number above 0, for a model of planes with instances, or leave it out.",
             )
         self._check_thresholds()
 

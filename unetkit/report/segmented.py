@@ -82,6 +82,8 @@ def _details(item: SegmentOutcome) -> Iterator[str]:
         left_out = describe_left_out(item.min_size, item.min_confidence)
         where = f" in {item.planes:,} planes, numbered on from plane to plane" if item.planes > 1 else ""
         yield f"{count(item.objects, 'object')}{where}{left_out and ', without those of '}{left_out}."
+    if item.zoom != 1:
+        yield f"Seen {item.zoom:g} x as large by the model (--zoom)."
     if item.image_classes:
         yield f"Image class: {describe_classes(item.image_classes)}."
     if item.skipped:

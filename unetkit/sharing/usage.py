@@ -12,8 +12,9 @@ def describe_input(spec: ModelSpec) -> str:
     axes = "depth, height, width" if spec.dims == 3 else "height, width"
     strides = " x ".join(map(str, spec.strides)) if len(set(spec.strides)) > 1 else str(spec.stride)
     raw = "raw pixels" if takes_raw(spec) else f"normalised pixels, {formula(spec)}"
+    size = "" if spec.object_diameter is None else f" Objects should be about {spec.object_diameter:g} pixels across."
     return (
-        f"In: {raw}, float32 (batch, {spec.network_inputs}, {axes}), sizes in multiples of {strides}. "
+        f"In: {raw}, float32 (batch, {spec.network_inputs}, {axes}), sizes in multiples of {strides}.{size} "
         f"Out: {outputs(spec)}, float32 (batch, {spec.network_channels}, {axes})."
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from unetkit.io.base.contracts import Extent, ImageSource
 from unetkit.io.files import open_image
+from unetkit.io.views.regrid import Regrid
 
 BLOCK = 64
 """Height and width, in pixels, of the blocks over which uncertainties are summed up. Fields start at multiples."""
@@ -48,6 +49,13 @@ class Field:
     top: int
     left: int
     size: tuple[int, int]
+
+    def put_back(self, back: Regrid) -> Field:
+        """Return the field in the pixels that results are put back to."""
+        window = tuple(slice(start, start + size) for start, size in zip((self.top, self.left), self.size, strict=True))
+        rows, columns = back.covered(window)
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        return replace(self, top=rows.start, left=columns.start, size=size)
 
 
 class Fields:

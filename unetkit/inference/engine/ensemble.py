@@ -89,6 +89,12 @@ class Ensemble:
         choices = [spec.choice for spec in self.specs]
         return None if None in choices else choices[0]
 
+    @property
+    def object_diameter(self) -> float | None:
+        """Diameter of objects, in pixels, that images are enlarged to; None if the models do not agree on any."""
+        wanted = {spec.object_diameter for spec in self.specs}
+        return wanted.pop() if len(wanted) == 1 else None
+
     def kind(self, write: OutputOptions) -> Kind:
         """Return what is predicted for an output of pixels; labels are made of it afterwards.
 

@@ -27,12 +27,15 @@ from unetkit.inference.run.output import write_bands
 from unetkit.inference.run.predictor import Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
 from unetkit.inference.run.unfinished import Bands, kept_bands, pin_choices, starts_anew, sweep
+from unetkit.inference.run.zoom import find_zoom, largest_zoom
 from unetkit.inference.tiling.grid import Tile
 from unetkit.inference.tiling.options import SegmentOptions
 from unetkit.inference.tuning.device import choose_device
 from unetkit.io.base.contracts import ImageSource
 from unetkit.io.files import check_output, create_sink
 from unetkit.io.ome_zarr.labels import label_folder, register_label
+from unetkit.io.views.regrid import unzoomed
+from unetkit.io.views.rescale import ZoomedSource
 from unetkit.io.writing.resume_store import kept_and_new
 from unetkit.models.image_head import ImageClassifier
 from unetkit.models.sampling import ValidSource
@@ -40,6 +43,10 @@ from unetkit.objects.ring_width import ring_in_pixels
 
 Begin = Callable[[str, int], Progress]
 """Called with the name of an image and its number of pixels; returns what is called with the pixels that are done."""
+
+
+MANY_PIXELS = 50 * 10**6
+"""Of enlarged images that have more pixels it is said that they take longer."""
 
 
 class ImageRun:
@@ -115,7 +122,17 @@ class ImageRun:
             )  # before any work
             classes = classify(source, self.classifiers) if self.classifiers else {}
             back = find_regrid(job.image, self.ensemble, self.options, source.info)
-            recipe = make_recipe(self.options, self.ensemble, source.info, predictor.plan, classes, back)
+            zoom = find_zoom(source, predictor, self.options)
+            if zoom != 1:
+                stored, source = source.info, source.zoomed(zoom)
+                back = unzoomed(source.info, stored)
+                if source.info.pixels > MANY_PIXELS and self.options.tiling.zoom == "auto":
+                    self._note(
+                        f"{source.info.name} is seen {zoom:g} x as large, since its objects are small: {zoom**2:.1f} "
+                        "times as many pixels. --zoom 1 is faster."
+                    )
+            options = replace(self.options, tiling=replace(self.options.tiling, zoom=zoom))
+            recipe = make_recipe(options, self.ensemble, source.info, predictor.plan, classes, back)
             return source, predictor, recipe
         except BaseException:  # whatever it is, the file must not stay open
             source.close()
@@ -154,7 +171,7 @@ class ImageRun:
                 claimed(job.result),
                 kept_bands(job.result, recipe.job, count, write, self._log) as bands,
             ):
-                kept = sum(band[0].size for band in bands)
+                kept = round(sum(band[0].size for band in bands) / info.pixels * recipe.pixels)
                 skipped, found = self._predict(job, recipe, source, predictor, bands, advance, fields)
             shown = job.image.with_name(f"{job.image.name}.{job.result.name}") if job.is_inside else job.result
             picture = beside(shown, ".skipped.png") if skipped else None
@@ -163,7 +180,7 @@ class ImageRun:
             return SegmentOutcome(
                 job.image,
                 job.result,
-                info.pixels,
+                recipe.pixels,
                 kept=kept,
                 seconds=monotonic() - self._start,
                 plan=str(recipe.plan),
@@ -174,19 +191,22 @@ class ImageRun:
                 planes=info.planes,
                 min_size=recipe.min_size or 0,
                 min_confidence=recipe.min_confidence,
+                zoom=recipe.zoom,
                 seams=predictor.verify(source, grid) if self._verify_seams else None,
                 image_classes=dict(recipe.image_classes),
                 files=(*job.new_files,),
                 remarks=self.remarks,
-                field=self._find_field(job, fields),
+                field=self._find_field(job, fields, recipe),
                 **found,
             )
 
-    def _find_field(self, job: Job, fields: Fields | None) -> Field | None:
+    def _find_field(self, job: Job, fields: Fields | None, recipe: Recipe) -> Field | None:
         """Return the least sure field of an image that is ranked; that of a volume is sought in its planes."""
         if not self.order.ranks:
             return None
-        return find_field(job.result) if fields is None else fields.best
+        if fields is None:
+            return find_field(job.result)
+        return fields.best if recipe.back is None else fields.best.put_back(recipe.back)
 
     def _attend(self, job: Job) -> SegmentOutcome:
         """Write where the models looked in an image, which they see whole."""
@@ -328,6 +348,9 @@ def warm_up(
         log(f"{ensemble.name} separates touching objects by itself, so --split changes nothing.")
     if not starts_anew(write):
         tiling = pin_choices(tiling, ensemble, results)
+    zoom = largest_zoom(ensemble, options)
+    if zoom != 1:  # planned for images of the size that they may have
+        source = ZoomedSource(source, zoom)
     return Predictor(
         ensemble,
         tiling,

@@ -32,6 +32,7 @@ class SegmentOutcome:
         planes: Number of planes of the image.
         min_size: Objects of fewer pixels were left out of labels.
         min_confidence: Objects of a lower confidence were left out of labels; None without a confidence.
+        zoom: Pixels that the models saw, along each axis, for one of the image.
         seams: Result of comparing tiles with far more context, if it was asked for.
         image_classes: Probability of each class of the whole image, if the models classify it.
         files: Files that were written of its objects.
@@ -55,6 +56,7 @@ class SegmentOutcome:
     planes: int = 1
     min_size: int = 0
     min_confidence: float | None = None
+    zoom: float = 1.0
     seams: Seams | None = None
     image_classes: dict[str, float] = dataclasses.field(default_factory=dict)
     files: tuple[Path, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from time import perf_counter
@@ -115,6 +116,12 @@ class Predictor:
         self.backends = (quantized and quantized.backends) or self._create_backends()
         self._kind = kind
         self._forward = self._create_forward(kind, source.info)
+
+    def alike(self, kind: Kind) -> Predictor:
+        """Return the same models on the same backends, which predict something else."""
+        other = copy(self)
+        other._kind, other._forward = kind, self._create_forward(kind)
+        return other
 
     def grid(self, info: ImageInfo) -> TileGrid:
         """Return the tiles of each plane of an image."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -54,7 +55,7 @@ class Recipe:
         plan: Device, backend, precision, tile, halo and batch; None where the image is seen whole.
         grid: The tiles of each plane; None where the image is seen whole.
         threshold: Foreground probability, 0 to 1, from which a pixel is foreground.
-        min_size: Objects of fewer pixels are left out of labels; None for other outputs.
+        min_size: Objects of fewer pixels, before any zoom, are left out of labels; None for other outputs.
         min_confidence: Objects of a lower confidence are left out of labels, 0 to 1; None for other outputs, and for
             models without a confidence.
         image_classes: Probability of each class of the whole image, if the models classify it.
@@ -76,9 +77,20 @@ class Recipe:
     back: Regrid | None = None
 
     @property
+    def zoom(self) -> float:
+        """Pixels that the models see, along each axis, for one of the image."""
+        zoom = self.options.tiling.zoom
+        return 1.0 if zoom == "auto" else zoom
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of the image; of the output, where results are put back."""
+        return self.info.planes * prod(self.output.size)
+
+    @property
     def reading(self) -> ReadOptions:
         """How the image is read in the pixels of the output."""
-        if self.back is None:
+        if self.back is None or not self.options.read.pixel_sizes:
             return self.options.read
         return replace(self.options.read, pixel_size=None, region=self.back.region)
 
@@ -98,6 +110,7 @@ class Recipe:
         return {
             **_planned(self.plan),
             **{name: getattr(self.options.tiling, name) for name in METHOD_FIELDS},
+            "zoom": self.zoom,
             "image": image.name,
             "image_bytes": stamp.st_size if stamp else 0,
             "image_changed": stamp.st_mtime_ns if stamp else 0,
@@ -135,7 +148,8 @@ def make_recipe(
     threshold = ensemble.threshold if write.threshold is None else write.threshold
     min_size = min_confidence = None
     if write.output == "labels":
-        min_size = ensemble.smallest_object(info.pixel_size_um) if write.min_size is None else write.min_size
+        shown = info if back is None or options.read.pixel_sizes else back
+        min_size = ensemble.smallest_object(shown.pixel_size_um) if write.min_size is None else write.min_size
         min_confidence = _least_confidence(ensemble, write.min_confidence)
     several = options.tiling.tta or len(ensemble.segmenters) > 1
     channels, dtype, names = _values(write.output, ensemble, info, several)
@@ -220,11 +234,18 @@ def _command(
         **given_fields(options.read),
         **_planned(plan),
         **{name: True for name in METHOD_FIELDS if getattr(options.tiling, name)},
+        **_zoomed(options, ensemble),
         **({"directions": options.tiling.directions} if options.tiling.directions > 1 else {}),
         **given_fields(options.write),
         **{name: value for name, value in left_out.items() if value is not None},
     }
     return shell.join(words + option_words({name: given[name] for name in given if name not in NO_PIXELS}))
+
+
+def _zoomed(options: SegmentOptions, ensemble: Ensemble) -> dict[str, Any]:
+    """Return the zoom, unless the image is seen as it is by models that never see it otherwise."""
+    zoom = options.tiling.zoom
+    return {} if zoom == "auto" or (zoom == 1 and ensemble.object_diameter is None) else {"zoom": f"{zoom:g}"}
 
 
 def _planned(plan: ExecutionPlan | None) -> dict[str, Any]:

@@ -59,6 +59,10 @@ class TilingOptions:
             calibrates itself on the input. If it changes more than 2 mask pixels in 1,000, fp32 is used.
         memory: Largest memory to use, for example "1GB": of the process on a CPU, of the device on a GPU. By default
             2GB on a CPU, and most of the free memory on a GPU.
+        zoom: How many pixels, along each axis, a model of planes sees for one of the image, 0.1 to 10. Results are put
+            back to the pixels of the image. "auto" enlarges images whose objects are smaller than those that the model
+            was trained to see, up to 2, if the model knows their size, as the built-in model does, and no pixel size is
+            given: objects are measured in a first pass over parts of the image.
         tta: Predict each tile in its 8 flips and rotations and take the mean: slower, a little better.
         directions: 3 sees a volume with a model of planes in three directions, XY, XZ and YZ, and takes the mean of the
             probabilities; voxels are resampled so that planes look alike in all of them, and the output is in the
@@ -73,6 +77,7 @@ class TilingOptions:
     backend: Literal["auto", BackendName] | str = "auto"
     precision: Literal["auto", Precision] = "auto"
     memory: str | None = None
+    zoom: float | Literal["auto"] = "auto"
     tta: bool = False
     directions: int = 1
     skip_empty: bool = False
@@ -92,6 +97,8 @@ class TilingOptions:
             raise ConfigError(f"directions: {self.directions} is not possible.", "Use 1 or 3.")
         if self.memory is not None:
             parse_memory(self.memory)
+        if self.zoom != "auto" and not (isinstance(self.zoom, float | int) and 0.1 <= self.zoom <= 10):
+            raise ConfigError(f"zoom: {self.zoom} is not possible.", "Use a number from 0.1 to 10, or 'auto'.")
         if self.precision == "int8" and self.backend not in ("auto", *(able := backends_in("int8"))):
             remedy = f"Use --backend {' or '.join(able)}."
             raise ConfigError(f"The backend {self.backend} does not compute in int8.", remedy)
@@ -273,6 +280,9 @@ class SegmentOptions:
                 )
         if self.tiling.directions > 1:
             self._check_directions()
+        if self.tiling.zoom not in ("auto", 1) and (self.read.pixel_sizes or self.tiling.directions > 1):
+            given = "a pixel size" if self.read.pixel_sizes else "several directions"
+            raise ConfigError(f"zoom has no meaning with {given}, which say how images are seen.", "Leave it out.")
         if self.write.output_grid is not None and not self.read.pixel_sizes:
             raise ConfigError("output_grid has no meaning for images that are not resampled.", "Give a pixel size too.")
         if self.objects.ring and not {"table", "geojson"} & {*self.objects.asked}:

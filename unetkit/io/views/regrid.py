@@ -62,12 +62,12 @@ class Regrid:
 
     Attributes:
         axes: One for each axis of an item.
-        pixel_size_um: Size of a pixel of the second grid along each axis, in micrometres.
+        pixel_size_um: Size of a pixel of the second grid along each axis, in micrometres, if it is known.
         space: Where the second grid lies, see `ImageInfo`.
     """
 
     axes: tuple[RegridAxis, ...]
-    pixel_size_um: tuple[float, ...]
+    pixel_size_um: tuple[float, ...] | None
     space: Space | None = None
 
     @property
@@ -178,6 +178,15 @@ def make_regrid(whole: ImageInfo, read: ImageInfo, region: Sequence[int] | None,
         axes.append(RegridAxis(axis, (first, first + count), (ends[0], last)))
     moved = image.space and image.space.resampled((1.0,) * dims, tuple(axis.second[0] for axis in axes))
     return Regrid(tuple(axes), stored, moved)
+
+
+def unzoomed(zoomed: ImageInfo, image: ImageInfo) -> Regrid:
+    """Return how results of an image with other pixels (`ZoomedSource`) are put back to its own."""
+    axes = (
+        RegridAxis(Axis(length, full), (0, length), (0, full))
+        for length, full in zip(zoomed.size, image.size, strict=True)
+    )
+    return Regrid(tuple(axes), image.pixel_size_um, image.space)
 
 
 class RegridSource:

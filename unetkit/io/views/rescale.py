@@ -1,4 +1,4 @@
-"""A view of an image at another pixel size, resampled window by window."""
+"""Views of an image at another pixel size, or with more or fewer pixels, resampled window by window."""
 
 from __future__ import annotations
 
@@ -45,12 +45,16 @@ class RescaledSource:
         stored = require_pixel_size(info.pixel_size_um, info.name)
         given = (pixel_size_um,) if isinstance(pixel_size_um, float | int) else pixel_size_um
         wanted = broadcast_sizes(given, len(info.size))
+        self._resample(source, [size / to for size, to in zip(stored, wanted, strict=True)])
+
+    def _resample(self, source: ImageSource, factors: Sequence[float]) -> None:
+        """See an image with so many pixels, along each axis, for one of its own."""
+        lengths = source.info.size
         self._source = source
         self._axes = tuple(
-            Axis(length, max(1, round(length * size / to)))
-            for length, size, to in zip(info.size, stored, wanted, strict=True)
+            Axis(length, max(1, round(length * factor))) for length, factor in zip(lengths, factors, strict=True)
         )
-        self.info = _rescaled(info, self._axes, stored)
+        self.info: ImageInfo = _rescaled(source.info, self._axes)
 
     @property
     def bad_tiles(self) -> list[BadTile]:
@@ -92,6 +96,21 @@ class RescaledSource:
                 return
 
 
+class ZoomedSource(RescaledSource):
+    """An image with more pixels, or with fewer. It needs no pixel size.
+
+    Args:
+        source: The image; closed with this one.
+        zoom: Pixels of the result for one of the image, along each axis of an item.
+
+    Attributes:
+        info: The image as it is interpreted.
+    """
+
+    def __init__(self, source: ImageSource, zoom: float) -> None:
+        self._resample(source, [zoom] * len(source.info.size))
+
+
 def _divided(window: Window, axis: int, step: int) -> Iterator[Window]:
     """Yield a window in parts: of so many pixels along an axis, of one along those before it."""
     for at, part in enumerate(window[: axis + 1]):
@@ -104,13 +123,15 @@ def _divided(window: Window, axis: int, step: int) -> Iterator[Window]:
     yield window
 
 
-def _rescaled(info: ImageInfo, axes: Sequence[Axis], stored: Sequence[float]) -> ImageInfo:
+def _rescaled(info: ImageInfo, axes: Sequence[Axis]) -> ImageInfo:
     """Return the description of an image that is resampled along the axes of its items."""
     steps = tuple(axis.stored / axis.length for axis in axes)
+    stored = info.pixel_size_um
     space = info.space and info.space.resampled(steps, tuple((step - 1) / 2 for step in steps))
     return replace(
         resized(info, tuple(axis.length for axis in axes)),
-        pixel_size_um=tuple(size * axis.stored / axis.length for size, axis in zip(stored, axes, strict=True)),
+        pixel_size_um=stored
+        and tuple(size * axis.stored / axis.length for size, axis in zip(stored, axes, strict=True)),
         block=tuple(max(1, length * axis.length // axis.stored) for length, axis in zip(info.block, axes, strict=True)),
         space=space,
     )

@@ -1,0 +1,125 @@
+"""By how much an image is enlarged for models, so that its objects are as large as those that they were trained on.
+
+A network finds small objects worse than large ones, and those that touch worst of all. So a model may be trained on
+images that were enlarged until their objects have a usual size. How large the objects of an image are is measured in a
+first pass over parts of it. Stringer et al. 2021, https://doi.org/10.1038/s41592-020-01018-x, scale images for Cellpose
+so; they predict the size of the objects from its style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache, partial
+from itertools import product
+from math import pi, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetkit.inference.engine.ensemble import Ensemble
+from unetkit.inference.run.predictor import Predictor
+from unetkit.inference.run.recipe import make_recipe
+from unetkit.inference.tiling.options import OutputOptions, SegmentOptions
+from unetkit.io.base.contracts import ImageInfo, Window
+from unetkit.io.views.region import RegionSource
+from unetkit.models.sampling import ValidSource
+
+LARGEST_ZOOM = 2.0
+"""Images are not enlarged more than so."""
+
+LEAST_ZOOM = 1.2
+"""Images that would be enlarged less than so are seen as they are."""
+
+SAMPLE_SIDE = 512
+"""Longest side of the parts of an image in which objects are measured, in pixels."""
+
+SAMPLE_GRID = 3
+"""Most parts along each axis of a single plane; a plane of a stack has one less."""
+
+SAMPLE_PLANES = 3
+"""Most planes of a stack in which objects are measured."""
+
+FEWEST_OBJECTS = 3
+"""With fewer objects in all parts, an image is seen as it is."""
+
+
+def largest_zoom(ensemble: Ensemble, options: SegmentOptions) -> float:
+    """Return by how much the images of a run may be enlarged."""
+    zoom = options.tiling.zoom
+    if zoom != "auto":
+        return zoom
+    fixed = options.read.pixel_sizes or options.tiling.directions > 1
+    return 1.0 if ensemble.object_diameter is None or fixed else LARGEST_ZOOM
+
+
+def find_zoom(source: ValidSource, predictor: Predictor, options: SegmentOptions, only: int | None = None) -> float:
+    """Return by how much an image is enlarged.
+
+    Args:
+        source: The image.
+        predictor: The models.
+        options: The user's choices.
+        only: The plane that is predicted; None for all.
+
+    Raises:
+        UnetkitError: The image cannot be read, or does not fit the models.
+    """
+    wanted = predictor.ensemble.object_diameter
+    if options.tiling.zoom != "auto" or wanted is None or largest_zoom(predictor.ensemble, options) == 1:
+        return largest_zoom(predictor.ensemble, options)
+    areas = np.concatenate(list(_areas(source, predictor, options, only)))
+    if len(areas) < FEWEST_OBJECTS:
+        return 1.0
+    diameter = 2 * sqrt(float(np.median(areas)) / pi)
+    zoom = round(min(wanted / diameter, LARGEST_ZOOM), 2)
+    return 1.0 if zoom < LEAST_ZOOM else zoom
+
+
+def _areas(
+    source: ValidSource, predictor: Predictor, options: SegmentOptions, only: int | None
+) -> Iterator[NDArray[np.intp]]:
+    """Yield the areas, in pixels, of the objects in parts of an image."""
+    from unetkit.inference.run.labelling import make_labels  # here, since only labels need OpenCV and its memory
+
+    labelling = predictor.alike("heights")
+    write = OutputOptions(output="labels", threshold=options.write.threshold)
+    look = cache(partial(labelling.look, source))
+    for item, window in _parts(source.info, only):
+        start, size = zip(*((part.start, part.stop - part.start) for part in window), strict=True)
+        part = RegionSource(source, (*start, *size))
+        plane = replace(part.info, plane_axes="", plane_shape=())
+        recipe = make_recipe(
+            SegmentOptions(tiling=options.tiling, write=write), predictor.ensemble, plane, predictor.plan
+        )
+        bands: list[NDArray[Any]] = []
+        blocks = [replace(block, item=item) for block in recipe.blocks]
+        labelling.run(part, blocks, bands.extend, look=look)
+        labels = np.concatenate(list(make_labels(bands, recipe).rows()), axis=1)
+        areas = np.bincount(labels.ravel())[1:]
+        yield areas[areas > 0]
+
+
+def _parts(info: ImageInfo, only: int | None) -> Iterator[tuple[int, Window]]:
+    """Yield the item and the window of parts that are spread evenly over an image, its middle among them."""
+    planes = _spread(info.planes, 1, SAMPLE_PLANES) if only is None else [only]
+    along = SAMPLE_GRID if len(planes) == 1 else SAMPLE_GRID - 1
+    starts = [_spread(length, min(SAMPLE_SIDE, length), along) for length in info.size]
+    for item, *place in product(planes, *starts):
+        yield (
+            item,
+            tuple(
+                slice(start, min(start + SAMPLE_SIDE, length)) for start, length in zip(place, info.size, strict=True)
+            ),
+        )
+
+
+def _spread(length: int, part: int, most: int) -> list[int]:
+    """Return where parts of a length begin: as few as cover it, or the most that are allowed.
+
+    >>> _spread(500, 500, 3), _spread(700, 512, 3), _spread(9000, 512, 3)
+    ([0], [0, 188], [0, 4244, 8488])
+    """
+    count = min(most, -(-length // part))
+    return [0] if count == 1 else [round(number * (length - part) / (count - 1)) for number in range(count)]
