@@ -32,6 +32,7 @@ class Preview:
         free_disk: Bytes that are free where the outputs go.
         min_size: Objects of fewer pixels would be left out of labels; None for other outputs.
         min_confidence: Objects of a lower confidence would be left out of labels; None without a confidence.
+        zoom: Pixels that the models see, along each axis, for one of the first image.
         scratch: Bytes of the temporary files that reading the first image takes.
         warnings: Remarks on the first image, such as differences from the training images.
     """
@@ -46,6 +47,7 @@ class Preview:
     free_disk: int
     min_size: int | None
     min_confidence: float | None
+    zoom: float
     scratch: int
     warnings: tuple[str, ...]
 
@@ -84,6 +86,7 @@ def preview(order: Order, options: SegmentOptions) -> Preview:
         free_disk=disk_usage(folder).free,
         min_size=recipe.min_size,
         min_confidence=recipe.min_confidence,
+        zoom=recipe.zoom,
         scratch=info.scratch_bytes,
         warnings=tuple(warnings),
     )

@@ -110,6 +110,7 @@ def describe_preview(plan: Preview) -> Table:
     left_out = describe_left_out(plan.min_size or 0, plan.min_confidence)
     scratch = f", and {plan.scratch / 1e9:.2f} GB of temporary files" if plan.scratch else ""
     facts |= {
+        **({} if plan.zoom == 1 else {"zoom": f"seen {plan.zoom:g} x as large as it is (--zoom)"}),
         "images": f"{plan.images:,}" + (", like this one as far as time and disk go" if plan.images > 1 else ""),
         "plan": str(plan.plan),
         "tiles": f"{len(plan.grid) * plan.info.planes:,}: {count(plan.info.planes, 'plane')} of {tiles}, "

@@ -54,7 +54,7 @@ def assert_same(image: Any, folder: Path, client: Client, model: Any, name: str,
     assert digests(folder / "there") == digests(folder / "here")
     assert [one.image for one in there] == [one.image for one in here]
     for one, other in zip(here, there, strict=True):
-        for field in ("pixels", "tiles", "objects", "skipped", "planes", "min_size", "field", "bad_tiles"):
+        for field in ("pixels", "tiles", "objects", "skipped", "planes", "min_size", "zoom", "field", "bad_tiles"):
             assert getattr(one, field) == getattr(other, field), field
     assert not traces(folder)
 
@@ -65,6 +65,13 @@ def test_pixels_have_the_same_bytes(
     image: Path, tmp_path: Path, client: Client, tiny_model: Path, name: str, output: str
 ) -> None:
     assert_same(image, tmp_path, client, tiny_model, name, output=output)
+
+
+@pytest.mark.parametrize("output", ["labels", "uncertainty"])
+def test_an_enlarged_image_has_the_same_bytes(
+    image: Path, tmp_path: Path, client: Client, objects_model: Path, output: str
+) -> None:
+    assert_same(image, tmp_path, client, objects_model, "out.tif", output=output, zoom=1.5)
 
 
 @pytest.mark.parametrize("name", ["out.tif", "out.zarr", "out.png"])
