@@ -129,8 +129,8 @@ class ValidSource:
         return (pixels, None) if holes is None else holes.patch(pixels, [part.start for part in window])
 
     def zoomed(self, zoom: float) -> ValidSource:
-        """Return the image with so many pixels, along each axis, for one of its own; it is closed with either."""
-        return ValidSource(ZoomedSource(self._source, zoom))
+        """Return the image with so many pixels, along each axis, for one of its own; itself for 1. Either closes it."""
+        return self if zoom == 1 else ValidSource(ZoomedSource(self._source, zoom))
 
     def close(self) -> None:
         """Close the image."""

@@ -87,8 +87,9 @@ class ModelSpec:
         smallest_object: Smallest object in labels, in pixels of the size of those of the training images, unless the
             user sets another size; 0 for none.
         object_diameter: Diameter, in pixels, of the objects as the network saw them in training, if images were
-            enlarged so that their small objects are of this size: `segment` then does so too. It is that of a disk with
-            the median area of the objects of an image. None if images were seen as they are.
+            enlarged so that their small objects are of this size: `segment` then does so too, and shrinks images with
+            far larger ones. It is that of a disk with the median area of the objects of an image. None if images were
+            seen as they are.
         min_confidence: Of a model with instances, the lowest confidence, 0 to 1, of an object in labels, unless the
             user sets another one. The confidence is the peak of the distance map, 1 for the objects in training.
         halo: Context around a tile, in pixels, at which tiling changes fewer than 1 mask pixel in 10,000; one number,

@@ -48,12 +48,12 @@ def take_nearest(pixels: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
     return pixels[np.ix_(*places)]
 
 
-def discs(radius: int, count: int = 5) -> NDArray[np.uint8]:
-    """Return bright discs on a dark background, apart from each other."""
+def balls(radius: int, count: int = 5) -> NDArray[np.uint8]:
+    """Return bright balls on a dark background, apart from each other."""
     step = 3 * radius
     y, x = np.indices((step * count, step * count)) % step - step // 2
-    image = np.where(y**2 + x**2 <= radius**2, 180, 20) + np.random.default_rng(0).integers(0, 9, y.shape)
-    return image.astype(np.uint8)
+    heights = np.sqrt(np.maximum(radius**2 - y**2 - x**2, 0)) / radius
+    return (20 + 160 * heights + np.random.default_rng(0).integers(0, 9, y.shape)).astype(np.uint8)
 
 
 def assert_same(found: NDArray[Any], expected: NDArray[Any]) -> None:
@@ -188,17 +188,19 @@ def test_the_least_sure_field_is_in_pixels_of_the_image(exact_segmenter: Make, t
 # Automatic
 
 
-@pytest.mark.parametrize(("radius", "expected"), [(5, 2.0), (10, 1.4), (16, 1.0)])
-def test_small_objects_are_enlarged(nuclei: Segmenter, tmp_path: Path, radius: int, expected: float) -> None:
-    tifffile.imwrite(tmp_path / "in.tif", discs(radius))
+@pytest.mark.parametrize(("radius", "expected"), [(5, 2.0), (10, 1.4), (16, 1.0), (40, 0.5), (90, 0.16)])
+def test_small_objects_are_enlarged_and_large_ones_are_shrunk(
+    nuclei: Segmenter, tmp_path: Path, radius: int, expected: float
+) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", balls(radius))
     (outcome,) = unetkit.segment(tmp_path / "in.tif", tmp_path / "out.tif", model=nuclei, output="labels", **CHOICES)
     assert outcome.zoom == pytest.approx(expected, rel=0.1)
-    found = unetkit.predict_tiled(discs(radius), nuclei, axes="YX", output="labels", zoom=outcome.zoom)
+    found = unetkit.predict_tiled(balls(radius), nuclei, axes="YX", output="labels", zoom=outcome.zoom)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), found)
     assert found.max() == 25
-    automatic = unetkit.predict_tiled(discs(radius), nuclei, axes="YX", output="mask")
+    automatic = unetkit.predict_tiled(balls(radius), nuclei, axes="YX", output="mask")
     np.testing.assert_array_equal(
-        automatic, unetkit.predict_tiled(discs(radius), nuclei, axes="YX", output="mask", zoom=outcome.zoom)
+        automatic, unetkit.predict_tiled(balls(radius), nuclei, axes="YX", output="mask", zoom=outcome.zoom)
     )
 
 
@@ -211,7 +213,7 @@ def test_an_image_without_objects_is_seen_as_it_is(nuclei: Segmenter, tmp_path: 
 def test_a_pixel_size_and_other_models_leave_images_as_they_are(
     nuclei: Segmenter, exact_segmenter: Make, tmp_path: Path
 ) -> None:
-    image = discs(5)
+    image = balls(5)
     tifffile.imwrite(tmp_path / "in.tif", image, imagej=True, resolution=(2, 2), metadata={"unit": "um"})
     (outcome,) = unetkit.segment(tmp_path / "in.tif", tmp_path / "a.tif", model=nuclei, pixel_size=0.5, **CHOICES)
     assert outcome.zoom == 1
@@ -228,6 +230,23 @@ def test_large_images_are_measured_in_parts_and_stacks_in_some_planes() -> None:
         (1488, 2000, 0, 300),
     ]
     assert {item for item, _ in zooming._parts(image, 5)} == {5}
+
+
+@pytest.mark.parametrize(("diameter", "expected"), [(8, 2), (20, 1.4), (30, 1), (45, 1), (60, 0.47), (200, 0.15)])
+def test_of_objects_that_are_too_large_only_pieces_are_found(diameter: float, expected: float) -> None:
+    """A network that sees nothing wider than 50 pixels finds pieces of 45."""
+
+    def measure(zoom: float) -> NDArray[Any]:
+        seen = diameter * zoom
+        return np.full(9, np.pi / 4 * (seen if seen <= 50 else 45) ** 2)
+
+    found = zooming._fit(measure, 28.0)
+    assert found == pytest.approx(expected, rel=0.02)
+
+
+def test_too_few_objects_say_nothing() -> None:
+    assert zooming._fit(lambda zoom: np.full(2, 10.0), 28.0) == 1
+    assert zooming._fit(lambda zoom: np.full(9 if zoom < 1 else 0, 20.0), 28.0) == 1  # specks that appear when shrunk
 
 
 # Errors

@@ -1,14 +1,15 @@
-"""By how much an image is enlarged for models, so that its objects are as large as those that they were trained on.
+"""By how much an image is enlarged or shrunk for models, so that its objects are of a size that they know.
 
 A network finds small objects worse than large ones, and those that touch worst of all. So a model may be trained on
-images that were enlarged until their objects have a usual size. How large the objects of an image are is measured in a
-first pass over parts of it. Stringer et al. 2021, https://doi.org/10.1038/s41592-020-01018-x, scale images for Cellpose
-so; they predict the size of the objects from its style.
+images that were enlarged until their objects have a usual size; and of objects that are larger than it sees far, it
+finds pieces. How large the objects of an image are is measured in a first pass over parts of it. Stringer et al. 2021,
+https://doi.org/10.1038/s41592-020-01018-x, scale images for Cellpose so; they predict the size of the objects from its
+style.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
 from itertools import product
@@ -41,12 +42,31 @@ SAMPLE_GRID = 3
 SAMPLE_PLANES = 3
 """Most planes of a stack in which objects are measured."""
 
+SUSPICIOUS = 1.3
+"""Objects that are so many times as wide as those that the models know may be pieces of larger ones: these are measured
+again in the shrunk image."""
+
+GROWN = 1.25
+"""Objects that are so many times as wide in the shrunk image were pieces."""
+
+TOO_LARGE = 1.8
+"""Images are shrunk if their objects, though whole, are so many times as wide as those that the models know."""
+
+SMALLEST_ZOOM = 0.1
+"""Images are not shrunk more than so."""
+
+PASSES = 4
+"""Most passes over shrunk parts, until objects grow no more."""
+
+SMALLER = (0.5, 0.25)
+"""Zooms that are tried where too few objects are found in the image as it is."""
+
 FEWEST_OBJECTS = 3
-"""With fewer objects in all parts, an image is seen as it is."""
+"""With fewer objects in all parts, nothing is known of their size."""
 
 
 def largest_zoom(ensemble: Ensemble, options: SegmentOptions) -> float:
-    """Return by how much the images of a run may be enlarged."""
+    """Return by how much the images of a run may be enlarged; by how much they all are, where the user says so."""
     zoom = options.tiling.zoom
     if zoom != "auto":
         return zoom
@@ -55,7 +75,7 @@ def largest_zoom(ensemble: Ensemble, options: SegmentOptions) -> float:
 
 
 def find_zoom(source: ValidSource, predictor: Predictor, options: SegmentOptions, only: int | None = None) -> float:
-    """Return by how much an image is enlarged.
+    """Return how many pixels models see, along each axis, for one of an image.
 
     Args:
         source: The image.
@@ -69,12 +89,44 @@ def find_zoom(source: ValidSource, predictor: Predictor, options: SegmentOptions
     wanted = predictor.ensemble.object_diameter
     if options.tiling.zoom != "auto" or wanted is None or largest_zoom(predictor.ensemble, options) == 1:
         return largest_zoom(predictor.ensemble, options)
-    areas = np.concatenate(list(_areas(source, predictor, options, only)))
-    if len(areas) < FEWEST_OBJECTS:
+
+    def measure(zoom: float) -> NDArray[np.intp]:
+        """Return the areas of the objects in parts of the image, in pixels as they are seen."""
+        return np.concatenate(list(_areas(source.zoomed(zoom), predictor, options, only)))
+
+    return _fit(measure, wanted)
+
+
+def _fit(measure: Callable[[float], NDArray[np.intp]], wanted: float) -> float:
+    """Return the zoom with which objects are of a diameter, as far as `LARGEST_ZOOM` and all that allow.
+
+    Args:
+        measure: Returns the areas of the objects that are found with a zoom, in pixels as they are seen.
+        wanted: Diameter in pixels as they are seen.
+    """
+
+    def diameter(zoom: float) -> float | None:
+        areas = measure(zoom)
+        return 2 * sqrt(float(np.median(areas)) / pi) / zoom if len(areas) >= FEWEST_OBJECTS else None
+
+    zoom, known = 1.0, diameter(1.0)
+    for smaller in SMALLER if known is None else ():
+        known = diameter(smaller)
+        if known is not None:
+            zoom = smaller
+            break
+    if known is None or (zoom < 1 and known * zoom < wanted / SUSPICIOUS):
         return 1.0
-    diameter = 2 * sqrt(float(np.median(areas)) / pi)
-    zoom = round(min(wanted / diameter, LARGEST_ZOOM), 2)
-    return 1.0 if zoom < LEAST_ZOOM else zoom
+    for _ in range(PASSES):
+        if known * zoom <= SUSPICIOUS * wanted or zoom == SMALLEST_ZOOM:
+            break
+        smaller = max(round(wanted / known, 2), SMALLEST_ZOOM)
+        there = diameter(smaller)
+        if there is None or (there < GROWN * known and known * zoom <= TOO_LARGE * wanted):
+            break
+        zoom, known = smaller, there
+    enlarged = round(min(wanted / known, LARGEST_ZOOM), 2)
+    return enlarged if zoom == 1 and enlarged >= LEAST_ZOOM else zoom
 
 
 def _areas(
