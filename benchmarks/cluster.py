@@ -194,7 +194,7 @@ def run_command(
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         result = Path(scratch) / case.result
         words = ["segment", str(case.image), str(result), "--backend", backend, *case.options]
-        words += ["--model", str(options.model), "--tile", str(options.tile)]
+        words += ["--model", str(options.model), "--tile", str(options.tile), "--zoom", "1"]
         workers = WAYS[way]
         start = [sys.executable, "-m", "unetkit"]
         if workers:
@@ -252,7 +252,7 @@ def segment(
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         result = Path(scratch) / case.result
         more: dict[str, Any] = {"output": "labels"} if "labels" in case.options else {}
-        choices = {"backend": backend, "tile": options.tile, "client": client, **more}
+        choices = {"backend": backend, "tile": options.tile, "zoom": 1.0, "client": client, **more}
         begun = perf_counter()
         unetkit.segment(case.image, result, model, progress=curve.begin, log=said.append, **choices)
         return perf_counter() - begun, digest_of(result), said

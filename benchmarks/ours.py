@@ -83,8 +83,8 @@ def installed_settings(device: torch.device) -> list[Setting]:
 
 
 def segment_file(image: Path, result: Path, segmenter: Segmenter, setting: Setting, device: torch.device) -> None:
-    """Segment file to file."""
-    unetkit.segment(image, result, segmenter, device=str(device), overwrite=True, **setting.options())
+    """Segment file to file, in the pixels of the file, as the others do."""
+    unetkit.segment(image, result, segmenter, device=str(device), zoom=1.0, overwrite=True, **setting.options())
 
 
 def bare_pass(image: Path, segmenter: Segmenter, setting: Setting, device: torch.device) -> float:

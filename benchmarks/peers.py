@@ -156,7 +156,7 @@ def reference(job: Job) -> Callable[[Path], str]:
         free = torch.cuda.mem_get_info()[0] if job.device.type == "cuda" else available_memory()
         if WHOLE_BYTES * pixels.shape[0] * pixels.shape[1] > 0.8 * free:
             options: dict[str, Any] = {"tile": REFERENCE_TILE, "halo": REFERENCE_HALO, "device": str(job.device)}
-            options |= {"backend": "torch", "precision": "fp32"}
+            options |= {"backend": "torch", "precision": "fp32", "zoom": 1.0}
             mask = predict_tiled(pixels, job.segmenter, axes="YXS", **options)
             tifffile.imwrite(result, mask, tile=(512, 512), compression="zlib")
             return f"tiles of {REFERENCE_TILE} with a halo of {REFERENCE_HALO}"

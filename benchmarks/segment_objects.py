@@ -54,7 +54,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--markdown", action="store_true", help="a table for a page")
     parser.add_argument("--json", type=Path, help="file for everything that was measured")
     options = parser.parse_args(args)
-    more = ["--model", options.model, "--backend", options.backend, "--tile", options.tile]
+    more = ["--model", options.model, "--backend", options.backend, "--tile", options.tile, "--zoom", "1"]
     machine = describe_machine()
     print_machine(machine)
     with closing(open_image(options.image)) as source:
