@@ -19,7 +19,7 @@ from unetkit.inference.engine.ensemble import Ensemble, Models, gather_models
 from unetkit.inference.run.output import INTERPOLATED, put_back
 from unetkit.inference.run.predictor import Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
-from unetkit.inference.run.zoom import find_zoom, largest_zoom
+from unetkit.inference.run.zoom import find_zoom, largest_zoom, with_zoom
 from unetkit.inference.tiling.grid import TileBlock
 from unetkit.inference.tiling.options import Output, OutputOptions, SegmentOptions, TilingOptions
 from unetkit.io.base.array_likes import check_array, named_axes
@@ -186,9 +186,8 @@ def _predict_source(
     zoom = find_zoom(source, predictor, options, only)
     seen = source if zoom == 1 else source.zoomed(zoom)
     back = None if zoom == 1 else unzoomed(seen.info, source.info)
-    options = replace(options, tiling=replace(options.tiling, zoom=zoom))
     info = seen.info if only is None else replace(seen.info, plane_axes="", plane_shape=())
-    recipe = make_recipe(options, ensemble, info, predictor.plan, back=back)
+    recipe = make_recipe(with_zoom(options, zoom), ensemble, info, predictor.plan, back=back)
     assert recipe.grid is not None
     blocks = recipe.blocks if only is None else [replace(block, item=only) for block in recipe.blocks]
     with shown_progress(progress, info) as advance:

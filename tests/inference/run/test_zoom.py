@@ -199,8 +199,9 @@ def test_small_objects_are_enlarged_and_large_ones_are_shrunk(
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), found)
     assert found.max() == 25
     automatic = unetkit.predict_tiled(balls(radius), nuclei, axes="YX", output="mask")
+    zoom = min(outcome.zoom, 1)  # a mask gains little by more pixels
     np.testing.assert_array_equal(
-        automatic, unetkit.predict_tiled(balls(radius), nuclei, axes="YX", output="mask", zoom=outcome.zoom)
+        automatic, unetkit.predict_tiled(balls(radius), nuclei, axes="YX", output="mask", zoom=zoom)
     )
 
 

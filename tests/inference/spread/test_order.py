@@ -67,11 +67,18 @@ def test_pixels_have_the_same_bytes(
     assert_same(image, tmp_path, client, tiny_model, name, output=output)
 
 
-@pytest.mark.parametrize("output", ["labels", "uncertainty"])
-def test_an_enlarged_image_has_the_same_bytes(
-    image: Path, tmp_path: Path, client: Client, objects_model: Path, output: str
+@pytest.mark.parametrize("name", ["out.tif", "out.zarr"])
+def test_labels_of_an_enlarged_image_have_the_same_bytes(
+    image: Path, tmp_path: Path, client: Client, objects_model: Path, name: str
 ) -> None:
-    assert_same(image, tmp_path, client, objects_model, "out.tif", output=output, zoom=1.5)
+    files = {"table": "objects.csv", "geojson": "objects.geojson"}
+    assert_same(image, tmp_path, client, objects_model, name, output="labels", min_confidence=0.0, zoom=1.5, **files)
+
+
+def test_pixels_of_an_enlarged_image_have_the_same_bytes(
+    image: Path, tmp_path: Path, client: Client, tiny_model: Path
+) -> None:
+    assert_same(image, tmp_path, client, tiny_model, "out.tif", output="uncertainty", zoom=0.7)
 
 
 @pytest.mark.parametrize("name", ["out.tif", "out.zarr", "out.png"])

@@ -27,7 +27,7 @@ from unetkit.inference.run.output import write_bands
 from unetkit.inference.run.predictor import Predictor, Progress
 from unetkit.inference.run.recipe import Recipe, make_recipe
 from unetkit.inference.run.unfinished import Bands, kept_bands, pin_choices, starts_anew, sweep
-from unetkit.inference.run.zoom import find_zoom, largest_zoom
+from unetkit.inference.run.zoom import find_zoom, largest_zoom, with_zoom
 from unetkit.inference.tiling.grid import Tile
 from unetkit.inference.tiling.options import SegmentOptions
 from unetkit.inference.tuning.device import choose_device
@@ -131,7 +131,7 @@ class ImageRun:
                         f"{source.info.name} is seen {zoom:g} x as large, since its objects are small: {zoom**2:.1f} "
                         "times as many pixels. --zoom 1 is faster."
                     )
-            options = replace(self.options, tiling=replace(self.options.tiling, zoom=zoom))
+            options = with_zoom(self.options, zoom)
             recipe = make_recipe(options, self.ensemble, source.info, predictor.plan, classes, back)
             return source, predictor, recipe
         except BaseException:  # whatever it is, the file must not stay open

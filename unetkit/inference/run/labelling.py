@@ -36,9 +36,12 @@ def make_labels(bands: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Labels:
             (2, ...) of models with instances; or class numbers (1, ...) of models with several classes.
         recipe: The decisions about the image.
     """
-    method, smallest = method_of(recipe), round((recipe.min_size or 0) * recipe.zoom**2)
     return Labels(
-        WholeBands(bands, recipe), recipe.info.size, method=method, smallest=smallest, classes=recipe.ensemble.classes
+        WholeBands(bands, recipe),
+        recipe.info.size,
+        method=method_of(recipe),
+        smallest=recipe.smallest,
+        classes=recipe.ensemble.classes,
     )
 
 

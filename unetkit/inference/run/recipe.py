@@ -83,6 +83,11 @@ class Recipe:
         return 1.0 if zoom == "auto" else zoom
 
     @property
+    def smallest(self) -> int:
+        """Objects of fewer pixels, as the models see them, are left out of labels."""
+        return round((self.min_size or 0) * self.zoom**2)
+
+    @property
     def pixels(self) -> int:
         """Number of pixels of the image; of the output, where results are put back."""
         return self.info.planes * prod(self.output.size)

@@ -28,7 +28,7 @@ from unetkit.io.views.region import RegionSource
 from unetkit.models.sampling import ValidSource
 
 LARGEST_ZOOM = 2.0
-"""Images are not enlarged more than so."""
+"""Images are not enlarged more than so, and only for labels: a mask gains too little for so much more time."""
 
 LEAST_ZOOM = 1.2
 """Images that would be enlarged less than so are seen as they are."""
@@ -70,8 +70,18 @@ def largest_zoom(ensemble: Ensemble, options: SegmentOptions) -> float:
     zoom = options.tiling.zoom
     if zoom != "auto":
         return zoom
-    fixed = options.read.pixel_sizes or options.tiling.directions > 1
-    return 1.0 if ensemble.object_diameter is None or fixed else LARGEST_ZOOM
+    return LARGEST_ZOOM if _is_fitted(ensemble, options) and options.write.output == "labels" else 1.0
+
+
+def _is_fitted(ensemble: Ensemble, options: SegmentOptions) -> bool:
+    """Return whether images are enlarged or shrunk to the size of the objects that models know."""
+    given = options.tiling.zoom != "auto" or options.read.pixel_sizes or options.tiling.directions > 1
+    return ensemble.object_diameter is not None and not given
+
+
+def with_zoom(options: SegmentOptions, zoom: float) -> SegmentOptions:
+    """Return the choices with the zoom of an image."""
+    return replace(options, tiling=replace(options.tiling, zoom=zoom))
 
 
 def find_zoom(source: ValidSource, predictor: Predictor, options: SegmentOptions, only: int | None = None) -> float:
@@ -86,23 +96,24 @@ def find_zoom(source: ValidSource, predictor: Predictor, options: SegmentOptions
     Raises:
         UnetkitError: The image cannot be read, or does not fit the models.
     """
-    wanted = predictor.ensemble.object_diameter
-    if options.tiling.zoom != "auto" or wanted is None or largest_zoom(predictor.ensemble, options) == 1:
-        return largest_zoom(predictor.ensemble, options)
+    wanted, largest = predictor.ensemble.object_diameter, largest_zoom(predictor.ensemble, options)
+    if wanted is None or not _is_fitted(predictor.ensemble, options):
+        return largest
 
     def measure(zoom: float) -> NDArray[np.intp]:
         """Return the areas of the objects in parts of the image, in pixels as they are seen."""
         return np.concatenate(list(_areas(source.zoomed(zoom), predictor, options, only)))
 
-    return _fit(measure, wanted)
+    return _fit(measure, wanted, largest)
 
 
-def _fit(measure: Callable[[float], NDArray[np.intp]], wanted: float) -> float:
-    """Return the zoom with which objects are of a diameter, as far as `LARGEST_ZOOM` and all that allow.
+def _fit(measure: Callable[[float], NDArray[np.intp]], wanted: float, largest: float = LARGEST_ZOOM) -> float:
+    """Return the zoom with which objects are of a diameter.
 
     Args:
         measure: Returns the areas of the objects that are found with a zoom, in pixels as they are seen.
         wanted: Diameter in pixels as they are seen.
+        largest: Largest zoom.
     """
 
     def diameter(zoom: float) -> float | None:
@@ -125,7 +136,7 @@ def _fit(measure: Callable[[float], NDArray[np.intp]], wanted: float) -> float:
         if there is None or (there < GROWN * known and known * zoom <= TOO_LARGE * wanted):
             break
         zoom, known = smaller, there
-    enlarged = round(min(wanted / known, LARGEST_ZOOM), 2)
+    enlarged = round(min(wanted / known, largest), 2)
     return enlarged if zoom == 1 and enlarged >= LEAST_ZOOM else zoom
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from unetkit.inference.run.labelling import method_of, write_objects
 from unetkit.inference.run.objects import kept_rows
 from unetkit.inference.run.recipe import Recipe, make_recipe
+from unetkit.inference.run.zoom import with_zoom
 from unetkit.inference.spread.aside import Aside
 from unetkit.inference.spread.session import Session, opened, station
 from unetkit.inference.spread.tasks import Spread, placed_sink
 from unetkit.io.base.contracts import OutputSpec, Window
 from unetkit.io.files import create_sink
+from unetkit.io.views.regrid import unzoomed
 from unetkit.objects.summary import Summary
 from unetkit.postprocess.block_faces import BlockFaces
 from unetkit.postprocess.blocks import draw_block, find_block, margin_window
@@ -89,7 +91,7 @@ def number(session: Session, spread: Spread, windows: Sequence[Window]) -> tuple
         The last number of each class.
     """
     recipe = _recipe(session, spread)
-    joined = Joined(method_of(recipe), classes=recipe.ensemble.classes, smallest=recipe.min_size or 0)
+    joined = Joined(method_of(recipe), classes=recipe.ensemble.classes, smallest=recipe.smallest)
     places = [(item, i, window) for item in range(recipe.info.planes) for i, window in enumerate(windows)]
     for item, i, window in places:
         faces = BlockFaces.from_bytes(spread.folder.read_bytes(_name("faces", item, i)))
@@ -143,7 +145,9 @@ def write(session: Session, spread: Spread, output: OutputSpec, last: tuple[int,
     if recipe.min_confidence is not None:
         confidences = np.frombuffer(spread.folder.read_bytes(CONFIDENCES), np.float32)
     aside = Aside.make(spread.folder.path, job)
-    rows = spread.folder.rows(output, layer=LABELS)
+    rows = spread.folder.rows(replace(output, size=recipe.info.size), layer=LABELS)
+    if recipe.back is not None:
+        rows = recipe.back.rows(rows, recipe.info.planes)
     with aside.named():
         files = _writer(spread, aside.inside.result, recipe, output)
         summary = write_objects(aside.inside, Numbered(last, confidences), rows, recipe, files, said.append)
@@ -157,7 +161,7 @@ def _writer(
     if spread.output is not None:  # they are written in place
         return lambda rows: deque(rows, maxlen=0).clear()
     if spread.job.is_kept:
-        return lambda rows: deque(kept_rows(spread.job.result, rows, recipe.info), maxlen=0).clear()
+        return lambda rows: deque(kept_rows(spread.job.result, rows, recipe.output), maxlen=0).clear()
     return create_sink(result, output).write
 
 
@@ -168,8 +172,10 @@ def _read(spread: Spread, part: Part, recipe: Recipe) -> NDArray[Any]:
 
 
 def _recipe(session: Session, spread: Spread) -> Recipe:
-    info = opened(session, spread.job.image).info
-    return make_recipe(session.options, station(session).run.ensemble, info, session.plan)
+    stored, seen = (opened(session, spread.job.image, zoom).info for zoom in (1.0, spread.zoom))
+    back = None if spread.zoom == 1 else unzoomed(seen, stored)
+    options = with_zoom(session.options, spread.zoom)
+    return make_recipe(options, station(session).run.ensemble, seen, session.plan, back=back)
 
 
 def _name(kind: str, item: int, number: int) -> str:

@@ -99,7 +99,7 @@ class LabelWriting(Writing):
         """Return the stage that draws labels: in place, if the output takes blocks, and as blocks that wait."""
         job = self.spread.job
         sink = None if job.is_kept else create_sink(job.result, output, overwrite=True)
-        if sink is not None and is_shared(sink):
+        if sink is not None and is_shared(sink) and self._recipe.back is None:
             self._sink = sink
             sink.begin()
             self.spread = replace(self.spread, output=output)

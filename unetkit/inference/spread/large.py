@@ -203,8 +203,8 @@ class LargeImage:
         self.outcome = SegmentOutcome(
             job.image,
             job.result,
-            recipe.info.pixels,
-            kept=self._kept,
+            recipe.pixels,
+            kept=round(self._kept / recipe.info.pixels * recipe.pixels),
             seconds=monotonic() - self._begun,
             plan=str(recipe.plan),
             tiles=len(self._blocks.grid) * recipe.info.planes,
@@ -214,6 +214,7 @@ class LargeImage:
             planes=recipe.info.planes,
             min_size=recipe.min_size or 0,
             min_confidence=recipe.min_confidence,
+            zoom=recipe.zoom,
             image_classes=dict(recipe.image_classes),
             files=(*job.new_files,),
             remarks=self._remarks,
@@ -228,7 +229,8 @@ class LargeImage:
         job = self.job
         shown = job.image.with_name(f"{job.image.name}.{job.result.name}") if job.is_inside else job.result
         picture = beside(shown, ".skipped.png")
-        with closing(ValidSource(open_for(job.image, self._recipe.ensemble, self._session.options.read)[0])) as source:
+        stored = ValidSource(open_for(job.image, self._recipe.ensemble, self._session.options.read)[0])
+        with closing(stored.zoomed(self._recipe.zoom)) as source:
             draw_skipped(picture, source, sorted(self._skipped, key=lambda one: (one[0], *_start(one[1]))))
         return picture
 

@@ -73,7 +73,7 @@ def _writing(
     session: Session, job: Job, recipe: Recipe, blocks: Blocks, folder: BlockFolder, log: Callable[[str], None]
 ) -> Writing:
     """Return how the blocks of an image become its output."""
-    waiting = Spread(job, folder)
+    waiting = Spread(job, folder, zoom=recipe.zoom)
     if recipe.options.write.output == "labels":
         from unetkit.inference.spread.label_writing import LabelWriting  # here, since only labels need OpenCV
 
@@ -85,5 +85,5 @@ def _writing(
         sink.begin()
     elif not sink.resume():  # what was written in place is gone
         folder = BlockFolder.create(job.result, folder.job)
-    placed = Spread(job, folder, recipe.output, tuple(blocks.starts))
+    placed = Spread(job, folder, recipe.output, tuple(blocks.starts), recipe.zoom)
     return PlacedWriting(session, placed, blocks, recipe.output, sink)

@@ -236,10 +236,10 @@ def station(session: Session) -> Station:
     return here
 
 
-def opened(session: Session, image: Path) -> ValidSource:
-    """Return an image that this worker keeps open."""
-    here = station(session)
-    return kept(("image", session.id, image), lambda: here.open(image), ValidSource.close, most=OPEN_IMAGES)
+def opened(session: Session, image: Path, zoom: float = 1.0) -> ValidSource:
+    """Return an image that this worker keeps open, as models see it that are given so many pixels for one of its."""
+    here, key = station(session), ("image", session.id, image, zoom)
+    return kept(key, lambda: here.open(image).zoomed(zoom), ValidSource.close, most=OPEN_IMAGES)
 
 
 def make_plan(session: Session) -> tuple[ExecutionPlan, str, tuple[ModelSpec, ...], tuple[str, ...]]:

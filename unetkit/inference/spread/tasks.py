@@ -27,6 +27,7 @@ from unetkit.io.base.contracts import BadTile, ImageInfo, OutputSpec, SharedSink
 from unetkit.io.base.windows import inside, sizes_of
 from unetkit.io.files import create_sink
 from unetkit.io.views.neighbours import planes_around
+from unetkit.io.views.regrid import Regrid
 from unetkit.io.writing.block_folder import BlockFolder
 from unetkit.models.sampling import Holes
 
@@ -59,12 +60,16 @@ class Large:
         info: The image as it is interpreted.
         image_classes: Probability of each class of the whole image, if the models classify it.
         remarks: What was noticed about it.
+        zoom: Pixels that the models see, along each axis, for one of the image.
+        back: How results are put back to the pixels of the image; None where these are the same.
         said: What was logged.
     """
 
     info: ImageInfo
     image_classes: dict[str, float]
     remarks: tuple[str, ...]
+    zoom: float = 1.0
+    back: Regrid | None = None
     said: tuple[str, ...] = ()
 
 
@@ -90,12 +95,14 @@ class Spread:
         folder: Where its blocks wait.
         output: What is written in place, if the output takes blocks; None where all blocks wait.
         starts: The first pixel of each block along each axis, where they are written in place.
+        zoom: Pixels that the models see, along each axis, for one of the image.
     """
 
     job: Job
     folder: BlockFolder
     output: OutputSpec | None = None
     starts: tuple[tuple[int, ...], ...] = ()
+    zoom: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -139,8 +146,10 @@ def begin(session: Session, job: Job, alone: bool) -> Whole | Large:
             stack.callback(source.close)
             in_blocks = is_shared(create_sink(job.result, recipe.output, overwrite=True))
             large = in_blocks or not alone or recipe.info.pixels >= session.large
-            if large and recipe.back is None:  # what is put back to other pixels is done by one worker
-                return Large(recipe.info, dict(recipe.image_classes), run.remarks)
+            # What is put back to other pixels is done by one worker, but for labels, which wait for each other anyway.
+            apart = recipe.zoom != 1 and session.options.write.output == "labels" and not in_blocks
+            if large and (recipe.back is None or apart):
+                return Large(recipe.info, dict(recipe.image_classes), run.remarks, recipe.zoom, recipe.back)
             stack.pop_all()
         with aside().named():
             return run.segment(asides[0].inside, source, predictor, recipe)
@@ -159,7 +168,7 @@ def begin(session: Session, job: Job, alone: bool) -> Whole | Large:
 
 def look(session: Session, spread: Spread, item: int) -> Look:
     """Measure an item of an image, see `Look`."""
-    source = opened(session, spread.job.image)
+    source = opened(session, spread.job.image, spread.zoom)
     here = station(session)
     seen = dict.fromkeys(planes_around(source.info, item, here.predictor.ensemble.planes))
     return Look(here.predictor.look(source, item), {number: source.holes(number) for number in seen})
@@ -174,7 +183,7 @@ def predict(session: Session, spread: Spread, places: Sequence[BlockPlace], look
         places: The blocks.
         look: What was measured of their item; None where they are whole items, which are measured here.
     """
-    predictor, source = station(session).predictor, opened(session, spread.job.image)
+    predictor, source = station(session).predictor, opened(session, spread.job.image, spread.zoom)
     grid = predictor.grid(source.info)
     blocks = [grid.cut(place.item, place.tiles) for place in places]
     if look is not None:
@@ -253,7 +262,7 @@ def placed_sink(session: Session, spread: Spread) -> SharedSink:
 
 def verify(session: Session, spread: Spread) -> Seams:
     """Compare tiles of an image with passes that see far more of it."""
-    predictor, source = station(session).predictor, opened(session, spread.job.image)
+    predictor, source = station(session).predictor, opened(session, spread.job.image, spread.zoom)
     with device:
         return predictor.verify(source, predictor.grid(source.info))
 

@@ -15,6 +15,7 @@ from unetkit.inference.run.image import Begin, check_results, done_before
 from unetkit.inference.run.jobs import Job, Order
 from unetkit.inference.run.outcome import SegmentOutcome
 from unetkit.inference.run.recipe import make_recipe
+from unetkit.inference.run.zoom import with_zoom
 from unetkit.inference.spread import tasks
 from unetkit.inference.spread.aside import move_all
 from unetkit.inference.spread.blocks import block_pixels
@@ -202,7 +203,8 @@ class SegmentWork:
 
     def _spread(self, target: Target, large: Large) -> _Spreading:
         job, session = target.sent, self._session
-        recipe = make_recipe(self._options, self._ensemble, large.info, session.plan, large.image_classes)
+        options = with_zoom(self._options, large.zoom)
+        recipe = make_recipe(options, self._ensemble, large.info, session.plan, large.image_classes, large.back)
         check_results(target.job, recipe, self._order.folder)
         pixels = self._block_pixels(session, recipe.info.pixels)
         blocks, writing = open_output(session, job, recipe, pixels, self._log)

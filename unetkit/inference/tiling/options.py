@@ -60,10 +60,10 @@ class TilingOptions:
         memory: Largest memory to use, for example "1GB": of the process on a CPU, of the device on a GPU. By default
             2GB on a CPU, and most of the free memory on a GPU.
         zoom: How many pixels, along each axis, a model of planes sees for one of the image, 0.1 to 10. Results are put
-            back to the pixels of the image. "auto" enlarges images whose objects are smaller than those that the model
-            was trained to see, up to 2, and shrinks those whose objects are far larger, if the model knows their size,
-            as the built-in model does, and no pixel size is given: objects are measured in a first pass over parts of
-            the image.
+            back to the pixels of the image. "auto" shrinks images whose objects are far larger than those that the
+            model was trained to see, and for labels enlarges those whose objects are smaller, up to 2, if the model
+            knows their size, as the built-in model does, and no pixel size is given: objects are measured in a first
+            pass over parts of the image.
         tta: Predict each tile in its 8 flips and rotations and take the mean: slower, a little better.
         directions: 3 sees a volume with a model of planes in three directions, XY, XZ and YZ, and takes the mean of the
             probabilities; voxels are resampled so that planes look alike in all of them, and the output is in the
