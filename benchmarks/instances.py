@@ -32,7 +32,7 @@ from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.engine.forward import Kind
 from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.run.zoom import find_zoom
-from unetkit.inference.tiling.options import SegmentOptions, TilingOptions
+from unetkit.inference.tiling.options import OutputOptions, SegmentOptions, TilingOptions
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import match_channels
 from unetkit.models.sampling import ValidSource
@@ -120,7 +120,7 @@ def predicted_cases(pairs: Sequence[Pair], model: Segmenter, tiling: TilingOptio
         truth = truth.reshape(truth.shape[-2:])
         source = ValidSource(ArraySource(match_channels(pixels, ensemble.channels, pair.name), "CYX"))
         plan = Predictor(ensemble, tiling, source, truth.size, kind="heights", threshold=None, log=log_nothing)
-        zoom = find_zoom(source, plan, SegmentOptions(tiling=tiling))
+        zoom = find_zoom(source, plan, SegmentOptions(tiling=tiling, write=OutputOptions(output="labels")))
         seen = source if zoom == 1 else source.zoomed(zoom)
         bands: dict[Kind, list[NDArray[Any]]] = {"probabilities": [], "heights": []}
         for kind, collected in bands.items():

@@ -37,7 +37,7 @@ from unetkit.foundation.console import log_nothing
 from unetkit.inference.engine.ensemble import gather_models
 from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.run.zoom import find_zoom
-from unetkit.inference.tiling.options import SegmentOptions, TilingOptions
+from unetkit.inference.tiling.options import OutputOptions, SegmentOptions, TilingOptions
 from unetkit.io.base.arrays import ArraySource
 from unetkit.io.base.contracts import match_channels
 from unetkit.io.views.rescale import ZoomedSource
@@ -127,7 +127,7 @@ def enlarge(pair: Pair, model: Segmenter, folder: Path) -> tuple[Pair, float]:
     ensemble = gather_models(model)
     source = ValidSource(ArraySource(match_channels(pixels, ensemble.channels, pair.name), "CYX"))
     predictor = Predictor(ensemble, USUAL, source, truth.size, kind="heights", threshold=None, log=log_nothing)
-    zoom = find_zoom(source, predictor, SegmentOptions(tiling=USUAL))
+    zoom = find_zoom(source, predictor, SegmentOptions(write=OutputOptions(output="labels")))
     if zoom == 1:
         return pair, zoom
     seen = ZoomedSource(ArraySource(pixels, "CYX"), zoom)
