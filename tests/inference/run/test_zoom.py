@@ -224,13 +224,14 @@ def test_a_pixel_size_and_other_models_leave_images_as_they_are(
 
 def test_large_images_are_measured_in_parts_and_stacks_in_some_planes() -> None:
     image = ArraySource(np.zeros((9, 2000, 300), np.uint8), "ZYX").info
-    parts = list(zooming._parts(image, None))
+    parts = list(zooming._parts(image, None, 3))
     assert {item for item, _ in parts} == {0, 4, 8}
     assert [(rows.start, rows.stop, columns.start, columns.stop) for _, (rows, columns) in parts[:2]] == [
         (0, 512, 0, 300),
         (1488, 2000, 0, 300),
     ]
-    assert {item for item, _ in zooming._parts(image, 5)} == {5}
+    assert {item for item, _ in zooming._parts(image, 5, 3)} == {5}
+    assert list(zooming._parts(image, None, 1)) == [(4, (slice(744, 1256), slice(0, 300)))]
 
 
 @pytest.mark.parametrize(("diameter", "expected"), [(8, 2), (20, 1.4), (30, 1), (45, 1), (60, 0.62), (200, 0.24)])

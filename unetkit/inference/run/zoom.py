@@ -9,7 +9,7 @@ style.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache, partial
 from itertools import product
@@ -40,7 +40,9 @@ SAMPLE_SIDE = 512
 """Longest side of the parts of an image in which objects are measured, in pixels."""
 
 SAMPLE_GRID = 3
-"""Most parts along each axis of a single plane; a plane of a stack has one less."""
+"""Most parts along each axis of a single plane; a plane of a stack has one less. Where nothing is enlarged, the middle
+part is enough.
+"""
 
 SAMPLE_PLANES = 3
 """Most planes of a stack in which objects are measured."""
@@ -105,7 +107,10 @@ def find_zoom(source: ValidSource, predictor: Predictor, options: SegmentOptions
 
     def measure(zoom: float) -> NDArray[np.intp]:
         """Return the areas of the objects in parts of the image, in pixels as they are seen."""
-        return np.concatenate(list(_areas(source.zoomed(zoom), predictor, options, only)))
+        seen = source.zoomed(zoom)
+        return np.concatenate(
+            list(_areas(seen, predictor, options, _parts(seen.info, only, SAMPLE_GRID if largest > 1 else 1)))
+        )
 
     is_bright = any((values.scale < 0).any() for values in predictor.measure(source, only or 0))
     return _fit(measure, wanted, largest, LEAST_ZOOM_OF_BRIGHT if is_bright else LEAST_ZOOM)
@@ -151,7 +156,7 @@ def _fit(
 
 
 def _areas(
-    source: ValidSource, predictor: Predictor, options: SegmentOptions, only: int | None
+    source: ValidSource, predictor: Predictor, options: SegmentOptions, parts: Iterable[tuple[int, Window]]
 ) -> Iterator[NDArray[np.intp]]:
     """Yield the areas, in pixels, of the objects in parts of an image."""
     from unetkit.inference.run.labelling import make_labels  # here, since only labels need OpenCV and its memory
@@ -159,7 +164,7 @@ def _areas(
     labelling = predictor.alike("heights")
     write = OutputOptions(output="labels", threshold=options.write.threshold)
     look = cache(partial(labelling.look, source))
-    for item, window in _parts(source.info, only):
+    for item, window in parts:
         start, size = zip(*((part.start, part.stop - part.start) for part in window), strict=True)
         part = RegionSource(source, (*start, *size))
         plane = replace(part.info, plane_axes="", plane_shape=())
@@ -174,10 +179,16 @@ def _areas(
         yield areas[areas > 0]
 
 
-def _parts(info: ImageInfo, only: int | None) -> Iterator[tuple[int, Window]]:
-    """Yield the item and the window of parts that are spread evenly over an image, its middle among them."""
-    planes = _spread(info.planes, 1, SAMPLE_PLANES) if only is None else [only]
-    along = SAMPLE_GRID if len(planes) == 1 else SAMPLE_GRID - 1
+def _parts(info: ImageInfo, only: int | None, most: int) -> Iterator[tuple[int, Window]]:
+    """Yield the item and the window of parts that are spread evenly over an image.
+
+    Args:
+        info: The image.
+        only: Its one plane that counts; None for all.
+        most: Most parts along each axis of a plane.
+    """
+    planes = _spread(info.planes, 1, min(SAMPLE_PLANES, most)) if only is None else [only]
+    along = most if len(planes) == 1 else most - 1
     starts = [_spread(length, min(SAMPLE_SIDE, length), along) for length in info.size]
     for item, *place in product(planes, *starts):
         yield (
@@ -191,8 +202,10 @@ def _parts(info: ImageInfo, only: int | None) -> Iterator[tuple[int, Window]]:
 def _spread(length: int, part: int, most: int) -> list[int]:
     """Return where parts of a length begin: as few as cover it, or the most that are allowed.
 
-    >>> _spread(500, 500, 3), _spread(700, 512, 3), _spread(9000, 512, 3)
-    ([0], [0, 188], [0, 4244, 8488])
+    >>> _spread(500, 500, 3), _spread(700, 512, 3), _spread(9000, 512, 3), _spread(9000, 512, 1)
+    ([0], [0, 188], [0, 4244, 8488], [4244])
     """
     count = min(most, -(-length // part))
-    return [0] if count == 1 else [round(number * (length - part) / (count - 1)) for number in range(count)]
+    if count == 1:
+        return [(length - part) // 2]
+    return [round(number * (length - part) / (count - 1)) for number in range(count)]
