@@ -131,23 +131,20 @@ def _fit(
         least: Least zoom of images that are enlarged.
     """
 
-    def diameter(zoom: float) -> float | None:
-        areas = measure(zoom)
+    def diameter(areas: NDArray[np.intp], zoom: float) -> float | None:
         return 2 * sqrt(float(np.median(areas)) / pi) / zoom if len(areas) >= FEWEST_OBJECTS else None
 
-    zoom, known = 1.0, diameter(1.0)
-    for smaller in SMALLER if known is None else ():
-        known = diameter(smaller)
-        if known is not None:
-            zoom = smaller
-            break
+    zoom, areas = 1.0, measure(1.0)
+    if len(areas) < FEWEST_OBJECTS:  # they may be too large to be found: the zoom counts that finds most of the image
+        zoom, areas = max(((one, measure(one)) for one in SMALLER), key=lambda found: found[1].sum() / found[0] ** 2)
+    known = diameter(areas, zoom)
     if known is None or (zoom < 1 and known * zoom < wanted / SUSPICIOUS):
         return 1.0
     for _ in range(PASSES):
         if known * zoom <= SUSPICIOUS * wanted or zoom == SMALLEST_ZOOM:
             break
         smaller = max(round(wanted / known, 2), SMALLEST_ZOOM)
-        there = diameter(smaller)
+        there = diameter(measure(smaller), smaller)
         if there is None or (there < GROWN * known and known * zoom <= TOO_LARGE * wanted):
             break
         zoom, known = smaller, there
@@ -175,8 +172,20 @@ def _areas(
         blocks = [replace(block, item=item) for block in recipe.blocks]
         labelling.run(part, blocks, bands.extend, look=look)
         labels = np.concatenate(list(make_labels(bands, recipe).rows()), axis=1)
-        areas = np.bincount(labels.ravel())[1:]
+        areas = np.bincount(labels.ravel())
+        areas[_cut(labels[0], window, source.info.size)] = areas[0] = 0
         yield areas[areas > 0]
+
+
+def _cut(labels: NDArray[Any], window: Window, size: tuple[int, ...]) -> NDArray[Any]:
+    """Return the labels (h, w) of what reaches beyond a window, but for the ends of the image."""
+    sides = [
+        labels.take(end, axis).ravel()
+        for axis, (part, length) in enumerate(zip(window, size, strict=True))
+        for end, is_inside in ((0, part.start > 0), (-1, part.stop < length))
+        if is_inside
+    ]
+    return np.unique(np.concatenate(sides)) if sides else np.empty(0, labels.dtype)
 
 
 def _parts(info: ImageInfo, only: int | None, most: int) -> Iterator[tuple[int, Window]]:
