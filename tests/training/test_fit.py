@@ -31,6 +31,7 @@ from unetkit.models.pooling import pooling_for, strides_of
 from unetkit.models.weight_sources import trained_on
 from unetkit.scoring.evaluation import evaluate
 from unetkit.training.run.callbacks import CpuNotice
+from unetkit.training.segmentation.module import SegmentationModule
 from unetkit.training.segmentation.run import SegmentationRun
 from unetkit.training.settings.config import from_arguments
 from unetkit.training.settings.tasks import FIT
@@ -348,10 +349,12 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
 
 
 def test_a_run_never_ends_with_less_than_the_model_that_it_started_from(
-    run: tuple[Path, str], fit_cells: Fit, tmp_path: Path
+    run: tuple[Path, str], fit_cells: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = run[0] / "model.safetensors"
-    choices = ("--model.weights", str(start), "--model.lr", "1", "--model.ema_decay", "0", "--name", "worse")
+    learn = SegmentationModule.training_step
+    monkeypatch.setattr(SegmentationModule, "training_step", lambda *given: -learn(*given))  # it forgets
+    choices = ("--model.weights", str(start), "--model.lr", "0.1", "--model.ema_decay", "0", "--name", "worse")
     code, out = fit_cells(tmp_path, *choices)
     assert code == 0
     kept = tmp_path / "worse" / "model.safetensors"

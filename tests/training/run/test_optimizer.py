@@ -9,7 +9,7 @@ from unetkit.training.run.optimizer import build_adamw
 
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1))
+    return nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1))
 
 
 def step(network: nn.Module, optimizer: torch.optim.Optimizer, count: int) -> None:
