@@ -64,6 +64,8 @@ class Run:
     """A client that segments `image.tif` of a folder in a process of its own."""
 
     def __init__(self, folder: Path, result: str, model: Path, *words: str) -> None:
+        self.result = folder / result
+        self.before = self.done()
         choices = ["--model", str(model), "--backend", "torch", "--tile", "64", "--halo", "16", *words]
         self.process = subprocess.Popen(
             [sys.executable, "-c", CLIENT, "segment", "image.tif", result, *choices],
@@ -74,12 +76,15 @@ class Run:
             text=True,
             start_new_session=True,
         )
-        self.result = folder / result
+
+    def done(self) -> int:
+        """Return the number of lines of the journal, in which each block has one."""
+        journal = BlockFolder.place(self.result) / "journal"
+        return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
     def after(self, blocks: int) -> psutil.Process:
-        """Wait until so many blocks are done; return the process."""
-        journal = BlockFolder.place(self.result) / "journal"
-        wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= blocks, self)
+        """Wait until so many blocks are done, and one of them by this process; return it."""
+        wait_until(lambda: self.done() >= max(blocks, self.before + 1), self)
         return psutil.Process(self.process.pid)
 
     def end(self) -> tuple[int, str]:
