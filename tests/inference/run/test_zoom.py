@@ -270,6 +270,15 @@ def test_a_zoom_does_not_go_with_what_else_says_how_images_are_seen(
     assert not (tmp_path / "out.tif").exists()
 
 
+def test_a_zoom_is_for_planes(exact_segmenter: Make, tmp_path: Path) -> None:
+    volume = exact_segmenter(stride=(1, 2, 2))
+    with pytest.raises(ConfigError, match="zoom is for planes"):
+        unetkit.predict_tiled(blurred(8, 30, 30), volume, axes="ZYX", zoom=2)
+    tifffile.imwrite(tmp_path / "in.tif", blurred(30, 30))
+    with pytest.raises(ConfigError, match="zoom has no meaning"):
+        unetkit.segment(tmp_path / "in.tif", tmp_path / "out.csv", model=volume, output="classes", zoom=2)
+
+
 def test_only_models_of_planes_with_instances_know_the_size_of_objects(nuclei: Segmenter) -> None:
     for wrong in (0.0, -3.0):
         with pytest.raises(ConfigError, match="object_diameter"):

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unetkit.foundation.errors import ConfigError
 from unetkit.inference.engine.ensemble import Ensemble
 from unetkit.inference.run.predictor import Predictor
 from unetkit.inference.run.recipe import make_recipe
@@ -71,9 +72,15 @@ FEWEST_OBJECTS = 3
 
 
 def largest_zoom(ensemble: Ensemble, options: SegmentOptions) -> float:
-    """Return by how much the images of a run may be enlarged; by how much they all are, where the user says so."""
+    """Return by how much the images of a run may be enlarged; by how much they all are, where the user says so.
+
+    Raises:
+        ConfigError: The user says so, and the models see volumes.
+    """
     zoom = options.tiling.zoom
     if zoom != "auto":
+        if zoom != 1 and ensemble.dims == 3:
+            raise ConfigError(f"zoom is for planes, and {ensemble.name} sees volumes.", "Give a pixel size (z,y,x).")
         return zoom
     return LARGEST_ZOOM if _is_fitted(ensemble, options) and options.write.output == "labels" else 1.0
 

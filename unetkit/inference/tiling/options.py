@@ -284,6 +284,8 @@ class SegmentOptions:
         if self.tiling.zoom not in ("auto", 1) and (self.read.pixel_sizes or self.tiling.directions > 1):
             given = "a pixel size" if self.read.pixel_sizes else "several directions"
             raise ConfigError(f"zoom has no meaning with {given}, which say how images are seen.", "Leave it out.")
+        if self.tiling.zoom not in ("auto", 1) and self.write.output in ("classes", "attention"):
+            raise ConfigError(f"zoom has no meaning for the output '{self.write.output}'.", "Leave it out.")
         if self.write.output_grid is not None and not self.read.pixel_sizes:
             raise ConfigError("output_grid has no meaning for images that are not resampled.", "Give a pixel size too.")
         if self.objects.ring and not {"table", "geojson"} & {*self.objects.asked}:
