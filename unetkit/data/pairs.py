@@ -15,6 +15,7 @@ from unetkit.data.folders import check_paired, find_unmasked_files, pair_in_fold
 from unetkit.data.listing import count_of, read_pair_list, some_of
 from unetkit.foundation.errors import DataError
 from unetkit.foundation.names import check_local
+from unetkit.foundation.threads import map_in_threads
 from unetkit.io.base.contracts import UNNAMED_AXES, ImageInfo
 from unetkit.io.base.inner import file_of
 from unetkit.io.base.read_options import ReadOptions
@@ -142,8 +143,9 @@ def find_pairs(
         raise DataError(f"{own[0]} is given as an image and as its own mask.", "Give the file of its mask.")
     pairs: list[Pair] = []
     sizes: list[str] = []
-    for name, image, mask in files:
-        found, problem = (_match_planes if dims == 2 else _match_volumes)(name, image, mask)
+    match = _match_planes if dims == 2 else _match_volumes
+    matches = map_in_threads(lambda file: match(*file), files)
+    for (_, _, mask), (found, problem) in zip(files, matches, strict=True):
         named = None if has_annotation_suffix(mask) else colors
         classes = () if named is None else named.names
         pairs += [replace(pair, ignore=ignore, classes=classes, colors=named, spacing=spacing) for pair in found]
@@ -178,13 +180,9 @@ def find_unmasked(
     _check_stack(images, pages)
     files = find_unmasked_files(images) if is_folder(images) else [images]
     planes: list[Pair] = []
-    for path in files:
+    for path, info in zip(files, map_in_threads(_read_info if dims == 2 else _volume_info, files), strict=True):
         pair = Pair(image_stem(path), path, None, spacing=spacing)
-        if dims == 2:
-            planes += _of_planes(pair, _read_info(path).planes)
-        else:
-            info = _volume_info(path)
-            planes += _of_planes(replace(pair, depth=(0, info.size[0])), info.planes)
+        planes += _of_planes(pair if dims == 2 else replace(pair, depth=(0, info.size[0])), info.planes)
     return planes if pages is None else _choose(planes, pages, images)
 
 
