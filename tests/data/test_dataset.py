@@ -11,9 +11,10 @@ import pytest
 import torch
 from image_pools import load_pool
 
-from unetkit.data.dataset import CropDataset, CropSampler, WholeImageDataset, resize, resize_nearest
+from unetkit.data.dataset import CropDataset, CropSampler, WholeImageDataset
 from unetkit.data.masks import Masks
 from unetkit.data.pool import ImagePool
+from unetkit.data.resizing import resize, resize_nearest
 from unetkit.data.transforms import PRESETS
 from unetkit.models.normalization import Normalization
 from unetkit.models.statistics import measure_statistics

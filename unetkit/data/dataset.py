@@ -7,7 +7,6 @@ from functools import lru_cache
 from math import ceil, exp, log
 from typing import Any, NotRequired, TypedDict, TypeVar
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,10 +15,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unetkit.data.annotated import as_targets, mask_of
 from unetkit.data.appearance import Appearance
+from unetkit.data.copy_paste import paste_objects
 from unetkit.data.distance_map import make_distance_map
 from unetkit.data.neighbour_transform import NeighbourTransform
 from unetkit.data.objects import to_objects
 from unetkit.data.pool import ImagePool, ImageRecord
+from unetkit.data.resizing import resize, resize_nearest
 from unetkit.data.statistics import normalizing_values, to_channels
 from unetkit.data.targets import Targets
 from unetkit.data.transforms import PRESETS, Augmentation, Transform
@@ -109,6 +110,7 @@ class CropDataset(Dataset[Item]):
         self._planes: dict[int, Transform | NeighbourTransform] = {}
         self._volumes: dict[int, VolumeTransform] = {}
         self._appearance: Appearance | None = None
+        self._paste_probability = augmentation.copy_paste_probability
         if augmentation != PRESETS["none"]:
             kinds = {pool.records[index].channels for index in self._indices}
             if pool.planes > 1:
@@ -152,8 +154,9 @@ class CropDataset(Dataset[Item]):
         """
         partly = self._targets.annotated(index) is not None
         for _ in range(MOST_DRAWN if partly else 1):
-            pixels, targets = self._cut(index, record, self._draw_sides(record, rng), rng)
-            pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
+            pixels, targets = self._cut_resized(index, record, rng)
+            if self._paste_probability and rng.random() < self._paste_probability:
+                pixels, targets = self._paste(index, pixels, targets, self._cut_resized(index, record, rng), rng)
             if self._appearance is not None:
                 labels, numbered = self._take_apart(targets)[0], self._targets.numbered(index) and self._distance_maps
                 pixels = self._appearance(index, pixels, labels, rng, numbered=numbered)
@@ -171,6 +174,30 @@ class CropDataset(Dataset[Item]):
                 return pixels, *apart
         pixels, targets = self._cut(index, record, self._crop, rng)
         return pixels, *self._take_apart(targets)
+
+    def _cut_resized(
+        self, index: int, record: ImageRecord, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Return pixels and targets of a crop that is magnified as others are, see `_cut`."""
+        pixels, targets = self._cut(index, record, self._draw_sides(record, rng), rng)
+        return resize(pixels, self._crop), resize_nearest(targets, self._crop)
+
+    def _paste(
+        self,
+        index: int,
+        pixels: NDArray[np.float32],
+        targets: NDArray[Any],
+        other: tuple[NDArray[np.float32], NDArray[Any]],
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Return a crop with objects of another crop of its image; each keeps the weights that it has there."""
+        numbered = self._targets.numbered(index) and self._distance_maps
+        labels, others = (self._take_apart(each)[0] for each in (targets, other[1]))
+        (pixels, labels), where = paste_objects((pixels, labels), (other[0], others), rng, numbered=numbered)
+        if self._weights is None:
+            return pixels, labels
+        weights = np.where(where, other[1][..., 1], targets[..., 1])
+        return pixels, np.stack([labels.astype(np.float32), weights], axis=-1)
 
     def _draw_sides(self, record: ImageRecord, rng: np.random.Generator) -> tuple[int, ...]:
         """Draw how many pixels of the image along each axis become those of a crop."""
@@ -340,42 +367,6 @@ def to_object_targets(labels: NDArray[Any]) -> NDArray[np.uint16]:
     if labels.dtype == np.uint16 and labels.max() == np.iinfo(np.uint16).max:
         labels = labels.astype(np.int32)
     return as_targets(to_objects(labels), labels)
-
-
-def resize(pixels: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
-    """Resize (C, h, w) or (C, d, h, w) to a size: planes by area where they shrink, else linearly, as along z."""
-    if pixels.shape[1:] == tuple(size):
-        return pixels
-    height, width = size[-2:]
-    if pixels.shape[-2:] != (height, width):
-        method = cv2.INTER_AREA if pixels.shape[-2] > height else cv2.INTER_LINEAR
-        planes = pixels.reshape(-1, *pixels.shape[-2:])
-        small = [cv2.resize(plane, (width, height), interpolation=method) for plane in planes]
-        pixels = np.stack(small).reshape(*pixels.shape[:-2], height, width)
-    return pixels if pixels.ndim == 3 else _resize_depth(pixels, size[0])
-
-
-def _resize_depth(pixels: NDArray[np.float32], depth: int) -> NDArray[np.float32]:
-    """Resize (C, d, h, w) along z linearly; centres of planes lie as those of pixels do in `resize`."""
-    length = pixels.shape[1]
-    if length == depth:
-        return pixels
-    places = np.clip((np.arange(depth) + 0.5) * length / depth - 0.5, 0, length - 1)
-    below = places.astype(np.int64)
-    part = (places - below).astype(np.float32)[:, None, None]
-    resized: NDArray[np.float32] = pixels[:, below] * (1 - part) + pixels[:, np.minimum(below + 1, length - 1)] * part
-    return resized
-
-
-def resize_nearest(classes: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
-    """Resize (h, w) or (d, h, w), or either with a further axis, by the nearest pixel, centred as `resize` is.
-
-    OpenCV's is half a pixel off.
-    """
-    if classes.shape[: len(size)] == tuple(size):
-        return classes
-    lengths = zip(size, classes.shape, strict=False)
-    return classes[np.ix_(*(((np.arange(side) + 0.5) * length / side).astype(np.int64) for side, length in lengths))]
 
 
 def _start(length: int, side: int, focus: int | None, rng: np.random.Generator) -> int:
