@@ -10,11 +10,11 @@ divided once: 22 are scored and never trained on. Of the other 50 a seed draws t
 has no masks, and is what self-training learns from. Neighbouring fields of one slide may lie on both sides.
 
 All runs take as many crops of the same size, without validation: the last weights count. What is not named is planned,
-as by `unetkit fit`. "copy-paste" copies objects from elsewhere in its image into every second crop. "self-training" predicts the images without masks with the model of "from the base", leaves out
-what is not confident (`data.ignore`), and trains from the base again: twice the work, so "twice the crops" stands
-beside it. StarDist has its own defaults and random weights, and as many pixels of crops, or ten times as many;
-`benchmarks/few_images_stardist.py` trains it in an environment of its own. Runs that are in the file of results are not
-run again.
+as by `unetkit fit`. "copy-paste" copies objects from elsewhere in its image into every second crop. "self-training"
+predicts the images without masks with the model of "from the base", leaves out what is not confident (`data.ignore`),
+and trains from the base again: twice the work, so "twice the crops" stands beside it. StarDist has its own defaults and
+random weights, and as many pixels of crops, or ten times as many; `benchmarks/few_images_stardist.py` trains it in an
+environment of its own. Runs that are in the file of results are not run again.
 """
 
 import argparse
