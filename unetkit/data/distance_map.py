@@ -53,7 +53,8 @@ def make_distance_map(
     objects = number_objects(labels, numbered=numbered)
     distances = _of_plane(labels) if labels.ndim == 2 else _of_volume(objects, spacing)
     largest = np.zeros(int(objects.max()) + 1, np.float32)
-    np.maximum.at(largest, objects.ravel(), distances.ravel())
+    inside = objects > 0
+    np.maximum.at(largest, objects[inside], distances[inside])
     largest[0] = 1
     distances /= largest[objects]
     return distances

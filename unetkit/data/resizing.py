@@ -1,4 +1,4 @@
-"""Resize crops and their targets, so that pixels and classes keep to the same places."""
+"""Resize images and their targets, so that pixels and classes keep to the same places."""
 
 from __future__ import annotations
 
@@ -35,6 +35,17 @@ def _resize_depth(pixels: NDArray[np.float32], depth: int) -> NDArray[np.float32
     return resized
 
 
+def magnify(pixels: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    """Return an image (C, h, w) magnified about its centre, of the same size: cut off, or reflected beyond its border.
+
+    >>> magnify(np.arange(5, dtype=np.float32).reshape(1, 1, 5), 2)[0, 0].tolist()
+    [1.0, 1.5, 2.0, 2.5, 3.0]
+    """
+    height, width = pixels.shape[1:]
+    matrix = np.array([[factor, 0, (1 - factor) * (width - 1) / 2], [0, factor, (1 - factor) * (height - 1) / 2]])
+    return np.stack([cv2.warpAffine(one, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101) for one in pixels])
+
+
 def resize_nearest(classes: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
     """Resize (h, w) or (d, h, w), or either with a further axis, by the nearest pixel, centred as `resize` is.
 
@@ -42,5 +53,6 @@ def resize_nearest(classes: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
     """
     if classes.shape[: len(size)] == tuple(size):
         return classes
-    lengths = zip(size, classes.shape, strict=False)
-    return classes[np.ix_(*(((np.arange(side) + 0.5) * length / side).astype(np.int64) for side, length in lengths))]
+    for axis, (side, length) in enumerate(zip(size, classes.shape, strict=False)):
+        classes = np.take(classes, ((np.arange(side) + 0.5) * length / side).astype(np.int64), axis=axis)
+    return classes

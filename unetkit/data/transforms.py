@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
@@ -282,17 +283,6 @@ class Transform:
         return np.ascontiguousarray(lit.reshape(*mask.shape[:2], self._channels).transpose(2, 0, 1)), mask
 
 
-def magnify(pixels: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
-    """Return an image (C, h, w) magnified about its centre, of the same size: cut off, or reflected beyond its border.
-
-    >>> magnify(np.arange(5, dtype=np.float32).reshape(1, 1, 5), 2)[0, 0].tolist()
-    [1.0, 1.5, 2.0, 2.5, 3.0]
-    """
-    height, width = pixels.shape[1:]
-    matrix = np.array([[factor, 0, (1 - factor) * (width - 1) / 2], [0, factor, (1 - factor) * (height - 1) / 2]])
-    return np.stack([cv2.warpAffine(one, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101) for one in pixels])
-
-
 class _Elastic(A.ElasticTransform):  # type: ignore[misc]  # albumentations has no types
     """Random displacements of coarse control points with cubic interpolation, as in the U-Net paper (MICCAI 2015).
 
@@ -310,12 +300,25 @@ class _Elastic(A.ElasticTransform):  # type: ignore[misc]  # albumentations has 
         points = [ceil(length / self._spacing) + 4 for length in size]  # 2 beyond each end, where cubics are cut off
         full = [round(count * self._spacing) for count in points]
         top, left = (int(self.random_generator.integers(t - n + 1)) for t, n in zip(full, size, strict=True))
+        rows, columns = (
+            _cubic_weights(count, length)[start : start + side]
+            for count, length, start, side in zip(points, full, (top, left), size, strict=True)
+        )
         maps = []
         for positions in np.meshgrid(*(np.arange(n, dtype=np.float32) for n in size[::-1])):
             coarse = self.random_generator.normal(0, self._displacement, points).astype(np.float32)
-            field = cv2.resize(coarse, (full[1], full[0]), interpolation=cv2.INTER_CUBIC)
-            maps.append(positions + field[top : top + size[0], left : left + size[1]])
+            maps.append(positions + rows @ coarse @ columns.T)
         return {"map_x": maps[0], "map_y": maps[1]}
+
+
+@lru_cache(maxsize=8)
+def _cubic_weights(points: int, length: int) -> NDArray[np.float32]:
+    """Return how much each point counts (length, points) where cubic interpolation spreads them over a length.
+
+    Only what is cut out is computed with them, and faster than by OpenCV, with the same result.
+    """
+    each = np.eye(points, dtype=np.float32)
+    return cv2.resize(each, (points, length), interpolation=cv2.INTER_CUBIC).astype(np.float32, copy=False)
 
 
 class _EachPlane:

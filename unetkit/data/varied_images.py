@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 from unetkit.data.appearance import Appearance
 from unetkit.data.dataset import CropDataset, visiting_order
 from unetkit.data.image_labels import LabelledImage, LabelledImages, LabelledItem
-from unetkit.data.transforms import PRESETS, Augmentation, Transform, magnify
+from unetkit.data.resizing import magnify
+from unetkit.data.transforms import PRESETS, Augmentation, Transform
 from unetkit.data.volume_transforms import VolumeTransform, magnified, magnify_volume
 
 

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unetkit.data.transforms import Augmentation, bends, light, magnify
+from unetkit.data.resizing import magnify
+from unetkit.data.transforms import Augmentation, bends, light
 from unetkit.data.volumes import Spacing
 
 EQUAL = 0.1
