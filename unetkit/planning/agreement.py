@@ -127,6 +127,8 @@ def _outlines(labels: NDArray[Any]) -> Floats:
 
 def _edges(pixels: NDArray[Any]) -> Floats:
     """Return the strength (H, W) of the edges of an image, over all its channels, without letting few outshine all."""
+    if (pixels[1:] == pixels[:1]).all():  # grey, repeated
+        pixels = pixels[:1]
     total = np.zeros(pixels.shape[1:], np.float32)
     measured = measure_range(pixels, Normalization(channelwise=True))
     for channel, low, width in zip(pixels, measured.center, measured.scale, strict=True):
