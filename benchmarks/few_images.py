@@ -10,12 +10,11 @@ divided once: 22 are scored and never trained on. Of the other 50 a seed draws t
 has no masks, and is what self-training learns from. Neighbouring fields of one slide may lie on both sides.
 
 All runs take as many crops of the same size, without validation: the last weights count. What is not named is planned,
-as by `unetkit fit`, but for the level of augmentation where a method names one. "copy-paste" copies objects from
-elsewhere in its image into every second crop. "self-training" predicts the images without masks with the model of "from
-the base", leaves out what is not confident (`data.ignore`), and trains from the base again: twice the work, so "twice
-the crops" stands beside it. StarDist has its own defaults and random weights, and as many pixels of crops, or ten times
-as many; `benchmarks/few_images_stardist.py` trains it in an environment of its own. Runs that are in the file of
-results are not run again.
+as by `unetkit fit`, but for the level of augmentation where a method names one. "self-training" predicts the images
+without masks with the model of "from the base", leaves out what is not confident (`data.ignore`), and trains from the
+base again: twice the work, so "twice the crops" stands beside it. StarDist has its own defaults and random weights, and
+as many pixels of crops, or ten times as many; `benchmarks/few_images_stardist.py` trains it in an environment of its
+own. Runs that are in the file of results are not run again.
 """
 
 import argparse
@@ -68,9 +67,7 @@ LEVELS = ("light", "standard", "strong")
 METHODS = (
     "base, not trained on",
     "from random weights",
-    "from random weights, copy-paste",
     "from the base",
-    "from the base, copy-paste",
     *(f"from the base, {level} augmentation" for level in LEVELS),
     "from the base, twice the crops",
     "from the base, self-training",
@@ -203,7 +200,6 @@ def run(method: str, images: Images, seed: int, options: argparse.Namespace) -> 
     each = options.steps * BATCH // EPOCHS * (2 if "twice" in method else 1)
     common = [f"--data.seed={seed}", f"--seed_everything={seed}", f"--data.crop={CROP}", f"--data.batch_size={BATCH}"]
     common += ["--data.val=0", f"--data.crops_per_epoch={each}", f"--trainer.max_epochs={EPOCHS}"]
-    common += ["--data.augment_options.copy_paste_probability=0.5"] * ("copy-paste" in method)
     common += [f"--data.augment={level}" for level in LEVELS if level in method]
     base = None if "random" in method else make_base(options.data, options.folder)
     common += ["--model.instances=true", *(SCRATCH if base is None else [f"--model.weights={base}"])]

@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unetkit.data.annotated import as_targets, mask_of
 from unetkit.data.appearance import Appearance
-from unetkit.data.copy_paste import paste_objects
 from unetkit.data.distance_map import make_distance_map
 from unetkit.data.neighbour_transform import NeighbourTransform
 from unetkit.data.objects import to_objects
@@ -110,7 +109,6 @@ class CropDataset(Dataset[Item]):
         self._planes: dict[int, Transform | NeighbourTransform] = {}
         self._volumes: dict[int, VolumeTransform] = {}
         self._appearance: Appearance | None = None
-        self._paste_probability = augmentation.copy_paste_probability
         if augmentation != PRESETS["none"]:
             kinds = {pool.records[index].channels for index in self._indices}
             if pool.planes > 1:
@@ -154,9 +152,8 @@ class CropDataset(Dataset[Item]):
         """
         partly = self._targets.annotated(index) is not None
         for _ in range(MOST_DRAWN if partly else 1):
-            pixels, targets = self._cut_resized(index, record, rng)
-            if self._paste_probability and rng.random() < self._paste_probability:
-                pixels, targets = self._paste(index, pixels, targets, self._cut_resized(index, record, rng), rng)
+            pixels, targets = self._cut(index, record, self._draw_sides(record, rng), rng)
+            pixels, targets = resize(pixels, self._crop), resize_nearest(targets, self._crop)
             if self._appearance is not None:
                 labels, numbered = self._take_apart(targets)[0], self._targets.numbered(index) and self._distance_maps
                 pixels = self._appearance(index, pixels, labels, rng, numbered=numbered)
@@ -174,30 +171,6 @@ class CropDataset(Dataset[Item]):
                 return pixels, *apart
         pixels, targets = self._cut(index, record, self._crop, rng)
         return pixels, *self._take_apart(targets)
-
-    def _cut_resized(
-        self, index: int, record: ImageRecord, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Return pixels and targets of a crop that is magnified as others are, see `_cut`."""
-        pixels, targets = self._cut(index, record, self._draw_sides(record, rng), rng)
-        return resize(pixels, self._crop), resize_nearest(targets, self._crop)
-
-    def _paste(
-        self,
-        index: int,
-        pixels: NDArray[np.float32],
-        targets: NDArray[Any],
-        other: tuple[NDArray[np.float32], NDArray[Any]],
-        rng: np.random.Generator,
-    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Return a crop with objects of another crop of its image; each keeps the weights that it has there."""
-        numbered = self._targets.numbered(index) and self._distance_maps
-        labels, others = (self._take_apart(each)[0] for each in (targets, other[1]))
-        (pixels, labels), where = paste_objects((pixels, labels), (other[0], others), rng, numbered=numbered)
-        if self._weights is None:
-            return pixels, labels
-        weights = np.where(where, other[1][..., 1], targets[..., 1])
-        return pixels, np.stack([labels.astype(np.float32), weights], axis=-1)
 
     def _draw_sides(self, record: ImageRecord, rng: np.random.Generator) -> tuple[int, ...]:
         """Draw how many pixels of the image along each axis become those of a crop."""

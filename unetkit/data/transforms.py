@@ -38,7 +38,6 @@ OF_VOLUMES = ("flip_depth", "shift", "shift_probability", "missing", "missing_pr
 
 OF_SINGLE_PLANES = (
     "stain", "stain_shift", "brown", "stain_probability", "object_gain", "object_gain_probability",
-    "copy_paste_probability",
 )  # fmt: skip
 """Parameters that have a meaning only where a single plane is seen."""
 
@@ -104,8 +103,6 @@ class Augmentation:
         object_gain: Smallest and largest factor by which an object stands out from the background; each object of a
             crop has its own, drawn evenly on a logarithmic scale. For single planes.
         object_gain_probability: Probability of such factors.
-        copy_paste_probability: Probability that objects from elsewhere in its image are copied into a crop, where they
-            also touch what is there if the masks number their objects. For single planes.
         shift: Largest shift of planes of a volume against the others, along y and x, in pixels; for sections of
             electron microscopes. One plane is moved, or all from one on, with their masks.
         shift_probability: Probability of such a shift.
@@ -149,7 +146,6 @@ class Augmentation:
     stain_probability: float = 0.0
     object_gain: tuple[float, float] = (0.4, 1.6)
     object_gain_probability: float = 0.0
-    copy_paste_probability: float = 0.0
     shift: float = 4.0
     shift_probability: float = 0.0
     missing: float = 0.1
