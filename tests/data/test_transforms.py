@@ -5,12 +5,11 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 
-import cv2
 import numpy as np
 import pytest
 
 from unetkit.data.resizing import magnify
-from unetkit.data.transforms import PRESETS, Augmentation, Transform, _cubic_weights, resolve_augmentation
+from unetkit.data.transforms import PRESETS, Augmentation, Transform, resolve_augmentation
 from unetkit.foundation.errors import ConfigError
 
 NONE = PRESETS["none"]
@@ -216,9 +215,3 @@ def test_magnified_images_keep_their_size_and_their_centre() -> None:
     ramps = np.stack([y - 20, x - 30])
     np.testing.assert_allclose(magnify(ramps, 2.0), ramps / 2, atol=0.02)
     np.testing.assert_allclose(magnify(ramps, 0.8)[:, 8:-8, 8:-8], ramps[:, 8:-8, 8:-8] / 0.8, atol=0.05)
-
-
-def test_elastic_displacements_are_those_of_opencv_s_cubic_interpolation() -> None:
-    points = np.random.default_rng(0).normal(size=(7, 9)).astype(np.float32)
-    expected = cv2.resize(points, (9 * 40, 7 * 40), interpolation=cv2.INTER_CUBIC)
-    np.testing.assert_allclose(_cubic_weights(7, 280) @ points @ _cubic_weights(9, 360).T, expected, atol=1e-5)

@@ -49,7 +49,7 @@ def magnify(pixels: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
 def resize_nearest(classes: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
     """Resize (h, w) or (d, h, w), or either with a further axis, by the nearest pixel, centred as `resize` is.
 
-    OpenCV's is half a pixel off.
+    OpenCV's `INTER_NEAREST` is half a pixel off, and its exact one takes no volumes.
     """
     if classes.shape[: len(size)] == tuple(size):
         return classes

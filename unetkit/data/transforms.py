@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 from math import ceil
 from typing import Any
 
@@ -296,25 +295,14 @@ class _Elastic(A.ElasticTransform):  # type: ignore[misc]  # albumentations has 
         points = [ceil(length / self._spacing) + 4 for length in size]  # 2 beyond each end, where cubics are cut off
         full = [round(count * self._spacing) for count in points]
         top, left = (int(self.random_generator.integers(t - n + 1)) for t, n in zip(full, size, strict=True))
-        rows, columns = (
-            _cubic_weights(count, length)[start : start + side]
-            for count, length, start, side in zip(points, full, (top, left), size, strict=True)
-        )
         maps = []
         for positions in np.meshgrid(*(np.arange(n, dtype=np.float32) for n in size[::-1])):
             coarse = self.random_generator.normal(0, self._displacement, points).astype(np.float32)
-            maps.append(positions + rows @ coarse @ columns.T)
+            # One axis after the other, and of the first only what is cut out: the same field in half of the time.
+            wide = cv2.resize(coarse, (full[1], points[0]), interpolation=cv2.INTER_CUBIC)[:, left : left + size[1]]
+            field = cv2.resize(wide, (size[1], full[0]), interpolation=cv2.INTER_CUBIC)[top : top + size[0]]
+            maps.append(positions + field)
         return {"map_x": maps[0], "map_y": maps[1]}
-
-
-@lru_cache(maxsize=8)
-def _cubic_weights(points: int, length: int) -> NDArray[np.float32]:
-    """Return how much each point counts (length, points) where cubic interpolation spreads them over a length.
-
-    Only what is cut out is computed with them, and faster than by OpenCV, with the same result.
-    """
-    each = np.eye(points, dtype=np.float32)
-    return cv2.resize(each, (points, length), interpolation=cv2.INTER_CUBIC).astype(np.float32, copy=False)
 
 
 class _EachPlane:
